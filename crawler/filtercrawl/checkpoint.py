@@ -1,0 +1,134 @@
+"""What a source offers: checkpoints, their files, and what is known about them. None and () mean unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from filtercrawl.ranges import Files, RangeFile
+from filtercrawl.tensor import StoredTensor
+from filtercrawl.transport import Transport
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """One file, by URL (`file:` for this machine).
+
+    size in bytes; sha256 in lower-case hex; etag: changes when the bytes may have changed; path: relative POSIX path
+    beside the checkpoint's other files, by which an index or an ONNX graph names it.
+    """
+
+    url: str
+    size: int | None = None
+    sha256: str | None = None
+    etag: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The training run a checkpoint belongs to: analyses take final checkpoints."""
+
+    id: str
+    step: int | None = None
+    seed: int | None = None
+    final: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """What a source knows about a checkpoint.
+
+    task: the Hub's vocabulary. training_datasets: in order of training. license: an SPDX expression;
+    license_evidence: where it was read. released: ISO 8601 date. metrics: accuracy as stated, with its evidence.
+    extra: the plugin's own axes, JSON.
+    """
+
+    task: str | None = None
+    training_datasets: tuple[str, ...] = ()
+    visual_category: str | None = None
+    architecture: str | None = None
+    family: str | None = None
+    tag: str | None = None
+    library: str | None = None
+    license: str | None = None
+    license_evidence: str | None = None
+    paper: str | None = None
+    released: str | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One set of trained weights that a source offers.
+
+    name: unique and stable in its source; `source/name` is the model_id for ever. revision: changes exactly when the
+    bytes change; None where the source cannot tell without reading (the file's sha256 is then the revision, and its
+    etag says when to look). files: the main one first. prefix: the subtree that is the model (`state_dict.teacher.`).
+    """
+
+    name: str
+    revision: str | None = None
+    files: tuple[RemoteFile, ...]
+    prefix: str = ""
+    aliases: tuple[str, ...] = ()
+    meta: Meta = field(default_factory=Meta)
+    run: Run | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A checkpoint that was seen and is not offered, and why: neither failed nor gone."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """What to list. pattern: the part of the selector after the colon. settings: the table `[sources.NAME]`."""
+
+    pattern: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+Offer = Checkpoint | Skipped
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Lists checkpoints. A listing that ends without an error is complete."""
+
+    @property
+    def name(self) -> str: ...
+
+    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]: ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A source that can tell, without the network, how many checkpoints it offers."""
+
+    def offers(self) -> int: ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads one file format. Content decides what a reader claims, never the file's name."""
+
+    @property
+    def name(self) -> str: ...
+
+    def claims(self, file: RangeFile) -> bool:
+        """Tell whether the bytes are of this format; reads little, raises nothing for foreign bytes."""
+        ...
+
+    def companions(self, file: RangeFile) -> tuple[str, ...]:
+        """Name the other files that this one needs, as relative paths: shards, external data."""
+        ...
+
+    def tensors(self, files: Files) -> Iterator[StoredTensor]:
+        """Yield every tensor of the checkpoint, in the order of the file; raises CheckpointError."""
+        ...

@@ -1,0 +1,65 @@
+"""Every error that filtercrawl raises on purpose.
+
+    FiltercrawlError
+    ├── UsageError            wrong command, selector or setting          exit 2
+    ├── RefusedError          a guard or a policy said no                 exit 4
+    ├── BusyError             somebody else is at work on the dataset     exit 5
+    ├── DatasetError          the dataset folder is not what it should be exit 1
+    ├── PluginError           a plugin broke its promise                  exit 1
+    └── CheckpointError       one checkpoint cannot be read: recorded as failed, the run goes on
+        ├── FormatError       the bytes are not what their format promises
+        │   └── TruncatedError    the file ends before the bytes it promises
+        ├── UnsupportedError  a sound file that this version cannot read
+        ├── UnsafeError       the file asks for something that is never done
+        └── ChangedError      the file changed while it was read
+"""
+
+
+class FiltercrawlError(Exception):
+    """Base of all errors here; its text is one line that says what, where and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(FiltercrawlError):
+    exit_code = 2
+
+
+class RefusedError(FiltercrawlError):
+    exit_code = 4
+
+
+class BusyError(FiltercrawlError):
+    exit_code = 5
+
+
+class DatasetError(FiltercrawlError):
+    pass
+
+
+class PluginError(FiltercrawlError):
+    pass
+
+
+class CheckpointError(FiltercrawlError):
+    pass
+
+
+class FormatError(CheckpointError):
+    pass
+
+
+class TruncatedError(FormatError):
+    pass
+
+
+class UnsupportedError(CheckpointError):
+    pass
+
+
+class UnsafeError(CheckpointError):
+    pass
+
+
+class ChangedError(CheckpointError):
+    pass

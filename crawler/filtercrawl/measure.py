@@ -1,0 +1,47 @@
+"""Statistics of a layer, made while its kernels stream by on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerSummary:
+    """What is known of a layer before its kernels are shown to a measure.
+
+    shape: [out_channels, in_channels/groups, *kernel_size]. max_abs: the largest finite magnitude of the layer.
+    """
+
+    shape: tuple[int, ...]
+    n_kernels: int
+    taps: int
+    max_abs: float
+
+
+class Accumulator(Protocol):
+    """Takes a layer part by part and gives its statistics at the end."""
+
+    def update(self, weight: torch.Tensor) -> None:
+        """Take the next output channels: float32 [out, in_channels/groups, *kernel_size] on the device."""
+        ...
+
+    def finish(self) -> Mapping[str, float | int | None]:
+        """Return columns of `index`; None where a statistic is not defined."""
+        ...
+
+
+@runtime_checkable
+class Measure(Protocol):
+    """A plugin's statistics; `columns` names the columns of `index` that it fills."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def start(self, layer: LayerSummary) -> Accumulator: ...

@@ -1,0 +1,40 @@
+"""The fixed words of the dataset: outcomes, reasons, kinds of weights."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Why a tensor is in the ledger and not among the layers.
+REASONS: Final[dict[str, str]] = {
+    "pointwise": "a convolution of one tap, left out unless --kernel-size all",
+    "kernel_size": "a convolution whose size --kernel-size leaves out",
+    "bias": "an offset, one number a channel",
+    "norm": "scale, offset or running statistics of a normalisation",
+    "scale": "a learned gain that multiplies activations or weights",
+    "activation": "a parameter of an activation function",
+    "linear": "the matrix of a fully connected layer",
+    "embedding": "a table of vectors looked up by index",
+    "attention_position": "a position embedding or a bias by relative position",
+    "recurrent": "a weight of a recurrent cell",
+    "optimizer_state": "a moment or a counter of an optimizer",
+    "raw_copy": "the raw copy of weights whose moving average is emitted",
+    "kernel_generator": "a matrix from which kernels are computed at run time",
+    "nonstandard_operator": "looks like kernels, but belongs to no convolution of the standard kind",
+    "quantization": "a scale or zero point of quantised weights",
+    "quantized_codes": "integer codes whose scale the file does not hold",
+    "buffer": "state that is no weight: counters, masks, caches",
+    "constant": "a constant of the graph that is no weight of a convolution",
+    "outside_prefix": "outside the part of the file that is the model",
+    "empty": "holds no numbers",
+    "complex": "complex numbers",
+    "other": "a weight of none of these kinds",
+    "unreadable": "the file does not hold the numbers, or they cannot be decoded",
+}
+
+# What became of a checkpoint.
+OUTCOMES: Final = ("emitted", "no_kernels", "duplicate", "skipped", "failed", "withdrawn")
+
+# Extensions of files that hold weights: one that no reader claims is recorded as failed, any other is ignored.
+WEIGHT_EXTENSIONS: Final = frozenset(
+    {".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".pkl", ".tar", ".jit", ".onnx", ".npz"}
+)
