@@ -108,6 +108,18 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Canonical(Protocol):
+    """A source whose patterns have several spellings; by the one spelling a later run knows what was listed."""
+
+    def canonical(self, pattern: str) -> str: ...
+
+
+def needs_pattern(source: Source) -> bool:
+    """Tell whether a source can only be asked with a pattern: it says so by an attribute `needs_pattern`."""
+    return bool(getattr(source, "needs_pattern", False))
+
+
+@runtime_checkable
 class Counts(Protocol):
     """A source that can tell, without the network, how many checkpoints it offers."""
 

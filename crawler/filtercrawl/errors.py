@@ -1,17 +1,17 @@
 """Every error that filtercrawl raises on purpose.
 
-    FiltercrawlError
-    ├── UsageError            wrong command, selector or setting          exit 2
-    ├── RefusedError          a guard or a policy said no                 exit 4
-    ├── BusyError             somebody else is at work on the dataset     exit 5
-    ├── DatasetError          the dataset folder is not what it should be exit 1
-    ├── PluginError           a plugin broke its promise                  exit 1
-    └── CheckpointError       one checkpoint cannot be read: recorded as failed, the run goes on
-        ├── FormatError       the bytes are not what their format promises
-        │   └── TruncatedError    the file ends before the bytes it promises
-        ├── UnsupportedError  a sound file that this version cannot read
-        ├── UnsafeError       the file asks for something that is never done
-        └── ChangedError      the file changed while it was read
+FiltercrawlError
+├── UsageError            wrong command, selector or setting          exit 2
+├── RefusedError          a guard or a policy said no                 exit 4
+├── BusyError             somebody else is at work on the dataset     exit 5
+├── DatasetError          the dataset folder is not what it should be exit 1
+├── NetworkError          a listing could not be fetched              exit 1
+└── CheckpointError       one checkpoint cannot be read: recorded as failed, the run goes on
+    ├── FormatError       the bytes are not what their format promises
+    │   └── TruncatedError    the file ends before the bytes it promises
+    ├── UnsupportedError  a sound file that this version cannot read
+    ├── UnsafeError       the file asks for something that is never done
+    └── ChangedError      the file changed while it was read
 """
 
 
@@ -37,7 +37,7 @@ class DatasetError(FiltercrawlError):
     pass
 
 
-class PluginError(FiltercrawlError):
+class NetworkError(FiltercrawlError):
     pass
 
 
@@ -63,3 +63,7 @@ class UnsafeError(CheckpointError):
 
 class ChangedError(CheckpointError):
     pass
+
+
+class Stopped(Exception):  # noqa: N818 - a signal, not an error
+    """The run was asked to stop; the checkpoint in hand is left for the next one."""

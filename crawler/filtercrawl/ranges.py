@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from filtercrawl.errors import ChangedError, CheckpointError, TruncatedError, UnsafeError
+
+if TYPE_CHECKING:
+    from filtercrawl.tensor import StoredTensor
 
 
 class RangeFile(Protocol):
@@ -41,6 +44,10 @@ class Files(Protocol):
 
         Raises UnsafeError for a path that leaves the checkpoint's folder, CheckpointError where no such file is.
         """
+        ...
+
+    def tensors(self, path: str) -> Iterator[StoredTensor]:
+        """Yield the tensors of the file at `path`, by whichever reader claims it: how an index reads its shards."""
         ...
 
 
@@ -142,7 +149,9 @@ class LocalFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __del__(self) -> None:

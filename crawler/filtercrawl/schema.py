@@ -10,8 +10,8 @@ SCHEMA_VERSION: Final = 1
 
 # A row holds at most this many numbers (16 MiB of float32), or one output channel.
 ROW_NUMBERS: Final = 4_194_304
-# Bytes of weights in a row group, at most; the contract allows 64 MiB, half of it keeps the writer's memory low.
-ROW_GROUP_BYTES: Final = 33_554_432
+# Bytes of weights in a row group, at most; the contract allows 64 MiB, one full row keeps the memory of a writer low.
+ROW_GROUP_BYTES: Final = 16_777_216
 
 _ints = pa.list_(pa.int32())
 _strings = pa.list_(pa.string())
@@ -46,9 +46,12 @@ _LAYER: Final = [
 
 LAYERS: Final = pa.schema([*_LAYER, pa.field("weight", pa.large_list(pa.float32()), nullable=False)])
 
+# A convolution whose weight is not stored was not read: its hashes are unknown.
+_UNREAD: Final = {"weight_sha256", "layer_sha256"}
+
 INDEX: Final = pa.schema(
     [
-        *_LAYER,
+        *(field.with_nullable(True) if field.name in _UNREAD else field for field in _LAYER),
         pa.field("file", pa.string()),
         pa.field("row_group", pa.int32()),
         pa.field("stride", _ints),
@@ -212,8 +215,8 @@ WITHDRAWN: Final = pa.schema(
     ]
 )
 
-# A row a selector that was listed; selector_id is what `models.selectors` names. selector: null where it holds a path of
-# the machine it ran on.
+# A row a selector that was listed; selector_id is what `models.selectors` names. selector: null where it holds a path
+# of the machine it ran on.
 SOURCES: Final = pa.schema(
     [
         pa.field("selector_id", pa.string(), nullable=False),

@@ -1,0 +1,36 @@
+"""The catalog's schema, one step after another; steps are only ever added."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE models (
+        model_id TEXT PRIMARY KEY, source TEXT NOT NULL, outcome TEXT NOT NULL, file_sha256 TEXT, fingerprint TEXT,
+        layers_file TEXT, first_release TEXT, record TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX models_by_file ON models (file_sha256);
+    CREATE INDEX models_by_fingerprint ON models (fingerprint);
+    CREATE TABLE layers (
+        model_id TEXT NOT NULL, position INTEGER NOT NULL, layer_id TEXT NOT NULL, layer_sha256 TEXT,
+        record TEXT NOT NULL, PRIMARY KEY (model_id, position)
+    ) WITHOUT ROWID;
+    CREATE INDEX layers_by_sha256 ON layers (layer_sha256);
+    CREATE TABLE ledger (
+        model_id TEXT NOT NULL, position INTEGER NOT NULL, tensor TEXT NOT NULL, shape TEXT NOT NULL,
+        dtype TEXT NOT NULL, reason TEXT, PRIMARY KEY (model_id, position)
+    ) WITHOUT ROWID;
+    CREATE TABLE samples (layer_sha256 TEXT PRIMARY KEY, data BLOB NOT NULL);
+    CREATE TABLE layer_files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE selectors (
+        selector_id TEXT PRIMARY KEY, source TEXT NOT NULL, selector TEXT, plugin TEXT, listed TEXT, n_offered INTEGER
+    ) WITHOUT ROWID;
+    CREATE TABLE renames (
+        source TEXT NOT NULL, new_name TEXT NOT NULL, model_id TEXT NOT NULL, old_name TEXT NOT NULL,
+        seen TEXT NOT NULL, PRIMARY KEY (source, new_name)
+    ) WITHOUT ROWID;
+    CREATE TABLE withdrawn (model_id TEXT PRIMARY KEY, reason TEXT NOT NULL, withdrawn TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)

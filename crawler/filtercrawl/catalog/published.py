@@ -1,0 +1,124 @@
+"""The catalog's rows as they are published, table by table."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any, Final
+
+import pyarrow as pa
+
+from filtercrawl.dataset.samples import Samples
+from filtercrawl.schema import INDEX, MODELS
+
+Row = dict[str, Any]
+# Columns of `index` that are a checkpoint's, and under which name `models` has them.
+_OF_MODEL: Final = {
+    "task": "task", "visual_category": "visual_category", "training_datasets": "training_datasets",
+    "architecture": "architecture", "family": "family", "recipe": "tag", "license": "license", "run_id": "run_id",
+    "step": "step", "run_final": "run_final",
+}  # fmt: skip
+_TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
+# Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
+RANK: Final = "coalesce(first_release, '~'), model_id"
+
+
+class Published:
+    """Implements `filtercrawl.dataset.export.Rows`."""
+
+    _db: sqlite3.Connection
+
+    def layer_files(self) -> Iterator[tuple[str, int, str]]:
+        yield from self._db.execute("SELECT path, size, sha256 FROM layer_files ORDER BY path")
+
+    def models(self, *, private: bool = False) -> Iterator[Row]:
+        """Rows of `models`, sorted by model_id."""
+        for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
+            row = thaw(record)
+            yield row if private else {name: row.get(name) for name in MODELS.names}
+
+    def index(self) -> Iterator[Row]:
+        """Rows of `index`, sorted by model_id and then as in the checkpoint."""
+        sql = f"""
+            SELECT layers.record, models.record, models.layers_file, layers.layer_id,
+                   first_value(layers.layer_id) OVER (
+                       PARTITION BY layers.layer_sha256 ORDER BY {RANK}, position
+                   )
+            FROM layers JOIN models USING (model_id) ORDER BY model_id, position
+        """  # noqa: S608 - constant
+        for layer, model, file, layer_id, first in self._db.execute(sql):
+            row, owner = json.loads(layer), thaw(model)
+            out = {name: row.get(name) for name in INDEX.names}
+            out |= {name: owner.get(of_model) for name, of_model in _OF_MODEL.items()}
+            datasets = owner.get("training_datasets")
+            out["training_dataset"] = datasets[-1] if datasets else None
+            stored = file is not None and row["layer_sha256"] is not None
+            out["file"] = file if stored else None
+            out["row_group"] = row["row_group"] if stored else None
+            out["duplicate_of"] = first if row["layer_sha256"] is not None and first != layer_id else None
+            yield out
+
+    def ledger_sources(self) -> list[str]:
+        sql = "SELECT DISTINCT source FROM models WHERE model_id IN (SELECT model_id FROM ledger) ORDER BY source"
+        return [source for (source,) in self._db.execute(sql)]
+
+    def ledger(self, source: str) -> Iterator[Row]:
+        sql = """
+            SELECT model_id, tensor, shape, dtype, reason FROM ledger JOIN models USING (model_id)
+            WHERE source = ? ORDER BY model_id, position
+        """
+        for model_id, tensor, shape, dtype, reason in self._db.execute(sql, (source,)):
+            yield {
+                "model_id": model_id, "tensor": tensor, "shape": json.loads(shape), "dtype": dtype,
+                "outcome": "emitted" if reason is None else "skipped", "reason": reason,
+            }  # fmt: skip
+
+    def samples(self, layer_sha256: str) -> Samples | None:
+        row = self._db.execute("SELECT data FROM samples WHERE layer_sha256 = ?", (layer_sha256,)).fetchone()
+        return None if row is None else Samples.from_bytes(row[0])
+
+    def renames(self) -> Iterator[Row]:
+        sql = "SELECT model_id, old_name, new_name, seen FROM renames ORDER BY model_id, seen, new_name"
+        for model_id, old, new, seen in self._db.execute(sql):
+            yield {
+                "model_id": model_id,
+                "old_name": old,
+                "new_name": new,
+                "seen": datetime.fromisoformat(seen),
+            }
+
+    def withdrawn(self) -> Iterator[Row]:
+        for model_id, reason, when in self._db.execute("SELECT * FROM withdrawn ORDER BY model_id"):
+            yield {"model_id": model_id, "reason": reason, "withdrawn": datetime.fromisoformat(when)}
+
+    def sources(self) -> Iterator[Row]:
+        """A selector that holds a path of this machine is not told."""
+        names = ("selector_id", "source", "selector", "plugin", "listed", "n_offered")
+        for values in self._db.execute(f"SELECT {', '.join(names)} FROM selectors ORDER BY source, selector_id"):  # noqa: S608
+            row = dict(zip(names, values, strict=True))
+            here_only = PurePath((row["selector"] or "").partition(":")[2]).is_absolute()
+            listed = row["listed"] and datetime.fromisoformat(row["listed"])
+            yield row | {"selector": None if here_only else row["selector"], "listed": listed}
+
+
+def freeze(record: Mapping[str, Any]) -> str:
+    """Write a row as JSON."""
+    return json.dumps(record, default=_time)
+
+
+def _time(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} does not belong into the catalog")
+
+
+def thaw(text: str) -> Row:
+    """Read a row of `models` back."""
+    record: Row = json.loads(text)
+    for name in _TIMES:
+        if record.get(name) is not None:
+            record[name] = datetime.fromisoformat(record[name])
+    return record

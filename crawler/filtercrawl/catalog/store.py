@@ -1,0 +1,200 @@
+"""What has been crawled: one SQLite file beside the dataset, never published."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from filtercrawl.catalog.migrations import MIGRATIONS
+from filtercrawl.catalog.published import RANK, Published, Row, freeze, thaw
+from filtercrawl.dataset.samples import Samples
+from filtercrawl.errors import DatasetError
+from filtercrawl.extract import Entry
+
+HIDDEN: Final = ".filtercrawl"
+
+
+class Catalog(Published):
+    """The SQLite catalog of one dataset folder; writes go through `transaction`."""
+
+    def __init__(self, dataset: Path) -> None:
+        folder = dataset / HIDDEN
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "catalog.sqlite"
+        self._db = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise DatasetError(
+                f"{self.path}: {error}; delete it, the next sync rebuilds it from the dataset"
+            ) from error
+
+    def _migrate(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise DatasetError(f"{self.path}: written by a newer filtercrawl; update it")
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is written inside; marks the published tables as out of date."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.set_fact("stale", "1")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Facts about the dataset as a whole.
+
+    def fact(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+    @property
+    def dataset_id(self) -> str:
+        return self.fact("dataset_id") or ""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the published tables say less than the catalog."""
+        return self.fact("stale") == "1"
+
+    # One checkpoint.
+
+    def model(self, model_id: str) -> Row | None:
+        """Return a row of `models` with its private fields (names with a leading underscore)."""
+        row = self._db.execute("SELECT record FROM models WHERE model_id = ?", (model_id,)).fetchone()
+        return None if row is None else thaw(row[0])
+
+    def put_model(self, record: Mapping[str, Any], fingerprint: str | None = None) -> None:
+        columns = (
+            record["model_id"], record["source"], record["outcome"], record.get("file_sha256"), fingerprint,
+            record.get("layers_file"), record.get("first_release"), freeze(record),
+        )  # fmt: skip
+        self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
+
+    def touch_model(self, record: Mapping[str, Any]) -> None:
+        """Replace a checkpoint's record and leave its content as it is."""
+        columns = (
+            record["outcome"],
+            record.get("layers_file"),
+            record.get("first_release"),
+            freeze(record),
+            record["model_id"],
+        )
+        self._db.execute(
+            "UPDATE models SET outcome = ?, layers_file = ?, first_release = ?, record = ? WHERE model_id = ?",
+            columns,
+        )
+
+    def fingerprint(self, model_id: str) -> str | None:
+        row = self._db.execute("SELECT fingerprint FROM models WHERE model_id = ?", (model_id,)).fetchone()
+        return None if row is None else row[0]
+
+    def put_content(self, model_id: str, layers: Sequence[Row], ledger: Sequence[Entry]) -> None:
+        """Replace the layers and the ledger of a checkpoint."""
+        self.drop_content(model_id)
+        self._db.executemany(
+            "INSERT INTO layers VALUES (?, ?, ?, ?, ?)",
+            [(model_id, i, row["layer_id"], row["layer_sha256"], json.dumps(row)) for i, row in enumerate(layers)],
+        )
+        self._db.executemany(
+            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)",
+            [(model_id, i, e.tensor, json.dumps(e.shape), e.dtype, e.reason) for i, e in enumerate(ledger)],
+        )
+
+    def drop_content(self, model_id: str) -> None:
+        self._db.execute("DELETE FROM layers WHERE model_id = ?", (model_id,))
+        self._db.execute("DELETE FROM ledger WHERE model_id = ?", (model_id,))
+
+    def layers_of(self, model_id: str) -> list[Row]:
+        rows = self._db.execute("SELECT record FROM layers WHERE model_id = ? ORDER BY position", (model_id,))
+        return [json.loads(record) for (record,) in rows]
+
+    def ledger_of(self, model_id: str) -> list[Entry]:
+        sql = "SELECT tensor, shape, dtype, reason FROM ledger WHERE model_id = ? ORDER BY position"
+        return [
+            Entry(tensor=tensor, shape=tuple(json.loads(shape)), dtype=dtype, reason=reason)
+            for tensor, shape, dtype, reason in self._db.execute(sql, (model_id,))
+        ]
+
+    def put_samples(self, samples: Mapping[str, Samples]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO samples VALUES (?, ?)",
+            [(digest, picked.to_bytes()) for digest, picked in samples.items()],
+        )
+
+    # Who else has the same content.
+
+    def twins(self, fingerprint: str) -> list[Row]:
+        """Return the checkpoints of one content, the keeper of the weights first."""
+        sql = f"SELECT record FROM models WHERE fingerprint = ? ORDER BY layers_file IS NULL, {RANK}"  # noqa: S608 - constant
+        return [thaw(record) for (record,) in self._db.execute(sql, (fingerprint,))]
+
+    def same_file(self, file_sha256: str) -> list[Row]:
+        """Return the checkpoints whose file has this sha256, in the order of their claim to the weights."""
+        sql = f"SELECT record FROM models WHERE file_sha256 = ? ORDER BY {RANK}"  # noqa: S608 - constant
+        return [thaw(record) for (record,) in self._db.execute(sql, (file_sha256,))]
+
+    # Listings and names.
+
+    def put_selector(self, row: Mapping[str, Any]) -> None:
+        names = ("selector_id", "source", "selector", "plugin", "listed", "n_offered")
+        self._db.execute("INSERT OR REPLACE INTO selectors VALUES (?, ?, ?, ?, ?, ?)", [row[name] for name in names])
+
+    def selectors(self) -> dict[str, str | None]:
+        """Return selector id -> selector as it was typed; None where another machine listed it."""
+        return dict(self._db.execute("SELECT selector_id, selector FROM selectors"))
+
+    def put_rename(self, source: str, new_name: str, model_id: str, old_name: str, seen: datetime) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO renames VALUES (?, ?, ?, ?, ?)",
+            (source, new_name, model_id, old_name, seen.isoformat()),
+        )
+
+    def renamed(self) -> dict[tuple[str, str], str]:
+        """Return (source, new name) -> model_id of every rename."""
+        rows = self._db.execute("SELECT source, new_name, model_id FROM renames")
+        return {(source, name): model_id for source, name, model_id in rows}
+
+    def put_withdrawn(self, model_id: str, reason: str, when: datetime) -> None:
+        self._db.execute("INSERT OR REPLACE INTO withdrawn VALUES (?, ?, ?)", (model_id, reason, when.isoformat()))
+
+    # Files.
+
+    def put_layer_file(self, path: str, size: int, sha256: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO layer_files VALUES (?, ?, ?)", (path, size, sha256))
+
+    def forget_unused(self) -> None:
+        """Drop samples and files that no checkpoint uses any more."""
+        self._db.execute(
+            "DELETE FROM layer_files WHERE path NOT IN (SELECT layers_file FROM models WHERE layers_file IS NOT NULL)"
+        )
+        unused = "NOT EXISTS (SELECT 1 FROM layers WHERE layers.layer_sha256 = samples.layer_sha256)"
+        self._db.execute(f"DELETE FROM samples WHERE {unused}")  # noqa: S608 - constant

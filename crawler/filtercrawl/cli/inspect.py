@@ -1,0 +1,46 @@
+"""`filtercrawl inspect`: every tensor of one checkpoint, emitted or skipped, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from filtercrawl.cli.options import JsonOption, KernelSizeOption, amount, plain, print_json
+from filtercrawl.settings import resolve
+
+if TYPE_CHECKING:
+    from filtercrawl.inspection import Inspection
+
+
+def run(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="FILE|SELECTOR", help="A file, or a selector of one checkpoint.")],
+    kernel_size: KernelSizeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show every tensor of one checkpoint: emitted or skipped, and why. Writes nothing."""
+    from filtercrawl.inspection import inspect
+
+    settings = resolve({"kernel_size": kernel_size})
+    selector = f"local:{what}" if Path(what).is_file() else what
+    found = inspect(selector, context.obj, settings)
+    if json:
+        print_json(as_json(found))
+        return
+    typer.echo(f"{plain(found.name)}: {found.format}, {amount(len(found.tensors))} tensors")
+    width = max((len(row["tensor"]) for row in found.tensors), default=0)
+    for row in found.tensors:
+        shape = "x".join(map(str, row["shape"])) or "scalar"
+        verdict = (
+            f"emitted as {row['op']} {row['kernel']}" if row["outcome"] == "emitted" else f"skipped: {row['reason']}"
+        )
+        typer.echo(f"  {plain(row['tensor']):<{min(width, 70)}}  {shape:<18} {row['dtype']:<9} {verdict}")
+    totals = Counter(row["reason"] or "emitted" for row in found.tensors)
+    typer.echo(", ".join(f"{amount(count)} {word}" for word, count in totals.most_common()))
+
+
+def as_json(found: Inspection) -> dict[str, Any]:
+    return {"name": found.name, "format": found.format, "tensors": list(found.tensors)}

@@ -1,0 +1,54 @@
+"""`filtercrawl status`: what the dataset holds; what failed or was skipped, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import typer
+
+from filtercrawl.cli.options import DatasetOption, JsonOption, amount, plain, print_json
+from filtercrawl.errors import DatasetError
+from filtercrawl.settings import resolve
+
+
+def run(dataset: DatasetOption = None, json: JsonOption = False) -> None:
+    """Show what the dataset holds, what failed or was skipped, and why."""
+    from filtercrawl.catalog import HIDDEN, Catalog
+
+    folder = resolve({"dataset": dataset}).dataset
+    if not (folder / HIDDEN / "catalog.sqlite").is_file():
+        raise DatasetError(f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one")
+    with Catalog(folder) as catalog:
+        rows = list(catalog.models())
+    found = summary(rows)
+    if json:
+        print_json({"dataset": str(folder), **found})
+        return
+    typer.echo(
+        f"{folder}: {amount(len(rows))} checkpoints, "
+        f"{amount(found['layers'])} layers, {amount(found['kernels'])} kernels"
+    )
+    for source, outcomes in found["sources"].items():
+        typer.echo(f"  {source}: " + ", ".join(f"{amount(count)} {outcome}" for outcome, count in outcomes.items()))
+    for what in ("failed", "skipped"):
+        for model_id, reason in found[what].items():
+            typer.echo(f"{what}: {plain(model_id)}: {plain(reason)}")
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count checkpoints by source and outcome, and collect the reasons of those that are not in the dataset."""
+    sources: dict[str, Counter[str]] = {}
+    for row in rows:
+        sources.setdefault(row["source"], Counter())[row["outcome"]] += 1
+    emitted = [row for row in rows if row["layers_file"] is not None]
+    return {
+        "checkpoints": len(rows),
+        "layers": sum(row["n_layers"] or 0 for row in emitted),
+        "kernels": sum(row["n_kernels"] or 0 for row in emitted),
+        "sources": {source: dict(sorted(outcomes.items())) for source, outcomes in sorted(sources.items())},
+        **{
+            what: {row["model_id"]: row["reason"] for row in rows if row["outcome"] == what}
+            for what in ("failed", "skipped")
+        },
+    }

@@ -1,0 +1,173 @@
+"""`filtercrawl sync`: discover, fetch, extract, normalize, write; resumes by itself."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from filtercrawl.cli.options import (
+    DatasetOption,
+    JsonOption,
+    KernelSizeOption,
+    amount,
+    plain,
+    print_json,
+    size,
+)
+from filtercrawl.cli.terminal import Watch
+from filtercrawl.report import Report
+from filtercrawl.settings import Settings, resolve
+
+
+def run(
+    context: typer.Context,
+    selectors: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SELECTOR]...",
+            help="SOURCE or SOURCE:PATTERN, for example local:models or packages:speechmos.",
+        ),
+    ] = None,
+    dataset: DatasetOption = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Read at most N checkpoints.")] = None,
+    kernel_size: KernelSizeOption = None,
+    license: Annotated[  # noqa: A002 - the option's name
+        list[str] | None,
+        typer.Option(metavar="SPDX", help="Only checkpoints under this licence; may be repeated."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="auto|cpu|cuda|mps", help="Where kernels are normalized.", show_default="auto"),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", help="Checkpoints in work at a time.", show_default="2")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(metavar="local", help="What runs the work.", show_default="local")
+    ] = None,
+    max_bytes: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Stop after checkpoints of so many bytes, for example 2G."),
+    ] = None,
+    max_disk: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Stop when the layers take so much of the disk.")
+    ] = None,
+    time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Stop cleanly after, for example, 5h.")] = None,
+    prune: Annotated[bool | None, typer.Option("--prune", help="Take out what its source no longer offers.")] = None,
+    retry: Annotated[
+        str | None,
+        typer.Option(metavar="all|due|none", help="Which failed checkpoints to try again.", show_default="due"),
+    ] = None,
+    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what there is to do and do nothing.")] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(metavar="new|any|none", help="Which failed checkpoints make exit code 3.", show_default="new"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Discover, fetch, extract, normalize and write: bring the dataset up to date.
+
+    Does only what is new or changed; may be stopped or killed at any moment and run again. Without selectors every
+    installed source that needs no pattern is asked.
+    """
+    from filtercrawl.sync import (
+        Run,
+        sync,
+    )  # torch takes seconds to import: only once the options are known to be right
+
+    options = {
+        "dataset": dataset, "limit": limit, "kernel_size": kernel_size, "license": license or None, "device": device,
+        "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "time_limit": time_limit,
+        "prune": prune, "retry": retry, "dry_run": dry_run, "fail_on": fail_on,
+    }  # fmt: skip
+    settings = resolve(options)
+    stop = threading.Event()
+    with Watch() as watch, stopping(stop) as received:
+        report = sync(
+            selectors or list(everything(context)),
+            Run(settings=settings, plugins=context.obj, progress=watch, stop=stop),
+        )
+    if json:
+        print_json(report.as_json())
+    else:
+        summarize(report, settings)
+    if received:
+        typer.echo("stopped; the next run goes on from here", err=True)
+        raise typer.Exit(128 + received[0])
+    raise typer.Exit(report.exit_code(settings))
+
+
+def everything(context: typer.Context) -> Iterator[str]:
+    """The sources that can be asked without a pattern."""
+    from filtercrawl.checkpoint import needs_pattern
+
+    yield from (name for name, source in sorted(context.obj.sources.items()) if not needs_pattern(source))
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[list[int]]:
+    """Turn SIGINT and SIGTERM into a clean end; the second one ends at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+        if received:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        received.append(number)
+        stop.set()
+        typer.echo("stopping after the checkpoints in hand; once more ends at once", err=True)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summarize(report: Report, settings: Settings) -> None:
+    counts = report.checkpoints
+    words = (
+        "new",
+        "changed",
+        "retry",
+        "unchanged",
+        "removed",
+        "renamed",
+        "duplicate",
+        "failed",
+        "skipped",
+        "waiting",
+        "ignored",
+    )
+    told = ", ".join(f"{amount(counts[word])} {word}" for word in words if counts[word])
+    typer.echo(f"checkpoints: {told or 'none'}")
+    for selector, problem in report.problems.items():
+        typer.echo(f"source {plain(selector)} did not finish its listing: {plain(problem)}")
+    for model_id, reason in report.failures.items():
+        typer.echo(f"failed: {plain(model_id)}: {plain(reason)}")
+    if report.gone and not settings.prune:
+        typer.echo(f"{amount(len(report.gone))} are no longer offered; --prune takes them out")
+    if report.left:
+        typer.echo(f"{amount(report.left)} still to do")
+    if settings.dry_run:
+        for source, row in report.by_source.items():
+            typer.echo(f"  {source}: {amount(row['new'])} new, {amount(row['changed'])} changed, {size(row['bytes'])}")
+        return
+    if not (counts["new"] or counts["changed"] or counts["retry"]):
+        typer.echo(f"nothing to do: {settings.dataset} is up to date")
+        return
+    typer.echo(f"{amount(report.layers)} layers and {amount(report.kernels)} kernels written in {report.seconds:.1f} s")
+    where = Path(settings.dataset).resolve()
+    typer.echo(f"""load them with
+
+    from datasets import load_dataset
+    layers = load_dataset("{where}", "layers", split="train")
+""")

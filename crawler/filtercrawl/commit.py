@@ -1,0 +1,271 @@
+"""Write what came of one checkpoint into the catalog, the files first, so that a kill repeats it and loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from filtercrawl.catalog import Catalog, Row
+from filtercrawl.checkpoint import Skipped
+from filtercrawl.crawl import ContentKey, Crawled
+from filtercrawl.dataset.atomic import TEMPORARY, install
+from filtercrawl.discover import etag
+from filtercrawl.extract import Entry
+from filtercrawl.record import (
+    adopt,
+    content_key,
+    counts,
+    fingerprint,
+    fresh,
+    known_key,
+    outcome,
+    outcome_beside,
+    places,
+    rank,
+    selectors,
+    tried,
+)
+from filtercrawl.schema import MODELS
+from filtercrawl.shard import Shard, rewrite
+from filtercrawl.stored import StoredWeights
+
+Became = Literal["emitted", "no_kernels", "duplicate", "failed", "unchanged", "renamed", "again"]
+# A failed checkpoint is tried again after one day, two, four, ... at most this many.
+_LONGEST_PAUSE: Final = 32
+
+
+@dataclass(kw_only=True)
+class Book:
+    """Where results are written.
+
+    by_file: the model_id of every content that is known; workers look here, so that a file that
+    another checkpoint has too is not read. gone: (selector id, file sha256) -> model ids that are listed no more.
+    """
+
+    dataset: Path
+    catalog: Catalog
+    now: datetime
+    version: str
+    by_file: dict[ContentKey, str] = field(default_factory=dict)
+    gone: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    renamed: set[str] = field(default_factory=set)
+
+    def commit(self, crawled: Crawled) -> Became:
+        """Write one result; returns what became of the checkpoint.
+
+        `again`: it was to be linked to a checkpoint whose content has changed meanwhile, so it must be read after all.
+        """
+        became = self._commit(crawled)
+        if became in ("emitted", "duplicate", "no_kernels"):
+            model_id, known = crawled.todo.model_id, crawled.todo.known
+            if known is not None and self.by_file.get(known_key(known)) == model_id:
+                del self.by_file[known_key(known)]  # its old content is gone
+            self.by_file.setdefault(content_key(crawled), model_id)
+        return became
+
+    def _commit(self, crawled: Crawled) -> Became:
+        known = crawled.todo.known
+        if crawled.reason is not None:
+            return self._failed(crawled)
+        if (
+            known is not None
+            and known["file_sha256"] == crawled.file_sha256
+            and known["kernel_policy"] == crawled.todo.policy
+        ):
+            return self._unchanged(crawled, known)
+        old_name = self._old_name(crawled) if crawled.todo.why == "new" else None
+        if old_name is not None:
+            return self._renamed(crawled, old_name)
+        record = fresh(crawled, self.now, self.version)
+        # Asked again: its twin may have been in another worker's hands. The tables must not depend on such luck.
+        twin = crawled.same_as or self.by_file.get(content_key(crawled))
+        if crawled.same_as is not None and self.by_file.get(content_key(crawled)) != crawled.same_as:
+            return "again"
+        if twin is not None and twin != crawled.todo.model_id:
+            discard(crawled.shard)
+            return self._linked(record | {"bytes_fetched": 0}, twin)
+        assert crawled.shard is not None
+        assert crawled.extracted is not None
+        record |= {
+            "num_params": crawled.extracted.num_params,
+            "tensors_emitted": len(crawled.extracted.emitted),
+            "tensors_skipped": len(crawled.extracted.ledger) - len(crawled.extracted.emitted),
+            **counts(crawled.shard.rows),
+        }
+        return self._settled(record, crawled.shard, crawled.extracted.ledger)
+
+    def skip(self, source: str, selector_id: str, skipped: Skipped) -> None:
+        """Note a checkpoint that its source does not offer; one that the dataset holds stays as it is."""
+        model_id = f"{source}/{skipped.name}"
+        known = self.catalog.model(model_id)
+        if known is None or (known["outcome"] == "skipped" and known["reason"] != skipped.reason):
+            record = dict.fromkeys(MODELS.names) | {
+                "model_id": model_id, "source": source, "name": skipped.name, "outcome": "skipped", "attempts": 0,
+                "reason": skipped.reason, "selectors": [selector_id], "filtercrawl_version": self.version,
+                "first_seen": known["first_seen"] if known else self.now, "last_seen": self.now,
+            }  # fmt: skip
+            with self.catalog.transaction():
+                self.catalog.put_model(record)
+
+    def seen(self, model_id: str, selector_id: str) -> None:
+        """Note that a checkpoint is still offered; published with the next change."""
+        known = self.catalog.model(model_id)
+        if known is not None:
+            known["last_seen"] = self.now
+            known["selectors"] = sorted({*(known["selectors"] or []), selector_id})
+            self.catalog.touch_model(known)
+
+    def prune(self, model_id: str) -> None:
+        """Take out what its source no longer offers; the row in `models` stays and says so."""
+        known = self.catalog.model(model_id)
+        if known is None:
+            return
+        with self.catalog.transaction():
+            self._promote_twin(known)
+            self.catalog.drop_content(model_id)
+            empty = {name: None for name in MODELS.names if name.startswith(("n_", "tensors_"))}
+            record = known | empty | {
+                "outcome": "skipped", "reason": "no longer offered by its source", "layers_file": None,
+                "duplicate_of": None, "selectors": [], "next_retry": None, "file_sha256": None,
+            }  # fmt: skip
+            self.catalog.put_model(record)
+
+    # What may become of a checkpoint.
+
+    def _failed(self, crawled: Crawled) -> Became:
+        known = crawled.todo.known
+        record = dict(known) if known is not None else fresh(crawled, self.now, self.version)
+        attempts = (record["attempts"] if known is not None and crawled.todo.why == "retry" else 0) + 1
+        pause = timedelta(days=min(2 ** (attempts - 1), _LONGEST_PAUSE))
+        record |= {
+            "outcome": "failed", "reason": crawled.reason, "attempts": attempts, "next_retry": self.now + pause,
+            "_tried": tried(crawled.todo.checkpoint), "filtercrawl_version": self.version, "last_seen": self.now,
+            "selectors": selectors(known, crawled),
+        }  # fmt: skip
+        with self.catalog.transaction():
+            if known is None:
+                self.catalog.put_model(record)
+            else:
+                self.catalog.touch_model(record)  # what was written before stays
+        return "failed"
+
+    def _unchanged(self, crawled: Crawled, known: Mapping[str, Any]) -> Became:
+        """The same bytes under a new date, or sound again after a failure: the content stays."""
+        discard(crawled.shard)
+        checkpoint = crawled.todo.checkpoint
+        record = dict(known) | {
+            "outcome": outcome(known), "reason": None, "next_retry": None, "attempts": 0, "last_seen": self.now,
+            "revision": checkpoint.revision or crawled.file_sha256, "etag": etag(checkpoint),
+            "_tried": tried(checkpoint), "_files": places(checkpoint), "selectors": selectors(known, crawled),
+        }  # fmt: skip
+        if known["outcome"] == "failed":
+            with self.catalog.transaction():
+                self.catalog.touch_model(record)
+        else:
+            self.catalog.touch_model(record)  # a date alone is no reason to publish
+        return "unchanged"
+
+    def _renamed(self, crawled: Crawled, model_id: str) -> Became:
+        discard(crawled.shard)
+        record, checkpoint = self.catalog.model(model_id), crawled.todo.checkpoint
+        assert record is not None
+        old_name = record.get("_offered_as") or record["name"]
+        record |= {
+            "aliases": sorted({*(record["aliases"] or []), checkpoint.name}), "_offered_as": checkpoint.name,
+            "etag": etag(checkpoint), "revision": checkpoint.revision or crawled.file_sha256, "last_seen": self.now,
+            "_tried": tried(checkpoint), "_files": places(checkpoint), "_url": checkpoint.files[0].url,
+            "file": checkpoint.files[0].path, "selectors": selectors(record, crawled),
+        }  # fmt: skip
+        with self.catalog.transaction():
+            self.catalog.touch_model(record)
+            self.catalog.put_rename(crawled.todo.source, checkpoint.name, model_id, old_name, self.now)
+        self.renamed.add(model_id)
+        return "renamed"
+
+    def _linked(self, record: Row, twin_id: str) -> Became:
+        """The same file as another checkpoint's: its content is known without reading."""
+        twin = self.catalog.model(twin_id)
+        assert twin is not None
+        record |= {name: twin[name] for name in MODELS.names if name.startswith(("n_", "tensors_", "num_"))}
+        rows = [adopt(row, record["model_id"], record["source"]) for row in self.catalog.layers_of(twin_id)]
+        return self._settled(record, Shard.unwritten(rows), self.catalog.ledger_of(twin_id))
+
+    def _settled(self, record: Row, shard: Shard, ledger: Sequence[Entry]) -> Became:
+        """Write content; among checkpoints of one content the first in rank keeps the weights."""
+        model_id, mark = record["model_id"], fingerprint(shard.rows)
+        before = self.catalog.model(model_id)
+        with self.catalog.transaction():
+            if before is not None and self.catalog.fingerprint(model_id) != mark:
+                self._promote_twin(before)
+            twins = [twin for twin in self.catalog.twins(mark) if twin["model_id"] != model_id] if mark else []
+            keeper = twins[0] if twins else None
+            if mark is None:
+                record |= {"outcome": "no_kernels", "layers_file": None}
+            elif keeper is None or rank(record) < rank(keeper):
+                if shard.staged is None and keeper is not None:
+                    shard = self._rewritten(record, shard.rows, keeper["layers_file"])
+                record |= {"outcome": "emitted", "layers_file": shard.path}
+                self._place(shard)
+                for twin in twins:
+                    self.catalog.touch_model(
+                        twin | {"outcome": outcome_beside(twin), "duplicate_of": model_id, "layers_file": None}
+                    )
+            else:
+                record |= {"outcome": "duplicate", "duplicate_of": keeper["model_id"], "layers_file": None}
+                discard(shard)
+            self.catalog.put_model(record, mark)
+            self.catalog.put_content(model_id, shard.rows, ledger)
+            self.catalog.put_samples(shard.samples)
+        became: Became = record["outcome"]
+        return became
+
+    # Duplicates.
+
+    def _promote_twin(self, leaving: Row) -> None:
+        """Before a keeper's content goes: hand its weights to the next of the checkpoints that share them."""
+        if leaving["layers_file"] is None:
+            return
+        mark = self.catalog.fingerprint(leaving["model_id"])
+        twins = [twin for twin in self.catalog.twins(mark or "") if twin["model_id"] != leaving["model_id"]]
+        if not twins:
+            return
+        heir = min(twins, key=rank)
+        shard = self._rewritten(heir, self.catalog.layers_of(heir["model_id"]), leaving["layers_file"])
+        self._place(shard)
+        for twin in twins:
+            is_heir = twin["model_id"] == heir["model_id"]
+            changed = (
+                {"layers_file": shard.path, "duplicate_of": None} if is_heir else {"duplicate_of": heir["model_id"]}
+            )
+            record = twin | changed
+            self.catalog.touch_model(record | {"outcome": "failed" if twin["outcome"] == "failed" else outcome(record)})
+        self.catalog.put_content(heir["model_id"], shard.rows, self.catalog.ledger_of(heir["model_id"]))
+
+    def _rewritten(self, record: Mapping[str, Any], rows: Sequence[Row], layers_file: str) -> Shard:
+        stored = StoredWeights(self.dataset / layers_file)
+        try:
+            return rewrite(record["model_id"], record["source"], rows, stored, self.dataset / TEMPORARY)
+        finally:
+            stored.close()
+
+    # Smaller pieces.
+
+    def _place(self, shard: Shard) -> None:
+        if shard.staged is not None and shard.path is not None and shard.sha256 is not None:
+            install(shard.staged, self.dataset / shard.path)
+            discard(shard)
+            self.catalog.put_layer_file(shard.path, shard.size, shard.sha256)
+
+    def _old_name(self, crawled: Crawled) -> str | None:
+        """Return the model id that this file had under a name that is gone: the old id stays."""
+        candidates = self.gone.get((crawled.todo.selector_id, crawled.file_sha256 or ""), [])
+        return candidates.pop(0) if candidates else None
+
+
+def discard(shard: Shard | None) -> None:
+    """Remove a staged file that is not needed."""
+    if shard is not None and shard.staged is not None:
+        shard.staged.unlink(missing_ok=True)

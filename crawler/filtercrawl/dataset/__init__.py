@@ -1,0 +1,1 @@
+"""The published folder: everything in it that follows from the catalog."""

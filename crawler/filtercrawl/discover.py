@@ -1,0 +1,158 @@
+"""Ask each source what it has; put shards and external data with the file that names them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filtercrawl.checkpoint import Checkpoint, Offer, Query, Reader, RemoteFile, Skipped
+from filtercrawl.errors import CheckpointError, UsageError
+from filtercrawl.files import claimant, folder, local_path
+from filtercrawl.manager import Plugins, describe
+from filtercrawl.ranges import LocalFile, relative_path, stamp
+from filtercrawl.selector import Selector
+from filtercrawl.transport import Transport
+from filtercrawl.vocabulary import WEIGHT_EXTENSIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What one selector offers. problem: why the listing is not complete, None where it is."""
+
+    selector: Selector
+    checkpoints: tuple[Checkpoint, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    ignored: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scout:
+    """What discovery needs: the plugins, the network, settings a source, and what the dataset knows by model_id."""
+
+    plugins: Plugins
+    transport: Transport
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def discover(selectors: Sequence[Selector], scout: Scout) -> list[Listing]:
+    """List every selector; a source that raises or yields nonsense is named in its listing and stops no other.
+
+    Raises UsageError for a pattern that a source refuses and for two files that would bear one name.
+    """
+    listings = [group(list_one(selector, scout), scout) for selector in dict.fromkeys(selectors)]
+    places: dict[tuple[str, str], tuple[str, Selector]] = {}
+    for listing in listings:
+        for checkpoint in listing.checkpoints:
+            url = checkpoint.files[0].url
+            before, other = places.setdefault((listing.selector.source, checkpoint.name), (url, listing.selector))
+            if before != url:
+                raise UsageError(collision(checkpoint.name, str(other), str(listing.selector)))
+    return listings
+
+
+def collision(name: str, one: str, other: str) -> str:
+    return f"{one} and {other} both offer {name!r}; give one of them a label: '{other} as=LABEL'"
+
+
+def list_one(selector: Selector, scout: Scout) -> Listing:
+    """Run one source to its end, or to its first fault."""
+    checkpoints: list[Checkpoint] = []
+    skipped: list[Skipped] = []
+    names: set[str] = set()
+    problem = None
+    query = Query(pattern=selector.pattern, settings=scout.settings.get(selector.source, {}))
+    try:
+        for offer in scout.plugins.sources[selector.source].checkpoints(scout.transport, query):
+            problem = unfit(offer, names)
+            if problem:
+                break
+            names.add(offer.name)
+            if isinstance(offer, Checkpoint):
+                checkpoints.append(offer)
+            else:
+                skipped.append(offer)
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a stranger's source may raise anything
+        problem = describe(error)
+    return Listing(selector=selector, checkpoints=tuple(checkpoints), skipped=tuple(skipped), problem=problem)
+
+
+def unfit(offer: Offer | object, names: set[str]) -> str | None:
+    """Say what is wrong with something that a source yielded, or None."""
+    if not isinstance(offer, Checkpoint | Skipped):
+        return f"yields {type(offer).__name__}, neither Checkpoint nor Skipped"
+    if not isinstance(offer.name, str) or not offer.name or not offer.name.isprintable():
+        return f"yields a checkpoint with the name {offer.name!r}"
+    if offer.name in names:
+        return f"yields two checkpoints named {offer.name!r}"
+    if isinstance(offer, Checkpoint):
+        sound = isinstance(offer.files, tuple) and offer.files and all(isinstance(f, RemoteFile) for f in offer.files)
+        return None if sound else f"{offer.name}: files is not a tuple of RemoteFile with at least one"
+    return None if isinstance(offer.reason, str) else f"{offer.name}: the reason of a Skipped is no text"
+
+
+def group(listing: Listing, scout: Scout) -> Listing:
+    """Give every local checkpoint its companions, drop those from the listing, and ignore what holds no weights."""
+    found: list[Checkpoint] = []
+    companions: set[str] = set()
+    ignored: list[Checkpoint] = []
+    for checkpoint in listing.checkpoints:
+        known = scout.known.get(f"{listing.selector.source}/{checkpoint.name}", {})
+        grouped = with_companions(checkpoint, scout.plugins.readers, known)
+        (found if grouped is not None else ignored).append(grouped or checkpoint)
+        companions.update(file.url for file in (grouped or checkpoint).files[1:])
+    return replace(
+        listing,
+        checkpoints=tuple(c for c in found if c.files[0].url not in companions),
+        ignored=sum(c.files[0].url not in companions for c in ignored),
+    )
+
+
+def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Mapping[str, Any]) -> Checkpoint | None:
+    """Return a checkpoint with the files that its main file names; None where it holds no weights.
+
+    Looks only at files of this machine, and only where they may have changed since the last run.
+    """
+    main = checkpoint.files[0]
+    if len(checkpoint.files) > 1 or not main.url.startswith("file:"):
+        return checkpoint
+    before = known.get("_files") or []
+    if before and main.etag is not None and before[0][1] == main.etag:
+        return replace(checkpoint, files=(main, *beside(checkpoint, [path for path, _ in before[1:]])))
+    try:
+        with LocalFile(local_path(main)) as file:
+            reader = claimant(readers, file)
+            if reader is None:
+                suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
+                return checkpoint if suffix in WEIGHT_EXTENSIONS or known else None
+            paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companions(file)]
+            return replace(checkpoint, files=(main, *beside(checkpoint, paths)))
+    except CheckpointError:
+        return checkpoint  # reading it says what is wrong
+
+
+def beside(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]:
+    """Find companions on disk; one that is missing or lies outside the checkpoint's root is left out."""
+    main = checkpoint.files[0]
+    place = local_path(main)
+    depth = len(PurePosixPath(main.path or place.name).parts)
+    root = Path(*place.parts[:-depth])
+    for path in dict.fromkeys(paths):
+        target = (root / path).resolve()
+        if target.is_file() and target.is_relative_to(root.resolve()):
+            status = target.stat()
+            yield RemoteFile(url=(root / path).as_uri(), size=status.st_size, etag=stamp(status), path=path)
+
+
+def etag(checkpoint: Checkpoint) -> str | None:
+    """One etag for all files of a checkpoint, None where one of them has none."""
+    tags = [file.etag for file in checkpoint.files]
+    if len(tags) == 1 or None in tags:
+        return tags[0] if len(tags) == 1 else None
+    return hashlib.sha256("\n".join(map(str, tags)).encode()).hexdigest()

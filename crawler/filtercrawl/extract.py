@@ -1,0 +1,158 @@
+"""Which tensors of a checkpoint are kernels: layers for those, a line in the ledger for every one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, cast
+
+from filtercrawl import names
+from filtercrawl.copies import raw_copies
+from filtercrawl.errors import FormatError
+from filtercrawl.layer import Layer
+from filtercrawl.tensor import FLOATS, Op, StoredTensor
+from filtercrawl.vocabulary import REASONS
+
+KernelPolicy = Literal["3x3", "spatial", "all"]
+# From narrow to wide: widening is a change, narrowing drops nothing.
+POLICIES: Final[tuple[KernelPolicy, ...]] = ("3x3", "spatial", "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line of the ledger: a tensor, emitted (reason None) or skipped."""
+
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extracted:
+    """A checkpoint taken apart: all its convolutions, and every tensor accounted for, in the order of the file."""
+
+    layers: tuple[Layer, ...]
+    ledger: tuple[Entry, ...]
+
+    @property
+    def emitted(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.left_out is None)
+
+    @property
+    def num_params(self) -> int:
+        """Numbers in all tensors that are weights of the model: no optimizer state, no raw copies, no buffers."""
+        outside = {"optimizer_state", "raw_copy", "buffer", "constant", "outside_prefix"}
+        return sum(math.prod(entry.shape) for entry in self.ledger if entry.reason not in outside)
+
+
+def extract(tensors: Iterable[StoredTensor], policy: KernelPolicy = "spatial", prefix: str = "") -> Extracted:
+    """Sort the tensors of one checkpoint into layers and ledger.
+
+    policy: which kernel sizes are emitted; prefix: only names below it belong to the model. Raises FormatError when
+    two tensors have one name, for then the ledger could not balance.
+    """
+    every = tuple(tensors)
+    check_names(every)
+    copies = raw_copies([tensor for tensor in every if not names.in_optimizer(tensor.root, tensor.key)])
+    layers: list[Layer] = []
+    ledger: list[Entry] = []
+    for tensor in every:
+        found = aside(tensor, prefix, copies) or classify(tensor)
+        reason = found if isinstance(found, str) else left_out(found, policy)
+        if isinstance(found, Layer):
+            layers.append(replace(found, left_out=reason))
+        if reason is not None and reason not in REASONS:
+            raise FormatError(f"{tensor.name}: a reader gave the reason {reason!r}, which is not in the vocabulary")
+        ledger.append(Entry(tensor=tensor.name, shape=tensor.shape, dtype=tensor.dtype, reason=reason))
+    return Extracted(layers=tuple(layers), ledger=tuple(ledger))
+
+
+def aside(tensor: StoredTensor, prefix: str, copies: frozenset[str]) -> str | None:
+    """Say why a tensor is not looked at at all."""
+    if not tensor.name.startswith(prefix):
+        return "outside_prefix"
+    return "raw_copy" if tensor.name in copies else None
+
+
+def check_names(tensors: Sequence[StoredTensor]) -> None:
+    name, count = max(Counter(tensor.name for tensor in tensors).items(), key=lambda item: item[1], default=("", 0))
+    if count > 1:
+        raise FormatError(f"the file holds {count} tensors named {name!r}; one name must mean one tensor")
+
+
+def classify(tensor: StoredTensor) -> Layer | str:
+    """Say what one tensor is: a layer, or the reason why it is none."""
+    if tensor.reason is not None:
+        return tensor.reason
+    if names.in_optimizer(tensor.root, tensor.key):
+        return "optimizer_state"
+    if tensor.dtype.startswith("complex"):
+        return "complex"
+    floating = tensor.dtype in FLOATS
+    if tensor.convolution is None and not names.is_kernel(tensor.key, tensor.shape):
+        return names.reason(tensor.root, tensor.key, tensor.shape, floating=floating)
+    if 0 in tensor.shape:
+        return "empty"
+    if not floating and tensor.quantization is None:
+        return "quantized_codes"
+    if tensor.extent is None:
+        return "unreadable"
+    return proven(tensor) if tensor.convolution else by_shape(tensor)
+
+
+def proven(tensor: StoredTensor) -> Layer | str:
+    """Describe a convolution whose operator the file states; `[in, out/groups, *k]` of transposed ones is reordered."""
+    convolution = tensor.convolution
+    assert convolution is not None
+    shape, groups = tensor.shape, convolution.groups
+    if len(shape) != int(convolution.op[-2]) + 2 or groups < 1:
+        return "nonstandard_operator"
+    if shape[0] % groups:
+        return "nonstandard_operator"
+    if convolution.transposed:
+        shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
+    return Layer(
+        tensor=tensor,
+        path=tensor.layer or module_path(tensor),
+        op=convolution.op,
+        shape=shape,
+        groups=groups,
+        operator_verified=True,
+        weight_kind="fixed" if convolution.learned is False or names.is_fixed_basis(tensor.name) else kind(tensor),
+    )
+
+
+def by_shape(tensor: StoredTensor) -> Layer:
+    """Describe a kernel of a bare state dict: the shape proves its dimensions, and that is all."""
+    return Layer(
+        tensor=tensor,
+        path=module_path(tensor),
+        op=cast("Op", f"conv{len(tensor.shape) - 2}d"),
+        shape=tensor.shape,
+        groups=None,
+        operator_verified=False,
+        weight_kind="fixed" if names.is_fixed_basis(tensor.name) else kind(tensor),
+    )
+
+
+def kind(tensor: StoredTensor) -> str:
+    """Tell a raw tensor that is normalised at run time from one that is used as it is."""
+    return (
+        "standardized" if names.split(tensor.key)[1] in ("weight_v", "parametrizations.weight.original1") else "learned"
+    )
+
+
+def module_path(tensor: StoredTensor) -> str:
+    return names.split(tensor.key)[0] or names.unwrap(tensor.key)
+
+
+def left_out(layer: Layer, policy: KernelPolicy) -> str | None:
+    """Say why a policy leaves a layer's weight out of the dataset, or None where it is written."""
+    if policy == "all":
+        return None
+    if layer.taps == 1:
+        return "pointwise"
+    return "kernel_size" if policy == "3x3" and layer.kernel != "3x3" else None

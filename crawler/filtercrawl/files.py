@@ -1,0 +1,132 @@
+"""The files of one checkpoint, opened by their paths beside each other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import unquote, urlsplit
+
+from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile
+from filtercrawl.errors import CheckpointError, FormatError, UnsupportedError
+from filtercrawl.ranges import LocalFile, RangeFile, relative_path
+from filtercrawl.tensor import StoredTensor
+
+_CHUNK: Final = 1024 * 1024
+
+
+class CheckpointFiles:
+    """Opens the files of a checkpoint; implements `filtercrawl.ranges.Files`. Use as a context manager."""
+
+    def __init__(self, checkpoint: Checkpoint, readers: Sequence[Reader]) -> None:
+        self._checkpoint = checkpoint
+        self._readers = readers
+        self._opened: dict[str, LocalFile] = {}
+        self._hashed = 0
+        self.main: RangeFile = self._open(checkpoint.files[0])
+
+    def open(self, path: str) -> RangeFile:
+        """Open the file at a relative POSIX path beside the main one; raises UnsafeError or CheckpointError."""
+        wanted = str(folder(self._checkpoint) / relative_path(path))
+        for file in self._checkpoint.files:
+            if file.path == wanted:
+                return self._open(file)
+        raise CheckpointError(f"{self.main.name}: needs the file {path!r}, which is not beside it")
+
+    def tensors(self, path: str) -> Iterator[StoredTensor]:
+        """Yield the tensors of the file at `path`, by whichever reader claims it."""
+        file = self.open(path)
+        reader = claimant(self._readers, file)
+        if reader is None:
+            raise FormatError(f"{file.name}: no reader claims this file")
+        return reader.tensors(_Beside(self, file))
+
+    def sha256(self) -> str:
+        """Hash every file: one file's own sha256; of several, the sha256 of their `sha256  path` lines."""
+        sums = []
+        for file in self._checkpoint.files:
+            found = sha256(self._open(file))
+            self._hashed += self._open(file).size
+            if file.sha256 is not None and file.sha256 != found:
+                raise CheckpointError(
+                    f"{display(file)}: has sha256 {found[:16]}..., but {file.sha256[:16]}... is recorded"
+                )
+            sums.append(f"{found}  {file.path}\n")
+        return sums[0][:64] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that readers asked for; hashing does not count."""
+        return sum(file.bytes_read for file in self._opened.values()) - self._hashed
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(self._open(file).size for file in self._checkpoint.files)
+
+    def check_unchanged(self) -> None:
+        """Raise ChangedError if a file that was read is no longer what it was."""
+        for file in self._opened.values():
+            file.check_unchanged()
+
+    def _open(self, file: RemoteFile) -> LocalFile:
+        if file.url not in self._opened:
+            self._opened[file.url] = LocalFile(local_path(file), display(file))
+        return self._opened[file.url]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._opened.values():
+            file.close()
+
+
+class _Beside:
+    """A companion seen as the main file, so that its reader can work as ever."""
+
+    def __init__(self, files: CheckpointFiles, main: RangeFile) -> None:
+        self._files = files
+        self.main = main
+
+    def open(self, path: str) -> RangeFile:
+        return self._files.open(path)
+
+    def tensors(self, path: str) -> Iterator[StoredTensor]:
+        # Shards may be of any format but an index: files that name each other in a circle must end.
+        raise FormatError(f"{self.main.name}: an index that names another index ({path!r})")
+
+
+def claimant(readers: Iterable[Reader], file: RangeFile) -> Reader | None:
+    """Return the reader whose format the content is of, or None."""
+    return next((reader for reader in readers if reader.claims(file)), None)
+
+
+def sha256(file: RangeFile) -> str:
+    """Hash a file in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    for offset in range(0, file.size, _CHUNK):
+        digest.update(file.read(offset, min(_CHUNK, file.size - offset)))
+    return digest.hexdigest()
+
+
+def folder(checkpoint: Checkpoint) -> PurePosixPath:
+    """The folder of the main file, by which companions are named."""
+    return PurePosixPath(checkpoint.files[0].path or checkpoint.name).parent
+
+
+def local_path(file: RemoteFile) -> Path:
+    """Return where a `file:` URL points; raises UnsupportedError for any other."""
+    parts = urlsplit(file.url)
+    if parts.scheme != "file":
+        raise UnsupportedError(f"{display(file)}: files at {parts.scheme}: URLs cannot be read by this version")
+    return Path(unquote(parts.path))
+
+
+def display(file: RemoteFile) -> str:
+    """What to call a file in a message."""
+    return file.path or file.url.rsplit("/", 1)[-1]

@@ -1,0 +1,40 @@
+"""One run at a time on one dataset."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from filtercrawl.catalog import HIDDEN
+from filtercrawl.errors import BusyError, DatasetError
+
+
+@contextmanager
+def locked(dataset: Path) -> Iterator[None]:
+    """Hold the dataset for this process; raises BusyError at once where another one does.
+
+    The lock is the system's, so it ends with its process however that ends.
+    """
+    folder = dataset / HIDDEN
+    holder = folder / "holder"
+    lock = FileLock(folder / "lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text("utf-8").strip() if holder.is_file() else "another process"
+        raise BusyError(f"{dataset}: {who} is at work on this dataset; try again when it is done") from None
+    except OSError as error:
+        raise DatasetError(
+            f"{dataset}: cannot be written ({error.strerror or error}); choose another --dataset"
+        ) from error
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", "utf-8")
+        yield
+    finally:
+        lock.release()

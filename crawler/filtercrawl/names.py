@@ -1,0 +1,109 @@
+"""What the name and shape of a tensor in a state dict say about it, where the file itself says nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# Put in front of every name by DataParallel and torch.compile; no part of the network.
+_WRAPPERS: Final = ("module.", "_orig_mod.")
+# The names under which modules keep a kernel. Spectral and weight normalisation and pruning keep the raw tensor under
+# their own names.
+_WEIGHT: Final = re.compile(r"^(weight|weight_orig|weight_v|parametrizations\.weight\.original[01]?)$")
+_BUFFERS: Final = re.compile(r"^(num_batches_tracked|\w*mask|\w*_cache|position_ids|iter|step|epoch|counter)$")
+_OPTIMIZER_LEAF: Final = re.compile(
+    r"^(exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer|square_avg|acc_delta|grad_avg|sum|prev|step_size)$"
+)
+_OPTIMIZER_ROOT: Final = re.compile(
+    r"(^|_)(optim|optimizer|optimizers|optimizer_states|opt|scheduler|lr_schedulers)($|_)"
+)
+_POSITION: Final = re.compile(
+    r"(pos_embed|pos_emb\b|position_embed|positional|relative_position|rel_pos|attention_bias|pos_encod|absolute_pos)"
+)
+_RECURRENT: Final = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?$")
+_NORM_LEAF: Final = re.compile(r"^(running_mean|running_var|weight_g|num_batches_tracked)$")
+_NORM_MODULE: Final = re.compile(r"(^|[._])(\w*norm\w*|bn\d*|ln\d*|gn\d*)([._]|$)", re.IGNORECASE)
+_ACTIVATION: Final = re.compile(r"(^|[._])(p?relu\d*|act\d*|activation)([._]|$)", re.IGNORECASE)
+_QUANTIZATION: Final = re.compile(r"(scale|zero_point|min_val|max_val|observer)", re.IGNORECASE)
+_FIXED: Final = re.compile(
+    r"(^|[._/])(stft|istft|dft|cqt|fourier|forward_basis|inverse_basis|mel_basis)", re.IGNORECASE
+)
+
+
+def unwrap(key: str) -> str:
+    """Drop the wrappers in front of a state dict's key."""
+    while key.startswith(_WRAPPERS):
+        key = key.split(".", 1)[1]
+    return key
+
+
+def split(key: str) -> tuple[str, str]:
+    """Split a key into the path of its module and the name of the parameter there."""
+    key = unwrap(key)
+    for tail in (
+        ".parametrizations.weight.original0",
+        ".parametrizations.weight.original1",
+        ".parametrizations.weight.original",
+    ):
+        if key.endswith(tail):
+            return key[: -len(tail)], tail[1:]
+    module, _, leaf = key.rpartition(".")
+    return module, leaf
+
+
+def in_optimizer(root: tuple[str, ...], key: str) -> bool:
+    """Tell whether a tensor lies among an optimizer's state."""
+    above = (*root, key.split(".", 1)[0]) if "." in key else root
+    return any(_OPTIMIZER_ROOT.search(part.lower()) for part in above) or bool(
+        _OPTIMIZER_LEAF.match(key.rpartition(".")[2])
+    )
+
+
+def is_kernel(key: str, shape: tuple[int, ...]) -> bool:
+    """Tell whether a name and a shape are those of a convolution's weight.
+
+    A transform stored as a convolution goes by the name of its basis. Modulated convolutions (StyleGAN2) store
+    `[1, out, in, k, k]`: five axes, but no 3-D convolution. Stacked matrices (experts) store
+    `[n, in, out]` under the name of a weight.
+    """
+    module, leaf = split(key)
+    if not (_WEIGHT.match(leaf) or _FIXED.search(key)) or not 3 <= len(shape) <= 5 or _POSITION.search(key.lower()):
+        return False
+    if leaf.endswith("original0") or (leaf == "weight_v" and len(shape) < 3):
+        return False
+    if 0 in shape or (_NORM_MODULE.search(module.rpartition(".")[2]) and shape[0] == 1):
+        return False
+    if len(shape) == 5 and shape[0] == 1 and shape[2] > 32 and shape[3] == shape[4]:
+        return False
+    return not (len(shape) == 3 and shape[2] > 512 and shape[1] > 512)
+
+
+def reason(root: tuple[str, ...], key: str, shape: tuple[int, ...], *, floating: bool) -> str:
+    """Say why a tensor of a state dict is no kernel, as far as its name and shape tell."""
+    module, leaf = split(key)
+    whole = key.lower()
+    owner = module.rpartition(".")[2]
+    rules: tuple[tuple[str, bool], ...] = (
+        ("optimizer_state", in_optimizer(root, key)),
+        ("empty", 0 in shape),
+        ("recurrent", bool(_RECURRENT.search(leaf))),
+        ("norm", bool(_NORM_LEAF.match(leaf)) or (bool(_NORM_MODULE.search(owner)) and len(shape) <= 1)),
+        ("attention_position", bool(_POSITION.search(whole)) and not whole.endswith("norm.weight")),
+        ("buffer", bool(_BUFFERS.match(leaf)) or (not floating and len(shape) != 2)),
+        ("quantization", bool(_QUANTIZATION.search(leaf)) and len(shape) <= 1 and "weight" in leaf),
+        ("bias", leaf == "bias" or leaf.endswith(("_bias", ".bias"))),
+        ("activation", bool(_ACTIVATION.search(owner)) and len(shape) <= 1),
+        ("scale", "scale" in leaf or "gamma" in leaf or leaf in ("alpha", "beta", "sigma", "gain")),
+        ("embedding", len(shape) == 2 and "emb" in whole),
+        ("linear", len(shape) == 2 and leaf.startswith(("weight", "in_proj", "parametrizations", "w"))),
+        ("buffer", len(shape) == 0),
+        # One number a channel beside no other hint: the weight of a normalisation in a Sequential.
+        ("norm", len(shape) == 1 and leaf == "weight"),
+        ("nonstandard_operator", len(shape) >= 3 and bool(_WEIGHT.match(leaf))),
+    )
+    return next((word for word, holds in rules if holds), "other")
+
+
+def is_fixed_basis(name: str) -> bool:
+    """Tell whether a name is that of a transform stored as a convolution: Fourier, constant-Q, mel."""
+    return bool(_FIXED.search(name))

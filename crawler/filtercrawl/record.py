@@ -1,0 +1,135 @@
+"""Rows of `models`: how one is made, and what it says about a checkpoint's content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from filtercrawl.catalog import Row
+from filtercrawl.checkpoint import Checkpoint
+from filtercrawl.crawl import ContentKey, Crawled
+from filtercrawl.discover import etag
+from filtercrawl.schema import MODELS
+
+
+def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
+    """Return the row of a checkpoint that was just read, outcome and content still to come."""
+    checkpoint, known = crawled.todo.checkpoint, crawled.todo.known
+    meta, run, main = checkpoint.meta, checkpoint.run, checkpoint.files[0]
+    record: Row = dict.fromkeys(MODELS.names)
+    record |= {
+        "model_id": crawled.todo.model_id,
+        "source": crawled.todo.source,
+        "name": known["name"] if known else checkpoint.name,
+        "aliases": sorted({*checkpoint.aliases, *((known["aliases"] or []) if known else [])}),
+        "attempts": 0,
+        "revision": checkpoint.revision or crawled.file_sha256,
+        "etag": etag(checkpoint),
+        "file": main.path,
+        "url": None if main.url.startswith("file:") else main.url.partition("?")[0],
+        "format": crawled.format,
+        "file_sha256": crawled.file_sha256,
+        "file_bytes": crawled.file_bytes,
+        "bytes_fetched": crawled.bytes_fetched,
+        "verified": verified(crawled),
+        "kernel_policy": crawled.todo.policy,
+        "first_seen": known["first_seen"] if known else now,
+        "last_seen": now,
+        "first_release": known["first_release"] if known else None,
+        "crawled_at": now,
+        "filtercrawl_version": version,
+        "selectors": selectors(known, crawled),
+        "_tried": tried(checkpoint),
+        "_files": places(checkpoint),
+        "_url": main.url,
+        "_prefix": checkpoint.prefix,
+    }
+    for name in (
+        "task",
+        "visual_category",
+        "architecture",
+        "family",
+        "tag",
+        "library",
+        "license",
+        "license_evidence",
+        "paper",
+        "released",
+    ):
+        record[name] = getattr(meta, name)
+    record["training_datasets"] = list(meta.training_datasets) or None
+    for name in ("metrics", "extra"):
+        record[name] = json.dumps(getattr(meta, name), sort_keys=True) if getattr(meta, name) else None
+    if run is not None:
+        record |= {"run_id": run.id, "step": run.step, "seed": run.seed, "run_final": run.final}
+    return record
+
+
+def content_key(crawled: Crawled) -> ContentKey:
+    """What two checkpoints have in common whose layers must be the same."""
+    return crawled.file_sha256 or "", crawled.todo.checkpoint.prefix, crawled.todo.policy
+
+
+def known_key(known: Mapping[str, Any]) -> ContentKey:
+    return known["file_sha256"] or "", known.get("_prefix") or "", known["kernel_policy"] or ""
+
+
+def fingerprint(rows: Sequence[Row]) -> str | None:
+    """Digest the multiset of (kernel size, layer_sha256) of the emitted layers; None where there are none."""
+    lines = sorted(f"{row['kernel']} {row['layer_sha256']}\n" for row in rows if row["layer_sha256"] is not None)
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
+
+
+def counts(rows: Sequence[Row]) -> dict[str, int]:
+    """Count the layers and kernels that are emitted."""
+    emitted = [row for row in rows if row["layer_sha256"] is not None]
+    return {
+        "n_layers": len(emitted),
+        "n_kernels": sum(row["n_kernels"] for row in emitted),
+        "n_kernels_3x3": sum(row["n_kernels"] for row in emitted if row["kernel"] == "3x3"),
+    }
+
+
+def adopt(row: Row, model_id: str, source: str) -> Row:
+    """Give a layer of another checkpoint with the same file this one's ids."""
+    layer_id = f"{model_id}#{row['tensor']}" + ("" if row["bank_index"] is None else f"@{row['bank_index']}")
+    return row | {"model_id": model_id, "source": source, "layer_id": layer_id, "row_id": f"{layer_id}#part0"}
+
+
+def rank(record: Mapping[str, Any]) -> tuple[str, str]:
+    """The order of claims to the weights of a shared content: earliest release, then smallest model_id."""
+    return record["first_release"] or "~", record["model_id"]
+
+
+def outcome(record: Mapping[str, Any]) -> str:
+    """What the stored content of a checkpoint says it is."""
+    if record["layers_file"] is not None:
+        return "emitted"
+    return "duplicate" if record["duplicate_of"] is not None else "no_kernels"
+
+
+def outcome_beside(twin: Mapping[str, Any]) -> str:
+    return "failed" if twin["outcome"] == "failed" else "duplicate"
+
+
+def verified(crawled: Crawled) -> str:
+    """By what the bytes were checked: a sha256 known beforehand, an etag before and after, or nothing."""
+    main = crawled.todo.checkpoint.files[0]
+    if crawled.file_sha256 is None:
+        return "none"
+    return "sha256" if main.sha256 is not None else ("etag" if main.etag is not None else "none")
+
+
+def tried(checkpoint: Checkpoint) -> dict[str, str | None]:
+    return {"revision": checkpoint.revision, "etag": etag(checkpoint)}
+
+
+def places(checkpoint: Checkpoint) -> list[list[str | None]]:
+    return [[file.path, file.etag] for file in checkpoint.files]
+
+
+def selectors(known: Mapping[str, Any] | None, crawled: Crawled) -> list[str]:
+    return sorted({*((known["selectors"] or []) if known else []), crawled.todo.selector_id})

@@ -1,0 +1,135 @@
+"""What a run did, for people and for `--json`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from filtercrawl.crawl import Crawled
+from filtercrawl.discover import Listing
+from filtercrawl.plan import Plan
+from filtercrawl.settings import Settings
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Counts of one run.
+
+    checkpoints: discovered = all that the sources offered, skipped ones included; new and changed = read for the
+    first time or again, whatever became of them; duplicate, failed and renamed = of those. layers, kernels: emitted
+    in this run. bytes_offered: the size of the files that were read. bytes_on_disk: of all files of layers.
+    left: still to do after a limit.
+    """
+
+    checkpoints: Counter[str] = field(default_factory=Counter)
+    layers: int = 0
+    kernels: int = 0
+    bytes_fetched: int = 0
+    bytes_offered: int = 0
+    bytes_on_disk: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    left: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    new_failures: list[str] = field(default_factory=list)
+    problems: dict[str, str] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    by_source: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, listings: Sequence[Listing], plan: Plan, settings: Settings) -> Report:
+        """Begin with what the plan says."""
+        report = cls()
+        for listing in listings:
+            report.checkpoints["discovered"] += len(listing.checkpoints) + len(listing.skipped)
+            report.checkpoints["ignored"] += listing.ignored
+            if listing.problem is not None:
+                report.problems[str(listing.selector)] = listing.problem
+        report.checkpoints["unchanged"] = len(plan.unchanged)
+        report.checkpoints["waiting"] = len(plan.waiting)
+        report.checkpoints["skipped"] = len(plan.skipped)
+        report.left = len(plan.todo)
+        if settings.dry_run:
+            report._preview(plan)
+        return report
+
+    def _preview(self, plan: Plan) -> None:
+        for todo in plan.todo:
+            self.checkpoints[todo.why] += 1
+            row = self.by_source.setdefault(
+                todo.source, {"new": 0, "changed": 0, "retry": 0, "removed": 0, "bytes": 0, "requests": 0}
+            )
+            row[todo.why] += 1
+            row["bytes"] += sum(file.size or 0 for file in todo.checkpoint.files)
+        self.checkpoints["removed"] = len({model_id for model_id, _ in plan.removed})
+
+    def count(self, crawled: Crawled, became: str) -> None:
+        """Take in one checkpoint."""
+        todo = crawled.todo
+        self.checkpoints["unchanged" if became == "unchanged" and todo.why == "changed" else todo.why] += 1
+        self.bytes_fetched += crawled.bytes_fetched
+        self.bytes_offered += crawled.file_bytes or sum(file.size or 0 for file in todo.checkpoint.files)
+        if became in ("duplicate", "failed", "renamed"):
+            self.checkpoints[became] += 1
+        if became == "renamed":
+            self.checkpoints["new"] -= 1
+        if crawled.reason is not None:
+            self.failures[todo.model_id] = crawled.reason
+            if todo.known is None or todo.known["reason"] is None:
+                self.new_failures.append(todo.model_id)
+        if became == "emitted" and crawled.shard is not None:
+            emitted = [row for row in crawled.shard.rows if row["layer_sha256"] is not None]
+            self.bytes_on_disk += crawled.shard.size
+            self.layers += len(emitted)
+            self.kernels += sum(row["n_kernels"] for row in emitted)
+
+    def removed(self, model_id: str) -> None:
+        self.checkpoints["removed"] += 1
+        self.gone.append(model_id)
+
+    def spent(self, settings: Settings, deadline: float | None) -> bool:
+        """Whether a budget of the run is used up."""
+        if deadline is not None and time.monotonic() >= deadline:
+            return True
+        if settings.max_disk is not None and self.bytes_on_disk >= settings.max_disk:
+            return True
+        return settings.max_bytes is not None and self.bytes_offered >= settings.max_bytes
+
+    def exit_code(self, settings: Settings) -> int:
+        """0 fine; 3 finished, but a source or checkpoints failed as `--fail-on` counts them."""
+        every = self.failures or self.checkpoints["waiting"]
+        counted = {"new": self.new_failures or self.problems, "any": every or self.problems, "none": ()}
+        return 3 if counted[settings.fail_on] else 0
+
+    def as_json(self) -> dict[str, Any]:
+        names = (
+            "discovered",
+            "new",
+            "changed",
+            "unchanged",
+            "removed",
+            "renamed",
+            "duplicate",
+            "failed",
+            "skipped",
+            "retry",
+            "waiting",
+            "ignored",
+        )
+        return {
+            "checkpoints": {name: self.checkpoints[name] for name in names},
+            "layers": self.layers,
+            "kernels": self.kernels,
+            "bytes_fetched": self.bytes_fetched,
+            "bytes_offered": self.bytes_offered,
+            "requests": self.requests,
+            "seconds": self.seconds,
+            "left": self.left,
+            "failures": self.failures,
+            "problems": self.problems,
+            "removed": sorted(self.gone),
+            **({"sources": self.by_source} if self.by_source else {}),
+        }

@@ -1,0 +1,240 @@
+"""The whole run: discover, plan, crawl, commit, export."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+from filtercrawl import device
+from filtercrawl.catalog import Catalog
+from filtercrawl.commit import Book
+from filtercrawl.crawl import Crawled, Crew, crawl
+from filtercrawl.dataset.atomic import TEMPORARY
+from filtercrawl.dataset.export import export, sweep
+from filtercrawl.discover import Listing, Scout, collision, discover
+from filtercrawl.errors import Stopped, UsageError
+from filtercrawl.lock import locked
+from filtercrawl.manager import Plugins
+from filtercrawl.plan import Plan, Rules, Todo, make_plan
+from filtercrawl.progress import Progress, Silent
+from filtercrawl.rebuild import rebuild
+from filtercrawl.report import Report
+from filtercrawl.selector import Selector
+from filtercrawl.settings import Settings, now
+from filtercrawl.shard import Workshop
+from filtercrawl.transport import Transport, network
+
+VERSION = version("filtercrawl")
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What one run works with. stop: set it to end the run cleanly after the checkpoints in hand."""
+
+    settings: Settings
+    plugins: Plugins
+    progress: Progress = field(default_factory=Silent)
+    transport: Transport = field(default_factory=network)
+    stop: threading.Event = field(default_factory=threading.Event)
+    now: datetime = field(default_factory=now)
+
+    def check(self) -> None:
+        """Raise Stopped once the run is to end."""
+        if self.stop.is_set():
+            raise Stopped
+
+
+def sync(selectors: Sequence[str], run: Run) -> Report:
+    """Bring the dataset up to date with what the selectors offer.
+
+    Incremental: what has not changed costs nothing. Safe to kill: the next run ends with the same files. Raises
+    UsageError, BusyError or DatasetError; what is wrong with one checkpoint or one source is in the report.
+    """
+    started = time.monotonic()
+    chosen = [Selector.parse(text, run.plugins) for text in selectors]
+    where = device.choose(run.settings.device)
+    with locked(run.settings.dataset), opened(run.settings.dataset) as catalog:
+        recover(catalog, run)
+        known = {row["model_id"]: row for row in catalog.models(private=True)}
+        scout = Scout(plugins=run.plugins, transport=run.transport, settings=run.settings.sources, known=known)
+        listings = discover(chosen, scout)
+        refuse_collisions(listings, known, catalog.selectors())
+        plan = make_plan(listings, rules(run, catalog, known))
+        report = Report.of(listings, plan, run.settings)
+        report.bytes_on_disk = sum(size for _, size, _ in catalog.layer_files())
+        if not run.settings.dry_run:
+            book = Book(
+                dataset=run.settings.dataset,
+                catalog=catalog,
+                now=run.now,
+                version=VERSION,
+                by_file=contents(known),
+                gone=by_content(plan, known),
+            )
+            workshop = Workshop(
+                staging=run.settings.dataset / TEMPORARY,
+                device=where,
+                measures=run.plugins.measures,
+                pause=run.check,
+            )
+            crew = Crew(readers=run.plugins.readers, workshop=workshop, by_file=book.by_file)
+            for crawled in crawl_all(plan.todo, crew, run, report):
+                while (became := book.commit(crawled)) == "again":
+                    crawled = crawl(crawled.todo, crew)  # noqa: PLW2901 - the same checkpoint, now read
+                report.count(crawled, became)
+                run.progress.done(crawled.todo.model_id, crawled.reason or became)
+            finish(plan, listings, book, run, report)
+    report.requests = getattr(run.transport, "requests", 0)
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+def opened(dataset: Path) -> Catalog:
+    """Open the catalog; one that is missing is rebuilt from the published tables, where there are any."""
+    catalog = Catalog(dataset)
+    try:
+        if not catalog.dataset_id:
+            if (dataset / "data/models.parquet").is_file():
+                rebuild(dataset, catalog)
+            else:
+                # Of the place, not of chance: two runs from nothing give the same files.
+                catalog.set_fact("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
+
+
+def recover(catalog: Catalog, run: Run) -> None:
+    """Mend what a killed run left: publish what it had committed, drop what it had not."""
+    dataset = run.settings.dataset
+    lost = [
+        row
+        for row in catalog.models(private=True)
+        if row["layers_file"] and not (dataset / row["layers_file"]).is_file()
+    ]
+    held = {path for path, _, _ in catalog.layer_files()}
+    if lost and not (dataset / "data/layers").is_dir():
+        return  # only the tables were fetched, the layers lie elsewhere
+    for row in lost:
+        run.progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
+        if row["layers_file"] in held:
+            catalog.touch_model(row | {"file_sha256": None, "_tried": {"revision": None, "etag": None}})
+    if catalog.stale and not lost:
+        export(dataset, catalog)
+        catalog.set_fact("stale", "0")
+    if not catalog.stale:
+        sweep(dataset, catalog)
+
+
+def rules(run: Run, catalog: Catalog, known: Mapping[str, Mapping[str, object]]) -> Rules:
+    settings = run.settings
+    return Rules(
+        now=run.now,
+        version=VERSION,
+        policy=settings.kernel_size,
+        retry=settings.retry,
+        licenses=settings.license,
+        known=known,
+        renamed=catalog.renamed(),
+    )
+
+
+def refuse_collisions(
+    listings: Sequence[Listing], known: Mapping[str, Mapping[str, object]], texts: Mapping[str, str | None]
+) -> None:
+    """Raise UsageError where another root, listed earlier and still there, has a file of the same name."""
+    for listing in listings:
+        if not listing.selector.on_this_machine:
+            continue
+        for checkpoint in listing.checkpoints:
+            row = known.get(f"{listing.selector.source}/{checkpoint.name}", {})
+            before, here = row.get("_url"), checkpoint.files[0].url
+            others = [texts.get(str(other)) for other in list(row.get("selectors") or [])]  # type: ignore[call-overload]
+            if before in (None, here) or str(listing.selector) in others or not others:
+                continue
+            if Path(str(before).removeprefix("file://")).exists():
+                raise UsageError(collision(checkpoint.name, str(others[0] or "an earlier run"), str(listing.selector)))
+
+
+def contents(known: Mapping[str, Mapping[str, object]]) -> dict[tuple[str, str, str], str]:
+    """Return (file sha256, prefix, policy) -> model_id of every content that need not be read again."""
+    return {
+        (str(row["file_sha256"]), str(row["_prefix"]), str(row["kernel_policy"])): model_id
+        for model_id, row in sorted(known.items(), reverse=True)
+        if row["file_sha256"] and row["reason"] is None and row.get("_prefix") is not None
+    }
+
+
+def by_content(plan: Plan, known: Mapping[str, Mapping[str, object]]) -> dict[tuple[str, str], list[str]]:
+    """Return (selector id, file sha256) -> the names that are gone: a new name with such a file is a rename."""
+    gone: dict[tuple[str, str], list[str]] = {}
+    for model_id, selector_id in sorted(plan.removed):
+        digest = known[model_id]["file_sha256"]
+        if digest and known[model_id]["reason"] is None:
+            gone.setdefault((selector_id, str(digest)), []).append(model_id)
+    return gone
+
+
+def crawl_all(todo: Sequence[Todo], crew: Crew, run: Run, report: Report) -> Iterator[Crawled]:
+    """Crawl in parallel and yield in the order of the plan, a few checkpoints ahead at most."""
+    settings = run.settings
+    waiting = iter(todo if settings.limit is None else todo[: settings.limit])
+    run.progress.begin(len(todo) if settings.limit is None else min(len(todo), settings.limit))
+    deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
+    pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="crawl")
+    ahead: list[Future[Crawled]] = []
+    settled = 0
+    try:
+        while True:
+            if not run.stop.is_set() and not report.spent(settings, deadline):
+                ahead += [pool.submit(crawl, item, crew) for item in islice(waiting, settings.jobs + 1 - len(ahead))]
+            if not ahead:
+                break
+            try:
+                yield ahead.pop(0).result()
+                settled += 1
+            except Stopped:
+                continue
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        report.left = len(todo) - settled
+
+
+def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report: Report) -> None:
+    """Note what was seen, prune, and publish what changed."""
+    catalog, settings = book.catalog, run.settings
+    for source, selector_id, skipped in plan.skipped:
+        book.skip(source, selector_id, skipped)
+    for model_id in plan.unchanged:
+        book.seen(model_id, plan.seen[model_id][0])
+    for model_id in sorted({model_id for model_id, _ in plan.removed} - book.renamed):
+        report.removed(model_id)
+        if settings.prune:
+            book.prune(model_id)
+    for listing in listings:
+        selector = listing.selector
+        catalog.put_selector(
+            {
+                "selector_id": selector.id,
+                "source": selector.source,
+                "selector": str(selector),
+                "plugin": run.plugins.origin[selector.source],
+                "listed": run.now.isoformat() if listing.problem is None else None,
+                "n_offered": len(listing.checkpoints),
+            }
+        )
+    if catalog.stale:
+        run.progress.say("writing the tables")
+        catalog.forget_unused()
+        export(settings.dataset, catalog)
+        catalog.set_fact("stale", "0")
+        sweep(settings.dataset, catalog)

@@ -1,0 +1,71 @@
+"""What every test has: an offline Hugging Face, a clean environment, the installed plugins, a way to sync."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# Read by huggingface_hub and datasets when they are imported.
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": tempfile.mkdtemp(prefix="hf-")}
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from filtercrawl.manager import Plugins, load
+from filtercrawl.report import Report
+from filtercrawl.settings import Settings
+from filtercrawl.sync import Run, sync
+
+Sync = Callable[..., Report]
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("FILTERCRAWL_") and name != "FILTERCRAWL_CORPUS":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Plugins:
+    found = load()
+    assert not found.broken
+    return found
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return tmp_path / "dataset"
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """An empty folder to put checkpoints in."""
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def run_sync(plugins: Plugins, dataset: Path, zoo: Path) -> Sync:
+    """Sync selectors (default: the folder `zoo`) into `dataset`; keyword arguments are settings, `now` the clock."""
+
+    def call(*selectors: str, now: datetime = NOW, plugins: Plugins = plugins, **settings: Any) -> Report:
+        chosen = Settings(**{"dataset": dataset, "device": "cpu", **settings})
+        return sync(selectors or (f"local:{zoo}",), Run(settings=chosen, plugins=plugins, now=now))
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    place = os.environ.get("FILTERCRAWL_CORPUS")
+    if not place:
+        pytest.skip("FILTERCRAWL_CORPUS names no folder of real checkpoints")
+    return Path(place)

@@ -1,0 +1,160 @@
+"""A small catalog in memory, and the immutable files that belong to it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filtercrawl.dataset.samples import Samples, pick
+from filtercrawl.schema import INDEX, LAYERS, MODELS
+
+Row = dict[str, Any]
+# Name, shape of the weight, groups.
+Layer = tuple[str, tuple[int, ...], int]
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+DEPTHWISE = ("features.1.dw", (16, 1, 3, 3), 16)
+NET = (
+    ("stem", (8, 3, 7, 7), 1),
+    DEPTHWISE,
+    ("features.2", (20, 8, 3, 3), 1),
+    ("encoder.1d", (4, 2, 5), 1),
+    ("volume", (3, 2, 2, 3, 3), 1),
+)
+
+
+@dataclass
+class MemoryRows:
+    """Implements `filtercrawl.dataset.export.Rows`; `add` crawls a made-up checkpoint into `folder`."""
+
+    folder: Path
+    dataset_id: str = "dataset-one"
+    model_rows: list[Row] = field(default_factory=list)
+    index_rows: list[Row] = field(default_factory=list)
+    ledger_rows: dict[str, list[Row]] = field(default_factory=dict)
+    stored: dict[str, Samples] = field(default_factory=dict)
+    rename_rows: list[Row] = field(default_factory=list)
+    withdrawn_rows: list[Row] = field(default_factory=list)
+    source_rows: list[Row] = field(default_factory=list)
+    files: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def models(self) -> Iterator[Row]:
+        return iter(sorted(self.model_rows, key=lambda row: row["model_id"]))
+
+    def index(self) -> Iterator[Row]:
+        return iter(sorted(self.index_rows, key=lambda row: row["model_id"]))
+
+    def ledger_sources(self) -> list[str]:
+        return sorted(self.ledger_rows)
+
+    def ledger(self, source: str) -> Iterator[Row]:
+        return iter(self.ledger_rows[source])
+
+    def samples(self, layer_sha256: str) -> Samples | None:
+        return self.stored.get(layer_sha256)
+
+    def renames(self) -> Iterator[Row]:
+        return iter(self.rename_rows)
+
+    def withdrawn(self) -> Iterator[Row]:
+        return iter(self.withdrawn_rows)
+
+    def sources(self) -> Iterator[Row]:
+        return iter(self.source_rows)
+
+    def layer_files(self) -> Iterator[tuple[str, int, str]]:
+        return iter(self.files)
+
+    def add(self, model_id: str, layers: Sequence[Layer] = NET, terms: str | None = "mit") -> None:
+        """Crawl a checkpoint whose weights follow from its name; its last tensor is a bias, left out."""
+        source, name = model_id.split("/", 1)
+        rows = [self._layer(model_id, *layer) for layer in layers]
+        path = self._write(source, rows)
+        for row, (_, _, groups) in zip(rows, layers, strict=True):
+            facts = {"file": path, "row_group": 0, "weight_kind": "learned", "structure_source": "onnx_graph"}
+            known = {"license": terms, "operator_verified": groups > 1, "n_nonfinite": 0, "sparsity": 0.25}
+            self.index_rows.append({**dict.fromkeys(INDEX.names), **row, **facts, **known})
+        times = {"first_seen": NOW, "last_seen": NOW, "crawled_at": NOW}
+        model = {"model_id": model_id, "source": source, "name": name, "outcome": "emitted", "attempts": 1}
+        self.model_rows.append({**dict.fromkeys(MODELS.names), **model, "license": terms, **times})
+        for row in rows:
+            self._record(source, model_id, row["tensor"], row["shape"], None)
+        self._record(source, model_id, "stem.bias", [8], "bias")
+
+    def forget(self, model_id: str) -> None:
+        """Drop a checkpoint from the catalog; its file stays."""
+        gone = {row["file"] for row in self.index_rows if row["model_id"] == model_id}
+        self.model_rows = [row for row in self.model_rows if row["model_id"] != model_id]
+        self.index_rows = [row for row in self.index_rows if row["model_id"] != model_id]
+        self.files = [file for file in self.files if file[0] not in gone]
+        source = model_id.split("/", 1)[0]
+        self.ledger_rows[source] = [row for row in self.ledger_rows[source] if row["model_id"] != model_id]
+
+    def _layer(self, model_id: str, layer: str, shape: tuple[int, ...], groups: int) -> Row:
+        # Named by layer alone: the same stem in every checkpoint, as in networks that were fine-tuned.
+        seed = layer if layer == "stem" else f"{model_id}#{layer}"
+        generator = np.random.default_rng(list(seed.encode()))
+        weight = generator.standard_normal(shape).astype(np.float32)
+        content = hashlib.sha256(weight.tobytes()).hexdigest()
+        kernels = weight.reshape(shape[0] * shape[1], -1)
+        positions = np.array(pick(content, len(kernels)), np.int64)
+        self.stored[content] = Samples(positions=positions, values=kernels[positions])
+        return {
+            "model_id": model_id, "layer_id": f"{model_id}#{layer}.weight",
+            "row_id": f"{model_id}#{layer}.weight#part0", "source": model_id.split("/", 1)[0],
+            "layer": layer, "tensor": f"{layer}.weight",
+            "op": f"conv{len(shape) - 2}d", "kernel": "x".join(map(str, shape[2:])), "kernel_size": list(shape[2:]),
+            "taps": math.prod(shape[2:]), "shape": list(shape), "out_channels": shape[0],
+            "in_channels": shape[1] * groups, "groups": groups, "depthwise": groups > 1, "bank_index": None,
+            "n_kernels": len(kernels), "part": 0, "n_parts": 1, "out_start": 0, "stored_dtype": "float32",
+            "weight_sha256": content, "layer_sha256": content, "weight": weight.ravel(),
+        }  # fmt: skip
+
+    def _write(self, source: str, rows: list[Row]) -> str:
+        rows = sorted(rows, key=lambda row: (row["kernel"], row["depthwise"]))
+        digest = hashlib.sha256("".join(row["row_id"] + row["weight_sha256"] for row in rows).encode()).hexdigest()
+        path = f"data/layers/{source}/{digest[:2]}/net-{digest[:16]}.parquet"
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(target, LAYERS, compression="zstd") as writer:
+            for _, group in itertools.groupby(rows, key=lambda row: (row["kernel"], row["depthwise"])):
+                writer.write_table(pa.Table.from_pylist(list(group), schema=LAYERS))
+        data = target.read_bytes()
+        self.files.append((path, len(data), hashlib.sha256(data).hexdigest()))
+        return path
+
+    def _record(self, source: str, model_id: str, tensor: str, shape: list[int], reason: str | None) -> None:
+        outcome = {"outcome": "skipped" if reason else "emitted", "reason": reason}
+        row = {"model_id": model_id, "tensor": tensor, "shape": shape, "dtype": "float32", **outcome}
+        self.ledger_rows.setdefault(source, []).append(row)
+
+
+def example(folder: Path, dataset_id: str = "dataset-one") -> MemoryRows:
+    """A dataset with rows in every table: two sources, three checkpoints, one of them failed."""
+    rows = MemoryRows(folder, dataset_id)
+    rows.add("local/a.safetensors")
+    rows.add("packages/speech/b.onnx", terms=None)
+    failed = {"model_id": "local/c.pt", "source": "local", "name": "c.pt", "outcome": "failed", "attempts": 2}
+    rows.model_rows.append({**dict.fromkeys(MODELS.names), **failed, "reason": "c.pt: ends early"})
+    rows.rename_rows.append({"model_id": "local/a.safetensors", "old_name": "a", "new_name": "b", "seen": NOW})
+    rows.withdrawn_rows.append({"model_id": "local/d", "reason": "asked for", "withdrawn": NOW})
+    rows.source_rows.append({"selector_id": "s1", "source": "local", "listed": NOW, "n_offered": 3})
+    return rows
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every published file by its path, with its bytes."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".filtercrawl" not in path.parts
+    }
