@@ -1,0 +1,156 @@
+"""Whether the files of a dataset are those it lists: sizes, hashes, schemas, the manifest and the card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filtercrawl.dataset import card, manifest
+from filtercrawl.dataset.tables import File
+from filtercrawl.errors import DatasetError, UnsafeError
+from filtercrawl.ranges import relative_path
+from filtercrawl.schema import FILES, SCHEMA_VERSION
+from filtercrawl_publish.findings import Finding, Folder, schema_of, table_of
+
+
+def take(path: Path) -> tuple[Folder, list[Finding]]:
+    """Compare a dataset with its own list of files; return what of it can be read, and what is wrong."""
+    folder, findings = _listed(path)
+    present: list[File] = []
+    for file in folder.files:
+        problem = _compare(path, file)
+        if problem is None:
+            present.append(file)
+        else:
+            findings.append(Finding(where=file.path, what=problem))
+    findings += _unlisted(folder)
+    sound = []
+    for name in [*(file.path for file in present if file.path.endswith(".parquet")), manifest.TABLE]:
+        if (path / name).is_file():
+            problem = _schema(path / name, schema_of(name))
+            if problem is None:
+                sound.append(name)
+            else:
+                findings.append(Finding(where=name, what=problem))
+    return replace(folder, sound=frozenset(sound)), findings
+
+
+def _listed(path: Path) -> tuple[Folder, list[Finding]]:
+    listing = path / manifest.TABLE
+    if not listing.is_file():
+        finding = Finding(where=manifest.TABLE, what="is missing; run `filtercrawl sync` to write it again")
+        return Folder(path=path, files=()), [finding]
+    if _schema(listing, FILES) is not None:
+        return Folder(path=path, files=()), []  # said once, with the other schemas
+    files, findings = {}, []
+    for row in pq.read_table(listing, columns=FILES.names).to_pylist():
+        try:
+            safe = relative_path(row["path"]).as_posix() == row["path"]
+        except UnsafeError:
+            safe = False
+        if not safe or row["path"] in files:
+            findings.append(Finding(where=manifest.TABLE, what=f"lists {row['path']!r}, outside or twice"))
+        else:
+            files[row["path"]] = File(**row)
+    return Folder(path=path, files=tuple(files.values())), findings
+
+
+def _compare(folder: Path, file: File) -> str | None:
+    try:
+        with (folder / file.path).open("rb") as stream:
+            size = stream.seek(0, 2)
+            if size != file.size:
+                return f"has {size} bytes, {file.size} are listed"
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "is listed and missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return None if digest == file.sha256 else f"has sha256 {digest}, {file.sha256} is listed"
+
+
+def _unlisted(folder: Folder) -> Iterator[Finding]:
+    """Yield the files below data/ that the list leaves out, but for hidden ones: no reader sees them."""
+    listed = {file.path for file in folder.files} | {manifest.TABLE}
+    for path in sorted((folder.path / "data").rglob("*")):
+        relative = path.relative_to(folder.path)
+        hidden = any(part.startswith((".", "_")) for part in relative.parts)
+        if not hidden and not path.is_dir() and relative.as_posix() not in listed:
+            yield Finding(where=relative.as_posix(), what=f"is not listed in {manifest.TABLE}")
+
+
+def _schema(path: Path, schema: pa.Schema | None) -> str | None:
+    try:
+        with pq.ParquetFile(path) as file:
+            found, rows = file.schema_arrow, file.metadata.num_rows
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return f"is no Parquet file: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    if rows == 0:
+        return "has no rows; `datasets` cannot read such a file"
+    if schema is None or found.equals(schema):
+        return None
+    here, there = ({field.name: (field.type, field.nullable) for field in s} for s in (found, schema))
+    names = [name for name in sorted(here.keys() | there.keys()) if here.get(name) != there.get(name)]
+    names = names or ["the order of the columns"]
+    return f"has another schema than version {SCHEMA_VERSION}: {', '.join(names)}"
+
+
+def check_manifest(folder: Folder) -> Iterator[Finding]:
+    """Compare the root hash and the schema version in manifest.json with the files."""
+    readme = folder.path / card.PATH
+    try:
+        stated = json.loads((folder.path / manifest.PATH).read_bytes())
+        text = readme.read_bytes()
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        where = card.PATH if isinstance(error, OSError) and error.filename == str(readme) else manifest.PATH
+        yield Finding(where=where, what=f"cannot be read: {reason}")
+        return
+    if not isinstance(stated, dict):
+        yield Finding(where=manifest.PATH, what="is no JSON object")
+        return
+    about_readme = File(path=card.PATH, size=len(text), sha256=hashlib.sha256(text).hexdigest())
+    root = manifest.root([*folder.files, about_readme])
+    if stated.get("root") != root:
+        what = f"states the root {stated.get('root')!r}; that of the listed files and the card is {root}"
+        yield Finding(where=manifest.PATH, what=what)
+    if stated.get("schema_version") != SCHEMA_VERSION:
+        what = f"states schema version {stated.get('schema_version')!r}; this program checks {SCHEMA_VERSION}"
+        yield Finding(where=manifest.PATH, what=what)
+
+
+def check_card(folder: Folder) -> Iterator[Finding]:
+    """Compare the configs that the card names with the tables that have files."""
+    try:
+        header = card.Card.parse((folder.path / card.PATH).read_text("utf-8")).header
+    except OSError:
+        return  # said with the manifest
+    except (DatasetError, UnicodeDecodeError) as error:
+        yield Finding(where=card.PATH, what=f"its header cannot be read: {' '.join(str(error).split())}")
+        return
+    configs, infos = header.get("configs") or [], header.get("dataset_info") or []
+    named = _names(configs)
+    described = _names(infos)
+    wanted = {name for file in folder.files if (name := table_of(file.path))}
+    if (folder.path / manifest.TABLE).is_file():
+        wanted.add("files")
+    layers = [file.path for file in folder.files if table_of(file.path) == "layers"]
+    wanted |= {f"layers-{path.split('/')[2]}" for path in layers if path.count("/") > 2}
+    for name in sorted(wanted - named):
+        yield Finding(where=card.PATH, what=f"does not name the config {name!r}")
+    for name in sorted(named - wanted):
+        yield Finding(where=card.PATH, what=f"names the config {name!r}, which has no file")
+    for name in sorted(named & wanted - described):
+        yield Finding(where=card.PATH, what=f"does not state the features of the config {name!r}")
+
+
+def _names(entries: object) -> set[str]:
+    listed = entries if isinstance(entries, list) else []
+    return {str(entry.get("config_name")) for entry in listed if isinstance(entry, dict)}
