@@ -1,0 +1,18 @@
+"""Reads what PyTorch saves, in all three of its formats, and runs nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from filtercrawl.checkpoint import Reader
+from filtercrawl.hookspecs import hookimpl
+from filtercrawl_plugins.torch.readers import TorchLegacy, TorchScript, TorchZip
+
+__all__ = ["filtercrawl_readers"]
+
+
+@hookimpl
+def filtercrawl_readers() -> Iterator[Reader]:
+    yield TorchZip()
+    yield TorchLegacy()
+    yield TorchScript()
