@@ -17,9 +17,7 @@ from filtercrawl.tensor import StoredTensor
 from onnx_models import READER, read, stored_bytes
 
 CORPUS = os.environ.get("FILTERCRAWL_CORPUS")
-pytestmark = pytest.mark.skipif(
-    CORPUS is None, reason="FILTERCRAWL_CORPUS names no corpus of real checkpoints"
-)
+pytestmark = pytest.mark.skipif(CORPUS is None, reason="FILTERCRAWL_CORPUS names no corpus of real checkpoints")
 
 
 def records(*, onnx: bool) -> list[dict[str, Any]]:

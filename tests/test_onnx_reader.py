@@ -239,9 +239,7 @@ def test_both_branches_of_an_if_and_the_graph_around_it_hold_weights() -> None:
     call = node("If", ["c"], "y", "If_0", then_branch=then, else_branch=other)
     found = read(model([call], [tensor("outer", outer)]))
     expected = {"outer": outer, "If_0/then_branch/w": a, "If_0/else_branch/If_1/then_branch/k": b}
-    assert {name: stored_bytes(t) for name, t in found.items()} == {
-        n: v.tobytes() for n, v in expected.items()
-    }
+    assert {name: stored_bytes(t) for name, t in found.items()} == {n: v.tobytes() for n, v in expected.items()}
     assert all(t.convolution == convolution() for t in found.values())
     assert found["If_0/else_branch/If_1/then_branch/k"].layer == "inner"
 
@@ -360,8 +358,7 @@ def test_functions_that_unfold_without_end_are_refused() -> None:
     imports = [helper.make_opsetid("", 18)]
     calls = [node(f"f{i}", ["a"], "out", domain="m") for i in range(1, 26)]
     functions = [
-        helper.make_function("m", f"f{i}", ["a"], ["out"], [call, call], imports)
-        for i, call in enumerate(calls)
+        helper.make_function("m", f"f{i}", ["a"], ["out"], [call, call], imports) for i, call in enumerate(calls)
     ]
     loop = helper.make_function("m", "f0", ["a"], ["out"], [node("f0", ["a"], "out", domain="m")], imports)
     for set_of_them in (functions, [loop]):

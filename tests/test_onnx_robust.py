@@ -21,9 +21,7 @@ from onnx_models import READER, MemoryFiles, branch, model, node, random_array, 
 
 @cache
 def sound() -> bytes:
-    then = branch(
-        [node("Conv", ["x", "w"], "h"), node("Conv", ["h", "q"], "y")], [tensor("w", random_array(2, 2, 3))]
-    )
+    then = branch([node("Conv", ["x", "w"], "h"), node("Conv", ["h", "q"], "y")], [tensor("w", random_array(2, 2, 3))])
     nodes = [
         node("Constant", [], "k", value=tensor("", random_array(2, 1, 3, 3))),
         node("Constant", [], "v", value_ints=[1, -2]),
@@ -33,9 +31,7 @@ def sound() -> bytes:
         node("F", ["y", "k"], "z", domain="m", groups=2),
     ]
     body = [node("Conv", ["a", "w"], "o")]
-    function = helper.make_function(
-        "m", "F", ["a", "w"], ["o"], body, [helper.make_opsetid("", 18)], ["groups"]
-    )
+    function = helper.make_function("m", "F", ["a", "w"], ["o"], body, [helper.make_opsetid("", 18)], ["groups"])
     constants = [
         helper.make_tensor("codes", TensorProto.INT8, [2, 2, 3], [-1, 5] * 6),
         tensor("s", np.array([0.5, 1], "f4")),

@@ -236,9 +236,7 @@ def test_external_data_elsewhere_is_refused(location: str) -> None:
         ({"length": "nine"}, FormatError),
     ],
 )
-def test_external_data_that_does_not_fit_its_file_is_refused(
-    entry: dict[str, str], kind: type[Exception]
-) -> None:
+def test_external_data_that_does_not_fit_its_file_is_refused(entry: dict[str, str], kind: type[Exception]) -> None:
     data = model([], [outside({"location": "w", **entry})]).SerializeToString()
     with pytest.raises(kind):
         list(READER.tensors(MemoryFiles(data, w=bytes(8))))

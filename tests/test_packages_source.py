@@ -36,9 +36,7 @@ class Site:
     def install(self, name: str, files: dict[str, bytes], *headers: str, record: str | None = None) -> Path:
         """Lay down files, METADATA with `headers` and a RECORD; return the dist-info folder."""
         info = f"{name}-1.5.dist-info"
-        metadata = "\n".join(
-            ["Metadata-Version: 2.4", f"Name: {name}", "Version: 1.5", *headers, "", "Text."]
-        )
+        metadata = "\n".join(["Metadata-Version: 2.4", f"Name: {name}", "Version: 1.5", *headers, "", "Text."])
         everything = {**files, f"{info}/METADATA": metadata.encode()}
         lines = []
         for path, data in everything.items():
@@ -163,9 +161,7 @@ def test_sys_path_is_where_distributions_are_by_default(site: Site, monkeypatch:
     site.install("nets-of-this-test", {"nets/w.bin": b"x"})
     monkeypatch.setattr(sys, "path", [str(site.folder)])
     (source,) = filtercrawl_sources()
-    assert [offer.name for offer in source.checkpoints(NoNetwork(), Query())] == [
-        "nets-of-this-test/nets/w.bin"
-    ]
+    assert [offer.name for offer in source.checkpoints(NoNetwork(), Query())] == ["nets-of-this-test/nets/w.bin"]
 
 
 def test_paths_that_leave_the_folder_are_passed_over(site: Site, tmp_path: Path) -> None:
@@ -219,9 +215,7 @@ def test_a_hash_that_is_no_sha256_is_unknown(site: Site, hashed: str, size: str)
 
 def test_editable_installs_and_missing_records_offer_nothing(site: Site) -> None:
     editable = site.install("mine", {"mine/w.bin": b"x"})
-    (editable / "direct_url.json").write_text(
-        json.dumps({"url": "file:///x", "dir_info": {"editable": True}})
-    )
+    (editable / "direct_url.json").write_text(json.dumps({"url": "file:///x", "dir_info": {"editable": True}}))
     (site.install("conda", {"conda/w.bin": b"x"}) / "RECORD").unlink()
     (site.install("nameless", {"n/w.bin": b"x"}) / "METADATA").write_text("Version: 1\n\n")
     (site.install("bytes", {"b/w.bin": b"x"}) / "RECORD").write_bytes(b"\xff\xfe,,")

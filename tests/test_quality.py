@@ -227,9 +227,7 @@ def test_non_finite_kernels_are_left_out_and_finite_weights_counted() -> None:
     assert columns["n_dead"] == n_dead
     assert columns["sparsity"] == n_dead / 29
     assert columns["variance_entropy"] == pytest.approx(kernels["variance_entropy"], abs=1e-9)
-    assert columns["orthogonality"] == pytest.approx(
-        expected(weight[[0, 1, 3, 4, 6, 7]])["orthogonality"], abs=1e-9
-    )
+    assert columns["orthogonality"] == pytest.approx(expected(weight[[0, 1, 3, 4, 6, 7]])["orthogonality"], abs=1e-9)
     finite = weight[np.isfinite(weight)].astype(np.float64)
     assert columns["norm_l1"] == pytest.approx(np.abs(finite).sum(), rel=1e-9)
     assert columns["norm_l2"] == pytest.approx(np.sqrt((finite**2).sum()), rel=1e-9)

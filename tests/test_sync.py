@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import NOW, Sync
-from filtercrawl.errors import BusyError, UsageError
+from filtercrawl.errors import BusyError, DatasetError, UsageError
 from filtercrawl.lock import locked
 from zoo_files import layers, models, published, put, state, table
 
@@ -351,6 +351,19 @@ def test_catalog_is_rebuilt_from_the_published_files(zoo: Path, dataset: Path, r
     report = run_sync()
     assert report.as_json()["checkpoints"] | {"unchanged": 3, "waiting": 1, "new": 0} == report.as_json()["checkpoints"]
     assert {path: digest for path, digest in before.items() if "layers/" not in path} == published(dataset)
+
+
+def test_catalog_is_rebuilt_on_request(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    with pytest.raises(DatasetError, match="no published tables"):
+        run_sync(rebuild=True)
+    put(zoo / "a.safetensors", state(1))
+    run_sync()
+    before = published(dataset)
+    (dataset / ".filtercrawl/catalog.sqlite").write_bytes(b"not a database, but long enough to look like one" * 9)
+    with pytest.raises(DatasetError, match="rebuild"):
+        run_sync()
+    assert run_sync(rebuild=True).as_json()["checkpoints"]["unchanged"] == 1
+    assert published(dataset) == before
 
 
 def test_a_lost_layers_file_is_written_again(zoo: Path, dataset: Path, run_sync: Sync) -> None:

@@ -72,9 +72,7 @@ def key(row: Row) -> tuple[str, bool]:
     return row["kernel"], row["depthwise"]
 
 
-def rewrite(
-    rows: MemoryRows, path: str, change: Callable[[list[Row]], list[Row]], *, one_group: bool = False
-) -> None:
+def rewrite(rows: MemoryRows, path: str, change: Callable[[list[Row]], list[Row]], *, one_group: bool = False) -> None:
     """Change the rows of one file of layers and note its new hash, as if the crawl had written it so."""
     target = rows.folder / path
     changed = change(pq.read_table(target).to_pylist())
@@ -182,9 +180,7 @@ def test_a_list_that_names_files_outside_or_twice(rows: MemoryRows, tmp_path: Pa
     ]
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"PAR1", b"PAR1" + b"\xff" * 400 + b"PAR1", b"no parquet at all" * 50]
-)
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\xff" * 400 + b"PAR1", b"no parquet at all" * 50])
 def test_a_file_of_layers_that_is_no_parquet(rows: MemoryRows, content: bytes) -> None:
     path = file_of(rows)
     (rows.folder / path).write_bytes(content)
@@ -270,9 +266,7 @@ def test_card(rows: MemoryRows) -> None:
 # Weights.
 
 
-def damaged(
-    rows: MemoryRows, change: Callable[[list[Row]], list[Row]], *, one_group: bool = False
-) -> list[str]:
+def damaged(rows: MemoryRows, change: Callable[[list[Row]], list[Row]], *, one_group: bool = False) -> list[str]:
     rewrite(rows, file_of(rows), change, one_group=one_group)
     export(rows.folder, rows)
     return wrong(rows.folder)
@@ -302,9 +296,7 @@ def test_one_bit_of_one_weight(rows: MemoryRows) -> None:
 def test_a_nan_is_a_weight_like_any_other(rows: MemoryRows) -> None:
     row = next(row for row in rows.index_rows if row["layer_id"] == f"{A}#volume.weight")
     numbers = np.full(row["n_kernels"] * row["taps"], np.nan, np.float32)
-    digest = {
-        name: hashlib.sha256(numbers.tobytes()).hexdigest() for name in ("weight_sha256", "layer_sha256")
-    }
+    digest = {name: hashlib.sha256(numbers.tobytes()).hexdigest() for name in ("weight_sha256", "layer_sha256")}
     row |= digest
     assert damaged(rows, on("volume", weight=numbers, **digest)) == []
 
@@ -312,9 +304,7 @@ def test_a_nan_is_a_weight_like_any_other(rows: MemoryRows) -> None:
 def test_the_hash_of_a_layer_in_parts_is_of_all_parts_in_order(rows: MemoryRows) -> None:
     def swap(found: list[Row]) -> list[Row]:
         first, second = (
-            i
-            for i, row in enumerate(found)
-            if row["layer_id"] == f"{A}#features.2.weight" and row["part"] < 2
+            i for i, row in enumerate(found) if row["layer_id"] == f"{A}#features.2.weight" and row["part"] < 2
         )
         for name in ("weight", "weight_sha256"):
             found[first][name], found[second][name] = found[second][name], found[first][name]
@@ -329,9 +319,7 @@ def test_a_part_that_is_missing_or_twice(rows: MemoryRows, template: MemoryRows)
     assert any("#part2: stands where part 1 of " in line for line in lines)
     assert any("#part2: starts at output channel 16, not 8" in line for line in lines)
     assert any("has (2, 12) (parts, output channels), its row says (3, 20)" in line for line in lines)
-    lines = damaged(
-        sound(rows.folder.parent / "twice"), lambda found: [row for row in found for _ in range(2)]
-    )
+    lines = damaged(sound(rows.folder.parent / "twice"), lambda found: [row for row in found for _ in range(2)])
     assert any(line.endswith(f"{A}#volume.weight: stands there twice") for line in lines)
 
 
@@ -365,10 +353,7 @@ def test_layers_and_index_name_the_same(rows: MemoryRows, template: MemoryRows) 
     export(rows.folder, rows)
     lines = wrong(rows.folder)
     assert f"{where}: has no row in data/index.parquet that names this file" in lines
-    assert (
-        "data/index.parquet: names the file 'data/layers/local/00/none-00.parquet', which is not there"
-        in lines
-    )
+    assert "data/index.parquet: names the file 'data/layers/local/00/none-00.parquet', which is not there" in lines
 
 
 def test_the_index_names_the_row_group(rows: MemoryRows) -> None:

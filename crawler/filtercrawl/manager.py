@@ -16,7 +16,7 @@ from filtercrawl.command import Command
 from filtercrawl.measure import Measure
 
 GROUP: Final = "filtercrawl"
-_NAME: Final = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def _unfit(item: object, kind: type[Any]) -> str | None:
     if not isinstance(item, kind):
         return f"yields {type(item).__name__}, which is no {kind.__name__}"
     name = item.name
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"the name {name!r} is not lower-case letters, digits and hyphens"
     return None
 

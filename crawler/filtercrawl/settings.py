@@ -25,7 +25,8 @@ class Settings:
     """What a run was asked to do; the fields are the options of `filtercrawl sync`.
 
     limit: at most so many checkpoints are read. license: SPDX ids to keep, () for all. max_bytes: of checkpoints read
-    in one run. max_disk: bytes of the dataset's `layers`. time_limit: seconds. sources: the tables `[sources.NAME]`.
+    in one run. max_disk: bytes of the dataset's `layers`. time_limit: seconds.
+    rebuild: make the catalog again from the published tables first. sources: the tables `[sources.NAME]`.
     """
 
     dataset: Path = Path("filtercrawl-dataset")
@@ -41,6 +42,7 @@ class Settings:
     prune: bool = False
     retry: Retry = "due"
     dry_run: bool = False
+    rebuild: bool = False
     fail_on: FailOn = "new"
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -168,6 +170,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "prune": _flag,
     "retry": _one_of("all", "due", "none"),
     "dry_run": _flag,
+    "rebuild": _flag,
     "fail_on": _one_of("new", "any", "none"),
 }
 assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"sources"}

@@ -20,7 +20,7 @@ from filtercrawl.crawl import Crawled, Crew, crawl
 from filtercrawl.dataset.atomic import TEMPORARY
 from filtercrawl.dataset.export import export, sweep
 from filtercrawl.discover import Listing, Scout, collision, discover
-from filtercrawl.errors import Stopped, UsageError
+from filtercrawl.errors import DatasetError, Stopped, UsageError
 from filtercrawl.lock import locked
 from filtercrawl.manager import Plugins
 from filtercrawl.plan import Plan, Rules, Todo, make_plan
@@ -61,7 +61,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     started = time.monotonic()
     chosen = [Selector.parse(text, run.plugins) for text in selectors]
     where = device.choose(run.settings.device)
-    with locked(run.settings.dataset), opened(run.settings.dataset) as catalog:
+    with locked(run.settings.dataset), opened(run.settings) as catalog:
         recover(catalog, run)
         known = {row["model_id"]: row for row in catalog.models(private=True)}
         scout = Scout(plugins=run.plugins, transport=run.transport, settings=run.settings.sources, known=known)
@@ -97,12 +97,18 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     return report
 
 
-def opened(dataset: Path) -> Catalog:
+def opened(settings: Settings) -> Catalog:
     """Open the catalog; one that is missing is rebuilt from the published tables, where there are any."""
+    dataset = settings.dataset
+    published = (dataset / "data/models.parquet").is_file()
+    if settings.rebuild:
+        if not published:
+            raise DatasetError(f"{dataset}: holds no published tables to rebuild the catalog from")
+        Catalog.remove(dataset)
     catalog = Catalog(dataset)
     try:
         if not catalog.dataset_id:
-            if (dataset / "data/models.parquet").is_file():
+            if published:
                 rebuild(dataset, catalog)
             else:
                 # Of the place, not of chance: two runs from nothing give the same files.

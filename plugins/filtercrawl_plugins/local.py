@@ -74,9 +74,7 @@ def listing(path: Path) -> Iterator[Found | Passed]:
 
 
 def offer(name: str, found: Found) -> Checkpoint:
-    file = RemoteFile(
-        url=found.path.as_uri(), size=found.status.st_size, etag=stamp(found.status), path=found.name
-    )
+    file = RemoteFile(url=found.path.as_uri(), size=found.status.st_size, etag=stamp(found.status), path=found.name)
     return Checkpoint(name=name, files=(file,))
 
 

@@ -52,9 +52,7 @@ class PackagesSource:
         pattern = canonicalize_name((query.pattern or "").strip() or "*")
         chosen = [found for found in installed(self._path) if fnmatchcase(found.name, pattern)]
         if not chosen and pattern != "*":
-            raise UsageError(
-                f"packages: no distribution {pattern!r} is installed here; install it and run again"
-            )
+            raise UsageError(f"packages: no distribution {pattern!r} is installed here; install it and run again")
         for distribution in chosen:
             yield from offers(distribution)
 

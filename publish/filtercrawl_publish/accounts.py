@@ -57,9 +57,7 @@ def check_index(folder: Folder) -> Iterator[Finding]:
             yield Finding(where=where, what=f"is called a duplicate of {target!r}, which has other weights")
     stored = pc.unique(index.filter(pc.field("file").is_valid())["layer_sha256"])
     absent = index.filter(pc.field("file").is_null() & pc.field("layer_sha256").is_valid())
-    for layer_id in absent.filter(pc.invert(pc.is_in(absent["layer_sha256"], stored)))[
-        "layer_id"
-    ].to_pylist():
+    for layer_id in absent.filter(pc.invert(pc.is_in(absent["layer_sha256"], stored)))["layer_id"].to_pylist():
         yield Finding(where=f"{_INDEX}: {layer_id}", what="no file holds its weights")
 
 
@@ -102,9 +100,7 @@ def _check_words(ledger: Any) -> Iterator[Finding]:
     for row in words:
         fits = {"emitted": row["reason"] is None, "skipped": row["reason"] in REASONS}
         if not fits.get(row["outcome"], False):
-            what = (
-                f"the outcome {row['outcome']!r} with the reason {row['reason']!r} is none of the vocabulary"
-            )
+            what = f"the outcome {row['outcome']!r} with the reason {row['reason']!r} is none of the vocabulary"
             yield Finding(where=f"{_LEDGER}: {row['model_id_min']}", what=what)
 
 

@@ -83,9 +83,7 @@ def _rows(folder: Folder, path: str) -> Iterator[tuple[int, Row, NDArray[np.floa
                 yield group, row, numbers[ends[i] : ends[i + 1]]
 
 
-def _misplaced(
-    keys: set[tuple[str, int]], before: tuple[str, int] | None, n: int, numbers: int
-) -> Iterator[str]:
+def _misplaced(keys: set[tuple[str, int]], before: tuple[str, int] | None, n: int, numbers: int) -> Iterator[str]:
     if len(keys) > 1:
         yield "mixes rows of several (kernel, depthwise)"
     if before is not None and min(keys) < before:
@@ -134,9 +132,7 @@ def _finished(whole: Whole, path: str) -> Iterator[Whole | Finding]:
     row, found = whole.row, whole.digest.hexdigest()
     where = f"{path}: {row['layer_id']}"
     if row["layer_sha256"] != found:
-        yield Finding(
-            where=where, what=f"layer_sha256 is {row['layer_sha256']}, that of its numbers is {found}"
-        )
+        yield Finding(where=where, what=f"layer_sha256 is {row['layer_sha256']}, that of its numbers is {found}")
     if (whole.parts, whole.channels) != (row["n_parts"], row["out_channels"]):
         done, promised = (whole.parts, whole.channels), (row["n_parts"], row["out_channels"])
         what = f"has {done} (parts, output channels), its row says {promised}"

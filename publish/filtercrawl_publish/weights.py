@@ -63,9 +63,7 @@ def _check_file(folder: Folder, path: str, rows: dict[str, Row] | None) -> Itera
     for layer_id in rows or ():
         yield Finding(where=f"data/index.parquet: {layer_id}", what=f"is not in {path}, which it names")
     if len(models) > 1:
-        yield Finding(
-            where=path, what=f"holds layers of {len(models)} checkpoints: {', '.join(sorted(models))}"
-        )
+        yield Finding(where=path, what=f"holds layers of {len(models)} checkpoints: {', '.join(sorted(models))}")
 
 
 def _disagree(whole: Whole, row: Row | None) -> Iterator[str]:

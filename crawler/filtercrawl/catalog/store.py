@@ -32,9 +32,13 @@ class Catalog(Published):
             self._migrate()
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise DatasetError(
-                f"{self.path}: {error}; delete it, the next sync rebuilds it from the dataset"
-            ) from error
+            raise DatasetError(f"{self.path}: {error}; `filtercrawl sync --rebuild` makes it again") from error
+
+    @staticmethod
+    def remove(dataset: Path) -> None:
+        """Delete the catalog of a dataset, so that it can be rebuilt."""
+        for path in (dataset / HIDDEN).glob("catalog.sqlite*"):
+            path.unlink()
 
     def _migrate(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")

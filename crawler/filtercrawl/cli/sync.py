@@ -66,6 +66,9 @@ def run(
         typer.Option(metavar="all|due|none", help="Which failed checkpoints to try again.", show_default="due"),
     ] = None,
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what there is to do and do nothing.")] = None,
+    rebuild: Annotated[
+        bool | None, typer.Option("--rebuild", help="First make the catalog again from the published tables.")
+    ] = None,
     fail_on: Annotated[
         str | None,
         typer.Option(metavar="new|any|none", help="Which failed checkpoints make exit code 3.", show_default="new"),
@@ -85,7 +88,7 @@ def run(
     options = {
         "dataset": dataset, "limit": limit, "kernel_size": kernel_size, "license": license or None, "device": device,
         "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "time_limit": time_limit,
-        "prune": prune, "retry": retry, "dry_run": dry_run, "fail_on": fail_on,
+        "prune": prune, "retry": retry, "dry_run": dry_run, "rebuild": rebuild, "fail_on": fail_on,
     }  # fmt: skip
     settings = resolve(options)
     stop = threading.Event()

@@ -84,9 +84,7 @@ class _Parser:
                 case 15:
                     initializers.append(read_sparse(self._wire, f))
         self._depth -= 1
-        return Graph(
-            nodes=tuple(nodes), initializers=tuple(initializers), inputs=tuple(inputs), outputs=tuple(outputs)
-        )
+        return Graph(nodes=tuple(nodes), initializers=tuple(initializers), inputs=tuple(inputs), outputs=tuple(outputs))
 
     def _value(self, field: Field) -> str:
         names = (self._wire.text(f) for f in self._fields(field, layout.VALUE) if f.number == 1)
@@ -124,9 +122,7 @@ class _Parser:
             elif f.number == 5:
                 attribute = self._attribute(f)
                 if attribute.name in attributes:
-                    raise self._error(
-                        f"a node at byte {field.start} has two attributes {attribute.name[:80]!r}"
-                    )
+                    raise self._error(f"a node at byte {field.start} has two attributes {attribute.name[:80]!r}")
                 attributes[attribute.name] = attribute
         return Node(
             op=text[4],

@@ -65,9 +65,7 @@ def read_sparse(wire: Wire, field: Field) -> SparseTensor:
             name, kind = values.name, values.type
         elif f.number == 3:
             shape.extend(wire.integers(f))
-    return SparseTensor(
-        name=name, shape=_shape(wire, shape, field), type=kind, message=Span(field.start, field.end)
-    )
+    return SparseTensor(name=name, shape=_shape(wire, shape, field), type=kind, message=Span(field.start, field.end))
 
 
 def _shape(wire: Wire, sizes: list[int], field: Field) -> tuple[int, ...]:

@@ -94,9 +94,7 @@ class Storage:
 
     def _mismatch(self, tensor: Tensor, stored: str) -> FormatError:
         shape = "x".join(map(str, tensor.shape)) or "one number"
-        return FormatError(
-            f"{where(self._files.main, tensor)} claims {shape} but stores {stored}; fetch it again"
-        )
+        return FormatError(f"{where(self._files.main, tensor)} claims {shape} but stores {stored}; fetch it again")
 
 
 def companions(file: RangeFile, tensors: Iterable[Held]) -> tuple[str, ...]:
@@ -142,7 +140,5 @@ def _decode(file: RangeFile, tensor: Tensor, number: int, dtype: str) -> bytes:
     for span in _pieces(file, tensor, number):
         done += decode_varints(file, span, out[done:])
     if done != out.size:
-        raise FormatError(
-            f"{where(file, tensor)} stores {done} numbers, its shape has {out.size}; fetch it again"
-        )
+        raise FormatError(f"{where(file, tensor)} stores {done} numbers, its shape has {out.size}; fetch it again")
     return out.tobytes()

@@ -27,14 +27,10 @@ def decode_varints(file: RangeFile, span: Span, out: NDArray[np.generic]) -> int
         data = np.frombuffer(file.read(position, min(PIECE, span.end - position)), np.uint8)
         ends = np.flatnonzero(data < 0x80) + 1
         if not ends.size or done + ends.size > out.size:
-            raise FormatError(
-                f"{file.name}: the numbers at byte {span.start} do not fit their shape; fetch it again"
-            )
+            raise FormatError(f"{file.name}: the numbers at byte {span.start} do not fit their shape; fetch it again")
         values = _decode(data, ends)
         if values is None:
-            raise FormatError(
-                f"{file.name}: a number of more than 64 bits near byte {position}; fetch it again"
-            )
+            raise FormatError(f"{file.name}: a number of more than 64 bits near byte {position}; fetch it again")
         # Zero is false, anything else true; a narrower integer keeps the low bits.
         out[done : done + ends.size] = values.astype(out.dtype)
         done += ends.size

@@ -141,15 +141,11 @@ class Wire:
     def _past(self, position: int, stop: int, end: int) -> FormatError:
         name, size = self.file.name, self.file.size
         if stop > size:
-            return TruncatedError(
-                f"{name}: ends at byte {size}, but promises more at byte {position}; fetch it again"
-            )
+            return TruncatedError(f"{name}: ends at byte {size}, but promises more at byte {position}; fetch it again")
         return FormatError(f"{name}: the field at byte {position} runs past its message, which ends at {end}")
 
     def _broken(self, position: int, what: str) -> FormatError:
-        return FormatError(
-            f"{self.file.name}: {what} at byte {position} is no sound protobuf; fetch it again"
-        )
+        return FormatError(f"{self.file.name}: {what} at byte {position} is no sound protobuf; fetch it again")
 
 
 def signed(value: int) -> int:

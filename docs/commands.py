@@ -1,0 +1,65 @@
+"""Write `docs/commands.md` from the program's own help; a test holds the page against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from filtercrawl.cli.app import build
+from filtercrawl.manager import load
+
+INTRODUCTION = """# Commands
+
+Written by `python docs/commands.py` from the program's own help.
+
+Exit codes: 0 fine, also when there was nothing to do; 1 stopped by an error; 2 wrong usage or settings; 3 finished, but
+checkpoints failed as `--fail-on` counts them; 4 refused by a guard; 5 busy, try again; 130 and 143 stopped cleanly.
+
+Every option of `sync` can also stand in the environment (`FILTERCRAWL_KERNEL_SIZE`) or in `filtercrawl.toml`:
+
+```toml
+[sync]
+dataset = "kernels"
+kernel_size = "all"
+time_limit = "5h"
+```
+"""
+
+
+def page() -> str:
+    """Return the page: what every command does, its arguments and options."""
+    group: Any = typer.main.get_command(build(load()))
+    return "\n".join([INTRODUCTION, *(section(name, command) for name, command in group.commands.items())])
+
+
+def section(name: str, command: Any) -> str:
+    """Describe one command; from its parameters and not from rendered help, which changes with Typer's versions."""
+    rows = [row(parameter) for parameter in command.params]
+    usage = " ".join(["filtercrawl", name, *(argument(p) for p in command.params if is_argument(p)), "[OPTIONS]"])
+    about = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
+    return "\n".join([f"## {name}\n", f"    {usage}\n", f"{about}\n", "| | |", "|---|---|", *rows, ""])
+
+
+def is_argument(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "argument")
+
+
+def argument(parameter: Any) -> str:
+    return (parameter.metavar or (parameter.name or "").upper()).strip("[]{}.") + (
+        "..." if parameter.nargs == -1 else ""
+    )
+
+
+def row(what: Any) -> str:
+    names = argument(what) if is_argument(what) else ", ".join(what.opts)
+    value = "" if getattr(what, "is_flag", True) else f" {what.metavar}"
+    default = f" Default: {what.show_default}." if isinstance(getattr(what, "show_default", None), str) else ""
+    cell = f"{what.help or ''}{default}".replace("|", "\\|")
+    option = f"{names}{value}".replace("|", "\\|")
+    return f"| `{option}` | {cell} |"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_suffix(".md").write_text(page(), "utf-8")

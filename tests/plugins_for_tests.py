@@ -1,0 +1,45 @@
+"""Plugins as strangers write them: a good one, and some that break their promises."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from filtercrawl import Checkpoint, Query, RemoteFile, Skipped, Transport, hookimpl
+
+
+class Zoo:
+    """A source that offers what it is given."""
+
+    def __init__(self, name: str, offers: Callable[[], Iterator[Any]]) -> None:
+        self.name = name
+        self._offers = offers
+
+    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Any]:
+        yield from self._offers()
+
+
+def entry(monkeypatch: pytest.MonkeyPatch, name: str, **hooks: Callable[[], Any]) -> EntryPoint:
+    """Install a module with these hooks for the time of a test; returns its entry point."""
+    module = types.ModuleType(f"plugin_{name}")
+    for hook, function in hooks.items():
+        setattr(module, hook, hookimpl(function))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return EntryPoint(name=name, value=module.__name__, group="filtercrawl")
+
+
+def source(monkeypatch: pytest.MonkeyPatch, name: str, offers: Callable[[], Iterator[Any]]) -> EntryPoint:
+    return entry(monkeypatch, name, filtercrawl_sources=lambda: iter([Zoo(name, offers)]))
+
+
+def checkpoint(name: str, url: str) -> Checkpoint:
+    return Checkpoint(name=name, files=(RemoteFile(url=url, path=name),))
+
+
+def skipped(name: str) -> Skipped:
+    return Skipped(name=name, reason="gated")

@@ -1,0 +1,75 @@
+"""An option wins over the environment, the environment over the file; mistakes are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from filtercrawl.errors import UsageError
+from filtercrawl.settings import now, resolve
+
+
+def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "filtercrawl.toml").write_text(
+        '[sync]\njobs = 3\nkernel-size = "3x3"\nretry = "all"\n[sources.acme]\nurl = "x"'
+    )
+    monkeypatch.setenv("FILTERCRAWL_JOBS", "4")
+    monkeypatch.setenv("FILTERCRAWL_RETRY", "none")
+    settings = resolve({"jobs": 5, "retry": None}, tmp_path)
+    assert (settings.jobs, settings.retry, settings.kernel_size) == (5, "none", "3x3")
+    assert settings.sources == {"acme": {"url": "x"}}
+    assert resolve({}, tmp_path).jobs == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[sync]\njob = 3", ["unknown key 'job'", "jobs"]),
+        ("[snyc]\n", ["unknown key 'snyc'"]),
+        ("[sync]\njobs = 0", ["[sync] jobs", "0 is not a whole number, one or more"]),
+        ('[sync]\nkernel_size = "5x5"', ["kernel_size", "one of 3x3, spatial, all"]),
+        ("[sync", ["filtercrawl.toml"]),
+        ("sync = 3", ["unknown key 'sync'"]),
+        ("[sources]\nacme = 3", ["[sources.NAME]"]),
+    ],
+)
+def test_mistakes_in_the_file(tmp_path: Path, text: str, words: list[str]) -> None:
+    (tmp_path / "filtercrawl.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        resolve({}, tmp_path)
+    assert all(word in str(caught.value) for word in words)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("max_bytes", "2G", 2 * 1024**3),
+        ("max_bytes", "1.5 MB", int(1.5 * 1024**2)),
+        ("max_disk", 77, 77),
+        ("time_limit", "5h", 18000.0),
+        ("time_limit", "90", 90.0),
+        ("prune", "yes", True),
+        ("license", "MIT,Apache-2.0", ("MIT", "Apache-2.0")),
+        ("license", ["MIT"], ("MIT",)),
+    ],
+)
+def test_values(key: str, text: object, value: object) -> None:
+    assert getattr(resolve({key: text}), key) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [("max_bytes", "lots"), ("time_limit", "soon"), ("limit", -1), ("limit", True)]
+)
+def test_values_that_are_none(key: str, text: object) -> None:
+    with pytest.raises(UsageError, match=f"--{key.replace('_', '-')}"):
+        resolve({key: text})
+
+
+def test_clock_can_be_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert now().isoformat() == "1970-01-01T00:00:00+00:00"
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "noon")
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
+        now()
