@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from filtercrawl_plugins.torch.archive import Archive
+from filtercrawl_plugins.archive import Archive
 from filtercrawl_plugins.torch.modules import SETTINGS, Module, module
 from filtercrawl_plugins.torch.nodes import Stub
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from filtercrawl.errors import CheckpointError, FormatError, UnsafeError, UnsupportedError
 from filtercrawl.ranges import RangeFile
-from filtercrawl_plugins.torch.archive import Archive
+from filtercrawl_plugins.archive import Archive
 from filtercrawl_plugins.torch.cursor import Cursor
 from filtercrawl_plugins.torch.nodes import Storage
 from filtercrawl_plugins.torch.places import Loaded, Locate, Region, region
