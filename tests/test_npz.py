@@ -68,7 +68,8 @@ def test_sync_reads_archives_and_unpickles_nothing(zoo: Path, dataset: Path, run
 @pytest.mark.parametrize(
     "header",
     [b"{'descr': '<f4', 'fortran_order': False, 'shape': (9, 9)}", b"__import__('os').system('true')", b"(" * 9000,
-     b"{}", b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}", b"{'descr': '<f4', 'fortran_order': 0, 'shape': ()}"],
+     b"{}", b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
+     b"{'descr': '<f4', 'fortran_order': 0, 'shape': ()}"],
 )  # fmt: skip
 def test_lying_headers_are_refused(header: bytes) -> None:
     array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(16)
