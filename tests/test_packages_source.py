@@ -7,16 +7,20 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from conftest import Sync
 from filtercrawl.checkpoint import Checkpoint, Offer, Query, Skipped, Source
 from filtercrawl.errors import UsageError
+from filtercrawl.manager import load
 from filtercrawl.ranges import stamp
 from filtercrawl_plugins.packages import PackagesSource, filtercrawl_sources
+from zoo_files import models, put, state
 
 
 class NoNetwork:
@@ -288,3 +292,26 @@ def test_the_licence_is_what_metadata_states_clearly(
     meta = site.only().meta
     assert meta.license == expression
     assert meta.license_evidence == (None if evidence is None else f"METADATA {evidence}")
+
+
+def test_a_file_that_is_not_what_record_says_is_refused(tmp_path: Path, dataset: Path, run_sync: Sync) -> None:
+    site = tmp_path / "site"
+    good, bad = put(site / "acme/good.safetensors", state(1)), put(site / "acme/bad.safetensors", state(2))
+    lines = []
+    for file in (good, bad):
+        digest = base64.urlsafe_b64encode(hashlib.sha256(file.read_bytes()).digest()).rstrip(b"=").decode()
+        lines.append(f"acme/{file.name},sha256={digest},{file.stat().st_size}")
+    data = bytearray(bad.read_bytes())
+    data[-1] ^= 1
+    bad.write_bytes(data)
+    info = site / "acme-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.4\nName: acme\nVersion: 1.0\nLicense-Expression: MIT\n")
+    (info / "RECORD").write_text("\n".join(lines))
+    plugins = replace(load(), sources={"packages": PackagesSource([str(site)])})
+    report = run_sync("packages:acme", plugins=plugins)
+    assert list(report.failures) == ["packages/acme/acme/bad.safetensors"]
+    assert "is recorded" in report.failures["packages/acme/acme/bad.safetensors"]
+    row = models(dataset)["packages/acme/acme/good.safetensors"]
+    assert (row["outcome"], row["verified"], row["license"]) == ("emitted", "sha256", "MIT")
+    assert row["license_evidence"] == "METADATA License-Expression: MIT"
