@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,26 @@ def test_a_broken_plugin_is_named_and_the_others_work(
 def test_a_plugin_that_cannot_be_imported_is_named() -> None:
     found = load([*BUNDLED, EntryPoint(name="gone", value="no_such_module_anywhere", group="filtercrawl")])
     assert [(broken.plugin, "ModuleNotFoundError" in broken.reason) for broken in found.broken] == [("gone", True)]
+
+
+def test_a_plugin_may_add_visual_categories(
+    monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
+) -> None:
+    file = put(zoo / "one.safetensors", state())
+    meta = filtercrawl.Meta(training_datasets=("imagenet-1k", "lungs-2.0"))
+    offer = replace(checkpoint("one", file.as_uri()), meta=meta)
+    added = filtercrawl.VisualCategory(dataset="lungs-2.0", category="medical xray")
+    plugins = load(
+        [
+            *BUNDLED,
+            source(monkeypatch, "acme", lambda: iter([offer])),
+            entry(monkeypatch, "lungs", filtercrawl_visual_categories=lambda: iter([added])),
+        ]
+    )
+    assert plugins.categories["imagenet-1k"] == "natural"
+    run_sync("acme", plugins=plugins)
+    assert models(dataset)["acme/one"]["visual_category"] == "medical xray"
+    assert {row["training_dataset"] for row in table(dataset, "index")} == {"lungs-2.0"}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +173,7 @@ DOCS = Path(__file__).parents[1] / "docs/plugins.md"
 def test_every_hook_is_documented_with_its_signature() -> None:
     page = DOCS.read_text("utf-8")
     hooks = [name for name in vars(hookspecs) if name.startswith("filtercrawl_")]
-    assert len(hooks) == 4
+    assert len(hooks) == 5
     for name in hooks:
         signature = f"{name}{inspect.signature(getattr(hookspecs, name), eval_str=False)}".replace("'", "")
         assert signature in page, f"docs/plugins.md lacks: {signature}"

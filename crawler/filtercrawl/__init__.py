@@ -4,22 +4,30 @@ What a plugin needs is here: records that a source yields, protocols that plugin
 """
 
 from filtercrawl.checkpoint import (
+    Builds,
     Canonical,
     Checkpoint,
     Counts,
+    Feeds,
+    Known,
     Meta,
     Query,
     Reader,
+    Recalls,
     RemoteFile,
     Run,
     Skipped,
     Source,
+    VisualCategory,
 )
 from filtercrawl.command import Command
 from filtercrawl.errors import (
     CheckpointError,
     FiltercrawlError,
+    ForbiddenError,
     FormatError,
+    GoneError,
+    NetworkError,
     TruncatedError,
     UnsafeError,
     UnsupportedError,
@@ -27,28 +35,36 @@ from filtercrawl.errors import (
 from filtercrawl.hookspecs import hookimpl
 from filtercrawl.measure import Accumulator, LayerSummary, Measure
 from filtercrawl.ranges import Files, RangeFile
-from filtercrawl.tensor import Convolution, Extent, Quantization, StoredTensor
+from filtercrawl.tensor import Convolution, Depth, Extent, Quantization, StoredTensor
 from filtercrawl.transport import Transport
 
 __all__ = [
     "Accumulator",
+    "Builds",
     "Canonical",
     "Checkpoint",
     "CheckpointError",
     "Command",
     "Convolution",
     "Counts",
+    "Depth",
     "Extent",
+    "Feeds",
     "Files",
     "FiltercrawlError",
+    "ForbiddenError",
     "FormatError",
+    "GoneError",
+    "Known",
     "LayerSummary",
     "Measure",
     "Meta",
+    "NetworkError",
     "Quantization",
     "Query",
     "RangeFile",
     "Reader",
+    "Recalls",
     "RemoteFile",
     "Run",
     "Skipped",
@@ -58,5 +74,6 @@ __all__ = [
     "TruncatedError",
     "UnsafeError",
     "UnsupportedError",
+    "VisualCategory",
     "hookimpl",
 ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from filtercrawl.ranges import Files, RangeFile
 from filtercrawl.tensor import StoredTensor
 from filtercrawl.transport import Transport
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,18 @@ class Meta:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VisualCategory:
+    """What the pictures of a training data set show, in the words of CNN Filter DB: `natural`, `medical ct`."""
+
+    dataset: str
+    category: str
+
+    @property
+    def name(self) -> str:
+        return self.dataset
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """One set of trained weights that a source offers.
 
@@ -80,18 +95,42 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A checkpoint that was seen and is not offered, and why: neither failed nor gone."""
+    """A checkpoint that was seen and is not offered, and why: neither failed nor gone.
+
+    revision: at which the reason was found, so that the source need not look again until it changes.
+    """
 
     name: str
     reason: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the dataset knows of a name that the source offered or skipped before.
+
+    revision, etag: as the source gave them. outcome, reason: what became of it. meta: what the source said of it;
+    in `meta.extra` a source finds again what it needs to offer the same without asking.
+    """
+
+    revision: str | None = None
+    etag: str | None = None
+    outcome: str = "emitted"
+    reason: str | None = None
+    meta: Meta = field(default_factory=Meta)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """What to list. pattern: the part of the selector after the colon. settings: the table `[sources.NAME]`."""
+    """What to list.
+
+    pattern: the part of the selector after the colon. settings: the table `[sources.NAME]`. known: by the name under
+    which the source offered it.
+    """
 
     pattern: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Known] = field(default_factory=dict)
 
 
 Offer = Checkpoint | Skipped
@@ -124,6 +163,38 @@ class Counts(Protocol):
     """A source that can tell, without the network, how many checkpoints it offers."""
 
     def offers(self) -> int: ...
+
+
+@runtime_checkable
+class Builds(Protocol):
+    """A source that can build the networks of its checkpoints."""
+
+    def build(self, checkpoint: Checkpoint) -> nn.Module:
+        """Build the architecture on the meta device (`filtercrawl.structure.on_meta`): no weights, no network.
+
+        Code that came with the checkpoint is never run. Called in a worker with a record that was pickled: what it
+        needs is in `checkpoint.meta`. Its state dict has the names and shapes of the checkpoint's file. Raises
+        UnsupportedError where the architecture is not known.
+        """
+        ...
+
+
+@runtime_checkable
+class Recalls(Protocol):
+    """A source that builds networks and knows their records without the network."""
+
+    def recall(self, name: str) -> Checkpoint | None:
+        """Return the record of a checkpoint or of an architecture, as far as `build` needs it; None for a stranger."""
+        ...
+
+
+@runtime_checkable
+class Feeds(Protocol):
+    """A source that builds networks which take something else than one image of the size in their configuration."""
+
+    def sample(self, checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | None:
+        """Return the positional arguments of one call, batch 1, on the meta device; None for the image."""
+        ...
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from filtercrawl.catalog import Catalog, Row
-from filtercrawl.checkpoint import Skipped
+from filtercrawl.checkpoint import Checkpoint, Skipped
 from filtercrawl.crawl import ContentKey, Crawled
 from filtercrawl.dataset.atomic import TEMPORARY, install
 from filtercrawl.discover import etag
@@ -26,6 +26,7 @@ from filtercrawl.record import (
     places,
     rank,
     selectors,
+    stated,
     tried,
 )
 from filtercrawl.schema import MODELS
@@ -97,26 +98,43 @@ class Book:
         }
         return self._settled(record, crawled.shard, crawled.extracted.ledger)
 
-    def skip(self, source: str, selector_id: str, skipped: Skipped) -> None:
-        """Note a checkpoint that its source does not offer; one that the dataset holds stays as it is."""
+    def skip(self, source: str, selector_id: str, skipped: Skipped, offered: Checkpoint | None = None) -> None:
+        """Note a checkpoint that its source does not offer; one that the dataset holds stays as it is.
+
+        offered: what it was before something else than its source decided to leave it out.
+        """
         model_id = f"{source}/{skipped.name}"
         known = self.catalog.model(model_id)
-        if known is None or (known["outcome"] == "skipped" and known["reason"] != skipped.reason):
+        before = None if known is None else (known["reason"], known["revision"])
+        if known is None or (known["outcome"] == "skipped" and before != (skipped.reason, skipped.revision)):
             record = dict.fromkeys(MODELS.names) | {
                 "model_id": model_id, "source": source, "name": skipped.name, "outcome": "skipped", "attempts": 0,
                 "reason": skipped.reason, "selectors": [selector_id], "filtercrawl_version": self.version,
-                "first_seen": known["first_seen"] if known else self.now, "last_seen": self.now,
+                "revision": skipped.revision, "first_seen": known["first_seen"] if known else self.now,
+                "last_seen": self.now, **(stated(offered) if offered is not None else {}),
             }  # fmt: skip
             with self.catalog.transaction():
                 self.catalog.put_model(record)
 
-    def seen(self, model_id: str, selector_id: str) -> None:
-        """Note that a checkpoint is still offered; published with the next change."""
+    def seen(self, model_id: str, selector_id: str, checkpoint: Checkpoint) -> None:
+        """Note that a checkpoint is still offered, and what its source states of it today.
+
+        A date, an address or the source's own notes are published with the next change; a new licence is one.
+        """
         known = self.catalog.model(model_id)
-        if known is not None:
-            known["last_seen"] = self.now
-            known["selectors"] = sorted({*(known["selectors"] or []), selector_id})
-            self.catalog.touch_model(known)
+        if known is None:
+            return
+        record = known | stated(checkpoint)
+        record |= {
+            "last_seen": self.now, "selectors": sorted({*(known["selectors"] or []), selector_id}),
+            "etag": etag(checkpoint), "_tried": tried(checkpoint), "_files": places(checkpoint),
+        }  # fmt: skip
+        quiet = {"last_seen", "selectors", "etag", "url", "extra"}
+        if any(record[name] != known[name] for name in MODELS.names if name not in quiet):
+            with self.catalog.transaction():
+                self.catalog.touch_model(record)
+        else:
+            self.catalog.touch_model(record)
 
     def prune(self, model_id: str) -> None:
         """Take out what its source no longer offers; the row in `models` stays and says so."""
@@ -137,7 +155,7 @@ class Book:
 
     def _failed(self, crawled: Crawled) -> Became:
         known = crawled.todo.known
-        record = dict(known) if known is not None else fresh(crawled, self.now, self.version)
+        record = dict(known) | stated(crawled.todo.checkpoint) if known else fresh(crawled, self.now, self.version)
         attempts = (record["attempts"] if known is not None and crawled.todo.why == "retry" else 0) + 1
         pause = timedelta(days=min(2 ** (attempts - 1), _LONGEST_PAUSE))
         record |= {
@@ -156,7 +174,8 @@ class Book:
         """The same bytes under a new date, or sound again after a failure: the content stays."""
         discard(crawled.shard)
         checkpoint = crawled.todo.checkpoint
-        record = dict(known) | {
+        record = dict(known) | stated(checkpoint)
+        record |= {
             "outcome": outcome(known), "reason": None, "next_retry": None, "attempts": 0, "last_seen": self.now,
             "revision": checkpoint.revision or crawled.file_sha256, "etag": etag(checkpoint),
             "_tried": tried(checkpoint), "_files": places(checkpoint), "selectors": selectors(known, crawled),
@@ -173,6 +192,7 @@ class Book:
         record, checkpoint = self.catalog.model(model_id), crawled.todo.checkpoint
         assert record is not None
         old_name = record.get("_offered_as") or record["name"]
+        record |= stated(checkpoint)
         record |= {
             "aliases": sorted({*(record["aliases"] or []), checkpoint.name}), "_offered_as": checkpoint.name,
             "etag": etag(checkpoint), "revision": checkpoint.revision or crawled.file_sha256, "last_seen": self.now,
@@ -190,6 +210,7 @@ class Book:
         twin = self.catalog.model(twin_id)
         assert twin is not None
         record |= {name: twin[name] for name in MODELS.names if name.startswith(("n_", "tensors_", "num_"))}
+        record["format"] = record["format"] or twin["format"]
         rows = [adopt(row, record["model_id"], record["source"]) for row in self.catalog.layers_of(twin_id)]
         return self._settled(record, Shard.unwritten(rows), self.catalog.ledger_of(twin_id))
 

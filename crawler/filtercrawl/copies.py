@@ -1,44 +1,84 @@
-"""Raw weights beside their moving average: which tensors are the raw copies."""
+"""Raw weights beside their moving average: which tensors are the raw copies, and what the averages are called."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from filtercrawl.names import unwrap
 from filtercrawl.tensor import StoredTensor
 
-_AVERAGE: Final = re.compile(r"(^|_)(ema|swa)(_|$)|^averaged?_model$", re.IGNORECASE)
+_AVERAGE: Final = re.compile(r"(?:^|_)(?:ema|swa|avg|averaged?)(?=_|$)", re.IGNORECASE)
 # A set of averages counts as a copy of the weights beside it when this share of it has a partner.
 _MATCHED: Final = 0.9
 
+Path = tuple[str, ...]
+Pair = tuple[StoredTensor, StoredTensor]
 
-def raw_copies(tensors: Sequence[StoredTensor]) -> frozenset[str]:
-    """Return the names of the tensors whose moving average lies in the same file.
 
-    A set of averages is a container or a first name component with the word `ema` (or `swa`) in it: `params_ema`,
-    `state_dict_ema`, `model_ema.`. Its partner has the same name below the container and the same shape; some
-    trainers drop the dots from the names of averages, so names are compared without them.
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """raw: names of tensors whose moving average is in the same file; keys: an average's name -> its partner's key."""
+
+    raw: frozenset[str] = frozenset()
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+def copies(tensors: Sequence[StoredTensor]) -> Copies:
+    """Find the moving averages in a checkpoint.
+
+    A set of averages is a container or a first name component with the word `ema` (or `swa`, `average`) in it:
+    `params_ema`, `state_dict_ema`, `model_ema.`. Its partner is a set of the same names below another container, of the
+    same shapes, by preference the one that is called the same but for that word. Some trainers drop the dots from
+    the names of averages: names are compared without them, and the partner's name is the whole one.
     """
-    averages: dict[tuple[str, ...], list[tuple[str, StoredTensor]]] = defaultdict(list)
-    raw: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
+    places = {tensor.name: path(tensor) for tensor in tensors}
+    marked = {tensor.name: mark(places[tensor.name], len(tensor.root)) for tensor in tensors}
+    found = set(filter(None, marked.values()))
+    # What holds averages beside other things is a container, and those other things are raw.
+    sets = {one for one in found if not any(len(other) > len(one) and other[: len(one)] == one for other in found)}
+    averages: dict[Path, list[StoredTensor]] = defaultdict(list)
+    raw: dict[tuple[str, tuple[int, ...]], list[tuple[Path, StoredTensor]]] = defaultdict(list)
     for tensor in tensors:
-        path = (*tensor.root, *unwrap(tensor.key).split("."))
-        mark = next((i for i, part in enumerate(path[: len(tensor.root) + 1]) if _AVERAGE.search(part)), None)
-        if mark is None or mark == len(path) - 1:
-            for i in range(min(len(tensor.root) + 2, len(path))):
-                raw[_joined(path[i:]), tensor.shape].append(tensor.name)
-        else:
-            averages[path[: mark + 1]].append((_joined(path[mark + 1 :]), tensor))
-    found: set[str] = set()
-    for members in averages.values():
-        partners = [raw.get((tail, tensor.shape), []) for tail, tensor in members]
-        if sum(map(bool, partners)) >= _MATCHED * len(members):
-            found.update(name for names in partners for name in names)
-    return frozenset(found)
+        if marked[tensor.name] in sets:
+            averages[marked[tensor.name]].append(tensor)
+            continue
+        place = places[tensor.name]
+        for start in range(min(len(tensor.root) + 2, len(place))):
+            raw["".join(place[start:]), tensor.shape].append((place[:start], tensor))
+    names: set[str] = set()
+    keys: dict[str, str] = {}
+    for root, members in averages.items():
+        partners: dict[Path, list[Pair]] = defaultdict(list)
+        for tensor in members:
+            tail = "".join(places[tensor.name][len(root) :])
+            for before, partner in raw.get((tail, tensor.shape), []):
+                partners[before].append((tensor, partner))
+        for tensor, partner in chosen(partners, root, sum(bool(tensor.shape) for tensor in members)):
+            names.add(partner.name)
+            keys.setdefault(tensor.name, partner.key)
+    return Copies(raw=frozenset(names), keys=keys)
 
 
-def _joined(path: Sequence[str]) -> str:
-    return "".join(unwrap(".".join(path)).split("."))
+def chosen(partners: Mapping[Path, list[Pair]], root: Path, size: int) -> list[Pair]:
+    """Return the pairs of the containers that hold a partner for nearly each of a set's `size` averages."""
+    # Single numbers are no weights: the decay and the count of updates that trainers put beside the averages.
+    least = max(1, _MATCHED * size)
+    whole = {p: pairs for p, pairs in partners.items() if sum(bool(average.shape) for average, _ in pairs) >= least}
+    namesake = [pairs for p, pairs in whole.items() if p and p[-1] == _AVERAGE.sub("", root[-1]).strip("_")]
+    return [pair for pairs in namesake or whole.values() for pair in pairs]
+
+
+def path(tensor: StoredTensor) -> Path:
+    """The components of a name: the containers, then those of the key, wrappers left out."""
+    return (*tensor.root, *(part for part in tensor.key.split(".") if unwrap(f"{part}.")))
+
+
+def mark(place: Path, containers: int) -> Path:
+    """Return the container of the set of averages that a tensor is in, empty where it is in none."""
+    last = max((i for i, part in enumerate(place[: containers + 1]) if _AVERAGE.search(part)), default=None)
+    end = 0 if last is None else max(last + 1, containers)
+    return place[:end] if end < len(place) else ()

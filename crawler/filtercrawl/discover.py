@@ -12,7 +12,9 @@ from filtercrawl.checkpoint import Checkpoint, Offer, Query, Reader, RemoteFile,
 from filtercrawl.errors import CheckpointError, UsageError
 from filtercrawl.files import claimant, folder, local_path
 from filtercrawl.manager import Plugins, describe
+from filtercrawl.optout import OptOut
 from filtercrawl.ranges import LocalFile, relative_path, stamp
+from filtercrawl.remembered import remembered
 from filtercrawl.selector import Selector
 from filtercrawl.transport import Transport
 from filtercrawl.vocabulary import WEIGHT_EXTENSIONS
@@ -37,6 +39,7 @@ class Scout:
     transport: Transport
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    opt_out: OptOut = field(default_factory=OptOut)
 
 
 def discover(selectors: Sequence[Selector], scout: Scout) -> list[Listing]:
@@ -47,6 +50,8 @@ def discover(selectors: Sequence[Selector], scout: Scout) -> list[Listing]:
     listings = [group(list_one(selector, scout), scout) for selector in dict.fromkeys(selectors)]
     places: dict[tuple[str, str], tuple[str, Selector]] = {}
     for listing in listings:
+        if not listing.selector.on_this_machine:
+            continue  # its source alone gives names, and may give one file at two addresses
         for checkpoint in listing.checkpoints:
             url = checkpoint.files[0].url
             before, other = places.setdefault((listing.selector.source, checkpoint.name), (url, listing.selector))
@@ -65,15 +70,20 @@ def list_one(selector: Selector, scout: Scout) -> Listing:
     skipped: list[Skipped] = []
     names: set[str] = set()
     problem = None
-    query = Query(pattern=selector.pattern, settings=scout.settings.get(selector.source, {}))
+    query = Query(
+        pattern=selector.pattern,
+        settings=scout.settings.get(selector.source, {}),
+        known=remembered(scout.known, selector.source),
+    )
     try:
         for offer in scout.plugins.sources[selector.source].checkpoints(scout.transport, query):
             problem = unfit(offer, names)
             if problem:
                 break
             names.add(offer.name)
+            offer = scout.opt_out.applied(selector.source, offer)  # noqa: PLW2901 - the same offer, as it may be used
             if isinstance(offer, Checkpoint):
-                checkpoints.append(offer)
+                checkpoints.append(categorized(offer, scout.plugins.categories))
             else:
                 skipped.append(offer)
     except UsageError:
@@ -81,6 +91,14 @@ def list_one(selector: Selector, scout: Scout) -> Listing:
     except Exception as error:  # noqa: BLE001 - a stranger's source may raise anything
         problem = describe(error)
     return Listing(selector=selector, checkpoints=tuple(checkpoints), skipped=tuple(skipped), problem=problem)
+
+
+def categorized(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkpoint:
+    """Say what the pictures of the last training data set show, where the source does not and a plugin does."""
+    meta = checkpoint.meta
+    if meta.visual_category is not None or not meta.training_datasets:
+        return checkpoint
+    return replace(checkpoint, meta=replace(meta, visual_category=categories.get(meta.training_datasets[-1])))
 
 
 def unfit(offer: Offer | object, names: set[str]) -> str | None:
@@ -106,7 +124,8 @@ def group(listing: Listing, scout: Scout) -> Listing:
         known = scout.known.get(f"{listing.selector.source}/{checkpoint.name}", {})
         grouped = with_companions(checkpoint, scout.plugins.readers, known)
         (found if grouped is not None else ignored).append(grouped or checkpoint)
-        companions.update(file.url for file in (grouped or checkpoint).files[1:])
+        main, *others = (grouped or checkpoint).files
+        companions.update(file.url for file in others if file.url != main.url)
     return replace(
         listing,
         checkpoints=tuple(c for c in found if c.files[0].url not in companions),

@@ -5,13 +5,18 @@ FiltercrawlError
 ├── RefusedError          a guard or a policy said no                 exit 4
 ├── BusyError             somebody else is at work on the dataset     exit 5
 ├── DatasetError          the dataset folder is not what it should be exit 1
-├── NetworkError          a listing could not be fetched              exit 1
+├── NetworkError          a server could not be reached or said no    exit 1
+│   ├── ForbiddenError    it wants a token, or a better one (HTTP 401, 403)
+│   └── GoneError         it has no such thing (HTTP 404, 410)
 └── CheckpointError       one checkpoint cannot be read: recorded as failed, the run goes on
     ├── FormatError       the bytes are not what their format promises
     │   └── TruncatedError    the file ends before the bytes it promises
     ├── UnsupportedError  a sound file that this version cannot read
     ├── UnsafeError       the file asks for something that is never done
     └── ChangedError      the file changed while it was read
+
+Stopped                   a signal, not an error: the run ends cleanly
+└── BudgetError           its budget of requests or bytes is used up
 """
 
 
@@ -41,6 +46,14 @@ class NetworkError(FiltercrawlError):
     pass
 
 
+class ForbiddenError(NetworkError):
+    pass
+
+
+class GoneError(NetworkError):
+    pass
+
+
 class CheckpointError(FiltercrawlError):
     pass
 
@@ -67,3 +80,7 @@ class ChangedError(CheckpointError):
 
 class Stopped(Exception):  # noqa: N818 - a signal, not an error
     """The run was asked to stop; the checkpoint in hand is left for the next one."""
+
+
+class BudgetError(Stopped):
+    """The run may ask the network for nothing more; what is in hand is left for the next one."""

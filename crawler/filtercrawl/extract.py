@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
 from filtercrawl import names
-from filtercrawl.copies import raw_copies
+from filtercrawl.copies import Copies, copies
 from filtercrawl.errors import FormatError
 from filtercrawl.layer import Layer
+from filtercrawl.structure import expand_banks
 from filtercrawl.tensor import FLOATS, Op, StoredTensor
 from filtercrawl.vocabulary import REASONS
 
@@ -56,31 +57,43 @@ def extract(tensors: Iterable[StoredTensor], policy: KernelPolicy = "spatial", p
     """
     every = tuple(tensors)
     check_names(every)
-    copies = raw_copies([tensor for tensor in every if not names.in_optimizer(tensor.root, tensor.key)])
+    twice = copies([tensor for tensor in every if not names.in_optimizer(tensor.root, tensor.key)])
     layers: list[Layer] = []
     ledger: list[Entry] = []
     for tensor in every:
-        found = aside(tensor, prefix, copies) or classify(tensor)
-        reason = found if isinstance(found, str) else left_out(found, policy)
-        if isinstance(found, Layer):
-            layers.append(replace(found, left_out=reason))
+        whole = replace(tensor, key=twice.keys.get(tensor.name, tensor.key))
+        found = aside(tensor, prefix, twice) or classify_all(whole)
+        reason = found if isinstance(found, str) else left_out(found[0], policy)
+        if not isinstance(found, str):
+            layers += [replace(layer, left_out=reason) for layer in found]
         if reason is not None and reason not in REASONS:
             raise FormatError(f"{tensor.name}: a reader gave the reason {reason!r}, which is not in the vocabulary")
         ledger.append(Entry(tensor=tensor.name, shape=tensor.shape, dtype=tensor.dtype, reason=reason))
     return Extracted(layers=tuple(layers), ledger=tuple(ledger))
 
 
-def aside(tensor: StoredTensor, prefix: str, copies: frozenset[str]) -> str | None:
+def aside(tensor: StoredTensor, prefix: str, twice: Copies) -> str | None:
     """Say why a tensor is not looked at at all."""
     if not tensor.name.startswith(prefix):
         return "outside_prefix"
-    return "raw_copy" if tensor.name in copies else None
+    return "raw_copy" if tensor.name in twice.raw else None
 
 
 def check_names(tensors: Sequence[StoredTensor]) -> None:
     name, count = max(Counter(tensor.name for tensor in tensors).items(), key=lambda item: item[1], default=("", 0))
     if count > 1:
         raise FormatError(f"the file holds {count} tensors named {name!r}; one name must mean one tensor")
+
+
+def classify_all(tensor: StoredTensor) -> list[Layer] | str:
+    """Say what one tensor is: its layers, of which a bank of kernels has several, or the reason why it is none."""
+    layers: list[Layer] = []
+    for expert in expand_banks(tensor):
+        found = classify(expert)
+        if isinstance(found, str):
+            return found
+        layers.append(found)
+    return layers or "empty"
 
 
 def classify(tensor: StoredTensor) -> Layer | str:
@@ -121,7 +134,7 @@ def proven(tensor: StoredTensor) -> Layer | str:
         shape=shape,
         groups=groups,
         operator_verified=True,
-        weight_kind="fixed" if convolution.learned is False or names.is_fixed_basis(tensor.name) else kind(tensor),
+        weight_kind=kind(tensor),
     )
 
 
@@ -134,15 +147,17 @@ def by_shape(tensor: StoredTensor) -> Layer:
         shape=tensor.shape,
         groups=None,
         operator_verified=False,
-        weight_kind="fixed" if names.is_fixed_basis(tensor.name) else kind(tensor),
+        weight_kind=kind(tensor),
     )
 
 
 def kind(tensor: StoredTensor) -> str:
-    """Tell a raw tensor that is normalised at run time from one that is used as it is."""
-    return (
-        "standardized" if names.split(tensor.key)[1] in ("weight_v", "parametrizations.weight.original1") else "learned"
-    )
+    """Tell learned kernels from fixed ones and from raw tensors that are normalised at run time; graphs know best."""
+    unlearned = tensor.convolution is not None and tensor.convolution.learned is False
+    if unlearned or names.is_fixed_basis(tensor.name):
+        return "fixed"
+    raw = names.split(tensor.key)[1] in ("weight_v", "parametrizations.weight.original1")
+    return tensor.weight_kind or ("standardized" if raw else "learned")
 
 
 def module_path(tensor: StoredTensor) -> str:

@@ -10,26 +10,35 @@ from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
 from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile
-from filtercrawl.errors import CheckpointError, FormatError, UnsupportedError
+from filtercrawl.errors import CheckpointError, FormatError, UnsafeError
 from filtercrawl.ranges import LocalFile, RangeFile, relative_path
 from filtercrawl.tensor import StoredTensor
+from filtercrawl.transport import OpenedFile, Transport
 
 _CHUNK: Final = 1024 * 1024
 
 
 class CheckpointFiles:
-    """Opens the files of a checkpoint; implements `filtercrawl.ranges.Files`. Use as a context manager."""
+    """Opens the files of a checkpoint; implements `filtercrawl.ranges.Files`. Use as a context manager.
 
-    def __init__(self, checkpoint: Checkpoint, readers: Sequence[Reader]) -> None:
+    hashed: whether `sha256` has hashed every byte, or taken a stated sha256 at its word.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, readers: Sequence[Reader], transport: Transport) -> None:
         self._checkpoint = checkpoint
         self._readers = readers
-        self._opened: dict[str, LocalFile] = {}
+        self._transport = transport
+        self._opened: dict[str, LocalFile | OpenedFile] = {}
         self._hashed = 0
+        self.hashed = True
         self.main: RangeFile = self._open(checkpoint.files[0])
 
     def open(self, path: str) -> RangeFile:
         """Open the file at a relative POSIX path beside the main one; raises UnsafeError or CheckpointError."""
-        wanted = str(folder(self._checkpoint) / relative_path(path))
+        try:
+            wanted = str(folder(self._checkpoint) / relative_path(path))
+        except UnsafeError as error:
+            raise UnsafeError(f"{self.main.name}: {error}") from error
         for file in self._checkpoint.files:
             if file.path == wanted:
                 return self._open(file)
@@ -44,21 +53,37 @@ class CheckpointFiles:
         return reader.tensors(_Beside(self, file))
 
     def sha256(self) -> str:
-        """Hash every file: one file's own sha256; of several, the sha256 of their `sha256  path` lines."""
+        """Hash every file: one file's own sha256; of several, the sha256 of their `sha256  path` lines.
+
+        The sha256 that a source states of a remote file is taken at its word: only ranges of it are fetched.
+        """
         sums = []
         for file in self._checkpoint.files:
-            found = sha256(self._open(file))
-            self._hashed += self._open(file).size
+            found = self._sha256(file)
             if file.sha256 is not None and file.sha256 != found:
                 raise CheckpointError(
                     f"{display(file)}: has sha256 {found[:16]}..., but {file.sha256[:16]}... is recorded"
                 )
-            sums.append(f"{found}  {file.path}\n")
-        return sums[0][:64] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+            sums.append(found)
+        return self._together(sums)
+
+    @property
+    def stated_sha256(self) -> str | None:
+        """What `sha256` will be, where the source states it of every file and all are remote; costs no request."""
+        files = self._checkpoint.files
+        if any(file.sha256 is None or file.size is None or file.url.startswith("file:") for file in files):
+            return None
+        return self._together([str(file.sha256) for file in files])
+
+    def _together(self, sums: Sequence[str]) -> str:
+        if len(sums) == 1:
+            return sums[0]
+        lines = [f"{found}  {file.path}\n" for found, file in zip(sums, self._checkpoint.files, strict=True)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @property
     def bytes_read(self) -> int:
-        """Bytes that readers asked for; hashing does not count."""
+        """Bytes that readers asked for of local files, where hashing does not count, and that came of remote ones."""
         return sum(file.bytes_read for file in self._opened.values()) - self._hashed
 
     @property
@@ -71,9 +96,22 @@ class CheckpointFiles:
         for file in self._opened.values():
             file.check_unchanged()
 
-    def _open(self, file: RemoteFile) -> LocalFile:
+    def _sha256(self, file: RemoteFile) -> str:
+        opened = self._open(file)
+        if isinstance(opened, LocalFile):
+            self._hashed += opened.size
+        elif file.sha256 is not None and not opened.whole:
+            self.hashed = False
+            return file.sha256
+        else:
+            opened.download()
+        return sha256(opened)
+
+    def _open(self, file: RemoteFile) -> LocalFile | OpenedFile:
         if file.url not in self._opened:
-            self._opened[file.url] = LocalFile(local_path(file), display(file))
+            local = file.url.startswith("file:")
+            opened = LocalFile(local_path(file), display(file)) if local else self._transport.open(file)
+            self._opened[file.url] = opened
         return self._opened[file.url]
 
     def __enter__(self) -> Self:
@@ -120,11 +158,8 @@ def folder(checkpoint: Checkpoint) -> PurePosixPath:
 
 
 def local_path(file: RemoteFile) -> Path:
-    """Return where a `file:` URL points; raises UnsupportedError for any other."""
-    parts = urlsplit(file.url)
-    if parts.scheme != "file":
-        raise UnsupportedError(f"{display(file)}: files at {parts.scheme}: URLs cannot be read by this version")
-    return Path(unquote(parts.path))
+    """Return where a `file:` URL points."""
+    return Path(unquote(urlsplit(file.url).path))
 
 
 def display(file: RemoteFile) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pluggy
 
-from filtercrawl.checkpoint import Reader, Source
+from filtercrawl.checkpoint import Reader, Source, VisualCategory
 from filtercrawl.command import Command
 from filtercrawl.measure import Measure
 
@@ -22,6 +22,11 @@ def filtercrawl_sources() -> Iterator[Source]:  # type: ignore[empty-body]
 @hookspec
 def filtercrawl_readers() -> Iterator[Reader]:  # type: ignore[empty-body]
     """Yield readers: what reads a file format."""
+
+
+@hookspec
+def filtercrawl_visual_categories() -> Iterator[VisualCategory]:  # type: ignore[empty-body]
+    """Yield what the pictures of training data sets show."""
 
 
 @hookspec

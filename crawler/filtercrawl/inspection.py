@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from filtercrawl.checkpoint import Builds, Checkpoint, Recalls
+from filtercrawl.crawl import structured
 from filtercrawl.discover import Scout, discover
 from filtercrawl.errors import FormatError, UsageError
 from filtercrawl.extract import extract
 from filtercrawl.files import CheckpointFiles, claimant
+from filtercrawl.layer_row import describe
 from filtercrawl.manager import Plugins
 from filtercrawl.selector import Selector
 from filtercrawl.settings import Settings
-from filtercrawl.shard import describe
-from filtercrawl.transport import network
+from filtercrawl.structure import structure_of, structure_rows
+from filtercrawl.transport import Transport, network
+
+_FACTS: Final = (
+    "layer", "op", "kernel", "groups", "depthwise", "n_kernels", "weight_kind", "operator_verified", "stride",
+    "padding", "dilation", "conv_depth",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,38 +33,48 @@ class Inspection:
     tensors: tuple[dict[str, Any], ...]
 
 
-def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
-    """Read the one checkpoint that a selector names; raises UsageError where it names none or several."""
+def structure(text: str, plugins: Plugins, settings: Settings) -> list[dict[str, Any]]:
+    """Return the layers of the architecture that a selector names, a row each, without reading a weight.
+
+    Raises UsageError where the source builds no networks or does not know this one.
+    """
     selector = Selector.parse(text, plugins)
-    scout = Scout(plugins=plugins, transport=network(), settings=settings.sources)
+    source = plugins.sources[selector.source]
+    if not isinstance(source, Builds):
+        raise UsageError(f"{text}: the source {selector.source} builds no networks; timm and torchvision do")
+    recalled = source.recall(selector.pattern or "") if isinstance(source, Recalls) else None
+    found = structure_of(source, recalled or only(text, selector, plugins, settings, network(settings.network)))
+    if found is None or (found.problem is not None and not found.facts):
+        raise UsageError(f"{text}: {found.problem if found else 'is not built by its source'}")
+    return structure_rows(found)
+
+
+def only(text: str, selector: Selector, plugins: Plugins, settings: Settings, transport: Transport) -> Checkpoint:
+    """Return the one checkpoint that a selector names; raises UsageError where it names none or several."""
+    scout = Scout(plugins=plugins, transport=transport, settings=settings.sources)
     listing = discover([selector], scout)[0]
     if len(listing.checkpoints) != 1:
         some = ", ".join(checkpoint.name for checkpoint in listing.checkpoints[:3])
         found = f"{len(listing.checkpoints)} checkpoints ({some}, ...); name one" if some else "no checkpoint"
         raise UsageError(f"{text}: names {found}" + (f" ({listing.problem})" if listing.problem else ""))
-    checkpoint = listing.checkpoints[0]
-    with CheckpointFiles(checkpoint, plugins.readers) as files:
+    return listing.checkpoints[0]
+
+
+def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
+    """Read the one checkpoint that a selector names; raises UsageError where it names none or several."""
+    selector = Selector.parse(text, plugins)
+    transport = network(settings.network)
+    checkpoint = only(text, selector, plugins, settings, transport)
+    with CheckpointFiles(checkpoint, plugins.readers, transport) as files:
         reader = claimant(plugins.readers, files.main)
         if reader is None:
             raise FormatError(f"{files.main.name}: no reader claims this file")
-        extracted = extract(reader.tensors(files), settings.kernel_size, checkpoint.prefix)
+        tensors, _ = structured(plugins.sources[selector.source], checkpoint, tuple(reader.tensors(files)))
+        extracted = extract(tensors, settings.kernel_size, checkpoint.prefix)
     layers = {
         layer.tensor.name: describe(f"{selector.source}/{checkpoint.name}", selector.source, layer)
         for layer in extracted.layers
     }
-    facts = (
-        "layer",
-        "op",
-        "kernel",
-        "groups",
-        "depthwise",
-        "n_kernels",
-        "weight_kind",
-        "operator_verified",
-        "stride",
-        "padding",
-        "dilation",
-    )
     return Inspection(
         name=checkpoint.name,
         format=reader.name,
@@ -67,7 +85,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
                 "dtype": entry.dtype,
                 "outcome": "skipped" if entry.reason else "emitted",
                 "reason": entry.reason,
-                **{fact: layers.get(entry.tensor, {}).get(fact) for fact in facts},
+                **{fact: layers.get(entry.tensor, {}).get(fact) for fact in _FACTS},
             }
             for entry in extracted.ledger
         ),

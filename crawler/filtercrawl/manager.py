@@ -11,7 +11,7 @@ from typing import Any, Final
 import pluggy
 
 from filtercrawl import hookspecs
-from filtercrawl.checkpoint import Reader, Source
+from filtercrawl.checkpoint import Reader, Source, VisualCategory
 from filtercrawl.command import Command
 from filtercrawl.measure import Measure
 
@@ -29,12 +29,16 @@ class Broken:
 
 @dataclass(frozen=True, kw_only=True)
 class Plugins:
-    """Everything that the installed plugins registered; `origin` maps a source's name to its plugin."""
+    """Everything that the installed plugins registered.
+
+    origin: source -> the plugin it comes from. categories: training data set -> what its pictures show.
+    """
 
     sources: Mapping[str, Source]
     origin: Mapping[str, str]
     readers: tuple[Reader, ...]
     measures: tuple[Measure, ...]
+    categories: Mapping[str, str]
     commands: tuple[Command, ...]
     broken: tuple[Broken, ...]
 
@@ -64,6 +68,9 @@ def load(found: Iterable[EntryPoint] | None = None) -> Plugins:
         origin={source.name: plugin for plugin, source in sources},
         readers=tuple(reader for _, reader in collect("filtercrawl_readers", Reader)),
         measures=tuple(measure for _, measure in collect("filtercrawl_measures", Measure)),
+        categories={
+            item.dataset: item.category for _, item in collect("filtercrawl_visual_categories", VisualCategory)
+        },
         commands=tuple(command for _, command in collect("filtercrawl_commands", Command)),
         broken=tuple(broken),
     )
@@ -107,6 +114,8 @@ def _unfit(item: object, kind: type[Any]) -> str | None:
     if not isinstance(item, kind):
         return f"yields {type(item).__name__}, which is no {kind.__name__}"
     name = item.name
+    if kind is VisualCategory:
+        return None  # named by its data set, which is nobody's path
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"the name {name!r} is not lower-case letters, digits and hyphens"
     return None

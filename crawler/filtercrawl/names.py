@@ -12,17 +12,16 @@ _WRAPPERS: Final = ("module.", "_orig_mod.")
 _WEIGHT: Final = re.compile(r"^(weight|weight_orig|weight_v|parametrizations\.weight\.original[01]?)$")
 _BUFFERS: Final = re.compile(r"^(num_batches_tracked|\w*mask|\w*_cache|position_ids|iter|step|epoch|counter)$")
 _OPTIMIZER_LEAF: Final = re.compile(
-    r"^(exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer|square_avg|acc_delta|grad_avg|sum|prev|step_size)$"
+    r"^(exp_avg\w*|max_exp_avg_sq|exp_inf|mu_product|momentum_buffer|square_avg|acc_delta|grad_avg|sum|prev|step_size)$"
 )
-_OPTIMIZER_ROOT: Final = re.compile(
-    r"(^|_)(optim|optimizer|optimizers|optimizer_states|opt|scheduler|lr_schedulers)($|_)"
-)
+_OPTIMIZER_ROOT: Final = re.compile(r"(^|_)(optim(izer)?s?[a-z]?|opt|(lr_)?schedulers?)($|[_\d])")
 _POSITION: Final = re.compile(
     r"(pos_embed|pos_emb\b|position_embed|positional|relative_position|rel_pos|attention_bias|pos_encod|absolute_pos)"
+    r"|_pos$"
 )
 _RECURRENT: Final = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?$")
 _NORM_LEAF: Final = re.compile(r"^(running_mean|running_var|weight_g|num_batches_tracked)$")
-_NORM_MODULE: Final = re.compile(r"(^|[._])(\w*norm\w*|bn\d*|ln\d*|gn\d*)([._]|$)", re.IGNORECASE)
+_NORM_MODULE: Final = re.compile(r"norm|(^|_)(bn|ln|gn)\d*(_|$)", re.IGNORECASE)
 _ACTIVATION: Final = re.compile(r"(^|[._])(p?relu\d*|act\d*|activation)([._]|$)", re.IGNORECASE)
 _QUANTIZATION: Final = re.compile(r"(scale|zero_point|min_val|max_val|observer)", re.IGNORECASE)
 _FIXED: Final = re.compile(
@@ -62,20 +61,36 @@ def in_optimizer(root: tuple[str, ...], key: str) -> bool:
 def is_kernel(key: str, shape: tuple[int, ...]) -> bool:
     """Tell whether a name and a shape are those of a convolution's weight.
 
-    A transform stored as a convolution goes by the name of its basis. Modulated convolutions (StyleGAN2) store
-    `[1, out, in, k, k]`: five axes, but no 3-D convolution. Stacked matrices (experts) store
-    `[n, in, out]` under the name of a weight.
+    A transform stored as a convolution goes by the name of its basis.
     """
     module, leaf = split(key)
-    if not (_WEIGHT.match(leaf) or _FIXED.search(key)) or not 3 <= len(shape) <= 5 or _POSITION.search(key.lower()):
+    if not (_WEIGHT.match(leaf) or _FIXED.search(key)) or not 3 <= len(shape) <= 5 or 0 in shape:
         return False
-    if leaf.endswith("original0") or (leaf == "weight_v" and len(shape) < 3):
+    if leaf.endswith("original0") or _POSITION.search(leaf.lower()):
         return False
-    if 0 in shape or (_NORM_MODULE.search(module.rpartition(".")[2]) and shape[0] == 1):
+    # Position embeddings are broadcast over the batch; convolutions that make positions are convolutions.
+    if shape[0] == 1 and shape[1] > 1 and _POSITION.search(key.lower()):
         return False
-    if len(shape) == 5 and shape[0] == 1 and shape[2] > 32 and shape[3] == shape[4]:
-        return False
-    return not (len(shape) == 3 and shape[2] > 512 and shape[1] > 512)
+    return not is_other_operator(module.rpartition(".")[2], shape)
+
+
+def is_other_operator(owner: str, shape: tuple[int, ...]) -> bool:
+    """Tell the weights of 3 to 5 axes that are of no convolution, by the name of their module and their shape.
+
+    A LayerNorm over several axes has a number for each element. Bilinear forms `[out, in, in]` and stacked matrices
+    (experts, `[n, in, out]`) are longer than 1-D kernels of many channels ever are. Modulated convolutions (StyleGAN2)
+    store `[1, out, in, k, k]`: five axes, but no 3-D convolution.
+    """
+    if owner.lower() == "bilinear" or is_norm(owner):
+        return True
+    if len(shape) == 5:
+        return shape[0] == 1 and shape[2] >= 8 and shape[2] > shape[3] == shape[4]
+    return len(shape) == 3 and shape[1] > 64 and shape[2] > 128
+
+
+def is_norm(owner: str) -> bool:
+    """Tell whether a module's own name is that of a normalisation."""
+    return bool(_NORM_MODULE.search(owner)) and "conv" not in owner.lower()
 
 
 def reason(root: tuple[str, ...], key: str, shape: tuple[int, ...], *, floating: bool) -> str:
@@ -87,7 +102,7 @@ def reason(root: tuple[str, ...], key: str, shape: tuple[int, ...], *, floating:
         ("optimizer_state", in_optimizer(root, key)),
         ("empty", 0 in shape),
         ("recurrent", bool(_RECURRENT.search(leaf))),
-        ("norm", bool(_NORM_LEAF.match(leaf)) or (bool(_NORM_MODULE.search(owner)) and len(shape) <= 1)),
+        ("norm", bool(_NORM_LEAF.match(leaf)) or is_norm(owner)),
         ("attention_position", bool(_POSITION.search(whole)) and not whole.endswith("norm.weight")),
         ("buffer", bool(_BUFFERS.match(leaf)) or (not floating and len(shape) != 2)),
         ("quantization", bool(_QUANTIZATION.search(leaf)) and len(shape) <= 1 and "weight" in leaf),

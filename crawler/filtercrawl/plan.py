@@ -71,7 +71,8 @@ def make_plan(listings: Sequence[Listing], rules: Rules) -> Plan:
             seen[model_id] = (selector_id, checkpoint)
             if rules.licenses and checkpoint.meta.license not in rules.licenses:
                 reason = f"licence {checkpoint.meta.license or 'unknown'}, asked for {', '.join(rules.licenses)}"
-                skipped[model_id] = (source, selector_id, Skipped(name=checkpoint.name, reason=reason))
+                left = Skipped(name=checkpoint.name, reason=reason, revision=checkpoint.revision)
+                skipped[model_id] = (source, selector_id, left)
                 continue
             known = rules.known.get(model_id)
             why = decide(checkpoint, known, rules)
@@ -142,7 +143,7 @@ def gone(listings: Sequence[Listing], known: Mapping[str, Known], seen: set[str]
     return [
         (model_id, selector_id)
         for model_id, row in known.items()
-        if model_id not in seen and row["outcome"] != "withdrawn" and not model_id.startswith(hidden)
+        if model_id not in seen and row["outcome"] not in ("withdrawn", "skipped") and not model_id.startswith(hidden)
         for selector_id in (row.get("selectors") or [])
         if selector_id in complete
     ]

@@ -101,6 +101,7 @@ class LocalFile:
         self.name = name or path.name
         self.bytes_read = 0
         self._lock = threading.Lock()
+        self._fd = -1  # closed, also where it cannot be opened
         try:
             self._fd = os.open(path, os.O_RDONLY)
         except OSError as error:

@@ -70,7 +70,7 @@ def _entry(row: Row) -> Entry:
     return Entry(tensor=row["tensor"], shape=tuple(row["shape"]), dtype=row["dtype"], reason=row["reason"])
 
 
-def _samples(path: Path, layers: dict[str, list[Row]]) -> dict[str, Samples]:
+def _samples(path: Path, layers: dict[str, list[Row]]) -> Iterator[tuple[str, Samples]]:
     width = {row["layer_id"]: row["shape"][1] for rows in layers.values() for row in rows}
     picked: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     layer_of: dict[str, str] = {}
@@ -78,13 +78,9 @@ def _samples(path: Path, layers: dict[str, list[Row]]) -> dict[str, Samples]:
         if layer_of.setdefault(row["layer_sha256"], row["layer_id"]) == row["layer_id"]:
             position = row["out_channel"] * width[row["layer_id"]] + row["in_channel"]
             picked[row["layer_sha256"]].append((position, row["values"]))
-    return {
-        digest: Samples(
-            positions=np.array([position for position, _ in kernels], np.int64),
-            values=np.array([values for _, values in kernels], np.float32),
-        )
-        for digest, kernels in picked.items()
-    }
+    for digest, kernels in picked.items():
+        positions = np.array([position for position, _ in kernels], np.int64)
+        yield digest, Samples(positions=positions, values=np.array([values for _, values in kernels], np.float32))
 
 
 def _listings(dataset: Path, catalog: Catalog) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from filtercrawl.catalog import Row
 from filtercrawl.checkpoint import Checkpoint
@@ -14,11 +14,24 @@ from filtercrawl.crawl import ContentKey, Crawled
 from filtercrawl.discover import etag
 from filtercrawl.schema import MODELS
 
+_STATED: Final = (
+    "task",
+    "visual_category",
+    "architecture",
+    "family",
+    "tag",
+    "library",
+    "license",
+    "license_evidence",
+    "paper",
+    "released",
+)
+
 
 def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
     """Return the row of a checkpoint that was just read, outcome and content still to come."""
     checkpoint, known = crawled.todo.checkpoint, crawled.todo.known
-    meta, run, main = checkpoint.meta, checkpoint.run, checkpoint.files[0]
+    run, main = checkpoint.run, checkpoint.files[0]
     record: Row = dict.fromkeys(MODELS.names)
     record |= {
         "model_id": crawled.todo.model_id,
@@ -29,7 +42,6 @@ def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
         "revision": checkpoint.revision or crawled.file_sha256,
         "etag": etag(checkpoint),
         "file": main.path,
-        "url": None if main.url.startswith("file:") else main.url.partition("?")[0],
         "format": crawled.format,
         "file_sha256": crawled.file_sha256,
         "file_bytes": crawled.file_bytes,
@@ -47,25 +59,22 @@ def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
         "_url": main.url,
         "_prefix": checkpoint.prefix,
     }
-    for name in (
-        "task",
-        "visual_category",
-        "architecture",
-        "family",
-        "tag",
-        "library",
-        "license",
-        "license_evidence",
-        "paper",
-        "released",
-    ):
-        record[name] = getattr(meta, name)
-    record["training_datasets"] = list(meta.training_datasets) or None
-    for name in ("metrics", "extra"):
-        record[name] = json.dumps(getattr(meta, name), sort_keys=True) if getattr(meta, name) else None
+    record |= stated(checkpoint)
     if run is not None:
         record |= {"run_id": run.id, "step": run.step, "seed": run.seed, "run_final": run.final}
     return record
+
+
+def stated(checkpoint: Checkpoint) -> Row:
+    """Return the columns that the source states of a checkpoint, which may change while its bytes stay."""
+    meta, url = checkpoint.meta, checkpoint.files[0].url
+    row: Row = {name: getattr(meta, name) for name in _STATED}
+    row["training_datasets"] = list(meta.training_datasets) or None
+    for name in ("metrics", "extra"):
+        row[name] = json.dumps(getattr(meta, name), sort_keys=True) if getattr(meta, name) else None
+    # Never a path of this machine, nor the signature of a link.
+    row["url"] = None if url.startswith("file:") else url.partition("?")[0]
+    return row
 
 
 def content_key(crawled: Crawled) -> ContentKey:
@@ -116,11 +125,18 @@ def outcome_beside(twin: Mapping[str, Any]) -> str:
 
 
 def verified(crawled: Crawled) -> str:
-    """By what the bytes were checked: a sha256 known beforehand, an etag before and after, or nothing."""
+    """By what the bytes were checked: their stated sha256, an etag at every read, their number, or nothing.
+
+    Where only ranges were fetched nobody has hashed the file: its stated sha256 is then no proof.
+    """
     main = crawled.todo.checkpoint.files[0]
-    if crawled.file_sha256 is None:
+    if crawled.extracted is None and crawled.same_as is None:
         return "none"
-    return "sha256" if main.sha256 is not None else ("etag" if main.etag is not None else "none")
+    if crawled.hashed and main.sha256 is not None:
+        return "sha256"
+    if main.etag is not None or not crawled.hashed:
+        return "etag"
+    return "size" if main.size is not None else "none"
 
 
 def tried(checkpoint: Checkpoint) -> dict[str, str | None]:

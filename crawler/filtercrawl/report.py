@@ -96,7 +96,7 @@ class Report:
             return True
         if settings.max_disk is not None and self.bytes_on_disk >= settings.max_disk:
             return True
-        return settings.max_bytes is not None and self.bytes_offered >= settings.max_bytes
+        return settings.max_bytes is not None and self.bytes_fetched >= settings.max_bytes
 
     def exit_code(self, settings: Settings) -> int:
         """0 fine; 3 finished, but a source or checkpoints failed as `--fail-on` counts them."""

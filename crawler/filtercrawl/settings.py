@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -13,20 +14,38 @@ from typing import Any, Final, Literal
 
 from filtercrawl.errors import UsageError
 from filtercrawl.extract import POLICIES, KernelPolicy
+from filtercrawl.transport.address import origin
 
 FILE: Final = "filtercrawl.toml"
 PREFIX: Final = "FILTERCRAWL_"
+HUB: Final = "https://huggingface.co"
 Retry = Literal["all", "due", "none"]
 FailOn = Literal["new", "any", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """What the transport must know.
+
+    auth: origin (`https://host`) -> the name of the environment variable with its token. mirrors: URL prefix -> the
+    prefix asked instead, both ending in a slash. max_requests, max_bytes: of one run, None for no bound.
+    """
+
+    auth: Mapping[str, str] = field(default_factory=dict)
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    max_requests: int | None = None
+    max_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run was asked to do; the fields are the options of `filtercrawl sync`.
 
-    limit: at most so many checkpoints are read. license: SPDX ids to keep, () for all. max_bytes: of checkpoints read
-    in one run. max_disk: bytes of the dataset's `layers`. time_limit: seconds.
-    rebuild: make the catalog again from the published tables first. sources: the tables `[sources.NAME]`.
+    limit: at most so many checkpoints are read. license: SPDX ids to keep, () for all. max_bytes: read from
+    checkpoints in one run, and from the network. max_requests: sent in one run. max_disk: bytes of all `layers`.
+    time_limit: seconds. rebuild: make the catalog again from the published tables first. opt_out: what is never
+    fetched nor kept, as `SOURCE:PATTERN` or as a URL pattern; opt_out_from: files or URLs with more, one a line.
+    sources, auth, mirrors: the tables of these names.
     """
 
     dataset: Path = Path("filtercrawl-dataset")
@@ -38,13 +57,28 @@ class Settings:
     engine: Literal["local"] = "local"
     max_bytes: int | None = None
     max_disk: int | None = None
+    max_requests: int | None = None
     time_limit: float | None = None
     prune: bool = False
     retry: Retry = "due"
     dry_run: bool = False
     rebuild: bool = False
     fail_on: FailOn = "new"
+    opt_out: tuple[str, ...] = ()
+    opt_out_from: tuple[str, ...] = ()
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    auth: Mapping[str, str] = field(default_factory=dict)
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def network(self) -> NetworkSettings:
+        """What of it the transport must know; the Hub's own token serves where nothing else is named."""
+        auth = dict(self.auth)
+        if os.environ.get("HF_TOKEN"):
+            auth.setdefault(origin(hub_endpoint()), "HF_TOKEN")
+        return NetworkSettings(
+            auth=auth, mirrors=self.mirrors, max_requests=self.max_requests, max_bytes=self.max_bytes
+        )
 
 
 def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
@@ -54,7 +88,11 @@ def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
     """
     path = (folder or Path.cwd()) / FILE
     tables = _read(path)
-    values: dict[str, Any] = {"sources": tables.get("sources", {})}
+    values: dict[str, Any] = {
+        "sources": tables.get("sources", {}),
+        "auth": _auth(tables.get("auth", {}), path),
+        "mirrors": _mirrors(tables.get("mirrors", {}), path),
+    }
     for key, parse in _PARSERS.items():
         where, raw = _first(key, options, tables.get("sync", {}), path)
         if raw is not None:
@@ -74,6 +112,30 @@ def now() -> datetime:
         raise UsageError(f"SOURCE_DATE_EPOCH: {epoch!r} is not a number of seconds") from error
 
 
+def hub_endpoint() -> str:
+    """The address of the Hugging Face Hub, which `HF_ENDPOINT` may move; no slash at its end."""
+    return (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+
+
+def secret(variable: str) -> str:
+    """Return the token in an environment variable; raises UsageError, which never shows it, where it is none."""
+    token = os.environ.get(variable, "").strip()
+    if not token:
+        raise UsageError(f"the environment variable {variable} is named as a token, but it is not set")
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise UsageError(f"the environment variable {variable} holds no token: only printable ASCII makes one")
+    return token
+
+
+def proxy(scheme: str, netloc: str) -> str | None:
+    """Return the proxy that the environment names for a host, None where it is asked directly."""
+    if urllib.request.proxy_bypass(netloc):
+        return None
+    proxies = urllib.request.getproxies()
+    found = proxies.get(scheme) or proxies.get("all")
+    return found if found is None or "://" in found else f"http://{found}"
+
+
 def _first(key: str, options: Mapping[str, Any], table: Mapping[str, Any], path: Path) -> tuple[str, Any]:
     if options.get(key) is not None:
         return f"--{key.replace('_', '-')}", options[key]
@@ -91,15 +153,44 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
     for name, table in tables.items():
-        if name not in ("sync", "sources") or not isinstance(table, dict):
-            raise UsageError(f"{path}: unknown key {name!r}; this version reads the tables [sync] and [sources.NAME]")
+        if name not in ("sync", "sources", "auth", "mirrors") or not isinstance(table, dict):
+            known = '[sync], [sources.NAME], [auth."ORIGIN"] and [mirrors]'
+            raise UsageError(f"{path}: unknown key {name!r}; this version reads the tables {known}")
     sync = {key.replace("-", "_"): value for key, value in tables.get("sync", {}).items()}
     unknown = sync.keys() - _PARSERS.keys()
     if unknown:
         raise UsageError(f"{path}: unknown key {min(unknown)!r} in [sync]; known are {', '.join(sorted(_PARSERS))}")
     if not all(isinstance(table, dict) for table in tables.get("sources", {}).values()):
         raise UsageError(f"{path}: [sources] holds tables, one a source: [sources.NAME]")
-    return {"sync": sync, "sources": tables.get("sources", {})}
+    return tables | {"sync": sync}
+
+
+def _auth(table: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Return origin -> environment variable; a token itself has no place in a file."""
+    found = {}
+    for url, entry in table.items():
+        where = f'{path}: [auth."{url}"]'
+        variable = entry.get("token_env") if isinstance(entry, dict) else None
+        if not isinstance(variable, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable) or len(entry) != 1:
+            raise UsageError(f'{where} holds one key, token_env = "NAME", the environment variable with the token')
+        try:
+            name = origin(url)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
+        if url.lower().rstrip("/") != name:
+            raise UsageError(f"{where}: a token belongs to an origin, here {name}")
+        found[name] = variable
+    return found
+
+
+def _mirrors(table: Mapping[str, Any], path: Path) -> dict[str, str]:
+    """Return URL prefix -> URL prefix, cut at slashes so that no other host begins with one."""
+    try:
+        for url in (*table, *table.values()):
+            origin(url if isinstance(url, str) else "")
+    except UsageError as error:
+        raise UsageError(f"{path}: [mirrors]: {error}") from error
+    return {prefix.rstrip("/") + "/": mirror.rstrip("/") + "/" for prefix, mirror in table.items()}
 
 
 def _whole(value: Any) -> int:
@@ -139,12 +230,15 @@ def _seconds(value: Any) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
-def _words(value: Any) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    words = tuple(str(item).strip() for item in items)
-    if not all(words):
-        raise ValueError("a list of SPDX licence ids")
-    return words
+def _words(what: str) -> Callable[[Any], Any]:
+    def parse(value: Any) -> tuple[str, ...]:
+        items = value.split(",") if isinstance(value, str) else value
+        words = tuple(str(item).strip() for item in items)
+        if not all(words):
+            raise ValueError(what)
+        return words
+
+    return parse
 
 
 def _one_of(*choices: str) -> Callable[[Any], Any]:
@@ -160,17 +254,20 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "dataset": lambda value: Path(str(value)).expanduser(),
     "limit": _whole,
     "kernel_size": _one_of(*POLICIES),
-    "license": _words,
+    "license": _words("a list of SPDX licence ids"),
     "device": str,
     "jobs": _jobs,
     "engine": _one_of("local"),
     "max_bytes": _size,
     "max_disk": _size,
+    "max_requests": _whole,
     "time_limit": _seconds,
     "prune": _flag,
     "retry": _one_of("all", "due", "none"),
     "dry_run": _flag,
     "rebuild": _flag,
     "fail_on": _one_of("new", "any", "none"),
+    "opt_out": _words("a list of SOURCE:PATTERN or URL patterns"),
+    "opt_out_from": _words("a list of files or URLs"),
 }
-assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"sources"}
+assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"sources", "auth", "mirrors"}

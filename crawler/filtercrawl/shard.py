@@ -23,13 +23,13 @@ from filtercrawl.dataset.samples import Samples, pick
 from filtercrawl.files import sha256
 from filtercrawl.fixed import is_fixed
 from filtercrawl.layer import Layer
+from filtercrawl.layer_row import Row, describe, group, parts
 from filtercrawl.measure import LayerSummary, Measure
 from filtercrawl.normalize import normalize
 from filtercrawl.ranges import LocalFile
-from filtercrawl.schema import LAYERS, ROW_GROUP_BYTES, ROW_NUMBERS, SCHEMA_VERSION
+from filtercrawl.schema import LAYERS, ROW_GROUP_BYTES, SCHEMA_VERSION
 from filtercrawl.stored import StoredWeights
 
-Row = dict[str, Any]
 # One file format for every reader: zstd-1 over byte_stream_split is the best of the layouts measured.
 _WRITER: Final[Mapping[str, Any]] = {
     "compression": "zstd",
@@ -48,7 +48,8 @@ class Shard:
     """What was written for one checkpoint, still out of sight.
 
     staged: the file, None when no layer is emitted; path: where it belongs in the dataset; rows: a row of `index` a
-    layer, without the columns that other checkpoints or the source fill, in the order of the checkpoint.
+    layer, without the columns that other checkpoints or the source fill, in the order of the checkpoint; samples: what
+    was picked from each layer, beside its layer_sha256.
     """
 
     staged: Path | None
@@ -56,12 +57,12 @@ class Shard:
     size: int
     sha256: str | None
     rows: tuple[Row, ...]
-    samples: Mapping[str, Samples]
+    samples: tuple[tuple[str, Samples], ...]
 
     @classmethod
     def unwritten(cls, rows: Iterable[Row]) -> Self:
         """Describe layers whose weights lie elsewhere, or that have none to be written."""
-        return cls(staged=None, path=None, size=0, sha256=None, rows=tuple(rows), samples={})
+        return cls(staged=None, path=None, size=0, sha256=None, rows=tuple(rows), samples=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,19 +80,19 @@ class Workshop:
 
 def write(model_id: str, source: str, layers: Iterable[Layer], workshop: Workshop) -> Shard:
     """Normalize, hash, measure and write the layers of one checkpoint; raises CheckpointError."""
-    rows = {layer.tensor.name: describe(model_id, source, layer) for layer in layers}
-    emitted = [layer for layer in layers if layer.left_out is None]
-    emitted.sort(key=lambda layer: group(rows[layer.tensor.name]))
-    samples: dict[str, Samples] = {}
+    described = [(describe(model_id, source, layer), layer) for layer in layers]
+    rows = [row for row, _ in described]
+    emitted = [(row, layer) for row, layer in described if layer.left_out is None]
+    emitted.sort(key=lambda item: group(item[0]))
+    samples: list[tuple[str, Samples]] = []
     if not emitted:
-        return Shard.unwritten(rows.values())
+        return Shard.unwritten(rows)
     with staging(workshop.staging, model_id) as writer:
-        for layer in emitted:
+        for row, layer in emitted:
             workshop.pause()
-            row = rows[layer.tensor.name]
             row["row_group"] = writer.start(group(row), 4 * parts(layer.shape)[0][1] * layer.numbers_a_channel())
-            _write_layer(layer, row, writer, workshop, samples)
-    return writer.finished(model_id, source, rows.values(), samples)
+            samples.append(_write_layer(layer, row, writer, workshop))
+    return writer.finished(model_id, source, rows, samples)
 
 
 def rewrite(model_id: str, source: str, rows: Sequence[Row], stored: StoredWeights, folder: Path) -> Shard:
@@ -104,59 +105,10 @@ def rewrite(model_id: str, source: str, rows: Sequence[Row], stored: StoredWeigh
             row["row_group"] = writer.start(group(row), 4 * spans[0][1] * a_channel)
             for part, (start, stop) in enumerate(spans):
                 numbers = stored.read(row["layer_sha256"], start * a_channel, stop * a_channel)
-                shape = (stop - start, *row["shape"][1:])
-                writer.add(part_row(row, part, start, numbers.reshape(shape)), numbers)
-    return writer.finished(model_id, source, rows, {})
-
-
-def describe(model_id: str, source: str, layer: Layer) -> Row:
-    """Return what is known of a layer before its numbers are read, as a row of `index`."""
-    layer_id = f"{model_id}#{layer.tensor.name}"
-    facts = layer.tensor.convolution
-    return {
-        "model_id": model_id,
-        "layer_id": layer_id,
-        "row_id": f"{layer_id}#part0",
-        "source": source,
-        "layer": layer.path,
-        "tensor": layer.tensor.name,
-        "op": layer.op,
-        "kernel": layer.kernel,
-        "kernel_size": list(layer.kernel_size),
-        "taps": layer.taps,
-        "shape": list(layer.shape),
-        "out_channels": layer.out_channels,
-        "in_channels": layer.in_channels,
-        "groups": layer.groups,
-        "depthwise": layer.depthwise,
-        "bank_index": None,
-        "n_kernels": layer.n_kernels,
-        "part": 0,
-        "n_parts": len(parts(layer.shape)),
-        "out_start": 0,
-        "stored_dtype": layer.tensor.dtype,
-        "weight_sha256": None,
-        "layer_sha256": None,
-        "row_group": None,
-        "stride": _listed(facts.stride if facts else None),
-        "padding": _listed(facts.padding if facts else None),
-        "dilation": _listed(facts.dilation if facts else None),
-        "n_calls": facts.n_calls if facts else None,
-        "weight_kind": layer.weight_kind,
-        "structure_source": facts.source if facts else "state_dict",
-        "operator_verified": layer.operator_verified,
-    }
-
-
-def parts(shape: Sequence[int]) -> list[tuple[int, int]]:
-    """Split the output channels so that a part has at most 4,194,304 numbers, or is one channel."""
-    step = max(1, ROW_NUMBERS // math.prod(shape[1:]))
-    return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
-
-
-def group(row: Row) -> tuple[str, int]:
-    """The order of the rows: a row group holds one kernel size and one answer to whether it is depthwise."""
-    return row["kernel"], {False: 0, True: 1, None: 2}[row["depthwise"]]
+                digest = row["layer_sha256"] if len(spans) == 1 else hashlib.sha256(little_endian(numbers)).hexdigest()
+                here = Part(number=part, start=start, shape=(stop - start, *row["shape"][1:]), sha256=digest)
+                writer.add(here.row(row), numbers)
+    return writer.finished(model_id, source, rows, [])
 
 
 def slug(name: str) -> str:
@@ -165,7 +117,7 @@ def slug(name: str) -> str:
     return words[:80].strip(".-") or "checkpoint"
 
 
-def _write_layer(layer: Layer, row: Row, writer: _Writer, workshop: Workshop, samples: dict[str, Samples]) -> None:
+def _write_layer(layer: Layer, row: Row, writer: _Writer, workshop: Workshop) -> tuple[str, Samples]:
     spans = parts(layer.shape)
     # A layer's hash stands in each of its rows: a layer of one part is read once, a longer one twice.
     only = normalize(layer, *spans[0], workshop.device) if len(spans) == 1 else None
@@ -174,43 +126,55 @@ def _write_layer(layer: Layer, row: Row, writer: _Writer, workshop: Workshop, sa
         for start, stop in spans:
             yield start, only if only is not None else normalize(layer, start, stop, workshop.device)
 
-    digest, peak, n_nonfinite = hashlib.sha256(), 0.0, 0
-    for _, weight in weights():
-        digest.update(little_endian(weight.cpu().numpy()))
+    whole, peak, n_nonfinite = hashlib.sha256(), 0.0, 0
+    found: list[Part] = []
+    for number, (start, weight) in enumerate(weights()):
+        data = little_endian(weight.cpu().numpy())
+        whole.update(data)
+        digest = (whole if len(spans) == 1 else hashlib.sha256(data)).hexdigest()
+        found.append(Part(number=number, start=start, shape=tuple(weight.shape), sha256=digest))
         largest, bad = extremes(weight)
         peak, n_nonfinite = max(peak, largest), n_nonfinite + bad
-    row["layer_sha256"] = row["weight_sha256"] = digest.hexdigest()
+    row["layer_sha256"] = row["weight_sha256"] = whole.hexdigest()
     row["n_nonfinite"] = n_nonfinite
     summary = LayerSummary(shape=layer.shape, n_kernels=layer.n_kernels, taps=layer.taps, max_abs=peak)
     running = [measure.start(summary) for measure in workshop.measures]
     chosen = np.asarray(pick(row["layer_sha256"], layer.n_kernels), np.int64)
     taken: list[NDArray[np.float32]] = []
-    for part, (start, weight) in enumerate(weights()):
+    for part, (start, weight) in zip(found, weights(), strict=True):
         for accumulator in running:
             accumulator.update(weight)
         numbers = weight.cpu().contiguous().view(-1, layer.taps).numpy()
         here = chosen[(chosen >= start * layer.shape[1]) & (chosen < (start + len(weight)) * layer.shape[1])]
         taken.append(numbers[here - start * layer.shape[1]])
-        writer.add(part_row(row, part, start, numbers.reshape(weight.shape)), numbers.reshape(-1))
+        writer.add(part.row(row), numbers.reshape(-1))
     for accumulator in running:
         row.update(accumulator.finish())
-    samples[row["layer_sha256"]] = Samples(positions=chosen, values=np.concatenate(taken))
-    if row["weight_kind"] == "learned" and is_fixed(layer, samples[row["layer_sha256"]].values):
+    samples = Samples(positions=chosen, values=np.concatenate(taken))
+    if row["weight_kind"] == "learned" and is_fixed(layer, samples.values):
         row["weight_kind"] = "fixed"
+    return row["layer_sha256"], samples
 
 
-def part_row(row: Row, part: int, start: int, weight: NDArray[np.float32]) -> Row:
-    """Return the row of `layers` for one part, without its weight."""
-    out = {name: row[name] for name in LAYERS.names if name != "weight"}
-    out |= {
-        "row_id": f"{row['layer_id']}#part{part}",
-        "part": part,
-        "out_start": start,
-        "shape": list(weight.shape),
-        "n_kernels": weight.shape[0] * weight.shape[1],
-        "weight_sha256": hashlib.sha256(little_endian(weight)).hexdigest(),
-    }
-    return out
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Consecutive output channels of a layer, one row of `layers`; shape: theirs; sha256: of their float32 bytes."""
+
+    number: int
+    start: int
+    shape: tuple[int, ...]
+    sha256: str
+
+    def row(self, layer: Row) -> Row:
+        """Return the row of `layers`, without its weight, from that of `index`."""
+        return {name: layer[name] for name in LAYERS.names if name != "weight"} | {
+            "row_id": f"{layer['layer_id']}#part{self.number}",
+            "part": self.number,
+            "out_start": self.start,
+            "shape": list(self.shape),
+            "n_kernels": self.shape[0] * self.shape[1],
+            "weight_sha256": self.sha256,
+        }
 
 
 def little_endian(weight: NDArray[np.float32]) -> memoryview:
@@ -227,10 +191,6 @@ def extremes(weight: torch.Tensor) -> tuple[float, int]:
     finite = torch.isfinite(weight)
     magnitudes = weight[finite].abs()
     return float(magnitudes.max()) if magnitudes.numel() else 0.0, int((~finite).sum())
-
-
-def _listed(values: tuple[int, ...] | None) -> list[int] | None:
-    return None if values is None else list(values)
 
 
 @contextmanager
@@ -288,7 +248,9 @@ class _Writer:
         self._bytes += numbers.nbytes
         self.digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
 
-    def finished(self, model_id: str, source: str, rows: Iterable[Row], samples: Mapping[str, Samples]) -> Shard:
+    def finished(
+        self, model_id: str, source: str, rows: Iterable[Row], samples: Iterable[tuple[str, Samples]]
+    ) -> Shard:
         """Describe the closed file."""
         digest = self.digest.hexdigest()[:32]
         name = f"{slug(model_id.partition('/')[2])}-{digest}.parquet"
@@ -299,7 +261,7 @@ class _Writer:
                 size=file.size,
                 sha256=sha256(file),
                 rows=tuple(rows),
-                samples=samples,
+                samples=tuple(samples),
             )
 
     def _flush(self) -> None:
@@ -312,6 +274,9 @@ class _Writer:
         facts = pa.Table.from_pylist(self._rows, schema=LAYERS.remove(LAYERS.get_field_index("weight")))
         columns = [facts[name].combine_chunks() if name != "weight" else weight for name in LAYERS.names]
         self._parquet.write_table(pa.Table.from_arrays(columns, schema=LAYERS), row_group_size=len(self._rows))
+        # Writing takes several times a row group; what the pool keeps of it would lie beside the next layer's measures.
+        del numbers, weight, columns
+        pa.default_memory_pool().release_unused()
         self._rows.clear()
         self._bytes = 0
         self._written += 1

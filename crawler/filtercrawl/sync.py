@@ -7,11 +7,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+
+import torch
 
 from filtercrawl import device
 from filtercrawl.catalog import Catalog
@@ -23,6 +26,7 @@ from filtercrawl.discover import Listing, Scout, collision, discover
 from filtercrawl.errors import DatasetError, Stopped, UsageError
 from filtercrawl.lock import locked
 from filtercrawl.manager import Plugins
+from filtercrawl.optout import opt_out
 from filtercrawl.plan import Plan, Rules, Todo, make_plan
 from filtercrawl.progress import Progress, Silent
 from filtercrawl.rebuild import rebuild
@@ -31,24 +35,34 @@ from filtercrawl.selector import Selector
 from filtercrawl.settings import Settings, now
 from filtercrawl.shard import Workshop
 from filtercrawl.transport import Transport, network
+from filtercrawl.transport.retry import Clock
 
 VERSION = version("filtercrawl")
 
 
 @dataclass(kw_only=True)
 class Run:
-    """What one run works with. stop: set it to end the run cleanly after the checkpoints in hand."""
+    """What one run works with.
+
+    transport: None for the one that the settings describe. stop: set it to end the run cleanly after the checkpoints
+    in hand.
+    """
 
     settings: Settings
     plugins: Plugins
     progress: Progress = field(default_factory=Silent)
-    transport: Transport = field(default_factory=network)
+    transport: Transport | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     now: datetime = field(default_factory=now)
 
     def check(self) -> None:
         """Raise Stopped once the run is to end."""
         if self.stop.is_set():
+            raise Stopped
+
+    def rest(self, seconds: float) -> None:
+        """Wait, for a server that asks for it; raises Stopped as soon as the run is to end."""
+        if self.stop.wait(seconds):
             raise Stopped
 
 
@@ -61,10 +75,17 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     started = time.monotonic()
     chosen = [Selector.parse(text, run.plugins) for text in selectors]
     where = device.choose(run.settings.device)
+    transport = run.transport or network(run.settings.network, clock=Clock(sleep=run.rest))
     with locked(run.settings.dataset), opened(run.settings) as catalog:
         recover(catalog, run)
         known = {row["model_id"]: row for row in catalog.models(private=True)}
-        scout = Scout(plugins=run.plugins, transport=run.transport, settings=run.settings.sources, known=known)
+        scout = Scout(
+            plugins=run.plugins,
+            transport=transport,
+            settings=run.settings.sources,
+            known=known,
+            opt_out=opt_out(run.settings, transport),
+        )
         listings = discover(chosen, scout)
         refuse_collisions(listings, known, catalog.selectors())
         plan = make_plan(listings, rules(run, catalog, known))
@@ -85,14 +106,21 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                 measures=run.plugins.measures,
                 pause=run.check,
             )
-            crew = Crew(readers=run.plugins.readers, workshop=workshop, by_file=book.by_file)
-            for crawled in crawl_all(plan.todo, crew, run, report):
-                while (became := book.commit(crawled)) == "again":
-                    crawled = crawl(crawled.todo, crew)  # noqa: PLW2901 - the same checkpoint, now read
-                report.count(crawled, became)
-                run.progress.done(crawled.todo.model_id, crawled.reason or became)
+            crew = Crew(
+                sources=run.plugins.sources,
+                readers=run.plugins.readers,
+                workshop=workshop,
+                transport=transport,
+                by_file=book.by_file,
+            )
+            with suppress(Stopped):  # what was committed is published all the same
+                for crawled in crawl_all(plan.todo, crew, run, report):
+                    while (became := book.commit(crawled)) == "again":
+                        crawled = crawl(crawled.todo, crew)  # noqa: PLW2901 - the same checkpoint, now read
+                    report.count(crawled, became)
+                    run.progress.done(crawled.todo.model_id, crawled.reason or became)
             finish(plan, listings, book, run, report)
-    report.requests = getattr(run.transport, "requests", 0)
+    report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
@@ -120,7 +148,7 @@ def opened(settings: Settings) -> Catalog:
 
 
 def recover(catalog: Catalog, run: Run) -> None:
-    """Mend what a killed run left: publish what it had committed, drop what it had not."""
+    """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run."""
     dataset = run.settings.dataset
     lost = [
         row
@@ -134,10 +162,7 @@ def recover(catalog: Catalog, run: Run) -> None:
         run.progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
         if row["layers_file"] in held:
             catalog.touch_model(row | {"file_sha256": None, "_tried": {"revision": None, "etag": None}})
-    if catalog.stale and not lost:
-        export(dataset, catalog)
-        catalog.set_fact("stale", "0")
-    if not catalog.stale:
+    if not catalog.stale:  # else the published tables may still name files that the catalog has forgotten
         sweep(dataset, catalog)
 
 
@@ -196,7 +221,9 @@ def crawl_all(todo: Sequence[Todo], crew: Crew, run: Run, report: Report) -> Ite
     waiting = iter(todo if settings.limit is None else todo[: settings.limit])
     run.progress.begin(len(todo) if settings.limit is None else min(len(todo), settings.limit))
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
-    pool = ThreadPoolExecutor(settings.jobs, thread_name_prefix="crawl")
+    # Checkpoints side by side use the cores; threads inside an operation of 8,192 kernels wait for each other more than
+    # they help (measured: five times slower on a busy machine).
+    pool = ThreadPoolExecutor(settings.jobs, "crawl", initializer=torch.set_num_threads, initargs=(1,))
     ahead: list[Future[Crawled]] = []
     settled = 0
     try:
@@ -219,9 +246,10 @@ def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report
     """Note what was seen, prune, and publish what changed."""
     catalog, settings = book.catalog, run.settings
     for source, selector_id, skipped in plan.skipped:
-        book.skip(source, selector_id, skipped)
+        offered = plan.seen.get(f"{source}/{skipped.name}")
+        book.skip(source, selector_id, skipped, offered[1] if offered else None)
     for model_id in plan.unchanged:
-        book.seen(model_id, plan.seen[model_id][0])
+        book.seen(model_id, *plan.seen[model_id])
     for model_id in sorted({model_id for model_id, _ in plan.removed} - book.renamed):
         report.removed(model_id)
         if settings.prune:

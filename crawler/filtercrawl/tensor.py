@@ -21,6 +21,8 @@ ITEMSIZE = {
     "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
     "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1, "complex64": 8, "complex128": 16, "complex32": 4,
 }  # fmt: skip
+# Bytes read at a time: small enough that a copy stays in the cache and adds nothing to the peak.
+PIECE = 1024 * 1024
 FLOATS = frozenset(name for name in ITEMSIZE if name.startswith(("float", "bfloat")))
 
 
@@ -57,19 +59,17 @@ class Extent:
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read the elements in `box` ((start, stop) per axis) as raw bytes, shape [*box, itemsize], row-major.
 
-        Reads little more than the box holds: where it lies scattered it is gathered axis by axis, so that memory
-        is bounded by the box and not by the tensor.
+        Reads little more than the box holds, and in pieces: where it lies scattered it is gathered part by part, so
+        that memory is bounded by the box and not by the tensor.
         """
-        sizes = tuple(stop - start for start, stop in box)
-        out = np.empty((*sizes, self.itemsize), np.uint8)
+        out = np.empty((*(stop - start for start, stop in box), self.itemsize), np.uint8)
         if out.size:
             self._gather(box, out)
         return out
 
     def _gather(self, box: Box, out: NDArray[np.uint8]) -> None:
-        wanted = math.prod(out.shape[:-1])
-        span = self.span(box)
-        if span <= 2 * wanted or len(box) == 0:
+        wanted, span = math.prod(out.shape[:-1]), self.span(box)
+        if wanted == 1 or (span <= 2 * wanted and span * self.itemsize <= PIECE):
             start = sum(first * stride for (first, _), stride in zip(box, self.strides, strict=True))
             raw = self.file.read(self.offset + start * self.itemsize, span * self.itemsize)
             strides = (*(stride * self.itemsize for stride in self.strides), 1)
@@ -77,10 +77,10 @@ class Extent:
             out[...] = np.lib.stride_tricks.as_strided(flat, out.shape, strides, writeable=False)
             return
         axis = max((a for a in range(len(box)) if out.shape[a] > 1), key=lambda a: self.strides[a])
-        for i in range(out.shape[axis]):
-            inner = list(box)
-            inner[axis] = (box[axis][0] + i, box[axis][0] + i + 1)
-            self._gather(tuple(inner), out[(slice(None),) * axis + (slice(i, i + 1),)])
+        (first, last), half = box[axis], out.shape[axis] // 2
+        before = (slice(None),) * axis
+        self._gather((*box[:axis], (first, first + half), *box[axis + 1 :]), out[(*before, slice(None, half))])
+        self._gather((*box[:axis], (first + half, last), *box[axis + 1 :]), out[(*before, slice(half, None))])
 
 
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -126,6 +126,29 @@ class Convolution:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Depth:
+    """Where in its network a convolution stands, counted in convolutions of any kind, 1x1 and fixed ones included.
+
+    conv_depth: convolutions on the longest path before it, 0 for a first one; conv_depth_norm: conv_depth over the
+    deepest of the network, in 0..1, and 0.0 where all have one depth. n_conv_ancestors: convolutions it depends on;
+    is_first: on none; is_last: none depends on it. None where that is unknown. Of several calls the first counts;
+    is_last is that of the last.
+    """
+
+    conv_depth: int
+    conv_depth_norm: float
+    n_conv_ancestors: int | None
+    is_first: bool
+    is_last: bool | None
+
+    @property
+    def decile(self) -> int:
+        """The bin of conv_depth_norm, 0 to 9: bins are (a, b] of width 0.1, and the first includes 0."""
+        # The edges are divided as the depth was: equal fractions are equal floats.
+        return next(i for i in range(10) if self.conv_depth_norm <= (i + 1) / 10)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StoredTensor:
     """One tensor of a checkpoint.
 
@@ -133,7 +156,9 @@ class StoredTensor:
     path of attributes in a pickled module, wrappers left out (`layer1.0.conv1.weight`); name: the full path as in
     the ledger. layer: the module or node it belongs to, where the file says; otherwise it follows from the key.
     extent: None where the numbers cannot be read; `reason` then says so. reason: why the file itself proves that
-    this is no kernel (a word of `filtercrawl.extract.REASONS`).
+    this is no kernel (a word of `filtercrawl.extract.REASONS`). depth, weight_kind: from the graph, where it is known.
+    bank: the shape of the kernels of one expert where the tensor is a bank of them, stacked along its first axis;
+    `filtercrawl.structure.expand_banks` takes it apart into tensors that have a bank_index instead.
     """
 
     name: str
@@ -147,3 +172,7 @@ class StoredTensor:
     quantization: Quantization | None = None
     reason: str | None = None
     notes: tuple[str, ...] = field(default=())
+    depth: Depth | None = None
+    weight_kind: str | None = None
+    bank: tuple[int, ...] | None = None
+    bank_index: int | None = None

@@ -77,7 +77,13 @@ class Published:
             }  # fmt: skip
 
     def samples(self, layer_sha256: str) -> Samples | None:
-        row = self._db.execute("SELECT data FROM samples WHERE layer_sha256 = ?", (layer_sha256,)).fetchone()
+        """Return the kernels picked from a layer; None where layers of other sizes have the same bytes (zeros do)."""
+        sql = "SELECT DISTINCT json_extract(record, '$.taps') FROM layers WHERE layer_sha256 = ?"
+        sizes = self._db.execute(sql, (layer_sha256,)).fetchall()
+        if len(sizes) != 1:
+            return None
+        key = samples_key(layer_sha256, sizes[0][0])
+        row = self._db.execute("SELECT data FROM samples WHERE layer_sha256 = ?", (key,)).fetchone()
         return None if row is None else Samples.from_bytes(row[0])
 
     def renames(self) -> Iterator[Row]:
@@ -102,6 +108,11 @@ class Published:
             here_only = PurePath((row["selector"] or "").partition(":")[2]).is_absolute()
             listed = row["listed"] and datetime.fromisoformat(row["listed"])
             yield row | {"selector": None if here_only else row["selector"], "listed": listed}
+
+
+def samples_key(layer_sha256: str, taps: int) -> str:
+    """Name the kernels picked from a layer: the same bytes are other kernels where the size is another."""
+    return f"{layer_sha256}/{taps}"
 
 
 def freeze(record: Mapping[str, Any]) -> str:

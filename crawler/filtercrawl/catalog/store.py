@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from filtercrawl.catalog.migrations import MIGRATIONS
-from filtercrawl.catalog.published import RANK, Published, Row, freeze, thaw
+from filtercrawl.catalog.published import RANK, Published, Row, freeze, samples_key, thaw
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.errors import DatasetError
 from filtercrawl.extract import Entry
@@ -148,10 +148,11 @@ class Catalog(Published):
             for tensor, shape, dtype, reason in self._db.execute(sql, (model_id,))
         ]
 
-    def put_samples(self, samples: Mapping[str, Samples]) -> None:
+    def put_samples(self, samples: Iterable[tuple[str, Samples]]) -> None:
+        """Keep the kernels picked from layers, each beside its layer_sha256."""
         self._db.executemany(
             "INSERT OR REPLACE INTO samples VALUES (?, ?)",
-            [(digest, picked.to_bytes()) for digest, picked in samples.items()],
+            [(samples_key(digest, picked.values.shape[1]), picked.to_bytes()) for digest, picked in samples],
         )
 
     # Who else has the same content.
@@ -200,5 +201,5 @@ class Catalog(Published):
         self._db.execute(
             "DELETE FROM layer_files WHERE path NOT IN (SELECT layers_file FROM models WHERE layers_file IS NOT NULL)"
         )
-        unused = "NOT EXISTS (SELECT 1 FROM layers WHERE layers.layer_sha256 = samples.layer_sha256)"
+        unused = "NOT EXISTS (SELECT 1 FROM layers WHERE layers.layer_sha256 = substr(samples.layer_sha256, 1, 64))"
         self._db.execute(f"DELETE FROM samples WHERE {unused}")  # noqa: S608 - constant

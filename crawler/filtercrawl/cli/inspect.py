@@ -19,14 +19,20 @@ def run(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="FILE|SELECTOR", help="A file, or a selector of one checkpoint.")],
     kernel_size: KernelSizeOption = None,
+    structure: Annotated[
+        bool, typer.Option("--structure", help="Show the layers of the architecture; no weight is read.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show every tensor of one checkpoint: emitted or skipped, and why. Writes nothing."""
-    from filtercrawl.inspection import inspect
+    from filtercrawl import inspection
 
     settings = resolve({"kernel_size": kernel_size})
     selector = f"local:{what}" if Path(what).is_file() else what
-    found = inspect(selector, context.obj, settings)
+    if structure:
+        show_structure(inspection.structure(selector, context.obj, settings), json=json)
+        return
+    found = inspection.inspect(selector, context.obj, settings)
     if json:
         print_json(as_json(found))
         return
@@ -40,6 +46,17 @@ def run(
         typer.echo(f"  {plain(row['tensor']):<{min(width, 70)}}  {shape:<18} {row['dtype']:<9} {verdict}")
     totals = Counter(row["reason"] or "emitted" for row in found.tensors)
     typer.echo(", ".join(f"{amount(count)} {word}" for word, count in totals.most_common()))
+
+
+def show_structure(layers: list[dict[str, Any]], *, json: bool) -> None:
+    if json:
+        print_json({"layers": layers})
+        return
+    for row in layers:
+        depth = "-" if row["conv_depth"] is None else row["conv_depth"]
+        shape = "x".join(map(str, row["shape"]))
+        typer.echo(f"  {depth:>4}  {plain(row['layer']):<50} {row['op']:<17} {shape:<18} groups {row['groups']}")
+    typer.echo(f"{amount(len(layers))} layers, {amount(sum(row['n_kernels'] for row in layers))} kernels")
 
 
 def as_json(found: Inspection) -> dict[str, Any]:

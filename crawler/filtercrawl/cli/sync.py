@@ -54,10 +54,13 @@ def run(
     ] = None,
     max_bytes: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Stop after checkpoints of so many bytes, for example 2G."),
+        typer.Option(metavar="SIZE", help="Stop after so many bytes, for example 2G."),
     ] = None,
     max_disk: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Stop when the layers take so much of the disk.")
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(metavar="N", help="Send at most N requests to the network.")
     ] = None,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Stop cleanly after, for example, 5h.")] = None,
     prune: Annotated[bool | None, typer.Option("--prune", help="Take out what its source no longer offers.")] = None,
@@ -87,8 +90,9 @@ def run(
 
     options = {
         "dataset": dataset, "limit": limit, "kernel_size": kernel_size, "license": license or None, "device": device,
-        "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "time_limit": time_limit,
-        "prune": prune, "retry": retry, "dry_run": dry_run, "rebuild": rebuild, "fail_on": fail_on,
+        "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "max_requests": max_requests,
+        "time_limit": time_limit, "prune": prune, "retry": retry, "dry_run": dry_run, "rebuild": rebuild,
+        "fail_on": fail_on,
     }  # fmt: skip
     settings = resolve(options)
     stop = threading.Event()

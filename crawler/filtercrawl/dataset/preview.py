@@ -100,7 +100,8 @@ def render(values: NDArray[np.float32], kernel_size: Sequence[int]) -> bytes:
 
 def _fitting(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
     """Average neighbouring taps until a kernel is small enough, then leave out kernels; [k, *kernel_size]."""
-    fitting = kernels.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN as well
+        fitting = kernels.astype(np.float64)
     for axis, (size, limit) in enumerate(zip(kernels.shape[1:], _limits(kernels.shape[1:]), strict=True), 1):
         step = math.ceil(size / limit)
         starts = np.arange(0, size, step)

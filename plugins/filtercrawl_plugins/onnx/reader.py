@@ -11,6 +11,7 @@ from filtercrawl.ranges import Files, RangeFile
 from filtercrawl.tensor import FLOATS, StoredTensor
 from filtercrawl_plugins.onnx.claim import looks_like_onnx
 from filtercrawl_plugins.onnx.convolution import convolution
+from filtercrawl_plugins.onnx.depth import depths
 from filtercrawl_plugins.onnx.dtypes import dtype_of
 from filtercrawl_plugins.onnx.model import read_model
 from filtercrawl_plugins.onnx.naming import Named, named
@@ -39,9 +40,11 @@ class OnnxReader:
         """
         model = read_model(files.main)
         uses = collect_uses(model, files.main.name)
+        deep = depths(model, files.main.name)
         storage = Storage(files)
         for tensor in named(model, files.main.name):
-            yield _stored(tensor, uses, storage, files.main)
+            stored = _stored(tensor, uses, storage, files.main)
+            yield replace(stored, depth=deep.get(tensor.held.message.start)) if stored.convolution else stored
 
 
 def _stored(tensor: Named, uses: Uses, storage: Storage, file: RangeFile) -> StoredTensor:

@@ -1,0 +1,80 @@
+"""The one door to the Hugging Face Hub: its own client library, over the transport of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from filtercrawl.errors import ForbiddenError, GoneError, NetworkError
+from filtercrawl.settings import hub_endpoint
+from filtercrawl.transport import Transport
+
+if TYPE_CHECKING:
+    import httpx2
+    from huggingface_hub import HfApi
+
+# What `asking` says of a repo to which the token, if any, gives no access, and of one that it cannot see.
+GATED: Final = "gated, and access is not granted; ask for it on the repo's page and set a token"
+MISSING: Final = "not on the Hub, or private"
+
+
+def api(transport: Transport, endpoint: str | None = None) -> HfApi:
+    """Return the Hub's client, every request of which goes through `transport.client`.
+
+    endpoint: by default that of the environment. The client finds its token itself. huggingface_hub knows one HTTP
+    client a process, so the last transport given is the one in use.
+    """
+    import huggingface_hub  # takes a while, and most runs need none
+
+    bound(transport.client)
+    huggingface_hub.set_client_factory(lambda: transport.client)
+    return huggingface_hub.HfApi(
+        endpoint=(endpoint or hub_endpoint()).rstrip("/"),
+        library_name="filtercrawl",
+        library_version=version("filtercrawl"),
+    )
+
+
+def bound(client: httpx2.Client) -> None:
+    """Give the client's own timeouts to requests that ask for none: huggingface_hub would wait for ever."""
+    hooks = client.event_hooks
+    if not any(isinstance(hook, _Timeouts) for hook in hooks["request"]):
+        client.event_hooks = {**hooks, "request": [*hooks["request"], _Timeouts(client.timeout)]}
+
+
+class _Timeouts:
+    def __init__(self, default: httpx2.Timeout) -> None:
+        self._default = default.as_dict()
+
+    def __call__(self, request: httpx2.Request) -> None:
+        asked = request.extensions.get("timeout") or {}
+        request.extensions["timeout"] = self._default | {name: s for name, s in asked.items() if s is not None}
+
+
+@contextmanager
+def asking(what: str) -> Iterator[None]:
+    """Turn what the Hub's client raises into a NetworkError about `what`, in one line.
+
+    ForbiddenError: gated or disabled. GoneError: not there, or private. NetworkError: anything else.
+    """
+    import httpx2
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise ForbiddenError(f"{what}: {GATED}") from error
+    except errors.DisabledRepoError as error:
+        raise ForbiddenError(f"{what}: disabled by the Hub") from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
+        raise GoneError(f"{what}: {MISSING}") from error
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code
+        kind = ForbiddenError if status in (401, 403) else GoneError if status in (404, 410) else NetworkError
+        raise kind(f"{what}: the Hub answers {status}") from error
+    except errors.HFValidationError as error:
+        raise GoneError(f"{what}: no name that the Hub could have") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, errors.OfflineModeIsEnabled, OSError) as error:
+        raise NetworkError(f"{what}: {error or type(error).__name__}") from error

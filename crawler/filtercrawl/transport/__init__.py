@@ -1,0 +1,94 @@
+"""The one door to the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from filtercrawl.checkpoint import RemoteFile
+    from filtercrawl.settings import NetworkSettings
+    from filtercrawl.transport.retry import Clock, Patience
+
+__all__ = ["OpenedFile", "Transport", "network"]
+
+
+class OpenedFile(Protocol):
+    """A remote file behind the interface of `filtercrawl.ranges.RangeFile`; raises NetworkError and ChangedError."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size(self) -> int:
+        """Length in bytes; asks the server where the source did not tell."""
+        ...
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes received from the server."""
+        ...
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole file has been fetched."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`; raises TruncatedError past the end."""
+        ...
+
+    def download(self) -> None:
+        """Fetch the whole file in one request; reads are served from a temporary file from then on."""
+        ...
+
+    def check_unchanged(self) -> None:
+        """Raise ChangedError if the file is not the one that was opened."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """What a source may ask of the network; a plugin opens no connection of its own and sees no token.
+
+    Mirrors, credentials by origin, rate budgets and retries lie below `client`, for every request of a run.
+    """
+
+    @property
+    def client(self) -> httpx2.Client:
+        """The one HTTP client, for client libraries that take one. Closing it does nothing: it is shared."""
+        ...
+
+    @property
+    def requests(self) -> int:
+        """Requests sent so far, tries and redirects included."""
+        ...
+
+    @property
+    def bytes_fetched(self) -> int:
+        """Bytes of the bodies received so far."""
+        ...
+
+    def get_json(self, url: str) -> Any:
+        """Return the JSON at an http(s) URL; raises NetworkError."""
+        ...
+
+    def pages(self, url: str) -> Iterator[Any]:
+        """Yield the JSON of a page and of all that its `Link: <...>; rel="next"` headers lead to."""
+        ...
+
+    def open(self, file: RemoteFile) -> OpenedFile:
+        """Open a file at an http(s) URL to be read by range; asks nothing yet. Reading raises NetworkError."""
+        ...
+
+
+def network(
+    settings: NetworkSettings | None = None, *, clock: Clock | None = None, patience: Patience | None = None
+) -> Transport:
+    """Return the transport of a run. It connects at the first request; clock and patience are for tests."""
+    from filtercrawl.transport.http import Http  # an HTTP library is no business of a run over local files
+
+    return Http(settings, clock=clock, patience=patience)

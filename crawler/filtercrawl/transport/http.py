@@ -1,0 +1,124 @@
+"""The transport over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import weakref
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any, Final
+from urllib.parse import urljoin
+
+import httpx2
+
+from filtercrawl.checkpoint import RemoteFile
+from filtercrawl.errors import NetworkError
+from filtercrawl.settings import NetworkSettings, proxy
+from filtercrawl.transport.address import shown
+from filtercrawl.transport.answers import checked, refuse, wrapped
+from filtercrawl.transport.http_file import HttpFile
+from filtercrawl.transport.polite import LARGEST_ANSWER, WHOLE, Polite
+from filtercrawl.transport.retry import Clock, Patience
+
+_NEXT: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
+_MOST_REDIRECTS: Final = 10
+
+
+class Http:
+    """Implements `filtercrawl.transport.Transport`. Thread-safe; connects at the first request."""
+
+    def __init__(
+        self,
+        settings: NetworkSettings | None = None,
+        *,
+        clock: Clock | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self._patience = patience or Patience()
+        self._clock = clock or Clock()
+        self._polite = Polite(_Wires(self._patience), settings or NetworkSettings(), self._patience, self._clock)
+        self.client: httpx2.Client = _Shared(
+            transport=self._polite,
+            follow_redirects=True,
+            max_redirects=_MOST_REDIRECTS,
+            timeout=httpx2.Timeout(self._patience.read, connect=self._patience.connect, pool=self._patience.pool),
+            headers={"User-Agent": f"filtercrawl/{version('filtercrawl')}"},
+        )
+        self._end = weakref.finalize(self, self._polite.close)
+
+    @property
+    def requests(self) -> int:
+        return self._polite.requests
+
+    @property
+    def bytes_fetched(self) -> int:
+        return self._polite.bytes_fetched
+
+    def get_json(self, url: str) -> Any:
+        return self._get(url)[0]
+
+    def pages(self, url: str) -> Iterator[Any]:
+        following: str | None = url
+        seen = set()
+        while following is not None:
+            if following in seen:
+                raise NetworkError(f"{shown(following)}: the pages of this listing lead in a circle")
+            seen.add(following)
+            page, answer = self._get(following)
+            yield page
+            match = _NEXT.search(", ".join(answer.headers.get_list("Link")))
+            following = urljoin(str(answer.url), match[1]) if match else None
+
+    def open(self, file: RemoteFile) -> HttpFile:
+        checked(file.url)
+        return HttpFile(self.client, file, patience=self._patience, clock=self._clock)
+
+    def close(self) -> None:
+        """Close all connections; the transport is of no use afterwards."""
+        self._end()
+
+    def _get(self, url: str) -> tuple[Any, httpx2.Response]:
+        where = shown(checked(url))
+        body = bytearray()
+        with (
+            wrapped(where),
+            self.client.stream("GET", url, headers={"Accept": "application/json"}, extensions={WHOLE: True}) as answer,
+        ):
+            refuse(answer, where)
+            for piece in answer.iter_bytes():
+                body += piece
+                if len(body) > LARGEST_ANSWER:
+                    raise NetworkError(f"{where}: the answer is larger than {LARGEST_ANSWER} bytes")
+        try:
+            return json.loads(body), answer
+        except (ValueError, RecursionError) as error:
+            raise NetworkError(f"{where}: the answer is no JSON ({error})") from error
+
+
+class _Shared(httpx2.Client):
+    """A client that cannot be closed by those who borrow it: huggingface_hub closes what it was given."""
+
+    def close(self) -> None:
+        pass
+
+
+class _Wires(httpx2.BaseTransport):
+    """The connections themselves: made at the first request, through the proxies that the environment names."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=patience.per_host * 2)
+        self._by_proxy: dict[str | None, httpx2.HTTPTransport] = {}
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        via = proxy(request.url.scheme, request.url.netloc.decode("ascii"))
+        with self._lock:
+            if via not in self._by_proxy:
+                self._by_proxy[via] = httpx2.HTTPTransport(proxy=via, limits=self._limits)
+        return self._by_proxy[via].handle_request(request)
+
+    def close(self) -> None:
+        for wire in self._by_proxy.values():
+            wire.close()

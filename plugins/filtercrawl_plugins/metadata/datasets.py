@@ -1,0 +1,97 @@
+"""Which datasets a network was trained on, in order, read from the words of its tag."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from typing import Final
+
+# The words of timm's tags. ImageNet-21k and -22k are two countings of one collection; each keeps the name it is given.
+_TIMM: Final = {
+    "in1k": "imagenet-1k",
+    "in12k": "imagenet-12k",
+    "in21k": "imagenet-21k",
+    "in22k": "imagenet-22k",
+    "inw21k": "imagenet-21k-winter",
+    # Methods without labels, each published with weights from one dataset: the tag names the method.
+    "mae": "imagenet-1k",
+    "fcmae": "imagenet-1k",
+    "dino": "imagenet-1k",
+    # The first stage is ImageNet-22k; the tag of the second names only what came last.
+    "ssld_stage2_ft": "imagenet-22k",
+    "jft": "jft-300m",
+    "ig1b": "instagram-1b",
+    "seer": "instagram-1b",
+    "swag": "instagram-3.6b",
+    "yfcc100m": "yfcc-100m",
+    "yfcc15m": "yfcc-15m",
+    "cc12m": "cc-12m",
+    "bamboo": "bamboo",
+    "openai": "wit-400m",
+    "laion400m": "laion-400m",
+    "laion2b": "laion-2b",
+    "laiona": "laion-aesthetic",
+    "datacomp1b": "datacomp-1b",
+    "datacompxl": "datacomp-1b",
+    "dfn2b": "dfn-2b",
+    "dfn5b": "dfn-5b",
+    "mclip": "datacompdr-1b",
+    "dfndr2b": "dfndr-2b",
+    "metaclip_400m": "metaclip-400m",
+    "metaclip_2pt5b": "metaclip-2.5b",
+    "metaclip_altogether": "metaclip-altogether",
+    "metaclip2_worldwide": "metaclip2-worldwide",
+    "merged2b": "merged-2b",
+    "m30m": "merged-30m",
+    "m38m": "merged-38m",
+    "webli": "webli",
+    "lvd142m": "lvd-142m",
+    "lvd1689m": "lvd-1689m",
+    "sat493m": "sat-493m",
+    "sa1b": "sa-1b",
+    "docci": "docci",
+    "ocrvqa": "ocr-vqa",
+    "refcoco": "refcoco",
+}
+
+# The names of torchvision's weights, up to the version.
+_TORCHVISION: Final = {
+    "IMAGENET1K": ("imagenet-1k",),
+    "IMAGENET1K_FBGEMM": ("imagenet-1k",),
+    "IMAGENET1K_QNNPACK": ("imagenet-1k",),
+    "IMAGENET1K_FEATURES": ("imagenet-1k",),
+    "IMAGENET1K_SWAG_E2E": ("instagram-3.6b", "imagenet-1k"),
+    "IMAGENET1K_SWAG_LINEAR": ("instagram-3.6b", "imagenet-1k"),
+    "COCO": ("coco",),
+    "COCO_LEGACY": ("coco",),
+    "COCO_WITH_VOC_LABELS": ("coco",),
+    "KINETICS400": ("kinetics-400",),
+    "KINETICS400_IMAGENET22K": ("imagenet-22k", "kinetics-400"),
+    "C_T": ("flying-chairs", "flying-things-3d"),
+    "C_T_SKHT": ("flying-chairs", "flying-things-3d", "sintel"),
+    "C_T_SKHT_K": ("flying-chairs", "flying-things-3d", "sintel", "kitti"),
+}
+
+# Pictures with labels: a head that was trained on one of them classifies.
+_LABELLED: Final = frozenset({"bamboo", *(name for name in _TIMM.values() if name.startswith("imagenet-"))})
+
+_WORDS: Final = re.compile(r"(?<![^_])(?:" + "|".join(sorted(_TIMM, key=len, reverse=True)) + r")(?![^_])")
+_VERSION: Final = re.compile(r"_V\d+$")
+
+
+def timm_datasets(tag: str) -> tuple[str, ...]:
+    """Return the datasets that a timm tag names, in order of training; () where it names none.
+
+    `fb_in22k_ft_in1k` is (imagenet-22k, imagenet-1k). Two stages in a row on one dataset are one.
+    """
+    return tuple(name for name, _ in groupby(_TIMM[word] for word in _WORDS.findall(tag)))
+
+
+def torchvision_datasets(weights: str) -> tuple[str, ...]:
+    """Return the datasets that the name of torchvision weights stands for, in order of training; () if unknown."""
+    return _TORCHVISION.get(_VERSION.sub("", weights), ())
+
+
+def is_labelled(dataset: str) -> bool:
+    """Tell whether a dataset consists of pictures with a class each."""
+    return dataset in _LABELLED

@@ -1,0 +1,184 @@
+"""The tables that turn the names of zoos into axes: checked against the whole of what the libraries name."""
+
+from __future__ import annotations
+
+import pytest
+import timm
+from timm.models import model_entrypoint
+from torchvision.models import get_model_weights, list_models
+
+from filtercrawl_plugins.metadata.categories import CATEGORIES, visual_category
+from filtercrawl_plugins.metadata.datasets import timm_datasets, torchvision_datasets
+from filtercrawl_plugins.metadata.families import family
+from filtercrawl_plugins.metadata.license import named_license
+from filtercrawl_plugins.metadata.onnx_zoo import folder
+from filtercrawl_plugins.metadata.tasks import timm_task, torchvision_task
+from filtercrawl_plugins.named_hash import named_hash
+
+# Of the Hub's tasks, those that these zoos have networks for.
+TASKS = {
+    *("image-classification", "image-feature-extraction", "image-segmentation", "object-detection"),
+    *("keypoint-detection", "video-classification", "image-to-image", "question-answering"),
+}
+# CNN Filter DB's own.
+PAPER = {
+    *("faces", "depth", "natural", "map", "thermal", "astronomy", "art", "seismic", "cars", "fractals", "textures"),
+    *("handwriting", "med_ct", "med_xray", "med_mri", "plants"),
+}
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        ("a1_in1k", ("imagenet-1k",)),
+        ("fb_in22k_ft_in1k_384", ("imagenet-22k", "imagenet-1k")),
+        ("fcmae_ft_in22k_in1k", ("imagenet-1k", "imagenet-22k", "imagenet-1k")),
+        ("fcmae_ft_in1k", ("imagenet-1k",)),
+        ("in22k_ft_in22k_in1k", ("imagenet-22k", "imagenet-1k")),
+        ("clip_laion2b_soup_ft_in12k_in1k_320", ("laion-2b", "imagenet-12k", "imagenet-1k")),
+        ("fb_swsl_ig1b_ft_in1k", ("instagram-1b", "imagenet-1k")),
+        ("fb_ssl_yfcc100m_ft_in1k", ("yfcc-100m", "imagenet-1k")),
+        ("ns_jft_in1k_475", ("jft-300m", "imagenet-1k")),
+        ("openai", ("wit-400m",)),
+        ("metaclip_2pt5b", ("metaclip-2.5b",)),
+        ("apple_mclip2_dfndr2b", ("dfndr-2b",)),
+        ("ssld_stage2_ft_in1k", ("imagenet-22k", "imagenet-1k")),
+        ("sam_in1k", ("imagenet-1k",)),
+        ("dinov3_lvd1689m", ("lvd-1689m",)),
+        ("v2_webli", ("webli",)),
+        ("", ()),
+        ("fb", ()),
+        ("qwen3_vl_4b", ()),
+        ("notin1k", ()),
+        ("in1kplus", ()),
+    ],
+)
+def test_a_tag_names_its_datasets_in_order(tag: str, expected: tuple[str, ...]) -> None:
+    assert timm_datasets(tag) == expected
+
+
+def test_nearly_all_tags_of_timm_name_a_dataset_and_all_that_name_imagenet_are_read() -> None:
+    tags = [name.partition(".")[2] for name in timm.list_pretrained()]
+    read = [tag for tag in tags if timm_datasets(tag)]
+    assert len(read) / len(tags) > 0.9
+    for tag in tags:
+        last = [word for word in tag.split("_") if word in ("in1k", "in12k", "in21k", "in22k")][-1:]
+        if last:
+            assert timm_datasets(tag)[-1] == f"imagenet-{last[0].removeprefix('in')}", tag
+
+
+def test_all_weights_of_torchvision_name_their_datasets() -> None:
+    for model in list_models():
+        for weights in get_model_weights(model):
+            assert torchvision_datasets(weights.name), weights
+    assert torchvision_datasets("MARS_V1") == ()
+
+
+def test_categories_are_those_of_the_paper() -> None:
+    assert set(CATEGORIES.values()) <= PAPER
+    assert visual_category(("laion-2b", "imagenet-1k")) == "natural"
+    assert visual_category(("imagenet-1k", "laion-2b")) is None
+    assert visual_category(()) is None
+    assert visual_category(("mri-of-mice",), {"mri-of-mice": "med_mri"}) == "med_mri"
+    assert visual_category(("imagenet-1k",), {"imagenet-1k": "objects"}) == "objects"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [
+        ("resnet18", "resnet"),
+        ("seresnext26ts", "resnet"),
+        ("resnetv2_50x1_bit", "resnet"),
+        ("tf_efficientnetv2_s", "efficientnet"),
+        ("mobilenetv4_conv_small", "mobilenet"),
+        ("mnasnet_100", "mnasnet"),
+        ("convnextv2_atto", "convnext"),
+        ("vit_base_patch16_dinov3", "vit"),
+        ("deit3_base_patch16_224", "deit"),
+        ("swinv2_tiny_window8_256", "swin"),
+        ("repvgg_a0", "repvgg"),
+        ("regnetz_c16", "regnet"),
+        ("maxvit_tiny_tf_224", "maxvit"),
+        ("coatnet_0_rw_224", "coatnet"),
+        ("poolformer_s12", "poolformer"),
+        ("xception41", "xception"),
+        ("inception_next_tiny", "inception_next"),
+        ("coat_tiny", "coat"),
+        ("botnet26t_256", "botnet"),
+        ("resnest14d", "resnest"),
+    ],
+)
+def test_the_family_of_an_architecture(architecture: str, expected: str) -> None:
+    assert family(architecture, model_entrypoint(architecture).__module__.rpartition(".")[2]) == expected
+
+
+def test_every_family_is_one_plain_word() -> None:
+    for name in timm.list_pretrained():
+        architecture = name.partition(".")[0]
+        found = family(architecture, model_entrypoint(architecture).__module__.rpartition(".")[2])
+        assert found == found.lower()
+        assert found.isidentifier()
+
+
+def test_tasks_are_words_of_the_hub() -> None:
+    for name in timm.list_pretrained():
+        config = timm.get_pretrained_cfg(name)
+        assert config is not None
+        assert timm_task(config.num_classes, timm_datasets(name.partition(".")[2])) in {*TASKS, None}
+    for model in list_models():
+        for weights in get_model_weights(model):
+            assert torchvision_task(type(weights).__module__) in {*TASKS, None}
+    assert timm_task(0, ("imagenet-1k",)) == "image-feature-extraction"
+    assert timm_task(1000, ("laion-2b", "imagenet-1k")) == "image-classification"
+    assert timm_task(512, ("laion-2b",)) == "image-feature-extraction"
+    assert timm_task(1024, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("apache-2.0", ("Apache-2.0", "cfg: apache-2.0")),
+        ("cc-by-nc-4.0", ("CC-BY-NC-4.0", "cfg: cc-by-nc-4.0")),
+        ("gemma", (None, "cfg: gemma")),
+        ("https://x.example/LICENSE", (None, "cfg: https://x.example/LICENSE")),
+        ("mit\n| row |", (None, None)),
+        ("", (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_a_licence_is_spdx_or_evidence_alone(stated: str | None, expected: tuple[str | None, str | None]) -> None:
+    assert named_license(stated, "cfg") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "datasets"),
+    [
+        ("vision/classification/mnist/model/mnist-12.onnx", "image-classification", ("mnist",)),
+        ("vision/object_detection_segmentation/ssd/model/ssd-10.onnx", "object-detection", ("coco",)),
+        ("vision/object_detection_segmentation/ssd-mobilenetv1/model/x.onnx", "object-detection", ("coco",)),
+        ("vision/object_detection_segmentation/mask-rcnn/model/x.onnx", "image-segmentation", ("coco",)),
+        ("vision/style_transfer/fast_neural_style/model/candy-9.onnx", "image-to-image", ("coco",)),
+        ("vision/classification/unheard-of/model/x.onnx", None, ()),
+        ("x.onnx", None, ()),
+    ],
+)
+def test_the_folders_of_the_onnx_zoo(name: str, task: str | None, datasets: tuple[str, ...]) -> None:
+    assert (folder(name).task, folder(name).datasets) == (task, datasets)
+    assert folder(name).task in {*TASKS, None}
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://x.example/resnet18-f37072fd.pth", "f37072fd"),
+        ("https://x.example/xception-43020ad28.pth", "43020ad28"),
+        ("https://x.example/resnet18_fbgemm_16fa66dd.pth", "16fa66dd"),
+        ("https://x.example/IN1K-vit.h.14-300e.pth.tar", None),
+        ("https://x.example/net-abc.pth", None),
+        ("https://x-f37072fd.example/net.pth", None),
+        ("https://x.example/net.pth?v=-f37072fd.pth", None),
+        (f"https://x.example/net-{'ab' * 32}.safetensors", "ab" * 32),
+    ],
+)
+def test_the_hash_in_the_name_of_a_file(url: str, expected: str | None) -> None:
+    assert named_hash(url) == expected
