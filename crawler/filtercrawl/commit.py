@@ -92,8 +92,8 @@ class Book:
         assert crawled.extracted is not None
         record |= {
             "num_params": crawled.extracted.num_params,
-            "tensors_emitted": len(crawled.extracted.emitted),
-            "tensors_skipped": len(crawled.extracted.ledger) - len(crawled.extracted.emitted),
+            "tensors_emitted": sum(entry.reason is None for entry in crawled.extracted.ledger),
+            "tensors_skipped": sum(entry.reason is not None for entry in crawled.extracted.ledger),
             **counts(crawled.shard.rows),
         }
         return self._settled(record, crawled.shard, crawled.extracted.ledger)

@@ -19,7 +19,7 @@ _PROBES: Final = 8
 class Applied:
     """A checkpoint's tensors, with what the structure proves of them.
 
-    tensors: all, in their order, banks taken apart. matched: how many the structure knows by name and shape;
+    tensors: all, in their order, banks still whole. matched: how many the structure knows by name and shape;
     unmatched: the names of the others, which keep what their bytes prove.
     """
 
@@ -37,10 +37,10 @@ def apply(structure: Structure, tensors: Iterable[StoredTensor], prefix: str = "
     """
     every = tuple(tensors)
     known = _known(structure, [tensor for tensor in every if tensor.name.startswith(prefix)])
-    found: list[StoredTensor] = []
-    for tensor in every:
-        facts = known.get(tensor.name)
-        found.extend(expand_banks(tensor if facts is None else _with(tensor, facts, ran=structure.problem is None)))
+    found = [
+        _with(tensor, known[tensor.name], ran=structure.problem is None) if tensor.name in known else tensor
+        for tensor in every
+    ]
     unmatched = tuple(tensor.name for tensor in every if tensor.name not in known)
     return Applied(tensors=tuple(found), matched=len(every) - len(unmatched), unmatched=unmatched)
 

@@ -1,0 +1,115 @@
+"""What the graph proves reaches the dataset: real architectures, random weights, every layer against its module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+from torch import nn
+
+from conftest import Sync
+from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Transport
+from filtercrawl.manager import load
+from filtercrawl.structure import on_meta
+from filtercrawl_publish.verify import findings
+from plugins_for_tests import entry
+from structure_oracle import export_depths
+from test_plugins import BUNDLED
+from zoo_files import layers, table
+
+TIMM = (
+    "resnet18",
+    "convnext_atto",
+    "efficientnet_lite0",
+    "repvgg_a0",
+    "tf_efficientnet_cc_b0_4e",
+    "nf_regnet_b0",
+    "coat_tiny",
+)
+TORCHVISION = ("mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5")
+OPS = {nn.Conv1d: "conv1d", nn.Conv2d: "conv2d", nn.Conv3d: "conv3d", nn.ConvTranspose2d: "conv_transpose2d"}
+
+
+def made(architecture: str) -> nn.Module:
+    if architecture in TIMM:
+        return timm.create_model(architecture, pretrained=False)
+    return torchvision.models.get_model(architecture, weights=None)
+
+
+class Lab:
+    """A source of its own files that knows their architectures."""
+
+    name = "lab"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Checkpoint]:
+        for path in sorted(self.folder.iterdir()):
+            file = RemoteFile(url=path.as_uri(), path=path.name)
+            yield Checkpoint(name=path.name, files=(file,), meta=Meta(architecture=path.stem))
+
+    def build(self, checkpoint: Checkpoint) -> nn.Module:
+        return on_meta(lambda: made(checkpoint.meta.architecture or ""))
+
+
+@pytest.mark.parametrize("architecture", [*TIMM, *TORCHVISION])
+def test_layers_are_those_of_the_modules(
+    architecture: str, zoo: Path, dataset: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    module = made(architecture).eval()
+    zipped = len(architecture) % 2  # both formats, by turns
+    if zipped:
+        torch.save(module.state_dict(), zoo / f"{architecture}.pth")
+    else:
+        save_file(dict(module.state_dict()), zoo / f"{architecture}.safetensors")
+    plugins = load([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Lab(zoo)]))])
+    report = run_sync("lab", plugins=plugins, kernel_size="all")
+    assert report.failures == {}
+    index = {(row["tensor"], row["bank_index"]): row for row in table(dataset, "index")}
+    stored = layers(dataset)
+    state = module.state_dict()
+    for name, conv in module.named_modules(remove_duplicate=False):
+        if isinstance(conv, nn.modules.conv._ConvNd):
+            row = index[f"{name}.weight", None]
+            want: dict[str, Any] = {
+                "op": next(op for kind, op in OPS.items() if isinstance(conv, kind)),
+                "groups": conv.groups,
+                "stride": list(conv.stride),
+                "dilation": list(conv.dilation),
+                "in_channels": conv.in_channels,
+                "out_channels": conv.out_channels,
+                "layer": name,
+                "depthwise": conv.groups > 1 and conv.in_channels == conv.groups,
+                "operator_verified": True,
+                "structure_source": "module",
+            }
+            assert row | want == row
+            assert np.array_equal(stored[row["layer_id"]], state[f"{name}.weight"].numpy())
+    every = [conv for _, conv in module.named_modules(remove_duplicate=False)]
+    convolutions = sum(isinstance(conv, nn.modules.conv._ConvNd) for conv in every)
+    banks = {name for name, bank in index if bank is not None}
+    assert len(index) == convolutions + sum(state[name].shape[0] for name in banks)
+    assert bool(banks) == ("_cc_" in architecture)
+    for name, bank in index:
+        if bank is not None:
+            row = index[name, bank]
+            assert row["layer_id"].endswith(f"#{name}@{bank}")
+            assert row["weight_kind"] == "dynamic_bank"
+            assert np.array_equal(stored[row["layer_id"]].ravel(), state[name][bank].numpy())
+    deepest = max(row["conv_depth"] for row in index.values())
+    for row in index.values():
+        assert row["conv_depth_norm"] == row["conv_depth"] / deepest
+        assert row["is_first"] == (row["conv_depth"] == 0)
+    for name, found in export_depths(made(architecture).to("meta")).items():
+        row = index[name, 0 if name in banks else None]
+        assert (row["conv_depth"], row["n_conv_ancestors"]) == found, name
+    assert list(findings(dataset)) == []
