@@ -198,6 +198,19 @@ class Feeds(Protocol):
 
 
 @runtime_checkable
+class Resolves(Protocol):
+    """A source whose URLs expire, or are given out on demand."""
+
+    def resolve(self, transport: Transport, file: RemoteFile) -> RemoteFile:
+        """Return the file with the URL at which it can be read now.
+
+        Called in a worker when the file is opened, never for one that need not be read. Only the URL of the answer is
+        taken: size, sha256, etag and path stay as they were listed. What it raises fails this one checkpoint.
+        """
+        ...
+
+
+@runtime_checkable
 class Reader(Protocol):
     """Reads one file format. Content decides what a reader claims, never the file's name."""
 

@@ -23,6 +23,7 @@ from filtercrawl.record import (
     known_key,
     outcome,
     outcome_beside,
+    place,
     places,
     rank,
     selectors,
@@ -196,7 +197,7 @@ class Book:
         record |= {
             "aliases": sorted({*(record["aliases"] or []), checkpoint.name}), "_offered_as": checkpoint.name,
             "etag": etag(checkpoint), "revision": checkpoint.revision or crawled.file_sha256, "last_seen": self.now,
-            "_tried": tried(checkpoint), "_files": places(checkpoint), "_url": checkpoint.files[0].url,
+            "_tried": tried(checkpoint), "_files": places(checkpoint), "_url": place(checkpoint.files[0].url),
             "file": checkpoint.files[0].path, "selectors": selectors(record, crawled),
         }  # fmt: skip
         with self.catalog.transaction():

@@ -67,7 +67,8 @@ def crawl(todo: Todo, crew: Crew) -> Crawled:
 
 def read(todo: Todo, crew: Crew) -> Crawled:
     checkpoint = todo.checkpoint
-    with CheckpointFiles(checkpoint, crew.readers, crew.transport) as files:
+    source = crew.sources.get(todo.source)
+    with CheckpointFiles(checkpoint, crew.readers, crew.transport, source) as files:
         stated = files.stated_sha256
         twin = crew.by_file.get((stated, checkpoint.prefix, todo.policy)) if stated else None
         if twin is not None:
@@ -89,7 +90,7 @@ def read(todo: Todo, crew: Crew) -> Crawled:
         )
         if twin is not None:
             return known
-        tensors, note = structured(crew.sources.get(todo.source), checkpoint, tuple(reader.tensors(files)))
+        tensors, note = structured(source, checkpoint, tuple(reader.tensors(files)))
         extracted = extract(tensors, todo.policy, checkpoint.prefix)
         shard = write(todo.model_id, todo.source, extracted.layers, crew.workshop)
         try:

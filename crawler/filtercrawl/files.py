@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
-from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile
-from filtercrawl.errors import CheckpointError, FormatError, UnsafeError
+from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile, Resolves, Source
+from filtercrawl.errors import CheckpointError, FiltercrawlError, FormatError, Stopped, UnsafeError
+from filtercrawl.manager import describe
 from filtercrawl.ranges import LocalFile, RangeFile, relative_path
 from filtercrawl.tensor import StoredTensor
 from filtercrawl.transport import OpenedFile, Transport
+from filtercrawl.transport.address import shown
 
 _CHUNK: Final = 1024 * 1024
 
@@ -21,17 +24,25 @@ _CHUNK: Final = 1024 * 1024
 class CheckpointFiles:
     """Opens the files of a checkpoint; implements `filtercrawl.ranges.Files`. Use as a context manager.
 
-    hashed: whether `sha256` has hashed every byte, or taken a stated sha256 at its word.
+    source: whose files they are; it resolves their URLs where it can, each when its file is first needed. hashed:
+    whether `sha256` has hashed every byte, or taken a stated sha256 at its word.
     """
 
-    def __init__(self, checkpoint: Checkpoint, readers: Sequence[Reader], transport: Transport) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, readers: Sequence[Reader], transport: Transport, source: Source | None = None
+    ) -> None:
         self._checkpoint = checkpoint
         self._readers = readers
         self._transport = transport
+        self._source = source
         self._opened: dict[str, LocalFile | OpenedFile] = {}
         self._hashed = 0
         self.hashed = True
-        self.main: RangeFile = self._open(checkpoint.files[0])
+
+    @property
+    def main(self) -> RangeFile:
+        """The file that a reader claims, opened when it is first asked for; raises CheckpointError."""
+        return self._open(self._checkpoint.files[0])
 
     def open(self, path: str) -> RangeFile:
         """Open the file at a relative POSIX path beside the main one; raises UnsafeError or CheckpointError."""
@@ -88,8 +99,8 @@ class CheckpointFiles:
 
     @property
     def size(self) -> int:
-        """Bytes of all files together."""
-        return sum(self._open(file).size for file in self._checkpoint.files)
+        """Bytes of all files together; a stated size costs no request."""
+        return sum(self._size(file) for file in self._checkpoint.files)
 
     def check_unchanged(self) -> None:
         """Raise ChangedError if a file that was read is no longer what it was."""
@@ -107,12 +118,29 @@ class CheckpointFiles:
             opened.download()
         return sha256(opened)
 
+    def _size(self, file: RemoteFile) -> int:
+        remote = not file.url.startswith("file:")
+        return file.size if remote and file.size is not None and file.url not in self._opened else self._open(file).size
+
     def _open(self, file: RemoteFile) -> LocalFile | OpenedFile:
         if file.url not in self._opened:
             local = file.url.startswith("file:")
-            opened = LocalFile(local_path(file), display(file)) if local else self._transport.open(file)
+            opened = LocalFile(local_path(file), display(file)) if local else self._transport.open(self._resolved(file))
             self._opened[file.url] = opened
         return self._opened[file.url]
+
+    def _resolved(self, file: RemoteFile) -> RemoteFile:
+        """The file at the address where it can be read now; nothing else of it may change."""
+        source = self._source
+        if source is None or not isinstance(source, Resolves):
+            return file
+        try:
+            return replace(file, url=source.resolve(self._transport, file).url)
+        except (FiltercrawlError, Stopped, MemoryError):
+            raise
+        except Exception as error:
+            where = f"{display(file)}: the source {source.name}"
+            raise CheckpointError(f"{where} cannot say where it is now: {describe(error)}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -164,4 +192,4 @@ def local_path(file: RemoteFile) -> Path:
 
 def display(file: RemoteFile) -> str:
     """What to call a file in a message."""
-    return file.path or file.url.rsplit("/", 1)[-1]
+    return file.path or shown(file.url).rsplit("/", 1)[-1]

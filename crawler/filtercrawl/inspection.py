@@ -65,11 +65,12 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
     selector = Selector.parse(text, plugins)
     transport = network(settings.network)
     checkpoint = only(text, selector, plugins, settings, transport)
-    with CheckpointFiles(checkpoint, plugins.readers, transport) as files:
+    source = plugins.sources[selector.source]
+    with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
         reader = claimant(plugins.readers, files.main)
         if reader is None:
             raise FormatError(f"{files.main.name}: no reader claims this file")
-        tensors, _ = structured(plugins.sources[selector.source], checkpoint, tuple(reader.tensors(files)))
+        tensors, _ = structured(source, checkpoint, tuple(reader.tensors(files)))
         extracted = extract(tensors, settings.kernel_size, checkpoint.prefix)
     layers = {
         layer.tensor.name: describe(f"{selector.source}/{checkpoint.name}", selector.source, layer)

@@ -13,6 +13,7 @@ from filtercrawl.checkpoint import Checkpoint
 from filtercrawl.crawl import ContentKey, Crawled
 from filtercrawl.discover import etag
 from filtercrawl.schema import MODELS
+from filtercrawl.transport.address import shown
 
 _STATED: Final = (
     "task",
@@ -56,7 +57,7 @@ def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
         "selectors": selectors(known, crawled),
         "_tried": tried(checkpoint),
         "_files": places(checkpoint),
-        "_url": main.url,
+        "_url": place(main.url),
         "_prefix": checkpoint.prefix,
     }
     record |= stated(checkpoint)
@@ -72,8 +73,7 @@ def stated(checkpoint: Checkpoint) -> Row:
     row["training_datasets"] = list(meta.training_datasets) or None
     for name in ("metrics", "extra"):
         row[name] = json.dumps(getattr(meta, name), sort_keys=True) if getattr(meta, name) else None
-    # Never a path of this machine, nor the signature of a link.
-    row["url"] = None if url.startswith("file:") else url.partition("?")[0]
+    row["url"] = None if url.startswith("file:") else shown(url)  # never a path of this machine
     return row
 
 
@@ -137,6 +137,11 @@ def verified(crawled: Crawled) -> str:
     if main.etag is not None or not crawled.hashed:
         return "etag"
     return "size" if main.size is not None else "none"
+
+
+def place(url: str) -> str:
+    """Where a file was found, without the signature or the credentials in its URL."""
+    return url if url.startswith("file:") else shown(url)
 
 
 def tried(checkpoint: Checkpoint) -> dict[str, str | None]:

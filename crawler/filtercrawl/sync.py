@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,13 +22,13 @@ from filtercrawl.crawl import Crawled, Crew, crawl
 from filtercrawl.dataset.atomic import TEMPORARY
 from filtercrawl.dataset.export import export, sweep
 from filtercrawl.discover import Listing, Scout, collision, discover
-from filtercrawl.errors import DatasetError, Stopped, UsageError
+from filtercrawl.errors import Stopped, UsageError
 from filtercrawl.lock import locked
 from filtercrawl.manager import Plugins
 from filtercrawl.optout import opt_out
 from filtercrawl.plan import Plan, Rules, Todo, make_plan
 from filtercrawl.progress import Progress, Silent
-from filtercrawl.rebuild import rebuild
+from filtercrawl.recovery import opened, recover
 from filtercrawl.report import Report
 from filtercrawl.selector import Selector
 from filtercrawl.settings import Settings, now
@@ -77,7 +76,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     where = device.choose(run.settings.device)
     transport = run.transport or network(run.settings.network, clock=Clock(sleep=run.rest))
     with locked(run.settings.dataset), opened(run.settings) as catalog:
-        recover(catalog, run)
+        recover(run.settings.dataset, catalog, run.progress)
         known = {row["model_id"]: row for row in catalog.models(private=True)}
         scout = Scout(
             plugins=run.plugins,
@@ -123,47 +122,6 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)
     return report
-
-
-def opened(settings: Settings) -> Catalog:
-    """Open the catalog; one that is missing is rebuilt from the published tables, where there are any."""
-    dataset = settings.dataset
-    published = (dataset / "data/models.parquet").is_file()
-    if settings.rebuild:
-        if not published:
-            raise DatasetError(f"{dataset}: holds no published tables to rebuild the catalog from")
-        Catalog.remove(dataset)
-    catalog = Catalog(dataset)
-    try:
-        if not catalog.dataset_id:
-            if published:
-                rebuild(dataset, catalog)
-            else:
-                # Of the place, not of chance: two runs from nothing give the same files.
-                catalog.set_fact("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
-    except BaseException:
-        catalog.close()
-        raise
-    return catalog
-
-
-def recover(catalog: Catalog, run: Run) -> None:
-    """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run."""
-    dataset = run.settings.dataset
-    lost = [
-        row
-        for row in catalog.models(private=True)
-        if row["layers_file"] and not (dataset / row["layers_file"]).is_file()
-    ]
-    held = {path for path, _, _ in catalog.layer_files()}
-    if lost and not (dataset / "data/layers").is_dir():
-        return  # only the tables were fetched, the layers lie elsewhere
-    for row in lost:
-        run.progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
-        if row["layers_file"] in held:
-            catalog.touch_model(row | {"file_sha256": None, "_tried": {"revision": None, "etag": None}})
-    if not catalog.stale:  # else the published tables may still name files that the catalog has forgotten
-        sweep(dataset, catalog)
 
 
 def rules(run: Run, catalog: Catalog, known: Mapping[str, Mapping[str, object]]) -> Rules:

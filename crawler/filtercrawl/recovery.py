@@ -1,0 +1,53 @@
+"""How a run begins: with a catalog, whatever the last run left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from filtercrawl.catalog import Catalog
+from filtercrawl.dataset.export import sweep
+from filtercrawl.errors import DatasetError
+from filtercrawl.progress import Progress
+from filtercrawl.rebuild import rebuild
+from filtercrawl.settings import Settings
+
+
+def opened(settings: Settings) -> Catalog:
+    """Open the catalog; one that is missing is rebuilt from the published tables, where there are any."""
+    dataset = settings.dataset
+    published = (dataset / "data/models.parquet").is_file()
+    if settings.rebuild:
+        if not published:
+            raise DatasetError(f"{dataset}: holds no published tables to rebuild the catalog from")
+        Catalog.remove(dataset)
+    catalog = Catalog(dataset)
+    try:
+        if not catalog.dataset_id:
+            if published:
+                rebuild(dataset, catalog)
+            else:
+                # Of the place, not of chance: two runs from nothing give the same files.
+                catalog.set_fact("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
+
+
+def recover(dataset: Path, catalog: Catalog, progress: Progress) -> None:
+    """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run."""
+    lost = [
+        row
+        for row in catalog.models(private=True)
+        if row["layers_file"] and not (dataset / row["layers_file"]).is_file()
+    ]
+    held = {path for path, _, _ in catalog.layer_files()}
+    if lost and not (dataset / "data/layers").is_dir():
+        return  # only the tables were fetched, the layers lie elsewhere
+    for row in lost:
+        progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
+        if row["layers_file"] in held:
+            catalog.touch_model(row | {"file_sha256": None, "_tried": {"revision": None, "etag": None}})
+    if not catalog.stale:  # else the published tables may still name files that the catalog has forgotten
+        sweep(dataset, catalog)
