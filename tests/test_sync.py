@@ -379,6 +379,22 @@ def test_a_lost_layers_file_is_written_again(zoo: Path, dataset: Path, run_sync:
     }
 
 
+def test_what_is_opted_out_is_never_kept(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        put(zoo / f"{name}.safetensors", state(seed))
+    run_sync()
+    run_sync(opt_out=("local:a.*",))
+    row = models(dataset)["local/a.safetensors"]
+    assert (row["outcome"], row["reason"], row["layers_file"]) == ("skipped", "opted out", None)
+    assert models(dataset)["local/b.safetensors"]["outcome"] == "emitted"  # it has the weights now
+    assert not any(layer.startswith("local/a.") for layer in layers(dataset))
+    (zoo / "c.safetensors").unlink()  # a takedown holds also for what is offered no more
+    run_sync(opt_out=("local:a.*", "local:c.*"))
+    assert models(dataset)["local/c.safetensors"]["outcome"] == "skipped"
+    assert {layer.partition("#")[0] for layer in layers(dataset)} == {"local/b.safetensors"}
+    assert run_sync(opt_out=("local:a.*", "local:c.*")).as_json()["checkpoints"]["unchanged"] == 1
+
+
 def test_licence_filter(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
     report = run_sync(license=("MIT",))

@@ -137,8 +137,8 @@ class Book:
         else:
             self.catalog.touch_model(record)
 
-    def prune(self, model_id: str) -> None:
-        """Take out what its source no longer offers; the row in `models` stays and says so."""
+    def prune(self, model_id: str, reason: str = "no longer offered by its source") -> None:
+        """Take out what a checkpoint brought; the row in `models` stays and says why."""
         known = self.catalog.model(model_id)
         if known is None:
             return
@@ -147,8 +147,8 @@ class Book:
             self.catalog.drop_content(model_id)
             empty = {name: None for name in MODELS.names if name.startswith(("n_", "tensors_"))}
             record = known | empty | {
-                "outcome": "skipped", "reason": "no longer offered by its source", "layers_file": None,
-                "duplicate_of": None, "selectors": [], "next_retry": None, "file_sha256": None,
+                "outcome": "skipped", "reason": reason, "layers_file": None, "duplicate_of": None, "selectors": [],
+                "next_retry": None, "file_sha256": None,
             }  # fmt: skip
             self.catalog.put_model(record)
 

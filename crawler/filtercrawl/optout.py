@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from filtercrawl.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.errors import UsageError
@@ -25,6 +26,11 @@ class OptOut:
         """Return the offer, or its name alone with the reason why it is left out."""
         met = any(fnmatchcase(text, pattern) for text in texts(source, offer) for pattern in self.patterns)
         return Skipped(name=offer.name, reason=REASON) if met else offer
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Tell whether a row of `models` is of something that must not be kept."""
+        names = [f"{row['source']}:{name}" for name in (row["name"], *(row["aliases"] or []))]
+        return any(fnmatchcase(text, pattern) for text in (*names, row["url"] or "") for pattern in self.patterns)
 
 
 def texts(source: str, offer: Offer) -> Iterator[str]:

@@ -25,6 +25,7 @@ from filtercrawl.discover import Listing, Scout, collision, discover
 from filtercrawl.errors import Stopped, UsageError
 from filtercrawl.lock import locked
 from filtercrawl.manager import Plugins
+from filtercrawl.optout import REASON as OPTED_OUT
 from filtercrawl.optout import opt_out
 from filtercrawl.plan import Plan, Rules, Todo, make_plan
 from filtercrawl.progress import Progress, Silent
@@ -118,6 +119,9 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                         crawled = crawl(crawled.todo, crew)  # noqa: PLW2901 - the same checkpoint, now read
                     report.count(crawled, became)
                     run.progress.done(crawled.todo.model_id, crawled.reason or became)
+            for model_id, row in known.items():
+                if scout.opt_out.holds(row) and row["outcome"] != "skipped":
+                    book.prune(model_id, OPTED_OUT)
             finish(plan, listings, book, run, report)
     report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)

@@ -78,8 +78,11 @@ class Visit:
 
     def _at_url(self, entry: Entry) -> Offer:
         revision = named_hash(entry.url)
+        known = self.known.get(entry.names[0])
+        remembered = known.etag if known is not None and known.outcome != "skipped" else None
         try:
-            tag = None if revision else stated_etag(self.transport, entry.url)
+            # Asked once: a night over a zoo that stands still asks for listings alone, and such files never change.
+            tag = None if revision else remembered or stated_etag(self.transport, entry.url)
         except NetworkError as error:  # one server that is down must not hide all that comes after it in the list
             return Skipped(name=entry.names[0], reason=str(error))
         file = RemoteFile(url=entry.url, etag=tag, path=entry.url.rpartition("/")[2])
