@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 class TimmSource:
     """Offers `ARCHITECTURE.TAG` (`resnet18.a1_in1k`) for every pretrained entry of the installed timm.
 
-    The names are the library's own. Where a repository on the Hub holds the weights, a listing an organisation says at
-    which commit, and nothing is asked a file. Weights at a plain URL go by the hash in the file's name, or by the ETag
-    of one HEAD, asked once, where it has none. A file that several entries share is offered once, under the name of its repository
-    if one of them has it; the others are its aliases, and a pattern may name those as well. Repositories that are
-    disabled or gated are skipped; `[sources.timm] gated = true` takes gated ones in where the token allows.
+    The names are the library's own. Where a repository on the Hub holds the weights, a listing an organisation says
+    at which commit, and nothing is asked a file. Weights at a plain URL go by the hash in the file's name, or by
+    the ETag of one HEAD, asked once, where it has none. A file that several entries share is offered once, under
+    the name of its repository if one of them has it; the others are its aliases, and a pattern may name those as
+    well. Repositories that are disabled or gated are skipped; `[sources.timm] gated = true` takes gated ones in
+    where the token allows.
     """
 
     name = "timm"
