@@ -116,6 +116,11 @@ def demonstrate(folder: Path) -> None:
         report, _ = night.run("first night")
         assert report.checkpoints["new"] == 7
         same_as_timm(night.dataset, folder)
+        # What torchvision's own `get_state_dict` calls, at the mirror's address.
+        state = torch.hub.load_state_dict_from_url(
+            f"{files.url}/models/{url.rpartition('/')[2]}", model_dir=str(folder), progress=False, weights_only=True
+        )
+        compare(night.dataset, "torchvision/squeezenet1_1/IMAGENET1K_V1", state, 9)
         report, asked = night.run("nothing changed")
         assert report.checkpoints["unchanged"] == 7
         assert set(asked) <= {"list", "files"}, asked
@@ -143,10 +148,13 @@ def same_as_timm(dataset: Path, folder: Path) -> None:
     home = tempfile.mkdtemp(dir=folder)
     environment = os.environ | {"HF_HOME": home, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
     subprocess.run([sys.executable, "-W", "ignore", "-c", LOADER, str(target)], check=True, env=environment)
-    state = torch.load(target, weights_only=True)
-    model = pds.field("model_id") == "timm/resnet18.a1_in1k"
-    rows = pds.dataset(dataset / "data/layers").to_table(filter=model).to_pylist()
-    assert len(rows) == 17
+    compare(dataset, "timm/resnet18.a1_in1k", torch.load(target, weights_only=True), 17)
+
+
+def compare(dataset: Path, model_id: str, state: Mapping[str, torch.Tensor], n_layers: int) -> None:
+    """Hold the kernels of one checkpoint, all of more than one tap, against a state dict."""
+    rows = pds.dataset(dataset / "data/layers").to_table(filter=pds.field("model_id") == model_id).to_pylist()
+    assert len(rows) == n_layers
     for row in rows:
         assert torch.equal(torch.tensor(row["weight"]).view(row["shape"]), state[row["tensor"]]), row["tensor"]
 
