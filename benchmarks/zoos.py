@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -117,9 +118,10 @@ def demonstrate(folder: Path) -> None:
         assert report.checkpoints["new"] == 7
         same_as_timm(night.dataset, folder)
         # What torchvision's own `get_state_dict` calls, at the mirror's address.
-        state = torch.hub.load_state_dict_from_url(
-            f"{files.url}/models/{url.rpartition('/')[2]}", model_dir=str(folder), progress=False, weights_only=True
-        )
+        with redirect_stdout(sys.stderr):
+            state = torch.hub.load_state_dict_from_url(
+                f"{files.url}/models/{url.rpartition('/')[2]}", model_dir=str(folder), progress=False, weights_only=True
+            )
         compare(night.dataset, "torchvision/squeezenet1_1/IMAGENET1K_V1", state, 9)
         report, asked = night.run("nothing changed")
         assert report.checkpoints["unchanged"] == 7
