@@ -17,12 +17,14 @@ from torch import nn
 from conftest import Sync
 from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Transport
 from filtercrawl.manager import load
+from filtercrawl.settings import Settings
 from filtercrawl.structure import on_meta
+from filtercrawl.sync import Run, sync
 from filtercrawl_publish.verify import findings
 from plugins_for_tests import entry
 from structure_oracle import FAMILIES, export_depths
 from test_plugins import BUNDLED
-from zoo_files import layers, table
+from zoo_files import layers, put, state, table
 
 FAST = {
     *("resnet18", "convnext_atto", "repvgg_a0", "tf_efficientnet_cc_b0_4e", "coat_tiny", "efficientnet_b0"),
@@ -76,11 +78,9 @@ def test_layers_are_those_of_the_modules(
 ) -> None:
     torch.manual_seed(0)
     module = made(architecture).eval()
-    state = module.state_dict()
-    torch.save(module.state_dict(), zoo / f"{architecture}.pth")
-    save_file(
-        {name: tensor.clone() for name, tensor in module.state_dict().items()}, zoo / f"{architecture}.safetensors"
-    )
+    state_dict = module.state_dict()
+    torch.save(state_dict, zoo / f"{architecture}.pth")
+    save_file({name: tensor.clone() for name, tensor in state_dict.items()}, zoo / f"{architecture}.safetensors")
     plugins = load([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Lab(zoo)]))])
     report = run_sync("lab", plugins=plugins, kernel_size="all")
     assert report.failures == {}
@@ -110,18 +110,18 @@ def test_layers_are_those_of_the_modules(
                 "structure_source": "module",
             }
             assert row | want == row
-            assert np.array_equal(stored[row["layer_id"]], state[f"{name}.weight"].numpy())
+            assert np.array_equal(stored[row["layer_id"]], state_dict[f"{name}.weight"].numpy())
     every = [conv for _, conv in module.named_modules(remove_duplicate=False)]
     convolutions = sum(isinstance(conv, nn.modules.conv._ConvNd) for conv in every)
     banks = {name for name, bank in index if bank is not None}
-    assert len(index) == convolutions + sum(state[name].shape[0] for name in banks)
+    assert len(index) == convolutions + sum(state_dict[name].shape[0] for name in banks)
     assert bool(banks) == ("_cc_" in architecture)
     for name, bank in index:
         if bank is not None:
             row = index[name, bank]
             assert row["layer_id"].endswith(f"#{name}@{bank}")
             assert row["weight_kind"] == "dynamic_bank"
-            assert np.array_equal(stored[row["layer_id"]].ravel(), state[name][bank].numpy())
+            assert np.array_equal(stored[row["layer_id"]].ravel(), state_dict[name][bank].numpy())
     # What eval mode never reaches has no depth: the auxiliary heads of googlenet.
     reached = [row for row in index.values() if row["conv_depth"] is not None]
     assert len(index) - len(reached) == (2 if architecture == "googlenet" else 0)
@@ -133,3 +133,36 @@ def test_layers_are_those_of_the_modules(
         row = index[name, 0 if name in banks else None]
         assert (row["conv_depth"], row["n_conv_ancestors"]) == found, name
     assert list(findings(dataset)) == []
+
+
+class Broken(Lab):
+    """A source whose network cannot be built."""
+
+    def build(self, checkpoint: Checkpoint) -> nn.Module:
+        raise ValueError("no such layer")
+
+
+class Heard:
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def begin(self, total: int) -> None: ...
+
+    def done(self, model_id: str, what: str) -> None: ...
+
+
+def test_without_a_graph_the_bytes_speak_and_the_run_says_why(
+    zoo: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(zoo / "net.safetensors", state())
+    plugins = load([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Broken(zoo)]))])
+    heard = Heard()
+    report = sync(["lab"], Run(settings=Settings(dataset=dataset, device="cpu"), plugins=plugins, progress=heard))
+    assert (report.failures, report.layers) == ({}, 2)
+    assert [line for line in heard.lines if "no such layer" in line and "lab/net.safetensors" in line]
+    assert {row["operator_verified"] for row in table(dataset, "index")} == {False}

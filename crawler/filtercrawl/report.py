@@ -6,12 +6,18 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from filtercrawl.crawl import Crawled
 from filtercrawl.discover import Listing
 from filtercrawl.plan import Plan
 from filtercrawl.settings import Settings
+
+# What can be said of checkpoints, in the order in which it is told.
+WORDS: Final = (
+    "discovered", "new", "changed", "retry", "unchanged", "removed", "renamed", "duplicate", "failed", "skipped",
+    "waiting", "ignored",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -105,22 +111,8 @@ class Report:
         return 3 if counted[settings.fail_on] else 0
 
     def as_json(self) -> dict[str, Any]:
-        names = (
-            "discovered",
-            "new",
-            "changed",
-            "unchanged",
-            "removed",
-            "renamed",
-            "duplicate",
-            "failed",
-            "skipped",
-            "retry",
-            "waiting",
-            "ignored",
-        )
         return {
-            "checkpoints": {name: self.checkpoints[name] for name in names},
+            "checkpoints": {name: self.checkpoints[name] for name in WORDS},
             "layers": self.layers,
             "kernels": self.kernels,
             "bytes_fetched": self.bytes_fetched,

@@ -118,6 +118,8 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                     while (became := book.commit(crawled)) == "again":
                         crawled = crawl(crawled.todo, crew)  # noqa: PLW2901 - the same checkpoint, now read
                     report.count(crawled, became)
+                    if crawled.note is not None:
+                        run.progress.say(f"{crawled.todo.model_id}: no structure from its graph: {crawled.note}")
                     run.progress.done(crawled.todo.model_id, crawled.reason or became)
             for model_id, row in known.items():
                 if scout.opt_out.holds(row) and row["outcome"] != "skipped":

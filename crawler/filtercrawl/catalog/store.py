@@ -162,11 +162,6 @@ class Catalog(Published):
         sql = f"SELECT record FROM models WHERE fingerprint = ? ORDER BY layers_file IS NULL, {RANK}"  # noqa: S608 - constant
         return [thaw(record) for (record,) in self._db.execute(sql, (fingerprint,))]
 
-    def same_file(self, file_sha256: str) -> list[Row]:
-        """Return the checkpoints whose file has this sha256, in the order of their claim to the weights."""
-        sql = f"SELECT record FROM models WHERE file_sha256 = ? ORDER BY {RANK}"  # noqa: S608 - constant
-        return [thaw(record) for (record,) in self._db.execute(sql, (file_sha256,))]
-
     # Listings and names.
 
     def put_selector(self, row: Mapping[str, Any]) -> None:

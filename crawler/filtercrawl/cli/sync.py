@@ -22,7 +22,7 @@ from filtercrawl.cli.options import (
     size,
 )
 from filtercrawl.cli.terminal import Watch
-from filtercrawl.report import Report
+from filtercrawl.report import WORDS, Report
 from filtercrawl.settings import Settings, resolve
 
 
@@ -141,20 +141,7 @@ def stopping(stop: threading.Event) -> Iterator[list[int]]:
 
 def summarize(report: Report, settings: Settings) -> None:
     counts = report.checkpoints
-    words = (
-        "new",
-        "changed",
-        "retry",
-        "unchanged",
-        "removed",
-        "renamed",
-        "duplicate",
-        "failed",
-        "skipped",
-        "waiting",
-        "ignored",
-    )
-    told = ", ".join(f"{amount(counts[word])} {word}" for word in words if counts[word])
+    told = ", ".join(f"{amount(counts[word])} {word}" for word in WORDS[1:] if counts[word])
     typer.echo(f"checkpoints: {told or 'none'}")
     for selector, problem in report.problems.items():
         typer.echo(f"source {plain(selector)} did not finish its listing: {plain(problem)}")
