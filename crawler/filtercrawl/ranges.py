@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, runtime_checkable
 
 from filtercrawl.errors import ChangedError, CheckpointError, TruncatedError, UnsafeError
 
@@ -51,6 +51,51 @@ class Files(Protocol):
         ...
 
 
+class Span(NamedTuple):
+    """Bytes of a file, from start up to stop."""
+
+    file: RangeFile
+    start: int
+    stop: int
+
+
+@runtime_checkable
+class View(Protocol):
+    """A file whose bytes lie in others: a part of an archive, or what a decoder makes of it."""
+
+    def below(self, start: int, stop: int) -> Iterable[Span]:
+        """Yield what is read of other files when bytes `start` to `stop` are read of this one; reads nothing."""
+        ...
+
+
+@runtime_checkable
+class Wants(Protocol):
+    """A file that brings bytes in fewer and larger steps where it is told beforehand which will be read."""
+
+    def want(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin to bring the bytes of these (start, stop), in any order; returns at once, and raises nothing."""
+        ...
+
+
+def want(spans: Iterable[Span]) -> None:
+    """Say which bytes will be read soon. A hint: every read is right without it, and slower where files are far."""
+    wanted: dict[int, tuple[Wants, list[tuple[int, int]]]] = {}
+    for span in _grounded(spans):
+        if isinstance(span.file, Wants) and span.start < span.stop:
+            wanted.setdefault(id(span.file), (span.file, []))[1].append((span.start, span.stop))
+    for file, ranges in wanted.values():
+        file.want(ranges)
+
+
+def _grounded(spans: Iterable[Span]) -> Iterator[Span]:
+    """Replace spans of views by those of the files that hold the bytes."""
+    for span in spans:
+        if isinstance(span.file, View):
+            yield from _grounded(span.file.below(span.start, span.stop))
+        else:
+            yield span
+
+
 def check_range(file: RangeFile, offset: int, length: int) -> None:
     """Raise TruncatedError unless `length` bytes lie in `file` from `offset` on; costs no memory."""
     if offset < 0 or length < 0 or offset + length > file.size:
@@ -75,12 +120,13 @@ class MemoryFile:
 
 
 class LazyFile:
-    """Bytes that a decoder makes at the first read; their number is known before."""
+    """Bytes that a decoder makes at the first read; their number is known before. made_from: what the decoder reads."""
 
-    def __init__(self, size: int, decode: Callable[[], bytes], name: str) -> None:
+    def __init__(self, size: int, decode: Callable[[], bytes], name: str, made_from: Iterable[Span] = ()) -> None:
         self.size = size
         self.name = name
         self._decode = decode
+        self._made_from = tuple(made_from)
         self._data: bytes | None = None
 
     def read(self, offset: int, length: int) -> bytes:
@@ -91,6 +137,10 @@ class LazyFile:
                 raise TruncatedError(f"{self.name}: decodes to {len(data)} bytes, promised {self.size}")
             self._data = data
         return self._data[offset : offset + length]
+
+    def below(self, start: int, stop: int) -> Iterable[Span]:
+        """Whatever part is read, all is decoded; nothing any more once that is done."""
+        return self._made_from if start < stop and self._data is None else ()
 
 
 class LocalFile:
