@@ -25,6 +25,7 @@ from onnx_models import (
     stored_bytes,
     tensor,
 )
+from wanted_file import WantedFile, want_all
 
 WHOLE = (
     "FLOAT",
@@ -93,9 +94,12 @@ def test_a_long_run_of_varints_is_decoded_piece_by_piece() -> None:
 
 
 def length_delimited(number: int, payload: bytes) -> bytes:
-    size = len(payload)
-    length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
-    return bytes([number << 3 | 2]) + length + payload
+    return bytes([number << 3 | 2]) + varint(len(payload)) + payload
+
+
+def varint(value: int) -> bytes:
+    low, high = value & 127, value >> 7
+    return bytes([low | 128]) + varint(high) if high else bytes([low])
 
 
 def wrapped(message: bytes) -> bytes:
@@ -135,6 +139,32 @@ def test_numbers_in_the_file_are_not_copied() -> None:
         assert stored.extent is not None
         assert stored.extent.file is files.main
         assert data[stored.extent.offset :].startswith(array.tobytes())
+
+
+@pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "INT64"])
+def test_numbers_behind_a_decoder_are_wanted(kind: str) -> None:
+    """Varints, and floats in two pieces, are decoded from their message and nothing around it."""
+    values = np.arange(3000).reshape(10, 300)
+    tensors = [helper.make_tensor(f"t{i}", TensorProto.DataType.Value(kind), [10, 300], values) for i in range(9)]
+    data = model([], tensors).SerializeToString()
+    if kind == "FLOAT":
+        message = tensors[4]
+        rest = TensorProto(float_data=message.float_data[2999:])
+        del message.float_data[2999:]
+        split = length_delimited(5, message.SerializeToString() + rest.SerializeToString())
+        other = length_delimited(5, tensors[5].SerializeToString())
+        data = b"\x08\x08" + length_delimited(7, split + other)
+    file = WantedFile(data)
+    files = MemoryFiles(b"")
+    files.main = file
+    found = list(READER.tensors(files))
+    file.forget()
+    want_all(found)
+    for stored in found:
+        extent = stored.extent
+        assert extent is not None
+        assert stored_bytes(stored) == values.astype(extent.dtype).tobytes()
+    assert file.unwanted == []
 
 
 def test_constant_nodes_hold_tensors_numbers_and_text() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
+from filtercrawl import ranges
 from filtercrawl.errors import FormatError, UnsafeError
 from filtercrawl.ranges import Files, LazyFile, MemoryFile, RangeFile, check_range, relative_path
 from filtercrawl.tensor import ITEMSIZE, Extent
@@ -80,13 +81,17 @@ class Storage:
             self._expect(tensor, size, numbers.size)
             if numbers.span is not None or not size:
                 return main, numbers.span.start if numbers.span else 0
-            return LazyFile(size, lambda: _join(main, tensor, number), main.name), 0
+            return self._lazy(tensor, size, lambda: _join(main, tensor, number)), 0
         count = size // ITEMSIZE[dtype]
         # A varint has one byte at least and ten at most: a claim outside of that is refused before memory is
         # taken.
         if not count <= numbers.size <= 10 * count:
             raise self._mismatch(tensor, f"{numbers.size} bytes of numbers")
-        return LazyFile(size, lambda: _decode(main, tensor, number, dtype), main.name), 0
+        return self._lazy(tensor, size, lambda: _decode(main, tensor, number, dtype)), 0
+
+    def _lazy(self, tensor: Tensor, size: int, decode: Callable[[], bytes]) -> LazyFile:
+        main = self._files.main
+        return LazyFile(size, decode, main.name, made_from=(ranges.Span(main, *tensor.message),))
 
     def _expect(self, tensor: Tensor, size: int, stored: int) -> None:
         if size != stored:
@@ -124,7 +129,7 @@ def where(file: RangeFile, held: Held) -> str:
 
 
 def _pieces(file: RangeFile, tensor: Tensor, number: int) -> Iterator[Span]:
-    for field in Wire(file).fields(*tensor.message):
+    for field in Wire(file, tensor.message.end).fields(*tensor.message):
         if field.number == number:
             yield Span(field.start, field.end)
 

@@ -36,10 +36,14 @@ class Field(NamedTuple):
 
 
 class Wire:
-    """A file of protobuf messages. Encoding: https://protobuf.dev/programming-guides/encoding/."""
+    """A file of protobuf messages. Encoding: https://protobuf.dev/programming-guides/encoding/.
 
-    def __init__(self, file: RangeFile) -> None:
+    stop: nothing from there on is read; the file's end if not said.
+    """
+
+    def __init__(self, file: RangeFile, stop: int | None = None) -> None:
         self.file = file
+        self._stop = file.size if stop is None else stop
         self._buffer = b""
         self._start = 0
         self._ahead = FIRST_READ
@@ -113,7 +117,7 @@ class Wire:
         have = len(self._buffer)
         if 0 <= first < have and position < end and self._buffer[first] < 0x80:
             return self._buffer[first], position + 1  # nearly all of them, and this is where the time goes
-        if (first < 0 or first + 10 > have) and (first < 0 or self._start + have < self.file.size):
+        if (first < 0 or first + 10 > have) and (first < 0 or self._start + have < self._stop):
             self._fill(position)
             first, have = 0, len(self._buffer)
         value = 0
@@ -134,7 +138,7 @@ class Wire:
     def _fill(self, position: int) -> None:
         onward = self._start <= position <= self._start + len(self._buffer)
         self._ahead = min(2 * self._ahead, LONGEST_READ) if onward and self._buffer else FIRST_READ
-        length = max(0, min(self._ahead, self.file.size - position))
+        length = max(0, min(self._ahead, self._stop - position))
         self._buffer = self.file.read(position, length) if length else b""
         self._start = position
 
