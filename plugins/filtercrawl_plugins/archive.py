@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import Final
 
 from filtercrawl.errors import FormatError, TruncatedError, UnsafeError, UnsupportedError
-from filtercrawl.ranges import LazyFile, RangeFile
+from filtercrawl.ranges import RangeFile
+from filtercrawl_plugins.archive_entry import Entry, Packed, inflated, stored
 
 TAIL: Final = 65_535 + 22 + 20
 ENTRIES: Final = 1 << 18
@@ -18,22 +17,10 @@ DIRECTORY: Final = 64 << 20
 RATIO: Final = 1032
 INFLATED: Final = 1 << 30
 
-_LOCAL = struct.Struct("<4s5H3L2H")
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One file of the archive: where its header starts, its bytes as stored and as they are."""
-
-    name: str
-    header: int
-    packed: int
-    size: int
-    deflated: bool
 
 
 class Archive:
@@ -51,22 +38,22 @@ class Archive:
             raise FormatError(f"{file.name}: two entries of the zip archive lie at one place")
         self._check_overlaps()
         self._inflated = 0
-        self._lazy: dict[str, LazyFile] = {}
+        self._opened: dict[str, RangeFile] = {}
 
-    def open(self, name: str) -> tuple[RangeFile, int, int]:
-        """Return where the bytes of an entry lie: a file, the offset in it, and their number.
+    def open(self, name: str) -> RangeFile:
+        """Return an entry as a file; reads nothing, so that what its own header tells is known at the first read.
 
         Raises FormatError where no such entry is, UnsafeError where it claims to inflate to more than it can.
         """
         entry = self.entries.get(name)
         if entry is None:
             raise FormatError(f"{self.file.name}: the archive has no entry {name[:80]!r}; fetch it again")
-        offset = self._data(entry)
-        if not entry.deflated:
-            return self.file, offset, entry.size
-        if name not in self._lazy:
-            self._lazy[name] = self._inflate(entry, offset)
-        return self._lazy[name], 0, entry.size
+        if name not in self._opened:
+            packed = Packed(self.file, entry, self._end(entry))
+            if entry.deflated:
+                self._check_ratio(entry)
+            self._opened[name] = (inflated if entry.deflated else stored)(packed, entry)
+        return self._opened[name]
 
     def read(self, name: str, limit: int) -> bytes:
         """Return the bytes of a small entry; raises UnsafeError beyond `limit` bytes."""
@@ -74,8 +61,8 @@ class Archive:
             raise UnsafeError(
                 f"{self.file.name}: its entry {name!r} claims {entry.size} bytes, at most {limit} are read"
             )
-        file, offset, size = self.open(name)
-        return file.read(offset, size)
+        file = self.open(name)
+        return file.read(0, file.size)
 
     def _find_directory(self) -> tuple[int, int, int]:
         """Return the directory's offset, its length in bytes, and its number of entries."""
@@ -111,11 +98,10 @@ class Archive:
             if at + _ENTRY.size > len(table):
                 raise FormatError(f"{self.file.name}: the table of the zip archive ends too early")
             fields = _ENTRY.unpack_from(table, at)
-            mark, flags, method, packed, size, header = (
+            mark, flags, method, crc, packed, size, header = (
                 fields[0],
-                fields[3],
-                fields[4],
-                *fields[8:10],
+                *fields[3:5],
+                *fields[7:10],
                 fields[16],
             )
             names, extras, comments = fields[10:13]
@@ -131,7 +117,9 @@ class Archive:
                 raise UnsupportedError(f"{self.file.name}: its entry {name!r} is packed by a method that is not read")
             if name in entries:
                 raise FormatError(f"{self.file.name}: the zip archive has two entries {name!r}")
-            entries[name] = Entry(name=name, header=header, packed=packed, size=size, deflated=method == 8)
+            entries[name] = Entry(
+                name=name, header=header, packed=packed, size=size, deflated=method == 8, crc=crc or None
+            )
         return entries
 
     def _large(self, extra: bytes, *values: int) -> list[int]:
@@ -150,8 +138,7 @@ class Archive:
 
     def _check_overlaps(self) -> None:
         for entry in self.entries.values():
-            least = entry.header + _LOCAL.size + len(entry.name.encode("utf-8", "surrogateescape")) + entry.packed
-            if least > self._end(entry):
+            if entry.least + entry.packed > self._end(entry):
                 raise FormatError(f"{self.file.name}: its entry {entry.name!r} overlaps what follows it")
 
     def _end(self, entry: Entry) -> int:
@@ -159,24 +146,7 @@ class Archive:
         after = bisect_right(self._ends, entry.header)
         return self._ends[after] if after < len(self._ends) else 0
 
-    def _data(self, entry: Entry) -> int:
-        """Return the offset of an entry's bytes, which only its own header tells."""
-        fields = _LOCAL.unpack(self.file.read(entry.header, _LOCAL.size))
-        offset = entry.header + _LOCAL.size + int(fields[9]) + int(fields[10])
-        if fields[0] != b"PK\3\4" or offset + entry.packed > self._end(entry):
-            raise FormatError(f"{self.file.name}: its entry {entry.name!r} is not where the table says")
-        return offset
-
-    def _inflate(self, entry: Entry, offset: int) -> LazyFile:
+    def _check_ratio(self, entry: Entry) -> None:
         self._inflated += entry.size
         if entry.size > RATIO * entry.packed + RATIO or self._inflated > INFLATED:
             raise UnsafeError(f"{self.file.name}: its entry {entry.name!r} claims to inflate to {entry.size} bytes")
-
-        def decode() -> bytes:
-            inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-            try:
-                return inflater.decompress(self.file.read(offset, entry.packed), entry.size + 1)
-            except zlib.error as error:
-                raise FormatError(f"{self.file.name}: its entry {entry.name!r} does not inflate: {error}") from error
-
-        return LazyFile(entry.size, decode, self.file.name)

@@ -10,13 +10,15 @@ from typing import Final
 from filtercrawl.checkpoint import Reader
 from filtercrawl.errors import CheckpointError, FormatError
 from filtercrawl.hookspecs import hookimpl
-from filtercrawl.ranges import Files, RangeFile
+from filtercrawl.ranges import Files, RangeFile, Span, want
 from filtercrawl.tensor import ITEMSIZE, Extent, StoredTensor, row_major
 from filtercrawl_plugins.archive import Archive
 
 MAGIC: Final = b"\x93NUMPY"
 # NumPy's own bound on the text that it is willing to parse.
 HEADER_LIMIT: Final = 10_000
+# What is read of an array at first: NumPy's header takes 128 bytes where the shape is not a long one.
+HEAD: Final = 256
 DTYPES: Final = {
     "<f8": "float64", "<f4": "float32", "<f2": "float16", "<i8": "int64", "<i4": "int32", "<i2": "int16",
     "<u8": "uint64", "<u4": "uint32", "<u2": "uint16", "|i1": "int8", "|u1": "uint8", "|b1": "bool",
@@ -41,29 +43,33 @@ class Npz:
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         archive = Archive(files.main)
-        for entry in archive.entries.values():
-            yield read_array(entry.name.removesuffix(".npy"), *archive.open(entry.name))
+        arrays = {name.removesuffix(".npy"): archive.open(name) for name in archive.entries}
+        want(Span(file, 0, min(HEAD, file.size)) for file in arrays.values())
+        for name, file in arrays.items():
+            yield read_array(name, file)
 
 
-def read_array(name: str, file: RangeFile, offset: int, size: int) -> StoredTensor:
-    """Describe one array of `size` bytes at `offset`; pickled objects and text are unreadable, and stay so."""
-    end = offset + size
-    head = file.read(offset, min(size, 12))
+def read_array(name: str, file: RangeFile) -> StoredTensor:
+    """Describe the array that a file holds; pickled objects and text are unreadable, and stay so."""
+    head = file.read(0, min(HEAD, file.size))
     if not head.startswith(MAGIC) or len(head) < 12 or head[6] not in (1, 2, 3):
         raise FormatError(f"{file.name}: {name!r} is no NumPy array")
     width = 2 if head[6] == 1 else 4
-    start = offset + 8 + width
-    length = int.from_bytes(head[8 : 8 + width], "little")
-    if length > HEADER_LIMIT or start + length > end:
+    start = 8 + width
+    length = int.from_bytes(head[8:start], "little")
+    end = start + length
+    if length > HEADER_LIMIT or end > file.size:
         raise FormatError(f"{file.name}: the header of {name!r} claims {length} bytes")
-    descr, fortran, shape = parse(file.read(start, length), f"{file.name}: {name!r}")
+    if end > len(head):
+        head += file.read(len(head), end - len(head))
+    descr, fortran, shape = parse(head[start:end], f"{file.name}: {name!r}")
     dtype = DTYPES.get(descr)
     extent = None
     if dtype is not None:
-        if math.prod(shape) * ITEMSIZE[dtype] != end - start - length:
-            raise FormatError(f"{file.name}: {name!r} has {end - start - length} bytes for {dtype} {list(shape)}")
+        if math.prod(shape) * ITEMSIZE[dtype] != file.size - end:
+            raise FormatError(f"{file.name}: {name!r} has {file.size - end} bytes for {dtype} {list(shape)}")
         strides = tuple(reversed(row_major(shape[::-1]))) if fortran else ()
-        extent = Extent(file=file, offset=start + length, dtype=dtype, shape=shape, strides=strides)
+        extent = Extent(file=file, offset=end, dtype=dtype, shape=shape, strides=strides)
     return StoredTensor(
         name=name,
         key=name.replace("/", "."),

@@ -63,19 +63,16 @@ class Contents:
             raise UnsafeError(
                 f"{self.archive.file.name}: its {pickle} claims {entry.size} bytes, {PICKLE_BYTES} at most"
             )
-        file, offset, size = self.archive.open(entry.name)
-        return Loaded(unpickle(Cursor(file, offset, offset + size)).value, self._locate(folder))
+        return Loaded(unpickle(Cursor(self.archive.open(entry.name))).value, self._locate(folder))
 
     def _locate(self, folder: str) -> Locate:
-        places: dict[str, tuple[RangeFile, int, int]] = {}
-
         def locate(storage: Storage) -> Region:
-            if storage.key not in places:
-                places[storage.key] = self.archive.open(f"{self.root}{folder}/{storage.key}")
-            file, offset, size = places[storage.key]
+            file = self.archive.open(f"{self.root}{folder}/{storage.key}")
             promised = storage.numel * storage.itemsize
-            if promised > size:
-                raise FormatError(f"{file.name}: storage {storage.key[:80]!r} promises {promised} bytes and has {size}")
-            return region(file, offset, storage)
+            if promised > file.size:
+                raise FormatError(
+                    f"{file.name}: storage {storage.key[:80]!r} promises {promised} bytes and has {file.size}"
+                )
+            return region(file, 0, storage)
 
         return locate
