@@ -35,6 +35,7 @@ def arrays(state: dict[str, torch.Tensor], save: Callable[..., None]) -> bytes:
 
 FORMATS: dict[str, tuple[Reader, Callable[[dict[str, torch.Tensor]], bytes]]] = {
     "torch-zip": (READERS["torch-zip"], saved),
+    "torch-legacy": (READERS["torch-legacy"], lambda state: saved(state, zipped=False)),
     "npz": (Npz(), lambda state: arrays(state, np.savez)),
     "npz-deflated": (Npz(), lambda state: arrays(state, np.savez_compressed)),
 }

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.checkpoint import Reader
-from filtercrawl.errors import FormatError
+from filtercrawl.errors import FormatError, TruncatedError
 from filtercrawl.tensor import Extent
 from filtercrawl_plugins.npz import Npz
 from stored_networks import FORMATS, arrays, network, structure
@@ -104,7 +104,7 @@ def test_storages_that_were_written_later_are_read() -> None:
     assert extent_of_w(bytes(data)).read(((0, 4), (0, 2), (0, 3), (0, 3))).tobytes() == bits(weight)
 
 
-@pytest.mark.parametrize("zipped", [True])
+@pytest.mark.parametrize("zipped", [True, False])
 def test_a_lie_beside_the_numbers_is_found_with_them(*, zipped: bool) -> None:
     """A local header or a count that contradicts the rest fails the tensor it belongs to, and no other."""
     state = {"a": torch.ones(20), "b": torch.full((30,), 2.0)}
@@ -119,3 +119,10 @@ def test_a_lie_beside_the_numbers_is_found_with_them(*, zipped: bool) -> None:
     assert numbers(tensors["a"]) == bits(state["a"])
     with pytest.raises(FormatError, match="'archive/data/1' is not where" if zipped else "has 31 numbers.* say 30"):
         numbers(tensors["b"])
+
+
+def test_a_legacy_file_that_ends_early_is_refused_at_once() -> None:
+    data = saved(network(2), zipped=False)
+    for cut in (1, 8, 9, 40, 2000):
+        with pytest.raises(TruncatedError):
+            structure(READERS["torch-legacy"], WantedFile(data[:-cut]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from filtercrawl.errors import CheckpointError, FormatError, UnsupportedError
-from filtercrawl.ranges import RangeFile, check_range
+from filtercrawl.ranges import RangeFile, Span, check_range
 from filtercrawl_plugins.torch.cursor import Cursor
 from filtercrawl_plugins.torch.nodes import Pairs, Storage, text
 from filtercrawl_plugins.torch.places import Loaded, Region, region
@@ -16,6 +17,8 @@ PROTOCOL: Final = 1001
 # What the three pickles of the header may cost; they hold a few numbers.
 HEADER: Final = 65_536
 HEAD: Final = 64
+# How many numbers a storage has, before the numbers.
+COUNT: Final = 8
 # The archive that came before: a tar with these members.
 TAR_MEMBERS: Final = (b"sys_info", b"pickle", b"tensors", b"storages")
 
@@ -49,35 +52,70 @@ def load_legacy(file: RangeFile) -> Loaded:
         raise UnsupportedError(f"{file.name}: its numbers are big-endian; save it on a little-endian machine")
     content = unpickle(cursor)
     keys = unpickle(cursor).value
-    offsets = storage_offsets(cursor, keys, content.storages)
+    places = storage_places(cursor, keys, content.storages)
 
     def locate(storage: Storage) -> Region:
         first = content.storages[storage.key]
-        if storage.key not in offsets or storage.numel * storage.itemsize > first.numel * first.itemsize:
+        if storage.key not in places or storage.numel * storage.itemsize > first.numel * first.itemsize:
             raise FormatError(f"{file.name}: it promises the storage {storage.key[:80]!r} and does not hold it")
-        return region(file, offsets[storage.key], storage)
+        return region(places[storage.key], 0, storage)
 
     return Loaded(content.value, locate)
 
 
-def storage_offsets(cursor: Cursor, keys: object, storages: dict[str, Storage]) -> dict[str, int]:
-    """Return where the numbers of each storage start; only their counts are read."""
+class Counted:
+    """The numbers of a storage behind their count, which is held against the pickle's word at the first read."""
+
+    def __init__(self, file: RangeFile, offset: int, storage: Storage) -> None:
+        self.name = file.name
+        self.size = storage.numel * storage.itemsize
+        self._file = file
+        self._offset = offset
+        self._storage = storage
+        self._checked = False
+        check_range(file, offset, COUNT + self.size)
+
+    @property
+    def end(self) -> int:
+        """Where the next storage lies in the file."""
+        return self._offset + COUNT + self.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self, offset, length)
+        if not self._checked:
+            self._check()
+        return self._file.read(self._offset + COUNT + offset, length)
+
+    def below(self, start: int, stop: int) -> Iterator[Span]:
+        """Yield where numbers lie, and their count as long as it is unread."""
+        if start >= stop:
+            return
+        if not self._checked:
+            yield Span(self._file, self._offset, self._offset + COUNT)
+        yield Span(self._file, self._offset + COUNT + start, self._offset + COUNT + stop)
+
+    def _check(self) -> None:
+        numel = int.from_bytes(self._file.read(self._offset, COUNT), "little")
+        if numel != self._storage.numel:
+            raise FormatError(
+                f"{self.name}: the storage {self._storage.key[:80]!r} has {numel} numbers, "
+                f"its tensors say {self._storage.numel}"
+            )
+        self._checked = True
+
+
+def storage_places(cursor: Cursor, keys: object, storages: dict[str, Storage]) -> dict[str, Counted]:
+    """Return the numbers of each storage; where they lie follows from what the pickle says, and nothing is read."""
     file = cursor.file
     if not isinstance(keys, list):
         raise FormatError(f"{file.name}: it has no list of storages")
-    offsets: dict[str, int] = {}
+    places: dict[str, Counted] = {}
     position = cursor.position
     for key in keys:
         name = text(key)
         storage = storages.get(name) if name is not None else None
-        if storage is None or name is None or name in offsets:
+        if storage is None or name is None or name in places:
             raise FormatError(f"{file.name}: its list of storages names one that no tensor has, or one twice")
-        numel = int.from_bytes(file.read(position, 8), "little")
-        if numel != storage.numel:
-            raise FormatError(
-                f"{file.name}: the storage {name[:80]!r} has {numel} numbers, its tensors say {storage.numel}"
-            )
-        offsets[name] = position + 8
-        position += 8 + numel * storage.itemsize
-        check_range(file, offsets[name], position - offsets[name])
-    return offsets
+        places[name] = Counted(file, position, storage)
+        position = places[name].end
+    return places
