@@ -362,7 +362,10 @@ def test_settings_of_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         '[auth."https://Lab.example/"]\ntoken_env = "LAB"\n'
         '[mirrors]\n"https://huggingface.co" = "http://127.0.0.1:8000"\n'
     )
-    assert resolve({}, tmp_path).network == NetworkSettings(
+    settings = resolve({"cache_size": "2k"}, tmp_path)
+    assert settings.network == NetworkSettings(
+        cache=tmp_path / "cache/filtercrawl",
+        cache_size=2048,
         auth={"https://lab.example": "LAB"},
         mirrors={"https://huggingface.co/": "http://127.0.0.1:8000/"},
         max_requests=9,

@@ -10,7 +10,8 @@ from typing import Any, Final, Literal
 
 from filtercrawl.catalog import Catalog, Row
 from filtercrawl.checkpoint import Checkpoint, Skipped
-from filtercrawl.crawl import ContentKey, Crawled
+from filtercrawl.crawl import Crawled
+from filtercrawl.crew import ContentKey
 from filtercrawl.dataset.atomic import TEMPORARY, install
 from filtercrawl.discover import etag
 from filtercrawl.extract import Entry
@@ -26,12 +27,14 @@ from filtercrawl.record import (
     place,
     places,
     rank,
+    revision,
+    same_content,
     selectors,
     stated,
     tried,
 )
 from filtercrawl.schema import MODELS
-from filtercrawl.shard import Shard, rewrite
+from filtercrawl.shard import Shard, discard, rewrite
 from filtercrawl.stored import StoredWeights
 
 Became = Literal["emitted", "no_kernels", "duplicate", "failed", "unchanged", "renamed", "again"]
@@ -65,18 +68,15 @@ class Book:
             model_id, known = crawled.todo.model_id, crawled.todo.known
             if known is not None and self.by_file.get(known_key(known)) == model_id:
                 del self.by_file[known_key(known)]  # its old content is gone
-            self.by_file.setdefault(content_key(crawled), model_id)
+            if crawled.file_sha256 is not None:
+                self.by_file.setdefault(content_key(crawled), model_id)
         return became
 
     def _commit(self, crawled: Crawled) -> Became:
         known = crawled.todo.known
         if crawled.reason is not None:
             return self._failed(crawled)
-        if (
-            known is not None
-            and known["file_sha256"] == crawled.file_sha256
-            and known["kernel_policy"] == crawled.todo.policy
-        ):
+        if known is not None and (crawled.unchanged or same_content(crawled, known)):
             return self._unchanged(crawled, known)
         old_name = self._old_name(crawled) if crawled.todo.why == "new" else None
         if old_name is not None:
@@ -178,7 +178,7 @@ class Book:
         record = dict(known) | stated(checkpoint)
         record |= {
             "outcome": outcome(known), "reason": None, "next_retry": None, "attempts": 0, "last_seen": self.now,
-            "revision": checkpoint.revision or crawled.file_sha256, "etag": etag(checkpoint),
+            "revision": revision(crawled), "etag": etag(checkpoint), "_version": crawled.version,
             "_tried": tried(checkpoint), "_files": places(checkpoint), "selectors": selectors(known, crawled),
         }  # fmt: skip
         if known["outcome"] == "failed":
@@ -196,7 +196,7 @@ class Book:
         record |= stated(checkpoint)
         record |= {
             "aliases": sorted({*(record["aliases"] or []), checkpoint.name}), "_offered_as": checkpoint.name,
-            "etag": etag(checkpoint), "revision": checkpoint.revision or crawled.file_sha256, "last_seen": self.now,
+            "etag": etag(checkpoint), "revision": revision(crawled), "last_seen": self.now,
             "_tried": tried(checkpoint), "_files": places(checkpoint), "_url": place(checkpoint.files[0].url),
             "file": checkpoint.files[0].path, "selectors": selectors(record, crawled),
         }  # fmt: skip
@@ -285,9 +285,3 @@ class Book:
         """Return the model id that this file had under a name that is gone: the old id stays."""
         candidates = self.gone.get((crawled.todo.selector_id, crawled.file_sha256 or ""), [])
         return candidates.pop(0) if candidates else None
-
-
-def discard(shard: Shard | None) -> None:
-    """Remove a staged file that is not needed."""
-    if shard is not None and shard.staged is not None:
-        shard.staged.unlink(missing_ok=True)

@@ -1,53 +1,45 @@
-"""Read one checkpoint: claim, hash, extract, write its layers out of sight. Runs in a worker and touches no catalog."""
+"""Read one checkpoint: claim, fetch, extract, write its layers out of sight. A worker's task; no catalog is touched."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from filtercrawl.checkpoint import Checkpoint, Reader, Source
-from filtercrawl.errors import CheckpointError, FiltercrawlError, FormatError, Stopped
+from filtercrawl.checkpoint import Checkpoint, Source
+from filtercrawl.crew import Crew
+from filtercrawl.errors import ChangedError, CheckpointError, FiltercrawlError, FormatError, Stopped
 from filtercrawl.extract import Extracted, extract
 from filtercrawl.files import CheckpointFiles, claimant
 from filtercrawl.manager import describe
 from filtercrawl.plan import Todo
-from filtercrawl.shard import Shard, Workshop, write
+from filtercrawl.ranges import want
+from filtercrawl.shard import Shard, discard, write
 from filtercrawl.structure import apply, structure_of
 from filtercrawl.tensor import StoredTensor
-from filtercrawl.transport import Transport
-
-# (file sha256, prefix, kernel policy): what two checkpoints have in common whose layers must be the same.
-ContentKey = tuple[str, str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Crew:
-    """What a worker needs. by_file: the model_id of every content that is known."""
-
-    sources: Mapping[str, Source]
-    readers: tuple[Reader, ...]
-    workshop: Workshop
-    transport: Transport
-    by_file: Mapping[ContentKey, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crawled:
-    """What came of one checkpoint. Exactly one of reason (it failed), same_as (known content) and extracted is set.
+    """What came of one checkpoint. Exactly one of reason (it failed), same_as (known content), unchanged (the server
+    says that it is what it was) and extracted is set.
 
-    hashed: whether every byte went through file_sha256, or that is what the source states. note: why the structure of
-    the network is not known, where its source should know it.
+    verified: what the bytes were held against, a word of `models`. version: what the server calls these bytes. note:
+    why the structure of the network is not known, where its source should know it. whole: whether every byte was
+    fetched, which pays where most are wanted.
     """
 
     todo: Todo
     format: str | None = None
     file_sha256: str | None = None
     file_bytes: int | None = None
-    hashed: bool = False
+    verified: str = "none"
+    version: str | None = None
     note: str | None = None
     bytes_fetched: int = 0
+    requests: int = 0
+    whole: bool = False
     reason: str | None = None
     same_as: str | None = None
+    unchanged: bool = False
     extracted: Extracted | None = None
     shard: Shard | None = None
 
@@ -56,7 +48,10 @@ def crawl(todo: Todo, crew: Crew) -> Crawled:
     """Read one checkpoint; whatever is wrong with it becomes its reason. Raises Stopped."""
     try:
         crew.workshop.pause()
-        return read(todo, crew)
+        try:
+            return read(todo, crew)
+        except ChangedError:
+            return read(todo, crew, again=True)  # from its beginning: no byte of the old version is left
     except FiltercrawlError as error:
         return Crawled(todo=todo, reason=one_line(str(error)))
     except (Stopped, MemoryError):
@@ -65,41 +60,65 @@ def crawl(todo: Todo, crew: Crew) -> Crawled:
         return Crawled(todo=todo, reason=one_line(f"unexpected {describe(error)}; please report this as a bug"))
 
 
-def read(todo: Todo, crew: Crew) -> Crawled:
+def read(todo: Todo, crew: Crew, *, again: bool = False) -> Crawled:
+    """Read one checkpoint; raises CheckpointError. again: it changed under way, so a stated sha256 wants its proof."""
     checkpoint = todo.checkpoint
     source = crew.sources.get(todo.source)
     with CheckpointFiles(checkpoint, crew.readers, crew.transport, source) as files:
-        stated = files.stated_sha256
-        twin = crew.by_file.get((stated, checkpoint.prefix, todo.policy)) if stated else None
+        digest = files.stated_sha256
+        twin = crew.by_file.get((digest, checkpoint.prefix, todo.policy)) if digest else None
         if twin is not None:
-            return Crawled(todo=todo, file_sha256=stated, file_bytes=files.size, same_as=twin)
+            return Crawled(todo=todo, file_sha256=digest, file_bytes=files.size, same_as=twin)
+        if again and digest is not None:
+            files.prove()
         reader = claimant(crew.readers, files.main)
         if reader is None:
             what = "empty" if files.main.size == 0 else "of no known format"
             raise FormatError(f"{files.main.name}: the file is {what}; no reader claims it")
-        digest = files.sha256()
-        twin = crew.by_file.get((digest, checkpoint.prefix, todo.policy))
-        known = Crawled(
-            todo=todo,
-            format=reader.name,
-            file_sha256=digest,
-            file_bytes=files.size,
-            hashed=files.hashed,
-            bytes_fetched=files.bytes_read,
-            same_as=twin,
-        )
-        if twin is not None:
-            return known
+        digest = files.sha256()  # of this machine's files; of others, as by now their server has told
+        twin = crew.by_file.get((digest, checkpoint.prefix, todo.policy)) if digest else None
+        found = Crawled(
+            todo=todo, format=reader.name, file_sha256=digest, version=files.version, same_as=twin,
+            unchanged=twin is None and is_unchanged(todo, digest, files.version),
+        )  # fmt: skip
+        if found.same_as is not None or found.unchanged:
+            return told(found, files)
         tensors, note = structured(source, checkpoint, tuple(reader.tensors(files)))
         extracted = extract(tensors, todo.policy, checkpoint.prefix)
-        shard = write(todo.model_id, todo.source, extracted.layers, crew.workshop)
+        wanted = [layer.tensor.extent.lies for layer in extracted.emitted if layer.tensor.extent is not None]
+        with crew.ahead.taken(
+            0 if files.local else sum(span.stop - span.start for span in wanted), crew.workshop.pause
+        ):
+            want(wanted)
+            with crew.desks.taken(1, crew.workshop.pause):
+                shard = write(todo.model_id, todo.source, extracted.layers, crew.workshop)
         try:
             files.check_unchanged()
+            digest = files.sha256()
         except CheckpointError:
-            if shard.staged is not None:
-                shard.staged.unlink(missing_ok=True)
+            discard(shard)
             raise
-        return replace(known, bytes_fetched=files.bytes_read, note=note, extracted=extracted, shard=shard)
+        return told(replace(found, file_sha256=digest, note=note, extracted=extracted, shard=shard), files)
+
+
+def told(crawled: Crawled, files: CheckpointFiles) -> Crawled:
+    """Say what reading cost, and how far what was read is proven."""
+    return replace(
+        crawled,
+        file_bytes=files.size,
+        verified=files.verified,
+        bytes_fetched=files.bytes_read,
+        requests=files.requests,
+        whole=files.whole,
+    )
+
+
+def is_unchanged(todo: Todo, digest: str | None, version: str | None) -> bool:
+    """Tell whether a source that knows neither revision nor hash offers what the server gave the last time."""
+    known = todo.known
+    if known is None or digest is not None or version is None or known["reason"] is not None:
+        return False
+    return bool(version == known.get("_version") and known["kernel_policy"] == todo.policy)
 
 
 def structured(

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile, Resolves, Source
 from filtercrawl.errors import CheckpointError, FiltercrawlError, FormatError, Stopped, UnsafeError
 from filtercrawl.manager import describe
-from filtercrawl.ranges import LocalFile, RangeFile, relative_path
+from filtercrawl.ranges import LocalFile, RangeFile, Span, relative_path, want
 from filtercrawl.tensor import StoredTensor
 from filtercrawl.transport import OpenedFile, Transport
 from filtercrawl.transport.address import shown
@@ -24,8 +24,7 @@ _CHUNK: Final = 1024 * 1024
 class CheckpointFiles:
     """Opens the files of a checkpoint; implements `filtercrawl.ranges.Files`. Use as a context manager.
 
-    source: whose files they are; it resolves their URLs where it can, each when its file is first needed. hashed:
-    whether `sha256` has hashed every byte, or taken a stated sha256 at its word.
+    source: whose files they are; it resolves their URLs where it can, each when its file is first needed.
     """
 
     def __init__(
@@ -36,8 +35,8 @@ class CheckpointFiles:
         self._transport = transport
         self._source = source
         self._opened: dict[str, LocalFile | OpenedFile] = {}
+        self._sums: dict[str, str] = {}
         self._hashed = 0
-        self.hashed = True
 
     @property
     def main(self) -> RangeFile:
@@ -63,32 +62,47 @@ class CheckpointFiles:
             raise FormatError(f"{file.name}: no reader claims this file")
         return reader.tensors(_Beside(self, file))
 
-    def sha256(self) -> str:
-        """Hash every file: one file's own sha256; of several, the sha256 of their `sha256  path` lines.
+    @property
+    def local(self) -> bool:
+        """Whether all files lie on this machine."""
+        return all(_is_local(file) for file in self._checkpoint.files)
 
-        The sha256 that a source states of a remote file is taken at its word: only ranges of it are fetched.
+    def sha256(self) -> str | None:
+        """One file's own sha256; of several, the sha256 of their `sha256  path` lines; None where nobody knows.
+
+        Files of this machine, and remote ones that are fetched whole, are hashed, and must have the sha256 that is
+        stated of them: raises CheckpointError. Of others the one is taken that their source or their server states.
         """
-        sums = []
-        for file in self._checkpoint.files:
-            found = self._sha256(file)
-            if file.sha256 is not None and file.sha256 != found:
-                raise CheckpointError(
-                    f"{display(file)}: has sha256 {found[:16]}..., but {file.sha256[:16]}... is recorded"
-                )
-            sums.append(found)
-        return self._together(sums)
+        return self._together([self._sha256(file) for file in self._checkpoint.files])
 
     @property
     def stated_sha256(self) -> str | None:
         """What `sha256` will be, where the source states it of every file and all are remote; costs no request."""
         files = self._checkpoint.files
-        if any(file.sha256 is None or file.size is None or file.url.startswith("file:") for file in files):
+        if any(file.size is None or _is_local(file) for file in files):
             return None
-        return self._together([str(file.sha256) for file in files])
+        return self._together([file.sha256 for file in files])
 
-    def _together(self, sums: Sequence[str]) -> str:
-        if len(sums) == 1:
-            return sums[0]
+    @property
+    def verified(self) -> str:
+        """What the bytes that were read were held against: a stated sha256, an etag, their number, or nothing."""
+        files = self._checkpoint.files
+        if all(file.url in self._sums and self._stated(file) is not None for file in files):
+            return "sha256"
+        opened = [self._opened[file.url] for file in files if file.url in self._opened]
+        if all(file.etag is not None if isinstance(file, LocalFile) else file.validated for file in opened):
+            return "etag"
+        return "size" if all(file.size is not None for file in files) else "none"
+
+    @property
+    def version(self) -> str | None:
+        """What the server calls this version of the one file that the checkpoint is; None where it does not say."""
+        opened = self._opened.get(self._checkpoint.files[0].url)
+        return None if opened is None or isinstance(opened, LocalFile) or len(self._opened) > 1 else opened.version
+
+    def _together(self, sums: Sequence[str | None]) -> str | None:
+        if len(sums) == 1 or None in sums:
+            return sums[0] if len(sums) == 1 else None
         lines = [f"{found}  {file.path}\n" for found, file in zip(sums, self._checkpoint.files, strict=True)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -98,35 +112,60 @@ class CheckpointFiles:
         return sum(file.bytes_read for file in self._opened.values()) - self._hashed
 
     @property
+    def requests(self) -> int:
+        """Requests that were sent for the files."""
+        return sum(file.requests for file in self._opened.values() if not isinstance(file, LocalFile))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every file was fetched whole."""
+        opened = self._opened
+        files = [opened.get(file.url) for file in self._checkpoint.files]
+        return all(file is not None and not isinstance(file, LocalFile) and file.whole for file in files)
+
+    @property
     def size(self) -> int:
         """Bytes of all files together; a stated size costs no request."""
         return sum(self._size(file) for file in self._checkpoint.files)
+
+    def prove(self) -> None:
+        """Fetch every byte and hash it; raises CheckpointError where a file has not the sha256 that is stated of it."""
+        want(Span(self._open(file), 0, self._size(file)) for file in self._checkpoint.files)
+        self.sha256()
 
     def check_unchanged(self) -> None:
         """Raise ChangedError if a file that was read is no longer what it was."""
         for file in self._opened.values():
             file.check_unchanged()
 
-    def _sha256(self, file: RemoteFile) -> str:
-        opened = self._open(file)
-        if isinstance(opened, LocalFile):
-            self._hashed += opened.size
-        elif file.sha256 is not None and not opened.whole:
-            self.hashed = False
-            return file.sha256
-        else:
-            opened.download()
-        return sha256(opened)
+    def _sha256(self, file: RemoteFile) -> str | None:
+        opened = self._open(file) if _is_local(file) else self._opened.get(file.url)
+        if file.url not in self._sums:
+            if opened is None or not (isinstance(opened, LocalFile) or opened.whole):
+                return self._stated(file)
+            self._sums[file.url] = sha256(opened)
+            if isinstance(opened, LocalFile):
+                self._hashed += opened.size
+        found, stated = self._sums[file.url], self._stated(file)
+        if stated not in (None, found):
+            raise CheckpointError(f"{display(file)}: has sha256 {found[:16]}..., but {stated[:16]}... is recorded")
+        return found
+
+    def _stated(self, file: RemoteFile) -> str | None:
+        opened = self._opened.get(file.url)
+        return file.sha256 if opened is None or isinstance(opened, LocalFile) else opened.sha256
 
     def _size(self, file: RemoteFile) -> int:
-        remote = not file.url.startswith("file:")
-        return file.size if remote and file.size is not None and file.url not in self._opened else self._open(file).size
+        stated = None if _is_local(file) or file.url in self._opened else file.size
+        return self._open(file).size if stated is None else stated
 
     def _open(self, file: RemoteFile) -> LocalFile | OpenedFile:
         if file.url not in self._opened:
-            local = file.url.startswith("file:")
-            opened = LocalFile(local_path(file), display(file)) if local else self._transport.open(self._resolved(file))
-            self._opened[file.url] = opened
+            self._opened[file.url] = (
+                LocalFile(local_path(file), display(file))
+                if _is_local(file)
+                else self._transport.open(self._resolved(file), file.url)
+            )
         return self._opened[file.url]
 
     def _resolved(self, file: RemoteFile) -> RemoteFile:
@@ -183,6 +222,10 @@ def sha256(file: RangeFile) -> str:
 def folder(checkpoint: Checkpoint) -> PurePosixPath:
     """The folder of the main file, by which companions are named."""
     return PurePosixPath(checkpoint.files[0].path or checkpoint.name).parent
+
+
+def _is_local(file: RemoteFile) -> bool:
+    return file.url.startswith("file:")
 
 
 def local_path(file: RemoteFile) -> Path:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from filtercrawl.catalog import Row
 from filtercrawl.checkpoint import Checkpoint
-from filtercrawl.crawl import ContentKey, Crawled
+from filtercrawl.crawl import Crawled
+from filtercrawl.crew import ContentKey
 from filtercrawl.discover import etag
 from filtercrawl.schema import MODELS
 from filtercrawl.transport.address import shown
@@ -40,14 +41,14 @@ def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
         "name": known["name"] if known else checkpoint.name,
         "aliases": sorted({*checkpoint.aliases, *((known["aliases"] or []) if known else [])}),
         "attempts": 0,
-        "revision": checkpoint.revision or crawled.file_sha256,
+        "revision": revision(crawled),
         "etag": etag(checkpoint),
         "file": main.path,
         "format": crawled.format,
         "file_sha256": crawled.file_sha256,
         "file_bytes": crawled.file_bytes,
         "bytes_fetched": crawled.bytes_fetched,
-        "verified": verified(crawled),
+        "verified": crawled.verified,
         "kernel_policy": crawled.todo.policy,
         "first_seen": known["first_seen"] if known else now,
         "last_seen": now,
@@ -59,6 +60,7 @@ def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
         "_files": places(checkpoint),
         "_url": place(main.url),
         "_prefix": checkpoint.prefix,
+        "_version": crawled.version,
     }
     record |= stated(checkpoint)
     if run is not None:
@@ -80,6 +82,17 @@ def stated(checkpoint: Checkpoint) -> Row:
 def content_key(crawled: Crawled) -> ContentKey:
     """What two checkpoints have in common whose layers must be the same."""
     return crawled.file_sha256 or "", crawled.todo.checkpoint.prefix, crawled.todo.policy
+
+
+def same_content(crawled: Crawled, known: Mapping[str, Any]) -> bool:
+    """Tell whether a checkpoint holds what it held, read under the same policy; one that nobody hashed may not."""
+    digest = crawled.file_sha256
+    return digest is not None and digest == known["file_sha256"] and known["kernel_policy"] == crawled.todo.policy
+
+
+def revision(crawled: Crawled) -> str | None:
+    """What changes exactly when the bytes do, as the source or its server says, or as they hash."""
+    return crawled.todo.checkpoint.revision or crawled.file_sha256 or crawled.version
 
 
 def known_key(known: Mapping[str, Any]) -> ContentKey:
@@ -122,21 +135,6 @@ def outcome(record: Mapping[str, Any]) -> str:
 
 def outcome_beside(twin: Mapping[str, Any]) -> str:
     return "failed" if twin["outcome"] == "failed" else "duplicate"
-
-
-def verified(crawled: Crawled) -> str:
-    """By what the bytes were checked: their stated sha256, an etag at every read, their number, or nothing.
-
-    Where only ranges were fetched nobody has hashed the file: its stated sha256 is then no proof.
-    """
-    main = crawled.todo.checkpoint.files[0]
-    if crawled.extracted is None and crawled.same_as is None:
-        return "none"
-    if crawled.hashed and main.sha256 is not None:
-        return "sha256"
-    if main.etag is not None or not crawled.hashed:
-        return "etag"
-    return "size" if main.size is not None else "none"
 
 
 def place(url: str) -> str:

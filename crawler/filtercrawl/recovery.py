@@ -48,6 +48,7 @@ def recover(dataset: Path, catalog: Catalog, progress: Progress) -> None:
     for row in lost:
         progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
         if row["layers_file"] in held:
-            catalog.touch_model(row | {"file_sha256": None, "_tried": {"revision": None, "etag": None}})
+            unread = {"file_sha256": None, "_tried": {"revision": None, "etag": None}, "_version": None}
+            catalog.touch_model(row | unread)
     if not catalog.stale:  # else the published tables may still name files that the catalog has forgotten
         sweep(dataset, catalog)

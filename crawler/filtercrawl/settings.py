@@ -28,13 +28,16 @@ class NetworkSettings:
     """What the transport must know.
 
     auth: origin (`https://host`) -> the name of the environment variable with its token. mirrors: URL prefix -> the
-    prefix asked instead, both ending in a slash. max_requests, max_bytes: of one run, None for no bound.
+    prefix asked instead, both ending in a slash. max_requests, max_bytes: of one run, None for no bound. cache: the
+    folder for fetched bytes, None for one that goes with the run; cache_size: its bytes, None for no bound.
     """
 
     auth: Mapping[str, str] = field(default_factory=dict)
     mirrors: Mapping[str, str] = field(default_factory=dict)
     max_requests: int | None = None
     max_bytes: int | None = None
+    cache: Path | None = None
+    cache_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class Settings:
 
     limit: at most so many checkpoints are read. license: SPDX ids to keep, () for all. max_bytes: read from
     checkpoints in one run, and from the network. max_requests: sent in one run. max_disk: bytes of all `layers`.
+    cache: the folder for fetched bytes, None for the user's own; cache_size: how many it may hold between runs.
     time_limit: seconds. rebuild: make the catalog again from the published tables first. opt_out: what is never
     fetched nor kept, as `SOURCE:PATTERN` or as a URL pattern; opt_out_from: files or URLs with more, one a line.
     sources, auth, mirrors: the tables of these names.
@@ -57,6 +61,8 @@ class Settings:
     engine: Literal["local"] = "local"
     max_bytes: int | None = None
     max_disk: int | None = None
+    cache: Path | None = None
+    cache_size: int = 16 * 1024**3
     max_requests: int | None = None
     time_limit: float | None = None
     prune: bool = False
@@ -77,7 +83,12 @@ class Settings:
         if os.environ.get("HF_TOKEN"):
             auth.setdefault(origin(hub_endpoint()), "HF_TOKEN")
         return NetworkSettings(
-            auth=auth, mirrors=self.mirrors, max_requests=self.max_requests, max_bytes=self.max_bytes
+            auth=auth,
+            mirrors=self.mirrors,
+            max_requests=self.max_requests,
+            max_bytes=self.max_bytes,
+            cache=self.cache or cache_home(),
+            cache_size=self.cache_size,
         )
 
 
@@ -110,6 +121,11 @@ def now() -> datetime:
         return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError(f"SOURCE_DATE_EPOCH: {epoch!r} is not a number of seconds") from error
+
+
+def cache_home() -> Path:
+    """The folder for what may be fetched again: `XDG_CACHE_HOME/filtercrawl`, by default below `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "filtercrawl"
 
 
 def hub_endpoint() -> str:
@@ -260,6 +276,8 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "engine": _one_of("local"),
     "max_bytes": _size,
     "max_disk": _size,
+    "cache": lambda value: Path(str(value)).expanduser(),
+    "cache_size": _size,
     "max_requests": _whole,
     "time_limit": _seconds,
     "prune": _flag,

@@ -111,6 +111,12 @@ def rewrite(model_id: str, source: str, rows: Sequence[Row], stored: StoredWeigh
     return writer.finished(model_id, source, rows, [])
 
 
+def discard(shard: Shard | None) -> None:
+    """Remove a staged file that is not needed."""
+    if shard is not None and shard.staged is not None:
+        shard.staged.unlink(missing_ok=True)
+
+
 def slug(name: str) -> str:
     """Turn a name into 1 to 80 characters of `[a-z0-9.-]` that start with a letter or digit."""
     words = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip(".-")

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import torch
 
 from filtercrawl import device
 from filtercrawl.catalog import Catalog
 from filtercrawl.commit import Book
-from filtercrawl.crawl import Crawled, Crew, crawl
+from filtercrawl.crawl import Crawled, crawl
+from filtercrawl.crew import ContentKey, Crew, Room
 from filtercrawl.dataset.atomic import TEMPORARY
 from filtercrawl.dataset.export import export, sweep
 from filtercrawl.discover import Listing, Scout, collision, discover
@@ -38,6 +40,8 @@ from filtercrawl.transport import Transport, network
 from filtercrawl.transport.retry import Clock
 
 VERSION = version("filtercrawl")
+# Checkpoints that are fetched while others are written.
+_FETCHED_AHEAD: Final = 3
 
 
 @dataclass(kw_only=True)
@@ -112,6 +116,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                 workshop=workshop,
                 transport=transport,
                 by_file=book.by_file,
+                desks=Room(run.settings.jobs),
             )
             with suppress(Stopped):  # what was committed is published all the same
                 for crawled in crawl_all(plan.todo, crew, run, report):
@@ -160,7 +165,7 @@ def refuse_collisions(
                 raise UsageError(collision(checkpoint.name, str(others[0] or "an earlier run"), str(listing.selector)))
 
 
-def contents(known: Mapping[str, Mapping[str, object]]) -> dict[tuple[str, str, str], str]:
+def contents(known: Mapping[str, Mapping[str, object]]) -> dict[ContentKey, str]:
     """Return (file sha256, prefix, policy) -> model_id of every content that need not be read again."""
     return {
         (str(row["file_sha256"]), str(row["_prefix"]), str(row["kernel_policy"])): model_id
@@ -180,24 +185,34 @@ def by_content(plan: Plan, known: Mapping[str, Mapping[str, object]]) -> dict[tu
 
 
 def crawl_all(todo: Sequence[Todo], crew: Crew, run: Run, report: Report) -> Iterator[Crawled]:
-    """Crawl in parallel and yield in the order of the plan, a few checkpoints ahead at most."""
+    """Crawl in parallel and yield in the order of the plan, a few checkpoints ahead at most.
+
+    `jobs` of them are written at a time; some more are fetched meanwhile, for the network waits more than it works.
+    """
     settings = run.settings
-    waiting = iter(todo if settings.limit is None else todo[: settings.limit])
-    run.progress.begin(len(todo) if settings.limit is None else min(len(todo), settings.limit))
+    most = settings.jobs + 1 + _FETCHED_AHEAD
+    waiting = deque(todo if settings.limit is None else todo[: settings.limit])
+    run.progress.begin(len(waiting))
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     # Checkpoints side by side use the cores; threads inside an operation of 8,192 kernels wait for each other more than
     # they help (measured: five times slower on a busy machine).
-    pool = ThreadPoolExecutor(settings.jobs, "crawl", initializer=torch.set_num_threads, initargs=(1,))
-    ahead: list[Future[Crawled]] = []
+    pool = ThreadPoolExecutor(most, "crawl", initializer=torch.set_num_threads, initargs=(1,))
+    ahead: deque[tuple[set[str], Future[Crawled]]] = deque()
     settled = 0
     try:
         while True:
-            if not run.stop.is_set() and not report.spent(settings, deadline):
-                ahead += [pool.submit(crawl, item, crew) for item in islice(waiting, settings.jobs + 1 - len(ahead))]
+            in_hand = {name for names, _ in ahead for name in names}
+            while waiting and not run.stop.is_set() and not report.spent(settings, deadline):
+                files = {name for file in waiting[0].checkpoint.files for name in (file.url, file.sha256) if name}
+                local = all(file.url.startswith("file:") for file in waiting[0].checkpoint.files)
+                if len(ahead) >= (settings.jobs + 1 if local else most) or files & in_hand:
+                    break  # what another one fetches now need not be fetched a second time
+                ahead.append((files, pool.submit(crawl, waiting.popleft(), crew)))
+                in_hand |= files
             if not ahead:
                 break
             try:
-                yield ahead.pop(0).result()
+                yield ahead.popleft()[1].result()
                 settled += 1
             except Stopped:
                 continue

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl.errors import FormatError
-from filtercrawl.ranges import RangeFile, check_range
+from filtercrawl.ranges import RangeFile, Span, check_range
 
 Op = Literal["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 Box = tuple[tuple[int, int], ...]
@@ -55,6 +55,12 @@ class Extent:
         if any(stop <= start for start, stop in box):
             return 0
         return 1 + sum((stop - start - 1) * stride for (start, stop), stride in zip(box, self.strides, strict=True))
+
+    @property
+    def lies(self) -> Span:
+        """The bytes of the file from the first element to the last."""
+        whole = tuple((0, size) for size in self.shape)
+        return Span(self.file, self.offset, self.offset + self.span(whole) * self.itemsize)
 
     def read(self, box: Box) -> NDArray[np.uint8]:
         """Read the elements in `box` ((start, stop) per axis) as raw bytes, shape [*box, itemsize], row-major.

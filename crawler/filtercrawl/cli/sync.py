@@ -59,6 +59,14 @@ def run(
     max_disk: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Stop when the layers take so much of the disk.")
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where fetched bytes are kept.", show_default="~/.cache/filtercrawl"),
+    ] = None,
+    cache_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="How many fetched bytes are kept between runs.", show_default="16G"),
+    ] = None,
     max_requests: Annotated[
         int | None, typer.Option(metavar="N", help="Send at most N requests to the network.")
     ] = None,
@@ -90,7 +98,8 @@ def run(
 
     options = {
         "dataset": dataset, "limit": limit, "kernel_size": kernel_size, "license": license or None, "device": device,
-        "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "max_requests": max_requests,
+        "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "cache": cache,
+        "cache_size": cache_size, "max_requests": max_requests,
         "time_limit": time_limit, "prune": prune, "retry": retry, "dry_run": dry_run, "rebuild": rebuild,
         "fail_on": fail_on,
     }  # fmt: skip

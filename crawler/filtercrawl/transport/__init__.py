@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -27,21 +27,41 @@ class OpenedFile(Protocol):
         ...
 
     @property
+    def sha256(self) -> str | None:
+        """The file's sha256 as its source or its server states it, None where neither has; asks nothing."""
+        ...
+
+    @property
     def bytes_read(self) -> int:
         """Bytes received from the server."""
         ...
 
     @property
+    def requests(self) -> int:
+        """Requests sent for this file, redirects included."""
+        ...
+
+    @property
     def whole(self) -> bool:
-        """Whether the whole file has been fetched."""
+        """Whether the whole file is here, or on its way."""
+        ...
+
+    @property
+    def validated(self) -> bool:
+        """Whether every answer was held against something that changes with the file."""
+        ...
+
+    @property
+    def version(self) -> str | None:
+        """What the server calls this version of the file: its strong ETag, where it has one."""
         ...
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`; raises TruncatedError past the end."""
         ...
 
-    def download(self) -> None:
-        """Fetch the whole file in one request; reads are served from a temporary file from then on."""
+    def want(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Begin to bring the bytes of these (start, stop) in few requests; returns at once, and raises nothing."""
         ...
 
     def check_unchanged(self) -> None:
@@ -80,8 +100,11 @@ class Transport(Protocol):
         """Yield the JSON of a page and of all that its `Link: <...>; rel="next"` headers lead to."""
         ...
 
-    def open(self, file: RemoteFile) -> OpenedFile:
-        """Open a file at an http(s) URL to be read by range; asks nothing yet. Reading raises NetworkError."""
+    def open(self, file: RemoteFile, listed_at: str | None = None) -> OpenedFile:
+        """Open a file at an http(s) URL to be read by range; asks nothing yet. Reading raises NetworkError.
+
+        listed_at: the address by which the file is known, where the one to read it at was given out on demand.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ import re
 import threading
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -18,8 +19,10 @@ from filtercrawl.errors import NetworkError
 from filtercrawl.settings import NetworkSettings, proxy
 from filtercrawl.transport.address import shown
 from filtercrawl.transport.answers import checked, refuse, wrapped
+from filtercrawl.transport.cache import Cache
 from filtercrawl.transport.http_file import HttpFile
 from filtercrawl.transport.polite import LARGEST_ANSWER, WHOLE, Polite
+from filtercrawl.transport.remote_bytes import Means
 from filtercrawl.transport.retry import Clock, Patience
 
 _NEXT: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
@@ -46,6 +49,14 @@ class Http:
             timeout=httpx2.Timeout(self._patience.read, connect=self._patience.connect, pool=self._patience.pool),
             headers={"User-Agent": f"filtercrawl/{version('filtercrawl')}"},
         )
+        known = settings or NetworkSettings()
+        self._means = Means(
+            client=self.client,
+            cache=Cache(known.cache, known.cache_size),
+            patience=self._patience,
+            clock=self._clock,
+        )
+        self._pool = ThreadPoolExecutor(2 * self._patience.per_host, "fetch")
         self._end = weakref.finalize(self, self._polite.close)
 
     @property
@@ -71,12 +82,13 @@ class Http:
             match = _NEXT.search(", ".join(answer.headers.get_list("Link")))
             following = urljoin(str(answer.url), match[1]) if match else None
 
-    def open(self, file: RemoteFile) -> HttpFile:
+    def open(self, file: RemoteFile, listed_at: str | None = None) -> HttpFile:
         checked(file.url)
-        return HttpFile(self.client, file, patience=self._patience, clock=self._clock)
+        return HttpFile(file, listed_at or file.url, self._means, self._pool, self._polite.link)
 
     def close(self) -> None:
         """Close all connections; the transport is of no use afterwards."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._end()
 
     def _get(self, url: str) -> tuple[Any, httpx2.Response]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from filtercrawl.transport.link import Gauge
 from filtercrawl.transport.retry import Clock
 
 # "api";r=0;t=55: of the quota `api` nothing remains, for 55 seconds more.
@@ -27,7 +28,7 @@ class _Quota:
 
 
 class Host:
-    """One origin: its turnstile and its quotas. Thread-safe.
+    """One origin: its turnstile, its quotas, and what its answers were measured to cost. Thread-safe.
 
     A host may keep several quotas and tells an answer's only in the answer; a path is held to the quota that the last
     answer under the same first folder named.
@@ -35,6 +36,7 @@ class Host:
 
     def __init__(self, at_a_time: int, clock: Clock) -> None:
         self.turnstile = threading.BoundedSemaphore(at_a_time)
+        self.gauge = Gauge()
         self.down = False
         self._clock = clock
         self._lock = threading.Lock()
@@ -66,6 +68,12 @@ class Host:
                     quota.spacing = 0.0
                 else:
                     quota.spacing = window / left if left < policies.get(name, 0) * _SCARCE else 0.0
+
+    def spacing(self, path: str) -> float:
+        """Return the seconds that two requests for a path are kept apart at present."""
+        with self._lock:
+            quota = self._quotas.get(self._quota_of.get(_folder(path), ""))
+            return 0.0 if quota is None else quota.spacing
 
     def hold(self, path: str, seconds: float) -> None:
         """Let nobody ask under a path's first folder for a while: the host said so."""

@@ -12,6 +12,7 @@ from filtercrawl.errors import BudgetError
 from filtercrawl.settings import NetworkSettings, secret
 from filtercrawl.transport.address import mirrored, origin
 from filtercrawl.transport.answers import described
+from filtercrawl.transport.link import Gauge, Link
 from filtercrawl.transport.pace import Host
 from filtercrawl.transport.retry import (
     TRANSIENT_ERRORS,
@@ -88,6 +89,12 @@ class Polite(httpx2.BaseTransport):
         host.down = isinstance(fault, UNSENT_ERRORS)
         raise GaveUpError(described(fault) + (f", {tries} times in a row" if tries > 1 else ""))
 
+    def link(self, url: str) -> Link:
+        """Return what the host of an address was measured to cost."""
+        going = httpx2.URL(mirrored(url, self._settings.mirrors))
+        host = self._host(origin(str(going)))
+        return host.gauge.link(self._patience.per_host, host.spacing(going.path), self._patience.gap)
+
     def close(self) -> None:
         self._inner.close()
 
@@ -127,12 +134,14 @@ class Polite(httpx2.BaseTransport):
             raise httpx2.PoolTimeout("every connection to this host was busy for too long")
         try:
             self._count_request()
+            sent = self._clock.monotonic()
             answer = self._inner.handle_request(request)
+            host.gauge.answered(self._clock.monotonic() - sent)
         except BaseException:
             host.turnstile.release()
             raise
         assert isinstance(answer.stream, httpx2.SyncByteStream)
-        body = _Body(answer.stream, self._count_bytes, host.turnstile.release)
+        body = _Body(answer.stream, self._meter(host), host.turnstile.release)
         streamed = httpx2.Response(
             answer.status_code, headers=answer.headers, stream=body, extensions=answer.extensions
         )
@@ -152,29 +161,50 @@ class Polite(httpx2.BaseTransport):
                 raise BudgetError(f"the budget of {most} bytes is used up; run again to go on")
             self.requests += 1
 
-    def _count_bytes(self, number: int) -> None:
-        with self._lock:
-            self.bytes_fetched += number
+    def _meter(self, host: Host) -> _Meter:
+        def count(number: int) -> None:
+            with self._lock:
+                self.bytes_fetched += number
+
+        return _Meter(host.gauge, self._clock, count)
+
+
+class _Meter:
+    """Counts and times one body."""
+
+    def __init__(self, gauge: Gauge, clock: Clock, count: Callable[[int], None]) -> None:
+        self._gauge = gauge
+        self._clock = clock
+        self._count = count
+        gauge.begin(clock.monotonic())
+
+    def came(self, number: int) -> None:
+        self._count(number)
+        self._gauge.came(number, self._clock.monotonic())
+
+    def end(self) -> None:
+        self._gauge.end(self._clock.monotonic())
 
 
 class _Body(httpx2.SyncByteStream):
     """A body that is counted as it comes, and that opens the turnstile when it ends."""
 
-    def __init__(self, stream: httpx2.SyncByteStream, counted: Callable[[int], None], left: Callable[[], None]) -> None:
+    def __init__(self, stream: httpx2.SyncByteStream, meter: _Meter, left: Callable[[], None]) -> None:
         self._stream = stream
-        self._counted = counted
+        self._meter = meter
         self._left: Callable[[], None] | None = left
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._stream:
-            self._counted(len(piece))
+            self._meter.came(len(piece))
             yield piece
 
     def close(self) -> None:
         with self._lock:
             left, self._left = self._left, None
         if left is not None:
+            self._meter.end()
             try:
                 self._stream.close()
             finally:

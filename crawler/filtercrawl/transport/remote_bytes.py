@@ -1,27 +1,34 @@
-"""The bytes of one remote file: exact ranges, resumed where they break, never of two versions of the file."""
+"""The bytes of one remote file: ranges fetched exactly, resumed where they break, never of two versions of the file."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final
 
 import httpx2
 
-from filtercrawl.errors import ChangedError, NetworkError
+from filtercrawl.checkpoint import RemoteFile
+from filtercrawl.errors import ChangedError, NetworkError, Stopped
 from filtercrawl.transport.address import shown
 from filtercrawl.transport.answers import described, refuse
+from filtercrawl.transport.batches import Range, total
+from filtercrawl.transport.cache import Cache
+from filtercrawl.transport.pieces import Pieces
 from filtercrawl.transport.polite import GaveUpError
 from filtercrawl.transport.retry import Clock, Patience
-from filtercrawl.transport.spool import Spool
+from filtercrawl.transport.sink import Sink
 
 _SPAN: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _NOTHING: Final = re.compile(r"bytes \*/(\d{1,18})")
+_SHA256: Final = re.compile(r'"?([0-9a-f]{64})"?')
 # What a try must bring to count as progress: a server that breaks after every byte must not hold us for ever.
 _PROGRESS: Final = 64 * 1024
 _EXPIRED: Final = (401, 403, 404, 410)
+_VERSION: Final = ("ETag", "Last-Modified")
 
 
 class SpoiledError(Exception):
@@ -31,129 +38,156 @@ class SpoiledError(Exception):
 _BROKEN: Final = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, SpoiledError)
 
 
-class Sink(Protocol):
-    """Where a body goes: it grows at its end, so that what broke is resumed there."""
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What files are fetched with: the one client, the cache, and how long to bear with a server."""
 
-    size: int
-
-    def write(self, data: bytes) -> None: ...
-
-    def restart(self) -> None: ...
-
-
-class _Memory:
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self.data += data
-        self.size = len(self.data)
-
-    def restart(self) -> None:
-        self.data.clear()
-        self.size = 0
+    client: httpx2.Client
+    cache: Cache
+    patience: Patience
+    clock: Clock
 
 
 class RemoteBytes:
-    """Fetches from one file. Thread-safe.
+    """Fetches from one file into the cache. Thread-safe.
 
-    size: None until the source or an answer tells. bytes_read: received. spool: the whole file, once it was fetched.
-    The address that a redirect led to is kept, and asked for anew at the original one when it has expired.
+    size, sha256: None until the source or an answer tells, as the Hub's do of large files. bytes_read: received;
+    requests: sent, redirects included. The address that a redirect led to is kept, and asked for anew at the original
+    one when it has expired.
     """
 
-    def __init__(
-        self, client: httpx2.Client, url: str, name: str, size: int | None, patience: Patience, clock: Clock
-    ) -> None:
-        self.size = size
+    def __init__(self, file: RemoteFile, listed_at: str, means: Means) -> None:
+        self.name = file.path or shown(file.url).rsplit("/", 1)[-1]
+        self.size = file.size
+        self.sha256 = file.sha256
         self.bytes_read = 0
-        self.spool: Spool | None = None
-        self._client = client
-        self._url = url
-        self._name = name
-        self._where = f"{name} at {shown(url)}"
-        self._patience = patience
-        self._clock = clock
+        self.requests = 0
+        self.closed = False
+        self._file = file
+        self._listed_at = listed_at
+        self._means = means
+        self._where = f"{self.name} at {shown(file.url)}"
         self._led_to: str | None = None
         self._version: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._spooling = threading.Lock()
+        self._pieces: Pieces | None = None
+        self._lasting = True
+        self._lock = threading.RLock()
+        self._reading_whole = threading.Lock()
+        if file.sha256 is not None:
+            # What the file holds is known beforehand, and so which of it an earlier run has brought.
+            self._pieces = means.cache.pieces(self._address, {"sha256": file.sha256})
+            self._version = self._pieces.version
 
-    def fetch(self, start: int, stop: int) -> bytes:
-        """Return the bytes from `start` to `stop`, to the end of the file where that comes first.
+    @property
+    def address(self) -> str:
+        """Where the bytes come from: behind the redirect, once one was followed."""
+        return self._led_to or self._file.url
 
-        A server that ignores ranges is read as a whole, into a temporary file. Raises NetworkError, or ChangedError
-        where the file is not what it was.
+    @property
+    def validated(self) -> bool:
+        """Whether every answer was held against something that changes with the file."""
+        return bool(self._version)
+
+    @property
+    def version(self) -> str | None:
+        """What the server calls this version of the file; None where it says nothing, or only when it was changed."""
+        tag = self._version.get("ETag", "")
+        return tag if tag and not tag.startswith("W/") else None
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """What is here."""
+        return () if self._pieces is None else self._pieces.ranges
+
+    def missing(self, start: int, stop: int) -> tuple[Range, ...]:
+        """Return what of a range is not here."""
+        return ((start, stop),) if self._pieces is None else self._pieces.missing(start, stop)
+
+    def read(self, start: int, stop: int) -> bytes | None:
+        """Return bytes that are here, or None."""
+        return None if self._pieces is None else self._pieces.read(start, stop)
+
+    def fetch(self, start: int, stop: int, kept: Callable[[], None] = lambda: None) -> None:
+        """Bring the bytes from `start` to `stop`, to the end of the file where that comes first.
+
+        kept: called whenever some of them are here. A server that ignores ranges is read as a whole, once. Raises
+        NetworkError, or ChangedError where the file is not what it was.
         """
-        sink = _Memory()
-        if self.spool is None:
-            self._fill(sink, start, stop)
-        if self.spool is not None:
-            return self.spool.read(start, min(stop, self.spool.size) - start)
-        return bytes(sink.data)
-
-    def download(self) -> Spool:
-        """Fetch the whole file into a temporary one: one request, where nothing breaks. Raises as `fetch` does."""
-        with self._spooling:
-            if self.spool is None:
-                spool = Spool(self._name)
-                self._fill(spool, 0, None)
-                self.spool = spool
-            return self.spool
+        tries = 0
+        while missing := self._still_missing(start, stop):
+            self._means.clock.sleep(0)  # where the run is to end, this raises
+            sink = Sink(missing[0][0], kept)
+            broken: Exception | None = None
+            try:
+                self._means.cache.expect(total(missing), self._where)
+                self._ask(sink, missing[-1][1])
+            except _BROKEN as error:
+                broken = error
+            except ChangedError:
+                sink.restart()
+                if self._pieces is not None:
+                    self._pieces.discard()
+                raise
+            finally:
+                self._means.cache.added(sink.flush())
+            if broken is None and self.size == 0:
+                return
+            if broken is not None:
+                progress = total(missing) - total(self._still_missing(start, stop))
+                tries = 1 if progress >= _PROGRESS else tries + 1
+                if tries >= self._means.patience.attempts:
+                    raise NetworkError(f"{self._where}: {described(broken)}, {tries} times in a row") from broken
+                self._means.clock.sleep(self._means.patience.backoff(tries - 1, self._means.clock))
 
     def close(self) -> None:
-        if self.spool is not None:
-            self.spool.close()
+        self.closed = True
+        if self._pieces is not None:
+            if not self._lasting:
+                self._pieces.discard()
+            self._pieces.close()
 
-    def _fill(self, sink: Sink, start: int, stop: int | None) -> None:
-        """Try until all is there, or until tries without progress are used up."""
-        tries = 0
-        while True:
-            before = sink.size
-            try:
-                self._ask(sink, start, stop)
-            except _BROKEN as error:
-                tries = 1 if sink.size - before >= _PROGRESS else tries + 1
-                if tries >= self._patience.attempts:
-                    raise NetworkError(f"{self._where}: {described(error)}, {tries} times in a row") from error
-                self._clock.sleep(self._patience.backoff(tries - 1, self._clock))
-            else:
-                return
+    @property
+    def _address(self) -> str:
+        """By what the cache knows the file: where it is listed, a signature left out where the version tells enough."""
+        return shown(self._listed_at)
 
-    def _ask(self, sink: Sink, start: int, stop: int | None) -> None:
-        """Ask once for what is missing between `start` and `stop`, or the end; raises one of _BROKEN if it breaks."""
-        at = start + sink.size
-        headers = {"Accept-Encoding": "identity"}
-        if stop is not None or at:
-            headers["Range"] = f"bytes={at}-" + ("" if stop is None else str(stop - 1))
-            headers |= self._if_range()
+    def _still_missing(self, start: int, stop: int) -> tuple[Range, ...]:
+        return self.missing(start, stop if self.size is None else min(stop, self.size))
+
+    def _ask(self, sink: Sink, stop: int) -> None:
+        """Ask once for the bytes from the sink's start up to `stop`; raises one of _BROKEN if it breaks."""
+        at = sink.start
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={at}-{stop - 1}", **self._if_range()}
         with self._answer(headers) as answer:
-            status = answer.status_code
-            if status == 416:
+            if answer.status_code == 416:
                 self._empty(answer, at)
                 return
             self._check(answer)
-            if status == 206:
+            if answer.status_code == 206:
                 end = self._span(answer, at, stop)
-                self._learn(answer)
+                self._learn(answer, sink)
                 self._pour(answer, sink, end - at)
-                if end < min(stop or end, self.size or end) or (stop is None and end != self.size):
+                if end < min(stop, self.size or end):
                     raise SpoiledError("less came than was asked for")
                 return
-            length = answer.headers.get("Content-Length", "")
-            self._total(length)
-            self._learn(answer)
-            if stop is None:
-                self._whole(answer, sink)
+            self._total(answer.headers.get("Content-Length", ""))
+            if self._reading_whole.acquire(blocking=False):
+                try:
+                    self._whole(answer, sink)
+                finally:
+                    self._reading_whole.release()
                 return
-        self.download()
+        with self._reading_whole:
+            pass  # another request brings the whole file already; what it did not bring is asked for again
 
     @contextmanager
     def _answer(self, headers: dict[str, str]) -> Iterator[httpx2.Response]:
         """An answer with status 200, 206 or 416; any other is an error."""
         address = self._led_to
         try:
-            with self._client.stream("GET", address or self._url, headers=headers) as answer:
+            with self._means.client.stream("GET", address or self._file.url, headers=headers) as answer:
+                with self._lock:
+                    self.requests += 1 + len(answer.history)
                 status = answer.status_code
                 if address is not None and status in _EXPIRED:
                     raise SpoiledError(f"HTTP {status} where a redirect led to")
@@ -175,8 +209,7 @@ class RemoteBytes:
             raise NetworkError(f"{self._where}: {described(error)}") from error
 
     def _if_range(self) -> dict[str, str]:
-        tag = self._version.get("ETag", "")
-        known = self._version.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
+        known = self.version or self._version.get("Last-Modified", "")
         return {"If-Range": known} if known else {}
 
     def _check(self, answer: httpx2.Response) -> None:
@@ -189,6 +222,15 @@ class RemoteBytes:
         for header, before in self._version.items():
             if answer.headers.get(header, before) != before:
                 raise self._changed()
+        for told in (*answer.history, answer):
+            match = _SHA256.fullmatch(told.headers.get("X-Linked-Etag", ""))
+            if match is not None and self.sha256 not in (None, match[1]):
+                raise ChangedError(
+                    f"{self._where}: has sha256 {match[1][:16]}... by its server, but {str(self.sha256)[:16]}... was "
+                    "said before; list it again"
+                )
+            if match is not None:
+                self.sha256 = match[1]
 
     def _span(self, answer: httpx2.Response, at: int, stop: int | None) -> int:
         """Return where the body ends in the file."""
@@ -225,20 +267,27 @@ class RemoteBytes:
                 f"{self._where}: has {int(told)} bytes, not {self.size} as was said before; list it again"
             )
 
-    def _learn(self, answer: httpx2.Response) -> None:
-        """Remember which version of the file this is and where it was found."""
+    def _learn(self, answer: httpx2.Response, sink: Sink) -> None:
+        """Remember which version of the file this is and where it was found; from now on there is a place for it."""
         with self._lock:
             if not self._version:
-                self._version = {
-                    name: answer.headers[name] for name in ("ETag", "Last-Modified") if name in answer.headers
-                }
+                self._version = {name: answer.headers[name] for name in _VERSION if name in answer.headers}
+                if self._pieces is not None:
+                    self._pieces.version = self._version
+            if self._pieces is None:
+                self._lasting = self.version is not None
+                cache, told = self._means.cache, {"ETag": self.version or "", "size": str(self.size)}
+                self._pieces = cache.pieces(self._address, told) if self._lasting else cache.private()
             if answer.history:
                 self._led_to = str(answer.url)
+            sink.into(self._pieces)
 
     def _pour(self, answer: httpx2.Response, sink: Sink, length: int | None) -> None:
-        """Write a body of a known length to its sink."""
+        """Write a body to its sink; where its length is known it must be that."""
         came = 0
         for piece in answer.iter_raw():
+            if self.closed:
+                raise Stopped
             came += len(piece)
             if length is not None and came > length:
                 sink.restart()  # who lies about the length is not believed about the rest
@@ -249,13 +298,14 @@ class RemoteBytes:
         if length is not None and came < length:
             raise SpoiledError(f"{came} bytes came of {length}")
 
-    def _whole(self, answer: httpx2.Response, spool: Sink) -> None:
-        """Write a whole file from its beginning, whatever came before."""
-        spool.restart()
-        if self.size is not None and isinstance(spool, Spool):
-            spool.expect(self.size)
-        self._pour(answer, spool, self.size)
-        self._total(str(spool.size))
+    def _whole(self, answer: httpx2.Response, sink: Sink) -> None:
+        """Take a whole file from its beginning, whatever was asked for."""
+        if self.size is not None:
+            self._means.cache.expect(self.size, self._where)
+        sink.start = 0
+        self._learn(answer, sink)
+        self._pour(answer, sink, self.size)
+        self._total(str(sink.size))
 
     def _changed(self) -> ChangedError:
         return ChangedError(f"{self._where}: changed while it was read; run again")

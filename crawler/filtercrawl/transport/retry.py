@@ -41,6 +41,8 @@ class Patience:
 
     attempts: tries of one request. base, longest: of the exponential backoff. total: all waits of one request
     together. connect, read, pool: timeouts; read is the longest silence within an answer. per_host: requests at a time.
+    gap: bytes that may lie between two ranges for them to come in one request; None for what the host's answers show
+    to pay.
     """
 
     attempts: int = 6
@@ -51,6 +53,7 @@ class Patience:
     read: float = 30.0
     pool: float = 300.0
     per_host: int = 8
+    gap: int | None = None
 
     def backoff(self, attempt: int, clock: Clock) -> float:
         """Return the wait after the `attempt`-th try: exponential with full jitter."""

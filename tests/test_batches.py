@@ -1,0 +1,139 @@
+"""Which requests are made for the bytes that are wanted, held against plain sets of bytes and what they cost."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filtercrawl.transport.batches import MOST_BYTES, choose, intersection, joined, merged, total, without
+from filtercrawl.transport.link import LEAST_GAP, Gauge, Link
+from filtercrawl.transport.walk import Walk
+
+MIB = 1024 * 1024
+RANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), max_size=12)
+
+
+def as_set(ranges: object) -> set[int]:
+    return {byte for start, stop in ranges for byte in range(start, stop)}  # type: ignore[attr-defined]
+
+
+@given(RANGES, RANGES)
+def test_ranges_are_sets_of_bytes(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> None:
+    a, b = merged(some), merged(others)
+    assert as_set(a) == as_set(some)
+    assert all(first[1] < second[0] for first, second in pairwise(a))
+    assert as_set(intersection(a, b)) == as_set(a) & as_set(b)
+    assert as_set(without(a, b)) == as_set(a) - as_set(b)
+    assert total(a) == len(as_set(a))
+
+
+@given(RANGES, RANGES, st.integers(0, 40))
+def test_joined_ranges_hold_what_is_needed_and_nothing_that_is_here(
+    some: list[tuple[int, int]], others: list[tuple[int, int]], gap: int
+) -> None:
+    holes = merged(others)
+    needed = intersection(merged(some), holes)
+    ranges = joined(needed, holes, gap)
+    assert as_set(needed) <= as_set(ranges) <= as_set(holes)
+    assert total(ranges) - total(needed) <= gap * max(len(needed) - len(ranges), 0)
+    for (_, stop), (start, _) in pairwise(ranges):
+        assert start - stop > gap or as_set([(stop, start)]) - as_set(holes)
+
+
+@given(RANGES, RANGES, st.floats(0, 1), st.floats(1e5, 1e9))
+def test_what_is_wanted_comes_and_what_is_here_does_not(
+    some: list[tuple[int, int]], others: list[tuple[int, int]], latency: float, bandwidth: float
+) -> None:
+    missing = merged(others)
+    chosen = choose(some, missing, Link(latency=latency, bandwidth=bandwidth))
+    assert as_set(some) & as_set(missing) <= as_set(chosen.ranges) <= as_set(missing)
+    assert not chosen.whole or chosen.ranges == missing
+
+
+def test_a_gap_is_joined_where_a_request_costs_more() -> None:
+    wanted = [(0, MIB), (2 * MIB, 3 * MIB)]
+    missing = [(0, 100 * MIB)]
+    near, far = Link(latency=0.001, bandwidth=50e6), Link(latency=0.5, bandwidth=50e6)
+    assert choose(wanted, missing, near).ranges == tuple(wanted)
+    assert choose(wanted, missing, far).ranges == ((0, 3 * MIB),)
+    close = [(0, MIB), (MIB + LEAST_GAP, 2 * MIB)]  # less than any request costs
+    assert choose(close, missing, near).ranges == ((0, 2 * MIB),)
+    assert choose(close, missing, Link(fixed_gap=0)).ranges == tuple(close)
+
+
+def test_a_rate_limit_makes_requests_dear() -> None:
+    wanted = [(number * 2 * MIB, number * 2 * MIB + 100) for number in range(10)]
+    missing = [(0, 1000 * MIB)]
+    free, scarce = Link(latency=0.01), Link(latency=0.01, spacing=0.5)
+    assert len(choose(wanted, missing, free).ranges) == 10
+    assert len(choose(wanted, missing, scarce).ranges) == 1
+
+
+def test_a_file_is_taken_as_a_whole_where_that_is_no_slower() -> None:
+    link = Link(latency=0.02, bandwidth=50e6)
+    missing = [(64 * 1024, 100 * MIB)]
+    most = choose([(0, 95 * MIB)], missing, link)
+    assert most.whole
+    assert most.ranges == tuple(missing)
+    assert not choose([(0, 70 * MIB)], missing, link).whole
+    scattered = [(number * 20_000, number * 20_000 + 100) for number in range(4000)]
+    assert choose(scattered, [(0, 80 * MIB)], Link(latency=0.3, bandwidth=50e6)).bytes >= 79 * MIB
+    assert not choose([(0, 95 * MIB)], missing, Link(fixed_gap=0)).whole
+    assert choose([(0, 100)], [], link).ranges == ()
+    assert MOST_BYTES >= MIB
+
+
+def test_a_walk_reads_ahead_in_order_and_little_behind_a_jump() -> None:
+    link = Link(latency=0.001, bandwidth=50e6)
+    walk = Walk(1000 * MIB)
+    stops = [walk.step(0, 8, link)]
+    for _ in range(4):
+        stops.append(walk.step(stops[-1], stops[-1] + 8, link))
+    assert stops == [64 * 1024 * (2**n - 1) for n in range(1, 6)]
+    assert walk.step(50 * MIB, 50 * MIB + 100, link) == 50 * MIB + 8 * 1024
+    assert walk.step(70 * MIB, 73 * MIB, link) == 73 * MIB
+
+
+def steps(size: int, spacing: int, link: Link) -> tuple[int, int]:
+    """Jump through a file in even steps; return the number of requests and of bytes."""
+    walk, requests, came, here = Walk(size), 0, 0, 0
+    for at in range(0, size - 100, spacing):
+        if at + 100 > here:
+            start = max(at, here)
+            here = walk.step(start, at + 100, link)
+            requests, came = requests + 1, came + here - start
+    return requests, came
+
+
+def test_a_walk_over_short_steps_ends_in_one_reading() -> None:
+    far = Link(latency=0.1, bandwidth=50e6)
+    requests, came = steps(21 * MIB, 300_000, far)
+    assert requests <= 3
+    assert came <= 21 * MIB
+    requests, came = steps(346 * MIB, 7_000_000, far)  # longer than the bytes that come in one trip: jumping pays
+    assert requests >= 40
+    assert came < 10 * MIB
+    near = Link(latency=0.001, bandwidth=50e6)
+    assert steps(21 * MIB, 300_000, near)[1] < 2 * MIB
+
+
+def test_a_host_is_measured_while_it_answers() -> None:
+    gauge = Gauge()
+    assert gauge.link(8, 0.0, None) == Link(at_a_time=8)
+    for number in range(20):
+        gauge.answered(0.02 + 0.001 * (number % 3))
+    gauge.begin(0.0)
+    gauge.begin(0.0)
+    for number in range(1, 101):
+        gauge.came(MIB, number / 50)
+    gauge.end(2.0)
+    gauge.end(2.0)
+    gauge.begin(60.0)  # the time between two bodies is nobody's fault
+    gauge.came(4 * MIB, 60.08)
+    link = gauge.link(8, 0.25, None)
+    assert abs(link.latency - 0.021) < 0.001
+    assert abs(link.bandwidth / (50 * MIB) - 1) < 0.1
+    assert link.spacing == 0.25
+    assert link.a_trip == 0.25
