@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -98,7 +98,8 @@ def _torch(place: Path, model: Model, *, zipped: bool) -> Path:
 
 def _npz(place: Path, model: Model) -> Path:
     path = place / "model.npz"
-    np.savez(path, **{name: tensor.numpy() for name, tensor in model.state.items()})
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in model.state.items()}
+    np.savez(path, **arrays)
     return path
 
 
@@ -132,8 +133,7 @@ def _onnx(place: Path, model: Model, *, external: bool) -> Path:
     graph = helper.make_graph(nodes, model.name, ends[:1], ends[1:], initializers)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="range_files")
     path = place / "model.onnx"
-    about = {"save_as_external_data": True, "location": "model.onnx.data"} if external else {}
-    onnx.save_model(proto, path, **about)
+    onnx.save_model(proto, path, save_as_external_data=external, location="model.onnx.data")
     return path
 
 
@@ -147,7 +147,7 @@ def _nodes(model: Model, state: Mapping[str, torch.Tensor]) -> Iterator[onnx.Nod
         inputs = [f"x{number}", name, *([bias] if name.endswith(".weight") and bias in state else [])]
         path = "/" + name.rpartition(".")[0].replace(".", "/")
         if name in model.groups:
-            about = {"kernel_shape": list(tensor.shape[2:]), "group": model.groups[name]}
+            about: dict[str, Any] = {"kernel_shape": list(tensor.shape[2:]), "group": model.groups[name]}
             yield helper.make_node("Conv", inputs, [f"x{number + 1}"], f"{path}/Conv", **about)
         elif tensor.dim() == 2:
             yield helper.make_node("Gemm", inputs, [f"x{number + 1}"], f"{path}/Gemm", transB=1)

@@ -9,7 +9,7 @@ from typing import Final
 
 import timm
 import torch
-import torchvision
+import torchvision  # type: ignore[import-untyped]
 from torch import nn
 
 from filtercrawl.structure import on_meta
