@@ -1,0 +1,101 @@
+"""Crawls checkpoints over the network as a run does, and downloads them whole to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import torch
+from range_cap import fetch
+from range_files import Written
+
+from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile
+from filtercrawl.extract import KernelPolicy, extract
+from filtercrawl.files import CheckpointFiles, claimant
+from filtercrawl.layer_row import parts
+from filtercrawl.manager import load
+from filtercrawl.normalize import normalize
+from filtercrawl.ranges import Span, want
+from filtercrawl.settings import Settings
+from filtercrawl.tensor import Extent
+from filtercrawl.transport import Transport, network
+from filtercrawl.transport.retry import Patience
+
+READERS: Final[tuple[Reader, ...]] = load().readers
+HAS_GAP: Final = any(field.name == "gap" for field in fields(Patience))
+# As many checkpoints at a time as a run has in hand.
+JOBS: Final = Settings().jobs
+_DEVICE: Final = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs:
+    """How requests are made. gap: bytes that are fetched rather than asked around, None for what the planner thinks."""
+
+    gap: int | None = None
+    per_host: int = Patience().per_host
+
+    @property
+    def joining(self) -> str:
+        """What is done about gaps, in a word."""
+        if not HAS_GAP:
+            return "as ever"
+        return "planned" if self.gap is None else f"{self.gap // 1024} KiB"
+
+    def transport(self) -> Transport:
+        """A new transport, which has measured nothing yet."""
+        given: dict[str, Any] = {"per_host": self.per_host} | ({"gap": self.gap} if HAS_GAP else {})
+        return network(Settings().network, patience=Patience(**given))
+
+
+def remote(written: Written, url: str, copy: int = 0) -> tuple[RemoteFile, ...]:
+    """The files of a checkpoint as a source lists them, the main one first; a copy has addresses of its own."""
+    paths = [written.main, *(path for path in written.sizes if path != written.main)]
+    return tuple(
+        RemoteFile(url=f"{url}/{path}?copy={copy}", size=written.sizes[path], path=f"{copy}/{path}") for path in paths
+    )
+
+
+def crawl_one(
+    files: tuple[RemoteFile, ...],
+    policy: KernelPolicy,
+    transport: Transport,
+    structured: Callable[[], object] = lambda: None,
+) -> int:
+    """Read the structure of one checkpoint and then every kernel, as `crawl.read` and `shard.write` do.
+
+    structured: called between the two. Returns the bytes of the kernels as they are stored. Nothing is hashed: the
+    source is taken to state a sha256.
+    """
+    checkpoint = Checkpoint(name=files[0].path or files[0].url, files=files)
+    with CheckpointFiles(checkpoint, READERS, transport) as opened:
+        reader = claimant(READERS, opened.main)
+        assert reader is not None, checkpoint.name
+        extracted = extract(tuple(reader.tensors(opened)), policy)
+        structured()
+        extents = [layer.tensor.extent for layer in extracted.emitted]
+        want(Span(extent.file, extent.offset, extent.offset + _length(extent)) for extent in extents if extent)
+        for layer in extracted.emitted:
+            for start, stop in parts(layer.shape):
+                normalize(layer, start, stop, _DEVICE)
+        opened.check_unchanged()
+        return sum(_length(extent) for extent in extents if extent)
+
+
+def _length(extent: Extent) -> int:
+    return extent.span(tuple((0, size) for size in extent.shape)) * extent.itemsize
+
+
+def crawl_batch(batch: Sequence[tuple[RemoteFile, ...]], policy: KernelPolicy, knobs: Knobs) -> int:
+    """Crawl checkpoints, several at a time over one transport; returns the bytes of their kernels."""
+    transport = knobs.transport()
+    # One thread of torch each, as a run's workers have.
+    with ThreadPoolExecutor(JOBS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return sum(pool.map(lambda files: crawl_one(files, policy, transport), batch))
+
+
+def download(batch: Sequence[tuple[RemoteFile, ...]], per_host: int) -> None:
+    """GET every file whole, so many at a time."""
+    fetch([(file.url, None) for files in batch for file in files], per_host)
