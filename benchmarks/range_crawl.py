@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 from range_cap import fetch
 from range_files import Written
 
 from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile
+from filtercrawl.crew import Room
 from filtercrawl.extract import KernelPolicy, extract
 from filtercrawl.files import CheckpointFiles, claimant
 from filtercrawl.layer_row import parts
 from filtercrawl.manager import load
 from filtercrawl.normalize import normalize
-from filtercrawl.ranges import Span, want
+from filtercrawl.ranges import want
 from filtercrawl.settings import Settings
-from filtercrawl.tensor import Extent
+from filtercrawl.sync import FETCHED_AHEAD
 from filtercrawl.transport import Transport, network
 from filtercrawl.transport.retry import Patience
 
 READERS: Final[tuple[Reader, ...]] = load().readers
-HAS_GAP: Final = any(field.name == "gap" for field in fields(Patience))
-# As many checkpoints at a time as a run has in hand.
+# As many checkpoints at a time as a run has in hand, and as it writes.
+IN_HAND: Final = Settings().jobs + 1 + FETCHED_AHEAD
 JOBS: Final = Settings().jobs
 _DEVICE: Final = torch.device("cpu")
 
@@ -40,21 +41,18 @@ class Knobs:
     @property
     def joining(self) -> str:
         """What is done about gaps, in a word."""
-        if not HAS_GAP:
-            return "as ever"
         return "planned" if self.gap is None else f"{self.gap // 1024} KiB"
 
     def transport(self) -> Transport:
         """A new transport, which has measured nothing yet."""
-        given: dict[str, Any] = {"per_host": self.per_host} | ({"gap": self.gap} if HAS_GAP else {})
-        return network(Settings().network, patience=Patience(**given))
+        return network(patience=Patience(per_host=self.per_host, gap=self.gap))
 
 
 def remote(written: Written, url: str, copy: int = 0) -> tuple[RemoteFile, ...]:
     """The files of a checkpoint as a source lists them, the main one first; a copy has addresses of its own."""
     paths = [written.main, *(path for path in written.sizes if path != written.main)]
     return tuple(
-        RemoteFile(url=f"{url}/{path}?copy={copy}", size=written.sizes[path], path=f"{copy}/{path}") for path in paths
+        RemoteFile(url=f"{url}/copies/{copy}/{path}", size=written.sizes[path], path=f"{copy}/{path}") for path in paths
     )
 
 
@@ -63,6 +61,7 @@ def crawl_one(
     policy: KernelPolicy,
     transport: Transport,
     structured: Callable[[], object] = lambda: None,
+    desks: Room | None = None,
 ) -> int:
     """Read the structure of one checkpoint and then every kernel, as `crawl.read` and `shard.write` do.
 
@@ -75,25 +74,22 @@ def crawl_one(
         assert reader is not None, checkpoint.name
         extracted = extract(tuple(reader.tensors(opened)), policy)
         structured()
-        extents = [layer.tensor.extent for layer in extracted.emitted]
-        want(Span(extent.file, extent.offset, extent.offset + _length(extent)) for extent in extents if extent)
-        for layer in extracted.emitted:
-            for start, stop in parts(layer.shape):
-                normalize(layer, start, stop, _DEVICE)
+        spans = [layer.tensor.extent.lies for layer in extracted.emitted if layer.tensor.extent]
+        want(spans)
+        with (desks or Room(1)).taken(1):
+            for layer in sorted(extracted.emitted, key=lambda layer: layer.kernel):
+                for start, stop in parts(layer.shape) * (1 if len(parts(layer.shape)) == 1 else 2):
+                    normalize(layer, start, stop, _DEVICE)  # long ones twice, as their hash comes first
         opened.check_unchanged()
-        return sum(_length(extent) for extent in extents if extent)
-
-
-def _length(extent: Extent) -> int:
-    return extent.span(tuple((0, size) for size in extent.shape)) * extent.itemsize
+        return sum(span.stop - span.start for span in spans)
 
 
 def crawl_batch(batch: Sequence[tuple[RemoteFile, ...]], policy: KernelPolicy, knobs: Knobs) -> int:
     """Crawl checkpoints, several at a time over one transport; returns the bytes of their kernels."""
-    transport = knobs.transport()
+    transport, desks = knobs.transport(), Room(JOBS)
     # One thread of torch each, as a run's workers have.
-    with ThreadPoolExecutor(JOBS, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return sum(pool.map(lambda files: crawl_one(files, policy, transport), batch))
+    with ThreadPoolExecutor(IN_HAND, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return sum(pool.map(lambda files: crawl_one(files, policy, transport, desks=desks), batch))
 
 
 def download(batch: Sequence[tuple[RemoteFile, ...]], per_host: int) -> None:

@@ -194,7 +194,7 @@ class _Connection:
         first, *lines = head.split("\r\n")
         method, target, _ = first.split(" ", 2)
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        path = unquote(urlsplit(target).path).lstrip("/")
+        path = re.sub(r"^copies/\d+/", "", unquote(urlsplit(target).path).lstrip("/"))  # one file at many addresses
         self._sent = 0
         self._journal.begin()
         served = None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from range_crawl import HAS_GAP, Knobs, crawl_batch, download, remote
+from range_crawl import Knobs, crawl_batch, download, remote
 from range_files import Written
 from range_server import RangeServer
 
@@ -72,8 +72,7 @@ def speed(written: Written, server: RangeServer, line: Line) -> Speed:
     def crawl(knobs: Knobs, runs: int) -> float:
         return _median(lambda: crawl_batch(batch, "spatial", knobs), runs)
 
-    # Without a gap to set there is nothing to sweep but the concurrency.
-    sweep = [Knobs(gap=gap, per_host=number) for gap in (_GAPS if HAS_GAP else (None,)) for number in _PER_HOST]
+    sweep = [Knobs(gap=gap, per_host=number) for gap in _GAPS for number in _PER_HOST]
     once = {knobs: crawl(knobs, 1) for knobs in sweep}
     again = sorted(sweep, key=once.__getitem__)[:_AGAIN]
     planner = crawl(Knobs(), line.runs)

@@ -20,7 +20,7 @@ from pathlib import Path
 import range_speed
 import range_wire
 from range_cap import measure
-from range_crawl import HAS_GAP, Knobs
+from range_crawl import Knobs
 from range_files import FORMATS, Written, write
 from range_models import MODELS
 from range_server import RangeServer
@@ -31,7 +31,7 @@ def wire(files: Iterator[Written], server: RangeServer) -> list[str]:
     print(range_wire.HEADER)
     broken: list[str] = []
     for written in files:
-        for knobs in (Knobs(gap=0), Knobs()) if HAS_GAP else (Knobs(gap=0),):
+        for knobs in (Knobs(gap=0), Knobs()):
             found = range_wire.wire(written, server, knobs)
             print(found.row(), flush=True)
             broken += found.broken()

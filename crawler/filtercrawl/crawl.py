@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from filtercrawl.checkpoint import Checkpoint, Source
 from filtercrawl.crew import Crew
 from filtercrawl.errors import ChangedError, CheckpointError, FiltercrawlError, FormatError, Stopped
+from filtercrawl.expected import expected
 from filtercrawl.extract import Extracted, extract
 from filtercrawl.files import CheckpointFiles, claimant
 from filtercrawl.manager import describe
 from filtercrawl.plan import Todo
 from filtercrawl.ranges import want
 from filtercrawl.shard import Shard, discard, write
-from filtercrawl.structure import apply, structure_of
+from filtercrawl.structure import Structure, apply, structure_of
 from filtercrawl.tensor import StoredTensor
 
 
@@ -71,6 +72,9 @@ def read(todo: Todo, crew: Crew, *, again: bool = False) -> Crawled:
             return Crawled(todo=todo, file_sha256=digest, file_bytes=files.size, same_as=twin)
         if again and digest is not None:
             files.prove()
+        structure = None if files.local else structure_of(source, checkpoint)
+        if structure is not None and not again and will_be_whole(structure, todo, files):
+            files.fetch_whole()  # before its header is there to say the same
         reader = claimant(crew.readers, files.main)
         if reader is None:
             what = "empty" if files.main.size == 0 else "of no known format"
@@ -83,7 +87,7 @@ def read(todo: Todo, crew: Crew, *, again: bool = False) -> Crawled:
         )  # fmt: skip
         if found.same_as is not None or found.unchanged:
             return told(found, files)
-        tensors, note = structured(source, checkpoint, tuple(reader.tensors(files)))
+        tensors, note = structured(source, checkpoint, tuple(reader.tensors(files)), structure)
         extracted = extract(tensors, todo.policy, checkpoint.prefix)
         wanted = [layer.tensor.extent.lies for layer in extracted.emitted if layer.tensor.extent is not None]
         with crew.ahead.taken(
@@ -121,13 +125,21 @@ def is_unchanged(todo: Todo, digest: str | None, version: str | None) -> bool:
     return bool(version == known.get("_version") and known["kernel_policy"] == todo.policy)
 
 
+def will_be_whole(structure: Structure, todo: Todo, files: CheckpointFiles) -> bool:
+    """Tell by the architecture alone whether most of the bytes are wanted."""
+    found = expected(structure, todo.checkpoint, todo.policy, files.link)
+    return found is not None and found.whole
+
+
 def structured(
-    source: Source | None, checkpoint: Checkpoint, tensors: tuple[StoredTensor, ...]
+    source: Source | None,
+    checkpoint: Checkpoint,
+    tensors: tuple[StoredTensor, ...],
+    structure: Structure | None = None,
 ) -> tuple[tuple[StoredTensor, ...], str | None]:
     """Give tensors what the graph of their network proves, where the source can build it; and say why not."""
-    if source is None or not any(len(tensor.shape) >= 3 for tensor in tensors):
-        return tensors, None  # no convolution, no need of a graph
-    structure = structure_of(source, checkpoint)
+    if structure is None and any(len(tensor.shape) >= 3 for tensor in tensors):  # else there is no convolution
+        structure = structure_of(source, checkpoint)
     if structure is None:
         return tensors, None
     applied = apply(structure, tensors, checkpoint.prefix)

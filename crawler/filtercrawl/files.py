@@ -17,6 +17,7 @@ from filtercrawl.ranges import LocalFile, RangeFile, Span, relative_path, want
 from filtercrawl.tensor import StoredTensor
 from filtercrawl.transport import OpenedFile, Transport
 from filtercrawl.transport.address import shown
+from filtercrawl.transport.link import Link
 
 _CHUNK: Final = 1024 * 1024
 
@@ -127,6 +128,15 @@ class CheckpointFiles:
     def size(self) -> int:
         """Bytes of all files together; a stated size costs no request."""
         return sum(self._size(file) for file in self._checkpoint.files)
+
+    @property
+    def link(self) -> Link:
+        """What asking for the main file's bytes was measured to cost."""
+        return self._transport.link(self._checkpoint.files[0].url)
+
+    def fetch_whole(self) -> None:
+        """Begin to bring every byte, where the length of the files is known."""
+        want(Span(self._open(file), 0, file.size) for file in self._checkpoint.files if file.size is not None)
 
     def prove(self) -> None:
         """Fetch every byte and hash it; raises CheckpointError where a file has not the sha256 that is stated of it."""

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from filtercrawl.crawl import Crawled
 from filtercrawl.discover import Listing
-from filtercrawl.plan import Plan
+from filtercrawl.expected import Expected
+from filtercrawl.plan import Plan, Todo
 from filtercrawl.settings import Settings
 
 # What can be said of checkpoints, in the order in which it is told.
@@ -21,13 +22,42 @@ WORDS: Final = (
 
 
 @dataclass(kw_only=True)
+class Cost:
+    """What checkpoints cost. bytes: read or fetched, of so many that their files have; requests: sent for them.
+
+    whole: how many were fetched in full, for most of their bytes are wanted. at_most: in a dry run, how many are of an
+    architecture that nothing tells: their bytes are those of the whole files, and their requests are not counted.
+    """
+
+    checkpoints: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    of: int = 0
+    requests: int = 0
+    whole: int = 0
+    at_most: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """The share of the files that is fetched."""
+        return self.bytes / self.of if self.of else None
+
+    def as_json(self) -> dict[str, Any]:
+        counts = {word: self.checkpoints[word] for word in ("new", "changed", "retry", "removed", "renamed")}
+        share = None if self.share is None else round(self.share, 6)
+        return counts | {
+            "bytes": self.bytes, "bytes_offered": self.of, "share": share, "requests": self.requests,
+            "whole": self.whole, "at_most": self.at_most,
+        }  # fmt: skip
+
+
+@dataclass(kw_only=True)
 class Report:
     """Counts of one run.
 
     checkpoints: discovered = all that the sources offered, skipped ones included; new and changed = read for the
     first time or again, whatever became of them; duplicate, failed and renamed = of those. layers, kernels: emitted
     in this run. bytes_offered: the size of the files that were read. bytes_on_disk: of all files of layers.
-    left: still to do after a limit.
+    left: still to do after a limit. by_source: what each source's checkpoints cost, or are expected to in a dry run.
     """
 
     checkpoints: Counter[str] = field(default_factory=Counter)
@@ -43,10 +73,10 @@ class Report:
     new_failures: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
-    by_source: dict[str, dict[str, int]] = field(default_factory=dict)
+    by_source: dict[str, Cost] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, listings: Sequence[Listing], plan: Plan, settings: Settings) -> Report:
+    def of(cls, listings: Sequence[Listing], plan: Plan) -> Report:
         """Begin with what the plan says."""
         report = cls()
         for listing in listings:
@@ -58,30 +88,40 @@ class Report:
         report.checkpoints["waiting"] = len(plan.waiting)
         report.checkpoints["skipped"] = len(plan.skipped)
         report.left = len(plan.todo)
-        if settings.dry_run:
-            report._preview(plan)
         return report
 
-    def _preview(self, plan: Plan) -> None:
-        for todo in plan.todo:
-            self.checkpoints[todo.why] += 1
-            row = self.by_source.setdefault(
-                todo.source, {"new": 0, "changed": 0, "retry": 0, "removed": 0, "bytes": 0, "requests": 0}
-            )
-            row[todo.why] += 1
-            row["bytes"] += sum(file.size or 0 for file in todo.checkpoint.files)
-        self.checkpoints["removed"] = len({model_id for model_id, _ in plan.removed})
+    def expect(self, todo: Todo, found: Expected) -> None:
+        """Take in what one checkpoint is expected to cost."""
+        self.checkpoints[todo.why] += 1
+        cost = self._cost(todo)
+        cost.bytes += found.bytes or 0
+        cost.of += found.size or found.bytes or 0
+        cost.requests += found.requests or 0
+        cost.whole += found.whole
+        cost.at_most += found.requests is None
+
+    def _cost(self, todo: Todo) -> Cost:
+        cost = self.by_source.setdefault(todo.source, Cost())
+        cost.checkpoints[todo.why] += 1
+        return cost
 
     def count(self, crawled: Crawled, became: str) -> None:
         """Take in one checkpoint."""
         todo = crawled.todo
         self.checkpoints["unchanged" if became == "unchanged" and todo.why == "changed" else todo.why] += 1
         self.bytes_fetched += crawled.bytes_fetched
-        self.bytes_offered += crawled.file_bytes or sum(file.size or 0 for file in todo.checkpoint.files)
+        offered = crawled.file_bytes or sum(file.size or 0 for file in todo.checkpoint.files)
+        self.bytes_offered += offered
+        cost = self._cost(todo)
+        cost.bytes += crawled.bytes_fetched
+        cost.of += offered
+        cost.requests += crawled.requests
+        cost.whole += crawled.whole
         if became in ("duplicate", "failed", "renamed"):
             self.checkpoints[became] += 1
         if became == "renamed":
             self.checkpoints["new"] -= 1
+            cost.checkpoints.update(new=-1, renamed=1)
         if crawled.reason is not None:
             self.failures[todo.model_id] = crawled.reason
             if todo.known is None or todo.known["reason"] is None:
@@ -92,8 +132,9 @@ class Report:
             self.layers += len(emitted)
             self.kernels += sum(row["n_kernels"] for row in emitted)
 
-    def removed(self, model_id: str) -> None:
+    def removed(self, model_id: str, source: str) -> None:
         self.checkpoints["removed"] += 1
+        self.by_source.setdefault(source, Cost()).checkpoints["removed"] += 1
         self.gone.append(model_id)
 
     def spent(self, settings: Settings, deadline: float | None) -> bool:
@@ -123,5 +164,5 @@ class Report:
             "failures": self.failures,
             "problems": self.problems,
             "removed": sorted(self.gone),
-            **({"sources": self.by_source} if self.by_source else {}),
+            "sources": {source: cost.as_json() for source, cost in sorted(self.by_source.items())},
         }

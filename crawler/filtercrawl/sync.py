@@ -25,6 +25,7 @@ from filtercrawl.dataset.atomic import TEMPORARY
 from filtercrawl.dataset.export import export, sweep
 from filtercrawl.discover import Listing, Scout, collision, discover
 from filtercrawl.errors import Stopped, UsageError
+from filtercrawl.expected import foreseen
 from filtercrawl.lock import locked
 from filtercrawl.manager import Plugins
 from filtercrawl.optout import REASON as OPTED_OUT
@@ -41,7 +42,7 @@ from filtercrawl.transport.retry import Clock
 
 VERSION = version("filtercrawl")
 # Checkpoints that are fetched while others are written.
-_FETCHED_AHEAD: Final = 3
+FETCHED_AHEAD: Final = 3
 
 
 @dataclass(kw_only=True)
@@ -93,9 +94,11 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
         listings = discover(chosen, scout)
         refuse_collisions(listings, known, catalog.selectors())
         plan = make_plan(listings, rules(run, catalog, known))
-        report = Report.of(listings, plan, run.settings)
+        report = Report.of(listings, plan)
         report.bytes_on_disk = sum(size for _, size, _ in catalog.layer_files())
-        if not run.settings.dry_run:
+        if run.settings.dry_run:
+            preview(plan, contents(known), run, transport, report)
+        else:
             book = Book(
                 dataset=run.settings.dataset,
                 catalog=catalog,
@@ -190,7 +193,7 @@ def crawl_all(todo: Sequence[Todo], crew: Crew, run: Run, report: Report) -> Ite
     `jobs` of them are written at a time; some more are fetched meanwhile, for the network waits more than it works.
     """
     settings = run.settings
-    most = settings.jobs + 1 + _FETCHED_AHEAD
+    most = settings.jobs + 1 + FETCHED_AHEAD
     waiting = deque(todo if settings.limit is None else todo[: settings.limit])
     run.progress.begin(len(waiting))
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
@@ -221,6 +224,21 @@ def crawl_all(todo: Sequence[Todo], crew: Crew, run: Run, report: Report) -> Ite
         report.left = len(todo) - settled
 
 
+def preview(plan: Plan, by_file: Mapping[ContentKey, str], run: Run, transport: Transport, report: Report) -> None:
+    """Say what the plan is expected to cost, without asking for anything and writing nothing."""
+    run.progress.begin(len(plan.todo))
+    for todo in plan.todo:
+        run.check()
+        report.expect(todo, foreseen(todo, by_file, run.plugins.sources.get(todo.source), transport))
+        run.progress.done(todo.model_id, todo.why)
+    for model_id in sorted({model_id for model_id, _ in plan.removed}):
+        report.removed(model_id, known_source(model_id))
+
+
+def known_source(model_id: str) -> str:
+    return model_id.partition("/")[0]
+
+
 def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report: Report) -> None:
     """Note what was seen, prune, and publish what changed."""
     catalog, settings = book.catalog, run.settings
@@ -230,7 +248,7 @@ def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report
     for model_id in plan.unchanged:
         book.seen(model_id, *plan.seen[model_id])
     for model_id in sorted({model_id for model_id, _ in plan.removed} - book.renamed):
-        report.removed(model_id)
+        report.removed(model_id, known_source(model_id))
         if settings.prune:
             book.prune(model_id)
     for listing in listings:

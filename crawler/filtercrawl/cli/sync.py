@@ -22,7 +22,7 @@ from filtercrawl.cli.options import (
     size,
 )
 from filtercrawl.cli.terminal import Watch
-from filtercrawl.report import WORDS, Report
+from filtercrawl.report import WORDS, Cost, Report
 from filtercrawl.settings import Settings, resolve
 
 
@@ -148,6 +148,17 @@ def stopping(stop: threading.Event) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def priced(cost: Cost, settings: Settings) -> str:
+    """Say what one source's checkpoints cost, or will: bytes, share of their files, requests."""
+    counts = ", ".join(f"{amount(count)} {word}" for word, count in cost.checkpoints.items() if count)
+    share = "" if cost.share is None else f" of {size(cost.of)} ({100 * cost.share:.1f} %)"
+    verb = "will read" if settings.dry_run else "read"
+    words = [f"{counts}; {verb} {'at most ' if cost.at_most else ''}{size(cost.bytes)}{share}"]
+    if cost.requests:
+        words.append(f"in {'at least ' if cost.at_most else ''}{amount(cost.requests)} requests")
+    return " ".join(words) + (f", {amount(cost.whole)} taken whole" if cost.whole and cost.requests else "")
+
+
 def summarize(report: Report, settings: Settings) -> None:
     counts = report.checkpoints
     told = ", ".join(f"{amount(counts[word])} {word}" for word in WORDS[1:] if counts[word])
@@ -160,9 +171,9 @@ def summarize(report: Report, settings: Settings) -> None:
         typer.echo(f"{amount(len(report.gone))} are no longer offered; --prune takes them out")
     if report.left:
         typer.echo(f"{amount(report.left)} still to do")
+    for source, cost in sorted(report.by_source.items()):
+        typer.echo(f"  {source}: {priced(cost, settings)}")
     if settings.dry_run:
-        for source, row in report.by_source.items():
-            typer.echo(f"  {source}: {amount(row['new'])} new, {amount(row['changed'])} changed, {size(row['bytes'])}")
         return
     if not (counts["new"] or counts["changed"] or counts["retry"]):
         typer.echo(f"nothing to do: {settings.dataset} is up to date")

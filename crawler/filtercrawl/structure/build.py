@@ -5,21 +5,26 @@ from __future__ import annotations
 from filtercrawl.checkpoint import Builds, Checkpoint, Feeds, Source
 from filtercrawl.structure.facts import Structure
 from filtercrawl.structure.quiet import quiet
-from filtercrawl.structure.trace import trace
+from filtercrawl.structure.trace import trace, unrun
 
 
-def structure_of(source: Source, checkpoint: Checkpoint, *, seconds: float = 120.0) -> Structure | None:
+def structure_of(
+    source: Source | None, checkpoint: Checkpoint, *, run: bool = True, seconds: float = 120.0
+) -> Structure | None:
     """Let a source build the network of its checkpoint and trace it; None where the source builds none.
+
+    run: False for what its modules alone prove, which takes a third of the time.
 
     Raises nothing: a network that cannot be built is a structure without facts whose problem says why.
     """
-    if not isinstance(source, Builds):
+    builder: object = source
+    if not isinstance(builder, Builds):
         return None
     try:
         with quiet():
-            module = source.build(checkpoint)
-            sample = source.sample(checkpoint, module) if isinstance(source, Feeds) else None
+            module = builder.build(checkpoint)
+            sample = builder.sample(checkpoint, module) if isinstance(builder, Feeds) else None
     except Exception as error:  # noqa: BLE001 - constructors are other people's code; a checkpoint is read without them
         text = " ".join(str(error).split())[:300]
         return Structure(problem=f"cannot be built: {type(error).__name__}: {text}")
-    return trace(module, sample, seconds=seconds)
+    return trace(module, sample, seconds=seconds) if run else unrun(module)

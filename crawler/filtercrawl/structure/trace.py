@@ -42,6 +42,12 @@ def trace(module: nn.Module, sample: tuple[Any, ...] | None = None, *, seconds: 
             return Structure(facts=_modules_alone(module), problem=f"{type(error).__name__}: {text}")
 
 
+def unrun(module: nn.Module) -> Structure:
+    """Return what the modules of a network prove without being run: no depths, no banks."""
+    with quiet():
+        return Structure(facts=_modules_alone(module))
+
+
 def default_sample(module: nn.Module) -> tuple[torch.Tensor, ...]:
     """Return one image, `[1, 3, height, width]` on the meta device, of the size in the module's configuration."""
     config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}

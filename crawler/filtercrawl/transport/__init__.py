@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from filtercrawl.checkpoint import RemoteFile
     from filtercrawl.settings import NetworkSettings
+    from filtercrawl.transport.link import Link
     from filtercrawl.transport.retry import Clock, Patience
 
 __all__ = ["OpenedFile", "Transport", "network"]
@@ -105,6 +106,10 @@ class Transport(Protocol):
 
         listed_at: the address by which the file is known, where the one to read it at was given out on demand.
         """
+        ...
+
+    def link(self, url: str) -> Link:
+        """Return what asking the host of an address was measured to cost; a guess, where it was not asked yet."""
         ...
 
 

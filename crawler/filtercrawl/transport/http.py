@@ -21,6 +21,7 @@ from filtercrawl.transport.address import shown
 from filtercrawl.transport.answers import checked, refuse, wrapped
 from filtercrawl.transport.cache import Cache
 from filtercrawl.transport.http_file import HttpFile
+from filtercrawl.transport.link import Link
 from filtercrawl.transport.polite import LARGEST_ANSWER, WHOLE, Polite
 from filtercrawl.transport.remote_bytes import Means
 from filtercrawl.transport.retry import Clock, Patience
@@ -85,6 +86,9 @@ class Http:
     def open(self, file: RemoteFile, listed_at: str | None = None) -> HttpFile:
         checked(file.url)
         return HttpFile(file, listed_at or file.url, self._means, self._pool, self._polite.link)
+
+    def link(self, url: str) -> Link:
+        return self._polite.link(url)
 
     def close(self) -> None:
         """Close all connections; the transport is of no use afterwards."""

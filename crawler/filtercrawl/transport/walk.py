@@ -7,7 +7,7 @@ from typing import Final
 
 from filtercrawl.transport.link import Link
 
-_LEAST: Final = 8 * 1024
+_LEAST: Final = 4 * 1024
 _FIRST: Final = 64 * 1024
 _ONWARD: Final = 1024 * 1024
 _MOST: Final = 8 * 1024 * 1024
