@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pluggy
 
+from filtercrawl.analysis import Analysis
 from filtercrawl.checkpoint import Reader, Source, VisualCategory
 from filtercrawl.command import Command
 from filtercrawl.measure import Measure
@@ -32,6 +33,11 @@ def filtercrawl_visual_categories() -> Iterator[VisualCategory]:  # type: ignore
 @hookspec
 def filtercrawl_measures() -> Iterator[Measure]:  # type: ignore[empty-body]
     """Yield measures: statistics of a layer, made while its kernels stream by."""
+
+
+@hookspec
+def filtercrawl_analyses() -> Iterator[Analysis]:  # type: ignore[empty-body]
+    """Yield analyses: what `filtercrawl analyze` makes tables and figures of."""
 
 
 @hookspec

@@ -198,6 +198,32 @@ PREVIEW: Final = pa.schema(
     ]
 )
 
+# Mergeable statistics of a layer, by its layer_sha256: from them every group of layers is analysed without its weights.
+# All sums are over the kernels without NaN and infinities, in float64; the matrices are packed upper triangles, row by
+# row. `raw` is of the weights as stored, `scaled` of each kernel in float16 over its largest magnitude (paper). Null
+# where a layer has too many taps for it.
+SKETCHES: Final = pa.schema(
+    [
+        pa.field("layer_sha256", pa.string(), nullable=False),
+        pa.field("kernel", pa.string(), nullable=False),
+        pa.field("taps", pa.int32(), nullable=False),
+        pa.field("version", pa.int32(), nullable=False),
+        pa.field("n_kernels", pa.int64(), nullable=False),
+        pa.field("n_finite", pa.int64(), nullable=False),
+        pa.field("n_dead", pa.int64(), nullable=False),
+        pa.field("n_zero", pa.int64(), nullable=False),
+        pa.field("max_abs", pa.float64(), nullable=False),
+        pa.field("power_sums", pa.list_(pa.float64()), nullable=False),
+        pa.field("norm_l1", pa.float64(), nullable=False),
+        pa.field("radial_energy", pa.list_(pa.float64()), nullable=False),
+        pa.field("raw_mean", pa.list_(pa.float64())),
+        pa.field("raw_scatter", pa.list_(pa.float64())),
+        pa.field("scaled_mean", pa.list_(pa.float64())),
+        pa.field("scaled_scatter", pa.list_(pa.float64())),
+        pa.field("histogram", pa.list_(pa.int64())),
+    ]
+)
+
 RENAMES: Final = pa.schema(
     [
         pa.field("model_id", pa.string(), nullable=False),
