@@ -27,7 +27,7 @@ class Link:
 
     latency: float = 0.05
     bandwidth: float = 32e6
-    at_a_time: int = 8
+    at_a_time: int = 16
     spacing: float = 0.0
     fixed_gap: int | None = None
 
