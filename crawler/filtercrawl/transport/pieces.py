@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -78,7 +78,11 @@ class Pieces:
 
     def missing(self, start: int, stop: int) -> tuple[Range, ...]:
         """Return what of a range is not here."""
-        return without(merged([(start, stop)]), self.ranges)
+        with self._lock:  # of thousands of pieces only those that may lie there
+            first = max(bisect_right(self._pieces, start, key=lambda piece: piece.start) - 1, 0)
+            last = bisect_left(self._pieces, stop, key=lambda piece: piece.start)
+            here = merged((piece.start, piece.stop) for piece in self._pieces[first:last])
+        return without(merged([(start, stop)]), here)
 
     def add(self, start: int, data: bytes) -> None:
         """Keep bytes that came from `start` on; what is here already is left as it is. Raises NetworkError."""
