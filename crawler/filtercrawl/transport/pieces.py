@@ -47,6 +47,7 @@ class Pieces:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._discarded = False
         self._pieces: list[_Piece] = []  # sorted by start; none overlaps another
         self._memory: OrderedDict[int, bytes] = OrderedDict()
         try:
@@ -86,6 +87,8 @@ class Pieces:
 
     def add(self, start: int, data: bytes) -> None:
         """Keep bytes that came from `start` on; what is here already is left as it is. Raises NetworkError."""
+        if self._discarded:
+            return  # the last of a version that is no more
         for first, last in self.missing(start, start + len(data)):
             part = data[first - start : last - start]
             digest = hashlib.sha256(part).hexdigest()[:16]
@@ -122,6 +125,7 @@ class Pieces:
     def discard(self) -> None:
         """Give up what is here, for it is of a version of the file that is no more."""
         with self._lock:
+            self._discarded = True
             self._pieces.clear()
             self._memory.clear()
         remove(self.folder)
