@@ -16,7 +16,8 @@ from range_server import RangeServer
 _GAPS: Final = (0, 64 * 1024, 512 * 1024, 4 * 1024 * 1024)
 _PER_HOST: Final = (2, 8, 16)
 _AGAIN: Final = 3  # the fastest of the sweep are measured as often as the rest
-_SECONDS: Final = 2.0  # shorter ones are repeated: less is noise
+_SECONDS: Final = 2.0  # shorter ones are noise
+_TRIAL: Final = 1.0
 _LONG: Final = 10.0  # runs as long as that are taken once: their noise is a small part of them
 _WORSE: Final = 1.10
 HEADER: Final = (
@@ -64,10 +65,15 @@ class Speed:
 
 
 def speed(written: Written, server: RangeServer, line: Line) -> Speed:
-    """Measure one checkpoint, as a batch of copies that takes two seconds to download at least."""
+    """Measure one checkpoint, as a batch of so many copies that crawling them takes two seconds."""
     server.shape(latency=line.latency, bandwidth=line.bandwidth)
-    copies = max(1, math.ceil(_SECONDS * line.bandwidth / written.size))
+    few = [
+        remote(written, server.url, copy) for copy in range(max(1, math.ceil(_TRIAL * line.bandwidth / written.size)))
+    ]
+    copies = math.ceil(_SECONDS * len(few) / min(_once(lambda: crawl_batch(few, "spatial", Knobs())), _SECONDS))
     batch = [remote(written, server.url, copy) for copy in range(copies)]
+    # Downloading takes so much longer that a part of the copies tells how long all take.
+    part = batch[: max(1, math.ceil(_SECONDS * line.bandwidth / written.size))]
 
     def crawl(knobs: Knobs, runs: int) -> float:
         return _median(lambda: crawl_batch(batch, "spatial", knobs), runs)
@@ -85,25 +91,21 @@ def speed(written: Written, server: RangeServer, line: Line) -> Speed:
         planner=planner,
         best=often[best],
         knobs=best,
-        download=_median(lambda: download(batch, Knobs().per_host), line.runs),
+        download=_median(lambda: download(part, Knobs().per_host), line.runs) * len(batch) / len(part),
     )
 
 
 def _median(run: Callable[[], object], runs: int) -> float:
-    first = _timed(run)
+    first = _once(run)
     if first >= _LONG:
         return first
-    return statistics.median([first, *(_timed(run) for _ in range(runs - 1))])
+    return statistics.median([first, *(_once(run) for _ in range(runs - 1))])
 
 
-def _timed(run: Callable[[], object]) -> float:
-    """Seconds of one run, the mean of as many as fit into two seconds."""
+def _once(run: Callable[[], object]) -> float:
     begun = time.perf_counter()
-    runs = 0
-    while (spent := time.perf_counter() - begun) < _SECONDS:
-        run()
-        runs += 1
-    return spent / runs
+    run()
+    return time.perf_counter() - begun
 
 
 def lines(latencies: Sequence[float], bandwidth: float, runs: int) -> list[Line]:

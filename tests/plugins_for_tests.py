@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -43,3 +44,17 @@ def checkpoint(name: str, url: str) -> Checkpoint:
 
 def skipped(name: str) -> Skipped:
     return Skipped(name=name, reason="gated")
+
+
+@dataclass
+class AcmeZoo:
+    """A source as a stranger writes it: an index in pages, files beside it."""
+
+    index: str
+    name: str = "acme"
+
+    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Checkpoint | Skipped]:
+        for page in transport.pages(self.index):
+            for row in page:
+                files = tuple(RemoteFile(**file) for file in row["files"])
+                yield Checkpoint(name=row["name"], revision=row.get("revision"), files=files)

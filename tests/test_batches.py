@@ -117,20 +117,31 @@ def test_a_walk_over_short_steps_ends_in_one_reading() -> None:
     assert came < 10 * MIB
     near = Link(latency=0.001, bandwidth=50e6)
     assert steps(21 * MIB, 300_000, near)[1] < 2 * MIB
+    shared = Link(latency=0.02, bandwidth=50e6, sharers=10)  # what others fetch makes jumping pay
+    assert (
+        steps(21 * MIB, 300_000, shared)[1] < 2 * MIB < steps(21 * MIB, 300_000, Link(latency=0.02, bandwidth=50e6))[1]
+    )
 
 
 def test_a_host_is_measured_while_it_answers() -> None:
     gauge = Gauge()
     assert gauge.link(8, 0.0, None) == Link(at_a_time=8)
-    for number in range(20):
-        gauge.answered(0.02 + 0.001 * (number % 3))
-    gauge.begin(0.0)
-    gauge.begin(0.0)
+    for number in range(21):
+        gauge.ask()
+        gauge.begin(0.02 + 0.001 * (number % 3), 0.0)
+        gauge.end(0.0)
+    gauge.ask()
+    gauge.fail()
+    for _ in range(2):
+        gauge.ask()
+        gauge.begin(0.021, 0.0)
+    assert gauge.link(8, 0.0, None).sharers == 2
     for number in range(1, 101):
         gauge.came(MIB, number / 50)
     gauge.end(2.0)
     gauge.end(2.0)
-    gauge.begin(60.0)  # the time between two bodies is nobody's fault
+    gauge.ask()
+    gauge.begin(0.021, 60.0)  # the time between two bodies is nobody's fault
     gauge.came(4 * MIB, 60.08)
     link = gauge.link(8, 0.25, None)
     assert abs(link.latency - 0.021) < 0.001

@@ -130,6 +130,17 @@ def test_a_stated_hash_does_not_hide_a_change(opening: Opening, tmp_path: Path) 
         assert third.read(0, 10) == DATA[::-1][:10]
 
 
+def test_nothing_of_a_discarded_version_comes_back(tmp_path: Path) -> None:
+    """Other requests may still bring its bytes when one of them has noticed the change."""
+    cache = Cache(tmp_path)
+    pieces = cache.pieces("http://host/net", {"sha256": HEX})
+    pieces.add(0, DATA[:100])
+    pieces.discard()
+    pieces.add(100, DATA[100:200])
+    assert pieces.ranges == ()
+    assert cache.pieces("http://host/net", {"sha256": HEX}).ranges == ()
+
+
 def test_a_file_without_a_version_is_forgotten(opening: Opening, tmp_path: Path) -> None:
     with FileServer() as server:
         url = server.put("/net", DATA, etag="")

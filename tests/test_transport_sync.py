@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from conftest import NOW, Sync
-from filtercrawl import Checkpoint, Query, RemoteFile, Skipped, Transport
 from filtercrawl.errors import NetworkError, UsageError
 from filtercrawl.manager import load
 from filtercrawl.report import Report
@@ -23,26 +22,12 @@ from filtercrawl.sync import Run, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock, Patience
 from http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
-from plugins_for_tests import entry
+from plugins_for_tests import AcmeZoo, entry
 from zoo_files import layers, models, put, state
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 PATIENCE = Patience(read=0.3, attempts=4)
 QUICK = Clock(sleep=lambda seconds: None)
-
-
-@dataclass
-class AcmeZoo:
-    """A source as a stranger writes it: an index in pages, files beside it."""
-
-    index: str
-    name: str = "acme"
-
-    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Checkpoint | Skipped]:
-        for page in transport.pages(self.index):
-            for row in page:
-                files = tuple(RemoteFile(**file) for file in row["files"])
-                yield Checkpoint(name=row["name"], revision=row.get("revision"), files=files)
 
 
 @dataclass

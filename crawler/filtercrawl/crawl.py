@@ -70,10 +70,10 @@ def read(todo: Todo, crew: Crew, *, again: bool = False) -> Crawled:
         twin = crew.by_file.get((digest, checkpoint.prefix, todo.policy)) if digest else None
         if twin is not None:
             return Crawled(todo=todo, file_sha256=digest, file_bytes=files.size, same_as=twin)
-        if again and digest is not None:
+        if (again or crew.prove) and digest is not None:
             files.prove()
         structure = None if files.local else structure_of(source, checkpoint)
-        if structure is not None and not again and will_be_whole(structure, todo, files):
+        if structure is not None and will_be_whole(structure, todo, files):
             files.fetch_whole()  # before its header is there to say the same
         reader = claimant(crew.readers, files.main)
         if reader is None:

@@ -48,8 +48,9 @@ class Room:
 class Crew:
     """What a worker needs.
 
-    by_file: the model_id of every content that is known. desks: how many checkpoints may be written at a time, while
-    others are fetched; ahead: how many bytes may be fetched before they are written.
+    by_file: the model_id of every content that is known. prove: fetch every file whole whose sha256 is stated. desks:
+    how many checkpoints may be written at a time, while others are fetched; ahead: how many bytes may be fetched before
+    they are written.
     """
 
     sources: Mapping[str, Source]
@@ -58,4 +59,5 @@ class Crew:
     transport: Transport
     by_file: Mapping[ContentKey, str]
     desks: Room
+    prove: bool = False
     ahead: Room = field(default_factory=lambda: Room(_AHEAD))

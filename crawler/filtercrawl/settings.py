@@ -46,6 +46,7 @@ class Settings:
 
     limit: at most so many checkpoints are read. license: SPDX ids to keep, () for all. max_bytes: read from
     checkpoints in one run, and from the network. max_requests: sent in one run. max_disk: bytes of all `layers`.
+    prove: fetch files whole where their sha256 is stated, so that it is held against every byte.
     cache: the folder for fetched bytes, None for the user's own; cache_size: how many it may hold between runs.
     time_limit: seconds. rebuild: make the catalog again from the published tables first. opt_out: what is never
     fetched nor kept, as `SOURCE:PATTERN` or as a URL pattern; opt_out_from: files or URLs with more, one a line.
@@ -65,6 +66,7 @@ class Settings:
     cache_size: int = 16 * 1024**3
     max_requests: int | None = None
     time_limit: float | None = None
+    prove: bool = False
     prune: bool = False
     retry: Retry = "due"
     dry_run: bool = False
@@ -280,6 +282,7 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "cache_size": _size,
     "max_requests": _whole,
     "time_limit": _seconds,
+    "prove": _flag,
     "prune": _flag,
     "retry": _one_of("all", "due", "none"),
     "dry_run": _flag,

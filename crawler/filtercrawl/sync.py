@@ -120,6 +120,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                 transport=transport,
                 by_file=book.by_file,
                 desks=Room(run.settings.jobs),
+                prove=run.settings.prove,
             )
             with suppress(Stopped):  # what was committed is published all the same
                 for crawled in crawl_all(plan.todo, crew, run, report):

@@ -71,6 +71,10 @@ def run(
         int | None, typer.Option(metavar="N", help="Send at most N requests to the network.")
     ] = None,
     time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Stop cleanly after, for example, 5h.")] = None,
+    prove: Annotated[
+        bool | None,
+        typer.Option("--prove", help="Fetch files whole where a sha256 is stated, and hold them against it."),
+    ] = None,
     prune: Annotated[bool | None, typer.Option("--prune", help="Take out what its source no longer offers.")] = None,
     retry: Annotated[
         str | None,
@@ -99,9 +103,8 @@ def run(
     options = {
         "dataset": dataset, "limit": limit, "kernel_size": kernel_size, "license": license or None, "device": device,
         "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "cache": cache,
-        "cache_size": cache_size, "max_requests": max_requests,
-        "time_limit": time_limit, "prune": prune, "retry": retry, "dry_run": dry_run, "rebuild": rebuild,
-        "fail_on": fail_on,
+        "cache_size": cache_size, "max_requests": max_requests, "time_limit": time_limit, "prove": prove,
+        "prune": prune, "retry": retry, "dry_run": dry_run, "rebuild": rebuild, "fail_on": fail_on,
     }  # fmt: skip
     settings = resolve(options)
     stop = threading.Event()

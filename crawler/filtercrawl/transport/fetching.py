@@ -61,9 +61,12 @@ class Fetching:
 
         ahead: where to stop, given the first missing byte and `stop`; asked where nobody brings that byte yet.
         """
-        while missing := self._remote.missing(start, stop):
-            first = missing[0]
+        while True:
             with self._change:
+                missing = self._remote.missing(start, stop)
+                if not missing:
+                    return
+                first = missing[0]
                 if self._fault is not None:
                     raise self._fault
                 busy = merged((*self._pending, *self._under_way))

@@ -21,13 +21,15 @@ class Link:
     """What a request and a byte cost.
 
     latency: seconds from a request to its answer. bandwidth: bytes a second, of all connections together. at_a_time:
-    requests that may be under way. spacing: seconds that the host's rate limit keeps two requests apart. fixed_gap:
-    joins ranges by this many bytes and no more, and never takes a file as a whole; None for what pays.
+    requests that may be under way; sharers: those that are, and share the bandwidth. spacing: seconds that the host's
+    rate limit keeps two requests apart. fixed_gap: joins ranges by this many bytes and no more, and never takes a file
+    as a whole; None for what pays.
     """
 
     latency: float = 0.05
     bandwidth: float = 32e6
-    at_a_time: int = 8
+    at_a_time: int = 16
+    sharers: int = 1
     spacing: float = 0.0
     fixed_gap: int | None = None
 
@@ -40,6 +42,11 @@ class Link:
     def a_trip(self) -> float:
         """Seconds to wait for an answer without which nothing else can be asked."""
         return max(self.latency, self.spacing)
+
+    @property
+    def a_share(self) -> float:
+        """Bytes a second that one connection gets while the others have theirs."""
+        return self.bandwidth / max(self.sharers, 1)
 
     @property
     def gap(self) -> int:
@@ -61,19 +68,26 @@ class Gauge:
         self._lock = threading.Lock()
         self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
         self._bandwidth: float | None = None
+        self._asking = 0
         self._under_way = 0
         self._since = 0.0
         self._busy = 0.0
         self._came = 0
 
-    def answered(self, seconds: float) -> None:
-        """Take in how long an answer's first byte took."""
+    def ask(self) -> None:
+        """A request is sent."""
+        with self._lock:
+            self._asking += 1
+
+    def fail(self) -> None:
+        """A request has no answer."""
+        with self._lock:
+            self._asking -= 1
+
+    def begin(self, seconds: float, now: float) -> None:
+        """An answer has begun to come, so many seconds after its request."""
         with self._lock:
             self._latencies.append(seconds)
-
-    def begin(self, now: float) -> None:
-        """A body begins to come."""
-        with self._lock:
             self._advance(now)
             self._under_way += 1
 
@@ -89,10 +103,11 @@ class Gauge:
                 self._came, self._busy = 0, 0.0
 
     def end(self, now: float) -> None:
-        """A body has ended."""
+        """An answer has ended."""
         with self._lock:
             self._advance(now)
             self._under_way -= 1
+            self._asking -= 1
 
     def link(self, at_a_time: int, spacing: float, fixed_gap: int | None) -> Link:
         """Return what was measured; what was not yet is guessed."""
@@ -101,6 +116,7 @@ class Gauge:
                 latency=median(self._latencies) if self._latencies else Link.latency,
                 bandwidth=self._bandwidth or Link.bandwidth,
                 at_a_time=at_a_time,
+                sharers=max(self._asking, 1),
                 spacing=spacing,
                 fixed_gap=fixed_gap,
             )

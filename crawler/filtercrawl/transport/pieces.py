@@ -10,7 +10,7 @@ import re
 import secrets
 import shutil
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -47,6 +47,7 @@ class Pieces:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._discarded = False
         self._pieces: list[_Piece] = []  # sorted by start; none overlaps another
         self._memory: OrderedDict[int, bytes] = OrderedDict()
         try:
@@ -78,10 +79,16 @@ class Pieces:
 
     def missing(self, start: int, stop: int) -> tuple[Range, ...]:
         """Return what of a range is not here."""
-        return without(merged([(start, stop)]), self.ranges)
+        with self._lock:  # of thousands of pieces only those that may lie there
+            first = max(bisect_right(self._pieces, start, key=lambda piece: piece.start) - 1, 0)
+            last = bisect_left(self._pieces, stop, key=lambda piece: piece.start)
+            here = merged((piece.start, piece.stop) for piece in self._pieces[first:last])
+        return without(merged([(start, stop)]), here)
 
     def add(self, start: int, data: bytes) -> None:
         """Keep bytes that came from `start` on; what is here already is left as it is. Raises NetworkError."""
+        if self._discarded:
+            return  # the last of a version that is no more
         for first, last in self.missing(start, start + len(data)):
             part = data[first - start : last - start]
             digest = hashlib.sha256(part).hexdigest()[:16]
@@ -118,6 +125,7 @@ class Pieces:
     def discard(self) -> None:
         """Give up what is here, for it is of a version of the file that is no more."""
         with self._lock:
+            self._discarded = True
             self._pieces.clear()
             self._memory.clear()
         remove(self.folder)

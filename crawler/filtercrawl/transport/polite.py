@@ -134,14 +134,19 @@ class Polite(httpx2.BaseTransport):
             raise httpx2.PoolTimeout("every connection to this host was busy for too long")
         try:
             self._count_request()
-            sent = self._clock.monotonic()
-            answer = self._inner.handle_request(request)
-            host.gauge.answered(self._clock.monotonic() - sent)
         except BaseException:
             host.turnstile.release()
             raise
+        sent = self._clock.monotonic()
+        host.gauge.ask()
+        try:
+            answer = self._inner.handle_request(request)
+        except BaseException:
+            host.gauge.fail()
+            host.turnstile.release()
+            raise
         assert isinstance(answer.stream, httpx2.SyncByteStream)
-        body = _Body(answer.stream, self._meter(host), host.turnstile.release)
+        body = _Body(answer.stream, self._meter(host, sent), host.turnstile.release)
         streamed = httpx2.Response(
             answer.status_code, headers=answer.headers, stream=body, extensions=answer.extensions
         )
@@ -161,22 +166,23 @@ class Polite(httpx2.BaseTransport):
                 raise BudgetError(f"the budget of {most} bytes is used up; run again to go on")
             self.requests += 1
 
-    def _meter(self, host: Host) -> _Meter:
+    def _meter(self, host: Host, sent: float) -> _Meter:
         def count(number: int) -> None:
             with self._lock:
                 self.bytes_fetched += number
 
-        return _Meter(host.gauge, self._clock, count)
+        return _Meter(host.gauge, self._clock, sent, count)
 
 
 class _Meter:
     """Counts and times one body."""
 
-    def __init__(self, gauge: Gauge, clock: Clock, count: Callable[[int], None]) -> None:
+    def __init__(self, gauge: Gauge, clock: Clock, sent: float, count: Callable[[int], None]) -> None:
         self._gauge = gauge
         self._clock = clock
         self._count = count
-        gauge.begin(clock.monotonic())
+        now = clock.monotonic()
+        gauge.begin(now - sent, now)
 
     def came(self, number: int) -> None:
         self._count(number)

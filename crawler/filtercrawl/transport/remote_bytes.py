@@ -71,6 +71,7 @@ class RemoteBytes:
         self._version: dict[str, str] = {}
         self._pieces: Pieces | None = None
         self._lasting = True
+        self._outdated: ChangedError | None = None
         self._lock = threading.RLock()
         self._reading_whole = threading.Lock()
         if file.sha256 is not None:
@@ -115,6 +116,8 @@ class RemoteBytes:
         """
         tries = 0
         while missing := self._still_missing(start, stop):
+            if self._outdated is not None:
+                raise self._outdated  # another request has noticed
             self._means.clock.sleep(0)  # where the run is to end, this raises
             sink = Sink(missing[0][0], kept)
             broken: Exception | None = None
@@ -123,7 +126,8 @@ class RemoteBytes:
                 self._ask(sink, missing[-1][1])
             except _BROKEN as error:
                 broken = error
-            except ChangedError:
+            except ChangedError as error:
+                self._outdated = error
                 sink.restart()
                 if self._pieces is not None:
                     self._pieces.discard()

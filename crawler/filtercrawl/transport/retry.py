@@ -52,7 +52,7 @@ class Patience:
     connect: float = 10.0
     read: float = 30.0
     pool: float = 300.0
-    per_host: int = 8
+    per_host: int = 16
     gap: int | None = None
 
     def backoff(self, attempt: int, clock: Clock) -> float:

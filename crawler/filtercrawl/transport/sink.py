@@ -1,4 +1,4 @@
-"""Where the body of one answer goes: into the cache, a few MiB at a time."""
+"""Where the body of one answer goes: into the cache, a MiB at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Final
 
 from filtercrawl.transport.pieces import Pieces
 
-_PIECE: Final = 4 * 1024 * 1024
+# Each of the requests under way holds one in memory.
+_PIECE: Final = 1024 * 1024
 
 
 class Sink:

@@ -53,8 +53,8 @@ class Walk:
         """Tell whether reading on to the end costs less than jumping as so far."""
         if link.fixed_gap is not None:
             return False
-        rest = link.a_trip + (self.size - at) / link.bandwidth
-        if (self._jumps + 1) * link.a_trip <= _TRIAL * (link.a_trip + self.size / link.bandwidth):
+        rest = link.a_trip + (self.size - at) / link.a_share
+        if (self._jumps + 1) * link.a_trip <= _TRIAL * (link.a_trip + self.size / link.a_share):
             return False
         if not self._jumps:
             return rest < 2 * link.a_trip
