@@ -25,7 +25,7 @@ class Quality:
     n_dead: their number. A layer of zeros has sparsity 1: nothing in it can act, though the published formula
     says 0, as no magnitude is below a threshold of zero.
     variance_entropy, variance_entropy_norm: see `KernelCovariance.entropy`; None above 1024 taps.
-    orthogonality: see `FilterOrthogonality`.
+    orthogonality: see `FilterOrthogonality`; None where the filters of a layer are not known.
     norm_l1, norm_l2, norm_linf: sum |w|, sqrt(sum w^2), max |w|, in float64.
 
     Where a layer holds NaN or infinities, norms are those of its finite weights, orthogonality is that of its
@@ -58,7 +58,7 @@ class LayerQuality:
         # Divided in float32, as numpy divides the maximum of a float32 array.
         self._threshold = float(np.float32(layer.max_abs) / np.float32(100))
         self._covariance = KernelCovariance(layer.taps) if 1 < layer.taps <= MAX_TAPS else None
-        self._orthogonality = FilterOrthogonality(layer.shape)
+        self._orthogonality = FilterOrthogonality(layer.shape) if layer.filters_known else None
         self._step = max(1, min(CHUNK_KERNELS, CHUNK_NUMBERS // layer.taps))
         self._n = self._n_finite_weights = self._n_dead = 0
         self._l1 = self._squares = 0.0
@@ -69,7 +69,8 @@ class LayerQuality:
             weight = weight.cpu()
         if weight.numel() == 0:
             return
-        self._orthogonality.update(weight.reshape(len(weight), -1))
+        if self._orthogonality is not None:
+            self._orthogonality.update(weight.reshape(len(weight), -1))
         for kernels in torch.split(weight.reshape(-1, self._taps), self._step):
             self._take(kernels.T.to(torch.float64, memory_format=torch.contiguous_format))
 
@@ -101,7 +102,7 @@ class LayerQuality:
             "n_dead": self._n_dead,
             "variance_entropy": entropy,
             "variance_entropy_norm": entropy_norm,
-            "orthogonality": self._orthogonality.value(),
+            "orthogonality": self._orthogonality.value() if self._orthogonality else None,
             "norm_l1": self._l1 if some else None,
             "norm_l2": math.sqrt(self._squares) if some else None,
             "norm_linf": self._max_abs if some else None,

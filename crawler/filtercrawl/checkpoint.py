@@ -211,6 +211,20 @@ class Resolves(Protocol):
 
 
 @runtime_checkable
+class Parts(Protocol):
+    """A source whose checkpoints lie together in one file of this machine."""
+
+    def part(self, checkpoint: Checkpoint, file: RangeFile) -> RangeFile:
+        """Return a file that holds what is this checkpoint's and nothing else; reads of the whole what that takes.
+
+        Readers see it in place of the whole, and its own bytes are hashed: the same content gives the same bytes. The
+        checkpoint's `file:` URL is that of the whole, with a fragment of its own. Called in a worker; closed where it
+        has a `close`. Raises CheckpointError.
+        """
+        ...
+
+
+@runtime_checkable
 class Reader(Protocol):
     """Reads one file format. Content decides what a reader claims, never the file's name."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filtercrawl.checkpoint import Checkpoint, Offer, Query, Reader, RemoteFile, Skipped
+from filtercrawl.checkpoint import Checkpoint, Offer, Parts, Query, Reader, RemoteFile, Skipped
 from filtercrawl.errors import CheckpointError, UsageError
 from filtercrawl.files import claimant, folder, local_path
 from filtercrawl.manager import Plugins, describe
@@ -117,6 +117,8 @@ def unfit(offer: Offer | object, names: set[str]) -> str | None:
 
 def group(listing: Listing, scout: Scout) -> Listing:
     """Give every local checkpoint its companions, drop those from the listing, and ignore what holds no weights."""
+    if isinstance(scout.plugins.sources[listing.selector.source], Parts):
+        return listing  # which has looked into the files
     found: list[Checkpoint] = []
     companions: set[str] = set()
     ignored: list[Checkpoint] = []

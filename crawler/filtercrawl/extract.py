@@ -121,11 +121,11 @@ def proven(tensor: StoredTensor) -> Layer | str:
     convolution = tensor.convolution
     assert convolution is not None
     shape, groups = tensor.shape, convolution.groups
-    if len(shape) != int(convolution.op[-2]) + 2 or groups < 1:
+    if len(shape) != int(convolution.op[-2]) + 2:
         return "nonstandard_operator"
-    if shape[0] % groups:
+    if groups is not None and (groups < 1 or shape[0] % groups):
         return "nonstandard_operator"
-    if convolution.transposed:
+    if convolution.transposed and groups is not None:
         shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
     return Layer(
         tensor=tensor,
@@ -133,7 +133,7 @@ def proven(tensor: StoredTensor) -> Layer | str:
         op=convolution.op,
         shape=shape,
         groups=groups,
-        operator_verified=True,
+        operator_verified=groups is not None,
         weight_kind=kind(tensor),
     )
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import unquote, urlsplit
 
-from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile, Resolves, Source
+from filtercrawl.checkpoint import Checkpoint, Parts, Reader, RemoteFile, Resolves, Source
 from filtercrawl.errors import CheckpointError, FiltercrawlError, FormatError, Stopped, UnsafeError
 from filtercrawl.manager import describe
 from filtercrawl.ranges import LocalFile, RangeFile, Span, relative_path, want
@@ -36,13 +36,14 @@ class CheckpointFiles:
         self._transport = transport
         self._source = source
         self._opened: dict[str, LocalFile | OpenedFile] = {}
+        self._parts: dict[str, RangeFile] = {}
         self._sums: dict[str, str] = {}
         self._hashed = 0
 
     @property
     def main(self) -> RangeFile:
         """The file that a reader claims, opened when it is first asked for; raises CheckpointError."""
-        return self._open(self._checkpoint.files[0])
+        return self._shown(self._checkpoint.files[0])
 
     def open(self, path: str) -> RangeFile:
         """Open the file at a relative POSIX path beside the main one; raises UnsafeError or CheckpointError."""
@@ -52,7 +53,7 @@ class CheckpointFiles:
             raise UnsafeError(f"{self.main.name}: {error}") from error
         for file in self._checkpoint.files:
             if file.path == wanted:
-                return self._open(file)
+                return self._shown(file)
         raise CheckpointError(f"{self.main.name}: needs the file {path!r}, which is not beside it")
 
     def tensors(self, path: str) -> Iterator[StoredTensor]:
@@ -153,9 +154,10 @@ class CheckpointFiles:
         if file.url not in self._sums:
             if opened is None or not (isinstance(opened, LocalFile) or opened.whole):
                 return self._stated(file)
-            self._sums[file.url] = sha256(opened)
+            before = opened.bytes_read
+            self._sums[file.url] = sha256(self._shown(file))
             if isinstance(opened, LocalFile):
-                self._hashed += opened.size
+                self._hashed += opened.bytes_read - before
         found, stated = self._sums[file.url], self._stated(file)
         if stated not in (None, found):
             raise CheckpointError(f"{display(file)}: has sha256 {found[:16]}..., but {stated[:16]}... is recorded")
@@ -167,7 +169,7 @@ class CheckpointFiles:
 
     def _size(self, file: RemoteFile) -> int:
         stated = None if _is_local(file) or file.url in self._opened else file.size
-        return self._open(file).size if stated is None else stated
+        return self._shown(file).size if stated is None else stated
 
     def _open(self, file: RemoteFile) -> LocalFile | OpenedFile:
         if file.url not in self._opened:
@@ -177,6 +179,21 @@ class CheckpointFiles:
                 else self._transport.open(self._resolved(file), file.url)
             )
         return self._opened[file.url]
+
+    def _shown(self, file: RemoteFile) -> RangeFile:
+        """The file as readers see it: of one that holds many checkpoints, the part that is this one."""
+        opened, source = self._open(file), self._source
+        if source is None or not isinstance(source, Parts):
+            return opened
+        if file.url not in self._parts:
+            try:
+                self._parts[file.url] = source.part(self._checkpoint, opened)
+            except (FiltercrawlError, Stopped, MemoryError):
+                raise
+            except Exception as error:
+                where = f"{display(file)}: the source {source.name}"
+                raise CheckpointError(f"{where} cannot take it apart: {describe(error)}") from error
+        return self._parts[file.url]
 
     def _resolved(self, file: RemoteFile) -> RemoteFile:
         """The file at the address where it can be read now; nothing else of it may change."""
@@ -197,6 +214,9 @@ class CheckpointFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for part in self._parts.values():
+            if callable(close := getattr(part, "close", None)):
+                close()
         for file in self._opened.values():
             file.close()
 

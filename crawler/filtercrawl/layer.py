@@ -59,6 +59,11 @@ class Layer:
         return None if self.shape[1] == 1 and self.shape[0] > 1 else False
 
     @property
+    def filters_known(self) -> bool:
+        """Whether the first axis is one of filters; False where kernels are merely listed."""
+        return self.groups is not None or self.tensor.convolution is None
+
+    @property
     def transposed(self) -> bool:
         return self.op.startswith("conv_transpose")
 

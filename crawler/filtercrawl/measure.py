@@ -15,12 +15,14 @@ class LayerSummary:
     """What is known of a layer before its kernels are shown to a measure.
 
     shape: [out_channels, in_channels/groups, *kernel_size]. max_abs: the largest finite magnitude of the layer.
+    filters_known: False where the first axis merely lists kernels, so that nothing can be said of filters.
     """
 
     shape: tuple[int, ...]
     n_kernels: int
     taps: int
     max_abs: float
+    filters_known: bool = True
 
 
 class Accumulator(Protocol):

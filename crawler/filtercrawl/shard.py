@@ -143,7 +143,13 @@ def _write_layer(layer: Layer, row: Row, writer: _Writer, workshop: Workshop) ->
         peak, n_nonfinite = max(peak, largest), n_nonfinite + bad
     row["layer_sha256"] = row["weight_sha256"] = whole.hexdigest()
     row["n_nonfinite"] = n_nonfinite
-    summary = LayerSummary(shape=layer.shape, n_kernels=layer.n_kernels, taps=layer.taps, max_abs=peak)
+    summary = LayerSummary(
+        shape=layer.shape,
+        n_kernels=layer.n_kernels,
+        taps=layer.taps,
+        max_abs=peak,
+        filters_known=layer.filters_known,
+    )
     running = [measure.start(summary) for measure in workshop.measures]
     chosen = np.asarray(pick(row["layer_sha256"], layer.n_kernels), np.int64)
     taken: list[NDArray[np.float32]] = []

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 import torch
 
 from filtercrawl import device
 from filtercrawl.catalog import Catalog
+from filtercrawl.checkpoint import RemoteFile
 from filtercrawl.commit import Book
 from filtercrawl.crawl import Crawled, crawl
 from filtercrawl.crew import ContentKey, Crew, Room
@@ -26,6 +26,7 @@ from filtercrawl.dataset.export import export, sweep
 from filtercrawl.discover import Listing, Scout, collision, discover
 from filtercrawl.errors import Stopped, UsageError
 from filtercrawl.expected import foreseen
+from filtercrawl.files import local_path
 from filtercrawl.lock import locked
 from filtercrawl.manager import Plugins
 from filtercrawl.optout import REASON as OPTED_OUT
@@ -165,7 +166,7 @@ def refuse_collisions(
             others = [texts.get(str(other)) for other in list(row.get("selectors") or [])]  # type: ignore[call-overload]
             if before in (None, here) or str(listing.selector) in others or not others:
                 continue
-            if Path(str(before).removeprefix("file://")).exists():
+            if local_path(RemoteFile(url=str(before))).exists():
                 raise UsageError(collision(checkpoint.name, str(others[0] or "an earlier run"), str(listing.selector)))
 
 

@@ -113,18 +113,19 @@ class Quantization:
 class Convolution:
     """What a file proves about the convolution that uses a tensor; None where it does not say.
 
-    stride, padding, dilation: one number a spatial axis; padding has two a spatial axis, all begins and then all
-    ends as in ONNX, where the two sides differ. learned: False for a buffer, which no training changed.
+    groups: None where only kernels are known, one a row, and not how they make up filters. stride, padding, dilation:
+    one number a spatial axis; padding has two a spatial axis, all begins and then all ends as in ONNX, where the two
+    sides differ. learned: False for a buffer, which no training changed.
     """
 
     op: Op
-    groups: int
+    groups: int | None
     stride: tuple[int, ...] | None = None
     padding: tuple[int, ...] | None = None
     dilation: tuple[int, ...] | None = None
     learned: bool | None = None
     n_calls: int | None = None
-    source: Literal["module", "onnx_graph"]
+    source: Literal["module", "onnx_graph", "cnn_filter_db"]
 
     @property
     def transposed(self) -> bool:
@@ -144,7 +145,7 @@ class Depth:
     conv_depth: int
     conv_depth_norm: float
     n_conv_ancestors: int | None
-    is_first: bool
+    is_first: bool | None
     is_last: bool | None
 
     @property

@@ -22,15 +22,15 @@ class Place:
     label: str
 
     @classmethod
-    def parse(cls, pattern: str | None) -> Place:
-        """Read `PATH` or `PATH as=LABEL`; raises UsageError."""
+    def parse(cls, pattern: str | None, source: str = "local") -> Place:
+        """Read `PATH` or `PATH as=LABEL`; source: who is asked, for the message. Raises UsageError."""
         text = (pattern or "").strip()
         path, marker, label = text.rpartition(" as=")
         if not marker:
             path, label = text, ""
         if not path.strip() or "\0" in path:
-            raise UsageError("local needs a path: local:PATH")
-        return cls(path=home(path.strip()), label=f"{checked(label)}/" if marker else "")
+            raise UsageError(f"{source} needs a path: {source}:PATH")
+        return cls(path=home(path.strip(), source), label=f"{checked(label, source)}/" if marker else "")
 
 
 class LocalSource:
@@ -78,15 +78,15 @@ def offer(name: str, found: Found) -> Checkpoint:
     return Checkpoint(name=name, files=(file,))
 
 
-def home(path: str) -> Path:
-    """Put a home folder in the place of `~`, which no shell does after `local:`."""
+def home(path: str, source: str = "local") -> Path:
+    """Put a home folder in the place of `~`, which no shell does after a colon."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"local: {path!r} names a home folder that is not known") from error
+        raise UsageError(f"{source}: {path!r} names a home folder that is not known") from error
 
 
-def checked(label: str) -> str:
+def checked(label: str, source: str = "local") -> str:
     """Return the label as the start of a name; raises UsageError unless it is a plain relative path."""
     label = label.strip()
     try:
@@ -94,7 +94,7 @@ def checked(label: str) -> str:
     except UnsafeError:
         clean = ""
     if clean != label or clean in {"", "."} or not is_plain(clean):
-        raise UsageError(f"local: the label {label!r} is not a relative name like lab/nets")
+        raise UsageError(f"{source}: the label {label!r} is not a relative name like lab/nets")
     return clean
 
 

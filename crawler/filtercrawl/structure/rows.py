@@ -19,7 +19,7 @@ def structure_rows(structure: Structure) -> list[dict[str, Any]]:
 
 
 def _row(name: str, facts: Facts, convolution: Convolution) -> dict[str, Any]:
-    shape, groups, depth = facts.bank or facts.shape, convolution.groups, facts.depth
+    shape, groups, depth = facts.bank or facts.shape, convolution.groups or 1, facts.depth
     if convolution.transposed:
         shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
     return {

@@ -1,0 +1,72 @@
+"""The kernels of a published file as bytes, row after row: where they lie, or through HDF5 where they are encoded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from filtercrawl.errors import FormatError, UnsupportedError
+from filtercrawl.ranges import RangeFile, Span, check_range
+from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, told
+
+FILTERS: Final = "filters"
+DTYPES: Final = {"<f8": "float64", "<f4": "float32", "<f2": "float16"}
+# A chunk is decoded whole; real ones have some MB.
+CHUNK: Final = 67_108_864
+# Rows asked of HDF5 at a time, in bytes.
+PIECE: Final = 4_194_304
+
+
+class Kernels:
+    """`/filters`, [N, 3, 3] or [N, 9], as a file of N rows without a header; implements RangeFile and View.
+
+    dtype: as torch names it. Raises CheckpointError where the file holds no kernels that can be read.
+    """
+
+    def __init__(self, hdf5: Hdf5) -> None:
+        self._hdf5 = hdf5
+        self.name = f"{hdf5.file.name}: /{FILTERS}"
+        self._data = hdf5.dataset(FILTERS)
+        with told(hdf5.file, hdf5.stream):
+            shape: tuple[int, ...] = tuple(self._data.shape or ())
+            dtype, chunks = self._data.dtype.str, self._data.chunks
+            if (len(shape), math.prod(shape[1:])) not in ((3, 9), (2, 9)) or (len(shape) == 3 and shape[1] != 3):
+                raise FormatError(f"{self.name} has the shape {list(shape)}, not [N, 3, 3]")
+            if dtype not in DTYPES:
+                raise UnsupportedError(
+                    f"{self.name} has numbers of type {dtype}; float64, float32 and float16 are read"
+                )
+            self.dtype, self.count = DTYPES[dtype], int(shape[0])
+            self.row = 9 * self._data.dtype.itemsize
+            self.size = self.count * self.row
+            self._offset = None if chunks else self._data.id.get_offset()
+            if chunks and math.prod(chunks) * self._data.dtype.itemsize > CHUNK:
+                raise UnsupportedError(f"{self.name} has chunks of over {CHUNK} bytes")
+        if not chunks and self.size:
+            if self._offset is None:
+                raise FormatError(f"{self.name} was never written")
+            check_range(hdf5.file, self._offset, self.size)
+
+    @property
+    def laid_out(self) -> bool:
+        """Whether the rows lie in the file as they are."""
+        return self._offset is not None
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self, offset, length)
+        if self._offset is not None:
+            return self._hdf5.file.read(self._offset + offset, length)
+        pieces, stop = [], offset + length
+        while offset < stop:
+            first = offset // self.row
+            last = min(-(-stop // self.row), first + max(1, PIECE // self.row))
+            with told(self._hdf5.file, self._hdf5.stream):
+                rows = self._data[first:last].tobytes()
+            pieces.append(rows[offset - first * self.row : stop - first * self.row])
+            offset += len(pieces[-1])
+        return b"".join(pieces)
+
+    def below(self, start: int, stop: int) -> Iterable[Span]:
+        file: RangeFile = self._hdf5.file
+        return () if self._offset is None else (Span(file, self._offset + start, self._offset + stop),)

@@ -1,0 +1,71 @@
+"""The reader of one model of CNN Filter DB, as `cnn-filter-db` hands it out; whole files are refused with a hint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from filtercrawl.errors import CheckpointError, FormatError, UnsupportedError
+from filtercrawl.ranges import Files, RangeFile
+from filtercrawl.tensor import ITEMSIZE, Convolution, Depth, Extent, StoredTensor
+from filtercrawl_plugins.cnn_filter_db.frame import META
+from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5
+from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS
+from filtercrawl_plugins.cnn_filter_db.part import LENGTH, MAGIC
+
+
+class CnnFilterDbReader:
+    """Kernels are listed one by one: a layer of n has the shape [n, 1, 3, 3], and its groups are not known.
+
+    conv_depth is the paper's: the rank of a layer's depth among the depths that hold a 2-D convolution.
+    """
+
+    name = "cnn-filter-db"
+
+    def claims(self, file: RangeFile) -> bool:
+        start = file.read(0, min(len(MAGIC), file.size))
+        return start == MAGIC or (start.startswith(SIGNATURE) and holds_all(file))
+
+    def companions(self, file: RangeFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+        return ()
+
+    def tensors(self, files: Files) -> Iterator[StoredTensor]:
+        file = files.main
+        behind = len(MAGIC) + LENGTH
+        if file.size < behind or file.read(0, len(MAGIC)) != MAGIC:
+            raise UnsupportedError(f"{file.name}: holds many models; ask for them by cnn-filter-db:{file.name}")
+        length = int.from_bytes(file.read(len(MAGIC), LENGTH), "little")
+        if length > file.size - behind:
+            raise FormatError(f"{file.name}: its header claims {length} bytes")
+        facts = json.loads(file.read(behind, length))
+        dtype, offset = facts["dtype"], behind + length
+        for name, kernels, depth, share in facts["layers"]:
+            shape = (kernels, 1, 3, 3)
+            yield StoredTensor(
+                name=name,
+                key=name,
+                layer=name,
+                shape=shape,
+                dtype=dtype,
+                extent=Extent(file=file, offset=offset, dtype=dtype, shape=shape),
+                convolution=Convolution(op="conv2d", groups=None, source="cnn_filter_db"),
+                depth=None if depth is None else place(depth, share),
+            )
+            offset += kernels * 9 * ITEMSIZE[dtype]
+
+
+def place(depth: int, share: float) -> Depth:
+    """Say where a convolution stands. Transposed ones are not in the table: the least deep may not be the first."""
+    return Depth(conv_depth=depth, conv_depth_norm=share, n_conv_ancestors=None, is_first=None, is_last=None)
+
+
+def holds_all(file: RangeFile) -> bool:
+    """Tell whether an HDF5 file has the table and the kernels of a published file; False where h5py is missing."""
+    try:
+        hdf5 = Hdf5(file)
+        try:
+            return hdf5.node(META) is not None and hdf5.node(FILTERS) is not None
+        finally:
+            hdf5.close()
+    except CheckpointError:
+        return False

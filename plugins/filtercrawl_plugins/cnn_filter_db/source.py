@@ -1,0 +1,118 @@
+"""The source `cnn-filter-db`: the models of a published file of CNN Filter DB, a checkpoint each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from filtercrawl.checkpoint import Checkpoint, Offer, Query, RemoteFile
+from filtercrawl.errors import CheckpointError, FormatError, UnsupportedError, UsageError
+from filtercrawl.ranges import LocalFile, RangeFile
+from filtercrawl.transport import Transport
+from filtercrawl_plugins.cnn_filter_db.frame import read_frame
+from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5, library
+from filtercrawl_plugins.cnn_filter_db.kernels import Kernels
+from filtercrawl_plugins.cnn_filter_db.meta import meta
+from filtercrawl_plugins.cnn_filter_db.models import PublishedModel, published_models
+from filtercrawl_plugins.cnn_filter_db.part import PartFile, header
+from filtercrawl_plugins.local import Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """The models of a file by model_id, as its table says. row: bytes of a kernel."""
+
+    etag: str
+    models: dict[str, PublishedModel]
+    dtype: str
+    row: int
+
+
+class CnnFilterDbSource:
+    """`cnn-filter-db:FILE.h5` offers every model of the file, named by the table's column `model`.
+
+    `FILE.h5#PATTERN` offers those whose names fit, as in `#resnet*`; `as=LABEL` puts LABEL/ before the names. Nothing
+    is run that the file's pickles ask for. A checkpoint is a part of the file: its own kernels alone are hashed.
+    """
+
+    name = "cnn-filter-db"
+    needs_pattern = True
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._read: dict[Path, Contents] = {}
+
+    def canonical(self, pattern: str) -> str:
+        """Spell a pattern with the absolute path; raises UsageError."""
+        place = Place.parse(pattern, self.name)
+        return f"{place.path.resolve()} as={place.label[:-1]}" if place.label else str(place.path.resolve())
+
+    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
+        """Yield the models in the order of the table; raises UsageError for a file that is no published one."""
+        place = Place.parse(query.pattern, self.name)
+        try:
+            library()
+        except UnsupportedError as error:
+            raise UsageError(str(error)) from error
+        try:
+            path, pattern = chosen(place.path.resolve())
+            with LocalFile(path) as file:
+                contents = self._contents(path, file)
+        except CheckpointError as error:
+            raise UsageError(f"{self.name}: {error}") from error
+        for model in contents.models.values():
+            if not fnmatchcase(model.name, pattern):
+                continue
+            size = sum(layer.kernels for layer in model.layers) * contents.row
+            file_of_it = RemoteFile(
+                url=f"{path.as_uri()}#{quote(model.number, safe='')}",
+                size=None if model.problem else len(header(contents.dtype, model.layers)) + size,
+                etag=contents.etag,
+                path=path.name,
+            )
+            yield Checkpoint(name=place.label + model.name, files=(file_of_it,), meta=meta(model.facts))
+
+    def part(self, checkpoint: Checkpoint, file: RangeFile) -> RangeFile:
+        """Return one model as a file of its own; raises FormatError where its rows point outside the file."""
+        url = urlsplit(checkpoint.files[0].url)
+        if not isinstance(file, LocalFile):
+            raise UnsupportedError(f"{file.name}: only files of this machine are taken apart")
+        model = self._contents(Path(unquote(url.path)), file).models.get(unquote(url.fragment))
+        if model is None:
+            raise FormatError(f"{file.name}: holds no model {unquote(url.fragment)!r}")
+        if model.problem is not None:
+            raise FormatError(f"{file.name}: {model.problem}")
+        return PartFile(Hdf5(file), model.layers, f"{file.name}#{model.number}")
+
+    def _contents(self, path: Path, file: LocalFile) -> Contents:
+        """Read the table of a file, once for as long as the file stays as it is."""
+        with self._lock:
+            known = self._read.get(path)
+            if known is None or known.etag != file.etag:
+                self._read[path] = known = contents(file)
+            return known
+
+
+def chosen(path: Path) -> tuple[Path, str]:
+    """Take `FILE#PATTERN` apart; a file that is really called so is itself."""
+    name, marker, pattern = path.name.rpartition("#")
+    return (path, "*") if not marker or not name or path.exists() else (path.with_name(name), pattern or "*")
+
+
+def contents(file: LocalFile) -> Contents:
+    """Read the table; raises CheckpointError."""
+    if file.size < len(SIGNATURE) or file.read(0, len(SIGNATURE)) != SIGNATURE:
+        raise FormatError(f"{file.name}: is no HDF5 file (unpack it first, if its name ends in .xz)")
+    hdf5 = Hdf5(file)
+    try:
+        kernels = Kernels(hdf5)
+        models = published_models(read_frame(hdf5), kernels.count, file.name)
+    finally:
+        hdf5.close()
+    return Contents(
+        etag=file.etag, models={model.number: model for model in models}, dtype=kernels.dtype, row=kernels.row
+    )
