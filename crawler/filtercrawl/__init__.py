@@ -3,6 +3,7 @@
 What a plugin needs is here: records that a source yields, protocols that plugins implement, and `hookimpl`.
 """
 
+from filtercrawl.analysis import Analysis, Basis, Figure, Holdings, Options, Result, ResultTable
 from filtercrawl.checkpoint import (
     Builds,
     Canonical,
@@ -41,6 +42,8 @@ from filtercrawl.transport import Transport
 
 __all__ = [
     "Accumulator",
+    "Analysis",
+    "Basis",
     "Builds",
     "Canonical",
     "Checkpoint",
@@ -51,16 +54,19 @@ __all__ = [
     "Depth",
     "Extent",
     "Feeds",
+    "Figure",
     "Files",
     "FiltercrawlError",
     "ForbiddenError",
     "FormatError",
     "GoneError",
+    "Holdings",
     "Known",
     "LayerSummary",
     "Measure",
     "Meta",
     "NetworkError",
+    "Options",
     "Quantization",
     "Query",
     "RangeFile",
@@ -68,6 +74,8 @@ __all__ = [
     "Recalls",
     "RemoteFile",
     "Resolves",
+    "Result",
+    "ResultTable",
     "Run",
     "Skipped",
     "Source",
