@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from filtercrawl_analysis.scaling import columns, scaled
+from filtercrawl_analysis.scaling import columns, finite, scaled
 
 Kernels = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -99,17 +99,12 @@ def scaled_chunks(parts: Iterable[Kernels], device: str = "cpu") -> Iterator[tor
         if not len(part):
             continue
         for chunk in columns(torch.from_dlpack(part).to(device)):
-            peaks = chunk.abs().amax(0)
-            if not bool(peaks.isfinite().all()):
-                finite = peaks.isfinite()
-                chunk, peaks = chunk[:, finite], peaks[finite]
+            kernels, peaks, top = finite(chunk)
             if len(peaks):
-                yield scaled(chunk, peaks)
+                yield scaled(kernels, peaks, top)
 
 
-def _projected(
-    parts: Iterable[Kernels], basis: Matrix, mean: Matrix | None, device: str
-) -> Iterator[torch.Tensor]:
+def _projected(parts: Iterable[Kernels], basis: Matrix, mean: Matrix | None, device: str) -> Iterator[torch.Tensor]:
     rows = torch.from_numpy(basis).to(device, torch.float32)
     shift = None if mean is None else torch.from_numpy(basis @ mean).to(device, torch.float32)[:, None]
     for chunk in scaled_chunks(parts, device):
