@@ -56,11 +56,14 @@ GROUPS: Final = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The groups of one column at one kernel size. names: of the groups compared; drift: [groups, groups]."""
+    """The groups of one column at one kernel size. names: of the groups compared; models: distinct ones
+    in them; drift: [groups, groups].
+    """
 
     column: str
     kernel: str
     names: tuple[str, ...]
+    models: int
     drift: np.ndarray[Any, np.dtype[np.float64]]
     groups: tuple[Row, ...]
     plain: tuple[Row, ...]
@@ -78,7 +81,7 @@ def compare(
     if len(names) < 2:
         drift = np.zeros((len(names), len(names)))
         return Comparison(
-            column=column, kernel=kernel, names=names, drift=drift, groups=tuple(groups), plain=(), matched=()
+            column=column, kernel=kernel, names=names, models=0, drift=drift, groups=tuple(groups), plain=(), matched=()
         )
     drift = observed(cells)
     largest = sorted(range(len(names)), key=lambda i: -cells.counts[cells.of(i)].sum())[:MAX_RESAMPLED]
@@ -93,14 +96,15 @@ def compare(
         asked = resamples if a in largest and b in largest else 0
         chance = null(cells, a, b, float(drift[a, b]), asked, random)
         ends = _known(low[a, b]), _known(high[a, b])
-        counts = {f"{what}_{s}": known[n][what] for what in ("models", "layers", "kernels") for s, n in zip("ab", (names[a], names[b]), strict=True)}
+        sides = ("a", known[names[a]]), ("b", known[names[b]])
+        counts = {f"{what}_{side}": row[what] for what in ("models", "layers", "kernels") for side, row in sides}
         note = None if asked or not resamples else f"intervals are drawn for the {MAX_RESAMPLED} largest groups"
         if cells.models(a) < 2 or cells.models(b) < 2:
             note = "a group of one model: no interval"
         plain.append(pair | counts | _chance(float(drift[a, b]), ends, chance, note))
         for by in strata:
-            if by != column and (found_pair := _match(cells, cell_units, units, by, a, b, asked, random)):
-                side_by_side.append(pair | {"matched_by": by, "plain_drift": float(drift[a, b])} | found_pair)
+            row = _match(cells, cell_units, units, by, a, b, asked, random) if by != column else None
+            side_by_side += [pair | {"matched_by": by, "plain_drift": float(drift[a, b])} | row] if row else []
     _adjust(plain)
     for by in strata:
         _adjust([row for row in side_by_side if row["matched_by"] == by])
@@ -108,6 +112,7 @@ def compare(
         column=column,
         kernel=kernel,
         names=names,
+        models=len(np.unique(cells.model)),
         drift=drift,
         groups=tuple(groups),
         plain=tuple(plain),
@@ -136,22 +141,22 @@ def _cells(
     """Add up units to what each model has in each group; and one unit of each, which knows the model's labels."""
     code = {name: i for i, name in enumerate(names)}
     models = {name: i for i, name in enumerate(dict.fromkeys(units.labels["model_id"]))}
-    places: dict[tuple[int, int], int] = {}
-    units_of: list[list[int]] = []
+    members: dict[tuple[int, int], list[int]] = {}
     for unit, (label, model) in enumerate(zip(labels, units.labels["model_id"], strict=True)):
         if label in code and found.counts[unit].any():
-            place = places.setdefault((code[label], models[model]), len(places))
-            units_of[place:] = [[*units_of[place], unit]] if place < len(units_of) else [[unit]]
-    counts = np.array([found.counts[members].sum(0) for members in units_of], np.float64)
+            members.setdefault((code[label], models[model]), []).append(unit)
+    counts = np.zeros((len(members), *found.counts.shape[1:]))
+    for place, several in enumerate(members.values()):
+        counts[place] = found.counts[several].sum(0)
     cells = Cells(
-        group=np.array([group for group, _ in places], np.int64),
-        model=np.array([model for _, model in places], np.int64),
-        counts=counts.reshape(len(places), *found.counts.shape[1:]),
+        group=np.array([group for group, _ in members], np.int64),
+        model=np.array([model for _, model in members], np.int64),
+        counts=counts,
         width=found.coordinates.width,
         shares=found.coordinates.shares,
         groups=len(names),
     )
-    return cells, {key: units_of[place][0] for key, place in places.items()}
+    return cells, {key: several[0] for key, several in members.items()}
 
 
 def _only(cells: Cells, groups: Sequence[int]) -> Cells:
@@ -176,7 +181,9 @@ def _match(
     resamples: int,
     random: np.random.Generator,
 ) -> Row | None:
-    of_cell = [units.labels[by][cell_units[key]] for key in zip(cells.group.tolist(), cells.model.tolist(), strict=True)]
+    of_cell = [
+        units.labels[by][cell_units[key]] for key in zip(cells.group.tolist(), cells.model.tolist(), strict=True)
+    ]
     codes = {name: i for i, name in enumerate(dict.fromkeys(name for name in of_cell if name is not None))}
     stratum = np.array([-1 if name is None else codes[name] for name in of_cell], np.int64)
     found = matched(cells, stratum, a, b, resamples, random)

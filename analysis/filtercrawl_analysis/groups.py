@@ -32,7 +32,8 @@ def labels(index: pa.Table, name: str) -> Labels:
     is_last; a network's only convolution is its first. All None for a column that there is not.
     """
     if name == POSITION:
-        return [_position(*flags) for flags in zip(*(index[f].to_pylist() for f in ("is_first", "is_last")), strict=True)]
+        flags = (index[name].to_pylist() for name in ("is_first", "is_last"))
+        return [_position(first, last) for first, last in zip(*flags, strict=True)]
     column = column_of(index, name)
     if column is None:
         return [None] * len(index)

@@ -12,7 +12,7 @@ import numpy as np
 
 from filtercrawl_analysis.drift import paired, probabilities
 from filtercrawl_analysis.moments import Array
-from filtercrawl_analysis.resample import LEVEL, Cells, Null, Places, blocks, can_deal, deal, summary
+from filtercrawl_analysis.resample import LEVEL, Cells, Null, Places, blocks, can_deal, deal, summary, times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,18 +112,15 @@ def _drawn(
     """Draw models of one architecture with replacement, those on both sides for both: weights [block, cells] a side."""
     if len(np.intersect1d(model[first], model[second])):
         models = np.union1d(model[first], model[second])
-        times = random.multinomial(len(models), np.full(len(models), 1 / len(models)), block).astype(np.float64)
-        return times[:, np.searchsorted(models, model[first])], times[:, np.searchsorted(models, model[second])]
-    one, other = (random.multinomial(len(s), np.full(len(s), 1 / len(s)), block) for s in (first, second))
-    return one.astype(np.float64), other.astype(np.float64)
+        drawn = times(len(models), block, random)
+        return drawn[:, np.searchsorted(models, model[first])], drawn[:, np.searchsorted(models, model[second])]
+    return times(len(first), block, random), times(len(second), block, random)
 
 
-def _null(
-    cells: Cells, sides: list[Side], drift: float, resamples: int, random: np.random.Generator
-) -> Null | None:
-    strata = list(zip(*sides, strict=True))
+def _null(cells: Cells, sides: list[Side], drift: float, resamples: int, random: np.random.Generator) -> Null | None:
+    strata = list(zip(sides[0], sides[1], strict=True))
     # One architecture swaps its sides, two may do so each by itself, which is a deal.
-    if len(strata) == 1 and not can_deal(*strata[0], cells.model):
+    if len(strata) == 1 and not can_deal(sides[0][0], sides[1][0], cells.model):
         return None
     found = []
     for block in blocks(resamples):

@@ -30,7 +30,7 @@ class Moments:
         Each group's scatter is the sum of those of its sets and of that of their means around the group's: nothing is
         subtracted that is not a deviation (Chan, Golub and LeVeque 1979).
         """
-        n = np.bincount(groups, self.n, count)
+        n = np.bincount(groups, self.n, count).astype(np.float64)
         sums = np.zeros((count, self.mean.shape[1]))
         np.add.at(sums, groups, self.n[:, None] * self.mean)
         mean = sums / np.maximum(n, 1)[:, None]

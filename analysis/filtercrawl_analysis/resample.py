@@ -83,29 +83,34 @@ def intervals(cells: Cells, drift: Array, resamples: int, random: np.random.Gene
     if len(kept) < 2 or resamples < 1:
         return low, high
     drawn = np.concatenate([_drifts_of(counts, cells) for counts in _draws(cells, kept, resamples, random)])
-    with np.errstate(invalid="ignore"):
-        ends = np.nanquantile(drawn, [1 - LEVEL / 2, LEVEL / 2], axis=0)
+    # Where models are drawn for all groups at once, a small group may be left without any.
+    drawn = drawn[np.isfinite(drawn).all((1, 2))]
+    if not len(drawn):
+        return low, high
+    ends = np.quantile(drawn, [1 - LEVEL / 2, LEVEL / 2], axis=0)
     inner = np.ix_(kept, kept)
     low[inner], high[inner] = np.maximum(2 * drift[inner] - ends, 0)
     return low, high
 
 
-def _draws(
-    cells: Cells, kept: Places, resamples: int, random: np.random.Generator
-) -> Iterator[Array]:
+def _draws(cells: Cells, kept: Places, resamples: int, random: np.random.Generator) -> Iterator[Array]:
     """Yield the histograms of the kept groups in some resamples, [block, groups, components, bins]."""
     shape = cells.counts.shape[1:]
     flat = cells.counts.reshape(len(cells.counts), -1)
-    n_models = int(cells.model.max()) + 1
+    models, place = np.unique(cells.model, return_inverse=True)
     for block in blocks(resamples):
-        joint = random.multinomial(n_models, np.full(n_models, 1 / n_models), block) if cells.crossed else None
+        joint = times(len(models), block, random) if cells.crossed else None
         groups = []
         for group in kept:
             members = cells.of(int(group))
-            n = len(members)
-            weight = joint[:, cells.model[members]] if joint is not None else random.multinomial(n, np.full(n, 1 / n), block)
-            groups.append(weight.astype(np.float64) @ flat[members])
+            weight = times(len(members), block, random) if joint is None else joint[:, place[members]]
+            groups.append(weight @ flat[members])
         yield np.stack(groups, axis=1).reshape(block, len(kept), *shape)
+
+
+def times(models: int, block: int, random: np.random.Generator) -> Array:
+    """How often each model is drawn when as many are drawn with replacement: [block, models]."""
+    return random.multinomial(models, np.full(models, 1 / models), block).astype(np.float64)
 
 
 def _drifts_of(counts: Array, cells: Cells) -> Array:
@@ -114,7 +119,7 @@ def _drifts_of(counts: Array, cells: Cells) -> Array:
 
 
 def null(cells: Cells, a: int, b: int, drift: float, resamples: int, random: np.random.Generator) -> Null | None:
-    """Return what drift the models of groups a and b show when they are dealt to two groups of the same sizes at random.
+    """Return what drift the models of two groups show when dealt to two groups of the same sizes at random.
 
     A model with layers in both groups keeps one part in each, which is which by chance. The p-value is the share of
     deals, the true one among them, that drift at least as much. None where no deal differs from the true one but by
@@ -157,9 +162,7 @@ def can_deal(first: Places, second: Places, model: Places) -> bool:
     return len(first) > 0 and len(second) > 0 and all_models > (1 if both else 2)
 
 
-def deal(
-    first: Places, second: Places, model: Places, block: int, random: np.random.Generator
-) -> tuple[Array, Places]:
+def deal(first: Places, second: Places, model: Places, block: int, random: np.random.Generator) -> tuple[Array, Places]:
     """Deal the cells of two sides anew, `block` times: which of them the first has, [block, cells] of 0 and 1; cells.
 
     A model on both sides keeps one cell on each; the others are dealt in the numbers that the sides had.
