@@ -12,7 +12,8 @@ from filtercrawl_analysis.moments import Array
 
 # Draws: as many as the eigenvalues of matrices of the size at hand take a fraction of a second.
 _WORK: Final = 40_000_000
-_MOST, _FEWEST: Final = 10_000, 100
+_MOST: Final = 10_000
+_FEWEST: Final = 100
 # Larger matrices than this are not drawn: seconds a layer.
 MAX_RANK: Final = 256
 # From so many kernels a tap on, one simulation serves a range of n, see `null_entropies`.
