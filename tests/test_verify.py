@@ -18,7 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from dataset_rows import MemoryRows, example
+from dataset_rows import MemoryRows, example, sketch
 from filtercrawl.dataset.export import export
 from filtercrawl.errors import UsageError
 from filtercrawl.schema import FILES, LAYERS
@@ -297,7 +297,10 @@ def test_a_nan_is_a_weight_like_any_other(rows: MemoryRows) -> None:
     row = next(row for row in rows.index_rows if row["layer_id"] == f"{A}#volume.weight")
     numbers = np.full(row["n_kernels"] * row["taps"], np.nan, np.float32)
     digest = {name: hashlib.sha256(numbers.tobytes()).hexdigest() for name in ("weight_sha256", "layer_sha256")}
-    row |= digest
+    row |= digest | {"n_nonfinite": len(numbers)}
+    rows.sketched[digest["layer_sha256"]] = {"layer_sha256": digest["layer_sha256"]} | sketch(
+        numbers.reshape(row["shape"])
+    )
     assert damaged(rows, on("volume", weight=numbers, **digest)) == []
 
 
