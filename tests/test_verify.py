@@ -143,6 +143,48 @@ def test_a_folder_that_is_no_dataset_is_wrong_usage(tmp_path: Path) -> None:
             wrong(path)
 
 
+# Sketches.
+
+
+def test_a_dataset_without_sketches_is_sound(rows: MemoryRows) -> None:
+    rows.sketched.clear()
+    export(rows.folder, rows)
+    assert wrong(rows.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"n_kernels": 47}, "n_kernels is 47, data/index.parquet says 160"),
+        ({"taps": 8}, "taps is 8"),
+        ({"n_dead": 161}, "has 161 dead of 160 finite of 160 kernels"),
+        ({"n_finite": 161}, "has 0 dead of 161 finite of 160 kernels"),
+        ({"power_sums": [1439.0, 0.0, 0.0, 0.0, 0.0]}, "counts [1439.0] finite weights, data/index.parquet says 1440"),
+        ({"histogram": [1] * 630}, "its histogram counts 630 coefficients, not 1440"),
+        ({"kernel": "1x9"}, "is of no layer that data/index.parquet calls stored"),
+    ],
+)
+def test_a_sketch_that_contradicts_its_layer(rows: MemoryRows, changes: Row, what: str) -> None:
+    content = next(row["layer_sha256"] for row in rows.index_rows if row["layer_id"] == f"{A}#features.2.weight")
+    rows.sketched[content] |= changes
+    export(rows.folder, rows)
+    found = wrong(rows.folder)
+    assert any(line.startswith(f"data/sketches/local.parquet: {content}") and what in line for line in found), found
+
+
+def test_a_sketch_that_is_missing_and_one_twice(rows: MemoryRows) -> None:
+    contents = sorted({row["layer_sha256"] for row in rows.index_rows if row["source"] == "packages"})
+    twice = dict(rows.sketched[contents[0]])
+    rows.sketched["zz"] = twice
+    rows.sketches = lambda source: iter([rows.sketched[content] for content in contents[:-1]] + [twice])  # type: ignore[method-assign]
+    rows.sketch_sources = lambda: ["packages"]  # type: ignore[method-assign]
+    export(rows.folder, rows)
+    found = wrong(rows.folder)
+    assert f"data/sketches/packages.parquet: {contents[0]} {twice['kernel']}: stands there twice" in found
+    assert sum("has no sketch" in line for line in found) >= 4
+    assert all("sketch" in line for line in found)
+
+
 # Files.
 
 

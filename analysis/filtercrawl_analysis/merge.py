@@ -52,7 +52,8 @@ class Sketches:
         taps = table["taps"][0].as_py()
         columns: dict[str, Any] = {field.name: _array(table[field.name]) for field in fields(cls)}
         if taps > MAX_TAPS:
-            columns |= dict.fromkeys((*_MATRICES, *_MATRICES.values(), "histogram"))
+            for name in (*_MATRICES, *_MATRICES.values(), "histogram"):
+                columns[name] = None
         else:
             columns["histogram"] = columns["histogram"].reshape(-1, taps, BINS)
         return cls(**columns)
@@ -60,7 +61,8 @@ class Sketches:
     def take(self, rows: NDArray[Any]) -> Self:
         """Return these rows, by index or mask."""
         columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**{name: array if array is None else array[rows] for name, array in columns.items()})
+        chosen: dict[str, Any] = {name: None if array is None else array[rows] for name, array in columns.items()}
+        return type(self)(**chosen)
 
 
 # Which mean belongs to which scatter.
