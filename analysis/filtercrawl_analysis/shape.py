@@ -112,7 +112,7 @@ def _of_layers(holdings: Holdings, layers: pa.Table) -> tuple[list[dict[str, Any
     kept = projectors(size) if taps <= MAX_TAPS else {}
     for here, sketches in sketches_in_batches(holdings, layers):
         energy[here] = sketches["radial_energy"].combine_chunks().flatten().to_numpy().reshape(-1, len(at))
-        second = moments(sketches, "raw", taps).energy() if kept else np.empty(0)
+        second = moments(sketches, "raw").energy() if kept else np.empty(0)
         for name, projector in kept.items():
             numbers[name][here] = shares(second, projector)
     numbers |= frequency_numbers(energy, at)
