@@ -79,12 +79,12 @@ def settings(theme: Theme) -> dict[str, Any]:
     """Return matplotlib's settings for a theme; whatever they do not name is matplotlib's own default."""
     return {
         "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.labelsize": 9,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "legend.fontsize": 8,
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.labelsize": 10,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+        "legend.fontsize": 9,
         "legend.frameon": False,
         "figure.facecolor": theme.paper,
         "axes.facecolor": theme.paper,
