@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from functools import cache
 from typing import Final
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 BINS: Final = 70
 # Kernels of more taps have no basis: a dense matrix of taps x taps, and its histogram, would outgrow their weights.
 MAX_TAPS: Final = 49
+# Frequencies of longer kernels share radial bins: the spectrum of a kernel never outgrows the kernel.
+MAX_RADIUS: Final = 32
 
 
 def basis(kernel_size: tuple[int, ...]) -> NDArray[np.float64]:
@@ -52,26 +53,41 @@ def cosines(size: int) -> NDArray[np.float64]:
 def frequencies(kernel_size: tuple[int, ...]) -> NDArray[np.int64]:
     """Return the frequencies of each row of the basis, int64 [taps, axes], in its order.
 
-    Sorted by radius sqrt(sum_a (f_a L / K_a)^2) with L = max K, that is by cycles a tap in units of 1 / (2 L), then by
-    (f_1, ..., f_n).
+    Sorted by radius, see `radii`, then by (f_1, ..., f_n).
     """
     size = _checked(kernel_size)
-    squares, _ = _squared_radii(size)
-    order = sorted(range(len(squares)), key=lambda i: (squares[i], i))
+    order = np.argsort(radii(size).ravel(), kind="stable")
     return np.stack(np.unravel_index(order, size), axis=1).astype(np.int64)
 
 
-def radial_bins(kernel_size: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return the radial bin of every frequency, int64 [*kernel_size]: its radius, rounded, halves upwards.
+def radii(kernel_size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the radial frequency of every coefficient of the transform, float64 [*kernel_size], to nine decimals.
 
-    Radii as in `frequencies`. Bin 0 is the mean alone for every size; a bin of a size may be empty. Works for any
-    number of taps.
+    sqrt(sum_a (f_a M / K_a)^2) with M = min(max K, MAX_RADIUS): cycles a tap in units of 1 / (2 M), which for square
+    kernels of up to MAX_RADIUS taps a side is sqrt(f_1^2 + f_2^2).
     """
     size = _checked(kernel_size)
-    squares, unit = _squared_radii(size)
-    # floor(r + 1/2) = (floor(2 r) + 1) // 2, in whole numbers: no radius lies on the wrong side by rounding.
-    rounded = [(math.isqrt(4 * square // unit**2) + 1) // 2 for square in squares]
-    return np.array(rounded, np.int64).reshape(size)
+    longest = min(max(size), MAX_RADIUS)
+    squares = np.zeros(size)
+    for axis, taps in enumerate(size):
+        along = (np.arange(taps) * longest / taps) ** 2
+        squares += along.reshape([-1 if a == axis else 1 for a in range(len(size))])
+    # Equal radii must be equal also where their sums were rounded apart.
+    return np.asarray(np.round(np.sqrt(squares), 9), np.float64)
+
+
+def radial_bins(kernel_size: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the radial bin of every coefficient, int64 [*kernel_size]: its radius rounded, halves upwards.
+
+    Bin 0 is the mean alone, of every kernel with more than one tap; a bin may be empty. The number of bins is the
+    largest plus one, see `n_radial_bins`: 4 for 3x3, 7 for 5x5, 9 for 7x7, 43 for 31x31.
+    """
+    return np.floor(radii(kernel_size) + 0.5).astype(np.int64)
+
+
+def n_radial_bins(kernel_size: tuple[int, ...]) -> int:
+    """Return the number of radial bins of a kernel size, whatever its taps: fewer than 46 in two dimensions."""
+    return int(radial_bins(kernel_size).max()) + 1
 
 
 def histogram_range(taps: int) -> tuple[float, float]:
@@ -81,13 +97,6 @@ def histogram_range(taps: int) -> tuple[float, float]:
     """
     bound = math.sqrt(taps)
     return -bound, bound
-
-
-def _squared_radii(kernel_size: tuple[int, ...]) -> tuple[list[int], int]:
-    """Return (radius * unit)^2 of every frequency, row-major, as whole numbers, and the unit."""
-    common = math.lcm(*kernel_size)
-    axes = [[(f * common // size) ** 2 for f in range(size)] for size in kernel_size]
-    return [sum(parts) for parts in itertools.product(*axes)], common // max(kernel_size)
 
 
 def _checked(kernel_size: tuple[int, ...]) -> tuple[int, ...]:

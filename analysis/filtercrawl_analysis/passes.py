@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
 
 from filtercrawl_analysis.scaling import columns, finite, scaled
 
@@ -98,7 +99,7 @@ def scaled_chunks(parts: Iterable[Kernels], device: str = "cpu") -> Iterator[tor
     for part in parts:
         if not len(part):
             continue
-        for chunk in columns(torch.from_dlpack(part).to(device)):
+        for chunk in columns(from_dlpack(part).to(device)):
             kernels, peaks, top = finite(chunk)
             if len(peaks):
                 yield scaled(kernels, peaks, top)

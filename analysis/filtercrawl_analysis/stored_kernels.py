@@ -32,7 +32,7 @@ def kernels_of(folder: Path, index: pa.Table, layers: Sequence[str]) -> Iterator
         yield from _of_file(folder / file, found)
     lacking = next((digest for digest in wanted.to_pylist() if digest not in seen), None)
     if lacking is not None:
-        raise DatasetError(f"{folder}: no file holds the kernels of the layer {lacking[:16]}...; run `filtercrawl sync`")
+        raise DatasetError(f"{folder}: no file holds the kernels of layer {lacking[:16]}...; run `filtercrawl sync`")
 
 
 def _of_file(path: Path, found: dict[str, tuple[str, int]]) -> Iterator[tuple[str, NDArray[np.float32]]]:
