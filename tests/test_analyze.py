@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -390,3 +391,17 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
     assert "The first 30 of 5,000 rows." in page.text
     assert pq.read_table(dataset / "analysis/tables/many.parquet").num_rows == 5000
     assert len((dataset / "analysis/tables/many.csv").read_text().splitlines()) == 5001
+
+
+@pytest.mark.usefixtures("net")
+def test_the_example_in_the_docs_works(call: Call, dataset: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs/plugins.md").read_text("utf-8").partition("## An analysis")[2]
+    names: dict[str, Any] = {name: getattr(filtercrawl, name) for name in filtercrawl.__all__}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/plugins.md", "exec", flags=annotations.compiler_flag), names)
+    (analysis,) = names["filtercrawl_analyses"]()
+    result = call(stored_types=analysis.run)
+    assert result.exit_code == 0
+    assert "- Weights are stored in 1 types." in result.stdout
+    assert (dataset / "analysis/tables/stored_types.csv").read_text() == "stored_dtype,layer_id_count\nfloat32,2\n"
+    assert "figure-stored_types" in Page.read(dataset / "analysis/report.html").ids

@@ -14,7 +14,7 @@ import matplotlib as mpl
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -91,6 +91,7 @@ def test_the_sign_of_a_number_is_seen_by_everybody(vision: str) -> None:
     assert min(np.linalg.norm(below - above), np.linalg.norm(below - zero), np.linalg.norm(above - zero)) > 0.1
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.floats(0, 1)] * 3))
 def test_text_on_a_colour_can_be_read(colour: tuple[float, float, float]) -> None:
     assert contrast(text_on(colour), mpl.colors.to_hex(colour)) > 4.4
@@ -124,6 +125,7 @@ def test_pictures_hold_no_date_and_the_svg_no_paper() -> None:
     assert picture.getpixel((2, 2))[:3] == (255, 255, 255)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=3))
 def test_any_name_can_be_drawn(names: list[str]) -> None:
     def named(canvas: Any) -> None:
@@ -153,6 +155,7 @@ def test_powers_on_axes_are_no_tex() -> None:
     assert "10³" in [text.get_text() for text in seen[0].get_majorticklabels()]  # type: ignore[attr-defined]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.integers(3, 40))
 def test_labels_are_one_short_line(text: str, length: int) -> None:
     found = label(text, length)
@@ -182,6 +185,7 @@ FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 PLAIN: Final = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from("\t\n"), max_size=12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.none() | PLAIN, st.none() | st.floats(), st.none() | st.integers(-9, 9)), max_size=5))
 def test_csv_keeps_every_value_and_no_cell_is_a_formula(
     rows: list[tuple[str | None, float | None, int | None]],

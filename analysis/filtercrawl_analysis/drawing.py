@@ -79,6 +79,6 @@ class PlainPowers(Formatter):
 
 
 def plain_power(text: str) -> str:
-    """Turn `$\\mathdefault{2\\times10^{-3}}$` into 2×10⁻³."""
+    """Turn the TeX of 10 to the power of 3 into 10³."""
     text = text.removeprefix("$\\mathdefault{").removesuffix("}$").replace("\\times", "\u00d7").replace("\u2212", "-")
     return _POWER.sub(lambda power: power[1].translate(_RAISED), text)

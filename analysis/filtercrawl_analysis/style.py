@@ -60,6 +60,11 @@ def paper() -> str:
     return str(mpl.rcParams["axes.facecolor"])
 
 
+def muted() -> str:
+    """Return the colour of axes in the theme that is being drawn: for what stands behind the numbers."""
+    return str(mpl.rcParams["axes.edgecolor"])
+
+
 def text_on(colour: Any) -> str:
     """Return black or white, whichever reads better on `colour` (anything that matplotlib takes for one)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
