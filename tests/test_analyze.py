@@ -278,6 +278,26 @@ def test_a_stopped_run_ends_cleanly_and_writes_nothing(call: Call, dataset: Path
     assert call(sizes=sizes).exit_code == 0
 
 
+def test_a_run_that_is_killed_while_it_writes_is_mended_by_the_next(
+    call: Call, dataset: Path, net: Path, run_sync: Sync
+) -> None:
+    def end(canvas: Any) -> None:
+        raise KeyboardInterrupt
+
+    def killed(holdings: Holdings) -> filtercrawl.Result:
+        return filtercrawl.Result(tables=sizes(holdings).tables, figures=(figure("last", "sizes", end),))
+
+    call(killed=killed)
+    assert {finding.where for finding in findings(dataset)} == {
+        "analysis/tables/sizes.csv",
+        "analysis/tables/sizes.parquet",
+    }
+    run_sync()
+    assert list(findings(dataset)) == []
+    assert call(sizes=sizes).exit_code == 0
+    assert list(findings(dataset)) == []
+
+
 NAMES = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
