@@ -45,7 +45,7 @@ def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
         axes.plot([pair["drift"]], [place], "o", color="C1", label="drift")
     names = [f"{label(pair['group_a'], 20)} | {label(pair['group_b'], 20)}" for pair in pairs]
     axes.set_yticks(range(len(pairs)), names)
-    axes.invert_yaxis()
+    axes.set_ylim(len(pairs) - 0.4, -0.6)
     axes.set_xlim(left=0)
     axes.set_xlabel("drift D")
     handles, texts = axes.get_legend_handles_labels()

@@ -10,10 +10,13 @@ import numpy as np
 
 from filtercrawl_analysis.moments import Array
 
-# Draws: as many as the eigenvalues of matrices of the size at hand take a fraction of a second.
-_WORK: Final = 40_000_000
+# Draws: as many as the eigenvalues of matrices of the size at hand take about a second.
+_WORK: Final = 100_000_000
 _MOST: Final = 10_000
 _FEWEST: Final = 100
+# A first look, and how many standard deviations below all of it an entropy is beyond doubt: about seven below the mean.
+_FEW: Final = 400
+_FAR: Final = 4
 # Larger matrices than this are not drawn: seconds a layer.
 MAX_RANK: Final = 256
 # From so many kernels a tap on, one simulation serves a range of n, see `null_entropies`.
@@ -45,6 +48,11 @@ def entropies(n_kernels: int, taps: int, draws: int, random: np.random.Generator
     return np.maximum(found, 0)
 
 
+def _draws(n_kernels: int, taps: int) -> int:
+    rank = min(taps, n_kernels - 1)
+    return min(_MOST, max(_FEWEST, _WORK // (rank**3 + taps * rank)))
+
+
 class EntropyNull:
     """The null distributions of variance entropies, drawn once for each (n, taps) and kept.
 
@@ -58,24 +66,24 @@ class EntropyNull:
         self._seed = seed
         self._drawn = lru_cache(maxsize=None)(self._draw)
 
-    def sample(self, n_kernels: int, taps: int) -> Array | None:
-        """Return drawn entropies in ascending order; None where the entropy is undefined, or the matrix too large.
+    def sample(self, n_kernels: int, taps: int, draws: int = _MOST) -> Array | None:
+        """Return drawn entropies in ascending order, at most `draws`; None where it is undefined or too much work.
 
-        Two kernels differ in one direction only: their entropy is zero whatever they are.
+        Two kernels differ in one direction only: their entropy is zero whatever they are. Matrices of rank above 256
+        take seconds a layer.
         """
         rank = min(taps, n_kernels - 1)
         if not 1 < rank <= MAX_RANK:
             return None
         if n_kernels <= _EXACT * taps:
-            return self._drawn(n_kernels, taps)
+            return self._drawn(n_kernels, taps, draws)
         at = round(_STEP ** round(math.log(n_kernels) / math.log(_STEP)))
         top = math.log10(taps)
-        scaled: Array = top - (top - self._drawn(at, taps)) * (at - 1) / (n_kernels - 1)
+        scaled: Array = top - (top - self._drawn(at, taps, draws)) * (at - 1) / (n_kernels - 1)
         return scaled
 
-    def _draw(self, n_kernels: int, taps: int) -> Array:
-        rank = min(taps, n_kernels - 1)
-        draws = min(_MOST, max(_FEWEST, _WORK // (rank**3 + taps * rank)))
+    def _draw(self, n_kernels: int, taps: int, draws: int) -> Array:
+        draws = min(draws, _draws(n_kernels, taps))
         return np.sort(entropies(n_kernels, taps, draws, np.random.default_rng([self._seed, n_kernels, taps])))
 
     def p_values(self, entropy: float | None, n_kernels: int, taps: int) -> tuple[float | None, float | None]:
@@ -83,10 +91,16 @@ class EntropyNull:
 
         A small first value: the kernels have structure. A small second one: their variances are more even than those of
         random numbers, as after orthogonal initialisation. The layer itself counts among the draws, so none is zero.
+        A layer that is far from a few hundred draws, as most trained ones are, has the smallest value that all draws
+        could give: more would say nothing else.
         """
-        drawn = self.sample(n_kernels, taps) if entropy is not None else None
-        if drawn is None or entropy is None:
+        few = self.sample(n_kernels, taps, _FEW) if entropy is not None else None
+        if few is None or entropy is None:
             return None, None
+        if entropy < few[0] - _FAR * few.std():
+            return 1 / (1 + _draws(n_kernels, taps)), 1.0
+        drawn = self.sample(n_kernels, taps)
+        assert drawn is not None  # as few were not
         # An entropy equal to a drawn one but for rounding counts as equal.
         below = np.searchsorted(drawn, entropy + 1e-12, side="right")
         above = len(drawn) - np.searchsorted(drawn, entropy - 1e-12, side="left")

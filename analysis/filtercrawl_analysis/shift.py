@@ -8,8 +8,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from filtercrawl.analysis import Analysis, Basis, Figure, Holdings, Result, ResultTable
-from filtercrawl.hookspecs import hookimpl
+from filtercrawl.analysis import Basis, Figure, Holdings, Result, ResultTable
 from filtercrawl_analysis.coefficients import Coordinates, coefficients, kernel_sizes, of_size
 from filtercrawl_analysis.comparison import DRIFT, GROUPS, MATCHED, Comparison, compare, rows_of
 from filtercrawl_analysis.figures_drift import heat_map, intervals
@@ -54,41 +53,36 @@ _ABOUT_MATCHED: Final = (
 )
 
 
-class Shift:
-    """Drift along every column of options.by, and between first, last and other layers."""
-
-    name = "drift"
-    title = "Drift between groups"
-
-    def run(self, holdings: Holdings) -> Result:
-        index, options = holdings.index, holdings.options
-        sizes = kernel_sizes(index)
-        if not sizes:
-            return nothing("no learned kernels of 2 to 49 taps")
-        asked = dict.fromkeys((*options.by, POSITION))
-        columns = [name for name in asked if name == POSITION or column_of(index, name)]
-        compared: dict[str, list[Comparison]] = {name: [] for name in columns}
-        coordinates: list[tuple[str, Coordinates]] = []
-        for done, kernel in enumerate(sizes):
-            holdings.progress(done, len(sizes), f"drift, {kernel}")
-            layers = of_size(index, kernel)
-            parted = units(layers, (*columns, *STRATA))
-            if all(len(set(parted.labels[name]) - {None}) < 2 for name in columns):
-                continue  # nothing to compare: spare the sketches
-            found = coefficients(holdings, layers, parted)
-            if found is None:
-                continue
-            coordinates.append((kernel, found.coordinates))
-            for name in columns:
-                compared[name].append(compare(name, kernel, parted, found, STRATA, options.resamples, options.seed))
-        holdings.progress(len(sizes), len(sizes), "drift")
-        if not any(item.plain for items in compared.values() for item in items):
-            return nothing("no column has two groups to compare")
-        return Result(
-            tables=tuple(_tables(compared, coordinates)),
-            figures=tuple(_figures(compared, coordinates[0][1].mode)),
-            findings=tuple(_findings(compared)),
-        )
+def analyse(holdings: Holdings) -> Result:
+    """Compare the groups of every column of options.by, and first, last and other layers."""
+    index, options = holdings.index, holdings.options
+    sizes = kernel_sizes(index)
+    if not sizes:
+        return nothing("no learned kernels of 2 to 49 taps")
+    asked = dict.fromkeys((*options.by, POSITION))
+    columns = [name for name in asked if name == POSITION or column_of(index, name)]
+    compared: dict[str, list[Comparison]] = {name: [] for name in columns}
+    coordinates: list[tuple[str, Coordinates]] = []
+    for done, kernel in enumerate(sizes):
+        holdings.progress(done, len(sizes), f"drift, {kernel}")
+        layers = of_size(index, kernel)
+        parted = units(layers, (*columns, *STRATA))
+        if all(len(set(parted.labels[name]) - {None}) < 2 for name in columns):
+            continue  # nothing to compare: spare the sketches
+        found = coefficients(holdings, layers, parted)
+        if found is None:
+            continue
+        coordinates.append((kernel, found.coordinates))
+        for name in columns:
+            compared[name].append(compare(name, kernel, parted, found, STRATA, options.resamples, options.seed))
+    holdings.progress(len(sizes), len(sizes), "drift")
+    if not any(item.plain for items in compared.values() for item in items):
+        return nothing("no column has two groups to compare")
+    return Result(
+        tables=tuple(_tables(compared, coordinates)),
+        figures=tuple(_figures(compared, coordinates[0][1].mode)),
+        findings=tuple(_findings(compared)),
+    )
 
 
 def _tables(compared: dict[str, list[Comparison]], found: list[tuple[str, Coordinates]]) -> Iterator[ResultTable]:
@@ -201,8 +195,3 @@ def _findings(compared: dict[str, list[Comparison]]) -> Iterator[str]:
             f"most: {top['group_a']} and {top['group_b']}, D = {top['drift']:.3f} "
             f"[{top['low']:.3f}, {top['high']:.3f}].{with_same}"
         )
-
-
-@hookimpl
-def filtercrawl_analyses() -> Iterator[Analysis]:
-    yield Shift()
