@@ -19,6 +19,7 @@ from filtercrawl.errors import DatasetError, Stopped, UsageError
 from filtercrawl.hookspecs import hookimpl
 from filtercrawl.schema import INDEX, MODELS
 from filtercrawl.settings import resolve
+from filtercrawl_analysis.groups import POSITION
 from filtercrawl_analysis.study import choose
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ def analyze(
 
 
 def check_columns(columns: tuple[str, ...]) -> None:
-    """Raise UsageError for a column that neither `index` nor `models` has."""
-    known = sorted({*INDEX.names, *MODELS.names})
+    """Raise UsageError for what is no column of `index` or `models`, nor the position in a network."""
+    known = sorted({*INDEX.names, *MODELS.names, POSITION})
     for column in columns:
         if column not in known:
             raise UsageError(f"--by: no column is named {column!r}; known are {', '.join(known)}")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import matplotlib.figure
 import matplotlib.style
+from matplotlib.ticker import Formatter, LogFormatterMathtext
 
 from filtercrawl.analysis import Figure
 from filtercrawl_analysis.style import LIGHT, Theme, settings
@@ -19,6 +20,8 @@ from filtercrawl_analysis.style import LIGHT, Theme, settings
 DOTS: Final = 200
 _COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 _NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_POWER: Final = re.compile(r"\^\{([-.\d]+)\}")
+_RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -49,4 +52,33 @@ def _drawn(figure: Figure, theme: Theme) -> Iterator[matplotlib.figure.Figure]:
         warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
         canvas = matplotlib.figure.Figure(figsize=(figure.width, figure.height), layout="constrained")
         figure.draw(canvas)
+        for axes in canvas.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+                    axis.set_major_formatter(PlainPowers(axis.get_major_formatter()))
+                if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+                    axis.set_minor_formatter(PlainPowers(axis.get_minor_formatter()))
         yield canvas
+
+
+class PlainPowers(Formatter):
+    """Writes 10³ as plain text where matplotlib's own formatter writes TeX, which is not read here: see `settings`."""
+
+    def __init__(self, inner: Formatter) -> None:
+        self._inner = inner
+
+    def set_axis(self, axis: Any) -> None:
+        super().set_axis(axis)
+        self._inner.set_axis(axis)
+
+    def format_ticks(self, values: Any) -> list[str]:
+        return [plain_power(text) for text in self._inner.format_ticks(values)]
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return plain_power(self._inner(x, pos))
+
+
+def plain_power(text: str) -> str:
+    """Turn the TeX of 10 to the power of 3 into 10³."""
+    text = text.removeprefix("$\\mathdefault{").removesuffix("}$").replace("\\times", "\u00d7").replace("\u2212", "-")
+    return _POWER.sub(lambda power: power[1].translate(_RAISED), text)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from filtercrawl.analysis import Basis, Figure, ResultTable
-from filtercrawl_analysis.study import Section
+from filtercrawl_analysis.study import Section, told
 from filtercrawl_analysis.style import DARK, LIGHT
 
 # Rows of a table that the page shows; all are in the files.
@@ -95,6 +95,7 @@ def _section(section: Section, pictures: Mapping[str, Pictures], embedded: set[s
         "name": section.name,
         "title": section.title,
         "findings": result.findings,
+        "told": told(result),
         "figures": [
             _figure(figure, pictures[figure.name] if figure.name in embedded else None, filled)
             for figure in result.figures

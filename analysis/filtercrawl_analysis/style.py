@@ -60,6 +60,11 @@ def paper() -> str:
     return str(mpl.rcParams["axes.facecolor"])
 
 
+def muted() -> str:
+    """Return the colour of axes in the theme that is being drawn: for what stands behind the numbers."""
+    return str(mpl.rcParams["axes.edgecolor"])
+
+
 def text_on(colour: Any) -> str:
     """Return black or white, whichever reads better on `colour` (anything that matplotlib takes for one)."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
@@ -79,12 +84,12 @@ def settings(theme: Theme) -> dict[str, Any]:
     """Return matplotlib's settings for a theme; whatever they do not name is matplotlib's own default."""
     return {
         "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.labelsize": 9,
-        "xtick.labelsize": 8,
-        "ytick.labelsize": 8,
-        "legend.fontsize": 8,
+        "font.size": 10,
+        "axes.titlesize": 11,
+        "axes.labelsize": 10,
+        "xtick.labelsize": 9,
+        "ytick.labelsize": 9,
+        "legend.fontsize": 9,
         "legend.frameon": False,
         "figure.facecolor": theme.paper,
         "axes.facecolor": theme.paper,

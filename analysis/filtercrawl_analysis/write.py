@@ -79,7 +79,7 @@ def write(dataset: Path, study: Study) -> Written:
     write_text(dataset / REPORT, dataset, render(results, study.sections, pictures))
     for path in list(_stale(dataset, {*files})):
         remove(dataset / path)
-    write_text(dataset / RESULTS, dataset, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    write_text(dataset / RESULTS, dataset, json.dumps(results, indent=1) + "\n")
     written.results = results
     written.paths = sorted([*files, REPORT, RESULTS])
     return written
