@@ -15,7 +15,8 @@ INTRODUCTION = """# Commands
 Written by `python docs/commands.py` from the program's own help.
 
 Exit codes: 0 fine, also when there was nothing to do; 1 stopped by an error; 2 wrong usage or settings; 3 finished, but
-checkpoints failed as `--fail-on` counts them; 4 refused by a guard; 5 busy, try again; 130 and 143 stopped cleanly.
+checkpoints failed as `--fail-on` counts them, or an analysis did; 4 refused by a guard; 5 busy, try again; 130 and 143
+stopped cleanly.
 
 Every option of `sync` can also stand in the environment (`FILTERCRAWL_KERNEL_SIZE`) or in `filtercrawl.toml`:
 

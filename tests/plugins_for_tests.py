@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,13 @@ class Zoo:
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Any]:
         yield from self._offers()
+
+
+def declared(*left_out: str) -> list[EntryPoint]:
+    """The bundled plugins as pyproject.toml declares them, but for those of these names."""
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    names = project["entry-points"]["filtercrawl"]
+    return [EntryPoint(name, value, "filtercrawl") for name, value in names.items() if name not in left_out]
 
 
 def entry(monkeypatch: pytest.MonkeyPatch, name: str, **hooks: Callable[[], Any]) -> EntryPoint:

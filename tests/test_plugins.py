@@ -35,7 +35,7 @@ def test_bundled_plugins_load_like_any_other() -> None:
         "onnx",
     }
     assert [measure.name for measure in found.measures] == ["quality"]
-    assert [command.name for command in found.commands] == ["verify"]
+    assert [command.name for command in found.commands] == ["analyze", "verify"]
     assert found.broken == ()
 
 
@@ -51,6 +51,8 @@ def raising() -> Iterator[Any]:
         ({"filtercrawl_sources": lambda: iter([42])}, "yields int, which is no Source"),
         ({"filtercrawl_sources": lambda: 42}, "gives int, not an iterable"),
         ({"filtercrawl_readers": lambda: iter([object()])}, "yields object, which is no Reader"),
+        ({"filtercrawl_analyses": raising}, "RuntimeError: no such luck"),
+        ({"filtercrawl_analyses": lambda: iter([42])}, "yields int, which is no Analysis"),
         ({"filtercrawl_sources": lambda: iter([type("Z", (), {"name": "../up", "checkpoints": print})()])}, "'../up'"),
         ({"filtercrawl_sources": lambda: iter([type("Z", (), {"name": "local", "checkpoints": print})()])}, "already"),
     ],
@@ -173,7 +175,7 @@ DOCS = Path(__file__).parents[1] / "docs/plugins.md"
 def test_every_hook_is_documented_with_its_signature() -> None:
     page = DOCS.read_text("utf-8")
     hooks = [name for name in vars(hookspecs) if name.startswith("filtercrawl_")]
-    assert len(hooks) == 5
+    assert len(hooks) == 6
     for name in hooks:
         signature = f"{name}{inspect.signature(getattr(hookspecs, name), eval_str=False)}".replace("'", "")
         assert signature in page, f"docs/plugins.md lacks: {signature}"
@@ -188,10 +190,12 @@ def test_examples_in_the_docs_work(zoo: Path, dataset: Path, run_sync: Sync, mon
     one = entry(monkeypatch, "raw", filtercrawl_readers=lambda: iter([examples["Raw"]()]))
     two = entry(monkeypatch, "sums", filtercrawl_measures=lambda: iter([examples["Sums"]()]))
     three = entry(monkeypatch, "acme", filtercrawl_sources=examples["filtercrawl_sources"])
-    plugins = load([*(bundled for bundled in BUNDLED if bundled.name != "quality"), one, two, three])
+    four = entry(monkeypatch, "types", filtercrawl_analyses=lambda: iter([examples["StoredTypes"]()]))
+    plugins = load([*(bundled for bundled in BUNDLED if bundled.name != "quality"), one, two, three, four])
     assert plugins.broken == ()
     assert run_sync(plugins=plugins).layers == 1
     assert table(dataset, "index")[0]["norm_l1"] == 9.0
+    assert "stored-types" in [analysis.name for analysis in plugins.analyses]
 
     class Listing:
         """Answers as the zoo of the example would."""

@@ -11,42 +11,44 @@ MAX_TAPS = 1024
 
 
 class KernelCovariance:
-    """Sum and Gram matrix of kernels of `taps` numbers, in float64, on the device of the kernels.
+    """Number, mean and scatter sum (k - mean)(k - mean)^T of kernels of `taps` numbers, in float64, on their device.
 
-    Both are taken around the first kernel: the rounding error of a Gram matrix grows with the squared
-    distance of the data from the origin, and weights may lie 1000 standard deviations away from it. The error
-    that is left is at most n * 2^-53 of the total variance, whichever kernel comes first.
+    Each chunk is taken around its own mean and merged with those before (Chan, Golub, LeVeque 1979): the rounding
+    error of a scatter grows with the squared distance of the data from the origin, and weights may lie 1000 standard
+    deviations away from it. Equal kernels have a scatter of exactly zero.
     """
 
     def __init__(self, taps: int) -> None:
         self.taps = taps
         self.n = 0
-        self._pivot: torch.Tensor | None = None
-        self._sum: torch.Tensor | None = None
-        self._gram: torch.Tensor | None = None
+        self.mean: torch.Tensor | None = None
+        self.scatter: torch.Tensor | None = None
 
     def update(self, kernels: torch.Tensor) -> None:
-        """Take kernels as columns: float64 [taps, k], all finite."""
-        if kernels.shape[1] == 0:
+        """Take kernels as columns: float64 [taps, k], all finite; they are changed."""
+        k = kernels.shape[1]
+        if k == 0:
             return
-        if self._pivot is None or self._sum is None or self._gram is None:
-            self._pivot = kernels[:, :1].clone()
-            self._sum = torch.zeros(self.taps, dtype=torch.float64, device=kernels.device)
-            self._gram = torch.zeros(self.taps, self.taps, dtype=torch.float64, device=kernels.device)
-        centred = kernels - self._pivot
-        self.n += centred.shape[1]
-        self._sum += centred.sum(1)
-        self._gram.addmm_(centred, centred.T)
+        mean = kernels.sum(1).div_(k)
+        kernels -= mean[:, None]
+        scatter = kernels @ kernels.T
+        if self.mean is None or self.scatter is None:
+            self.n, self.mean, self.scatter = k, mean, scatter
+            return
+        between = mean.sub_(self.mean)
+        self.scatter += scatter
+        self.scatter.addr_(between, between, alpha=self.n * k / (self.n + k))
+        self.n += k
+        self.mean += between.mul_(k / self.n)
 
     def variances(self) -> torch.Tensor | None:
         """Return the eigenvalues of the covariance (divisor n - 1), float64 [taps], ascending, on the CPU.
 
         None where there are fewer than two kernels.
         """
-        if self.n < 2 or self._sum is None or self._gram is None:
+        if self.n < 2 or self.scatter is None:
             return None
-        covariance = (self._gram - torch.outer(self._sum, self._sum) / self.n) / (self.n - 1)
-        variances: torch.Tensor = torch.linalg.eigvalsh(covariance.cpu())
+        variances: torch.Tensor = torch.linalg.eigvalsh((self.scatter / (self.n - 1)).cpu())
         return variances.clamp_(min=0)
 
     def entropy(self) -> tuple[float | None, float | None]:

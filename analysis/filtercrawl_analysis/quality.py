@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any
 
 from filtercrawl.hookspecs import hookimpl
 from filtercrawl.measure import LayerSummary, Measure
-from filtercrawl_analysis.covariance import MAX_TAPS, KernelCovariance
 from filtercrawl_analysis.orthogonality import FilterOrthogonality
+from filtercrawl_analysis.sketch import LayerSketch
 
-# Kernels taken at a time: small enough for the cache, large enough to be worth a call. Large kernels: fewer.
-CHUNK_KERNELS = 8192
-CHUNK_NUMBERS = 524_288
+if TYPE_CHECKING:
+    import torch
 
 
 class Quality:
@@ -50,18 +47,12 @@ class Quality:
 
 
 class LayerQuality:
-    """The quality of one layer, whatever parts its filters come in."""
+    """The quality and the sketch of one layer, of one look at its kernels, whatever parts its filters come in."""
 
     def __init__(self, layer: LayerSummary) -> None:
-        self._taps = layer.taps
-        self._max_abs = layer.max_abs
-        # Divided in float32, as numpy divides the maximum of a float32 array.
-        self._threshold = float(np.float32(layer.max_abs) / np.float32(100))
-        self._covariance = KernelCovariance(layer.taps) if 1 < layer.taps <= MAX_TAPS else None
+        self._layer = layer
+        self._sketch = LayerSketch(layer)
         self._orthogonality = FilterOrthogonality(layer.shape) if layer.filters_known else None
-        self._step = max(1, min(CHUNK_KERNELS, CHUNK_NUMBERS // layer.taps))
-        self._n = self._n_finite_weights = self._n_dead = 0
-        self._l1 = self._squares = 0.0
 
     def update(self, weight: torch.Tensor) -> None:
         """Take the next output channels: float32 [out, in_channels/groups, *kernel_size] on any device."""
@@ -71,42 +62,27 @@ class LayerQuality:
             return
         if self._orthogonality is not None:
             self._orthogonality.update(weight.reshape(len(weight), -1))
-        for kernels in torch.split(weight.reshape(-1, self._taps), self._step):
-            self._take(kernels.T.to(torch.float64, memory_format=torch.contiguous_format))
-
-    def _take(self, kernels: torch.Tensor) -> None:
-        magnitudes = kernels.abs()
-        peaks = magnitudes.amax(0)
-        finite = peaks.isfinite()
-        if bool(finite.all()):
-            self._n_finite_weights += kernels.numel()
-        else:
-            weights = magnitudes.isfinite()
-            self._n_finite_weights += int(weights.sum())
-            magnitudes.masked_fill_(~weights, 0)
-            kernels, peaks = kernels[:, finite], peaks[finite]
-        self._l1 += float(magnitudes.sum())
-        self._squares += float(torch.dot(magnitudes.ravel(), magnitudes.ravel()))
-        dead = peaks < self._threshold if self._max_abs else peaks == 0
-        self._n_dead += int(dead.sum())
-        self._n += len(peaks)
-        if self._covariance is not None:
-            self._covariance.update(kernels)
+        self._sketch.update(weight)
 
     def finish(self) -> Mapping[str, float | int | None]:
         """Return the columns of `Quality`."""
-        entropy, entropy_norm = self._covariance.entropy() if self._covariance else (None, None)
-        some = self._n_finite_weights > 0
+        sketch = self._sketch
+        entropy, entropy_norm = sketch.covariance.entropy() if sketch.covariance else (None, None)
+        number, _, squares, *_ = sketch.power_sums
         return {
-            "sparsity": self._n_dead / self._n if self._n else None,
-            "n_dead": self._n_dead,
+            "sparsity": sketch.n_dead / sketch.n if sketch.n else None,
+            "n_dead": sketch.n_dead,
             "variance_entropy": entropy,
             "variance_entropy_norm": entropy_norm,
             "orthogonality": self._orthogonality.value() if self._orthogonality else None,
-            "norm_l1": self._l1 if some else None,
-            "norm_l2": math.sqrt(self._squares) if some else None,
-            "norm_linf": self._max_abs if some else None,
+            "norm_l1": sketch.norm_l1 if number else None,
+            "norm_l2": math.sqrt(squares) if number else None,
+            "norm_linf": self._layer.max_abs if number else None,
         }
+
+    def sketch(self) -> Mapping[str, Any]:
+        """Return the row of SKETCHES, without layer_sha256; see `LayerSketch`."""
+        return self._sketch.finish()
 
 
 @hookimpl

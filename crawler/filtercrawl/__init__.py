@@ -3,6 +3,7 @@
 What a plugin needs is here: records that a source yields, protocols that plugins implement, and `hookimpl`.
 """
 
+from filtercrawl.analysis import Analysis, Basis, Figure, Holdings, Options, Result, ResultTable
 from filtercrawl.checkpoint import (
     Builds,
     Canonical,
@@ -35,13 +36,15 @@ from filtercrawl.errors import (
     UnsupportedError,
 )
 from filtercrawl.hookspecs import hookimpl
-from filtercrawl.measure import Accumulator, LayerSummary, Measure
+from filtercrawl.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.ranges import Files, RangeFile
 from filtercrawl.tensor import Convolution, Depth, Extent, Quantization, StoredTensor
 from filtercrawl.transport import Transport
 
 __all__ = [
     "Accumulator",
+    "Analysis",
+    "Basis",
     "Builds",
     "Canonical",
     "Checkpoint",
@@ -52,16 +55,19 @@ __all__ = [
     "Depth",
     "Extent",
     "Feeds",
+    "Figure",
     "Files",
     "FiltercrawlError",
     "ForbiddenError",
     "FormatError",
     "GoneError",
+    "Holdings",
     "Known",
     "LayerSummary",
     "Measure",
     "Meta",
     "NetworkError",
+    "Options",
     "Parts",
     "Quantization",
     "Query",
@@ -70,7 +76,10 @@ __all__ = [
     "Recalls",
     "RemoteFile",
     "Resolves",
+    "Result",
+    "ResultTable",
     "Run",
+    "Sketcher",
     "Skipped",
     "Source",
     "StoredTensor",

@@ -11,6 +11,7 @@ from typing import Any, Final
 import pluggy
 
 from filtercrawl import hookspecs
+from filtercrawl.analysis import Analysis
 from filtercrawl.checkpoint import Reader, Source, VisualCategory
 from filtercrawl.command import Command
 from filtercrawl.measure import Measure
@@ -38,6 +39,7 @@ class Plugins:
     origin: Mapping[str, str]
     readers: tuple[Reader, ...]
     measures: tuple[Measure, ...]
+    analyses: tuple[Analysis, ...]
     categories: Mapping[str, str]
     commands: tuple[Command, ...]
     broken: tuple[Broken, ...]
@@ -68,6 +70,7 @@ def load(found: Iterable[EntryPoint] | None = None) -> Plugins:
         origin={source.name: plugin for plugin, source in sources},
         readers=tuple(reader for _, reader in collect("filtercrawl_readers", Reader)),
         measures=tuple(measure for _, measure in collect("filtercrawl_measures", Measure)),
+        analyses=tuple(analysis for _, analysis in collect("filtercrawl_analyses", Analysis)),
         categories={
             item.dataset: item.category for _, item in collect("filtercrawl_visual_categories", VisualCategory)
         },

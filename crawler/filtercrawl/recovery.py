@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from filtercrawl.catalog import Catalog
-from filtercrawl.dataset.export import sweep
+from filtercrawl.dataset.export import export, sweep
 from filtercrawl.errors import DatasetError
 from filtercrawl.progress import Progress
 from filtercrawl.rebuild import rebuild
@@ -51,4 +51,13 @@ def recover(dataset: Path, catalog: Catalog, progress: Progress) -> None:
             unread = {"file_sha256": None, "_tried": {"revision": None, "etag": None}, "_version": None}
             catalog.touch_model(row | unread)
     if not catalog.stale:  # else the published tables may still name files that the catalog has forgotten
+        sweep(dataset, catalog)
+
+
+def refresh(dataset: Path, catalog: Catalog) -> None:
+    """Write the tables, the card and the manifest as the catalog has them; nothing where they are not out of date."""
+    if catalog.stale:
+        catalog.forget_unused()
+        export(dataset, catalog)
+        catalog.set_fact("stale", "0")
         sweep(dataset, catalog)

@@ -22,7 +22,6 @@ from filtercrawl.commit import Book
 from filtercrawl.crawl import Crawled, crawl
 from filtercrawl.crew import ContentKey, Crew, Room
 from filtercrawl.dataset.atomic import TEMPORARY
-from filtercrawl.dataset.export import export, sweep
 from filtercrawl.discover import Listing, Scout, collision, discover
 from filtercrawl.errors import Stopped, UsageError
 from filtercrawl.expected import foreseen
@@ -33,7 +32,7 @@ from filtercrawl.optout import REASON as OPTED_OUT
 from filtercrawl.optout import opt_out
 from filtercrawl.plan import Plan, Rules, Todo, make_plan
 from filtercrawl.progress import Progress, Silent
-from filtercrawl.recovery import opened, recover
+from filtercrawl.recovery import opened, recover, refresh
 from filtercrawl.report import Report
 from filtercrawl.selector import Selector
 from filtercrawl.settings import Settings, now
@@ -267,7 +266,4 @@ def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report
         )
     if catalog.stale:
         run.progress.say("writing the tables")
-        catalog.forget_unused()
-        export(settings.dataset, catalog)
-        catalog.set_fact("stale", "0")
-        sweep(settings.dataset, catalog)
+        refresh(settings.dataset, catalog)

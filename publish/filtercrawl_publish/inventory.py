@@ -77,9 +77,9 @@ def _compare(folder: Path, file: File) -> str | None:
 
 
 def _unlisted(folder: Folder) -> Iterator[Finding]:
-    """Yield the files below data/ that the list leaves out, but for hidden ones: no reader sees them."""
+    """Yield the files below data/ and analysis/ that the list leaves out, but for hidden ones: no reader sees them."""
     listed = {file.path for file in folder.files} | {manifest.TABLE}
-    for path in sorted((folder.path / "data").rglob("*")):
+    for path in sorted(path for part in manifest.PARTS for path in (folder.path / part).rglob("*")):
         relative = path.relative_to(folder.path)
         hidden = any(part.startswith((".", "_")) for part in relative.parts)
         if not hidden and not path.is_dir() and relative.as_posix() not in listed:

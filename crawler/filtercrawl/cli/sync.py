@@ -131,7 +131,7 @@ def everything(context: typer.Context) -> Iterator[str]:
 
 
 @contextmanager
-def stopping(stop: threading.Event) -> Iterator[list[int]]:
+def stopping(stop: threading.Event, after: str = "the checkpoints in hand") -> Iterator[list[int]]:
     """Turn SIGINT and SIGTERM into a clean end; the second one ends at once."""
     received: list[int] = []
 
@@ -141,7 +141,7 @@ def stopping(stop: threading.Event) -> Iterator[list[int]]:
             signal.raise_signal(number)
         received.append(number)
         stop.set()
-        typer.echo("stopping after the checkpoints in hand; once more ends at once", err=True)
+        typer.echo(f"stopping after {after}; once more ends at once", err=True)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from filtercrawl.cli.options import plain
 
+# Seconds between plain lines about one long step.
+_PAUSE: Final = 10.0
+
 
 class Watch:
-    """Implements `filtercrawl.progress.Progress`; use as a context manager."""
+    """Implements `filtercrawl.progress.Progress`; use as a context manager. verb: what is done, before the bar."""
 
-    def __init__(self) -> None:
+    def __init__(self, verb: str = "reading") -> None:
+        self._verb = verb
         self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total = self._count = 0
+        self._told = time.monotonic()
 
     def say(self, line: str) -> None:
         self._console.print(plain(line))
@@ -28,11 +34,11 @@ class Watch:
         self._total = total
         if self._console.is_terminal and total:
             columns = (
-                TextColumn("reading"),
+                TextColumn(self._verb),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
             )
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._bar.start()
@@ -46,6 +52,15 @@ class Watch:
                 self.say(f"{model_id}: {what}")
         else:
             self.say(f"[{self._count}/{self._total}] {model_id}: {what}")
+
+    def step(self, done: int, total: int, what: str) -> None:
+        """Tell how far a long step is: beside the bar, or in a plain line now and then."""
+        line = f"{plain(what)} {done:,}/{total:,}"
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=line[-60:])
+        elif not self._console.is_terminal and time.monotonic() - self._told >= _PAUSE:
+            self._told = time.monotonic()
+            self.say(f"  {line}")
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,8 @@ from filtercrawl.schema import SCHEMA_VERSION
 
 PATH: Final = "manifest.json"
 TABLE: Final = "data/files.parquet"
+# The folders whose files are published, every one of them.
+PARTS: Final = ("data", "analysis")
 
 # The names that every reader takes: `datasets` and pyarrow skip what starts with "." or "_".
 _WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -45,8 +48,8 @@ def layer_files(folder: Path, known: Iterable[tuple[str, int, str]]) -> list[Fil
 
 
 def other_files(folder: Path, known: set[str]) -> Iterator[File]:
-    """Yield what lies below data/ besides `known` and the files of layers; each is read for its hash."""
-    for place, folders, names in os.walk(folder / "data"):
+    """Yield what lies below data/ and analysis/ besides `known` and the files of layers; each is read for its hash."""
+    for place, folders, names in chain.from_iterable(os.walk(folder / part) for part in PARTS):
         here = Path(place)
         top = here == folder / "data"
         folders[:] = [name for name in folders if name[0] not in "._" and not (top and name == "layers")]

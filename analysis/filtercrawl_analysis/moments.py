@@ -1,0 +1,55 @@
+"""Means and scatters of many layers as arrays, and those of groups of layers, merged exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from filtercrawl_analysis.merge import Sketches, unpack
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Of some sets of kernels each: n [s], mean [s, taps], scatter sum (k - mean)(k - mean)^T [s, taps, taps]."""
+
+    n: Array
+    mean: Array
+    scatter: Array
+
+    def energy(self) -> Array:
+        """Return sum k k^T, the second moments around zero, [s, taps, taps]."""
+        return self.scatter + self.n[:, None, None] * self.mean[:, :, None] * self.mean[:, None, :]
+
+    def merged(self, groups: NDArray[np.int64], count: int) -> Moments:
+        """Return the moments of the unions: groups, int64 [s], says which of `count` each set belongs to.
+
+        Each group's scatter is the sum of those of its sets and of that of their means around the group's: nothing is
+        subtracted that is not a deviation (Chan, Golub and LeVeque 1979).
+        """
+        n = np.bincount(groups, self.n, count).astype(np.float64)
+        sums = np.zeros((count, self.mean.shape[1]))
+        np.add.at(sums, groups, self.n[:, None] * self.mean)
+        mean = sums / np.maximum(n, 1)[:, None]
+        between = self.mean - mean[groups]
+        scatter = np.zeros((count, *self.scatter.shape[1:]))
+        np.add.at(scatter, groups, self.scatter + self.n[:, None, None] * between[:, :, None] * between[:, None, :])
+        return Moments(n=n, mean=mean, scatter=scatter)
+
+    def total(self) -> Moments:
+        """Return the moments of all sets together."""
+        return self.merged(np.zeros(len(self.n), np.int64), 1)
+
+
+def moments(sketches: pa.Table, kind: Literal["raw", "scaled"]) -> Moments:
+    """Read the moments out of sketches of layers of one kernel size of at most 49 taps."""
+    found = Sketches.of(sketches)
+    mean, scatter = (found.raw_mean, found.raw_scatter) if kind == "raw" else (found.scaled_mean, found.scaled_scatter)
+    if mean is None or scatter is None:
+        raise ValueError("kernels of more than 49 taps have no moments")
+    return Moments(n=found.n_finite.astype(np.float64), mean=mean, scatter=unpack(scatter))

@@ -1,0 +1,39 @@
+"""The thresholds of CNN Filter DB (arXiv 2203.15331), which were fitted for kernels of nine taps and for no others."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+TAPS: Final = 9
+_SCALE: Final = 1.2618047
+_SLOPE: Final = 0.88767525
+_MIDDLE: Final = 2.30436435
+_OFFSET: Final = -0.31050834
+# Of the supplement: how far below T_H an entropy counts as random, and what low variance and dead kernels are.
+_MARGIN: Final = 0.02
+_LOW_ENTROPY: Final = 0.5
+_MANY_DEAD: Final = 0.14
+
+
+def randomness_threshold(n_kernels: float, taps: int) -> float | None:
+    """Return T_H(n) = L / (1 + exp(-k (log2 n - x0))) + b for a layer of n kernels of nine taps.
+
+    None for any other number of taps, of which it says nothing, and where it lies below zero (n up to 2): no entropy
+    is below it, so that it would call every layer random.
+    """
+    if taps != TAPS or n_kernels < 1:
+        return None
+    value = _SCALE / (1 + math.exp(-_SLOPE * (math.log2(n_kernels) - _MIDDLE))) + _OFFSET
+    return value if value > 0 else None
+
+
+def degenerate(entropy: float | None, sparsity: float | None, n_kernels: int, taps: int) -> bool | None:
+    """Return whether the supplement calls a layer degenerate: H >= T_H - 0.02, or H < 0.5 and S >= 0.14.
+
+    None where any of it is unknown.
+    """
+    threshold = randomness_threshold(n_kernels, taps)
+    if threshold is None or entropy is None or sparsity is None:
+        return None
+    return entropy >= threshold - _MARGIN or (entropy < _LOW_ENTROPY and sparsity >= _MANY_DEAD)
