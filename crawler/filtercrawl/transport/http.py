@@ -25,6 +25,7 @@ from filtercrawl.transport.link import Link
 from filtercrawl.transport.polite import LARGEST_ANSWER, WHOLE, Polite
 from filtercrawl.transport.remote_bytes import Means
 from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.transport.walk import Walkers
 
 _NEXT: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 _MOST_REDIRECTS: Final = 10
@@ -51,13 +52,16 @@ class Http:
             headers={"User-Agent": f"filtercrawl/{version('filtercrawl')}"},
         )
         known = settings or NetworkSettings()
+        self._pool = ThreadPoolExecutor(2 * self._patience.per_host, "fetch")
         self._means = Means(
             client=self.client,
             cache=Cache(known.cache, known.cache_size),
+            pool=self._pool,
+            link=self._polite.link,
+            walkers=Walkers(),
             patience=self._patience,
             clock=self._clock,
         )
-        self._pool = ThreadPoolExecutor(2 * self._patience.per_host, "fetch")
         self._end = weakref.finalize(self, self._polite.close)
 
     @property
@@ -85,7 +89,7 @@ class Http:
 
     def open(self, file: RemoteFile, listed_at: str | None = None) -> HttpFile:
         checked(file.url)
-        return HttpFile(file, listed_at or file.url, self._means, self._pool, self._polite.link)
+        return HttpFile(file, listed_at or file.url, self._means)
 
     def link(self, url: str) -> Link:
         return self._polite.link(url)

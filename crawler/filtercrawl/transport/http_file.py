@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from typing import Final
 
 from filtercrawl.checkpoint import RemoteFile
@@ -19,17 +18,12 @@ _HEAD: Final = 64 * 1024
 
 
 class HttpFile:
-    """Implements `filtercrawl.transport.OpenedFile`. Thread-safe.
+    """Implements `filtercrawl.transport.OpenedFile`. Thread-safe."""
 
-    link: what the host of an address was measured to cost.
-    """
-
-    def __init__(
-        self, file: RemoteFile, listed_at: str, means: Means, pool: Executor, link: Callable[[str], Link]
-    ) -> None:
+    def __init__(self, file: RemoteFile, listed_at: str, means: Means) -> None:
         self._remote = RemoteBytes(file, listed_at, means)
-        self._fetching = Fetching(self._remote, pool, self._costs)
-        self._link = link
+        self._fetching = Fetching(self._remote, means.pool, self._costs)
+        self._means = means
         self._walk: Walk | None = None
         self._lock = threading.RLock()
         self.name = self._remote.name
@@ -90,6 +84,7 @@ class HttpFile:
     def want(self, ranges: Sequence[Range]) -> None:
         """Begin to bring what will be read; returns at once. Nothing, where not even the file's length is known yet."""
         size = self._remote.size
+        self._means.walkers.leave(self)
         if size is not None:
             self._fetching.want([(max(start, 0), min(stop, size)) for start, stop in ranges])
 
@@ -97,6 +92,7 @@ class HttpFile:
         """Nothing to do: every answer was held against the version that the first one was of."""
 
     def close(self) -> None:
+        self._means.walkers.leave(self)
         self._remote.closed = True
         self._fetching.close()
         self._remote.close()
@@ -105,7 +101,8 @@ class HttpFile:
         with self._lock:
             if self._walk is None:
                 self._walk = Walk(self.size)
-            return self._walk.step(start, stop, self._costs())
+                self._means.walkers.enter(self)
+            return self._walk.step(start, stop, self._means.walkers.seen(self._costs()))
 
     def _costs(self) -> Link:
-        return self._link(self._remote.address)
+        return self._means.link(self._remote.address)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
 import threading
+import zlib
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from typing import Final
 from filtercrawl.errors import NetworkError
 from filtercrawl.transport.batches import Range, merged, without
 
-_NAME: Final = re.compile(r"(\d{1,18})-(\d{1,18})-([0-9a-f]{16})")
+_NAME: Final = re.compile(r"(\d{1,18})-(\d{1,18})-([0-9a-f]{8})")
 _LOCK: Final = "lock"
 _VERSION: Final = "version.json"
 # Headers are read in thousands of small steps: pieces up to this size are kept in memory, so many of them.
@@ -40,8 +40,8 @@ class _Piece:
 class Pieces:
     """The bytes of one version of one file, kept in a folder of its own. Thread-safe, and safe between processes.
 
-    A piece appears under its name when it is complete, and its name holds the start of its sha256: what another run
-    left is believed after its first reading. While the folder is open, a lock says so to whoever makes room.
+    A piece appears under its name when it is complete, and its name holds its CRC-32: what another run left is believed
+    after its first reading. While the folder is open, a lock says so to whoever makes room.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,8 +91,7 @@ class Pieces:
             return  # the last of a version that is no more
         for first, last in self.missing(start, start + len(data)):
             part = data[first - start : last - start]
-            digest = hashlib.sha256(part).hexdigest()[:16]
-            path = self._put(f"{first}-{last}-{digest}", part)
+            path = self._put(f"{first}-{last}-{zlib.crc32(part):08x}", part)
             with self._lock:
                 self._insert(_Piece(start=first, stop=last, path=path))
                 if len(part) <= _SMALL:
@@ -163,9 +162,7 @@ class Pieces:
 
     def _believe(self, piece: _Piece) -> bool:
         """Look whether a piece of an earlier run is what was written: the machine may have stopped in between."""
-        with piece.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if piece.path.name.rpartition("-")[2] != digest[:16]:
+        if piece.path.name.rpartition("-")[2] != f"{zlib.crc32(piece.path.read_bytes()):08x}":
             return False
         with self._lock:
             at = self._pieces.index(piece) if piece in self._pieces else -1

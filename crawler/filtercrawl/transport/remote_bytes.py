@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -17,10 +18,12 @@ from filtercrawl.transport.address import shown
 from filtercrawl.transport.answers import described, refuse
 from filtercrawl.transport.batches import Range, total
 from filtercrawl.transport.cache import Cache
+from filtercrawl.transport.link import Link
 from filtercrawl.transport.pieces import Pieces
 from filtercrawl.transport.polite import GaveUpError
 from filtercrawl.transport.retry import Clock, Patience
 from filtercrawl.transport.sink import Sink
+from filtercrawl.transport.walk import Walkers
 
 _SPAN: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _NOTHING: Final = re.compile(r"bytes \*/(\d{1,18})")
@@ -40,10 +43,16 @@ _BROKEN: Final = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemotePro
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """What files are fetched with: the one client, the cache, and how long to bear with a server."""
+    """What files are fetched with: the one client, the cache, and how long to bear with a server.
+
+    pool: for requests in the background. link: what the host of an address was measured to cost.
+    """
 
     client: httpx2.Client
     cache: Cache
+    pool: Executor
+    link: Callable[[str], Link]
+    walkers: Walkers
     patience: Patience
     clock: Clock
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from typing import Final
 
 from filtercrawl.transport.link import Link
@@ -15,6 +16,26 @@ _MOST: Final = 8 * 1024 * 1024
 _TRIPS: Final = 4
 # The share of a whole download that may be spent on finding out whether jumping over tensors pays.
 _TRIAL: Final = 0.1
+
+
+class Walkers:
+    """Who is on the way through a file at present: they share the bandwidth, though each is mostly waiting."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: set[int] = set()
+
+    def enter(self, walker: object) -> None:
+        with self._lock:
+            self._ids.add(id(walker))
+
+    def leave(self, walker: object) -> None:
+        with self._lock:
+            self._ids.discard(id(walker))
+
+    def seen(self, link: Link) -> Link:
+        """Return a link as it looks with all of them on it."""
+        return replace(link, sharers=max(link.sharers, len(self._ids)))
 
 
 @dataclass
