@@ -1,4 +1,4 @@
-"""Synthetic networks in layers of ResNet-18's sizes: a dataset of ours, and an HDF5 file laid out as CNN Filter DB's."""
+"""Synthetic networks in layers of the sizes of ResNet-18: a dataset of ours, and an HDF5 file like CNN Filter DB."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KERNELS: Final = sum(out * inputs for out, inputs in LAYERS)
 def network(number: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yield layers [out, in, 3, 3] of one network: correlated taps, other ones in each, some dead kernels."""
     generator = np.random.default_rng(number)
-    own = np.linalg.qr(generator.standard_normal((9, 9)))[0] * np.linspace(1, 0.2, 9)
+    own = np.linspace(1, 0.2, 9)[:, None] * np.linalg.qr(generator.standard_normal((9, 9)))[0]
     for depth, (out, inputs) in enumerate(LAYERS):
         weight = generator.standard_normal((out * inputs, 9), np.float32) @ (own * 0.05).astype(np.float32)
         weight += np.float32(0.002 * depth)

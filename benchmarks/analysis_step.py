@@ -29,8 +29,12 @@ def forget() -> int:
 
 
 def main(step: str, folder: Path) -> None:
-    if step == "notebook":
-        from analysis_notebook import run
+    import pandas  # noqa: F401 - pyarrow imports it the first time it makes a numpy array
+
+    if step in ("notebook", "newer"):
+        import analysis_notebook
+
+        run = getattr(analysis_notebook, step)
     else:
         import analysis_ours
         import pyarrow as pa

@@ -76,11 +76,12 @@ class FilterOrthogonality:
 
 def lengths_of(rows: torch.Tensor) -> torch.Tensor:
     """Return the lengths of rows [n, k], [n], in float32 where none is so small or large that squares lose digits."""
-    lengths = torch.linalg.vector_norm(rows, dim=1)
+    lengths: torch.Tensor = torch.linalg.vector_norm(rows, dim=1)
     least, most = torch.aminmax(lengths)
     if _SAFE[0] < float(least) and float(most) < _SAFE[1]:
         return lengths
-    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    exact: torch.Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    return exact
 
 
 def normalize_rows(rows: torch.Tensor, lengths: torch.Tensor) -> None:
