@@ -4,7 +4,7 @@ python benchmarks/analysis.py                   all sizes: about 2, 8 and 32 mil
 python benchmarks/analysis.py --networks 2 7    two sizes, in networks of 1,220,608 kernels; prints and writes nothing
 
 CPU seconds of one thread, the median of interleaved runs, each in a process of its own. Memory is the peak above what
-the imports take. Exits with 1 where a bound does not hold. Needs scikit-learn and torchconvquality, 5 GB of disk, and for
+the imports take. Exits with 1 where a bound does not hold. Needs scikit-learn, torchconvquality, 5 GB of disk, and for
 the notebook's part at the largest size 10 GB of memory.
 """
 
