@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl_analysis.passes import histogram, scatter, span
+from filtercrawl_analysis.spool import histograms
 from sketch_reference import paper_scaled
 
 
@@ -51,6 +52,26 @@ def test_all_three_agree_with_numpy(n: int, taps: int, cuts: list[int], seed: in
         want_row = np.histogram(column.clip(low, high), edges)[0]
         near = (np.abs(column[:, None] - edges).min(1) < 1e-5).sum()
         assert np.abs(row - want_row).sum() <= 2 * near
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    counts=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9000)), max_size=6),
+    taps=st.sampled_from([4, 9]),
+    seed=st.integers(0, 99),
+)
+def test_one_look_gives_what_two_give(counts: list[tuple[int, int]], taps: int, seed: int) -> None:
+    parts = [(group, kernels(seed + i, n, taps)) for i, (group, n) in enumerate(counts)]
+    basis, mean = np.linalg.qr(kernels(seed, taps, taps).astype(np.float64))[0], np.linspace(-0.2, 0.2, taps)
+    found = histograms(iter(parts), basis, mean, 70, 4)
+    everything = [part for _, part in parts]
+    if found is None:
+        assert sum(map(len, everything)) == 0
+        return
+    assert (found.low, found.high) == span(everything, basis, mean)
+    for group in range(4):
+        mine = [part for owner, part in parts if owner == group]
+        assert np.array_equal(found.counts[group], histogram(mine, basis, mean, found.low, found.high, 70))
 
 
 def test_kernels_that_are_not_finite_are_left_out() -> None:
