@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
 
 from filtercrawl.dataset.samples import Samples, pick
+from filtercrawl.measure import LayerSummary
 from filtercrawl.schema import INDEX, LAYERS, MODELS
+from filtercrawl_analysis.sketch import LayerSketch
 
 Row = dict[str, Any]
 # Name, shape of the weight, groups.
@@ -42,6 +46,7 @@ class MemoryRows:
     index_rows: list[Row] = field(default_factory=list)
     ledger_rows: dict[str, list[Row]] = field(default_factory=dict)
     stored: dict[str, Samples] = field(default_factory=dict)
+    sketched: dict[str, Row] = field(default_factory=dict)
     rename_rows: list[Row] = field(default_factory=list)
     withdrawn_rows: list[Row] = field(default_factory=list)
     source_rows: list[Row] = field(default_factory=list)
@@ -61,6 +66,13 @@ class MemoryRows:
 
     def samples(self, layer_sha256: str) -> Samples | None:
         return self.stored.get(layer_sha256)
+
+    def sketch_sources(self) -> list[str]:
+        return sorted({row["source"] for row in self.index_rows})
+
+    def sketches(self, source: str) -> Iterator[Row]:
+        kept = {row["layer_sha256"] for row in self.index_rows if row["source"] == source and row["file"]}
+        return iter([self.sketched[content] for content in sorted(kept & self.sketched.keys())])
 
     def renames(self) -> Iterator[Row]:
         return iter(self.rename_rows)
@@ -108,6 +120,7 @@ class MemoryRows:
         kernels = weight.reshape(shape[0] * shape[1], -1)
         positions = np.array(pick(content, len(kernels)), np.int64)
         self.stored[content] = Samples(positions=positions, values=kernels[positions])
+        self.sketched[content] = {"layer_sha256": content, **sketch(weight)}
         return {
             "model_id": model_id, "layer_id": f"{model_id}#{layer}.weight",
             "row_id": f"{model_id}#{layer}.weight#part0", "source": model_id.split("/", 1)[0],
@@ -136,6 +149,19 @@ class MemoryRows:
         outcome = {"outcome": "skipped" if reason else "emitted", "reason": reason}
         row = {"model_id": model_id, "tensor": tensor, "shape": shape, "dtype": "float32", **outcome}
         self.ledger_rows.setdefault(source, []).append(row)
+
+
+def sketch(weight: NDArray[np.float32]) -> Row:
+    """The sketch of a layer, but for its layer_sha256."""
+    about = LayerSummary(
+        shape=weight.shape,
+        n_kernels=weight.shape[0] * weight.shape[1],
+        taps=math.prod(weight.shape[2:]),
+        max_abs=float(np.abs(weight[np.isfinite(weight)]).max(initial=0)),
+    )
+    made = LayerSketch(about)
+    made.update(torch.from_numpy(weight))
+    return made.finish()
 
 
 def example(folder: Path, dataset_id: str = "dataset-one") -> MemoryRows:

@@ -208,8 +208,8 @@ def test_stopped_anywhere_it_is_completed_to_the_same_bytes(
         assert tree(folder) == whole
         assert list((folder / ".filtercrawl/tmp").iterdir()) == []
     assert reasons == {"" if isinstance(error, Killed) else "No space left on device); see to the disk and run again"}
-    # index, models, a ledger, samples, preview, files, card, manifest; renames and a ledger go.
-    assert steps == 10
+    # index, models, a ledger, samples, sketches, preview, files, card, manifest; renames, a ledger and sketches go.
+    assert steps == 11
 
 
 def test_killed_without_any_cleanup(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ export(folder, example(folder))
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     export(whole, example(whole))
     command = [sys.executable, "-c", script, str(folder), "4"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     assert subprocess.run(command, check=False, env=environment).returncode == -signal.SIGKILL
     assert list((folder / ".filtercrawl/tmp").iterdir()) != []
     export(folder, example(folder))

@@ -21,7 +21,7 @@ from filtercrawl.dataset.export import export
 from filtercrawl.schema import LAYERS, TABLES
 
 Load = Callable[..., Any]
-CONFIGS = ("preview", "index", "models", "layers", "layers-local", "layers-packages", "samples", "ledger")
+CONFIGS = ("preview", "index", "models", "layers", "layers-local", "layers-packages", "samples", "sketches", "ledger")
 RARE = ("renames", "withdrawn", "sources", "files")
 
 
@@ -117,6 +117,7 @@ def test_fresh_rows_after_an_export_that_added(tmp_path: Path, load: Load, strea
         "layers": 1,
         "layers-local": 1,
         "samples": 16,
+        "sketches": 1,
         "ledger": 2,
     }
     assert {config: after[config] - before[config] for config in CONFIGS} == {"layers-packages": 0, **grown}

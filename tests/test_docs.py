@@ -16,7 +16,7 @@ from conftest import Sync
 from filtercrawl import Checkpoint, Meta
 from filtercrawl.cli.app import build
 from filtercrawl.manager import load
-from filtercrawl.schema import INDEX
+from filtercrawl.schema import INDEX, SKETCHES
 from filtercrawl.vocabulary import REASONS
 from plugins_for_tests import checkpoint, declared, source
 from zoo_files import put, state
@@ -50,12 +50,17 @@ def test_words_of_the_ledger_and_columns() -> None:
     page = (TOP / "docs/dataset.md").read_text("utf-8")
     table = page.partition("## Words of the ledger")[2]
     assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)) == REASONS
-    named = re.findall(
-        r"^\| ((?:`\w+`(?:, )?)+) \|", page.partition("## Words")[0].partition("column of")[2], re.MULTILINE
-    )
-    columns = {word for cell in named for word in re.findall(r"`(\w+)`", cell)}
+    index, _, sketches = page.partition("## Words of the ledger")[0].partition("## Sketches")
+    columns = names_in(index.partition("column of")[2])
     assert len(columns) == 9
     assert columns <= set(INDEX.names)
+    assert names_in(sketches) == set(SKETCHES.names) - {"layer_sha256", "kernel", "taps"}
+
+
+def names_in(table: str) -> set[str]:
+    """The words of the first column of a table."""
+    cells = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
+    return {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
 
 
 def test_tables_of_analyses_and_their_columns(

@@ -18,7 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from dataset_rows import MemoryRows, example
+from dataset_rows import MemoryRows, example, sketch
 from filtercrawl.dataset.export import export
 from filtercrawl.errors import UsageError
 from filtercrawl.schema import FILES, LAYERS
@@ -141,6 +141,48 @@ def test_a_folder_that_is_no_dataset_is_wrong_usage(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UsageError, match="is no dataset"):
             wrong(path)
+
+
+# Sketches.
+
+
+def test_a_dataset_without_sketches_is_sound(rows: MemoryRows) -> None:
+    rows.sketched.clear()
+    export(rows.folder, rows)
+    assert wrong(rows.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"n_kernels": 47}, "n_kernels is 47, data/index.parquet says 160"),
+        ({"taps": 8}, "taps is 8"),
+        ({"n_dead": 161}, "has 161 dead of 160 finite of 160 kernels"),
+        ({"n_finite": 161}, "has 0 dead of 161 finite of 160 kernels"),
+        ({"power_sums": [1439.0, 0.0, 0.0, 0.0, 0.0]}, "counts [1439.0] finite weights, data/index.parquet says 1440"),
+        ({"histogram": [1] * 630}, "its histogram counts 630 coefficients, not 1440"),
+        ({"kernel": "1x9"}, "is of no layer that data/index.parquet calls stored"),
+    ],
+)
+def test_a_sketch_that_contradicts_its_layer(rows: MemoryRows, changes: Row, what: str) -> None:
+    content = next(row["layer_sha256"] for row in rows.index_rows if row["layer_id"] == f"{A}#features.2.weight")
+    rows.sketched[content] |= changes
+    export(rows.folder, rows)
+    found = wrong(rows.folder)
+    assert any(line.startswith(f"data/sketches/local.parquet: {content}") and what in line for line in found), found
+
+
+def test_a_sketch_that_is_missing_and_one_twice(rows: MemoryRows) -> None:
+    contents = sorted({row["layer_sha256"] for row in rows.index_rows if row["source"] == "packages"})
+    twice = dict(rows.sketched[contents[0]])
+    rows.sketched["zz"] = twice
+    rows.sketches = lambda source: iter([rows.sketched[content] for content in contents[:-1]] + [twice])  # type: ignore[method-assign]
+    rows.sketch_sources = lambda: ["packages"]  # type: ignore[method-assign]
+    export(rows.folder, rows)
+    found = wrong(rows.folder)
+    assert f"data/sketches/packages.parquet: {contents[0]} {twice['kernel']}: stands there twice" in found
+    assert sum("has no sketch" in line for line in found) >= 4
+    assert all("sketch" in line for line in found)
 
 
 # Files.
@@ -297,7 +339,10 @@ def test_a_nan_is_a_weight_like_any_other(rows: MemoryRows) -> None:
     row = next(row for row in rows.index_rows if row["layer_id"] == f"{A}#volume.weight")
     numbers = np.full(row["n_kernels"] * row["taps"], np.nan, np.float32)
     digest = {name: hashlib.sha256(numbers.tobytes()).hexdigest() for name in ("weight_sha256", "layer_sha256")}
-    row |= digest
+    row |= digest | {"n_nonfinite": len(numbers)}
+    rows.sketched[digest["layer_sha256"]] = {"layer_sha256": digest["layer_sha256"]} | sketch(
+        numbers.reshape(row["shape"])
+    )
     assert damaged(rows, on("volume", weight=numbers, **digest)) == []
 
 

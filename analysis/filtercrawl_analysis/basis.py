@@ -34,9 +34,9 @@ def basis(kernel_size: tuple[int, ...]) -> NDArray[np.float64]:
 def _basis(kernel_size: tuple[int, ...]) -> NDArray[np.float64]:
     if math.prod(kernel_size) > MAX_TAPS:
         raise ValueError(f"kernels of {math.prod(kernel_size)} taps have no basis: at most {MAX_TAPS}")
-    dense = np.ones((1, 1))
+    dense: NDArray[np.float64] = np.ones((1, 1))
     for size in kernel_size:
-        dense = np.kron(dense, cosines(size))
+        dense = np.asarray(np.kron(dense, cosines(size)), np.float64)
     return np.ascontiguousarray(dense[np.ravel_multi_index(frequencies(kernel_size).T, kernel_size)])
 
 

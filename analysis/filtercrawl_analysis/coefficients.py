@@ -73,10 +73,9 @@ def sketches_in_batches(holdings: Holdings, index: pa.Table) -> Iterator[tuple[s
 
 def scaled_moments(holdings: Holdings, index: pa.Table, units: Units) -> Moments:
     """Return the moments of the scaled kernels of each unit; `index`: layers of one kernel size."""
-    taps = index["taps"][0].as_py()
     total: Moments | None = None
     for here, sketches in sketches_in_batches(holdings, index):
-        found = moments(sketches, "scaled", taps).merged(units.of_layer[here], len(units))
+        found = moments(sketches, "scaled").merged(units.of_layer[here], len(units))
         if total is None:
             total = found
         else:

@@ -30,6 +30,7 @@ def against_laws(canvas: Figure, ratio: Array, kurtosis: Array) -> None:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set_yscale("symlog", linthresh=2)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_ylim(bottom=-3)
     axes.set_xlabel("standard deviation over He's")
     axes.set_ylabel("excess kurtosis")
     axes.grid(visible=True)

@@ -88,8 +88,8 @@ def spread(power_sums: Sequence[float], max_abs: float) -> Spread | None:
 def fits(found: Spread, law: Law) -> bool:
     """Return whether independent weights of this law may look so.
 
-    Mean, deviation and kurtosis lie within four standard errors, those of n draws from the law, and no weight lies beyond
-    a uniform law's bound.
+    Mean, deviation and kurtosis lie within four standard errors, those of n draws from the law, and no weight lies
+    beyond a uniform law's bound.
     """
     n = found.n
     spread_error = law.std * math.sqrt((law.kurtosis + 2) / (4 * n))

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from filtercrawl_analysis.merge import Sketches, unpack
+
 Array = NDArray[np.float64]
 
 
@@ -44,21 +46,10 @@ class Moments:
         return self.merged(np.zeros(len(self.n), np.int64), 1)
 
 
-def moments(sketches: pa.Table, kind: Literal["raw", "scaled"], taps: int) -> Moments:
-    """Read the moments out of sketches of layers of one kernel size of at most 49 taps; a layer without has n = 0."""
-    known = np.array(sketches[f"{kind}_mean"].is_valid())
-    n = np.where(known, np.array(sketches["n_finite"], np.float64), 0.0)
-    mean, scatter = np.zeros((len(n), taps)), np.zeros((len(n), taps, taps))
-    if known.any():
-        rows, columns = np.triu_indices(taps)
-        mean[known] = _flat(sketches, f"{kind}_mean").reshape(-1, taps)
-        upper = _flat(sketches, f"{kind}_scatter").reshape(-1, len(rows))
-        place = np.flatnonzero(known)[:, None]
-        scatter[place, rows, columns] = upper
-        scatter[place, columns, rows] = upper
-    return Moments(n=n, mean=mean, scatter=scatter)
-
-
-def _flat(sketches: pa.Table, name: str) -> Array:
-    numbers: Array = sketches[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return numbers
+def moments(sketches: pa.Table, kind: Literal["raw", "scaled"]) -> Moments:
+    """Read the moments out of sketches of layers of one kernel size of at most 49 taps."""
+    found = Sketches.of(sketches)
+    mean, scatter = (found.raw_mean, found.raw_scatter) if kind == "raw" else (found.scaled_mean, found.scaled_scatter)
+    if mean is None or scatter is None:
+        raise ValueError("kernels of more than 49 taps have no moments")
+    return Moments(n=found.n_finite.astype(np.float64), mean=mean, scatter=unpack(scatter))

@@ -26,7 +26,7 @@ KERNELS: Final = 3000
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled:
-    """Sampled kernels. layer: which one each is of, [k]; weight: how many it stands for, [k]; coefficients: [k, taps]."""
+    """Sampled kernels. layer: that each is of, [k]; weight: how many it stands for, [k]; coefficients: [k, taps]."""
 
     layer: NDArray[np.int64]
     weight: Array

@@ -32,8 +32,8 @@ _ABOUT: Final = (
     "Shares of the energy, the sum of squared weights. Of the DCT-II coefficients of each radial frequency, in units "
     "of the Nyquist frequency: mean_share at 0, low_share below, high_share from one half on, frequency_centre their "
     "centre of mass. even_point, even_horizontal, even_vertical, rotation: of the part of a kernel that turning it by "
-    "180 degrees, flipping it, or turning it by 90 degrees leaves as it is (up to 49 taps, square kernels for rotation). "
-    "separability: mean over sampled kernels of the energy in the best product of a column and a row."
+    "180 degrees, flipping it, or turning it by 90 degrees leaves as it is (up to 49 taps, square kernels for "
+    "rotation). separability: mean over sampled kernels of the energy in the best product of a column and a row."
 )
 _PROFILE: Final = pa.schema(
     [
@@ -112,7 +112,7 @@ def _of_layers(holdings: Holdings, layers: pa.Table) -> tuple[list[dict[str, Any
     kept = projectors(size) if taps <= MAX_TAPS else {}
     for here, sketches in sketches_in_batches(holdings, layers):
         energy[here] = sketches["radial_energy"].combine_chunks().flatten().to_numpy().reshape(-1, len(at))
-        second = moments(sketches, "raw", taps).energy() if kept else np.empty(0)
+        second = moments(sketches, "raw").energy() if kept else np.empty(0)
         for name, projector in kept.items():
             numbers[name][here] = shares(second, projector)
     numbers |= frequency_numbers(energy, at)

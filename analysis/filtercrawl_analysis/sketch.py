@@ -139,7 +139,8 @@ class LayerSketch:
 
 def _places(kernel_size: tuple[int, ...]) -> NDArray[np.intp]:
     """Where the rows of the basis lie among row-major frequencies."""
-    return np.ravel_multi_index(tuple(frequencies(kernel_size).T), kernel_size)
+    places = np.ravel_multi_index(tuple(frequencies(kernel_size).T), kernel_size)
+    return np.asarray(places, np.intp)
 
 
 def _sums(weights: torch.Tensor) -> torch.Tensor:

@@ -111,13 +111,13 @@ def verdict(row: Row, n_finite: int) -> str | None:
 def _sketched(holdings: Holdings, index: pa.Table) -> tuple[NDArray[np.int64], Array]:
     """Return of each layer: kernels without NaN and infinities, and the share of the energy along one direction."""
     finite, energy = np.zeros(len(index), np.int64), np.full(len(index), np.nan)
-    taps = np.array(index["taps"].to_pylist(), np.int64)
+    taps, sizes = np.array(index["taps"].to_pylist(), np.int64), np.array(index["kernel"].to_pylist())
     for here, sketches in sketches_in_batches(holdings, index):
         finite[here] = sketches["n_finite"].to_numpy()
-        for size in np.unique(taps[here]):
-            if size <= MAX_TAPS:
-                rows = np.flatnonzero(taps[here] == size)
-                matrices = moments(sketches.take(pa.array(rows)), "raw", int(size)).energy()
+        for size in np.unique(sizes[here]):
+            rows = np.flatnonzero(sizes[here] == size)
+            if taps[here][rows[0]] <= MAX_TAPS:
+                matrices = moments(sketches.take(pa.array(rows)), "raw").energy()
                 values = np.linalg.eigvalsh(matrices)
                 total = np.trace(matrices, axis1=1, axis2=2)
                 with np.errstate(invalid="ignore", divide="ignore"):

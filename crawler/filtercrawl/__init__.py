@@ -35,7 +35,7 @@ from filtercrawl.errors import (
     UnsupportedError,
 )
 from filtercrawl.hookspecs import hookimpl
-from filtercrawl.measure import Accumulator, LayerSummary, Measure
+from filtercrawl.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.ranges import Files, RangeFile
 from filtercrawl.tensor import Convolution, Depth, Extent, Quantization, StoredTensor
 from filtercrawl.transport import Transport
@@ -77,6 +77,7 @@ __all__ = [
     "Result",
     "ResultTable",
     "Run",
+    "Sketcher",
     "Skipped",
     "Source",
     "StoredTensor",

@@ -241,6 +241,7 @@ class Book:
             self.catalog.put_model(record, mark)
             self.catalog.put_content(model_id, shard.rows, ledger)
             self.catalog.put_samples(shard.samples)
+            self.catalog.put_sketches(shard.sketches)
         became: Became = record["outcome"]
         return became
 

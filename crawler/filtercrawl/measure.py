@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import torch  # heavy, and not needed to list sources or print help
@@ -36,8 +36,20 @@ class Accumulator(Protocol):
 
 
 @runtime_checkable
+class Sketcher(Accumulator, Protocol):
+    """An accumulator that also gives what is kept of the layer beside its weights, for later analyses."""
+
+    def sketch(self) -> Mapping[str, Any]:
+        """Return a row of the schema SKETCHES without layer_sha256; called once, after `finish`."""
+        ...
+
+
+@runtime_checkable
 class Measure(Protocol):
-    """A plugin's statistics; `columns` names the columns of `index` that it fills."""
+    """A plugin's statistics; `columns` names the columns of `index` that it fills.
+
+    Where its accumulators are Sketchers, the dataset keeps their sketches; those of the first measure that has any.
+    """
 
     @property
     def name(self) -> str: ...

@@ -39,6 +39,8 @@ def rebuild(dataset: Path, catalog: Catalog) -> int:
                 catalog.put_content(record["model_id"], rows, ledger.pop(record["model_id"], []))
                 count += 1
             catalog.put_samples(_samples(dataset / "data/samples.parquet", layers))
+            for path in sorted((dataset / "data/sketches").glob("*.parquet")):
+                catalog.put_sketches(_rows(path, 256))
             _listings(dataset, catalog)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise DatasetError(
@@ -47,9 +49,9 @@ def rebuild(dataset: Path, catalog: Catalog) -> int:
     return count
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path, at_once: int = 8192) -> Iterator[Row]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=8192):
+        for batch in file.iter_batches(batch_size=at_once):
             yield from batch.to_pylist()
 
 

@@ -198,10 +198,11 @@ PREVIEW: Final = pa.schema(
     ]
 )
 
-# Mergeable statistics of a layer, by its layer_sha256: from them every group of layers is analysed without its weights.
-# All sums are over the kernels without NaN and infinities, in float64; the matrices are packed upper triangles, row by
-# row. `raw` is of the weights as stored, `scaled` of each kernel in float16 over its largest magnitude (paper). Null
-# where a layer has too many taps for it.
+# Statistics of a layer that merge, by its layer_sha256: by them every group of layers is analysed without its weights.
+# Sums are float64 and over the kernels without NaN and infinities, but for power_sums (number, sums of w to w^4) and
+# norm_l1, which are over all finite weights. The matrices are packed upper triangles, row by row. `raw` is of the
+# weights as stored, `scaled` of each kernel in float16 over its largest magnitude (paper). Null where a layer has too
+# many taps for it. The same bytes are other kernels where their size is another: the key is (layer_sha256, kernel).
 SKETCHES: Final = pa.schema(
     [
         pa.field("layer_sha256", pa.string(), nullable=False),
@@ -268,6 +269,7 @@ TABLES: Final = {
     "models": MODELS,
     "ledger": LEDGER,
     "samples": SAMPLES,
+    "sketches": SKETCHES,
     "preview": PREVIEW,
     "renames": RENAMES,
     "withdrawn": WITHDRAWN,

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -24,7 +24,7 @@ from filtercrawl.files import sha256
 from filtercrawl.fixed import is_fixed
 from filtercrawl.layer import Layer
 from filtercrawl.layer_row import Row, describe, group, parts
-from filtercrawl.measure import LayerSummary, Measure
+from filtercrawl.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.normalize import normalize
 from filtercrawl.ranges import LocalFile
 from filtercrawl.schema import LAYERS, ROW_GROUP_BYTES, SCHEMA_VERSION
@@ -49,7 +49,7 @@ class Shard:
 
     staged: the file, None when no layer is emitted; path: where it belongs in the dataset; rows: a row of `index` a
     layer, without the columns that other checkpoints or the source fill, in the order of the checkpoint; samples: what
-    was picked from each layer, beside its layer_sha256.
+    was picked from each layer, beside its layer_sha256; sketches: rows of SKETCHES, where a measure makes them.
     """
 
     staged: Path | None
@@ -58,6 +58,7 @@ class Shard:
     sha256: str | None
     rows: tuple[Row, ...]
     samples: tuple[tuple[str, Samples], ...]
+    sketches: tuple[Row, ...] = ()
 
     @classmethod
     def unwritten(cls, rows: Iterable[Row]) -> Self:
@@ -85,14 +86,15 @@ def write(model_id: str, source: str, layers: Iterable[Layer], workshop: Worksho
     emitted = [(row, layer) for row, layer in described if layer.left_out is None]
     emitted.sort(key=lambda item: group(item[0]))
     samples: list[tuple[str, Samples]] = []
+    sketches: list[Row] = []
     if not emitted:
         return Shard.unwritten(rows)
     with staging(workshop.staging, model_id) as writer:
         for row, layer in emitted:
             workshop.pause()
             row["row_group"] = writer.start(group(row), 4 * parts(layer.shape)[0][1] * layer.numbers_a_channel())
-            samples.append(_write_layer(layer, row, writer, workshop))
-    return writer.finished(model_id, source, rows, samples)
+            samples.append(_write_layer(layer, row, writer, workshop, sketches))
+    return replace(writer.finished(model_id, source, rows, samples), sketches=tuple(sketches))
 
 
 def rewrite(model_id: str, source: str, rows: Sequence[Row], stored: StoredWeights, folder: Path) -> Shard:
@@ -123,7 +125,9 @@ def slug(name: str) -> str:
     return words[:80].strip(".-") or "checkpoint"
 
 
-def _write_layer(layer: Layer, row: Row, writer: _Writer, workshop: Workshop) -> tuple[str, Samples]:
+def _write_layer(
+    layer: Layer, row: Row, writer: _Writer, workshop: Workshop, sketches: list[Row]
+) -> tuple[str, Samples]:
     spans = parts(layer.shape)
     # A layer's hash stands in each of its rows: a layer of one part is read once, a longer one twice.
     only = normalize(layer, *spans[0], workshop.device) if len(spans) == 1 else None
@@ -156,6 +160,9 @@ def _write_layer(layer: Layer, row: Row, writer: _Writer, workshop: Workshop) ->
         writer.add(part.row(row), numbers.reshape(-1))
     for accumulator in running:
         row.update(accumulator.finish())
+    sketcher = next((accumulator for accumulator in running if isinstance(accumulator, Sketcher)), None)
+    if sketcher is not None:
+        sketches.append({**sketcher.sketch(), "layer_sha256": row["layer_sha256"]})
     samples = Samples(positions=chosen, values=np.concatenate(taken))
     if row["weight_kind"] == "learned" and is_fixed(layer, samples.values):
         row["weight_kind"] = "fixed"

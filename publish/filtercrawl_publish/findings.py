@@ -68,7 +68,7 @@ class Folder:
 def table_of(path: str) -> str | None:
     """Return the config that a file under data/ is of; None for derived files of other shapes."""
     parts = path.removeprefix("data/").removesuffix(".parquet").split("/")
-    if parts[0] == "layers" or (parts[0] == "ledger" and len(parts) == 2):
+    if parts[0] == "layers" or (parts[0] in ("ledger", "sketches") and len(parts) == 2):
         return parts[0]
     return parts[0] if len(parts) == 1 and parts[0] in TABLES else None
 

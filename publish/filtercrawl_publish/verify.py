@@ -16,6 +16,7 @@ from filtercrawl.hookspecs import hookimpl
 from filtercrawl_publish.accounts import check_index, check_ledger, check_models
 from filtercrawl_publish.findings import Finding
 from filtercrawl_publish.inventory import check_card, check_manifest, take
+from filtercrawl_publish.sketches import check_sketches
 from filtercrawl_publish.weights import check_weights
 
 
@@ -34,6 +35,7 @@ def findings(path: Path) -> Iterator[Finding]:
         (check_models, ("models", "index")),
         (check_index, ("index",)),
         (check_ledger, ("ledger", "models", "index")),
+        (check_sketches, ("sketches", "index")),
     ):
         if folder.whole(*needed):
             yield from check(folder)
@@ -43,7 +45,7 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="The dataset folder.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check a dataset folder: files, hashes, schemas, ids, ledger, every weight. Exit code 1: not sound."""
+    """Check a dataset folder: files, hashes, schemas, ids, ledger, sketches, every weight. Exit code 1: not sound."""
     found = []
     for finding in findings(folder):
         found.append({"where": finding.where, "what": finding.what})

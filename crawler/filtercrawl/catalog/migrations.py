@@ -33,4 +33,9 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     CREATE TABLE withdrawn (model_id TEXT PRIMARY KEY, reason TEXT NOT NULL, withdrawn TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE sketches (
+        layer_sha256 TEXT NOT NULL, kernel TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (layer_sha256, kernel)
+    );
+    """,
 )

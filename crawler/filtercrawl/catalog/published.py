@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from filtercrawl.dataset import sketches
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.schema import INDEX, MODELS
 
@@ -85,6 +86,22 @@ class Published:
         key = samples_key(layer_sha256, sizes[0][0])
         row = self._db.execute("SELECT data FROM samples WHERE layer_sha256 = ?", (key,)).fetchone()
         return None if row is None else Samples.from_bytes(row[0])
+
+    def sketch_sources(self) -> list[str]:
+        sql = "SELECT DISTINCT source FROM models WHERE layers_file IS NOT NULL ORDER BY source"
+        return [source for (source,) in self._db.execute(sql)]
+
+    def sketches(self, source: str) -> Iterator[Row]:
+        """Rows of `sketches` for the layers whose weights the checkpoints of one source keep, by layer_sha256."""
+        sql = """
+            SELECT data FROM sketches WHERE (layer_sha256, kernel) IN (
+                SELECT layers.layer_sha256, json_extract(layers.record, '$.kernel')
+                FROM layers JOIN models USING (model_id)
+                WHERE source = ? AND layers_file IS NOT NULL AND layers.layer_sha256 IS NOT NULL
+            ) ORDER BY layer_sha256, kernel
+        """
+        for (data,) in self._db.execute(sql, (source,)):
+            yield sketches.from_bytes(data)
 
     def renames(self) -> Iterator[Row]:
         sql = "SELECT model_id, old_name, new_name, seen FROM renames ORDER BY model_id, seen, new_name"

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from filtercrawl.catalog.migrations import MIGRATIONS
 from filtercrawl.catalog.published import RANK, Published, Row, freeze, samples_key, thaw
+from filtercrawl.dataset import sketches
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.errors import DatasetError
 from filtercrawl.extract import Entry
@@ -155,6 +156,13 @@ class Catalog(Published):
             [(samples_key(digest, picked.values.shape[1]), picked.to_bytes()) for digest, picked in samples],
         )
 
+    def put_sketches(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Keep rows of SKETCHES."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)",
+            ((row["layer_sha256"], row["kernel"], sketches.to_bytes(row)) for row in rows),
+        )
+
     # Who else has the same content.
 
     def twins(self, fingerprint: str) -> list[Row]:
@@ -192,9 +200,10 @@ class Catalog(Published):
         self._db.execute("INSERT OR REPLACE INTO layer_files VALUES (?, ?, ?)", (path, size, sha256))
 
     def forget_unused(self) -> None:
-        """Drop samples and files that no checkpoint uses any more."""
+        """Drop samples, sketches and files that no checkpoint uses any more."""
         self._db.execute(
             "DELETE FROM layer_files WHERE path NOT IN (SELECT layers_file FROM models WHERE layers_file IS NOT NULL)"
         )
-        unused = "NOT EXISTS (SELECT 1 FROM layers WHERE layers.layer_sha256 = substr(samples.layer_sha256, 1, 64))"
-        self._db.execute(f"DELETE FROM samples WHERE {unused}")  # noqa: S608 - constant
+        used = "EXISTS (SELECT 1 FROM layers WHERE layers.layer_sha256 = substr({0}.layer_sha256, 1, 64))"
+        for table in ("samples", "sketches"):
+            self._db.execute(f"DELETE FROM {table} WHERE NOT {used.format(table)}")  # noqa: S608 - constants

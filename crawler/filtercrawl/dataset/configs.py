@@ -19,6 +19,7 @@ _ABOUT: Final = {
     "models": "A row for every checkpoint ever seen, with its outcome.",
     "layers": "The weights: a row a layer, or a part of a very large one.",
     "samples": "At most 64 kernels a layer, picked by hash.",
+    "sketches": "Statistics of a layer that merge with those of others: most analyses need no weights.",
     "ledger": "A row a tensor of every checkpoint: emitted, or skipped and why.",
     "renames": "Checkpoints that changed their name.",
     "withdrawn": "Checkpoints that were taken out, and why.",

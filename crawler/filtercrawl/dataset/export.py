@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
-from filtercrawl.dataset import card, manifest, preview, samples
+from filtercrawl.dataset import card, manifest, preview, samples, sketches
 from filtercrawl.dataset.atomic import clear, remove, write_text
 from filtercrawl.dataset.configs import listed
 from filtercrawl.dataset.samples import Samples
@@ -47,6 +47,12 @@ class Rows(Protocol):
 
     def samples(self, layer_sha256: str) -> Samples | None:
         """Return the kernels picked at crawl time."""
+        ...
+
+    def sketch_sources(self) -> list[str]: ...
+
+    def sketches(self, source: str) -> Iterator[dict[str, Any]]:
+        """Yield SKETCHES rows of the layers whose weights the checkpoints of one source keep, by layer_sha256."""
         ...
 
     def renames(self) -> Iterator[dict[str, Any]]: ...
@@ -159,6 +165,13 @@ def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Tabl
             for written in rows_of("ledger", rows.ledger(source), f"data/ledger/{_safe(source)}.parquet")
         ],
         "samples": list(table("samples", samples.batches(rows.index(), rows.samples))),
+        "sketches": [
+            written
+            for source in sorted(rows.sketch_sources())
+            for written in table(
+                "sketches", sketches.batches(rows.sketches(source)), f"data/sketches/{_safe(source)}.parquet"
+            )
+        ],
         "preview": list(table("preview", preview.table(choice.rows(), rows.samples))),
         "renames": list(rows_of("renames", rows.renames())),
         "withdrawn": list(rows_of("withdrawn", rows.withdrawn())),
@@ -171,7 +184,7 @@ def _derived_paths(folder: Path) -> Iterator[str]:
     """Yield the tables that lie in the folder, that of the files apart."""
     data = folder / "data"
     single = (data / f"{name}.parquet" for name in TABLES if name != "files")
-    for path in (*single, *data.glob("ledger/*.parquet")):
+    for path in (*single, *data.glob("ledger/*.parquet"), *data.glob("sketches/*.parquet")):
         if path.is_file():
             yield path.relative_to(folder).as_posix()
 

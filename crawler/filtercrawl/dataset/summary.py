@@ -96,4 +96,6 @@ _LIMITS: Final = """\
 - A dense layer written as one huge convolution can outnumber all other kernels of its size (`dense_as_conv`).
 - Filter by `kernel`, not by the list `kernel_size`. Shuffle a stream with a small buffer: a row is a whole
   layer.
-- `samples` is at most 64 kernels a layer, picked by hash: enough for many statistics, without `layers`."""
+- `samples` is at most 64 kernels a layer, picked by hash: enough for many statistics, without `layers`.
+- `sketches` are sums that merge: covariances and histograms of any group of layers, without `layers`. A layer that
+  was crawled before there were sketches has none."""
