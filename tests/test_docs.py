@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
 from conftest import Sync
+from filtercrawl import Checkpoint, Meta
+from filtercrawl.cli.app import build
+from filtercrawl.manager import load
 from filtercrawl.schema import INDEX, SKETCHES
 from filtercrawl.vocabulary import REASONS
+from plugins_for_tests import checkpoint, declared, source
 from zoo_files import put, state
 
 TOP = Path(__file__).parents[1]
@@ -52,6 +61,51 @@ def names_in(table: str) -> set[str]:
     """The words of the first column of a table."""
     cells = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
     return {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
+
+
+def test_tables_of_analyses_and_their_columns(
+    monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
+) -> None:
+    page = (TOP / "docs/analyses.md").read_text("utf-8")
+    tables, _, columns = page.partition("## Tables")[2].partition("## Columns")
+    told = {name: words(cell) for name, cell in re.findall(r"^\| `(\w+)` \|[^|]*\| (.*) \|$", tables, re.MULTILINE)}
+    told |= {"degenerate_layers": told["layer_quality"]}
+    offers = list(networks(zoo))
+    plugins = load([*declared(), source(monkeypatch, "acme", lambda: iter(offers))])
+    run_sync("acme", plugins=plugins)
+    call = ["analyze", "--dataset", str(dataset), "--by", "task", "--resamples", "20", "--json"]
+    results = json.loads(CliRunner().invoke(build(plugins), call).stdout)
+    assert results["left_out"] == {}
+    found = {table["name"]: table["columns"] for analysis in results["analyses"] for table in analysis["tables"]}
+    patterns = {name: re.compile(name.replace("COLUMN", "(task|position)")) for name in told}
+    for name, is_called in patterns.items():
+        if not any(is_called.fullmatch(table) for table in found):
+            pytest.fail(f"no analysis writes {name}")
+    for table, names in found.items():
+        (name,) = (name for name, is_called in patterns.items() if is_called.fullmatch(table))
+        assert told[name] == names, name
+    meant = [word for cell in re.findall(r"^\| (`.*?) \|", columns, re.MULTILINE) for word in words(cell)]
+    assert len(meant) == len(set(meant))
+    used = {n if n in meant else re.sub("_(q1|median|q3)$", "", n) for names in found.values() for n in names}
+    assert set(meant) == used - set(INDEX.names)
+
+
+def words(cell: str) -> list[str]:
+    """The columns that a cell names, `X_*` for three."""
+    found = []
+    for word in re.findall(r"`([\w*]+)`", cell):
+        found += [word.replace("*", end) for end in ("q1", "median", "q3")] if word.endswith("_*") else [word]
+    return found
+
+
+def networks(zoo: Path) -> Iterator[Checkpoint]:
+    """Eight networks of two architectures and two tasks."""
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        weights = {f"{i}.weight": torch.randn(16, 16, 3, 3, generator=generator) for i in range(2)}
+        url = put(zoo / f"{seed}.safetensors", weights).as_uri()
+        meta = Meta(task=f"task {seed % 2}", architecture=f"net {seed // 4}", family="nets", released="2024-05-01")
+        yield replace(checkpoint(f"net-{seed}", url), meta=meta)
 
 
 def test_the_readme_names_both_commands() -> None:

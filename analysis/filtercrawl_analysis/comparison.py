@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl_analysis.coefficients import Coefficients
+from filtercrawl_analysis.drift import by_component, drifts
 from filtercrawl_analysis.groups import Units, by_size
 from filtercrawl_analysis.matched import Matched, matched
 from filtercrawl_analysis.multiple import adjusted
-from filtercrawl_analysis.resample import LEVEL, Cells, Null, generator, intervals, null, observed
+from filtercrawl_analysis.resample import LEVEL, Cells, Null, distributions, generator, intervals, null
 
 Row = dict[str, Any]
 
@@ -32,7 +33,9 @@ _CHANCE: Final = [
     pa.field("verdict", pa.string()),
     pa.field("note", pa.string()),
 ]
-DRIFT: Final = pa.schema([*_PAIR, *_CHANCE, *_COUNTS, pa.field("mode", pa.string())])
+DRIFT: Final = pa.schema(
+    [*_PAIR, *_CHANCE, *_COUNTS, pa.field("mode", pa.string()), pa.field("by_component", pa.list_(pa.float64()))]
+)
 MATCHED: Final = pa.schema(
     [
         *_PAIR,
@@ -83,7 +86,8 @@ def compare(
         return Comparison(
             column=column, kernel=kernel, names=names, models=0, drift=drift, groups=tuple(groups), plain=(), matched=()
         )
-    drift = observed(cells)
+    groups_p = distributions(cells)
+    drift = drifts(groups_p, groups_p, cells.shares)
     largest = sorted(range(len(names)), key=lambda i: -cells.counts[cells.of(i)].sum())[:MAX_RESAMPLED]
     low, high = intervals(_only(cells, largest), drift, resamples, generator(seed, column, kernel))
     known = {row["group"]: row for row in groups}
@@ -91,7 +95,7 @@ def compare(
     plain: list[Row] = []
     side_by_side: list[Row] = []
     for a, b in itertools.combinations(range(len(names)), 2):
-        pair = {"kernel": kernel, "group_a": names[a], "group_b": names[b], "mode": mode}
+        pair: Row = {"kernel": kernel, "group_a": names[a], "group_b": names[b], "mode": mode}
         random = generator(seed, column, kernel, names[a], names[b])
         asked = resamples if a in largest and b in largest else 0
         chance = null(cells, a, b, float(drift[a, b]), asked, random)
@@ -101,6 +105,7 @@ def compare(
         note = None if asked or not resamples else f"intervals are drawn for the {MAX_RESAMPLED} largest groups"
         if cells.models(a) < 2 or cells.models(b) < 2:
             note = "a group of one model: no interval"
+        counts["by_component"] = by_component(groups_p[a], groups_p[b]).tolist()
         plain.append(pair | counts | _chance(float(drift[a, b]), ends, chance, note))
         for by in strata:
             row = _match(cells, cell_units, units, by, a, b, asked, random) if by != column else None

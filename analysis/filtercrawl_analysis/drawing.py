@@ -12,6 +12,7 @@ from typing import Any, Final
 import matplotlib.figure
 import matplotlib.style
 from matplotlib.ticker import Formatter, LogFormatterMathtext
+from PIL import Image
 
 from filtercrawl.analysis import Figure
 from filtercrawl_analysis.style import LIGHT, Theme, settings
@@ -22,6 +23,10 @@ _COMMENT: Final = re.compile(r"<!--.*?-->", re.DOTALL)
 _NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _POWER: Final = re.compile(r"\^\{([-.\d]+)\}")
 _RAISED: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_PATH: Final = re.compile(r' d="([^"]*)"')
+_NUMBER: Final = re.compile(r"-?\d+\.\d+")
+_COMMAND: Final = re.compile(r"\s*([A-Za-z])\s*")
+_BETWEEN: Final = re.compile(r">\s+<")
 _NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": None}
 
 
@@ -32,7 +37,14 @@ def svg(figure: Figure, theme: Theme = LIGHT) -> bytes:
         canvas.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
     # matplotlib writes every text a second time into a comment, control characters and all: no XML reader takes those.
     text = _NO_XML.sub("\ufffd", _COMMENT.sub("", out.getvalue().decode("utf-8", "surrogatepass")))
-    return text.encode()
+    return _BETWEEN.sub("><", _PATH.sub(_compact, text)).encode()
+
+
+def _compact(path: re.Match[str]) -> str:
+    """Write a path with two decimals, hundredths of a point, and without idle spaces: two thirds of the bytes."""
+    numbers = _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), path[1])
+    words = _COMMAND.sub(r"\1", numbers).split()
+    return f' d="{" ".join(words)}"'
 
 
 def png(figure: Figure, theme: Theme = LIGHT) -> bytes:
@@ -40,6 +52,14 @@ def png(figure: Figure, theme: Theme = LIGHT) -> bytes:
     out = io.BytesIO()
     with _drawn(figure, theme) as canvas:
         canvas.savefig(out, format="png", dpi=DOTS, metadata={"Software": None})
+    return out.getvalue()
+
+
+def palette_png(picture: bytes) -> bytes:
+    """Return a PNG with 256 colours of its own, a third of the bytes and no difference to the eye."""
+    out = io.BytesIO()
+    colours = Image.open(io.BytesIO(picture)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    colours.save(out, "png", optimize=True)
     return out.getvalue()
 
 

@@ -43,8 +43,13 @@ def drifts(p: Array, q: Array, shares: Array) -> Array:
     return found
 
 
+def by_component(p: Array, q: Array) -> Array:
+    """Return KL(p_i, q_i) + KL(q_i, p_i) of each component, [..., components], of which D is the weighted sum."""
+    found: Array = ((p - q) * (np.log(p) - np.log(q))).sum(-1)
+    return found
+
+
 def paired(p: Array, q: Array, shares: Array) -> Array:
     """Return D between p and q one by one: both [..., components, bins], the result [...]."""
-    terms = ((p - q) * (np.log(p) - np.log(q))).sum(-1)
-    found: Array = terms @ shares
+    found: Array = by_component(p, q) @ shares
     return found

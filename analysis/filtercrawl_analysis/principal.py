@@ -13,7 +13,8 @@ from filtercrawl_analysis.moments import Array, Moments
 class Components:
     """n kernels, their mean [taps], components as rows [taps, taps], and the share of the variance along each [taps].
 
-    Ordered by that share; of two directions of a component, the one whose largest entry is positive.
+    Ordered by that share. Of its two directions a component has the one whose largest entry is positive, as in
+    scikit-learn from 1.5 on: the one range of all histograms, and so the drift, depends on it.
     """
 
     n: int

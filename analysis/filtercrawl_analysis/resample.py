@@ -61,12 +61,11 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-def observed(cells: Cells) -> Array:
-    """Return the drift between all pairs of groups, [groups, groups]; NaN where a group has no kernel."""
+def distributions(cells: Cells) -> Array:
+    """Return the probabilities of each group, [groups, components, bins]; NaN where a group has no kernel."""
     counts = np.zeros((cells.groups, *cells.counts.shape[1:]))
     np.add.at(counts, cells.group, cells.counts)
-    p = probabilities(counts, cells.width)
-    return drifts(p, p, cells.shares)
+    return probabilities(counts, cells.width)
 
 
 def intervals(cells: Cells, drift: Array, resamples: int, random: np.random.Generator) -> tuple[Array, Array]:

@@ -109,7 +109,8 @@ def _tables(compared: dict[str, list[Comparison]], found: list[tuple[str, Coordi
         name="drift_basis",
         title="In what the coefficients were counted",
         rows=pa.Table.from_pylist(list(_basis(found)), schema=BASIS),
-        about=f"{mode} Drifts of two runs can be compared only where basis, weights and range are the same.",
+        about=f"{mode} Drifts of two runs can be compared only where basis and range are the same; where the weights "
+        "differ, as they do when kernels come in, by_component of the tables gives D for the weights of either.",
     )
 
 

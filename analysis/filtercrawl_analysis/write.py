@@ -17,7 +17,7 @@ from filtercrawl.dataset.atomic import remove, replacing, write_text
 from filtercrawl.dataset.tables import BATCH_ROWS
 from filtercrawl.dataset.tables import write as write_table
 from filtercrawl.manager import describe
-from filtercrawl_analysis.drawing import png, svg
+from filtercrawl_analysis.drawing import palette_png, png, svg
 from filtercrawl_analysis.page import Pictures, render
 from filtercrawl_analysis.spreadsheet import csv_text
 from filtercrawl_analysis.study import Section
@@ -26,8 +26,8 @@ from filtercrawl_analysis.style import DARK, LIGHT
 FOLDER: Final = "analysis"
 REPORT: Final = f"{FOLDER}/report.html"
 RESULTS: Final = f"{FOLDER}/results.json"
-# Above this an SVG is mostly dots, and the page shows the PNG in its place.
-SVG_BYTES: Final = 300_000
+# Above this the page shows the PNG in its place, where that is smaller.
+SVG_BYTES: Final = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +143,9 @@ def _write_table(dataset: Path, table: ResultTable) -> dict[str, str]:
 
 def _draw(figure: Figure) -> Pictures:
     light, raster = svg(figure, LIGHT), png(figure, LIGHT)
-    if len(light) <= SVG_BYTES:
-        return Pictures(svg=light, png=raster, shown=(light, svg(figure, DARK)), kind="svg+xml")
-    return Pictures(svg=light, png=raster, shown=(raster, png(figure, DARK)), kind="png")
+    if len(light) > SVG_BYTES and len(small := palette_png(raster)) < len(light):
+        return Pictures(svg=light, png=raster, shown=(small, palette_png(png(figure, DARK))), kind="png")
+    return Pictures(svg=light, png=raster, shown=(light, svg(figure, DARK)), kind="svg+xml")
 
 
 def _earlier(path: Path, results: dict[str, Any]) -> str | None:
