@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from http_server import Answer, Asked, FileServer
+
 # 5 is the size that the project promises; by hand, for it takes a minute.
 GIGABYTES = float(os.environ.get("FILTERCRAWL_TEST_GB", "0.3"))
 LIMIT = 300_000_000
@@ -20,9 +22,11 @@ LIMIT = 300_000_000
 # Imports first, then the peak of resident memory above them, sampled each 5 ms.
 MEASURED = """
 import sys, threading, time
+from dataclasses import replace
 from pathlib import Path
 
-import numpy, pyarrow.parquet, torch
+import httpx2, numpy, pyarrow.parquet, torch
+from filtercrawl import Checkpoint, RemoteFile
 from filtercrawl.manager import load
 from filtercrawl.settings import Settings
 from filtercrawl.sync import Run, sync
@@ -40,8 +44,17 @@ def watch():
 
 watcher = threading.Thread(target=watch)
 watcher.start()
-zoo, dataset = sys.argv[1:]
-report = sync([f"local:{zoo}"], Run(settings=Settings(dataset=Path(dataset), device="cpu"), plugins=plugins))
+place, dataset = sys.argv[1:]
+
+class Far:  # the same file behind a server
+    name = "far"
+
+    def checkpoints(self, transport, query):
+        yield Checkpoint(name="net", revision="1", files=(RemoteFile(url=place, path="net.safetensors"),))
+
+plugins = replace(plugins, sources={**plugins.sources, "far": Far()}, origin={**plugins.origin, "far": "far"})
+selector = "far" if place.startswith("http") else f"local:{place}"
+report = sync([selector], Run(settings=Settings(dataset=Path(dataset), device="cpu"), plugins=plugins))
 stop.set()
 watcher.join()
 assert not report.failures, report.failures
@@ -72,14 +85,29 @@ def generate(path: Path, size: float) -> int:
     return kernels
 
 
+def part(path: Path, asked: Asked) -> Answer:
+    """Answer a request for a range from a file, of which no more is read."""
+    size, etag = path.stat().st_size, {"ETag": '"1"'}
+    start, stop = (int(number) for number in asked.headers["range"].removeprefix("bytes=").split("-"))
+    stop = min(stop + 1, size)
+    with path.open("rb") as file:
+        file.seek(start)
+        body = file.read(stop - start)
+    return Answer(status=206, headers=etag | {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}, body=body)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
-def test_a_large_checkpoint_takes_little_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("far", [False, True], ids=["local", "remote"])
+def test_a_large_checkpoint_takes_little_memory(tmp_path: Path, far: bool) -> None:
     (tmp_path / "zoo").mkdir()
-    n_layers = generate(tmp_path / "zoo/net.safetensors", GIGABYTES * 1e9)
-    command = [sys.executable, "-c", MEASURED, str(tmp_path / "zoo"), str(tmp_path / "dataset")]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    (tmp_path / "zoo/net.safetensors").unlink()
+    path = tmp_path / "zoo/net.safetensors"
+    n_layers = generate(path, GIGABYTES * 1e9)
+    with FileServer() as server:
+        place = server.on("/net", lambda asked: part(path, asked)) if far else str(path.parent)
+        command = [sys.executable, "-c", MEASURED, place, str(tmp_path / "dataset")]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    path.unlink()
     assert int(answer[0]) == n_layers
     assert int(answer[1]) < LIMIT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -21,21 +20,15 @@ from filtercrawl.transport.cache import Cache
 from filtercrawl.transport.link import Link
 from filtercrawl.transport.pieces import Pieces
 from filtercrawl.transport.polite import GaveUpError
+from filtercrawl.transport.ranged import SpoiledError, check_plain, length_beyond, linked_sha256, span
 from filtercrawl.transport.retry import Clock, Patience
 from filtercrawl.transport.sink import Sink
 from filtercrawl.transport.walk import Walkers
 
-_SPAN: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
-_NOTHING: Final = re.compile(r"bytes \*/(\d{1,18})")
-_SHA256: Final = re.compile(r'"?([0-9a-f]{64})"?')
 # What a try must bring to count as progress: a server that breaks after every byte must not hold us for ever.
 _PROGRESS: Final = 64 * 1024
 _EXPIRED: Final = (401, 403, 404, 410)
 _VERSION: Final = ("ETag", "Last-Modified")
-
-
-class SpoiledError(Exception):
-    """An answer that is not what was asked for; another try may bring a better one."""
 
 
 _BROKEN: Final = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, SpoiledError)
@@ -227,45 +220,31 @@ class RemoteBytes:
 
     def _check(self, answer: httpx2.Response) -> None:
         """Raise SpoiledError for bytes that are not the file's own, ChangedError for those of another version."""
-        encoding = answer.headers.get("Content-Encoding", "identity")
-        if encoding.lower() != "identity":
-            raise SpoiledError(f"the bytes come compressed ({encoding})")
-        if answer.headers.get("Content-Type", "").lower().startswith("multipart/"):
-            raise SpoiledError("the bytes come in several parts")
+        check_plain(answer)
         for header, before in self._version.items():
             if answer.headers.get(header, before) != before:
                 raise self._changed()
-        for told in (*answer.history, answer):
-            match = _SHA256.fullmatch(told.headers.get("X-Linked-Etag", ""))
-            if match is not None and self.sha256 not in (None, match[1]):
-                raise ChangedError(
-                    f"{self._where}: has sha256 {match[1][:16]}... by its server, but {str(self.sha256)[:16]}... was "
-                    "said before; list it again"
-                )
-            if match is not None:
-                self.sha256 = match[1]
+        linked = linked_sha256(answer)
+        if linked is not None and self.sha256 not in (None, linked):
+            raise ChangedError(
+                f"{self._where}: has sha256 {linked[:16]}... by its server, but {str(self.sha256)[:16]}... was said "
+                "before; list it again"
+            )
+        self.sha256 = linked or self.sha256
 
-    def _span(self, answer: httpx2.Response, at: int, stop: int | None) -> int:
+    def _span(self, answer: httpx2.Response, at: int, stop: int) -> int:
         """Return where the body ends in the file."""
-        told = answer.headers.get("Content-Range", "")
-        match = _SPAN.fullmatch(told)
-        if match is None or int(match[1]) != at or (stop is not None and int(match[2]) >= stop):
-            raise SpoiledError(f"Content-Range {told!r} is not what was asked for")
-        if int(match[2]) < at:
-            raise SpoiledError(f"Content-Range {told!r} ends before it begins")
-        if match[3] != "*":
-            self._total(match[3])
-        elif self.size is None:
+        end, length = span(answer, at, stop)
+        if length == "*" and self.size is None:
             raise NetworkError(f"{self._where}: the server does not tell how long the file is")
-        return int(match[2]) + 1
+        self._total(length)
+        return end
 
     def _empty(self, answer: httpx2.Response, at: int) -> None:
         """Take the answer that nothing lies where it was asked for: fine in an empty file alone."""
-        match = _NOTHING.fullmatch(answer.headers.get("Content-Range", ""))
-        if match is None:
-            raise SpoiledError("HTTP 416")
-        self._total(match[1])
-        if at < int(match[1]):
+        length = length_beyond(answer)
+        self._total(length)
+        if at < int(length):
             raise SpoiledError("HTTP 416 within the file")
 
     def _total(self, told: str) -> None:
