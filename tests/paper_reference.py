@@ -51,14 +51,14 @@ def drift(p: Array, q: Array, ratios: Array) -> float:
     return sum(ratio * (divergence(a, b) + divergence(b, a)) for a, b, ratio in pairs)
 
 
-def drifts(groups: Mapping[str, Sequence[NDArray[np.float32]]]) -> dict[tuple[str, str], float]:
-    """The drift of all pairs of groups of kernels [k, taps]: one PCA and one range for all."""
+def drifts(groups: Mapping[str, Sequence[NDArray[np.float32]]], nudge: float = 0.0) -> dict[tuple[str, str], float]:
+    """The drift of all pairs of groups of kernels [k, taps]: one PCA and one range for all, moved by `nudge`."""
     data = {name: scaled(np.concatenate(parts)) for name, parts in groups.items()}
     mean, rows, ratios = pca(np.concatenate(list(data.values())))
     coefficients = {name: (kernels - mean) @ rows.T for name, kernels in data.items()}
     low = min(float(found.min()) for found in coefficients.values())
     high = max(float(found.max()) for found in coefficients.values())
-    p = {name: histograms(found, low, high) for name, found in coefficients.items()}
+    p = {name: histograms(found, low + nudge, high + nudge) for name, found in coefficients.items()}
     return {(a, b): drift(p[a], p[b], ratios) for a in p for b in p}
 
 

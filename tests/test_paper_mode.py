@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paper_reference as paper
+from conftest import Sync
 from filtercrawl_analysis.basis import BINS, basis
 from filtercrawl_analysis.drift import drifts, probabilities
 from filtercrawl_analysis.holdings import DatasetHoldings
@@ -183,3 +184,23 @@ def test_depth_deciles_are_the_groups_of_the_index(tmp_path: Path) -> None:
     positions = {str(row["group"]) for row in rows(result, "drift_groups") if row["column"] == "position"}
     assert positions <= {"first", "between", "last"}
     assert positions
+
+
+@pytest.mark.slow
+def test_real_networks_drift_as_the_definition_says(corpus: Path, run_sync: Sync, dataset: Path) -> None:
+    run_sync(f"local:{corpus}/files")
+    holdings = DatasetHoldings(dataset)
+    index = [row for row in holdings.index.to_pylist() if row["kernel"] == "3x3"]
+    stored = layers(dataset)
+    parts: dict[str, list[np.ndarray]] = {}
+    for row in index:
+        parts.setdefault(row["model_format"], []).append(stored[row["layer_id"]].reshape(-1, 9))
+    # Thousands of kernels of zeros lie on an edge, half way between the extremes, which kernels of equal weights make:
+    # on which side is rounding. So the definition is asked with its edges a rounding to either side.
+    expected = [paper.drifts(parts, nudge) for nudge in (-2e-7, 0, 2e-7)]
+    found = rows(analysed("drift", dataset, by=("format",), exact=True, resamples=0), "drift_format")
+    checked = [row for row in found if row["kernel"] == "3x3"]
+    assert len(checked) == len(parts) * (len(parts) - 1) / 2
+    for row in checked:
+        defined = [found[str(row["group_a"]), str(row["group_b"])] for found in expected]
+        assert min(defined) - 1e-5 <= float(row["drift"]) <= max(defined) + 1e-5  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from filtercrawl.measure import LayerSummary, Measure
+from filtercrawl.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.schema import INDEX
 from filtercrawl_analysis.quality import Quality, filtercrawl_measures
 
@@ -173,6 +173,24 @@ def test_more_filters_than_one_block() -> None:
     weight = random(5, 1100, 1, 3, 3)
     weight[7] = 0
     agree(measured(weight), expected(weight))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e30])
+def test_many_filters_of_any_scale_some_of_them_zero(scale: float) -> None:
+    weight = random(15, 100, 20, 3, 3) * np.float32(scale)
+    weight[[3, 50, 99]] = 0
+    weight[7] *= np.float32(1e-6)
+    agree(measured(weight), expected(weight))
+
+
+def test_without_a_sketch_the_columns_are_the_same() -> None:
+    weight = random(16, 70, 9, 3, 3)
+    weight[2, 2, 0, 0] = np.inf
+    plain = Quality(sketches=False).start(summary(weight))
+    plain.update(torch.from_numpy(weight))
+    assert not isinstance(plain, Sketcher)
+    assert isinstance(Quality().start(summary(weight)), Sketcher)
+    agree(dict(plain.finish()), measured(weight), rel=1e-12, absolute=1e-12)
 
 
 def test_layer_of_zeros_is_dead() -> None:

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.analysis import Holdings
-from filtercrawl_analysis import passes
 from filtercrawl_analysis.basis import BINS, MAX_TAPS, basis, histogram_range
 from filtercrawl_analysis.groups import Units
 from filtercrawl_analysis.moments import Array, Moments, moments
 from filtercrawl_analysis.principal import components, shares_along
+from filtercrawl_analysis.spool import histograms
 
 # Sketches looked at together: the histograms of 49 taps take 27 KB each.
 BATCH = 512
@@ -93,8 +93,8 @@ def coefficients(holdings: Holdings, index: pa.Table, units: Units) -> Coefficie
     """Count the coefficients of the layers of one kernel size, unit by unit; None where no two kernels differ.
 
     From sketches: their fixed basis and range, and the shares of the variance along that basis. With options.exact, as
-    the paper does: principal components of all kernels, and one range from the smallest to the largest coefficient of
-    all components and kernels, which takes two passes over the kernels.
+    the paper does: principal components of all kernels, which merged sketches have, and one range from the smallest to
+    the largest coefficient of all components and kernels, for which the kernels are read.
     """
     whole = scaled_moments(holdings, index, units).total()
     return _exact(holdings, index, units, whole) if holdings.options.exact else _fixed(holdings, index, units, whole)
@@ -107,9 +107,9 @@ def _fixed(holdings: Holdings, index: pa.Table, units: Units, whole: Moments) ->
         return None
     counts = np.zeros((len(units), len(rows) * BINS), np.int64)
     for here, sketches in sketches_in_batches(holdings, index):
-        histograms = sketches["histogram"].combine_chunks()
-        known = np.flatnonzero(np.array(histograms.is_valid()))
-        layers = histograms.flatten().to_numpy().reshape(len(known), -1)
+        lists = sketches["histogram"].combine_chunks()
+        known = np.flatnonzero(np.array(lists.is_valid()))
+        layers = lists.flatten().to_numpy().reshape(len(known), -1)
         np.add.at(counts, units.of_layer[here][known], layers)
     low, high = histogram_range(len(rows))
     coordinates = Coordinates(mode="sketch", rows=rows, mean=np.zeros(len(rows)), shares=shares, low=low, high=high)
@@ -120,21 +120,20 @@ def _exact(holdings: Holdings, index: pa.Table, units: Units, whole: Moments) ->
     found = components(whole)
     if found is None:
         return None
-    digests = index["layer_sha256"].to_pylist()
-    device = holdings.options.device
-    kernels = (part for _, part in _watched(holdings, index, "range of the coefficients"))
-    low, high = passes.span(kernels, found.rows, found.mean, device=device)
-    unit_of = dict(zip(digests, units.of_layer.tolist(), strict=True))
-    counts = np.zeros((len(units), len(found.rows), BINS), np.int64)
-    for digest, part in _watched(holdings, index, "histograms of the coefficients"):
-        counts[unit_of[digest]] += passes.histogram((part,), found.rows, found.mean, low, high, BINS, device=device)
-    coordinates = Coordinates(mode="exact", rows=found.rows, mean=found.mean, shares=found.shares, low=low, high=high)
-    return Coefficients(coordinates=coordinates, counts=counts)
+    unit_of = dict(zip(index["layer_sha256"].to_pylist(), units.of_layer.tolist(), strict=True))
+    parts = ((unit_of[digest], part) for digest, part in _watched(holdings, index))
+    counted = histograms(parts, found.rows, found.mean, BINS, len(units), device=holdings.options.device)
+    if counted is None:
+        return None
+    coordinates = Coordinates(
+        mode="exact", rows=found.rows, mean=found.mean, shares=found.shares, low=counted.low, high=counted.high
+    )
+    return Coefficients(coordinates=coordinates, counts=counted.counts)
 
 
-def _watched(holdings: Holdings, index: pa.Table, what: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _watched(holdings: Holdings, index: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
     done, total = 0, sum(index["n_kernels"].to_pylist())
     for digest, part in holdings.kernels(index["layer_sha256"].to_pylist()):
         yield digest, part
         done += len(part)
-        holdings.progress(done, total, f"{what}, {index['kernel'][0].as_py()}")
+        holdings.progress(done, total, f"coefficients, {index['kernel'][0].as_py()}")

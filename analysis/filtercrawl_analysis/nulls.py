@@ -15,8 +15,10 @@ _WORK: Final = 100_000_000
 _MOST: Final = 10_000
 _FEWEST: Final = 100
 # A first look, and how many standard deviations below all of it an entropy is beyond doubt: about seven below the mean.
+# Of fewer taps the tail is longer, and all draws cost nothing.
 _FEW: Final = 400
 _FAR: Final = 4
+_FAR_TAPS: Final = 9
 # Larger matrices than this are not drawn: seconds a layer.
 MAX_RANK: Final = 256
 # From so many kernels a tap on, one simulation serves a range of n, see `null_entropies`.
@@ -97,7 +99,7 @@ class EntropyNull:
         few = self.sample(n_kernels, taps, _FEW) if entropy is not None else None
         if few is None or entropy is None:
             return None, None
-        if entropy < few[0] - _FAR * few.std():
+        if taps >= _FAR_TAPS and entropy < few[0] - _FAR * few.std():
             return 1 / (1 + _draws(n_kernels, taps)), 1.0
         drawn = self.sample(n_kernels, taps)
         assert drawn is not None  # as few were not
@@ -107,6 +109,6 @@ class EntropyNull:
         return (1 + int(below)) / (1 + len(drawn)), (1 + int(above)) / (1 + len(drawn))
 
     def quantile(self, share: float, n_kernels: int, taps: int) -> float | None:
-        """Return the entropy that this share of random layers stays below."""
-        drawn = self.sample(n_kernels, taps)
+        """Return the entropy that this share of random layers stays below, from a first look: for a picture."""
+        drawn = self.sample(n_kernels, taps, _FEW)
         return None if drawn is None else float(np.quantile(drawn, share))

@@ -10,8 +10,8 @@ import torch
 MAX_NUMBERS = 4_194_304
 # The comparison of all pairs grows with the square of the filters.
 MAX_FILTERS = 4096
-# Rows compared with all others at a time: small enough that little is computed twice, at most 2 MiB of products.
-BLOCK = 128
+# Rows compared with all others at a time: so few that little is computed twice.
+BLOCK = 64
 # From so many filters on products are float32, several times as fast: the mean of thousands of magnitudes, each off by
 # 1e-7 at most and either way, is as good as exact. Sums of few are taken in float64.
 MANY_FILTERS = 64
@@ -54,7 +54,7 @@ class FilterOrthogonality:
         if self._rows is None:
             return None
         rows = self._rows[: self._filled]
-        lengths = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+        lengths = lengths_of(rows)
         finite = lengths.isfinite()
         if not bool(finite.all()):
             rows, lengths = rows[finite], lengths[finite]
@@ -66,15 +66,26 @@ class FilterOrthogonality:
         total = float((lengths == 0).sum())
         for start in range(0, n, BLOCK):
             block = rows[start : start + BLOCK]
-            # What lies right of the diagonal blocks stands for its mirror image too.
+            # What lies right of the diagonal blocks stands for its mirror image too; the diagonal is left out: a sum of
+            # some thousand numbers that are 1 but for rounding.
             products = (block @ rows[start:].T).abs_()
             products[:, : len(block)].triu_(1)
             total += 2 * float(products.sum(dtype=torch.float64))
         return 1 - total / (n * (n - 1))
 
 
+def lengths_of(rows: torch.Tensor) -> torch.Tensor:
+    """Return the lengths of rows [n, k], [n], in float32 where none is so small or large that squares lose digits."""
+    lengths: torch.Tensor = torch.linalg.vector_norm(rows, dim=1)
+    least, most = torch.aminmax(lengths)
+    if _SAFE[0] < float(least) and float(most) < _SAFE[1]:
+        return lengths
+    exact: torch.Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    return exact
+
+
 def normalize_rows(rows: torch.Tensor, lengths: torch.Tensor) -> None:
-    """Scale rows [n, k] in place to length 1; lengths: theirs, float64 [n]; a row of zeros stays one."""
+    """Scale rows [n, k] in place to length 1; lengths: theirs [n]; a row of zeros stays one."""
     divisors = torch.where(lengths == 0, 1.0, lengths)[:, None]
     least, most = torch.aminmax(divisors)
     if _SAFE[0] < float(least) and float(most) < _SAFE[1]:

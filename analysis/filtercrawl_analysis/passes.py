@@ -105,9 +105,19 @@ def scaled_chunks(parts: Iterable[Kernels], device: str = "cpu") -> Iterator[tor
                 yield scaled(kernels, peaks, top)
 
 
+class Projection:
+    """Turns scaled kernels, columns [taps, n], into coefficients basis @ (kernel - mean), float32 [components, n]."""
+
+    def __init__(self, basis: Matrix, mean: Matrix | None, device: str = "cpu") -> None:
+        self._rows = torch.from_numpy(basis).to(device, torch.float32)
+        self._shift = None if mean is None else torch.from_numpy(basis @ mean).to(device, torch.float32)[:, None]
+
+    def __call__(self, chunk: torch.Tensor) -> torch.Tensor:
+        coefficients = self._rows @ chunk.float()
+        return coefficients if self._shift is None else coefficients.sub_(self._shift)
+
+
 def _projected(parts: Iterable[Kernels], basis: Matrix, mean: Matrix | None, device: str) -> Iterator[torch.Tensor]:
-    rows = torch.from_numpy(basis).to(device, torch.float32)
-    shift = None if mean is None else torch.from_numpy(basis @ mean).to(device, torch.float32)[:, None]
+    project = Projection(basis, mean, device)
     for chunk in scaled_chunks(parts, device):
-        coefficients = rows @ chunk.float()
-        yield coefficients if shift is None else coefficients.sub_(shift)
+        yield project(chunk)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from filtercrawl.hookspecs import hookimpl
 from filtercrawl.measure import LayerSummary, Measure
 from filtercrawl_analysis.orthogonality import FilterOrthogonality
-from filtercrawl_analysis.sketch import LayerSketch
+from filtercrawl_analysis.sketch import LayerMoments, LayerSketch
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +28,8 @@ class Quality:
     Where a layer holds NaN or infinities, norms are those of its finite weights, orthogonality is that of its
     filters without any, everything else that of its kernels without any. No column is ever NaN: what is not
     defined is None.
+
+    sketches: whether sketches of layers are made too, in the same look at their kernels.
     """
 
     name = "quality"
@@ -42,16 +44,19 @@ class Quality:
         "norm_linf",
     )
 
+    def __init__(self, *, sketches: bool = True) -> None:
+        self._sketches = sketches
+
     def start(self, layer: LayerSummary) -> LayerQuality:
-        return LayerQuality(layer)
+        return SketchedQuality(layer) if self._sketches else LayerQuality(layer, LayerMoments(layer))
 
 
 class LayerQuality:
-    """The quality and the sketch of one layer, of one look at its kernels, whatever parts its filters come in."""
+    """The quality of one layer, whatever parts its filters come in."""
 
-    def __init__(self, layer: LayerSummary) -> None:
+    def __init__(self, layer: LayerSummary, moments: LayerMoments) -> None:
         self._layer = layer
-        self._sketch = LayerSketch(layer)
+        self._moments = moments
         self._orthogonality = FilterOrthogonality(layer.shape)
 
     def update(self, weight: torch.Tensor) -> None:
@@ -61,23 +66,31 @@ class LayerQuality:
         if weight.numel() == 0:
             return
         self._orthogonality.update(weight.reshape(len(weight), -1))
-        self._sketch.update(weight)
+        self._moments.update(weight)
 
     def finish(self) -> Mapping[str, float | int | None]:
         """Return the columns of `Quality`."""
-        sketch = self._sketch
-        entropy, entropy_norm = sketch.covariance.entropy() if sketch.covariance else (None, None)
-        number, _, squares, *_ = sketch.power_sums
+        moments = self._moments
+        entropy, entropy_norm = moments.covariance.entropy() if moments.covariance else (None, None)
+        number, _, squares, *_ = moments.power_sums
         return {
-            "sparsity": sketch.n_dead / sketch.n if sketch.n else None,
-            "n_dead": sketch.n_dead,
+            "sparsity": moments.n_dead / moments.n if moments.n else None,
+            "n_dead": moments.n_dead,
             "variance_entropy": entropy,
             "variance_entropy_norm": entropy_norm,
             "orthogonality": self._orthogonality.value(),
-            "norm_l1": sketch.norm_l1 if number else None,
+            "norm_l1": moments.norm_l1 if number else None,
             "norm_l2": math.sqrt(squares) if number else None,
             "norm_linf": self._layer.max_abs if number else None,
         }
+
+
+class SketchedQuality(LayerQuality):
+    """The quality and the sketch of one layer, of one look at its kernels."""
+
+    def __init__(self, layer: LayerSummary) -> None:
+        self._sketch = LayerSketch(layer)
+        super().__init__(layer, self._sketch)
 
     def sketch(self) -> Mapping[str, Any]:
         """Return the row of SKETCHES, without layer_sha256; see `LayerSketch`."""

@@ -1,0 +1,85 @@
+"""The same from a dataset of ours: exact (its own range, two passes over the kernels), from sketches, and made anew."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from filtercrawl_analysis.coefficients import Coefficients, coefficients
+from filtercrawl_analysis.drift import drifts, probabilities
+from filtercrawl_analysis.groups import units
+from filtercrawl_analysis.holdings import DatasetHoldings
+
+from filtercrawl.analysis import Options
+from filtercrawl.measure import LayerSummary
+from filtercrawl.schema import SKETCHES
+from filtercrawl_analysis.merge import Sketches, unpack
+from filtercrawl_analysis.sketch import LayerSketch
+
+
+def exact(folder: Path) -> dict[str, Any]:
+    """Principal components of all kernels, and one range of their coefficients; two passes over the weights."""
+    return _run(folder, exact=True)
+
+
+def sketch(folder: Path) -> dict[str, Any]:
+    """From the sketches that the dataset has; no weight is read."""
+    return _run(folder, exact=False)
+
+
+def made(folder: Path) -> dict[str, Any]:
+    """What a sync pays for sketches: read every weight, sketch it, and merge."""
+    holdings = DatasetHoldings(folder / "dataset", Options(by=("model_id",)))
+    index = holdings.index
+    facts = {row["layer_sha256"]: row for row in index.select(["layer_sha256", "shape", "norm_linf"]).to_pylist()}
+    running: dict[str, LayerSketch] = {}
+    for digest, part in holdings.kernels(index["layer_sha256"].to_pylist()):
+        out, inputs, *size = facts[digest]["shape"]
+        if digest not in running:
+            top = facts[digest]["norm_linf"]
+            about = LayerSummary(shape=(out, inputs, *size), n_kernels=out * inputs, taps=part.shape[1], max_abs=top)
+            running[digest] = LayerSketch(about)
+        running[digest].update(torch.from_dlpack(part).view(-1, inputs, *size))
+    rows = [{"layer_sha256": digest, **layer.finish()} for digest, layer in running.items()]
+    table = pa.Table.from_pylist(rows, schema=SKETCHES)
+    pq.write_table(table, folder / "made.parquet")
+    return {"layers": len(rows)}
+
+
+def _run(folder: Path, *, exact: bool) -> dict[str, Any]:
+    holdings = DatasetHoldings(folder / "dataset", Options(by=("model_id",), exact=exact))
+    index = holdings.index
+    parted = units(index, ("model_id",))
+    found = coefficients(holdings, index, parted)
+    assert found is not None
+    drift = grouped(found, parted.labels["model_id"])
+    sketches = Sketches.of(holdings.sketches(index["layer_sha256"].to_pylist()))
+    result: dict[str, Any] = {"drift": drift, "sparsity": sketches.n_dead / sketches.n_finite}
+    assert sketches.raw_scatter is not None
+    variances = np.linalg.eigvalsh(unpack(sketches.raw_scatter)).clip(0)
+    shares = variances / variances.sum(1, keepdims=True)
+    result["entropy"] = -(shares * np.log10(np.where(shares > 0, shares, 1))).sum(1)
+    # Layers lie in the order of the dataset, which is that of the networks and of their layers.
+    labels = ["even" if i % 2 else "odd" for i in range(len(parted))]
+    result["regroup"] = min(_seconds(lambda: grouped(found, labels)) for _ in range(20))
+    return result
+
+
+def grouped(found: Coefficients, labels: list[str | None]) -> np.ndarray:
+    """Drift between groups of units: what regrouping costs, no kernel is looked at."""
+    names, codes = np.unique(np.array(labels), return_inverse=True)
+    counts = np.zeros((len(names), *found.counts.shape[1:]), np.int64)
+    np.add.at(counts, codes, found.counts)
+    p = probabilities(counts, found.coordinates.width)
+    return drifts(p, p, found.coordinates.shares)
+
+
+def _seconds(call: Any) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
