@@ -425,3 +425,42 @@ def test_the_example_in_the_docs_works(call: Call, dataset: Path) -> None:
     assert "- Weights are stored in 1 types." in result.stdout
     assert (dataset / "analysis/tables/stored_types.csv").read_text() == "stored_dtype,layer_id_count\nfloat32,2\n"
     assert "figure-stored_types" in Page.read(dataset / "analysis/report.html").ids
+
+
+def bundled(dataset: Path, *words: str) -> dict[str, Any]:
+    arguments = ["analyze", "--dataset", str(dataset), "--json", *words]
+    result = CliRunner().invoke(build(load(declared())), arguments)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def check_page(dataset: Path) -> None:
+    report = dataset / "analysis/report.html"
+    assert report.stat().st_size < 8_000_000
+    page = Page.read(report)
+    assert page.problems == []
+    assert len(page.ids) == len(set(page.ids))
+    assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
+    assert all((dataset / "analysis" / link).is_file() for link in page.links if not link.startswith("#"))
+    assert list(findings(dataset)) == []
+
+
+@pytest.mark.usefixtures("net")
+def test_the_bundled_analyses_come_in_by_the_hook_and_get_by_with_next_to_nothing(dataset: Path) -> None:
+    found = bundled(dataset, "--resamples", "10")
+    assert {"census", "degeneracy", "drift"} <= {analysis["name"] for analysis in found["analyses"]}
+    assert found["findings"]
+    check_page(dataset)
+
+
+@pytest.mark.slow
+def test_the_bundled_analyses_on_real_networks(dataset: Path, corpus: Path, run_sync: Sync) -> None:
+    run_sync(f"local:{corpus / 'files'}")
+    found = bundled(dataset, "--by", "depth_decile", "--by", "format", "--resamples", "20")
+    assert found["figures"] > 20
+    check_page(dataset)
+    found = bundled(dataset, "--by", "format", "--resamples", "20", "--exact", "--only", "drift")
+    assert found["options"]["exact"]
+    assert found["figures"] > 3
+    check_page(dataset)

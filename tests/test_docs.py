@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,14 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from conftest import Sync
-from filtercrawl import Checkpoint, Meta
-from filtercrawl.cli.app import build
+from filtercrawl import Checkpoint, Meta, Options
 from filtercrawl.manager import load
 from filtercrawl.schema import INDEX, SKETCHES
 from filtercrawl.vocabulary import REASONS
+from filtercrawl_analysis.holdings import DatasetHoldings
 from plugins_for_tests import checkpoint, declared, source
 from zoo_files import put, state
 
@@ -73,10 +71,9 @@ def test_tables_of_analyses_and_their_columns(
     offers = list(networks(zoo))
     plugins = load([*declared(), source(monkeypatch, "acme", lambda: iter(offers))])
     run_sync("acme", plugins=plugins)
-    call = ["analyze", "--dataset", str(dataset), "--by", "task", "--resamples", "20", "--json"]
-    results = json.loads(CliRunner().invoke(build(plugins), call).stdout)
-    assert results["left_out"] == {}
-    found = {table["name"]: table["columns"] for analysis in results["analyses"] for table in analysis["tables"]}
+    holdings = DatasetHoldings(dataset, Options(by=("task",), resamples=20))
+    results = [analysis.run(holdings) for analysis in plugins.analyses]
+    found = {table.name: table.rows.column_names for result in results for table in result.tables}
     patterns = {name: re.compile(name.replace("COLUMN", "(task|position)")) for name in told}
     for name, is_called in patterns.items():
         if not any(is_called.fullmatch(table) for table in found):

@@ -53,7 +53,7 @@ def run(
             basis=whole(holdings),
             sections=tuple(sections),
         )
-        written = write(dataset, found)
+        written = write(dataset, found, watch.step)
         refresh(dataset, catalog)
     return written, {section.name: section.seconds for section in sections}
 

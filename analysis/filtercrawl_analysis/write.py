@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -51,19 +51,22 @@ class Written:
     results: dict[str, Any] = field(default_factory=dict)
 
 
-def write(dataset: Path, study: Study) -> Written:
+def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = lambda *_: None) -> Written:
     """Write everything, each file whole or not at all, and delete what an earlier run left.
 
-    A run that finds the same keeps the date of the earlier one, so that no byte changes. Raises DatasetError where the
-    disk refuses.
+    A run that finds the same keeps the date of the earlier one, so that no byte changes. step: told how many figures
+    are drawn. Raises DatasetError where the disk refuses.
     """
     written = Written(left_out={section.name: section.problem for section in study.sections if section.problem})
     files: dict[str, str] = {}
     pictures: dict[str, Pictures] = {}
+    done, total = 0, sum(len(section.result.figures) for section in study.sections)
     for section in study.sections:
         for table in section.result.tables:
             files |= _write_table(dataset, table)
         for figure in section.result.figures:
+            step(done, total, "figures")
+            done += 1
             try:
                 pictures[figure.name] = drawn = _draw(figure)
             except Exception as error:  # noqa: BLE001 - a stranger's figure may raise anything
