@@ -455,12 +455,12 @@ def test_the_bundled_analyses_come_in_by_the_hook_and_get_by_with_next_to_nothin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [(), ("--exact",)], ids=["sketch", "exact"])
-def test_the_bundled_analyses_on_real_networks(
-    dataset: Path, corpus: Path, run_sync: Sync, mode: tuple[str, ...]
-) -> None:
+def test_the_bundled_analyses_on_real_networks(dataset: Path, corpus: Path, run_sync: Sync) -> None:
     run_sync(f"local:{corpus / 'files'}")
-    found = bundled(dataset, "--by", "depth_decile", "--by", "format", "--resamples", "20", *mode)
-    assert found["options"]["exact"] is bool(mode)
+    found = bundled(dataset, "--by", "depth_decile", "--by", "format", "--resamples", "20")
     assert found["figures"] > 20
+    check_page(dataset)
+    found = bundled(dataset, "--by", "format", "--resamples", "20", "--exact", "--only", "drift")
+    assert found["options"]["exact"]
+    assert found["figures"] > 3
     check_page(dataset)

@@ -164,9 +164,9 @@ def _ridges(column: str, layers: pa.Table, samples: Sampled) -> Iterator[dict[st
     order = by_size(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:RIDGES]
     if len(order) < 2:
         return
-    of_sample = np.array([groups[layer] or "" for layer in samples.layer.tolist()])
+    of_sample = np.array([label or "" for label in groups])[samples.layer]
     for group in order:
-        here = of_sample == group
+        here = np.flatnonzero(of_sample == group)
         for component in range(samples.coefficients.shape[1]):
             found = density(samples.coefficients[here, component], samples.weight[here])
             if found is not None:
@@ -178,7 +178,7 @@ def _ridges(column: str, layers: pa.Table, samples: Sampled) -> Iterator[dict[st
                         "component": component,
                         "coefficient": float(x),
                         "density": float(y),
-                        "sampled": int(here.sum()),
+                        "sampled": len(here),
                     }
 
 

@@ -50,7 +50,7 @@ def scatter(
     axes.set_ylim(-0.02 * top, 1.04 * top)
     axes.set_xlabel("kernels in the layer")
     axes.set_ylabel("variance entropy (base 10)")
-    axes.legend(loc="lower right", markerscale=1.4)
+    canvas.legend(loc="outside lower center", ncols=4, markerscale=1.4)
 
 
 def profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequence[str]) -> None:

@@ -21,7 +21,11 @@ class RowsByLayer:
         for path in paths:
             with opened(path) as file:
                 self._places += [
-                    (path, group, file.read_row_group(group, columns=["layer_sha256"])["layer_sha256"])
+                    (
+                        path,
+                        group,
+                        file.read_row_group(group, columns=["layer_sha256"], use_threads=False)["layer_sha256"],
+                    )
                     for group in range(file.num_row_groups)
                 ]
 
@@ -33,7 +37,7 @@ class RowsByLayer:
             if not pc.any(hit).as_py():
                 continue
             with opened(path) as file:
-                yield file.read_row_group(group, columns=self._columns).filter(hit)
+                yield file.read_row_group(group, columns=self._columns, use_threads=False).filter(hit)
 
 
 def opened(path: Path) -> pq.ParquetFile:

@@ -41,11 +41,11 @@ def _of_file(path: Path, found: dict[str, tuple[str, int]]) -> Iterator[tuple[st
     names = pa.array(list(found), pa.string())
     with opened(path) as file:
         for group in range(file.num_row_groups):
-            ids = file.read_row_group(group, columns=["layer_id"])["layer_id"]
+            ids = file.read_row_group(group, columns=["layer_id"], use_threads=False)["layer_id"]
             rows = np.flatnonzero(pc.is_in(ids, value_set=names).to_numpy())
             if not len(rows):
                 continue
-            weight = file.read_row_group(group, columns=["weight"])["weight"].combine_chunks()
+            weight = file.read_row_group(group, columns=["weight"], use_threads=False)["weight"].combine_chunks()
             numbers, offsets = weight.values.to_numpy(), weight.offsets.to_numpy()
             for row in rows:
                 digest, taps = found[ids[int(row)].as_py()]
