@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from filtercrawl_analysis.coefficients import Coefficients, coefficients
-from filtercrawl_analysis.drift import drifts, probabilities
-from filtercrawl_analysis.groups import units
-from filtercrawl_analysis.holdings import DatasetHoldings
 
 from filtercrawl.analysis import Options
 from filtercrawl.measure import LayerSummary
 from filtercrawl.schema import SKETCHES
+from filtercrawl_analysis.coefficients import Coefficients, coefficients
+from filtercrawl_analysis.drift import drifts, probabilities
+from filtercrawl_analysis.groups import units
+from filtercrawl_analysis.holdings import DatasetHoldings
 from filtercrawl_analysis.merge import Sketches, unpack
 from filtercrawl_analysis.sketch import LayerSketch
 
