@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from filtercrawl_analysis.moments import Array
-from filtercrawl_analysis.style import label, text_on
+from filtercrawl_analysis.style import label, muted, text_on
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
     """Draw pairs of groups as intervals beside the drift that chance makes; rows as of the table."""
     axes = canvas.add_subplot()
     for place, pair in enumerate(pairs):
-        axes.barh(place, pair["null_high"], height=0.8, color="C6", alpha=0.25, label="chance")
+        axes.barh(place, pair["null_high"], height=0.8, color=muted(), alpha=0.4, label="chance")
         if pair["low"] is not None:
             axes.plot([pair["low"], pair["high"]], [place, place], color="C0", label="95 % interval")
         axes.plot([pair["drift"]], [place], "o", color="C1", label="drift")
