@@ -89,7 +89,8 @@ class Kernels(IterableDataset[torch.Tensor]):
         epoch = int(self._epoch)
         order = np.random.default_rng([self._seed, epoch]).permutation(len(self._units))[number::workers]
         taps = int(np.prod(self.kernel_size))
-        random = np.random.default_rng([self._seed, epoch, number, workers])
+        seed = np.random.SeedSequence([self._seed, epoch, number, workers]).generate_state(1, np.uint64)
+        random = torch.Generator().manual_seed(int(seed[0] >> 1))
         pool = Pool(self._pool // (4 * taps), taps, self._batch_size, random)
         for batch in pool.batches(self._read(order, taps)):
             yield batch.view(-1, *self.kernel_size)
