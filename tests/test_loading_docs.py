@@ -16,7 +16,9 @@ from loading_zoo import META, SOBEL, loading_dataset, network
 
 PAGE = Path(__file__).parents[1] / "docs/loading.md"
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE))
-BLOCKS = {title: code for title, text in SECTIONS.items() for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)}
+BLOCKS = {
+    title: code for title, text in SECTIONS.items() for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+}
 Names = dict[str, Any]
 
 

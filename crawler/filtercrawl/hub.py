@@ -63,7 +63,7 @@ class HubDataset:
         """Fetch one file and learn from it at which commit a revision (default: `main`) is; raises NetworkError."""
         import huggingface_hub
 
-        with asking(f"{repo_id}@{revision or 'main'}"):
+        with asking(f"{repo_id}@{revision or 'main'} (no folder here)"):
             found = huggingface_hub.hf_hub_download(
                 repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
             )

@@ -16,7 +16,7 @@ from filtercrawl.errors import DatasetError, UsageError
 from filtercrawl.hub import HubDataset, asking
 
 INDEX_PATH: Final = "data/index.parquet"
-_REPO: Final = re.compile(r"([\w.-]+/[\w.-]+)(?:@(\S+))?", re.ASCII)
+_REPO: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)
 
 
 class Place(Protocol):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from duckdb import ColumnExpression, Expression
 
-from filtercrawl.errors import UsageError
+from filtercrawl.errors import DatasetError, UsageError
 from filtercrawl.load.chosen import choose, places
 from filtercrawl.load.place import Place, opened, place
 from filtercrawl.load.views import tensors
@@ -71,6 +71,8 @@ def _layers(root: str | Path, where: str | None, columns: Sequence[str], *also: 
 def _weights(dataset: Place, chosen: pa.Table) -> pa.Array[Any]:
     """Read the weights of the chosen layers, each straight to its place in one buffer."""
     sizes = [math.prod(shape) for shape in chosen["shape"].to_pylist()]
+    if min(sizes, default=0) < 0:
+        raise DatasetError(f"{dataset}: the index has a shape of {min(sizes)} numbers")
     offsets = np.cumsum([0, *sizes], dtype=np.int64)
     buffer = pa.allocate_buffer(4 * int(offsets[-1]))
     numbers = np.frombuffer(buffer, np.float32)
