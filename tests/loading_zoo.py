@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import NOW
 from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Run, Transport
 from filtercrawl.manager import load
 from filtercrawl.settings import Settings
@@ -84,6 +83,6 @@ def loading_dataset(folder: Path) -> Path:
         put(zoo / f"{name}.safetensors", states[name])
     with pytest.MonkeyPatch.context() as patch:
         plugins = load([*declared("timm"), entry(patch, "timm", filtercrawl_sources=lambda: iter([Zoo(zoo)]))])
-        report = sync(["timm"], SyncRun(settings=Settings(dataset=dataset, device="cpu"), plugins=plugins, now=NOW))
+        report = sync(["timm"], SyncRun(settings=Settings(dataset=dataset, device="cpu"), plugins=plugins))
     assert report.failures == {}
     return dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # What `asking` says of a repo to which the token, if any, gives no access, and of one that it cannot see.
 GATED: Final = "gated, and access is not granted; ask for it on the repo's page and set a token"
 MISSING: Final = "not on the Hub, or private"
+# Seconds between tries of a download, of which huggingface_hub makes one.
+_PAUSES: Final = (0.5, 2.0, 5.0)
 
 
 def api(transport: Transport, endpoint: str | None = None) -> HfApi:
@@ -50,8 +53,8 @@ def bound(client: httpx2.Client) -> None:
 class HubDataset:
     """A dataset repo at one commit, to be read: by ranges, or from the cache of huggingface_hub where that has a file.
 
-    Requests go through huggingface_hub's own HTTP client, since the process is somebody else's: it tries again by
-    itself. Pickled, it is the same repo at the same commit.
+    Requests go through huggingface_hub's own HTTP client, since the process is somebody else's. Pickled, it is the same
+    repo at the same commit.
     """
 
     repo_id: str
@@ -63,10 +66,18 @@ class HubDataset:
         """Fetch one file and learn from it at which commit a revision (default: `main`) is; raises NetworkError."""
         import huggingface_hub
 
-        with asking(f"{repo_id}@{revision or 'main'} (no folder here)"):
-            found = huggingface_hub.hf_hub_download(
-                repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
-            )
+        what = f"{repo_id}@{revision or 'main'} (no folder here)"
+        for pause in (*_PAUSES, None):
+            try:
+                with asking(what):
+                    found = huggingface_hub.hf_hub_download(
+                        repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
+                    )
+                break
+            except NetworkError as error:
+                if pause is None or isinstance(error, ForbiddenError | GoneError) or huggingface_hub.is_offline_mode():
+                    raise
+                time.sleep(pause)
         # The cache keeps a file as snapshots/COMMIT/PATH.
         return cls(repo_id, Path(found).parents[path.count("/")].name, Path(found))
 
@@ -114,6 +125,8 @@ def asking(what: str) -> Iterator[None]:
         raise ForbiddenError(f"{what}: {GATED}") from error
     except errors.DisabledRepoError as error:
         raise ForbiddenError(f"{what}: disabled by the Hub") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise NetworkError(f"{what}: the Hub cannot be reached, and the cache does not hold it") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         raise GoneError(f"{what}: {MISSING}") from error
     except errors.HfHubHTTPError as error:
