@@ -94,7 +94,11 @@ class HubDataset:
             return Path(cached)
         files = huggingface_hub.HfFileSystem(endpoint=hub_endpoint())
         # Parquet knows what it will read: a cache would only read more.
-        opened: BinaryIO = files.open(f"datasets/{self.repo_id}@{self.commit}/{path}", "rb", cache_type="none")
+        place = f"datasets/{self.repo_id}@{self.commit}/{path}"
+        try:
+            opened: BinaryIO = files.open(place, "rb", cache_type="none")
+        except FileNotFoundError as error:
+            raise GoneError(f"{self}: {path}: {MISSING}") from error
         return opened
 
     def __str__(self) -> str:
