@@ -12,8 +12,6 @@ import pytest
 import torch
 
 from conftest import Sync
-from filtercrawl.errors import NetworkError
-from filtercrawl.load import layers
 from hub_answers import Repo, sha256
 from hub_server import Asked, Fault, HubServer
 from loading_page import CHECKS
@@ -137,6 +135,9 @@ def test_what_is_not_there_is_told(hub: HubServer, tmp_path: Path) -> None:
         assert told.splitlines()[-1].startswith("filtercrawl.errors.GoneError: " + root)
 
 
-def test_offline_a_repo_that_is_not_cached_is_told() -> None:
-    with pytest.raises(NetworkError, match=r"org/kernels@main.*cannot be reached, and the cache"):
-        layers("org/kernels")
+def test_offline_a_repo_that_is_not_cached_is_told(hub: HubServer, tmp_path: Path) -> None:
+    code = "import os; os.environ['HF_HUB_OFFLINE'] = '1'; from filtercrawl.load import layers; layers('org/kernels')"
+    told = python(hub, tmp_path, "-c", code, fails=True).splitlines()[-1]
+    assert told.startswith("filtercrawl.errors.NetworkError: org/kernels@main")
+    assert "cannot be reached, and the cache does not hold it" in told
+    assert hub.log == []
