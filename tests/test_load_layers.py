@@ -235,6 +235,15 @@ def changed(folder: Path, into: Path, **columns: object) -> Path:
     return into
 
 
+def test_an_index_of_other_types_is_found_out(folder: Path, tmp_path: Path) -> None:
+    other = changed(folder, tmp_path / "changed")
+    index = pq.read_table(other / "data/index.parquet")
+    place = index.schema.get_field_index("out_channels")
+    pq.write_table(index.set_column(place, "out_channels", pa.array(["x"] * len(index))), other / "data/index.parquet")
+    with pytest.raises(DatasetError, match="no index of layers"):
+        layers(other)
+
+
 @pytest.mark.parametrize(
     ("columns", "what"),
     [
@@ -242,6 +251,7 @@ def changed(folder: Path, into: Path, **columns: object) -> Path:
         ({"file": "data/layers/../../../outside.parquet"}, "no place of a file"),
         ({"file": "/etc/passwd"}, "no place of a file"),
         ({"file": "data/layers/local/00/none.parquet"}, "cannot be read"),
+        ({"row_group": None}, "row_group is null"),
         ({"row_group": 99}, "no row group holds"),
         ({"row_group": -1}, "no row group holds"),
         ({"n_parts": 2}, "not the size|no row group"),

@@ -80,7 +80,13 @@ def choose(index: Path, where: str | None, columns: Sequence[str], *also: duckdb
             found = database.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             raise UsageError(f"cannot choose layers where {where}: {_line(error)}") from error
-    return found.cast(pa.schema([*(INDEX.field(name) for name in names), found.schema.field("keeper")]))
+    keepers = found["keeper"].combine_chunks()
+    if unknown := [field.name for field in keepers.type if keepers.field(field.name).null_count]:
+        raise DatasetError(f"{index}: {', '.join(unknown)} is null where a weight is stored")
+    try:
+        return found.cast(pa.schema([*(INDEX.field(name) for name in names), found.schema.field("keeper")]))
+    except (pa.ArrowException, ValueError) as error:
+        raise DatasetError(f"{index}: is no index of layers ({error})") from error
 
 
 def places(chosen: pa.Table) -> dict[str, dict[int, list[Wanted]]]:
