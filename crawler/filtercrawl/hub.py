@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from filtercrawl.errors import ForbiddenError, GoneError, NetworkError
 from filtercrawl.settings import hub_endpoint
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 # What `asking` says of a repo to which the token, if any, gives no access, and of one that it cannot see.
 GATED: Final = "gated, and access is not granted; ask for it on the repo's page and set a token"
 MISSING: Final = "not on the Hub, or private"
+# Seconds between tries of a download, of which huggingface_hub makes one.
+_PAUSES: Final = (0.5, 2.0, 5.0)
 
 
 def api(transport: Transport, endpoint: str | None = None) -> HfApi:
@@ -44,6 +49,62 @@ def bound(client: httpx2.Client) -> None:
         client.event_hooks = {**hooks, "request": [*hooks["request"], _Timeouts(client.timeout)]}
 
 
+@dataclass(frozen=True)
+class HubDataset:
+    """A dataset repo at one commit, to be read: by ranges, or from the cache of huggingface_hub where that has a file.
+
+    Requests go through huggingface_hub's own HTTP client, since the process is somebody else's. Pickled, it is the same
+    repo at the same commit.
+    """
+
+    repo_id: str
+    commit: str
+    first: Path
+
+    @classmethod
+    def pinned(cls, repo_id: str, revision: str | None, path: str) -> Self:
+        """Fetch one file and learn from it at which commit a revision (default: `main`) is; raises NetworkError."""
+        import huggingface_hub
+
+        what = f"{repo_id}@{revision or 'main'} (no folder here)"
+        for pause in (*_PAUSES, None):
+            try:
+                with asking(what):
+                    found = huggingface_hub.hf_hub_download(
+                        repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
+                    )
+                break
+            except NetworkError as error:
+                if pause is None or isinstance(error, ForbiddenError | GoneError) or huggingface_hub.is_offline_mode():
+                    raise
+                time.sleep(pause)
+        # The cache keeps a file as snapshots/COMMIT/PATH.
+        return cls(repo_id, Path(found).parents[path.count("/")].name, Path(found))
+
+    def index(self) -> Path:
+        """Return the file that was fetched."""
+        return self.first
+
+    def source(self, path: str) -> Path | BinaryIO:
+        """Return what to read a file of the commit from; call it, and read, inside `asking`."""
+        import huggingface_hub
+
+        cached = huggingface_hub.try_to_load_from_cache(self.repo_id, path, repo_type="dataset", revision=self.commit)
+        if isinstance(cached, str):
+            return Path(cached)
+        files = huggingface_hub.HfFileSystem(endpoint=hub_endpoint())
+        # Parquet knows what it will read: a cache would only read more.
+        place = f"datasets/{self.repo_id}@{self.commit}/{path}"
+        try:
+            opened: BinaryIO = files.open(place, "rb", cache_type="none")
+        except FileNotFoundError as error:
+            raise GoneError(f"{self}: {path}: {MISSING}") from error
+        return opened
+
+    def __str__(self) -> str:
+        return f"{self.repo_id}@{self.commit[:12]}"
+
+
 class _Timeouts:
     def __init__(self, default: httpx2.Timeout) -> None:
         self._default = default.as_dict()
@@ -68,6 +129,8 @@ def asking(what: str) -> Iterator[None]:
         raise ForbiddenError(f"{what}: {GATED}") from error
     except errors.DisabledRepoError as error:
         raise ForbiddenError(f"{what}: disabled by the Hub") from error
+    except errors.LocalEntryNotFoundError as error:
+        raise NetworkError(f"{what}: the Hub cannot be reached, and the cache does not hold it") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         raise GoneError(f"{what}: {MISSING}") from error
     except errors.HfHubHTTPError as error:
