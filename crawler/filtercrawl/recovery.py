@@ -37,10 +37,11 @@ def opened(settings: Settings) -> Catalog:
 
 def recover(dataset: Path, catalog: Catalog, progress: Progress) -> None:
     """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run."""
+    elsewhere = catalog.released()
     lost = [
         row
         for row in catalog.models(private=True)
-        if row["layers_file"] and not (dataset / row["layers_file"]).is_file()
+        if row["layers_file"] and row["layers_file"] not in elsewhere and not (dataset / row["layers_file"]).is_file()
     ]
     held = {path for path, _, _ in catalog.layer_files()}
     if lost and not (dataset / "data/layers").is_dir():
