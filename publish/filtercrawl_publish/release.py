@@ -114,7 +114,7 @@ def release(
     if settings.publish.notify_cmd is not None:
         words(settings.publish.notify_cmd)
     chosen = list(approved.selectors if approved else selectors or everything(context))
-    private = tuple(paths(chosen, settings.dataset, context.obj))
+    private = tuple(paths(chosen, [settings.dataset, Path(repo).parent, Path.home()], context.obj))
     record = RunRecord(repo=repo, started=now(), selectors=chosen, private=private)
     # torch takes seconds to import: only once the options are known to be right
     from filtercrawl_publish import nightly
@@ -152,9 +152,9 @@ def release(
     raise typer.Exit(record.exit_code)
 
 
-def paths(selectors: list[str], dataset: Path, plugins: Plugins) -> list[str]:
+def paths(selectors: list[str], places: list[Path], plugins: Plugins) -> list[str]:
     """Return the paths of this machine that may be met in what is written, the longest first."""
-    found = {str(dataset.resolve()), str(Path.home())}
+    found = {text for place in places for text in (str(place), str(place.resolve())) if Path(text).is_absolute()}
     for text in selectors:
         selector = Selector.parse(text, plugins)
         if selector.on_this_machine and selector.pattern is not None:
