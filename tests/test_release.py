@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -306,7 +307,8 @@ def test_whoever_waits_is_told(
     net("a", 1)
     job.hub.create("org/b_x_", {"model.safetensors": b"<img src=x>"})
     told, page = tmp_path / "told", tmp_path / "page.md"
-    tell = f"{sys.executable} -c \"import os, sys; open('{told}', 'w').write(os.environ['FILTERCRAWL_OUTCOME'] + sys.stdin.read())\""
+    script = "import os, sys; open(sys.argv[1], 'w').write(os.environ['FILTERCRAWL_OUTCOME'] + sys.stdin.read())"
+    tell = shlex.join([sys.executable, "-c", script, str(told)])
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
     page.write_text("before\n")
     assert job("--notify-cmd", tell) == 3
