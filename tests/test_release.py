@@ -335,6 +335,18 @@ def test_no_path_of_this_machine_is_published(job: Job, zoo: Path) -> None:
             assert str(job.tmp).encode() not in path.read_bytes(), path
 
 
+def test_published_weights_make_room_for_new_ones(job: Job, net: Callable[..., None]) -> None:
+    net("a", 1)
+    assert job(machine="small") == 0
+    net("b", 2)
+    assert job("--max-disk", "3k", machine="small") == 0
+    assert job.record["checkpoints"]["new"] == 1
+    assert [path.name[:5] for path in (job.folder / "data/layers").rglob("*.parquet")] == ["org-b"]
+    assert len(layers(job.published())) == 4
+    assert job(machine="small") == 0
+    assert job.record["outcome"] == "unchanged"
+
+
 def test_a_zoo_without_anything_publishes_nothing(job: Job, zoo: Path) -> None:
     assert job(zoo=(f"local:{zoo}",)) == 0
     assert (job.versions(), "nothing to publish" in job.output) == ([], True)

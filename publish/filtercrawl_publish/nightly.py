@@ -22,7 +22,7 @@ from filtercrawl_analysis.study import choose
 from filtercrawl_publish.guard import guard
 from filtercrawl_publish.plan_file import PlanFile
 from filtercrawl_publish.remote import Remote, remote
-from filtercrawl_publish.restore import MODELS, Base, note, restore, root_of
+from filtercrawl_publish.restore import MODELS, Base, make_room, note, restore, root_of
 from filtercrawl_publish.run_record import RunRecord
 from filtercrawl_publish.versions import next_version
 
@@ -75,6 +75,8 @@ def _release(night: Night, record: RunRecord, transport: Transport) -> None:
         if night.approved is not None and night.approved.head != head:
             raise BusyError(f"{place.id}: has changed since the plan was made; make and approve a new one")
         base = restore(place, night.settings, night.watch)
+        if base is not None and night.settings.max_disk is not None and not night.settings.dry_run:
+            make_room(dataset, night.settings.max_disk)
     record.base = base.version if base else None
     with record.timed("sync"):
         record.report = sync(night.selectors, _run(night, base, transport))
