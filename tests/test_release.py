@@ -290,6 +290,25 @@ def test_another_dataset_is_not_released_over_this_one(job: Job, net: Callable[.
     assert len(job.versions()) == 1
 
 
+def test_a_catalog_that_is_made_again_knows_what_lies_in_the_repo(job: Job, net: Callable[..., None]) -> None:
+    net("a", 1)
+    assert job() == 0
+    net("b", 2)
+    assert job(machine="second") == 0
+    assert job("--rebuild", machine="second") == 0
+    assert (job.record["outcome"], job.record["checkpoints"]["unchanged"]) == ("unchanged", 2)
+    assert "resolve" not in job.asked_of_zoo()
+
+
+def test_a_version_may_have_any_name(job: Job, net: Callable[..., None]) -> None:
+    net("a", 1)
+    assert job() == 0
+    tags = job.hub.datasets[REPO].tags
+    tags["paper"] = tags.pop("v2026.05.29")
+    assert job() == 0
+    assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
+
+
 def test_an_interrupted_restore_begins_again(job: Job, net: Callable[..., None]) -> None:
     net("a", 1)
     net("b", 2)

@@ -26,7 +26,6 @@ from filtercrawl_publish.remote import Remote, RemoteEntry
 from filtercrawl_publish.versions import latest
 
 MODELS: Final = "data/models.parquet"
-_FACT: Final = "release"
 _LAYERS: Final = "data/layers/"
 
 
@@ -47,12 +46,12 @@ def restore(place: Remote, settings: Settings, progress: Progress) -> Base | Non
     somebody has overtaken goes on from the newer version. Raises RefusedError where the folder holds something else,
     DatasetError where the version is not whole, BusyError and NetworkError.
     """
-    dataset, tags = settings.dataset, place.tags()
-    version = latest(tags)
-    if version is None:
+    dataset, last = settings.dataset, _last(place)
+    if last is None:
         return None
-    stated = _manifest(place, version, tags[version])
-    base = Base(repo=place.id, version=version, commit=tags[version], root=str(stated["root"]))
+    version, commit = last
+    stated = _manifest(place, version, commit)
+    base = Base(repo=place.id, version=version, commit=commit, root=str(stated["root"]))
     with locked(dataset):
         if (dataset / MODELS).is_file() and _keeps(dataset, base, stated):
             return base
@@ -66,8 +65,7 @@ def note(dataset: Path, base: Base, files: Iterable[tuple[str, str]] | None = No
     """Note that the folder is `base`; files: (path, sha256) of the layers that it holds, by default all there are."""
     with Catalog(dataset) as catalog:
         every = [(path, sha256) for path, _, sha256 in catalog.layer_files()]
-        catalog.put_released(every if files is None else files)
-        catalog.set_fact(_FACT, json.dumps(asdict(base)))
+        catalog.put_released(every if files is None else files, json.dumps(asdict(base)))
 
 
 def make_room(dataset: Path, most: int) -> int:
@@ -89,11 +87,24 @@ def root_of(dataset: Path) -> str | None:
     return _text(_read(dataset / manifest.PATH).get("root"))
 
 
+def _last(place: Remote) -> tuple[str, str] | None:
+    """Return name and commit of the version to go on from: that of the head; where its tag is missing, the latest one.
+
+    A name that somebody chose counts where the head has it. A head of ours without any version is taken as it is.
+    """
+    head, tags = place.head(), place.tags()
+    here = [tag for tag, commit in sorted(tags.items()) if commit == head]
+    version = latest(here) or (here[-1] if here else latest(tags))
+    if version is not None:
+        return version, tags[version]
+    return (head[:10], head) if head is not None and manifest.PATH in place.files(head) else None
+
+
 def _keeps(dataset: Path, base: Base, stated: Mapping[str, Any]) -> bool:
     """Tell whether the folder stays as it is; clears the way for a newer version where it does not."""
     here = _read(dataset / manifest.PATH)
     with Catalog(dataset) as catalog:
-        noted, known = catalog.fact(_FACT), catalog.dataset_id
+        noted, known = catalog.release, catalog.dataset_id
     if (known or here.get("dataset_id")) != stated["dataset_id"]:
         raise RefusedError(
             f"{dataset}: holds another dataset than {base.repo}; release it to another repo, or name an empty --dataset"
