@@ -136,6 +136,7 @@ def test_what_the_hub_will_never_take(hub: HubServer, add: dict[str, Path]) -> N
     add["README.md"].write_text("---\n- a list\n---\n")
     with pytest.raises(DatasetError, match="the header is no YAML mapping"):
         opened().commit(Operations(add=add), None, "one", "")
+    add["README.md"].write_text(CARD)
     hub.token = "secret"
     with pytest.raises(ForbiddenError):
         opened().commit(Operations(add=add), None, "one", "")
