@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from filtercrawl.catalog.state import pack
 from filtercrawl.dataset import sketches
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.schema import INDEX, MODELS
@@ -42,7 +43,7 @@ class Published:
         """Rows of `models`, sorted by model_id."""
         for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
             row = thaw(record)
-            yield row if private else {name: row.get(name) for name in MODELS.names}
+            yield row if private else {name: row.get(name) for name in MODELS.names} | {"state": pack(row)}
 
     def index(self) -> Iterator[Row]:
         """Rows of `index`, sorted by first release, by model_id, and then as in the checkpoint."""
