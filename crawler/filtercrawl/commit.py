@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from filtercrawl.record import (
     place,
     places,
     rank,
+    restated,
     revision,
     same_content,
     selectors,
@@ -48,6 +49,7 @@ class Book:
 
     by_file: the model_id of every content that is known; workers look here, so that a file that
     another checkpoint has too is not read. gone: (selector id, file sha256) -> model ids that are listed no more.
+    bring: puts a file of layers into its place that only a release holds, where weights must be written again.
     """
 
     dataset: Path
@@ -57,6 +59,7 @@ class Book:
     by_file: dict[ContentKey, str] = field(default_factory=dict)
     gone: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     renamed: set[str] = field(default_factory=set)
+    bring: Callable[[str], None] | None = None
 
     def commit(self, crawled: Crawled) -> Became:
         """Write one result; returns what became of the checkpoint.
@@ -130,8 +133,7 @@ class Book:
             "last_seen": self.now, "selectors": sorted({*(known["selectors"] or []), selector_id}),
             "etag": etag(checkpoint), "_tried": tried(checkpoint), "_files": places(checkpoint),
         }  # fmt: skip
-        quiet = {"last_seen", "selectors", "etag", "url", "extra"}
-        if any(record[name] != known[name] for name in MODELS.names if name not in quiet):
+        if restated(known, checkpoint):
             with self.catalog.transaction():
                 self.catalog.touch_model(record)
         else:
@@ -268,6 +270,8 @@ class Book:
         self.catalog.put_content(heir["model_id"], shard.rows, self.catalog.ledger_of(heir["model_id"]))
 
     def _rewritten(self, record: Mapping[str, Any], rows: Sequence[Row], layers_file: str) -> Shard:
+        if self.bring is not None and not (self.dataset / layers_file).is_file():
+            self.bring(layers_file)
         stored = StoredWeights(self.dataset / layers_file)
         try:
             return rewrite(record["model_id"], record["source"], rows, stored, self.dataset / TEMPORARY)

@@ -144,6 +144,7 @@ MODELS: Final = pa.schema(
         pa.field("crawled_at", _time),
         pa.field("filtercrawl_version", pa.string()),
         pa.field("selectors", _strings),
+        pa.field("state", pa.string()),
     ]
 )
 

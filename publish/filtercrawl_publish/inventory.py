@@ -78,7 +78,7 @@ def _compare(folder: Path, file: File) -> str | None:
 
 def _unlisted(folder: Folder) -> Iterator[Finding]:
     """Yield the files below data/ and analysis/ that the list leaves out, but for hidden ones: no reader sees them."""
-    listed = {file.path for file in folder.files} | {manifest.TABLE}
+    listed = {file.path for file in folder.files} | {manifest.TABLE, manifest.RUN}
     for path in sorted(path for part in manifest.PARTS for path in (folder.path / part).rglob("*")):
         relative = path.relative_to(folder.path)
         hidden = any(part.startswith((".", "_")) for part in relative.parts)

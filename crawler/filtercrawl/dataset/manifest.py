@@ -22,6 +22,9 @@ PATH: Final = "manifest.json"
 TABLE: Final = "data/files.parquet"
 # The folders whose files are published, every one of them.
 PARTS: Final = ("data", "analysis")
+# What the last release did. It tells of a run and not of the data, so it is published beside them and not listed:
+# nothing changed would else be a change.
+RUN: Final = "analysis/run.json"
 
 # The names that every reader takes: `datasets` and pyarrow skip what starts with "." or "_".
 _WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -55,7 +58,7 @@ def other_files(folder: Path, known: set[str]) -> Iterator[File]:
         folders[:] = [name for name in folders if name[0] not in "._" and not (top and name == "layers")]
         for name in names:
             path = (here / name).relative_to(folder).as_posix()
-            if path in known or name[0] in "._":
+            if path in known or path == RUN or name[0] in "._":
                 continue
             with (here / name).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
