@@ -10,7 +10,7 @@ from filtercrawl_publish.difference import wanted
 
 
 def tables_of(text: str, scratch: Path) -> Path:
-    """Return a folder with what a comparison reads of `org/name[@revision]`, `scratch`, or the folder that `text` names.
+    """Return where the tables lie: the folder that `text` names, or `scratch`, into which those of a repo are brought.
 
     Raises UsageError for what is neither, and NetworkError where the Hub cannot be asked.
     """
