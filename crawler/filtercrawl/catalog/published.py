@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from filtercrawl.dataset import sketches
 from filtercrawl.dataset.samples import Samples
+from filtercrawl.licenses import redistributable
 from filtercrawl.schema import INDEX, MODELS
 
 Row = dict[str, Any]
@@ -56,6 +57,7 @@ class Published:
             out |= {name: owner.get(of_model) for name, of_model in _OF_MODEL.items()}
             datasets = owner.get("training_datasets")
             out["training_dataset"] = datasets[-1] if datasets else None
+            out["redistributable"] = redistributable(owner.get("license"))
             stored = file is not None and row["layer_sha256"] is not None
             out["file"] = file if stored else None
             out["row_group"] = row["row_group"] if stored else None
