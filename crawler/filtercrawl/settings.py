@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from filtercrawl.errors import UsageError
 from filtercrawl.extract import POLICIES, KernelPolicy
+from filtercrawl.rights import LicensePolicy
 from filtercrawl.transport.address import origin
 
 FILE: Final = "filtercrawl.toml"
@@ -50,7 +51,7 @@ class Settings:
     cache: the folder for fetched bytes, None for the user's own; cache_size: how many it may hold between runs.
     time_limit: seconds. rebuild: make the catalog again from the published tables first. opt_out: what is never
     fetched nor kept, as `SOURCE:PATTERN` or as a URL pattern; opt_out_from: files or URLs with more, one a line.
-    sources, auth, mirrors: the tables of these names.
+    sources, auth, mirrors: the tables of these names; license_policy: the table `license`.
     """
 
     dataset: Path = Path("filtercrawl-dataset")
@@ -77,6 +78,7 @@ class Settings:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     auth: Mapping[str, str] = field(default_factory=dict)
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    license_policy: LicensePolicy = field(default_factory=LicensePolicy)
 
     @property
     def network(self) -> NetworkSettings:
@@ -105,6 +107,7 @@ def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
         "sources": tables.get("sources", {}),
         "auth": _auth(tables.get("auth", {}), path),
         "mirrors": _mirrors(tables.get("mirrors", {}), path),
+        "license_policy": LicensePolicy.of(tables.get("license", {}), f"{path}: [license]"),
     }
     for key, parse in _PARSERS.items():
         where, raw = _first(key, options, tables.get("sync", {}), path)
@@ -171,8 +174,8 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
     for name, table in tables.items():
-        if name not in ("sync", "sources", "auth", "mirrors") or not isinstance(table, dict):
-            known = '[sync], [sources.NAME], [auth."ORIGIN"] and [mirrors]'
+        if name not in ("sync", "license", "sources", "auth", "mirrors") or not isinstance(table, dict):
+            known = '[sync], [license], [sources.NAME], [auth."ORIGIN"] and [mirrors]'
             raise UsageError(f"{path}: unknown key {name!r}; this version reads the tables {known}")
     sync = {key.replace("-", "_"): value for key, value in tables.get("sync", {}).items()}
     unknown = sync.keys() - _PARSERS.keys()
@@ -291,4 +294,4 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "opt_out": _words("a list of SOURCE:PATTERN or URL patterns"),
     "opt_out_from": _words("a list of files or URLs"),
 }
-assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"sources", "auth", "mirrors"}
+assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"sources", "auth", "mirrors", "license_policy"}

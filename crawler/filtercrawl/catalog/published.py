@@ -47,7 +47,7 @@ class Published:
         sql = f"""
             SELECT layers.record, models.record, models.layers_file, layers.layer_id,
                    first_value(layers.layer_id) OVER (
-                       PARTITION BY layers.layer_sha256 ORDER BY {RANK}, position
+                       PARTITION BY layers.layer_sha256 ORDER BY models.layers_file IS NULL, {RANK}, position
                    )
             FROM layers JOIN models USING (model_id) ORDER BY model_id, position
         """  # noqa: S608 - constant
