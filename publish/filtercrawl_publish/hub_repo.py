@@ -58,6 +58,14 @@ class HubRepo:
                 return found[0]
         raise UsageError(f"{self.id}: has no version {wanted or 'at all'}; versions are {', '.join(tags) or 'none'}")
 
+    def place(self, commit: str) -> tuple[str, str | None]:
+        return self.id, commit
+
+    def title(self, commit: str) -> str:
+        with hub.asking(f"{self.id}@{commit}"):
+            commits = self._api.list_repo_commits(self.id, repo_type="dataset", revision=commit)
+        return commits[0].title if commits else ""
+
     def files(self, revision: str) -> dict[str, RemoteEntry]:
         from huggingface_hub.hf_api import RepoFile
 

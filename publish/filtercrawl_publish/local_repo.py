@@ -66,6 +66,13 @@ class LocalRepo:
             return found.pop()
         raise UsageError(f"{self.id}: has no version {wanted or 'at all'}; versions are {', '.join(tags) or 'none'}")
 
+    def place(self, commit: str) -> tuple[str, str | None]:
+        return str(self._place(commit)), None
+
+    def title(self, commit: str) -> str:
+        about = self._json(commit)
+        return str(json.loads(about.read_bytes())["title"]) if about.is_file() else ""
+
     def files(self, revision: str) -> dict[str, RemoteEntry]:
         place = self._place(self.resolve(revision))
         files = self._plain() if place == self._folder else _listing(place.with_suffix(".json"))

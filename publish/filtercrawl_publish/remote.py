@@ -83,6 +83,14 @@ class Remote(Protocol):
         """
         ...
 
+    def place(self, commit: str) -> tuple[str, str | None]:
+        """Return the path and the revision by which `datasets.load_dataset` opens a commit."""
+        ...
+
+    def title(self, commit: str) -> str:
+        """Return the title that a commit was made with."""
+        ...
+
     def files(self, revision: str) -> dict[str, RemoteEntry]:
         """Return path -> what is known of the file, for every file of a version."""
         ...
