@@ -34,7 +34,9 @@ class Answer:
 
     @classmethod
     def error(cls, status: int, code: str, message: str) -> Answer:
-        headers = {"Content-Type": "application/json", "X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+        headers = {"Content-Type": "application/json", "X-Error-Message": message} | (
+            {"X-Error-Code": code} if code else {}
+        )
         return cls(status=status, headers=headers, body=json.dumps({"error": message}).encode())
 
 

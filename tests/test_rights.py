@@ -256,7 +256,8 @@ def test_settings_are_read() -> None:
     policy = resolve({}).license_policy
     cases = {
         "MIT": "keep", "mit": "keep", "GPL-3.0-only": "keep", "GPL-3.0-or-later": "keep", "gemma": "metadata",
-        None: "drop",         "MIT OR gemma": "keep", "MIT AND gemma": "metadata", "(gemma OR MIT) AND GPL-3.0-only": "keep",
+        None: "drop",
+        "MIT OR gemma": "keep", "MIT AND gemma": "metadata", "(gemma OR MIT) AND GPL-3.0-only": "keep",
         "GPL-3.0-only WITH GCC-exception-3.1": "keep", "a licence OR so": "metadata", "MIT AND": "metadata",
         "": "metadata",
     }  # fmt: skip

@@ -27,6 +27,7 @@ from filtercrawl.record import (
     place,
     places,
     rank,
+    restated,
     revision,
     same_content,
     selectors,
@@ -132,8 +133,7 @@ class Book(Keepers):
             "last_seen": self.now, "selectors": sorted({*(known["selectors"] or []), selector_id}),
             "etag": etag(checkpoint), "_tried": tried(checkpoint), "_files": places(checkpoint),
         }  # fmt: skip
-        quiet = {"last_seen", "selectors", "etag", "url", "extra"}
-        if any(record[name] != known[name] for name in MODELS.names if name not in quiet):
+        if restated(known, checkpoint):
             with self.catalog.transaction():
                 self.catalog.touch_model(record)
         else:
@@ -233,6 +233,8 @@ class Book(Keepers):
             self.catalog.put_sketches(shard.sketches)
         became: Became = record["outcome"]
         return became
+
+    # Smaller pieces.
 
     def _old_name(self, crawled: Crawled) -> str | None:
         """Return the model id that this file had under a name that is gone: the old id stays."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,11 +18,16 @@ from filtercrawl.stored import StoredWeights
 
 @dataclass(kw_only=True)
 class Keepers:
-    """The checkpoints of a dataset and their files of layers. rights: whose weights may be published."""
+    """The checkpoints of a dataset and their files of layers.
+
+    rights: whose weights may be published. bring: puts a file of layers into its place that only a release holds, where
+    weights must be written again.
+    """
 
     dataset: Path
     catalog: Catalog
     rights: LicensePolicy = field(default_factory=LicensePolicy)
+    bring: Callable[[str], None] | None = None
 
     def prune(self, model_id: str, reason: str = "no longer offered by its source") -> None:
         """Take out what a checkpoint brought; the row in `models` stays and says why."""
@@ -66,6 +71,8 @@ class Keepers:
 
     def rewritten(self, record: Mapping[str, object], rows: Sequence[Row], layers_file: str) -> Shard:
         """Write the layers in a file of the dataset once more, as another checkpoint's."""
+        if self.bring is not None and not (self.dataset / layers_file).is_file():
+            self.bring(layers_file)
         stored = StoredWeights(self.dataset / layers_file)
         try:
             return rewrite(str(record["model_id"]), str(record["source"]), rows, stored, self.dataset / TEMPORARY)

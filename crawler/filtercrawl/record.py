@@ -29,6 +29,8 @@ _STATED: Final = (
     "paper",
     "released",
 )
+# What is published with the next change only: an address that is given out anew, the source's own notes.
+_QUIET: Final = ("url", "extra")
 
 
 def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
@@ -78,6 +80,11 @@ def stated(checkpoint: Checkpoint) -> Row:
         row[name] = json.dumps(getattr(meta, name), sort_keys=True) if getattr(meta, name) else None
     row["url"] = None if url.startswith("file:") else shown(url)  # never a path of this machine
     return row
+
+
+def restated(known: Mapping[str, Any], checkpoint: Checkpoint) -> bool:
+    """Tell whether the source states something else than before that readers should know without delay."""
+    return any(known.get(name) != value for name, value in stated(checkpoint).items() if name not in _QUIET)
 
 
 def content_key(crawled: Crawled) -> ContentKey:

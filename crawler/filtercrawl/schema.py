@@ -146,6 +146,7 @@ MODELS: Final = pa.schema(
         pa.field("filtercrawl_version", pa.string()),
         pa.field("selectors", _strings),
         pa.field("license_policy", pa.string()),
+        pa.field("state", pa.string()),
     ]
 )
 

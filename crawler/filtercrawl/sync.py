@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import torch
 
 from filtercrawl import device
+from filtercrawl.approval import Approval
 from filtercrawl.catalog import Catalog
 from filtercrawl.checkpoint import RemoteFile
 from filtercrawl.commit import Book
@@ -51,7 +53,8 @@ class Run:
     """What one run works with.
 
     transport: None for the one that the settings describe. stop: set it to end the run cleanly after the checkpoints
-    in hand.
+    in hand. approval: does no more than that, None for all there is to do. bring: puts a file of layers into its place
+    that only a release holds.
     """
 
     settings: Settings
@@ -60,6 +63,8 @@ class Run:
     transport: Transport | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     now: datetime = field(default_factory=now)
+    approval: Approval | None = None
+    bring: Callable[[str], None] | None = None
 
     def check(self) -> None:
         """Raise Stopped once the run is to end."""
@@ -95,9 +100,14 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
         listings = discover(chosen, scout)
         refuse_collisions(listings, known, catalog.selectors())
         plan = make_plan(listings, rules(run, catalog, known))
+        left_for_later: list[str] = []
+        if run.approval is not None:
+            plan, left_for_later = run.approval.applied(plan, known)
         report = Report.of(listings, plan)
-        report.bytes_on_disk = sum(size for _, size, _ in catalog.layer_files())
+        report.deferred = left_for_later
+        report.bytes_on_disk = on_disk(run.settings.dataset, catalog)
         if run.settings.dry_run:
+            report.proposal = Approval.of(plan, known, run.settings.limit)
             preview(plan, contents(known), run, transport, report)
         else:
             book = Book(
@@ -108,6 +118,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                 version=VERSION,
                 by_file=contents(known),
                 gone=by_content(plan, known),
+                bring=run.bring,
             )
             workshop = Workshop(
                 staging=run.settings.dataset / TEMPORARY,
@@ -139,6 +150,11 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)
     return report
+
+
+def on_disk(dataset: Path, catalog: Catalog) -> int:
+    """Return the bytes of the files of layers that lie here; a release may hold others."""
+    return sum(size for path, size, _ in catalog.layer_files() if (dataset / path).is_file())
 
 
 def rules(run: Run, catalog: Catalog, known: Mapping[str, Mapping[str, object]]) -> Rules:

@@ -79,7 +79,7 @@ def _compare(folder: Path, file: File) -> str | None:
 
 def _unlisted(folder: Folder) -> Iterator[Finding]:
     """Yield the files below data/ and analysis/ that the list leaves out, but for hidden ones: no reader sees them."""
-    listed = {file.path for file in folder.files} | {manifest.TABLE}
+    listed = {file.path for file in folder.files} | {manifest.TABLE, manifest.RUN}
     found = [path for part in manifest.PARTS for path in (folder.path / part).rglob("*")]
     texts = [folder.path / name for name in (manifest.CHANGELOG, manifest.CHANGES)]
     for path in sorted([*found, *(path for path in texts if path.is_file())]):

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from filtercrawl.catalog.state import pack
 from filtercrawl.dataset import sketches
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.licenses import redistributable
@@ -40,7 +41,7 @@ class Published:
         """Rows of `models`, sorted by model_id."""
         for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
             row = thaw(record)
-            yield row if private else {name: row.get(name) for name in MODELS.names}
+            yield row if private else {name: row.get(name) for name in MODELS.names} | {"state": pack(row)}
 
     def index(self) -> Iterator[Row]:
         """Rows of `index`, sorted by model_id and then as in the checkpoint."""
@@ -146,8 +147,8 @@ def _time(value: object) -> str:
 
 
 def thaw(text: str) -> Row:
-    """Read a row of `models` back."""
-    record: Row = json.loads(text)
+    """Read a row of `models` back; columns that are younger than it are null."""
+    record: Row = dict.fromkeys(MODELS.names) | json.loads(text)
     for name in _TIMES:
         if record.get(name) is not None:
             record[name] = datetime.fromisoformat(record[name])

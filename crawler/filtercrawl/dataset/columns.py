@@ -123,4 +123,5 @@ MODELS: Final = {
     "filtercrawl_version": "that read it",
     "selectors": "that list it",
     "license_policy": "`metadata`: its licence's weights are not published",
+    "state": "JSON, what the next crawl compares with",
 }

@@ -25,6 +25,9 @@ PARTS: Final = ("data", "analysis")
 # What changed against the version before, for people and in full; beside the card, where somebody who browses looks.
 CHANGELOG: Final = "CHANGES.md"
 CHANGES: Final = "changes.json"
+# What the last release did. It tells of a run and not of the data, so it is published beside them and not listed:
+# nothing changed would else be a change.
+RUN: Final = "analysis/run.json"
 
 # The names that every reader takes: `datasets` and pyarrow skip what starts with "." or "_".
 _WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -58,7 +61,7 @@ def other_files(folder: Path, known: set[str]) -> Iterator[File]:
         folders[:] = [name for name in folders if name[0] not in "._" and not (top and name == "layers")]
         for name in names:
             path = (here / name).relative_to(folder).as_posix()
-            if path in known or name[0] in "._":
+            if path in known or path == RUN or name[0] in "._":
                 continue
             yield _hashed(folder, path)
     for path in (CHANGELOG, CHANGES):
