@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
+from filtercrawl.catalog import HIDDEN, Catalog
 from filtercrawl.dataset import manifest
 from filtercrawl.dataset.atomic import write_text
 from filtercrawl.dataset.summary import escape
+from filtercrawl.recovery import refresh
 from filtercrawl_publish.changelog import heading, lines
-from filtercrawl_publish.difference import Difference, compare
+from filtercrawl_publish.difference import Difference, compare, wanted
+from filtercrawl_publish.remote import Remote
 from filtercrawl_publish.side import Side
 
 # Versions that the text tells of; every version's own changes.json stays at its tag.
@@ -38,6 +42,29 @@ def write(before: Path | None, after: Path, version: str, folder: Path) -> Diffe
     del content["after"]["root"]
     write_text(folder / manifest.CHANGES, folder, json.dumps(content, indent=1, sort_keys=True) + "\n")
     write_text(folder / manifest.CHANGELOG, folder, _text(before, version, found))
+    return found
+
+
+def announce(place: Remote, head: str | None, folder: Path, version: str) -> Difference | None:
+    """Write what `folder` changes against the commit `head` (None: against nothing), and its list of files again.
+
+    None, and nothing is written, where the folder has no catalog to write its tables from. The folder must be locked.
+    """
+    if not (folder / HIDDEN / "catalog.sqlite").is_file():
+        return None
+    with TemporaryDirectory(prefix="filtercrawl-") as scratch:
+        before = None
+        if head is not None:
+            before = Path(scratch)
+            there = place.files(head)
+            paths = [*wanted(there), *({manifest.CHANGELOG, manifest.CHANGES} & there.keys())]
+            place.fetch(paths, head, before)
+            if manifest.PATH not in there:
+                before = None  # a repo that nobody has published to yet
+        found = write(before, folder, version, folder)
+    with Catalog(folder) as catalog:
+        catalog.set_fact("stale", "1")
+        refresh(folder, catalog)
     return found
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from filtercrawl.dataset import manifest
 from filtercrawl.errors import DatasetError, UsageError
 from filtercrawl.schema import MODELS
+from filtercrawl.schema_version import check
 
 Row = dict[str, Any]
 # Rows of `index` looked at together.
@@ -46,9 +47,10 @@ class Side:
 
     @classmethod
     def of(cls, folder: Path, name: str) -> Side:
-        """Raises UsageError where no dataset is."""
+        """Raises UsageError where no dataset is, DatasetError for one that a newer version wrote."""
         if not (folder / manifest.PATH).is_file() and not (folder / "data").is_dir():
             raise UsageError(f"{name}: is no dataset: neither {manifest.PATH} nor data/ is there")
+        check(folder)
         return cls(folder, name)
 
     @cached_property

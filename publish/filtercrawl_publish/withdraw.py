@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
 from filtercrawl.cli.options import DatasetOption, JsonOption, plain, print_json
+from filtercrawl.cli.terminal import Watch
 from filtercrawl.command import Command
 from filtercrawl.errors import UsageError
 from filtercrawl.hookspecs import hookimpl
 from filtercrawl.settings import Settings, now, resolve
 
 
-def take_out(models: Sequence[str], reason: str, settings: Settings) -> dict[str, Any]:
+def take_out(
+    models: Sequence[str], reason: str, settings: Settings, bring: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """Withdraw checkpoints from the dataset folder and write its tables; returns what became of them.
 
     Each keeps a row in `models` and has one in `withdrawn`; it is never read again. Where others have the same weights,
-    the first in rank keeps them from now on. Raises UsageError, before anything is done, for an id that `models` does
+    the first in rank keeps them from now on. bring: puts a file of layers into its place that is not here. Raises UsageError, before anything is done, for an id that `models` does
     not have; BusyError while another run is at work.
     """
     from filtercrawl.keepers import Keepers
@@ -36,7 +41,7 @@ def take_out(models: Sequence[str], reason: str, settings: Settings) -> dict[str
                 hint = f"; did you mean {' or '.join(close)}?" if close else "; `[sync] opt_out` keeps new ones out"
                 raise UsageError(f"{settings.dataset}: holds no checkpoint {model_id!r}{hint}")
         files = [rows[model_id]["layers_file"] for model_id in models]
-        keepers = Keepers(dataset=settings.dataset, catalog=catalog, rights=settings.license_policy)
+        keepers = Keepers(dataset=settings.dataset, catalog=catalog, rights=settings.license_policy, bring=bring)
         duplicates = {model_id for model_id, row in rows.items() if row["duplicate_of"] is not None}
         for model_id in dict.fromkeys(models):
             keepers.withdraw(model_id, " ".join(reason.split()), now())
@@ -74,9 +79,15 @@ def withdraw(
     changed and nothing published. Duplicates of a withdrawn checkpoint keep the weights: name them too to be rid of
     these. --purge cannot be undone: it deletes the versions that have the weights.
     """
-    if dataset is None:
-        raise UsageError("give --dataset DIR")
-    found = take_out(names, reason, resolve({"dataset": dataset}))
+    if dataset is not None:
+        if purge:
+            raise UsageError("--purge is about a repo: name it, and no --dataset")
+        found = take_out(names, reason, resolve({"dataset": dataset}))
+    elif len(names) < 2:
+        raise UsageError("name the repo and then the checkpoints, or the folder with --dataset")
+    else:
+        with Watch() as watch:
+            found = from_repo(names[0], names[1:], reason, watch, purge=purge)
     if as_json:
         print_json(found)
         return
@@ -84,6 +95,49 @@ def withdraw(
         typer.echo(f"withdrawn: {plain(model_id)}")
     for model_id in found["promoted"]:
         typer.echo(f"keeps the weights from now on: {plain(model_id)}")
+    if found.get("version"):
+        typer.echo(f"published {found['version']}: {plain(found['repo'])}")
+    for tag in found.get("deleted_versions", ()):
+        typer.echo(f"deleted the version {plain(tag)}")
+    for path in found.get("deleted_files", ()):
+        typer.echo(f"deleted for good: {plain(path)}")
+
+
+def from_repo(repo: str, models: Sequence[str], reason: str, watch: Watch, *, purge: bool) -> dict[str, Any]:
+    """Publish a version without these checkpoints, from the last one and without its weights; returns what was done.
+
+    Where they are withdrawn already only what is left to do is done: after a kill it is run again. Raises what
+    `restore`, `publish` and `purge` raise.
+    """
+    from filtercrawl.transport import network
+    from filtercrawl_publish import purge as purging
+    from filtercrawl_publish.publish import Release, publish
+    from filtercrawl_publish.remote import remote
+    from filtercrawl_publish.restore import restore
+
+    with TemporaryDirectory(prefix="filtercrawl-") as scratch:
+        dataset = Path(scratch, "dataset")
+        settings = resolve({"dataset": dataset})
+        transport = network(settings.network)
+        place = remote(repo, transport)
+        if place.revision is not None:
+            raise UsageError(
+                f"{repo!r}: a checkpoint is withdrawn from the newest version; leave @{place.revision} out"
+            )
+        base = restore(place, settings, watch)
+        if base is None:
+            raise UsageError(f"{place.id}: nothing is published there")
+        commit = base.commit
+        found = take_out(models, reason, settings, lambda path: place.fetch([path], commit, dataset))
+        published = publish(dataset, place, Release(when=now(), say=watch.say))
+        found |= {"dataset": None, "repo": place.id, "version": published.version, "commit": published.commit}
+        if purge:
+            plan = purging.planned(place, models)
+            for tag in plan.tags:
+                watch.say(f"the version {tag} has weights of what is withdrawn, and goes")
+            found["deleted_files"] = purging.purge(place, plan, transport)
+            found["deleted_versions"] = list(plan.tags)
+    return found
 
 
 @hookimpl
