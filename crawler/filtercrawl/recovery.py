@@ -10,12 +10,17 @@ from filtercrawl.dataset.export import export, sweep
 from filtercrawl.errors import DatasetError
 from filtercrawl.progress import Progress
 from filtercrawl.rebuild import rebuild
+from filtercrawl.schema_version import check
 from filtercrawl.settings import Settings
 
 
 def opened(settings: Settings) -> Catalog:
-    """Open the catalog; one that is missing is rebuilt from the published tables, where there are any."""
+    """Open the catalog; one that is missing is rebuilt from the published tables, where there are any.
+
+    Raises DatasetError for a dataset that a newer version wrote.
+    """
     dataset = settings.dataset
+    check(dataset)
     published = (dataset / "data/models.parquet").is_file()
     held: list[tuple[str, str]] = []
     if settings.rebuild:

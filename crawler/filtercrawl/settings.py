@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from filtercrawl.errors import UsageError
 from filtercrawl.extract import POLICIES, KernelPolicy
+from filtercrawl.rights import LicensePolicy
 from filtercrawl.transport.address import origin
 
 FILE: Final = "filtercrawl.toml"
@@ -64,7 +65,7 @@ class Settings:
     cache: the folder for fetched bytes, None for the user's own; cache_size: how many it may hold between runs.
     time_limit: seconds. rebuild: make the catalog again from the published tables first. opt_out: what is never
     fetched nor kept, as `SOURCE:PATTERN` or as a URL pattern; opt_out_from: files or URLs with more, one a line.
-    sources, auth, mirrors, publish: the tables of these names.
+    sources, auth, mirrors, publish: the tables of these names; license_policy: the table `license`.
     """
 
     dataset: Path = Path("filtercrawl-dataset")
@@ -91,6 +92,7 @@ class Settings:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     auth: Mapping[str, str] = field(default_factory=dict)
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    license_policy: LicensePolicy = field(default_factory=LicensePolicy)
     publish: PublishSettings = field(default_factory=PublishSettings)
 
     @property
@@ -120,6 +122,7 @@ def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
         "sources": tables.get("sources", {}),
         "auth": _auth(tables.get("auth", {}), path),
         "mirrors": _mirrors(tables.get("mirrors", {}), path),
+        "license_policy": LicensePolicy.of(tables.get("license", {}), f"{path}: [license]"),
     }
     values["publish"] = PublishSettings(**_parsed("publish", _PUBLISH, options, tables, path))
     return Settings(**values, **_parsed("sync", _PARSERS, options, tables, path))
@@ -210,8 +213,8 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
     for name, table in tables.items():
-        if name not in ("sync", "publish", "sources", "auth", "mirrors") or not isinstance(table, dict):
-            known = '[sync], [publish], [sources.NAME], [auth."ORIGIN"] and [mirrors]'
+        if name not in ("sync", "license", "publish", "sources", "auth", "mirrors") or not isinstance(table, dict):
+            known = '[sync], [license], [publish], [sources.NAME], [auth."ORIGIN"] and [mirrors]'
             raise UsageError(f"{path}: unknown key {name!r}; this version reads the tables {known}")
     plain = {}
     for name, parsers in (("sync", _PARSERS), ("publish", _PUBLISH)):
@@ -348,5 +351,6 @@ _PUBLISH: Final[Mapping[str, Callable[[Any], Any]]] = {
     "notify_cmd": str,
     "summary": lambda value: Path(str(value)).expanduser(),
 }
-assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"sources", "auth", "mirrors", "publish"}
+_TABLES: Final = {"sources", "auth", "mirrors", "publish", "license_policy"}
+assert set(_PARSERS) == {item.name for item in fields(Settings)} - _TABLES
 assert set(_PUBLISH) == {item.name for item in fields(PublishSettings)}

@@ -34,6 +34,7 @@ from filtercrawl.optout import REASON as OPTED_OUT
 from filtercrawl.optout import opt_out
 from filtercrawl.plan import Plan, Rules, Todo, make_plan
 from filtercrawl.progress import Progress, Silent
+from filtercrawl.record import has_weights
 from filtercrawl.recovery import opened, recover, refresh
 from filtercrawl.report import Report
 from filtercrawl.selector import Selector
@@ -112,6 +113,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
             book = Book(
                 dataset=run.settings.dataset,
                 catalog=catalog,
+                rights=run.settings.license_policy,
                 now=run.now,
                 version=VERSION,
                 by_file=contents(known),
@@ -142,7 +144,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                         run.progress.say(f"{crawled.todo.model_id}: no structure from its graph: {crawled.note}")
                     run.progress.done(crawled.todo.model_id, crawled.reason or became)
             for model_id, row in known.items():
-                if scout.opt_out.holds(row) and row["outcome"] != "skipped":
+                if scout.opt_out.holds(row) and row["outcome"] not in ("skipped", "withdrawn"):
                     book.prune(model_id, OPTED_OUT)
             finish(plan, listings, book, run, report)
     report.requests = transport.requests
@@ -163,6 +165,7 @@ def rules(run: Run, catalog: Catalog, known: Mapping[str, Mapping[str, object]])
         policy=settings.kernel_size,
         retry=settings.retry,
         licenses=settings.license,
+        rights=settings.license_policy,
         known=known,
         renamed=catalog.renamed(),
     )
@@ -190,7 +193,7 @@ def contents(known: Mapping[str, Mapping[str, object]]) -> dict[ContentKey, str]
     return {
         (str(row["file_sha256"]), str(row["_prefix"]), str(row["kernel_policy"])): model_id
         for model_id, row in sorted(known.items(), reverse=True)
-        if row["file_sha256"] and row["reason"] is None and row.get("_prefix") is not None
+        if row["file_sha256"] and row["reason"] is None and row.get("_prefix") is not None and has_weights(row)
     }
 
 
@@ -280,6 +283,12 @@ def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report
                 "n_offered": len(listing.checkpoints),
             }
         )
+    for model_id, policy in list(book.rights.against({row["model_id"]: row for row in catalog.models()})):
+        if policy == "drop":
+            row = catalog.model(model_id) or {}
+            book.prune(model_id, book.rights.dropped(row.get("license")) or "")
+        else:
+            book.withhold(model_id)
     if catalog.stale:
         run.progress.say("writing the tables")
         refresh(settings.dataset, catalog)

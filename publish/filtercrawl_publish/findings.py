@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,11 +34,15 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A dataset folder. files: as `data/files.parquet` lists them; sound: paths of files that can be read."""
+    """A dataset folder. files: as `data/files.parquet` lists them; sound: paths of files that can be read.
+
+    bring: puts a file that lies elsewhere into its place, to be deleted when it was looked at; None where all are here.
+    """
 
     path: Path
     files: tuple[File, ...]
     sound: frozenset[str] = frozenset()
+    bring: Callable[[str], None] | None = None
 
     def layers(self) -> list[str]:
         return sorted(path for path in self.sound if path.startswith("data/layers/"))
@@ -49,6 +54,18 @@ class Folder:
     def whole(self, *names: str) -> bool:
         """Tell whether all listed files of these configs can be read; half a table proves nothing."""
         return all(file.path in self.sound for file in self.files if table_of(file.path) in names)
+
+    @contextmanager
+    def at_hand(self, path: str) -> Iterator[None]:
+        """Have a file of layers in its place for as long as it is looked at."""
+        if self.bring is None or (self.path / path).is_file():
+            yield
+            return
+        self.bring(path)
+        try:
+            yield
+        finally:
+            (self.path / path).unlink(missing_ok=True)
 
     def open(self, path: str) -> pq.ParquetFile:
         return pq.ParquetFile(self.path / path)

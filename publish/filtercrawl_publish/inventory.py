@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,28 +12,36 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.dataset import card, manifest
+from filtercrawl.dataset.configs import LISTED_FILES, REDISTRIBUTABLE
 from filtercrawl.dataset.tables import File
 from filtercrawl.errors import DatasetError, UnsafeError
 from filtercrawl.ranges import relative_path
 from filtercrawl.schema import FILES, SCHEMA_VERSION
-from filtercrawl_publish.findings import Finding, Folder, schema_of, table_of
+from filtercrawl_publish.findings import Finding, Folder, pc, schema_of, table_of
+from filtercrawl_publish.remote import RemoteEntry
 
 
-def take(path: Path) -> tuple[Folder, list[Finding]]:
-    """Compare a dataset with its own list of files; return what of it can be read, and what is wrong."""
+def take(path: Path, elsewhere: Mapping[str, RemoteEntry] | None = None) -> tuple[Folder, list[Finding]]:
+    """Compare a dataset with its own list of files; return what of it can be read, and what is wrong.
+
+    elsewhere: what a remote says of files that are not here: they are compared with that, and count as readable only
+    to whoever brings them here.
+    """
     folder, findings = _listed(path)
+    elsewhere = elsewhere or {}
     present: list[File] = []
     for file in folder.files:
-        problem = _compare(path, file)
+        there = None if (path / file.path).is_file() else elsewhere.get(file.path)
+        problem = _compare(path, file) if there is None else _stated(file, there)
         if problem is None:
             present.append(file)
         else:
             findings.append(Finding(where=file.path, what=problem))
-    findings += _unlisted(folder)
+    findings += _unlisted(folder, elsewhere)
     sound = []
     for name in [*(file.path for file in present if file.path.endswith(".parquet")), manifest.TABLE]:
         if (path / name).is_file():
-            problem = _schema(path / name, schema_of(name))
+            problem = schema_problem(path / name, schema_of(name))
             if problem is None:
                 sound.append(name)
             else:
@@ -46,7 +54,7 @@ def _listed(path: Path) -> tuple[Folder, list[Finding]]:
     if not listing.is_file():
         finding = Finding(where=manifest.TABLE, what="is missing; run `filtercrawl sync` to write it again")
         return Folder(path=path, files=()), [finding]
-    if _schema(listing, FILES) is not None:
+    if schema_problem(listing, FILES) is not None:
         return Folder(path=path, files=()), []  # said once, with the other schemas
     files, findings = {}, []
     for row in pq.read_table(listing, columns=FILES.names).to_pylist():
@@ -76,17 +84,29 @@ def _compare(folder: Path, file: File) -> str | None:
     return None if digest == file.sha256 else f"has sha256 {digest}, {file.sha256} is listed"
 
 
-def _unlisted(folder: Folder) -> Iterator[Finding]:
+def _stated(file: File, there: RemoteEntry) -> str | None:
+    if there.size != file.size:
+        return f"has {there.size} bytes, {file.size} are listed"
+    if there.sha256 is None:
+        return "is no large file to the Hub, which so states no sha256 of it"
+    return None if there.sha256 == file.sha256 else f"has sha256 {there.sha256}, {file.sha256} is listed"
+
+
+def _unlisted(folder: Folder, elsewhere: Collection[str]) -> Iterator[Finding]:
     """Yield the files below data/ and analysis/ that the list leaves out, but for hidden ones: no reader sees them."""
     listed = {file.path for file in folder.files} | {manifest.TABLE, manifest.RUN}
-    for path in sorted(path for part in manifest.PARTS for path in (folder.path / part).rglob("*")):
+    found = [path for part in manifest.PARTS for path in (folder.path / part).rglob("*")]
+    texts = [folder.path / name for name in (manifest.CHANGELOG, manifest.CHANGES)]
+    absent = [folder.path / path for path in elsewhere if path.startswith(tuple(f"{part}/" for part in manifest.PARTS))]
+    for path in sorted({*found, *absent, *(path for path in texts if path.is_file())}):
         relative = path.relative_to(folder.path)
         hidden = any(part.startswith((".", "_")) for part in relative.parts)
         if not hidden and not path.is_dir() and relative.as_posix() not in listed:
             yield Finding(where=relative.as_posix(), what=f"is not listed in {manifest.TABLE}")
 
 
-def _schema(path: Path, schema: pa.Schema | None) -> str | None:
+def schema_problem(path: Path, schema: pa.Schema | None) -> str | None:
+    """Say how a Parquet file differs from the schema that it must have; None where it does not."""
     try:
         with pq.ParquetFile(path) as file:
             found, rows = file.schema_arrow, file.metadata.num_rows
@@ -143,12 +163,36 @@ def check_card(folder: Folder) -> Iterator[Finding]:
         wanted.add("files")
     layers = [file.path for file in folder.files if table_of(file.path) == "layers"]
     wanted |= {f"layers-{path.split('/')[2]}" for path in layers if path.count("/") > 2}
+    free = _free(folder)
+    if (free is None and REDISTRIBUTABLE in named) or 0 < len(free or ()) <= LISTED_FILES:
+        wanted.add(REDISTRIBUTABLE)
+    if free is not None and REDISTRIBUTABLE in named & wanted and _paths(configs, REDISTRIBUTABLE) != free:
+        yield Finding(where=card.PATH, what=f"the config {REDISTRIBUTABLE!r} names other files than data/index.parquet")
     for name in sorted(wanted - named):
         yield Finding(where=card.PATH, what=f"does not name the config {name!r}")
     for name in sorted(named - wanted):
         yield Finding(where=card.PATH, what=f"names the config {name!r}, which has no file")
     for name in sorted(named & wanted - described):
         yield Finding(where=card.PATH, what=f"does not state the features of the config {name!r}")
+
+
+def _free(folder: Folder) -> set[str] | None:
+    """Return the files of layers that everybody may pass on, None where the index cannot be read."""
+    if not folder.tables("index"):
+        return None
+    index = folder.table("index", ["file", "redistributable"])
+    return set(index.filter(pc.field("redistributable") & pc.field("file").is_valid())["file"].to_pylist())
+
+
+def _paths(entries: object, name: str) -> set[str]:
+    """Return all paths of a config."""
+    listed = entries if isinstance(entries, list) else []
+    found: set[str] = set()
+    for entry in listed:
+        if isinstance(entry, dict) and entry.get("config_name") == name:
+            for part in entry.get("data_files") or []:
+                found.update(map(str, part.get("path") or [] if isinstance(part, dict) else []))
+    return found
 
 
 def _names(entries: object) -> set[str]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from filtercrawl.dataset import card, manifest
 from filtercrawl_publish.remote import Remote
+from filtercrawl_publish.sign import SIGNATURE
 from filtercrawl_publish.stage import Staged
 from filtercrawl_publish.upload import Changes
 
@@ -23,7 +24,9 @@ _SOURCES: Final = "data/sources.parquet"
 _LAST_SEEN: Final = ("last_seen", "attempts", "next_retry", "url", "etag", "extra", "selectors", "state")
 _QUIET: Final = {_MODELS: _LAST_SEEN, _SOURCES: ("listed",)}
 # Files that follow from others, or tell of a run.
-_FOLLOWING: Final = frozenset({manifest.TABLE, manifest.PATH, card.PATH, "manifest.json.sig", "analysis/run.json"})
+_FOLLOWING: Final = frozenset({
+    manifest.TABLE, manifest.PATH, card.PATH, manifest.CHANGELOG, manifest.CHANGES, SIGNATURE, "analysis/run.json",
+})  # fmt: skip
 _DIGEST: Final = re.compile(rb"\b[0-9a-f]{64}\b|\d[\d.,]* ?(?:[kMG]B|\|)")
 
 

@@ -19,11 +19,13 @@ from filtercrawl.lock import locked
 from filtercrawl.settings import now, resolve
 from filtercrawl.transport import network
 from filtercrawl_publish import versions
+from filtercrawl_publish.changes import announce
 from filtercrawl_publish.limits import check
 from filtercrawl_publish.local_repo import LocalRepo
 from filtercrawl_publish.news import has_news
 from filtercrawl_publish.proof import prove
 from filtercrawl_publish.remote import Remote, remote
+from filtercrawl_publish.sign import sign
 from filtercrawl_publish.stage import Staged, listed, pending, settle, stage
 from filtercrawl_publish.upload import Changes, compare, send
 
@@ -53,11 +55,15 @@ class Published:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """How to publish. version: a name given, else that of the day. say: is told what happens, a line each."""
+    """How to publish. version: a name given, else that of the day. say: is told what happens, a line each.
+
+    sign_key: a file with the private key by which the manifest is signed.
+    """
 
     version: str | None = None
     when: datetime
     dry_run: bool = False
+    sign_key: Path | None = None
     say: Callable[[str], None] = lambda _: None
 
 
@@ -93,6 +99,11 @@ def publish(folder: Path, place: Remote, release: Release) -> Published:
         )
         if release.dry_run:
             return planned
+        release.say("writing what changed")
+        announce(place, head, folder, name)
+        sign(folder, release.sign_key)
+        staged = listed(folder)
+        changes = compare(staged, place.files(head) if head else {})
         commit = _commit(staged, changes, place, head, name, release)
         release.say(f"loading {place.id}@{commit[:10]} back")
         prove(place, commit)
@@ -161,6 +172,9 @@ def run(
         str | None,
         typer.Option(metavar="SIZE", help="Delete published layers here until they take no more than this."),
     ] = None,
+    sign_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign the manifest with this Ed25519 key.", show_default=False)
+    ] = None,
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what would be sent and send nothing.")] = None,
     json: JsonOption = False,
 ) -> None:
@@ -174,7 +188,7 @@ def run(
     if place.revision is not None:
         raise UsageError(f"{repo!r}: is published to as a whole; leave the @{place.revision} out")
     with Watch() as watch:
-        release = Release(version=version, when=now(), dry_run=settings.dry_run, say=watch.say)
+        release = Release(version=version, when=now(), dry_run=settings.dry_run, sign_key=sign_key, say=watch.say)
         found = publish(settings.dataset, place, release)
         for warning in found.warnings:
             watch.say(f"warning: {warning}")

@@ -18,6 +18,7 @@ from filtercrawl.dataset.tables import File
 from filtercrawl.errors import DatasetError
 from filtercrawl.ranges import relative_path
 from filtercrawl.recovery import refresh
+from filtercrawl_publish.sign import SIGNATURE
 
 __all__ = ["BESIDE", "Staged", "listed", "pending", "settle", "stage"]
 
@@ -26,7 +27,7 @@ _PENDING: Final = "releasing"
 # Outcomes of checkpoints that a version brings; a failed one is released when it can be read.
 _RELEASED: Final = frozenset({"emitted", "duplicate", "no_kernels"})
 # Published beside the listed files, where they are there.
-BESIDE: Final = (card.PATH, manifest.PATH, manifest.TABLE, "manifest.json.sig", "analysis/run.json")
+BESIDE: Final = (card.PATH, manifest.PATH, manifest.TABLE, SIGNATURE, "analysis/run.json")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from filtercrawl.dataset import manifest
 from filtercrawl.dataset.tables import File
 from filtercrawl.errors import DatasetError
 from filtercrawl_publish.remote import Operations, Remote, RemoteEntry, git_oid
+from filtercrawl_publish.sign import SIGNATURE
 from filtercrawl_publish.stage import Staged
 
 __all__ = ["Changes", "compare", "send"]
@@ -50,7 +51,7 @@ def compare(staged: Staged, there: Mapping[str, RemoteEntry]) -> Changes:
     Files outside data/ and analysis/ that the version does not have are somebody else's, and stay.
     """
     add = {path: file for path, file in staged.files.items() if not _same(staged.folder, file, there.get(path))}
-    ours = tuple(f"{part}/" for part in manifest.PARTS)
+    ours = (*(f"{part}/" for part in manifest.PARTS), SIGNATURE)
     delete = sorted(path for path in there if path.startswith(ours) and path not in staged.files)
     return Changes(add=add, delete=tuple(delete), same=len(staged.files) - len(add))
 

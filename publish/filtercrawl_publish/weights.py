@@ -7,7 +7,9 @@ from itertools import groupby
 
 import pyarrow as pa
 
+from filtercrawl.schema import LAYERS
 from filtercrawl_publish.findings import Finding, Folder
+from filtercrawl_publish.inventory import schema_problem
 from filtercrawl_publish.scan import SHARED, Row, Whole, scan
 
 _INDEX = [*SHARED, "shape", "n_kernels", "weight_sha256", "file", "row_group"]
@@ -44,7 +46,7 @@ def _check_file(folder: Folder, path: str, rows: dict[str, Row] | None) -> Itera
     seen: set[str] = set()
     models: set[str] = set()
     try:
-        for item in scan(folder, path):
+        for item in _items(folder, path):
             if isinstance(item, Finding):
                 yield item
                 continue
@@ -64,6 +66,16 @@ def _check_file(folder: Folder, path: str, rows: dict[str, Row] | None) -> Itera
         yield Finding(where=f"data/index.parquet: {layer_id}", what=f"is not in {path}, which it names")
     if len(models) > 1:
         yield Finding(where=path, what=f"holds layers of {len(models)} checkpoints: {', '.join(sorted(models))}")
+
+
+def _items(folder: Folder, path: str) -> Iterator[Whole | Finding]:
+    """Read a file of layers; one that was brought here is held against the schema first, as those here are."""
+    with folder.at_hand(path):
+        problem = schema_problem(folder.path / path, LAYERS) if folder.bring is not None else None
+        if problem is not None:
+            yield Finding(where=path, what=problem)
+        else:
+            yield from scan(folder, path)
 
 
 def _disagree(whole: Whole, row: Row | None) -> Iterator[str]:
