@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, cast
+from typing import cast
 
 from filtercrawl import names
 from filtercrawl.copies import Copies, copies
@@ -14,11 +14,7 @@ from filtercrawl.errors import FormatError
 from filtercrawl.layer import Layer
 from filtercrawl.structure import expand_banks
 from filtercrawl.tensor import FLOATS, Op, StoredTensor
-from filtercrawl.vocabulary import REASONS
-
-KernelPolicy = Literal["3x3", "spatial", "all"]
-# From narrow to wide: widening is a change, narrowing drops nothing.
-POLICIES: Final[tuple[KernelPolicy, ...]] = ("3x3", "spatial", "all")
+from filtercrawl.vocabulary import REASONS, KernelPolicy
 
 
 @dataclass(frozen=True, kw_only=True)

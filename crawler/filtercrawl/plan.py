@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from filtercrawl.checkpoint import Checkpoint, Skipped
 from filtercrawl.discover import Listing, etag
-from filtercrawl.extract import POLICIES, KernelPolicy
 from filtercrawl.settings import Retry
+from filtercrawl.vocabulary import POLICIES, KernelPolicy
 
 Known = Mapping[str, Any]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from filtercrawl.errors import UsageError
-from filtercrawl.extract import POLICIES, KernelPolicy
 from filtercrawl.transport.address import origin
+from filtercrawl.vocabulary import POLICIES, KernelPolicy
 
 FILE: Final = "filtercrawl.toml"
 PREFIX: Final = "FILTERCRAWL_"
@@ -114,6 +114,19 @@ def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
             except (ValueError, TypeError) as error:
                 raise UsageError(f"{where}: {raw!r} is not {error}") from error
     return Settings(**values)
+
+
+def origins(options: Mapping[str, Any], folder: Path | None = None) -> dict[str, str]:
+    """Return where each setting of `resolve` comes from, by its name: an option, a variable, the file, or `default`."""
+    path = (folder or Path.cwd()) / FILE
+    table = _read(path).get("sync", {})
+    found = {key: _first(key, options, table, path) for key in _PARSERS}
+    return {key: "default" if raw is None else where for key, (where, raw) in found.items()}
+
+
+def is_set(variable: str) -> bool:
+    """Tell whether an environment variable holds anything; what it holds may be a secret."""
+    return bool(os.environ.get(variable, "").strip())
 
 
 def now() -> datetime:

@@ -1,8 +1,13 @@
-"""The fixed words of the dataset: outcomes, reasons, kinds of weights."""
+"""The fixed words of the dataset: outcomes, reasons, which kernels are emitted."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+# Which kernels are emitted.
+KernelPolicy = Literal["3x3", "spatial", "all"]
+# From narrow to wide: widening is a change, narrowing drops nothing.
+POLICIES: Final[tuple[KernelPolicy, ...]] = ("3x3", "spatial", "all")
 
 # Why a tensor is in the ledger and not among the layers.
 REASONS: Final[dict[str, str]] = {

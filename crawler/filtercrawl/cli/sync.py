@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,8 +22,10 @@ from filtercrawl.cli.options import (
     size,
 )
 from filtercrawl.cli.terminal import Watch
-from filtercrawl.report import WORDS, Cost, Report
 from filtercrawl.settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from filtercrawl.report import Cost, Report
 
 
 def run(
@@ -163,6 +165,8 @@ def priced(cost: Cost, settings: Settings) -> str:
 
 
 def summarize(report: Report, settings: Settings) -> None:
+    from filtercrawl.report import WORDS
+
     counts = report.checkpoints
     told = ", ".join(f"{amount(counts[word])} {word}" for word in WORDS[1:] if counts[word])
     typer.echo(f"checkpoints: {told or 'none'}")
