@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from filtercrawl.cli.options import JsonOption, plain, print_json
+from filtercrawl.errors import UsageError
 
 app = typer.Typer(
     help="Begin a plugin, and check one.",
@@ -58,3 +61,35 @@ def check_plugin(
         for finding in verdict.findings:
             typer.echo(f"wrong    {finding.check}: {plain(finding.what)}\n         {plain(finding.what_to_do)}")
     raise typer.Exit(0 if verdict.conforms else 1)
+
+
+class Kind(Enum):
+    """What a new plugin brings."""
+
+    SOURCE = "source"
+    READER = "reader"
+    ANALYSIS = "analysis"
+
+
+@app.command("new")
+def new_plugin(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and hyphens.")],
+    kind: Annotated[
+        Kind, typer.Option(metavar="source|reader|analysis", help="What it brings.", show_default="source")
+    ] = Kind.SOURCE,
+) -> None:
+    """Write a complete plugin into ./filtercrawl-NAME: it installs, passes its tests and syncs something at once."""
+    from filtercrawl.scaffold import write
+
+    taken = context.obj.sources if kind is Kind.SOURCE else {}
+    if name in taken:
+        raise UsageError(f"{name!r}: an installed source has this name; choose another")
+    folder = write(name, kind.value, Path.cwd())
+    typer.echo(f"""wrote {folder.name}; now
+
+    cd {folder.name}
+    pip install -e '.[test]'
+    pytest
+
+and read its README.md""")

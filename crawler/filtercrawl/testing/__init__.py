@@ -5,9 +5,10 @@
 """
 
 from filtercrawl.testing.check import CHECKS, Verdict, check
+from filtercrawl.testing.demo import demo
 from filtercrawl.testing.finding import Finding
 from filtercrawl.testing.server import Asked, FileServer
 from filtercrawl.testing.weights import weights
 from filtercrawl.testing.zoo import FakeZoo
 
-__all__ = ["CHECKS", "Asked", "FakeZoo", "FileServer", "Finding", "Verdict", "check", "weights"]
+__all__ = ["CHECKS", "Asked", "FakeZoo", "FileServer", "Finding", "Verdict", "check", "demo", "weights"]

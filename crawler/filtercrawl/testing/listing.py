@@ -94,18 +94,22 @@ def network(trial: Trial) -> Iterator[Finding]:
 
 
 def types(trial: Trial) -> Iterator[Finding]:
+    """Every field has the type that its record declares."""
     yield from records.types(trial.listing.offers)
 
 
 def vocabulary(trial: Trial) -> Iterator[Finding]:
+    """Tasks, licences and dates are written as everybody writes them."""
     yield from records.vocabulary(trial.listing.offers)
 
 
 def names(trial: Trial) -> Iterator[Finding]:
+    """Names are fit to be ids and paths, and no two of them mean the same."""
     yield from records.names(trial.listing.offers)
 
 
 def tokens(trial: Trial) -> Iterator[Finding]:
+    """No field repeats a token."""
     yield from records.tokens(trial.listing.offers, trial.secret)
 
 

@@ -29,11 +29,12 @@ class FileServer:
     The query of a request is not looked at, so that addresses may be signed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """port: 0 for any that is free."""
         self.log: list[Asked] = []
         self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
         self._trouble: Callable[[Asked], int | None] | None = None
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
+        self._server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"owner": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
