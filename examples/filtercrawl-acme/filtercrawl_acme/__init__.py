@@ -6,7 +6,7 @@ from dataclasses import replace
 from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Skipped, Source, Transport, hookimpl
 
 FILTERCRAWL_API = 1
-INDEX = "http://127.0.0.1:8765/index.json"
+INDEX = "https://zoo.example/index.json"
 
 
 class Acme:

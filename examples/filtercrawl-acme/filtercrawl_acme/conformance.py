@@ -1,4 +1,7 @@
-"""An invented zoo like acme, by which the source is checked: `python -m filtercrawl_acme.conformance` serves it."""
+"""An invented zoo like acme, by which the source is checked.
+
+`python -m filtercrawl_acme.conformance > filtercrawl.toml` serves it, and writes down where.
+"""
 
 from collections.abc import Mapping
 
@@ -40,4 +43,4 @@ def conformance(server: FileServer) -> FakeZoo:
 
 
 if __name__ == "__main__":
-    demo(conformance)
+    demo(conformance, "acme")
