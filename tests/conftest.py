@@ -7,7 +7,13 @@ import tempfile
 
 # Read by huggingface_hub and datasets when they are imported; the folder goes when the process ends.
 _HOME = tempfile.TemporaryDirectory(prefix="hf-")
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": _HOME.name, "no_proxy": "127.0.0.1"}
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HOME": _HOME.name,
+    "no_proxy": "127.0.0.1",
+    "HF_HUB_DISABLE_XET": "1",
+}
 
 from collections.abc import Callable
 from datetime import UTC, datetime

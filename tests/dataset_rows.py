@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from filtercrawl.dataset.samples import Samples, pick
+from filtercrawl.licenses import redistributable
 from filtercrawl.measure import LayerSummary
 from filtercrawl.schema import INDEX, LAYERS, MODELS
 from filtercrawl_analysis.sketch import LayerSketch
@@ -91,9 +92,12 @@ class MemoryRows:
         source, name = model_id.split("/", 1)
         rows = [self._layer(model_id, *layer) for layer in layers]
         path = self._write(source, rows)
+        kinds = sorted({(row["kernel"], row["depthwise"]) for row in rows})
         for row, (_, _, groups) in zip(rows, layers, strict=True):
-            facts = {"file": path, "row_group": 0, "weight_kind": "learned", "structure_source": "onnx_graph"}
+            place = kinds.index((row["kernel"], row["depthwise"]))
+            facts = {"file": path, "row_group": place, "weight_kind": "learned", "structure_source": "onnx_graph"}
             known = {"license": terms, "operator_verified": groups > 1, "n_nonfinite": 0, "sparsity": 0.25}
+            known["redistributable"] = redistributable(terms)
             self.index_rows.append({**dict.fromkeys(INDEX.names), **row, **facts, **known})
         times = {"first_seen": NOW, "last_seen": NOW, "crawled_at": NOW}
         model = {"model_id": model_id, "source": source, "name": name, "outcome": "emitted", "attempts": 1}

@@ -11,108 +11,49 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import socket
-import struct
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, Self
-from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote, urlencode
 
 import yaml
+
+import hub_datasets
+import hub_http
+import hub_writes
+import hub_xet
+from hub_answers import Answer, Asked, Commit, Fault, Repo, blob_id, sha256, stamp
+
+__all__ = ["Answer", "Asked", "Commit", "Fault", "HubServer", "Repo", "blob_id", "sha256", "stamp"]
 
 # By name, as the Hub's own .gitattributes has it.
 _LFS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".npz", ".msgpack", ".h5", ".pkl", ".onnx_data")
 _DAY_ONE = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """One request as it arrived. kind: list, info, tree, paths-info, refs, commits, resolve, lfs, auth-check, other."""
-
-    method: str
-    path: str
-    query: Mapping[str, list[str]]
-    headers: Mapping[str, str]
-    kind: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    @classmethod
-    def json(cls, value: Any, **headers: str) -> Answer:
-        return cls(headers={"Content-Type": "application/json", **headers}, body=json.dumps(value).encode())
-
-    @classmethod
-    def error(cls, status: int, code: str, message: str) -> Answer:
-        headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
-        return cls(status=status, headers=headers, body=json.dumps({"error": message}).encode())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """What goes wrong with one answer: another status, or a body cut after so many bytes, then the line ends."""
-
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cut: int | None = None
-    end: Literal["close", "reset"] = "close"
-
-
-@dataclass(kw_only=True)
-class Commit:
-    sha: str
-    title: str
-    date: datetime
-    files: dict[str, bytes]
-
-
-@dataclass(kw_only=True)
-class Repo:
-    """A model repo. card: front matter; info: fields of the listing that are set rather than derived."""
-
-    id: str
-    commits: list[Commit]
-    card: dict[str, Any] = field(default_factory=dict)
-    info: dict[str, Any] = field(default_factory=dict)
-    gated: str | bool = False
-    private: bool = False
-    disabled: bool = False
-    tags: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def head(self) -> Commit:
-        return self.commits[-1]
-
-    def at(self, revision: str) -> Commit | None:
-        if revision == "main":
-            return self.head
-        sha = self.tags.get(revision, revision)
-        return next((commit for commit in self.commits if commit.sha == sha), None)
-
-
 class HubServer:
     """Two servers on loopback: `url`, the Hub, and `cdn`, to which LFS files are redirected."""
 
-    def __init__(self, *, page_size: int = 1000, token: str | None = None) -> None:
+    def __init__(self, *, page_size: int = 1000, token: str | None = None, xet: Path | None = None) -> None:
         self.page_size = page_size
         self.token = token
+        self.xet = xet
+        self.datasets: dict[str, Repo] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.writing = threading.Lock()
+        self.watch: Callable[[int, Asked, str], Fault | None] = lambda number, asked, when: None
+        self._number = 0
         self.repos: dict[str, Repo] = {}
         self.moved: dict[str, str] = {}
         self.log: list[Asked] = []
         self._faults: list[tuple[str, Fault]] = []
         self._clock = 0
         self._lock = threading.Lock()
-        self._servers = [self._serve(self._hub), self._serve(self._cdn)]
+        self._servers = [hub_http.serve(self, self._hub), hub_http.serve(self, self._cdn)]
         self.url, self.cdn = (f"http://127.0.0.1:{server.server_address[1]}" for server in self._servers)
 
     # What a test does to the Hub.
@@ -134,10 +75,13 @@ class HubServer:
             del files[path]
         if repo.card:
             files["README.md"] = f"---\n{yaml.safe_dump(repo.card)}---\n{files.get('README.md', b'')!r}\n".encode()
+        return self.append(repo, files, title)
+
+    def append(self, repo: Repo, files: dict[str, bytes], title: str) -> str:
+        """Put a commit with these files on top of a repo; returns its sha."""
         self._clock += 1
-        sha = hashlib.sha1(f"{repo_id} {self._clock}".encode()).hexdigest()
-        date = _DAY_ONE + timedelta(days=self._clock)
-        repo.commits.append(Commit(sha=sha, title=title, date=date, files=files))
+        sha = hashlib.sha1(f"{repo.id} {self._clock}".encode()).hexdigest()
+        repo.commits.append(Commit(sha=sha, title=title, date=_DAY_ONE + timedelta(days=self._clock), files=files))
         return sha
 
     def move(self, old: str, new: str) -> None:
@@ -158,8 +102,31 @@ class HubServer:
         return Counter(asked.kind for asked in self.log)
 
     def forget(self) -> None:
-        """Empty the log."""
+        """Empty the log, and count requests from 1 again."""
         self.log.clear()
+        self._number = 0
+
+    @property
+    def received(self) -> int:
+        """Bytes of the bodies of requests since `forget`, and what arrived as Xet chunks meanwhile."""
+        return sum(len(asked.body) for asked in self.log)
+
+    def content(self, digest: str) -> bytes | None:
+        """Return the content of a large file that was uploaded."""
+        if digest not in self.blobs and self.xet is not None:
+            hub_xet.take(self.xet, self.blobs)
+        return self.blobs.get(digest)
+
+    def xet_token(self) -> Answer:
+        if self.xet is None:
+            return Answer.error(404, "", "no Xet here")
+        return hub_xet.token(self.xet)
+
+    def trusts(self, asked: Asked) -> bool:
+        return self.token is not None and asked.headers.get("authorization") == f"Bearer {self.token}"
+
+    def may_write(self, asked: Asked) -> bool:
+        return self.token is None or self.trusts(asked)
 
     def close(self) -> None:
         for server in self._servers:
@@ -175,6 +142,9 @@ class HubServer:
     # How it answers.
 
     def _hub(self, asked: Asked) -> Answer:
+        for module in (hub_writes, hub_datasets):
+            if (answer := module.answer(self, asked)) is not None:
+                return answer
         if asked.path == "/api/models":
             return self._list(asked)
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(.+))?", asked.path):
@@ -184,7 +154,11 @@ class HubServer:
         return Answer.error(404, "", "no such page")
 
     def _cdn(self, asked: Asked) -> Answer:
+        if asked.method == "PUT":
+            return hub_writes.put(self, asked)
         digest = asked.path.rpartition("/")[2]
+        if digest in self.blobs:
+            return Answer(headers={"ETag": f'"cdn-{digest[:8]}"', "Accept-Ranges": "bytes"}, body=self.blobs[digest])
         for repo in list(self.repos.values()):
             for commit in repo.commits:
                 for data in commit.files.values():
@@ -197,16 +171,13 @@ class HubServer:
         if repo is None and repo_id in self.moved:
             query = f"?{urlencode(dict(asked.query), doseq=True)}" if asked.query else ""
             return Answer(status=307, headers={"Location": asked.path.replace(repo_id, self.moved[repo_id]) + query})
-        if repo is None or (repo.private and not self._trusts(asked)):
+        if repo is None or (repo.private and not self.trusts(asked)):
             return Answer.error(401, "RepoNotFound", "Repository not found")
         if repo.disabled:
             return Answer.error(403, "", "Access to this resource is disabled.")
-        if repo.gated and (bytes_too or asked.kind == "auth-check") and not self._trusts(asked):
+        if repo.gated and (bytes_too or asked.kind == "auth-check") and not self.trusts(asked):
             return Answer.error(401, "GatedRepo", f"Access to model {repo_id} is restricted.")
         return answer(repo)  # type: ignore[no-any-return]
-
-    def _trusts(self, asked: Asked) -> bool:
-        return self.token is not None and asked.headers.get("authorization") == f"Bearer {self.token}"
 
     def _list(self, asked: Asked) -> Answer:
         one = {name: values[0] for name, values in asked.query.items()}
@@ -223,7 +194,7 @@ class HubServer:
     def _listed(self, repo: Repo, asked: Asked, one: Mapping[str, str]) -> bool:
         facts = describe(repo)
         return (
-            (not repo.private or self._trusts(asked))
+            (not repo.private or self.trusts(asked))
             and one.get("author") in (None, facts["author"])
             and one.get("pipeline_tag") in (None, facts.get("pipeline_tag"))
             and one.get("search", "").lower() in repo.id.lower()
@@ -280,88 +251,20 @@ class HubServer:
         linked = {"X-Linked-Etag": f'"{sha256(data)}"', "X-Linked-Size": str(len(data)), "ETag": f'"{sha256(data)}"'}
         return Answer(status=302, headers=headers | linked | {"Location": f"{self.cdn}/lfs/{sha256(data)}"})
 
-    # How it speaks HTTP.
+    def count(self, asked: Asked) -> int:
+        """Note a request; returns its number."""
+        with self._lock:
+            self.log.append(asked)
+            self._number += 1
+            return self._number
 
-    def _serve(self, route: Any) -> ThreadingHTTPServer:
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                query = parse_qs(parts.query, keep_blank_values=True)
-                if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
-                    query |= parse_qs(body.decode())
-                path, headers = unquote(parts.path), {k.lower(): v for k, v in self.headers.items()}
-                asked = Asked(method=self.command, path=path, query=query, headers=headers, kind=kind(path))
-                hub.log.append(asked)
-                fault = hub._next_fault(path)
-                if fault is not None and fault.status is not None:
-                    self._send(asked, Answer(status=fault.status, headers=fault.headers), None)
-                else:
-                    self._send(asked, ranged(route(asked), headers.get("range")), fault)
-
-            do_HEAD = do_POST = do_GET  # noqa: N815 - the base class's names
-
-            def _send(self, asked: Asked, answer: Answer, fault: Fault | None) -> None:
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                if asked.method == "HEAD":
-                    return
-                self.wfile.write(answer.body if fault is None else answer.body[: fault.cut])
-                if fault is not None:
-                    self.wfile.flush()
-                    if fault.end == "reset":
-                        time.sleep(0.05)  # so that the client has the first bytes
-                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    self.close_connection = True
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return server
-
-    def _next_fault(self, path: str) -> Fault | None:
+    def next_fault(self, path: str) -> Fault | None:
         with self._lock:
             for item in self._faults:
                 if fnmatchcase(path, item[0]):
                     self._faults.remove(item)
                     return item[1]
         return None
-
-
-def kind(path: str) -> str:
-    """Name the endpoint that a path belongs to."""
-    if path == "/api/models":
-        return "list"
-    if path.startswith("/lfs/"):
-        return "lfs"
-    if "/resolve/" in path:
-        return "resolve"
-    match = re.fullmatch(r"/api/models/[^/]+/[^/]+(?:/([^/]+).*)?", path)
-    return "other" if match is None else {None: "info", "revision": "info"}.get(match[1], str(match[1]))
-
-
-def ranged(answer: Answer, wanted: str | None) -> Answer:
-    """Cut an answer to the range that was asked for."""
-    match = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
-    if answer.status != 200 or match is None:
-        return answer
-    size = len(answer.body)
-    start = int(match[1]) if match[1] else max(size - int(match[2]), 0)
-    stop = min(int(match[2]) + 1, size) if match[1] and match[2] else size
-    if start >= size:
-        return Answer(status=416, headers={"Content-Range": f"bytes */{size}"})
-    headers = {**answer.headers, "Content-Range": f"bytes {start}-{stop - 1}/{size}"}
-    return Answer(status=206, headers=headers, body=answer.body[start:stop])
 
 
 def describe(repo: Repo) -> dict[str, Any]:
@@ -441,15 +344,3 @@ def entry(path: str, data: bytes) -> dict[str, Any]:
 
 def is_lfs(path: str) -> bool:
     return path.endswith(_LFS)
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def blob_id(data: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def stamp(date: datetime) -> str:
-    return date.strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -19,13 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_rows import DEPTHWISE, MemoryRows, Row, example, tree
+from filtercrawl.dataset import columns
 from filtercrawl.dataset.atomic import replacing, write_text
 from filtercrawl.dataset.card import BEGIN, END
 from filtercrawl.dataset.export import export, sweep
 from filtercrawl.dataset.summary import escape
 from filtercrawl.dataset.tables import batches, write
 from filtercrawl.errors import DatasetError
-from filtercrawl.schema import INDEX, TABLES
+from filtercrawl.schema import INDEX, LAYERS, MODELS, TABLES
 
 
 @pytest.fixture(autouse=True)
@@ -353,11 +355,47 @@ def test_hostile_names(tmp_path: Path, text: str) -> None:
     body = card.partition(BEGIN)[2]
     assert not any(mark in body for mark in ("<script>", "javascript:", "---\nconfigs", "| a | b |", "\x85", "\u202e"))
     lines = [line for line in body.splitlines() if line.startswith("|")]
-    assert all(line.count("|") in (3, 6) and len(line) < 1000 for line in lines)
+    assert all(line.count("|") in (3, 4, 6) and len(line) < 1000 for line in lines)
     assert missing(tmp_path) == []
     index = pq.read_table(tmp_path / "data/index.parquet").to_pylist()
     assert (index[0]["layer_id"], index[0]["license"]) == (text, text)
     assert export(tmp_path, rows).changed == ()
+
+
+def test_every_column_of_the_main_tables_is_explained() -> None:
+    assert list(columns.LAYERS) == LAYERS.names
+    assert [*list(columns.LAYERS)[:-1], *columns.INDEX] == INDEX.names
+    assert list(columns.MODELS) == MODELS.names
+
+
+def test_figures_of_the_analyses_are_on_the_card(tmp_path: Path) -> None:
+    rows = example(tmp_path)
+    evil = "](x)<script>alert(1)</script>"
+    (tmp_path / "analysis/figures").mkdir(parents=True)
+    named = ["analysis/figures/a.png", "analysis/figures/b.png", "../secret.png", "analysis/figures/not-there.png"]
+    for path in named[:2]:
+        (tmp_path / path).write_bytes(b"png")
+    (tmp_path.parent / "secret.png").write_bytes(b"png")
+    found = [{"figures": [{"title": evil, "caption": f"{evil} c", "files": [path]}]} for path in named]
+    (tmp_path / "analysis/results.json").write_text(json.dumps({"analyses": found}))
+    export(tmp_path, rows)
+    body = (tmp_path / "README.md").read_text()
+    assert re.findall(r"!\[[^]]*\]\(([^)]*)\)", body) == named[:2]
+    assert "<script>" not in body
+    (tmp_path / "analysis/results.json").write_text('{"analyses": [{"figures": 3}]}')
+    export(tmp_path, rows)
+    assert "![" not in (tmp_path / "README.md").read_text()
+
+
+def test_the_card_counts_by_task_and_stays_small(tmp_path: Path) -> None:
+    rows = example(tmp_path)
+    for number, row in enumerate(rows.index_rows):
+        row["task"] = f"task {number}" if number else None
+    export(tmp_path, rows)
+    text = (tmp_path / "README.md").read_text()
+    assert "| task | kernels |" in text
+    assert "| task 3 |" in text
+    assert len(text.encode()) < 100_000
 
 
 @given(st.text())

@@ -21,7 +21,8 @@ from filtercrawl.dataset.export import export
 from filtercrawl.schema import LAYERS, TABLES
 
 Load = Callable[..., Any]
-CONFIGS = ("preview", "index", "models", "layers", "layers-local", "layers-packages", "samples", "sketches", "ledger")
+LAYERED = ("layers", "layers-local", "layers-packages", "redistributable")
+CONFIGS = ("preview", "index", "models", *LAYERED, "samples", "sketches", "ledger")
 RARE = ("renames", "withdrawn", "sources", "files")
 
 
@@ -70,7 +71,7 @@ def test_card_lists_every_config(folder: Path) -> None:
 @pytest.mark.parametrize("streaming", [False, True])
 def test_load(folder: Path, load: Load, config: str, streaming: bool) -> None:
     rows = load(folder, config, streaming=streaming)
-    schema = LAYERS if config.startswith("layers") else TABLES[config]
+    schema = LAYERS if config in LAYERED else TABLES[config]
     assert rows.features == datasets.Features.from_arrow_schema(schema)
     assert plain(rows) == expected(folder, config)
 
@@ -116,6 +117,7 @@ def test_fresh_rows_after_an_export_that_added(tmp_path: Path, load: Load, strea
         "models": 1,
         "layers": 1,
         "layers-local": 1,
+        "redistributable": 1,
         "samples": 16,
         "sketches": 1,
         "ledger": 2,
@@ -186,9 +188,32 @@ def test_samples_are_kernels_of_the_layers(folder: Path) -> None:
 def test_the_examples_of_the_card_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     blocks = (folder / "README.md").read_text().split("```python\n")[1:]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, Any] = {"DIR": str(folder)}
     for block in blocks:
+        assert len([line for line in block.split("```")[0].splitlines() if line]) <= 3
         exec(block.split("```")[0], names)
-    assert tuple(names["weight"].shape[2:]) == (3, 3)
-    assert set(names["layers"].columns) == {"layer_id", "shape", "weight"}
+    assert len(names["weight"]) == np.prod(names["shape"])
+    assert dict(names["sizes"].fetchall())["3x3"] == 2 * (16 + 160)
+    assert [weight.shape[2:] for weight in names["weights"]] == [(3, 3)] * 2
+
+
+def test_redistributable_is_what_everybody_may_pass_on(tmp_path: Path, load: Load) -> None:
+    rows = MemoryRows(tmp_path / "dataset")
+    may = {"local/a": "MIT", "local/b": "CC-BY-NC-4.0 OR Apache-2.0", "packages/c": "GPL-3.0-or-later"}
+    may_not = {"local/d": None, "local/e": "CC-BY-NC-4.0", "packages/f": "MIT AND CC-BY-ND-4.0", "local/g": "gemma"}
+    for model_id, terms in {**may, **may_not}.items():
+        rows.add(model_id, [DEPTHWISE], terms)
+    export(rows.folder, rows)
+    for streaming in (False, True):
+        found = load(rows.folder, "redistributable", streaming=streaming)
+        assert found.features == datasets.Features.from_arrow_schema(LAYERS)
+        assert sorted(row["model_id"] for row in found) == sorted(may)
+    index = load(rows.folder, "index")
+    assert {row["model_id"]: row["redistributable"] for row in index} == {
+        **dict.fromkeys(may, True), **dict.fromkeys(may_not, False), "local/d": None,
+    }  # fmt: skip
+    for model_id in may:
+        rows.forget(model_id)
+    export(rows.folder, rows)
+    assert "redistributable" not in [entry["config_name"] for entry in header(rows.folder)["configs"]]

@@ -209,6 +209,8 @@ def test_config_says_what_holds_and_why_and_shows_no_secret(
         [sync]
         jobs = 3
         kernel_size = "all"
+        [publish]
+        notify_cmd = "curl -H token:s3cret https://hooks.example"
         [sources.acme]
         index = "https://me:s3cret@zoo.example/index.json?key=s3cret"
         api_token = "s3cret"
@@ -230,6 +232,7 @@ def test_config_says_what_holds_and_why_and_shows_no_secret(
     rows = {row["name"]: (row["value"], row["origin"]) for row in json.loads(as_json)["settings"]}
     assert rows["jobs"] == ("3", "filtercrawl.toml [sync] jobs")
     assert rows["kernel_size"] == ("3x3", "FILTERCRAWL_KERNEL_SIZE")
+    assert rows["publish.notify_cmd"] == ("curl ...", "filtercrawl.toml [publish] notify_cmd")
     assert rows["retry"] == ("due", "default")
     assert rows["cache"] == (str(tmp_path / "cache/filtercrawl"), "default")
     assert rows["sources.acme.index"] == ("https://zoo.example/index.json", "filtercrawl.toml")

@@ -32,6 +32,8 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[sync", ["filtercrawl.toml"]),
         ("sync = 3", ["unknown key 'sync'"]),
         ("[sources]\nacme = 3", ["[sources.NAME]"]),
+        ("[publish]\nmax_loss = 0.1", ["unknown key 'max_loss' in [publish]", "max_lost"]),
+        ("[publish]\nmax-lost = 5", ["[publish] max_lost", "5 is not a share, from 0 to 1"]),
     ],
 )
 def test_mistakes_in_the_file(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -40,6 +42,14 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, words: list[str]) -> No
         resolve({}, tmp_path)
     assert all(word in str(caught.value) for word in words)
     assert "\n" not in str(caught.value)
+
+
+def test_the_table_of_publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "filtercrawl.toml").write_text('[publish]\nmax-lost = 0.1\nnotify_cmd = "mail me"')
+    found = resolve({"summary": "~/s.md"}, tmp_path).publish
+    assert (found.max_lost, found.notify_cmd, found.summary) == (0.1, "mail me", Path("~/s.md").expanduser())
+    monkeypatch.setenv("FILTERCRAWL_MAX_LOST", "0.2")
+    assert resolve({}, tmp_path).publish.max_lost == 0.2
 
 
 @pytest.mark.parametrize(

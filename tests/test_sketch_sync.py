@@ -101,7 +101,10 @@ def test_a_dataset_from_before_there_were_sketches(zoo: Path, dataset: Path, run
     run_sync()
     (dataset / "data/sketches/local.parquet").unlink()
     db = sqlite3.connect(dataset / ".filtercrawl/catalog.sqlite")
-    db.executescript("DROP TABLE sketches; PRAGMA user_version = 1; UPDATE facts SET value = '1' WHERE key = 'stale';")
+    db.executescript(
+        "DROP TABLE sketches; DROP TABLE released; PRAGMA user_version = 1;"
+        "UPDATE facts SET value = '1' WHERE key = 'stale';"
+    )
     db.close()
     report = run_sync()
     assert report.as_json()["checkpoints"]["unchanged"] == 1

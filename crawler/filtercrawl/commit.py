@@ -5,37 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final, Literal
 
-from filtercrawl.catalog import Catalog, Row
+from filtercrawl.catalog import Row
 from filtercrawl.checkpoint import Checkpoint, Skipped
 from filtercrawl.crawl import Crawled
 from filtercrawl.crew import ContentKey
-from filtercrawl.dataset.atomic import TEMPORARY, install
 from filtercrawl.discover import etag
 from filtercrawl.extract import Entry
+from filtercrawl.keepers import Keepers
 from filtercrawl.record import (
     adopt,
     content_key,
     counts,
     fingerprint,
     fresh,
+    has_weights,
     known_key,
     outcome,
     outcome_beside,
     place,
     places,
     rank,
+    restated,
     revision,
     same_content,
     selectors,
     stated,
     tried,
+    withheld,
 )
 from filtercrawl.schema import MODELS
-from filtercrawl.shard import Shard, discard, rewrite
-from filtercrawl.stored import StoredWeights
+from filtercrawl.shard import Shard, discard
 
 Became = Literal["emitted", "no_kernels", "duplicate", "failed", "unchanged", "renamed", "again"]
 # A failed checkpoint is tried again after one day, two, four, ... at most this many.
@@ -43,15 +44,13 @@ _LONGEST_PAUSE: Final = 32
 
 
 @dataclass(kw_only=True)
-class Book:
+class Book(Keepers):
     """Where results are written.
 
     by_file: the model_id of every content that is known; workers look here, so that a file that
     another checkpoint has too is not read. gone: (selector id, file sha256) -> model ids that are listed no more.
     """
 
-    dataset: Path
-    catalog: Catalog
     now: datetime
     version: str
     by_file: dict[ContentKey, str] = field(default_factory=dict)
@@ -68,7 +67,8 @@ class Book:
             model_id, known = crawled.todo.model_id, crawled.todo.known
             if known is not None and self.by_file.get(known_key(known)) == model_id:
                 del self.by_file[known_key(known)]  # its old content is gone
-            if crawled.file_sha256 is not None:
+            written = self.catalog.model(model_id)
+            if crawled.file_sha256 is not None and written is not None and has_weights(written):
                 self.by_file.setdefault(content_key(crawled), model_id)
         return became
 
@@ -116,6 +116,9 @@ class Book:
             }  # fmt: skip
             with self.catalog.transaction():
                 self.catalog.put_model(record)
+        elif offered is not None and known["license"] != offered.meta.license:
+            with self.catalog.transaction():  # what is held stays unless its new licence says otherwise
+                self.catalog.touch_model(known | stated(offered))
 
     def seen(self, model_id: str, selector_id: str, checkpoint: Checkpoint) -> None:
         """Note that a checkpoint is still offered, and what its source states of it today.
@@ -130,27 +133,11 @@ class Book:
             "last_seen": self.now, "selectors": sorted({*(known["selectors"] or []), selector_id}),
             "etag": etag(checkpoint), "_tried": tried(checkpoint), "_files": places(checkpoint),
         }  # fmt: skip
-        quiet = {"last_seen", "selectors", "etag", "url", "extra"}
-        if any(record[name] != known[name] for name in MODELS.names if name not in quiet):
+        if restated(known, checkpoint):
             with self.catalog.transaction():
                 self.catalog.touch_model(record)
         else:
             self.catalog.touch_model(record)
-
-    def prune(self, model_id: str, reason: str = "no longer offered by its source") -> None:
-        """Take out what a checkpoint brought; the row in `models` stays and says why."""
-        known = self.catalog.model(model_id)
-        if known is None:
-            return
-        with self.catalog.transaction():
-            self._promote_twin(known)
-            self.catalog.drop_content(model_id)
-            empty = {name: None for name in MODELS.names if name.startswith(("n_", "tensors_"))}
-            record = known | empty | {
-                "outcome": "skipped", "reason": reason, "layers_file": None, "duplicate_of": None, "selectors": [],
-                "next_retry": None, "file_sha256": None,
-            }  # fmt: skip
-            self.catalog.put_model(record)
 
     # What may become of a checkpoint.
 
@@ -221,20 +208,22 @@ class Book:
         before = self.catalog.model(model_id)
         with self.catalog.transaction():
             if before is not None and self.catalog.fingerprint(model_id) != mark:
-                self._promote_twin(before)
+                self.promote_twin(before)
             twins = [twin for twin in self.catalog.twins(mark) if twin["model_id"] != model_id] if mark else []
             keeper = twins[0] if twins else None
             if mark is None:
                 record |= {"outcome": "no_kernels", "layers_file": None}
-            elif keeper is None or rank(record) < rank(keeper):
+            elif not self.may_keep(record):
+                discard(shard)
+                record |= withheld(keeper)
+            elif keeper is None or keeper["layers_file"] is None or rank(record) < rank(keeper):
                 if shard.staged is None and keeper is not None:
-                    shard = self._rewritten(record, shard.rows, keeper["layers_file"])
+                    shard = self.rewritten(record, shard.rows, keeper["layers_file"])
                 record |= {"outcome": "emitted", "layers_file": shard.path}
-                self._place(shard)
+                self.place(shard)
                 for twin in twins:
-                    self.catalog.touch_model(
-                        twin | {"outcome": outcome_beside(twin), "duplicate_of": model_id, "layers_file": None}
-                    )
+                    beside = {"outcome": outcome_beside(twin), "duplicate_of": model_id, "license_policy": None}
+                    self.catalog.touch_model(twin | beside | {"layers_file": None})
             else:
                 record |= {"outcome": "duplicate", "duplicate_of": keeper["model_id"], "layers_file": None}
                 discard(shard)
@@ -245,42 +234,7 @@ class Book:
         became: Became = record["outcome"]
         return became
 
-    # Duplicates.
-
-    def _promote_twin(self, leaving: Row) -> None:
-        """Before a keeper's content goes: hand its weights to the next of the checkpoints that share them."""
-        if leaving["layers_file"] is None:
-            return
-        mark = self.catalog.fingerprint(leaving["model_id"])
-        twins = [twin for twin in self.catalog.twins(mark or "") if twin["model_id"] != leaving["model_id"]]
-        if not twins:
-            return
-        heir = min(twins, key=rank)
-        shard = self._rewritten(heir, self.catalog.layers_of(heir["model_id"]), leaving["layers_file"])
-        self._place(shard)
-        for twin in twins:
-            is_heir = twin["model_id"] == heir["model_id"]
-            changed = (
-                {"layers_file": shard.path, "duplicate_of": None} if is_heir else {"duplicate_of": heir["model_id"]}
-            )
-            record = twin | changed
-            self.catalog.touch_model(record | {"outcome": "failed" if twin["outcome"] == "failed" else outcome(record)})
-        self.catalog.put_content(heir["model_id"], shard.rows, self.catalog.ledger_of(heir["model_id"]))
-
-    def _rewritten(self, record: Mapping[str, Any], rows: Sequence[Row], layers_file: str) -> Shard:
-        stored = StoredWeights(self.dataset / layers_file)
-        try:
-            return rewrite(record["model_id"], record["source"], rows, stored, self.dataset / TEMPORARY)
-        finally:
-            stored.close()
-
     # Smaller pieces.
-
-    def _place(self, shard: Shard) -> None:
-        if shard.staged is not None and shard.path is not None and shard.sha256 is not None:
-            install(shard.staged, self.dataset / shard.path)
-            discard(shard)
-            self.catalog.put_layer_file(shard.path, shard.size, shard.sha256)
 
     def _old_name(self, crawled: Crawled) -> str | None:
         """Return the model id that this file had under a name that is gone: the old id stays."""

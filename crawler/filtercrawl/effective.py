@@ -28,15 +28,14 @@ class Effective:
 def effective(options: Mapping[str, Any]) -> list[Effective]:
     """Return every setting as `options`, the environment and the file here give it; raises UsageError as they do."""
     settings, where = resolve(options), origins(options)
-    found = [
-        Effective(name=name, value=_text(getattr(settings, name)), origin=origin)
-        for name, origin in sorted(where.items())
-    ]
-    cache = settings.network.cache
-    found = [
-        Effective(name="cache", value=str(cache), origin=one.origin) if one.name == "cache" else one for one in found
-    ]
+    values = vars(settings) | {"cache": settings.network.cache}
+    values |= {f"publish.{name}": value for name, value in vars(settings.publish).items()}
+    if values["publish.notify_cmd"] is not None:  # people put tokens there
+        values["publish.notify_cmd"] = f"{values['publish.notify_cmd'].split(' ')[0]} ..."
+    found = [Effective(name=name, value=_text(values[name]), origin=origin) for name, origin in sorted(where.items())]
     found += [Effective(name="hub_endpoint", value=shown(hub_endpoint()), origin=_variable("HF_ENDPOINT"))]
+    for name, value in vars(settings.license_policy).items():
+        found.append(Effective(name=f"license.{name}", value=_text(value), origin=f"{FILE} or default"))
     return [*found, *_tables(settings)]
 
 

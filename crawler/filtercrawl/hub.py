@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from filtercrawl.errors import ForbiddenError, GoneError, NetworkError
 from filtercrawl.settings import hub_endpoint
@@ -42,6 +44,50 @@ def bound(client: httpx2.Client) -> None:
     hooks = client.event_hooks
     if not any(isinstance(hook, _Timeouts) for hook in hooks["request"]):
         client.event_hooks = {**hooks, "request": [*hooks["request"], _Timeouts(client.timeout)]}
+
+
+@dataclass(frozen=True)
+class HubDataset:
+    """A dataset repo at one commit, to be read: by ranges, or from the cache of huggingface_hub where that has a file.
+
+    Requests go through huggingface_hub's own HTTP client, since the process is somebody else's: it tries again by
+    itself. Pickled, it is the same repo at the same commit.
+    """
+
+    repo_id: str
+    commit: str
+    first: Path
+
+    @classmethod
+    def pinned(cls, repo_id: str, revision: str | None, path: str) -> Self:
+        """Fetch one file and learn from it at which commit a revision (default: `main`) is; raises NetworkError."""
+        import huggingface_hub
+
+        with asking(f"{repo_id}@{revision or 'main'}"):
+            found = huggingface_hub.hf_hub_download(
+                repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
+            )
+        # The cache keeps a file as snapshots/COMMIT/PATH.
+        return cls(repo_id, Path(found).parents[path.count("/")].name, Path(found))
+
+    def index(self) -> Path:
+        """Return the file that was fetched."""
+        return self.first
+
+    def source(self, path: str) -> Path | BinaryIO:
+        """Return what to read a file of the commit from; call it, and read, inside `asking`."""
+        import huggingface_hub
+
+        cached = huggingface_hub.try_to_load_from_cache(self.repo_id, path, repo_type="dataset", revision=self.commit)
+        if isinstance(cached, str):
+            return Path(cached)
+        files = huggingface_hub.HfFileSystem(endpoint=hub_endpoint())
+        # Parquet knows what it will read: a cache would only read more.
+        opened: BinaryIO = files.open(f"datasets/{self.repo_id}@{self.commit}/{path}", "rb", cache_type="none")
+        return opened
+
+    def __str__(self) -> str:
+        return f"{self.repo_id}@{self.commit[:12]}"
 
 
 class _Timeouts:

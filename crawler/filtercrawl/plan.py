@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from filtercrawl.checkpoint import Checkpoint, Skipped
 from filtercrawl.discover import Listing, etag
+from filtercrawl.rights import METADATA, LicensePolicy
 from filtercrawl.settings import Retry
 from filtercrawl.vocabulary import POLICIES, KernelPolicy
 
@@ -37,6 +38,7 @@ class Rules:
     policy: KernelPolicy = "spatial"
     retry: Retry = "due"
     licenses: tuple[str, ...] = ()
+    rights: LicensePolicy = field(default_factory=LicensePolicy)
     known: Mapping[str, Known] = field(default_factory=dict)
     renamed: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
@@ -69,12 +71,11 @@ def make_plan(listings: Sequence[Listing], rules: Rules) -> Plan:
             if model_id in seen:
                 continue  # two selectors, one checkpoint
             seen[model_id] = (selector_id, checkpoint)
-            if rules.licenses and checkpoint.meta.license not in rules.licenses:
-                reason = f"licence {checkpoint.meta.license or 'unknown'}, asked for {', '.join(rules.licenses)}"
+            if (reason := refused(checkpoint.meta.license, rules)) is not None:
                 left = Skipped(name=checkpoint.name, reason=reason, revision=checkpoint.revision)
                 skipped[model_id] = (source, selector_id, left)
                 continue
-            known = rules.known.get(model_id)
+            known = sought(rules.known.get(model_id), checkpoint, rules)
             why = decide(checkpoint, known, rules)
             if why == "unchanged":
                 unchanged.append(model_id)
@@ -100,6 +101,24 @@ def make_plan(listings: Sequence[Listing], rules: Rules) -> Plan:
         removed=tuple(gone(listings, rules.known, seen.keys() | skipped.keys())),
         seen=seen,
     )
+
+
+def refused(license_id: str | None, rules: Rules) -> str | None:
+    """Say why a licence is reason enough to leave a checkpoint out; None where it is not."""
+    if rules.licenses and license_id not in rules.licenses:
+        return f"licence {license_id or 'unknown'}, asked for {', '.join(rules.licenses)}"
+    return rules.rights.dropped(license_id)
+
+
+def sought(known: Known | None, checkpoint: Checkpoint, rules: Rules) -> Known | None:
+    """Return what is known; where its weights were withheld and may now be kept, as of bytes that nobody has read."""
+    if (
+        known is None
+        or known.get("license_policy") != METADATA
+        or rules.rights.decide(checkpoint.meta.license) != "keep"
+    ):
+        return known
+    return {**known, "file_sha256": None, "_tried": {"revision": None, "etag": None}, "_version": None}
 
 
 Decision = Literal["new", "changed", "retry", "unchanged", "waiting"]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.catalog import Catalog, Row
+from filtercrawl.catalog.state import unpack
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.errors import DatasetError
 from filtercrawl.extract import Entry
@@ -35,7 +36,7 @@ def rebuild(dataset: Path, catalog: Catalog) -> int:
             count = 0
             for record in _rows(dataset / "data/models.parquet"):
                 rows = layers.get(record["model_id"], [])
-                catalog.put_model(record, fingerprint(rows))
+                catalog.put_model(unpack(record), fingerprint(rows))
                 catalog.put_content(record["model_id"], rows, ledger.pop(record["model_id"], []))
                 count += 1
             catalog.put_samples(_samples(dataset / "data/samples.parquet", layers))

@@ -13,6 +13,7 @@ from filtercrawl.checkpoint import Checkpoint
 from filtercrawl.crawl import Crawled
 from filtercrawl.crew import ContentKey
 from filtercrawl.discover import etag
+from filtercrawl.rights import METADATA
 from filtercrawl.schema import MODELS
 from filtercrawl.transport.address import shown
 
@@ -28,6 +29,8 @@ _STATED: Final = (
     "paper",
     "released",
 )
+# What is published with the next change only: an address that is given out anew, the source's own notes.
+_QUIET: Final = ("url", "extra")
 
 
 def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
@@ -77,6 +80,11 @@ def stated(checkpoint: Checkpoint) -> Row:
         row[name] = json.dumps(getattr(meta, name), sort_keys=True) if getattr(meta, name) else None
     row["url"] = None if url.startswith("file:") else shown(url)  # never a path of this machine
     return row
+
+
+def restated(known: Mapping[str, Any], checkpoint: Checkpoint) -> bool:
+    """Tell whether the source states something else than before that readers should know without delay."""
+    return any(known.get(name) != value for name, value in stated(checkpoint).items() if name not in _QUIET)
 
 
 def content_key(crawled: Crawled) -> ContentKey:
@@ -130,7 +138,24 @@ def outcome(record: Mapping[str, Any]) -> str:
     """What the stored content of a checkpoint says it is."""
     if record["layers_file"] is not None:
         return "emitted"
-    return "duplicate" if record["duplicate_of"] is not None else "no_kernels"
+    if record["duplicate_of"] is not None:
+        return "duplicate"
+    return "no_kernels" if has_weights(record) else "emitted"
+
+
+def withheld(keeper: Mapping[str, Any] | None) -> Row:
+    """What becomes of a checkpoint whose weights may not be published; keeper: the first of the same content."""
+    if keeper is None:
+        return {"outcome": "emitted", "layers_file": None, "license_policy": METADATA}
+    policy = None if keeper["layers_file"] is not None else METADATA
+    return {
+        "outcome": "duplicate", "duplicate_of": keeper["model_id"], "layers_file": None, "license_policy": policy,
+    }  # fmt: skip
+
+
+def has_weights(record: Mapping[str, Any]) -> bool:
+    """Tell whether the dataset has the weights of a checkpoint that was read, if it has any."""
+    return bool(record.get("license_policy") != METADATA)
 
 
 def outcome_beside(twin: Mapping[str, Any]) -> str:

@@ -17,15 +17,19 @@ def opened(settings: Settings) -> Catalog:
     """Open the catalog; one that is missing is rebuilt from the published tables, where there are any."""
     dataset = settings.dataset
     published = (dataset / "data/models.parquet").is_file()
+    held: list[tuple[str, str]] = []
     if settings.rebuild:
         if not published:
             raise DatasetError(f"{dataset}: holds no published tables to rebuild the catalog from")
+        held, release = _released(dataset)
         Catalog.remove(dataset)
     catalog = Catalog(dataset)
     try:
         if not catalog.dataset_id:
             if published:
                 rebuild(dataset, catalog)
+                if held:
+                    catalog.put_released(held, release)
             else:
                 # Of the place, not of chance: two runs from nothing give the same files.
                 catalog.set_fact("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
@@ -35,12 +39,23 @@ def opened(settings: Settings) -> Catalog:
     return catalog
 
 
+def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
+    """Return what a catalog knows of the last version, which the tables do not say; nothing of one that is damaged."""
+    try:
+        with Catalog(dataset) as catalog:
+            held = catalog.released()
+            return [(path, sha) for path, _, sha in catalog.layer_files() if path in held], catalog.release or ""
+    except DatasetError:
+        return [], ""
+
+
 def recover(dataset: Path, catalog: Catalog, progress: Progress) -> None:
     """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run."""
+    elsewhere = catalog.released()
     lost = [
         row
         for row in catalog.models(private=True)
-        if row["layers_file"] and not (dataset / row["layers_file"]).is_file()
+        if row["layers_file"] and row["layers_file"] not in elsewhere and not (dataset / row["layers_file"]).is_file()
     ]
     held = {path for path, _, _ in catalog.layer_files()}
     if lost and not (dataset / "data/layers").is_dir():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from filtercrawl.approval import Approval
 from filtercrawl.crawl import Crawled
 from filtercrawl.discover import Listing
 from filtercrawl.expected import Expected
@@ -56,8 +57,9 @@ class Report:
 
     checkpoints: discovered = all that the sources offered, skipped ones included; new and changed = read for the
     first time or again, whatever became of them; duplicate, failed and renamed = of those. layers, kernels: emitted
-    in this run. bytes_offered: the size of the files that were read. bytes_on_disk: of all files of layers.
+    in this run. bytes_offered: the size of the files that were read. bytes_on_disk: of the layers that lie here.
     left: still to do after a limit. by_source: what each source's checkpoints cost, or are expected to in a dry run.
+    deferred: model ids of what is to do and not approved. proposal: of a dry run, what a run would do.
     """
 
     checkpoints: Counter[str] = field(default_factory=Counter)
@@ -74,6 +76,8 @@ class Report:
     problems: dict[str, str] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     by_source: dict[str, Cost] = field(default_factory=dict)
+    deferred: list[str] = field(default_factory=list)
+    proposal: Approval | None = None
 
     @classmethod
     def of(cls, listings: Sequence[Listing], plan: Plan) -> Report:

@@ -89,6 +89,7 @@ INDEX: Final = pa.schema(
         pa.field("norm_l1", pa.float64()),
         pa.field("norm_l2", pa.float64()),
         pa.field("norm_linf", pa.float64()),
+        pa.field("redistributable", pa.bool_()),
     ]
 )
 
@@ -144,6 +145,8 @@ MODELS: Final = pa.schema(
         pa.field("crawled_at", _time),
         pa.field("filtercrawl_version", pa.string()),
         pa.field("selectors", _strings),
+        pa.field("license_policy", pa.string()),
+        pa.field("state", pa.string()),
     ]
 )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from filtercrawl.errors import UsageError
+from filtercrawl.rights import LicensePolicy
 from filtercrawl.transport.address import origin
 from filtercrawl.vocabulary import POLICIES, KernelPolicy
 
@@ -41,6 +42,20 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishSettings:
+    """The table `[publish]`.
+
+    max_lost: the share of the last release's layers, or models, that a release may lack before it is refused, 0 to 1.
+    notify_cmd: a command that is run once at the end of a release, by words, without a shell. summary: a file for what
+    the release did, in Markdown.
+    """
+
+    max_lost: float = 0.05
+    notify_cmd: str | None = None
+    summary: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a run was asked to do; the fields are the options of `filtercrawl sync`.
 
@@ -50,7 +65,7 @@ class Settings:
     cache: the folder for fetched bytes, None for the user's own; cache_size: how many it may hold between runs.
     time_limit: seconds. rebuild: make the catalog again from the published tables first. opt_out: what is never
     fetched nor kept, as `SOURCE:PATTERN` or as a URL pattern; opt_out_from: files or URLs with more, one a line.
-    sources, auth, mirrors: the tables of these names.
+    sources, auth, mirrors, publish: the tables of these names; license_policy: the table `license`.
     """
 
     dataset: Path = Path("filtercrawl-dataset")
@@ -77,6 +92,8 @@ class Settings:
     sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     auth: Mapping[str, str] = field(default_factory=dict)
     mirrors: Mapping[str, str] = field(default_factory=dict)
+    license_policy: LicensePolicy = field(default_factory=LicensePolicy)
+    publish: PublishSettings = field(default_factory=PublishSettings)
 
     @property
     def network(self) -> NetworkSettings:
@@ -105,23 +122,44 @@ def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
         "sources": tables.get("sources", {}),
         "auth": _auth(tables.get("auth", {}), path),
         "mirrors": _mirrors(tables.get("mirrors", {}), path),
+        "license_policy": LicensePolicy.of(tables.get("license", {}), f"{path}: [license]"),
     }
-    for key, parse in _PARSERS.items():
-        where, raw = _first(key, options, tables.get("sync", {}), path)
+    values["publish"] = PublishSettings(**_parsed("publish", _PUBLISH, options, tables, path))
+    return Settings(**values, **_parsed("sync", _PARSERS, options, tables, path))
+
+
+def _parsed(
+    name: str,
+    parsers: Mapping[str, Callable[[Any], Any]],
+    options: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Any]],
+    path: Path,
+) -> dict[str, Any]:
+    """Return what is set of one table's keys, wherever it is set."""
+    values = {}
+    for key, parse in parsers.items():
+        where, raw = _first(key, options, name, tables.get(name, {}), path)
         if raw is not None:
             try:
                 values[key] = parse(raw)
             except (ValueError, TypeError) as error:
                 raise UsageError(f"{where}: {raw!r} is not {error}") from error
-    return Settings(**values)
+    return values
 
 
 def origins(options: Mapping[str, Any], folder: Path | None = None) -> dict[str, str]:
-    """Return where each setting of `resolve` comes from, by its name: an option, a variable, the file, or `default`."""
+    """Return where each setting of `resolve` comes from: an option, a variable, the file, or `default`.
+
+    By its name; those of the table `[publish]` as `publish.NAME`.
+    """
     path = (folder or Path.cwd()) / FILE
-    table = _read(path).get("sync", {})
-    found = {key: _first(key, options, table, path) for key in _PARSERS}
-    return {key: "default" if raw is None else where for key, (where, raw) in found.items()}
+    tables = _read(path)
+    found = {}
+    for name, parsers, prefix in (("sync", _PARSERS, ""), ("publish", _PUBLISH, "publish.")):
+        for key in parsers:
+            where, raw = _first(key, options, name, tables.get(name, {}), path)
+            found[prefix + key] = "default" if raw is None else where
+    return found
 
 
 def is_set(variable: str) -> bool:
@@ -158,6 +196,17 @@ def secret(variable: str) -> str:
     return token
 
 
+def step_summary() -> Path | None:
+    """The file in which GitHub Actions wants Markdown about a step, None elsewhere."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(path) if path else None
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return what a command that is run for the user finds in its environment."""
+    return {**os.environ, **more}
+
+
 def proxy(scheme: str, netloc: str) -> str | None:
     """Return the proxy that the environment names for a host, None where it is asked directly."""
     if urllib.request.proxy_bypass(netloc):
@@ -167,13 +216,13 @@ def proxy(scheme: str, netloc: str) -> str | None:
     return found if found is None or "://" in found else f"http://{found}"
 
 
-def _first(key: str, options: Mapping[str, Any], table: Mapping[str, Any], path: Path) -> tuple[str, Any]:
+def _first(key: str, options: Mapping[str, Any], name: str, table: Mapping[str, Any], path: Path) -> tuple[str, Any]:
     if options.get(key) is not None:
         return f"--{key.replace('_', '-')}", options[key]
     variable = PREFIX + key.upper()
     if variable in os.environ:
         return variable, os.environ[variable]
-    return f"{path.name} [sync] {key}", table.get(key)
+    return f"{path.name} [{name}] {key}", table.get(key)
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
@@ -184,16 +233,19 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: {error}") from error
     for name, table in tables.items():
-        if name not in ("sync", "sources", "auth", "mirrors") or not isinstance(table, dict):
-            known = '[sync], [sources.NAME], [auth."ORIGIN"] and [mirrors]'
+        if name not in ("sync", "license", "publish", "sources", "auth", "mirrors") or not isinstance(table, dict):
+            known = '[sync], [license], [publish], [sources.NAME], [auth."ORIGIN"] and [mirrors]'
             raise UsageError(f"{path}: unknown key {name!r}; this version reads the tables {known}")
-    sync = {key.replace("-", "_"): value for key, value in tables.get("sync", {}).items()}
-    unknown = sync.keys() - _PARSERS.keys()
-    if unknown:
-        raise UsageError(f"{path}: unknown key {min(unknown)!r} in [sync]; known are {', '.join(sorted(_PARSERS))}")
+    plain = {}
+    for name, parsers in (("sync", _PARSERS), ("publish", _PUBLISH)):
+        plain[name] = {key.replace("-", "_"): value for key, value in tables.get(name, {}).items()}
+        unknown = plain[name].keys() - parsers.keys()
+        if unknown:
+            known = ", ".join(sorted(parsers))
+            raise UsageError(f"{path}: unknown key {min(unknown)!r} in [{name}]; known are {known}")
     if not all(isinstance(table, dict) for table in tables.get("sources", {}).values()):
         raise UsageError(f"{path}: [sources] holds tables, one a source: [sources.NAME]")
-    return tables | {"sync": sync}
+    return tables | plain
 
 
 def _auth(table: Mapping[str, Any], path: Path) -> dict[str, str]:
@@ -231,6 +283,16 @@ def _whole(value: Any) -> int:
         number = -1
     if number < 0 or isinstance(value, bool):
         raise ValueError("a whole number, zero or more")
+    return number
+
+
+def _share(value: Any) -> float:
+    try:
+        number = float(value)
+    except (ValueError, TypeError):
+        number = -1.0
+    if not 0 <= number <= 1 or isinstance(value, bool):
+        raise ValueError("a share, from 0 to 1")
     return number
 
 
@@ -304,4 +366,11 @@ _PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "opt_out": _words("a list of SOURCE:PATTERN or URL patterns"),
     "opt_out_from": _words("a list of files or URLs"),
 }
-assert set(_PARSERS) == {item.name for item in fields(Settings)} - {"sources", "auth", "mirrors"}
+_PUBLISH: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "max_lost": _share,
+    "notify_cmd": str,
+    "summary": lambda value: Path(str(value)).expanduser(),
+}
+_TABLES: Final = {"sources", "auth", "mirrors", "publish", "license_policy"}
+assert set(_PARSERS) == {item.name for item in fields(Settings)} - _TABLES
+assert set(_PUBLISH) == {item.name for item in fields(PublishSettings)}

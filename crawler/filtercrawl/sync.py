@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import torch
 
 from filtercrawl import device
+from filtercrawl.approval import Approval
 from filtercrawl.catalog import Catalog
 from filtercrawl.checkpoint import RemoteFile
 from filtercrawl.commit import Book
@@ -32,6 +34,7 @@ from filtercrawl.optout import REASON as OPTED_OUT
 from filtercrawl.optout import opt_out
 from filtercrawl.plan import Plan, Rules, Todo, make_plan
 from filtercrawl.progress import Progress, Silent
+from filtercrawl.record import has_weights
 from filtercrawl.recovery import opened, recover, refresh
 from filtercrawl.report import Report
 from filtercrawl.selector import Selector
@@ -50,7 +53,8 @@ class Run:
     """What one run works with.
 
     transport: None for the one that the settings describe. stop: set it to end the run cleanly after the checkpoints
-    in hand.
+    in hand. approval: does no more than that, None for all there is to do. bring: puts a file of layers into its place
+    that only a release holds.
     """
 
     settings: Settings
@@ -59,6 +63,8 @@ class Run:
     transport: Transport | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     now: datetime = field(default_factory=now)
+    approval: Approval | None = None
+    bring: Callable[[str], None] | None = None
 
     def check(self) -> None:
         """Raise Stopped once the run is to end."""
@@ -94,18 +100,25 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
         listings = discover(chosen, scout)
         refuse_collisions(listings, known, catalog.selectors())
         plan = make_plan(listings, rules(run, catalog, known))
+        left_for_later: list[str] = []
+        if run.approval is not None:
+            plan, left_for_later = run.approval.applied(plan, known)
         report = Report.of(listings, plan)
-        report.bytes_on_disk = sum(size for _, size, _ in catalog.layer_files())
+        report.deferred = left_for_later
+        report.bytes_on_disk = on_disk(run.settings.dataset, catalog)
         if run.settings.dry_run:
+            report.proposal = Approval.of(plan, known, run.settings.limit)
             preview(plan, contents(known), run, transport, report)
         else:
             book = Book(
                 dataset=run.settings.dataset,
                 catalog=catalog,
+                rights=run.settings.license_policy,
                 now=run.now,
                 version=VERSION,
                 by_file=contents(known),
                 gone=by_content(plan, known),
+                bring=run.bring,
             )
             workshop = Workshop(
                 staging=run.settings.dataset / TEMPORARY,
@@ -131,12 +144,17 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                         run.progress.say(f"{crawled.todo.model_id}: no structure from its graph: {crawled.note}")
                     run.progress.done(crawled.todo.model_id, crawled.reason or became)
             for model_id, row in known.items():
-                if scout.opt_out.holds(row) and row["outcome"] != "skipped":
+                if scout.opt_out.holds(row) and row["outcome"] not in ("skipped", "withdrawn"):
                     book.prune(model_id, OPTED_OUT)
             finish(plan, listings, book, run, report)
     report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)
     return report
+
+
+def on_disk(dataset: Path, catalog: Catalog) -> int:
+    """Return the bytes of the files of layers that lie here; a release may hold others."""
+    return sum(size for path, size, _ in catalog.layer_files() if (dataset / path).is_file())
 
 
 def rules(run: Run, catalog: Catalog, known: Mapping[str, Mapping[str, object]]) -> Rules:
@@ -147,6 +165,7 @@ def rules(run: Run, catalog: Catalog, known: Mapping[str, Mapping[str, object]])
         policy=settings.kernel_size,
         retry=settings.retry,
         licenses=settings.license,
+        rights=settings.license_policy,
         known=known,
         renamed=catalog.renamed(),
     )
@@ -174,7 +193,7 @@ def contents(known: Mapping[str, Mapping[str, object]]) -> dict[ContentKey, str]
     return {
         (str(row["file_sha256"]), str(row["_prefix"]), str(row["kernel_policy"])): model_id
         for model_id, row in sorted(known.items(), reverse=True)
-        if row["file_sha256"] and row["reason"] is None and row.get("_prefix") is not None
+        if row["file_sha256"] and row["reason"] is None and row.get("_prefix") is not None and has_weights(row)
     }
 
 
@@ -264,6 +283,12 @@ def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report
                 "n_offered": len(listing.checkpoints),
             }
         )
+    for model_id, policy in list(book.rights.against({row["model_id"]: row for row in catalog.models()})):
+        if policy == "drop":
+            row = catalog.model(model_id) or {}
+            book.prune(model_id, book.rights.dropped(row.get("license")) or "")
+        else:
+            book.withhold(model_id)
     if catalog.stale:
         run.progress.say("writing the tables")
         refresh(settings.dataset, catalog)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from filtercrawl.rights import METADATA
 from filtercrawl.vocabulary import OUTCOMES, REASONS
 from filtercrawl_publish.findings import Finding, Folder, pc
 
@@ -16,7 +17,7 @@ _MODELS, _INDEX, _LEDGER = "data/models.parquet", "data/index.parquet", "data/le
 
 def check_models(folder: Folder) -> Iterator[Finding]:
     """Check ids, outcomes and links of `models`, and its counts against `index`."""
-    columns = ["model_id", "source", "name", "outcome", "duplicate_of", "layers_file", "n_layers"]
+    columns = ["model_id", "source", "name", "outcome", "duplicate_of", "layers_file", "n_layers", "license_policy"]
     models = folder.table("models", columns)
     yield from _repeated(models["model_id"], _MODELS)
     index = folder.table("index", ["model_id", "layer_sha256"])
@@ -32,8 +33,10 @@ def check_models(folder: Folder) -> Iterator[Finding]:
             yield Finding(where=where, what=f"is a duplicate of {row['duplicate_of']!r}, which is not there")
         if row["layers_file"] is not None and row["layers_file"] not in listed:
             yield Finding(where=where, what=f"has its layers in {row['layers_file']!r}, which is not listed")
-        if (row["outcome"], row["layers_file"]) == ("emitted", None):
+        if (row["outcome"], row["layers_file"]) == ("emitted", None) and row["license_policy"] != METADATA:
             yield Finding(where=where, what="is emitted and names no file of layers")
+        if row["license_policy"] == METADATA and row["layers_file"] is not None:
+            yield Finding(where=where, what=f"its licence withholds the weights, and {row['layers_file']!r} has them")
         if (row["n_layers"] or 0) != emitted[row["model_id"]]:
             what = f"n_layers is {row['n_layers']}, {_INDEX} has {emitted[row['model_id']]}"
             yield Finding(where=where, what=what)
@@ -43,7 +46,7 @@ def check_models(folder: Folder) -> Iterator[Finding]:
 
 def check_index(folder: Folder) -> Iterator[Finding]:
     """Check that ids of `index` are unique and that every layer without a file can be had from another."""
-    index = folder.table("index", ["layer_id", "layer_sha256", "file", "duplicate_of"])
+    index = folder.table("index", ["model_id", "layer_id", "layer_sha256", "file", "duplicate_of"])
     yield from _repeated(index["layer_id"], _INDEX)
     linked = index.filter(pc.field("duplicate_of").is_valid())
     wanted = pc.unique(linked["duplicate_of"])
@@ -56,7 +59,10 @@ def check_index(folder: Folder) -> Iterator[Finding]:
         elif content[target] != row["layer_sha256"]:
             yield Finding(where=where, what=f"is called a duplicate of {target!r}, which has other weights")
     stored = pc.unique(index.filter(pc.field("file").is_valid())["layer_sha256"])
+    models = folder.table("models", ["model_id", "license_policy"])
+    withheld = models.filter(pc.field("license_policy") == METADATA)["model_id"].combine_chunks()
     absent = index.filter(pc.field("file").is_null() & pc.field("layer_sha256").is_valid())
+    absent = absent.filter(pc.invert(pc.is_in(absent["model_id"], withheld)))
     for layer_id in absent.filter(pc.invert(pc.is_in(absent["layer_sha256"], stored)))["layer_id"].to_pylist():
         yield Finding(where=f"{_INDEX}: {layer_id}", what="no file holds its weights")
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.dataset import card, manifest
+from filtercrawl.dataset.configs import LISTED_FILES, REDISTRIBUTABLE
 from filtercrawl.dataset.tables import File
 from filtercrawl.errors import DatasetError, UnsafeError
 from filtercrawl.ranges import relative_path
 from filtercrawl.schema import FILES, SCHEMA_VERSION
-from filtercrawl_publish.findings import Finding, Folder, schema_of, table_of
+from filtercrawl_publish.findings import Finding, Folder, pc, schema_of, table_of
 
 
 def take(path: Path) -> tuple[Folder, list[Finding]]:
@@ -78,8 +79,10 @@ def _compare(folder: Path, file: File) -> str | None:
 
 def _unlisted(folder: Folder) -> Iterator[Finding]:
     """Yield the files below data/ and analysis/ that the list leaves out, but for hidden ones: no reader sees them."""
-    listed = {file.path for file in folder.files} | {manifest.TABLE}
-    for path in sorted(path for part in manifest.PARTS for path in (folder.path / part).rglob("*")):
+    listed = {file.path for file in folder.files} | {manifest.TABLE, manifest.RUN}
+    found = [path for part in manifest.PARTS for path in (folder.path / part).rglob("*")]
+    texts = [folder.path / name for name in (manifest.CHANGELOG, manifest.CHANGES)]
+    for path in sorted([*found, *(path for path in texts if path.is_file())]):
         relative = path.relative_to(folder.path)
         hidden = any(part.startswith((".", "_")) for part in relative.parts)
         if not hidden and not path.is_dir() and relative.as_posix() not in listed:
@@ -143,12 +146,36 @@ def check_card(folder: Folder) -> Iterator[Finding]:
         wanted.add("files")
     layers = [file.path for file in folder.files if table_of(file.path) == "layers"]
     wanted |= {f"layers-{path.split('/')[2]}" for path in layers if path.count("/") > 2}
+    free = _free(folder)
+    if (free is None and REDISTRIBUTABLE in named) or 0 < len(free or ()) <= LISTED_FILES:
+        wanted.add(REDISTRIBUTABLE)
+    if free is not None and REDISTRIBUTABLE in named & wanted and _paths(configs, REDISTRIBUTABLE) != free:
+        yield Finding(where=card.PATH, what=f"the config {REDISTRIBUTABLE!r} names other files than data/index.parquet")
     for name in sorted(wanted - named):
         yield Finding(where=card.PATH, what=f"does not name the config {name!r}")
     for name in sorted(named - wanted):
         yield Finding(where=card.PATH, what=f"names the config {name!r}, which has no file")
     for name in sorted(named & wanted - described):
         yield Finding(where=card.PATH, what=f"does not state the features of the config {name!r}")
+
+
+def _free(folder: Folder) -> set[str] | None:
+    """Return the files of layers that everybody may pass on, None where the index cannot be read."""
+    if not folder.tables("index"):
+        return None
+    index = folder.table("index", ["file", "redistributable"])
+    return set(index.filter(pc.field("redistributable") & pc.field("file").is_valid())["file"].to_pylist())
+
+
+def _paths(entries: object, name: str) -> set[str]:
+    """Return all paths of a config."""
+    listed = entries if isinstance(entries, list) else []
+    found: set[str] = set()
+    for entry in listed:
+        if isinstance(entry, dict) and entry.get("config_name") == name:
+            for part in entry.get("data_files") or []:
+                found.update(map(str, part.get("path") or [] if isinstance(part, dict) else []))
+    return found
 
 
 def _names(entries: object) -> set[str]:

@@ -33,7 +33,7 @@ def findings(path: Path) -> Iterator[Finding]:
         yield from check(folder)
     for check, needed in (
         (check_models, ("models", "index")),
-        (check_index, ("index",)),
+        (check_index, ("index", "models")),
         (check_ledger, ("ledger", "models", "index")),
         (check_sketches, ("sketches", "index")),
     ):

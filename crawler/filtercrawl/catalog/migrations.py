@@ -38,4 +38,7 @@ MIGRATIONS: Final = (
         layer_sha256 TEXT NOT NULL, kernel TEXT NOT NULL, data BLOB NOT NULL, PRIMARY KEY (layer_sha256, kernel)
     );
     """,
+    """
+    CREATE TABLE released (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
+    """,
 )

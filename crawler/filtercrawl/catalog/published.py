@@ -11,8 +11,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from filtercrawl.catalog.state import pack
 from filtercrawl.dataset import sketches
 from filtercrawl.dataset.samples import Samples
+from filtercrawl.licenses import redistributable
 from filtercrawl.schema import INDEX, MODELS
 
 Row = dict[str, Any]
@@ -39,14 +41,14 @@ class Published:
         """Rows of `models`, sorted by model_id."""
         for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
             row = thaw(record)
-            yield row if private else {name: row.get(name) for name in MODELS.names}
+            yield row if private else {name: row.get(name) for name in MODELS.names} | {"state": pack(row)}
 
     def index(self) -> Iterator[Row]:
         """Rows of `index`, sorted by model_id and then as in the checkpoint."""
         sql = f"""
             SELECT layers.record, models.record, models.layers_file, layers.layer_id,
                    first_value(layers.layer_id) OVER (
-                       PARTITION BY layers.layer_sha256 ORDER BY {RANK}, position
+                       PARTITION BY layers.layer_sha256 ORDER BY models.layers_file IS NULL, {RANK}, position
                    )
             FROM layers JOIN models USING (model_id) ORDER BY model_id, position
         """  # noqa: S608 - constant
@@ -56,6 +58,7 @@ class Published:
             out |= {name: owner.get(of_model) for name, of_model in _OF_MODEL.items()}
             datasets = owner.get("training_datasets")
             out["training_dataset"] = datasets[-1] if datasets else None
+            out["redistributable"] = redistributable(owner.get("license"))
             stored = file is not None and row["layer_sha256"] is not None
             out["file"] = file if stored else None
             out["row_group"] = row["row_group"] if stored else None
@@ -144,8 +147,8 @@ def _time(value: object) -> str:
 
 
 def thaw(text: str) -> Row:
-    """Read a row of `models` back."""
-    record: Row = json.loads(text)
+    """Read a row of `models` back; columns that are younger than it are null."""
+    record: Row = dict.fromkeys(MODELS.names) | json.loads(text)
     for name in _TIMES:
         if record.get(name) is not None:
             record[name] = datetime.fromisoformat(record[name])

@@ -199,6 +199,23 @@ class Catalog(Published):
     def put_layer_file(self, path: str, size: int, sha256: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO layer_files VALUES (?, ?, ?)", (path, size, sha256))
 
+    @property
+    def release(self) -> str | None:
+        """What was noted of the last release."""
+        return self.fact("release")
+
+    def put_released(self, files: Iterable[tuple[str, str]], release: str) -> None:
+        """Note the (path, sha256) of every file of layers that the last release holds: they need not lie here."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("DELETE FROM released")
+        self._db.executemany("INSERT INTO released VALUES (?, ?)", files)
+        self.set_fact("release", release)
+        self._db.execute("COMMIT")
+
+    def released(self) -> set[str]:
+        """Return the paths of the files of layers that the last release holds as the catalog has them."""
+        return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
+
     def forget_unused(self) -> None:
         """Drop samples, sketches and files that no checkpoint uses any more."""
         self._db.execute(

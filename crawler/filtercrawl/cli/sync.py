@@ -8,18 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from filtercrawl.cli.options import (
-    DatasetOption,
-    JsonOption,
-    KernelSizeOption,
-    amount,
-    plain,
-    print_json,
-    size,
+from filtercrawl.cli.options import DatasetOption, JsonOption, KernelSizeOption, amount, plain, print_json, size
+from filtercrawl.cli.sync_options import (
+    CacheOption,
+    CacheSizeOption,
+    DeviceOption,
+    DryRunOption,
+    EngineOption,
+    FailOnOption,
+    JobsOption,
+    LicenseOption,
+    LimitOption,
+    MaxBytesOption,
+    MaxDiskOption,
+    MaxRequestsOption,
+    ProveOption,
+    PruneOption,
+    RebuildOption,
+    RetryOption,
+    SelectorsArgument,
+    TimeLimitOption,
 )
 from filtercrawl.cli.terminal import Watch
 from filtercrawl.settings import Settings, resolve
@@ -30,66 +42,26 @@ if TYPE_CHECKING:
 
 def run(
     context: typer.Context,
-    selectors: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SELECTOR]...",
-            help="SOURCE or SOURCE:PATTERN, for example local:models or packages:speechmos.",
-        ),
-    ] = None,
+    selectors: SelectorsArgument = None,
     dataset: DatasetOption = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", help="Read at most N checkpoints.")] = None,
+    limit: LimitOption = None,
     kernel_size: KernelSizeOption = None,
-    license: Annotated[  # noqa: A002 - the option's name
-        list[str] | None,
-        typer.Option(metavar="SPDX", help="Only checkpoints under this licence; may be repeated."),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(metavar="auto|cpu|cuda|mps", help="Where kernels are normalized.", show_default="auto"),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(metavar="N", help="Checkpoints in work at a time.", show_default="2")
-    ] = None,
-    engine: Annotated[
-        str | None, typer.Option(metavar="local", help="What runs the work.", show_default="local")
-    ] = None,
-    max_bytes: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="Stop after so many bytes, for example 2G."),
-    ] = None,
-    max_disk: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Stop when the layers take so much of the disk.")
-    ] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where fetched bytes are kept.", show_default="~/.cache/filtercrawl"),
-    ] = None,
-    cache_size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="How many fetched bytes are kept between runs.", show_default="16G"),
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(metavar="N", help="Send at most N requests to the network.")
-    ] = None,
-    time_limit: Annotated[str | None, typer.Option(metavar="TIME", help="Stop cleanly after, for example, 5h.")] = None,
-    prove: Annotated[
-        bool | None,
-        typer.Option("--prove", help="Fetch files whole where a sha256 is stated, and hold them against it."),
-    ] = None,
-    prune: Annotated[bool | None, typer.Option("--prune", help="Take out what its source no longer offers.")] = None,
-    retry: Annotated[
-        str | None,
-        typer.Option(metavar="all|due|none", help="Which failed checkpoints to try again.", show_default="due"),
-    ] = None,
-    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what there is to do and do nothing.")] = None,
-    rebuild: Annotated[
-        bool | None, typer.Option("--rebuild", help="First make the catalog again from the published tables.")
-    ] = None,
-    fail_on: Annotated[
-        str | None,
-        typer.Option(metavar="new|any|none", help="Which failed checkpoints make exit code 3.", show_default="new"),
-    ] = None,
+    license: LicenseOption = None,  # noqa: A002 - the option's name
+    device: DeviceOption = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = None,
+    max_bytes: MaxBytesOption = None,
+    max_disk: MaxDiskOption = None,
+    cache: CacheOption = None,
+    cache_size: CacheSizeOption = None,
+    max_requests: MaxRequestsOption = None,
+    time_limit: TimeLimitOption = None,
+    prove: ProveOption = None,
+    prune: PruneOption = None,
+    retry: RetryOption = None,
+    dry_run: DryRunOption = None,
+    rebuild: RebuildOption = None,
+    fail_on: FailOnOption = None,
     json: JsonOption = False,
 ) -> None:
     """Discover, fetch, extract, normalize and write: bring the dataset up to date.

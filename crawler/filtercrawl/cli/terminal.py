@@ -31,7 +31,9 @@ class Watch:
         self._console.print(plain(line))
 
     def begin(self, total: int) -> None:
-        self._total = total
+        if self._bar is not None:
+            self._bar.stop()
+        self._total, self._count = total, 0
         if self._console.is_terminal and total:
             columns = (
                 TextColumn(self._verb),

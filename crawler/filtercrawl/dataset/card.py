@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
 
-from filtercrawl.dataset.configs import Config
-from filtercrawl.dataset.summary import body
-from filtercrawl.dataset.tally import Tally
+from filtercrawl.dataset.summary import About, body
 from filtercrawl.errors import DatasetError
 
 PATH: Final = "README.md"
@@ -55,7 +53,7 @@ class Card:
             raise DatasetError(f"{PATH}: its header is no YAML mapping; mend or delete it")
         return cls(header, text[found.end() :])
 
-    def render(self, dataset_id: str, configs: Sequence[Config], tally: Tally) -> str:
+    def render(self, about: About) -> str:
         """Return the card with our part made new.
 
         Of the header, `license`, `configs` and `dataset_info` are ours, of the body what the two markers
@@ -64,14 +62,14 @@ class Card:
         header = {"pretty_name": "Trained convolution kernels", "tags": list(_TAGS), **self.header}
         for key in ("license", "configs", "dataset_info"):
             header.pop(key, None)
-        if license_word := _license(set(tally.by_license)):
+        if license_word := _license(set(about.tally.by_license)):
             header["license"] = license_word
-        if configs:
-            header["configs"] = [config.header(dataset_id) for config in configs]
+        if about.configs:
+            header["configs"] = [config.header(about.dataset_id) for config in about.configs]
             header["configs"][0]["default"] = True
-            header["dataset_info"] = [config.info() for config in configs]
+            header["dataset_info"] = [config.info() for config in about.configs]
         dumped = yaml.dump(header, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10**9)
-        ours = f"{BEGIN}\n{body(configs, tally)}\n{END}"
+        ours = f"{BEGIN}\n{body(about)}\n{END}"
         text, places = _OURS.subn(lambda _: ours, self.body, count=1)
         if not places:
             text = f"{ours}\n{self.body}"

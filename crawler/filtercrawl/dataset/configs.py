@@ -26,6 +26,10 @@ _ABOUT: Final = {
     "sources": "What was listed, and when.",
     "files": "Path, size and sha256 of every file.",
 }
+# Of `layers`, what everybody may pass on. Its files lie among the others, so that the card must name each of them: of
+# more than so many it would have hundreds of kilobytes.
+REDISTRIBUTABLE: Final = "redistributable"
+LISTED_FILES: Final = 1_000
 _PICTURE: Final = PREVIEW.field("picture").type
 
 
@@ -96,6 +100,16 @@ def _of_layers(about: str, layers: Sequence[File], tally: Tally) -> Iterator[Con
             paths=[patterns[source]],
             files=files,
             rows=rows[source],
+        )
+    free = [file for file in layers if file.path in tally.passed_on]
+    if 0 < len(free) <= LISTED_FILES:
+        yield Config(
+            name=REDISTRIBUTABLE,
+            about="The weights whose licence lets everybody pass them on.",
+            schema=LAYERS,
+            paths=[file.path for file in free],
+            files=free,
+            rows=sum(tally.passed_on[file.path] for file in free),
         )
 
 

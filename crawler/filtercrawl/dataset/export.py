@@ -14,7 +14,9 @@ import pyarrow as pa
 from filtercrawl.dataset import card, manifest, preview, samples, sketches
 from filtercrawl.dataset.atomic import clear, remove, write_text
 from filtercrawl.dataset.configs import listed
+from filtercrawl.dataset.figures import shown
 from filtercrawl.dataset.samples import Samples
+from filtercrawl.dataset.summary import About
 from filtercrawl.dataset.tables import File, Row, Table, batches, write
 from filtercrawl.dataset.tally import Tally
 from filtercrawl.errors import DatasetError
@@ -90,7 +92,7 @@ def export(folder: Path, rows: Rows) -> Exported:
     written = [table for group in tables.values() for table in group]
     paths = {table.path for table in written}
     obsolete = [path for path in _derived_paths(folder) if path not in paths]
-    others = manifest.other_files(folder, {*paths, *obsolete, manifest.TABLE})
+    others = list(manifest.other_files(folder, {*paths, *obsolete, manifest.TABLE}))
     files: list[File] = sorted((*layers, *written, *others), key=lambda file: file.path)
     if listing := write(folder, manifest.TABLE, FILES, batches((vars(file) for file in files), FILES)):
         tables["files"] = [listing]
@@ -98,7 +100,14 @@ def export(folder: Path, rows: Rows) -> Exported:
     else:
         obsolete.append(manifest.TABLE)
 
-    text = found.render(rows.dataset_id, list(listed(tables, layers, tally)), tally)
+    about = About(
+        dataset_id=rows.dataset_id,
+        configs=list(listed(tables, layers, tally)),
+        tally=tally,
+        figures=shown(folder),
+        others=frozenset(file.path for file in others),
+    )
+    text = found.render(about)
     files.append(manifest.described(card.PATH, text))
     counts = {"models": tally.outcomes.total(), "layers": tally.layers, "kernels": tally.kernels}
     changed = [table.path for table in written if table.changed]

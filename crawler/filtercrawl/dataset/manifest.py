@@ -22,6 +22,12 @@ PATH: Final = "manifest.json"
 TABLE: Final = "data/files.parquet"
 # The folders whose files are published, every one of them.
 PARTS: Final = ("data", "analysis")
+# What changed against the version before, for people and in full; beside the card, where somebody who browses looks.
+CHANGELOG: Final = "CHANGES.md"
+CHANGES: Final = "changes.json"
+# What the last release did. It tells of a run and not of the data, so it is published beside them and not listed:
+# nothing changed would else be a change.
+RUN: Final = "analysis/run.json"
 
 # The names that every reader takes: `datasets` and pyarrow skip what starts with "." or "_".
 _WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -48,18 +54,25 @@ def layer_files(folder: Path, known: Iterable[tuple[str, int, str]]) -> list[Fil
 
 
 def other_files(folder: Path, known: set[str]) -> Iterator[File]:
-    """Yield what lies below data/ and analysis/ besides `known` and the files of layers; each is read for its hash."""
+    """Yield what is published besides `known`, the files of layers and the card; each is read for its hash."""
     for place, folders, names in chain.from_iterable(os.walk(folder / part) for part in PARTS):
         here = Path(place)
         top = here == folder / "data"
         folders[:] = [name for name in folders if name[0] not in "._" and not (top and name == "layers")]
         for name in names:
             path = (here / name).relative_to(folder).as_posix()
-            if path in known or name[0] in "._":
+            if path in known or path == RUN or name[0] in "._":
                 continue
-            with (here / name).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                yield File(path=path, size=file.tell(), sha256=digest)
+            yield _hashed(folder, path)
+    for path in (CHANGELOG, CHANGES):
+        if (folder / path).is_file():
+            yield _hashed(folder, path)
+
+
+def _hashed(folder: Path, path: str) -> File:
+    with (folder / path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return File(path=path, size=file.tell(), sha256=digest)
 
 
 def described(path: str, text: str) -> File:

@@ -3,40 +3,109 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from filtercrawl.dataset.configs import Config
+import pyarrow as pa
+
+from filtercrawl import schema
+from filtercrawl.dataset import columns, guide, manifest
+from filtercrawl.dataset.configs import REDISTRIBUTABLE, Config
+from filtercrawl.dataset.figures import REPORT, Shown
 from filtercrawl.dataset.tally import Tally
+from filtercrawl.licenses import REDISTRIBUTABLE as LICENSES
 
 # Lines of a table of counts; what is rarer is summed up in one.
 _SHOWN: Final = 15
 _NAME_LENGTH: Final = 80
+_CAPTION_LENGTH: Final = 400
 
 
-def body(configs: Sequence[Config], tally: Tally) -> str:
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What the card tells of. figures: of analyses; others: published files besides those of configs, by path."""
+
+    dataset_id: str
+    configs: Sequence[Config]
+    tally: Tally
+    figures: Sequence[Shown] = ()
+    others: frozenset[str] = frozenset()
+
+
+def body(about: About) -> str:
     """Return the card's Markdown."""
-    names = {config.name for config in configs}
+    tally, names = about.tally, {config.name for config in about.configs}
     seen = ", ".join(f"{count:,} {escape(outcome)}" for outcome, count in sorted(tally.outcomes.items()))
     parts = [
         f"# Trained convolution kernels\n\n{tally.kernels:,} convolution kernels in {tally.layers:,} layers, "
         f"taken bit for bit from trained checkpoints by filtercrawl. Checkpoints: {seen or 'none'}.",
+        _links(about.others),
         _counts("source", tally.by_source),
         _counts("kernel", tally.by_kernel),
+        _counts("task", tally.by_task),
         _counts("licence", tally.by_license),
-        "## Configs\n\n" + _table(("config", "rows", "files", "MB", "what"), map(_config_line, configs)),
-        _EXAMPLES if {"layers", "index"} <= names else "",
-        _LIMITS,
+        _figures(about.figures),
+        "## Configs\n\n" + _table(("config", "rows", "files", "MB", "what"), map(_config_line, about.configs)),
+        guide.LOADING if {"layers", "index"} <= names else "",
+        _schema() if "index" in names else "",
+        guide.LICENSES.format(licenses=", ".join(LICENSES), config=_passed_on(tally, names)),
+        guide.CITATION.format(dataset_id=escape(about.dataset_id)),
+        guide.LIMITS,
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def escape(text: str) -> str:
+def escape(text: str, length: int = _NAME_LENGTH) -> str:
     """Make foreign text safe inside Markdown and HTML: one short line in which nothing is markup."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(line) > _NAME_LENGTH:
-        line = line[: _NAME_LENGTH - 1] + "…"
+    if len(line) > length:
+        line = line[: length - 1] + "…"
     return "".join(c if c.isalnum() or ord(c) > 127 or c in " .,-" else f"&#{ord(c)};" for c in line)
+
+
+def _links(others: frozenset[str]) -> str:
+    known = {
+        manifest.CHANGELOG: f"What changed from version to version: [{manifest.CHANGELOG}]({manifest.CHANGELOG}).",
+        REPORT: f"Analyses with all their figures and tables: [{REPORT}]({REPORT}).",
+    }
+    return " ".join(line for path, line in known.items() if path in others)
+
+
+def _figures(figures: Sequence[Shown]) -> str:
+    shown = [
+        f"![{escape(figure.title)}]({figure.path})\n\n*{escape(figure.caption, _CAPTION_LENGTH)}*" for figure in figures
+    ]
+    return "\n\n".join(["## Figures", *shown]) if shown else ""
+
+
+def _passed_on(tally: Tally, names: set[str]) -> str:
+    if REDISTRIBUTABLE in names:
+        return f"The config `{REDISTRIBUTABLE}` is `layers` of these checkpoints alone."
+    if tally.passed_on:
+        return f"They are {len(tally.passed_on):,} files, too many to list here: choose by `index`."
+    return "This dataset holds none such."
+
+
+def _schema() -> str:
+    """Describe the main tables, folded away."""
+    tables: Mapping[str, tuple[pa.Schema, Mapping[str, str]]] = {
+        "layers": (schema.LAYERS, columns.LAYERS),
+        "index (beside those of layers)": (schema.INDEX, columns.INDEX),
+        "models": (schema.MODELS, columns.MODELS),
+    }
+    parts = ["## Columns\n\nAll types are stated in the header of this card; null means unknown."]
+    for title, (types, meanings) in tables.items():
+        lines = [(f"`{name}`", _type(types.field(name).type), meaning) for name, meaning in meanings.items()]
+        told = _table(("column", "type", "what"), lines)
+        parts.append(f"<details>\n<summary>{title}</summary>\n\n{told}\n\n</details>")
+    return "\n\n".join(parts)
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"list of {_type(kind.value_type)}"
+    return {"double": "float64", "float": "float32"}.get(str(kind), str(kind).partition("[")[0])
 
 
 def _config_line(config: Config) -> tuple[str, ...]:
@@ -55,47 +124,3 @@ def _counts(title: str, kernels: Counter[str] | Counter[str | None]) -> str:
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     rule = ["---"] * len(head)
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *lines))
-
-
-_EXAMPLES: Final = """\
-## Loading
-
-`DIR` is this folder or repository. With `datasets`, streaming one layer after the other into torch:
-
-```python
-from datasets import load_dataset
-rows = load_dataset(DIR, "layers", split="train", streaming=True, filters=[("kernel", "==", "3x3")])
-for row in rows.with_format("torch"):
-    weight = row["weight"].reshape(row["shape"].tolist())  # [out, in/groups, *kernel_size]
-```
-
-With pandas, one network; `index` says without a weight what there is and where it lies:
-
-```python
-import pandas as pd
-index = pd.read_parquet(f"{DIR}/data/index.parquet").dropna(subset="file")
-layers = pd.read_parquet(f"{DIR}/{index.file.iloc[0]}", columns=["layer_id", "shape", "weight"])
-```
-
-With DuckDB:
-
-```python
-import duckdb
-duckdb.sql(f"select kernel, sum(n_kernels) from '{DIR}/data/index.parquet' group by all order by 2 desc")
-```"""
-
-_LIMITS: Final = """\
-## Known limits
-
-- Null means unknown, never a guess; a licence is that of the checkpoint, row by row, in `index` and `models`.
-- `depthwise`, `groups` and the operator are certain where `operator_verified` is true; elsewhere they follow
-  from names and shapes.
-- `layers` holds every emitted layer of every distinct checkpoint, also fixed filters, intermediate
-  checkpoints and layers that several checkpoints share: `weight_kind`, `run_final` and `duplicate_of` in
-  `index` tell them apart.
-- A dense layer written as one huge convolution can outnumber all other kernels of its size (`dense_as_conv`).
-- Filter by `kernel`, not by the list `kernel_size`. Shuffle a stream with a small buffer: a row is a whole
-  layer.
-- `samples` is at most 64 kernels a layer, picked by hash: enough for many statistics, without `layers`.
-- `sketches` are sums that merge: covariances and histograms of any group of layers, without `layers`. A layer that
-  was crawled before there were sketches has none."""

@@ -1,0 +1,61 @@
+"""The options of `sync`, which `release` has too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SelectorsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SELECTOR]...",
+        help="SOURCE or SOURCE:PATTERN, for example local:models or packages:speechmos.",
+    ),
+]
+LimitOption = Annotated[int | None, typer.Option(metavar="N", help="Read at most N checkpoints.")]
+LicenseOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SPDX", help="Only checkpoints under this licence; may be repeated."),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(metavar="auto|cpu|cuda|mps", help="Where kernels are normalized.", show_default="auto"),
+]
+JobsOption = Annotated[int | None, typer.Option(metavar="N", help="Checkpoints in work at a time.", show_default="2")]
+EngineOption = Annotated[str | None, typer.Option(metavar="local", help="What runs the work.", show_default="local")]
+MaxBytesOption = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Stop after so many bytes, for example 2G."),
+]
+MaxDiskOption = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Stop when the layers take so much of the disk.")
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where fetched bytes are kept.", show_default="~/.cache/filtercrawl"),
+]
+CacheSizeOption = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="How many fetched bytes are kept between runs.", show_default="16G"),
+]
+MaxRequestsOption = Annotated[int | None, typer.Option(metavar="N", help="Send at most N requests to the network.")]
+TimeLimitOption = Annotated[str | None, typer.Option(metavar="TIME", help="Stop cleanly after, for example, 5h.")]
+ProveOption = Annotated[
+    bool | None,
+    typer.Option("--prove", help="Fetch files whole where a sha256 is stated, and hold them against it."),
+]
+PruneOption = Annotated[bool | None, typer.Option("--prune", help="Take out what its source no longer offers.")]
+RetryOption = Annotated[
+    str | None,
+    typer.Option(metavar="all|due|none", help="Which failed checkpoints to try again.", show_default="due"),
+]
+DryRunOption = Annotated[bool | None, typer.Option("--dry-run", help="Say what there is to do and do nothing.")]
+RebuildOption = Annotated[
+    bool | None, typer.Option("--rebuild", help="First make the catalog again from the published tables.")
+]
+FailOnOption = Annotated[
+    str | None,
+    typer.Option(metavar="new|any|none", help="Which failed checkpoints make exit code 3.", show_default="new"),
+]

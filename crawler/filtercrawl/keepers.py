@@ -1,0 +1,118 @@
+"""Which of several checkpoints of one content keeps the weights, and what happens when one of them goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from filtercrawl.catalog import Catalog, Row
+from filtercrawl.dataset.atomic import TEMPORARY, install
+from filtercrawl.record import outcome, rank
+from filtercrawl.rights import METADATA, LicensePolicy
+from filtercrawl.schema import MODELS
+from filtercrawl.shard import Shard, discard, rewrite
+from filtercrawl.stored import StoredWeights
+
+
+@dataclass(kw_only=True)
+class Keepers:
+    """The checkpoints of a dataset and their files of layers.
+
+    rights: whose weights may be published. bring: puts a file of layers into its place that only a release holds, where
+    weights must be written again.
+    """
+
+    dataset: Path
+    catalog: Catalog
+    rights: LicensePolicy = field(default_factory=LicensePolicy)
+    bring: Callable[[str], None] | None = None
+
+    def prune(self, model_id: str, reason: str = "no longer offered by its source") -> None:
+        """Take out what a checkpoint brought; the row in `models` stays and says why."""
+        known = self.catalog.model(model_id)
+        if known is not None and known["outcome"] != "withdrawn":
+            with self.catalog.transaction():
+                self._emptied(known, {"outcome": "skipped", "reason": reason, "selectors": [], "file_sha256": None})
+
+    def withdraw(self, model_id: str, reason: str, when: datetime) -> None:
+        """Take out what a checkpoint brought, for good: it is never read again, and `withdrawn` says why."""
+        known = self.catalog.model(model_id)
+        assert known is not None
+        with self.catalog.transaction():
+            if known["outcome"] != "withdrawn":
+                self.catalog.put_withdrawn(model_id, reason, when)
+            self._emptied(known, {"outcome": "withdrawn", "reason": reason})
+
+    def withhold(self, model_id: str) -> None:
+        """Take out the weights that a checkpoint keeps; its rows in `models`, `index` and `ledger` stay."""
+        known = self.catalog.model(model_id)
+        if known is None or known["layers_file"] is None:
+            return
+        with self.catalog.transaction():
+            twins = self._twins(known)
+            heir = self._promote(known, twins) if any(map(self.may_keep, twins)) else None
+            if heir is not None:
+                record = known | {"outcome": "duplicate", "duplicate_of": heir, "layers_file": None}
+                self.catalog.touch_model(record)
+            else:
+                for row in (known, *twins):
+                    self.catalog.touch_model(row | {"layers_file": None, "license_policy": METADATA})
+
+    def may_keep(self, record: Mapping[str, object]) -> bool:
+        """Tell whether the weights of a checkpoint may be published."""
+        return self.rights.decide(record["license"]) == "keep"
+
+    def promote_twin(self, leaving: Row) -> None:
+        """Before a keeper's content goes: hand its weights to the next of the checkpoints that share them."""
+        if leaving["layers_file"] is not None or leaving.get("license_policy") == METADATA:
+            self._promote(leaving, self._twins(leaving))
+
+    def rewritten(self, record: Mapping[str, object], rows: Sequence[Row], layers_file: str) -> Shard:
+        """Write the layers in a file of the dataset once more, as another checkpoint's."""
+        if self.bring is not None and not (self.dataset / layers_file).is_file():
+            self.bring(layers_file)
+        stored = StoredWeights(self.dataset / layers_file)
+        try:
+            return rewrite(str(record["model_id"]), str(record["source"]), rows, stored, self.dataset / TEMPORARY)
+        finally:
+            stored.close()
+
+    def place(self, shard: Shard) -> None:
+        if shard.staged is not None and shard.path is not None and shard.sha256 is not None:
+            install(shard.staged, self.dataset / shard.path)
+            discard(shard)
+            self.catalog.put_layer_file(shard.path, shard.size, shard.sha256)
+
+    def _emptied(self, known: Row, changes: Row) -> None:
+        self.promote_twin(known)
+        self.catalog.drop_content(known["model_id"])
+        empty = {name: None for name in MODELS.names if name.startswith(("n_", "tensors_"))}
+        gone = {"layers_file": None, "duplicate_of": None, "next_retry": None, "license_policy": None}
+        self.catalog.put_model(known | empty | gone | changes)
+
+    def _twins(self, record: Row) -> list[Row]:
+        mark = self.catalog.fingerprint(record["model_id"])
+        return [twin for twin in self.catalog.twins(mark or "") if twin["model_id"] != record["model_id"]]
+
+    def _promote(self, leaving: Row, twins: Sequence[Row]) -> str | None:
+        """Make the first in rank the keeper, of those that may be one; return its id."""
+        if not twins:
+            return None
+        heir = min(twins, key=lambda twin: (not self.may_keep(twin), rank(twin)))
+        file = None
+        if leaving["layers_file"] is not None and self.may_keep(heir):
+            shard = self.rewritten(heir, self.catalog.layers_of(heir["model_id"]), leaving["layers_file"])
+            self.place(shard)
+            file, rows = shard.path, shard.rows
+        policy = {"license_policy": None if file is not None else METADATA}
+        for twin in twins:
+            is_heir = twin["model_id"] == heir["model_id"]
+            changed = {"layers_file": file, "duplicate_of": None} if is_heir else {"duplicate_of": heir["model_id"]}
+            record = twin | policy | changed
+            became = "emitted" if is_heir else outcome(record)
+            self.catalog.touch_model(record | {"outcome": "failed" if twin["outcome"] == "failed" else became})
+        if file is not None:
+            self.catalog.put_content(heir["model_id"], rows, self.catalog.ledger_of(heir["model_id"]))
+        return str(heir["model_id"])

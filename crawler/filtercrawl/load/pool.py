@@ -1,0 +1,50 @@
+"""Kernels in memory, drawn at random while others come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class Pool:
+    """Mixes a stream of kernels: holds `capacity` of them, draws half at random, fills up again.
+
+    Draws follow from the random generator and the order of what comes in alone.
+    """
+
+    def __init__(self, capacity: int, taps: int, batch_size: int, random: np.random.Generator) -> None:
+        self._held = torch.empty(max(capacity, 2 * batch_size), taps)
+        self._count = 0
+        self._batch_size = batch_size
+        self._random = random
+
+    def batches(self, incoming: Iterable[NDArray[np.float32]]) -> Iterator[torch.Tensor]:
+        """Turn arrays `[n, taps]` into batches `[batch_size, taps]`; the last one may be smaller."""
+        for kernels in incoming:
+            start = 0
+            while start < len(kernels):
+                start += self._add(kernels[start:])
+                if self._count == len(self._held):
+                    yield from self._draw(self._count // 2 // self._batch_size * self._batch_size)
+        yield from self._draw(self._count)
+
+    def _add(self, kernels: NDArray[np.float32]) -> int:
+        count = min(len(kernels), len(self._held) - self._count)
+        self._held.numpy()[self._count : self._count + count] = kernels[:count]
+        self._count += count
+        return count
+
+    def _draw(self, count: int) -> Iterator[torch.Tensor]:
+        order = torch.from_numpy(self._random.permutation(self._count)[:count])
+        for picks in torch.split(order, self._batch_size):
+            yield self._held[picks]
+        # Those that stay close the gaps: the last ones move to where others were drawn.
+        left = self._count - count
+        drawn = torch.zeros(self._count, dtype=torch.bool)
+        drawn[order] = True
+        gaps = drawn[:left].nonzero().flatten()
+        self._held[gaps] = self._held[left + (~drawn[left : self._count]).nonzero().flatten()]
+        self._count = left

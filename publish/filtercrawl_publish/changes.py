@@ -1,0 +1,64 @@
+"""What changed in a version: `changes.json` and the newest section of `CHANGES.md`, from the data alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Final
+
+from filtercrawl.dataset import manifest
+from filtercrawl.dataset.atomic import write_text
+from filtercrawl.dataset.summary import escape
+from filtercrawl_publish.changelog import heading, lines
+from filtercrawl_publish.difference import Difference, compare
+from filtercrawl_publish.side import Side
+
+# Versions that the text tells of; every version's own changes.json stays at its tag.
+SECTIONS: Final = 200
+_TITLE: Final = (
+    "# Changes\n\nWhat changed from version to version, newest first; `changes.json` is the newest in full.\n"
+)
+_SECTION: Final = re.compile(r"^## ", re.MULTILINE)
+
+
+def write(before: Path | None, after: Path, version: str, folder: Path) -> Difference:
+    """Compare the version before with what is to be published and write both files into `folder`.
+
+    before: a folder with the last version's tables (`difference.wanted`) and its CHANGES.md and changes.json, None for
+    the first one. after: a folder with the tables of what is to be published, mostly `folder` itself. Nothing of an
+    earlier call stays: a version that was never published leaves no section. The list of files and the manifest name
+    both files only once they are written again (`filtercrawl.recovery.refresh`). Raises DatasetError where a table
+    cannot be read or the disk refuses.
+    """
+    was = None if before is None else Side.of(before, _version(before) or "the version before")
+    found = compare(was, Side.of(after, version))
+    content = {"version": version, "previous": None if before is None else _version(before), **found.as_json()}
+    # The root of a version is known once its changes are written: a file cannot hold the hash of itself.
+    del content["after"]["root"]
+    write_text(folder / manifest.CHANGES, folder, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_text(folder / manifest.CHANGELOG, folder, _text(before, version, found))
+    return found
+
+
+def section(version: str, found: Difference) -> str:
+    """Return what changed in a version as a section of Markdown."""
+    told = "\n".join(lines(found, escape)) or "- nothing but what is written about it"
+    return f"## {escape(version)}\n\n{heading(found)}\n\n{told}\n"
+
+
+def _text(before: Path | None, version: str, found: Difference) -> str:
+    earlier = ""
+    if before is not None and (before / manifest.CHANGELOG).is_file():
+        earlier = (before / manifest.CHANGELOG).read_text("utf-8", errors="replace")
+    sections = [f"## {part.rstrip()}\n" for part in _SECTION.split(earlier)[1:]]
+    return "\n".join([_TITLE, section(version, found), *sections[: SECTIONS - 1]])
+
+
+def _version(folder: Path) -> str | None:
+    """Return the version that a folder's changes.json is of."""
+    try:
+        stated = json.loads((folder / manifest.CHANGES).read_bytes()).get("version")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return stated if isinstance(stated, str) else None

@@ -1,0 +1,49 @@
+"""The command `diff`: what is different between two versions or folders."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from filtercrawl.cli.options import JsonOption, plain, print_json
+from filtercrawl.command import Command
+from filtercrawl.hookspecs import hookimpl
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A folder, org/name or org/name@VERSION.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="What to compare it with.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what changed from A to B: checkpoints, duplicates, licences, columns, kernels, and how far statistics moved.
+
+    Reads the tables and no weight. Explained variance and drift are those of trained 3x3 kernels of final checkpoints,
+    each distinct layer once, from their sketches.
+    """
+    from filtercrawl_publish.changelog import heading, lines
+    from filtercrawl_publish.difference import compare
+    from filtercrawl_publish.fetched import tables_of
+    from filtercrawl_publish.side import Side
+
+    with ExitStack() as stack:
+        folders = [
+            tables_of(text, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="filtercrawl-"))))
+            for text in (a, b)
+        ]
+        found = compare(*(Side.of(folder, text) for folder, text in zip(folders, (a, b), strict=True)))
+    if as_json:
+        print_json(found.as_json())
+        return
+    typer.echo(f"from {plain(a)} to {plain(b)}: {heading(found)}")
+    for line in lines(found, plain) if found else ("no difference",):
+        typer.echo(line)
+
+
+@hookimpl
+def filtercrawl_commands() -> Iterator[Command]:
+    yield Command(name="diff", run=diff)

@@ -1,0 +1,85 @@
+"""Writing to the Hub in spite of lost answers: its client tries none of its writes again."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from json import JSONDecodeError
+from typing import Final, TypeVar
+
+from filtercrawl import hub
+from filtercrawl.errors import BusyError, DatasetError, ForbiddenError, GoneError, NetworkError
+
+Found = TypeVar("Found")
+
+# Seconds between tries; a commit that nobody answered for may take a minute to land.
+_PAUSES: Final = (0.2, 2.0, 15.0, 45.0)
+# The Hub's words for "not on top of what you think".
+_OVERTAKEN: Final = (409, 412)
+
+
+def insist(what: str, act: Callable[[], Found], landed: Callable[[], Found | None] = lambda: None) -> Found:
+    """Do `act` until it is known to be done.
+
+    landed: looks whether it has been, after an answer that says nothing certain, and returns what `act` would have;
+    it may raise BusyError. Raises NetworkError when patience is at its end, BusyError where the Hub says that
+    something else is there and `landed` finds nothing of ours, ForbiddenError, GoneError and DatasetError at once.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            with _plainly(what):
+                return act()
+        except NetworkError as error:
+            status = _status(error)
+            if isinstance(error, ForbiddenError | GoneError) or (status and status < 500 and status not in _LATER):
+                raise
+            found = landed()
+            if found is not None:
+                return found
+            if status in _OVERTAKEN:
+                raise BusyError(f"{what}: the Hub says that somebody else was faster; run again") from error
+            if pause is None:
+                raise
+        time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+_LATER: Final = (408, 429, *_OVERTAKEN)
+
+
+@contextmanager
+def _plainly(what: str) -> Iterator[None]:
+    """Turn what writing raises into our errors; the client's own warnings are said by what follows from them."""
+    from huggingface_hub import errors
+
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with hub.asking(what), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except errors.HfHubHTTPError:
+        raise
+    except JSONDecodeError as error:
+        raise NetworkError(f"{what}: the Hub's answer is no JSON ({error})") from error
+    except ValueError as error:
+        raise DatasetError(f"{what}: {' '.join(str(error).split())}") from error
+    except RuntimeError as error:  # so the client calls a failed upload
+        raise NetworkError(f"{what}: {error.__cause__ or error}") from error
+    finally:
+        logger.setLevel(level)
+
+
+def _status(error: BaseException | None) -> int | None:
+    """Return the HTTP status behind an error, if an answer was behind it."""
+    from huggingface_hub import errors
+
+    while error is not None:
+        if isinstance(error, errors.HfHubHTTPError):
+            return int(error.response.status_code)
+        error = error.__cause__
+    return None

@@ -1,0 +1,179 @@
+"""A whole release in its order: go on from the last version, sync, analyse, look at what is lost, publish."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from filtercrawl import device
+from filtercrawl.analysis import Options
+from filtercrawl.cli.terminal import Watch
+from filtercrawl.errors import BusyError, Stopped, UsageError
+from filtercrawl.manager import Plugins
+from filtercrawl.settings import Settings, now
+from filtercrawl.sync import Run, sync
+from filtercrawl.transport import Transport, network
+from filtercrawl.transport.retry import Clock
+from filtercrawl_analysis.run import run as analyse
+from filtercrawl_analysis.study import choose
+from filtercrawl_publish.guard import guard
+from filtercrawl_publish.plan_file import PlanFile
+from filtercrawl_publish.remote import Remote, remote
+from filtercrawl_publish.restore import MODELS, Base, make_room, note, restore, root_of
+from filtercrawl_publish.run_record import RunRecord
+from filtercrawl_publish.versions import next_version
+
+
+@dataclass(kw_only=True)
+class Night:
+    """What a release is asked for. plan: where to write what it would do; approved: do that and no more."""
+
+    repo: str
+    selectors: Sequence[str]
+    settings: Settings
+    plugins: Plugins
+    watch: Watch
+    stop: threading.Event = field(default_factory=threading.Event)
+    plan: Path | None = None
+    approved: PlanFile | None = None
+    now: datetime = field(default_factory=now)
+
+    def rest(self, seconds: float) -> None:
+        """Wait for a server that asks for it; raises Stopped as soon as the run is to end."""
+        if self.stop.wait(seconds):
+            raise Stopped
+
+    def check(self) -> None:
+        if self.stop.is_set():
+            raise Stopped
+
+
+def release(night: Night, record: RunRecord) -> None:
+    """Bring a repo up to date; `record` says how far it came, also when this raises.
+
+    Raises what its steps raise: RefusedError where a guard says no, BusyError where somebody else was faster, Stopped.
+    """
+    # Not that of the sync: when the budget of a night is used up, what it found is still published.
+    settings = replace(night.settings.network, max_requests=None, max_bytes=None)
+    transport = network(settings, clock=Clock(sleep=night.rest))
+    try:
+        _release(night, record, transport)
+    finally:
+        record.requests_to_repo = transport.requests
+
+
+def _release(night: Night, record: RunRecord, transport: Transport) -> None:
+    dataset = night.settings.dataset
+    place = remote(night.repo, transport)
+    if place.revision is not None:
+        raise UsageError(f"{night.repo!r}: a release goes to the head of a repo; leave @{place.revision} out")
+    with record.timed("restore"):
+        head = place.head()
+        if night.approved is not None and night.approved.head != head:
+            raise BusyError(f"{place.id}: has changed since the plan was made; make and approve a new one")
+        base = restore(place, night.settings, night.watch)
+        if base is not None and night.settings.max_disk is not None and not night.settings.dry_run:
+            make_room(dataset, night.settings.max_disk)
+    record.base = base.version if base else None
+    with record.timed("sync"):
+        record.report = sync(night.selectors, _run(night, base, transport))
+    record.look(dataset)
+    if night.settings.dry_run:
+        if night.plan is not None:
+            PlanFile.of(place.id, head, night.selectors, night.settings, record.report).write(night.plan)
+        _end(record, night.settings, "planned")
+        return
+    night.check()
+    if not (dataset / MODELS).is_file():
+        record.why = "there is nothing to publish"
+        _end(record, night.settings, "unchanged")
+        return
+    if base is not None and root_of(dataset) == base.root:
+        record.why = f"nothing changed since {base.version}"
+        _end(record, night.settings, "unchanged")
+        return
+    with record.timed("analyze"):
+        options = Options(device=str(device.choose(night.settings.device)))
+        written, _ = analyse(choose(night.plugins.analyses, ()), night.settings, options, night.watch, night.stop)
+        record.left_out = written.left_out
+    night.check()
+    with record.timed("publish"):
+        # Opened again: the sync may have given the Hub's client another transport.
+        place = remote(night.repo, transport)
+        if base is not None:
+            guard(place, base.commit, dataset, night.settings.publish.max_lost)
+        _publish(night, record, place)
+
+
+def _run(night: Night, base: Base | None, transport: Transport) -> Run:
+    """The sync of a night; weights that only the last version holds are fetched where they are needed."""
+
+    def bring(path: str) -> None:
+        if base is not None:
+            night.watch.say(f"fetching {path} from {base.version}")
+            remote(night.repo, transport).fetch([path], base.commit, night.settings.dataset)
+
+    return Run(
+        settings=night.settings,
+        plugins=night.plugins,
+        progress=night.watch,
+        stop=night.stop,
+        now=night.now,
+        approval=night.approved.approval if night.approved else None,
+        bring=bring,
+    )
+
+
+def _publish(night: Night, record: RunRecord, place: Remote) -> None:
+    version = next_version(place.tags(), night.now)
+    record.version = version
+    _end(record, night.settings, "published")
+    record.write(night.settings.dataset)  # seen in the repo only if the commit is made: then it is true
+    try:
+        commit = _put(night, place, version)
+    except BaseException:
+        record.version = None
+        raise
+    record.commit = commit
+    note(
+        night.settings.dataset,
+        Base(repo=place.id, version=version, commit=commit, root=root_of(night.settings.dataset) or ""),
+    )
+
+
+def _end(record: RunRecord, settings: Settings, outcome: str) -> None:
+    code = record.report.exit_code(settings)
+    if record.left_out and settings.fail_on != "none":
+        code = 3
+    record.exit_code = code
+    record.outcome = "incomplete" if code else outcome  # type: ignore[assignment]
+
+
+def _put(night: Night, place: Remote, version: str) -> str:
+    """TEMPORARY until publish is there."""
+    import pyarrow.parquet as pq
+
+    from filtercrawl_publish.remote import Operations
+
+    dataset = night.settings.dataset
+    head = place.head()
+    there = place.files(head) if head else {}
+    rows = pq.read_table(dataset / "data/files.parquet").to_pylist()
+    listed = {row["path"]: row["sha256"] for row in rows} | {
+        "README.md": None,
+        "manifest.json": None,
+        "data/files.parquet": None,
+        "analysis/run.json": None,
+    }
+    add = {
+        p: dataset / p
+        for p, s in listed.items()
+        if (dataset / p).is_file() and not (p in there and there[p].is_file(dataset / p, s))
+    }
+    delete = tuple(p for p in there if p not in listed and not p.startswith("."))
+    commit = place.commit(Operations(add=add, delete=delete), head, version, "")
+    place.tag(version, commit, version)
+    return commit

@@ -1,0 +1,199 @@
+"""The command `publish`: one atomic, verified, tagged version of a dataset, on the Hub or in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from filtercrawl.cli.options import DatasetOption, JsonOption, amount, plain, print_json, size
+from filtercrawl.cli.terminal import Watch
+from filtercrawl.command import Command
+from filtercrawl.errors import DatasetError, UsageError
+from filtercrawl.hookspecs import hookimpl
+from filtercrawl.lock import locked
+from filtercrawl.settings import now, resolve
+from filtercrawl.transport import network
+from filtercrawl_publish import versions
+from filtercrawl_publish.limits import check
+from filtercrawl_publish.local_repo import LocalRepo
+from filtercrawl_publish.news import has_news
+from filtercrawl_publish.proof import prove
+from filtercrawl_publish.remote import Remote, remote
+from filtercrawl_publish.stage import Staged, listed, pending, settle, stage
+from filtercrawl_publish.upload import Changes, compare, send
+
+__all__ = ["Published", "finish", "publish"]
+
+# By which a commit without a tag is known as one of ours, and what its tag was to be.
+_TITLE = "Release "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What came of it. what: published, finished (an earlier run's commit got its tag), nothing (new), planned.
+
+    version, commit: of the version that the place now has last. files, bytes: sent, or to be sent; warnings: of what
+    works and is unwise.
+    """
+
+    what: str
+    repo: str
+    version: str | None
+    commit: str | None
+    files: int = 0
+    removed: int = 0
+    bytes: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """How to publish. version: a name given, else that of the day. say: is told what happens, a line each."""
+
+    version: str | None = None
+    when: datetime
+    dry_run: bool = False
+    say: Callable[[str], None] = lambda _: None
+
+
+def publish(folder: Path, place: Remote, release: Release) -> Published:
+    """Publish the dataset in `folder` as one version.
+
+    The commit is proven from outside before it is tagged. Killed at any point, or refused by the network, it leaves
+    the place as it was, or with a commit that the next call finishes. Raises BusyError where somebody else publishes
+    at the same time, RefusedError above the Hub's limits, DatasetError and NetworkError.
+    """
+    with locked(folder):
+        head, tags, done = finish(place, release)
+        name = _name(folder, tags, release)
+        staged = _staged(folder, name, release)
+        changes = compare(staged, place.files(head) if head else {})
+        if head is not None and not (changes and has_news(changes, staged, place, head)):
+            if not release.dry_run:
+                settle(folder)
+            last = {commit: tag for tag, commit in tags.items()}.get(head)
+            return Published(what="finished" if done else "nothing", repo=place.id, version=last, commit=head)
+        if name in tags:
+            raise UsageError(f"{place.id}: has a version {name} already, and a tag never moves; choose another name")
+        warnings = tuple(check(staged, changes))
+        planned = Published(
+            what="planned",
+            repo=place.id,
+            version=name,
+            commit=None,
+            files=len(changes.add),
+            removed=len(changes.delete),
+            bytes=changes.bytes,
+            warnings=warnings,
+        )
+        if release.dry_run:
+            return planned
+        commit = _commit(staged, changes, place, head, name, release)
+        release.say(f"loading {place.id}@{commit[:10]} back")
+        prove(place, commit)
+        place.tag(name, commit, f"{_TITLE}{name}")
+        settle(folder)
+        return replace(planned, what="published", commit=commit)
+
+
+def finish(place: Remote, release: Release) -> tuple[str | None, dict[str, str], bool]:
+    """Give the last commit its tag if a run ended between the two; return head, tags and whether it did.
+
+    A commit that does not load gets none: the next version is put on top of it.
+    """
+    head, tags = place.head(), place.tags()
+    if head is None or head in tags.values() or release.dry_run:
+        return head, tags, False
+    title = place.title(head)
+    name = title.removeprefix(_TITLE)
+    if not title.startswith(_TITLE) or name in tags:
+        return head, tags, False
+    release.say(f"finishing {name}: its commit is there and has no tag")
+    try:
+        prove(place, head)
+    except DatasetError as error:
+        release.say(f"{name} stays without a tag: {error}")
+        return head, tags, False
+    place.tag(name, head, title)
+    return head, tags | {name: head}, True
+
+
+def _name(folder: Path, tags: Mapping[str, str], release: Release) -> str:
+    """Choose the name of the next version: the one given, that of a run that did not end, or that of the day."""
+    before = pending(folder)
+    if before in tags:
+        if not release.dry_run:
+            settle(folder)
+        before = None
+    if release.version is not None:
+        return versions.checked(release.version)
+    return before or versions.next_version(tags, release.when)
+
+
+def _staged(folder: Path, name: str, release: Release) -> Staged:
+    return listed(folder) if release.dry_run else stage(folder, name)
+
+
+def _commit(staged: Staged, changes: Changes, place: Remote, head: str | None, name: str, release: Release) -> str:
+    """Send what is new and commit it; what would not load does not even get that far."""
+    release.say("loading the folder as readers will")
+    here = LocalRepo(str(staged.folder))
+    prove(here, here.resolve(), staged.absent)
+    release.say(f"sending {amount(len(changes.add))} files, {size(changes.bytes)}")
+    send(changes, staged, place, lambda done, of: release.say(f"sent {size(done)} of {size(of)}"))
+    counts = ", ".join(f"{amount(number)} {what}" for what, number in staged.counts.items())
+    body = f"{counts}. {amount(len(changes.add))} files added or changed, {amount(len(changes.delete))} removed."
+    return place.commit(changes.operations(staged.folder), head, f"{_TITLE}{name}", body)
+
+
+def run(
+    repo: Annotated[str, typer.Argument(help="A dataset repo, `org/name`, or a folder, `./name`.", show_default=False)],
+    version: Annotated[
+        str | None, typer.Option(metavar="V", help="The version's name.", show_default="vYYYY.MM.DD in UTC")
+    ] = None,
+    dataset: DatasetOption = None,
+    max_disk: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Delete published layers here until they take no more than this."),
+    ] = None,
+    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what would be sent and send nothing.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Publish the dataset as one version: commit what is new, load it back, then tag it.
+
+    May be killed at any moment and run again. Nothing new: nothing is published. Exit code 4: above a limit of the
+    Hub; 5: somebody else published meanwhile.
+    """
+    settings = resolve({"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run})
+    place = remote(repo, network(settings.network))
+    if place.revision is not None:
+        raise UsageError(f"{repo!r}: is published to as a whole; leave the @{place.revision} out")
+    with Watch() as watch:
+        release = Release(version=version, when=now(), dry_run=settings.dry_run, say=watch.say)
+        found = publish(settings.dataset, place, release)
+        for warning in found.warnings:
+            watch.say(f"warning: {warning}")
+    if json:
+        print_json(asdict(found))
+    else:
+        typer.echo(plain(told(found)))
+
+
+def told(found: Published) -> str:
+    sums = f"{amount(found.files)} files, {size(found.bytes)}, {amount(found.removed)} removed"
+    return {
+        "published": f"published {found.version}: {found.repo} ({sums})",
+        "planned": f"would publish {found.version}: {found.repo} ({sums})",
+        "finished": f"finished {found.version}: {found.repo}; nothing is new since",
+        "nothing": f"nothing new since {found.version or 'the last commit'}: {found.repo}",
+    }[found.what]
+
+
+@hookimpl
+def filtercrawl_commands() -> Iterator[Command]:
+    yield Command(name="publish", run=run)

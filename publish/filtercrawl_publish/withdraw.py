@@ -1,0 +1,91 @@
+"""The command `withdraw`: a checkpoint leaves the dataset for good, and the next release says why."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from filtercrawl.cli.options import DatasetOption, JsonOption, plain, print_json
+from filtercrawl.command import Command
+from filtercrawl.errors import UsageError
+from filtercrawl.hookspecs import hookimpl
+from filtercrawl.settings import Settings, now, resolve
+
+
+def take_out(models: Sequence[str], reason: str, settings: Settings) -> dict[str, Any]:
+    """Withdraw checkpoints from the dataset folder and write its tables; returns what became of them.
+
+    Each keeps a row in `models` and has one in `withdrawn`; it is never read again. Where others have the same weights,
+    the first in rank keeps them from now on. Raises UsageError, before anything is done, for an id that `models` does
+    not have; BusyError while another run is at work.
+    """
+    from filtercrawl.keepers import Keepers
+    from filtercrawl.lock import locked
+    from filtercrawl.recovery import opened, refresh
+
+    if not reason.strip():
+        raise UsageError("--reason is empty: whoever misses a checkpoint must find why it is gone")
+    with locked(settings.dataset), opened(settings) as catalog:
+        rows = {row["model_id"]: row for row in catalog.models()}
+        for model_id in models:
+            if model_id not in rows:
+                close = difflib.get_close_matches(model_id, rows, 3)
+                hint = f"; did you mean {' or '.join(close)}?" if close else "; `[sync] opt_out` keeps new ones out"
+                raise UsageError(f"{settings.dataset}: holds no checkpoint {model_id!r}{hint}")
+        files = [rows[model_id]["layers_file"] for model_id in models]
+        keepers = Keepers(dataset=settings.dataset, catalog=catalog, rights=settings.license_policy)
+        duplicates = {model_id for model_id, row in rows.items() if row["duplicate_of"] is not None}
+        for model_id in dict.fromkeys(models):
+            keepers.withdraw(model_id, " ".join(reason.split()), now())
+        promoted = [
+            row["model_id"]
+            for row in catalog.models()
+            if row["model_id"] in duplicates and row["layers_file"] is not None
+        ]
+        refresh(settings.dataset, catalog)
+    return {
+        "dataset": str(settings.dataset),
+        "withdrawn": sorted(set(models)),
+        "promoted": promoted,
+        "files": sorted({file for file in files if file is not None}),
+    }
+
+
+def withdraw(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[REPO] MODEL...", help="Ids of `models`; before them the repo, unless --dataset is given."
+        ),
+    ],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is published.", show_default=False)],
+    dataset: DatasetOption = None,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete the files from the repo's history too, and the versions with them.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take checkpoints out of the dataset for good.
+
+    They are gone from the next release, are never read again, and `withdrawn` says why. With --dataset the folder is
+    changed and nothing published. Duplicates of a withdrawn checkpoint keep the weights: name them too to be rid of
+    these. --purge cannot be undone: it deletes the versions that have the weights.
+    """
+    if dataset is None:
+        raise UsageError("give --dataset DIR")
+    found = take_out(names, reason, resolve({"dataset": dataset}))
+    if as_json:
+        print_json(found)
+        return
+    for model_id in found["withdrawn"]:
+        typer.echo(f"withdrawn: {plain(model_id)}")
+    for model_id in found["promoted"]:
+        typer.echo(f"keeps the weights from now on: {plain(model_id)}")
+
+
+@hookimpl
+def filtercrawl_commands() -> Iterator[Command]:
+    yield Command(name="withdraw", run=withdraw)
