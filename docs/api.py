@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import filtercrawl
+from filtercrawl import testing
 
 INTRODUCTION = f"""# Interface for plugins
 
@@ -52,6 +53,11 @@ GROUPS = {
     ),
 }
 
+TOOLS = """## Tools for tests
+
+These are imported from `filtercrawl.testing`; the fixtures of pytest are in `filtercrawl.testing.fixtures`.
+"""
+
 
 def page() -> str:
     """Return the page: every public name, what it is, its fields and methods."""
@@ -59,6 +65,8 @@ def page() -> str:
     for title, names in GROUPS.items():
         parts.append(f"## {title}\n")
         parts += [entry(name, getattr(filtercrawl, name)) for name in names]
+    parts.append(TOOLS)
+    parts += [entry(name, getattr(testing, name)) for name in testing.__all__ if name != "CHECKS"]
     return "\n".join(parts)
 
 
@@ -66,6 +74,9 @@ def entry(name: str, what: Any) -> str:
     lines = [f"### {name}\n"]
     if isinstance(what, int):
         return "\n".join([*lines, f"The version of this interface: {what}.\n"])
+    if inspect.isfunction(what):
+        signature = str(inspect.signature(what)).replace("'", "")
+        return "\n".join([*lines, f"{inspect.getdoc(what)}\n", "```text", f"{name}{signature}", "```\n"])
     if not inspect.isclass(what):
         return "\n".join([*lines, "Marks a function as the implementation of the hook of its name.\n"])
     about = inspect.getdoc(what) if what.__doc__ and not what.__doc__.startswith(f"{name}(") else None
