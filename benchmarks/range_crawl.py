@@ -13,7 +13,7 @@ from range_files import Written
 
 from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile
 from filtercrawl.crew import Room
-from filtercrawl.extract import KernelPolicy, extract
+from filtercrawl.extract import extract
 from filtercrawl.files import CheckpointFiles, claimant
 from filtercrawl.layer_row import parts
 from filtercrawl.manager import load
@@ -23,6 +23,7 @@ from filtercrawl.settings import Settings
 from filtercrawl.sync import FETCHED_AHEAD
 from filtercrawl.transport import Transport, network
 from filtercrawl.transport.retry import Patience
+from filtercrawl.vocabulary import KernelPolicy
 
 READERS: Final[tuple[Reader, ...]] = load().readers
 # As many checkpoints at a time as a run has in hand, and as it writes.

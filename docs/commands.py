@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,20 @@ time_limit = "5h"
 def page() -> str:
     """Return the page: what every command does, its arguments and options."""
     group: Any = typer.main.get_command(build(load()))
-    return "\n".join([INTRODUCTION, *(section(name, command) for name, command in group.commands.items())])
+    options = [parameter for parameter in group.params if parameter.name != "show_version"]
+    before = ["Before the command stand options that choose plugins:\n", "| | |", "|---|---|", *map(row, options), ""]
+    return "\n".join([INTRODUCTION, *before, *(section(name, command) for name, command in commands(group))])
+
+
+def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every command by what is typed, those of groups one by one."""
+    context = group.context_class(group, info_name="filtercrawl")
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from commands(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", command
 
 
 def section(name: str, command: Any) -> str:

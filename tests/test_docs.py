@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import runpy
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +13,22 @@ from pathlib import Path
 import pytest
 import torch
 
+import filtercrawl
 from conftest import Sync
 from filtercrawl import Checkpoint, Meta, Options
 from filtercrawl.manager import load
 from filtercrawl.schema import INDEX, SKETCHES
+from filtercrawl.testing import CHECKS
 from filtercrawl.vocabulary import REASONS
 from filtercrawl_analysis.holdings import DatasetHoldings
 from plugins_for_tests import checkpoint, declared, source
 from zoo_files import put, state
 
 TOP = Path(__file__).parents[1]
-PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").glob("*.md")])
+PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md"), *(TOP / "examples").rglob("*.md")])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(TOP).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
         assert target.startswith("https://") or (page.parent / target).exists(), target
@@ -110,3 +115,31 @@ def test_the_readme_names_both_commands() -> None:
     first, second = re.findall(r"^python3 -m venv .*$", text, re.MULTILINE)
     assert first.endswith("filtercrawl sync packages")
     assert second.endswith("pytest -n auto")
+
+
+@pytest.mark.parametrize("name", ["schema", "api"])
+def test_a_reference_is_what_the_code_says(name: str) -> None:
+    page = runpy.run_path(str(TOP / f"docs/{name}.py"))["page"]()
+    assert (TOP / f"docs/{name}.md").read_text("utf-8") == page, f"run `python docs/{name}.py`"
+
+
+def test_the_reference_has_every_public_name() -> None:
+    groups = runpy.run_path(str(TOP / "docs/api.py"))["GROUPS"]
+    names = [name for group in groups.values() for name in group]
+    assert sorted(names) == sorted(filtercrawl.__all__)
+
+
+def test_the_page_on_plugins_has_every_check() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", (TOP / "docs/plugins.md").read_text("utf-8"), re.MULTILINE)
+    promises = {name: text.removesuffix(" (*)") for name, text in rows}
+    assert {one.name: one.promise for one in CHECKS}.items() <= promises.items()
+    starred = {name for name, text in rows if text.endswith(" (*)")}
+    assert starred == {one.name for one in CHECKS if one.changing}
+
+
+def test_the_site_can_be_built(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    words = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site/tutorial/index.html").is_file()

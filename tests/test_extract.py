@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.errors import FormatError
-from filtercrawl.extract import POLICIES, KernelPolicy, extract
+from filtercrawl.extract import extract
 from filtercrawl.ranges import MemoryFile
 from filtercrawl.tensor import ITEMSIZE, Convolution, Extent, StoredTensor
-from filtercrawl.vocabulary import REASONS
+from filtercrawl.vocabulary import POLICIES, REASONS, KernelPolicy
 
 
 class Vast:

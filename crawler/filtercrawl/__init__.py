@@ -4,6 +4,7 @@ What a plugin needs is here: records that a source yields, protocols that plugin
 """
 
 from filtercrawl.analysis import Analysis, Basis, Figure, Holdings, Options, Result, ResultTable
+from filtercrawl.api_version import API_VERSION
 from filtercrawl.checkpoint import (
     Builds,
     Canonical,
@@ -42,6 +43,7 @@ from filtercrawl.tensor import Convolution, Depth, Extent, Quantization, StoredT
 from filtercrawl.transport import Transport
 
 __all__ = [
+    "API_VERSION",
     "Accumulator",
     "Analysis",
     "Basis",

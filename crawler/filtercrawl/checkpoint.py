@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from filtercrawl.ranges import Files, RangeFile
@@ -131,6 +132,10 @@ class Query:
     pattern: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, Known] = field(default_factory=dict)
+
+    def wants(self, name: str) -> bool:
+        """Tell whether a name is asked for: it fits the pattern, as a shell's would, or there is no pattern."""
+        return self.pattern is None or fnmatchcase(name, self.pattern.strip())
 
 
 Offer = Checkpoint | Skipped

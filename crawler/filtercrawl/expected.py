@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from filtercrawl.checkpoint import Checkpoint, Source
 from filtercrawl.crew import ContentKey
-from filtercrawl.extract import KernelPolicy, extract
+from filtercrawl.extract import extract
 from filtercrawl.plan import Todo
 from filtercrawl.ranges import LazyFile
 from filtercrawl.structure import Structure, apply, structure_of
@@ -17,6 +17,7 @@ from filtercrawl.tensor import ITEMSIZE, Extent, StoredTensor
 from filtercrawl.transport import Transport
 from filtercrawl.transport.batches import choose
 from filtercrawl.transport.link import Link
+from filtercrawl.vocabulary import KernelPolicy
 
 # What readers look at first; headers of usual networks are not longer.
 _HEAD = 64 * 1024

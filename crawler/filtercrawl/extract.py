@@ -6,19 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, cast
+from typing import cast
 
 from filtercrawl import names
 from filtercrawl.copies import Copies, copies
 from filtercrawl.errors import FormatError
 from filtercrawl.layer import Layer
-from filtercrawl.structure import expand_banks
 from filtercrawl.tensor import FLOATS, Op, StoredTensor
-from filtercrawl.vocabulary import REASONS
-
-KernelPolicy = Literal["3x3", "spatial", "all"]
-# From narrow to wide: widening is a change, narrowing drops nothing.
-POLICIES: Final[tuple[KernelPolicy, ...]] = ("3x3", "spatial", "all")
+from filtercrawl.vocabulary import REASONS, KernelPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +82,8 @@ def check_names(tensors: Sequence[StoredTensor]) -> None:
 
 def classify_all(tensor: StoredTensor) -> list[Layer] | str:
     """Say what one tensor is: its layers, of which a bank of kernels has several, or the reason why it is none."""
+    from filtercrawl.structure import expand_banks  # torch takes seconds to import, and a catalog needs none
+
     layers: list[Layer] = []
     for expert in expand_banks(tensor):
         found = classify(expert)

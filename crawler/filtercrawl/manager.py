@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
@@ -12,9 +13,12 @@ import pluggy
 
 from filtercrawl import hookspecs
 from filtercrawl.analysis import Analysis
+from filtercrawl.api_version import refusal
 from filtercrawl.checkpoint import Reader, Source, VisualCategory
 from filtercrawl.command import Command
+from filtercrawl.errors import UsageError
 from filtercrawl.measure import Measure
+from filtercrawl.peek import may_implement
 
 GROUP: Final = "filtercrawl"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -29,63 +33,119 @@ class Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a plugin comes from: its module, and its distribution with the version, None where it is in none."""
+
+    module: str
+    distribution: str | None = None
+    version: str | None = None
+
+
+Tell = Callable[[Broken], None]
+
+
+def _silent(broken: Broken) -> None:
+    """Tell nobody."""
+
+
+def load(found: Iterable[EntryPoint] | None = None, tell: Tell = _silent) -> Plugins:
+    """Return the plugins behind `found`, by default every installed entry point of the group `filtercrawl`.
+
+    Nothing is imported yet. tell: called once for every plugin that turns out to be broken, when it does.
+    """
+    return Plugins(entry_points(group=GROUP) if found is None else found, tell)
+
+
 class Plugins:
-    """Everything that the installed plugins registered.
+    """Everything that the installed plugins register, each imported when something of its kind is first asked for.
 
-    origin: source -> the plugin it comes from. categories: training data set -> what its pictures show.
+    Never raises for a plugin's sake: one that cannot be imported, has an unknown hook, is built for an unknown version
+    of the interface, raises in a hook or yields something of the wrong type is in `broken`, and the others work.
     """
 
-    sources: Mapping[str, Source]
-    origin: Mapping[str, str]
-    readers: tuple[Reader, ...]
-    measures: tuple[Measure, ...]
-    analyses: tuple[Analysis, ...]
-    categories: Mapping[str, str]
-    commands: tuple[Command, ...]
-    broken: tuple[Broken, ...]
+    def __init__(self, found: Iterable[EntryPoint], tell: Tell = _silent) -> None:
+        self.entries = tuple(sorted(found, key=lambda entry: entry.name))
+        self._tell = tell
+        self._broken: list[Broken] = []
+        self._asked: set[EntryPoint] = set()
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
 
+    @cached_property
+    def sources(self) -> Mapping[str, Source]:
+        """Sources by name."""
+        return {source.name: source for _, source in self._collected_sources}
 
-def load(found: Iterable[EntryPoint] | None = None) -> Plugins:
-    """Load the plugins behind `found`, by default every installed entry point of the group `filtercrawl`.
+    @cached_property
+    def origin(self) -> Mapping[str, str]:
+        """The name of a source -> the plugin it comes from."""
+        return {source.name: plugin for plugin, source in self._collected_sources}
 
-    Never raises for a plugin's sake: one that cannot be imported, has an unknown hook, raises in a hook or yields
-    something of the wrong type is in `broken`, and the others work.
-    """
-    manager = pluggy.PluginManager("filtercrawl")
-    manager.add_hookspecs(hookspecs)
-    broken: list[Broken] = []
-    for entry in sorted(entry_points(group=GROUP) if found is None else found, key=lambda e: e.name):
-        try:
-            plugin = entry.load()
-            manager.register(plugin, name=entry.name)
-            manager.check_pending()
-        except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
-            broken.append(Broken(plugin=entry.name, reason=describe(error)))
-            if manager.has_plugin(entry.name):
-                manager.unregister(name=entry.name)
-    collect = _Collector(manager, broken)
-    sources = collect("filtercrawl_sources", Source)
-    return Plugins(
-        sources={source.name: source for _, source in sources},
-        origin={source.name: plugin for plugin, source in sources},
-        readers=tuple(reader for _, reader in collect("filtercrawl_readers", Reader)),
-        measures=tuple(measure for _, measure in collect("filtercrawl_measures", Measure)),
-        analyses=tuple(analysis for _, analysis in collect("filtercrawl_analyses", Analysis)),
-        categories={
-            item.dataset: item.category for _, item in collect("filtercrawl_visual_categories", VisualCategory)
-        },
-        commands=tuple(command for _, command in collect("filtercrawl_commands", Command)),
-        broken=tuple(broken),
-    )
+    @cached_property
+    def readers(self) -> tuple[Reader, ...]:
+        return tuple(reader for _, reader in self._collect("filtercrawl_readers", Reader))
 
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        return tuple(measure for _, measure in self._collect("filtercrawl_measures", Measure))
 
-class _Collector:
-    def __init__(self, manager: pluggy.PluginManager, broken: list[Broken]) -> None:
-        self._manager = manager
-        self._broken = broken
+    @cached_property
+    def analyses(self) -> tuple[Analysis, ...]:
+        return tuple(analysis for _, analysis in self._collect("filtercrawl_analyses", Analysis))
 
-    def __call__(self, hook: str, kind: type[Any]) -> list[tuple[str, Any]]:
+    @cached_property
+    def categories(self) -> Mapping[str, str]:
+        """A training data set -> what its pictures show."""
+        items = self._collect("filtercrawl_visual_categories", VisualCategory)
+        return {item.dataset: item.category for _, item in items}
+
+    @cached_property
+    def commands(self) -> tuple[Command, ...]:
+        return tuple(command for _, command in self._collect("filtercrawl_commands", Command))
+
+    @property
+    def broken(self) -> tuple[Broken, ...]:
+        """Every plugin that does not work, and why; to know that, all are imported and all hooks called."""
+        for kind in ("sources", "readers", "measures", "analyses", "categories", "commands"):
+            getattr(self, kind)
+        return tuple(self._broken)
+
+    def place(self, plugin: str) -> Place:
+        """Say where the plugin of this name comes from; raises KeyError for a stranger."""
+        entry = next((entry for entry in self.entries if entry.name == plugin), None)
+        if entry is None:
+            raise KeyError(plugin)
+        if entry.dist is None:
+            return Place(module=entry.value)
+        return Place(module=entry.value, distribution=entry.dist.name, version=entry.dist.version)
+
+    def adding(self, module: str) -> Plugins:
+        """Return these plugins and the one in a module that is not installed; raises UsageError where it is broken."""
+        if any(entry.value == module for entry in self.entries):
+            return self
+        one = EntryPoint(name=module, value=module, group=GROUP)
+        for broken in Plugins([one]).broken:
+            raise UsageError(f"--plugin {module}: {broken.reason}")
+        return Plugins([*self.entries, one], self._tell)
+
+    def without(self, name: str) -> Plugins:
+        """Return these plugins but for the one of this name; raises UsageError where there is none."""
+        left = [entry for entry in self.entries if entry.name != name]
+        if len(left) == len(self.entries):
+            known = ", ".join(entry.name for entry in self.entries)
+            raise UsageError(f"--no-plugin {name}: no plugin has this name; installed are {known}")
+        return Plugins(left, self._tell)
+
+    @cached_property
+    def _collected_sources(self) -> list[tuple[str, Source]]:
+        return self._collect("filtercrawl_sources", Source)
+
+    def _collect(self, hook: str, kind: type[Any]) -> list[tuple[str, Any]]:
         """Call one hook of every plugin by itself, so that one that raises does not silence the others."""
+        for entry in self.entries:
+            if entry not in self._asked and may_implement(entry, hook):
+                self._asked.add(entry)
+                self._import(entry)
         collected: list[tuple[str, Any]] = []
         taken: dict[str, str] = {}
         caller = getattr(self._manager.hook, hook)
@@ -93,17 +153,35 @@ class _Collector:
             plugin = str(implementation.plugin_name)
             try:
                 items = list(_call(implementation.function))
-            except Exception as error:  # noqa: BLE001 - a stranger's hook may raise anything
-                self._broken.append(Broken(plugin=plugin, reason=f"{hook}: {describe(error)}"))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's hook may raise anything
+                self._leave_out(plugin, f"{hook}: {describe(error)}")
                 continue
             for item in items:
                 why = _unfit(item, kind) or (taken.get(item.name) and f"{item.name!r} is already {taken[item.name]}'s")
                 if why:
-                    self._broken.append(Broken(plugin=plugin, reason=f"{hook}: {why}"))
+                    self._leave_out(plugin, f"{hook}: {why}")
                 else:
                     taken[item.name] = plugin
                     collected.append((plugin, item))
         return collected
+
+    def _import(self, entry: EntryPoint) -> None:
+        try:
+            plugin = entry.load()
+            if refused := refusal(getattr(plugin, "FILTERCRAWL_API", None)):
+                self._leave_out(entry.name, refused)
+                return
+            self._manager.register(plugin, name=entry.name)
+            self._manager.check_pending()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything
+            self._leave_out(entry.name, describe(error))
+            if self._manager.has_plugin(entry.name):
+                self._manager.unregister(name=entry.name)
+
+    def _leave_out(self, plugin: str, reason: str) -> None:
+        broken = Broken(plugin=plugin, reason=reason)
+        self._broken.append(broken)
+        self._tell(broken)
 
 
 def _call(function: Callable[..., Any]) -> Iterable[Any]:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from filtercrawl.checkpoint import Checkpoint, Skipped
 from filtercrawl.discover import Listing, etag
-from filtercrawl.extract import POLICIES, KernelPolicy
 from filtercrawl.rights import METADATA, LicensePolicy
 from filtercrawl.settings import Retry
+from filtercrawl.vocabulary import POLICIES, KernelPolicy
 
 Known = Mapping[str, Any]
 

@@ -6,16 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.catalog import Row
 from filtercrawl.checkpoint import Checkpoint
-from filtercrawl.crawl import Crawled
-from filtercrawl.crew import ContentKey
 from filtercrawl.discover import etag
 from filtercrawl.rights import METADATA
 from filtercrawl.schema import MODELS
 from filtercrawl.transport.address import shown
+
+if TYPE_CHECKING:  # torch takes seconds to import, and a row needs none
+    from filtercrawl.crawl import Crawled
+    from filtercrawl.crew import ContentKey
 
 _STATED: Final = (
     "task",

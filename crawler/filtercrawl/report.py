@@ -6,14 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.approval import Approval
-from filtercrawl.crawl import Crawled
-from filtercrawl.discover import Listing
-from filtercrawl.expected import Expected
-from filtercrawl.plan import Plan, Todo
 from filtercrawl.settings import Settings
+
+if TYPE_CHECKING:  # torch takes seconds to import, and a report needs none
+    from filtercrawl.crawl import Crawled
+    from filtercrawl.discover import Listing
+    from filtercrawl.expected import Expected
+    from filtercrawl.plan import Plan, Todo
 
 # What can be said of checkpoints, in the order in which it is told.
 WORDS: Final = (

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from filtercrawl.errors import UsageError
-from filtercrawl.extract import POLICIES, KernelPolicy
 from filtercrawl.rights import LicensePolicy
 from filtercrawl.transport.address import origin
+from filtercrawl.vocabulary import POLICIES, KernelPolicy
 
 FILE: Final = "filtercrawl.toml"
 PREFIX: Final = "FILTERCRAWL_"
@@ -145,6 +145,26 @@ def _parsed(
             except (ValueError, TypeError) as error:
                 raise UsageError(f"{where}: {raw!r} is not {error}") from error
     return values
+
+
+def origins(options: Mapping[str, Any], folder: Path | None = None) -> dict[str, str]:
+    """Return where each setting of `resolve` comes from: an option, a variable, the file, or `default`.
+
+    By its name; those of the table `[publish]` as `publish.NAME`.
+    """
+    path = (folder or Path.cwd()) / FILE
+    tables = _read(path)
+    found = {}
+    for name, parsers, prefix in (("sync", _PARSERS, ""), ("publish", _PUBLISH, "publish.")):
+        for key in parsers:
+            where, raw = _first(key, options, name, tables.get(name, {}), path)
+            found[prefix + key] = "default" if raw is None else where
+    return found
+
+
+def is_set(variable: str) -> bool:
+    """Tell whether an environment variable holds anything; what it holds may be a secret."""
+    return bool(os.environ.get(variable, "").strip())
 
 
 def now() -> datetime:

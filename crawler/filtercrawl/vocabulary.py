@@ -1,8 +1,13 @@
-"""The fixed words of the dataset: outcomes, reasons, kinds of weights."""
+"""The fixed words of the dataset: outcomes, reasons, which kernels are emitted."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+# Which kernels are emitted.
+KernelPolicy = Literal["3x3", "spatial", "all"]
+# From narrow to wide: widening is a change, narrowing drops nothing.
+POLICIES: Final[tuple[KernelPolicy, ...]] = ("3x3", "spatial", "all")
 
 # Why a tensor is in the ledger and not among the layers.
 REASONS: Final[dict[str, str]] = {
@@ -38,3 +43,21 @@ OUTCOMES: Final = ("emitted", "no_kernels", "duplicate", "skipped", "failed", "w
 WEIGHT_EXTENSIONS: Final = frozenset(
     {".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".pkl", ".tar", ".jit", ".onnx", ".npz"}
 )
+
+# Tasks as the Hugging Face Hub names them.
+TASKS: Final = frozenset(
+    {
+        "any-to-any", "audio-classification", "audio-text-to-text", "audio-to-audio", "automatic-speech-recognition",
+        "depth-estimation", "document-question-answering", "feature-extraction", "fill-mask", "graph-ml",
+        "image-classification", "image-feature-extraction", "image-segmentation", "image-text-to-image",
+        "image-text-to-text", "image-text-to-video", "image-to-3d", "image-to-image", "image-to-text", "image-to-video",
+        "keypoint-detection", "mask-generation", "multiple-choice", "object-detection", "other", "question-answering",
+        "reinforcement-learning", "robotics", "sentence-similarity", "summarization", "table-question-answering",
+        "table-to-text", "tabular-classification", "tabular-regression", "tabular-to-text", "text-classification",
+        "text-generation", "text-ranking", "text-retrieval", "text-to-3d", "text-to-audio", "text-to-image",
+        "text-to-speech", "text-to-video", "time-series-forecasting", "token-classification", "translation",
+        "unconditional-image-generation", "video-classification", "video-text-to-text", "video-to-video",
+        "visual-document-retrieval", "visual-question-answering", "voice-activity-detection",
+        "zero-shot-classification", "zero-shot-image-classification", "zero-shot-object-detection",
+    }
+)  # fmt: skip

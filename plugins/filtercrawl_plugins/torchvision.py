@@ -7,9 +7,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import torch
-from torch import nn
-
 from filtercrawl.checkpoint import Checkpoint, Meta, Offer, Query, RemoteFile, Source
 from filtercrawl.errors import UnsupportedError
 from filtercrawl.hookspecs import hookimpl
@@ -23,6 +20,7 @@ from filtercrawl_plugins.metadata.tasks import torchvision_task
 from filtercrawl_plugins.named_hash import named_hash
 
 if TYPE_CHECKING:
+    from torch import nn
     from torchvision.models import WeightsEnum  # type: ignore[import-untyped]  # it ships no types
 
 # Without weights most builders make another network than the one the weights belong to. Only those arguments that a
@@ -92,6 +90,8 @@ class TorchvisionSource:
 
     def sample(self, checkpoint: Checkpoint, module: nn.Module) -> tuple[Any, ...]:  # noqa: ARG002 - by its name alone
         """Return the arguments of one call, batch 1, on the meta device: an image, a clip, two images or a list."""
+        import torch  # heavy, and not needed to list
+
         kind = str(checkpoint.meta.extra.get("kind"))
         image = torch.empty((1, 3, _IMAGE, _IMAGE), device="meta")
         if kind == "video":

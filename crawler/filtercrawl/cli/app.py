@@ -3,14 +3,61 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import typer
+from typer.core import TyperGroup
 
-from filtercrawl.cli import inspect, sources, status, sync
+from filtercrawl.cli import config, doctor, inspect, plugin, sources, status, sync
 from filtercrawl.errors import FiltercrawlError
-from filtercrawl.manager import Plugins, load
+from filtercrawl.manager import Broken, Plugins, load
+
+_OPTIONS: dict[str, Any] = {
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "rich_markup_mode": None,
+}
+
+
+class Commands(TyperGroup):
+    """The commands of filtercrawl itself, and behind them those of plugins, which are imported only to be shown or run.
+
+    By then the options that choose plugins have been read: they are eager.
+    """
+
+    plugins: ClassVar[Plugins]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        found = super().get_command(ctx, cmd_name)
+        return self._of_plugins(ctx).get(cmd_name) if found is None else found
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *self._of_plugins(ctx)]
+
+    def _of_plugins(self, ctx: Any) -> dict[str, Any]:
+        return {command.name: _single(command.name, command.run) for command in chosen(ctx).commands}
+
+
+def adding(context: typer.Context, modules: list[str] | None) -> None:
+    """Take in plugins that are not installed; they may lie in the folder that one is in."""
+    for module in modules or ():
+        if "" not in sys.path:
+            sys.path.append("")
+        context.obj = chosen(context).adding(module)
+
+
+def without(context: typer.Context, names: list[str] | None) -> None:
+    for name in names or ():
+        context.obj = chosen(context).without(name)
+
+
+def chosen(context: Any) -> Plugins:
+    """The plugins as far as options have chosen them."""
+    found: Plugins = context.obj or context.command.plugins
+    return found
 
 
 def build(plugins: Plugins) -> typer.Typer:
@@ -19,15 +66,33 @@ def build(plugins: Plugins) -> typer.Typer:
         name="filtercrawl",
         help="Crawl model zoos for trained convolution kernels and keep them as a Hugging Face dataset.",
         no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-        rich_markup_mode=None,
+        cls=type("Commands", (Commands,), {"plugins": plugins}),
+        **_OPTIONS,
     )
 
     @app.callback()
     def root(
         context: typer.Context,
+        add: Annotated[  # noqa: ARG001 - its callback has taken it
+            list[str] | None,
+            typer.Option(
+                "--plugin",
+                metavar="MODULE",
+                is_eager=True,
+                callback=adding,
+                help="Use the plugin in a module that is not installed as one; may be repeated.",
+            ),
+        ] = None,
+        leave_out: Annotated[  # noqa: ARG001 - its callback has taken it
+            list[str] | None,
+            typer.Option(
+                "--no-plugin",
+                metavar="NAME",
+                is_eager=True,
+                callback=without,
+                help="Do without an installed plugin, which is not even imported; may be repeated.",
+            ),
+        ] = None,
         show_version: Annotated[
             bool, typer.Option("--version", is_eager=True, help="Show the version and exit.")
         ] = False,
@@ -35,27 +100,36 @@ def build(plugins: Plugins) -> typer.Typer:
         if show_version:
             typer.echo(f"filtercrawl {version('filtercrawl')}")
             raise typer.Exit
-        context.obj = plugins
+        context.obj = chosen(context)
 
     for name, run in (
         ("sources", sources.run),
         ("sync", sync.run),
         ("status", status.run),
         ("inspect", inspect.run),
+        ("config", config.run),
+        ("doctor", doctor.run),
     ):
         app.command(name)(run)
-    for command in plugins.commands:
-        app.command(command.name)(command.run)
+    app.add_typer(plugin.app, name="plugin")
     return app
+
+
+def _single(name: str, run: Callable[..., None]) -> Any:
+    """Return one plugin's command as Typer makes it."""
+    alone = typer.Typer(**_OPTIONS)
+    alone.command(name)(run)
+    return typer.main.get_command(alone)
+
+
+def warn(broken: Broken) -> None:
+    typer.echo(f"warning: plugin {broken.plugin} is left out: {broken.reason}", err=True)
 
 
 def main() -> None:
     """Run the command line; the process ends with the exit codes of the contract."""
-    plugins = load()
-    for broken in plugins.broken:
-        typer.echo(f"warning: plugin {broken.plugin} is left out: {broken.reason}", err=True)
     try:
-        build(plugins)()
+        build(load(tell=warn))()
     except FiltercrawlError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Annotated, Any
+
 import typer
 
 from filtercrawl.checkpoint import Counts
-from filtercrawl.cli.options import JsonOption, print_json
+from filtercrawl.cli.options import JsonOption, plain, print_json
 from filtercrawl.manager import Plugins
 
 
-def run(context: typer.Context, json: JsonOption = False) -> None:
+def run(
+    context: typer.Context,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the distribution and the module that each comes from.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """List the installed sources, the plugin each comes from, and how many files it offers where that is known."""
     plugins: Plugins = context.obj
     rows = [
@@ -17,6 +26,7 @@ def run(context: typer.Context, json: JsonOption = False) -> None:
             "name": name,
             "plugin": plugins.origin[name],
             "offers": source.offers() if isinstance(source, Counts) else None,
+            **(asdict(plugins.place(plugins.origin[name])) if verbose else {}),
         }
         for name, source in sorted(plugins.sources.items())
     ]
@@ -24,5 +34,16 @@ def run(context: typer.Context, json: JsonOption = False) -> None:
         print_json({"sources": rows, "broken": [vars(broken) for broken in plugins.broken]})
         return
     for row in rows:
-        offers = "offers what its pattern names" if row["offers"] is None else f"offers {row['offers']:,} files"
-        typer.echo(f"{row['name']:<16} {offers:<34} plugin {row['plugin']}")
+        typer.echo(line(row))
+    if verbose:
+        for broken in plugins.broken:
+            typer.echo(f"left out: plugin {plain(broken.plugin)}: {plain(broken.reason)}")
+
+
+def line(row: dict[str, Any]) -> str:
+    offers = "offers what its pattern names" if row["offers"] is None else f"offers {row['offers']:,} files"
+    text = f"{row['name']:<16} {offers:<34} plugin {row['plugin']}"
+    if "module" not in row:
+        return text
+    origin = " ".join(part for part in (row["distribution"], row["version"]) if part) or "not installed"
+    return f"{text:<80} {plain(origin)}, {plain(row['module'])}"

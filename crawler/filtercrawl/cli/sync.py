@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -33,8 +34,10 @@ from filtercrawl.cli.sync_options import (
     TimeLimitOption,
 )
 from filtercrawl.cli.terminal import Watch
-from filtercrawl.report import WORDS, Cost, Report
 from filtercrawl.settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from filtercrawl.report import Cost, Report
 
 
 def run(
@@ -134,6 +137,8 @@ def priced(cost: Cost, settings: Settings) -> str:
 
 
 def summarize(report: Report, settings: Settings) -> None:
+    from filtercrawl.report import WORDS
+
     counts = report.checkpoints
     told = ", ".join(f"{amount(counts[word])} {word}" for word in WORDS[1:] if counts[word])
     typer.echo(f"checkpoints: {told or 'none'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 # `layers`; `index` has all but the last of them too.
@@ -124,4 +125,58 @@ MODELS: Final = {
     "selectors": "that list it",
     "license_policy": "`metadata`: its licence's weights are not published",
     "state": "JSON, what the next crawl compares with",
+}
+_LAYER = {**LAYERS, **INDEX, "n_kernels": "of the layer"}
+# Every table, by the name of its config; the columns that a table shares with `layers` or `index` mean the same there.
+TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "layers": LAYERS,
+    "index": {name: text for name, text in _LAYER.items() if name != "weight"},
+    "models": MODELS,
+    "ledger": {
+        **_LAYER,
+        "shape": "of the tensor in the file",
+        "dtype": "type of its numbers in the file",
+        "outcome": "emitted or skipped",
+        "reason": "why skipped, a word of the ledger",
+    },
+    "samples": {
+        **_LAYER,
+        "kernel_id": "`layer_id:out:in`, by channel",
+        "out_channel": "which output channel it is of",
+        "in_channel": "which input channel of its filter it is of",
+        "values": "float32, row-major, `taps` numbers",
+    },
+    "sketches": {
+        **_LAYER,
+        "version": "of the way in which sketches are made",
+        "n_kernels": "all of the layer",
+        "n_finite": "without NaN and infinities; the sums below are over these",
+        "n_zero": "of zeros alone",
+        "max_abs": "largest finite magnitude",
+        "power_sums": "number of finite weights, sums of w, w^2, w^3 and w^4",
+        "norm_l1": "sum of the magnitudes of finite weights",
+        "radial_energy": "energy by the frequency's distance from zero",
+        "raw_mean": "mean of the kernels as stored, `taps` numbers",
+        "raw_scatter": "sum of the outer products about it, upper triangle row by row",
+        "scaled_mean": "the same of kernels over their largest magnitude",
+        "scaled_scatter": "the same of kernels over their largest magnitude",
+        "histogram": "counts of the scaled kernels' coefficients along the basis, bin by bin",
+    },
+    "preview": {**_LAYER, "picture": "PNG of its first kernels"},
+    "renames": {
+        **_LAYER,
+        "old_name": "in its source",
+        "new_name": "in its source; the id stays",
+        "seen": "when it was noticed",
+    },
+    "withdrawn": {**_LAYER, "reason": "why", "withdrawn": "when"},
+    "sources": {
+        **_LAYER,
+        "selector_id": "what `models.selectors` names",
+        "selector": "as typed; null where it is a path of one machine",
+        "plugin": "that the source comes from",
+        "listed": "when it was last listed in full",
+        "n_offered": "checkpoints in that listing",
+    },
+    "files": {"path": "in the dataset's folder", "size": "in bytes", "sha256": "of the file"},
 }

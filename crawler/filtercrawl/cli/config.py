@@ -1,0 +1,23 @@
+"""`filtercrawl config`: the settings in force, and where each comes from."""
+
+from __future__ import annotations
+
+import typer
+
+from filtercrawl.cli.options import JsonOption, plain, print_json
+from filtercrawl.effective import effective
+
+
+def run(json: JsonOption = False) -> None:
+    """Show the settings in force here and where each comes from: a variable, filtercrawl.toml or the default.
+
+    Options of a command go before all of them. Tokens are never shown, only the names of their variables.
+    """
+    rows = effective({})
+    if json:
+        print_json({"settings": [vars(row) for row in rows]})
+        return
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        value = "-" if row.value in (None, "") else str(row.value)
+        typer.echo(f"{plain(row.name):<{width}}  {plain(value):<40}  {plain(row.origin)}")

@@ -1,0 +1,33 @@
+"""`filtercrawl doctor`: whether this machine has what a run needs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from filtercrawl.cli.options import DatasetOption, JsonOption, plain, print_json
+from filtercrawl.settings import resolve
+
+
+def run(
+    context: typer.Context,
+    dataset: DatasetOption = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="Also ask the Hub, and every origin with a token, whether it answers.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Check versions, plugins, devices, cache, disk space and, with --network, the servers. Exit code 1: a problem."""
+    from filtercrawl.doctor import examine  # it imports torch, to see its devices
+
+    checks = list(examine(context.obj, resolve({"dataset": dataset}), network=network))
+    if json:
+        print_json({"sound": all(check.problem is None for check in checks), "checks": [vars(c) for c in checks]})
+    else:
+        for check in checks:
+            mark = "ok     " if check.problem is None else "problem"
+            typer.echo(f"{mark}  {check.name:<10}  {plain(check.found)}")
+            if check.problem is not None:
+                typer.echo(f"{'':<21}{plain(check.problem)}")
+    raise typer.Exit(0 if all(check.problem is None for check in checks) else 1)

@@ -1,0 +1,95 @@
+"""`filtercrawl plugin`: begin a plugin, and check one."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from filtercrawl.cli.options import JsonOption, plain, print_json
+from filtercrawl.errors import UsageError
+
+app = typer.Typer(
+    help="Begin a plugin, and check one.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command("check")
+def check_plugin(
+    module: Annotated[str, typer.Argument(help="The plugin's module, installed or in this folder.")],
+    listing_only: Annotated[
+        bool, typer.Option("--listing-only", help="Leave out what needs the plugin's own fake zoo.")
+    ] = False,
+    pattern: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="What to list of a source that needs a pattern.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check that a plugin keeps every promise. Exit code 1: it does not, or not all could be checked.
+
+    What needs a zoo that changes runs against the plugin's own `conformance(server)`, on loopback. Without it the real
+    zoo is listed.
+    """
+    import sys
+
+    from filtercrawl.testing.check import check
+
+    if "" not in sys.path:
+        sys.path.append("")
+    verdict = check(module, listing_only=listing_only, pattern=pattern)
+    if json:
+        print_json(
+            {
+                "plugin": module,
+                "conforms": verdict.conforms,
+                "passed": list(verdict.passed),
+                "left_out": dict(verdict.left_out),
+                "findings": [vars(finding) for finding in verdict.findings],
+            }
+        )
+    else:
+        for name in verdict.passed:
+            typer.echo(f"ok       {name}")
+        for name, why in verdict.left_out.items():
+            typer.echo(f"not done {name}: {why}")
+        for finding in verdict.findings:
+            typer.echo(f"wrong    {finding.check}: {plain(finding.what)}\n         {plain(finding.what_to_do)}")
+    raise typer.Exit(0 if verdict.conforms else 1)
+
+
+class Kind(Enum):
+    """What a new plugin brings."""
+
+    SOURCE = "source"
+    READER = "reader"
+    ANALYSIS = "analysis"
+
+
+@app.command("new")
+def new_plugin(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and hyphens.")],
+    kind: Annotated[
+        Kind, typer.Option(metavar="source|reader|analysis", help="What it brings.", show_default="source")
+    ] = Kind.SOURCE,
+) -> None:
+    """Write a complete plugin into ./filtercrawl-NAME: it installs, passes its tests and syncs something at once."""
+    from filtercrawl.scaffold import write
+
+    taken = context.obj.sources if kind is Kind.SOURCE else {}
+    if name in taken:
+        raise UsageError(f"{name!r}: an installed source has this name; choose another")
+    folder = write(name, kind.value, Path.cwd())
+    typer.echo(f"""wrote {folder.name}; now
+
+    cd {folder.name}
+    pip install -e '.[test]'
+    pytest
+
+and read its README.md""")

@@ -1,0 +1,168 @@
+"""Every promise of a plugin, checked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+from filtercrawl.checkpoint import Builds
+from filtercrawl.manager import GROUP, Plugins, describe, load
+from filtercrawl.settings import resolve
+from filtercrawl.testing import analysing, building, changing, listing, reading
+from filtercrawl.testing.finding import Finding
+from filtercrawl.testing.trial import Trial, trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check of a source. promise: what holds where it finds nothing. changing: it needs a zoo that changes."""
+
+    name: str
+    promise: str
+    run: Callable[[Trial], Iterator[Finding]]
+    changing: bool = False
+
+
+def _check(name: str, run: Callable[[Trial], Iterator[Finding]], *, needs_zoo: bool = False) -> Check:
+    return Check(name=name, promise=(run.__doc__ or "").partition("\n")[0], run=run, changing=needs_zoo)
+
+
+# In the order in which they are made: what later ones rest on comes first.
+CHECKS: Final = (
+    _check("listing", listing.listed),
+    _check("network", listing.network),
+    _check("types", listing.types),
+    _check("vocabulary", listing.vocabulary),
+    _check("names", listing.names),
+    _check("tokens", listing.tokens),
+    _check("lazy", listing.lazy),
+    _check("stable-ids", listing.stable),
+    _check("pattern", listing.pattern),
+    _check("sync", changing.synced, needs_zoo=True),
+    _check("incremental", changing.incremental, needs_zoo=True),
+    _check("revision", changing.revision, needs_zoo=True),
+    _check("signed-url", changing.signed, needs_zoo=True),
+    _check("change", changing.changed, needs_zoo=True),
+    _check("deletion", changing.deleted, needs_zoo=True),
+    _check("broken-listing", changing.broken, needs_zoo=True),
+    _check("typed-errors", changing.typed, needs_zoo=True),
+    _check("crash", changing.crash, needs_zoo=True),
+    _check("pattern-removal", changing.pattern_removal, needs_zoo=True),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of checking a plugin. passed: checks that found nothing; left_out: those not made, and why not."""
+
+    findings: tuple[Finding, ...]
+    passed: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def conforms(self) -> bool:
+        return not self.findings and not self.left_out
+
+
+@dataclass
+class _Tally:
+    only: Collection[str] | None
+    findings: list[Finding] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def wants(self, name: str) -> bool:
+        return self.only is None or name in self.only
+
+    def take(self, name: str, found: Iterator[Finding]) -> bool:
+        """Make one check; whatever a stranger's code raises in it is a finding, too."""
+        mine: list[Finding] = []
+        try:
+            mine.extend(found)
+        except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
+            mine.append(
+                Finding(check=name, what=f"ends with {describe(error)}", what_to_do="find out where, and let it not")
+            )
+        self.findings += mine
+        if not mine:
+            self.passed.append(name)
+        return not mine
+
+
+def check(
+    module: str,
+    *,
+    listing_only: bool = False,
+    pattern: str | None = None,
+    conformance: Callable[..., Any] | None = None,
+    only: Collection[str] | None = None,
+) -> Verdict:
+    """Check the plugin in a module: all its sources, readers and analyses.
+
+    listing_only: leave out what needs a zoo that changes. pattern: for sources that need one. conformance: instead of
+    the plugin's own; a function of a FileServer that returns a FakeZoo. only: the names of checks, None for all. Raises
+    UsageError for a module that is no plugin.
+    """
+    plugins = load().adding(module)
+    mine = _own(plugins, module)
+    tally = _Tally(only)
+    fake = conformance or _beside(module, "conformance")
+    settings = {} if fake else resolve({}).sources
+    for source in mine.sources.values():
+        begin = partial(trial, source, plugins, fake, pattern=pattern, settings=settings.get(source.name, {}))
+        with begin() as mind:
+            for one in (one for one in CHECKS if not one.changing and tally.wants(one.name)):
+                tally.take(one.name, one.run(mind))
+            if isinstance(source, Builds) and tally.wants("build"):
+                tally.take("build", building.build(mind, module))
+        for one in (one for one in CHECKS if one.changing and not listing_only and tally.wants(one.name)):
+            if fake is None:
+                tally.left_out[one.name] = "needs a zoo that changes: the plugin has no `conformance(server)`"
+            elif any(finding.check == "sync" for finding in tally.findings):
+                tally.left_out[one.name] = "rests on the check `sync`, which fails"
+            else:
+                with begin() as mind:
+                    tally.take(one.name, one.run(mind))
+    _readers(mine, plugins, module, tally, listing_only=listing_only)
+    if mine.analyses and tally.wants("analysis"):
+        tally.take("analysis", analysing.analyses(mine.analyses, module))
+    if not (mine.sources or mine.readers or mine.analyses or mine.measures or mine.commands or mine.categories):
+        advice = "write a function marked by `hookimpl`, such as `filtercrawl_sources`"
+        tally.findings.append(Finding(check="hooks", what=f"{module} implements no hook", what_to_do=advice))
+    return Verdict(findings=tuple(tally.findings), passed=tuple(tally.passed), left_out=tally.left_out)
+
+
+def _readers(mine: Plugins, plugins: Plugins, module: str, tally: _Tally, *, listing_only: bool) -> None:
+    samples = _beside(module, "samples")
+    for reader in mine.readers:
+        tally.take("reader-claims", reading.claims(reader))
+        if samples is not None:
+            tally.take("reader-tensors", reading.reads(reader, samples(), plugins.readers))
+        elif not listing_only:
+            tally.left_out["reader-tensors"] = "needs files of the format: the plugin has no `samples()`"
+
+
+def _own(plugins: Plugins, module: str) -> Plugins:
+    return Plugins(entry for entry in plugins.entries if entry.value == module and entry.group == GROUP)
+
+
+def _beside(module: str, name: str) -> Callable[..., Any] | None:
+    """Find `conformance` or `samples`: in the plugin's module, or in the module `conformance` of its package."""
+    plugin = import_module(module.partition(":")[0])
+    for place in (plugin, *_submodules(plugin)):
+        found: Callable[..., Any] | None = getattr(place, name, None)
+        if callable(found):
+            return found
+    return None
+
+
+def _submodules(plugin: Any) -> Iterator[Any]:
+    if hasattr(plugin, "__path__"):
+        try:
+            yield import_module(f"{plugin.__name__}.conformance")
+        except ModuleNotFoundError as error:
+            if error.name != f"{plugin.__name__}.conformance":
+                raise

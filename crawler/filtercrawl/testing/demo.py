@@ -1,0 +1,35 @@
+"""Serve a plugin's fake zoo to whoever wants to see a sync of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+
+from filtercrawl.testing.server import FileServer
+from filtercrawl.testing.weights import weights
+from filtercrawl.testing.zoo import FakeZoo
+
+
+def demo(
+    conformance: Callable[[FileServer], FakeZoo], source: str, port: int = 0, stop: threading.Event | None = None
+) -> None:
+    """Serve a zoo of three small networks on this machine, until it is interrupted or `stop` is set.
+
+    What it writes to stdout is a `filtercrawl.toml` by which the source of that name finds it. port: 0 for any.
+    """
+    stop = stop or threading.Event()
+    with FileServer(port) as server:
+        zoo = conformance(server)
+        for number in range(3):
+            zoo.add(f"net-{number}", weights(number))
+        lines = [f"# an invented zoo of 3 networks is at {server.url}", f"[sources.{source}]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in zoo.settings.items()]
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+        sys.stderr.write(f"serving an invented zoo at {server.url}; Ctrl+C ends it\n")
+        try:
+            stop.wait()
+        except KeyboardInterrupt:
+            sys.stderr.write("\n")

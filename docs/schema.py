@@ -1,0 +1,52 @@
+"""Write `docs/schema.md` from the schemas and what their columns mean; a test holds the page against them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from filtercrawl.dataset.columns import TABLES as MEANING
+from filtercrawl.schema import LAYERS, SCHEMA_VERSION, TABLES
+
+ABOUT = {
+    "layers": "A row a layer, or a part of one, with its weight. These files never change.",
+    "index": "A row a layer: everything but the weight, and where the weight lies.",
+    "models": "A row a checkpoint that was ever seen.",
+    "ledger": "A row a tensor: emitted, or skipped and why.",
+    "samples": "A row a kernel, at most 64 a layer, picked by hash.",
+    "sketches": "A row a layer: sums that merge with those of others, so that analyses need no weight.",
+    "preview": "A row a layer with a picture of its kernels.",
+    "renames": "A row a checkpoint whose source gave it another name.",
+    "withdrawn": "A row a checkpoint that was taken out for good.",
+    "sources": "A row a selector that was listed.",
+    "files": "A row a file of the dataset.",
+}
+INTRODUCTION = f"""# Schema
+
+Written by `python docs/schema.py` from the schemas themselves, version {SCHEMA_VERSION}. Within a major version columns
+are only added, and may be null. Unknown is null, never a guess. [The dataset](dataset.md) says how tables and files
+belong together.
+"""
+
+
+def page() -> str:
+    """Return the page: a section a table, a line a column."""
+    return "\n".join([INTRODUCTION, *(section(name, schema) for name, schema in {"layers": LAYERS, **TABLES}.items())])
+
+
+def section(name: str, schema: pa.Schema) -> str:
+    rows = [
+        f"| `{field.name}` | {kind(field)} | {MEANING[name][field.name].replace('|', chr(92) + '|')} |"
+        for field in schema
+    ]
+    return "\n".join([f"## {name}\n", f"{ABOUT[name]}\n", "| column | type | meaning |", "|---|---|---|", *rows, ""])
+
+
+def kind(field: pa.Field) -> str:
+    text = str(field.type).replace("element: ", "").replace("item: ", "")
+    return f"`{text}`" + ("" if field.nullable else ", never null")
+
+
+if __name__ == "__main__":
+    Path(__file__).with_suffix(".md").write_text(page(), "utf-8")

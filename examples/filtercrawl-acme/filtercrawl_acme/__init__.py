@@ -1,0 +1,32 @@
+"""The zoo acme: an index in pages, and addresses that are signed when a file is opened."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Skipped, Source, Transport, hookimpl
+
+FILTERCRAWL_API = 1
+INDEX = "https://zoo.example/index.json"
+
+
+class Acme:
+    name = "acme"
+
+    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Checkpoint | Skipped]:
+        for page in transport.pages(query.settings.get("index", INDEX)):
+            for row in page:
+                if query.wants(row["name"]):
+                    yield Skipped(name=row["name"], reason="retracted") if row["retracted"] else offer(row)
+
+    def resolve(self, transport: Transport, file: RemoteFile) -> RemoteFile:
+        return replace(file, url=transport.get_json(f"{file.url}.signed")["url"])
+
+
+def offer(row: dict) -> Checkpoint:
+    file = RemoteFile(url=row["url"], size=row["size"], sha256=row["sha256"], path=row["name"])
+    return Checkpoint(name=row["name"], revision=row["sha256"], files=(file,), meta=Meta(license=row["license"]))
+
+
+@hookimpl
+def filtercrawl_sources() -> Iterator[Source]:
+    yield Acme()
