@@ -35,7 +35,7 @@ def test_bundled_plugins_load_like_any_other() -> None:
         "onnx",
     }
     assert [measure.name for measure in found.measures] == ["quality"]
-    assert [command.name for command in found.commands] == ["analyze", "verify"]
+    assert {command.name for command in found.commands} >= {"analyze", "export", "verify"}
     assert found.broken == ()
 
 
