@@ -15,6 +15,8 @@ from hub_server import Fault, HubServer
 from publishers import REPO, Publishers, content, publishers, sound
 from zoo_files import models, published, put, state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def children() -> Iterator[Publishers]:
@@ -161,6 +163,34 @@ def test_dry_run_and_names(
     assert taken is not None
     assert taken["error"] == "UsageError"
     assert "a tag never moves" in taken["text"]
+
+
+def test_layers_may_go_once_they_are_published(
+    hub: HubServer, children: Publishers, run_sync: Sync, dataset: Path, zoo: Path, net: Path
+) -> None:
+    run_sync()
+    whole = files(dataset)
+    first = children.publish(dataset, hub, max_disk=10**9)
+    assert first is not None
+    assert first.get("what") == "published", first
+    assert list((dataset / "data/layers").rglob("*.parquet"))
+    gone = children.publish(dataset, hub, max_disk=0)
+    assert gone is not None
+    assert gone.get("what") == "nothing", gone
+    assert not list((dataset / "data/layers").rglob("*.parquet"))
+    put(zoo / "c.safetensors", state(3))
+    assert run_sync().as_json()["checkpoints"]["unchanged"] == 2
+    second = children.publish(dataset, hub, max_disk=0)
+    assert second is not None
+    assert second.get("what") == "published", second
+    assert sound(hub.datasets[REPO])
+    layers = {path for path in content(hub) if "/layers/" in path}
+    assert len(layers) == 3
+    assert {path for path in whole if "/layers/" in path} < layers
+    # Another place has none of them: that is said, and nothing is published there.
+    elsewhere = children.publish(dataset, hub, repo="org/other")
+    assert elsewhere is not None
+    assert "is neither here nor where it is to be published" in elsewhere["text"]
 
 
 def test_a_folder_gets_versions_too(children: Publishers, run_sync: Sync, dataset: Path, zoo: Path, net: Path) -> None:
