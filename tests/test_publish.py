@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +37,24 @@ def hub() -> Iterator[HubServer]:
 def net(zoo: Path) -> Path:
     put(zoo / "b.safetensors", state(2))
     return put(zoo / "a.safetensors", state(1))
+
+
+def loaded(hub: HubServer, revision: str) -> set[str]:
+    """The networks whose weights a reader gets who names a revision, streaming and not."""
+    script = f"""
+import datasets
+datasets.config.USE_PARQUET_EXPORT = False
+found = [
+    {{row["model_id"].partition("/")[2] for row in datasets.load_dataset("{REPO}", "layers", split="train",
+      revision="{revision}", streaming=streaming)}}
+    for streaming in (True, False)
+]
+assert found[0] == found[1], found
+print(*found[0])
+"""
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
 
 
 def files(dataset: Path) -> dict[str, bytes]:
@@ -75,6 +96,8 @@ def test_versions_one_after_the_other(
     assert content(hub) == files(dataset)
     assert content(hub, "v2026.11.23") != content(hub)
     assert sound(repo)
+    assert loaded(hub, "v2026.11.23") == {"b.safetensors", "a.safetensors"}
+    assert loaded(hub, "v2026.11.23.1") == loaded(hub, "main") == {"a.safetensors", "c.safetensors"}
     assert len(repo.commits) == 3
     released = {row["name"]: row["first_release"] for row in models(dataset).values() if row["outcome"] == "emitted"}
     assert released == {"a.safetensors": "v2026.11.23", "c.safetensors": "v2026.11.23.1"}

@@ -89,7 +89,7 @@ class HubRepo:
             self._bring(path, revision, stated[path], target, folder)
 
     def upload(self, add: Mapping[str, Path]) -> None:
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
 
         self._make()
         if not sys.stderr.isatty():
