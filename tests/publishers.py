@@ -120,6 +120,7 @@ def _publish(job: dict[str, Any]) -> None:
         when=datetime.fromisoformat(job.get("when", DAY.isoformat())),
         version=job.get("version"),
         dry_run=job.get("dry_run", False),
+        max_disk=job.get("max_disk"),
     )
     try:
         place = remote(job["repo"], network(patience=Patience(base=0.02, longest=0.2)))
