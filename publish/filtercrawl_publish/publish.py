@@ -25,8 +25,8 @@ from filtercrawl_publish.local_repo import LocalRepo
 from filtercrawl_publish.news import has_news
 from filtercrawl_publish.proof import prove
 from filtercrawl_publish.remote import Remote, remote
-from filtercrawl_publish.sign import sign
 from filtercrawl_publish.restore import Base, make_room, note
+from filtercrawl_publish.sign import sign
 from filtercrawl_publish.stage import Staged, listed, pending, settle, stage
 from filtercrawl_publish.upload import Changes, compare, send
 
