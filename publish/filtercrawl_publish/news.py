@@ -19,8 +19,10 @@ __all__ = ["has_news"]
 
 _MODELS: Final = "data/models.parquet"
 _SOURCES: Final = "data/sources.parquet"
-# Columns that a run changes by having run: when a name was last offered, and how often what fails was tried.
-_QUIET: Final = {_MODELS: ("last_seen", "attempts", "next_retry"), _SOURCES: ("listed",)}
+# Columns that a run changes by having run: when and where a name was last offered, what its source notes for itself,
+# and how often what fails was tried.
+_LAST_SEEN: Final = ("last_seen", "attempts", "next_retry", "url", "etag", "extra", "selectors", "state")
+_QUIET: Final = {_MODELS: _LAST_SEEN, _SOURCES: ("listed",)}
 # Files that follow from others, or tell of a run.
 _FOLLOWING: Final = frozenset({
     manifest.TABLE, manifest.PATH, card.PATH, manifest.CHANGELOG, manifest.CHANGES, SIGNATURE, "analysis/run.json",

@@ -21,9 +21,11 @@ from filtercrawl_analysis.run import run as analyse
 from filtercrawl_analysis.study import choose
 from filtercrawl_publish.guard import guard
 from filtercrawl_publish.plan_file import PlanFile
+from filtercrawl_publish.publish import Release, finish, publish
 from filtercrawl_publish.remote import Remote, remote
 from filtercrawl_publish.restore import MODELS, Base, make_room, note, restore, root_of
-from filtercrawl_publish.run_record import RunRecord
+from filtercrawl_publish.run_record import Outcome, RunRecord
+from filtercrawl_publish.stage import pending
 from filtercrawl_publish.versions import next_version
 
 
@@ -71,6 +73,8 @@ def _release(night: Night, record: RunRecord, transport: Transport) -> None:
     if place.revision is not None:
         raise UsageError(f"{night.repo!r}: a release goes to the head of a repo; leave @{place.revision} out")
     with record.timed("restore"):
+        if not night.settings.dry_run:
+            finish(place, Release(when=night.now, say=night.watch.say))
         head = place.head()
         if night.approved is not None and night.approved.head != head:
             raise BusyError(f"{place.id}: has changed since the plan was made; make and approve a new one")
@@ -105,7 +109,7 @@ def _release(night: Night, record: RunRecord, transport: Transport) -> None:
         place = remote(night.repo, transport)
         if base is not None:
             guard(place, base.commit, dataset, night.settings.publish.max_lost)
-        _publish(night, record, place)
+        _publish(night, record, place, base)
 
 
 def _run(night: Night, base: Base | None, transport: Transport) -> Run:
@@ -127,53 +131,30 @@ def _run(night: Night, base: Base | None, transport: Transport) -> Run:
     )
 
 
-def _publish(night: Night, record: RunRecord, place: Remote) -> None:
-    version = next_version(place.tags(), night.now)
-    record.version = version
+def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) -> None:
+    dataset, before = night.settings.dataset, pending(night.settings.dataset)
+    tags = place.tags()
+    # Chosen here, so that the record can name it: run.json is seen in the repo only if the commit is made.
+    record.version = before if before and before not in tags else next_version(tags, night.now)
     _end(record, night.settings, "published")
-    record.write(night.settings.dataset)  # seen in the repo only if the commit is made: then it is true
+    record.write(dataset)
     try:
-        commit = _put(night, place, version)
+        found = publish(dataset, place, Release(version=record.version, when=night.now, say=night.watch.say))
     except BaseException:
         record.version = None
         raise
-    record.commit = commit
-    note(
-        night.settings.dataset,
-        Base(repo=place.id, version=version, commit=commit, root=root_of(night.settings.dataset) or ""),
-    )
+    record.warnings = found.warnings
+    if found.what != "published":
+        record.version, record.why = None, f"nothing new since {base.version if base else found.version}"
+        _end(record, night.settings, "unchanged")
+    if found.commit is not None:
+        name = found.version or (base.version if base else found.commit)
+        note(dataset, Base(repo=place.id, version=name, commit=found.commit, root=root_of(dataset) or ""))
 
 
-def _end(record: RunRecord, settings: Settings, outcome: str) -> None:
+def _end(record: RunRecord, settings: Settings, outcome: Outcome) -> None:
     code = record.report.exit_code(settings)
     if record.left_out and settings.fail_on != "none":
         code = 3
     record.exit_code = code
-    record.outcome = "incomplete" if code else outcome  # type: ignore[assignment]
-
-
-def _put(night: Night, place: Remote, version: str) -> str:
-    """TEMPORARY until publish is there."""
-    import pyarrow.parquet as pq
-
-    from filtercrawl_publish.remote import Operations
-
-    dataset = night.settings.dataset
-    head = place.head()
-    there = place.files(head) if head else {}
-    rows = pq.read_table(dataset / "data/files.parquet").to_pylist()
-    listed = {row["path"]: row["sha256"] for row in rows} | {
-        "README.md": None,
-        "manifest.json": None,
-        "data/files.parquet": None,
-        "analysis/run.json": None,
-    }
-    add = {
-        p: dataset / p
-        for p, s in listed.items()
-        if (dataset / p).is_file() and not (p in there and there[p].is_file(dataset / p, s))
-    }
-    delete = tuple(p for p in there if p not in listed and not p.startswith("."))
-    commit = place.commit(Operations(add=add, delete=delete), head, version, "")
-    place.tag(version, commit, version)
-    return commit
+    record.outcome = "incomplete" if code else outcome

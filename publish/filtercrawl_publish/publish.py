@@ -29,7 +29,7 @@ from filtercrawl_publish.sign import sign
 from filtercrawl_publish.stage import Staged, listed, pending, settle, stage
 from filtercrawl_publish.upload import Changes, compare, send
 
-__all__ = ["Published", "finish", "publish"]
+__all__ = ["Published", "Release", "finish", "publish"]
 
 # By which a commit without a tag is known as one of ours, and what its tag was to be.
 _TITLE = "Release "

@@ -39,7 +39,7 @@ class RunRecord:
     exit_code: int = 1
     base: str | None = None
     version: str | None = None
-    commit: str | None = None
+    warnings: Sequence[str] = ()
     why: str | None = None
     report: Report = field(default_factory=Report)
     failing: Mapping[str, str | None] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class RunRecord:
             "command": "release", "repo": self.repo, "selectors": list(self.selectors),
             "filtercrawl_version": installed("filtercrawl"), "started": self.started.isoformat(timespec="seconds"),
             "outcome": self.outcome, "exit_code": self.exit_code,
-            "base": self.base, "version": self.version, "why": self.why,
+            "base": self.base, "version": self.version, "why": self.why, "warnings": list(self.warnings),
             "checkpoints": {word: report.checkpoints[word] for word in WORDS},
             "layers": report.layers, "kernels": report.kernels,
             "bytes_fetched": report.bytes_fetched, "bytes_offered": report.bytes_offered,

@@ -62,6 +62,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     before = {k: v for k, v in failures["all"].items() if k not in failures["new"]}
     yield from _list("Failing since an earlier run", before)
     yield from _list("Analyses left out", record["analyses_left_out"])
+    yield from _list("Warnings", dict.fromkeys(record["warnings"]))
     yield from _list("No longer offered", dict.fromkeys(record["removed"]))
 
 

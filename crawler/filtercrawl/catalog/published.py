@@ -27,6 +27,9 @@ _OF_MODEL: Final = {
 _TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
 # Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
 RANK: Final = "coalesce(first_release, '~'), model_id"
+# The order of checkpoints in a table that has many rows of each: what a version adds comes last, so that the bytes
+# before it stay what they were, and a Hub that knows them is sent the end only.
+_ORDER: Final = "coalesce(models.first_release, '~'), models.model_id"
 
 
 class Published:
@@ -44,13 +47,13 @@ class Published:
             yield row if private else {name: row.get(name) for name in MODELS.names} | {"state": pack(row)}
 
     def index(self) -> Iterator[Row]:
-        """Rows of `index`, sorted by model_id and then as in the checkpoint."""
+        """Rows of `index`, sorted by first release, by model_id, and then as in the checkpoint."""
         sql = f"""
             SELECT layers.record, models.record, models.layers_file, layers.layer_id,
                    first_value(layers.layer_id) OVER (
                        PARTITION BY layers.layer_sha256 ORDER BY models.layers_file IS NULL, {RANK}, position
                    )
-            FROM layers JOIN models USING (model_id) ORDER BY model_id, position
+            FROM layers JOIN models USING (model_id) ORDER BY {_ORDER}, position
         """  # noqa: S608 - constant
         for layer, model, file, layer_id, first in self._db.execute(sql):
             row, owner = json.loads(layer), thaw(model)
@@ -70,10 +73,10 @@ class Published:
         return [source for (source,) in self._db.execute(sql)]
 
     def ledger(self, source: str) -> Iterator[Row]:
-        sql = """
+        sql = f"""
             SELECT model_id, tensor, shape, dtype, reason FROM ledger JOIN models USING (model_id)
-            WHERE source = ? ORDER BY model_id, position
-        """
+            WHERE source = ? ORDER BY {_ORDER}, position
+        """  # noqa: S608 - constant
         for model_id, tensor, shape, dtype, reason in self._db.execute(sql, (source,)):
             yield {
                 "model_id": model_id, "tensor": tensor, "shape": json.loads(shape), "dtype": dtype,
@@ -95,13 +98,17 @@ class Published:
         return [source for (source,) in self._db.execute(sql)]
 
     def sketches(self, source: str) -> Iterator[Row]:
-        """Rows of `sketches` for the layers whose weights the checkpoints of one source keep, by layer_sha256."""
+        """Rows of `sketches` for the layers whose weights the checkpoints of one source keep, as `index` has them."""
         sql = """
-            SELECT data FROM sketches WHERE (layer_sha256, kernel) IN (
-                SELECT layers.layer_sha256, json_extract(layers.record, '$.kernel')
+            WITH kept AS (
+                SELECT layers.layer_sha256 AS sha256, json_extract(layers.record, '$.kernel') AS kernel,
+                       min(coalesce(first_release, '~') || ' ' || model_id || printf(' %08d', position)) AS place
                 FROM layers JOIN models USING (model_id)
                 WHERE source = ? AND layers_file IS NOT NULL AND layers.layer_sha256 IS NOT NULL
-            ) ORDER BY layer_sha256, kernel
+                GROUP BY 1, 2
+            )
+            SELECT data FROM sketches JOIN kept
+            ON sketches.layer_sha256 = kept.sha256 AND sketches.kernel = kept.kernel ORDER BY place
         """
         for (data,) in self._db.execute(sql, (source,)):
             yield sketches.from_bytes(data)

@@ -1,0 +1,203 @@
+"""Publishing to a Hub on loopback, with the real clients: what a version holds, what is sent, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import NOW, Sync
+from hub_server import Fault, HubServer
+from publishers import REPO, Publishers, content, publishers, sound
+from zoo_files import models, published, put, state
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Publishers]:
+    with publishers() as found:
+        yield found
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with HubServer(page_size=20) as server:
+        yield server
+
+
+@pytest.fixture
+def net(zoo: Path) -> Path:
+    put(zoo / "b.safetensors", state(2))
+    return put(zoo / "a.safetensors", state(1))
+
+
+def files(dataset: Path) -> dict[str, bytes]:
+    return {path: (dataset / path).read_bytes() for path in published(dataset)}
+
+
+def test_versions_one_after_the_other(
+    hub: HubServer, children: Publishers, run_sync: Sync, dataset: Path, zoo: Path, net: Path
+) -> None:
+    run_sync()
+    first = children.publish(dataset, hub)
+    assert first is not None
+    assert (first.get("what"), first.get("version")) == ("published", "v2026.11.23"), first
+    repo = hub.datasets[REPO]
+    assert repo.tags == {"v2026.11.23": repo.head.sha}
+    assert first["commit"] == repo.head.sha
+    assert content(hub) == files(dataset)
+    assert {row["first_release"] for row in models(dataset).values()} == {"v2026.11.23"}
+    assert sound(repo)
+
+    # Nothing new: also after another look at the same zoo.
+    run_sync(now=NOW + timedelta(days=1))
+    hub.forget()
+    again = children.publish(dataset, hub)
+    assert again is not None
+    assert (again["what"], again["version"], again["commit"]) == ("nothing", "v2026.11.23", first["commit"])
+    assert {asked.method for asked in hub.log} <= {"GET", "HEAD"}
+    assert len(repo.commits) == 2
+
+    # A network more, one changed, one gone.
+    put(zoo / "c.safetensors", state(3))
+    put(net, state(4))
+    (zoo / "b.safetensors").unlink()
+    run_sync(prune=True, now=NOW + timedelta(days=2))
+    hub.forget()
+    second = children.publish(dataset, hub)
+    assert second is not None
+    assert (second.get("what"), second.get("version")) == ("published", "v2026.11.23.1"), second
+    assert content(hub) == files(dataset)
+    assert content(hub, "v2026.11.23") != content(hub)
+    assert sound(repo)
+    assert len(repo.commits) == 3
+    released = {row["name"]: row["first_release"] for row in models(dataset).values() if row["outcome"] == "emitted"}
+    assert released == {"a.safetensors": "v2026.11.23", "c.safetensors": "v2026.11.23.1"}
+    sent = [json.loads(asked.body)["files"] for asked in hub.log if "/preupload/" in asked.path]
+    assert {item["path"] for request in sent for item in request} == {
+        path for path, data in content(hub).items() if content(hub, "v2026.11.23").get(path) != data
+    }
+
+
+def test_a_commit_without_a_tag_is_finished(
+    hub: HubServer, children: Publishers, run_sync: Sync, dataset: Path, zoo: Path, net: Path
+) -> None:
+    run_sync()
+    hub.fail("*/tag/*", *[Fault(status=403)])
+    refused = children.publish(dataset, hub)
+    assert refused is not None
+    assert refused["error"] == "ForbiddenError"
+    assert hub.datasets[REPO].tags == {}
+    before = content(hub)
+    put(zoo / "c.safetensors", state(3))
+    run_sync()
+    later = children.publish(dataset, hub, when="2026-11-24T05:00:00+00:00")
+    assert later is not None
+    assert later.get("version") == "v2026.11.24", later
+    assert set(hub.datasets[REPO].tags) == {"v2026.11.23", "v2026.11.24"}
+    assert content(hub, "v2026.11.23") == before
+    assert sound(hub.datasets[REPO])
+
+
+def test_a_concurrent_publisher_is_told(
+    hub: HubServer, children: Publishers, run_sync: Sync, dataset: Path, net: Path
+) -> None:
+    run_sync()
+
+    def meanwhile(number: int, asked: Any, when: str) -> Fault | None:
+        if "/commit/" in asked.path and when == "asked" and len(hub.datasets[REPO].commits) == 1:
+            hub.append(hub.datasets[REPO], {"data/other.txt": b"theirs"}, "Somebody else")
+        return None
+
+    hub.watch = meanwhile
+    refused = children.publish(dataset, hub)
+    assert refused is not None
+    assert refused["error"] == "BusyError"
+    assert "somebody else" in refused["text"]
+    assert hub.datasets[REPO].tags == {}
+    done = children.publish(dataset, hub)
+    assert done is not None
+    assert done.get("what") == "published", done
+    assert content(hub) == files(dataset)
+
+
+def test_what_is_not_sound_is_not_sent(
+    hub: HubServer, children: Publishers, run_sync: Sync, dataset: Path, net: Path
+) -> None:
+    run_sync()
+    layers = next((dataset / "data/layers").rglob("*.parquet"))
+    whole = layers.read_bytes()
+    layers.write_bytes(whole[:100] + b"\0" + whole[101:])
+    for damage in (lambda: layers.write_bytes(whole[:-1]), layers.unlink):
+        found = children.publish(dataset, hub)
+        assert found is not None
+        assert found["error"] in ("DatasetError", "NetworkError"), found
+        damage()
+    found = children.publish(dataset, hub)
+    assert found is not None
+    assert found["error"] == "DatasetError"
+    repo = hub.datasets.get(REPO)
+    assert not sound(repo)
+
+
+def test_dry_run_and_names(
+    hub: HubServer, children: Publishers, run_sync: Sync, dataset: Path, net: Path, zoo: Path
+) -> None:
+    run_sync()
+    before = published(dataset)
+    plan = children.publish(dataset, hub, dry_run=True)
+    assert plan is not None
+    assert (plan["what"], plan["version"], plan["files"]) == ("planned", "v2026.11.23", len(before))
+    assert (hub.datasets, published(dataset)) == ({}, before)
+    named = children.publish(dataset, hub, version="v1.0")
+    assert named is not None
+    assert hub.datasets[REPO].tags == {"v1.0": named["commit"]}
+    put(zoo / "c.safetensors", state(3))
+    run_sync()
+    taken = children.publish(dataset, hub, version="v1.0")
+    assert taken is not None
+    assert taken["error"] == "UsageError"
+    assert "a tag never moves" in taken["text"]
+
+
+def test_a_folder_gets_versions_too(children: Publishers, run_sync: Sync, dataset: Path, zoo: Path, net: Path) -> None:
+    run_sync()
+    place = dataset.parent / "place"
+    first = children.publish(dataset, None, repo=str(place))
+    assert first is not None
+    assert first.get("what") == "published", first
+    assert published(place) == published(dataset)
+    before = published(place)
+    put(zoo / "c.safetensors", state(3))
+    run_sync()
+    second = children.publish(dataset, None, repo=str(place))
+    assert second is not None
+    assert second["version"] == "v2026.11.23.1"
+    assert published(place) == published(dataset)
+    tags = json.loads((dataset.parent / ".place.versions/tags.json").read_text())
+    assert {name: tag["commit"] for name, tag in tags.items()} == {
+        "v2026.11.23": first["commit"],
+        "v2026.11.23.1": second["commit"],
+    }
+    assert published(dataset.parent / ".place.versions" / first["commit"]) == before
+
+
+def test_xet(children: Publishers, run_sync: Sync, dataset: Path, net: Path, zoo: Path, tmp_path: Path) -> None:
+    run_sync()
+    (tmp_path / "xet").mkdir()
+    with publishers(xet=True) as children_, HubServer(xet=tmp_path / "xet") as hub:
+        first = children_.publish(dataset, hub)
+        assert first is not None
+        assert first.get("what") == "published", first
+        assert content(hub) == files(dataset)
+        assert not [asked for asked in hub.log if asked.method == "PUT"]
+        put(zoo / "c.safetensors", state(3))
+        run_sync()
+        second = children_.publish(dataset, hub)
+        assert second is not None
+        assert second.get("what") == "published", second
+        assert content(hub) == files(dataset)
+        assert sound(hub.datasets[REPO])
