@@ -56,7 +56,6 @@ def cli(hub: HubServer, monkeypatch: pytest.MonkeyPatch, plugins: Plugins) -> Cl
         done = CliRunner().invoke(program, [*map(str, arguments), "--json"])
         if isinstance(done.exception, FiltercrawlError):
             assert done.exception.exit_code == code, done.exception
-            print(done.exception)
             return {"error": str(done.exception)}
         assert done.exit_code == code, (done.exit_code, done.exception, done.stderr[-2000:])
         return json.loads(done.stdout)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +17,8 @@ from conftest import NOW, Sync
 from hub_server import Fault, HubServer
 from publishers import REPO, Publishers, content, publishers, sound
 from zoo_files import models, published, put, state
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +37,24 @@ def hub() -> Iterator[HubServer]:
 def net(zoo: Path) -> Path:
     put(zoo / "b.safetensors", state(2))
     return put(zoo / "a.safetensors", state(1))
+
+
+def loaded(hub: HubServer, revision: str) -> set[str]:
+    """The networks whose weights a reader gets who names a revision, streaming and not."""
+    script = f"""
+import datasets
+datasets.config.USE_PARQUET_EXPORT = False
+found = [
+    {{row["model_id"].partition("/")[2] for row in datasets.load_dataset("{REPO}", "layers", split="train",
+      revision="{revision}", streaming=streaming)}}
+    for streaming in (True, False)
+]
+assert found[0] == found[1], found
+print(*found[0])
+"""
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
 
 
 def files(dataset: Path) -> dict[str, bytes]:
@@ -73,6 +96,8 @@ def test_versions_one_after_the_other(
     assert content(hub) == files(dataset)
     assert content(hub, "v2026.11.23") != content(hub)
     assert sound(repo)
+    assert loaded(hub, "v2026.11.23") == {"b.safetensors", "a.safetensors"}
+    assert loaded(hub, "v2026.11.23.1") == loaded(hub, "main") == {"a.safetensors", "c.safetensors"}
     assert len(repo.commits) == 3
     released = {row["name"]: row["first_release"] for row in models(dataset).values() if row["outcome"] == "emitted"}
     assert released == {"a.safetensors": "v2026.11.23", "c.safetensors": "v2026.11.23.1"}
@@ -161,6 +186,34 @@ def test_dry_run_and_names(
     assert taken is not None
     assert taken["error"] == "UsageError"
     assert "a tag never moves" in taken["text"]
+
+
+def test_layers_may_go_once_they_are_published(
+    hub: HubServer, children: Publishers, run_sync: Sync, dataset: Path, zoo: Path, net: Path
+) -> None:
+    run_sync()
+    whole = files(dataset)
+    first = children.publish(dataset, hub, max_disk=10**9)
+    assert first is not None
+    assert first.get("what") == "published", first
+    assert list((dataset / "data/layers").rglob("*.parquet"))
+    gone = children.publish(dataset, hub, max_disk=0)
+    assert gone is not None
+    assert gone.get("what") == "nothing", gone
+    assert not list((dataset / "data/layers").rglob("*.parquet"))
+    put(zoo / "c.safetensors", state(3))
+    assert run_sync().as_json()["checkpoints"]["unchanged"] == 2
+    second = children.publish(dataset, hub, max_disk=0)
+    assert second is not None
+    assert second.get("what") == "published", second
+    assert sound(hub.datasets[REPO])
+    layers = {path for path in content(hub) if "/layers/" in path}
+    assert len(layers) == 3
+    assert {path for path in whole if "/layers/" in path} < layers
+    # Another place has none of them: that is said, and nothing is published there.
+    elsewhere = children.publish(dataset, hub, repo="org/other")
+    assert elsewhere is not None
+    assert "is neither here nor where it is to be published" in elsewhere["text"]
 
 
 def test_a_folder_gets_versions_too(children: Publishers, run_sync: Sync, dataset: Path, zoo: Path, net: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -88,7 +89,11 @@ class HubRepo:
             self._bring(path, revision, stated[path], target, folder)
 
     def upload(self, add: Mapping[str, Path]) -> None:
+        from huggingface_hub.utils.tqdm import disable_progress_bars
+
         self._make()
+        if not sys.stderr.isatty():
+            disable_progress_bars()
         sent = {path: self._operation(path, file) for path, file in add.items()}
 
         def act() -> bool:

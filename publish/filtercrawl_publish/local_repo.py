@@ -176,19 +176,21 @@ class LocalRepo:
             raise DatasetError(f"{self.id}: cannot be written ({error.strerror or error})") from error
 
     def _stored(self, file: Path) -> tuple[Path, int]:
-        """Copy a file to where it has its sha256 for a name; return that place and its size."""
+        """Copy a file to where it has its sha256 for a name; return that place and its size. Done once for a file."""
         folder = self._versions / "uploads"
         known = folder / f"{hashlib.sha256(str(file).encode()).hexdigest()}.name"
-        if not file.exists() and known.is_file():  # uploaded ahead, and gone since
-            stored = folder / known.read_text()
-            return stored, stored.stat().st_size
+        state = f"{file.stat().st_size} {file.stat().st_mtime_ns}" if file.exists() else None
+        if known.is_file():
+            digest, before = known.read_text().split(" ", 1)
+            if state in (before, None):  # uploaded ahead, and as it was or gone since
+                return folder / digest, (folder / digest).stat().st_size
         folder.mkdir(exist_ok=True)
         scratch = folder / "scratch"
         digest = _copy(file, scratch)
         scratch.chmod(0o444)  # versions share it
         stored = folder / digest
         scratch.replace(stored)
-        known.write_text(digest)
+        write_text(known, self._versions, f"{digest} {state}")
         return stored, stored.stat().st_size
 
     def _build(self, sources: Mapping[str, Path]) -> Path:

@@ -25,6 +25,7 @@ from filtercrawl_publish.local_repo import LocalRepo
 from filtercrawl_publish.news import has_news
 from filtercrawl_publish.proof import prove
 from filtercrawl_publish.remote import Remote, remote
+from filtercrawl_publish.restore import Base, make_room, note
 from filtercrawl_publish.sign import sign
 from filtercrawl_publish.stage import Staged, listed, pending, settle, stage
 from filtercrawl_publish.upload import Changes, compare, send
@@ -58,12 +59,14 @@ class Release:
     """How to publish. version: a name given, else that of the day. say: is told what happens, a line each.
 
     sign_key: a file with the private key by which the manifest is signed.
+    max_disk: bytes; files of layers that the place holds are deleted here where all of them take that much.
     """
 
     version: str | None = None
     when: datetime
     dry_run: bool = False
     sign_key: Path | None = None
+    max_disk: int | None = None
     say: Callable[[str], None] = lambda _: None
 
 
@@ -74,6 +77,15 @@ def publish(folder: Path, place: Remote, release: Release) -> Published:
     the place as it was, or with a commit that the next call finishes. Raises BusyError where somebody else publishes
     at the same time, RefusedError above the Hub's limits, DatasetError and NetworkError.
     """
+    found = _publish(folder, place, release)
+    if release.max_disk is not None and found.commit is not None and found.version is not None:
+        root = listed(folder).root
+        note(folder, Base(repo=place.id, version=found.version, commit=found.commit, root=root))
+        make_room(folder, release.max_disk)
+    return found
+
+
+def _publish(folder: Path, place: Remote, release: Release) -> Published:
     with locked(folder):
         head, tags, done = finish(place, release)
         name = _name(folder, tags, release)
@@ -86,6 +98,8 @@ def publish(folder: Path, place: Remote, release: Release) -> Published:
             return Published(what="finished" if done else "nothing", repo=place.id, version=last, commit=head)
         if name in tags:
             raise UsageError(f"{place.id}: has a version {name} already, and a tag never moves; choose another name")
+        if not release.dry_run:
+            staged, changes = _described(staged, place, head, name, release)
         warnings = tuple(check(staged, changes))
         planned = Published(
             what="planned",
@@ -99,11 +113,6 @@ def publish(folder: Path, place: Remote, release: Release) -> Published:
         )
         if release.dry_run:
             return planned
-        release.say("writing what changed")
-        announce(place, head, folder, name)
-        sign(folder, release.sign_key)
-        staged = listed(folder)
-        changes = compare(staged, place.files(head) if head else {})
         commit = _commit(staged, changes, place, head, name, release)
         release.say(f"loading {place.id}@{commit[:10]} back")
         prove(place, commit)
@@ -150,6 +159,15 @@ def _staged(folder: Path, name: str, release: Release) -> Staged:
     return listed(folder) if release.dry_run else stage(folder, name)
 
 
+def _described(staged: Staged, place: Remote, head: str | None, name: str, release: Release) -> tuple[Staged, Changes]:
+    """Write beside the tables what changed since `head`, and sign all; return what is to be sent now."""
+    release.say("writing what changed")
+    announce(place, head, staged.folder, name)
+    sign(staged.folder, release.sign_key)
+    staged = listed(staged.folder)
+    return staged, compare(staged, place.files(head) if head else {})
+
+
 def _commit(staged: Staged, changes: Changes, place: Remote, head: str | None, name: str, release: Release) -> str:
     """Send what is new and commit it; what would not load does not even get that far."""
     release.say("loading the folder as readers will")
@@ -184,11 +202,19 @@ def run(
     Hub; 5: somebody else published meanwhile.
     """
     settings = resolve({"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run})
+    most = None if max_disk is None else settings.max_disk  # what `sync` may take is set elsewhere, and is no wish
     place = remote(repo, network(settings.network))
     if place.revision is not None:
         raise UsageError(f"{repo!r}: is published to as a whole; leave the @{place.revision} out")
     with Watch() as watch:
-        release = Release(version=version, when=now(), dry_run=settings.dry_run, sign_key=sign_key, say=watch.say)
+        release = Release(
+            version=version,
+            when=now(),
+            dry_run=settings.dry_run,
+            sign_key=sign_key,
+            max_disk=most,
+            say=watch.say,
+        )
         found = publish(settings.dataset, place, release)
         for warning in found.warnings:
             watch.say(f"warning: {warning}")
