@@ -114,7 +114,7 @@ def _items(commit: Commit, folder: str, *, recursive: bool) -> list[dict[str, An
 def _file(path: str, data: bytes) -> dict[str, Any]:
     found: dict[str, Any] = {"type": "file", "path": path, "oid": blob_id(data), "size": len(data)}
     if is_lfs(path, len(data)):
-        found["oid"] = blob_id(b"pointer " + data[:64])
+        found["oid"] = blob_id(b"pointer " + sha256(data).encode())
         found["lfs"] = {"oid": sha256(data), "size": len(data), "pointerSize": 134}
     return found
 

@@ -24,6 +24,7 @@ import yaml
 
 import hub_datasets
 import hub_http
+import hub_lfs
 import hub_writes
 import hub_xet
 from hub_answers import Answer, Asked, Commit, Fault, Repo, blob_id, sha256, stamp
@@ -142,7 +143,7 @@ class HubServer:
     # How it answers.
 
     def _hub(self, asked: Asked) -> Answer:
-        for module in (hub_writes, hub_datasets):
+        for module in (hub_lfs, hub_writes, hub_datasets):
             if (answer := module.answer(self, asked)) is not None:
                 return answer
         if asked.path == "/api/models":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -58,6 +59,10 @@ def announce(place: Remote, head: str | None, folder: Path, version: str) -> Dif
             before = Path(scratch)
             there = place.files(head)
             paths = [*wanted(there), *({manifest.CHANGELOG, manifest.CHANGES} & there.keys())]
+            for path in paths:
+                if (folder / path).is_file() and there[path].is_file(folder / path):
+                    (before / path).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(folder / path, before / path)  # sketches of a source where nothing is new
             place.fetch(paths, head, before)
             if manifest.PATH not in there:
                 before = None  # a repo that nobody has published to yet

@@ -98,6 +98,8 @@ def _publish(folder: Path, place: Remote, release: Release) -> Published:
             return Published(what="finished" if done else "nothing", repo=place.id, version=last, commit=head)
         if name in tags:
             raise UsageError(f"{place.id}: has a version {name} already, and a tag never moves; choose another name")
+        if not release.dry_run:
+            staged, changes = _described(staged, place, head, name, release)
         warnings = tuple(check(staged, changes))
         planned = Published(
             what="planned",
@@ -111,11 +113,6 @@ def _publish(folder: Path, place: Remote, release: Release) -> Published:
         )
         if release.dry_run:
             return planned
-        release.say("writing what changed")
-        announce(place, head, folder, name)
-        sign(folder, release.sign_key)
-        staged = listed(folder)
-        changes = compare(staged, place.files(head) if head else {})
         commit = _commit(staged, changes, place, head, name, release)
         release.say(f"loading {place.id}@{commit[:10]} back")
         prove(place, commit)
@@ -160,6 +157,15 @@ def _name(folder: Path, tags: Mapping[str, str], release: Release) -> str:
 
 def _staged(folder: Path, name: str, release: Release) -> Staged:
     return listed(folder) if release.dry_run else stage(folder, name)
+
+
+def _described(staged: Staged, place: Remote, head: str | None, name: str, release: Release) -> tuple[Staged, Changes]:
+    """Write beside the tables what changed since `head`, and sign all; return what is to be sent now."""
+    release.say("writing what changed")
+    announce(place, head, staged.folder, name)
+    sign(staged.folder, release.sign_key)
+    staged = listed(staged.folder)
+    return staged, compare(staged, place.files(head) if head else {})
 
 
 def _commit(staged: Staged, changes: Changes, place: Remote, head: str | None, name: str, release: Release) -> str:

@@ -26,21 +26,25 @@ _WITH_NUMBERS: Final = ("data/samples.parquet", "data/preview.parquet", "data/sk
 
 @dataclass(frozen=True, kw_only=True)
 class Purge:
-    """What is to go. tags: versions that hold weights of the checkpoints; files: of layers, in any of these."""
+    """What is to go. tags: versions that hold weights of the checkpoints; files: of layers, in any commit."""
 
     tags: Mapping[str, str]
     files: frozenset[str]
 
 
-def planned(place: Remote, models: Collection[str]) -> Purge:
-    """Find the versions that hold weights of these checkpoints, by the tables of each; deletes nothing.
+def planned(place: Remote, models: Collection[str], transport: Transport) -> Purge:
+    """Find the versions that hold weights of these checkpoints, by the tables of every commit; deletes nothing.
 
-    The head must be free of them. Raises RefusedError where it is not.
+    Raises RefusedError for a folder, and where the newest version still holds any.
     """
     head, tags = place.head(), place.tags()
+    if Path(place.place(head or "")[0]).is_dir():
+        raise RefusedError(f"{place.id}: is a folder, whose old versions are folders too: delete those by hand")
+    with hub.asking(place.id):
+        commits = {commit.commit_id for commit in hub.api(transport).list_repo_commits(place.id, repo_type="dataset")}
     held: dict[str, frozenset[str]] = {}
     seen: dict[str | None, frozenset[str]] = {}
-    for commit in {*tags.values(), *([head] if head else [])}:
+    for commit in sorted(commits | {*tags.values()}):
         entry = place.files(commit).get(_MODELS)
         if entry is None:
             held[commit] = frozenset()
@@ -48,7 +52,7 @@ def planned(place: Remote, models: Collection[str]) -> Purge:
         if entry.sha256 is None or entry.sha256 not in seen:
             seen[entry.sha256] = _files(place, commit, models)
         held[commit] = seen[entry.sha256]
-    if head is not None and held[head]:
+    if head is not None and held.get(head):
         raise RefusedError(f"{place.id}: its newest version still holds {min(held[head])}; withdraw it first")
     broken = {name: commit for name, commit in sorted(tags.items()) if held[commit]}
     return Purge(tags=broken, files=frozenset[str]().union(*held.values()))
@@ -58,10 +62,8 @@ def purge(place: Remote, plan: Purge, transport: Transport) -> list[str]:
     """Delete the tags, then the large files for good, from every commit; return the paths of the files.
 
     Beside the files of layers those tables go that hold kernels or sums of them and that no version has that stays.
-    It cannot be undone. Run again after a kill it goes on. Raises RefusedError for a folder.
+    It cannot be undone. After a kill a new plan goes on with what is left.
     """
-    if Path(place.place(place.head() or "")[0]).is_dir():
-        raise RefusedError(f"{place.id}: is a folder, whose old versions are folders too: delete those by hand")
     api = hub.api(transport)
     for tag in plan.tags:
 

@@ -92,7 +92,7 @@ def _checked(folder: Folder) -> Iterator[Finding]:
 def looked_at(text: str, look: Look) -> Iterator[Finding]:
     """Yield everything that is wrong with `org/name[@version]` or a folder; a sound one is loaded at the end."""
     place = remote(text, network(resolve({}).network))
-    here = Path(place.place(place.resolve())[0]) if _is_folder(text) else None
+    here = _folder(text, place)
     with TemporaryDirectory(prefix="filtercrawl-") as scratch:
         amiss = False
         for finding in findings(here) if here is not None else of_repo(place, look, Path(scratch)):
@@ -107,9 +107,12 @@ def looked_at(text: str, look: Look) -> Iterator[Finding]:
             yield Finding(where=text, what=str(error))
 
 
-def _is_folder(text: str) -> bool:
+def _folder(text: str, place: Remote) -> Path | None:
+    """Return where a dataset lies on this machine; None for one on the Hub."""
+    if Path(text).expanduser().is_dir():
+        return Path(text).expanduser()
     path = text.rpartition("@")[0]
-    return Path(text).expanduser().is_dir() or bool(path and Path(path).expanduser().is_dir())
+    return Path(place.place(place.resolve())[0]) if path and Path(path).expanduser().is_dir() else None
 
 
 def verify(

@@ -24,8 +24,10 @@ def take_out(
     """Withdraw checkpoints from the dataset folder and write its tables; returns what became of them.
 
     Each keeps a row in `models` and has one in `withdrawn`; it is never read again. Where others have the same weights,
-    the first in rank keeps them from now on. bring: puts a file of layers into its place that is not here. Raises UsageError, before anything is done, for an id that `models` does
-    not have; BusyError while another run is at work.
+    the first in rank keeps them from now on. bring: puts a file of layers into its place that is not here.
+
+    Raises UsageError, before anything is done, for an id that `models` does not have; BusyError while another run is at
+    work.
     """
     from filtercrawl.keepers import Keepers
     from filtercrawl.lock import locked
@@ -132,7 +134,7 @@ def from_repo(repo: str, models: Sequence[str], reason: str, watch: Watch, *, pu
         published = publish(dataset, place, Release(when=now(), say=watch.say))
         found |= {"dataset": None, "repo": place.id, "version": published.version, "commit": published.commit}
         if purge:
-            plan = purging.planned(place, models)
+            plan = purging.planned(place, models, transport)
             for tag in plan.tags:
                 watch.say(f"the version {tag} has weights of what is withdrawn, and goes")
             found["deleted_files"] = purging.purge(place, plan, transport)
