@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from filtercrawl import Checkpoint, Query, RemoteFile, Skipped, Transport, hookimpl
+from filtercrawl.manager import Plugins
 
 
 class Zoo:
@@ -67,3 +68,10 @@ class AcmeZoo:
             for row in page:
                 files = tuple(RemoteFile(**file) for file in row["files"])
                 yield Checkpoint(name=row["name"], revision=row.get("revision"), files=files)
+
+
+def instead(plugins: Plugins, **kinds: Any) -> Plugins:
+    """The same plugins with other things of some kinds, as if those had been collected: `sources={...}`."""
+    made = Plugins(plugins.entries)
+    vars(made).update(kinds)
+    return made

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import typer
 import yaml
@@ -40,7 +41,7 @@ def test_commands_and_options_exist(plugins: Plugins) -> None:
     found = calls()
     assert len(found) == len(list(PLACE.iterdir())) == 2
     for _, name, *arguments in found:
-        command = group.commands[name]
+        command = group.get_command(click.Context(group), name)
         context = command.make_context(name, list(arguments), resilient_parsing=False)
         assert "/" in context.params["repo"] or context.params["repo"] == "$DATASET"
         assert set(context.params["selectors"]) <= plugins.sources.keys()

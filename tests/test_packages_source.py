@@ -7,7 +7,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,6 +19,7 @@ from filtercrawl.errors import UsageError
 from filtercrawl.manager import load
 from filtercrawl.ranges import stamp
 from filtercrawl_plugins.packages import PackagesSource, filtercrawl_sources
+from plugins_for_tests import instead
 from zoo_files import models, put, state
 
 
@@ -308,7 +308,7 @@ def test_a_file_that_is_not_what_record_says_is_refused(tmp_path: Path, dataset:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.4\nName: acme\nVersion: 1.0\nLicense-Expression: MIT\n")
     (info / "RECORD").write_text("\n".join(lines))
-    plugins = replace(load(), sources={"packages": PackagesSource([str(site)])})
+    plugins = instead(load(), sources={"packages": PackagesSource([str(site)])})
     report = run_sync("packages:acme", plugins=plugins)
     assert list(report.failures) == ["packages/acme/acme/bad.safetensors"]
     assert "is recorded" in report.failures["packages/acme/acme/bad.safetensors"]

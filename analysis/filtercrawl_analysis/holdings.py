@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +14,10 @@ from numpy.typing import NDArray
 from filtercrawl.analysis import Options
 from filtercrawl.errors import DatasetError
 from filtercrawl.schema import INDEX, MODELS, SAMPLES, SKETCHES
+from filtercrawl.vocabulary import TRAINED
 from filtercrawl_analysis.made_sketches import SketchMaker
 from filtercrawl_analysis.rows_by_layer import RowsByLayer, opened
 from filtercrawl_analysis.stored_kernels import kernels_of
-
-# Weights that training chose; what is computed, fixed or a matrix in disguise says nothing about trained kernels.
-KINDS: Final = ("learned", "standardized")
 
 
 class DatasetHoldings:
@@ -134,7 +131,7 @@ def _chosen(index: pa.Table) -> list[int]:
     names = ("weight_kind", "layer_sha256", "run_final", "file")
     best: dict[str, tuple[bool, int]] = {}
     for row, (kind, digest, final, file) in enumerate(zip(*(index[n].to_pylist() for n in names), strict=True)):
-        if kind in KINDS and digest is not None and final is not False:
+        if kind in TRAINED and digest is not None and final is not False:
             rank = (file is None, row)
             best[digest] = min(best.get(digest, rank), rank)
     return sorted(row for _, row in best.values())

@@ -61,3 +61,6 @@ TASKS: Final = frozenset(
         "zero-shot-classification", "zero-shot-image-classification", "zero-shot-object-detection",
     }
 )  # fmt: skip
+
+# Kinds of weights that training made: what analyses look at. Raw weights of a standardised convolution are trained too.
+TRAINED: Final = ("learned", "standardized")

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.dataset import manifest
-from filtercrawl_analysis.holdings import KINDS
-from filtercrawl_publish.movement import KERNEL, Movement, movement, trained
+from filtercrawl.vocabulary import TRAINED
 from filtercrawl_publish.side import TABLES, Layer, Row, Side, side_by_side
+
+if TYPE_CHECKING:
+    from filtercrawl_publish.movement import Movement
+
+# Of which the movement is told: the kernels of the paper.
+_KERNEL: Final = "3x3"
 
 # What is said of a checkpoint beside its bytes.
 STATED: Final = (
@@ -111,6 +116,8 @@ def compare(before: Side | None, after: Side) -> Difference:
         row["reason"] = why.get(row["model_id"], row["reason"])
     if before is not None and old:
         found.columns = dict(_columns(before, after))
+    from filtercrawl_publish.movement import movement, trained  # with torch, which the command line does without
+
     earlier = None if before is None else trained(before.folder, layers.was)
     found.movement = movement(earlier, trained(after.folder, layers.now))
     for side, name in ((found.before, "before"), (found.after, "after")):
@@ -149,7 +156,7 @@ class _Layers:
             digests.update(
                 layer.layer_sha256
                 for layer in layers
-                if layer.kernel == KERNEL and layer.final and layer.weight_kind in KINDS
+                if layer.kernel == _KERNEL and layer.final and layer.weight_kind in TRAINED
             )
         turnover = Turnover()
         for layer in _missing(now, was):
