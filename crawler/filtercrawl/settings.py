@@ -47,12 +47,13 @@ class PublishSettings:
 
     max_lost: the share of the last release's layers, or models, that a release may lack before it is refused, 0 to 1.
     notify_cmd: a command that is run once at the end of a release, by words, without a shell. summary: a file for what
-    the release did, in Markdown.
+    the release did, in Markdown. sign_key: a file with the private key by which versions are signed.
     """
 
     max_lost: float = 0.05
     notify_cmd: str | None = None
     summary: Path | None = None
+    sign_key: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,6 +371,7 @@ _PUBLISH: Final[Mapping[str, Callable[[Any], Any]]] = {
     "max_lost": _share,
     "notify_cmd": str,
     "summary": lambda value: Path(str(value)).expanduser(),
+    "sign_key": lambda value: Path(str(value)).expanduser(),
 }
 _TABLES: Final = {"sources", "auth", "mirrors", "publish", "license_policy"}
 assert set(_PARSERS) == {item.name for item in fields(Settings)} - _TABLES

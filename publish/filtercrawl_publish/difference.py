@@ -98,8 +98,8 @@ class Difference:
 def compare(before: Side | None, after: Side) -> Difference:
     """Compare two datasets by `index`, `models`, `sketches` and their small tables; before: None for nothing at all.
 
-    Memory: the rows of `models` of both, the layers of one checkpoint, 32 bytes a 3x3 layer, a batch of sketches.
-    Raises DatasetError where a table cannot be read.
+    Memory: the rows of `models` of both, the layers of checkpoints that changed, some 150 bytes a 3x3 layer, a batch of
+    sketches. Raises DatasetError where a table cannot be read.
     """
     found = Difference(before=_holds(before), after=_holds(after))
     old = before.models if before is not None else {}

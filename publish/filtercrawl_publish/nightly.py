@@ -139,7 +139,9 @@ def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) 
     _end(record, night.settings, "published")
     record.write(dataset)
     try:
-        found = publish(dataset, place, Release(version=record.version, when=night.now, say=night.watch.say))
+        key = night.settings.publish.sign_key
+        release = Release(version=record.version, when=night.now, sign_key=key, say=night.watch.say)
+        found = publish(dataset, place, release)
     except BaseException:
         record.version = None
         raise

@@ -201,7 +201,7 @@ def run(
     May be killed at any moment and run again. Nothing new: nothing is published. Exit code 4: above a limit of the
     Hub; 5: somebody else published meanwhile.
     """
-    settings = resolve({"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run})
+    settings = resolve({"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run, "sign_key": sign_key})
     most = None if max_disk is None else settings.max_disk  # what `sync` may take is set elsewhere, and is no wish
     place = remote(repo, network(settings.network))
     if place.revision is not None:
@@ -211,7 +211,7 @@ def run(
             version=version,
             when=now(),
             dry_run=settings.dry_run,
-            sign_key=sign_key,
+            sign_key=settings.publish.sign_key,
             max_disk=most,
             say=watch.say,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,15 +92,15 @@ class Side:
         return []
 
     def layers(self) -> Iterator[tuple[str, list[Layer]]]:
-        """Yield each checkpoint that has layers whose weights were read, and these layers, sorted by model_id.
+        """Yield each checkpoint that has layers whose weights were read, and these layers, in the order of `index`.
 
-        Raises DatasetError where `index` is not sorted as every export writes it.
+        Raises DatasetError where the rows of a checkpoint do not lie together, as every export writes them.
         """
-        last = ""
+        seen: set[str] = set()
         for model_id, rows in groupby(self.rows("index", _LAYER), key=lambda row: str(row["model_id"])):
-            if model_id < last:
-                raise DatasetError(f"{self.name}: data/index.parquet is not sorted by model_id; run `filtercrawl sync`")
-            last = model_id
+            if model_id in seen:
+                raise DatasetError(f"{self.name}: data/index.parquet is not in order; run `filtercrawl sync`")
+            seen.add(model_id)
             if found := [_layer(row) for row in rows if row["layer_sha256"] is not None]:
                 yield model_id, found
 
@@ -117,16 +118,24 @@ def _layer(row: Row) -> Layer:
 
 
 def side_by_side(before: Side | None, after: Side) -> Iterator[tuple[str, list[Layer], list[Layer]]]:
-    """Yield every checkpoint that has layers on either side, with those of both; one is in memory at a time."""
-    left: Iterator[tuple[str, list[Layer]]] = iter(()) if before is None else before.layers()
-    right = after.layers()
-    a, b = next(left, None), next(right, None)
-    while a is not None or b is not None:
-        model_id = min(side[0] for side in (a, b) if side is not None)
-        here_a = a[1] if a is not None and a[0] == model_id else []
-        here_b = b[1] if b is not None and b[0] == model_id else []
-        yield model_id, here_a, here_b
-        if a is not None and a[0] == model_id:
-            a = next(left, None)
-        if b is not None and b[0] == model_id:
-            b = next(right, None)
+    """Yield every checkpoint that has layers on either side, with those of both, each once and in no order.
+
+    The order of `index` may change with every version. Memory: a digest a checkpoint, and the layers of those that are
+    on both sides and differ. `after` is read twice.
+    """
+    marks = {model_id: _mark(layers) for model_id, layers in after.layers()} if before is not None else {}
+    same: set[str] = set()
+    differ: dict[str, list[Layer]] = {}
+    for model_id, layers in before.layers() if before is not None else ():
+        if model_id not in marks:
+            yield model_id, layers, []
+        elif marks[model_id] == _mark(layers):
+            same.add(model_id)
+        else:
+            differ[model_id] = layers
+    for model_id, layers in after.layers():
+        yield model_id, layers if model_id in same else differ.pop(model_id, []), layers
+
+
+def _mark(layers: list[Layer]) -> bytes:
+    return hashlib.blake2b(repr(sorted(layers)).encode(), digest_size=16).digest()

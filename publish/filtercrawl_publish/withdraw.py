@@ -131,7 +131,7 @@ def from_repo(repo: str, models: Sequence[str], reason: str, watch: Watch, *, pu
             raise UsageError(f"{place.id}: nothing is published there")
         commit = base.commit
         found = take_out(models, reason, settings, lambda path: place.fetch([path], commit, dataset))
-        published = publish(dataset, place, Release(when=now(), say=watch.say))
+        published = publish(dataset, place, Release(when=now(), sign_key=settings.publish.sign_key, say=watch.say))
         found |= {"dataset": None, "repo": place.id, "version": published.version, "commit": published.commit}
         if purge:
             plan = purging.planned(place, models, transport)
