@@ -18,6 +18,8 @@ from http_server import Answer, Asked, FileServer
 # 5 is the size that the project promises; by hand, for it takes a minute.
 GIGABYTES = float(os.environ.get("FILTERCRAWL_TEST_GB", "0.3"))
 LIMIT = 300_000_000
+# Requests under way hold a piece each, and threads of their own some more.
+FAR = 150_000_000
 
 # Imports first, then the peak of resident memory above them, sampled each 5 ms.
 MEASURED = """
@@ -109,4 +111,4 @@ def test_a_large_checkpoint_takes_little_memory(tmp_path: Path, far: bool) -> No
         answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     path.unlink()
     assert int(answer[0]) == n_layers
-    assert int(answer[1]) < LIMIT
+    assert int(answer[1]) < LIMIT + FAR * far
