@@ -268,3 +268,10 @@ def test_doctor_asks_servers_only_when_told_to(call: Call, tmp_path: Path, monke
         result = call(load([]), "doctor", "--network")
         assert f"{server.url} answers 204" in result.stdout
         assert [asked.path for asked in server.log] == ["/"]
+
+
+def test_the_version_is_told_without_a_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "filtercrawl", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("filtercrawl ")

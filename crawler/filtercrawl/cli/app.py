@@ -94,12 +94,11 @@ def build(plugins: Plugins) -> typer.Typer:
             ),
         ] = None,
         show_version: Annotated[
-            bool, typer.Option("--version", is_eager=True, help="Show the version and exit.")
+            bool,
+            typer.Option("--version", is_eager=True, callback=tell_version, help="Show the version and exit."),
         ] = False,
     ) -> None:
-        if show_version:
-            typer.echo(f"filtercrawl {version('filtercrawl')}")
-            raise typer.Exit
+        del show_version  # told, and ended with, before anything else is looked at
         context.obj = chosen(context)
 
     for name, run in (
@@ -120,6 +119,13 @@ def _single(name: str, run: Callable[..., None]) -> Any:
     alone = typer.Typer(**_OPTIONS)
     alone.command(name)(run)
     return typer.main.get_command(alone)
+
+
+def tell_version(asked: bool) -> None:
+    """Answer `--version`, with which no command is named."""
+    if asked:
+        typer.echo(f"filtercrawl {version('filtercrawl')}")
+        raise typer.Exit
 
 
 def warn(broken: Broken) -> None:
