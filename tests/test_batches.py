@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,8 +120,39 @@ def test_a_walk_over_short_steps_ends_in_one_reading() -> None:
     assert steps(21 * MIB, 300_000, near)[1] < 2 * MIB
     shared = Link(latency=0.02, bandwidth=50e6, sharers=10)  # what others fetch makes jumping pay
     assert (
-        steps(21 * MIB, 300_000, shared)[1] < 2 * MIB < steps(21 * MIB, 300_000, Link(latency=0.02, bandwidth=50e6))[1]
+        steps(21 * MIB, 300_000, shared)[1] < 3 * MIB < steps(21 * MIB, 300_000, Link(latency=0.02, bandwidth=50e6))[1]
     )
+
+
+def test_a_walk_that_knows_how_many_jumps_follow_decides_at_the_first() -> None:
+    for jumps, taken_whole in ((80, True), (3, False)):
+        walk = Walk(21 * MIB)
+        far = Link(latency=0.1, bandwidth=50e6, sharers=6)
+        here = walk.step(0, 8, far)
+        walk.expect(jumps)
+        assert (walk.step(here + MIB, here + MIB + 100, far) == 21 * MIB) is taken_whole
+    # Even steps of 20 kB at first would tell of a thousand jumps where only thirty follow.
+    near = Link(latency=0.02, bandwidth=50e6, sharers=6)
+    for jumps, came in ((None, 20 * MIB), (30, MIB)):
+        walk, here, total = Walk(21 * MIB), 0, 0
+        if jumps is not None:
+            walk.expect(jumps)
+        for at in range(0, 600_000, 20_000):
+            if at + 100 > here:
+                start, here = max(at, here), walk.step(max(at, here), at + 100, near)
+                total += here - start
+        assert abs(total - came) < MIB
+
+
+def test_a_walk_in_order_reads_more_where_trips_are_long() -> None:
+    far, near = Link(latency=0.1, bandwidth=50e6, sharers=6), Link(latency=0.001, bandwidth=50e6)
+    ends = {}
+    for link in (far, near):
+        walk = Walk(21 * MIB)
+        first = walk.step(0, 8, link)
+        ends[link.latency] = walk.step(first, first + 8, link) - first
+    assert ends[0.001] == 128 * 1024
+    assert ends[0.1] == pytest.approx(50e6 * 0.1 / 6 / 2, rel=0.01)
 
 
 def test_a_host_is_measured_while_it_answers() -> None:

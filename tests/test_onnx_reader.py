@@ -9,8 +9,10 @@ from onnx import TensorProto, helper
 
 from filtercrawl.checkpoint import Reader
 from filtercrawl.errors import FormatError, UnsupportedError
+from filtercrawl.ranges import MemoryFile
 from filtercrawl.tensor import Convolution, Quantization
 from filtercrawl_plugins import onnx as plugin
+from filtercrawl_plugins.onnx.model import read_model
 from onnx_models import branch, model, node, random_array, read, stored_bytes, tensor
 
 
@@ -384,3 +386,31 @@ def test_training_graphs_are_in_the_list() -> None:
     built = model([node("Conv", ["x", "w"], "y")], [tensor("w", random_array(4, 1, 3, 3))])
     built.training_info.add().algorithm.initializer.append(tensor("momentum", random_array(4, 1, 3, 3)))
     assert read(built)["training_info_0/algorithm/momentum"].reason == "optimizer_state"
+
+
+class Jumped(MemoryFile):
+    """Remembers what it was told of the way ahead."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.jumps: list[int] = []
+
+    def expect_jumps(self, number: int) -> None:
+        self.jumps.append(number)
+
+
+def test_the_file_is_told_once_how_many_weights_follow_the_nodes() -> None:
+    nodes = [
+        node("Conv", ["x", "w", "b"], "a", "c1"),
+        node("Conv", ["a", "w"], "d", "c2"),  # the same weight again
+        node("BatchNormalization", ["d", "s", "b", "m", "v"], "e"),
+        node("Add", ["e", "s"], "f"),
+        node("DequantizeLinear", ["q", "s"], "wq"),
+        node("Conv", ["f", "wq"], "g", "c3"),
+        node("MatMul", ["g", "l"], "y"),
+    ]
+    names = ["w", "b", "s", "m", "v", "q", "l"]
+    built = model(nodes, [tensor(name, random_array(2, 2, 3, 3)) for name in names])
+    file = Jumped(built.SerializeToString())
+    read_model(file)
+    assert file.jumps == [3]  # w, q and l

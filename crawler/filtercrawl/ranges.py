@@ -77,6 +77,21 @@ class Wants(Protocol):
         ...
 
 
+@runtime_checkable
+class Walked(Protocol):
+    """A file that chooses how far it reads ahead of a reader that finds its way step by step."""
+
+    def expect_jumps(self, number: int) -> None:
+        """Learn over about how many long stretches the reader will jump from here on."""
+        ...
+
+
+def expect_jumps(file: RangeFile, number: int) -> None:
+    """Say over about how many stretches the way through a file still leads. A hint, as `want` is."""
+    if isinstance(file, Walked):
+        file.expect_jumps(number)
+
+
 def want(spans: Iterable[Span]) -> None:
     """Say which bytes will be read soon. A hint: every read is right without it, and slower where files are far."""
     wanted: dict[int, tuple[Wants, list[tuple[int, int]]]] = {}

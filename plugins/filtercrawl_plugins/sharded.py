@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from filtercrawl.checkpoint import Reader
 from filtercrawl.errors import FormatError
 from filtercrawl.hookspecs import hookimpl
-from filtercrawl.ranges import Files, RangeFile
+from filtercrawl.ranges import Files, RangeFile, Span, want
 from filtercrawl.tensor import StoredTensor
 
 INDEX_LIMIT = 64 * 1024 * 1024
+# Where every shard says what it is; most of their headers are no longer.
+_HEAD = 64 * 1024
 
 
 class Sharded:
@@ -29,7 +31,9 @@ class Sharded:
         """Yield the tensors of all shards, in the order of the index; shards may be of any format."""
         missing = read_weight_map(files.main)
         seen: set[str] = set()
-        for shard in dict.fromkeys(missing.values()):
+        shards = tuple(dict.fromkeys(missing.values()))
+        want(Span(file, 0, min(_HEAD, file.size)) for file in map(files.open, shards))
+        for shard in shards:
             for tensor in files.tensors(shard):
                 if tensor.name in seen:
                     raise FormatError(f"{files.main.name}: {tensor.name!r} lies in more than one shard")

@@ -88,6 +88,12 @@ class HttpFile:
         if size is not None:
             self._fetching.want([(max(start, 0), min(stop, size)) for start, stop in ranges])
 
+    def expect_jumps(self, number: int) -> None:
+        """Learn over about how many long stretches a reader on its way will still jump."""
+        with self._lock:
+            if self._walk is not None:
+                self._walk.expect(number)
+
     def check_unchanged(self) -> None:
         """Nothing to do: every answer was held against the version that the first one was of."""
 

@@ -43,8 +43,8 @@ class Walk:
     """The way of one reader through one file of `size` bytes.
 
     Each step waits for the one before, so that it costs a whole trip. Reads in order fetch ahead, twice as much each
-    time; a jump begins anew with little. Where the jumps turn out to be too short to be worth their trips, or nothing
-    could be gained by any, all that follows is taken at once.
+    time; a jump begins anew with little. Where the jumps turn out to be too short to be worth their trips, or are too
+    many, or nothing could be gained by any, all that follows is taken at once.
     """
 
     size: int
@@ -52,6 +52,11 @@ class Walk:
     _ahead: int = 0
     _jumps: int = 0
     _from: int = 0
+    _expected: int = 0
+
+    def expect(self, jumps: int) -> None:
+        """Learn how many jumps are about to follow."""
+        self._expected = self._jumps + jumps
 
     def step(self, start: int, stop: int, link: Link) -> int:
         """Return where to stop fetching so that bytes `start` to `stop`, the first of which is missing, are there."""
@@ -60,9 +65,11 @@ class Walk:
         if first:
             self._ahead = _FIRST
         elif self._end <= start <= self._end + _LEAST:
-            self._ahead = min(2 * self._ahead, max(_TRIPS * a_trip, _ONWARD), _MOST)
+            # What comes in half of the trip that it saves is worth reading, whether it is needed or not.
+            more = max(2 * self._ahead, int(link.a_trip * link.a_share) // 2)
+            self._ahead = min(more, max(_TRIPS * a_trip, _ONWARD), _MOST)
         else:
-            self._ahead = min(max(a_trip // 64, _LEAST), _FIRST)
+            self._ahead = min(max(a_trip // 32, _LEAST), _FIRST)
             self._from = self._from or self._end
             self._jumps += 1
         self._end = min(max(stop, start + self._ahead), self.size)
@@ -75,6 +82,8 @@ class Walk:
         if link.fixed_gap is not None:
             return False
         rest = link.a_trip + (self.size - at) / link.a_share
+        if self._expected >= self._jumps > 0:
+            return rest < (self._expected - self._jumps + 1) * link.a_trip
         if (self._jumps + 1) * link.a_trip <= _TRIAL * (link.a_trip + self.size / link.a_share):
             return False
         if not self._jumps:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from filtercrawl.errors import FormatError, UnsupportedError
-from filtercrawl.ranges import RangeFile
+from filtercrawl.ranges import RangeFile, expect_jumps
 from filtercrawl_plugins.onnx import layout
 from filtercrawl_plugins.onnx.graph import (
     Attribute,
@@ -19,6 +19,7 @@ from filtercrawl_plugins.onnx.graph import (
     Tensor,
 )
 from filtercrawl_plugins.onnx.layout import Layout, known
+from filtercrawl_plugins.onnx.operators import long_tensors
 from filtercrawl_plugins.onnx.parameter import read_sparse, read_tensor
 from filtercrawl_plugins.onnx.wire import MESSAGE_COST, Field, Wire
 
@@ -76,6 +77,8 @@ class _Parser:
                 case 1:
                     nodes.append(self._node(f))
                 case 5:
+                    if not initializers:  # they follow the nodes, whoever wrote the file by the rules
+                        expect_jumps(self._wire.file, long_tensors(nodes))
                     initializers.append(read_tensor(self._wire, f))
                 case 11:
                     inputs.append(self._value(f))

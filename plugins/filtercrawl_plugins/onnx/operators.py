@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -87,6 +87,31 @@ LINEAR_MAPS: Final = frozenset(
     {"Conv", "ConvTranspose", "FusedConv", "ConvInteger", "DeformConv"}
     | {"MatMul", "Gemm", "MatMulInteger", "FusedMatMul", "MatMulNBits"}
 )
+
+# Where a tensor that stands in the file itself is long; biases, scales and shapes lie in a few bytes behind one.
+_LONG: Final = frozenset({"linear", "recurrent"})
+_LONG_FIRST_INPUT: Final = frozenset({"Gather", "DequantizeLinear"})
+
+
+def long_tensors(nodes: Iterable[Node]) -> int:
+    """Count the tensors that the nodes of one graph take from outside of it as weights."""
+    made: set[str] = set()
+    taken: set[str] = set()
+    for node in nodes:
+        made.update(node.outputs)
+        for slot, name in enumerate(node.inputs):
+            if name and _is_long(node, slot):
+                taken.add(name)
+    return len(taken - made)
+
+
+def _is_long(node: Node, slot: int) -> bool:
+    operator = CONVOLUTIONS.get((node.domain, node.op))
+    if operator is not None:
+        return slot == operator.weight
+    if node.op in _LONG_FIRST_INPUT:
+        return slot == 0
+    return INPUTS.get(node.op, {}).get(slot) in _LONG
 
 
 def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None:
