@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Final
+from functools import partial
+from typing import Final, Literal
 
 from filtercrawl.errors import Stopped
 from filtercrawl.transport.batches import (
@@ -17,26 +18,32 @@ from filtercrawl.transport.batches import (
     joined,
     merged,
     requests,
+    total,
     without,
 )
 from filtercrawl.transport.link import Link
 from filtercrawl.transport.remote_bytes import RemoteBytes
+from filtercrawl.transport.turns import Turns
 
 _PATIENCE: Final = 1.0
 _FAR: Final = 1024 * 1024
+# Less than this waits for nobody's turn: it is here before it would be noticed.
+_MUCH: Final = 8 * 1024 * 1024
 
 
 class Fetching:
     """What of a file is wanted and what is under way. Thread-safe.
 
-    Which ranges are joined is decided as each request is made, by what the host was last measured to cost. The first
-    fault ends it: whoever needs bytes that are not there gets that fault.
+    Which ranges are joined is decided as each request is made, by what the host was last measured to cost. Who wants
+    much waits for its turn. The first fault ends it: whoever needs bytes that are not there gets that fault.
     """
 
-    def __init__(self, remote: RemoteBytes, pool: Executor, link: Callable[[], Link]) -> None:
+    def __init__(self, remote: RemoteBytes, pool: Executor, link: Callable[[], Link], turns: Turns) -> None:
         self._remote = remote
         self._pool = pool
         self._link = link
+        self._turns = turns
+        self._turn: Literal["none", "asked", "had"] = "none"
         self._change = threading.Condition()
         self._pending: tuple[Range, ...] = ()
         self._under_way: list[Range] = []
@@ -48,7 +55,8 @@ class Fetching:
         """Begin to bring ranges; returns at once what was chosen to be fetched."""
         with self._change:
             chosen = choose(ranges, self._free(self._remote.missing(0, self._size)), self._link())
-            self._begin(chosen.ranges)
+            begin = self._begin(chosen.ranges)
+        begin()
         return chosen
 
     def unwanted(self) -> tuple[Range, ...]:
@@ -76,12 +84,13 @@ class Fetching:
                     continue
                 end = ahead(first[0], stop)
                 if end - stop > _FAR:  # much more than is waited for: it comes while what is here is read
-                    self._begin(self._free(self._remote.missing(first[0], end)))
-                    continue
-                here = (start for start, _ in (*busy, *self._remote.ranges) if start > first[0])
-                taken = (first[0], min((end, *here)))
-                self._under_way.append(taken)
-            self._fetch(taken)
+                    proceed = self._begin(self._free(self._remote.missing(first[0], end)))
+                else:
+                    here = (start for start, _ in (*busy, *self._remote.ranges) if start > first[0])
+                    taken = (first[0], min((end, *here)))
+                    self._under_way.append(taken)
+                    proceed = partial(self._fetch, taken)
+            proceed()
 
     def close(self) -> None:
         """Ask for nothing more, and wait until what is under way has ended."""
@@ -96,14 +105,38 @@ class Fetching:
         assert self._remote.size is not None
         return self._remote.size
 
-    def _begin(self, ranges: Sequence[Range]) -> None:
-        """Put ranges into the queue, and as many pumps to it as the host takes requests."""
+    def _begin(self, ranges: Sequence[Range]) -> Callable[[], None]:
+        """Put ranges into the queue; returns what starts to bring them, to be called without the lock."""
         if self._fault is not None or self._closed:
-            return
+            return _nothing
         self._pending = merged((*self._pending, *ranges))
-        for _ in range(min(requests(self._pending), self._link().at_a_time) - self._pumps):
-            self._pumps += 1
-            self._pool.submit(self._pump)
+        if self._turn == "asked":
+            return _nothing
+        if self._turn == "none" and total(self._pending) > _MUCH:
+            self._turn = "asked"
+            return partial(self._turns.take, self._have_turn)
+        return self._pump_on
+
+    def _have_turn(self) -> None:
+        with self._change:
+            self._turn = "had"
+            self._pump_on()
+            over = self._turn_is_over()
+        if over:
+            self._turns.give()
+
+    def _pump_on(self) -> None:
+        """Put as many pumps to the queue as the host takes requests."""
+        with self._change:
+            for _ in range(min(requests(self._pending), self._link().at_a_time) - self._pumps):
+                self._pool.submit(self._pump)
+                self._pumps += 1
+
+    def _turn_is_over(self) -> bool:
+        if self._turn != "had" or self._pumps:
+            return False
+        self._turn = "none"
+        return True
 
     def _free(self, ranges: tuple[Range, ...]) -> tuple[Range, ...]:
         return without(ranges, merged((*self._pending, *self._under_way)))
@@ -120,7 +153,10 @@ class Fetching:
         finally:
             with self._change:
                 self._pumps -= 1
+                over = self._turn_is_over()
                 self._change.notify_all()
+            if over:
+                self._turns.give()
 
     def _take(self) -> Range | None:
         link = self._link()
@@ -149,3 +185,7 @@ class Fetching:
     def _told(self) -> None:
         with self._change:
             self._change.notify_all()
+
+
+def _nothing() -> None:
+    pass

@@ -22,9 +22,10 @@ from filtercrawl.transport.answers import checked, refuse, wrapped
 from filtercrawl.transport.cache import Cache
 from filtercrawl.transport.http_file import HttpFile
 from filtercrawl.transport.link import Link
+from filtercrawl.transport.means import Means
 from filtercrawl.transport.polite import LARGEST_ANSWER, WHOLE, Polite
-from filtercrawl.transport.remote_bytes import Means
 from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.transport.turns import Turns
 from filtercrawl.transport.walk import Walkers
 
 _NEXT: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
@@ -59,6 +60,7 @@ class Http:
             pool=self._pool,
             link=self._polite.link,
             walkers=Walkers(),
+            turns=Turns(),
             patience=self._patience,
             clock=self._clock,
         )

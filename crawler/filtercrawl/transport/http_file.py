@@ -11,7 +11,8 @@ from filtercrawl.ranges import check_range
 from filtercrawl.transport.batches import Range
 from filtercrawl.transport.fetching import Fetching
 from filtercrawl.transport.link import Link
-from filtercrawl.transport.remote_bytes import Means, RemoteBytes
+from filtercrawl.transport.means import Means
+from filtercrawl.transport.remote_bytes import RemoteBytes
 from filtercrawl.transport.walk import Walk
 
 _HEAD: Final = 64 * 1024
@@ -22,7 +23,7 @@ class HttpFile:
 
     def __init__(self, file: RemoteFile, listed_at: str, means: Means) -> None:
         self._remote = RemoteBytes(file, listed_at, means)
-        self._fetching = Fetching(self._remote, means.pool, self._costs)
+        self._fetching = Fetching(self._remote, means.pool, self._costs, means.turns)
         self._means = means
         self._walk: Walk | None = None
         self._lock = threading.RLock()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import httpx2
@@ -16,38 +14,17 @@ from filtercrawl.errors import ChangedError, NetworkError, Stopped
 from filtercrawl.transport.address import shown
 from filtercrawl.transport.answers import described, refuse
 from filtercrawl.transport.batches import Range, total
-from filtercrawl.transport.cache import Cache
-from filtercrawl.transport.link import Link
+from filtercrawl.transport.means import Means
 from filtercrawl.transport.pieces import Pieces
 from filtercrawl.transport.polite import GaveUpError
 from filtercrawl.transport.ranged import SpoiledError, check_plain, length_beyond, linked_sha256, span
-from filtercrawl.transport.retry import Clock, Patience
 from filtercrawl.transport.sink import Sink
-from filtercrawl.transport.walk import Walkers
 
 # What a try must bring to count as progress: a server that breaks after every byte must not hold us for ever.
 _PROGRESS: Final = 64 * 1024
 _EXPIRED: Final = (401, 403, 404, 410)
 _VERSION: Final = ("ETag", "Last-Modified")
-
-
 _BROKEN: Final = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, SpoiledError)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """What files are fetched with: the one client, the cache, and how long to bear with a server.
-
-    pool: for requests in the background. link: what the host of an address was measured to cost.
-    """
-
-    client: httpx2.Client
-    cache: Cache
-    pool: Executor
-    link: Callable[[str], Link]
-    walkers: Walkers
-    patience: Patience
-    clock: Clock
 
 
 class RemoteBytes:

@@ -1,0 +1,32 @@
+"""What the files of a run are fetched with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import httpx2
+
+from filtercrawl.transport.cache import Cache
+from filtercrawl.transport.link import Link
+from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.transport.turns import Turns
+from filtercrawl.transport.walk import Walkers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """The one client, the cache, how long to bear with a server, and what keeps files out of each other's way.
+
+    pool: for requests in the background. link: what the host of an address was measured to cost.
+    """
+
+    client: httpx2.Client
+    cache: Cache
+    pool: Executor
+    link: Callable[[str], Link]
+    walkers: Walkers
+    turns: Turns
+    patience: Patience
+    clock: Clock

@@ -1,0 +1,72 @@
+"""Few files at a time are fetched in bulk, first come, first served, and nobody waits for one that gave up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from filtercrawl.checkpoint import RemoteFile
+from filtercrawl.transport import network
+from filtercrawl.transport.turns import AT_A_TIME, Turns
+from http_server import Answer, Asked, FileServer, ranged
+
+BIG = 9 * 1024 * 1024
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    with FileServer() as running:
+        yield running
+
+
+def test_turns_are_handed_on_in_the_order_of_asking() -> None:
+    turns, begun = Turns(2), []
+    for number in range(5):
+        turns.take(lambda number=number: begun.append(number))  # type: ignore[misc]
+    assert begun == [0, 1]
+    for _ in range(3):
+        turns.give()
+    assert begun == [0, 1, 2, 3, 4]
+    turns.give()
+    turns.give()
+    turns.take(lambda: begun.append(5))
+    assert begun[-1] == 5
+
+
+def test_four_files_are_fetched_in_bulk_and_a_small_one_beside_them(server: FileServer) -> None:
+    go = threading.Event()
+    here: list[str] = []
+    all_asked = threading.Semaphore(0)
+
+    def slow(asked: Asked) -> Answer:
+        here.append(asked.path)
+        all_asked.release()
+        assert go.wait(20)
+        return ranged(asked, bytes(BIG), {"ETag": '"1"'})
+
+    transport = network()
+    files = [
+        transport.open(RemoteFile(url=server.on(f"/big{number}", slow), size=BIG, path=f"big{number}"))
+        for number in range(AT_A_TIME + 3)
+    ]
+    for file in files:
+        file.want([(0, BIG)])
+    small = transport.open(RemoteFile(url=server.put("/small", b"small"), size=5, path="small"))
+    small.want([(0, 5)])
+    assert small.read(0, 5) == b"small"
+    closer = threading.Thread(target=files[AT_A_TIME].close)  # gives up while it waits for its turn
+    closer.start()
+    closer.join(20)
+    assert not closer.is_alive()
+    for _ in range(AT_A_TIME):
+        assert all_asked.acquire(timeout=20)
+    assert sorted(here) == [f"/big{number}" for number in range(AT_A_TIME)]
+    go.set()
+    for number, file in enumerate(files):
+        if number != AT_A_TIME:
+            assert file.read(0, BIG) == bytes(BIG)
+            file.close()
+    assert f"/big{AT_A_TIME}" not in here
+    assert len(here) == len(files) - 1
