@@ -13,46 +13,49 @@ import pytest
 
 from filtercrawl.errors import RefusedError, UsageError
 from filtercrawl.scaffold import KINDS, Kind, write
-from packages_for_tests import Place
+from packages_for_tests import TOP, Machine, new_machine
 
-TOP = Path(__file__).parents[1]
 EXAMPLES = sorted((TOP / "examples").glob("filtercrawl-*"))
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine with filtercrawl in an environment of its own."""
     pytest.importorskip("hatchling")
-    return Place(site=tmp_path / "site", cache=tmp_path / "cache")
+    made = new_machine(tmp_path_factory.mktemp("machine"))
+    made.type("python3 -m venv .venv && source .venv/bin/activate && pip install --quiet filtercrawl")
+    return made
 
 
-def own_tests(place: Place, package: Path) -> str:
-    """Install a package, and run its own tests against what was installed."""
-    place.install(package)
-    away = package.parent / "away"
+def own_tests(machine: Machine, package: Path) -> str:
+    """Install a package's wheel as a user would, and run its own tests against what was installed."""
+    away = machine.home / f"away-{package.name}"
     away.mkdir()
     for name in ("tests", "conftest.py", "pyproject.toml"):
         (shutil.copytree if (package / name).is_dir() else shutil.copy)(package / name, away / name)
-    return place.run(away, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    return machine.type(
+        f"source .venv/bin/activate; pip install --quiet '{package}[test]'; cd {away}; pytest -q -p no:cacheprovider"
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_plugin_installs_and_passes_its_own_tests(place: Place, tmp_path: Path, kind: Kind) -> None:
-    package = write("some-lab", kind, tmp_path)
-    assert "passed" in own_tests(place, package)
-    found = json.loads(place.run(tmp_path, "-m", "filtercrawl", "sources", "-v", "--json"))
+def test_a_new_plugin_installs_and_passes_its_own_tests(machine: Machine, kind: Kind) -> None:
+    package = write(f"some-{kind}", kind, machine.home)
+    assert "passed" in own_tests(machine, package)
+    found = json.loads(machine.type("source .venv/bin/activate; filtercrawl sources -v --json"))
     assert found["broken"] == []
-    mine = [row for row in found["sources"] if row["name"] == "some-lab"]
+    mine = [row for row in found["sources"] if row["name"] == f"some-{kind}"]
     assert len(mine) == (kind == "source")
     for row in mine:
-        assert (row["distribution"], row["module"]) == ("filtercrawl-some-lab", "filtercrawl_some_lab")
+        assert (row["distribution"], row["module"]) == ("filtercrawl-some-source", "filtercrawl_some_source")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_installs_and_passes_its_own_tests(place: Place, tmp_path: Path, example: Path) -> None:
-    package = shutil.copytree(example, tmp_path / example.name)
-    assert "passed" in own_tests(place, package)
+def test_an_example_installs_and_passes_its_own_tests(machine: Machine, example: Path) -> None:
+    package = shutil.copytree(example, machine.home / example.name)
+    assert "passed" in own_tests(machine, package)
 
 
 def test_there_is_an_example_of_a_source_and_of_an_analysis() -> None:

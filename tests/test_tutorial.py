@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from packages_for_tests import Place
+from packages_for_tests import TOP, new_machine
 from zoo_files import layers, models
 
-PAGE = Path(__file__).parents[1] / "docs/tutorial.md"
-# Programs as the user's shell finds them. Nothing comes from the network: what is installed is what the tests have.
-PROGRAMS = {
-    "filtercrawl": 'exec "{python}" -m filtercrawl "$@"',
-    "pytest": 'exec "{python}" -m pytest -p no:cacheprovider "$@"',
-    "python": 'exec "{python}" "$@"',
-    "pip": 'exec "{python}" -m pip install --quiet --no-deps --no-build-isolation --no-cache-dir --upgrade '
-    '--disable-pip-version-check --target "{site}" .',
-}
+PAGE = TOP / "docs/tutorial.md"
 BLOCK = re.compile(r'```(sh|python)(?: title="([^"]+)")?\n(.*?)```', re.DOTALL)
 
 
 def script(page: str) -> str:
     """Return the page as one script: its commands in order, its files written where it shows them."""
-    # Jobs are controlled, as in a terminal, and none outlives the script.
-    lines = ["set -eum", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"]
+    lines = []
     for kind, title, text in BLOCK.findall(page):
         if title:
             lines.append(f"cat > {title} <<'END_OF_FILE'\n{text}END_OF_FILE")
@@ -41,29 +29,33 @@ def script(page: str) -> str:
 
 @pytest.mark.slow
 def test_a_new_user_gets_kernels_by_the_tutorial_alone(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling")
-    place = Place(site=tmp_path / "site", cache=tmp_path / "cache")
-    programs, home = tmp_path / "bin", tmp_path / "home"
-    for folder in (programs, home):
-        folder.mkdir()
-    for name, text in PROGRAMS.items():
-        (programs / name).write_text(f"#!/bin/sh\n{text.format(python=sys.executable, site=place.site)}\n", "utf-8")
-        (programs / name).chmod(0o755)
-    environment = place.environment | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-c", script(PAGE.read_text("utf-8"))],
-        cwd=home, env=environment, capture_output=True, text=True, check=False, timeout=280,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    package = home / "filtercrawl-acme"
+    pytest.importorskip("editables")
+    machine = new_machine(tmp_path)
+    said = machine.type(script(PAGE.read_text("utf-8")))
+    package = machine.home / "filtercrawl-acme"
     assert len((package / "filtercrawl_acme/__init__.py").read_text("utf-8").splitlines()) < 30
-    assert "wrong " not in done.stdout
-    for dataset in ("filtercrawl-dataset", "kernels"):
-        kept = models(package / dataset)
-        assert {name: row["outcome"] for name, row in kept.items()} == {f"acme/net-{n}": "emitted" for n in range(3)}
-        assert len(layers(package / dataset)) == 6
-    assert "\nkernels: sound\n" in done.stdout
-    assert re.search(r"^acme/net-\d#\w+\.weight \[4, ", done.stdout, re.MULTILINE)
+    assert "wrong " not in said
+    kept = models(package / "filtercrawl-dataset")
+    assert {name: row["outcome"] for name, row in kept.items()} == {f"acme/net-{n}": "emitted" for n in range(3)}
+    assert len(layers(package / "filtercrawl-dataset")) == 6
+    assert said.count("acme: 3 emitted") == 1
+    assert "\nfiltercrawl-dataset: sound\n" in said
+    assert re.search(r"^acme/net-\d#\w+\.weight \[4, ", said, re.MULTILINE)
+
+    where = machine.type("source .venv/bin/activate && python -c 'import filtercrawl; print(filtercrawl.__file__)'")
+    assert Path(where).is_relative_to(machine.home / ".venv")
+
+    # What is published is the package alone, and not what trying it out has left behind.
+    published = machine.type("cd filtercrawl-acme && git init --quiet && git add . && git ls-files").split()
+    assert sorted(published) == [
+        ".github/workflows/test.yml", ".gitignore", "README.md", "conftest.py", "filtercrawl_acme/__init__.py",
+        "filtercrawl_acme/conformance.py", "pyproject.toml", "tests/test_plugin.py",
+    ]  # fmt: skip
+    build = (
+        "source .venv/bin/activate && cd filtercrawl-acme && python -m hatchling build -t sdist && tar tzf dist/*.gz"
+    )
+    archive = {name.partition("/")[2] for name in machine.type(build).split()}
+    assert archive == {*published, "PKG-INFO"}
 
 
 def test_the_page_has_what_the_test_follows() -> None:
@@ -72,4 +64,4 @@ def test_the_page_has_what_the_test_follows() -> None:
         "filtercrawl_acme/__init__.py",
         "filtercrawl_acme/conformance.py",
     ]
-    assert sum(kind == "sh" for kind, *_ in blocks) == 4
+    assert sum(kind == "sh" for kind, *_ in blocks) == 6
