@@ -62,9 +62,8 @@ def is_argument(parameter: Any) -> bool:
 
 
 def argument(parameter: Any) -> str:
-    return (parameter.metavar or (parameter.name or "").upper()).strip("[]{}.") + (
-        "..." if parameter.nargs == -1 else ""
-    )
+    name = (parameter.metavar or (parameter.name or "").upper()).removesuffix("...")
+    return name + ("..." if parameter.nargs == -1 else "")
 
 
 def row(what: Any) -> str:

@@ -85,6 +85,11 @@ def test_failed_checkpoints_make_exit_code_3(call, zoo: Path, dataset: Path) -> 
         (["sync", "local:.", "--device", "abacus"], "--device abacus"),
         (["sync", "local:.", "--engine", "ray"], "--engine"),
         (["inspect", "local:."], "names no checkpoint"),
+        (["inspect", "no-such.pth"], "no such file, and no source of this name; installed are cnn-filter-db, hub"),
+        (["plugin", "check", "no-module"], "no-module: no name of a module"),
+        (["plugin", "check", "no_module"], "no_module: ModuleNotFoundError"),
+        (["plugin", "check", "onnx_zoo"], "the plugin of this name is the module filtercrawl_plugins.onnx_zoo"),
+        (["--plugin", "a b", "sources"], "a b: no name of a module"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(call, words: list[str], said: str) -> None:
@@ -93,6 +98,36 @@ def test_wrong_usage_is_one_line_and_exit_code_2(call, words: list[str], said: s
     assert result.exception.exit_code == 2
     assert said in str(result.exception)
     assert "\n" not in str(result.exception)
+
+
+def test_a_source_that_cannot_be_listed_is_not_up_to_date(call, dataset: Path) -> None:
+    words = ["sync", "onnx", "--dataset", dataset, "--max-requests", "0"]
+    result = call(*words)
+    assert result.exit_code == 3
+    assert "source onnx did not finish its listing" in result.stdout
+    assert "up to date" not in result.stdout
+
+
+def test_one_is_not_written_as_many(call, zoo: Path, dataset: Path) -> None:
+    put(zoo / "net.safetensors", {"stem.weight": torch.ones(1, 1, 3, 3)})
+    assert "\n1 layer and 1 kernel written" in call("sync", f"local:{zoo}", "--dataset", dataset).stdout
+    assert "1 checkpoint, 1 layer, 1 kernel\n" in call("status", "--dataset", dataset).stdout
+    assert ": safetensors, 1 tensor\n" in call("inspect", zoo / "net.safetensors").stdout
+
+
+def test_sources_says_which_need_a_pattern(call) -> None:
+    said = call("sources").stdout
+    assert [line.split()[0] for line in said.splitlines() if "what its pattern names" in line] == [
+        "cnn-filter-db", "hub", "local",
+    ]  # fmt: skip
+    assert "onnx             offers what it finds " in said
+
+
+def test_help_tells_every_command_in_a_whole_sentence(call) -> None:
+    said = call("--help").stdout
+    assert "..." not in said.replace("[ARGS]...", "")
+    assert " Check a dataset: files, hashes" in said
+    assert "Did you mean 'verify'?" in call("verfy").output
 
 
 def test_inspect_shows_every_tensor(call, zoo: Path) -> None:

@@ -150,7 +150,7 @@ def test_a_module_that_is_not_installed_can_be_used(write: Write, call: Call) ->
     assert call(load([]), "--plugin", hello.value, "hello").stdout == "hello json\n"
     assert "Say hello." in call(load([]), "--plugin", hello.value, "--help").stdout
     bad = write("bad", SOURCE.format(head="1/0", name="bad"))
-    with pytest.raises(UsageError, match=f"--plugin {bad.value}: ZeroDivisionError"):
+    with pytest.raises(UsageError, match=f"{bad.value}: ZeroDivisionError"):
         load([]).adding(bad.value)
 
 

@@ -21,6 +21,7 @@ from filtercrawl.measure import Measure
 from filtercrawl.peek import may_implement
 
 GROUP: Final = "filtercrawl"
+_MODULE: Final = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -123,9 +124,14 @@ class Plugins:
         """Return these plugins and the one in a module that is not installed; raises UsageError where it is broken."""
         if any(entry.value == module for entry in self.entries):
             return self
+        for entry in self.entries:
+            if module in (entry.name, entry.dist and entry.dist.name):
+                raise UsageError(f"{module}: no module; the plugin of this name is the module {entry.value}")
+        if not _MODULE.fullmatch(module):
+            raise UsageError(f"{module}: no name of a module, such as filtercrawl_acme")
         one = EntryPoint(name=module, value=module, group=GROUP)
         for broken in Plugins([one]).broken:
-            raise UsageError(f"--plugin {module}: {broken.reason}")
+            raise UsageError(f"{module}: {broken.reason}")
         return Plugins([*self.entries, one], self._tell)
 
     def without(self, name: str) -> Plugins:

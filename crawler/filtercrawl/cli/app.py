@@ -22,6 +22,10 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
+# Characters, more than any first sentence has.
+_WHOLE = 1000
+
+
 class Commands(TyperGroup):
     """The commands of filtercrawl itself, and behind them those of plugins, which are imported only to be shown or run.
 
@@ -31,14 +35,23 @@ class Commands(TyperGroup):
     plugins: ClassVar[Plugins]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        found = super().get_command(ctx, cmd_name)
-        return self._of_plugins(ctx).get(cmd_name) if found is None else found
+        if cmd_name not in self.commands:
+            self._take_in(ctx)
+        return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *self._of_plugins(ctx)]
+        self._take_in(ctx)
+        return super().list_commands(ctx)
 
-    def _of_plugins(self, ctx: Any) -> dict[str, Any]:
-        return {command.name: _single(command.name, command.run) for command in chosen(ctx).commands}
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands with the whole first sentence of their help, where Typer would cut it to a line."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in found])
+
+    def _take_in(self, ctx: Any) -> None:
+        for command in chosen(ctx).commands:
+            self.commands.setdefault(command.name, _single(command.name, command.run))
 
 
 def adding(context: typer.Context, modules: list[str] | None) -> None:

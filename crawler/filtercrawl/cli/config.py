@@ -9,7 +9,7 @@ from filtercrawl.effective import effective
 
 
 def run(json: JsonOption = False) -> None:
-    """Show the settings in force here and where each comes from: a variable, filtercrawl.toml or the default.
+    """Show the settings in force here, and where each comes from: a variable, filtercrawl.toml or the default.
 
     Options of a command go before all of them. Tokens are never shown, only the names of their variables.
     """

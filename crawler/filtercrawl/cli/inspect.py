@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from filtercrawl.cli.options import JsonOption, KernelSizeOption, amount, plain, print_json
+from filtercrawl.cli.options import JsonOption, KernelSizeOption, many, plain, print_json
+from filtercrawl.errors import UsageError
 from filtercrawl.settings import resolve
 
 if TYPE_CHECKING:
@@ -24,11 +25,17 @@ def run(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show every tensor of one checkpoint: emitted or skipped, and why. Writes nothing."""
+    """Show every tensor of one checkpoint: emitted or skipped, and why. Writes nothing.
+
+    For example: filtercrawl inspect model.pth, or filtercrawl inspect timm:resnet18 --structure.
+    """
     from filtercrawl import inspection
 
     settings = resolve({"kernel_size": kernel_size})
     selector = f"local:{what}" if Path(what).is_file() else what
+    if ":" not in selector and selector not in context.obj.sources:
+        known = ", ".join(sorted(context.obj.sources))
+        raise UsageError(f"{what}: no such file, and no source of this name; installed are {known}")
     if structure:
         show_structure(inspection.structure(selector, context.obj, settings), json=json)
         return
@@ -36,7 +43,7 @@ def run(
     if json:
         print_json(as_json(found))
         return
-    typer.echo(f"{plain(found.name)}: {found.format}, {amount(len(found.tensors))} tensors")
+    typer.echo(f"{plain(found.name)}: {found.format}, {many(len(found.tensors), 'tensor')}")
     width = max((len(row["tensor"]) for row in found.tensors), default=0)
     for row in found.tensors:
         shape = "x".join(map(str, row["shape"])) or "scalar"
@@ -45,7 +52,7 @@ def run(
         )
         typer.echo(f"  {plain(row['tensor']):<{min(width, 70)}}  {shape:<18} {row['dtype']:<9} {verdict}")
     totals = Counter(row["reason"] or "emitted" for row in found.tensors)
-    typer.echo(", ".join(f"{amount(count)} {word}" for word, count in totals.most_common()))
+    typer.echo(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
 
 
 def show_structure(layers: list[dict[str, Any]], *, json: bool) -> None:
@@ -56,7 +63,7 @@ def show_structure(layers: list[dict[str, Any]], *, json: bool) -> None:
         depth = "-" if row["conv_depth"] is None else row["conv_depth"]
         shape = "x".join(map(str, row["shape"]))
         typer.echo(f"  {depth:>4}  {plain(row['layer']):<50} {row['op']:<17} {shape:<18} groups {row['groups']}")
-    typer.echo(f"{amount(len(layers))} layers, {amount(sum(row['n_kernels'] for row in layers))} kernels")
+    typer.echo(f"{many(len(layers), 'layer')}, {many(sum(row['n_kernels'] for row in layers), 'kernel')}")
 
 
 def as_json(found: Inspection) -> dict[str, Any]:

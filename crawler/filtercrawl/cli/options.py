@@ -38,6 +38,11 @@ def amount(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def many(number: int, thing: str) -> str:
+    """Write a number of things: 1 layer, 12 kernels."""
+    return f"{amount(number)} {thing}{'' if number == 1 else 's'}"
+
+
 def size(number: float) -> str:
     """Write bytes for people: 78 MB."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -22,7 +22,10 @@ app = typer.Typer(
 
 @app.command("check")
 def check_plugin(
-    module: Annotated[str, typer.Argument(help="The plugin's module, installed or in this folder.")],
+    module: Annotated[
+        str,
+        typer.Argument(metavar="MODULE", help="The plugin's module, installed or in this folder, as filtercrawl_acme."),
+    ],
     listing_only: Annotated[
         bool, typer.Option("--listing-only", help="Leave out what needs the plugin's own fake zoo.")
     ] = False,
@@ -74,12 +77,15 @@ class Kind(Enum):
 @app.command("new")
 def new_plugin(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Its name: lower-case letters, digits and hyphens.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: lower-case letters, digits and hyphens.")],
     kind: Annotated[
         Kind, typer.Option(metavar="source|reader|analysis", help="What it brings.", show_default="source")
     ] = Kind.SOURCE,
 ) -> None:
-    """Write a complete plugin into ./filtercrawl-NAME: it installs, passes its tests and syncs something at once."""
+    """Write a complete plugin into ./filtercrawl-NAME.
+
+    It installs, passes its own tests and does something at once: make it yours from there.
+    """
     from filtercrawl.scaffold import write
 
     taken = context.obj.sources if kind is Kind.SOURCE else {}

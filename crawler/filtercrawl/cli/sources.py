@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from filtercrawl.checkpoint import Counts
-from filtercrawl.cli.options import JsonOption, plain, print_json
+from filtercrawl.checkpoint import Counts, Source, needs_pattern
+from filtercrawl.cli.options import JsonOption, amount, plain, print_json
 from filtercrawl.manager import Plugins
 
 
@@ -19,7 +19,10 @@ def run(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """List the installed sources, the plugin each comes from, and how many files it offers where that is known."""
+    """List the installed sources, and how many files each offers where that is known without asking a server.
+
+    The others offer what they find when they are synced; some need a pattern, as in hub:org/name.
+    """
     plugins: Plugins = context.obj
     rows = [
         {
@@ -34,14 +37,19 @@ def run(
         print_json({"sources": rows, "broken": [vars(broken) for broken in plugins.broken]})
         return
     for row in rows:
-        typer.echo(line(row))
+        typer.echo(line(row, offers(plugins.sources[row["name"]], row["offers"])))
     if verbose:
         for broken in plugins.broken:
             typer.echo(f"left out: plugin {plain(broken.plugin)}: {plain(broken.reason)}")
 
 
-def line(row: dict[str, Any]) -> str:
-    offers = "offers what its pattern names" if row["offers"] is None else f"offers {row['offers']:,} files"
+def offers(source: Source, count: int | None) -> str:
+    if count is not None:
+        return f"offers {amount(count)} files"
+    return "offers what its pattern names" if needs_pattern(source) else "offers what it finds"
+
+
+def line(row: dict[str, Any], offers: str) -> str:
     text = f"{row['name']:<16} {offers:<34} plugin {row['plugin']}"
     if "module" not in row:
         return text

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from filtercrawl.cli.options import DatasetOption, JsonOption, amount, plain, print_json
+from filtercrawl.cli.options import DatasetOption, JsonOption, amount, many, plain, print_json
 from filtercrawl.errors import DatasetError
 from filtercrawl.settings import resolve
 
@@ -26,8 +26,8 @@ def run(dataset: DatasetOption = None, json: JsonOption = False) -> None:
         print_json({"dataset": str(folder), **found})
         return
     typer.echo(
-        f"{folder}: {amount(len(rows))} checkpoints, "
-        f"{amount(found['layers'])} layers, {amount(found['kernels'])} kernels"
+        f"{folder}: {many(len(rows), 'checkpoint')}, "
+        f"{many(found['layers'], 'layer')}, {many(found['kernels'], 'kernel')}"
     )
     for source, outcomes in found["sources"].items():
         typer.echo(f"  {source}: " + ", ".join(f"{amount(count)} {outcome}" for outcome, count in outcomes.items()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from filtercrawl.cli.options import DatasetOption, JsonOption, KernelSizeOption, amount, plain, print_json, size
+from filtercrawl.cli.options import DatasetOption, JsonOption, KernelSizeOption, amount, many, plain, print_json, size
 from filtercrawl.cli.sync_options import (
     CacheOption,
     CacheSizeOption,
@@ -64,10 +64,10 @@ def run(
     fail_on: FailOnOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Discover, fetch, extract, normalize and write: bring the dataset up to date.
+    """Bring the dataset up to date: read what is new or changed of the sources, and write its kernels.
 
-    Does only what is new or changed; may be stopped or killed at any moment and run again. Without selectors every
-    installed source that needs no pattern is asked.
+    May be stopped or killed at any moment and run again. Without selectors every installed source that needs no
+    pattern is asked. For example: filtercrawl sync local:models 'timm:resnet*' --kernel-size 3x3.
     """
     from filtercrawl.sync import (
         Run,
@@ -155,9 +155,11 @@ def summarize(report: Report, settings: Settings) -> None:
     if settings.dry_run:
         return
     if not (counts["new"] or counts["changed"] or counts["retry"]):
-        typer.echo(f"nothing to do: {settings.dataset} is up to date")
+        if not report.problems:  # else nobody knows what there was to do
+            typer.echo(f"nothing to do: {settings.dataset} is up to date")
         return
-    typer.echo(f"{amount(report.layers)} layers and {amount(report.kernels)} kernels written in {report.seconds:.1f} s")
+    written = f"{many(report.layers, 'layer')} and {many(report.kernels, 'kernel')}"
+    typer.echo(f"{written} written in {report.seconds:.1f} s")
     where = Path(settings.dataset).resolve()
     typer.echo(f"""load them with
 

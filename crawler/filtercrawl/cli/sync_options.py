@@ -10,7 +10,7 @@ import typer
 SelectorsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[SELECTOR]...",
+        metavar="SELECTOR",
         help="SOURCE or SOURCE:PATTERN, for example local:models or packages:speechmos.",
     ),
 ]
@@ -23,14 +23,16 @@ DeviceOption = Annotated[
     str | None,
     typer.Option(metavar="auto|cpu|cuda|mps", help="Where kernels are normalized.", show_default="auto"),
 ]
-JobsOption = Annotated[int | None, typer.Option(metavar="N", help="Checkpoints in work at a time.", show_default="2")]
+JobsOption = Annotated[
+    int | None, typer.Option(metavar="N", help="How many checkpoints to work on at a time.", show_default="2")
+]
 EngineOption = Annotated[str | None, typer.Option(metavar="local", help="What runs the work.", show_default="local")]
 MaxBytesOption = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Stop after so many bytes, for example 2G."),
 ]
 MaxDiskOption = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Stop when the layers take so much of the disk.")
+    str | None, typer.Option(metavar="SIZE", help="Stop when the layers take so much of the disk, for example 200G.")
 ]
 CacheOption = Annotated[
     Path | None,
@@ -44,12 +46,14 @@ MaxRequestsOption = Annotated[int | None, typer.Option(metavar="N", help="Send a
 TimeLimitOption = Annotated[str | None, typer.Option(metavar="TIME", help="Stop cleanly after, for example, 5h.")]
 ProveOption = Annotated[
     bool | None,
-    typer.Option("--prove", help="Fetch files whole where a sha256 is stated, and hold them against it."),
+    typer.Option("--prove", help="Fetch files whole where a sha256 is stated, and check them by it."),
 ]
-PruneOption = Annotated[bool | None, typer.Option("--prune", help="Take out what its source no longer offers.")]
+PruneOption = Annotated[bool | None, typer.Option("--prune", help="Take out what the sources no longer offer.")]
 RetryOption = Annotated[
     str | None,
-    typer.Option(metavar="all|due|none", help="Which failed checkpoints to try again.", show_default="due"),
+    typer.Option(
+        metavar="all|due|none", help="Which failed checkpoints to try again; due: after a pause.", show_default="due"
+    ),
 ]
 DryRunOption = Annotated[bool | None, typer.Option("--dry-run", help="Say what there is to do and do nothing.")]
 RebuildOption = Annotated[
@@ -57,5 +61,9 @@ RebuildOption = Annotated[
 ]
 FailOnOption = Annotated[
     str | None,
-    typer.Option(metavar="new|any|none", help="Which failed checkpoints make exit code 3.", show_default="new"),
+    typer.Option(
+        metavar="new|any|none",
+        help="Which failed checkpoints make exit code 3; new: not those of the last run.",
+        show_default="new",
+    ),
 ]
