@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner, Result
@@ -17,6 +18,7 @@ from typer.testing import CliRunner, Result
 from filtercrawl.cli.app import build
 from filtercrawl.errors import FiltercrawlError
 from filtercrawl.manager import Plugins
+from onnx_models import model, node, random_array, tensor
 from zoo_files import models, put, state
 
 
@@ -139,6 +141,20 @@ def test_inspect_shows_every_tensor(call, zoo: Path) -> None:
     assert "emitted as conv2d 5x5" in text
     assert "skipped: linear" in text
     assert "emitted as conv2d 1x1" in call("inspect", file, "--kernel-size", "all").stdout
+
+
+def test_inspect_tells_what_a_reader_notes(call, zoo: Path) -> None:
+    rounded = [
+        node("QuantizeLinear", ["w", "s", "z"], "q"),
+        node("DequantizeLinear", ["q", "s", "z"], "d"),
+        node("Conv", ["x", "d"], "y"),
+    ]
+    scale = [tensor("s", np.float32(0.5)), tensor("z", np.int8(0))]
+    file = zoo / "net.onnx"
+    file.write_bytes(model(rounded, [tensor("w", random_array(4, 2, 3, 3)), *scale]).SerializeToString())
+    assert "emitted as conv2d 3x3 (fake_quantized)\n" in call("inspect", file).stdout
+    notes = {row["tensor"]: row["notes"] for row in json.loads(call("inspect", file, "--json").stdout)["tensors"]}
+    assert notes == {"w": ["fake_quantized"], "s": [], "z": []}
 
 
 def test_names_from_files_cannot_speak_to_the_terminal(call, zoo: Path) -> None:

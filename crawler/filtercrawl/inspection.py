@@ -71,6 +71,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
         if reader is None:
             raise FormatError(f"{files.main.name}: no reader claims this file")
         tensors, _ = structured(source, checkpoint, tuple(reader.tensors(files)))
+        notes = {tensor.name: list(tensor.notes) for tensor in tensors}
         extracted = extract(tensors, settings.kernel_size, checkpoint.prefix)
     layers = {
         layer.tensor.name: describe(f"{selector.source}/{checkpoint.name}", selector.source, layer)
@@ -86,6 +87,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
                 "dtype": entry.dtype,
                 "outcome": "skipped" if entry.reason else "emitted",
                 "reason": entry.reason,
+                "notes": notes[entry.tensor],
                 **{fact: layers.get(entry.tensor, {}).get(fact) for fact in _FACTS},
             }
             for entry in extracted.ledger

@@ -163,7 +163,8 @@ class StoredTensor:
     path of attributes in a pickled module, wrappers left out (`layer1.0.conv1.weight`); name: the full path as in
     the ledger. layer: the module or node it belongs to, where the file says; otherwise it follows from the key.
     extent: None where the numbers cannot be read; `reason` then says so. reason: why the file itself proves that
-    this is no kernel (a word of `filtercrawl.extract.REASONS`). depth, weight_kind: from the graph, where it is known.
+    this is no kernel (a word of the ledger). notes: what else it tells of the weight, a word each, which
+    `filtercrawl inspect` shows. depth, weight_kind: from the graph, where it is known.
     bank: the shape of the kernels of one expert where the tensor is a bank of them, stacked along its first axis;
     `filtercrawl.structure.expand_banks` takes it apart into tensors that have a bank_index instead.
     """

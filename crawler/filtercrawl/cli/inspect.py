@@ -50,7 +50,8 @@ def run(
         verdict = (
             f"emitted as {row['op']} {row['kernel']}" if row["outcome"] == "emitted" else f"skipped: {row['reason']}"
         )
-        typer.echo(f"  {plain(row['tensor']):<{min(width, 70)}}  {shape:<18} {row['dtype']:<9} {verdict}")
+        noted = f" ({plain(', '.join(row['notes']))})" if row["notes"] else ""
+        typer.echo(f"  {plain(row['tensor']):<{min(width, 70)}}  {shape:<18} {row['dtype']:<9} {verdict}{noted}")
     totals = Counter(row["reason"] or "emitted" for row in found.tensors)
     typer.echo(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
 
