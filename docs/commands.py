@@ -34,7 +34,7 @@ def page() -> str:
     """Return the page: what every command does, its arguments and options."""
     group: Any = typer.main.get_command(build(load()))
     options = [parameter for parameter in group.params if parameter.name != "show_version"]
-    before = ["Before the command stand options that choose plugins:\n", "| | |", "|---|---|", *map(row, options), ""]
+    before = ["Before the command stand options that choose plugins:\n", *table(options), ""]
     return "\n".join([INTRODUCTION, *before, *(section(name, command) for name, command in commands(group))])
 
 
@@ -51,10 +51,13 @@ def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def section(name: str, command: Any) -> str:
     """Describe one command; from its parameters and not from rendered help, which changes with Typer's versions."""
-    rows = [row(parameter) for parameter in command.params]
     usage = " ".join(["filtercrawl", name, *(argument(p) for p in command.params if is_argument(p)), "[OPTIONS]"])
     about = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
-    return "\n".join([f"## {name}\n", f"    {usage}\n", f"{about}\n", "| | |", "|---|---|", *rows, ""])
+    return "\n".join([f"## {name}\n", f"    {usage}\n", f"{about}\n", *table(command.params), ""])
+
+
+def table(parameters: list[Any]) -> list[str]:
+    return ["| option | what it does |", "|---|---|", *map(row, parameters)]
 
 
 def is_argument(parameter: Any) -> bool:
