@@ -83,8 +83,8 @@ def entry(name: str, what: Any) -> str:
     if issubclass(what, Exception):
         about = (about if "__doc__" in vars(what) else None) or f"A {what.__mro__[1].__name__}."
     lines.append(f"{about or ''}\n")
-    members = list(code(what))
-    return "\n".join([*lines, *(["```text", *members, "```\n"] if members else [])])
+    text = list(code(what))
+    return "\n".join([*lines, *(["```text", *text, "```\n"] if text else [])])
 
 
 def code(what: type[Any]) -> Iterator[str]:
@@ -94,7 +94,7 @@ def code(what: type[Any]) -> Iterator[str]:
             optional = field.default is not MISSING or field.default_factory is not MISSING
             default = f" = {field.default!r}" if field.default is not MISSING else " = ..." if optional else ""
             yield f"{field.name}: {field.type}{default}"
-    for name, member in vars(what).items():
+    for name, member in members(what).items():
         if name.startswith("_") or not (inspect.isfunction(member) or isinstance(member, property)):
             continue
         function = member.fget if isinstance(member, property) else member
@@ -102,6 +102,13 @@ def code(what: type[Any]) -> Iterator[str]:
         yield f"{name}{signature.removeprefix('()') if isinstance(member, property) else signature}"
         for line in (inspect.getdoc(function) or "").splitlines():
             yield f"    {line}".rstrip()
+
+
+def members(what: type[Any]) -> dict[str, Any]:
+    """What a class defines, and what it has from bases of ours that have no entry of their own."""
+    public = {getattr(filtercrawl, name) for name in filtercrawl.__all__ if inspect.isclass(getattr(filtercrawl, name))}
+    hidden = [base for base in what.__mro__[1:] if base.__module__.startswith("filtercrawl.") and base not in public]
+    return dict(item for kind in (what, *hidden) for item in vars(kind).items())
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ import os
 import re
 import socket
 import struct
-import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from filtercrawl.testing.loopback import Handler, Loopback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def multipart(answer: Answer) -> Answer:
 Route = Callable[[Asked], Answer]
 
 
-class FileServer:
+class FileServer(Loopback):
     """Serves what it is given at `url`, one thread a connection. Use as a context manager; all methods are safe at any
     time, also while requests are under way.
     """
@@ -94,10 +94,7 @@ class FileServer:
         self._routes: dict[str, Route] = {}
         self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self._always: dict[str, Fault] = {}
-        self._server = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"zoo": self}))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(type("Handler", (_Handler,), {"zoo": self}))
 
     def put(self, path: str, data: bytes, etag: str | None = None, headers: Mapping[str, str] | None = None) -> str:
         """Serve bytes at a path, with a strong ETag (default: of the content; "" for none); returns the URL."""
@@ -156,16 +153,7 @@ class FileServer:
 
     def close(self) -> None:
         self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().close()
 
     def answer(self, asked: Asked) -> tuple[Answer, Fault]:
         """What to send and how to spoil it."""
@@ -213,15 +201,7 @@ def ranged(asked: Asked, data: bytes, headers: Mapping[str, str]) -> Answer:
     return Answer(status=206, headers=plain | span, body=data[start:stop])
 
 
-class _Quiet(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a client may hang up
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     zoo: FileServer
 
     def _serve(self) -> None:
@@ -242,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
             path=unquote(parts.path),
             query=parse_qs(parts.query, keep_blank_values=True),
             headers={name.lower(): value for name, value in self.headers.items()},
-            body=self._body(),
+            body=self.body(),
         )
         answer, fault = self.zoo.answer(asked)
         if fault.cut is not None and fault.cut < 0:
@@ -263,16 +243,6 @@ class _Handler(BaseHTTPRequestHandler):
         elif headers.get("Content-Length") != str(len(answer.body)):
             self.close_connection = True  # a length that is not true leaves no usable connection
 
-    def _body(self) -> bytes:
-        if "chunked" in self.headers.get("Transfer-Encoding", ""):
-            body = b""
-            while size := int(self.rfile.readline(), 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-            return body
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
     def _end(self, fault: Fault) -> None:
         self.close_connection = True
         if fault.end == "stall":
@@ -281,6 +251,3 @@ class _Handler(BaseHTTPRequestHandler):
             # A lingering time of zero makes the close a reset.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             os.close(self.connection.detach())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass

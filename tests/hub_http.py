@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import socket
 import struct
-import sys
-import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from filtercrawl.testing.loopback import Handler, Loopback
 from hub_answers import Answer, Asked, Fault
 
 if TYPE_CHECKING:
@@ -21,9 +19,7 @@ if TYPE_CHECKING:
 Route = Callable[[Asked], Answer]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     hub: HubServer
     route: Route
 
@@ -47,22 +43,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _asked(self) -> Asked:
         parts = urlsplit(self.path)
-        body = self._body()
+        body = self.body()
         query = parse_qs(parts.query, keep_blank_values=True)
         if self.headers.get("Content-Type", "").startswith("application/x-www-form-urlencoded"):
             query |= parse_qs(body.decode())
         path, headers = unquote(parts.path), {k.lower(): v for k, v in self.headers.items()}
         return Asked(method=self.command, path=path, query=query, headers=headers, kind=kind(path), body=body)
-
-    def _body(self) -> bytes:
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-        return body
 
     def _send(self, asked: Asked, answer: Answer, fault: Fault | None) -> None:
         self.send_response(answer.status)
@@ -84,24 +70,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a client may hang up, or be killed
-            super().handle_error(request, client_address)
-
-
-def serve(hub: HubServer, route: Route) -> ThreadingHTTPServer:
+def serve(hub: HubServer, route: Route) -> Loopback:
     """Begin to answer on a free port of loopback."""
     handler = type("Handler", (_Handler,), {"hub": hub, "route": staticmethod(route)})
-    server = _Server(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    return server
+    return Loopback(handler).start()
 
 
 def kind(path: str) -> str:

@@ -55,7 +55,7 @@ class HubServer:
         self._clock = 0
         self._lock = threading.Lock()
         self._servers = [hub_http.serve(self, self._hub), hub_http.serve(self, self._cdn)]
-        self.url, self.cdn = (f"http://127.0.0.1:{server.server_address[1]}" for server in self._servers)
+        self.url, self.cdn = (server.url for server in self._servers)
 
     # What a test does to the Hub.
 
@@ -131,8 +131,7 @@ class HubServer:
 
     def close(self) -> None:
         for server in self._servers:
-            server.shutdown()
-            server.server_close()
+            server.close()
 
     def __enter__(self) -> Self:
         return self

@@ -185,4 +185,4 @@ def test_a_module_that_is_no_plugin_is_said_to_be_none(write: Write) -> None:
     assert (finding.check, "implements no hook" in finding.what) == ("hooks", True)
     code, found, said = run("no_such_module_anywhere")
     assert (code, found) == (2, {})
-    assert said.startswith("error: --plugin no_such_module_anywhere: ModuleNotFoundError")
+    assert said.startswith("error: no_such_module_anywhere: ModuleNotFoundError")

@@ -15,13 +15,13 @@ from filtercrawl.analysis import Analysis
 from filtercrawl.manager import load
 from filtercrawl.settings import Settings
 from filtercrawl.sync import Run, sync
-from filtercrawl.testing.finding import Finding
+from filtercrawl.testing.finding import Wrong
 from filtercrawl.testing.weights import weights
 
 _SECONDS: Final = 600
 
 
-def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Finding]:
+def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Wrong]:
     """All analyses of a plugin give results that can be written, for no kernels too, and the same ones twice."""
     with TemporaryDirectory(prefix="filtercrawl-check-") as place:
         for name, count in (("small", 3), ("empty", 0)):
@@ -32,10 +32,9 @@ def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Finding]:
                 before = _tables(dataset)
                 _analyse(dataset, module, found)
                 if changed := sorted(path for path, data in _tables(dataset).items() if before.get(path) != data):
-                    yield Finding(
-                        check="analysis",
-                        what=f"two runs over one dataset give two results: {changed[0]}",
-                        what_to_do="take chance from `holdings.options.seed`, and sort what has no order",
+                    yield (
+                        f"two runs over one dataset give two results: {changed[0]}",
+                        "take chance from `holdings.options.seed`, and sort what has no order",
                     )
 
 
@@ -68,19 +67,16 @@ def _analyse(dataset: Path, module: str, found: tuple[Analysis, ...]) -> dict[st
     return answer
 
 
-def _failures(answer: dict[str, Any], found: tuple[Analysis, ...], dataset: str) -> Iterator[Finding]:
+def _failures(answer: dict[str, Any], found: tuple[Analysis, ...], dataset: str) -> Iterator[Wrong]:
     over = "a dataset without kernels" if dataset == "empty" else "a dataset"
     for name, why in answer.get("left_out", {}).items():
-        yield Finding(
-            check="analysis",
-            what=f"{name}: is left out over {over}: {why}",
-            what_to_do="leave out groups that are too small, say so in a finding, and give a Result",
+        yield (
+            f"{name}: is left out over {over}: {why}",
+            "leave out groups that are too small, say so in a finding, and give a Result",
         )
     for analysis in found:
         if not isinstance(analysis.title, str) or not analysis.title:
-            yield Finding(
-                check="analysis", what=f"{analysis.name}: has no title", what_to_do="give it one: it is a heading"
-            )
+            yield (f"{analysis.name}: has no title", "give it one: it is a heading")
 
 
 def _tables(dataset: Path) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from filtercrawl.checkpoint import Builds, Checkpoint
 from filtercrawl.errors import UnsupportedError
 from filtercrawl.manager import Plugins, describe
-from filtercrawl.testing.finding import Finding
+from filtercrawl.testing.finding import Wrong
 from filtercrawl.testing.guard import guarded
 from filtercrawl.testing.trial import Trial
 
@@ -24,7 +24,7 @@ _SECONDS = 300
 _SMALL = 4096
 
 
-def build(trial: Trial, module: str) -> Iterator[Finding]:
+def build(trial: Trial, module: str) -> Iterator[Wrong]:
     """The networks of the first checkpoints can be built."""
     if not isinstance(trial.source, Builds):
         return
@@ -33,10 +33,9 @@ def build(trial: Trial, module: str) -> Iterator[Finding]:
         try:
             record = pickle.dumps(offer)
         except Exception as error:  # noqa: BLE001 - what a stranger puts into a record may raise anything
-            yield Finding(
-                check="build",
-                what=f"{offer.name}: its record cannot be pickled: {describe(error)}",
-                what_to_do="put plain JSON into `meta.extra`, nothing else",
+            yield (
+                f"{offer.name}: its record cannot be pickled: {describe(error)}",
+                "put plain JSON into `meta.extra`, nothing else",
             )
             return
         done = subprocess.run(  # noqa: S603 - this very program
@@ -47,11 +46,7 @@ def build(trial: Trial, module: str) -> Iterator[Finding]:
         said = done.stdout.decode(errors="replace").strip()
         if done.returncode or said:
             why = said or done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            yield Finding(
-                check="build",
-                what=f"{offer.name}: {why}",
-                what_to_do="build by `filtercrawl.structure.on_meta` from `checkpoint.meta` alone",
-            )
+            yield (f"{offer.name}: {why}", "build by `filtercrawl.structure.on_meta` from `checkpoint.meta` alone")
             return
 
 

@@ -9,7 +9,7 @@ from filtercrawl.errors import FiltercrawlError
 from filtercrawl.manager import describe
 from filtercrawl.progress import Silent
 from filtercrawl.report import Report
-from filtercrawl.testing.finding import Finding
+from filtercrawl.testing.finding import Wrong
 from filtercrawl.testing.listing import marks
 from filtercrawl.testing.trial import NAMES, Trial
 from filtercrawl.testing.weights import LAYERS, weights
@@ -17,24 +17,22 @@ from filtercrawl.testing.weights import LAYERS, weights
 _HALF_WAY = 3
 
 
-def synced(trial: Trial) -> Iterator[Finding]:
+def synced(trial: Trial) -> Iterator[Wrong]:
     """A sync of the fake zoo keeps the kernels of every checkpoint."""
     report = trial.sync()
     for model_id, reason in report.failures.items():
-        yield Finding(
-            check="sync",
-            what=f"{model_id} cannot be read: {reason}",
-            what_to_do="look at the file's URL; the fake zoo serves it at `self.url(name)`",
+        yield (
+            f"{model_id} cannot be read: {reason}",
+            "look at the file's URL; the fake zoo serves it at `self.url(name)`",
         )
     if not report.failures and report.layers != LAYERS * len(NAMES):
-        yield Finding(
-            check="sync",
-            what=f"{report.layers} layers were kept of {LAYERS * len(NAMES)} in the zoo{_problem(report)}",
-            what_to_do="offer every checkpoint with all its files, and the whole file unless `prefix` is meant",
+        yield (
+            f"{report.layers} layers were kept of {LAYERS * len(NAMES)} in the zoo{_problem(report)}",
+            "offer every checkpoint with all its files, and the whole file unless `prefix` is meant",
         )
 
 
-def incremental(trial: Trial) -> Iterator[Finding]:
+def incremental(trial: Trial) -> Iterator[Wrong]:
     """A second run over an unchanged zoo reads nothing."""
     trial.sync()
     before = trial.fake.requests()
@@ -42,76 +40,70 @@ def incremental(trial: Trial) -> Iterator[Finding]:
     asked = trial.fake.requests()
     again = report.checkpoints["new"] + report.checkpoints["changed"]
     if again or report.bytes_fetched or asked[1] - before[1] > len(NAMES):
-        yield Finding(
-            check="incremental",
-            what=f"nothing has changed, and a second run reads {again or 'some'} checkpoints again",
-            what_to_do="give a revision that changes exactly when the bytes do, or an etag for each file",
+        yield (
+            f"nothing has changed, and a second run reads {again or 'some'} checkpoints again",
+            "give a revision that changes exactly when the bytes do, or an etag for each file",
         )
 
 
-def revision(trial: Trial) -> Iterator[Finding]:
+def revision(trial: Trial) -> Iterator[Wrong]:
     """The revision changes where the bytes do, and nowhere else."""
     before = marks(trial.list().offers)
     changed, kept = (trial.fake.offered_as(name) for name in NAMES[:2])
     trial.fake.add(NAMES[0], weights(99))
     after = marks(trial.list().offers)
     if after.get(kept) != before.get(kept):
-        yield Finding(
-            check="revision",
-            what=f"{kept}: its revision changes when another checkpoint does",
-            what_to_do="take what belongs to the one checkpoint, not to the zoo or its index",
+        yield (
+            f"{kept}: its revision changes when another checkpoint does",
+            "take what belongs to the one checkpoint, not to the zoo or its index",
         )
     known = before.get(changed) not in (None, (None, (None,)))
     if known and after.get(changed) == before.get(changed):
-        yield Finding(
-            check="revision",
-            what=f"{changed}: its bytes have changed, and its revision has not",
-            what_to_do="take a hash of the bytes or the zoo's own version of them; without one give None",
+        yield (
+            f"{changed}: its bytes have changed, and its revision has not",
+            "take a hash of the bytes or the zoo's own version of them; without one give None",
         )
 
 
-def signed(trial: Trial) -> Iterator[Finding]:
+def signed(trial: Trial) -> Iterator[Wrong]:
     """Another signature in an address is no other revision."""
     before = marks(trial.list().offers)
     trial.fake.sign()
     after = marks(trial.list().offers)
     for name in sorted(before):
         if after.get(name) != before[name]:
-            yield Finding(
-                check="signed-url",
-                what=f"{name}: a new signature in its address makes it a new revision",
-                what_to_do="make no revision of an address; where addresses expire, the source has `resolve`",
+            yield (
+                f"{name}: a new signature in its address makes it a new revision",
+                "make no revision of an address; where addresses expire, the source has `resolve`",
             )
             return
 
 
-def changed(trial: Trial) -> Iterator[Finding]:
+def changed(trial: Trial) -> Iterator[Wrong]:
     """A change of the bytes is noticed."""
     trial.sync()
     trial.fake.add(NAMES[0], weights(99))
     report = trial.sync()
     if report.checkpoints["changed"] != 1 or report.layers != LAYERS:
-        yield Finding(
-            check="change",
-            what=f"one checkpoint has other bytes, and a sync finds {report.checkpoints['changed']} changed",
-            what_to_do="give a revision that changes exactly when the bytes do, or an etag for each file",
+        yield (
+            f"one checkpoint has other bytes, and a sync finds {report.checkpoints['changed']} changed",
+            "give a revision that changes exactly when the bytes do, or an etag for each file",
         )
 
 
-def deleted(trial: Trial) -> Iterator[Finding]:
+def deleted(trial: Trial) -> Iterator[Wrong]:
     """What the zoo no longer has is gone."""
     trial.sync()
     trial.fake.delete(NAMES[0])
     gone, wanted = trial.sync(prune=True).gone, [trial.model_id(NAMES[0])]
     if gone != wanted:
-        yield Finding(
-            check="deletion",
-            what=f"{wanted[0]} is gone from the zoo, and a sync misses {', '.join(gone) or 'nothing'}",
-            what_to_do="list what the zoo has now: keep no list of your own from run to run",
+        yield (
+            f"{wanted[0]} is gone from the zoo, and a sync misses {', '.join(gone) or 'nothing'}",
+            "list what the zoo has now: keep no list of your own from run to run",
         )
 
 
-def broken(trial: Trial) -> Iterator[Finding]:
+def broken(trial: Trial) -> Iterator[Wrong]:
     """A listing that breaks off, wherever it does, takes nothing away."""
     trial.sync()
     pages = trial.list().requests
@@ -123,45 +115,44 @@ def broken(trial: Trial) -> Iterator[Finding]:
         if trial.fake.requests()[0] - before <= after:
             return  # what is known already is not asked for again
         if report.gone or not report.problems:
-            yield Finding(
-                check="broken-listing",
-                what=f"the server fails at request {after + 1} of a listing, and the source ends as if it were whole"
-                + (f": {', '.join(report.gone)} would be taken out" if report.gone else ""),
-                what_to_do="let errors of the transport through: only a listing without an error is complete",
+            yield (
+                (
+                    f"the server fails at request {after + 1} of a listing, and the source ends as if it were whole"
+                    + (f": {', '.join(report.gone)} would be taken out" if report.gone else "")
+                ),
+                "let errors of the transport through: only a listing without an error is complete",
             )
             return
 
 
-def typed(trial: Trial) -> Iterator[Finding]:
+def typed(trial: Trial) -> Iterator[Wrong]:
     """What goes wrong in a listing is an error of filtercrawl, not one of a library."""
     for status in (404, 500, 401):
         trial.fake.break_listing(0, status)
         found = trial.list()
         trial.fake.heal()
         if found.error is not None and not isinstance(found.error, FiltercrawlError):
-            yield Finding(
-                check="typed-errors",
-                what=f"the server answers {status}, and the source raises {describe(found.error)}",
-                what_to_do="let NetworkError of the transport through, or raise an error of `filtercrawl` from it",
+            yield (
+                f"the server answers {status}, and the source raises {describe(found.error)}",
+                "let NetworkError of the transport through, or raise an error of `filtercrawl` from it",
             )
             return
 
 
-def crash(trial: Trial) -> Iterator[Finding]:
+def crash(trial: Trial) -> Iterator[Wrong]:
     """A run that dies after the first checkpoint loses none: the next one brings the rest."""
     try:
         trial.sync(progress=_Dying())
     except _Death:
         report = trial.sync()
         if report.problems or report.failures or len(_emitted(trial)) != len(NAMES):
-            yield Finding(
-                check="crash",
-                what=f"a run died half-way, and the next one does not bring the rest{_problem(report)}",
-                what_to_do="keep no state between runs but what `query.known` holds",
+            yield (
+                f"a run died half-way, and the next one does not bring the rest{_problem(report)}",
+                "keep no state between runs but what `query.known` holds",
             )
 
 
-def pattern_removal(trial: Trial) -> Iterator[Finding]:
+def pattern_removal(trial: Trial) -> Iterator[Wrong]:
     """A run with a pattern takes out only what it listed itself."""
     one = trial.fake.pattern_for(NAMES[0])
     if trial.pattern is not None or one is None:
@@ -172,10 +163,9 @@ def pattern_removal(trial: Trial) -> Iterator[Finding]:
     trial.fake.delete(NAMES[1])
     report = trial.sync(one, prune=True)
     if report.gone or trial.model_id(NAMES[1]) not in _emitted(trial):
-        yield Finding(
-            check="pattern-removal",
-            what=f"a run for {one!r} alone takes {', '.join(report.gone)} out, which it did not ask for",
-            what_to_do="yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
+        yield (
+            f"a run for {one!r} alone takes {', '.join(report.gone)} out, which it did not ask for",
+            "yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
         )
 
 

@@ -12,7 +12,7 @@ from filtercrawl.checkpoint import Builds
 from filtercrawl.manager import GROUP, Plugins, describe, load
 from filtercrawl.settings import resolve
 from filtercrawl.testing import analysing, building, changing, listing, reading
-from filtercrawl.testing.finding import Finding
+from filtercrawl.testing.finding import Finding, Wrong
 from filtercrawl.testing.trial import Trial, trial
 
 
@@ -22,11 +22,11 @@ class Check:
 
     name: str
     promise: str
-    run: Callable[[Trial], Iterator[Finding]]
+    run: Callable[[Trial], Iterator[Wrong]]
     changing: bool = False
 
 
-def _check(name: str, run: Callable[[Trial], Iterator[Finding]], *, needs_zoo: bool = False) -> Check:
+def _check(name: str, run: Callable[[Trial], Iterator[Wrong]], *, needs_zoo: bool = False) -> Check:
     return Check(name=name, promise=(run.__doc__ or "").partition("\n")[0], run=run, changing=needs_zoo)
 
 
@@ -77,19 +77,16 @@ class _Tally:
     def wants(self, name: str) -> bool:
         return self.only is None or name in self.only
 
-    def take(self, name: str, found: Iterator[Finding]) -> bool:
+    def take(self, name: str, found: Iterator[Wrong]) -> None:
         """Make one check; whatever a stranger's code raises in it is a finding, too."""
-        mine: list[Finding] = []
+        mine: list[Wrong] = []
         try:
             mine.extend(found)
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-            mine.append(
-                Finding(check=name, what=f"ends with {describe(error)}", what_to_do="find out where, and let it not")
-            )
-        self.findings += mine
+            mine.append((f"ends with {describe(error)}", "find out where, and let it not"))
+        self.findings += [Finding(check=name, what=what, what_to_do=todo) for what, todo in mine]
         if not mine:
             self.passed.append(name)
-        return not mine
 
 
 def check(

@@ -10,110 +10,101 @@ from filtercrawl.checkpoint import Checkpoint, Offer
 from filtercrawl.errors import FiltercrawlError
 from filtercrawl.manager import describe
 from filtercrawl.testing import records
-from filtercrawl.testing.finding import Finding
+from filtercrawl.testing.finding import Wrong
 from filtercrawl.testing.trial import Trial
 
 
-def lazy(trial: Trial) -> Iterator[Finding]:
+def lazy(trial: Trial) -> Iterator[Wrong]:
     """Nothing is asked before the first checkpoint is wanted, and no weight file is fetched to be listed."""
     found = trial.listing
     if not found.iterator:
-        yield Finding(
-            check="lazy",
-            what="`checkpoints` returns a finished collection",
-            what_to_do="make it a generator: yield each checkpoint when it is known",
+        yield (
+            "`checkpoints` returns a finished collection",
+            "make it a generator: yield each checkpoint when it is known",
         )
     if found.early:
-        yield Finding(
-            check="lazy",
-            what="the network is asked before the first checkpoint is",
-            what_to_do="make `checkpoints` a generator, and ask within it",
+        yield (
+            "the network is asked before the first checkpoint is",
+            "make `checkpoints` a generator, and ask within it",
         )
     if found.files:
-        yield Finding(
-            check="lazy",
-            what=f"a listing asks for {found.files} weight files",
-            what_to_do="take size and hash from the zoo's index, or leave them None",
+        yield (
+            f"a listing asks for {found.files} weight files",
+            "take size and hash from the zoo's index, or leave them None",
         )
 
 
-def listed(trial: Trial) -> Iterator[Finding]:
+def listed(trial: Trial) -> Iterator[Wrong]:
     """The listing ends without an error, and offers something."""
     found = trial.listing
     if found.error is not None and not found.outside:  # else the check of the network tells
-        yield Finding(
-            check="listing",
-            what=f"the listing ends with {describe(found.error)}",
-            what_to_do="list everything, or raise an error of filtercrawl that says what is wrong and what to do",
+        yield (
+            f"the listing ends with {describe(found.error)}",
+            "list everything, or raise an error of filtercrawl that says what is wrong and what to do",
         )
     elif found.error is None and not found.offers:
-        yield Finding(
-            check="listing",
-            what="the listing is empty",
-            what_to_do="offer something; where the zoo is not there, raise: an empty listing means that all is gone",
+        yield (
+            "the listing is empty",
+            "offer something; where the zoo is not there, raise: an empty listing means that all is gone",
         )
     if trial.zoo is not None and found.error is None:
         wanted = {trial.zoo.offered_as(name) for name in trial.zoo.weights}
         missing = wanted - {offer.name for offer in found.offers}
         if missing and found.offers:
-            yield Finding(
-                check="listing",
-                what=f"the zoo has {min(missing)!r}, and the listing does not",
-                what_to_do="read every page of the listing; `transport.pages` follows them",
+            yield (
+                f"the zoo has {min(missing)!r}, and the listing does not",
+                "read every page of the listing; `transport.pages` follows them",
             )
 
 
-def stable(trial: Trial) -> Iterator[Finding]:
+def stable(trial: Trial) -> Iterator[Wrong]:
     """Two listings of an unchanged zoo give the same names and revisions."""
     one, two = marks(trial.listing.offers), marks(trial.list().offers)
     if one.keys() != two.keys():
         name = min(one.keys() ^ two.keys())
-        yield Finding(
-            check="stable-ids",
-            what=f"the name {name!r} is in one listing of two, and nothing has changed",
-            what_to_do="make names of what the zoo calls a checkpoint for ever: no counters, dates or random parts",
+        yield (
+            f"the name {name!r} is in one listing of two, and nothing has changed",
+            "make names of what the zoo calls a checkpoint for ever: no counters, dates or random parts",
         )
     for name in sorted(one.keys() & two.keys()):
         if one[name] != two[name]:
-            yield Finding(
-                check="stable-revision",
-                what=f"{name}: its revision or etag changes from listing to listing while its bytes do not",
-                what_to_do="take a hash of the bytes or the zoo's own version of them; without one give None",
+            yield (
+                f"{name}: its revision or etag changes from listing to listing while its bytes do not",
+                "take a hash of the bytes or the zoo's own version of them; without one give None",
             )
             return
 
 
-def network(trial: Trial) -> Iterator[Finding]:
+def network(trial: Trial) -> Iterator[Wrong]:
     """Every connection of a listing goes through the transport that it is given."""
     for host in trial.listing.outside:
-        yield Finding(
-            check="network",
-            what=f"the source connects to {host} by itself",
-            what_to_do="ask by `transport.get_json`, `transport.pages` or `transport.client`, which keep to budgets",
+        yield (
+            f"the source connects to {host} by itself",
+            "ask by `transport.get_json`, `transport.pages` or `transport.client`, which keep to budgets",
         )
 
 
-def types(trial: Trial) -> Iterator[Finding]:
+def types(trial: Trial) -> Iterator[Wrong]:
     """Every field has the type that its record declares."""
     yield from records.types(trial.listing.offers)
 
 
-def vocabulary(trial: Trial) -> Iterator[Finding]:
+def vocabulary(trial: Trial) -> Iterator[Wrong]:
     """Tasks, licences and dates are written as everybody writes them."""
     yield from records.vocabulary(trial.listing.offers)
 
 
-def names(trial: Trial) -> Iterator[Finding]:
+def names(trial: Trial) -> Iterator[Wrong]:
     """Names are fit to be ids and paths, and no two of them mean the same."""
     yield from records.names(trial.listing.offers)
 
 
-def tokens(trial: Trial) -> Iterator[Finding]:
+def tokens(trial: Trial) -> Iterator[Wrong]:
     """No field repeats a token."""
     yield from records.tokens(trial.listing.offers, trial.secret)
 
 
-def pattern(trial: Trial) -> Iterator[Finding]:
+def pattern(trial: Trial) -> Iterator[Wrong]:
     """A pattern restricts what is listed: what a listing leaves out by it is not gone."""
     everything = [offer.name for offer in trial.listing.offers if isinstance(offer, Checkpoint)]
     if trial.pattern is not None or len(everything) < 2:
@@ -126,10 +117,9 @@ def pattern(trial: Trial) -> Iterator[Finding]:
         return  # it takes no patterns, and says so
     others = [offer.name for offer in found.offers if not fnmatchcase(offer.name, f"{one}*")]
     if others:
-        yield Finding(
-            check="pattern",
-            what=f"asked for {one!r} alone, the source offers {others[0]!r} as well",
-            what_to_do="yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
+        yield (
+            f"asked for {one!r} alone, the source offers {others[0]!r} as well",
+            "yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
         )
 
 

@@ -11,7 +11,7 @@ from filtercrawl.files import claimant
 from filtercrawl.manager import describe
 from filtercrawl.ranges import MemoryFile, RangeFile
 from filtercrawl.tensor import ITEMSIZE, StoredTensor
-from filtercrawl.testing.finding import Finding
+from filtercrawl.testing.finding import Wrong
 from filtercrawl.testing.weights import weights
 from filtercrawl.vocabulary import REASONS
 
@@ -63,24 +63,22 @@ class _Files:
         yield from self._reader.tensors(files)
 
 
-def claims(reader: Reader) -> Iterator[Finding]:
+def claims(reader: Reader) -> Iterator[Wrong]:
     """Foreign bytes are declined without an error, by reading little."""
     for what, data in FOREIGN.items():
         file = _Counted(data)
         try:
             claimed = reader.claims(file)
         except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
-            yield Finding(
-                check="reader-claims",
-                what=f"{reader.name}: `claims` raises {describe(error)} for {what}",
-                what_to_do="look at the length and the first bytes only, and return False for all that is foreign",
+            yield (
+                f"{reader.name}: `claims` raises {describe(error)} for {what}",
+                "look at the length and the first bytes only, and return False for all that is foreign",
             )
             continue
         if claimed is not False and what != "safetensors":
-            yield Finding(
-                check="reader-claims",
-                what=f"{reader.name}: `claims` returns {claimed!r} for {what}",
-                what_to_do="claim by what only this format has: a magic number, a header that parses",
+            yield (
+                f"{reader.name}: `claims` returns {claimed!r} for {what}",
+                "claim by what only this format has: a magic number, a header that parses",
             )
     large = _Counted(bytes(8 * _A_LITTLE))
     try:
@@ -88,14 +86,13 @@ def claims(reader: Reader) -> Iterator[Finding]:
     except Exception:  # noqa: BLE001 - told above
         return
     if large.bytes_read > _A_LITTLE:
-        yield Finding(
-            check="reader-claims",
-            what=f"{reader.name}: `claims` reads {large.bytes_read} bytes of a foreign file",
-            what_to_do="decide by the first bytes: the question is asked for every file",
+        yield (
+            f"{reader.name}: `claims` reads {large.bytes_read} bytes of a foreign file",
+            "decide by the first bytes: the question is asked for every file",
         )
 
 
-def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]) -> Iterator[Finding]:
+def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]) -> Iterator[Wrong]:
     """Samples of the format are claimed and read; cut ones end in an error of filtercrawl."""
     for number, sample in enumerate(samples):
         files = _Files(sample, reader)
@@ -116,7 +113,7 @@ def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]
         yield from _cut(reader, sample)
 
 
-def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Finding]:
+def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Wrong]:
     if not tensors:
         yield _wrong(reader, "a sample holds no tensor", "yield every tensor, also those that are no kernels")
     seen: set[str] = set()
@@ -140,7 +137,7 @@ def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _cut(reader: Reader, sample: Sample) -> Iterator[Finding]:
+def _cut(reader: Reader, sample: Sample) -> Iterator[Wrong]:
     """What a broken download leaves must not come as an error of Python's."""
     data = sample if isinstance(sample, bytes) else next(iter(sample.values()))
     for length in sorted({len(data) // 4, len(data) // 2, len(data) - 1}):
@@ -160,5 +157,5 @@ def _cut(reader: Reader, sample: Sample) -> Iterator[Finding]:
             return
 
 
-def _wrong(reader: Reader, what: str, what_to_do: str) -> Finding:
-    return Finding(check="reader-tensors", what=f"{reader.name}: {what}", what_to_do=what_to_do)
+def _wrong(reader: Reader, what: str, what_to_do: str) -> Wrong:
+    return (f"{reader.name}: {what}", what_to_do)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from filtercrawl.checkpoint import Checkpoint, Meta, Offer, RemoteFile, Run, Skipped
-from filtercrawl.testing.finding import Finding
+from filtercrawl.testing.finding import Wrong
 from filtercrawl.vocabulary import TASKS
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -27,19 +27,18 @@ _TOKENS: Final = re.compile(
 _SECRET_VARIABLE: Final = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
 
 
-def types(offers: Sequence[Offer]) -> Iterator[Finding]:
+def types(offers: Sequence[Offer]) -> Iterator[Wrong]:
     """Every field has the type that the record declares."""
     for offer in offers:
         for where, value, kind in _fields(offer):
             if not _fits(value, kind):
-                yield Finding(
-                    check="types",
-                    what=f"{_name(offer)}: {where} is {value!r:.80}, which is no {kind}",
-                    what_to_do="give what filtercrawl.checkpoint declares, and None where it is not known",
+                yield (
+                    f"{_name(offer)}: {where} is {value!r:.80}, which is no {kind}",
+                    "give what filtercrawl.checkpoint declares, and None where it is not known",
                 )
 
 
-def vocabulary(offers: Sequence[Offer]) -> Iterator[Finding]:
+def vocabulary(offers: Sequence[Offer]) -> Iterator[Wrong]:
     """Tasks, licences and dates are written as everybody writes them."""
     for offer in offers:
         if not isinstance(offer, Checkpoint) or not isinstance(offer.meta, Meta):
@@ -56,48 +55,44 @@ def vocabulary(offers: Sequence[Offer]) -> Iterator[Finding]:
             ("released", meta.released, _is_date, "write an ISO 8601 date, such as 2024-05-31"),
         ):
             if isinstance(value, str) and not sound(value):
-                yield Finding(check="vocabulary", what=f"{offer.name}: {where} is {value!r:.80}", what_to_do=advice)
+                yield (f"{offer.name}: {where} is {value!r:.80}", advice)
 
 
-def names(offers: Sequence[Offer]) -> Iterator[Finding]:
+def names(offers: Sequence[Offer]) -> Iterator[Wrong]:
     """Names are fit to be ids and paths, and no two of them mean the same."""
     meant: dict[str, str] = {}
     for offer in offers:
         name = offer.name if isinstance(offer.name, str) else ""
         if not name.isprintable() or "#" in name or "\\" in name or {"", ".", ".."} & set(name.split("/")):
-            yield Finding(
-                check="names",
-                what=f"the name {offer.name!r:.80} is no plain relative path",
-                what_to_do="offer printable names without '#', '\\', empty parts, '.' and '..'",
+            yield (
+                f"the name {offer.name!r:.80} is no plain relative path",
+                "offer printable names without '#', '\\', empty parts, '.' and '..'",
             )
             continue
         path = str(PurePosixPath(unicodedata.normalize("NFC", unquote(name))))
         if path not in meant:
             meant[path] = name
         elif meant[path] == name:
-            yield Finding(
-                check="names",
-                what=f"two checkpoints are named {name!r}",
-                what_to_do="a name is an id: put what tells them apart into it, or make one an alias of the other",
+            yield (
+                f"two checkpoints are named {name!r}",
+                "a name is an id: put what tells them apart into it, or make one an alias of the other",
             )
         else:
-            yield Finding(
-                check="names",
-                what=f"{meant[path]!r} and {name!r} come to one path, {path!r}",
-                what_to_do="give one of them another name, for ever: no file system would keep them apart",
+            yield (
+                f"{meant[path]!r} and {name!r} come to one path, {path!r}",
+                "give one of them another name, for ever: no file system would keep them apart",
             )
 
 
-def tokens(offers: Sequence[Offer], secret: str) -> Iterator[Finding]:
+def tokens(offers: Sequence[Offer], secret: str) -> Iterator[Wrong]:
     """No field repeats a token."""
     known = {secret, *(value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name) and len(value) > 7)}
     for offer in offers:
         text = repr(offer)
         if any(token in text for token in known) or _TOKENS.search(text):
-            yield Finding(
-                check="tokens",
-                what=f"{_name(offer)}: a token stands in one of its fields",
-                what_to_do='leave tokens to the transport, by [auth."ORIGIN"] of the settings, and never read them',
+            yield (
+                f"{_name(offer)}: a token stands in one of its fields",
+                'leave tokens to the transport, by [auth."ORIGIN"] of the settings, and never read them',
             )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from filtercrawl.testing.loopback import Handler, Loopback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Asked:
     headers: Mapping[str, str]
 
 
-class FileServer:
+class FileServer(Loopback):
     """Serves what it is given at `url`. Use as a context manager; `log` says what was asked.
 
     The query of a request is not looked at, so that addresses may be signed.
@@ -34,10 +34,7 @@ class FileServer:
         self.log: list[Asked] = []
         self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
         self._trouble: Callable[[Asked], int | None] | None = None
-        self._server = _Server(("127.0.0.1", port), type("Handler", (_Handler,), {"owner": self}))
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(type("Handler", (_Handler,), {"owner": self}), port)
 
     def put(self, path: str, data: bytes, headers: Mapping[str, str] | None = None) -> str:
         """Serve bytes at a path, with a strong ETag of the content; returns the URL."""
@@ -57,18 +54,6 @@ class FileServer:
     def trouble(self, status: Callable[[Asked], int | None] | None) -> None:
         """Answer requests for which this gives a status with that status, and others as ever; None ends it."""
         self._trouble = status
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(5)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def answer(self, asked: Asked) -> tuple[int, Mapping[str, str], bytes]:
         """Return status, headers and body."""
@@ -90,21 +75,14 @@ class FileServer:
         return 206, {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}, data[start:stop]
 
 
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client may hang up; nobody need know."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     owner: FileServer
 
     def _serve(self) -> None:
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         asked = Asked(method=self.command, path=unquote(parts.path), query=parts.query, headers=headers)
-        self.rfile.read(int(headers.get("content-length") or 0))
+        self.body()
         status, sent, body = self.owner.answer(asked)
         self.send_response(status)
         for name, value in {**sent, "Content-Length": str(len(body))}.items():
@@ -114,6 +92,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - the base class asks for these names
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
