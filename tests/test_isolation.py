@@ -209,6 +209,9 @@ def test_config_says_what_holds_and_why_and_shows_no_secret(
         [sync]
         jobs = 3
         kernel_size = "all"
+        max_bytes = "1500k"
+        [license]
+        unknown = "drop"
         [publish]
         notify_cmd = "curl -H token:s3cret https://hooks.example"
         [sources.acme]
@@ -234,6 +237,10 @@ def test_config_says_what_holds_and_why_and_shows_no_secret(
     assert rows["kernel_size"] == ("3x3", "FILTERCRAWL_KERNEL_SIZE")
     assert rows["publish.notify_cmd"] == ("curl ...", "filtercrawl.toml [publish] notify_cmd")
     assert rows["retry"] == ("due", "default")
+    assert rows["max_bytes"] == ("1500k", "filtercrawl.toml [sync] max_bytes")
+    assert (rows["cache_size"], rows["max_disk"]) == (("16G", "default"), (None, "default"))
+    assert rows["license.unknown"] == ("drop", "filtercrawl.toml [license] unknown")
+    assert rows["license.default"] == ("keep", "default")
     assert rows["cache"] == (str(tmp_path / "cache/filtercrawl"), "default")
     assert rows["sources.acme.index"] == ("https://zoo.example/index.json", "filtercrawl.toml")
     assert rows["sources.acme.depth"] == ("password=(hidden), level=2", "filtercrawl.toml")

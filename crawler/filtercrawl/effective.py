@@ -13,7 +13,7 @@ from filtercrawl.transport.address import shown
 HIDDEN: Final = "(hidden)"
 # Keys of a source's own table whose values nobody should read over a shoulder.
 _SECRET: Final = re.compile(r"token|secret|passw|credential|api_?key|signature|cookie|auth", re.IGNORECASE)
-_TABLES: Final = ("sources", "auth", "mirrors")
+_SIZES: Final = ("cache_size", "max_bytes", "max_disk")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,13 @@ def effective(options: Mapping[str, Any]) -> list[Effective]:
     """Return every setting as `options`, the environment and the file here give it; raises UsageError as they do."""
     settings, where = resolve(options), origins(options)
     values = vars(settings) | {"cache": settings.network.cache}
+    values |= {name: _in_units(values[name]) for name in _SIZES}
     values |= {f"publish.{name}": value for name, value in vars(settings.publish).items()}
+    values |= {f"license.{name}": value for name, value in vars(settings.license_policy).items()}
     if values["publish.notify_cmd"] is not None:  # people put tokens there
         values["publish.notify_cmd"] = f"{values['publish.notify_cmd'].split(' ')[0]} ..."
     found = [Effective(name=name, value=_text(values[name]), origin=origin) for name, origin in sorted(where.items())]
     found += [Effective(name="hub_endpoint", value=shown(hub_endpoint()), origin=_variable("HF_ENDPOINT"))]
-    for name, value in vars(settings.license_policy).items():
-        found.append(Effective(name=f"license.{name}", value=_text(value), origin=f"{FILE} or default"))
     return [*found, *_tables(settings)]
 
 
@@ -67,6 +67,14 @@ def _text(value: Any) -> str | None:
         return ", ".join(f"{key}={HIDDEN if _SECRET.search(str(key)) else _text(v)}" for key, v in value.items())
     text = str(value)
     return shown(text) if "://" in text else text
+
+
+def _in_units(size: int | None) -> str | None:
+    """Write bytes as an option takes them, where that is exact: 16G."""
+    if size is None:
+        return None
+    units = [unit for power, unit in enumerate("kMGT", 1) if size and size % 1024**power == 0]
+    return f"{size // 1024 ** len(units)}{units[-1]}" if units else str(size)
 
 
 def _variable(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,7 +56,7 @@ def _parsed(
 def origins(options: Mapping[str, Any], folder: Path | None = None) -> dict[str, str]:
     """Return where each setting of `resolve` comes from: an option, a variable, the file, or `default`.
 
-    By its name; those of the table `[publish]` as `publish.NAME`.
+    By its name; those of the tables `[publish]` and `[license]` as `publish.NAME` and `license.NAME`.
     """
     path = (folder or Path.cwd()) / FILE
     tables = read(path)
@@ -64,6 +65,9 @@ def origins(options: Mapping[str, Any], folder: Path | None = None) -> dict[str,
         for key in parsers:
             where, raw = _first(key, options, name, tables.get(name, {}), path)
             found[prefix + key] = "default" if raw is None else where
+    stated = tables.get("license", {})
+    for key in (item.name for item in fields(LicensePolicy)):
+        found[f"license.{key}"] = f"{path.name} [license] {key}" if key in stated else "default"
     return found
 
 
