@@ -171,6 +171,24 @@ def test_without_a_zoo_of_its_own_a_plugin_is_not_wholly_checked(write: Write, t
     assert (code, found["conforms"], found["left_out"]) == (0, True, {}), said
 
 
+def test_of_a_source_that_lists_nothing_nothing_is_said_to_be_right(write: Write) -> None:
+    text = GOOD.replace('transport.pages(query.settings["index"])', "[[{}]]")
+    assert text != GOOD
+    line = next(n for n, line in enumerate(text.splitlines(), 1) if 'row["' in line)
+    module = write(text)
+    verdict = check(module, listing_only=True)
+    (finding,) = verdict.findings
+    assert finding.what == f"the listing ends with KeyError: 'name' ({module}.py, line {line})"
+    assert finding.what_to_do.startswith("mend it")
+    assert verdict.passed == ("network",)
+    assert verdict.left_out.keys() == {one.name for one in CHECKS if not one.changing} - {"listing", "network"} | {
+        "build"
+    }
+    words = ["plugin", "check", module, "--listing-only"]
+    done = subprocess.run([sys.executable, "-m", "filtercrawl", *words], capture_output=True, text=True, check=False)
+    assert "not done types, vocabulary, names, tokens, lazy, stable-ids, pattern, build:\n" in done.stdout
+
+
 def test_findings_are_told_with_what_to_do(write: Write) -> None:
     module = write(BAD["licence in words"].text())
     words = ["plugin", "check", module, "--listing-only"]

@@ -18,7 +18,7 @@ from filtercrawl.checkpoint import Reader, Source, VisualCategory
 from filtercrawl.command import Command
 from filtercrawl.errors import UsageError
 from filtercrawl.measure import Measure
-from filtercrawl.peek import may_implement
+from filtercrawl.peek import HOOKS, may_implement
 
 GROUP: Final = "filtercrawl"
 _MODULE: Final = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
@@ -179,6 +179,9 @@ class Plugins:
                 return
             self._manager.register(plugin, name=entry.name)
             self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            self._leave_out(entry.name, f"{describe(error)}; hooks are {', '.join(HOOKS)}")
+            self._manager.unregister(name=entry.name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything
             self._leave_out(entry.name, describe(error))
             if self._manager.has_plugin(entry.name):

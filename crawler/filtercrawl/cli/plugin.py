@@ -59,8 +59,9 @@ def check_plugin(
     else:
         for name in verdict.passed:
             typer.echo(f"ok       {name}")
-        for name, why in verdict.left_out.items():
-            typer.echo(f"not done {name}: {why}")
+        for why in dict.fromkeys(verdict.left_out.values()):
+            names = ", ".join(name for name, reason in verdict.left_out.items() if reason == why)
+            typer.echo(f"not done {names}:\n         {plain(why)}")
         for finding in verdict.findings:
             typer.echo(f"wrong    {finding.check}: {plain(finding.what)}\n         {plain(finding.what_to_do)}")
     raise typer.Exit(0 if verdict.conforms else 1)

@@ -52,6 +52,8 @@ CHECKS: Final = (
     _check("crash", changing.crash, needs_zoo=True),
     _check("pattern-removal", changing.pattern_removal, needs_zoo=True),
 )
+# What can be told of a source that lists nothing.
+_OF_NOTHING: Final = ("listing", "network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +113,14 @@ def check(
     for source in mine.sources.values():
         begin = partial(trial, source, plugins, fake, pattern=pattern, settings=settings.get(source.name, {}))
         with begin() as mind:
-            for one in (one for one in CHECKS if not one.changing and tally.wants(one.name)):
-                tally.take(one.name, one.run(mind))
-            if isinstance(source, Builds) and tally.wants("build"):
-                tally.take("build", building.build(mind, module))
+            tries = {one.name: partial(one.run, mind) for one in CHECKS if not one.changing}
+            if isinstance(source, Builds):
+                tries["build"] = partial(building.build, mind, module)
+            for name in filter(tally.wants, tries):
+                if name in _OF_NOTHING or mind.listing.offers or mind.listing.error is None:
+                    tally.take(name, tries[name]())
+                else:
+                    tally.left_out[name] = "rests on a listing, and there is none"
         for one in (one for one in CHECKS if one.changing and not listing_only and tally.wants(one.name)):
             if fake is None:
                 tally.left_out[one.name] = "needs a zoo that changes: the plugin has no `conformance(server)`"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
+from traceback import extract_tb
 
-from filtercrawl.checkpoint import Checkpoint, Offer
+from filtercrawl.checkpoint import Checkpoint, Offer, Source
 from filtercrawl.errors import FiltercrawlError
 from filtercrawl.manager import describe
 from filtercrawl.testing import records
@@ -39,8 +42,10 @@ def listed(trial: Trial) -> Iterator[Wrong]:
     found = trial.listing
     if found.error is not None and not found.outside:  # else the check of the network tells
         yield (
-            f"the listing ends with {describe(found.error)}",
-            "list everything, or raise an error of filtercrawl that says what is wrong and what to do",
+            f"the listing ends with {describe(found.error)}{_where(found.error, trial.source)}",
+            "list everything, or raise an error of filtercrawl that says what is wrong and what to do"
+            if isinstance(found.error, FiltercrawlError)
+            else "mend it; where the zoo is wrong, raise an error of filtercrawl that says what and where",
         )
     elif found.error is None and not found.offers:
         yield (
@@ -55,6 +60,13 @@ def listed(trial: Trial) -> Iterator[Wrong]:
                 f"the zoo has {min(missing)!r}, and the listing does not",
                 "read every page of the listing; `transport.pages` follows them",
             )
+
+
+def _where(error: BaseException, source: Source) -> str:
+    """Name the last line of the source's own module that an error came through, if there is one."""
+    own = getattr(sys.modules.get(type(source).__module__), "__file__", None)
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == own]
+    return f" ({Path(own).name}, line {lines[-1]})" if own and lines else ""
 
 
 def stable(trial: Trial) -> Iterator[Wrong]:
