@@ -148,6 +148,8 @@ def summarize(report: Report, settings: Settings) -> None:
         typer.echo(f"failed: {plain(model_id)}: {plain(reason)}")
     if report.gone and not settings.prune:
         typer.echo(f"{amount(len(report.gone))} are no longer offered; --prune takes them out")
+    if counts["waiting"]:
+        typer.echo(f"{amount(counts['waiting'])} failed before and wait for their next try; --retry all tries them now")
     if report.left:
         typer.echo(f"{amount(report.left)} still to do")
     for source, cost in sorted(report.by_source.items()):
