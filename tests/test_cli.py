@@ -41,6 +41,15 @@ def test_sync_says_how_to_load_the_result(call, zoo: Path, dataset: Path) -> Non
     assert f"nothing to do: {dataset} is up to date" in result.stdout
 
 
+def test_no_more_than_all_of_a_file_is_said_to_be_read(call, zoo: Path, dataset: Path) -> None:
+    """Every reader looks at the head of a local file: together at more than a tiny one holds."""
+    put(zoo / "tiny.safetensors", {"conv.weight": torch.ones(1, 1, 3, 3)})
+    assert "%" not in call("sync", f"local:{zoo}", "--dataset", dataset).stdout
+    (zoo / "tiny.safetensors").unlink()
+    put(zoo / "net.safetensors", state() | {"head.weight": torch.ones(500, 500)})
+    assert " %)" in call("sync", f"local:{zoo}", "--dataset", dataset).stdout
+
+
 def test_json_is_one_object_on_stdout(call, zoo: Path, dataset: Path) -> None:
     put(zoo / "net.safetensors", state() | {"head.weight": torch.ones(500, 500)})
     found = json.loads(call("sync", f"local:{zoo}", "--dataset", dataset, "--json").stdout)

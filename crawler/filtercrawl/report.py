@@ -41,8 +41,8 @@ class Cost:
 
     @property
     def share(self) -> float | None:
-        """The share of the files that is fetched."""
-        return self.bytes / self.of if self.of else None
+        """The share of the files that is fetched; None where nothing is, or every reader looked at a small local one."""
+        return self.bytes / self.of if 0 < self.bytes <= self.of else None
 
     def as_json(self) -> dict[str, Any]:
         counts = {word: self.checkpoints[word] for word in ("new", "changed", "retry", "removed", "renamed")}
