@@ -72,6 +72,11 @@ def test_a_rate_limit_makes_requests_dear() -> None:
     assert len(choose(wanted, missing, scarce).ranges) == 1
 
 
+def test_on_a_fast_link_a_request_costs_what_making_it_takes() -> None:
+    assert Link(latency=0.0001, bandwidth=1e9).gap == 1_000_000
+    assert Link(latency=0.0001, bandwidth=50e6).gap == LEAST_GAP
+
+
 def test_a_file_is_taken_as_a_whole_where_that_is_no_slower() -> None:
     link = Link(latency=0.02, bandwidth=50e6)
     missing = [(64 * 1024, 100 * MIB)]
