@@ -30,6 +30,7 @@ from filtercrawl.expected import foreseen
 from filtercrawl.files import local_path
 from filtercrawl.lock import locked
 from filtercrawl.manager import Plugins
+from filtercrawl.memory import return_large_blocks
 from filtercrawl.optout import REASON as OPTED_OUT
 from filtercrawl.optout import opt_out
 from filtercrawl.plan import Plan, Rules, Todo, make_plan
@@ -83,6 +84,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     Incremental: what has not changed costs nothing. Safe to kill: the next run ends with the same files. Raises
     UsageError, BusyError or DatasetError; what is wrong with one checkpoint or one source is in the report.
     """
+    return_large_blocks()
     started = time.monotonic()
     chosen = [Selector.parse(text, run.plugins) for text in selectors]
     where = device.choose(run.settings.device)
