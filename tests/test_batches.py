@@ -136,6 +136,11 @@ def test_a_walk_that_knows_how_many_jumps_follow_decides_at_the_first() -> None:
         here = walk.step(0, 8, far)
         walk.expect(jumps)
         assert (walk.step(here + MIB, here + MIB + 100, far) == 21 * MIB) is taken_whole
+    # Where most is read afterwards, few jumps are too many.
+    walk = Walk(21 * MIB)
+    here = walk.step(0, 8, far)
+    walk.expect(3, 0.95)
+    assert walk.step(here + MIB, here + MIB + 100, far) == 21 * MIB
     # Even steps of 20 kB at first would tell of a thousand jumps where only thirty follow.
     near = Link(latency=0.02, bandwidth=50e6, sharers=6)
     for jumps, came in ((None, 20 * MIB), (30, MIB)):

@@ -393,24 +393,28 @@ class Jumped(MemoryFile):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self.jumps: list[int] = []
+        self.told: list[tuple[int, float]] = []
 
-    def expect_jumps(self, number: int) -> None:
-        self.jumps.append(number)
+    def expect_jumps(self, number: int, wanted: float) -> None:
+        self.told.append((number, wanted))
 
 
 def test_the_file_is_told_once_how_many_weights_follow_the_nodes() -> None:
+    square = {"kernel_shape": [3, 3]}
     nodes = [
-        node("Conv", ["x", "w", "b"], "a", "c1"),
-        node("Conv", ["a", "w"], "d", "c2"),  # the same weight again
-        node("BatchNormalization", ["d", "s", "b", "m", "v"], "e"),
+        node("Conv", ["x", "first", "b"], "a", "c1", **square),
+        node("Conv", ["a", "w"], "d", "c2", **square),
+        node("Conv", ["d", "w"], "d2", "c3", **square),  # the same weight again
+        node("Conv", ["d2", "deep"], "d3", "c4", group=2, **square),
+        node("BatchNormalization", ["d3", "s", "b", "m", "v"], "e"),
         node("Add", ["e", "s"], "f"),
         node("DequantizeLinear", ["q", "s"], "wq"),
-        node("Conv", ["f", "wq"], "g", "c3"),
+        node("Conv", ["f", "wq"], "g", "c5", kernel_shape=[1, 1]),
         node("MatMul", ["g", "l"], "y"),
     ]
-    names = ["w", "b", "s", "m", "v", "q", "l"]
+    names = ["first", "w", "deep", "b", "s", "m", "v", "q", "l"]
     built = model(nodes, [tensor(name, random_array(2, 2, 3, 3)) for name in names])
     file = Jumped(built.SerializeToString())
     read_model(file)
-    assert file.jumps == [3]  # w, q and l
+    # first, w, deep, q and l; w has 9 numbers a pair of channels, q and l are taken for four times as many pairs.
+    assert file.told == [(5, 9 / (9 + 2 * 4))]

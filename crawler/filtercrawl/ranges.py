@@ -81,15 +81,18 @@ class Wants(Protocol):
 class Walked(Protocol):
     """A file that chooses how far it reads ahead of a reader that finds its way step by step."""
 
-    def expect_jumps(self, number: int) -> None:
-        """Learn over about how many long stretches the reader will jump from here on."""
+    def expect_jumps(self, number: int, wanted: float) -> None:
+        """Learn over about how many long stretches the reader will jump from here on.
+
+        wanted: about which share of their bytes, 0 to 1, will be read all the same once the way is known.
+        """
         ...
 
 
-def expect_jumps(file: RangeFile, number: int) -> None:
+def expect_jumps(file: RangeFile, number: int, wanted: float) -> None:
     """Say over about how many stretches the way through a file still leads. A hint, as `want` is."""
     if isinstance(file, Walked):
-        file.expect_jumps(number)
+        file.expect_jumps(number, wanted)
 
 
 def want(spans: Iterable[Span]) -> None:

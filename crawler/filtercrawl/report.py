@@ -41,7 +41,7 @@ class Cost:
 
     @property
     def share(self) -> float | None:
-        """The share of the files that is fetched; None where nothing is, or every reader looked at a small local one."""
+        """The share of the files that is fetched; None where none is, or a small one was looked at again."""
         return self.bytes / self.of if 0 < self.bytes <= self.of else None
 
     def as_json(self) -> dict[str, Any]:

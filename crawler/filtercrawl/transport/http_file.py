@@ -16,6 +16,10 @@ from filtercrawl.transport.remote_bytes import RemoteBytes
 from filtercrawl.transport.walk import Walk
 
 _HEAD: Final = 64 * 1024
+# Most files of these names are archives, whose directory stands at the end.
+_ARCHIVES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".zip")
+_TAIL: Final = 64 * 1024
+_FAR: Final = 0.01
 
 
 class HttpFile:
@@ -89,11 +93,11 @@ class HttpFile:
         if size is not None:
             self._fetching.want([(max(start, 0), min(stop, size)) for start, stop in ranges])
 
-    def expect_jumps(self, number: int) -> None:
-        """Learn over about how many long stretches a reader on its way will still jump."""
+    def expect_jumps(self, number: int, wanted: float) -> None:
+        """Learn over about how many long stretches a reader on its way will still jump; see `ranges.Walked`."""
         with self._lock:
             if self._walk is not None:
-                self._walk.expect(number)
+                self._walk.expect(number, wanted)
 
     def check_unchanged(self) -> None:
         """Nothing to do: every answer was held against the version that the first one was of."""
@@ -109,7 +113,16 @@ class HttpFile:
             if self._walk is None:
                 self._walk = Walk(self.size)
                 self._means.walkers.enter(self)
+                if start == 0:
+                    self._want_tail()
             return self._walk.step(start, stop, self._means.walkers.seen(self._costs()))
+
+    def _want_tail(self) -> None:
+        """Ask for an archive's directory while its head is on its way, where a trip is worth more than a guess."""
+        link = self._costs()
+        far = link.a_trip > _FAR and link.fixed_gap is None
+        if far and self.name.lower().endswith(_ARCHIVES) and self.size > _HEAD + _TAIL:
+            self._fetching.want([(self.size - _TAIL, self.size)])
 
     def _costs(self) -> Link:
         return self._means.link(self._remote.address)

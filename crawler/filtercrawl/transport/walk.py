@@ -53,10 +53,12 @@ class Walk:
     _jumps: int = 0
     _from: int = 0
     _expected: int = 0
+    _wanted: float = 0.0
 
-    def expect(self, jumps: int) -> None:
-        """Learn how many jumps are about to follow."""
+    def expect(self, jumps: int, wanted: float = 0.0) -> None:
+        """Learn how many jumps are about to follow, and which share of what they pass over is read afterwards."""
         self._expected = self._jumps + jumps
+        self._wanted = wanted
 
     def step(self, start: int, stop: int, link: Link) -> int:
         """Return where to stop fetching so that bytes `start` to `stop`, the first of which is missing, are there."""
@@ -83,7 +85,7 @@ class Walk:
             return False
         rest = link.a_trip + (self.size - at) / link.a_share
         if self._expected >= self._jumps > 0:
-            return rest < (self._expected - self._jumps + 1) * link.a_trip
+            return (1 - self._wanted) * rest < (self._expected - self._jumps + 1) * link.a_trip
         if (self._jumps + 1) * link.a_trip <= _TRIAL * (link.a_trip + self.size / link.a_share):
             return False
         if not self._jumps:

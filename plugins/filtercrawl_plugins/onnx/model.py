@@ -19,7 +19,7 @@ from filtercrawl_plugins.onnx.graph import (
     Tensor,
 )
 from filtercrawl_plugins.onnx.layout import Layout, known
-from filtercrawl_plugins.onnx.operators import long_tensors
+from filtercrawl_plugins.onnx.operators import ahead
 from filtercrawl_plugins.onnx.parameter import read_sparse, read_tensor
 from filtercrawl_plugins.onnx.wire import MESSAGE_COST, Field, Wire
 
@@ -78,7 +78,7 @@ class _Parser:
                     nodes.append(self._node(f))
                 case 5:
                     if not initializers:  # they follow the nodes, whoever wrote the file by the rules
-                        expect_jumps(self._wire.file, long_tensors(nodes))
+                        expect_jumps(self._wire.file, *ahead(nodes))
                     initializers.append(read_tensor(self._wire, f))
                 case 11:
                     inputs.append(self._value(f))

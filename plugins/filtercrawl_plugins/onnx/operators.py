@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from filtercrawl_plugins.onnx.graph import Node
 from filtercrawl_plugins.onnx.scope import Scope
@@ -91,18 +92,35 @@ LINEAR_MAPS: Final = frozenset(
 # Where a tensor that stands in the file itself is long; biases, scales and shapes lie in a few bytes behind one.
 _LONG: Final = frozenset({"linear", "recurrent"})
 _LONG_FIRST_INPUT: Final = frozenset({"Gather", "DequantizeLinear"})
+# Numbers of a matrix for each pair of channels, beside the taps of a kernel: bottlenecks and MLPs widen by four.
+_MATRIX: Final = 4
 
 
-def long_tensors(nodes: Iterable[Node]) -> int:
-    """Count the tensors that the nodes of one graph take from outside of it as weights."""
+class Ahead(NamedTuple):
+    """What follows the nodes of a graph. weights: long tensors; spatial: about what share of their bytes is kernels."""
+
+    weights: int
+    spatial: float
+
+
+def ahead(nodes: Iterable[Node]) -> Ahead:
+    """Guess from nodes what the tensors are that they take from outside of their graph."""
     made: set[str] = set()
-    taken: set[str] = set()
+    kernels: dict[str, int] = {}
+    others: set[str] = set()
     for node in nodes:
         made.update(node.outputs)
         for slot, name in enumerate(node.inputs):
             if name and _is_long(node, slot):
-                taken.add(name)
-    return len(taken - made)
+                taps = _taps(node)
+                if taps == 1:
+                    others.add(name)
+                else:
+                    kernels.setdefault(name, taps)
+    kernels = {name: taps for name, taps in kernels.items() if name not in made}
+    others -= made | kernels.keys()
+    numbers = sum(list(kernels.values())[1:])  # the first layer sees few channels
+    return Ahead(len(kernels) + len(others), numbers / max(numbers + _MATRIX * len(others), 1))
 
 
 def _is_long(node: Node, slot: int) -> bool:
@@ -112,6 +130,15 @@ def _is_long(node: Node, slot: int) -> bool:
     if node.op in _LONG_FIRST_INPUT:
         return slot == 0
     return INPUTS.get(node.op, {}).get(slot) in _LONG
+
+
+def _taps(node: Node) -> int:
+    """Return the taps of a node's kernels as far as they weigh: 0 for depthwise ones, 1 for a matrix."""
+    if (node.domain, node.op) not in CONVOLUTIONS or "kernel_shape" not in node.attributes:
+        return 1
+    if "group" in node.attributes and node.attributes["group"].i > 1:
+        return 0
+    return math.prod(node.attributes["kernel_shape"].ints)
 
 
 def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None:
