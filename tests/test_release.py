@@ -21,6 +21,7 @@ from conftest import Sync
 from filtercrawl.cli.app import build
 from filtercrawl.errors import BusyError, FiltercrawlError, RefusedError, UsageError
 from filtercrawl.manager import Plugins
+from filtercrawl.release_order import release_order
 from filtercrawl.transport import network
 from filtercrawl_publish.remote import remote
 from filtercrawl_publish.verify import findings
@@ -63,7 +64,7 @@ class Job:
         return result.exit_code
 
     def versions(self) -> list[str]:
-        return sorted(self.hub.datasets[REPO].tags) if REPO in self.hub.datasets else []
+        return sorted(self.hub.datasets[REPO].tags, key=release_order) if REPO in self.hub.datasets else []
 
     def published(self, revision: str | None = None) -> Path:
         """Everything of a version, in a folder."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from filtercrawl.catalog import Row
 from filtercrawl.checkpoint import Checkpoint
 from filtercrawl.discover import etag
+from filtercrawl.release_order import release_order
 from filtercrawl.rights import METADATA
 from filtercrawl.schema import MODELS
 from filtercrawl.transport.address import shown
@@ -133,7 +134,7 @@ def adopt(row: Row, model_id: str, source: str) -> Row:
 
 def rank(record: Mapping[str, Any]) -> tuple[str, str]:
     """The order of claims to the weights of a shared content: earliest release, then smallest model_id."""
-    return record["first_release"] or "~", record["model_id"]
+    return release_order(record["first_release"]), record["model_id"]
 
 
 def outcome(record: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from filtercrawl.errors import DatasetError, GoneError, RefusedError
 from filtercrawl.lock import locked
 from filtercrawl.progress import Progress
 from filtercrawl.recovery import opened
+from filtercrawl.release_order import release_order
 from filtercrawl.schema import SCHEMA_VERSION, TABLES
 from filtercrawl.settings import Settings
 from filtercrawl_publish.remote import Remote, RemoteEntry
@@ -93,7 +94,7 @@ def _last(place: Remote) -> tuple[str, str] | None:
     A name that somebody chose counts where the head has it. A head of ours without any version is taken as it is.
     """
     head, tags = place.head(), place.tags()
-    here = [tag for tag, commit in sorted(tags.items()) if commit == head]
+    here = [tag for tag in sorted(tags, key=release_order) if tags[tag] == head]
     version = latest(here) or (here[-1] if here else latest(tags))
     if version is not None:
         return version, tags[version]

@@ -26,10 +26,10 @@ _OF_MODEL: Final = {
 }  # fmt: skip
 _TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
 # Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
-RANK: Final = "coalesce(first_release, '~'), model_id"
+RANK: Final = "release_order(first_release), model_id"
 # The order of checkpoints in a table that has many rows of each: what a version adds comes last, so that the bytes
 # before it stay what they were, and a Hub that knows them is sent the end only.
-_ORDER: Final = "coalesce(models.first_release, '~'), models.model_id"
+_ORDER: Final = "release_order(models.first_release), models.model_id"
 
 
 class Published:
@@ -102,7 +102,7 @@ class Published:
         sql = """
             WITH kept AS (
                 SELECT layers.layer_sha256 AS sha256, json_extract(layers.record, '$.kernel') AS kernel,
-                       min(coalesce(first_release, '~') || ' ' || model_id || printf(' %08d', position)) AS place
+                       min(release_order(first_release) || ' ' || model_id || printf(' %08d', position)) AS place
                 FROM layers JOIN models USING (model_id)
                 WHERE source = ? AND layers_file IS NOT NULL AND layers.layer_sha256 IS NOT NULL
                 GROUP BY 1, 2

@@ -17,6 +17,7 @@ from filtercrawl.dataset import sketches
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.errors import DatasetError
 from filtercrawl.extract import Entry
+from filtercrawl.release_order import release_order
 
 HIDDEN: Final = ".filtercrawl"
 
@@ -29,6 +30,7 @@ class Catalog(Published):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "catalog.sqlite"
         self._db = sqlite3.connect(self.path, isolation_level=None)
+        self._db.create_function("release_order", 1, release_order, deterministic=True)
         try:
             self._migrate()
         except sqlite3.DatabaseError as error:
