@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import NOW, Sync
+from filtercrawl.catalog import Catalog
 from hub_server import Fault, HubServer
 from publishers import REPO, Publishers, content, publishers, sound
 from zoo_files import models, published, put, state
@@ -147,6 +148,56 @@ def test_a_concurrent_publisher_is_told(
     assert done is not None
     assert done.get("what") == "published", done
     assert content(hub) == files(dataset)
+
+
+def test_a_card_edited_in_the_repo_keeps_the_edit(
+    hub: HubServer, children: Publishers, run_sync: Sync, dataset: Path, zoo: Path, net: Path
+) -> None:
+    run_sync()
+    first = children.publish(dataset, hub)
+    assert first is not None
+    repo = hub.datasets[REPO]
+
+    def edit(old: str, new: str) -> str:
+        card = repo.head.files["README.md"].decode()
+        assert old in card
+        return hub.append(repo, repo.head.files | {"README.md": card.replace(old, new).encode()}, "Update README.md")
+
+    def words(text: str) -> tuple[bool, bool]:
+        return "pretty_name: Filters of ours" in text, text.endswith("Ask Ada.\n")
+
+    edit("pretty_name: Trained convolution kernels", "pretty_name: Filters of ours")
+    head = edit("<!-- filtercrawl:end -->\n", "<!-- filtercrawl:end -->\nAsk Ada.\n")
+    found = children.publish(dataset, hub)
+    assert found is not None
+    assert (found.get("what"), repo.head.sha) == ("nothing", head), found
+    put(zoo / "c.safetensors", state(3))
+    run_sync()
+    second = children.publish(dataset, hub)
+    assert second is not None
+    assert second.get("what") == "published", second
+    assert content(hub) == files(dataset)
+    assert words(content(hub)["README.md"].decode()) == (True, True)
+    assert sound(repo)
+
+    # Edited here: that is published. Edited here and there: somebody has to look.
+    readme = dataset / "README.md"
+    readme.write_text(readme.read_text().replace("Ask Ada.", "Ask Grace."))
+    with Catalog(dataset) as catalog:
+        catalog.set_fact("stale", "1")
+    third = children.publish(dataset, hub)
+    assert third is not None
+    assert third.get("what") == "published", third
+    assert "Ask Grace." in content(hub)["README.md"].decode()
+    edit("Ask Grace.", "Ask Alan.")
+    readme.write_text(readme.read_text().replace("Ask Grace.", "Ask Emmy."))
+    with Catalog(dataset) as catalog:
+        catalog.set_fact("stale", "1")
+    refused = children.publish(dataset, hub)
+    assert refused is not None
+    assert refused["error"] == "RefusedError"
+    assert "edited since v2026.11.23.2 both here and in" in refused["text"]
+    assert "Ask Alan." in content(hub)["README.md"].decode()
 
 
 def test_what_is_not_sound_is_not_sent(

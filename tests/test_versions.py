@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filtercrawl.errors import UsageError
-from filtercrawl_publish.versions import checked, latest, next_version, ordered
+from filtercrawl_publish.versions import checked, current, latest, next_version, ordered
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -47,3 +47,11 @@ def test_every_version_is_new_and_the_latest(moments: list[datetime]) -> None:
 def test_what_cannot_be_a_tag(version: str) -> None:
     with pytest.raises(UsageError, match="cannot be a version"):
         checked(version)
+
+
+def test_the_current_version_is_that_of_the_head() -> None:
+    tags = {"v2026.11.23.2": "old", "v2026.11.23.10": "new", "paper": "new", "draft": "third"}
+    assert current("new", tags) == current("untagged", tags) == current(None, tags) == "v2026.11.23.10"
+    assert current("old", tags) == "v2026.11.23.2"
+    assert current("third", tags) == "draft"
+    assert current("new", {}) is None

@@ -19,6 +19,7 @@ from filtercrawl.lock import locked
 from filtercrawl.settings import now, resolve
 from filtercrawl.transport import network
 from filtercrawl_publish import versions
+from filtercrawl_publish.card_edits import take_over
 from filtercrawl_publish.changes import announce
 from filtercrawl_publish.limits import check
 from filtercrawl_publish.local_repo import LocalRepo
@@ -88,6 +89,8 @@ def publish(folder: Path, place: Remote, release: Release) -> Published:
 def _publish(folder: Path, place: Remote, release: Release) -> Published:
     with locked(folder):
         head, tags, done = finish(place, release)
+        if not release.dry_run and take_over(folder, place, head, tags):
+            release.say(f"the card was edited in {place.id}: its hand-written parts are taken over")
         name = _name(folder, tags, release)
         staged = _staged(folder, name, release)
         changes = compare(staged, place.files(head) if head else {})

@@ -20,11 +20,10 @@ from filtercrawl.errors import DatasetError, GoneError, RefusedError
 from filtercrawl.lock import locked
 from filtercrawl.progress import Progress
 from filtercrawl.recovery import opened
-from filtercrawl.release_order import release_order
 from filtercrawl.schema import SCHEMA_VERSION, TABLES
 from filtercrawl.settings import Settings
 from filtercrawl_publish.remote import Remote, RemoteEntry
-from filtercrawl_publish.versions import latest
+from filtercrawl_publish.versions import current
 
 MODELS: Final = "data/models.parquet"
 _LAYERS: Final = "data/layers/"
@@ -91,11 +90,10 @@ def root_of(dataset: Path) -> str | None:
 def _last(place: Remote) -> tuple[str, str] | None:
     """Return name and commit of the version to go on from: that of the head; where its tag is missing, the latest one.
 
-    A name that somebody chose counts where the head has it. A head of ours without any version is taken as it is.
+    A head of ours without any version is taken as it is.
     """
     head, tags = place.head(), place.tags()
-    here = [tag for tag in sorted(tags, key=release_order) if tags[tag] == head]
-    version = latest(here) or (here[-1] if here else latest(tags))
+    version = current(head, tags)
     if version is not None:
         return version, tags[version]
     return (head[:10], head) if head is not None and manifest.PATH in place.files(head) else None

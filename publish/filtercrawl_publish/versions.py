@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from filtercrawl.errors import UsageError
+from filtercrawl.release_order import release_order
 
-__all__ = ["checked", "latest", "next_version", "ordered"]
+__all__ = ["checked", "current", "latest", "next_version", "ordered"]
 
 _VERSION: Final = re.compile(r"v(\d{4})\.(\d{2})\.(\d{2})(?:\.([1-9]\d{0,8}))?")
 # A tag that git and the Hub take and that is a file name everywhere.
@@ -32,6 +33,15 @@ def next_version(tags: Iterable[str], now: datetime) -> str:
 def latest(tags: Iterable[str]) -> str | None:
     """Return the latest version by day and number; other tags do not count."""
     return max(ordered(tags), key=_key, default=None)
+
+
+def current(head: str | None, tags: Mapping[str, str]) -> str | None:
+    """Return the version of the commit `head`; where it has no tag, the latest one. tags: tag -> commit.
+
+    A name that somebody chose counts where the head has it.
+    """
+    here = [tag for tag in sorted(tags, key=release_order) if tags[tag] == head]
+    return latest(here) or (here[-1] if here else latest(tags))
 
 
 def ordered(tags: Iterable[str]) -> list[str]:

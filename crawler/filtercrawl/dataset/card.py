@@ -17,6 +17,7 @@ BEGIN: Final = "<!-- filtercrawl:begin -->"
 END: Final = "<!-- filtercrawl:end -->"
 
 _HEADER: Final = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_EMPTY: Final = BEGIN + END
 _OURS: Final = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
 _TAGS: Final = ("convolution", "kernels", "filters", "cnn", "model-weights")
 # Licences that the Hub has a word for, SPDX identifiers in lower case; it refuses a card with any other.
@@ -53,15 +54,22 @@ class Card:
             raise DatasetError(f"{PATH}: its header is no YAML mapping; mend or delete it")
         return cls(header, text[found.end() :])
 
+    def by_hand(self) -> Card:
+        """Return what somebody wrote: the card without our part of its header, and the place of that of its body."""
+        header = {"pretty_name": "Trained convolution kernels", "tags": list(_TAGS), **self.header}
+        for key in ("license", "configs", "dataset_info"):
+            header.pop(key, None)
+        text, places = _OURS.subn(_EMPTY, self.body, count=1)
+        return Card(header, text if places else f"{_EMPTY}\n{self.body}")
+
     def render(self, about: About) -> str:
         """Return the card with our part made new.
 
         Of the header, `license`, `configs` and `dataset_info` are ours, of the body what the two markers
         enclose. All else stays as somebody wrote it.
         """
-        header = {"pretty_name": "Trained convolution kernels", "tags": list(_TAGS), **self.header}
-        for key in ("license", "configs", "dataset_info"):
-            header.pop(key, None)
+        own = self.by_hand()
+        header = dict(own.header)
         if license_word := _license(set(about.tally.by_license)):
             header["license"] = license_word
         if about.configs:
@@ -70,9 +78,7 @@ class Card:
             header["dataset_info"] = [config.info() for config in about.configs]
         dumped = yaml.dump(header, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10**9)
         ours = f"{BEGIN}\n{body(about)}\n{END}"
-        text, places = _OURS.subn(lambda _: ours, self.body, count=1)
-        if not places:
-            text = f"{ours}\n{self.body}"
+        text = own.body.replace(_EMPTY, ours, 1)
         return f"---\n{dumped}---\n{text}"
 
 
