@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ REPO = "org/kernels"
 class Publishers:
     """Runs publishers as children of a server without threads, where forking is safe."""
 
-    def __init__(self, server: subprocess.Popen[str]) -> None:
+    def __init__(self, server: subprocess.Popen[str], *, xet: bool) -> None:
         self.server = server
+        self.xet = xet
         self.pid: int | None = None
         self._lock = threading.Lock()
 
@@ -65,7 +67,7 @@ def publishers(*, xet: bool = False) -> Iterator[Publishers]:
     environment["HF_DATASETS_OFFLINE"] = "0"
     command = [sys.executable, __file__]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as server:
-        yield Publishers(server)
+        yield Publishers(server, xet=xet)
         assert server.stdin is not None
         server.stdin.close()
 
@@ -135,6 +137,7 @@ def _publish(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    import huggingface_hub.hf_api  # noqa: F401 - before the first fork
+    for name in ("huggingface_hub.hf_api", "pandas", "pyarrow.dataset", "filtercrawl_publish.hub_repo"):
+        import_module(name)  # before the first fork: what every publisher imports
 
     main()

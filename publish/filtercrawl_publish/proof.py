@@ -159,6 +159,7 @@ def _load(job: Job) -> list[str]:
         environment = {
             name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
         }
+        environment["USE_TORCH"] = "0"  # `datasets` would import it for a second, and nothing here is a tensor
         # Caches of its own: what a cache has proves nothing, and nothing is left behind.
         for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_XET_CACHE", "HF_ASSETS_CACHE"):
             environment[name] = str(Path(home, name))
