@@ -9,28 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from filtercrawl.cli.options import DatasetOption, JsonOption, KernelSizeOption, plain, print_json
+from filtercrawl.cli.options import JsonOption, plain, print_json
 from filtercrawl.cli.sync import everything, stopping, summarize
-from filtercrawl.cli.sync_options import (
-    CacheOption,
-    CacheSizeOption,
-    DeviceOption,
-    DryRunOption,
-    EngineOption,
-    FailOnOption,
-    JobsOption,
-    LicenseOption,
-    LimitOption,
-    MaxBytesOption,
-    MaxDiskOption,
-    MaxRequestsOption,
-    ProveOption,
-    PruneOption,
-    RebuildOption,
-    RetryOption,
-    SelectorsArgument,
-    TimeLimitOption,
-)
+from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
 from filtercrawl.cli.terminal import Watch
 from filtercrawl.command import Command
 from filtercrawl.errors import FiltercrawlError, Stopped, UsageError
@@ -49,29 +30,12 @@ if TYPE_CHECKING:
 _OUTCOMES: Final[Mapping[int, Outcome]] = {4: "refused", 5: "busy"}
 
 
+@with_sync_options
 def release(
     context: typer.Context,
     repo: Annotated[str, typer.Argument(metavar="REPO", help="A dataset on the Hub, `org/name`, or a folder.")],
     selectors: SelectorsArgument = None,
-    dataset: DatasetOption = None,
-    limit: LimitOption = None,
-    kernel_size: KernelSizeOption = None,
-    license: LicenseOption = None,  # noqa: A002 - the option's name
-    device: DeviceOption = None,
-    jobs: JobsOption = None,
-    engine: EngineOption = None,
-    max_bytes: MaxBytesOption = None,
-    max_disk: MaxDiskOption = None,
-    cache: CacheOption = None,
-    cache_size: CacheSizeOption = None,
-    max_requests: MaxRequestsOption = None,
-    time_limit: TimeLimitOption = None,
-    prove: ProveOption = None,
-    prune: PruneOption = None,
-    retry: RetryOption = None,
-    dry_run: DryRunOption = None,
-    rebuild: RebuildOption = None,
-    fail_on: FailOnOption = None,
+    options: SyncOptions = SYNC_OPTIONS,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="FILE", help="With --dry-run: write down what would be done.")
     ] = None,
@@ -96,14 +60,8 @@ def release(
     Starts on an empty machine too: everything but the weights is fetched from the last version. Exit code 4: too much
     of it would be lost; 5: somebody else published, or the plan is out of date.
     """
-    options = {
-        "dataset": dataset, "limit": limit, "kernel_size": kernel_size, "license": license or None, "device": device,
-        "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "cache": cache,
-        "cache_size": cache_size, "max_requests": max_requests, "time_limit": time_limit, "prove": prove,
-        "prune": prune, "retry": retry, "dry_run": dry_run, "rebuild": rebuild, "fail_on": fail_on,
-        "max_lost": 1 if allow_loss else None, "summary": summary, "notify_cmd": notify_cmd,
-    }  # fmt: skip
-    settings = resolve(options)
+    more = {"max_lost": 1 if allow_loss else None, "summary": summary, "notify_cmd": notify_cmd}
+    settings = resolve({**options, **more})
     approved = None if apply is None else PlanFile.read(apply, repo)
     if approved is not None:
         if selectors and tuple(selectors) != approved.selectors:

@@ -12,27 +12,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from filtercrawl.cli.options import DatasetOption, JsonOption, KernelSizeOption, amount, many, plain, print_json, size
-from filtercrawl.cli.sync_options import (
-    CacheOption,
-    CacheSizeOption,
-    DeviceOption,
-    DryRunOption,
-    EngineOption,
-    FailOnOption,
-    JobsOption,
-    LicenseOption,
-    LimitOption,
-    MaxBytesOption,
-    MaxDiskOption,
-    MaxRequestsOption,
-    ProveOption,
-    PruneOption,
-    RebuildOption,
-    RetryOption,
-    SelectorsArgument,
-    TimeLimitOption,
-)
+from filtercrawl.cli.options import JsonOption, amount, many, plain, print_json, size
+from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
 from filtercrawl.cli.terminal import Watch
 from filtercrawl.settings import Settings, resolve
 
@@ -40,28 +21,11 @@ if TYPE_CHECKING:
     from filtercrawl.report import Cost, Report
 
 
+@with_sync_options
 def run(
     context: typer.Context,
     selectors: SelectorsArgument = None,
-    dataset: DatasetOption = None,
-    limit: LimitOption = None,
-    kernel_size: KernelSizeOption = None,
-    license: LicenseOption = None,  # noqa: A002 - the option's name
-    device: DeviceOption = None,
-    jobs: JobsOption = None,
-    engine: EngineOption = None,
-    max_bytes: MaxBytesOption = None,
-    max_disk: MaxDiskOption = None,
-    cache: CacheOption = None,
-    cache_size: CacheSizeOption = None,
-    max_requests: MaxRequestsOption = None,
-    time_limit: TimeLimitOption = None,
-    prove: ProveOption = None,
-    prune: PruneOption = None,
-    retry: RetryOption = None,
-    dry_run: DryRunOption = None,
-    rebuild: RebuildOption = None,
-    fail_on: FailOnOption = None,
+    options: SyncOptions = SYNC_OPTIONS,
     json: JsonOption = False,
 ) -> None:
     """Bring the dataset up to date: read what is new or changed of the sources, and write its kernels.
@@ -74,12 +38,6 @@ def run(
         sync,
     )  # torch takes seconds to import: only once the options are known to be right
 
-    options = {
-        "dataset": dataset, "limit": limit, "kernel_size": kernel_size, "license": license or None, "device": device,
-        "jobs": jobs, "engine": engine, "max_bytes": max_bytes, "max_disk": max_disk, "cache": cache,
-        "cache_size": cache_size, "max_requests": max_requests, "time_limit": time_limit, "prove": prove,
-        "prune": prune, "retry": retry, "dry_run": dry_run, "rebuild": rebuild, "fail_on": fail_on,
-    }  # fmt: skip
     settings = resolve(options)
     stop = threading.Event()
     with Watch() as watch, stopping(stop) as received:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 import typer
 
+from filtercrawl.cli.options import DatasetOption, KernelSizeOption
+
+SyncOptions = Mapping[str, Any]
+# Stands where the options will be in a command's signature.
+SYNC_OPTIONS: Final[SyncOptions] = MappingProxyType({})
 SelectorsArgument = Annotated[
     list[str] | None,
     typer.Argument(
@@ -67,3 +76,33 @@ FailOnOption = Annotated[
         show_default="new",
     ),
 ]
+
+# Setting -> option, in the order in which help lists them.
+OPTIONS: Final[Mapping[str, Any]] = {
+    "dataset": DatasetOption, "limit": LimitOption, "kernel_size": KernelSizeOption, "license": LicenseOption,
+    "device": DeviceOption, "jobs": JobsOption, "engine": EngineOption, "max_bytes": MaxBytesOption,
+    "max_disk": MaxDiskOption, "cache": CacheOption, "cache_size": CacheSizeOption, "max_requests": MaxRequestsOption,
+    "time_limit": TimeLimitOption, "prove": ProveOption, "prune": PruneOption, "retry": RetryOption,
+    "dry_run": DryRunOption, "rebuild": RebuildOption, "fail_on": FailOnOption,
+}  # fmt: skip
+
+
+def with_sync_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `sync` where its parameter `options` stands: by setting, None where left out."""
+    signature = inspect.signature(command, eval_str=True)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=option)
+        for name, option in OPTIONS.items()
+    ]
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        parameters += added if name == "options" else [parameter]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        options = {name: given.pop(name) for name in OPTIONS}
+        command(**given, options=options | {"license": options["license"] or None})
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
