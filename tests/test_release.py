@@ -218,6 +218,20 @@ def test_a_failure_is_not_news_on_the_next_machine_and_waits(job: Job) -> None:
 
 
 @pytest.mark.slow
+def test_another_try_of_what_fails_is_no_version(job: Job) -> None:
+    job.hub.create("org/bad", {"model.safetensors": b"no checkpoint at all"})
+    assert job(machine="home") == 3
+    versions, head = job.versions(), job.hub.datasets[REPO].head.sha
+    before = models(job.folder)[mid("bad")]
+    for machine in (None, "home"):  # an empty machine knows of one try; so did this one
+        assert job(machine=machine) == 0
+        assert (job.record["outcome"], job.record["version"]) == ("unchanged", None)
+        again = models(job.folder)[mid("bad")]
+        assert (again["attempts"], again["next_retry"] > before["next_retry"]) == (before["attempts"] + 1, True)
+        assert (job.versions(), job.hub.datasets[REPO].head.sha) == (versions, head)
+
+
+@pytest.mark.slow
 def test_part_of_a_zoo_is_down(job: Job, net: Callable[..., None]) -> None:
     net("new", 10)
     job.hub.fail("/api/models", Fault(status=403))
