@@ -17,11 +17,13 @@ from filtercrawl.dataset.configs import listed
 from filtercrawl.dataset.figures import shown
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.dataset.summary import About
-from filtercrawl.dataset.tables import File, Row, Table, batches, write
+from filtercrawl.dataset.tables import Cut, File, Row, Table, batches, write
 from filtercrawl.dataset.tally import Tally
 from filtercrawl.errors import DatasetError
 from filtercrawl.schema import FILES, TABLES
 
+# Row groups of `index` have some hundred kilobytes.
+_CUT: Final = Cut(key="layer_id", one_in=1_000)
 _SAFE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 
 
@@ -166,7 +168,7 @@ def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Tabl
         return table(name, batches(content, TABLES[name]), path)
 
     found = {
-        "index": list(rows_of("index", index())),
+        "index": list(table("index", batches(index(), TABLES["index"], cut=_CUT))),
         "models": list(rows_of("models", models())),
         "ledger": [
             written

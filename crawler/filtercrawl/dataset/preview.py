@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from filtercrawl.dataset.samples import Samples
-from filtercrawl.dataset.tables import Row, batches
+from filtercrawl.dataset.tables import Cut, Row, batches
 from filtercrawl.schema import PREVIEW
 
 LIMIT: Final = 2_000
 SIDE: Final = 512
 
 # Pictures in a batch, and so in a row group: a viewer fetches some hundred kilobytes for its first page.
-_BATCH_ROWS: Final = 100
+_BATCH_ROWS: Final = 200
+_CUT: Final = Cut(key="layer_id", one_in=80)
 _GAP: Final = 3
 # Taps in a picture, at most: keeps it at some ten kilobytes.
 _TAPS: Final = 9_216
@@ -75,7 +76,7 @@ def table(rows: Iterable[Row], find: Callable[[str], Samples | None]) -> Iterato
         data = pictures[content]
         return {**row, "picture": None if data is None else {"bytes": data, "path": f"{content[:16]}.png"}}
 
-    return batches(map(shown, rows), PREVIEW, _BATCH_ROWS)
+    return batches(map(shown, rows), PREVIEW, _BATCH_ROWS, _CUT)
 
 
 def render(values: NDArray[np.float32], kernel_size: Sequence[int]) -> bytes:

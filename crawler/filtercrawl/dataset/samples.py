@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from filtercrawl.dataset.tables import BATCH_ROWS, Row
+from filtercrawl.dataset.tables import BATCH_ROWS, Cut, Row
 from filtercrawl.errors import DatasetError
 from filtercrawl.schema import SAMPLES
 
@@ -21,6 +21,8 @@ LIMIT: Final = 64
 
 # Numbers in a batch, at most: a row group of large kernels stays at 16 MiB.
 _BATCH_NUMBERS: Final = 4_194_304
+# Row groups of some hundred kilobytes.
+_CUT: Final = Cut(key="layer_sha256", one_in=100)
 _HEADER: Final = struct.Struct("<QQ")
 # What all kernels of a layer have in common, named as in `index`.
 _SHARED: Final = (
@@ -93,7 +95,7 @@ def batches(index: Iterable[Row], find: Callable[[str], Samples | None]) -> Iter
         group.append((row, samples))
         rows += len(samples.positions)
         numbers += samples.values.size
-        if rows >= BATCH_ROWS or numbers >= _BATCH_NUMBERS:
+        if rows >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.behind(row):
             yield _batch(group)
             group, rows, numbers = [], 0, 0
     if group:

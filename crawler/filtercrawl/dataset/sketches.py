@@ -9,12 +9,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.dataset.tables import BATCH_ROWS, Row
+from filtercrawl.dataset.tables import BATCH_ROWS, Cut, Row
 from filtercrawl.errors import DatasetError
 from filtercrawl.schema import SKETCHES
 
 # Numbers in a batch, at most: as Python objects they take ten times their bytes.
 _BATCH_NUMBERS: Final = 500_000
+# Row groups of some hundred kilobytes.
+_CUT: Final = Cut(key="layer_sha256", one_in=100)
 _LISTS: Final = tuple(field.name for field in SKETCHES if pa.types.is_list(field.type))
 
 
@@ -40,7 +42,7 @@ def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
     for row in rows:
         group.append(row)
         numbers += sum(len(row[name] or ()) for name in _LISTS)
-        if len(group) >= BATCH_ROWS or numbers >= _BATCH_NUMBERS:
+        if len(group) >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.behind(row):
             yield pa.RecordBatch.from_pylist(group, schema=SKETCHES)
             group, numbers = [], 0
     if group:

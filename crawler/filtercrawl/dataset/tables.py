@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,12 +41,33 @@ class Table(File):
     changed: bool
 
 
-def batches(rows: Iterable[Row], schema: pa.Schema, size: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-    """Turn rows into record batches of `size` rows; a column that a row leaves out is null."""
-    remaining = iter(rows)
-    for first in remaining:
-        # No name for the list: it would keep one batch of dictionaries alive while the next is gathered.
-        yield pa.RecordBatch.from_pylist([first, *islice(remaining, size - 1)], schema=schema)
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Where row groups end by what is in the rows: behind one in `one_in` of them, by a hash of the column `key`.
+
+    Rows that come or go change the group they are in, and a Hub that knows the others' bytes is not sent them again.
+    """
+
+    key: str
+    one_in: int
+
+    def behind(self, row: Row) -> bool:
+        return zlib.crc32(str(row[self.key]).encode()) % self.one_in == 0
+
+
+def batches(
+    rows: Iterable[Row], schema: pa.Schema, size: int = BATCH_ROWS, cut: Cut | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Turn rows into record batches of `size` rows, or fewer by `cut`; a column that a row leaves out is null."""
+    group: list[Row] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == size or (cut is not None and cut.behind(row)):
+            batch = pa.RecordBatch.from_pylist(group, schema=schema)
+            group = []  # before the batch is used: one batch of dictionaries at a time
+            yield batch
+    if group:
+        yield pa.RecordBatch.from_pylist(group, schema=schema)
 
 
 def write(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa.RecordBatch]) -> Table | None:
