@@ -1,4 +1,4 @@
-"""The same from a dataset of ours: exact (its own range, two passes over the kernels), from sketches, and made anew."""
+"""The same from a dataset of ours: exact (its own range, kernels read once), from sketches, and made anew."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from filtercrawl_analysis.sketch import LayerSketch
 
 
 def exact(folder: Path) -> dict[str, Any]:
-    """Principal components of all kernels, and one range of their coefficients; two passes over the weights."""
+    """Principal components of all kernels, and one range of their coefficients; weights are read once."""
     return _run(folder, exact=True)
 
 
@@ -46,7 +46,8 @@ def made(folder: Path) -> dict[str, Any]:
             top = facts[digest]["norm_linf"]
             about = LayerSummary(shape=(out, inputs, *size), n_kernels=out * inputs, taps=part.shape[1], max_abs=top)
             running = digest, LayerSketch(about)
-        running[1].update(torch.from_dlpack(part).view(-1, inputs, *size))
+        # Filters of one kernel: a sketch knows no filters, and parts end anywhere.
+        running[1].update(torch.from_dlpack(part).view(-1, 1, *size))
     assert running is not None
     rows.append({"layer_sha256": running[0], **running[1].finish()})
     table = pa.Table.from_pylist(rows, schema=SKETCHES)

@@ -17,10 +17,15 @@ CHUNK_NUMBERS: Final = 524_288
 OVERFLOW: Final = 65520.0
 
 
+def chunk_kernels(taps: int) -> int:
+    """Return how many kernels are taken at a time."""
+    return max(1, min(CHUNK_KERNELS, CHUNK_NUMBERS // taps))
+
+
 def columns(kernels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yield kernels [k, taps] as chunks of columns, float32 [taps, n], contiguous: twice as fast as rows are."""
     taps = kernels.shape[1]
-    for chunk in torch.split(kernels, max(1, min(CHUNK_KERNELS, CHUNK_NUMBERS // taps))):
+    for chunk in torch.split(kernels, chunk_kernels(taps)):
         # Of a few taps a stack of them is made in half the time of a transposed copy.
         turned = torch.stack(chunk.unbind(1)) if taps <= MAX_TAPS else chunk.T.contiguous()
         yield turned.float()

@@ -1,17 +1,21 @@
-"""The kernels of layers, streamed from the immutable files a row group at a time."""
+"""The kernels of layers, streamed from the immutable files a page at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from filtercrawl.errors import DatasetError
 from filtercrawl_analysis.rows_by_layer import opened
+from filtercrawl_analysis.scaling import chunk_kernels
+from filtercrawl_analysis.weight_pages import Page, joined, pages, planes
 
 
 def kernels_of(folder: Path, index: pa.Table, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -39,17 +43,47 @@ def _of_file(path: Path, found: dict[str, tuple[str, int]]) -> Iterator[tuple[st
     if not path.is_file():
         raise DatasetError(f"{path}: is not there; run `filtercrawl sync` to write it again")
     names = pa.array(list(found), pa.string())
-    with opened(path) as file:
+    with opened(path) as file, path.open("rb") as plain:
         for group in range(file.num_row_groups):
-            ids = file.read_row_group(group, columns=["layer_id"], use_threads=False)["layer_id"]
-            rows = np.flatnonzero(pc.is_in(ids, value_set=names).to_numpy())
-            if not len(rows):
+            facts = file.read_row_group(group, columns=["layer_id", "n_kernels", "taps"], use_threads=False)
+            wanted = pc.is_in(facts["layer_id"], value_set=names).to_numpy()
+            if not wanted.any():
                 continue
-            weight = file.read_row_group(group, columns=["weight"], use_threads=False)["weight"].combine_chunks()
-            numbers, offsets = weight.values.to_numpy(), weight.offsets.to_numpy()
-            for row in rows:
-                digest, taps = found[ids[int(row)].as_py()]
-                yield digest, numbers[offsets[row] : offsets[row + 1]].reshape(-1, taps)
-            # What the pool keeps of a row group would lie beside the next one.
-            del weight, numbers, offsets
-            pa.default_memory_pool().release_unused()
+            ends = np.cumsum(facts["n_kernels"].to_numpy() * facts["taps"].to_numpy())
+            known = pages(plain, file.metadata.row_group(group), ends)
+            rows = _listed(file, group, wanted) if known is None else _paged(plain, known, ends, wanted)
+            try:
+                for row, numbers in rows:
+                    digest, taps = found[facts["layer_id"][row].as_py()]
+                    # A few kernels at a time, which the cache holds from here to the last that is made of them.
+                    step = taps * chunk_kernels(taps)
+                    for start in range(0, numbers.shape[1], step):
+                        yield digest, joined(numbers[:, start : start + step]).reshape(-1, taps)
+            except (OSError, ValueError) as error:
+                raise DatasetError(f"{path}: cannot be read ({error}); run `filtercrawl sync`") from error
+
+
+def _paged(
+    file: BinaryIO, found: list[Page], ends: NDArray[np.int64], wanted: NDArray[np.bool_]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Yield the wanted rows of a row group, each as the bytes of its numbers, uint8 [4, numbers]."""
+    starts = np.r_[0, ends[:-1]]
+    for page in found:
+        here = np.flatnonzero(wanted & (starts >= page.start) & (ends <= page.stop))
+        if len(here):
+            whole = planes(file, page)
+            for row in here.tolist():
+                yield row, whole[:, starts[row] - page.start : ends[row] - page.start]
+
+
+def _listed(file: pq.ParquetFile, group: int, wanted: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The same by Arrow, whatever the layout of the file."""
+    column = file.read_row_group(group, columns=["weight"], use_threads=False)["weight"]
+    # Chunks that are one already would be copied.
+    lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    numbers, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()
+    for row in np.flatnonzero(wanted).tolist():
+        yield row, numbers[offsets[row] : offsets[row + 1]].view(np.uint8).reshape(-1, 4).T
+    # What the pool keeps of a row group would lie beside the next one.
+    del column, lists, numbers, offsets
+    pa.default_memory_pool().release_unused()
