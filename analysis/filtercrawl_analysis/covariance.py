@@ -10,6 +10,17 @@ import torch
 MAX_TAPS = 1024
 
 
+def gram(rows: torch.Tensor) -> torch.Tensor:
+    """Return the products of all pairs of rows [n, k], [n, n]: rows @ rows.T.
+
+    On the CPU by numpy, which multiplies one half and mirrors it: torch knows no such product.
+    """
+    if rows.device.type != "cpu":
+        return rows @ rows.T
+    array = rows.numpy()
+    return torch.from_numpy(array @ array.T)
+
+
 class KernelCovariance:
     """Number, mean and scatter sum (k - mean)(k - mean)^T of kernels of `taps` numbers, in float64, on their device.
 
@@ -31,7 +42,7 @@ class KernelCovariance:
             return
         mean = kernels.sum(1).div_(k)
         kernels -= mean[:, None]
-        scatter = kernels @ kernels.T
+        scatter = gram(kernels)
         if self.mean is None or self.scatter is None:
             self.n, self.mean, self.scatter = k, mean, scatter
             return
