@@ -147,6 +147,17 @@ def test_first_kernel_far_from_the_others_costs_no_accuracy() -> None:
     agree(measured(weight), expected(weight))
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-13, 1.0, 1e13, 1e30])
+def test_many_filters_of_any_size_are_compared_as_well_at_once_as_in_parts(scale: float) -> None:
+    """More than a block of products, so many filters that they are float32, one of them zero or of another size."""
+    weight = random(5, 600, 8, 3, 3, scale=scale)
+    weight[7] = 0
+    weight[8] *= np.float32(1e-5)
+    whole = measured(weight)["orthogonality"]
+    assert whole == pytest.approx(expected(weight)["orthogonality"], abs=2e-9)
+    assert measured(weight, (100, 513))["orthogonality"] == whole
+
+
 def test_sparsity_compares_strictly_and_in_float32() -> None:
     weight = np.ones((4, 1, 1, 2), np.float32)
     edge = np.float32(1) / np.float32(100)

@@ -17,8 +17,8 @@ BLOCK = 512
 # From so many filters on products are float32, several times as fast: the mean of thousands of magnitudes, each off by
 # 1e-7 at most and either way, is as good as exact. Sums of few are taken in float64.
 MANY_FILTERS = 64
-# Lengths that float32 holds with all its digits, and their squares too.
-_SAFE = (1e-18, 1e18)
+# Lengths whose products float32 holds with all its digits, also those of filters that are all but orthogonal.
+_SAFE = (1e-12, 1e12)
 
 
 class FilterOrthogonality:
@@ -34,6 +34,7 @@ class FilterOrthogonality:
         self._length = math.prod(shape[1:])
         self._rows: torch.Tensor | None = None
         self._filled = 0
+        self._whole: float | None = None
 
     @property
     def defined(self) -> bool:
@@ -44,36 +45,46 @@ class FilterOrthogonality:
         """Take the next filters as rows: [k, in_channels/groups * taps]."""
         if not self.defined:
             return
+        kind = torch.float64 if self._filters < MANY_FILTERS else torch.float32
+        if len(filters) == self._filters and filters.dtype == kind:
+            self._whole = orthogonality(filters)  # all at once: nothing need be kept
+            return
         if self._rows is None:
-            size = (self._filters, self._length)
-            kind = torch.float64 if self._filters < MANY_FILTERS else torch.float32
-            self._rows = torch.empty(size, dtype=kind, device=filters.device)
+            self._rows = torch.empty((self._filters, self._length), dtype=kind, device=filters.device)
         self._rows[self._filled : self._filled + len(filters)] = filters
         self._filled += len(filters)
 
     def value(self) -> float | None:
         """Return the orthogonality of the filters that are all finite; None for fewer than two of them."""
-        if self._rows is None:
-            return None
-        rows = self._rows[: self._filled]
-        lengths = lengths_of(rows)
-        finite = lengths.isfinite()
-        if not bool(finite.all()):
-            rows, lengths = rows[finite], lengths[finite]
-        n = len(rows)
-        if n < 2:
-            return None
-        normalize_rows(rows, lengths)
-        # A row of length 1 has 1 on the diagonal, which I takes away; a row of zeros has 0, which it does not.
-        total = float((lengths == 0).sum())
-        for start in range(0, n, BLOCK):
-            block = rows[start : start + BLOCK]
-            # The diagonal is left out: a sum of some thousand numbers that are 1 but for rounding.
-            total += float(gram(block).abs_().fill_diagonal_(0).sum(dtype=torch.float64))
-            for beyond in torch.split(rows[start + BLOCK :], BLOCK):
-                # What lies right of the diagonal blocks stands for its mirror image too.
-                total += 2 * float((block @ beyond.T).abs_().sum(dtype=torch.float64))
-        return 1 - total / (n * (n - 1))
+        return self._whole if self._rows is None else orthogonality(self._rows[: self._filled])
+
+
+def orthogonality(rows: torch.Tensor) -> float | None:
+    """Return the orthogonality of those filters, rows [n, k], that are all finite; None for fewer than two."""
+    lengths = lengths_of(rows)
+    finite = lengths.isfinite()
+    if not bool(finite.all()):
+        rows, lengths = rows[finite], lengths[finite]
+    n = len(rows)
+    if n < 2:
+        return None
+    # A row of length 1 has 1 on the diagonal, which I takes away; a row of zeros has 0, which it does not.
+    total = float((lengths == 0).sum())
+    rows, inverse = _bounded(rows, lengths)
+    for start in range(0, n, BLOCK):
+        block, here = rows[start : start + BLOCK], inverse[start : start + BLOCK]
+        # The diagonal is left out: a sum of some thousand numbers that are 1 but for rounding.
+        total += _weighted(gram(block).abs_().fill_diagonal_(0), here, here)
+        for beyond in range(start + BLOCK, n, BLOCK):
+            # What lies right of the diagonal blocks stands for its mirror image too.
+            products = (block @ rows[beyond : beyond + BLOCK].T).abs_()
+            total += 2 * _weighted(products, here, inverse[beyond : beyond + BLOCK])
+    return 1 - total / (n * (n - 1))
+
+
+def _weighted(products: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> float:
+    """Return sum_ij left_i products_ij right_j."""
+    return float(left.double() @ (products @ right).double())
 
 
 def lengths_of(rows: torch.Tensor) -> torch.Tensor:
@@ -86,12 +97,16 @@ def lengths_of(rows: torch.Tensor) -> torch.Tensor:
     return exact
 
 
-def normalize_rows(rows: torch.Tensor, lengths: torch.Tensor) -> None:
-    """Scale rows [n, k] in place to length 1; lengths: theirs [n]; a row of zeros stays one."""
-    divisors = torch.where(lengths == 0, 1.0, lengths)[:, None]
+def _bounded(rows: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows [n, k] whose products keep their digits, and the inverse of each one's length; 1 for a row of zeros.
+
+    The rows themselves wherever that will do: to scale sums of products takes less than to scale rows.
+    """
+    divisors = torch.where(lengths == 0, 1.0, lengths)
     least, most = torch.aminmax(divisors)
     if _SAFE[0] < float(least) and float(most) < _SAFE[1]:
-        rows /= divisors.to(rows.dtype)
-        return
+        return rows, (1 / divisors).to(rows.dtype)
+    scaled = torch.empty_like(rows)
     for start in range(0, len(rows), BLOCK):
-        rows[start : start + BLOCK] = rows[start : start + BLOCK].double() / divisors[start : start + BLOCK]
+        scaled[start : start + BLOCK] = rows[start : start + BLOCK].double() / divisors[start : start + BLOCK, None]
+    return scaled, torch.ones_like(divisors, dtype=rows.dtype)
