@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,6 +63,34 @@ def test_pieces_give_back_what_they_were_given(
         assert covered == known
         data = again.read(at, at + 100)
         assert data == (DATA[at : at + 100] if known >= set(range(at, at + 100)) else None)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("first", [(0, 1000), (0, 3000), (500, 1500), (900, 2000)])
+def test_the_same_bytes_may_come_twice_at_the_same_time(tmp_path: Path, first: tuple[int, int]) -> None:
+    """A server that ignores ranges sends the whole file while another request brings its end."""
+    data = random.Random(0).randbytes(3000)
+    begun, go = threading.Event(), threading.Event()
+
+    class Held(Pieces):
+        def _put(self, name: str, part: bytes) -> Path:
+            if threading.current_thread() is other:
+                begun.set()
+                assert go.wait(10)
+            return super()._put(name, part)
+
+    pieces = Held(tmp_path / "one")
+    other = threading.Thread(target=lambda: pieces.add(first[0], data[slice(*first)]))
+    other.start()
+    assert begun.wait(10)
+    pieces.add(0, data[:2000])  # between another's look at what is missing and its piece
+    go.set()
+    other.join()
+    pieces.add(0, data)
+    for _ in range(3):  # from memory, and from the files
+        assert pieces.read(0, 3000) == data
+        assert pieces.read(1000, 1010) == data[1000:1010]
+        pieces = Held(tmp_path / "one")
 
 
 def test_a_piece_that_is_not_what_was_written_is_fetched_again(tmp_path: Path) -> None:

@@ -93,9 +93,12 @@ class Pieces:
             part = data[first - start : last - start]
             path = self._put(f"{first}-{last}-{zlib.crc32(part):08x}", part)
             with self._lock:
-                self._insert(_Piece(start=first, stop=last, path=path))
-                if len(part) <= _SMALL:
+                # Another request may have brought some of it meanwhile; what is lacking then is fetched again.
+                kept = self._insert(_Piece(start=first, stop=last, path=path))
+                if kept and len(part) <= _SMALL:
                     self._remember(first, part)
+                if not kept and all(piece.path != path for piece in self._pieces):
+                    path.unlink(missing_ok=True)
 
     def read(self, start: int, stop: int) -> bytes | None:
         """Return bytes that are here; None where one of the pieces turned out not to be."""
@@ -170,9 +173,11 @@ class Pieces:
                 self._pieces[at] = _Piece(start=piece.start, stop=piece.stop, path=piece.path)
         return True
 
-    def _insert(self, piece: _Piece) -> None:
-        if all(piece.stop <= other.start or other.stop <= piece.start for other in self._pieces):
-            self._pieces.insert(bisect_right(self._pieces, piece.start, key=lambda other: other.start), piece)
+    def _insert(self, piece: _Piece) -> bool:
+        if any(other.start < piece.stop and piece.start < other.stop for other in self._pieces):
+            return False
+        self._pieces.insert(bisect_right(self._pieces, piece.start, key=lambda other: other.start), piece)
+        return True
 
     def _drop(self, piece: _Piece) -> None:
         with self._lock:
