@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from range_crawl import Knobs, crawl_batch, download, remote
+from range_crawl import IN_HAND, Knobs, crawl_batch, download, remote
 from range_files import Written
 from range_server import RangeServer
 
-_GAPS: Final = (0, 64 * 1024, 512 * 1024, 4 * 1024 * 1024)
-_PER_HOST: Final = (2, 8, 16)
-_AGAIN: Final = 3  # the fastest of the sweep are measured as often as the rest
+_GAPS: Final = (0, 64 * 1024, 1024 * 1024)
+_PER_HOST: Final = (4, 16)
+_AGAIN: Final = 2  # the fastest of the sweep are measured as often as the rest
 _SECONDS: Final = 2.0  # shorter ones are noise
 _TRIAL: Final = 1.0
 _LONG: Final = 10.0  # runs as long as that are taken once: their noise is a small part of them
@@ -65,12 +65,17 @@ class Speed:
 
 
 def speed(written: Written, server: RangeServer, line: Line) -> Speed:
-    """Measure one checkpoint, as a batch of so many copies that crawling them takes two seconds."""
+    """Measure one checkpoint, as a batch of copies whose crawl takes two seconds, and of as many as a run has in hand.
+
+    The latter only where they can be downloaded in ten seconds: of long files one or two tell enough.
+    """
     server.shape(latency=line.latency, bandwidth=line.bandwidth)
     few = [
         remote(written, server.url, copy) for copy in range(max(1, math.ceil(_TRIAL * line.bandwidth / written.size)))
     ]
+    crawl_batch(few, "spatial", Knobs())  # the first one is slower
     copies = math.ceil(_SECONDS * len(few) / min(_once(lambda: crawl_batch(few, "spatial", Knobs())), _SECONDS))
+    copies = max(copies, min(IN_HAND, int(_LONG * line.bandwidth / written.size)))
     batch = [remote(written, server.url, copy) for copy in range(copies)]
     # Downloading takes so much longer that a part of the copies tells how long all take.
     part = batch[: max(1, math.ceil(_SECONDS * line.bandwidth / written.size))]

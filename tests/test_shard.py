@@ -15,12 +15,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl import layer_row, shard
+from filtercrawl import layer_row, layers_file
 from filtercrawl.extract import extract
 from filtercrawl.layer_row import parts
+from filtercrawl.layers_file import slug
 from filtercrawl.ranges import MemoryFile
 from filtercrawl.schema import LAYERS, ROW_GROUP_BYTES, ROW_NUMBERS
-from filtercrawl.shard import Workshop, slug, write
+from filtercrawl.shard import Shard, Workshop, write
 from filtercrawl.tensor import Convolution, Extent, StoredTensor
 
 Weights = dict[str, np.ndarray]
@@ -38,7 +39,7 @@ def tensors(weights: Weights) -> list[StoredTensor]:
     ]  # fmt: skip
 
 
-def made(weights: Weights, folder: Path) -> shard.Shard:
+def made(weights: Weights, folder: Path) -> Shard:
     layers = extract(tensors(weights)).layers
     return write("lab/net", "lab", layers, Workshop(staging=folder, device=torch.device("cpu"), measures=()))
 
@@ -59,7 +60,7 @@ def networks(draw: st.DrawFn) -> Weights:
 def test_what_holds_of_every_file(weights: Weights, row_numbers: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer_row, "ROW_NUMBERS", row_numbers)
-        patch.setattr(shard, "ROW_GROUP_BYTES", 8 * row_numbers)
+        patch.setattr(layers_file, "ROW_GROUP_BYTES", 8 * row_numbers)
         written = made(weights, Path(folder))
         assert written.staged is not None
         data = written.staged.read_bytes()

@@ -65,7 +65,9 @@ def analyze(
     columns = tuple(dict.fromkeys(by or DEFAULT.by))
     check_columns(columns)
     if not (settings.dataset / "data/models.parquet").is_file():
-        raise DatasetError(f"{settings.dataset}: no dataset here; `filtercrawl sync SELECTOR` makes one")
+        raise DatasetError(
+            f"{settings.dataset}: no dataset here; `filtercrawl sync SELECTOR --dataset {settings.dataset}` makes one"
+        )
     # torch and matplotlib take seconds to import: only once there is something to do.
     from filtercrawl import device as devices
     from filtercrawl_analysis.run import run

@@ -1,46 +1,27 @@
-"""Write one checkpoint's layers as one immutable Parquet file, memory bounded by a row group."""
+"""Normalize, hash, measure and write one checkpoint's layers, memory bounded by a row group."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from filtercrawl.dataset.samples import Samples, pick
-from filtercrawl.files import sha256
 from filtercrawl.fixed import is_fixed
 from filtercrawl.layer import Layer
 from filtercrawl.layer_row import Row, describe, group, parts
+from filtercrawl.layers_file import LayersFile, staging
 from filtercrawl.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.normalize import normalize
-from filtercrawl.ranges import LocalFile
-from filtercrawl.schema import LAYERS, ROW_GROUP_BYTES, SCHEMA_VERSION
+from filtercrawl.schema import LAYERS
 from filtercrawl.stored import StoredWeights
-
-# One file format for every reader: zstd-1 over byte_stream_split is the best of the layouts measured.
-_WRITER: Final[Mapping[str, Any]] = {
-    "compression": "zstd",
-    "compression_level": 1,
-    "use_dictionary": [name for name in LAYERS.names if name != "weight"],
-    "column_encoding": None,
-    "use_byte_stream_split": ["weight.list.element"],
-    "write_page_index": True,
-    "version": "2.6",
-    "data_page_version": "1.0",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +75,12 @@ def write(model_id: str, source: str, layers: Iterable[Layer], workshop: Worksho
             workshop.pause()
             row["row_group"] = writer.start(group(row), 4 * parts(layer.shape)[0][1] * layer.numbers_a_channel())
             samples.append(_write_layer(layer, row, writer, workshop, sketches))
-    return replace(writer.finished(model_id, source, rows, samples), sketches=tuple(sketches))
+    return Shard(
+        **writer.finished(model_id, source)._asdict(),
+        rows=tuple(rows),
+        samples=tuple(samples),
+        sketches=tuple(sketches),
+    )
 
 
 def rewrite(model_id: str, source: str, rows: Sequence[Row], stored: StoredWeights, folder: Path) -> Shard:
@@ -110,7 +96,7 @@ def rewrite(model_id: str, source: str, rows: Sequence[Row], stored: StoredWeigh
                 digest = row["layer_sha256"] if len(spans) == 1 else hashlib.sha256(little_endian(numbers)).hexdigest()
                 here = Part(number=part, start=start, shape=(stop - start, *row["shape"][1:]), sha256=digest)
                 writer.add(here.row(row), numbers)
-    return writer.finished(model_id, source, rows, [])
+    return Shard(**writer.finished(model_id, source)._asdict(), rows=tuple(rows), samples=())
 
 
 def discard(shard: Shard | None) -> None:
@@ -119,14 +105,8 @@ def discard(shard: Shard | None) -> None:
         shard.staged.unlink(missing_ok=True)
 
 
-def slug(name: str) -> str:
-    """Turn a name into 1 to 80 characters of `[a-z0-9.-]` that start with a letter or digit."""
-    words = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip(".-")
-    return words[:80].strip(".-") or "checkpoint"
-
-
 def _write_layer(
-    layer: Layer, row: Row, writer: _Writer, workshop: Workshop, sketches: list[Row]
+    layer: Layer, row: Row, writer: LayersFile, workshop: Workshop, sketches: list[Row]
 ) -> tuple[str, Samples]:
     spans = parts(layer.shape)
     # A layer's hash stands in each of its rows: a layer of one part is read once, a longer one twice.
@@ -210,92 +190,3 @@ def extremes(weight: torch.Tensor) -> tuple[float, int]:
     finite = torch.isfinite(weight)
     magnitudes = weight[finite].abs()
     return float(magnitudes.max()) if magnitudes.numel() else 0.0, int((~finite).sum())
-
-
-@contextmanager
-def staging(folder: Path, model_id: str) -> Iterator[_Writer]:
-    """Open a writer on a file out of sight, which is gone again if anything goes wrong."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".{hashlib.sha256(model_id.encode()).hexdigest()[:32]}.parquet"
-    try:
-        with _Writer(path) as writer:
-            yield writer
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-
-
-class _Writer:
-    """Collects rows into row groups of one (kernel, depthwise) and hashes what they say."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._rows: list[Row] = []
-        self._weights: list[NDArray[np.float32]] = []
-        self._bytes = 0
-        self._written = 0
-        self._key: tuple[str, int] | None = None
-        self.digest = hashlib.sha256(f"filtercrawl layers {SCHEMA_VERSION}\n".encode())
-
-    def __enter__(self) -> _Writer:
-        self._file = self._path.open("wb")
-        self._parquet = pq.ParquetWriter(self._file, LAYERS, **_WRITER)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._flush()
-            self._parquet.close()
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        finally:
-            self._file.close()
-
-    def start(self, key: tuple[str, int], upcoming: int) -> int:
-        """Begin a layer whose first row has `upcoming` bytes; return the row group that row will lie in."""
-        if self._key != key or self._bytes + upcoming > ROW_GROUP_BYTES:
-            self._flush()
-        self._key = key
-        return self._written
-
-    def add(self, row: Row, numbers: NDArray[np.float32]) -> None:
-        if self._rows and self._bytes + numbers.nbytes > ROW_GROUP_BYTES:
-            self._flush()
-        self._rows.append(row)
-        self._weights.append(numbers)
-        self._bytes += numbers.nbytes
-        self.digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
-
-    def finished(
-        self, model_id: str, source: str, rows: Iterable[Row], samples: Iterable[tuple[str, Samples]]
-    ) -> Shard:
-        """Describe the closed file."""
-        digest = self.digest.hexdigest()[:32]
-        name = f"{slug(model_id.partition('/')[2])}-{digest}.parquet"
-        with LocalFile(self._path) as file:
-            return Shard(
-                staged=self._path,
-                path=f"data/layers/{source}/{digest[:2]}/{name}",
-                size=file.size,
-                sha256=sha256(file),
-                rows=tuple(rows),
-                samples=tuple(samples),
-            )
-
-    def _flush(self) -> None:
-        if not self._rows:
-            return
-        ends = np.cumsum([0, *(len(weight) for weight in self._weights)], dtype=np.int64)
-        numbers = self._weights[0] if len(self._weights) == 1 else np.concatenate(self._weights)
-        self._weights.clear()
-        weight = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(numbers))
-        facts = pa.Table.from_pylist(self._rows, schema=LAYERS.remove(LAYERS.get_field_index("weight")))
-        columns = [facts[name].combine_chunks() if name != "weight" else weight for name in LAYERS.names]
-        self._parquet.write_table(pa.Table.from_arrays(columns, schema=LAYERS), row_group_size=len(self._rows))
-        # Writing takes several times a row group; what the pool keeps of it would lie beside the next layer's measures.
-        del numbers, weight, columns
-        pa.default_memory_pool().release_unused()
-        self._rows.clear()
-        self._bytes = 0
-        self._written += 1

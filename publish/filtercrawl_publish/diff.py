@@ -23,7 +23,7 @@ def diff(
     """Say what changed from A to B: checkpoints, duplicates, licences, columns, kernels, and how far statistics moved.
 
     Reads the tables and no weight. Explained variance and drift are those of trained 3x3 kernels of final checkpoints,
-    each distinct layer once, from their sketches.
+    each distinct layer once, from their sketches. For example: filtercrawl diff org/kernels@v2026.11.22 org/kernels.
     """
     from filtercrawl_publish.changelog import heading, lines
     from filtercrawl_publish.difference import compare

@@ -31,10 +31,10 @@ def export(
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
     dataset: DatasetOption = None,
     source: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only models of this source; may be given again.")
+        list[str] | None, typer.Option(metavar="NAME", help="Only models of this source; may be repeated.")
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option(metavar="TASK", help="Only models of this task; may be given again.")
+        list[str] | None, typer.Option(metavar="TASK", help="Only models of this task; may be repeated.")
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Only models whose id or name fits, as in 'resnet*'.")

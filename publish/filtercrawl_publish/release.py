@@ -58,7 +58,8 @@ def release(
     """Sync, analyze and publish: go on from the last version of a repo and publish the next, if anything changed.
 
     Starts on an empty machine too: everything but the weights is fetched from the last version. Exit code 4: too much
-    of it would be lost; 5: somebody else published, or the plan is out of date.
+    of it would be lost; 5: somebody else published, or the plan is out of date. For example: filtercrawl release
+    org/kernels 'timm:*' 'hub:org/*' --time-limit 5h.
     """
     more = {"max_lost": 1 if allow_loss else None, "summary": summary, "notify_cmd": notify_cmd}
     settings = resolve({**options, **more})

@@ -126,7 +126,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
         stated = json.loads((folder / manifest.PATH).read_bytes())
         (folder / card.PATH).stat()
     except FileNotFoundError as error:
-        raise DatasetError(f"{folder}: no dataset here; `filtercrawl sync SELECTOR` makes one") from error
+        raise DatasetError(
+            f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one"
+        ) from error
     except (OSError, ValueError) as error:
         raise DatasetError(f"{folder / manifest.PATH}: cannot be read ({error})") from error
     if not isinstance(stated, dict) or not isinstance(stated.get("counts"), dict):

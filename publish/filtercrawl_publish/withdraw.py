@@ -65,7 +65,7 @@ def withdraw(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="[REPO] MODEL...", help="Ids of `models`; before them the repo, unless --dataset is given."
+            metavar="[REPO] MODEL", help="Ids of `models`; before them the repo, unless --dataset is given."
         ),
     ],
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is published.", show_default=False)],
