@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from range_crawl import IN_HAND, Knobs, crawl_batch, download, remote
@@ -74,9 +75,12 @@ def speed(written: Written, server: RangeServer, line: Line) -> Speed:
         remote(written, server.url, copy) for copy in range(max(1, math.ceil(_TRIAL * line.bandwidth / written.size)))
     ]
     crawl_batch(few, "spatial", Knobs())  # the first one is slower
-    copies = math.ceil(_SECONDS * len(few) / min(_once(lambda: crawl_batch(few, "spatial", Knobs())), _SECONDS))
-    copies = max(copies, min(IN_HAND, int(_LONG * line.bandwidth / written.size)))
-    batch = [remote(written, server.url, copy) for copy in range(copies)]
+    batch = few[:1] * max(len(few), min(IN_HAND, int(_LONG * line.bandwidth / written.size)))
+    taken = 0.0
+    while taken < _SECONDS:  # many at a time are faster: their number is found by trying
+        copies = len(batch) if taken == 0 else math.ceil(len(batch) * 1.1 * _SECONDS / taken)
+        batch = [remote(written, server.url, copy) for copy in range(copies)]
+        taken = _once(partial(crawl_batch, batch, "spatial", Knobs()))
     # Downloading takes so much longer that a part of the copies tells how long all take.
     part = batch[: max(1, math.ceil(_SECONDS * line.bandwidth / written.size))]
 
