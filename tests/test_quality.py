@@ -141,6 +141,18 @@ def test_mean_far_from_zero_costs_no_accuracy() -> None:
     agree(measured(weight), expected(weight))
 
 
+@pytest.mark.parametrize("offset", [0.5, 0.9, 1.0, 1.1, 3.0, 1000.0])
+def test_some_taps_far_from_zero_and_others_not(offset: float) -> None:
+    """Around the distance from which on chunks are taken around their mean, in one chunk and in several."""
+    weight = random(17, 130, 80, 3, 3)
+    weight[:, :, 1] += np.float32(offset)
+    weight[70:, :, 2] -= np.float32(3 * offset)
+    found, want = measured(weight), expected(weight)
+    agree(found, want)
+    for name in ("variance_entropy", "variance_entropy_norm", "norm_l1", "norm_l2"):
+        assert found[name] == pytest.approx(want[name], rel=1e-9, abs=1e-9)
+
+
 def test_first_kernel_far_from_the_others_costs_no_accuracy() -> None:
     weight = random(4, 64, 64, 3, 3, scale=1e-4)
     weight[0, 0] = 1000

@@ -4,63 +4,64 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from filtercrawl_analysis.products import gram
 
 # A square matrix of taps: 8 MiB of float64 at this size. Larger kernels are convolutions in name only.
 MAX_TAPS = 1024
 
 
-def gram(rows: torch.Tensor) -> torch.Tensor:
-    """Return the products of all pairs of rows [n, k], [n, n]: rows @ rows.T.
-
-    On the CPU by numpy, which multiplies one half and mirrors it: torch knows no such product.
-    """
-    if rows.device.type != "cpu":
-        return rows @ rows.T
-    array = rows.numpy()
-    return torch.from_numpy(array @ array.T)
-
-
 class KernelCovariance:
-    """Number, mean and scatter sum (k - mean)(k - mean)^T of kernels of `taps` numbers, in float64, on their device.
+    """Number, mean [taps] and scatter sum (k - mean)(k - mean)^T [taps, taps] of kernels of `taps` numbers, float64.
 
-    Each chunk is taken around its own mean and merged with those before (Chan, Golub, LeVeque 1979): the rounding
-    error of a scatter grows with the squared distance of the data from the origin, and weights may lie 1000 standard
-    deviations away from it. Equal kernels have a scatter of exactly zero.
+    The rounding error of a scatter grows with the squared distance of the data from the origin, and weights may lie
+    1000 standard deviations away from it. So only chunks whose kernels lie around zero are taken around zero; any other
+    is taken around its own mean; and chunks are merged by Chan, Golub, LeVeque 1979. Equal kernels have a scatter of
+    exactly zero.
     """
 
     def __init__(self, taps: int) -> None:
         self.taps = taps
         self.n = 0
-        self.mean: torch.Tensor | None = None
-        self.scatter: torch.Tensor | None = None
+        # numpy's: of so few numbers its operations take a third of the time of torch's.
+        self.mean = np.zeros(taps)
+        self.scatter = np.zeros((taps, taps))
 
     def update(self, kernels: torch.Tensor) -> None:
-        """Take kernels as columns: float64 [taps, k], all finite; they are changed."""
-        k = kernels.shape[1]
+        """Take kernels as rows: float64 [k, taps] of any strides, all finite; they may be changed."""
+        k = len(kernels)
         if k == 0:
             return
-        mean = kernels.sum(1).div_(k)
-        kernels -= mean[:, None]
-        scatter = gram(kernels)
-        if self.mean is None or self.scatter is None:
-            self.n, self.mean, self.scatter = k, mean, scatter
-            return
-        between = mean.sub_(self.mean)
+        mean = kernels.sum(0).cpu().numpy() / k
+        scatter = gram(kernels.T).cpu().numpy()
+        squares = k * mean * mean
+        # A sum of squares of which the mean is no more than half loses a bit at most when that is taken away.
+        if (2 * squares <= scatter.diagonal()).all():
+            scatter -= k * mean[:, None] * mean
+        else:
+            kernels -= torch.from_numpy(mean).to(kernels.device)
+            scatter = gram(kernels.T).cpu().numpy()
+        between = mean - self.mean
+        scatter += self.n * k / (self.n + k) * between[:, None] * between
         self.scatter += scatter
-        self.scatter.addr_(between, between, alpha=self.n * k / (self.n + k))
         self.n += k
-        self.mean += between.mul_(k / self.n)
+        self.mean += k / self.n * between
 
-    def variances(self) -> torch.Tensor | None:
-        """Return the eigenvalues of the covariance (divisor n - 1), float64 [taps], ascending, on the CPU.
+    def power_sums(self) -> tuple[float, float]:
+        """Return the sum of all numbers of the kernels, and that of their squares."""
+        return self.n * float(self.mean.sum()), float(self.scatter.trace() + self.n * (self.mean @ self.mean))
+
+    def variances(self) -> NDArray[np.float64] | None:
+        """Return the eigenvalues of the covariance (divisor n - 1), float64 [taps], ascending.
 
         None where there are fewer than two kernels.
         """
-        if self.n < 2 or self.scatter is None:
+        if self.n < 2:
             return None
-        variances: torch.Tensor = torch.linalg.eigvalsh((self.scatter / (self.n - 1)).cpu())
-        return variances.clamp_(min=0)
+        return np.asarray(np.linalg.eigvalsh(self.scatter / (self.n - 1)).clip(min=0), np.float64)
 
     def entropy(self) -> tuple[float | None, float | None]:
         """Return the variance entropy of CNN Filter DB (arXiv 2203.15331), and the same scaled to [0, 1].
@@ -77,6 +78,7 @@ class KernelCovariance:
         if total <= 0:
             return None, None
         shares = variances / total
-        entropy = max(0.0, -float(torch.special.xlogy(shares, shares).sum()) / math.log(10))
+        shares = shares[shares > 0]
+        entropy = max(0.0, -float(shares @ np.log10(shares)))
         rank = min(self.taps, self.n - 1)
         return entropy, min(1.0, entropy / math.log10(rank)) if rank > 1 else None

@@ -6,14 +6,12 @@ import math
 
 import torch
 
-from filtercrawl_analysis.covariance import gram
+from filtercrawl_analysis.products import BLOCK, pair_products
 
 # Rows of a whole layer are kept until its end: at most 16 MiB.
 MAX_NUMBERS = 4_194_304
 # The comparison of all pairs grows with the square of the filters.
 MAX_FILTERS = 4096
-# Rows compared with as many others at a time: 1 MiB of products.
-BLOCK = 512
 # From so many filters on products are float32, several times as fast: the mean of thousands of magnitudes, each off by
 # 1e-7 at most and either way, is as good as exact. Sums of few are taken in float64.
 MANY_FILTERS = 64
@@ -71,14 +69,13 @@ def orthogonality(rows: torch.Tensor) -> float | None:
     # A row of length 1 has 1 on the diagonal, which I takes away; a row of zeros has 0, which it does not.
     total = float((lengths == 0).sum())
     rows, inverse = _bounded(rows, lengths)
-    for start in range(0, n, BLOCK):
-        block, here = rows[start : start + BLOCK], inverse[start : start + BLOCK]
-        # The diagonal is left out: a sum of some thousand numbers that are 1 but for rounding.
-        total += _weighted(gram(block).abs_().fill_diagonal_(0), here, here)
-        for beyond in range(start + BLOCK, n, BLOCK):
+    for here, there, products in pair_products(rows):
+        if here == there:
+            # The diagonal is left out: a sum of some thousand numbers that are 1 but for rounding.
+            total += _weighted(products.abs_().fill_diagonal_(0), inverse[here], inverse[here])
+        else:
             # What lies right of the diagonal blocks stands for its mirror image too.
-            products = (block @ rows[beyond : beyond + BLOCK].T).abs_()
-            total += 2 * _weighted(products, here, inverse[beyond : beyond + BLOCK])
+            total += 2 * _weighted(products.abs_(), inverse[here], inverse[there])
     return 1 - total / (n * (n - 1))
 
 

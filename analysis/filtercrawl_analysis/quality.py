@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from filtercrawl.hookspecs import hookimpl
 from filtercrawl.measure import LayerSummary, Measure
+from filtercrawl_analysis.layer_moments import LayerMoments
 from filtercrawl_analysis.orthogonality import FilterOrthogonality
-from filtercrawl_analysis.sketch import LayerMoments, LayerSketch
+from filtercrawl_analysis.sketch import LayerSketch
 
 if TYPE_CHECKING:
     import torch

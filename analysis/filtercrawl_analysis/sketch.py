@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from filtercrawl.measure import LayerSummary
 from filtercrawl_analysis.basis import BINS, MAX_TAPS, basis, frequencies, histogram_range, radial_bins
-from filtercrawl_analysis.covariance import MAX_TAPS as MAX_COVARIANCE_TAPS
 from filtercrawl_analysis.covariance import KernelCovariance
+from filtercrawl_analysis.layer_moments import LayerMoments
 from filtercrawl_analysis.passes import count
 from filtercrawl_analysis.scaling import columns, finite, scaled
 from filtercrawl_analysis.transform import transform
@@ -20,74 +20,6 @@ VERSION: Final = 1
 # Coefficients that are zero but for rounding lie on an edge of the histogram; lowered by this much of a bin, it has
 # them all on one side, on every machine.
 NUDGE: Final = 2.0**-24
-
-
-class LayerMoments:
-    """Counts, sums and covariance of one layer's kernels as stored, whatever parts its filters come in.
-
-    n, n_dead, n_zero: of the kernels without NaN and infinities, those with every |w| < max |w| of the layer / 100, in
-    float32 (in a layer of zeros all), and those of zeros. covariance: None above 1024 taps.
-    """
-
-    # How many of the sums of w, w^2, w^3, w^4 are wanted.
-    powers = 2
-
-    def __init__(self, layer: LayerSummary) -> None:
-        self.layer = layer
-        # Divided in float32, as numpy divides the maximum of a float32 array.
-        self._threshold = float(np.float32(layer.max_abs) / np.float32(100))
-        self.covariance = KernelCovariance(layer.taps) if layer.taps <= MAX_COVARIANCE_TAPS else None
-        self.n = self.n_dead = self.n_zero = 0
-        self._number = 0
-        # On the device of the kernels, made when that is known: sum |w|, then of the powers.
-        self._sums: torch.Tensor | None = None
-
-    def update(self, weight: torch.Tensor) -> None:
-        """Take the next output channels: [out, in_channels/groups, *kernel_size] on any device that has float64."""
-        if weight.numel() == 0:
-            return
-        for chunk in columns(weight.reshape(-1, self.layer.taps)):
-            kernels, peaks, top = finite(chunk)
-            if kernels.shape[1] < chunk.shape[1]:
-                lame = chunk[:, ~chunk.isfinite().all(0)]
-                self._add(lame[lame.isfinite()].double())
-            if len(peaks):
-                self._take(kernels, peaks, top)
-
-    def _take(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> None:
-        """Take finite kernels as columns, their largest magnitudes and that of all."""
-        self.n += len(peaks)
-        zero = int((peaks == 0).sum()) if float(peaks.min()) == 0 else 0
-        self.n_zero += zero
-        self.n_dead += int((peaks < self._threshold).sum()) if self.layer.max_abs else zero
-        wide = kernels.to(torch.float64, memory_format=torch.contiguous_format)
-        self._add(wide.view(-1))
-        self._look(kernels, peaks, top, wide)
-        if self.covariance is not None:
-            self.covariance.update(wide)
-
-    def _look(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float, wide: torch.Tensor) -> None:
-        """Take what else is wanted of a chunk; wide: the same kernels in float64, not to be changed."""
-
-    def _add(self, weights: torch.Tensor) -> None:
-        """Add finite float64 numbers [n] to the sums."""
-        sums = [weights.abs().sum(), weights.sum(), torch.dot(weights, weights)]
-        if self.powers == 4:
-            squares = weights * weights
-            sums += [torch.dot(squares, weights), torch.dot(squares, squares)]
-        found = torch.stack(sums)
-        self._number += len(weights)
-        self._sums = found if self._sums is None else self._sums.add_(found)
-
-    @property
-    def power_sums(self) -> list[float]:
-        """Number of finite weights, and sums of their first powers, float64."""
-        sums = [0.0] * self.powers if self._sums is None else self._sums[1:].tolist()
-        return [float(self._number), *sums]
-
-    @property
-    def norm_l1(self) -> float:
-        return 0.0 if self._sums is None else float(self._sums[0])
 
 
 class LayerSketch(LayerMoments):
@@ -106,6 +38,7 @@ class LayerSketch(LayerMoments):
 
     def __init__(self, layer: LayerSummary) -> None:
         super().__init__(layer)
+        self.n_zero = 0
         self._kernel_size = tuple(layer.shape[2:])
         few = layer.taps <= MAX_TAPS
         self._scaled = KernelCovariance(layer.taps) if few else None
@@ -113,13 +46,24 @@ class LayerSketch(LayerMoments):
         self._histogram: torch.Tensor | None = None
         self._energy: torch.Tensor | None = None
 
-    def _look(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float, wide: torch.Tensor) -> None:
+    def update(self, weight: torch.Tensor) -> None:
+        super().update(weight)
+        if weight.numel() == 0:
+            return
+        for chunk in columns(weight.reshape(-1, self.layer.taps)):
+            kernels, peaks, top = finite(chunk)
+            if len(peaks):
+                self.n_zero += int((peaks == 0).sum())
+                self._look(kernels, peaks, top)
+
+    def _look(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> None:
+        """Take finite kernels as columns, their largest magnitudes and that of all."""
         if self._basis is not None and self._scaled is not None:
             small = scaled(kernels, peaks, top).double()
             self._count(self._basis, small)
-            self._scaled.update(small)
+            self._scaled.update(small.T)
         else:
-            energy = transform(wide, self._kernel_size).square_().sum(1)
+            energy = transform(kernels.double(), self._kernel_size).square_().sum(1)
             self._energy = energy if self._energy is None else self._energy.add_(energy)
 
     def _count(self, basis: torch.Tensor, small: torch.Tensor) -> None:
@@ -157,13 +101,12 @@ class LayerSketch(LayerMoments):
         bins = radial_bins(self._kernel_size).ravel()
         if self._energy is not None:
             energy: NDArray[np.float64] = self._energy.cpu().numpy()
-        elif self._basis is not None and self.covariance is not None and self.covariance.scatter is not None:
+        elif self._basis is not None and self.covariance is not None:
             # Of few taps the scatter has it: no second look at the kernels.
-            matrix, mean = self.covariance.scatter.cpu(), self.covariance.mean
-            assert mean is not None
-            spread = ((self._basis @ matrix) * self._basis).sum(1).clamp_(min=0)
+            rows, found = self._basis.numpy(), self.covariance
+            spread = np.maximum(((rows @ found.scatter) * rows).sum(1), 0)
             energy = np.empty(self.layer.taps)
-            energy[_places(self._kernel_size)] = (spread + self.n * (self._basis @ mean.cpu()).square()).numpy()
+            energy[_places(self._kernel_size)] = spread + found.n * np.square(rows @ found.mean)
         else:
             energy = np.zeros(self.layer.taps)
         return np.bincount(bins, energy).astype(np.float64)
@@ -178,9 +121,5 @@ def _places(kernel_size: tuple[int, ...]) -> NDArray[np.intp]:
 def _packed(name: str, covariance: KernelCovariance | None) -> dict[str, list[float] | None]:
     if covariance is None:
         return {f"{name}_mean": None, f"{name}_scatter": None}
-    taps = covariance.taps
-    if covariance.mean is None or covariance.scatter is None:
-        return {f"{name}_mean": [0.0] * taps, f"{name}_scatter": [0.0] * (taps * (taps + 1) // 2)}
-    rows, cols = np.triu_indices(taps)
-    matrix = covariance.scatter.cpu().numpy()
-    return {f"{name}_mean": covariance.mean.tolist(), f"{name}_scatter": matrix[rows, cols].tolist()}
+    upper = covariance.scatter[np.triu_indices(covariance.taps)]
+    return {f"{name}_mean": covariance.mean.tolist(), f"{name}_scatter": upper.tolist()}

@@ -1,0 +1,32 @@
+"""Products of all pairs of rows by blocks, by both libraries, against numpy in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from filtercrawl_analysis import products
+from filtercrawl_analysis.products import BLOCK, pair_products
+
+
+@pytest.mark.parametrize("onednn", [False, True])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [1, 127, 128, 129, BLOCK, BLOCK + 1, 1100])
+def test_every_pair_of_rows_comes_once(
+    n: int, kind: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if onednn and not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(products, "_has_onednn", lambda: onednn)
+    rows = torch.from_numpy(np.random.default_rng(n).standard_normal((n, 50))).to(kind)
+    found, often = np.zeros((n, n)), np.zeros((n, n), int)
+    for here, there, block in pair_products(rows):
+        found[here, there] = block.numpy()
+        often[here, there] += 1
+        if here != there:
+            found[there, here] = block.numpy().T
+            often[there, here] += 1
+    assert (often == 1).all()
+    exact = rows.double().numpy()
+    np.testing.assert_allclose(found, exact @ exact.T, atol=1e-4 if kind == torch.float32 else 1e-12)
