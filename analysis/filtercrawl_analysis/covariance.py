@@ -44,6 +44,10 @@ class KernelCovariance:
         else:
             kernels -= torch.from_numpy(mean).to(kernels.device)
             scatter = gram(kernels.T).cpu().numpy()
+        self.merge(k, mean, scatter)
+
+    def merge(self, k: int, mean: NDArray[np.float64], scatter: NDArray[np.float64]) -> None:
+        """Take k > 0 kernels by their mean [taps] and scatter [taps, taps], which is changed."""
         between = mean - self.mean
         scatter += self.n * k / (self.n + k) * between[:, None] * between
         self.scatter += scatter

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from filtercrawl.measure import LayerSummary
+from filtercrawl_analysis.compiled import Look, look, worthwhile
 from filtercrawl_analysis.covariance import MAX_TAPS, KernelCovariance
 from filtercrawl_analysis.scaling import chunk_kernels
 
@@ -35,15 +36,29 @@ class LayerMoments:
         self.norm_l1 = 0.0
         self._number = 0
         # Of the powers, what the covariance does not tell.
-        self._sums = [0.0] * self.powers
+        self._sums = [0.0] * 4
 
     def update(self, weight: torch.Tensor) -> None:
         """Take the next output channels: [out, in_channels/groups, *kernel_size] on any device that has float64."""
         if weight.numel() == 0:
             return
         kernels = weight.reshape(-1, self.layer.taps).float()
+        found = look(kernels, self._threshold) if worthwhile(self.layer, kernels.device) else None
+        if found is not None:
+            self._keep(found)
+            return
         for chunk in torch.split(kernels, chunk_kernels(self.layer.taps)):
             self._take(chunk)
+
+    def _keep(self, found: Look) -> None:
+        assert self.covariance is not None
+        self.n += found.n
+        self.n_dead += found.n_dead
+        self.norm_l1 += found.norm_l1
+        self._number += found.n * self.layer.taps
+        self._sums[2] += found.cubes
+        self._sums[3] += found.fourths
+        self.covariance.merge(found.n, found.mean, found.scatter)
 
     def _take(self, kernels: torch.Tensor) -> None:
         wide = kernels.double()
@@ -78,7 +93,8 @@ class LayerMoments:
     def power_sums(self) -> list[float]:
         """Number of finite weights, and sums of their first powers, float64."""
         total, squares = (0.0, 0.0) if self.covariance is None else self.covariance.power_sums()
-        return [float(self._number), self._sums[0] + total, self._sums[1] + squares, *self._sums[2:]]
+        sums = [self._sums[0] + total, self._sums[1] + squares, *self._sums[2:]]
+        return [float(self._number), *sums[: self.powers]]
 
 
 def _number_within(kernels: torch.Tensor, limit: float) -> int:
