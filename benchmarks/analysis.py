@@ -22,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import analysis_quality
 import numpy as np
 from analysis_data import KERNELS
 
@@ -49,11 +48,25 @@ Row = dict[str, Any]
 
 def step(name: str, folder: Path) -> Row:
     """Run one step in a process of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("analysis_step.py")), name, str(folder)]
-    environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")}
-    answer = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-    found: Row = json.loads(answer.splitlines()[-1])
+    command = [sys.executable, str(Path(__file__).resolve().with_name("analysis_step.py")), name, str(folder)]
+    found: Row = alone(command)
     return found
+
+
+def quality_of(model: str) -> Row:
+    """Compare the quality measures of a model in a process of its own."""
+    code = f"import json, analysis_quality; print(json.dumps(analysis_quality.compare({model!r}, 5)))"
+    found: Row = alone([sys.executable, "-c", code])
+    return found
+
+
+def alone(command: list[str]) -> Any:
+    """Return the JSON of the last line that a command prints, run with one thread from its first import on."""
+    environment = os.environ | {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS")}
+    answer = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=environment, cwd=Path(__file__).resolve().parent
+    ).stdout
+    return json.loads(answer.splitlines()[-1])
 
 
 def measure(networks: int, rounds: int) -> tuple[list[Row], Row]:
@@ -160,9 +173,7 @@ def main() -> int:
     parser.add_argument("--networks", type=int, nargs="+", help="sizes, in networks; default: 2, 7 and 26")
     parser.add_argument("--rounds", type=int, default=3, help="of each size; of the largest there is one")
     chosen = parser.parse_args()
-    for name in ("OMP", "MKL", "OPENBLAS"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"
-    quality = [analysis_quality.compare(model, 5) for model in ("resnet18", "resnet50")]
+    quality = [quality_of(model) for model in ("resnet18", "resnet50")]
     sizes = chosen.networks or NETWORKS
     measured = [measure(size, 1 if size == max(NETWORKS) else chosen.rounds) for size in sizes]
     wrong = [line for rows, apart in measured for line in broken(rows, apart)]
