@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from safetensors.torch import save
 from filtercrawl.checkpoint import Checkpoint, RemoteFile
 from filtercrawl.files import CheckpointFiles
 from filtercrawl.manager import load
-from filtercrawl.transport import network
+from filtercrawl.transport.http import Http
 from filtercrawl_plugins.sharded import Sharded
 from http_server import Answer, Asked, FileServer, ranged
 
@@ -48,7 +49,7 @@ def test_the_heads_of_all_shards_are_asked_for_at_once(server: FileServer) -> No
     index = json.dumps({"weight_map": weights}).encode()
     main = RemoteFile(url=server.put("/index.json", index), size=len(index), path="index.json")
     checkpoint = Checkpoint(name="sharded", files=(main, *files))
-    with CheckpointFiles(checkpoint, load().readers, network()) as opened:
+    with closing(Http()) as transport, CheckpointFiles(checkpoint, load().readers, transport) as opened:
         found = list(Sharded().tensors(opened))
         assert [tensor.name for tensor in found] == list(weights)
         assert not together.broken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from filtercrawl import RemoteFile, TruncatedError
 from filtercrawl.errors import ChangedError, ForbiddenError, GoneError, NetworkError
 from filtercrawl.settings import NetworkSettings
 from filtercrawl.transport import OpenedFile, Transport, network
+from filtercrawl.transport.http import Http
 from filtercrawl.transport.retry import Clock, Patience
 from http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 
@@ -311,19 +313,20 @@ def test_of_a_far_archive_the_tail_comes_with_the_head(server: FileServer) -> No
     head, tail = "bytes=0-65535", "bytes=2934464-2999999"
     for name, ranges in (("net.pth", {head, tail}), ("net.safetensors", {head})):
         # Nothing is known of the host: it is taken for a far one.
-        opened = network().open(RemoteFile(url=server.put(f"/{name}", DATA), size=len(DATA), path=name))
-        server.log.clear()
-        assert opened.read(0, 8) == DATA[:8]
-        opened.close()
+        with closing(Http()) as transport:
+            opened = transport.open(RemoteFile(url=server.put(f"/{name}", DATA), size=len(DATA), path=name))
+            server.log.clear()
+            assert opened.read(0, 8) == DATA[:8]
+            opened.close()
         assert {asked.headers["range"] for asked in server.log} == ranges
 
 
 def test_of_a_near_archive_the_tail_is_not_guessed_at(server: FileServer) -> None:
     still = Clock(monotonic=lambda: 0.0, sleep=lambda seconds: None)  # every answer comes at once
-    transport = network(clock=still, patience=PATIENCE)
-    for name in ("first.safetensors", "net.pth"):  # the first one tells how near the host is
-        server.log.clear()
-        opened = transport.open(RemoteFile(url=server.put(f"/{name}", DATA), size=len(DATA), path=name))
-        assert opened.read(0, 8) == DATA[:8]
-        opened.close()
+    with closing(Http(clock=still, patience=PATIENCE)) as transport:
+        for name in ("first.safetensors", "net.pth"):  # the first one tells how near the host is
+            server.log.clear()
+            opened = transport.open(RemoteFile(url=server.put(f"/{name}", DATA), size=len(DATA), path=name))
+            assert opened.read(0, 8) == DATA[:8]
+            opened.close()
     assert [asked.headers["range"] for asked in server.log] == ["bytes=0-65535"]

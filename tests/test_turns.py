@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
 from filtercrawl.checkpoint import RemoteFile
-from filtercrawl.transport import network
+from filtercrawl.transport.http import Http
 from filtercrawl.transport.turns import AT_A_TIME, Turns
 from http_server import Answer, Asked, FileServer, ranged
 
@@ -46,27 +47,27 @@ def test_four_files_are_fetched_in_bulk_and_a_small_one_beside_them(server: File
         assert go.wait(20)
         return ranged(asked, bytes(BIG), {"ETag": '"1"'})
 
-    transport = network()
-    files = [
-        transport.open(RemoteFile(url=server.on(f"/big{number}", slow), size=BIG, path=f"big{number}"))
-        for number in range(AT_A_TIME + 3)
-    ]
-    for file in files:
-        file.want([(0, BIG)])
-    small = transport.open(RemoteFile(url=server.put("/small", b"small"), size=5, path="small"))
-    small.want([(0, 5)])
-    assert small.read(0, 5) == b"small"
-    closer = threading.Thread(target=files[AT_A_TIME].close)  # gives up while it waits for its turn
-    closer.start()
-    closer.join(20)
-    assert not closer.is_alive()
-    for _ in range(AT_A_TIME):
-        assert all_asked.acquire(timeout=20)
-    assert sorted(here) == [f"/big{number}" for number in range(AT_A_TIME)]
-    go.set()
-    for number, file in enumerate(files):
-        if number != AT_A_TIME:
-            assert file.read(0, BIG) == bytes(BIG)
-            file.close()
-    assert f"/big{AT_A_TIME}" not in here
-    assert len(here) == len(files) - 1
+    with closing(Http()) as transport:
+        files = [
+            transport.open(RemoteFile(url=server.on(f"/big{number}", slow), size=BIG, path=f"big{number}"))
+            for number in range(AT_A_TIME + 3)
+        ]
+        for file in files:
+            file.want([(0, BIG)])
+        small = transport.open(RemoteFile(url=server.put("/small", b"small"), size=5, path="small"))
+        small.want([(0, 5)])
+        assert small.read(0, 5) == b"small"
+        closer = threading.Thread(target=files[AT_A_TIME].close)  # gives up while it waits for its turn
+        closer.start()
+        closer.join(20)
+        assert not closer.is_alive()
+        for _ in range(AT_A_TIME):
+            assert all_asked.acquire(timeout=20)
+        assert sorted(here) == [f"/big{number}" for number in range(AT_A_TIME)]
+        go.set()
+        for number, file in enumerate(files):
+            if number != AT_A_TIME:
+                assert file.read(0, BIG) == bytes(BIG)
+                file.close()
+        assert f"/big{AT_A_TIME}" not in here
+        assert len(here) == len(files) - 1
