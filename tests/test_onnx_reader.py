@@ -418,3 +418,18 @@ def test_the_file_is_told_once_how_many_weights_follow_the_nodes() -> None:
     read_model(file)
     # first, w, deep, q and l; w has 9 numbers a pair of channels, q and l are taken for four times as many pairs.
     assert file.told == [(5, 9 / (9 + 2 * 4))]
+
+
+@pytest.mark.parametrize("shape", [[-3, 3], [0, 3], [2**62] * 40, [-(2**62)] * 41])
+def test_what_the_file_is_told_is_a_share_whatever_a_node_says_of_its_kernels(shape: list[int]) -> None:
+    nodes = [
+        node("Conv", ["x", "first"], "a", "c1", kernel_shape=[3, 3]),
+        node("Conv", ["a", "w"], "b", "c2", kernel_shape=shape),
+        node("MatMul", ["b", "l"], "y"),
+    ]
+    built = model(nodes, [tensor(name, random_array(2, 2, 3, 3)) for name in ("first", "w", "l")])
+    file = Jumped(built.SerializeToString())
+    read_model(file)
+    ((number, share),) = file.told
+    assert number == 3
+    assert 0 <= share <= 1

@@ -133,12 +133,13 @@ def _is_long(node: Node, slot: int) -> bool:
 
 
 def _taps(node: Node) -> int:
-    """Return the taps of a node's kernels as far as they weigh: 0 for depthwise ones, 1 for a matrix."""
+    """Return the taps of a node's kernels as far as they weigh: 0 for depthwise ones, 1 for a matrix and nonsense."""
     if (node.domain, node.op) not in CONVOLUTIONS or "kernel_shape" not in node.attributes:
         return 1
     if "group" in node.attributes and node.attributes["group"].i > 1:
         return 0
-    return math.prod(node.attributes["kernel_shape"].ints)
+    sizes = node.attributes["kernel_shape"].ints
+    return math.prod(sizes) if all(size > 0 for size in sizes) else 1
 
 
 def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None:
