@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from filtercrawl.checkpoint import RemoteFile
+from filtercrawl.errors import Stopped
 from filtercrawl.transport.http import Http
 from filtercrawl.transport.turns import AT_A_TIME, Turns
 from http_server import Answer, Asked, FileServer, ranged
@@ -71,3 +72,15 @@ def test_four_files_are_fetched_in_bulk_and_a_small_one_beside_them(server: File
                 file.close()
         assert f"/big{AT_A_TIME}" not in here
         assert len(here) == len(files) - 1
+
+
+@pytest.mark.timeout(20)
+def test_a_file_that_was_closed_brings_nothing_and_keeps_nobody_waiting(server: FileServer) -> None:
+    with closing(Http()) as transport:
+        file = transport.open(RemoteFile(url=server.put("/f", bytes(BIG)), size=BIG, path="f"))
+        assert file.read(0, 8) == bytes(8)
+        file.expect_jumps(1000, 1.0)  # so many that at the first one all of it would be fetched
+        file.close()
+        for offset in (BIG // 2, BIG - 100):
+            with pytest.raises(Stopped):
+                file.read(offset, 8)

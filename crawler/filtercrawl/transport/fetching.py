@@ -77,6 +77,8 @@ class Fetching:
                 first = missing[0]
                 if self._fault is not None:
                     raise self._fault
+                if self._closed:
+                    raise Stopped
                 busy = merged((*self._pending, *self._under_way))
                 expected = intersection((first,), busy)
                 if expected and expected[0][0] == first[0]:
