@@ -43,6 +43,12 @@ def file_of(dataset: Path) -> Path:
     return path
 
 
+def first_page(path: Path) -> int:
+    """Return where the first page of weights begins."""
+    with pq.ParquetFile(path) as file:
+        return int(file.metadata.row_group(0).column(file.metadata.num_columns - 1).data_page_offset)
+
+
 def read(dataset: Path) -> dict[str, np.ndarray]:
     holdings = DatasetHoldings(dataset)
     found: dict[str, list[np.ndarray]] = {}
@@ -106,11 +112,10 @@ def test_rows_of_other_lengths_than_pages_are_left_to_arrow(planted: Path) -> No
 def test_damaged_pages_are_an_error_that_names_the_file(planted: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(planted, tmp_path / "copy")
     path = file_of(copy)
-    with pq.ParquetFile(path) as file:
-        column = file.metadata.row_group(0).column(file.metadata.num_columns - 1)
+    page = first_page(path)
     damaged = bytearray(path.read_bytes())
     # Behind the header of the first page: where the zstd frame begins.
-    start = damaged.index(b"\x28\xb5\x2f\xfd", column.data_page_offset)
+    start = damaged.index(b"\x28\xb5\x2f\xfd", page)
     damaged[start : start + 4] = b"\0\0\0\0"
     path.write_bytes(damaged)
     with pytest.raises(DatasetError, match=path.name):
@@ -121,12 +126,11 @@ def test_a_header_that_claims_too_much_takes_no_memory(planted: Path, tmp_path: 
     """A page that claims more numbers than the rows have is not ours; Arrow refuses it too."""
     copy = shutil.copytree(planted, tmp_path / "copy")
     path = file_of(copy)
-    with pq.ParquetFile(path) as file:
-        column = file.metadata.row_group(0).column(file.metadata.num_columns - 1)
+    page = first_page(path)
     damaged = bytearray(path.read_bytes())
-    header, _ = fields(bytes(damaged[column.data_page_offset : column.data_page_offset + 1024]))
+    header, _ = fields(bytes(damaged[page : page + 1024]))
     size = header[2]
-    at = damaged.index(varint(size), column.data_page_offset)
+    at = damaged.index(varint(size), page)
     damaged[at : at + len(varint(size))] = varint((1 << 7 * len(varint(size)) - 1) - 1)
     path.write_bytes(damaged)
     with pytest.raises(DatasetError, match=path.name):

@@ -19,7 +19,8 @@ _HEAD: Final = 64 * 1024
 # Most files of these names are archives, whose directory stands at the end.
 _ARCHIVES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".zip")
 _TAIL: Final = 64 * 1024
-_FAR: Final = 0.01
+# Seconds of a trip from which on a request that may be of no use is worth it.
+_LONG_TRIP: Final = 0.01
 
 
 class HttpFile:
@@ -120,7 +121,7 @@ class HttpFile:
     def _want_tail(self) -> None:
         """Ask for an archive's directory while its head is on its way, where a trip is worth more than a guess."""
         link = self._costs()
-        far = link.a_trip > _FAR and link.fixed_gap is None
+        far = link.a_trip > _LONG_TRIP and link.fixed_gap is None
         if far and self.name.lower().endswith(_ARCHIVES) and self.size > _HEAD + _TAIL:
             self._fetching.want([(self.size - _TAIL, self.size)])
 
