@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import random
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +21,7 @@ from filtercrawl.settings import NetworkSettings
 from filtercrawl.transport import OpenedFile, Transport, network
 from filtercrawl.transport.http import Http
 from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl_plugins.archive import Archive
 from http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 
 KIB = 1024
@@ -310,7 +314,7 @@ def test_addresses_that_are_not_opened(transport: Transport, url: str) -> None:
 
 
 def test_of_a_far_archive_the_tail_comes_with_the_head(server: FileServer) -> None:
-    head, tail = "bytes=0-65535", "bytes=2934464-2999999"
+    head, tail = "bytes=0-65535", "bytes=2934423-2999999"
     for name, ranges in (("net.pth", {head, tail}), ("net.safetensors", {head})):
         # Nothing is known of the host: it is taken for a far one.
         with closing(Http()) as transport:
@@ -319,6 +323,46 @@ def test_of_a_far_archive_the_tail_comes_with_the_head(server: FileServer) -> No
             assert opened.read(0, 8) == DATA[:8]
             opened.close()
         assert {asked.headers["range"] for asked in server.log} == ranges
+
+
+def test_of_a_far_archive_the_tail_is_all_that_its_directory_takes(server: FileServer) -> None:
+    noise = {f"layer{n}": np.frombuffer(DATA, np.uint8, 200_000, n * 200_000) for n in range(10)}
+    packed = io.BytesIO()
+    np.savez(packed, **noise)
+    with closing(Http()) as transport:
+        remote = RemoteFile(url=server.put("/net.npz", packed.getvalue()), size=len(packed.getvalue()), path="net.npz")
+        with closing(transport.open(remote)) as opened:
+            assert opened.read(0, 4) == b"PK\3\4"
+            assert len(Archive(opened).entries) == 10
+    assert len(server.log) == 2
+
+
+def test_who_fetches_much_does_not_wait_for_the_structure_of_the_next_ones(server: FileServer) -> None:
+    begun, going = threading.Event(), threading.Event()
+    much = random.Random(1).randbytes(9 * KIB * KIB)
+
+    def held(asked: Asked) -> Answer:
+        begun.set()
+        assert going.wait(10)
+        return ranged(asked, DATA, {"ETag": '"d"'})
+
+    one_at_a_time = replace(PATIENCE, read=20.0, per_host=1, gap=0)
+    with closing(Http(patience=one_at_a_time)) as transport:
+        few = [
+            transport.open(RemoteFile(url=server.on(f"/next/{n}", held), size=len(DATA), sha256=f"{n:064x}"))
+            for n in range(10)
+        ]
+        for file in few:
+            file.want([(at * KIB, at * KIB + 1) for at in range(0, 2_000, 200)])
+        assert begun.wait(10)
+        first = transport.open(RemoteFile(url=server.put("/much", much), size=len(much)))
+        first.want([(0, len(much))])
+        going.set()
+        assert first.read(0, len(much)) == much
+        for file in few:
+            assert file.read(1_800 * KIB, 1) == DATA[1_800 * KIB : 1_800 * KIB + 1]
+    asked = [asked.path for asked in server.log]
+    assert asked.index("/much") < len(asked) // 2
 
 
 def test_of_a_near_archive_the_tail_is_not_guessed_at(server: FileServer) -> None:

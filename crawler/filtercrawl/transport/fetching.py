@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import Final, Literal
 
@@ -22,8 +21,8 @@ from filtercrawl.transport.batches import (
     without,
 )
 from filtercrawl.transport.link import Link
+from filtercrawl.transport.means import Means
 from filtercrawl.transport.remote_bytes import RemoteBytes
-from filtercrawl.transport.turns import Turns
 
 _PATIENCE: Final = 1.0
 _FAR: Final = 1024 * 1024
@@ -38,11 +37,10 @@ class Fetching:
     much waits for its turn. The first fault ends it: whoever needs bytes that are not there gets that fault.
     """
 
-    def __init__(self, remote: RemoteBytes, pool: Executor, link: Callable[[], Link], turns: Turns) -> None:
+    def __init__(self, remote: RemoteBytes, means: Means, link: Callable[[], Link]) -> None:
         self._remote = remote
-        self._pool = pool
+        self._means = means
         self._link = link
-        self._turns = turns
         self._turn: Literal["none", "asked", "had"] = "none"
         self._change = threading.Condition()
         self._pending: tuple[Range, ...] = ()
@@ -116,7 +114,7 @@ class Fetching:
             return _nothing
         if self._turn == "none" and total(self._pending) > _MUCH:
             self._turn = "asked"
-            return partial(self._turns.take, self._have_turn)
+            return partial(self._means.turns.take, self._have_turn)
         return self._pump_on
 
     def _have_turn(self) -> None:
@@ -125,13 +123,14 @@ class Fetching:
             self._pump_on()
             over = self._turn_is_over()
         if over:
-            self._turns.give()
+            self._means.turns.give()
 
     def _pump_on(self) -> None:
         """Put as many pumps to the queue as the host takes requests."""
         with self._change:
+            pool = self._means.bulk if self._turn == "had" else self._means.pool
             for _ in range(min(requests(self._pending), self._link().at_a_time) - self._pumps):
-                self._pool.submit(self._pump)
+                pool.submit(self._pump)
                 self._pumps += 1
 
     def _turn_is_over(self) -> bool:
@@ -158,7 +157,7 @@ class Fetching:
                 over = self._turn_is_over()
                 self._change.notify_all()
             if over:
-                self._turns.give()
+                self._means.turns.give()
 
     def _take(self) -> Range | None:
         link = self._link()

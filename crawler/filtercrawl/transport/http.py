@@ -53,11 +53,12 @@ class Http:
             headers={"User-Agent": f"filtercrawl/{version('filtercrawl')}"},
         )
         known = settings or NetworkSettings()
-        self._pool = ThreadPoolExecutor(2 * self._patience.per_host, "fetch")
+        self._pools = [ThreadPoolExecutor(2 * self._patience.per_host, name) for name in ("fetch", "bulk")]
         self._means = Means(
             client=self.client,
             cache=Cache(known.cache, known.cache_size),
-            pool=self._pool,
+            pool=self._pools[0],
+            bulk=self._pools[1],
             link=self._polite.link,
             walkers=Walkers(),
             turns=Turns(),
@@ -98,7 +99,8 @@ class Http:
 
     def close(self) -> None:
         """Close all connections; the transport is of no use afterwards."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in self._pools:
+            pool.shutdown(wait=False, cancel_futures=True)
         self._end()
 
     def _get(self, url: str) -> tuple[Any, httpx2.Response]:

@@ -18,7 +18,8 @@ from filtercrawl.transport.walk import Walk
 _HEAD: Final = 64 * 1024
 # Most files of these names are archives, whose directory stands at the end.
 _ARCHIVES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".zip")
-_TAIL: Final = 64 * 1024
+# A zip archive's last record with the longest comment, and before it what leads to a large directory.
+_TAIL: Final = 65_535 + 22 + 20
 # Seconds of a trip from which on a request that may be of no use is worth it.
 _LONG_TRIP: Final = 0.01
 
@@ -28,7 +29,7 @@ class HttpFile:
 
     def __init__(self, file: RemoteFile, listed_at: str, means: Means) -> None:
         self._remote = RemoteBytes(file, listed_at, means)
-        self._fetching = Fetching(self._remote, means.pool, self._costs, means.turns)
+        self._fetching = Fetching(self._remote, means, self._costs)
         self._means = means
         self._walk: Walk | None = None
         self._lock = threading.RLock()

@@ -19,12 +19,14 @@ from filtercrawl.transport.walk import Walkers
 class Means:
     """The one client, the cache, how long to bear with a server, and what keeps files out of each other's way.
 
-    pool: for requests in the background. link: what the host of an address was measured to cost.
+    pool: for requests in the background; bulk: for those of files whose turn it is to fetch much, which so do not wait
+    behind the structure of all the next ones. link: what the host of an address was measured to cost.
     """
 
     client: httpx2.Client
     cache: Cache
     pool: Executor
+    bulk: Executor
     link: Callable[[str], Link]
     walkers: Walkers
     turns: Turns
