@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from filtercrawl.release_order import release_order
 from filtercrawl.transport import network
 from filtercrawl_publish.remote import remote
 from filtercrawl_publish.verify import findings
-from hub_server import Fault, HubServer
+from hub_server import Asked, Fault, HubServer
 from plugins_for_tests import instead
 from zoo_files import layers, models, put, state
 
@@ -127,6 +128,10 @@ def job(plugins: Plugins, hub: HubServer, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def net(hub: HubServer, tmp_path: Path) -> Callable[..., None]:
     return lambda name, seed, org="org": place(hub, tmp_path, name, seed, org)
+
+
+def layers_of(folder: Path) -> list[Path]:
+    return sorted((folder / "data/layers").rglob("*.parquet"))
 
 
 def mid(name: str, org: str = "org") -> str:
@@ -375,10 +380,55 @@ def test_published_weights_make_room_for_new_ones(job: Job, net: Callable[..., N
     assert job(machine="small") == 0
     assert [path.name[:5] for path in (job.folder / "data/layers").rglob("*.parquet")] == ["org-d"]
     net("e", 13)
-    assert job("--max-disk", "3k", machine="small") == 0
+    size = sum(path.stat().st_size for path in layers_of(job.folder))
+    assert job("--max-disk", str(size + 1), machine="small") == 0
     assert job.record["checkpoints"]["new"] == 1
     assert [path.name[:5] for path in (job.folder / "data/layers").rglob("*.parquet")] == ["org-e"]
     assert len(layers(job.published())) == 12
+
+
+def test_a_release_is_larger_than_the_disk_may_be(job: Job) -> None:
+    whole = {path.name for path in layers_of(job.published())}
+    del job.hub.datasets[REPO]
+    # Listed in this order, the last one takes over what `other/x` brought and what has been sent.
+    job.hub.create("org/x", dict(job.hub.repos["other/x"].head.files))
+    zoo = ("hub:other/*", "hub:org/*")
+    assert job("--max-disk", "3k", zoo=zoo) == 0
+    assert "to make room" in job.output
+    assert job.record["checkpoints"]["new"] == 6
+    assert len(job.versions()) == 1
+    assert sum(path.stat().st_size for path in layers_of(job.folder)) < 3_000
+    found = models(job.published())
+    assert (found[mid("x")]["outcome"], found[mid("x", "other")]["outcome"]) == ("emitted", "duplicate")
+    assert not list(findings(job.published()))
+    assert len({path.name for path in layers_of(job.published())} & whole) == 3  # x is another checkpoint's now
+    # A night later it is all known, and nothing of it is here or fetched.
+    assert job("--max-disk", "3k", machine="machine-2", zoo=zoo) == 0
+    assert (job.record["checkpoints"]["unchanged"], job.fetched_layers()) == (6, set())
+
+
+@pytest.mark.parametrize("when", ["upload", "commit"])
+def test_what_was_sent_ahead_and_got_no_version_is_read_again(job: Job, when: str) -> None:
+    whole = {path.name for path in layers_of(job.published())}
+    del job.hub.datasets[REPO]
+    job.hub.blobs.clear()
+    pattern, good = ("*/info/lfs/objects/batch", 1) if when == "upload" else ("*/commit/main", 0)
+    seen = 0
+
+    def refusing(number: int, asked: Asked, moment: str) -> Fault | None:
+        nonlocal seen
+        seen += fnmatchcase(asked.path, pattern) and moment == "asked"
+        return Fault(status=403) if seen > good and fnmatchcase(asked.path, pattern) else None
+
+    job.hub.watch = refusing
+    with pytest.raises(FiltercrawlError):
+        job("--max-disk", "3k", machine="small")
+    assert not job.versions()
+    job.hub.watch = lambda number, asked, moment: None
+    assert job("--max-disk", "3k", machine="small") == 0
+    assert "will be written again" in job.output
+    assert not list(findings(job.published()))
+    assert {path.name for path in layers_of(job.published())} == whole
 
 
 def test_a_zoo_without_anything_publishes_nothing(job: Job, zoo: Path) -> None:

@@ -379,6 +379,19 @@ def test_a_lost_layers_file_is_written_again(zoo: Path, dataset: Path, run_sync:
     }
 
 
+def test_the_lost_layers_file_of_one_with_a_twin_is_written_again(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    put(zoo / "a.safetensors", state(1))
+    put(zoo / "b.safetensors", state(1))
+    run_sync()
+    lost = dataset / models(dataset)["local/a.safetensors"]["layers_file"]
+    before = lost.read_bytes()
+    lost.unlink()
+    run_sync()
+    found = models(dataset)
+    assert [found[f"local/{name}.safetensors"]["outcome"] for name in "ab"] == ["emitted", "duplicate"]
+    assert lost.read_bytes() == before
+
+
 def test_what_is_opted_out_is_never_kept(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         put(zoo / f"{name}.safetensors", state(seed))

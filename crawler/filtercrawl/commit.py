@@ -60,7 +60,8 @@ class Book(Keepers):
     def commit(self, crawled: Crawled) -> Became:
         """Write one result; returns what became of the checkpoint.
 
-        `again`: it was to be linked to a checkpoint whose content has changed meanwhile, so it must be read after all.
+        `again`: it was to be linked to a checkpoint whose content has changed meanwhile, or to weights that are lost;
+        so it must be read after all.
         """
         became = self._commit(crawled)
         if became in ("emitted", "duplicate", "no_kernels"):
@@ -87,8 +88,12 @@ class Book(Keepers):
         if crawled.same_as is not None and self.by_file.get(content_key(crawled)) != crawled.same_as:
             return "again"
         if twin is not None and twin != crawled.todo.model_id:
-            discard(crawled.shard)
-            return self._linked(record | {"bytes_fetched": 0}, twin)
+            if not self._out_of_reach(record, twin):
+                discard(crawled.shard)
+                return self._linked(record | {"bytes_fetched": 0}, twin)
+            if crawled.shard is None:
+                del self.by_file[content_key(crawled)]
+                return "again"
         assert crawled.shard is not None
         assert crawled.extracted is not None
         record |= {
@@ -235,6 +240,15 @@ class Book(Keepers):
         return became
 
     # Smaller pieces.
+
+    def _out_of_reach(self, record: Row, twin_id: str) -> bool:
+        """Tell whether the weights that a checkpoint would keep are neither here nor where they can be fetched from."""
+        mark = self.catalog.fingerprint(twin_id)
+        keeper = next(iter(self.catalog.twins(mark or "")), None)
+        file = keeper["layers_file"] if keeper is not None else None
+        if keeper is None or file is None or not self.may_keep(record) or rank(record) > rank(keeper):
+            return False
+        return not (self.dataset / file).is_file() and file not in self.catalog.released()
 
     def _old_name(self, crawled: Crawled) -> str | None:
         """Return the model id that this file had under a name that is gone: the old id stays."""

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from filtercrawl.catalog import Catalog, Row
 from filtercrawl.dataset.atomic import TEMPORARY, install
-from filtercrawl.record import outcome, rank
+from filtercrawl.record import emptied, outcome, rank
 from filtercrawl.rights import METADATA, LicensePolicy
-from filtercrawl.schema import MODELS
 from filtercrawl.shard import Shard, discard, rewrite
 from filtercrawl.stored import StoredWeights
 
@@ -88,9 +87,7 @@ class Keepers:
     def _emptied(self, known: Row, changes: Row) -> None:
         self.promote_twin(known)
         self.catalog.drop_content(known["model_id"])
-        empty = {name: None for name in MODELS.names if name.startswith(("n_", "tensors_"))}
-        gone = {"layers_file": None, "duplicate_of": None, "next_retry": None, "license_policy": None}
-        self.catalog.put_model(known | empty | gone | changes)
+        self.catalog.put_model(emptied(known) | changes)
 
     def _twins(self, record: Row) -> list[Row]:
         mark = self.catalog.fingerprint(record["model_id"])

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from filtercrawl.checkpoint import Checkpoint, Skipped
 from filtercrawl.discover import Listing, etag
+from filtercrawl.record import UNREAD
 from filtercrawl.rights import METADATA, LicensePolicy
 from filtercrawl.settings import Retry
 from filtercrawl.vocabulary import POLICIES, KernelPolicy
@@ -118,7 +119,7 @@ def sought(known: Known | None, checkpoint: Checkpoint, rules: Rules) -> Known |
         or rules.rights.decide(checkpoint.meta.license) != "keep"
     ):
         return known
-    return {**known, "file_sha256": None, "_tried": {"revision": None, "etag": None}, "_version": None}
+    return {**known, **UNREAD}
 
 
 Decision = Literal["new", "changed", "retry", "unchanged", "waiting"]

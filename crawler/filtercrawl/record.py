@@ -34,6 +34,8 @@ _STATED: Final = (
 )
 # What is published with the next change only: an address that is given out anew, the source's own notes.
 _QUIET: Final = ("url", "extra")
+# Said of a checkpoint whose bytes are to be read once more, whatever its source says of them.
+UNREAD: Final[Row] = {"file_sha256": None, "_tried": {"revision": None, "etag": None}, "_version": None}
 
 
 def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
@@ -144,6 +146,12 @@ def outcome(record: Mapping[str, Any]) -> str:
     if record["duplicate_of"] is not None:
         return "duplicate"
     return "no_kernels" if has_weights(record) else "emitted"
+
+
+def emptied(record: Mapping[str, Any]) -> Row:
+    """A record without the content that it told of."""
+    empty = {name: None for name in MODELS.names if name.startswith(("n_", "tensors_"))}
+    return {**record, **empty, "layers_file": None, "duplicate_of": None, "next_retry": None, "license_policy": None}
 
 
 def withheld(keeper: Mapping[str, Any] | None) -> Row:

@@ -147,9 +147,13 @@ class Report:
         """Whether a budget of the run is used up."""
         if deadline is not None and time.monotonic() >= deadline:
             return True
-        if settings.max_disk is not None and self.bytes_on_disk >= settings.max_disk:
+        if self.disk_is_full(settings):
             return True
         return settings.max_bytes is not None and self.bytes_fetched >= settings.max_bytes
+
+    def disk_is_full(self, settings: Settings) -> bool:
+        """Whether the layers that lie here take all that they may."""
+        return settings.max_disk is not None and self.bytes_on_disk >= settings.max_disk
 
     def exit_code(self, settings: Settings) -> int:
         """0 fine; 3 finished, but a source or checkpoints failed as `--fail-on` counts them."""

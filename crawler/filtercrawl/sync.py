@@ -55,7 +55,7 @@ class Run:
 
     transport: None for the one that the settings describe. stop: set it to end the run cleanly after the checkpoints
     in hand. approval: does no more than that, None for all there is to do. bring: puts a file of layers into its place
-    that only a release holds.
+    that only a release holds. make_room: called where the layers take `max_disk`; returns the bytes that lie here then.
     """
 
     settings: Settings
@@ -66,6 +66,7 @@ class Run:
     now: datetime = field(default_factory=now)
     approval: Approval | None = None
     bring: Callable[[str], None] | None = None
+    make_room: Callable[[], int] | None = None
 
     def check(self) -> None:
         """Raise Stopped once the run is to end."""
@@ -138,10 +139,12 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                 prove=run.settings.prove,
             )
             with suppress(Stopped):  # what was committed is published all the same
+                room(run, report)
                 for crawled in crawl_all(plan.todo, crew, run, report):
                     while (became := book.commit(crawled)) == "again":
                         crawled = crawl(crawled.todo, crew)  # noqa: PLW2901 - the same checkpoint, now read
                     report.count(crawled, became)
+                    room(run, report)
                     if crawled.note is not None:
                         run.progress.say(f"{crawled.todo.model_id}: no structure from its graph: {crawled.note}")
                     run.progress.done(crawled.todo.model_id, crawled.reason or became)
@@ -152,6 +155,11 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)
     return report
+
+
+def room(run: Run, report: Report) -> None:
+    if run.make_room is not None and report.disk_is_full(run.settings):
+        report.bytes_on_disk = run.make_room()
 
 
 def on_disk(dataset: Path, catalog: Catalog) -> int:

@@ -17,7 +17,7 @@ from filtercrawl_publish.insist import insist
 from filtercrawl_publish.remote import Operations, RemoteEntry
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
     from huggingface_hub.hf_api import RepoFile
 
     CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
@@ -35,8 +35,12 @@ class HubRepo:
         self.revision = revision
         self.url = repo_id
         self._transport = transport
-        self._api = hub.api(transport)
         self._sent: dict[str, tuple[Path, CommitOperationAdd]] = {}
+
+    @property
+    def _api(self) -> HfApi:
+        """Over this transport also where another client of the Hub was opened meanwhile."""
+        return hub.api(self._transport)
 
     def head(self) -> str | None:
         return self._refs()[0]
@@ -88,7 +92,7 @@ class HubRepo:
                 continue
             self._bring(path, revision, stated[path], target, folder)
 
-    def upload(self, add: Mapping[str, Path]) -> None:
+    def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
         self._make()
@@ -102,9 +106,9 @@ class HubRepo:
 
         insist(f"{self.id}: upload", act)
         # A small file goes with the commit: its operation is of no use ahead of it.
-        self._sent |= {
-            path: (add[path], operation) for path, operation in sent.items() if operation.path_or_fileobj == b""
-        }
+        went = {path: (add[path], operation) for path, operation in sent.items() if operation.path_or_fileobj == b""}
+        self._sent |= went
+        return frozenset(went)
 
     def commit(self, operations: Operations, parent: str | None, title: str, body: str) -> str:
         parent = parent or self._fresh()

@@ -93,11 +93,12 @@ class LocalRepo:
             if not target.is_file():
                 _copy(place / path, target)
 
-    def upload(self, add: Mapping[str, Path]) -> None:
+    def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
         """Copy files beside the versions, by their content."""
         with self._writing():
             for file in add.values():
                 self._stored(file)
+        return frozenset(add)
 
     def commit(self, operations: Operations, parent: str | None, title: str, body: str) -> str:
         with self._writing():

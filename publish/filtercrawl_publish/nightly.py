@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +19,12 @@ from filtercrawl.transport import Transport, network
 from filtercrawl.transport.retry import Clock
 from filtercrawl_analysis.run import run as analyse
 from filtercrawl_analysis.study import choose
+from filtercrawl_publish.ahead import Ahead
 from filtercrawl_publish.guard import guard
 from filtercrawl_publish.plan_file import PlanFile
 from filtercrawl_publish.publish import Release, finish, publish
 from filtercrawl_publish.remote import Remote, remote
-from filtercrawl_publish.restore import MODELS, Base, make_room, note, restore, root_of
+from filtercrawl_publish.restore import MODELS, Base, note, restore, root_of
 from filtercrawl_publish.run_record import Outcome, RunRecord
 from filtercrawl_publish.stage import pending
 from filtercrawl_publish.versions import next_version
@@ -79,11 +80,10 @@ def _release(night: Night, record: RunRecord, transport: Transport) -> None:
         if night.approved is not None and night.approved.head != head:
             raise BusyError(f"{place.id}: has changed since the plan was made; make and approve a new one")
         base = restore(place, night.settings, night.watch)
-        if base is not None and night.settings.max_disk is not None and not night.settings.dry_run:
-            make_room(dataset, night.settings.max_disk)
     record.base = base.version if base else None
+    ahead = _ahead(night, place)
     with record.timed("sync"):
-        record.report = sync(night.selectors, _run(night, base, transport))
+        record.report = sync(night.selectors, _run(night, base, place, ahead))
     record.look(dataset)
     if night.settings.dry_run:
         if night.plan is not None:
@@ -105,20 +105,26 @@ def _release(night: Night, record: RunRecord, transport: Transport) -> None:
         record.left_out = written.left_out
     night.check()
     with record.timed("publish"):
-        # Opened again: the sync may have given the Hub's client another transport.
-        place = remote(night.repo, transport)
         if base is not None:
             guard(place, base.commit, dataset, night.settings.publish.max_lost)
-        _publish(night, record, place, base)
+        _publish(night, record, place, base, ahead.sent if ahead else {})
 
 
-def _run(night: Night, base: Base | None, transport: Transport) -> Run:
+def _ahead(night: Night, place: Remote) -> Ahead | None:
+    """What makes room for a release that is larger than the disk may be; None where no bound is set."""
+    settings = night.settings
+    if settings.max_disk is None or settings.dry_run:
+        return None
+    return Ahead(place=place, dataset=settings.dataset, most=settings.max_disk, say=night.watch.say)
+
+
+def _run(night: Night, base: Base | None, place: Remote, ahead: Ahead | None) -> Run:
     """The sync of a night; weights that only the last version holds are fetched where they are needed."""
 
     def bring(path: str) -> None:
         if base is not None:
             night.watch.say(f"fetching {path} from {base.version}")
-            remote(night.repo, transport).fetch([path], base.commit, night.settings.dataset)
+            place.fetch([path], base.commit, night.settings.dataset)
 
     return Run(
         settings=night.settings,
@@ -128,10 +134,11 @@ def _run(night: Night, base: Base | None, transport: Transport) -> Run:
         now=night.now,
         approval=night.approved.approval if night.approved else None,
         bring=bring,
+        make_room=ahead.make_room if ahead else None,
     )
 
 
-def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) -> None:
+def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None, sent: Mapping[str, str]) -> None:
     dataset, before = night.settings.dataset, pending(night.settings.dataset)
     tags = place.tags()
     # Chosen here, so that the record can name it: run.json is seen in the repo only if the commit is made.
@@ -140,7 +147,7 @@ def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) 
     record.write(dataset)
     try:
         key = night.settings.publish.sign_key
-        release = Release(version=record.version, when=night.now, sign_key=key, say=night.watch.say)
+        release = Release(version=record.version, when=night.now, sign_key=key, ahead=sent, say=night.watch.say)
         found = publish(dataset, place, release)
     except BaseException:
         record.version = None

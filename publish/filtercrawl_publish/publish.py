@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -61,6 +61,7 @@ class Release:
 
     sign_key: a file with the private key by which the manifest is signed.
     max_disk: bytes; files of layers that the place holds are deleted here where all of them take that much.
+    ahead: path -> sha256 of files that this place was sent before; they need not lie here any more.
     """
 
     version: str | None = None
@@ -68,6 +69,7 @@ class Release:
     dry_run: bool = False
     sign_key: Path | None = None
     max_disk: int | None = None
+    ahead: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _: None
 
 
@@ -176,8 +178,9 @@ def _commit(staged: Staged, changes: Changes, place: Remote, head: str | None, n
     release.say("loading the folder as readers will")
     here = LocalRepo(str(staged.folder))
     prove(here, here.resolve(), staged.absent)
-    release.say(f"sending {amount(len(changes.add))} files, {size(changes.bytes)}")
-    send(changes, staged, place, lambda done, of: release.say(f"sent {size(done)} of {size(of)}"))
+    left = [file for path, file in changes.add.items() if release.ahead.get(path) != file.sha256]
+    release.say(f"sending {amount(len(left))} files, {size(sum(file.size for file in left))}")
+    send(left, staged.folder, place, lambda done, of: release.say(f"sent {size(done)} of {size(of)}"))
     counts = ", ".join(f"{amount(number)} {what}" for what, number in staged.counts.items())
     body = f"{counts}. {amount(len(changes.add))} files added or changed, {amount(len(changes.delete))} removed."
     return place.commit(changes.operations(staged.folder), head, f"{_TITLE}{name}", body)

@@ -103,10 +103,11 @@ class Remote(Protocol):
         """Bring files into `folder`, below which they get their paths; those that are there already stay."""
         ...
 
-    def upload(self, add: Mapping[str, Path]) -> None:
+    def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
         """Send the content of large files ahead of the commit that names them; nobody sees them until then.
 
-        The same paths and files in a later `commit` on this object cost nothing, also if the files are gone by then.
+        Returns the paths that went; small files may go with the commit. What went costs nothing in a later `commit` of
+        the same paths and files on this object, also if the files are gone by then.
         """
         ...
 

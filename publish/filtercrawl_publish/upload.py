@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,18 +56,21 @@ def compare(staged: Staged, there: Mapping[str, RemoteEntry]) -> Changes:
     return Changes(add=add, delete=tuple(delete), same=len(staged.files) - len(add))
 
 
-def send(changes: Changes, staged: Staged, remote: Remote, told: Callable[[int, int], None]) -> None:
+def send(files: Collection[File], folder: Path, remote: Remote, told: Callable[[int, int], None]) -> set[str]:
     """Check that every file to send is what the list says, and send the large ones; nobody sees them yet.
 
-    told: is given the bytes sent and those to send. Raises DatasetError where a file is missing or differs.
+    told: is given the bytes sent and those to send. Returns the paths that went ahead of the commit. Raises
+    DatasetError where a file is missing or differs.
     """
-    done = 0
-    for batch in _batches(changes.add.values()):
+    went: set[str] = set()
+    done, total = 0, sum(file.size for file in files)
+    for batch in _batches(files):
         for file in batch:
-            _check(staged.folder, file)
-        remote.upload({file.path: staged.folder / file.path for file in batch})
+            _check(folder, file)
+        went |= remote.upload({file.path: folder / file.path for file in batch})
         done += sum(file.size for file in batch)
-        told(done, changes.bytes)
+        told(done, total)
+    return went
 
 
 def _same(folder: Path, file: File, entry: RemoteEntry | None) -> bool:

@@ -212,11 +212,19 @@ class Catalog(Published):
         self._db.execute("DELETE FROM released")
         self._db.executemany("INSERT INTO released VALUES (?, ?)", files)
         self.set_fact("release", release)
+        self.set_fact("ahead", "[]")
         self._db.execute("COMMIT")
 
     def released(self) -> set[str]:
         """Return the paths of the files of layers that the last release holds as the catalog has them."""
         return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
+
+    def put_ahead(self, files: Iterable[str]) -> None:
+        """Note the paths of files of layers that are on their way into the next release and need not lie here."""
+        self.set_fact("ahead", json.dumps(sorted({*self.ahead(), *files})))
+
+    def ahead(self) -> set[str]:
+        return set(json.loads(self.fact("ahead") or "[]"))
 
     def forget_unused(self) -> None:
         """Drop samples, sketches and files that no checkpoint uses any more."""

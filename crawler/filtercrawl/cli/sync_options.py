@@ -41,7 +41,8 @@ MaxBytesOption = Annotated[
     typer.Option(metavar="SIZE", help="Stop after so many bytes, for example 2G."),
 ]
 MaxDiskOption = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Stop when the layers take so much of the disk, for example 200G.")
+    str | None,
+    typer.Option(metavar="SIZE", help="Layers take no more of the disk: `sync` stops, `release` sends them ahead."),
 ]
 CacheOption = Annotated[
     Path | None,
