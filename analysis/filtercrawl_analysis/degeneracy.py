@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.analysis import Figure, Holdings, Result, ResultTable
+from filtercrawl_analysis.coefficients import of_size
 from filtercrawl_analysis.figures_quality import mosaics, profiles, scatter
-from filtercrawl_analysis.groups import POSITION, by_size, labels, rests_on
+from filtercrawl_analysis.groups import by_size, rests_on
 from filtercrawl_analysis.moments import Array
 from filtercrawl_analysis.nothing import nothing
 from filtercrawl_analysis.nulls import EntropyNull
-from filtercrawl_analysis.summaries import schema, summarized
+from filtercrawl_analysis.summaries import by_depth, grouped, with_depth
 from filtercrawl_analysis.threshold import TAPS, randomness_threshold
 from filtercrawl_analysis.verdicts import judged
 
@@ -59,15 +60,10 @@ def analyse(holdings: Holdings) -> Result:
 def _tables(holdings: Holdings, layers: pa.Table) -> Iterator[ResultTable]:
     yield ResultTable(name="layer_quality", title="Quality of every layer", rows=layers, about=_QUALITY + _VERDICTS)
     index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
-    rows = [
-        row
-        for column in dict.fromkeys((*holdings.options.by, POSITION, "depth_decile"))
-        for row in summarized(layers, column, labels(index, column), NUMBERS, VERDICTS)
-    ]
     yield ResultTable(
         name="group_quality",
         title="Quality by group",
-        rows=pa.Table.from_pylist(rows, schema=schema(NUMBERS, VERDICTS)),
+        rows=grouped(layers, index, holdings.options.by, NUMBERS, VERDICTS),
         about="Quartiles over layers, and how many have each verdict. " + _VERDICTS,
     )
     worst = _worst(layers)
@@ -130,9 +126,8 @@ def _curves(null: EntropyNull, taps: int, largest: float) -> dict[str, tuple[Arr
 
 def _profiles(layers: pa.Table) -> Iterator[Figure]:
     for kernel in _sizes(layers):
-        here = layers.filter(pc.and_(pc.equal(layers["kernel"], kernel), pc.is_valid(layers["depth_decile"])))
-        deciles = [None if value is None else str(value) for value in here["depth_decile"].to_pylist()]
-        rows = list(summarized(here, "depth_decile", deciles, NUMBERS))
+        here = with_depth(of_size(layers, kernel))
+        rows = by_depth(here, NUMBERS)
         if len(rows) > 1:
             yield Figure(
                 name=f"depth_{kernel}",

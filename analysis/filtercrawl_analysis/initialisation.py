@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from filtercrawl.analysis import Figure, Holdings, Result, ResultTable
 from filtercrawl_analysis.coefficients import sketches_in_batches
 from filtercrawl_analysis.figures_laws import against_laws
-from filtercrawl_analysis.groups import POSITION, labels, rests_on
+from filtercrawl_analysis.groups import rests_on
 from filtercrawl_analysis.laws import fits, laws, spread
 from filtercrawl_analysis.nothing import nothing
-from filtercrawl_analysis.summaries import schema, summarized
+from filtercrawl_analysis.summaries import grouped
 
 NUMBERS: Final = ("std_over_he", "kurtosis", "skewness")
 # Of fewer weights nearly every law may be true.
@@ -44,11 +44,6 @@ def analyse(holdings: Holdings) -> Result:
     table = pa.Table.from_pylist(
         rows, schema=pa.schema([*fields, pa.field("n_weights", pa.int64()), *numbers, laws_field])
     )
-    groups = [
-        row
-        for column in dict.fromkeys((*holdings.options.by, POSITION))
-        for row in summarized(table, column, labels(index, column), NUMBERS)
-    ]
     about = "Quartiles over layers. " + _ABOUT
     tables = (
         ResultTable(
@@ -57,7 +52,7 @@ def analyse(holdings: Holdings) -> Result:
         ResultTable(
             name="group_weights",
             title="Weights against initial ones, by group",
-            rows=pa.Table.from_pylist(groups, schema=schema(NUMBERS)),
+            rows=grouped(table, index, holdings.options.by, NUMBERS),
             about=about,
         ),
     )

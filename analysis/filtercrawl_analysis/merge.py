@@ -73,9 +73,8 @@ def merge(sketches: Sketches, groups: NDArray[Any] | None = None, n_groups: int 
     """Return the sketches of groups of layers, a row a group, as if their kernels were of one layer.
 
     groups: the group of each row, whole numbers [L] from 0, rows below 0 are left out; by default all are one group.
-    n_groups: how many there are, at least; groups without a layer have n_finite 0. Means and scatters merge as by Chan,
-    Golub and LeVeque (1979), all at once: the scatter of a group is the sum of those within its layers and between.
-    n_dead stays the number of kernels that are dead within their own layers.
+    n_groups: how many there are, at least; groups without a layer have n_finite 0. n_dead stays the number of
+    kernels that are dead within their own layers.
     """
     places = np.zeros(len(sketches), np.int64) if groups is None else np.asarray(groups, np.int64)
     if places.shape != (len(sketches),):
@@ -92,27 +91,19 @@ def merge(sketches: Sketches, groups: NDArray[Any] | None = None, n_groups: int 
     histogram = sketches.histogram
     sums["histogram"] = None if histogram is None else _summed(histogram, places, number)
     for mean, scatter in _MATRICES.items():
-        sums[mean], sums[scatter] = _merged(
-            getattr(sketches, mean), getattr(sketches, scatter), sketches.n_finite, places, number
-        )
+        means, scatters = getattr(sketches, mean), getattr(sketches, scatter)
+        known = means is not None and scatters is not None
+        merged = merge_moments(sketches.n_finite, means, scatters, places, number) if known else (None, None)
+        sums[mean], sums[scatter] = merged
     return Sketches(**sums)
 
 
-def unpack(packed: Floats) -> Floats:
-    """Return symmetric matrices [..., taps, taps] from their packed upper triangles [..., taps (taps + 1) / 2]."""
-    taps = (math.isqrt(8 * packed.shape[-1] + 1) - 1) // 2
-    full = np.empty((*packed.shape[:-1], taps, taps))
-    rows, columns = np.triu_indices(taps)
-    full[..., rows, columns] = packed
-    full[..., columns, rows] = packed
-    return full
+def merge_moments(n: NDArray[Any], means: Floats, scatters: Floats, groups: Ints, number: int) -> tuple[Floats, Floats]:
+    """Return means [number, taps] and packed scatters of groups of sets of n [s] kernels each.
 
-
-def _merged(
-    means: Floats | None, scatters: Floats | None, n: Ints, groups: Ints, number: int
-) -> tuple[Floats | None, Floats | None]:
-    if means is None or scatters is None:
-        return None, None
+    groups: the group of each set, [s], from 0. The scatter of a group is the sum of those of its sets and of that of
+    their means around the group's: nothing is subtracted that is not a deviation (Chan, Golub and LeVeque 1979).
+    """
     weights = n[:, None].astype(np.float64)
     totals = np.maximum(_summed(weights, groups, number), 1)
     # Around the mean of the means first: sums of numbers that are far from zero lose their last digits.
@@ -128,6 +119,22 @@ def _merged(
         scatter += _summed(scatters[here] + between, groups[here], number)
     mean += np.where(_summed(weights, groups, number) > 0, centre, 0)
     return mean, scatter
+
+
+def pack(full: Floats) -> Floats:
+    """Undo `unpack`."""
+    packed: Floats = full[..., *np.triu_indices(full.shape[-1])]
+    return packed
+
+
+def unpack(packed: Floats) -> Floats:
+    """Return symmetric matrices [..., taps, taps] from their packed upper triangles [..., taps (taps + 1) / 2]."""
+    taps = (math.isqrt(8 * packed.shape[-1] + 1) - 1) // 2
+    full = np.empty((*packed.shape[:-1], taps, taps))
+    rows, columns = np.triu_indices(taps)
+    full[..., rows, columns] = packed
+    full[..., columns, rows] = packed
+    return full
 
 
 def _summed(values: NDArray[Any], groups: Ints, number: int) -> Any:

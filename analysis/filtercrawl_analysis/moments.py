@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from filtercrawl_analysis.merge import Sketches, unpack
+from filtercrawl_analysis.merge import Sketches, merge_moments, pack, unpack
 
 Array = NDArray[np.float64]
 
@@ -27,19 +27,10 @@ class Moments:
         return self.scatter + self.n[:, None, None] * self.mean[:, :, None] * self.mean[:, None, :]
 
     def merged(self, groups: NDArray[np.int64], count: int) -> Moments:
-        """Return the moments of the unions: groups, int64 [s], says which of `count` each set belongs to.
-
-        Each group's scatter is the sum of those of its sets and of that of their means around the group's: nothing is
-        subtracted that is not a deviation (Chan, Golub and LeVeque 1979).
-        """
+        """Return the moments of the unions: groups, int64 [s], says which of `count` each set belongs to."""
+        mean, scatter = merge_moments(self.n, self.mean, pack(self.scatter), groups, count)
         n = np.bincount(groups, self.n, count).astype(np.float64)
-        sums = np.zeros((count, self.mean.shape[1]))
-        np.add.at(sums, groups, self.n[:, None] * self.mean)
-        mean = sums / np.maximum(n, 1)[:, None]
-        between = self.mean - mean[groups]
-        scatter = np.zeros((count, *self.scatter.shape[1:]))
-        np.add.at(scatter, groups, self.scatter + self.n[:, None, None] * between[:, :, None] * between[:, None, :])
-        return Moments(n=n, mean=mean, scatter=scatter)
+        return Moments(n=n, mean=mean, scatter=unpack(scatter))
 
     def total(self) -> Moments:
         """Return the moments of all sets together."""

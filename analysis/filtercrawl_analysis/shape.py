@@ -20,7 +20,7 @@ from filtercrawl_analysis.moments import Array, moments
 from filtercrawl_analysis.nothing import nothing
 from filtercrawl_analysis.resample import generator
 from filtercrawl_analysis.separability import of_noise, separability
-from filtercrawl_analysis.summaries import schema, summarized
+from filtercrawl_analysis.summaries import by_depth, grouped, with_depth
 from filtercrawl_analysis.symmetry import projectors, shares
 
 FREQUENCY: Final = ("mean_share", "low_share", "high_share", "frequency_centre")
@@ -66,14 +66,10 @@ def analyse(holdings: Holdings) -> Result:
     ordered = pa.concat_tables([of_size(index, kernel) for kernel in sizes])
     fields = [index.schema.field(name) for name in _GIVEN]
     table = pa.Table.from_pylist(rows, schema=pa.schema([*fields, *(pa.field(name, pa.float64()) for name in NUMBERS)]))
-    groups = [
-        row
-        for column in dict.fromkeys((*holdings.options.by, POSITION, "depth_decile"))
-        for row in summarized(table, column, labels(ordered, column), NUMBERS)
-    ]
+    groups = grouped(table, ordered, holdings.options.by, NUMBERS)
     named = {
         "layer_shape": ("Shape of every layer's kernels", table),
-        "group_shape": ("Shape of kernels by group", pa.Table.from_pylist(groups, schema=schema(NUMBERS))),
+        "group_shape": ("Shape of kernels by group", groups),
         "frequency_profile": ("Energy by frequency", pa.Table.from_pylist(profile, schema=_PROFILE)),
         "shape_of_noise": ("What kernels of random numbers have", pa.Table.from_pylist(noise, schema=_NOISE)),
     }
@@ -181,11 +177,9 @@ def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str
 
 def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
     for kernel in sizes[:DRAWN]:
-        here = of_size(table, kernel)
-        here = here.filter(pc.is_valid(here["depth_decile"]))
-        deciles: Labels = [str(value) for value in here["depth_decile"].to_pylist()]
+        here = with_depth(of_size(table, kernel))
         numbers = [n for n in ("frequency_centre", "even_point", "separability") if here[n].null_count < len(here)]
-        rows = list(summarized(here, "depth_decile", deciles, numbers))
+        rows = by_depth(here, numbers)
         if len(rows) > 1 and numbers:
             yield Figure(
                 name=f"shape_depth_{kernel}",

@@ -7,10 +7,33 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from filtercrawl_analysis.groups import Labels, by_size
+from filtercrawl_analysis.groups import POSITION, Labels, by_size, labels
 
 QUARTILES: Final = (("q1", 0.25), ("median", 0.5), ("q3", 0.75))
+
+
+def grouped(
+    layers: pa.Table, index: pa.Table, by: Sequence[str], numbers: Sequence[str], verdicts: Sequence[str] = ()
+) -> pa.Table:
+    """Sum layers up by each of some columns, and by where they stand in their networks: rows of `summarized`.
+
+    index: the rows of the holdings' index, one for each of the layers, which say what the columns have.
+    """
+    columns = dict.fromkeys((*by, POSITION, "depth_decile"))
+    rows = [row for column in columns for row in summarized(layers, column, labels(index, column), numbers, verdicts)]
+    return pa.Table.from_pylist(rows, schema=schema(numbers, verdicts))
+
+
+def with_depth(layers: pa.Table) -> pa.Table:
+    """Return the layers of which it is known how deep in their networks they lie."""
+    return layers.filter(pc.is_valid(layers["depth_decile"]))
+
+
+def by_depth(layers: pa.Table, numbers: Sequence[str]) -> list[dict[str, Any]]:
+    """Sum layers up by tenths of the depth of their networks; of none else."""
+    return list(summarized(layers, "depth_decile", labels(layers, "depth_decile"), numbers))
 
 
 def schema(numbers: Sequence[str], verdicts: Sequence[str] = ()) -> pa.Schema:
