@@ -177,6 +177,8 @@ def test_cells_are_written_for_people() -> None:
     values = [None, True, 1234567, 0.398212, -12345.6, 1.5e-7, math.nan, [1, 2], "x", 0.0]
     expected = ["", "yes", "1,234,567", "0.3982", "-12,346", "1.5e-07", "nan", "1, 2", "x", "0"]
     assert [cell(value) for value in values] == expected
+    assert cell([0.4082, 2.887e-17, -0.4082]) == "0.4082, 0, -0.4082"
+    assert cell([1e-20, 3e-20, math.nan]) == "1e-20, 3e-20, nan"
 
 
 Row = tuple[str | None, float | None, int | None]

@@ -178,3 +178,22 @@ def test_figures_can_be_drawn_and_show_tables_that_are_there(degenerate: Path, t
             assert min(figure.basis.kernels, figure.basis.layers, figure.basis.models) > 0
             assert png(figure).startswith(b"\x89PNG")
         assert result.findings
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """So many networks, each a group of its own, that no figure shows them all."""
+    return plant(tmp_path_factory.mktemp("many"), [net(f"net{i:02d}", SMOOTH, i) for i in range(25)])
+
+
+def test_a_figure_that_shows_some_groups_says_of_how_many(many: Path) -> None:
+    for name, figure, shown in (("census", "census_model_id", 20), ("eigenkernels", "ridges_model_id", 12)):
+        drawn = next(f for f in analysed(name, many, by=("model_id",)).figures if f.name == figure)
+        assert drawn.caption.endswith(f" The {shown} largest of 25 groups.")
+
+
+def test_findings_do_not_claim_what_nothing_could_tell(many: Path) -> None:
+    (found,) = analysed("drift", many, by=("model_id",)).findings
+    assert found == "By model id, no pair of groups of 3x3 kernels has models enough to tell drift from chance."
+    (held,) = analysed("census", many).findings
+    assert "learned kernels of one size, 3x3, in " in held

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from filtercrawl.analysis import Figure, Holdings, Result, ResultTable
 from filtercrawl_analysis.figures_census import stacked
-from filtercrawl_analysis.groups import Labels, by_size, labels, rests_on
+from filtercrawl_analysis.groups import Labels, by_size, labels, left_out, rests_on
 from filtercrawl_analysis.nothing import nothing
 
 YEAR: Final = "year"
@@ -91,7 +91,7 @@ def _bars(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
     yield Figure(
         name=f"census_{column}",
         title=f"Kernel sizes by {words}",
-        caption="Share of layers of each kernel size; beside each bar, the number of layers.",
+        caption="Share of layers of each kernel size; beside each bar, the number of layers." + left_out(order, groups),
         basis=rests_on(kept),
         table="census",
         draw=partial(stacked, counts=counts, sizes=[*named, "other"], groups=order),
@@ -102,7 +102,8 @@ def _bars(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
 def _finding(index: pa.Table) -> str:
     rests = rests_on(index)
     sizes = by_size(index["kernel"].to_pylist(), np.array(index["n_kernels"].to_pylist(), np.int64))
+    kinds = f"of {len(sizes)} sizes, most {sizes[0]}" if len(sizes) > 1 else f"of one size, {sizes[0]}"
     return (
-        f"The dataset holds {rests.kernels:,} learned kernels of {len(sizes)} sizes, in {rests.layers:,} distinct "
-        f"layers of {rests.models:,} models; most are {sizes[0]}."
+        f"The dataset holds {rests.kernels:,} learned kernels {kinds}, in {rests.layers:,} distinct layers of "
+        f"{rests.models:,} models."
     )

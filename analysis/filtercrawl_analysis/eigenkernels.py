@@ -12,7 +12,7 @@ import pyarrow as pa
 from filtercrawl.analysis import Figure, Holdings, Result, ResultTable
 from filtercrawl_analysis.coefficients import kernel_sizes, of_size, scaled_moments
 from filtercrawl_analysis.figures_eigenkernels import eigenkernels, phenotypes, ridges
-from filtercrawl_analysis.groups import POSITION, by_size, column_of, labels, rests_on, units
+from filtercrawl_analysis.groups import POSITION, by_size, column_of, labels, left_out, rests_on, units
 from filtercrawl_analysis.moments import Moments
 from filtercrawl_analysis.nothing import nothing
 from filtercrawl_analysis.principal import Components, components, shares_along
@@ -217,11 +217,13 @@ def _ridge_figures(
         here = [row for row in rows if row["column"] == column]
         groups = list(dict.fromkeys(row["group"] for row in here))
         if len(groups) > 1:
-            known = pa.array([label in groups for label in labels(layers, column)])
+            every = labels(layers, column)
+            known = pa.array([label in groups for label in every])
             yield Figure(
                 name=f"ridges_{column}",
                 title=f"Coefficients of {kernel} kernels by {column.replace('_', ' ')}",
-                caption="Density of the coefficients of each principal component. " + _SAMPLED,
+                caption=f"Density of the coefficients of each principal component. {_SAMPLED.strip()}"
+                + left_out(groups, every),
                 basis=rests_on(layers.filter(known)),
                 table="ridges",
                 draw=partial(ridges, rows=here, groups=groups),

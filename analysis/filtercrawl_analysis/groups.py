@@ -40,6 +40,12 @@ def labels(index: pa.Table, name: str) -> Labels:
     return [_label(value) for value in index[column].to_pylist()]
 
 
+def left_out(shown: Sequence[str], groups: Labels) -> str:
+    """Say, to be added to a caption, that a figure shows only some of the groups, those that stand for most."""
+    every = len({group for group in groups if group is not None})
+    return f" The {len(shown)} largest of {every} groups." if len(shown) < every else ""
+
+
 def _position(first: bool | None, last: bool | None) -> str | None:
     if first is None or last is None:
         return None

@@ -157,8 +157,14 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list):
-        return ", ".join(cell(item) for item in value)
+        return ", ".join(cell(item) for item in _settled(value))
     return str(value)
+
+
+def _settled(values: list[object]) -> list[object]:
+    """Take for zero what is only the rounding of one beside the largest of some floats."""
+    least = 1e-14 * max((abs(value) for value in values if isinstance(value, float)), default=0.0)
+    return [0.0 if isinstance(value, float) and abs(value) < least else value for value in values]
 
 
 def number(value: float) -> str:

@@ -179,10 +179,12 @@ def _findings(compared: dict[str, list[Comparison]]) -> Iterator[str]:
         shifts = [row for row in item.plain if row["verdict"] == "shift"]
         if not shifts:
             judged = sum(row["verdict"] is not None for row in item.plain)
-            yield (
-                f"By {words}, no pair of groups of {item.kernel} kernels drifts beyond chance "
-                f"({judged} of {len(item.plain)} pairs have models enough to tell)."
-            )
+            pairs = f"pair of groups of {item.kernel} kernels"
+            if judged:
+                told = f"({judged} of {len(item.plain)} pairs have models enough to tell)"
+                yield f"By {words}, no {pairs} drifts beyond chance {told}."
+            else:
+                yield f"By {words}, no {pairs} has models enough to tell drift from chance."
             continue
         top = max(shifts, key=lambda row: row["drift"])
         matched = [r for r in item.matched if (r["group_a"], r["group_b"]) == (top["group_a"], top["group_b"])]
