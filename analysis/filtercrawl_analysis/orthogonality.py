@@ -74,7 +74,7 @@ def orthogonality(rows: torch.Tensor) -> float | None:
             # The diagonal is left out: a sum of some thousand numbers that are 1 but for rounding.
             total += _weighted(products.abs_().fill_diagonal_(0), inverse[here], inverse[here])
         else:
-            # What lies right of the diagonal blocks stands for its mirror image too.
+            # What lies below the diagonal blocks stands for its mirror image too.
             total += 2 * _weighted(products.abs_(), inverse[here], inverse[there])
     return 1 - total / (n * (n - 1))
 
