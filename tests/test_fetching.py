@@ -20,6 +20,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from conftest import NOW
 from filtercrawl import LayerSummary
@@ -97,6 +98,37 @@ def test_the_next_checkpoint_is_fetched_while_one_is_written(
     assert report.failures == {}
     assert all(seen)
     assert all(at_once)  # and yet one at a time is written
+
+
+def test_measures_side_by_side_do_not_wait_for_threads_of_each_other(
+    server: FileServer, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def threads() -> list[int]:
+        found: list[int] = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+        return found
+
+    class Counting:
+        name = "counting"
+        columns = ()
+
+        def start(self, layer: LayerSummary) -> Counting:
+            return self
+
+        def update(self, weight: torch.Tensor) -> None:
+            seen.extend((*threads(), torch.get_num_threads()))
+
+        def finish(self) -> Mapping[str, float | int | None]:
+            return {}
+
+    index = listing(server, {"net.safetensors": save(state(1))})
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        crawl(monkeypatch, index, dataset, hooks={"filtercrawl_measures": lambda: iter([Counting()])})
+        assert threads() == before  # those of whoever called
+    assert len(seen) > 1
+    assert set(seen) == {1}
 
 
 def test_a_run_that_is_stopped_ends_soon_and_cleanly(

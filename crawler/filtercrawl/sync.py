@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from filtercrawl import device
 from filtercrawl.approval import Approval
@@ -228,8 +229,9 @@ def crawl_all(todo: Sequence[Todo], crew: Crew, run: Run, report: Report) -> Ite
     run.progress.begin(len(waiting))
     deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
     # Checkpoints side by side use the cores; threads inside an operation of 8,192 kernels wait for each other more than
-    # they help (measured: five times slower on a busy machine).
+    # they help (measured: five times slower on a busy machine). torch counts them a thread, numpy a process.
     pool = ThreadPoolExecutor(most, "crawl", initializer=torch.set_num_threads, initargs=(1,))
+    products = threadpool_limits(1, user_api="blas")
     ahead: deque[tuple[set[str], Future[Crawled]]] = deque()
     settled = 0
     try:
@@ -251,6 +253,7 @@ def crawl_all(todo: Sequence[Todo], crew: Crew, run: Run, report: Report) -> Ite
                 continue
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        products.restore_original_limits()
         report.left = len(todo) - settled
 
 
