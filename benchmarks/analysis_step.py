@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -44,6 +45,8 @@ def main(step: str, folder: Path) -> None:
         pa.set_cpu_count(1)
         pa.set_io_thread_count(1)
         run = getattr(analysis_ours, step)
+        with contextlib.suppress(ImportError):  # with the extra `fast`, sketches are made by it
+            import numba  # noqa: F401
         # What a library loads when it first multiplies is an import too.
         torch.linalg.eigvalsh(torch.ones(9, 8192, dtype=torch.float64) @ torch.ones(8192, 9, dtype=torch.float64))
     np.linalg.eigvalsh(np.eye(9) @ np.eye(9))
