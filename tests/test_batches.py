@@ -80,12 +80,13 @@ def test_on_a_fast_link_a_request_costs_what_making_it_takes() -> None:
 def test_a_file_is_taken_as_a_whole_where_that_is_no_slower() -> None:
     link = Link(latency=0.02, bandwidth=50e6)
     missing = [(64 * 1024, 100 * MIB)]
-    most = choose([(0, 95 * MIB)], missing, link)
+    most = choose([(0, 100 * MIB - 1000)], missing, link)
     assert most.whole
     assert most.ranges == tuple(missing)
-    assert not choose([(0, 70 * MIB)], missing, link).whole
+    # Of one that is nearly all wanted, what is not is left where it lies: that is faster, if not by much.
+    assert not choose([(0, 95 * MIB)], missing, link).whole
     scattered = [(number * 20_000, number * 20_000 + 100) for number in range(4000)]
-    assert choose(scattered, [(0, 80 * MIB)], Link(latency=0.3, bandwidth=50e6)).bytes >= 79 * MIB
+    assert len(choose(scattered, [(0, 80 * MIB)], Link(latency=0.3, bandwidth=50e6)).ranges) == 1
     assert not choose([(0, 95 * MIB)], missing, Link(fixed_gap=0)).whole
     assert choose([(0, 100)], [], link).ranges == ()
     assert MOST_BYTES >= MIB

@@ -12,8 +12,6 @@ Range = tuple[int, int]
 
 # One request brings no more: several connections then share a large range, and a break costs little.
 MOST_BYTES: Final = 32 * 1024 * 1024
-# A file is taken as a whole where that takes no longer than this many times its ranges: the whole can be hashed.
-_WHOLE: Final = 1.07
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,8 @@ def choose(wanted: Iterable[Range], missing: Iterable[Range], link: Link) -> Bat
     if not ranges or link.fixed_gap is not None:
         return Batches(ranges=ranges, whole=False)
     parts, rest = requests(ranges), requests(holes)
-    whole = link.seconds(rest, total(holes)) <= _WHOLE * link.seconds(parts, total(ranges))
+    # The time of one request more is worth it: of the whole the hash is known.
+    whole = link.seconds(rest, total(holes)) <= link.seconds(parts, total(ranges)) + link.a_request
     return Batches(ranges=holes if whole else ranges, whole=whole)
 
 
