@@ -392,6 +392,21 @@ def test_the_lost_layers_file_of_one_with_a_twin_is_written_again(zoo: Path, dat
     assert lost.read_bytes() == before
 
 
+def test_a_lost_layers_file_of_one_that_goes_is_read_from_its_twin(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        put(zoo / f"{name}.safetensors", state(seed))
+    run_sync()
+    (dataset / models(dataset)["local/a.safetensors"]["layers_file"]).unlink()
+    (zoo / "a.safetensors").unlink()
+    run_sync(prune=True)
+    found = models(dataset)
+    assert [found[f"local/{name}.safetensors"]["outcome"] for name in "abc"] == ["skipped", "failed", "emitted"]
+    assert "weights were lost with local/a.safetensors" in found["local/b.safetensors"]["reason"]
+    run_sync(prune=True)
+    assert models(dataset)["local/b.safetensors"]["outcome"] == "emitted"
+    assert {layer.partition("#")[0] for layer in layers(dataset)} == {"local/b.safetensors", "local/c.safetensors"}
+
+
 def test_what_is_opted_out_is_never_kept(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         put(zoo / f"{name}.safetensors", state(seed))

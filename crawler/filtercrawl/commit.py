@@ -243,12 +243,11 @@ class Book(Keepers):
 
     def _out_of_reach(self, record: Row, twin_id: str) -> bool:
         """Tell whether the weights that a checkpoint would keep are neither here nor where they can be fetched from."""
-        mark = self.catalog.fingerprint(twin_id)
-        keeper = next(iter(self.catalog.twins(mark or "")), None)
+        keeper = next(iter(self.catalog.twins(self.catalog.fingerprint(twin_id) or "")), None)
         file = keeper["layers_file"] if keeper is not None else None
         if keeper is None or file is None or not self.may_keep(record) or rank(record) > rank(keeper):
             return False
-        return not (self.dataset / file).is_file() and file not in self.catalog.released()
+        return not self.at_hand(file)
 
     def _old_name(self, crawled: Crawled) -> str | None:
         """Return the model id that this file had under a name that is gone: the old id stays."""

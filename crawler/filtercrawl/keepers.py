@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filtercrawl.catalog import Catalog, Row
 from filtercrawl.dataset.atomic import TEMPORARY, install
-from filtercrawl.record import emptied, outcome, rank
+from filtercrawl.record import emptied, lost, outcome, rank
 from filtercrawl.rights import METADATA, LicensePolicy
 from filtercrawl.shard import Shard, discard, rewrite
 from filtercrawl.stored import StoredWeights
@@ -51,7 +51,8 @@ class Keepers:
             return
         with self.catalog.transaction():
             twins = self._twins(known)
-            heir = self._promote(known, twins) if any(map(self.may_keep, twins)) else None
+            wanted = any(map(self.may_keep, twins)) and self.at_hand(known["layers_file"])
+            heir = self._promote(known, twins) if wanted else None
             if heir is not None:
                 record = known | {"outcome": "duplicate", "duplicate_of": heir, "layers_file": None}
                 self.catalog.touch_model(record)
@@ -62,6 +63,10 @@ class Keepers:
     def may_keep(self, record: Mapping[str, object]) -> bool:
         """Tell whether the weights of a checkpoint may be published."""
         return self.rights.decide(record["license"]) == "keep"
+
+    def at_hand(self, layers_file: str) -> bool:
+        """Tell whether a file of layers lies here or can be fetched from the last version."""
+        return (self.dataset / layers_file).is_file() or layers_file in self.catalog.released()
 
     def promote_twin(self, leaving: Row) -> None:
         """Before a keeper's content goes: hand its weights to the next of the checkpoints that share them."""
@@ -96,6 +101,13 @@ class Keepers:
     def _promote(self, leaving: Row, twins: Sequence[Row]) -> str | None:
         """Make the first in rank the keeper, of those that may be one; return its id."""
         if not twins:
+            return None
+        if leaving["layers_file"] is not None and not self.at_hand(leaving["layers_file"]):
+            for twin in twins:
+                self.catalog.drop_content(twin["model_id"])
+                self.catalog.put_model(
+                    lost(twin, f"its weights were lost with {leaving['model_id']}; it is read again")
+                )
             return None
         heir = min(twins, key=lambda twin: (not self.may_keep(twin), rank(twin)))
         file = None

@@ -154,6 +154,11 @@ def emptied(record: Mapping[str, Any]) -> Row:
     return {**record, **empty, "layers_file": None, "duplicate_of": None, "next_retry": None, "license_policy": None}
 
 
+def lost(record: Mapping[str, Any], why: str) -> Row:
+    """A record whose weights nobody has any more: as of a checkpoint that could not be read, and is read again."""
+    return {**emptied(record), **UNREAD, "outcome": "failed", "reason": why}
+
+
 def withheld(keeper: Mapping[str, Any] | None) -> Row:
     """What becomes of a checkpoint whose weights may not be published; keeper: the first of the same content."""
     if keeper is None:

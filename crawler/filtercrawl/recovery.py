@@ -10,7 +10,7 @@ from filtercrawl.dataset.export import export, sweep
 from filtercrawl.errors import DatasetError
 from filtercrawl.progress import Progress
 from filtercrawl.rebuild import rebuild
-from filtercrawl.record import UNREAD, emptied
+from filtercrawl.record import UNREAD, lost
 from filtercrawl.schema_version import check
 from filtercrawl.settings import Settings
 
@@ -58,15 +58,15 @@ def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
 def recover(dataset: Path, catalog: Catalog, progress: Progress) -> None:
     """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run."""
     elsewhere, ahead = catalog.released(), catalog.ahead()
-    lost = [
+    missing = [
         row
         for row in catalog.models(private=True)
         if row["layers_file"] and row["layers_file"] not in elsewhere and not (dataset / row["layers_file"]).is_file()
     ]
     held = {path for path, _, _ in catalog.layer_files()}
-    if lost and not ahead and not (dataset / "data/layers").is_dir():
+    if missing and not ahead and not (dataset / "data/layers").is_dir():
         return  # only the tables were fetched, the layers lie elsewhere
-    for row in lost:
+    for row in missing:
         progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
         if row["layers_file"] in ahead:
             _forget(catalog, row["model_id"])
@@ -85,8 +85,7 @@ def _forget(catalog: Catalog, model_id: str) -> None:
     with catalog.transaction():
         for row in sharing:
             catalog.drop_content(row["model_id"])
-            why = {"outcome": "failed", "reason": "its weights went with a version that was not made; it is read again"}
-            catalog.put_model(emptied(row) | UNREAD | why)
+            catalog.put_model(lost(row, "its weights went with a version that was not made; it is read again"))
 
 
 def refresh(dataset: Path, catalog: Catalog) -> None:

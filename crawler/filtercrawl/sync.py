@@ -140,12 +140,12 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
                 prove=run.settings.prove,
             )
             with suppress(Stopped):  # what was committed is published all the same
-                room(run, report)
+                make_room(run, report)
                 for crawled in crawl_all(plan.todo, crew, run, report):
                     while (became := book.commit(crawled)) == "again":
                         crawled = crawl(crawled.todo, crew)  # noqa: PLW2901 - the same checkpoint, now read
                     report.count(crawled, became)
-                    room(run, report)
+                    make_room(run, report)
                     if crawled.note is not None:
                         run.progress.say(f"{crawled.todo.model_id}: no structure from its graph: {crawled.note}")
                     run.progress.done(crawled.todo.model_id, crawled.reason or became)
@@ -158,7 +158,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     return report
 
 
-def room(run: Run, report: Report) -> None:
+def make_room(run: Run, report: Report) -> None:
     if run.make_room is not None and report.disk_is_full(run.settings):
         report.bytes_on_disk = run.make_room()
 
