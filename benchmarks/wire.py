@@ -2,8 +2,9 @@
 
 python benchmarks/wire.py [NETWORKS]    40 by default, 71 MB each; writes wire.md beside this file
 
-Weights are normal in the shapes of torchvision's resnet34. The folder is staged as `publish` does it. LFS sends every
-file that changed as a whole; for Xet the Hub's own client uploads into a folder, whose growth is what it sent.
+Weights are normal in the shapes of torchvision's resnet34. The folder is analysed and staged as `release` does it. LFS
+sends every file that changed as a whole; for Xet the Hub's own client uploads into a folder, whose growth is what it
+sent.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def staged(folder: Path, release: str) -> dict[str, str]:
     """Sync and stage a version; return path -> sha256 of what it publishes."""
     dataset = folder / "dataset"
     command = [sys.executable, "-m", "filtercrawl", "sync", f"local:{folder / 'zoo'}", "--prune", "--dataset"]
-    subprocess.run([*command, str(dataset)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for arguments in ([*command, str(dataset)], [*command[:3], "analyze", "--dataset", str(dataset)]):
+        subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     found = stage(dataset, release)
     settle(dataset)
     return {path: hashlib.sha256((dataset / path).read_bytes()).hexdigest() for path in found.files}
@@ -57,11 +59,11 @@ def uploaded(hub: Path, path: Path) -> int:
 
 
 def night(folder: Path, before: dict[str, str], after: dict[str, str]) -> Sent:
-    """Send what changed; return bytes with LFS and with Xet, of layers and of each table."""
+    """Send what changed; return bytes with LFS and with Xet, of layers, of the analyses and of each table."""
     lfs: Counter[str] = Counter()
     xet: Counter[str] = Counter()
     for path in (path for path, digest in after.items() if before.get(path) != digest):
-        what = "layers" if path.startswith("data/layers/") else path
+        what = next((part for part in ("data/layers", "analysis") if path.startswith(f"{part}/")), path)
         lfs[what] += (folder / "dataset" / path).stat().st_size
         xet[what] += uploaded(folder / "hub", folder / "dataset" / path)
     return {what: (size, xet[what]) for what, size in lfs.most_common()}
@@ -69,7 +71,7 @@ def night(folder: Path, before: dict[str, str], after: dict[str, str]) -> Sent:
 
 def told(title: str, sent: Sent, everything: int) -> str:
     """Write one night as Markdown."""
-    new = sent.get("layers", (0, 0))[0]
+    new = sent.get("data/layers", (0, 0))[0]
     lines = [f"## {title}", "", "| file | bytes with LFS | with Xet |", "|---|---|---|"]
     lines += [f"| {what} | {lfs:,} | {xet:,} |" for what, (lfs, xet) in sent.items()]
     sums = [sum(column) for column in zip(*sent.values(), strict=True)]
@@ -101,7 +103,7 @@ def main() -> None:
     text = (
         f"# What a night sends\n\nWritten by `python benchmarks/wire.py {networks}`; {used}.\n\n"
         f"{networks} networks of {len(SHAPES)} layers, {everything:,} bytes in all. The request of the commit itself, "
-        "some tens of\nkilobytes, and the analyses are not counted.\n\n"
+        "some tens of\nkilobytes, and the list of changes are not counted.\n\n"
     )
     REPORT.write_text(
         text + told("5 % more networks", more, everything) + "\n" + told("2 % fewer networks", fewer, everything)

@@ -53,6 +53,9 @@ class MemoryRows:
     source_rows: list[Row] = field(default_factory=list)
     files: list[tuple[str, int, str]] = field(default_factory=list)
 
+    def releases(self) -> dict[str, str | None]:
+        return {row["model_id"]: row["first_release"] for row in self.model_rows}
+
     def models(self) -> Iterator[Row]:
         return iter(sorted(self.model_rows, key=lambda row: row["model_id"]))
 
@@ -71,9 +74,10 @@ class MemoryRows:
     def sketch_sources(self) -> list[str]:
         return sorted({row["source"] for row in self.index_rows})
 
-    def sketches(self, source: str) -> Iterator[Row]:
-        kept = {row["layer_sha256"] for row in self.index_rows if row["source"] == source and row["file"]}
-        return iter([self.sketched[content] for content in sorted(kept & self.sketched.keys())])
+    def sketches(self, source: str) -> Iterator[tuple[str, Row]]:
+        rows = [row for row in self.index_rows if row["source"] == source and row["file"]]
+        kept = {row["layer_sha256"]: row["model_id"] for row in rows}
+        return iter([(kept[content], self.sketched[content]) for content in sorted(kept.keys() & self.sketched.keys())])
 
     def renames(self) -> Iterator[Row]:
         return iter(self.rename_rows)

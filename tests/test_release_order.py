@@ -9,7 +9,7 @@ from conftest import Sync
 from filtercrawl.catalog import Catalog
 from filtercrawl.record import rank
 from filtercrawl.release_order import release_order
-from zoo_files import models, put, state, table
+from zoo_files import models, put, rows_of, state, table
 
 VERSIONS = [
     "v1.2", "v1.10", "v2026.9.1", "v2026.11.23", "v2026.11.23.1", "v2026.11.23.2", "v2026.11.23.10", "v2026.11.24",
@@ -40,7 +40,7 @@ def test_rows_of_the_tenth_version_of_a_day_come_after_those_of_the_second(
     for name in ("index", "ledger/local"):
         assert list(dict.fromkeys(row["model_id"] for row in table(dataset, name))) == expected, name
     layers = {row["layer_sha256"]: row["model_id"] for row in table(dataset, "index")}
-    sketched = [layers[row["layer_sha256"]] for row in table(dataset, "sketches/local")]
+    sketched = [layers[row["layer_sha256"]] for row in rows_of(dataset, "sketches")]
     assert list(dict.fromkeys(sketched)) == expected
 
 

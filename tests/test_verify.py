@@ -176,7 +176,8 @@ def test_a_sketch_that_is_missing_and_one_twice(rows: MemoryRows) -> None:
     contents = sorted({row["layer_sha256"] for row in rows.index_rows if row["source"] == "packages"})
     twice = dict(rows.sketched[contents[0]])
     rows.sketched["zz"] = twice
-    rows.sketches = lambda source: iter([rows.sketched[content] for content in contents[:-1]] + [twice])  # type: ignore[method-assign]
+    stored = [rows.sketched[content] for content in contents[:-1]] + [twice]
+    rows.sketches = lambda source: iter([("packages/net", row) for row in stored])  # type: ignore[method-assign]
     rows.sketch_sources = lambda: ["packages"]  # type: ignore[method-assign]
     export(rows.folder, rows)
     found = wrong(rows.folder)

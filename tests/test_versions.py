@@ -43,7 +43,9 @@ def test_every_version_is_new_and_the_latest(moments: list[datetime]) -> None:
     assert ordered(sorted(tags)) == tags[2:]
 
 
-@pytest.mark.parametrize("version", ["", "main", "a b", "v1/2", "../x", "-v", "v1..2", "v1.lock", "v" * 200, "v1\n"])
+@pytest.mark.parametrize(
+    "version", ["", "main", "unreleased", "a b", "v1/2", "../x", "-v", "v1..2", "v1.lock", "v" * 200, "v1\n"]
+)
 def test_what_cannot_be_a_tag(version: str) -> None:
     with pytest.raises(UsageError, match="cannot be a version"):
         checked(version)

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save_file
 
+from filtercrawl.dataset.parts import files_of
+
 State = dict[str, torch.Tensor]
 
 
@@ -43,6 +45,11 @@ def put(path: Path, tensors: State) -> Path:
 def table(dataset: Path, name: str) -> list[dict[str, Any]]:
     path = dataset / f"data/{name}.parquet"
     return pq.read_table(path).to_pylist() if path.is_file() else []
+
+
+def rows_of(dataset: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of a table that may have several files."""
+    return [row for path in files_of(dataset, name) for row in pq.read_table(path).to_pylist()]
 
 
 def models(dataset: Path) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.analysis import Options
+from filtercrawl.dataset.parts import files_of
 from filtercrawl.errors import DatasetError
 from filtercrawl.schema import INDEX, MODELS, SAMPLES, SKETCHES
 from filtercrawl.vocabulary import TRAINED
@@ -101,13 +102,11 @@ class DatasetHoldings:
 
     @cached_property
     def _stored_sketches(self) -> RowsByLayer:
-        paths = sorted((self._folder / "data/sketches").glob("*.parquet"))
-        return RowsByLayer(paths, SKETCHES)
+        return RowsByLayer(files_of(self._folder, "sketches"), SKETCHES)
 
     @cached_property
     def _stored_samples(self) -> RowsByLayer:
-        path = self._folder / "data/samples.parquet"
-        return RowsByLayer([path] if path.is_file() else [], SAMPLES, ("layer_sha256", "layer_id", "values"))
+        return RowsByLayer(files_of(self._folder, "samples"), SAMPLES, ("layer_sha256", "layer_id", "values"))
 
     @cached_property
     def _made(self) -> SketchMaker:

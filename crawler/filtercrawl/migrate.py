@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.dataset import manifest
+from filtercrawl.dataset.parts import files_of
 from filtercrawl.dataset.tables import write
 from filtercrawl.errors import DatasetError
 from filtercrawl.lock import locked
@@ -59,9 +60,7 @@ def migrate(settings: Settings) -> Migrated:
 def _widened(dataset: Path) -> Iterator[tuple[str, list[str]]]:
     """Write the tables again that lack columns, with these null; yield path and columns."""
     for name, schema in TABLES.items():
-        for path in (dataset / f"data/{name}.parquet", *sorted((dataset / "data" / name).glob("*.parquet"))):
-            if not path.is_file():
-                continue
+        for path in files_of(dataset, name):
             try:
                 with pq.ParquetFile(path) as file:
                     there = file.schema_arrow

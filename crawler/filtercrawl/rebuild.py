@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from filtercrawl.catalog import Catalog, Row
 from filtercrawl.catalog.state import unpack
+from filtercrawl.dataset.parts import files_of
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.errors import DatasetError
 from filtercrawl.extract import Entry
@@ -30,7 +31,7 @@ def rebuild(dataset: Path, catalog: Catalog) -> int:
             catalog.set_fact("dataset_id", json.loads((dataset / "manifest.json").read_text("utf-8"))["dataset_id"])
             layers = _grouped(dataset / "data/index.parquet")
             ledger: dict[str, list[Entry]] = defaultdict(list)
-            for path in sorted((dataset / "data/ledger").glob("*.parquet")):
+            for path in files_of(dataset, "ledger"):
                 for row in _rows(path):
                     ledger[row["model_id"]].append(_entry(row))
             count = 0
@@ -39,8 +40,8 @@ def rebuild(dataset: Path, catalog: Catalog) -> int:
                 catalog.put_model(unpack(record), fingerprint(rows))
                 catalog.put_content(record["model_id"], rows, ledger.pop(record["model_id"], []))
                 count += 1
-            catalog.put_samples(_samples(dataset / "data/samples.parquet", layers))
-            for path in sorted((dataset / "data/sketches").glob("*.parquet")):
+            catalog.put_samples(_samples(files_of(dataset, "samples"), layers))
+            for path in files_of(dataset, "sketches"):
                 catalog.put_sketches(_rows(path, 256))
             _listings(dataset, catalog)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
@@ -73,11 +74,11 @@ def _entry(row: Row) -> Entry:
     return Entry(tensor=row["tensor"], shape=tuple(row["shape"]), dtype=row["dtype"], reason=row["reason"])
 
 
-def _samples(path: Path, layers: dict[str, list[Row]]) -> Iterator[tuple[str, Samples]]:
+def _samples(paths: list[Path], layers: dict[str, list[Row]]) -> Iterator[tuple[str, Samples]]:
     width = {row["layer_id"]: row["shape"][1] for rows in layers.values() for row in rows}
     picked: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     layer_of: dict[str, str] = {}
-    for row in _optional(path):
+    for row in (row for path in paths for row in _rows(path)):
         if layer_of.setdefault(row["layer_sha256"], row["layer_id"]) == row["layer_id"]:
             position = row["out_channel"] * width[row["layer_id"]] + row["in_channel"]
             picked[row["layer_sha256"]].append((position, row["values"]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+# What is called so that no version has yet; no version can have this name.
+UNRELEASED: Final = "unreleased"
 _NUMBER: Final = re.compile(r"\d+")
 # Above every name of a version: what no version has yet comes last.
-_UNRELEASED: Final = "~"
+_LAST: Final = "~"
 
 
 def release_order(version: str | None) -> str:
@@ -15,4 +17,4 @@ def release_order(version: str | None) -> str:
 
     Up to twelve digits; None, for what no version has yet, comes last.
     """
-    return _UNRELEASED if version is None else _NUMBER.sub(lambda found: f"{found[0]:0>12}", version)
+    return _LAST if version is None else _NUMBER.sub(lambda found: f"{found[0]:0>12}", version)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from filtercrawl.dataset.parts import base_of
 from filtercrawl.dataset.tables import File
 from filtercrawl.schema import LAYERS, TABLES
 
@@ -48,7 +49,7 @@ class Folder:
         return sorted(path for path in self.sound if path.startswith("data/layers/"))
 
     def tables(self, name: str) -> list[str]:
-        """Return the readable files of a config: one, or one a source."""
+        """Return the readable files of a config: one or a few, or so for each source."""
         return sorted(path for path in self.sound if table_of(path) == name)
 
     def whole(self, *names: str) -> bool:
@@ -87,7 +88,8 @@ def table_of(path: str) -> str | None:
     parts = path.removeprefix("data/").removesuffix(".parquet").split("/")
     if parts[0] == "layers" or (parts[0] in ("ledger", "sketches") and len(parts) == 2):
         return parts[0]
-    return parts[0] if len(parts) == 1 and parts[0] in TABLES else None
+    name = base_of(parts[0])
+    return name if len(parts) == 1 and name in TABLES else None
 
 
 def schema_of(path: str) -> pa.Schema | None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from filtercrawl.dataset.parts import files_of
 from filtercrawl.errors import DatasetError
 from filtercrawl.schema import SKETCHES
 from filtercrawl_analysis.basis import BINS, basis, histogram_range
@@ -125,7 +126,7 @@ def movement(before: Trained | None, after: Trained | None) -> Movement | None:
 
 
 def _batches(folder: Path) -> Iterator[pa.Table]:
-    for path in sorted((folder / "data/sketches").glob("*.parquet")):
+    for path in files_of(folder, "sketches"):
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=SKETCHES.names):

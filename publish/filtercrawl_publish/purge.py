@@ -21,7 +21,7 @@ __all__ = ["Purge", "planned", "purge"]
 
 _MODELS: Final = "data/models.parquet"
 # Tables that hold numbers of the weights too: kernels, pictures and sums of them.
-_WITH_NUMBERS: Final = ("data/samples.parquet", "data/preview.parquet", "data/sketches/", "data/kernels_3x3/")
+_WITH_NUMBERS: Final = ("data/samples", "data/preview", "data/sketches/", "data/kernels_3x3/")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from filtercrawl.catalog import Catalog
 from filtercrawl.dataset import card, manifest
 from filtercrawl.dataset.atomic import remove, replacing
+from filtercrawl.dataset.parts import files_of
 from filtercrawl.errors import DatasetError, GoneError, RefusedError
 from filtercrawl.lock import locked
 from filtercrawl.progress import Progress
@@ -176,10 +177,8 @@ def _files(dataset: Path) -> dict[str, tuple[int, str]]:
 
 def _tables(dataset: Path) -> Iterable[str]:
     """Yield the tables that lie in the folder, as an export writes them."""
-    data = dataset / "data"
-    for path in (*(data / f"{name}.parquet" for name in TABLES), *data.glob("ledger/*"), *data.glob("sketches/*")):
-        if path.is_file():
-            yield path.relative_to(dataset).as_posix()
+    for path in (path for name in TABLES for path in files_of(dataset, name)):
+        yield path.relative_to(dataset).as_posix()
 
 
 def _read(path: Path) -> dict[str, Any]:

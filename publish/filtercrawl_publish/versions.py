@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from filtercrawl.errors import UsageError
-from filtercrawl.release_order import release_order
+from filtercrawl.release_order import UNRELEASED, release_order
 
 __all__ = ["checked", "current", "latest", "next_version", "ordered"]
 
 _VERSION: Final = re.compile(r"v(\d{4})\.(\d{2})\.(\d{2})(?:\.([1-9]\d{0,8}))?")
+_TAKEN: Final = ("main", "HEAD", UNRELEASED)
 # A tag that git and the Hub take and that is a file name everywhere.
 _TAG: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 
@@ -51,7 +52,7 @@ def ordered(tags: Iterable[str]) -> list[str]:
 
 def checked(version: str) -> str:
     """Return a version that somebody chose; raises UsageError where it could not be a tag."""
-    if not _TAG.fullmatch(version) or ".." in version or version.endswith(".lock") or version in ("main", "HEAD"):
+    if not _TAG.fullmatch(version) or ".." in version or version.endswith(".lock") or version in _TAKEN:
         raise UsageError(f"{version!r} cannot be a version: a tag such as v2026.11.23 is wanted")
     return version
 

@@ -40,6 +40,10 @@ class Published:
     def layer_files(self) -> Iterator[tuple[str, int, str]]:
         yield from self._db.execute("SELECT path, size, sha256 FROM layer_files ORDER BY path")
 
+    def releases(self) -> dict[str, str | None]:
+        """Return model_id -> first release of the checkpoints that keep weights."""
+        return dict(self._db.execute("SELECT model_id, first_release FROM models WHERE layers_file IS NOT NULL"))
+
     def models(self, *, private: bool = False) -> Iterator[Row]:
         """Rows of `models`, sorted by model_id."""
         for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
@@ -97,21 +101,24 @@ class Published:
         sql = "SELECT DISTINCT source FROM models WHERE layers_file IS NOT NULL ORDER BY source"
         return [source for (source,) in self._db.execute(sql)]
 
-    def sketches(self, source: str) -> Iterator[Row]:
-        """Rows of `sketches` for the layers whose weights the checkpoints of one source keep, as `index` has them."""
+    def sketches(self, source: str) -> Iterator[tuple[str, Row]]:
+        """Rows of `sketches` for the layers whose weights the checkpoints of one source keep, as `index` has them.
+
+        Each behind its model_id. SQLite takes that from the row in which it finds the minimum.
+        """
         sql = """
             WITH kept AS (
-                SELECT layers.layer_sha256 AS sha256, json_extract(layers.record, '$.kernel') AS kernel,
+                SELECT layers.layer_sha256 AS sha256, json_extract(layers.record, '$.kernel') AS kernel, model_id,
                        min(release_order(first_release) || ' ' || model_id || printf(' %08d', position)) AS place
                 FROM layers JOIN models USING (model_id)
                 WHERE source = ? AND layers_file IS NOT NULL AND layers.layer_sha256 IS NOT NULL
                 GROUP BY 1, 2
             )
-            SELECT data FROM sketches JOIN kept
+            SELECT model_id, data FROM sketches JOIN kept
             ON sketches.layer_sha256 = kept.sha256 AND sketches.kernel = kept.kernel ORDER BY place
         """
-        for (data,) in self._db.execute(sql, (source,)):
-            yield sketches.from_bytes(data)
+        for model_id, data in self._db.execute(sql, (source,)):
+            yield model_id, sketches.from_bytes(data)
 
     def renames(self) -> Iterator[Row]:
         sql = "SELECT model_id, old_name, new_name, seen FROM renames ORDER BY model_id, seen, new_name"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -15,6 +15,7 @@ from filtercrawl.dataset import card, manifest, preview, samples, sketches
 from filtercrawl.dataset.atomic import clear, remove, write_text
 from filtercrawl.dataset.configs import listed
 from filtercrawl.dataset.figures import shown
+from filtercrawl.dataset.parts import Parts, base_of, files_of
 from filtercrawl.dataset.samples import Samples
 from filtercrawl.dataset.summary import About
 from filtercrawl.dataset.tables import Cut, File, Row, Table, batches, write
@@ -25,6 +26,7 @@ from filtercrawl.schema import FILES, TABLES
 # Row groups of `index` have some hundred kilobytes.
 _CUT: Final = Cut(key="layer_id", one_in=1_000)
 _SAFE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+Batches = Callable[[Iterator[Row]], Iterable[pa.RecordBatch]]
 
 
 class Rows(Protocol):
@@ -33,6 +35,10 @@ class Rows(Protocol):
     @property
     def dataset_id(self) -> str:
         """What tells this dataset from every other."""
+        ...
+
+    def releases(self) -> dict[str, str | None]:
+        """Return model_id -> first release of the checkpoints that keep weights."""
         ...
 
     def models(self) -> Iterator[dict[str, Any]]:
@@ -55,8 +61,8 @@ class Rows(Protocol):
 
     def sketch_sources(self) -> list[str]: ...
 
-    def sketches(self, source: str) -> Iterator[dict[str, Any]]:
-        """Yield SKETCHES rows of the layers whose weights the checkpoints of one source keep, as `index` has them."""
+    def sketches(self, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield model_id and SKETCHES row of the layers whose weights one source's checkpoints keep, as in `index`."""
         ...
 
     def renames(self) -> Iterator[dict[str, Any]]: ...
@@ -146,7 +152,7 @@ def _read_card(folder: Path) -> card.Card:
 
 def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Table]]:
     """Write every table but `files`; those without rows are not among the result."""
-    choice = preview.Choice()
+    choice, parts = preview.Choice(), Parts(rows.releases())
 
     def index() -> Iterator[Row]:
         for row in rows.index():
@@ -167,6 +173,13 @@ def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Tabl
     def rows_of(name: str, content: Iterable[Row], path: str | None = None) -> Iterator[Table]:
         return table(name, batches(content, TABLES[name]), path)
 
+    def parted(name: str, content: Iterable[tuple[str, Row]], made: Batches, path: str | None = None) -> list[Table]:
+        split = parts.split(content, f"data/{path or name}")
+        return [written for path, group in split for written in table(name, made(group), path)]
+
+    def kept(index: Iterable[Row]) -> Iterator[tuple[str, Row]]:
+        return ((row["model_id"], row) for row in index if row["file"] is not None)
+
     found = {
         "index": list(table("index", batches(index(), TABLES["index"], cut=_CUT))),
         "models": list(rows_of("models", models())),
@@ -175,15 +188,13 @@ def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Tabl
             for source in sorted(rows.ledger_sources())
             for written in rows_of("ledger", rows.ledger(source), f"data/ledger/{_safe(source)}.parquet")
         ],
-        "samples": list(table("samples", samples.batches(rows.index(), rows.samples))),
+        "samples": parted("samples", kept(rows.index()), lambda group: samples.batches(group, rows.samples)),
         "sketches": [
             written
             for source in sorted(rows.sketch_sources())
-            for written in table(
-                "sketches", sketches.batches(rows.sketches(source)), f"data/sketches/{_safe(source)}.parquet"
-            )
+            for written in parted("sketches", rows.sketches(source), sketches.batches, f"sketches/{_safe(source)}")
         ],
-        "preview": list(table("preview", preview.table(choice.rows(), rows.samples))),
+        "preview": parted("preview", kept(choice.rows()), lambda group: preview.table(group, rows.samples)),
         "renames": list(rows_of("renames", rows.renames())),
         "withdrawn": list(rows_of("withdrawn", rows.withdrawn())),
         "sources": list(rows_of("sources", rows.sources())),
@@ -193,16 +204,13 @@ def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Tabl
 
 def _derived_paths(folder: Path) -> Iterator[str]:
     """Yield the tables that lie in the folder, that of the files apart."""
-    data = folder / "data"
-    single = (data / f"{name}.parquet" for name in TABLES if name != "files")
-    for path in (*single, *data.glob("ledger/*.parquet"), *data.glob("sketches/*.parquet")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix()
+    for path in (path for name in TABLES if name != "files" for path in files_of(folder, name)):
+        yield path.relative_to(folder).as_posix()
 
 
 def _safe(source: str) -> str:
     """Return the name of a source as part of a path; plugins are free in how they call theirs."""
-    if _SAFE.fullmatch(source):
+    if _SAFE.fullmatch(source) and base_of(source) == source:
         return source
     plain = re.sub(r"[^a-z0-9.]+", "-", source.lower()).strip("-.")[:40]
     return f"{plain or 'source'}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"

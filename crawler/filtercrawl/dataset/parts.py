@@ -1,0 +1,63 @@
+"""Tables in parts: what a version adds lies in a file of its own, so that publishing it sends no old row again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Final, TypeVar
+
+from filtercrawl.release_order import UNRELEASED, release_order
+
+__all__ = ["Parts", "base_of", "files_of"]
+
+# So many versions after the last time, the parts become one again: a reader opens a few files, not one a version.
+_JOINED: Final = 32
+_MARK: Final = "--"
+# Tables of one file a source lie in a folder of their own.
+_BY_SOURCE: Final = frozenset({"ledger", "sketches"})
+T = TypeVar("T")
+
+
+class Parts:
+    """Which file of a table the rows of a checkpoint lie in.
+
+    The rows of the first versions lie in `NAME.parquet`, those that a later version added in `NAME--VERSION.parquet`.
+    releases: model_id -> the first version that has it, None for none yet.
+    """
+
+    def __init__(self, releases: Mapping[str, str | None]) -> None:
+        every = sorted(set(releases.values()), key=release_order)
+        joined = (len(every) - 1) // _JOINED * _JOINED + 1
+        self._releases = releases
+        self._later = frozenset(every[joined:])
+
+    def split(self, rows: Iterable[tuple[str, T]], path: str) -> Iterator[tuple[str, Iterator[T]]]:
+        """Yield the path and the rows of each part. rows: (model_id, row), by first version.
+
+        path: of the first part, whichever version its rows came with.
+        """
+        for number, (part, group) in enumerate(groupby(rows, key=lambda row: self._part(row[0]))):
+            yield f"{path}{_MARK}{part}.parquet" if number else f"{path}.parquet", (row for _, row in group)
+
+    def _part(self, model_id: str) -> str:
+        release = self._releases.get(model_id)
+        return (release or UNRELEASED) if release in self._later else ""
+
+
+def base_of(name: str) -> str:
+    """Return the name of the first part by that of any; names are without `.parquet`."""
+    return name.partition(_MARK)[0]
+
+
+def files_of(folder: Path, table: str) -> list[Path]:
+    """Return the files of a table that lie in a dataset folder: by source, then by the version that brought them."""
+    data = folder / "data"
+    found = data.glob(f"{table}/*.parquet") if table in _BY_SOURCE else data.glob(f"{table}*.parquet")
+    return sorted((path for path in found if path.is_file() and (table in _BY_SOURCE or base_of(path.stem) == table)),
+                  key=_order)  # fmt: skip
+
+
+def _order(path: Path) -> tuple[str, bool, str]:
+    base, _, release = path.stem.partition(_MARK)
+    return base, release != "", release_order(None if release == UNRELEASED else release)
