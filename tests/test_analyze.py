@@ -405,12 +405,36 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
     def many(holdings: Holdings) -> filtercrawl.Result:
         return filtercrawl.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(5000)})),))
 
-    call(many=many)
+    call(many=many, sizes=sizes)
     page = Page.read(dataset / "analysis/report.html")
-    assert page.tags.count("tr") == 31
+    assert page.tags.count("tr") == 31 + 3
     assert "The first 30 of 5,000 rows." in page.text
     assert pq.read_table(dataset / "analysis/tables/many.parquet").num_rows == 5000
     assert len((dataset / "analysis/tables/many.csv").read_text().splitlines()) == 5001
+
+
+@pytest.mark.usefixtures("net")
+def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
+    """Every version would send all of it again; its Parquet file is published."""
+
+    def many(holdings: Holdings) -> filtercrawl.Result:
+        return filtercrawl.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(20_000)})),))
+
+    files = json.loads(call("--json", many=many).stdout)["files"]
+    assert {"analysis/tables/many.csv", "analysis/tables/many.parquet"} <= {*files}
+    assert len((dataset / "analysis/tables/many.csv").read_text().splitlines()) == 20_001
+    listed = pq.read_table(dataset / "data/files.parquet")["path"].to_pylist()
+    assert "analysis/tables/many.parquet" in listed
+    assert "analysis/tables/many.csv" not in {
+        *listed,
+        *json.loads((dataset / "analysis/results.json").read_bytes())["sha256"],
+    }
+    links = Page.read(dataset / "analysis/report.html").links
+    assert "tables/many.parquet" in links
+    assert "tables/many.csv" not in links
+    assert list(findings(dataset)) == []
+    call(sizes=sizes)
+    assert not (dataset / "analysis/tables/many.csv").exists()
 
 
 @pytest.mark.usefixtures("net")

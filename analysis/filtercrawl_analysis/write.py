@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from filtercrawl.analysis import Basis, Figure, Options, ResultTable
 from filtercrawl.dataset.atomic import remove, replacing, write_text
-from filtercrawl.dataset.tables import BATCH_ROWS
+from filtercrawl.dataset.manifest import described, is_published
+from filtercrawl.dataset.tables import BATCH_ROWS, File
 from filtercrawl.dataset.tables import write as write_table
 from filtercrawl.manager import describe
 from filtercrawl_analysis.drawing import palette_png, png, svg
@@ -44,9 +45,13 @@ class Study:
 
 @dataclass(kw_only=True)
 class Written:
-    """paths: of all files, relative to the dataset. left_out: what is missing -> why. results: as in results.json."""
+    """paths: of all files, relative to the dataset. left_out: what is missing -> why. results: as in results.json.
+
+    unlisted: those of `paths` that are not published, and that the page and results.json do not name.
+    """
 
     paths: list[str] = field(default_factory=list)
+    unlisted: set[str] = field(default_factory=set)
     left_out: dict[str, str] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
 
@@ -63,7 +68,11 @@ def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = l
     done, total = 0, sum(len(section.result.figures) for section in study.sections)
     for section in study.sections:
         for table in section.result.tables:
-            files |= _write_table(dataset, table)
+            for file in _write_table(dataset, table):
+                if is_published(file.path, file.size):
+                    files[file.path] = file.sha256
+                else:
+                    written.unlisted.add(file.path)
         for figure in section.result.figures:
             step(done, total, "figures")
             done += 1
@@ -80,11 +89,11 @@ def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = l
     results = summary(study, written.left_out, files)
     results["made"] = _earlier(dataset / RESULTS, results) or study.made.isoformat(timespec="seconds")
     write_text(dataset / REPORT, dataset, render(results, study.sections, pictures))
-    for path in list(_stale(dataset, {*files})):
+    for path in list(_stale(dataset, {*files, *written.unlisted})):
         remove(dataset / path)
     write_text(dataset / RESULTS, dataset, json.dumps(results, indent=1) + "\n")
     written.results = results
-    written.paths = sorted([*files, REPORT, RESULTS])
+    written.paths = sorted([*files, *written.unlisted, REPORT, RESULTS])
     return written
 
 
@@ -132,16 +141,16 @@ def _analysis(section: Section, files: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _write_table(dataset: Path, table: ResultTable) -> dict[str, str]:
-    """Write both files of a table and return path -> sha256; none for one without rows, which no reader takes."""
+def _write_table(dataset: Path, table: ResultTable) -> list[File]:
+    """Write both files of a table; none for one without rows, which no reader takes."""
     rows: pa.Table = table.rows.replace_schema_metadata(None).combine_chunks()
     path = f"{FOLDER}/tables/{table.name}"
     found = write_table(dataset, f"{path}.parquet", rows.schema, rows.to_batches(max_chunksize=BATCH_ROWS))
     if found is None:
-        return {}
+        return []
     text = csv_text(rows)
     write_text(dataset / f"{path}.csv", dataset, text)
-    return {f"{path}.csv": hashlib.sha256(text.encode()).hexdigest(), f"{path}.parquet": found.sha256}
+    return [described(f"{path}.csv", text), found]
 
 
 def _draw(figure: Figure) -> Pictures:

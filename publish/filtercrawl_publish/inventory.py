@@ -101,7 +101,9 @@ def _unlisted(folder: Folder, elsewhere: Collection[str]) -> Iterator[Finding]:
     for path in sorted({*found, *absent, *(path for path in texts if path.is_file())}):
         relative = path.relative_to(folder.path)
         hidden = any(part.startswith((".", "_")) for part in relative.parts)
-        if not hidden and not path.is_dir() and relative.as_posix() not in listed:
+        if hidden or path.is_dir() or relative.as_posix() in listed:
+            continue
+        if not path.is_file() or manifest.is_published(relative.as_posix(), path.stat().st_size):
             yield Finding(where=relative.as_posix(), what=f"is not listed in {manifest.TABLE}")
 
 

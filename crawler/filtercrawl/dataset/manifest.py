@@ -20,8 +20,11 @@ from filtercrawl.schema import SCHEMA_VERSION
 
 PATH: Final = "manifest.json"
 TABLE: Final = "data/files.parquet"
-# The folders whose files are published, every one of them.
+# The folders whose files are published.
 PARTS: Final = ("data", "analysis")
+# Above this a table of an analysis is not published as text: that has several times the bytes of its Parquet file, and
+# each version would send all of it again.
+_CSV_BYTES: Final = 100_000
 # What changed against the version before, for people and in full; beside the card, where somebody who browses looks.
 CHANGELOG: Final = "CHANGES.md"
 CHANGES: Final = "changes.json"
@@ -63,10 +66,16 @@ def other_files(folder: Path, known: set[str]) -> Iterator[File]:
             path = (here / name).relative_to(folder).as_posix()
             if path in known or path == RUN or name[0] in "._":
                 continue
-            yield _hashed(folder, path)
+            if is_published(path, (here / name).stat().st_size):
+                yield _hashed(folder, path)
     for path in (CHANGELOG, CHANGES):
         if (folder / path).is_file():
             yield _hashed(folder, path)
+
+
+def is_published(path: str, size: int) -> bool:
+    """Tell whether a file below PARTS is published: all are, but for long tables as text, which stay here."""
+    return size <= _CSV_BYTES or not (path.startswith("analysis/tables/") and path.endswith(".csv"))
 
 
 def _hashed(folder: Path, path: str) -> File:
