@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from filtercrawl.dataset.manifest import described
 from filtercrawl.errors import BusyError, DatasetError, ForbiddenError, GoneError, NetworkError, UsageError
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Patience
@@ -95,17 +96,34 @@ def test_a_stale_parent_and_a_taken_tag_are_refused(hub: HubServer, add: dict[st
     assert repo.head() == second
 
 
-def test_large_files_go_ahead_and_may_be_gone_by_then(hub: HubServer, add: dict[str, Path]) -> None:
+@pytest.mark.parametrize("fault", [None, Fault(line="after"), Fault(status=500)], ids=["", "lost", "500"])
+def test_large_files_go_ahead_and_are_committed_by_their_hash(
+    hub: HubServer, add: dict[str, Path], fault: Fault | None
+) -> None:
+    """Also by another process, and where the files are gone."""
     repo = opened()
-    repo.upload(add)
-    for path in add:
-        if path.endswith(".parquet"):
-            add[path].unlink()
+    assert repo.held([described("data/x.parquet", "x")]) == frozenset()  # no repo yet
+    sent = {path: described(path, add[path].read_text()) for path in repo.upload(add)}
+    assert sent.keys() == {path for path in add if path.endswith(".parquet")}
+    for path in sent:
+        add.pop(path).unlink()
+    repo = opened()
+    assert repo.held([*sent.values(), described("data/x.parquet", "x")]) == sent.keys()
     hub.forget()
-    hub.fail("*/commit/main", Fault(line="after"))
-    repo.commit(Operations(add=add), None, "one", "")
+    if fault is not None:
+        hub.fail("*/commit/main", fault)
+    repo.commit(Operations(add=add, held=sent), None, "one", "")
     assert content(hub)["data/b/b.parquet"] == b"b"
     assert not [asked for asked in hub.log if asked.method == "PUT"]
+
+
+def test_what_was_sent_ahead_and_lost_is_said(hub: HubServer, add: dict[str, Path]) -> None:
+    repo = opened()
+    sent = {path: described(path, add[path].read_text()) for path in repo.upload(add)}
+    hub.blobs.clear()
+    assert repo.held(sent.values()) == frozenset()
+    with pytest.raises(GoneError, match="what was sent ahead may be there no more"):
+        repo.commit(Operations(held=sent), None, "one", "")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from conftest import Sync
+from filtercrawl.dataset.tables import File
 from filtercrawl.errors import BusyError, GoneError, RefusedError, UsageError
 from filtercrawl.transport import network
 from filtercrawl_publish.remote import Operations, Remote, remote
@@ -93,12 +96,22 @@ def test_a_plain_dataset_folder_reads_the_same(zoo: Path, run_sync: Sync, datase
     assert here.url == str(dataset)
 
 
-def test_files_uploaded_ahead_may_go(tmp_path: Path, files: dict[str, Path]) -> None:
+def test_what_was_uploaded_ahead_is_committed_by_its_hash(tmp_path: Path, files: dict[str, Path]) -> None:
+    """Also by another process, and where the file is gone."""
+    path = "data/a.parquet"
+    sent = File(path=path, size=1, sha256=hashlib.sha256(b"a").hexdigest())
+    other = File(path="data/x.parquet", size=1, sha256="0" * 64)
+    assert opened(tmp_path / "out").held([sent]) == frozenset()
+    assert opened(tmp_path / "out").upload({path: files[path]}) == {path}
+    files.pop(path).unlink()
     here = opened(tmp_path / "out")
-    here.upload({"data/a.parquet": files["data/a.parquet"]})
-    files["data/a.parquet"].unlink()
-    head = here.commit(Operations(add=files), None, "one", "")
-    assert here.read("data/a.parquet", head) == b"a"
+    assert here.held([sent, other, replace(sent, size=2)]) == {path}
+    with pytest.raises(GoneError, match=r"data/x\.parquet: what was sent ahead is there no more"):
+        here.commit(Operations(add=files, held={path: sent, other.path: other}), None, "one", "")
+    assert here.head() is None
+    head = here.commit(Operations(add=files, held={path: sent}), None, "one", "")
+    assert here.read(path, head) == b"a"
+    assert here.files(head)[path].sha256 == sent.sha256
 
 
 @pytest.mark.parametrize("text", ["org", "org/name/more", "org/..", "o r/g", "org/name.git", "", "@v1"])

@@ -108,7 +108,9 @@ def test_every_distribution_is_listed_sorted_and_once() -> None:
     assert len(names) == len(set(names))
     assert len({name.split("/")[0] for name in names}) > 5
     assert not {Path(name).suffix for name in names} & {".py", ".pyc", ".so", ".h"}
-    assert not [offer for offer in offers if isinstance(offer, Skipped)]
+    # Machines change files of distributions: their certificates, for one.
+    skipped = [offer.reason for offer in offers if isinstance(offer, Skipped)]
+    assert all(reason.startswith("changed since it was installed") for reason in skipped)
 
 
 def test_names_follow_record_and_code_is_passed_over(site: Site) -> None:

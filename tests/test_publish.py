@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from conftest import NOW, Sync
 from filtercrawl.catalog import Catalog
-from hub_server import Fault, HubServer
+from hub_server import Fault, HubServer, sha256
 from publishers import REPO, Publishers, content, publishers, sound
 from zoo_files import models, published, put, state
 
@@ -304,4 +305,43 @@ def test_xet(children: Publishers, run_sync: Sync, dataset: Path, net: Path, zoo
         assert second is not None
         assert second.get("what") == "published", second
         assert content(hub) == files(dataset)
+        assert sound(hub.datasets[REPO])
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["", "lost"])
+@pytest.mark.parametrize("xet", [False, True], ids=["lfs", "xet"])
+def test_on_a_small_disk_layers_go_before_the_commit(
+    run_sync: Sync, dataset: Path, net: Path, tmp_path: Path, xet: bool, lost: bool
+) -> None:
+    run_sync()
+    layers = {path: path.read_bytes() for path in (dataset / "data/layers").rglob("*.parquet")}
+    chunks = tmp_path / "xet"
+    chunks.mkdir()
+    with publishers(xet=xet) as children_, HubServer(xet=chunks if xet else None) as hub:
+        hub.fail("*/commit/*", Fault(status=403))
+        refused = children_.publish(dataset, hub, max_disk=1)
+        assert refused is not None
+        assert refused["error"] == "ForbiddenError", refused
+        assert not [path for path in layers if path.exists()]
+        if lost:
+            hub.blobs.clear()
+            shutil.rmtree(chunks)
+            chunks.mkdir()
+            without = children_.publish(dataset, hub)
+            assert without is not None
+            assert without["error"] == "DatasetError", without
+            assert "run `filtercrawl sync` to write it again" in without["text"]
+            assert not hub.datasets[REPO].tags
+            assert run_sync().layers == 4
+        hub.forget()
+        found = children_.publish(dataset, hub)
+        assert found is not None
+        assert found.get("what") == "published", found
+        there = content(hub)
+        assert all(there[path.relative_to(dataset).as_posix()] == data for path, data in layers.items())
+        if not lost:
+            sent = {asked.path.rpartition("/")[2] for asked in hub.log if asked.method == "PUT"}
+            assert not sent & {sha256(data) for data in layers.values()}
+            report = run_sync()
+            assert (report.checkpoints["unchanged"], report.layers) == (2, 0)
         assert sound(hub.datasets[REPO])

@@ -42,7 +42,8 @@ Moment = tuple[int, str]
 class Story:
     """A dataset and a Hub before one run, both to be restored, and what the run leads to."""
 
-    def __init__(self, folder: Path, children: Publishers, hub: HubServer) -> None:
+    def __init__(self, folder: Path, children: Publishers, hub: HubServer, max_disk: int | None) -> None:
+        self.max_disk = max_disk
         self.dataset = folder / "dataset"
         self.left: dict[Moment, str] = {}
         self.children = children
@@ -92,7 +93,7 @@ class Story:
 
     def run(self, *what: str) -> dict[str, Any] | None:
         """Publish; `what` may come of it."""
-        found = self.children.publish(self.dataset, self.hub)
+        found = self.children.publish(self.dataset, self.hub, max_disk=self.max_disk)
         assert found is None or not what or found.get("what") in what, found
         return found
 
@@ -157,7 +158,7 @@ def crawl(folder: Path) -> None:
     sync([f"local:{folder / 'zoo'}"], Run(settings=settings, plugins=load()))
 
 
-@pytest.fixture(scope="module", params=["the first", "a later one"])
+@pytest.fixture(scope="module", params=["the first", "a later one", "on a small disk"])
 def story(
     request: pytest.FixtureRequest, children: Publishers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Story]:
@@ -167,7 +168,7 @@ def story(
     (folder / "xet").mkdir()
     with HubServer(page_size=20, xet=folder / "xet" if children.xet else None) as hub:
         crawl(folder)
-        if request.param == "a later one":
+        if request.param != "the first":
             found = children.publish(folder / "dataset", hub, version="v2026.11.01")
             assert found is not None
             assert found.get("what") == "published", found
@@ -175,7 +176,7 @@ def story(
             put(folder / "zoo/new.safetensors", state(5))
             (folder / "zoo/gone.safetensors").unlink()
             crawl(folder)
-        yield Story(folder, children, hub)
+        yield Story(folder, children, hub, 1 if request.param == "on a small disk" else None)
 
 
 @pytest.mark.slow

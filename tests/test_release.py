@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from conftest import Sync
 from filtercrawl.cli.app import build
-from filtercrawl.errors import BusyError, FiltercrawlError, RefusedError, UsageError
+from filtercrawl.errors import BusyError, DatasetError, FiltercrawlError, ForbiddenError, RefusedError, UsageError
 from filtercrawl.manager import Plugins
 from filtercrawl.release_order import release_order
 from filtercrawl.transport import network
@@ -407,8 +407,10 @@ def test_a_release_is_larger_than_the_disk_may_be(job: Job) -> None:
     assert (job.record["checkpoints"]["unchanged"], job.fetched_layers()) == (6, set())
 
 
+@pytest.mark.parametrize("lost", [False, True], ids=["", "lost"])
 @pytest.mark.parametrize("when", ["upload", "commit"])
-def test_what_was_sent_ahead_and_got_no_version_is_read_again(job: Job, when: str) -> None:
+def test_what_was_sent_ahead_and_got_no_version_gets_the_next(job: Job, when: str, lost: bool) -> None:
+    """It is read again only where the Hub has lost it."""
     whole = {path.name for path in layers_of(job.published())}
     del job.hub.datasets[REPO]
     job.hub.blobs.clear()
@@ -425,10 +427,48 @@ def test_what_was_sent_ahead_and_got_no_version_is_read_again(job: Job, when: st
         job("--max-disk", "3k", machine="small")
     assert not job.versions()
     job.hub.watch = lambda number, asked, moment: None
+    before = set(job.hub.blobs)
+    if lost:
+        job.hub.blobs.clear()
+    assert job("--max-disk", "3k", machine="small") == 0
+    assert ("will be written again" in job.output) is lost
+    sent = {asked.path.rpartition("/")[2] for asked in job.hub.log if asked.method == "PUT"}
+    assert bool(sent & before) is lost
+    assert not list(findings(job.published()))
+    assert {path.name for path in layers_of(job.published())} == whole
+
+
+def test_a_hub_that_promises_what_it_has_not_is_believed_once(job: Job) -> None:
+    del job.hub.datasets[REPO]
+    job.hub.blobs.clear()
+    job.hub.fail("*/commit/main", Fault(status=403))
+    with pytest.raises(ForbiddenError):
+        job("--max-disk", "3k", machine="small")
+
+    def forgetful(number: int, asked: Asked, moment: str) -> Fault | None:
+        if "/commit/" in asked.path and moment == "asked":
+            job.hub.blobs.clear()
+        return None
+
+    job.hub.watch = forgetful
+    with pytest.raises(DatasetError, match="what was sent ahead may be there no more"):
+        job("--max-disk", "3k", machine="small")
+    job.hub.watch = lambda number, asked, moment: None
     assert job("--max-disk", "3k", machine="small") == 0
     assert "will be written again" in job.output
     assert not list(findings(job.published()))
-    assert {path.name for path in layers_of(job.published())} == whole
+
+
+def test_a_sync_does_not_trust_in_what_was_sent(job: Job) -> None:
+    """It knows no place to ask; so what it has written can be published anywhere."""
+    del job.hub.datasets[REPO]
+    job.hub.fail("*/commit/main", Fault(status=403))
+    with pytest.raises(ForbiddenError):
+        job("--max-disk", "3k", machine="small")
+    arguments = ["sync", *ZOO, "--dataset", str(job.folder), "--device", "cpu"]
+    done = CliRunner().invoke(build(job.plugins), arguments)
+    assert (done.exit_code, "will be written again" in done.output) == (0, True)
+    assert not list(findings(job.folder))
 
 
 def test_a_zoo_without_anything_publishes_nothing(job: Job, zoo: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from filtercrawl.catalog import Catalog
@@ -55,22 +56,25 @@ def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
         return [], ""
 
 
-def recover(dataset: Path, catalog: Catalog, progress: Progress) -> None:
-    """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run."""
-    elsewhere, ahead = catalog.released(), catalog.ahead()
+def recover(dataset: Path, catalog: Catalog, progress: Progress, held: Collection[str] = ()) -> None:
+    """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run.
+
+    held: files of layers that lie where the next version will be made, and need not lie here.
+    """
+    elsewhere, sent = {*catalog.released(), *held}, catalog.sent()
     missing = [
         row
         for row in catalog.models(private=True)
         if row["layers_file"] and row["layers_file"] not in elsewhere and not (dataset / row["layers_file"]).is_file()
     ]
-    held = {path for path, _, _ in catalog.layer_files()}
-    if missing and not ahead and not (dataset / "data/layers").is_dir():
+    known = {path for path, _, _ in catalog.layer_files()}
+    if missing and not sent and not (dataset / "data/layers").is_dir():
         return  # only the tables were fetched, the layers lie elsewhere
     for row in missing:
         progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
-        if row["layers_file"] in ahead:
+        if row["layers_file"] in sent:
             _forget(catalog, row["model_id"])
-        elif row["layers_file"] in held:
+        elif row["layers_file"] in known:
             catalog.touch_model(row | UNREAD)
     if not catalog.stale:  # else the published tables may still name files that the catalog has forgotten
         sweep(dataset, catalog)

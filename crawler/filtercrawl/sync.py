@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -56,7 +56,8 @@ class Run:
 
     transport: None for the one that the settings describe. stop: set it to end the run cleanly after the checkpoints
     in hand. approval: does no more than that, None for all there is to do. bring: puts a file of layers into its place
-    that only a release holds. make_room: called where the layers take `max_disk`; returns the bytes that lie here then.
+    that only a release holds. held: files of layers that the place of the next release has already. make_room: called
+    where the layers take `max_disk`; returns the bytes that lie here then.
     """
 
     settings: Settings
@@ -67,6 +68,7 @@ class Run:
     now: datetime = field(default_factory=now)
     approval: Approval | None = None
     bring: Callable[[str], None] | None = None
+    held: Collection[str] = ()
     make_room: Callable[[], int] | None = None
 
     def check(self) -> None:
@@ -92,7 +94,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     where = device.choose(run.settings.device)
     transport = run.transport or network(run.settings.network, clock=Clock(sleep=run.rest))
     with locked(run.settings.dataset), opened(run.settings) as catalog:
-        recover(run.settings.dataset, catalog, run.progress)
+        recover(run.settings.dataset, catalog, run.progress, run.held)
         known = {row["model_id"]: row for row in catalog.models(private=True)}
         scout = Scout(
             plugins=run.plugins,

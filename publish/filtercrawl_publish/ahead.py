@@ -1,9 +1,9 @@
-"""Layers that are sent before the version that names them is made, so that a small disk holds a large release."""
+"""Layers that a place has before the version that names them, so that a small disk holds a large release."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from filtercrawl.catalog import Catalog
@@ -17,54 +17,82 @@ from filtercrawl_publish.upload import send
 __all__ = ["Ahead"]
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Ahead:
-    """Makes room in the folder of a run that is under way.
+    """The layers of a dataset that `place` has and no version of it names yet, and those that need not lie here.
 
-    most: bytes of layers that may lie there. sent: path -> sha256 of what `place` was sent and no version names yet.
-    Only this process can put it into a version: where it ends before, the next run reads those checkpoints again.
+    most: bytes of layers that may lie here, None for any number. The catalog of `dataset` notes what was sent, so that
+    the next run commits it where this one ends before. Whoever calls a method holds the dataset, outside a transaction.
     """
 
     place: Remote
     dataset: Path
-    most: int
+    most: int | None
     say: Callable[[str], None]
-    sent: dict[str, str] = field(default_factory=dict)
+
+    def held(self) -> dict[str, File]:
+        """Return path -> file of what was sent, by whichever run, and the place has still."""
+        with Catalog(self.dataset) as catalog:
+            noted = catalog.sent(self.place.id)
+            files = [file for file in _layers(catalog) if file.path in noted]
+        found = self.place.held(files) if files else frozenset()
+        return {file.path: file for file in files if file.path in found}
 
     def make_room(self) -> int:
         """Delete what the last version holds here; where that is not enough, send what is finished and delete it too.
 
-        Returns the bytes of layers that lie here still. Whoever calls this holds the dataset, outside a transaction.
-        What cannot be sent stays, and is said.
+        Returns the bytes of layers that lie here still. What cannot be sent stays, and is said.
         """
-        with Catalog(self.dataset) as catalog:
-            held = catalog.released()
-            files = [File(path=path, size=length, sha256=sha256) for path, length, sha256 in catalog.layer_files()]
-            here = [file for file in files if (self.dataset / file.path).is_file()]
-            rest = self._without(here, held)
-            if sum(file.size for file in rest) < self.most:
-                return sum(file.size for file in rest)
-            went = self._send(rest)
-            catalog.put_ahead(went)
-            rest = self._without(rest, went)
-        return sum(file.size for file in rest)
+        if self.is_full():
+            self.drop_released()
+        if self.is_full():
+            try:
+                self._send()
+            except Stopped:
+                raise
+            except FiltercrawlError as error:
+                self.say(f"no room was made: {error}")
+        return sum(file.size for file in self._here())
 
-    def _send(self, files: list[File]) -> set[str]:
+    def is_full(self) -> bool:
+        return self.most is not None and sum(file.size for file in self._here()) >= self.most
+
+    def drop_released(self) -> None:
+        """Delete what the last version holds; what no version holds stays."""
+        with Catalog(self.dataset) as catalog:
+            released = catalog.released()
+        self._delete(released)
+
+    def drop(self, went: Iterable[str]) -> None:
+        """Note which of these files are layers that the place was just sent, and delete them here."""
+        layers = {file.path for file in self._here()} & {*went}
+        with Catalog(self.dataset) as catalog:
+            catalog.put_sent(self.place.id, layers)  # first: what is deleted and not noted would be lost
+        self._delete(layers)
+
+    def disown(self) -> None:
+        """Note that the place has lost what it was sent: a sync reads those checkpoints again."""
+        with Catalog(self.dataset) as catalog:
+            catalog.drop_sent(self.place.id)
+
+    def _send(self) -> None:
+        files = self._here()
         total = sum(file.size for file in files)
         self.say(f"sending {amount(len(files))} files of layers ahead, {size(total)}, to make room")
-        try:
-            went = send(files, self.dataset, self.place, lambda done, of: self.say(f"sent {size(done)} of {size(of)}"))
-        except Stopped:
-            raise
-        except FiltercrawlError as error:
-            self.say(f"no room was made: {error}")
-            return set()
-        self.sent |= {file.path: file.sha256 for file in files if file.path in went}
-        return went
+        for went in send(files, self.dataset, self.place, self._tell):
+            self.drop(went)
 
-    def _without(self, files: list[File], gone: set[str]) -> list[File]:
-        """Delete some of the files here; return the others."""
-        for file in files:
-            if file.path in gone:
-                remove(self.dataset / file.path)
-        return [file for file in files if file.path not in gone]
+    def _tell(self, done: int, of: int) -> None:
+        self.say(f"sent {size(done)} of {size(of)}")
+
+    def _here(self) -> list[File]:
+        with Catalog(self.dataset) as catalog:
+            return [file for file in _layers(catalog) if (self.dataset / file.path).is_file()]
+
+    def _delete(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            remove(self.dataset / path)
+
+
+def _layers(catalog: Catalog) -> list[File]:
+    return [File(path=path, size=length, sha256=sha256) for path, length, sha256 in catalog.layer_files()]

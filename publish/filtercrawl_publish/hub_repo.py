@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl import hub
 from filtercrawl.dataset.atomic import replacing
+from filtercrawl.dataset.tables import File
 from filtercrawl.errors import BusyError, GoneError, NetworkError, UsageError
 from filtercrawl.ranges import relative_path
 from filtercrawl.transport import Transport
 from filtercrawl.transport.answers import refuse, wrapped
-from filtercrawl_publish.insist import insist
+from filtercrawl_publish.insist import insist, status
 from filtercrawl_publish.remote import Operations, RemoteEntry
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
     from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub.lfs import UploadInfo
 
     CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 
 # All that a repo holds that was just made.
 _NEW: Final = frozenset({".gitattributes", "README.md"})
 _PIECE: Final = 1024 * 1024
+# Contents that are asked for at a time, and the answer to a commit that names one which is not there.
+_ASKED: Final = 256
+_NO_CONTENT: Final = 400
 
 
 class HubRepo:
@@ -35,7 +42,6 @@ class HubRepo:
         self.revision = revision
         self.url = repo_id
         self._transport = transport
-        self._sent: dict[str, tuple[Path, CommitOperationAdd]] = {}
 
     @property
     def _api(self) -> HfApi:
@@ -98,17 +104,32 @@ class HubRepo:
         self._make()
         if not sys.stderr.isatty():
             disable_progress_bars()
-        sent = {path: self._operation(path, file) for path, file in add.items()}
+        operations = [_addition(path, file) for path, file in add.items()]
 
         def act() -> bool:
-            self._api.preupload_lfs_files(self.id, list(sent.values()), repo_type="dataset", free_memory=True)
+            self._api.preupload_lfs_files(self.id, operations, repo_type="dataset", free_memory=True)
             return True
 
         insist(f"{self.id}: upload", act)
-        # A small file goes with the commit: its operation is of no use ahead of it.
-        went = {path: (add[path], operation) for path, operation in sent.items() if operation.path_or_fileobj == b""}
-        self._sent |= went
-        return frozenset(went)
+        # A small file goes with the commit, and is not freed.
+        return frozenset(operation.path_in_repo for operation in operations if operation.path_or_fileobj == b"")
+
+    def held(self, files: Collection[File]) -> frozenset[str]:
+        """With Xet nobody can ask for a sha256 before it is committed: there, the commit tells."""
+        from huggingface_hub import constants
+
+        if not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None:
+            return frozenset(file.path for file in files)
+        found: set[str] = set()
+        asked = list(files)
+        for start in range(0, len(asked), _ASKED):
+            batch = asked[start : start + _ASKED]
+            try:
+                there = insist(f"{self.id}: ask for what was sent", partial(self._there, batch))
+            except GoneError:
+                break
+            found |= {file.path for file in batch if file.sha256 in there}
+        return frozenset(found)
 
     def commit(self, operations: Operations, parent: str | None, title: str, body: str) -> str:
         parent = parent or self._fresh()
@@ -131,9 +152,12 @@ class HubRepo:
                 return head
             raise BusyError(f"{self.id}: somebody else published meanwhile; run again to publish on top of it")
 
-        oid = insist(f"{self.id}: commit", act, landed)
-        self._sent.clear()
-        return oid
+        try:
+            return insist(f"{self.id}: commit", act, landed)
+        except NetworkError as error:
+            if operations.held and status(error) == _NO_CONTENT:
+                raise GoneError(f"{self.id}: what was sent ahead may be there no more: {error}") from error
+            raise
 
     def tag(self, name: str, commit: str, message: str) -> None:
         def there() -> str | None:
@@ -184,23 +208,19 @@ class HubRepo:
         found = self.files(commit)
         if any(path in found for path in operations.delete):
             return False
-        for path, file in operations.add.items():
-            operation = self._sent.get(path, (None, None))[1]
-            if path not in found:
-                return False
-            if operation is not None:  # the file itself may be gone
-                if found[path].sha256 != operation.upload_info.sha256.hex():
-                    return False
-            elif not found[path].is_file(file):
-                return False
-        return operations.copy.keys() <= found.keys()
+        if not {*operations.add, *operations.held, *operations.copy} <= found.keys():
+            return False
+        if any(found[path].sha256 != file.sha256 for path, file in operations.held.items()):
+            return False
+        return all(found[path].is_file(file) for path, file in operations.add.items())
 
     def _wire(self, operations: Operations) -> list[CommitOperation]:
-        """Return the client's operations, new ones but for uploads: a commit changes them, also one that fails."""
+        """Return the client's operations, new ones: a commit changes them, also one that fails."""
         from huggingface_hub import CommitOperationCopy, CommitOperationDelete
 
         return [
-            *(self._operation(path, file) for path, file in operations.add.items()),
+            *(_addition(path, file) for path, file in operations.add.items()),
+            *map(_held, operations.held.values()),
             *(
                 CommitOperationCopy(src_path_in_repo=source, path_in_repo=path, src_revision=revision)
                 for path, (source, revision) in operations.copy.items()
@@ -208,13 +228,15 @@ class HubRepo:
             *(CommitOperationDelete(path, is_folder=False) for path in operations.delete),
         ]
 
-    def _operation(self, path: str, file: Path) -> CommitOperationAdd:
-        from huggingface_hub import CommitOperationAdd
+    def _there(self, files: Collection[File]) -> set[str]:
+        """Return the sha256 of the contents that the Hub wants no upload of."""
+        from huggingface_hub.lfs import post_lfs_batch_info
 
-        known = self._sent.get(path)
-        if known is not None and known[0] == file:
-            return known[1]
-        return CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(file))
+        api = self._api
+        objects, _, _ = post_lfs_batch_info(
+            [_info(file) for file in files], token=None, repo_type="dataset", repo_id=self.id, endpoint=api.endpoint
+        )
+        return {str(found["oid"]) for found in objects if not found.get("actions")}
 
     def _bring(self, path: str, revision: str, stated: RemoteEntry, target: Path, folder: Path) -> None:
         def act() -> bool:
@@ -238,6 +260,29 @@ class HubRepo:
         with wrapped(where), self._transport.client.stream("GET", url, headers=headers) as answer:
             refuse(answer, where)
             yield from answer.iter_bytes(_PIECE)
+
+
+def _addition(path: str, file: Path) -> CommitOperationAdd:
+    from huggingface_hub import CommitOperationAdd
+
+    return CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(file))
+
+
+def _held(file: File) -> CommitOperationAdd:
+    """Return what the client makes of an operation once its content was sent."""
+    from huggingface_hub import CommitOperationAdd
+
+    operation = CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=b"")
+    operation.upload_info = _info(file)
+    operation._upload_mode = "lfs"  # noqa: SLF001 - the client has no public word for it
+    operation._is_uploaded = True  # noqa: SLF001
+    return operation
+
+
+def _info(file: File) -> UploadInfo:
+    from huggingface_hub.lfs import UploadInfo
+
+    return UploadInfo(size=file.size, sample=b"", sha256=bytes.fromhex(file.sha256))
 
 
 def _entry(item: RepoFile) -> RemoteEntry:

@@ -33,13 +33,13 @@ def insist(what: str, act: Callable[[], Found], landed: Callable[[], Found | Non
             with _plainly(what):
                 return act()
         except NetworkError as error:
-            status = _status(error)
-            if isinstance(error, ForbiddenError | GoneError) or (status and status < 500 and status not in _LATER):
+            answer = status(error)
+            if isinstance(error, ForbiddenError | GoneError) or (answer and answer < 500 and answer not in _LATER):
                 raise
             found = landed()
             if found is not None:
                 return found
-            if status in _OVERTAKEN:
+            if answer in _OVERTAKEN:
                 raise BusyError(f"{what}: the Hub says that somebody else was faster; run again") from error
             if pause is None:
                 raise
@@ -74,7 +74,7 @@ def _plainly(what: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _status(error: BaseException | None) -> int | None:
+def status(error: BaseException | None) -> int | None:
     """Return the HTTP status behind an error, if an answer was behind it."""
     from huggingface_hub import errors
 

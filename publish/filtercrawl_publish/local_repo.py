@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,8 @@ from filtercrawl.ranges import relative_path
 from filtercrawl_publish.remote import Operations, RemoteEntry
 
 _TAGS: Final = "tags.json"
+# Contents that were sent ahead of a commit, each by its sha256.
+_UPLOADS: Final = "uploads"
 _PIECE: Final = 1024 * 1024
 
 
@@ -100,6 +102,9 @@ class LocalRepo:
                 self._stored(file)
         return frozenset(add)
 
+    def held(self, files: Collection[File]) -> frozenset[str]:
+        return frozenset(file.path for file in files if self._has(file))
+
     def commit(self, operations: Operations, parent: str | None, title: str, body: str) -> str:
         with self._writing():
             head = self.head()
@@ -121,6 +126,11 @@ class LocalRepo:
                 relative_path(path)
                 stored, size = self._stored(local)
                 sources[path] = (stored, File(path=path, size=size, sha256=stored.name))
+            for path, file in operations.held.items():
+                relative_path(path)
+                if not self._has(file):
+                    raise GoneError(f"{self.id}: {path}: what was sent ahead is there no more")
+                sources[path] = (self._uploaded(file), file)
             files = sorted((File(path=path, size=f.size, sha256=f.sha256) for path, (_, f) in sources.items()),
                            key=lambda file: file.path)  # fmt: skip
             commit = _commit(files)
@@ -131,7 +141,7 @@ class LocalRepo:
                 scratch.rename(self._versions / commit)
                 _sync(self._versions)
             self._point(commit)
-            shutil.rmtree(self._versions / "uploads", ignore_errors=True)
+            shutil.rmtree(self._versions / _UPLOADS, ignore_errors=True)
             return commit
 
     def tag(self, name: str, commit: str, message: str) -> None:
@@ -176,22 +186,22 @@ class LocalRepo:
         except OSError as error:
             raise DatasetError(f"{self.id}: cannot be written ({error.strerror or error})") from error
 
+    def _has(self, file: File) -> bool:
+        stored = self._uploaded(file)
+        return stored.is_file() and stored.stat().st_size == file.size
+
+    def _uploaded(self, file: File) -> Path:
+        return self._versions / _UPLOADS / file.sha256
+
     def _stored(self, file: Path) -> tuple[Path, int]:
-        """Copy a file to where it has its sha256 for a name; return that place and its size. Done once for a file."""
-        folder = self._versions / "uploads"
-        known = folder / f"{hashlib.sha256(str(file).encode()).hexdigest()}.name"
-        state = f"{file.stat().st_size} {file.stat().st_mtime_ns}" if file.exists() else None
-        if known.is_file():
-            digest, before = known.read_text().split(" ", 1)
-            if state in (before, None):  # uploaded ahead, and as it was or gone since
-                return folder / digest, (folder / digest).stat().st_size
+        """Copy a file to where it has its sha256 for a name; return that place and its size."""
+        folder = self._versions / _UPLOADS
         folder.mkdir(exist_ok=True)
         scratch = folder / "scratch"
         digest = _copy(file, scratch)
         scratch.chmod(0o444)  # versions share it
         stored = folder / digest
         scratch.replace(stored)
-        write_text(known, self._versions, f"{digest} {state}")
         return stored, stored.stat().st_size
 
     def _build(self, sources: Mapping[str, Path]) -> Path:

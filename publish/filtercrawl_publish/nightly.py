@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from filtercrawl import device
 from filtercrawl.analysis import Options
+from filtercrawl.catalog import Catalog
 from filtercrawl.cli.terminal import Watch
 from filtercrawl.errors import BusyError, Stopped, UsageError
 from filtercrawl.manager import Plugins
@@ -26,7 +27,7 @@ from filtercrawl_publish.publish import Release, finish, publish
 from filtercrawl_publish.remote import Remote, remote
 from filtercrawl_publish.restore import MODELS, Base, note, restore, root_of
 from filtercrawl_publish.run_record import Outcome, RunRecord
-from filtercrawl_publish.stage import pending
+from filtercrawl_publish.stage import has_catalog, pending
 from filtercrawl_publish.versions import next_version
 
 
@@ -81,7 +82,7 @@ def _release(night: Night, record: RunRecord, transport: Transport) -> None:
             raise BusyError(f"{place.id}: has changed since the plan was made; make and approve a new one")
         base = restore(place, night.settings, night.watch)
     record.base = base.version if base else None
-    ahead = _ahead(night, place)
+    ahead = Ahead(place=place, dataset=dataset, most=night.settings.max_disk, say=night.watch.say)
     with record.timed("sync"):
         record.report = sync(night.selectors, _run(night, base, place, ahead))
     record.look(dataset)
@@ -107,18 +108,10 @@ def _release(night: Night, record: RunRecord, transport: Transport) -> None:
     with record.timed("publish"):
         if base is not None:
             guard(place, base.commit, dataset, night.settings.publish.max_lost)
-        _publish(night, record, place, base, ahead.sent if ahead else {})
+        _publish(night, record, place, base)
 
 
-def _ahead(night: Night, place: Remote) -> Ahead | None:
-    """What makes room for a release that is larger than the disk may be; None where no bound is set."""
-    settings = night.settings
-    if settings.max_disk is None or settings.dry_run:
-        return None
-    return Ahead(place=place, dataset=settings.dataset, most=settings.max_disk, say=night.watch.say)
-
-
-def _run(night: Night, base: Base | None, place: Remote, ahead: Ahead | None) -> Run:
+def _run(night: Night, base: Base | None, place: Remote, ahead: Ahead) -> Run:
     """The sync of a night; weights that only the last version holds are fetched where they are needed."""
 
     def bring(path: str) -> None:
@@ -134,11 +127,22 @@ def _run(night: Night, base: Base | None, place: Remote, ahead: Ahead | None) ->
         now=night.now,
         approval=night.approved.approval if night.approved else None,
         bring=bring,
-        make_room=ahead.make_room if ahead else None,
+        held=_held(night, ahead),
+        make_room=ahead.make_room,
     )
 
 
-def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None, sent: Mapping[str, str]) -> None:
+def _held(night: Night, ahead: Ahead) -> Collection[str]:
+    """Return what a run that ended before its commit has sent; a plan does without the right to ask."""
+    if not has_catalog(ahead.dataset):
+        return ()
+    if not night.settings.dry_run:
+        return ahead.held().keys()
+    with Catalog(ahead.dataset) as catalog:
+        return catalog.sent(ahead.place.id)
+
+
+def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) -> None:
     dataset, before = night.settings.dataset, pending(night.settings.dataset)
     tags = place.tags()
     # Chosen here, so that the record can name it: run.json is seen in the repo only if the commit is made.
@@ -146,9 +150,17 @@ def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None, 
     _end(record, night.settings, "published")
     record.write(dataset)
     try:
-        key = night.settings.publish.sign_key
-        release = Release(version=record.version, when=night.now, sign_key=key, ahead=sent, say=night.watch.say)
-        found = publish(dataset, place, release)
+        found = publish(
+            dataset,
+            place,
+            Release(
+                version=record.version,
+                when=night.now,
+                sign_key=night.settings.publish.sign_key,
+                max_disk=night.settings.max_disk,
+                say=night.watch.say,
+            ),
+        )
     except BaseException:
         record.version = None
         raise

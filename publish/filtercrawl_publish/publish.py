@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,12 +13,14 @@ import typer
 from filtercrawl.cli.options import DatasetOption, JsonOption, amount, plain, print_json, size
 from filtercrawl.cli.terminal import Watch
 from filtercrawl.command import Command
-from filtercrawl.errors import DatasetError, UsageError
+from filtercrawl.dataset.tables import File
+from filtercrawl.errors import DatasetError, GoneError, UsageError
 from filtercrawl.hookspecs import hookimpl
 from filtercrawl.lock import locked
 from filtercrawl.settings import now, resolve
 from filtercrawl.transport import network
 from filtercrawl_publish import versions
+from filtercrawl_publish.ahead import Ahead
 from filtercrawl_publish.card_edits import take_over
 from filtercrawl_publish.changes import announce
 from filtercrawl_publish.limits import check
@@ -26,9 +28,9 @@ from filtercrawl_publish.local_repo import LocalRepo
 from filtercrawl_publish.news import has_news
 from filtercrawl_publish.proof import prove
 from filtercrawl_publish.remote import Remote, remote
-from filtercrawl_publish.restore import Base, make_room, note
+from filtercrawl_publish.restore import Base, note
 from filtercrawl_publish.sign import sign
-from filtercrawl_publish.stage import Staged, listed, pending, settle, stage
+from filtercrawl_publish.stage import Staged, has_catalog, listed, pending, settle, stage
 from filtercrawl_publish.upload import Changes, compare, send
 
 __all__ = ["Published", "Release", "finish", "publish"]
@@ -60,8 +62,7 @@ class Release:
     """How to publish. version: a name given, else that of the day. say: is told what happens, a line each.
 
     sign_key: a file with the private key by which the manifest is signed.
-    max_disk: bytes; files of layers that the place holds are deleted here where all of them take that much.
-    ahead: path -> sha256 of files that this place was sent before; they need not lie here any more.
+    max_disk: bytes; where the files of layers take that much, those that the place has are deleted here.
     """
 
     version: str | None = None
@@ -69,7 +70,6 @@ class Release:
     dry_run: bool = False
     sign_key: Path | None = None
     max_disk: int | None = None
-    ahead: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = lambda _: None
 
 
@@ -81,10 +81,15 @@ def publish(folder: Path, place: Remote, release: Release) -> Published:
     at the same time, RefusedError above the Hub's limits, DatasetError and NetworkError.
     """
     found = _publish(folder, place, release)
-    if release.max_disk is not None and found.commit is not None and found.version is not None:
-        root = listed(folder).root
-        note(folder, Base(repo=place.id, version=found.version, commit=found.commit, root=root))
-        make_room(folder, release.max_disk)
+    if not has_catalog(folder) or found.commit is None or found.version is None:
+        return found
+    here = listed(folder)
+    if release.max_disk is not None or here.absent:
+        note(folder, Base(repo=place.id, version=found.version, commit=found.commit, root=here.root))
+        ahead = _ahead(folder, place, release)
+        with locked(folder):
+            if ahead.is_full():
+                ahead.drop_released()
     return found
 
 
@@ -178,12 +183,36 @@ def _commit(staged: Staged, changes: Changes, place: Remote, head: str | None, n
     release.say("loading the folder as readers will")
     here = LocalRepo(str(staged.folder))
     prove(here, here.resolve(), staged.absent)
-    left = [file for path, file in changes.add.items() if release.ahead.get(path) != file.sha256]
-    release.say(f"sending {amount(len(left))} files, {size(sum(file.size for file in left))}")
-    send(left, staged.folder, place, lambda done, of: release.say(f"sent {size(done)} of {size(of)}"))
+    held = _send(staged.folder, changes, place, release)
     counts = ", ".join(f"{amount(number)} {what}" for what, number in staged.counts.items())
     body = f"{counts}. {amount(len(changes.add))} files added or changed, {amount(len(changes.delete))} removed."
-    return place.commit(changes.operations(staged.folder), head, f"{_TITLE}{name}", body)
+    try:
+        return place.commit(changes.operations(staged.folder, held), head, f"{_TITLE}{name}", body)
+    except GoneError as error:
+        if has_catalog(staged.folder):
+            _ahead(staged.folder, place, release).disown()
+        raise DatasetError(f"{error}; run `filtercrawl sync` to write it again") from error
+
+
+def _send(folder: Path, changes: Changes, place: Remote, release: Release) -> dict[str, File]:
+    """Send what the place has not; return what it has then, which need not lie here any more."""
+    ahead = _ahead(folder, place, release)
+    before = ahead.held() if has_catalog(folder) else {}
+    held = {path: file for path, file in before.items() if changes.add.get(path) == file}
+    left = [file for path, file in changes.add.items() if path not in held]
+    release.say(f"sending {amount(len(left))} files, {size(sum(file.size for file in left))}")
+    full = ahead.is_full()
+    for went in send(left, folder, place, lambda done, of: release.say(f"sent {size(done)} of {size(of)}")):
+        held |= {path: changes.add[path] for path in went}
+        if full:
+            ahead.drop(went)
+    return held
+
+
+def _ahead(folder: Path, place: Remote, release: Release) -> Ahead:
+    # Without a catalog nothing could be noted of what is deleted.
+    most = release.max_disk if has_catalog(folder) else None
+    return Ahead(place=place, dataset=folder, most=most, say=release.say)
 
 
 def run(
@@ -194,7 +223,7 @@ def run(
     dataset: DatasetOption = None,
     max_disk: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Delete published layers here until they take no more than this."),
+        typer.Option(metavar="SIZE", help="Delete layers here once they were sent, where all take so much."),
     ] = None,
     sign_key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Sign the manifest with this Ed25519 key.", show_default=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from filtercrawl.dataset.tables import File
 from filtercrawl.errors import UsageError
 from filtercrawl.transport import Transport
 
@@ -39,15 +40,17 @@ class RemoteEntry:
 class Operations:
     """What one commit changes.
 
-    add: path in the repo -> local file. delete: paths. copy: path in the repo -> (path, revision) in the same repo.
+    add: path in the repo -> local file. held: path in the repo -> a file whose content the place has, as `upload` or
+    `held` said. delete: paths. copy: path in the repo -> (path, revision) in the same repo.
     """
 
     add: Mapping[str, Path] = field(default_factory=dict)
+    held: Mapping[str, File] = field(default_factory=dict)
     delete: tuple[str, ...] = ()
     copy: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.add or self.delete or self.copy)
+        return bool(self.add or self.held or self.delete or self.copy)
 
 
 class Remote(Protocol):
@@ -106,8 +109,14 @@ class Remote(Protocol):
     def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
         """Send the content of large files ahead of the commit that names them; nobody sees them until then.
 
-        Returns the paths that went; small files may go with the commit. What went costs nothing in a later `commit` of
-        the same paths and files on this object, also if the files are gone by then.
+        Returns the paths that went; small files may go with the commit. What went can be committed as held.
+        """
+        ...
+
+    def held(self, files: Collection[File]) -> frozenset[str]:
+        """Return the paths of those large files, sent before, whose content the place has, though no version names it.
+
+        Where it cannot tell, it may name one that is lost: a commit of that raises GoneError.
         """
         ...
 

@@ -69,20 +69,6 @@ def note(dataset: Path, base: Base, files: Iterable[tuple[str, str]] | None = No
         catalog.put_released(every if files is None else files, json.dumps(asdict(base)))
 
 
-def make_room(dataset: Path, most: int) -> int:
-    """Delete files of layers that the last version holds, where all that lie here are `most` bytes or more.
-
-    Returns the bytes that are free for new ones. What no version holds stays.
-    """
-    with locked(dataset), Catalog(dataset) as catalog:
-        here = {path: size for path, size, _ in catalog.layer_files() if (dataset / path).is_file()}
-        if sum(here.values()) >= most:
-            for path in catalog.released() & here.keys():
-                remove(dataset / path)
-                del here[path]
-    return max(0, most - sum(here.values()))
-
-
 def root_of(dataset: Path) -> str | None:
     """Return the root hash in the manifest of a folder; None where there is none."""
     return _text(_read(dataset / manifest.PATH).get("root"))

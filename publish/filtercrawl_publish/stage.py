@@ -20,7 +20,7 @@ from filtercrawl.ranges import relative_path
 from filtercrawl.recovery import refresh
 from filtercrawl_publish.sign import SIGNATURE
 
-__all__ = ["BESIDE", "Staged", "listed", "pending", "settle", "stage"]
+__all__ = ["BESIDE", "Staged", "has_catalog", "listed", "pending", "settle", "stage"]
 
 # The catalog's word for the version that a run was about to publish.
 _PENDING: Final = "releasing"
@@ -51,9 +51,14 @@ class Staged:
         return [path for path in self.files if path.startswith("data/layers/")]
 
 
+def has_catalog(folder: Path) -> bool:
+    """Tell whether a folder is worked in; one that was only fetched has its files and no more."""
+    return (folder / HIDDEN / "catalog.sqlite").is_file()
+
+
 def pending(folder: Path) -> str | None:
     """Return the version that a run before this one was about to publish and did not see tagged."""
-    if not _has_catalog(folder):
+    if not has_catalog(folder):
         return None
     with Catalog(folder) as catalog:
         return catalog.fact(_PENDING) or None
@@ -65,7 +70,7 @@ def stage(folder: Path, version: str) -> Staged:
     The dataset must be locked. A folder without a catalog is taken as it is. Raises DatasetError where files and
     list do not agree.
     """
-    if _has_catalog(folder):
+    if has_catalog(folder):
         with Catalog(folder) as catalog:
             _sign(catalog, version)
             refresh(folder, catalog)
@@ -74,7 +79,7 @@ def stage(folder: Path, version: str) -> Staged:
 
 def settle(folder: Path) -> None:
     """Forget that a version was under way: it is tagged, or there was nothing to publish."""
-    if _has_catalog(folder):
+    if has_catalog(folder):
         with Catalog(folder) as catalog:
             catalog.set_fact(_PENDING, "")
 
@@ -97,10 +102,6 @@ def listed(folder: Path) -> Staged:
         )
     counts = {str(name): int(number) for name, number in stated["counts"].items()}
     return Staged(folder=folder, files=dict(sorted((files | beside).items())), counts=counts, root=root)
-
-
-def _has_catalog(folder: Path) -> bool:
-    return (folder / HIDDEN / "catalog.sqlite").is_file()
 
 
 def _sign(catalog: Catalog, version: str) -> None:

@@ -38,8 +38,10 @@ class Changes:
     def paths(self) -> set[str]:
         return {*self.add, *self.delete}
 
-    def operations(self, folder: Path) -> Operations:
-        return Operations(add={path: folder / path for path in self.add}, delete=self.delete)
+    def operations(self, folder: Path, held: Mapping[str, File]) -> Operations:
+        """Return what is to be committed; held: what of it the place has already."""
+        add = {path: folder / path for path in self.add if path not in held}
+        return Operations(add=add, held=held, delete=self.delete)
 
     def __bool__(self) -> bool:
         return bool(self.add or self.delete)
@@ -56,21 +58,22 @@ def compare(staged: Staged, there: Mapping[str, RemoteEntry]) -> Changes:
     return Changes(add=add, delete=tuple(delete), same=len(staged.files) - len(add))
 
 
-def send(files: Collection[File], folder: Path, remote: Remote, told: Callable[[int, int], None]) -> set[str]:
+def send(
+    files: Collection[File], folder: Path, remote: Remote, told: Callable[[int, int], None]
+) -> Iterator[frozenset[str]]:
     """Check that every file to send is what the list says, and send the large ones; nobody sees them yet.
 
-    told: is given the bytes sent and those to send. Returns the paths that went ahead of the commit. Raises
-    DatasetError where a file is missing or differs.
+    told: is given the bytes sent and those to send. Yields the paths that went, as they did. Raises DatasetError where
+    a file is missing or differs.
     """
-    went: set[str] = set()
     done, total = 0, sum(file.size for file in files)
     for batch in _batches(files):
         for file in batch:
             _check(folder, file)
-        went |= remote.upload({file.path: folder / file.path for file in batch})
+        went = remote.upload({file.path: folder / file.path for file in batch})
         done += sum(file.size for file in batch)
         told(done, total)
-    return went
+        yield went
 
 
 def _same(folder: Path, file: File, entry: RemoteEntry | None) -> bool:

@@ -212,19 +212,31 @@ class Catalog(Published):
         self._db.execute("DELETE FROM released")
         self._db.executemany("INSERT INTO released VALUES (?, ?)", files)
         self.set_fact("release", release)
-        self.set_fact("ahead", "[]")
+        self.set_fact("sent", "{}")
         self._db.execute("COMMIT")
 
     def released(self) -> set[str]:
         """Return the paths of the files of layers that the last release holds as the catalog has them."""
         return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
 
-    def put_ahead(self, files: Iterable[str]) -> None:
-        """Note the paths of files of layers that are on their way into the next release and need not lie here."""
-        self.set_fact("ahead", json.dumps(sorted({*self.ahead(), *files})))
+    def put_sent(self, place: str, files: Iterable[str]) -> None:
+        """Note the paths of files of layers that a place was sent and that no release names yet."""
+        sent = self._sent()
+        self.set_fact("sent", json.dumps(sent | {place: sorted({*sent.get(place, ()), *files})}))
 
-    def ahead(self) -> set[str]:
-        return set(json.loads(self.fact("ahead") or "[]"))
+    def drop_sent(self, place: str) -> None:
+        """Note that a place has lost what it was sent: it is as if nobody had it."""
+        sent = self._sent()
+        lost = {*sent.get("", ()), *sent.pop(place, ())}
+        self.set_fact("sent", json.dumps(sent | {"": sorted(lost)}))
+
+    def sent(self, place: str | None = None) -> set[str]:
+        """Return what a place was sent, by default any place: one that has lost it too."""
+        return {path for name, paths in self._sent().items() if place in (None, name) for path in paths}
+
+    def _sent(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = json.loads(self.fact("sent") or "{}")
+        return found
 
     def forget_unused(self) -> None:
         """Drop samples, sketches and files that no checkpoint uses any more."""
