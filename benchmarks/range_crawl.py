@@ -18,9 +18,9 @@ from filtercrawl.files import CheckpointFiles, claimant
 from filtercrawl.layer_row import parts
 from filtercrawl.manager import load
 from filtercrawl.normalize import normalize
+from filtercrawl.parallel import FETCHED_AHEAD
 from filtercrawl.ranges import want
 from filtercrawl.settings import Settings
-from filtercrawl.sync import FETCHED_AHEAD
 from filtercrawl.transport import Transport, network
 from filtercrawl.transport.retry import Patience
 from filtercrawl.vocabulary import KernelPolicy

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
-
-import torch
-from threadpoolctl import threadpool_limits
 
 from filtercrawl import device
 from filtercrawl.approval import Approval
 from filtercrawl.catalog import Catalog
 from filtercrawl.checkpoint import RemoteFile
 from filtercrawl.commit import Book
-from filtercrawl.crawl import Crawled, crawl
+from filtercrawl.crawl import crawl
 from filtercrawl.crew import ContentKey, Crew, Room
 from filtercrawl.dataset.atomic import TEMPORARY
 from filtercrawl.discover import Listing, Scout, collision, discover
@@ -30,56 +21,23 @@ from filtercrawl.errors import Stopped, UsageError
 from filtercrawl.expected import foreseen
 from filtercrawl.files import local_path
 from filtercrawl.lock import locked
-from filtercrawl.manager import Plugins
 from filtercrawl.memory import return_large_blocks
 from filtercrawl.optout import REASON as OPTED_OUT
 from filtercrawl.optout import opt_out
-from filtercrawl.plan import Plan, Rules, Todo, make_plan
-from filtercrawl.progress import Progress, Silent
+from filtercrawl.parallel import crawl_all
+from filtercrawl.plan import Plan, Rules, make_plan
 from filtercrawl.record import has_weights
 from filtercrawl.recovery import opened, recover, refresh
 from filtercrawl.report import Report
+from filtercrawl.run import Run
 from filtercrawl.selector import Selector
-from filtercrawl.settings import Settings, now
 from filtercrawl.shard import Workshop
 from filtercrawl.transport import Transport, network
 from filtercrawl.transport.retry import Clock
 
+__all__ = ["Run", "sync"]
+
 VERSION = version("filtercrawl")
-# Checkpoints that are fetched while others are written.
-FETCHED_AHEAD: Final = 3
-
-
-@dataclass(kw_only=True)
-class Run:
-    """What one run works with.
-
-    transport: None for the one that the settings describe. stop: set it to end the run cleanly after the checkpoints
-    in hand. approval: does no more than that, None for all there is to do. bring: puts a file of layers into its place
-    that only a release holds. held: files of layers that the place of the next release has already. make_room: called
-    where the layers take `max_disk`; returns the bytes that lie here then.
-    """
-
-    settings: Settings
-    plugins: Plugins
-    progress: Progress = field(default_factory=Silent)
-    transport: Transport | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
-    now: datetime = field(default_factory=now)
-    approval: Approval | None = None
-    bring: Callable[[str], None] | None = None
-    held: Collection[str] = ()
-    make_room: Callable[[], int] | None = None
-
-    def check(self) -> None:
-        """Raise Stopped once the run is to end."""
-        if self.stop.is_set():
-            raise Stopped
-
-    def rest(self, seconds: float) -> None:
-        """Wait, for a server that asks for it; raises Stopped as soon as the run is to end."""
-        if self.stop.wait(seconds):
-            raise Stopped
 
 
 def sync(selectors: Sequence[str], run: Run) -> Report:
@@ -218,45 +176,6 @@ def by_content(plan: Plan, known: Mapping[str, Mapping[str, object]]) -> dict[tu
         if digest and known[model_id]["reason"] is None:
             gone.setdefault((selector_id, str(digest)), []).append(model_id)
     return gone
-
-
-def crawl_all(todo: Sequence[Todo], crew: Crew, run: Run, report: Report) -> Iterator[Crawled]:
-    """Crawl in parallel and yield in the order of the plan, a few checkpoints ahead at most.
-
-    `jobs` of them are written at a time; some more are fetched meanwhile, for the network waits more than it works.
-    """
-    settings = run.settings
-    most = settings.jobs + 1 + FETCHED_AHEAD
-    waiting = deque(todo if settings.limit is None else todo[: settings.limit])
-    run.progress.begin(len(waiting))
-    deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
-    # Checkpoints side by side use the cores; threads inside an operation of 8,192 kernels wait for each other more than
-    # they help (measured: five times slower on a busy machine). torch counts them a thread, numpy a process.
-    pool = ThreadPoolExecutor(most, "crawl", initializer=torch.set_num_threads, initargs=(1,))
-    products = threadpool_limits(1, user_api="blas")
-    ahead: deque[tuple[set[str], Future[Crawled]]] = deque()
-    settled = 0
-    try:
-        while True:
-            in_hand = {name for names, _ in ahead for name in names}
-            while waiting and not run.stop.is_set() and not report.spent(settings, deadline):
-                files = {name for file in waiting[0].checkpoint.files for name in (file.url, file.sha256) if name}
-                local = all(file.url.startswith("file:") for file in waiting[0].checkpoint.files)
-                if len(ahead) >= (settings.jobs + 1 if local else most) or files & in_hand:
-                    break  # what another one fetches now need not be fetched a second time
-                ahead.append((files, pool.submit(crawl, waiting.popleft(), crew)))
-                in_hand |= files
-            if not ahead:
-                break
-            try:
-                yield ahead.popleft()[1].result()
-                settled += 1
-            except Stopped:
-                continue
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        products.restore_original_limits()
-        report.left = len(todo) - settled
 
 
 def preview(plan: Plan, by_file: Mapping[ContentKey, str], run: Run, transport: Transport, report: Report) -> None:

@@ -33,10 +33,8 @@ def run(
     May be stopped or killed at any moment and run again. Without selectors every installed source that needs no
     pattern is asked. For example: filtercrawl sync local:models 'timm:resnet*' --kernel-size 3x3.
     """
-    from filtercrawl.sync import (
-        Run,
-        sync,
-    )  # torch takes seconds to import: only once the options are known to be right
+    # torch takes seconds to import: only once the options are known to be right
+    from filtercrawl.sync import Run, sync
 
     settings = resolve(options)
     stop = threading.Event()
