@@ -186,6 +186,21 @@ def test_a_sketch_that_is_missing_and_one_twice(rows: MemoryRows) -> None:
     assert all("sketch" in line for line in found)
 
 
+def test_a_sketch_in_two_parts_of_a_source(rows: MemoryRows) -> None:
+    """Two versions brought it; another source may have it too."""
+    source = "packages"
+    contents = sorted({row["layer_sha256"] for row in rows.index_rows if row["source"] == source})
+    first, *others = (rows.sketched[content] for content in contents)
+    parts = [("packages/old", first), *(("packages/new", row) for row in (*others, first))]
+    rows.releases = lambda: {"packages/old": "v1", "packages/new": "v2"}  # type: ignore[method-assign]
+    rows.sketches = lambda name: iter(parts)  # type: ignore[method-assign]
+    rows.sketch_sources = lambda: [source, "local"]  # type: ignore[method-assign]
+    export(rows.folder, rows)
+    twice = [line for line in wrong(rows.folder) if "stands there twice" in line]
+    where = f"{contents[0]} {first['kernel']}: stands there twice"
+    assert twice == [f"data/sketches/{name}.parquet: {where}" for name in ("local", source)]
+
+
 # Files.
 
 

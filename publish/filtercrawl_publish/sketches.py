@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from filtercrawl.dataset.parts import base_of
 from filtercrawl_publish.findings import Finding, Folder
 
 _SKETCHES: Final = "data/sketches"
@@ -17,7 +18,7 @@ Key = tuple[str, str]
 
 
 def check_sketches(folder: Folder) -> Iterator[Finding]:
-    """Check that every stored layer has its sketch, which agrees with `index`, once a file, and that nothing else has.
+    """Check that each stored layer has its sketch, once a source, which agrees with `index`, and that nothing else has.
 
     A dataset without any sketch is sound: it was written without a measure that makes them.
     """
@@ -30,9 +31,9 @@ def check_sketches(folder: Folder) -> Iterator[Finding]:
         for row in folder.table("index", columns).to_pylist()
         if row["file"] is not None
     }
-    found: set[Key] = set()
+    found: dict[str, set[Key]] = {}
     for path in paths:
-        here: set[Key] = set()
+        here = found.setdefault(base_of(path.removesuffix(".parquet")), set())
         for batch in folder.open(path).iter_batches(batch_size=_BATCH_ROWS, columns=_COLUMNS):
             for row in batch.to_pylist():
                 key = row["layer_sha256"], row["kernel"]
@@ -44,8 +45,7 @@ def check_sketches(folder: Folder) -> Iterator[Finding]:
                 else:
                     yield from (Finding(where=where, what=what) for what in _differs(row, stored[key]))
                 here.add(key)
-        found |= here
-    for key in sorted(stored.keys() - found):
+    for key in sorted(stored.keys() - set[Key]().union(*found.values())):
         yield Finding(where=f"{_SKETCHES}: {stored[key]['layer_id']}", what="has no sketch, other layers have")
 
 
