@@ -23,6 +23,8 @@ GATED: Final = "gated, and access is not granted; ask for it on the repo's page 
 MISSING: Final = "not on the Hub, or private"
 # Seconds between tries of a download, of which huggingface_hub makes one.
 _PAUSES: Final = (0.5, 2.0, 5.0)
+# Characters of an answer that are passed on, at most.
+_WORDS: Final = 200
 
 
 def api(transport: Transport, endpoint: str | None = None) -> HfApi:
@@ -136,8 +138,14 @@ def asking(what: str) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         kind = ForbiddenError if status in (401, 403) else GoneError if status in (404, 410) else NetworkError
-        raise kind(f"{what}: the Hub answers {status}") from error
+        raise kind(f"{what}: the Hub answers {status}{_reason(error.server_message)}") from error
     except errors.HFValidationError as error:
         raise GoneError(f"{what}: no name that the Hub could have") from error
     except (httpx2.HTTPError, httpx2.InvalidURL, errors.OfflineModeIsEnabled, OSError) as error:
         raise NetworkError(f"{what}: {error or type(error).__name__}") from error
+
+
+def _reason(message: str | None) -> str:
+    """Return the Hub's own words as the end of a line, for people: they may be anything."""
+    words = "".join(c for c in " ".join((message or "").split()) if c.isprintable())
+    return f": {words[:_WORDS]}" if words else ""

@@ -33,7 +33,7 @@ class Ahead:
     def held(self) -> dict[str, File]:
         """Return path -> file of what was sent, by whichever run, and the place has still."""
         with Catalog(self.dataset) as catalog:
-            noted = catalog.sent(self.place.id)
+            noted = catalog.sent(self.place.url)
             files = [file for file in _layers(catalog) if file.path in noted]
         found = self.place.held(files) if files else frozenset()
         return {file.path: file for file in files if file.path in found}
@@ -67,13 +67,13 @@ class Ahead:
         """Note which of these files are layers that the place was just sent, and delete them here."""
         layers = {file.path for file in self._here()} & {*went}
         with Catalog(self.dataset) as catalog:
-            catalog.put_sent(self.place.id, layers)  # first: what is deleted and not noted would be lost
+            catalog.put_sent(self.place.url, layers)  # first: what is deleted and not noted would be lost
         self._delete(layers)
 
     def disown(self) -> None:
         """Note that the place has lost what it was sent: a sync reads those checkpoints again."""
         with Catalog(self.dataset) as catalog:
-            catalog.drop_sent(self.place.id)
+            catalog.drop_sent(self.place.url)
 
     def _send(self) -> None:
         files = self._here()

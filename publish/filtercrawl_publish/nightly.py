@@ -139,7 +139,7 @@ def _held(night: Night, ahead: Ahead) -> Collection[str]:
     if not night.settings.dry_run:
         return ahead.held().keys()
     with Catalog(ahead.dataset) as catalog:
-        return catalog.sent(ahead.place.id)
+        return catalog.sent(ahead.place.url)
 
 
 def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) -> None:
