@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Sync
 from filtercrawl.dataset.tables import File
-from filtercrawl.errors import BusyError, GoneError, RefusedError, UsageError
+from filtercrawl.errors import BusyError, DatasetError, GoneError, RefusedError, UsageError
 from filtercrawl.transport import network
 from filtercrawl_publish.remote import Operations, Remote, remote
 from zoo_files import published, put, state
@@ -94,6 +94,25 @@ def test_a_plain_dataset_folder_reads_the_same(zoo: Path, run_sync: Sync, datase
     assert {path: entry.sha256 for path, entry in here.files(head).items()} == published(dataset)
     assert here.read("manifest.json", head) == (dataset / "manifest.json").read_bytes()
     assert here.url == str(dataset)
+
+
+def test_what_is_fetched_is_whole_or_not_there(tmp_path: Path, files: dict[str, Path]) -> None:
+    """Half of a file may lie there: a fetch before this one was killed."""
+    here, path, target = opened(tmp_path / "out"), "data/a.parquet", tmp_path / "in"
+    head = here.commit(Operations(add=files), None, "one", "")
+    (target / "data").mkdir(parents=True)
+    (target / path).write_bytes(b"")
+    here.fetch([path], head, target)
+    assert (target / path).read_bytes() == b"a"
+    with pytest.raises(GoneError, match=r"has no file 'data/x\.parquet'"):
+        here.fetch(["data/x.parquet"], head, target)
+    stored = tmp_path / ".out.versions" / head / path
+    stored.chmod(0o644)
+    stored.write_bytes(b"b")
+    (target / path).unlink()
+    with pytest.raises(DatasetError, match=r"data/a\.parquet is damaged"):
+        here.fetch([path], head, target)
+    assert not (target / path).exists()
 
 
 def test_what_was_uploaded_ahead_is_committed_by_its_hash(tmp_path: Path, files: dict[str, Path]) -> None:

@@ -332,12 +332,24 @@ def test_a_version_may_have_any_name(job: Job) -> None:
     assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
 
 
-def test_an_interrupted_restore_begins_again(job: Job) -> None:
-    job.hub.fail("*/data/samples.parquet", Fault(status=404))
+@pytest.mark.parametrize("name", ["manifest.json", "data/models.parquet", "data/index.parquet"])
+def test_a_restore_that_was_cut_short_is_begun_again(job: Job, net: Callable[..., None], name: str) -> None:
+    asked_for = 0
+
+    def cut(number: int, asked: Asked, moment: str) -> Fault | None:
+        nonlocal asked_for
+        asked_for += asked.path.endswith(name) and moment == "asked"
+        read_before = name == "manifest.json"
+        return Fault(status=403) if asked.path.endswith(name) and asked_for > read_before else None
+
+    net("d", 12)
+    job.hub.watch = cut
     with pytest.raises(FiltercrawlError):
-        job(machine="later")
-    assert job(machine="later") == 0
-    assert job.record["checkpoints"]["unchanged"] == 5
+        job(machine="small")
+    job.hub.watch = lambda number, asked, moment: None
+    assert job(machine="small") == 0
+    assert job.record["checkpoints"]["new"] == 1
+    assert not list(findings(job.published()))
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from filtercrawl.dataset import card, manifest
-from filtercrawl.dataset.atomic import write_text
+from filtercrawl.dataset.atomic import replacing, write_text
 from filtercrawl.dataset.tables import File
 from filtercrawl.errors import BusyError, DatasetError, GoneError, RefusedError, UsageError
 from filtercrawl.ranges import relative_path
@@ -87,13 +87,16 @@ class LocalRepo:
             raise GoneError(f"{self.id}@{revision}: has no file {path!r}") from error
 
     def fetch(self, paths: Iterable[str], revision: str, folder: Path) -> None:
-        place = self._place(self.resolve(revision))
+        place, stated = self._place(self.resolve(revision)), self.files(revision)
         for path in paths:
             target = folder / relative_path(path)
-            if not (place / path).is_file():
+            if path not in stated or not (place / path).is_file():
                 raise GoneError(f"{self.id}@{revision}: has no file {path!r}")
-            if not target.is_file():
-                _copy(place / path, target)
+            if target.is_file() and stated[path].is_file(target):
+                continue
+            with replacing(target, folder) as scratch:
+                if _copy(place / path, scratch) != stated[path].sha256:
+                    raise DatasetError(f"{self.id}@{revision}: {path} is damaged")
 
     def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
         """Copy files beside the versions, by their content."""

@@ -109,18 +109,17 @@ def _keeps(dataset: Path, base: Base, stated: Mapping[str, Any]) -> bool:
 
 
 def _fetch(place: Remote, base: Base, dataset: Path) -> None:
-    """Bring every file but the layers; by its last two a folder is told from an empty one."""
-    last = {MODELS, manifest.PATH}
+    """Bring every file but the layers; by the last one a folder is told from an empty one."""
     small = sorted(path for path in place.files(base.commit) if not path.startswith(_LAYERS) and path[0] != ".")
     for path in _tables(dataset):
         if path not in small:
             remove(dataset / path)
-    place.fetch([path for path in small if path not in last], base.commit, dataset)
+    place.fetch([path for path in small if path != MODELS], base.commit, dataset)
     head = place.head()
     if head not in (None, base.commit):  # the words of a card may have been changed by hand since
         with suppress(GoneError), replacing(dataset / card.PATH, dataset) as scratch:
             scratch.write_bytes(place.read(card.PATH, str(head)))
-    place.fetch(sorted(last), base.commit, dataset)
+    place.fetch([MODELS], base.commit, dataset)
 
 
 def _adopt(entries: Mapping[str, RemoteEntry], base: Base, settings: Settings) -> None:
