@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from filtercrawl.errors import BusyError, DatasetError, ForbiddenError, GoneErro
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Patience
 from filtercrawl_publish.remote import Operations, Remote, RemoteEntry, git_oid, remote
-from hub_server import Fault, HubServer, blob_id, sha256
+from hub_server import Asked, Fault, HubServer, blob_id, sha256
 
 CARD = "---\nlicense: mit\n---\ntext"
 
@@ -183,3 +184,27 @@ def test_an_entry_knows_its_file(tmp_path: Path) -> None:
     ):
         assert entry.is_file(file) is same
     assert git_oid(b"abc") == "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f"  # what git hash-object says
+
+
+def test_files_are_fetched_side_by_side(hub: HubServer, tmp_path: Path) -> None:
+    """Each answer waits for another request to come in; one that fails ends them all, and nothing half is left."""
+    add = {f"data/{number}.parquet": tmp_path / str(number) for number in range(8)}
+    for path in add.values():
+        path.write_text(path.name)
+    head = opened().commit(Operations(add=add), None, "one", "")
+    two = threading.Barrier(2, timeout=10)
+
+    def meet(number: int, asked: Asked, when: str) -> None:
+        if "/resolve/" in asked.path and when == "asked" and asked.method == "GET":
+            two.wait()
+
+    hub.watch = meet
+    opened().fetch(add, head, tmp_path / "out")
+    assert {path.name: path.read_text() for path in (tmp_path / "out/data").iterdir()} == {
+        f"{number}.parquet": str(number) for number in range(8)
+    }
+    hub.watch = lambda number, asked, when: None
+    hub.fail("*/data/3.parquet", Fault(status=403))
+    with pytest.raises(ForbiddenError, match=r"data/3\.parquet"):
+        opened().fetch(add, head, tmp_path / "again")
+    assert not (tmp_path / "again/data/3.parquet").exists()

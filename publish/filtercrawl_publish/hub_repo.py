@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 # All that a repo holds that was just made.
 _NEW: Final = frozenset({".gitattributes", "README.md"})
 _PIECE: Final = 1024 * 1024
+# Files that are fetched side by side.
+_AT_ONCE: Final = 8
+# Seconds before what came otherwise than stated is fetched anew; the transport itself tries failed requests again.
+_PAUSES: Final = (0.2, 2.0)
 # Contents that are asked for at a time, and the answer to a commit that names one which is not there.
 _ASKED: Final = 256
 _NO_CONTENT: Final = 400
@@ -90,13 +95,17 @@ class HubRepo:
     def fetch(self, paths: Iterable[str], revision: str, folder: Path) -> None:
         """The files are held against the size and hash that the repo states."""
         stated = self.files(revision)
-        for path in paths:
+        wanted = list(paths)
+        for path in wanted:
             if path not in stated:
                 raise GoneError(f"{self.id}@{revision}: has no file {path!r}")
-            target = folder / relative_path(path)
-            if target.is_file() and stated[path].is_file(target):
-                continue
-            self._bring(path, revision, stated[path], target, folder)
+            relative_path(path)
+        pool = ThreadPoolExecutor(_AT_ONCE, "fetch")
+        try:
+            for _ in pool.map(lambda path: self._bring(path, revision, stated[path], folder), wanted):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
         from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -238,7 +247,11 @@ class HubRepo:
         )
         return {str(found["oid"]) for found in objects if not found.get("actions")}
 
-    def _bring(self, path: str, revision: str, stated: RemoteEntry, target: Path, folder: Path) -> None:
+    def _bring(self, path: str, revision: str, stated: RemoteEntry, folder: Path) -> None:
+        target = folder / path
+        if target.is_file() and stated.is_file(target):
+            return
+
         def act() -> bool:
             with replacing(target, folder) as scratch:
                 with scratch.open("wb") as file:
@@ -248,7 +261,7 @@ class HubRepo:
                     raise NetworkError(f"{self.id}@{revision}: {path} is not what the repo says it is")
             return True
 
-        insist(f"{self.id}@{revision}: {path}", act)
+        insist(f"{self.id}@{revision}: {path}", act, pauses=_PAUSES)
 
     def _pieces(self, path: str, revision: str) -> Iterator[bytes]:
         from huggingface_hub import get_token, hf_hub_url

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from json import JSONDecodeError
 from typing import Final, TypeVar
 
@@ -21,14 +22,19 @@ _PAUSES: Final = (0.2, 2.0, 15.0, 45.0)
 _OVERTAKEN: Final = (409, 412)
 
 
-def insist(what: str, act: Callable[[], Found], landed: Callable[[], Found | None] = lambda: None) -> Found:
-    """Do `act` until it is known to be done.
+def insist(
+    what: str,
+    act: Callable[[], Found],
+    landed: Callable[[], Found | None] = lambda: None,
+    pauses: Sequence[float] = _PAUSES,
+) -> Found:
+    """Do `act` until it is known to be done, once more after each of the pauses, in seconds.
 
     landed: looks whether it has been, after an answer that says nothing certain, and returns what `act` would have;
     it may raise BusyError. Raises NetworkError when patience is at its end, BusyError where the Hub says that
     something else is there and `landed` finds nothing of ours, ForbiddenError, GoneError and DatasetError at once.
     """
-    for pause in (*_PAUSES, None):
+    for pause in (*pauses, None):
         try:
             with _plainly(what):
                 return act()
@@ -55,12 +61,8 @@ def _plainly(what: str) -> Iterator[None]:
     """Turn what writing raises into our errors; the client's own warnings are said by what follows from them."""
     from huggingface_hub import errors
 
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
     try:
-        with hub.asking(what), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with hub.asking(what), _quiet:
             yield
     except errors.HfHubHTTPError:
         raise
@@ -70,8 +72,34 @@ def _plainly(what: str) -> Iterator[None]:
         raise DatasetError(f"{what}: {' '.join(str(error).split())}") from error
     except RuntimeError as error:  # so the client calls a failed upload
         raise NetworkError(f"{what}: {error.__cause__ or error}") from error
-    finally:
-        logger.setLevel(level)
+
+
+class _Quiet:
+    """Silences the client for as long as anybody is inside: warnings and loggers are the whole process's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._end = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                logger = logging.getLogger("huggingface_hub")
+                self._end.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.ERROR)
+                self._end.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._end.close()
+
+
+_quiet = _Quiet()
 
 
 def status(error: BaseException | None) -> int | None:
