@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from conftest import NOW, Sync
 from filtercrawl.catalog import Catalog
 from hub_server import Fault, HubServer, sha256
-from hub_xet import stored
 from publishers import REPO, Publishers, content, publishers, sound
 from zoo_files import models, published, put, state
 
@@ -347,34 +345,3 @@ def test_on_a_small_disk_layers_go_before_the_commit(
             report = run_sync()
             assert (report.checkpoints["unchanged"], report.layers) == (2, 0)
         assert sound(hub.datasets[REPO])
-
-
-@pytest.mark.parametrize("xet", [False, True], ids=["lfs", "xet"])
-def test_a_version_with_5_percent_more_sends_at_most_1_02_times_the_new_layers(
-    run_sync: Sync, dataset: Path, zoo: Path, tmp_path: Path, xet: bool
-) -> None:
-    """At the wire, all that is sent. `benchmarks/wire.py` counts the analyses too, with more networks."""
-
-    def wide(seed: int) -> dict[str, torch.Tensor]:
-        return {"conv.weight": torch.randn(512, 512, 3, 3, generator=torch.Generator().manual_seed(seed))}
-
-    for seed in range(20):
-        put(zoo / f"{seed}.safetensors", wide(seed))
-    run_sync()
-    chunks = tmp_path / "xet"
-    chunks.mkdir()
-    with publishers(xet=xet) as children_, HubServer(xet=chunks if xet else None) as hub:
-        first = children_.publish(dataset, hub, version="v2026.11.22")
-        assert first is not None
-        assert first.get("what") == "published", first
-        before = {path for path in content(hub) if "/layers/" in path}
-        put(zoo / "7a.safetensors", wide(20))
-        run_sync()
-        hub.forget()
-        there = stored(chunks)
-        second = children_.publish(dataset, hub)
-        assert second is not None
-        assert second.get("what") == "published", second
-        new = sum(len(data) for path, data in content(hub).items() if "/layers/" in path and path not in before)
-        sent = sum(len(asked.body) for asked in hub.log) + stored(chunks) - there
-        assert 7_000_000 < new < sent < 1.02 * new, sent / new
