@@ -471,12 +471,15 @@ def test_a_hub_that_promises_what_it_has_not_is_believed_once(job: Job) -> None:
     assert not list(findings(job.published()))
 
 
-def test_a_sync_does_not_trust_in_what_was_sent(job: Job) -> None:
-    """It knows no place to ask; so what it has written can be published anywhere."""
+def test_a_sync_does_not_trust_in_what_was_sent_and_a_plan_does(job: Job) -> None:
+    """A sync knows no place to ask, so what it has written can be published anywhere. A plan writes nothing."""
     del job.hub.datasets[REPO]
     job.hub.fail("*/commit/main", Fault(status=403))
     with pytest.raises(ForbiddenError):
         job("--max-disk", "3k", machine="small")
+    assert job("--max-disk", "3k", "--dry-run", machine="small") == 0
+    assert "will be written again" not in job.output
+    assert not [asked for asked in job.hub.log if asked.method not in ("GET", "HEAD")]
     arguments = ["sync", *ZOO, "--dataset", str(job.folder), "--device", "cpu"]
     done = CliRunner().invoke(build(job.plugins), arguments)
     assert (done.exit_code, "will be written again" in done.output) == (0, True)
