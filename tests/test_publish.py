@@ -249,6 +249,10 @@ def test_layers_may_go_once_they_are_published(
     assert first is not None
     assert first.get("what") == "published", first
     assert list((dataset / "data/layers").rglob("*.parquet"))
+    planned = children.publish(dataset, hub, max_disk=0, dry_run=True)
+    assert planned is not None
+    assert planned.get("what") == "nothing", planned
+    assert list((dataset / "data/layers").rglob("*.parquet"))
     gone = children.publish(dataset, hub, max_disk=0)
     assert gone is not None
     assert gone.get("what") == "nothing", gone
@@ -308,10 +312,10 @@ def test_xet(children: Publishers, run_sync: Sync, dataset: Path, net: Path, zoo
         assert sound(hub.datasets[REPO])
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["", "lost"])
+@pytest.mark.parametrize("lost", ["", "lost", "lost and written again"])
 @pytest.mark.parametrize("xet", [False, True], ids=["lfs", "xet"])
 def test_on_a_small_disk_layers_go_before_the_commit(
-    run_sync: Sync, dataset: Path, net: Path, tmp_path: Path, xet: bool, lost: bool
+    run_sync: Sync, dataset: Path, net: Path, tmp_path: Path, xet: bool, lost: str
 ) -> None:
     run_sync()
     layers = {path: path.read_bytes() for path in (dataset / "data/layers").rglob("*.parquet")}
@@ -327,11 +331,13 @@ def test_on_a_small_disk_layers_go_before_the_commit(
             hub.blobs.clear()
             shutil.rmtree(chunks)
             chunks.mkdir()
+        if lost == "lost":
             without = children_.publish(dataset, hub)
             assert without is not None
             assert without["error"] == "DatasetError", without
             assert "run `filtercrawl sync` to write it again" in without["text"]
             assert not hub.datasets[REPO].tags
+        if lost:
             assert run_sync().layers == 4
         hub.forget()
         found = children_.publish(dataset, hub)

@@ -12,6 +12,7 @@ from filtercrawl.dataset.atomic import remove
 from filtercrawl.dataset.tables import File
 from filtercrawl.errors import FiltercrawlError, Stopped
 from filtercrawl_publish.remote import Remote
+from filtercrawl_publish.stage import has_catalog
 from filtercrawl_publish.upload import send
 
 __all__ = ["Ahead"]
@@ -30,12 +31,17 @@ class Ahead:
     most: int | None
     say: Callable[[str], None]
 
-    def held(self) -> dict[str, File]:
-        """Return path -> file of what was sent, by whichever run, and the place has still."""
+    def held(self, *, ask: bool = True) -> dict[str, File]:
+        """Return path -> file of what was sent, by whichever run, lies here no more, and the place has still.
+
+        ask: the place, which takes the right to write to it; else it is believed.
+        """
+        if not has_catalog(self.dataset):
+            return {}
         with Catalog(self.dataset) as catalog:
             noted = catalog.sent(self.place.url)
-            files = [file for file in _layers(catalog) if file.path in noted]
-        found = self.place.held(files) if files else frozenset()
+            files = [file for file in _layers(catalog) if file.path in noted and not self._is_here(file)]
+        found = self.place.held(files) if ask and files else {file.path for file in files}
         return {file.path: file for file in files if file.path in found}
 
     def make_room(self) -> int:
@@ -55,7 +61,10 @@ class Ahead:
         return sum(file.size for file in self._here())
 
     def is_full(self) -> bool:
-        return self.most is not None and sum(file.size for file in self._here()) >= self.most
+        """Tell whether layers take all that they may; never without a catalog, which notes what is deleted."""
+        if self.most is None or not has_catalog(self.dataset):
+            return False
+        return sum(file.size for file in self._here()) >= self.most
 
     def drop_released(self) -> None:
         """Delete what the last version holds; what no version holds stays."""
@@ -72,22 +81,23 @@ class Ahead:
 
     def disown(self) -> None:
         """Note that the place has lost what it was sent: a sync reads those checkpoints again."""
-        with Catalog(self.dataset) as catalog:
-            catalog.drop_sent(self.place.url)
+        if has_catalog(self.dataset):
+            with Catalog(self.dataset) as catalog:
+                catalog.drop_sent(self.place.url)
 
     def _send(self) -> None:
         files = self._here()
         total = sum(file.size for file in files)
         self.say(f"sending {amount(len(files))} files of layers ahead, {size(total)}, to make room")
-        for went in send(files, self.dataset, self.place, self._tell):
+        for went in send(files, self.dataset, self.place, self.say):
             self.drop(went)
-
-    def _tell(self, done: int, of: int) -> None:
-        self.say(f"sent {size(done)} of {size(of)}")
 
     def _here(self) -> list[File]:
         with Catalog(self.dataset) as catalog:
-            return [file for file in _layers(catalog) if (self.dataset / file.path).is_file()]
+            return [file for file in _layers(catalog) if self._is_here(file)]
+
+    def _is_here(self, file: File) -> bool:
+        return (self.dataset / file.path).is_file()
 
     def _delete(self, paths: Iterable[str]) -> None:
         for path in paths:

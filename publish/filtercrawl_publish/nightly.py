@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from filtercrawl import device
 from filtercrawl.analysis import Options
-from filtercrawl.catalog import Catalog
 from filtercrawl.cli.terminal import Watch
 from filtercrawl.errors import BusyError, Stopped, UsageError
 from filtercrawl.manager import Plugins
@@ -27,7 +26,7 @@ from filtercrawl_publish.publish import Release, finish, publish
 from filtercrawl_publish.remote import Remote, remote
 from filtercrawl_publish.restore import MODELS, Base, note, restore, root_of
 from filtercrawl_publish.run_record import Outcome, RunRecord
-from filtercrawl_publish.stage import has_catalog, pending
+from filtercrawl_publish.stage import pending
 from filtercrawl_publish.versions import next_version
 
 
@@ -127,19 +126,9 @@ def _run(night: Night, base: Base | None, place: Remote, ahead: Ahead) -> Run:
         now=night.now,
         approval=night.approved.approval if night.approved else None,
         bring=bring,
-        held=_held(night, ahead),
+        held=ahead.held(ask=not night.settings.dry_run).keys(),
         make_room=ahead.make_room,
     )
-
-
-def _held(night: Night, ahead: Ahead) -> Collection[str]:
-    """Return what a run that ended before its commit has sent; a plan does without the right to ask."""
-    if not has_catalog(ahead.dataset):
-        return ()
-    if not night.settings.dry_run:
-        return ahead.held().keys()
-    with Catalog(ahead.dataset) as catalog:
-        return catalog.sent(ahead.place.url)
 
 
 def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) -> None:

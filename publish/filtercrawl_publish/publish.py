@@ -80,55 +80,53 @@ def publish(folder: Path, place: Remote, release: Release) -> Published:
     the place as it was, or with a commit that the next call finishes. Raises BusyError where somebody else publishes
     at the same time, RefusedError above the Hub's limits, DatasetError and NetworkError.
     """
-    found = _publish(folder, place, release)
-    if not has_catalog(folder) or found.commit is None or found.version is None:
-        return found
-    here = listed(folder)
-    if release.max_disk is not None or here.absent:
-        note(folder, Base(repo=place.id, version=found.version, commit=found.commit, root=here.root))
-        ahead = _ahead(folder, place, release)
-        with locked(folder):
+    with locked(folder):
+        found, staged = _publish(folder, place, release)
+        if release.dry_run or found.commit is None or found.version is None or not has_catalog(folder):
+            return found
+        if release.max_disk is not None or staged.absent:
+            note(folder, Base(repo=place.id, version=found.version, commit=found.commit, root=staged.root))
+            ahead = _ahead(folder, place, release)
             if ahead.is_full():
                 ahead.drop_released()
     return found
 
 
-def _publish(folder: Path, place: Remote, release: Release) -> Published:
-    with locked(folder):
-        head, tags, done = finish(place, release)
-        if not release.dry_run and take_over(folder, place, head, tags):
-            release.say(f"the card was edited in {place.id}: its hand-written parts are taken over")
-        name = _name(folder, tags, release)
-        staged = _staged(folder, name, release)
-        changes = compare(staged, place.files(head) if head else {})
-        if head is not None and not (changes and has_news(changes, staged, place, head)):
-            if not release.dry_run:
-                settle(folder)
-            last = {commit: tag for tag, commit in tags.items()}.get(head)
-            return Published(what="finished" if done else "nothing", repo=place.id, version=last, commit=head)
-        if name in tags:
-            raise UsageError(f"{place.id}: has a version {name} already, and a tag never moves; choose another name")
+def _publish(folder: Path, place: Remote, release: Release) -> tuple[Published, Staged]:
+    head, tags, done = finish(place, release)
+    if not release.dry_run and take_over(folder, place, head, tags):
+        release.say(f"the card was edited in {place.id}: its hand-written parts are taken over")
+    name = _name(folder, tags, release)
+    staged = _staged(folder, name, release)
+    changes = compare(staged, place.files(head) if head else {})
+    if head is not None and not (changes and has_news(changes, staged, place, head)):
         if not release.dry_run:
-            staged, changes = _described(staged, place, head, name, release)
-        warnings = tuple(check(staged, changes))
-        planned = Published(
-            what="planned",
-            repo=place.id,
-            version=name,
-            commit=None,
-            files=len(changes.add),
-            removed=len(changes.delete),
-            bytes=changes.bytes,
-            warnings=warnings,
-        )
-        if release.dry_run:
-            return planned
-        commit = _commit(staged, changes, place, head, name, release)
-        release.say(f"loading {place.id}@{commit[:10]} back")
-        prove(place, commit)
-        place.tag(name, commit, f"{_TITLE}{name}")
-        settle(folder)
-        return replace(planned, what="published", commit=commit)
+            settle(folder)
+        last = {commit: tag for tag, commit in tags.items()}.get(head)
+        return Published(what="finished" if done else "nothing", repo=place.id, version=last, commit=head), staged
+    if name in tags:
+        raise UsageError(f"{place.id}: has a version {name} already, and a tag never moves; choose another name")
+    if not release.dry_run:
+        staged, changes = _described(staged, place, head, name, release)
+    warnings = tuple(check(staged, changes))
+    planned = Published(
+        what="planned",
+        repo=place.id,
+        version=name,
+        commit=None,
+        files=len(changes.add),
+        removed=len(changes.delete),
+        bytes=changes.bytes,
+        warnings=warnings,
+    )
+    if release.dry_run:
+        return planned, staged
+    commit = _commit(staged, changes, place, head, name, release)
+    release.say(f"loading {place.id}@{commit[:10]} back")
+    prove(place, commit)
+    place.tag(name, commit, f"{_TITLE}{name}")
+    settle(folder)
+    return replace(planned, what="published", commit=commit), staged
 
 
 def finish(place: Remote, release: Release) -> tuple[str | None, dict[str, str], bool]:
@@ -189,20 +187,18 @@ def _commit(staged: Staged, changes: Changes, place: Remote, head: str | None, n
     try:
         return place.commit(changes.operations(staged.folder, held), head, f"{_TITLE}{name}", body)
     except GoneError as error:
-        if has_catalog(staged.folder):
-            _ahead(staged.folder, place, release).disown()
+        _ahead(staged.folder, place, release).disown()
         raise DatasetError(f"{error}; run `filtercrawl sync` to write it again") from error
 
 
 def _send(folder: Path, changes: Changes, place: Remote, release: Release) -> dict[str, File]:
     """Send what the place has not; return what it has then, which need not lie here any more."""
     ahead = _ahead(folder, place, release)
-    before = ahead.held() if has_catalog(folder) else {}
-    held = {path: file for path, file in before.items() if changes.add.get(path) == file}
+    held = {path: file for path, file in ahead.held().items() if changes.add.get(path) == file}
     left = [file for path, file in changes.add.items() if path not in held]
     release.say(f"sending {amount(len(left))} files, {size(sum(file.size for file in left))}")
     full = ahead.is_full()
-    for went in send(left, folder, place, lambda done, of: release.say(f"sent {size(done)} of {size(of)}")):
+    for went in send(left, folder, place, release.say):
         held |= {path: changes.add[path] for path in went}
         if full:
             ahead.drop(went)
@@ -210,9 +206,7 @@ def _send(folder: Path, changes: Changes, place: Remote, release: Release) -> di
 
 
 def _ahead(folder: Path, place: Remote, release: Release) -> Ahead:
-    # Without a catalog nothing could be noted of what is deleted.
-    most = release.max_disk if has_catalog(folder) else None
-    return Ahead(place=place, dataset=folder, most=most, say=release.say)
+    return Ahead(place=place, dataset=folder, most=release.max_disk, say=release.say)
 
 
 def run(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from filtercrawl.cli.options import size
 from filtercrawl.dataset import manifest
 from filtercrawl.dataset.tables import File
 from filtercrawl.errors import DatasetError
@@ -58,13 +59,10 @@ def compare(staged: Staged, there: Mapping[str, RemoteEntry]) -> Changes:
     return Changes(add=add, delete=tuple(delete), same=len(staged.files) - len(add))
 
 
-def send(
-    files: Collection[File], folder: Path, remote: Remote, told: Callable[[int, int], None]
-) -> Iterator[frozenset[str]]:
+def send(files: Collection[File], folder: Path, remote: Remote, say: Callable[[str], None]) -> Iterator[frozenset[str]]:
     """Check that every file to send is what the list says, and send the large ones; nobody sees them yet.
 
-    told: is given the bytes sent and those to send. Yields the paths that went, as they did. Raises DatasetError where
-    a file is missing or differs.
+    Says how far it is. Yields the paths that went, as they did. Raises DatasetError where a file is missing or differs.
     """
     done, total = 0, sum(file.size for file in files)
     for batch in _batches(files):
@@ -72,7 +70,7 @@ def send(
             _check(folder, file)
         went = remote.upload({file.path: folder / file.path for file in batch})
         done += sum(file.size for file in batch)
-        told(done, total)
+        say(f"sent {size(done)} of {size(total)}")
         yield went
 
 
