@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from filtercrawl.dataset.parts import base_of
+from filtercrawl.dataset.parts import table_of
 from filtercrawl.dataset.tables import File
 from filtercrawl.schema import LAYERS, TABLES
 
@@ -81,15 +81,6 @@ class Folder:
         """Read a config of any length, 100,000 rows at a time."""
         for path in self.tables(name):
             yield from self.open(path).iter_batches(batch_size=100_000, columns=columns)
-
-
-def table_of(path: str) -> str | None:
-    """Return the config that a file under data/ is of; None for derived files of other shapes."""
-    parts = path.removeprefix("data/").removesuffix(".parquet").split("/")
-    if parts[0] == "layers" or (parts[0] in ("ledger", "sketches") and len(parts) == 2):
-        return parts[0]
-    name = base_of(parts[0])
-    return name if len(parts) == 1 and name in TABLES else None
 
 
 def schema_of(path: str) -> pa.Schema | None:

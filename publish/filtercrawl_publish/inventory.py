@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 
 from filtercrawl.dataset import card, manifest
 from filtercrawl.dataset.configs import LISTED_FILES, REDISTRIBUTABLE
+from filtercrawl.dataset.parts import table_of
 from filtercrawl.dataset.tables import File
 from filtercrawl.errors import DatasetError, UnsafeError
 from filtercrawl.ranges import relative_path
 from filtercrawl.schema import FILES, SCHEMA_VERSION
-from filtercrawl_publish.findings import Finding, Folder, pc, schema_of, table_of
+from filtercrawl_publish.findings import Finding, Folder, pc, schema_of
 from filtercrawl_publish.remote import RemoteEntry
 
 

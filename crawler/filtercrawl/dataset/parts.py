@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from filtercrawl.release_order import UNRELEASED, release_order
+from filtercrawl.schema import TABLES
 
-__all__ = ["Parts", "base_of", "files_of"]
+__all__ = ["Parts", "base_of", "files_of", "table_of"]
 
 # So many versions after the last time, the parts become one again: a reader opens a few files, not one a version.
 _JOINED: Final = 32
@@ -50,12 +51,22 @@ def base_of(name: str) -> str:
     return name.partition(_MARK)[0]
 
 
+def table_of(path: str) -> str | None:
+    """Return the table that a file under data/ is of, `layers` among them; None for files of other shapes."""
+    parts = path.removeprefix("data/").removesuffix(".parquet").split("/")
+    if parts[0] == "layers" or (parts[0] in _BY_SOURCE and len(parts) == 2):
+        return parts[0]
+    name = base_of(parts[0])
+    return name if len(parts) == 1 and name in TABLES and name not in _BY_SOURCE else None
+
+
 def files_of(folder: Path, table: str) -> list[Path]:
     """Return the files of a table that lie in a dataset folder: by source, then by the version that brought them."""
     data = folder / "data"
-    found = data.glob(f"{table}/*.parquet") if table in _BY_SOURCE else data.glob(f"{table}*.parquet")
-    return sorted((path for path in found if path.is_file() and (table in _BY_SOURCE or base_of(path.stem) == table)),
-                  key=_order)  # fmt: skip
+    found = data.glob(f"{table}/*.parquet" if table in _BY_SOURCE else f"{table}*.parquet")
+    return sorted(
+        (path for path in found if path.is_file() and table_of(path.relative_to(data).as_posix()) == table), key=_order
+    )
 
 
 def _order(path: Path) -> tuple[str, bool, str]:
