@@ -45,13 +45,9 @@ class Study:
 
 @dataclass(kw_only=True)
 class Written:
-    """paths: of all files, relative to the dataset. left_out: what is missing -> why. results: as in results.json.
-
-    unlisted: those of `paths` that are not published, and that the page and results.json do not name.
-    """
+    """paths: of all files, relative to the dataset. left_out: what is missing -> why. results: as in results.json."""
 
     paths: list[str] = field(default_factory=list)
-    unlisted: set[str] = field(default_factory=set)
     left_out: dict[str, str] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
 
@@ -64,6 +60,7 @@ def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = l
     """
     written = Written(left_out={section.name: section.problem for section in study.sections if section.problem})
     files: dict[str, str] = {}
+    unlisted: set[str] = set()  # not published, and not named by the page and results.json
     pictures: dict[str, Pictures] = {}
     done, total = 0, sum(len(section.result.figures) for section in study.sections)
     for section in study.sections:
@@ -72,7 +69,7 @@ def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = l
                 if is_published(file.path, file.size):
                     files[file.path] = file.sha256
                 else:
-                    written.unlisted.add(file.path)
+                    unlisted.add(file.path)
         for figure in section.result.figures:
             step(done, total, "figures")
             done += 1
@@ -89,11 +86,11 @@ def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = l
     results = summary(study, written.left_out, files)
     results["made"] = _earlier(dataset / RESULTS, results) or study.made.isoformat(timespec="seconds")
     write_text(dataset / REPORT, dataset, render(results, study.sections, pictures))
-    for path in list(_stale(dataset, {*files, *written.unlisted})):
+    for path in list(_stale(dataset, {*files, *unlisted})):
         remove(dataset / path)
     write_text(dataset / RESULTS, dataset, json.dumps(results, indent=1) + "\n")
     written.results = results
-    written.paths = sorted([*files, *written.unlisted, REPORT, RESULTS])
+    written.paths = sorted([*files, *unlisted, REPORT, RESULTS])
     return written
 
 
