@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
@@ -42,6 +43,13 @@ def api(transport: Transport, endpoint: str | None = None) -> HfApi:
         library_name="filtercrawl",
         library_version=version("filtercrawl"),
     )
+
+
+def uses_xet() -> bool:
+    """Tell whether the client sends large files by Xet."""
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None
 
 
 def bound(client: httpx2.Client) -> None:

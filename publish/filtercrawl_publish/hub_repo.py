@@ -6,7 +6,6 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,15 +16,13 @@ from filtercrawl.errors import BusyError, GoneError, NetworkError, UsageError
 from filtercrawl.ranges import relative_path
 from filtercrawl.transport import Transport
 from filtercrawl.transport.answers import refuse, wrapped
+from filtercrawl_publish.client_operations import addition, for_client, info
 from filtercrawl_publish.insist import insist, status
 from filtercrawl_publish.remote import Operations, RemoteEntry
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
-    from huggingface_hub.lfs import UploadInfo
-
-    CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 
 # All that a repo holds that was just made.
 _NEW: Final = frozenset({".gitattributes", "README.md"})
@@ -113,7 +110,7 @@ class HubRepo:
         self._make()
         if not sys.stderr.isatty():
             disable_progress_bars()
-        operations = [_addition(path, file) for path, file in add.items()]
+        operations = [addition(path, file) for path, file in add.items()]
 
         def act() -> bool:
             self._api.preupload_lfs_files(self.id, operations, repo_type="dataset", free_memory=True)
@@ -125,9 +122,7 @@ class HubRepo:
 
     def held(self, files: Collection[File]) -> frozenset[str]:
         """With Xet nobody can ask for a sha256 before it is committed: there, the commit tells."""
-        from huggingface_hub import constants
-
-        if not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None:
+        if hub.uses_xet():
             return frozenset(file.path for file in files)
         found: set[str] = set()
         asked = list(files)
@@ -146,7 +141,7 @@ class HubRepo:
         def act() -> str:
             return self._api.create_commit(
                 self.id,
-                self._wire(operations),
+                for_client(operations),
                 commit_message=title,
                 commit_description=body,
                 repo_type="dataset",
@@ -223,27 +218,13 @@ class HubRepo:
             return False
         return all(found[path].is_file(file) for path, file in operations.add.items())
 
-    def _wire(self, operations: Operations) -> list[CommitOperation]:
-        """Return the client's operations, new ones: a commit changes them, also one that fails."""
-        from huggingface_hub import CommitOperationCopy, CommitOperationDelete
-
-        return [
-            *(_addition(path, file) for path, file in operations.add.items()),
-            *map(_held, operations.held.values()),
-            *(
-                CommitOperationCopy(src_path_in_repo=source, path_in_repo=path, src_revision=revision)
-                for path, (source, revision) in operations.copy.items()
-            ),
-            *(CommitOperationDelete(path, is_folder=False) for path in operations.delete),
-        ]
-
     def _there(self, files: Collection[File]) -> set[str]:
         """Return the sha256 of the contents that the Hub wants no upload of."""
         from huggingface_hub.lfs import post_lfs_batch_info
 
         api = self._api
         objects, _, _ = post_lfs_batch_info(
-            [_info(file) for file in files], token=None, repo_type="dataset", repo_id=self.id, endpoint=api.endpoint
+            [info(file) for file in files], token=None, repo_type="dataset", repo_id=self.id, endpoint=api.endpoint
         )
         return {str(found["oid"]) for found in objects if not found.get("actions")}
 
@@ -273,29 +254,6 @@ class HubRepo:
         with wrapped(where), self._transport.client.stream("GET", url, headers=headers) as answer:
             refuse(answer, where)
             yield from answer.iter_bytes(_PIECE)
-
-
-def _addition(path: str, file: Path) -> CommitOperationAdd:
-    from huggingface_hub import CommitOperationAdd
-
-    return CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(file))
-
-
-def _held(file: File) -> CommitOperationAdd:
-    """Return what the client makes of an operation once its content was sent."""
-    from huggingface_hub import CommitOperationAdd
-
-    operation = CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=b"")
-    operation.upload_info = _info(file)
-    operation._upload_mode = "lfs"  # noqa: SLF001 - the client has no public word for it
-    operation._is_uploaded = True  # noqa: SLF001
-    return operation
-
-
-def _info(file: File) -> UploadInfo:
-    from huggingface_hub.lfs import UploadInfo
-
-    return UploadInfo(size=file.size, sample=b"", sha256=bytes.fromhex(file.sha256))
 
 
 def _entry(item: RepoFile) -> RemoteEntry:
