@@ -3,13 +3,14 @@
 python benchmarks/wire.py [NETWORKS]    40 by default, 71 MB each; writes wire.md beside this file
 
 Weights are normal in the shapes of torchvision's resnet34. The folder is analysed and staged as `release` does it. LFS
-sends every file that changed as a whole; for Xet the Hub's own client uploads into a folder, whose growth is what it
-sent.
+sends every large file that changed as a whole; for Xet the Hub's own client uploads it into a folder, whose growth is
+what it sent. Text goes with the commit, in base64, either way.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import torch
 from loading import SHAPES
 from safetensors.torch import save_file
 
+from filtercrawl_publish.limits import is_large
 from filtercrawl_publish.stage import settle, stage
 
 REPORT = Path(__file__).with_suffix(".md")
@@ -64,8 +66,13 @@ def night(folder: Path, before: dict[str, str], after: dict[str, str]) -> Sent:
     xet: Counter[str] = Counter()
     for path in (path for path, digest in after.items() if before.get(path) != digest):
         what = next((part for part in ("data/layers", "analysis") if path.startswith(f"{part}/")), path)
-        lfs[what] += (folder / "dataset" / path).stat().st_size
-        xet[what] += uploaded(folder / "hub", folder / "dataset" / path)
+        size = (folder / "dataset" / path).stat().st_size
+        if is_large(path, size):
+            lfs[what] += size
+            xet[what] += uploaded(folder / "hub", folder / "dataset" / path)
+        else:
+            lfs[what] += 4 * math.ceil(size / 3)
+            xet[what] += 4 * math.ceil(size / 3)
     return {what: (size, xet[what]) for what, size in lfs.most_common()}
 
 
@@ -102,8 +109,8 @@ def main() -> None:
     used = ", ".join(f"{name} {version(name)}" for name in ("hf-xet", "pyarrow"))
     text = (
         f"# What a night sends\n\nWritten by `python benchmarks/wire.py {networks}`; {used}.\n\n"
-        f"{networks} networks of {len(SHAPES)} layers, {everything:,} bytes in all. The request of the commit itself, "
-        "some tens of\nkilobytes, and the list of changes are not counted.\n\n"
+        f"{networks} networks of {len(SHAPES)} layers, {everything:,} bytes in all. Not counted: what frames "
+        "the files in\nthe request of the commit, and CHANGES.md with changes.json.\n\n"
     )
     REPORT.write_text(
         text + told("5 % more networks", more, everything) + "\n" + told("2 % fewer networks", fewer, everything)

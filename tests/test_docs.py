@@ -143,3 +143,14 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=TOP, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site/tutorial/index.html").is_file()
+
+
+def test_what_a_night_sends_is_what_was_measured() -> None:
+    report = (TOP / "benchmarks/wire.md").read_text("utf-8")
+    (more, more_xet), (fewer, fewer_xet) = re.findall(
+        r"^\| all \| \*\*([\d.]+)\*\*.*?\| \*\*([\d.]+)\*\*", report, re.MULTILINE
+    )
+    text = " ".join((TOP / "docs/publishing.md").read_text("utf-8").split())
+    assert f"send {more_xet} times their layers with Xet and {more} times with LFS" in text
+    assert f"send {100 * float(fewer_xet):.2f} and {100 * float(fewer):.2f} % of all" in text
+    assert float(more) <= 1.02

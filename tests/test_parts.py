@@ -6,6 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 from datasets import load_dataset
 
@@ -67,6 +68,14 @@ def test_readers_see_one_table_in_the_order_of_versions(dataset: Path, tmp_path:
         assert loaded["layer_id"] == [row["layer_id"] for row in rows_of(dataset, name)]
     loaded = load_dataset(str(dataset), "sketches", split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded["layer_sha256"] == [row["layer_sha256"] for row in table(dataset, "index") if row["file"]]
+
+
+@pytest.mark.usefixtures("versions")
+def test_a_pattern_finds_all_parts(dataset: Path) -> None:
+    """As docs/dataset.md says."""
+    for pattern, name in (("samples*", "samples"), ("sketches/*", "sketches"), ("preview*", "preview")):
+        found = duckdb.sql(f"SELECT count(*) FROM '{dataset}/data/{pattern}.parquet'").fetchall()
+        assert found == [(len(rows_of(dataset, name)),)]
 
 
 @pytest.mark.usefixtures("versions")

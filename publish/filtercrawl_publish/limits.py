@@ -16,7 +16,7 @@ from filtercrawl.errors import DatasetError, RefusedError
 from filtercrawl_publish.stage import Staged
 from filtercrawl_publish.upload import Changes
 
-__all__ = ["LIMITS", "Limits", "check"]
+__all__ = ["LIMITS", "Limits", "check", "is_large"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def _too_much(staged: Staged, changes: Changes, others: int, limits: Limits) -> 
             yield f"{entries:,} entries in {folder or 'the top folder'}, and a folder holds {limits.folder_entries:,}"
     if len(changes.add) > limits.commit_files:
         yield f"{len(changes.add):,} new files, and a commit takes {limits.commit_files:,}"
-    regular = sum(file.size for path, file in changes.add.items() if not _is_large(path, file.size))
+    regular = sum(file.size for path, file in changes.add.items() if not is_large(path, file.size))
     if regular > limits.regular:
         yield f"{regular:,} bytes outside the large files, and a commit takes {limits.regular:,}"
     for path, file in changes.add.items():
@@ -112,5 +112,6 @@ def _entries(staged: Staged) -> Counter[str]:
     return Counter({"" if name == "." else name: len(entries) for name, entries in found.items()})
 
 
-def _is_large(path: str, size: int) -> bool:
+def is_large(path: str, size: int) -> bool:
+    """Tell whether the Hub takes a file by LFS or Xet; all else goes with the commit, whole and in base64."""
     return path.endswith(_LARGE) or size > _LARGE_BYTES
