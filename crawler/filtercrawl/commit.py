@@ -37,6 +37,7 @@ from filtercrawl.record import (
 )
 from filtercrawl.schema import MODELS
 from filtercrawl.shard import Shard, discard
+from filtercrawl.validation import storable
 
 Became = Literal["emitted", "no_kernels", "duplicate", "failed", "unchanged", "renamed", "again"]
 # A failed checkpoint is tried again after one day, two, four, ... at most this many.
@@ -111,13 +112,14 @@ class Book(Keepers):
         """
         model_id = f"{source}/{skipped.name}"
         known = self.catalog.model(model_id)
-        before = None if known is None else (known["reason"], known["revision"])
-        if known is None or (known["outcome"] == "skipped" and before != (skipped.reason, skipped.revision)):
+        said = storable({"reason": skipped.reason, "revision": skipped.revision})
+        before = None if known is None else {name: known[name] for name in said}
+        if known is None or (known["outcome"] == "skipped" and before != said):
             record = dict.fromkeys(MODELS.names) | {
                 "model_id": model_id, "source": source, "name": skipped.name, "outcome": "skipped", "attempts": 0,
-                "reason": skipped.reason, "selectors": [selector_id], "filtercrawl_version": self.version,
-                "revision": skipped.revision, "first_seen": known["first_seen"] if known else self.now,
-                "last_seen": self.now, **(stated(offered) if offered is not None else {}),
+                "selectors": [selector_id], "filtercrawl_version": self.version,
+                "first_seen": known["first_seen"] if known else self.now, "last_seen": self.now,
+                **said, **(stated(offered) if offered is not None else {}),
             }  # fmt: skip
             with self.catalog.transaction():
                 self.catalog.put_model(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from filtercrawl.checkpoint import Checkpoint, Source
 from filtercrawl.crew import Crew
@@ -13,9 +14,14 @@ from filtercrawl.files import CheckpointFiles, claimant
 from filtercrawl.manager import describe
 from filtercrawl.plan import Todo
 from filtercrawl.ranges import want
+from filtercrawl.schema import MODELS
 from filtercrawl.shard import Shard, discard, write
 from filtercrawl.structure import Structure, apply, structure_of
 from filtercrawl.tensor import StoredTensor
+from filtercrawl.validation import check_row, check_tensors
+
+# Why a checkpoint failed that needed more memory than there is; the memory is free again when the next one is read.
+OUT_OF_MEMORY: Final = "ran out of memory while reading; give this machine more memory, or set --jobs 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +61,10 @@ def crawl(todo: Todo, crew: Crew) -> Crawled:
             return read(todo, crew, again=True)  # from its beginning: no byte of the old version is left
     except FiltercrawlError as error:
         return Crawled(todo=todo, reason=one_line(str(error)))
-    except (Stopped, MemoryError):
+    except Stopped:
         raise
+    except MemoryError:
+        return Crawled(todo=todo, reason=OUT_OF_MEMORY)
     except Exception as error:  # noqa: BLE001 - a reader's mistake costs one checkpoint, never the run
         return Crawled(todo=todo, reason=one_line(f"unexpected {describe(error)}; please report this as a bug"))
 
@@ -87,8 +95,11 @@ def read(todo: Todo, crew: Crew, *, again: bool = False) -> Crawled:
         )  # fmt: skip
         if found.same_as is not None or found.unchanged:
             return told(found, files)
-        tensors, note = structured(source, checkpoint, tuple(reader.tensors(files)), structure)
+        stored = tuple(reader.tensors(files))
+        check_tensors(files.main.name, stored)
+        tensors, note = structured(source, checkpoint, stored, structure)
         extracted = extract(tensors, todo.policy, checkpoint.prefix)
+        check_row(files.main.name, {"num_params": extracted.num_params}, MODELS)
         wanted = [layer.tensor.extent.lies for layer in extracted.emitted if layer.tensor.extent is not None]
         with crew.ahead.taken(
             0 if files.local else sum(span.stop - span.start for span in wanted), crew.workshop.pause
@@ -143,7 +154,7 @@ def structured(
     if structure is None:
         return tensors, None
     applied = apply(structure, tensors, checkpoint.prefix)
-    return applied.tensors, structure.problem
+    return applied.tensors, None if structure.problem is None else one_line(structure.problem)
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filtercrawl.checkpoint import Checkpoint, Offer, Parts, Query, Reader, RemoteFile, Skipped
-from filtercrawl.errors import CheckpointError, UsageError
+from filtercrawl.errors import Stopped, UsageError
 from filtercrawl.files import claimant, folder, local_path
 from filtercrawl.manager import Plugins, describe
 from filtercrawl.optout import OptOut
@@ -154,21 +154,30 @@ def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Ma
                 return checkpoint if suffix in WEIGHT_EXTENSIONS or known else None
             paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companions(file)]
             return replace(checkpoint, files=(main, *beside(checkpoint, paths)))
-    except CheckpointError:
-        return checkpoint  # reading it says what is wrong
+    except Stopped:
+        raise
+    except Exception:  # noqa: BLE001 - whatever a reader stumbles over, reading the checkpoint says what is wrong
+        return checkpoint
 
 
 def beside(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]:
-    """Find companions on disk; one that is missing or lies outside the checkpoint's root is left out."""
+    """Find companions on disk; one that is missing or lies outside the checkpoint's root is left out.
+
+    So is one that cannot be looked up: a name that is too long or holds a NUL or a surrogate, a circle of symlinks.
+    """
     main = checkpoint.files[0]
     place = local_path(main)
     depth = len(PurePosixPath(main.path or place.name).parts)
     root = Path(*place.parts[:-depth])
     for path in dict.fromkeys(paths):
-        target = (root / path).resolve()
-        if target.is_file() and target.is_relative_to(root.resolve()):
-            status = target.stat()
-            yield RemoteFile(url=(root / path).as_uri(), size=status.st_size, etag=stamp(status), path=path)
+        try:
+            target = (root / path).resolve()
+            if not target.is_file() or not target.is_relative_to(root.resolve()):
+                continue
+            status, url = target.stat(), (root / path).as_uri()
+        except (OSError, RuntimeError, ValueError):
+            continue
+        yield RemoteFile(url=url, size=status.st_size, etag=stamp(status), path=path)
 
 
 def etag(checkpoint: Checkpoint) -> str | None:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from filtercrawl.catalog import Catalog, Row
 from filtercrawl.dataset.atomic import TEMPORARY, install
-from filtercrawl.record import emptied, lost, outcome, rank
+from filtercrawl.record import UNREAD, emptied, lost, outcome, rank
 from filtercrawl.rights import METADATA, LicensePolicy
 from filtercrawl.shard import Shard, discard, rewrite
 from filtercrawl.stored import StoredWeights
+from filtercrawl.validation import storable
 
 
 @dataclass(kw_only=True)
@@ -43,6 +44,13 @@ class Keepers:
             if known["outcome"] != "withdrawn":
                 self.catalog.put_withdrawn(model_id, reason, when)
             self._emptied(known, {"outcome": "withdrawn", "reason": reason})
+
+    def fail(self, model_id: str, reason: str) -> None:
+        """Take out what a checkpoint brought; it counts as one that could not be read, and is read again."""
+        known = self.catalog.model(model_id)
+        assert known is not None
+        with self.catalog.transaction():
+            self._emptied(known, {**UNREAD, "outcome": "failed", "reason": reason, "num_params": None})
 
     def withhold(self, model_id: str) -> None:
         """Take out the weights that a checkpoint keeps; its rows in `models`, `index` and `ledger` stay."""
@@ -92,7 +100,7 @@ class Keepers:
     def _emptied(self, known: Row, changes: Row) -> None:
         self.promote_twin(known)
         self.catalog.drop_content(known["model_id"])
-        self.catalog.put_model(emptied(known) | changes)
+        self.catalog.put_model(storable(emptied(known) | changes))
 
     def _twins(self, record: Row) -> list[Row]:
         mark = self.catalog.fingerprint(record["model_id"])

@@ -15,6 +15,7 @@ from filtercrawl.release_order import release_order
 from filtercrawl.rights import METADATA
 from filtercrawl.schema import MODELS
 from filtercrawl.transport.address import shown
+from filtercrawl.validation import storable
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a row needs none
     from filtercrawl.crawl import Crawled
@@ -73,7 +74,7 @@ def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
     record |= stated(checkpoint)
     if run is not None:
         record |= {"run_id": run.id, "step": run.step, "seed": run.seed, "run_final": run.final}
-    return record
+    return storable(record)
 
 
 def stated(checkpoint: Checkpoint) -> Row:
@@ -84,7 +85,7 @@ def stated(checkpoint: Checkpoint) -> Row:
     for name in ("metrics", "extra"):
         row[name] = json.dumps(getattr(meta, name), sort_keys=True) if getattr(meta, name) else None
     row["url"] = None if url.startswith("file:") else shown(url)  # never a path of this machine
-    return row
+    return storable(row)
 
 
 def restated(known: Mapping[str, Any], checkpoint: Checkpoint) -> bool:

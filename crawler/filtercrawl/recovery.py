@@ -9,16 +9,19 @@ from pathlib import Path
 from filtercrawl.catalog import Catalog
 from filtercrawl.dataset.export import export, sweep
 from filtercrawl.errors import DatasetError
-from filtercrawl.progress import Progress
+from filtercrawl.progress import Progress, Silent
 from filtercrawl.rebuild import rebuild
 from filtercrawl.record import UNREAD, lost
+from filtercrawl.schema import INDEX, LEDGER, MODELS
 from filtercrawl.schema_version import check
 from filtercrawl.settings import Settings
+from filtercrawl.validation import shown, unfit
 
 
-def opened(settings: Settings) -> Catalog:
+def opened(settings: Settings, progress: Progress | None = None) -> Catalog:
     """Open the catalog; one that is missing is rebuilt from the published tables, where there are any.
 
+    Where the last run did not write the tables, rows that they cannot hold are taken out, and `progress` is told.
     Raises DatasetError for a dataset that a newer version wrote.
     """
     dataset = settings.dataset
@@ -40,10 +43,32 @@ def opened(settings: Settings) -> Catalog:
             else:
                 # Of the place, not of chance: two runs from nothing give the same files.
                 catalog.set_fact("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
+        elif catalog.stale:
+            drop_unfit(catalog, settings, progress or Silent())
     except BaseException:
         catalog.close()
         raise
     return catalog
+
+
+def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None:
+    """Fail every checkpoint with a row that the tables cannot hold, as older versions wrote some; it is read again."""
+    faults = {row["model_id"]: fault for row, fault in unfit(catalog.models(), MODELS)}
+    for row, fault in unfit(catalog.index(), INDEX):
+        faults.setdefault(row["model_id"], f"the layer {shown(row['layer'])}: {fault}")
+    for source in catalog.ledger_sources():
+        for row, fault in unfit(catalog.ledger(source), LEDGER):
+            faults.setdefault(row["model_id"], f"the tensor {shown(row['tensor'])}: {fault}")
+    if not faults:
+        return
+    from filtercrawl.keepers import Keepers  # torch takes seconds to import, and a catalog needs none
+
+    keepers = Keepers(dataset=settings.dataset, catalog=catalog, rights=settings.license_policy)
+    # Duplicates first: none of them may be asked to keep the weights of another.
+    for model_id in sorted(faults, key=lambda name: ((catalog.model(name) or {})["layers_file"] is not None, name)):
+        reason = f"an older version stored what the tables cannot hold: {faults[model_id]}; it is read again"
+        progress.say(f"{model_id}: {reason}")
+        keepers.fail(model_id, reason)
 
 
 def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:

@@ -20,8 +20,9 @@ from filtercrawl.layer_row import Row, describe, group, parts
 from filtercrawl.layers_file import LayersFile, staging
 from filtercrawl.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.normalize import normalize
-from filtercrawl.schema import LAYERS
+from filtercrawl.schema import INDEX, LAYERS
 from filtercrawl.stored import StoredWeights
+from filtercrawl.validation import check_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,8 @@ def write(model_id: str, source: str, layers: Iterable[Layer], workshop: Worksho
     """Normalize, hash, measure and write the layers of one checkpoint; raises CheckpointError."""
     described = [(describe(model_id, source, layer), layer) for layer in layers]
     rows = [row for row, _ in described]
+    for row in rows:
+        check_row(row["layer_id"], row, INDEX)
     emitted = [(row, layer) for row, layer in described if layer.left_out is None]
     emitted.sort(key=lambda item: group(item[0]))
     samples: list[tuple[str, Samples]] = []
@@ -75,6 +78,7 @@ def write(model_id: str, source: str, layers: Iterable[Layer], workshop: Worksho
             workshop.pause()
             row["row_group"] = writer.start(group(row), 4 * parts(layer.shape)[0][1] * layer.numbers_a_channel())
             samples.append(_write_layer(layer, row, writer, workshop, sketches))
+            check_row(row["layer_id"], row, INDEX)  # again, for what the measures add
     return Shard(
         **writer.finished(model_id, source)._asdict(),
         rows=tuple(rows),

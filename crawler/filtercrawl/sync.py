@@ -12,8 +12,8 @@ from filtercrawl import device
 from filtercrawl.approval import Approval
 from filtercrawl.catalog import Catalog
 from filtercrawl.checkpoint import RemoteFile
-from filtercrawl.commit import Book
-from filtercrawl.crawl import crawl
+from filtercrawl.commit import Became, Book
+from filtercrawl.crawl import OUT_OF_MEMORY, Crawled, crawl
 from filtercrawl.crew import ContentKey, Crew, Room
 from filtercrawl.dataset.atomic import TEMPORARY
 from filtercrawl.discover import Listing, Scout, collision, discover
@@ -31,7 +31,7 @@ from filtercrawl.recovery import opened, recover, refresh
 from filtercrawl.report import Report
 from filtercrawl.run import Run
 from filtercrawl.selector import Selector
-from filtercrawl.shard import Workshop
+from filtercrawl.shard import Workshop, discard
 from filtercrawl.transport import Transport, network
 from filtercrawl.transport.retry import Clock
 
@@ -51,7 +51,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     chosen = [Selector.parse(text, run.plugins) for text in selectors]
     where = device.choose(run.settings.device)
     transport = run.transport or network(run.settings.network, clock=Clock(sleep=run.rest))
-    with locked(run.settings.dataset), opened(run.settings) as catalog:
+    with locked(run.settings.dataset), opened(run.settings, run.progress) as catalog:
         recover(run.settings.dataset, catalog, run.progress, run.held)
         known = {row["model_id"]: row for row in catalog.models(private=True)}
         scout = Scout(
@@ -102,8 +102,7 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
             with suppress(Stopped):  # what was committed is published all the same
                 make_room(run, report)
                 for crawled in crawl_all(plan.todo, crew, run, report):
-                    while (became := book.commit(crawled)) == "again":
-                        crawled = crawl(crawled.todo, crew)  # noqa: PLW2901 - the same checkpoint, now read
+                    crawled, became = committed(crawled, book, crew)  # noqa: PLW2901 - the same, perhaps read again
                     report.count(crawled, became)
                     make_room(run, report)
                     if crawled.note is not None:
@@ -116,6 +115,18 @@ def sync(selectors: Sequence[str], run: Run) -> Report:
     report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)
     return report
+
+
+def committed(crawled: Crawled, book: Book, crew: Crew) -> tuple[Crawled, Became]:
+    """Write one result into the catalog; one whose twin is gone is read first. Returns the result that was written."""
+    try:
+        while (became := book.commit(crawled)) == "again":
+            crawled = crawl(crawled.todo, crew)
+    except MemoryError:  # the transaction was rolled back
+        discard(crawled.shard)
+        crawled = Crawled(todo=crawled.todo, reason=OUT_OF_MEMORY)
+        became = book.commit(crawled)
+    return crawled, became
 
 
 def make_room(run: Run, report: Report) -> None:

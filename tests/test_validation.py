@@ -1,0 +1,123 @@
+"""What readers, sources and measures report is checked against the columns that will hold it."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from filtercrawl.errors import FormatError
+from filtercrawl.schema import INDEX, LEDGER, MODELS
+from filtercrawl.tensor import StoredTensor
+from filtercrawl.validation import check_row, check_tensors, fits, row_fault, shown, storable, tensor_fault, unfit
+
+
+def tensor(name: str = "w", shape: tuple[int, ...] = (2,), dtype: str = "float32") -> StoredTensor:
+    return StoredTensor(name=name, key=name, shape=shape, dtype=dtype, extent=None)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "expected"),
+    [
+        (2**31 - 1, pa.int32(), True),
+        (2**31, pa.int32(), False),
+        (-(2**31), pa.int32(), True),
+        (-(2**31) - 1, pa.int32(), False),
+        (2**63 - 1, pa.int64(), True),
+        (2**63, pa.int64(), False),
+        (1 << 20_000, pa.int64(), False),
+        (True, pa.int64(), False),
+        (1.0, pa.int64(), False),
+        (1, pa.bool_(), False),
+        (False, pa.bool_(), True),
+        (1.5, pa.float64(), True),
+        (float("nan"), pa.float64(), True),
+        (1, pa.float64(), True),
+        (10**400, pa.float64(), False),
+        (True, pa.float64(), False),
+        ("\U0001f600\0", pa.string(), True),
+        ("\ud800", pa.string(), False),
+        (b"x", pa.string(), False),
+        ([1, 2], pa.list_(pa.int32()), True),
+        ((1, 2**31), pa.list_(pa.int32()), False),
+        ([1, None], pa.list_(pa.int32()), False),
+        (1, pa.list_(pa.int32()), False),
+        (["a", "\udfff"], pa.list_(pa.string()), False),
+        (datetime(2026, 1, 1, tzinfo=UTC), pa.timestamp("us", tz="UTC"), True),
+        ("2026-01-01", pa.timestamp("us", tz="UTC"), False),
+    ],
+    ids=itertools.count(),
+)
+def test_a_value_fits_its_column_or_not(value: object, kind: pa.DataType, expected: bool) -> None:
+    assert fits(value, kind) is expected
+
+
+def test_what_is_said_to_fit_is_taken_by_arrow() -> None:
+    row = {"model_id": "a/b", "tensor": "\U0001f600", "shape": [2**63 - 1], "dtype": "x", "outcome": "skipped"}
+    assert row_fault(row, LEDGER) is None
+    assert pa.RecordBatch.from_pylist([row], schema=LEDGER).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (tensor(name="\ud800x"), r"'\\ud800x'.*not valid Unicode"),
+        (tensor(dtype="f\udc80"), r"'w'.*'f\\udc80'.*not valid Unicode"),
+        (tensor(shape=(0, 2**70)), "'w'.*integers from 0"),
+        (tensor(shape=(-1,)), r"'w'.*\[-1\].*integers from 0"),
+        (tensor(shape=(True,)), r"'w'.*\[True\].*integers from 0"),
+        (tensor(shape=(2**40, 2**40)), r"'w'.*2\^63 numbers or more"),
+        (tensor(shape=(1 << 16_609,)), "'w'.*an integer of 16610 bits"),
+    ],
+    ids=itertools.count(),
+)
+def test_a_tensor_that_no_table_can_hold(made: StoredTensor, words: str) -> None:
+    with pytest.raises(FormatError, match=f"^net.pt: .*{words}") as caught:
+        check_tensors("net.pt", [tensor(), made])
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
+
+
+def test_sound_tensors_pass() -> None:
+    odd = [tensor(name="a\nb\x1b\u202e\0"), tensor(shape=()), tensor(shape=(0, 2**62, 2**62)), tensor(shape=(2**62,))]
+    check_tensors("net.pt", odd)
+    assert [tensor_fault(each) for each in odd] == [None] * 4
+
+
+def test_a_row_is_checked_as_far_as_it_is_known() -> None:
+    check_row("net.pt", {"stride": [1, 1], "layer_sha256": None, "no_such_column": object()}, INDEX)
+    with pytest.raises(FormatError, match=r"^net.pt: stride is \[1099511627776\], which does not fit .*int32"):
+        check_row("net.pt", {"stride": [2**40]}, INDEX)
+
+
+def test_unfit_rows_are_found_among_many() -> None:
+    sound = {"model_id": "a", "tensor": "w", "shape": [1], "dtype": "float32", "outcome": "emitted", "reason": None}
+    bad = [sound | {"shape": [2**63]}, sound | {"tensor": "\ud800"}, sound | {"dtype": None}, sound | {"shape": [True]}]
+    rows = [sound] * 25_000
+    for place, row in zip((0, 9_999, 10_000, 25_003), bad, strict=True):
+        rows.insert(place, row)
+    found = list(unfit(rows, LEDGER))
+    assert [row for row, _ in found] == bad
+    assert [fault.partition(" ")[0] for _, fault in found] == ["shape", "tensor", "dtype", "shape"]
+
+
+def test_what_a_source_states_is_made_to_fit() -> None:
+    row = {
+        "license": "mit\ud800",
+        "training_datasets": ["a", "\udc80"],
+        "step": 2**70,
+        "seed": 1,
+        "_files": [["\ud800"]],
+    }
+    assert storable(row, MODELS) == {
+        "license": "mit\\ud800", "training_datasets": ["a", "\\udc80"], "step": None, "seed": 1, "_files": [["\ud800"]],
+    }  # fmt: skip
+
+
+def test_any_value_is_shown_in_one_short_printable_line() -> None:
+    for value in (None, True, 1.5, 10**5000, "\ud800" * 1000, ["\n"] * 100, object(), b"\xff", [[2**200]]):
+        assert shown(value).isascii()
+        assert shown(value).isprintable()
+        assert len(shown(value)) < 500
