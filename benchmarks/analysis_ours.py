@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from filtercrawl.analysis import Options
-from filtercrawl.measure import LayerSummary
-from filtercrawl.schema import SKETCHES
-from filtercrawl_analysis.coefficients import Coefficients, coefficients
-from filtercrawl_analysis.drift import drifts, probabilities
-from filtercrawl_analysis.groups import units
-from filtercrawl_analysis.holdings import DatasetHoldings
-from filtercrawl_analysis.merge import Sketches, unpack
-from filtercrawl_analysis.sketch import LayerSketch
+from filtercrawl.api.analysis import Options
+from filtercrawl.api.measure import LayerSummary
+from filtercrawl.dataset.schema.arrow import SKETCHES
+from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from filtercrawl_analysis.layer_stats.sketch import LayerSketch
+from filtercrawl_analysis.numerics.merge import Sketches, unpack
+from filtercrawl_analysis.statistics.coefficients import Coefficients, coefficients
+from filtercrawl_analysis.statistics.divergence import drifts, probabilities
+from filtercrawl_analysis.statistics.groups import units
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def exact(folder: Path) -> dict[str, Any]:

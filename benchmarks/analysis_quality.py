@@ -14,8 +14,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it imports distutils
     import torchconvquality
 
-from filtercrawl.measure import LayerSummary, Sketcher
-from filtercrawl_analysis.quality import Quality
+from filtercrawl.api.measure import LayerSummary, Sketcher
+from filtercrawl_analysis.layer_stats.quality import Quality
 
 
 def compare(name: str, runs: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def compare(name: str, runs: int) -> dict[str, Any]:
         begun = time.process_time()
         theirs = torchconvquality.measure_quality(model)
         theirs_seconds.append(time.process_time() - begun)
-        with patch("filtercrawl_analysis.layer_moments.worthwhile", return_value=False):
+        with patch("filtercrawl_analysis.layer_stats.moments.worthwhile", return_value=False):
             begun = time.process_time()
             for weight in layers.values():
                 measured(weight)

@@ -14,10 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import numpy as np
@@ -27,7 +26,10 @@ import torch
 from safetensors.torch import save_file
 
 from filtercrawl.load import Kernels, flat, layers, tensors
-from filtercrawl.load.stream import POOL_BYTES
+from filtercrawl.load.kernel_dataset import POOL_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 REPORT = Path(__file__).with_suffix(".md")
 CHANNELS = [(64, 64)] * 6 + [(64, 128)] + [(128, 128)] * 7 + [(128, 256)] + [(256, 256)] * 11 + [(256, 512)]

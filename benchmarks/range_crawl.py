@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from range_cap import fetch
-from range_files import Written
 
-from filtercrawl.checkpoint import Checkpoint, Reader, RemoteFile
-from filtercrawl.crew import Room
-from filtercrawl.extract import extract
-from filtercrawl.files import CheckpointFiles, claimant
-from filtercrawl.layer_row import parts
-from filtercrawl.manager import load
-from filtercrawl.normalize import normalize
-from filtercrawl.parallel import FETCHED_AHEAD
-from filtercrawl.ranges import want
-from filtercrawl.settings import Settings
-from filtercrawl.transport import Transport, network
+from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.range_file import want
+from filtercrawl.api.source import Reader, claimant
+from filtercrawl.config import Settings
+from filtercrawl.dataset.tables.index_row import parts
+from filtercrawl.extraction.classify import extract
+from filtercrawl.extraction.to_float32 import normalize
+from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
+from filtercrawl.pipeline.crawling.worker_context import Room
+from filtercrawl.pipeline.scheduler import FETCHED_AHEAD
+from filtercrawl.transport import network
 from filtercrawl.transport.retry import Patience
-from filtercrawl.vocabulary import KernelPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from range_files import Written
+
+    from filtercrawl.api.transport import Transport
+    from filtercrawl.api.vocabulary import KernelPolicy
 
 READERS: Final[tuple[Reader, ...]] = load().readers
 # As many checkpoints at a time as a run has in hand, and as it writes.

@@ -12,7 +12,7 @@ import torch
 import torchvision  # type: ignore[import-untyped]
 from torch import nn
 
-from filtercrawl.structure import on_meta
+from filtercrawl.extraction.architecture import on_meta
 
 # Stable Diffusion 1.5: channels of its four levels, residual blocks a level, features of the text and of the time.
 _CHANNELS: Final = (320, 640, 1280, 1280)

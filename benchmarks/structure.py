@@ -14,7 +14,6 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -24,11 +23,16 @@ import torch
 import torchvision
 from torch import nn
 
-from filtercrawl.structure import Structure, on_meta, trace
+from filtercrawl.extraction.architecture import Structure, on_meta, trace
 
 # The tests hold their few architectures against the same oracle.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+from typing import TYPE_CHECKING
+
 from structure_oracle import FAMILIES, attribute_disagreements, depth_disagreements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPORT = Path(__file__).with_suffix(".md")
 

@@ -23,8 +23,8 @@ import torch
 from loading import SHAPES
 from safetensors.torch import save_file
 
-from filtercrawl_publish.limits import is_large
-from filtercrawl_publish.stage import settle, stage
+from filtercrawl_publish.publishing.hub_limits import is_large
+from filtercrawl_publish.publishing.staging import settle, stage
 
 REPORT = Path(__file__).with_suffix(".md")
 Sent = dict[str, tuple[int, int]]

@@ -14,11 +14,12 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from typing import TYPE_CHECKING
 
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
@@ -27,12 +28,16 @@ import torch
 import torchvision
 from safetensors.torch import save
 
-from filtercrawl.manager import load
-from filtercrawl.report import Report
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
 from http_server import FileServer
 from hub_server import HubServer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from filtercrawl.pipeline.report import Report
 
 SELECTORS = ("timm:resnet18.a1_in1k", "timm:resnet18.a2_in1k", "torchvision:squeezenet1_1", "hub:lab/*", "onnx")
 # The library's own loader against the same stand-in, in a process of its own: it reads HF_ENDPOINT when imported.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filtercrawl
 from filtercrawl import testing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 INTRODUCTION = f"""# Interface for plugins
 
@@ -55,7 +57,7 @@ GROUPS = {
 
 TOOLS = """## Tools for tests
 
-These are imported from `filtercrawl.testing`; the fixtures of pytest are in `filtercrawl.testing.fixtures`.
+These are imported from `filtercrawl.testing`; the fixtures of pytest are in `filtercrawl.testing.pytest_fixtures`.
 """
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from filtercrawl.api.plugin_manager import load
 from filtercrawl.cli.app import build
-from filtercrawl.manager import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 INTRODUCTION = """# Commands
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+from filtercrawl.dataset.schema.arrow import LAYERS, SCHEMA_VERSION, TABLES
+from filtercrawl.dataset.schema.columns import TABLES as MEANING
 
-from filtercrawl.dataset.columns import TABLES as MEANING
-from filtercrawl.schema import LAYERS, SCHEMA_VERSION, TABLES
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ABOUT = {
     "layers": "A row a layer, or a part of one, with its weight. These files never change.",

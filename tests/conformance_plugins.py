@@ -29,7 +29,7 @@ class Good:
 
     def build(self, checkpoint):
         from torch import nn
-        from filtercrawl.structure import on_meta
+        from filtercrawl.extraction.architecture import on_meta
         return on_meta(lambda: nn.Conv2d(3, checkpoint.meta.extra["width"], 3))
 
 

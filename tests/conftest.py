@@ -22,10 +22,10 @@ from typing import Any
 
 import pytest
 
-from filtercrawl.manager import Plugins, load
-from filtercrawl.report import Report
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.sync import Run, sync
 
 Sync = Callable[..., Report]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
 
-from filtercrawl.dataset.samples import Samples, pick
-from filtercrawl.licenses import redistributable
-from filtercrawl.measure import LayerSummary
-from filtercrawl.schema import INDEX, LAYERS, MODELS
-from filtercrawl_analysis.sketch import LayerSketch
+from filtercrawl.api.measure import LayerSummary
+from filtercrawl.config.spdx import redistributable
+from filtercrawl.dataset.schema.arrow import INDEX, LAYERS, MODELS
+from filtercrawl.dataset.tables.samples import Samples, pick
+from filtercrawl_analysis.layer_stats.sketch import LayerSketch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 Row = dict[str, Any]
 # Name, shape of the weight, groups.
@@ -39,7 +42,7 @@ NET = (
 
 @dataclass
 class MemoryRows:
-    """Implements `filtercrawl.dataset.export.Rows`; `add` crawls a made-up checkpoint into `folder`."""
+    """Implements `filtercrawl.dataset.tables.export.Rows`; `add` crawls a made-up checkpoint into `folder`."""
 
     folder: Path
     dataset_id: str = "dataset-one"

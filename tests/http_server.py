@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from filtercrawl.testing.loopback import Handler, Loopback
+from filtercrawl.testing.loopback_server import Handler, Loopback
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from filtercrawl.testing.loopback import Handler, Loopback
+from filtercrawl.testing.loopback_server import Handler, Loopback
 from hub_answers import Answer, Asked, Fault
 
 if TYPE_CHECKING:

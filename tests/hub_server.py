@@ -13,11 +13,9 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlencode
 
 import yaml
@@ -28,6 +26,10 @@ import hub_lfs
 import hub_writes
 import hub_xet
 from hub_answers import Answer, Asked, Commit, Fault, Repo, blob_id, sha256, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
 __all__ = ["Answer", "Asked", "Commit", "Fault", "HubServer", "Repo", "blob_id", "sha256", "stamp"]
 

@@ -6,11 +6,14 @@ import hashlib
 import shutil
 import struct
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from hub_answers import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 _RECORD = 48
 _END = b"\xff" * 32

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch import nn
 
 from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Run, Transport
-from filtercrawl.manager import load
-from filtercrawl.settings import Settings
-from filtercrawl.structure import on_meta
-from filtercrawl.sync import Run as SyncRun
-from filtercrawl.sync import sync
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.extraction.architecture import on_meta
+from filtercrawl.pipeline.sync import Run as SyncRun
+from filtercrawl.pipeline.sync import sync
 from plugins_for_tests import declared, entry
 from zoo_files import put
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SOBEL = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
 META = {

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from filtercrawl.ranges import LocalFile, MemoryFile, RangeFile
-from filtercrawl.tensor import StoredTensor
-from filtercrawl.vocabulary import REASONS
-from filtercrawl_plugins.onnx import OnnxReader
+from filtercrawl.api.range_file import LocalFile, MemoryFile, RangeFile
+from filtercrawl.api.vocabulary import REASONS
+from filtercrawl_plugins.readers.onnx import OnnxReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from filtercrawl.api.tensor import StoredTensor
 
 READER = OnnxReader()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,15 +12,20 @@ import torch
 
 from conftest import NOW
 from filtercrawl import Meta
-from filtercrawl.analysis import Options, Result
-from filtercrawl.manager import load
-from filtercrawl.report import Report
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
-from filtercrawl_analysis.bundled import ANALYSES
-from filtercrawl_analysis.holdings import DatasetHoldings
+from filtercrawl.api.analysis import Options, Result
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl_analysis.analyses.registry import ANALYSES
+from filtercrawl_analysis.data.dataset_view import DatasetHoldings
 from plugins_for_tests import checkpoint, source
 from zoo_files import State, put
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from filtercrawl.pipeline.report import Report
 
 Rows = list[dict[str, object]]
 

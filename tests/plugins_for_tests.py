@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 import tomllib
 import types
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from filtercrawl import Checkpoint, Query, RemoteFile, Skipped, Transport, hookimpl
-from filtercrawl.manager import Plugins
+from filtercrawl.api.plugin_manager import Plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
 
 
 class Zoo:

@@ -7,21 +7,25 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from filtercrawl.dataset import card, manifest
-from filtercrawl.errors import FiltercrawlError
+from filtercrawl.api.errors import FiltercrawlError
+from filtercrawl.dataset.card import card
+from filtercrawl.dataset.files import manifest
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Patience
-from filtercrawl_publish.publish import Release, publish
-from filtercrawl_publish.remote import remote
-from hub_answers import Repo
+from filtercrawl_publish.publishing.publish import Release, publish
+from filtercrawl_publish.repository.open import remote
 from hub_server import HubServer, sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hub_answers import Repo
 
 DAY = datetime(2026, 11, 23, 5, tzinfo=UTC)
 REPO = "org/kernels"
@@ -84,7 +88,7 @@ def sound(repo: Repo | None) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from filtercrawl.dataset.tables import File
+    from filtercrawl.dataset.files.parquet import File
 
     if repo is None or set(repo.head.files) <= {".gitattributes"}:
         assert repo is None or not repo.tags
@@ -137,7 +141,7 @@ def _publish(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    for name in ("huggingface_hub.hf_api", "pandas", "pyarrow.dataset", "filtercrawl_publish.hub_repo"):
+    for name in ("huggingface_hub.hf_api", "pandas", "pyarrow.dataset", "filtercrawl_publish.repository.hub"):
         import_module(name)  # before the first fork: what every publisher imports
 
     main()

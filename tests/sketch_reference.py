@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from filtercrawl.measure import LayerSummary
-from filtercrawl_analysis.sketch import LayerSketch
+from filtercrawl.api.measure import LayerSummary
+from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 
 Weight = NDArray[np.float32]
 

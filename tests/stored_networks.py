@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from filtercrawl.checkpoint import Reader
-from filtercrawl.tensor import StoredTensor
-from filtercrawl_plugins.npz import Npz
+from filtercrawl_plugins.readers.npz import Npz
 from torch_files import READERS, OneFile, saved
-from wanted_file import WantedFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from filtercrawl.api.source import Reader
+    from filtercrawl.api.tensor import StoredTensor
+    from wanted_file import WantedFile
 
 
 def network(depth: int) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from filtercrawl.structure import Structure, default_sample
+from filtercrawl.extraction.architecture import Structure, default_sample
 
 _aten = torch.ops.aten
 CONVOLUTIONS = {_aten.convolution, _aten.conv1d, _aten.conv2d, _aten.conv3d, _aten.conv_transpose1d}

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,16 +18,18 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import filtercrawl
-from conftest import Sync
 from filtercrawl import Basis, Figure, Holdings, ResultTable
+from filtercrawl.api.errors import BusyError, DatasetError, FiltercrawlError, UsageError
+from filtercrawl.api.plugin_manager import load
 from filtercrawl.cli.app import build
-from filtercrawl.errors import BusyError, DatasetError, FiltercrawlError, UsageError
-from filtercrawl.lock import locked
-from filtercrawl.manager import load
-from filtercrawl_publish.verify import findings
+from filtercrawl.dataset.files.lock import locked
+from filtercrawl_publish.commands.verify import findings
 from plugins_for_tests import declared, entry
 from report_page import Page
 from zoo_files import published, put, state
+
+if TYPE_CHECKING:
+    from conftest import Sync
 
 Run = Callable[[Holdings], filtercrawl.Result]
 Call = Callable[..., Result]

@@ -8,20 +8,24 @@ import struct
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import Sync
-from filtercrawl.report import Report
-from filtercrawl_publish.verify import findings
+from filtercrawl_publish.commands.verify import findings
 from malicious_pickles import BOMBS, MALICIOUS, PAYLOADS
 from onnx_models import model, node, random_array, tensor
 from torch_files import saved
 from zoo_files import layers, models, published, put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Sync
+    from filtercrawl.pipeline.report import Report
 
 PETABYTE = 1 << 50
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.basis import basis, frequencies, histogram_range, n_radial_bins, radial_bins
-from filtercrawl_analysis.transform import transform
+from filtercrawl_analysis.numerics.dct import transform
+from filtercrawl_analysis.numerics.dct_basis import basis, frequencies, histogram_range, n_radial_bins, radial_bins
 from sketch_reference import cosine
 
 sizes = st.lists(st.integers(1, 7), min_size=1, max_size=3).map(tuple).filter(lambda size: math.prod(size) <= 49)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl.transport.batches import MOST_BYTES, choose, intersection, joined, merged, total, without
-from filtercrawl.transport.link import LEAST_GAP, Gauge, Link
-from filtercrawl.transport.walk import Walk
+from filtercrawl.transport.coalesce import MOST_BYTES, choose, intersection, joined, merged, total, without
+from filtercrawl.transport.link_model import LEAST_GAP, Gauge, Link
+from filtercrawl.transport.readahead import Walk
 
 MIB = 1024 * 1024
 RANGES = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), max_size=12)

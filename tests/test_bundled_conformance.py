@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from filtercrawl.testing import CHECKS, FakeZoo, FileServer, check
-from filtercrawl.testing.reading import Sample
 from hub_server import Fault, HubServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from filtercrawl.testing.reader_checks import Sample
 
 EVERY = {one.name for one in CHECKS}
 LISTING = {one.name for one in CHECKS if not one.changing}
@@ -40,7 +43,7 @@ class FolderZoo(FakeZoo):
 
 def test_local(zoo: Path) -> None:
     made = type("Zoo", (FolderZoo,), {"folder": zoo})
-    verdict = check("filtercrawl_plugins.local", conformance=made)
+    verdict = check("filtercrawl_plugins.sources.local.source", conformance=made)
     assert verdict.findings == ()
     assert set(verdict.passed) == EVERY
 
@@ -70,7 +73,7 @@ class OnnxZoo(FakeZoo):
 
 
 def test_onnx_zoo() -> None:
-    verdict = check("filtercrawl_plugins.onnx_zoo", conformance=OnnxZoo)
+    verdict = check("filtercrawl_plugins.sources.onnx_zoo.source", conformance=OnnxZoo)
     assert verdict.findings == ()
     assert set(verdict.passed) == EVERY
 
@@ -122,7 +125,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 def test_hub(hub: HubServer) -> None:
     made = type("Zoo", (HubZoo,), {"hub": hub})
-    verdict = check("filtercrawl_plugins.hub", conformance=made)
+    verdict = check("filtercrawl_plugins.sources.hub", conformance=made)
     assert verdict.findings == ()
     assert set(verdict.passed) == EVERY | {"build"}
 
@@ -136,7 +139,7 @@ def test_what_is_installed(module: str, pattern: str | None) -> None:
 
 def test_timm(hub: HubServer) -> None:
     hub.create("timm/resnet18.a1_in1k", {"model.safetensors": b"x"}, card={"license": "apache-2.0"})
-    verdict = check("filtercrawl_plugins.timm", listing_only=True, pattern="resnet18.a1_in1k")
+    verdict = check("filtercrawl_plugins.sources.timm.source", listing_only=True, pattern="resnet18.a1_in1k")
     assert verdict.findings == ()
     assert set(verdict.passed) == LISTING | {"build"}
 
@@ -178,6 +181,6 @@ def test_readers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 def test_analyses() -> None:
-    verdict = check("filtercrawl_analysis.bundled")
+    verdict = check("filtercrawl_analysis.analyses.registry")
     assert verdict.findings == ()
     assert verdict.passed == ("analysis",)

@@ -9,21 +9,24 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filtercrawl import RemoteFile
-from filtercrawl.errors import ChangedError, NetworkError
-from filtercrawl.settings import NetworkSettings
-from filtercrawl.transport import Transport
-from filtercrawl.transport.cache import Cache
-from filtercrawl.transport.http import Http
-from filtercrawl.transport.pieces import Pieces
+from filtercrawl.api.errors import ChangedError, NetworkError
+from filtercrawl.api.transport import Transport
+from filtercrawl.config import NetworkSettings
+from filtercrawl.transport.cache_entry import Pieces
+from filtercrawl.transport.client import Http
+from filtercrawl.transport.range_cache import Cache
 from filtercrawl.transport.retry import Clock, Patience
 from http_server import Fault, FileServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MIB = 1024 * 1024
 DATA = random.Random(3).randbytes(3 * MIB)
@@ -199,7 +202,7 @@ def test_room_is_made_of_what_was_used_least_lately(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from filtercrawl.transport.pieces import Pieces
+from filtercrawl.transport.cache_entry import Pieces
 pieces = Pieces(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()

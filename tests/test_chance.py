@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.drift import drifts, paired, probabilities
-from filtercrawl_analysis.matched import matched
-from filtercrawl_analysis.resample import Cells, can_deal, deal, distributions, generator, intervals, null
+from filtercrawl_analysis.statistics.bootstrap import Cells, can_deal, deal, distributions, generator, intervals, null
+from filtercrawl_analysis.statistics.divergence import drifts, paired, probabilities
+from filtercrawl_analysis.statistics.matched import matched
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 WIDTH = 6 / 70
 SHARES = np.array([0.7, 0.3])

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,18 +15,20 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from conftest import Sync
-from filtercrawl.catalog import Catalog
+from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.cli.app import build
-from filtercrawl.errors import DatasetError, UsageError
-from filtercrawl.manager import Plugins
-from filtercrawl.recovery import refresh
-from filtercrawl_analysis.basis import basis
-from filtercrawl_publish import changes
-from filtercrawl_publish.difference import Difference, compare
-from filtercrawl_publish.side import Side
-from filtercrawl_publish.verify import findings
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.catalog.recovery import refresh
+from filtercrawl_analysis.numerics.dct_basis import basis
+from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.diff import changelog
+from filtercrawl_publish.diff.compare import Difference, compare
+from filtercrawl_publish.diff.snapshot import Side
 from zoo_files import layers, put, state, table
+
+if TYPE_CHECKING:
+    from conftest import Sync
+    from filtercrawl.api.plugin_manager import Plugins
 
 Grow = Callable[..., Path]
 
@@ -183,19 +185,19 @@ def test_licences_and_metadata(zoo: Path, dataset: Path, run_sync: Sync, snapsho
     assert [(row["from"], row["to"]) for row in found.licenses] == [(None, "MIT")] * 7
     assert found.stated["task"]["changed"] == 7
     assert len(found.stated["task"]["examples"]) == 5
-    assert "under another licence" in changes.section("v1", found)
+    assert "under another licence" in changelog.section("v1", found)
 
 
 def test_the_changelog_grows_and_is_published(zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow) -> None:
     put(zoo / "a.safetensors", state(1))
     run_sync()
-    changes.write(None, dataset, "v2026.01.01", dataset)
+    changelog.write(None, dataset, "v2026.01.01", dataset)
     listed(dataset)
     first = snapshot("first")
     put(zoo / "b.safetensors", state(2))
     run_sync()
-    changes.write(first, dataset, "v2026.01.02", dataset)  # of a version that was never published
-    changes.write(first, dataset, "v2026.01.03", dataset)
+    changelog.write(first, dataset, "v2026.01.02", dataset)  # of a version that was never published
+    changelog.write(first, dataset, "v2026.01.03", dataset)
     listed(dataset)
     text = (dataset / "CHANGES.md").read_text()
     titles = [line for line in text.splitlines() if line.startswith("## ")]
@@ -225,7 +227,7 @@ def test_what_strangers_write_is_no_markup(zoo: Path, dataset: Path, run_sync: S
     path = dataset / "data/models.parquet"
     rows = [row | {"model_id": f"local/{evil}", "license": evil} for row in pq.read_table(path).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
-    text = changes.section("v1", differ(None, dataset))
+    text = changelog.section("v1", differ(None, dataset))
     assert text.count("\n## ") == 0
     assert not set("<>[]") & set(text)
     assert "javascript:" not in text

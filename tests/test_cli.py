@@ -9,17 +9,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from filtercrawl.api.errors import FiltercrawlError
 from filtercrawl.cli.app import build
-from filtercrawl.errors import FiltercrawlError
-from filtercrawl.manager import Plugins
 from onnx_models import model, node, random_array, tensor
 from zoo_files import models, put, state
+
+if TYPE_CHECKING:
+    from filtercrawl.api.plugin_manager import Plugins
 
 
 @pytest.fixture
@@ -101,7 +104,10 @@ def test_failed_checkpoints_make_exit_code_3(call, zoo: Path, dataset: Path) -> 
         (["inspect", "no-such.pth"], "no such file, and no source of this name; installed are cnn-filter-db, hub"),
         (["plugin", "check", "no-module"], "no-module: no name of a module"),
         (["plugin", "check", "no_module"], "no_module: ModuleNotFoundError"),
-        (["plugin", "check", "onnx_zoo"], "the plugin of this name is the module filtercrawl_plugins.onnx_zoo"),
+        (
+            ["plugin", "check", "onnx_zoo"],
+            "the plugin of this name is the module filtercrawl_plugins.sources.onnx_zoo.source",
+        ),
         (["--plugin", "a b", "sources"], "a b: no name of a module"),
     ],
 )

@@ -6,12 +6,11 @@ import builtins
 import json
 import tomllib
 import tracemalloc
-from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import EntryPoint
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -20,20 +19,25 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from conftest import NOW, Sync
 from filter_db_files import Db, Format, Hostile, published, random_kernels
-from filtercrawl.checkpoint import Checkpoint, Query
+from filtercrawl.api.checkpoint import Checkpoint
+from filtercrawl.api.errors import FiltercrawlError, RefusedError, UsageError
+from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.api.source import Query, claimant
 from filtercrawl.cli.app import build
-from filtercrawl.errors import FiltercrawlError, RefusedError, UsageError
-from filtercrawl.files import CheckpointFiles, claimant
-from filtercrawl.manager import Plugins, load
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
+from filtercrawl.pipeline.sync import Run, sync
 from filtercrawl.transport import network
 from zoo_files import put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 TOP = Path(__file__).parents[1]
 

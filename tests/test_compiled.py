@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from filtercrawl.measure import LayerSummary
-from filtercrawl_analysis import compiled
-from filtercrawl_analysis.compiled import LEAST_KERNELS, look, worthwhile
-from filtercrawl_analysis.layer_moments import LayerMoments
-from filtercrawl_analysis.sketch import LayerSketch
+from filtercrawl.api.measure import LayerSummary
+from filtercrawl_analysis.layer_stats import numba_kernels
+from filtercrawl_analysis.layer_stats.numba_kernels import LEAST_KERNELS, look, worthwhile
+from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 from sketch_reference import summary
+
+if TYPE_CHECKING:
+    from filtercrawl_analysis.layer_stats.moments import LayerMoments
 
 numba = pytest.importorskip("numba", reason="numba is not installed: there is nothing to compile with")
 
@@ -40,7 +42,7 @@ def moments(weight: Weight, cuts: tuple[int, ...] = ()) -> LayerMoments:
 
 def by_passes(weight: Weight, cuts: tuple[int, ...] = ()) -> LayerMoments:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("filtercrawl_analysis.layer_moments.worthwhile", lambda *_: False)
+        patch.setattr("filtercrawl_analysis.layer_stats.moments.worthwhile", lambda *_: False)
         return moments(weight, cuts)
 
 
@@ -170,7 +172,7 @@ def test_without_a_folder_to_keep_it_in_it_is_compiled_all_the_same(monkeypatch:
     kernels = torch.from_numpy(normal(2, 300, 9).astype(np.float32))
     want = look(kernels, 0.5)
     monkeypatch.setattr(numba, "njit", nowhere)
-    monkeypatch.setattr(compiled, "_machine_code", compiled._machine_code.__wrapped__)
+    monkeypatch.setattr(numba_kernels, "_machine_code", numba_kernels._machine_code.__wrapped__)
     found = look(kernels, 0.5)
     assert found is not None
     assert want is not None
@@ -182,8 +184,8 @@ import sys
 if {blocked}:
     sys.modules["numba"] = None  # as if it were not installed
 import numpy as np, torch
-from filtercrawl.measure import LayerSummary
-from filtercrawl_analysis.quality import Quality
+from filtercrawl.api.measure import LayerSummary
+from filtercrawl_analysis.layer_stats.quality import Quality
 for filters in (8, 128):
     weight = np.random.default_rng(0).standard_normal((filters, 64, 3, 3)).astype(np.float32)
     top = float(np.abs(weight).max())

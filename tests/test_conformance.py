@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from conformance_plugins import BAD, GOOD, Bad
 from filtercrawl.testing import CHECKS, check
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Write = Callable[[str], str]
 

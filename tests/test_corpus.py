@@ -5,21 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from conftest import NOW
-from filtercrawl.manager import load
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
-from filtercrawl_publish.verify import findings
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl_publish.commands.verify import findings
 from zoo_files import layers, models, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 class Synced:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl.checkpoint import Reader
-from filtercrawl.errors import FormatError, TruncatedError
-from filtercrawl.tensor import Extent
-from filtercrawl_plugins.npz import Npz
+from filtercrawl.api.errors import FormatError, TruncatedError
+from filtercrawl_plugins.readers.npz import Npz
 from stored_networks import FORMATS, arrays, network, structure
 from torch_files import READERS, bits, claimed, numbers, saved
 from wanted_file import WantedFile
+
+if TYPE_CHECKING:
+    from filtercrawl.api.source import Reader
+    from filtercrawl.api.tensor import Extent
 
 
 @settings(max_examples=100, deadline=None)

@@ -20,14 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_rows import DEPTHWISE, MemoryRows, Row, example, tree
-from filtercrawl.dataset import columns
-from filtercrawl.dataset.atomic import replacing, write_text
-from filtercrawl.dataset.card import BEGIN, END
-from filtercrawl.dataset.export import export, sweep
-from filtercrawl.dataset.summary import escape
-from filtercrawl.dataset.tables import batches, write
-from filtercrawl.errors import DatasetError
-from filtercrawl.schema import INDEX, LAYERS, MODELS, TABLES
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.card.body import escape
+from filtercrawl.dataset.card.card import BEGIN, END
+from filtercrawl.dataset.files.atomic import replacing, write_text
+from filtercrawl.dataset.files.parquet import batches, write
+from filtercrawl.dataset.schema import columns
+from filtercrawl.dataset.schema.arrow import INDEX, LAYERS, MODELS, TABLES
+from filtercrawl.dataset.tables.export import export, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -219,7 +219,7 @@ def test_killed_without_any_cleanup(tmp_path: Path) -> None:
 import os, signal, sys
 from pathlib import Path
 from dataset_rows import example
-from filtercrawl.dataset.export import export
+from filtercrawl.dataset.tables.export import export
 folder, steps, replace = Path(sys.argv[1]), int(sys.argv[2]), os.replace
 def killing(*args):
     global steps

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import duckdb
@@ -17,8 +16,11 @@ import pytest
 import yaml
 
 from dataset_rows import DEPTHWISE, MemoryRows, example
-from filtercrawl.dataset.export import export
-from filtercrawl.schema import LAYERS, TABLES
+from filtercrawl.dataset.schema.arrow import LAYERS, TABLES
+from filtercrawl.dataset.tables.export import export
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Load = Callable[..., Any]
 LAYERED = ("layers", "layers-local", "layers-packages", "redistributable")

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from filtercrawl.dataset.preview import SIDE, Choice, render, table
-from filtercrawl.dataset.samples import Samples, batches, pick
-from filtercrawl.errors import DatasetError
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.tables.preview import SIDE, Choice, render, table
+from filtercrawl.dataset.tables.samples import Samples, batches, pick
 
 A, B = "a" * 64, "b" * 64
 GREEN, WHITE = (20, 160, 60), (247, 247, 247)

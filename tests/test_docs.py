@@ -6,23 +6,27 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 import filtercrawl
-from conftest import Sync
 from filtercrawl import Checkpoint, Meta, Options
-from filtercrawl.manager import load
-from filtercrawl.schema import INDEX, SKETCHES
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.vocabulary import REASONS
+from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES
 from filtercrawl.testing import CHECKS
-from filtercrawl.vocabulary import REASONS
-from filtercrawl_analysis.holdings import DatasetHoldings
+from filtercrawl_analysis.data.dataset_view import DatasetHoldings
 from plugins_for_tests import checkpoint, declared, source
 from zoo_files import put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Sync
 
 TOP = Path(__file__).parents[1]
 PAGES = sorted([*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md"), *(TOP / "examples").rglob("*.md")])

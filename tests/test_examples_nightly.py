@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
@@ -16,7 +16,9 @@ import typer
 import yaml
 
 from filtercrawl.cli.app import build
-from filtercrawl.manager import Plugins
+
+if TYPE_CHECKING:
+    from filtercrawl.api.plugin_manager import Plugins
 
 PLACE = Path(__file__).parents[1] / "examples/nightly"
 

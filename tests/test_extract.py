@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl.errors import FormatError
-from filtercrawl.extract import extract
-from filtercrawl.ranges import MemoryFile
-from filtercrawl.tensor import ITEMSIZE, Convolution, Extent, StoredTensor
-from filtercrawl.vocabulary import POLICIES, REASONS, KernelPolicy
+from filtercrawl.api.errors import FormatError
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.tensor import ITEMSIZE, Convolution, Extent, StoredTensor
+from filtercrawl.api.vocabulary import POLICIES, REASONS, KernelPolicy
+from filtercrawl.extraction.classify import extract
 
 
 class Vast:

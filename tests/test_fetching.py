@@ -9,10 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import timm
@@ -23,17 +22,21 @@ from safetensors.torch import save
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from conftest import NOW
-from filtercrawl import LayerSummary
-from filtercrawl.crew import Room
-from filtercrawl.errors import Stopped
-from filtercrawl.manager import load
-from filtercrawl.report import Report
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.api.errors import Stopped
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.crawling.worker_context import Room
+from filtercrawl.pipeline.sync import Run, sync
 from http_server import Answer, Asked, Fault, FileServer, ranged
 from hub_server import HubServer
 from plugins_for_tests import AcmeZoo, entry
 from zoo_files import layers, models, state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from filtercrawl import LayerSummary
+    from filtercrawl.pipeline.report import Report
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 
@@ -169,9 +172,9 @@ from types import ModuleType
 
 sys.path.insert(0, sys.argv[3])
 from filtercrawl import hookimpl
-from filtercrawl.manager import load
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
 from plugins_for_tests import AcmeZoo
 
 plugin = ModuleType("plugin_acme")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable
 from itertools import combinations
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -19,10 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from filtercrawl import Basis, Figure
-from filtercrawl_analysis.drawing import plain_power, png, svg
-from filtercrawl_analysis.page import PICTURE_BYTES, Pictures, cell, within
-from filtercrawl_analysis.spreadsheet import csv_text
-from filtercrawl_analysis.style import DARK, LIGHT, Theme, diverging, label, text_on
+from filtercrawl_analysis.plots.render import plain_power, png, svg
+from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging, label, text_on
+from filtercrawl_analysis.report.csv import csv_text
+from filtercrawl_analysis.report.html import PICTURE_BYTES, Pictures, cell, within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # How colours look without one kind of cone, in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
 VISIONS: Final = {

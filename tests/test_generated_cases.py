@@ -6,9 +6,7 @@ import json
 import math
 import struct
 import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -21,12 +19,17 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from conftest import Sync
-from filtercrawl.extract import Extracted, extract
-from filtercrawl_publish.verify import findings
+from filtercrawl.extraction.classify import Extracted, extract
+from filtercrawl_publish.commands.verify import findings
 from onnx_models import model, node, random_array, tensor
 from torch_files import read, saved
 from zoo_files import layers, models, put, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Sync
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.groups import by_size, column_of, labels, rests_on, units
-from filtercrawl_analysis.moments import Moments
+from filtercrawl_analysis.numerics.moments import Moments
+from filtercrawl_analysis.statistics.groups import by_size, column_of, labels, rests_on, units
 
 
 def table(**columns: Any) -> pa.Table:

@@ -6,8 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,17 +16,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from conftest import NOW, Sync
+from filtercrawl.api.errors import FiltercrawlError, UsageError
 from filtercrawl.cli.app import build
-from filtercrawl.errors import FiltercrawlError, UsageError
-from filtercrawl.manager import Plugins
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
 from filtercrawl.transport import network
-from filtercrawl_publish.publish import Release, publish
-from filtercrawl_publish.remote import remote
-from filtercrawl_publish.sign import sign, unsigned
+from filtercrawl_publish.publishing.publish import Release, publish
+from filtercrawl_publish.repository.open import remote
+from filtercrawl_publish.repository.signature import sign, unsigned
 from hub_server import Fault, HubServer, Repo, sha256
 from zoo_files import layers, models, published, put, state, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from filtercrawl.api.plugin_manager import Plugins
 
 Cli = Callable[..., Any]
 REPO = "org/kernels"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from filtercrawl.analysis import Holdings
-from filtercrawl.errors import DatasetError, Stopped
-from filtercrawl.schema import INDEX, MODELS, ROW_NUMBERS, SKETCHES
-from filtercrawl_analysis.bundled import ANALYSES
-from filtercrawl_analysis.holdings import DatasetHoldings
+from filtercrawl.api.errors import DatasetError, Stopped
+from filtercrawl.dataset.schema.arrow import INDEX, MODELS, ROW_NUMBERS, SKETCHES
+from filtercrawl_analysis.analyses.registry import ANALYSES
+from filtercrawl_analysis.data.dataset_view import DatasetHoldings
 from planted import Net, plant
 from zoo_files import layers, models, state, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from filtercrawl.api.analysis import Holdings
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,10 @@ import io
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from itertools import count
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,16 +20,21 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 
 from conftest import NOW
-from filtercrawl.manager import load
-from filtercrawl.report import Report
-from filtercrawl.settings import NetworkSettings, Settings
-from filtercrawl.sync import Run, sync
-from filtercrawl.transport.http import Http
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.transport.client import Http
 from filtercrawl.transport.retry import Clock, Patience
 from http_server import Answer, Fault, FileServer, gzipped, multipart
 from plugins_for_tests import AcmeZoo, entry
 from torch_files import saved
 from zoo_files import State, layers, models, state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from filtercrawl.pipeline.report import Report
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 STATE = state(3, width=300)  # a third of a megabyte between the kernels, so that they come in several requests

@@ -12,10 +12,10 @@ import pytest
 import timm
 import torch
 
-from filtercrawl.checkpoint import Checkpoint, Meta, RemoteFile
-from filtercrawl.errors import UnsupportedError
-from filtercrawl_plugins.hub.config import reduced
-from filtercrawl_plugins.hub.source import HubSource
+from filtercrawl.api.checkpoint import Checkpoint, Meta, RemoteFile
+from filtercrawl.api.errors import UnsupportedError
+from filtercrawl_plugins.sources.hub.model_config import reduced
+from filtercrawl_plugins.sources.hub.source import HubSource
 
 
 def offered(config: dict[str, Any] | None) -> Checkpoint:
@@ -45,7 +45,7 @@ def test_a_record_is_enough_in_a_fresh_process() -> None:
     checkpoint = offered({"architecture": "resnet18", "num_classes": 3})
     code = (
         "import pickle, sys\n"
-        "from filtercrawl_plugins.hub.source import HubSource\n"
+        "from filtercrawl_plugins.sources.hub.source import HubSource\n"
         "module = HubSource().build(pickle.load(sys.stdin.buffer))\n"
         "print(module.fc.weight.shape, module.fc.weight.device)"
     )
@@ -83,7 +83,7 @@ def test_a_config_chooses_no_file_and_no_download() -> None:
 
 
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filtercrawl_plugins.hub.build.find_spec", lambda name: None)
+    monkeypatch.setattr("filtercrawl_plugins.sources.hub.build.find_spec", lambda name: None)
     for config, package in [
         ({"model_type": "resnet", "architectures": ["ResNetModel"]}, "transformers"),
         ({"_class_name": "AutoencoderKL"}, "diffusers"),

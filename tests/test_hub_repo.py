@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from filtercrawl.dataset.manifest import described
-from filtercrawl.errors import BusyError, DatasetError, ForbiddenError, GoneError, NetworkError, UsageError
+from filtercrawl.api.errors import BusyError, DatasetError, ForbiddenError, GoneError, NetworkError, UsageError
+from filtercrawl.dataset.files.manifest import described
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Patience
-from filtercrawl_publish.remote import Operations, Remote, RemoteEntry, git_oid, remote
+from filtercrawl_publish.repository.base import Operations, Remote, RemoteEntry, git_oid
+from filtercrawl_publish.repository.open import remote
 from hub_server import Asked, Fault, HubServer, blob_id, sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 CARD = "---\nlicense: mit\n---\ntext"
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from filtercrawl.checkpoint import Checkpoint, Known, Offer, Query, Skipped
-from filtercrawl.errors import NetworkError, UsageError
+from filtercrawl.api.checkpoint import Checkpoint, Known, Offer, Skipped
+from filtercrawl.api.errors import NetworkError, UsageError
+from filtercrawl.api.source import Query
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock
-from filtercrawl_plugins.hub.source import HubSource
+from filtercrawl_plugins.sources.hub.source import HubSource
 from hub_server import Answer, Fault, HubServer, sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RESNET = json.dumps({"architecture": "resnet18", "num_classes": 10}).encode()
 BERT = json.dumps({"model_type": "bert", "architectures": ["BertForMaskedLM"]}).encode()

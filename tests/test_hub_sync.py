@@ -6,8 +6,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import numpy as np
@@ -16,13 +15,16 @@ import torch
 from huggingface_hub import errors
 
 from conftest import NOW, Sync
-from filtercrawl.errors import ForbiddenError, GoneError, NetworkError
-from filtercrawl.hub import api, asking
-from filtercrawl.report import Report
+from filtercrawl.api.errors import ForbiddenError, GoneError, NetworkError
+from filtercrawl.pipeline.report import Report
 from filtercrawl.transport import network
+from filtercrawl.transport.hub import api, asking
 from filtercrawl.transport.retry import Patience
 from hub_server import Fault, HubServer, sha256
 from zoo_files import layers, models, published, put, state
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Crawl = Callable[..., Report]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl_plugins.hub.config import architecture, parse
-from filtercrawl_plugins.hub.convolutions import without
-from filtercrawl_plugins.hub.weights import checkpoints
+from filtercrawl_plugins.sources.hub.model_config import architecture, parse
+from filtercrawl_plugins.sources.hub.no_conv_models import without
+from filtercrawl_plugins.sources.hub.weight_files import checkpoints
 
 
 def offered(*paths: str) -> list[str]:

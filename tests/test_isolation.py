@@ -7,17 +7,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from typer.testing import CliRunner, Result
 
 import filtercrawl
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import Plugins, load
 from filtercrawl.cli.app import build
-from filtercrawl.errors import UsageError
-from filtercrawl.manager import Plugins, load
 from plugins_for_tests import declared
 from zoo_files import put, state
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOURCE = """
 from filtercrawl import Checkpoint, hookimpl
@@ -165,7 +168,10 @@ def test_a_module_in_this_folder_can_be_used(tmp_path: Path) -> None:
 def test_sources_shows_where_each_comes_from(plugins: Plugins, call: Call) -> None:
     rows = json.loads(call(plugins, "sources", "-v", "--json").stdout)["sources"]
     local = next(row for row in rows if row["name"] == "local")
-    assert local | {"plugin": "local", "distribution": "filtercrawl", "module": "filtercrawl_plugins.local"} == local
+    assert (
+        local | {"plugin": "local", "distribution": "filtercrawl", "module": "filtercrawl_plugins.sources.local.source"}
+        == local
+    )
     assert local["version"][0].isdigit()
     lines = call(plugins, "sources", "--verbose").stdout.splitlines()
     assert all("filtercrawl_plugins." in line for line in lines)

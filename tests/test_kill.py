@@ -9,22 +9,25 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
 import torch
 
-from filtercrawl import layer_row, shard
-from filtercrawl.dataset.card import Card
-from filtercrawl.manager import load
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
-from filtercrawl_publish.verify import findings
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.dataset.card.card import Card
+from filtercrawl.dataset.tables import index_row
+from filtercrawl.pipeline.crawling import write_layers
+from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl_publish.commands.verify import findings
 from zoo_files import models, published, put, state, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # How many moments of each story are tried, evenly spread; each takes a third of a second. 0: all of them.
 MOMENTS = int(os.environ.get("FILTERCRAWL_TEST_KILLS", "8"))
@@ -67,8 +70,8 @@ class Victim:
 
 def go(folder: Path, moment: int | None = None) -> int:
     """Sync in this process; returns the number of events, or does not return."""
-    layer_row.ROW_NUMBERS = 100  # so that small layers come in parts
-    shard.ROW_GROUP_BYTES = 1024
+    index_row.ROW_NUMBERS = 100  # so that small layers come in parts
+    write_layers.ROW_GROUP_BYTES = 1024
     victim = Victim(moment)
     victim.watch()
     settings = Settings(dataset=folder / "dataset", device="cpu", prune=True)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
-from conftest import Sync
 from hub_answers import Repo, sha256
 from hub_server import Asked, Fault, HubServer
 from loading_page import CHECKS
 from loading_zoo import loading_dataset
 from zoo_files import put, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Sync
 
 TESTS = Path(__file__).parent
 
@@ -132,12 +136,12 @@ def test_what_goes_wrong_on_the_way_is_tried_again(hub: HubServer, tmp_path: Pat
 def test_what_is_not_there_is_told(hub: HubServer, tmp_path: Path) -> None:
     for root in ("org/other", "org/kernels@v9"):
         told = python(hub, tmp_path, "-c", f"from filtercrawl.load import layers; layers({root!r})", fails=True)
-        assert told.splitlines()[-1].startswith("filtercrawl.errors.GoneError: " + root)
+        assert told.splitlines()[-1].startswith("filtercrawl.api.errors.GoneError: " + root)
 
 
 def test_offline_a_repo_that_is_not_cached_is_told(hub: HubServer, tmp_path: Path) -> None:
     code = "import os; os.environ['HF_HUB_OFFLINE'] = '1'; from filtercrawl.load import layers; layers('org/kernels')"
     told = python(hub, tmp_path, "-c", code, fails=True).splitlines()[-1]
-    assert told.startswith("filtercrawl.errors.NetworkError: org/kernels@main")
+    assert told.startswith("filtercrawl.api.errors.NetworkError: org/kernels@main")
     assert "cannot be reached, and the cache does not hold it" in told
     assert hub.log == []

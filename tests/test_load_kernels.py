@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -13,10 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from conftest import Sync
-from filtercrawl.errors import UsageError
+from filtercrawl.api.errors import UsageError
 from filtercrawl.load import Kernels, flat, layers
 from zoo_files import put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from conftest import Sync
 
 # Workers are forked here; newer Pythons say that threads do not come along.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -26,9 +30,9 @@ LARGE = (3700, 256, 3, 3)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six networks of 3x3 kernels of different sizes, each number of which occurs once; 5x5 beside them."""
-    from filtercrawl.manager import load
-    from filtercrawl.settings import Settings
-    from filtercrawl.sync import Run, sync
+    from filtercrawl.api.plugin_manager import load
+    from filtercrawl.config import Settings
+    from filtercrawl.pipeline.sync import Run, sync
 
     path = tmp_path_factory.mktemp("kernels")
     for number in range(6):

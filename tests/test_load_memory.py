@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import Sync
 from test_memory import generate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
 
 # Imports and the choice first; then the peak of resident memory above them, which the kernel keeps.
 MEASURED = """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import datasets
 import pytest
 
 from loading_page import BLOCKS, CHECKS, PAGE, run
 from loading_zoo import loading_dataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import Sync
-from filtercrawl.dataset.tables import File
-from filtercrawl.errors import BusyError, DatasetError, GoneError, RefusedError, UsageError
+from filtercrawl.api.errors import BusyError, DatasetError, GoneError, RefusedError, UsageError
+from filtercrawl.dataset.files.parquet import File
 from filtercrawl.transport import network
-from filtercrawl_publish.remote import Operations, Remote, remote
+from filtercrawl_publish.repository.base import Operations, Remote
+from filtercrawl_publish.repository.open import remote
 from zoo_files import published, put, state
+
+if TYPE_CHECKING:
+    from conftest import Sync
 
 
 def opened(text: str | Path) -> Remote:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl.checkpoint import Checkpoint, Offer, Query, Skipped, Source
-from filtercrawl.errors import UsageError
-from filtercrawl.ranges import stamp
-from filtercrawl_plugins.local import filtercrawl_sources
+from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.range_file import stamp
+from filtercrawl.api.source import Query, Source
+from filtercrawl_plugins.sources.local.source import filtercrawl_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class NoNetwork:

@@ -9,12 +9,15 @@ import struct
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from http_server import Answer, Asked, FileServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # 5 is the size that the project promises; by hand, for it takes a minute.
 GIGABYTES = float(os.environ.get("FILTERCRAWL_TEST_GB", "0.3"))
@@ -31,9 +34,9 @@ from pathlib import Path
 
 import httpx2, numpy, pyarrow.parquet, torch
 from filtercrawl import Checkpoint, RemoteFile
-from filtercrawl.manager import load
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

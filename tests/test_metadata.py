@@ -7,13 +7,13 @@ import timm
 from timm.models import model_entrypoint
 from torchvision.models import get_model_weights, list_models
 
-from filtercrawl_plugins.metadata.categories import CATEGORIES, visual_category
 from filtercrawl_plugins.metadata.datasets import timm_datasets, torchvision_datasets
 from filtercrawl_plugins.metadata.families import family
-from filtercrawl_plugins.metadata.license import named_license
+from filtercrawl_plugins.metadata.licenses import named_license
 from filtercrawl_plugins.metadata.onnx_zoo import folder
 from filtercrawl_plugins.metadata.tasks import timm_task, torchvision_task
-from filtercrawl_plugins.named_hash import named_hash
+from filtercrawl_plugins.metadata.visual_categories import CATEGORIES, visual_category
+from filtercrawl_plugins.sources._common.url_hash import named_hash
 
 # Of the Hub's tasks, those that these zoos have networks for.
 TASKS = {

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from conftest import Sync
-from filtercrawl.catalog import HIDDEN
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.cli.app import build
-from filtercrawl.errors import DatasetError
-from filtercrawl.manager import Plugins
-from filtercrawl.migrate import migrate
-from filtercrawl.schema import INDEX, MODELS, TABLES
-from filtercrawl.settings import Settings
-from filtercrawl_publish.side import Side
-from filtercrawl_publish.verify import findings
+from filtercrawl.config import Settings
+from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.migrate import migrate
+from filtercrawl.dataset.schema.arrow import INDEX, MODELS, TABLES
+from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.diff.snapshot import Side
 from zoo_files import models, published, put, state, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from conftest import Sync
+    from filtercrawl.api.plugin_manager import Plugins
 
 YOUNG = {
     "models": ["license_policy", "paper", "seed"],

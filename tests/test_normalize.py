@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,11 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl.extract import extract
-from filtercrawl.layer import Layer
-from filtercrawl.normalize import normalize
-from filtercrawl.ranges import MemoryFile
-from filtercrawl.tensor import Convolution, Extent, Quantization, StoredTensor
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.tensor import Convolution, Extent, Quantization, StoredTensor
+from filtercrawl.extraction.classify import extract
+from filtercrawl.extraction.to_float32 import normalize
+
+if TYPE_CHECKING:
+    from filtercrawl.extraction.layer import Layer
 
 CPU = torch.device("cpu")
 

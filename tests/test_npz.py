@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,12 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from conftest import Sync
-from filtercrawl.errors import CheckpointError
-from filtercrawl.ranges import MemoryFile
-from filtercrawl_plugins.npz import Npz
+from filtercrawl.api.errors import CheckpointError
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl_plugins.readers.npz import Npz
 from torch_files import OneFile
 from zoo_files import layers, models, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
 
 NUMBERS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "|u1", "|b1", "<c8"])
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import paper_reference as paper
-from filtercrawl_analysis.multiple import adjusted
-from filtercrawl_analysis.nulls import EntropyNull, entropies
+from filtercrawl_analysis.statistics.entropy_null import EntropyNull, entropies
+from filtercrawl_analysis.statistics.multiple_testing import adjusted
 
 
 def layers_of_noise(n: int, taps: int, draws: int) -> np.ndarray:

@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
-from filtercrawl.ranges import LocalFile
-from filtercrawl.tensor import StoredTensor
+from filtercrawl.api.range_file import LocalFile
 from onnx_models import READER, read, stored_bytes
+
+if TYPE_CHECKING:
+    from filtercrawl.api.tensor import StoredTensor
 
 CORPUS = os.environ.get("FILTERCRAWL_CORPUS")
 pytestmark = pytest.mark.skipif(CORPUS is None, reason="FILTERCRAWL_CORPUS names no corpus of real checkpoints")

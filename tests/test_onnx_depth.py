@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from importlib.metadata import files
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -15,8 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from filtercrawl.tensor import Depth
 from onnx_models import branch, model, node, random_array, read, tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from filtercrawl.api.tensor import Depth
 
 CONVOLUTIONS = {"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv"}
 
@@ -133,7 +137,7 @@ def test_depths_in_shipped_networks(path: Path) -> None:
 
 
 def test_an_exported_network_has_the_depths_of_its_modules() -> None:
-    from filtercrawl.structure import trace
+    from filtercrawl.extraction.architecture import trace
 
     class Net(torch.nn.Module):
         def __init__(self) -> None:

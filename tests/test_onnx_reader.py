@@ -7,12 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from filtercrawl.checkpoint import Reader
-from filtercrawl.errors import FormatError, UnsupportedError
-from filtercrawl.ranges import MemoryFile
-from filtercrawl.tensor import Convolution, Quantization
-from filtercrawl_plugins import onnx as plugin
-from filtercrawl_plugins.onnx.model import read_model
+from filtercrawl.api.errors import FormatError, UnsupportedError
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.source import Reader
+from filtercrawl.api.tensor import Convolution, Quantization
+from filtercrawl_plugins.readers import onnx as plugin
+from filtercrawl_plugins.readers.onnx.graph.parse import read_model
 from onnx_models import branch, model, node, random_array, read, stored_bytes, tensor
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from filtercrawl.errors import CheckpointError, FormatError, TruncatedError, UnsafeError
-from filtercrawl.tensor import ITEMSIZE
+from filtercrawl.api.errors import CheckpointError, FormatError, TruncatedError, UnsafeError
+from filtercrawl.api.tensor import ITEMSIZE
 from onnx_models import (
     READER,
     Folder,
@@ -26,6 +26,9 @@ from onnx_models import (
     tensor,
 )
 from wanted_file import WantedFile, want_all
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WHOLE = (
     "FLOAT",

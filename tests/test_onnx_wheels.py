@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import AttributeProto, GraphProto, TensorProto
 
-from filtercrawl.ranges import LocalFile
+from filtercrawl.api.range_file import LocalFile
 from onnx_models import READER, all_tensors, read, reference, stored_bytes
 
 

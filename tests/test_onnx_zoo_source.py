@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import Sync
-from filtercrawl.checkpoint import Checkpoint, Offer, Query, Skipped
-from filtercrawl.errors import NetworkError, UsageError
+from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
+from filtercrawl.api.errors import NetworkError, UsageError
+from filtercrawl.api.source import Query
 from filtercrawl.transport import network
-from filtercrawl_plugins.onnx_zoo import OnnxZoo
+from filtercrawl_plugins.sources.onnx_zoo.source import OnnxZoo
 from http_server import FileServer
 from hub_server import HubServer
 from onnx_models import model, node, random_array, tensor
 from zoo_files import layers, models
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Sync
 
 MANIFEST = "/zoo/ONNX_HUB_MANIFEST.json"
 RESNET = "validated/vision/classification/resnet/model/resnet18-v1-7.onnx"

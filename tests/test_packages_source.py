@@ -6,21 +6,26 @@ import base64
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from conftest import Sync
-from filtercrawl.checkpoint import Checkpoint, Offer, Query, Skipped, Source
-from filtercrawl.errors import UsageError
-from filtercrawl.manager import load
-from filtercrawl.ranges import stamp
-from filtercrawl_plugins.packages import PackagesSource, filtercrawl_sources
+from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.range_file import stamp
+from filtercrawl.api.source import Query, Source
+from filtercrawl_plugins.sources.packages.source import PackagesSource, filtercrawl_sources
 from plugins_for_tests import instead
 from zoo_files import models, put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Sync
 
 
 class NoNetwork:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,13 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import paper_reference as paper
-from conftest import Sync
-from filtercrawl_analysis.basis import BINS, basis
-from filtercrawl_analysis.drift import drifts, probabilities
-from filtercrawl_analysis.holdings import DatasetHoldings
-from filtercrawl_analysis.threshold import degenerate, randomness_threshold
+from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from filtercrawl_analysis.numerics.dct_basis import BINS, basis
+from filtercrawl_analysis.statistics.divergence import drifts, probabilities
+from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 from planted import EDGES, SMOOTH, analysed, net, plant, rows
 from zoo_files import layers, models, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
 
 # Largest entropy of nine variances; the paper quotes it.
 TOP = 0.95424
@@ -86,7 +90,7 @@ def test_sketch_mode_reads_no_kernel(planted: Path, monkeypatch: pytest.MonkeyPa
         def kernels(self, layers: object) -> object:  # type: ignore[override]
             raise AssertionError("kernels are read")
 
-    from filtercrawl_analysis.bundled import ANALYSES
+    from filtercrawl_analysis.analyses.registry import ANALYSES
 
     for analysis in ANALYSES:
         assert analysis.run(Sealed(planted)).tables
@@ -168,9 +172,9 @@ def test_published_numbers_of_the_thresholds() -> None:
 def test_depth_deciles_are_the_groups_of_the_index(tmp_path: Path) -> None:
     pytest.importorskip("speechmos")
     from conftest import NOW
-    from filtercrawl.manager import load
-    from filtercrawl.settings import Settings
-    from filtercrawl.sync import Run, sync
+    from filtercrawl.api.plugin_manager import load
+    from filtercrawl.config import Settings
+    from filtercrawl.pipeline.sync import Run, sync
 
     folder = tmp_path / "dataset"
     sync(["packages:speechmos"], Run(settings=Settings(dataset=folder, device="cpu", jobs=1), plugins=load(), now=NOW))

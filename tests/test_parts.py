@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import random
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 from datasets import load_dataset
 
-from conftest import Sync
 from dataset_rows import MemoryRows
-from filtercrawl.dataset.export import export
-from filtercrawl.dataset.parts import Parts, files_of
-from filtercrawl_publish.stage import settle, stage
+from filtercrawl.dataset.files.table_files import Parts, files_of
+from filtercrawl.dataset.tables.export import export
+from filtercrawl_publish.publishing.staging import settle, stage
 from zoo_files import published, put, rows_of, state, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
 
 PARTED = ("samples", "sketches/local", "preview")
 

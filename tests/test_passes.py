@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.passes import histogram, scatter, span
-from filtercrawl_analysis.spool import histograms
+from filtercrawl_analysis.numerics.spooled_histogram import histograms
+from filtercrawl_analysis.numerics.streaming import histogram, scatter, span
 from sketch_reference import paper_scaled
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from filtercrawl.analysis import Result
-from filtercrawl_analysis.drawing import png
+from filtercrawl_analysis.plots.render import png
 from planted import EDGES, SMOOTH, Net, Rows, analysed, kernels, net, plant, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from filtercrawl.api.analysis import Result
 
 # What the shifted group has beside its architecture's spectrum: diagonal structure.
 SHIFTED = {4: 2.0}

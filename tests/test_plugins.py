@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 import filtercrawl
-from conftest import Sync
-from filtercrawl import hookspecs
-from filtercrawl.manager import load
+from filtercrawl.api import hookspecs
+from filtercrawl.api.plugin_manager import load
 from plugins_for_tests import checkpoint, entry, skipped, source
 from zoo_files import models, put, state, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Sync
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 

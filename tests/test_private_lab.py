@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -19,19 +18,22 @@ from torch import nn
 
 from conftest import NOW
 from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Run, Skipped, Transport
-from filtercrawl import sync as syncing
-from filtercrawl.errors import UsageError
-from filtercrawl.inspection import inspect
-from filtercrawl.manager import Plugins, load
-from filtercrawl.report import Report
-from filtercrawl.settings import Settings
-from filtercrawl.structure import on_meta
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.config import Settings
+from filtercrawl.extraction.architecture import on_meta
+from filtercrawl.pipeline import sync as syncing
+from filtercrawl.pipeline.inspect import inspect
+from filtercrawl.pipeline.report import Report
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock, Patience
 from http_server import Answer, Asked, Fault, FileServer, ranged
 from plugins_for_tests import entry
 from test_plugins import BUNDLED
 from zoo_files import State, layers, models, put, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOKEN = "tok-5ecret"
 STEPS = 500

@@ -7,18 +7,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conftest import NOW, Sync
-from filtercrawl.catalog import Catalog
+from filtercrawl.dataset.catalog import Catalog
 from hub_server import Fault, HubServer, sha256
 from publishers import REPO, Publishers, content, publishers, sound
 from zoo_files import models, published, put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 

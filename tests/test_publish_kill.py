@@ -9,18 +9,20 @@ import sqlite3
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from filtercrawl.manager import load
-from filtercrawl.settings import Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
 from hub_server import Asked, Fault, HubServer, Repo
 from publishers import REPO, Publishers, content, publishers, sound
 from zoo_files import put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 # How many requests a publisher is killed at, evenly spread over those that write and those that read; each takes ten
 # seconds. Of requests that fail once it is one in eight that does, in three of five ways. 0: it is killed at all of

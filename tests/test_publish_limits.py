@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Sync
-from filtercrawl.dataset.tables import File
-from filtercrawl.errors import DatasetError, RefusedError
-from filtercrawl_publish.limits import LIMITS, Limits, check
-from filtercrawl_publish.stage import Staged, listed
-from filtercrawl_publish.upload import Changes, compare
+from filtercrawl.api.errors import DatasetError, RefusedError
+from filtercrawl.dataset.files.parquet import File
+from filtercrawl_publish.publishing.hub_limits import LIMITS, Limits, check
+from filtercrawl_publish.publishing.staging import Staged, listed
+from filtercrawl_publish.publishing.upload import Changes, compare
 from zoo_files import put, state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
 
 
 @pytest.fixture

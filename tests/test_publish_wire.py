@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +14,10 @@ from hub_server import HubServer
 from hub_xet import stored
 from publishers import Publishers, content, publishers
 from zoo_files import published, put
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 # Twenty networks, of which one is five percent, each of 8 MB in one layer: their tables weigh what real ones weigh.
 NETWORKS = 20

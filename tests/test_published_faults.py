@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
 import paper_reference as paper
-from filtercrawl_analysis.nulls import EntropyNull
-from filtercrawl_analysis.threshold import degenerate, randomness_threshold
+from filtercrawl_analysis.statistics.entropy_null import EntropyNull
+from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 from planted import EDGES, SMOOTH, Net, analysed, net, plant, rows
 from zoo_files import layers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Columns that hold an entropy of variances by its bound log10(taps).
 BOUNDS = {"2x2": math.log10(4), "5x5": math.log10(25), "3x3": math.log10(9), "5": math.log10(5)}

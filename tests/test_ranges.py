@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
-from filtercrawl.errors import ChangedError, CheckpointError, FormatError, TruncatedError, UnsafeError
-from filtercrawl.ranges import LazyFile, LocalFile, MemoryFile, relative_path
-from filtercrawl.tensor import PIECE, Box, Extent, row_major
+from filtercrawl.api.errors import ChangedError, CheckpointError, FormatError, TruncatedError, UnsafeError
+from filtercrawl.api.range_file import LazyFile, LocalFile, MemoryFile, relative_path
+from filtercrawl.api.tensor import PIECE, Box, Extent, row_major
 
 
 class Counted(MemoryFile):

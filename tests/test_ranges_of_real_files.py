@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from conftest import NOW, Sync
-from filtercrawl.manager import load
-from filtercrawl.report import Report
-from filtercrawl.settings import NetworkSettings, Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.pipeline.sync import Run, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock, Patience
-from filtercrawl_publish.verify import findings
+from filtercrawl_publish.commands.verify import findings
 from http_server import FileServer
 from plugins_for_tests import AcmeZoo, entry
 from zoo_files import layers, models, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.pipeline.report import Report
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 SHIPPED = {

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import NOW, Sync
-from filtercrawl.catalog import Catalog
-from filtercrawl.catalog.state import pack, unpack
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.catalog.crawl_state import pack, unpack
 from zoo_files import models, published, put, state
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def rows(dataset: Path) -> dict[str, dict[str, Any]]:

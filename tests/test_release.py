@@ -8,27 +8,30 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import takewhile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
-from conftest import Sync
+from filtercrawl.api.errors import BusyError, DatasetError, FiltercrawlError, ForbiddenError, RefusedError, UsageError
 from filtercrawl.cli.app import build
-from filtercrawl.errors import BusyError, DatasetError, FiltercrawlError, ForbiddenError, RefusedError, UsageError
-from filtercrawl.manager import Plugins
-from filtercrawl.release_order import release_order
+from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.transport import network
-from filtercrawl_publish.remote import remote
-from filtercrawl_publish.verify import findings
+from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.repository.open import remote
 from hub_server import Asked, Fault, HubServer
 from plugins_for_tests import instead
 from zoo_files import layers, models, put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from conftest import Sync
+    from filtercrawl.api.plugin_manager import Plugins
 
 REPO = "acme/kernels"
 ZOO = ("hub:org/*", "hub:other/*")

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,18 +15,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from conftest import Sync
 from filtercrawl import Checkpoint, Meta, RemoteFile
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import load
 from filtercrawl.cli.app import build
-from filtercrawl.errors import UsageError
-from filtercrawl.licenses import redistributable
-from filtercrawl.manager import load
-from filtercrawl.report import Report
-from filtercrawl.rights import LicensePolicy
-from filtercrawl.settings import resolve
-from filtercrawl_publish.verify import findings
+from filtercrawl.config import resolve
+from filtercrawl.config.license_policy import LicensePolicy
+from filtercrawl.config.spdx import redistributable
+from filtercrawl.pipeline.report import Report
+from filtercrawl_publish.commands.verify import findings
 from plugins_for_tests import declared, source
 from zoo_files import layers, models, published, put, state, table
+
+if TYPE_CHECKING:
+    from conftest import Sync
 
 Terms = dict[str, str | None]
 SyncTerms = Callable[..., Report]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filtercrawl.dataset.tables import Cut, batches, write
+from filtercrawl.dataset.files.parquet import Cut, batches, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 SCHEMA = pa.schema([("layer_id", pa.string()), ("task", pa.string()), ("norm", pa.float32())])
 MODELS, LAYERS = 100, 60

@@ -7,13 +7,16 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from filtercrawl.errors import RefusedError, UsageError
-from filtercrawl.scaffold import KINDS, Kind, write
+from filtercrawl.api.errors import RefusedError, UsageError
+from filtercrawl.cli.scaffold import KINDS, Kind, write
 from packages_for_tests import TOP, Machine, new_machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXAMPLES = sorted((TOP / "examples").glob("filtercrawl-*"))
 

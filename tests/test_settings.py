@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from filtercrawl.errors import UsageError
-from filtercrawl.settings import now, resolve
+from filtercrawl.api.errors import UsageError
+from filtercrawl.config import now, resolve
 
 
 def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,10 +14,13 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from filtercrawl import Meta
-from filtercrawl_analysis.laws import NORMAL, UNIFORM, fits, laws, spread
-from filtercrawl_analysis.separability import separability
-from filtercrawl_analysis.symmetry import projectors, shares
+from filtercrawl_analysis.statistics.init_distributions import NORMAL, UNIFORM, fits, laws, spread
+from filtercrawl_analysis.statistics.separability import separability
+from filtercrawl_analysis.statistics.symmetry import projectors, shares
 from planted import EDGES, Net, analysed, net, plant, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIZES = [(3,), (1, 3), (3, 1), (3, 3), (5, 3), (4, 4), (7, 7), (3, 3, 3)]
 

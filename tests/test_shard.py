@@ -7,6 +7,7 @@ import math
 import tempfile
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,14 +16,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl import layer_row, layers_file
-from filtercrawl.extract import extract
-from filtercrawl.layer_row import parts
-from filtercrawl.layers_file import slug
-from filtercrawl.ranges import MemoryFile
-from filtercrawl.schema import LAYERS, ROW_GROUP_BYTES, ROW_NUMBERS
-from filtercrawl.shard import Shard, Workshop, write
-from filtercrawl.tensor import Convolution, Extent, StoredTensor
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.tensor import Convolution, Extent, StoredTensor
+from filtercrawl.dataset.files import layers_writer
+from filtercrawl.dataset.files.layers_writer import slug
+from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, ROW_NUMBERS
+from filtercrawl.dataset.tables import index_row
+from filtercrawl.dataset.tables.index_row import parts
+from filtercrawl.extraction.classify import extract
+from filtercrawl.pipeline.crawling.write_layers import Workshop, write
+
+if TYPE_CHECKING:
+    from filtercrawl.dataset.tables.staged_layers import Shard
 
 Weights = dict[str, np.ndarray]
 
@@ -59,8 +64,8 @@ def networks(draw: st.DrawFn) -> Weights:
 @given(networks(), st.sampled_from([1, 30, 100, 1000]))
 def test_what_holds_of_every_file(weights: Weights, row_numbers: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layer_row, "ROW_NUMBERS", row_numbers)
-        patch.setattr(layers_file, "ROW_GROUP_BYTES", 8 * row_numbers)
+        patch.setattr(index_row, "ROW_NUMBERS", row_numbers)
+        patch.setattr(layers_writer, "ROW_GROUP_BYTES", 8 * row_numbers)
         written = made(weights, Path(folder))
         assert written.staged is not None
         data = written.staged.read_bytes()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from safetensors.torch import save
 
-from filtercrawl.checkpoint import Checkpoint, RemoteFile
-from filtercrawl.files import CheckpointFiles
-from filtercrawl.manager import load
-from filtercrawl.transport.http import Http
-from filtercrawl_plugins.sharded import Sharded
+from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
+from filtercrawl.transport.client import Http
+from filtercrawl_plugins.readers.sharded import Sharded
 from http_server import Answer, Asked, FileServer, ranged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHARDS = 6
 

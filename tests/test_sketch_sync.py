@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from datasets import load_dataset
 
-from conftest import Sync
-from filtercrawl.schema import SKETCHES
-from filtercrawl_publish.verify import findings
+from filtercrawl.dataset.schema.arrow import SKETCHES
+from filtercrawl_publish.commands.verify import findings
 from sketch_reference import sketched
 from zoo_files import layers, models, published, put, state, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
 
 
 def sketches(dataset: Path, source: str = "local") -> list[dict[str, Any]]:

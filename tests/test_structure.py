@@ -18,10 +18,10 @@ from timm.layers import BlurPool2d, CondConv2d, ScaledStdConv2d, StdConv2d
 from torch import nn
 from torch.nn import functional
 
-from filtercrawl.structure import Structure, on_meta, structure_rows, trace
-from filtercrawl.structure.calls import Calls, Trail
-from filtercrawl.structure.quiet import quiet
-from filtercrawl.vocabulary import REASONS
+from filtercrawl.api.vocabulary import REASONS
+from filtercrawl.extraction.architecture import Structure, on_meta, structure_rows, trace
+from filtercrawl.extraction.architecture.depth import Calls, Trail
+from filtercrawl.extraction.architecture.isolation import quiet
 from structure_oracle import attribute_disagreements, depth_disagreements
 
 SMALL = ["test_resnet", "test_convnext", "test_nfnet", "test_byobnet", "test_efficientnet", "mobilenetv3_small_050"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,11 +14,16 @@ from timm.layers import CondConv2d
 from torch import nn
 
 from filtercrawl import Checkpoint, Meta, Query, Source, Transport
-from filtercrawl.files import claimant
-from filtercrawl.manager import Plugins
-from filtercrawl.ranges import LocalFile
-from filtercrawl.structure import Structure, apply, expand_banks, on_meta, structure_of, trace
-from filtercrawl.tensor import Quantization, StoredTensor
+from filtercrawl.api.range_file import LocalFile
+from filtercrawl.api.source import claimant
+from filtercrawl.api.tensor import Quantization, StoredTensor
+from filtercrawl.extraction.architecture import Structure, apply, expand_banks, on_meta, structure_of, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from filtercrawl.api.plugin_manager import Plugins
 
 
 class Net(nn.Module):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,17 +12,22 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from conftest import Sync
 from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Transport
-from filtercrawl.manager import load
-from filtercrawl.settings import Settings
-from filtercrawl.structure import on_meta
-from filtercrawl.sync import Run, sync
-from filtercrawl_publish.verify import findings
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.extraction.architecture import on_meta
+from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl_publish.commands.verify import findings
 from plugins_for_tests import entry
 from structure_oracle import FAMILIES, export_depths
 from test_plugins import BUNDLED
 from zoo_files import layers, put, state, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Sync
 
 FAST = {
     *("resnet18", "convnext_atto", "repvgg_a0", "tf_efficientnet_cc_b0_4e", "coat_tiny", "efficientnet_b0"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,9 +13,12 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import NOW, Sync
-from filtercrawl.errors import BusyError, DatasetError, UsageError
-from filtercrawl.lock import locked
+from filtercrawl.api.errors import BusyError, DatasetError, UsageError
+from filtercrawl.dataset.files.lock import locked
 from zoo_files import layers, models, published, put, state, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_kernels_are_bit_equal_to_the_file(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -241,7 +244,7 @@ def test_failures_are_recorded_and_retried_with_growing_pauses(zoo: Path, datase
 
 
 def settings(**values: str):
-    from filtercrawl.settings import Settings
+    from filtercrawl.config import Settings
 
     return Settings(**values)
 

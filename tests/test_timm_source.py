@@ -5,9 +5,8 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import safetensors.torch
@@ -15,17 +14,24 @@ import timm
 import torch
 from packaging.licenses import canonicalize_license_expression
 
-from conftest import Sync
-from filtercrawl.checkpoint import Checkpoint, Known, Meta, Offer, Query, RemoteFile, Skipped
-from filtercrawl.errors import NetworkError, UnsupportedError, UsageError
-from filtercrawl.settings import NetworkSettings
-from filtercrawl.transport import Transport, network
+from filtercrawl.api.checkpoint import Checkpoint, Known, Meta, Offer, RemoteFile, Skipped
+from filtercrawl.api.errors import NetworkError, UnsupportedError, UsageError
+from filtercrawl.api.source import Query
+from filtercrawl.config import NetworkSettings
+from filtercrawl.transport import network
 from filtercrawl.transport.retry import Patience
-from filtercrawl_plugins.timm import TimmSource
-from filtercrawl_plugins.timm_entries import entries
+from filtercrawl_plugins.sources.timm.registry import entries
+from filtercrawl_plugins.sources.timm.source import TimmSource
 from http_server import FileServer
 from hub_server import HubServer
 from zoo_files import models
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from conftest import Sync
+    from filtercrawl.api.transport import Transport
 
 FAMILIES = (
     *("resnet18.a1_in1k", "convnext_atto.d2_in1k", "efficientnet_b0.ra_in1k", "vit_tiny_patch16_224.augreg_in21k"),
@@ -300,7 +306,7 @@ def test_building_needs_nothing_but_the_record(tmp_path: Path) -> None:
     (tmp_path / "records").write_bytes(pickle.dumps(records))
     program = (
         "import pickle, pathlib\n"
-        "from filtercrawl_plugins.timm import TimmSource\n"
+        "from filtercrawl_plugins.sources.timm.source import TimmSource\n"
         "for record in pickle.loads(pathlib.Path('records').read_bytes()):\n"
         "    print(sum(p.numel() for p in TimmSource().build(record).parameters()))\n"
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from filtercrawl.ranges import LocalFile
+from filtercrawl.api.range_file import LocalFile
 from torch_files import READERS, OneFile, numbers
 
 CORPUS = os.environ.get("FILTERCRAWL_CORPUS")

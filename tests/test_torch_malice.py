@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl.errors import CheckpointError
-from filtercrawl.ranges import MemoryFile
+from filtercrawl.api.errors import CheckpointError
+from filtercrawl.api.range_file import MemoryFile
 from malicious_pickles import BOMBS, PAYLOADS, WEIGHT, beside, legacy, nested, tensor, zipped
 from torch_files import READERS, OneFile, claimed, numbers, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Those that lie about a size: refused before memory is taken.
 LIARS = ("exabytes", "petabytes", "gigabytes", "negative", "inflates")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from filtercrawl.tensor import Convolution, StoredTensor
+from filtercrawl.api.tensor import Convolution, StoredTensor
 from torch_files import READERS, OneFile, bits, claimed, numbers, read, saved, scripted, torchscript
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -195,7 +195,7 @@ def test_constants_of_the_code_are_in_the_ledger() -> None:
 
 @pytest.mark.parametrize("distribution", ["silero-vad"])
 def test_a_published_torchscript_network(distribution: str) -> None:
-    from filtercrawl.ranges import LocalFile
+    from filtercrawl.api.range_file import LocalFile
 
     listed = importlib.metadata.distribution(distribution).files or []
     (path,) = [Path(str(file.locate())) for file in listed if file.suffix == ".jit"]

@@ -15,8 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl.errors import UnsupportedError
-from filtercrawl.tensor import ITEMSIZE
+from filtercrawl.api.errors import UnsupportedError
+from filtercrawl.api.tensor import ITEMSIZE
 from torch_files import bits, claimed, numbers, read, saved
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -227,7 +227,7 @@ def test_formats_are_told_apart_by_content() -> None:
 
 
 def test_numbers_are_not_read_with_the_header() -> None:
-    from filtercrawl.ranges import MemoryFile
+    from filtercrawl.api.range_file import MemoryFile
     from torch_files import READERS, OneFile
 
     class Counting(MemoryFile):

@@ -8,20 +8,25 @@ import math
 import pickle
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch.hub import HASH_REGEX
 from torchvision.models import get_model, get_model_weights, list_models
 
-from conftest import Sync
-from filtercrawl.checkpoint import Builds, Checkpoint, Meta, Query, RemoteFile
-from filtercrawl.errors import UnsupportedError, UsageError
-from filtercrawl.structure import trace
-from filtercrawl_plugins.torchvision import TorchvisionSource
+from filtercrawl.api.checkpoint import Checkpoint, Meta, RemoteFile
+from filtercrawl.api.errors import UnsupportedError, UsageError
+from filtercrawl.api.source import Builds, Query
+from filtercrawl.extraction.architecture import trace
+from filtercrawl_plugins.sources.torchvision import TorchvisionSource
 from http_server import FileServer
 from zoo_files import layers, models
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
 
 FAMILIES = (
     *("resnet18/IMAGENET1K_V1", "vgg11/IMAGENET1K_V1", "densenet121/IMAGENET1K_V1", "regnet_y_400mf/IMAGENET1K_V2"),
@@ -177,7 +182,7 @@ def test_building_needs_nothing_but_the_record(tmp_path: Path) -> None:
     (tmp_path / "records").write_bytes(pickle.dumps([offers(name)[name] for name in names]))
     program = (
         "import pickle, pathlib\n"
-        "from filtercrawl_plugins.torchvision import TorchvisionSource\n"
+        "from filtercrawl_plugins.sources.torchvision import TorchvisionSource\n"
         "for record in pickle.loads(pathlib.Path('records').read_bytes()):\n"
         "    print(sum(p.numel() for p in TorchvisionSource().build(record).parameters()))\n"
     )

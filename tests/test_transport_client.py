@@ -11,16 +11,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 
-from filtercrawl.errors import BudgetError, ForbiddenError, GoneError, NetworkError, UsageError
-from filtercrawl.settings import NetworkSettings, resolve
-from filtercrawl.transport import Transport, network
+from filtercrawl.api.errors import BudgetError, ForbiddenError, GoneError, NetworkError, UsageError
+from filtercrawl.config import NetworkSettings, resolve
+from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock, Patience
 from http_server import Answer, Asked, Fault, FileServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from filtercrawl.api.transport import Transport
 
 TOKEN = "tok-3f9a-secret"
 
@@ -261,7 +266,7 @@ def test_a_compressed_listing_is_read_and_a_bomb_is_not(
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     good = server.on("/good", lambda asked: Answer(body=gzip.compress(json.dumps([1]).encode()), headers=packed))
     assert transport.get_json(good) == [1]
-    monkeypatch.setattr("filtercrawl.transport.http.LARGEST_ANSWER", 1000)
+    monkeypatch.setattr("filtercrawl.transport.client.LARGEST_ANSWER", 1000)
     bomb = server.on("/bomb", lambda asked: Answer(body=gzip.compress(b"0" * 100_000), headers=packed))
     with pytest.raises(NetworkError, match="larger than 1000 bytes"):
         transport.get_json(bomb)

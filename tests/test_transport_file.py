@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import random
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,13 +16,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filtercrawl import RemoteFile, TruncatedError
-from filtercrawl.errors import ChangedError, ForbiddenError, GoneError, NetworkError
-from filtercrawl.settings import NetworkSettings
-from filtercrawl.transport import OpenedFile, Transport, network
-from filtercrawl.transport.http import Http
+from filtercrawl.api.errors import ChangedError, ForbiddenError, GoneError, NetworkError
+from filtercrawl.config import NetworkSettings
+from filtercrawl.transport import network
+from filtercrawl.transport.client import Http
 from filtercrawl.transport.retry import Clock, Patience
-from filtercrawl_plugins.archive import Archive
+from filtercrawl_plugins.formats.zip.archive import Archive
 from http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.transport import OpenedFile, Transport
 
 KIB = 1024
 DATA = random.Random(0).randbytes(3_000_000)

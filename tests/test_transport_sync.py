@@ -6,24 +6,26 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
 from conftest import NOW, Sync
-from filtercrawl.errors import NetworkError, UsageError
-from filtercrawl.manager import load
-from filtercrawl.report import Report
-from filtercrawl.settings import NetworkSettings, Settings
-from filtercrawl.sync import Run, sync
+from filtercrawl.api.errors import NetworkError, UsageError
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.sync import Run, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock, Patience
 from http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 from plugins_for_tests import AcmeZoo, entry
 from zoo_files import layers, models, put, state
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 PATIENCE = Patience(read=0.3, attempts=4)

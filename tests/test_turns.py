@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
 
-from filtercrawl.checkpoint import RemoteFile
-from filtercrawl.errors import Stopped
-from filtercrawl.transport.http import Http
-from filtercrawl.transport.turns import AT_A_TIME, Turns
+from filtercrawl.api.checkpoint import RemoteFile
+from filtercrawl.api.errors import Stopped
+from filtercrawl.transport.bulk_queue import AT_A_TIME, Turns
+from filtercrawl.transport.client import Http
 from http_server import Answer, Asked, FileServer, ranged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BIG = 9 * 1024 * 1024
 

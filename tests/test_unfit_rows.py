@@ -5,28 +5,32 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
 from conftest import NOW, Sync
-from filtercrawl.catalog import Catalog, Row
-from filtercrawl.checkpoint import Reader
-from filtercrawl.extract import Entry
-from filtercrawl.manager import Plugins, load
-from filtercrawl.ranges import Files, RangeFile
-from filtercrawl.report import Report
-from filtercrawl.tensor import StoredTensor
-from filtercrawl_publish.verify import findings
+from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl_publish.commands.verify import findings
 from onnx_models import model, node, random_array
 from onnx_models import tensor as onnx_tensor
 from test_bad_input import entry, external, safetensors
 from zoo_files import layers, models, put, rows_of, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.source import Files, Reader
+    from filtercrawl.dataset.schema.rows import Row
+    from filtercrawl.extraction.ledger import Entry
+    from filtercrawl.pipeline.report import Report
 
 GOOD = {"local/aa.safetensors", "local/zz.safetensors"}
 

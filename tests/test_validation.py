@@ -8,10 +8,19 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from filtercrawl.errors import FormatError
-from filtercrawl.schema import INDEX, LEDGER, MODELS
-from filtercrawl.tensor import StoredTensor
-from filtercrawl.validation import check_row, check_tensors, fits, row_fault, shown, storable, tensor_fault, unfit
+from filtercrawl.api.errors import FormatError
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
+from filtercrawl.dataset.schema.validation import (
+    check_row,
+    check_tensors,
+    fits,
+    row_fault,
+    shown,
+    storable,
+    tensor_fault,
+    unfit,
+)
 
 
 def tensor(name: str = "w", shape: tuple[int, ...] = (2,), dtype: str = "float32") -> StoredTensor:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +17,14 @@ import typer
 from typer.testing import CliRunner
 
 from dataset_rows import MemoryRows, example, sketch
-from filtercrawl.dataset.export import export
-from filtercrawl.errors import UsageError
-from filtercrawl.schema import FILES, LAYERS
-from filtercrawl_publish.verify import filtercrawl_commands, findings
+from filtercrawl.api.errors import UsageError
+from filtercrawl.dataset.schema.arrow import FILES, LAYERS
+from filtercrawl.dataset.tables.export import export
+from filtercrawl_publish.commands.verify import filtercrawl_commands, findings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 Row = dict[str, Any]
 A = "local/a.safetensors"

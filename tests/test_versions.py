@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl.errors import UsageError
-from filtercrawl_publish.versions import checked, current, latest, next_version, ordered
+from filtercrawl.api.errors import UsageError
+from filtercrawl_publish.repository.version_names import checked, current, latest, next_version, ordered
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

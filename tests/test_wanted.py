@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl.ranges import Span, want
-from filtercrawl_plugins.npz import Npz
+from filtercrawl.api.range_file import Span, want
+from filtercrawl_plugins.readers.npz import Npz
 from stored_networks import FORMATS, network, structure
 from torch_files import READERS, OneFile, bits, numbers, saved
 from wanted_file import WantedFile, want_all

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +13,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl.errors import DatasetError
-from filtercrawl.schema import ROW_NUMBERS
-from filtercrawl_analysis.holdings import DatasetHoldings
-from filtercrawl_analysis.thrift import fields
-from filtercrawl_analysis.weight_pages import joined, pages, planes
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.schema.arrow import ROW_NUMBERS
+from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from filtercrawl_analysis.data.parquet_pages import joined, pages, planes
+from filtercrawl_analysis.data.thrift import fields
 from planted import Net, plant
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")

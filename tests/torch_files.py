@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from filtercrawl.checkpoint import Reader
-from filtercrawl.errors import CheckpointError
-from filtercrawl.ranges import MemoryFile, RangeFile
-from filtercrawl.tensor import StoredTensor
-from filtercrawl_plugins.torch import filtercrawl_readers
+from filtercrawl.api.errors import CheckpointError
+from filtercrawl.api.range_file import MemoryFile, RangeFile
+from filtercrawl_plugins.readers.torch import filtercrawl_readers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from filtercrawl.api.source import Reader
+    from filtercrawl.api.tensor import StoredTensor
 
 READERS: dict[str, Reader] = {reader.name: reader for reader in filtercrawl_readers()}
 

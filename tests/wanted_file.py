@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from filtercrawl.ranges import MemoryFile, Span, want
-from filtercrawl.tensor import StoredTensor
+from filtercrawl.api.range_file import MemoryFile, Span, want
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from filtercrawl.api.tensor import StoredTensor
 
 
 class WantedFile(MemoryFile):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save_file
 
-from filtercrawl.dataset.parts import files_of
+from filtercrawl.dataset.files.table_files import files_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 State = dict[str, torch.Tensor]
 

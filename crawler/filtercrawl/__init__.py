@@ -3,29 +3,10 @@
 What a plugin needs is here: records that a source yields, protocols that plugins implement, and `hookimpl`.
 """
 
-from filtercrawl.analysis import Analysis, Basis, Figure, Holdings, Options, Result, ResultTable
-from filtercrawl.api_version import API_VERSION
-from filtercrawl.checkpoint import (
-    Builds,
-    Canonical,
-    Checkpoint,
-    Counts,
-    Feeds,
-    Known,
-    Meta,
-    Parts,
-    Query,
-    Reader,
-    Recalls,
-    RemoteFile,
-    Resolves,
-    Run,
-    Skipped,
-    Source,
-    VisualCategory,
-)
-from filtercrawl.command import Command
-from filtercrawl.errors import (
+from filtercrawl.api.analysis import Analysis, Basis, Figure, Holdings, Options, Result, ResultTable
+from filtercrawl.api.checkpoint import Checkpoint, Known, Meta, RemoteFile, Run, Skipped, VisualCategory
+from filtercrawl.api.command import Command
+from filtercrawl.api.errors import (
     CheckpointError,
     FiltercrawlError,
     ForbiddenError,
@@ -36,11 +17,25 @@ from filtercrawl.errors import (
     UnsafeError,
     UnsupportedError,
 )
-from filtercrawl.hookspecs import hookimpl
-from filtercrawl.measure import Accumulator, LayerSummary, Measure, Sketcher
-from filtercrawl.ranges import Files, RangeFile
-from filtercrawl.tensor import Convolution, Depth, Extent, Quantization, StoredTensor
-from filtercrawl.transport import Transport
+from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
+from filtercrawl.api.range_file import RangeFile
+from filtercrawl.api.source import (
+    Builds,
+    Canonical,
+    Counts,
+    Feeds,
+    Files,
+    Parts,
+    Query,
+    Reader,
+    Recalls,
+    Resolves,
+    Source,
+)
+from filtercrawl.api.tensor import Convolution, Depth, Extent, Quantization, StoredTensor
+from filtercrawl.api.transport import Transport
+from filtercrawl.api.version import API_VERSION
 
 __all__ = [
     "API_VERSION",

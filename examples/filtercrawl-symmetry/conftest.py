@@ -1,3 +1,3 @@
 """The fixtures of filtercrawl: check_plugin, sync_with, file_server."""
 
-pytest_plugins = ["filtercrawl.testing.fixtures"]
+pytest_plugins = ["filtercrawl.testing.pytest_fixtures"]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
 
+from filtercrawl.api.errors import FiltercrawlError
+from filtercrawl.api.plugin_manager import Broken, Plugins, load
 from filtercrawl.cli import config, doctor, inspect, plugin, sources, status, sync
-from filtercrawl.errors import FiltercrawlError
-from filtercrawl.manager import Broken, Plugins, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _OPTIONS: dict[str, Any] = {
     "add_completion": False,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from filtercrawl.cli.options import JsonOption, plain, print_json
-from filtercrawl.effective import effective
+from filtercrawl.api.formatting import plain
+from filtercrawl.cli.options import JsonOption, print_json
+from filtercrawl.config.effective import effective
 
 
 def run(json: JsonOption = False) -> None:

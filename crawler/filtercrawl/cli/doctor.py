@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from filtercrawl.cli.options import DatasetOption, JsonOption, plain, print_json
-from filtercrawl.settings import resolve
+from filtercrawl.api.formatting import plain
+from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
+from filtercrawl.config import resolve
 
 
 def run(
@@ -19,7 +20,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Check versions, plugins, devices, cache, disk space and, with --network, the servers. Exit code 1: a problem."""
-    from filtercrawl.doctor import examine  # it imports torch, to see its devices
+    from filtercrawl.cli.diagnostics import examine  # it imports torch, to see its devices
 
     checks = list(examine(context.obj, resolve({"dataset": dataset}), network=network))
     if json:

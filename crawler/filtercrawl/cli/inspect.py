@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from filtercrawl.cli.options import JsonOption, KernelSizeOption, many, plain, print_json
-from filtercrawl.errors import UsageError
-from filtercrawl.settings import resolve
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.formatting import many, plain
+from filtercrawl.cli.options import JsonOption, KernelSizeOption, print_json
+from filtercrawl.config import resolve
 
 if TYPE_CHECKING:
-    from filtercrawl.inspection import Inspection
+    from filtercrawl.pipeline.inspect import Inspection
 
 
 def run(
@@ -29,7 +30,7 @@ def run(
 
     For example: filtercrawl inspect model.pth, or filtercrawl inspect timm:resnet18 --structure.
     """
-    from filtercrawl import inspection
+    from filtercrawl.pipeline import inspect
 
     settings = resolve({"kernel_size": kernel_size})
     selector = f"local:{what}" if Path(what).is_file() else what
@@ -37,9 +38,9 @@ def run(
         known = ", ".join(sorted(context.obj.sources))
         raise UsageError(f"{what}: no such file, and no source of this name; installed are {known}")
     if structure:
-        show_structure(inspection.structure(selector, context.obj, settings), json=json)
+        show_structure(inspect.structure(selector, context.obj, settings), json=json)
         return
-    found = inspection.inspect(selector, context.obj, settings)
+    found = inspect.inspect(selector, context.obj, settings)
     if json:
         print_json(as_json(found))
         return

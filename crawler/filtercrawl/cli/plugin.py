@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from filtercrawl.cli.options import JsonOption, plain, print_json
-from filtercrawl.errors import UsageError
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.formatting import plain
+from filtercrawl.cli.options import JsonOption, print_json
 
 app = typer.Typer(
     help="Begin a plugin, and check one.",
@@ -41,7 +42,7 @@ def check_plugin(
     """
     import sys
 
-    from filtercrawl.testing.check import check
+    from filtercrawl.testing.suite import check
 
     if "" not in sys.path:
         sys.path.append("")
@@ -87,7 +88,7 @@ def new_plugin(
 
     It installs, passes its own tests and does something at once: make it yours from there.
     """
-    from filtercrawl.scaffold import write
+    from filtercrawl.cli.scaffold import write
 
     taken = context.obj.sources if kind is Kind.SOURCE else {}
     if name in taken:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from filtercrawl.checkpoint import Counts, Source, needs_pattern
-from filtercrawl.cli.options import JsonOption, amount, plain, print_json
-from filtercrawl.manager import Plugins
+from filtercrawl.api.formatting import amount, plain
+from filtercrawl.api.source import Counts, Source, needs_pattern
+from filtercrawl.cli.options import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from filtercrawl.api.plugin_manager import Plugins
 
 
 def run(

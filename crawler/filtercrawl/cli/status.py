@@ -7,14 +7,16 @@ from typing import Any
 
 import typer
 
-from filtercrawl.cli.options import DatasetOption, JsonOption, amount, many, plain, print_json
-from filtercrawl.errors import DatasetError
-from filtercrawl.settings import resolve
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.api.formatting import amount, many, plain
+from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
+from filtercrawl.config import resolve
 
 
 def run(dataset: DatasetOption = None, json: JsonOption = False) -> None:
     """Show what the dataset holds, what failed or was skipped, and why."""
-    from filtercrawl.catalog import HIDDEN, Catalog
+    from filtercrawl.dataset.catalog import Catalog
+    from filtercrawl.dataset.files.layout import HIDDEN
 
     folder = resolve({"dataset": dataset}).dataset
     if not (folder / HIDDEN / "catalog.sqlite").is_file():

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
 
-from filtercrawl.cli.options import JsonOption, amount, many, plain, print_json, size
+from filtercrawl.api.formatting import amount, many, plain, size
+from filtercrawl.cli.options import JsonOption, print_json
+from filtercrawl.cli.progress_bar import Watch
 from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
-from filtercrawl.cli.terminal import Watch
-from filtercrawl.settings import Settings, resolve
+from filtercrawl.config import Settings, resolve
 
 if TYPE_CHECKING:
-    from filtercrawl.report import Cost, Report
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from filtercrawl.pipeline.report import Cost, Report
 
 
 @with_sync_options
@@ -34,7 +36,7 @@ def run(
     pattern is asked. For example: filtercrawl sync local:models 'timm:resnet*' --kernel-size 3x3.
     """
     # torch takes seconds to import: only once the options are known to be right
-    from filtercrawl.sync import Run, sync
+    from filtercrawl.pipeline.sync import Run, sync
 
     settings = resolve(options)
     stop = threading.Event()
@@ -55,7 +57,7 @@ def run(
 
 def everything(context: typer.Context) -> Iterator[str]:
     """The sources that can be asked without a pattern."""
-    from filtercrawl.checkpoint import needs_pattern
+    from filtercrawl.api.source import needs_pattern
 
     yield from (name for name, source in sorted(context.obj.sources.items()) if not needs_pattern(source))
 
@@ -93,7 +95,7 @@ def priced(cost: Cost, settings: Settings) -> str:
 
 
 def summarize(report: Report, settings: Settings) -> None:
-    from filtercrawl.report import WORDS
+    from filtercrawl.pipeline.report import WORDS
 
     counts = report.checkpoints
     told = ", ".join(f"{amount(counts[word])} {word}" for word in WORDS[1:] if counts[word])

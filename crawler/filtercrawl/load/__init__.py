@@ -4,8 +4,8 @@
 `Kernels` is a torch dataset to train on. A dataset is a folder, or `org/name` or `org/name@revision` on the Hub.
 """
 
-from filtercrawl.load.stream import Kernels
-from filtercrawl.load.table import first_layers, layers
-from filtercrawl.load.views import flat, tensors
+from filtercrawl.load.kernel_dataset import Kernels
+from filtercrawl.load.layers import first_layers, layers
+from filtercrawl.load.tensors import flat, tensors
 
 __all__ = ["Kernels", "first_layers", "flat", "layers", "tensors"]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from filtercrawl.testing.server import FileServer
-from filtercrawl.testing.weights import weights
-from filtercrawl.testing.zoo import FakeZoo
+from filtercrawl.testing.file_server import FileServer
+from filtercrawl.testing.sample_weights import weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from filtercrawl.testing.fake_zoo import FakeZoo
 
 
 def demo(

@@ -1,122 +1,31 @@
-"""The one door to the network."""
+"""Network access: ranges, retries, rate limits, budgets, cache."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from filtercrawl.api.transport import OpenedFile, Transport
 
 if TYPE_CHECKING:
-    import httpx2
-
-    from filtercrawl.checkpoint import RemoteFile
-    from filtercrawl.settings import NetworkSettings
-    from filtercrawl.transport.link import Link
+    from filtercrawl.config import NetworkSettings
+    from filtercrawl.transport.link_model import Link
     from filtercrawl.transport.retry import Clock, Patience
 
-__all__ = ["OpenedFile", "Transport", "network"]
+__all__ = ["MeasuredTransport", "OpenedFile", "Transport", "network"]
 
 
-class OpenedFile(Protocol):
-    """A remote file behind the interface of `filtercrawl.ranges.RangeFile`; raises NetworkError and ChangedError."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def size(self) -> int:
-        """Length in bytes; asks the server where the source did not tell."""
-        ...
-
-    @property
-    def sha256(self) -> str | None:
-        """The file's sha256 as its source or its server states it, None where neither has; asks nothing."""
-        ...
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes received from the server."""
-        ...
-
-    @property
-    def requests(self) -> int:
-        """Requests sent for this file, redirects included."""
-        ...
-
-    @property
-    def whole(self) -> bool:
-        """Whether the whole file is here, or on its way."""
-        ...
-
-    @property
-    def validated(self) -> bool:
-        """Whether every answer was held against something that changes with the file."""
-        ...
-
-    @property
-    def version(self) -> str | None:
-        """What the server calls this version of the file: its strong ETag, where it has one."""
-        ...
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`; raises TruncatedError past the end."""
-        ...
-
-    def want(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Begin to bring the bytes of these (start, stop) in few requests; returns at once, and raises nothing."""
-        ...
-
-    def check_unchanged(self) -> None:
-        """Raise ChangedError if the file is not the one that was opened."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class Transport(Protocol):
-    """What a source may ask of the network; a plugin opens no connection of its own and sees no token.
-
-    Mirrors, credentials by origin, rate budgets and retries lie below `client`, for every request of a run.
-    """
-
-    @property
-    def client(self) -> httpx2.Client:
-        """The one HTTP client, for client libraries that take one. Closing it does nothing: it is shared."""
-        ...
-
-    @property
-    def requests(self) -> int:
-        """Requests sent so far, tries and redirects included."""
-        ...
-
-    @property
-    def bytes_fetched(self) -> int:
-        """Bytes of the bodies received so far."""
-        ...
-
-    def get_json(self, url: str) -> Any:
-        """Return the JSON at an http(s) URL; raises NetworkError."""
-        ...
-
-    def pages(self, url: str) -> Iterator[Any]:
-        """Yield the JSON of a page and of all that its `Link: <...>; rel="next"` headers lead to."""
-        ...
-
-    def open(self, file: RemoteFile, listed_at: str | None = None) -> OpenedFile:
-        """Open a file at an http(s) URL to be read by range; asks nothing yet. Reading raises NetworkError.
-
-        listed_at: the address by which the file is known, where the one to read it at was given out on demand.
-        """
-        ...
+class MeasuredTransport(Transport, Protocol):
+    """A transport that knows what requests to a host cost."""
 
     def link(self, url: str) -> Link:
-        """Return what asking the host of an address was measured to cost; a guess, where it was not asked yet."""
+        """Return the measured latency and bandwidth of a URL's host; a default where nothing was measured yet."""
         ...
 
 
 def network(
     settings: NetworkSettings | None = None, *, clock: Clock | None = None, patience: Patience | None = None
-) -> Transport:
+) -> MeasuredTransport:
     """Return the transport of a run. It connects at the first request; clock and patience are for tests."""
-    from filtercrawl.transport.http import Http  # an HTTP library is no business of a run over local files
+    from filtercrawl.transport.client import Http  # an HTTP library is no business of a run over local files
 
     return Http(settings, clock=clock, patience=patience)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from filtercrawl.checkpoint import RemoteFile
-from filtercrawl.ranges import check_range
-from filtercrawl.transport.batches import Range
-from filtercrawl.transport.fetching import Fetching
-from filtercrawl.transport.link import Link
-from filtercrawl.transport.means import Means
-from filtercrawl.transport.remote_bytes import RemoteBytes
-from filtercrawl.transport.walk import Walk
+from filtercrawl.api.range_file import check_range
+from filtercrawl.transport.prefetcher import Fetching
+from filtercrawl.transport.range_fetcher import RemoteBytes
+from filtercrawl.transport.readahead import Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from filtercrawl.api.checkpoint import RemoteFile
+    from filtercrawl.transport.coalesce import Range
+    from filtercrawl.transport.context import Means
+    from filtercrawl.transport.link_model import Link
 
 _HEAD: Final = 64 * 1024
 # Most files of these names are archives, whose directory stands at the end.
@@ -25,7 +28,7 @@ _LONG_TRIP: Final = 0.01
 
 
 class HttpFile:
-    """Implements `filtercrawl.transport.OpenedFile`. Thread-safe."""
+    """Implements `filtercrawl.api.transport.OpenedFile`. Thread-safe."""
 
     def __init__(self, file: RemoteFile, listed_at: str, means: Means) -> None:
         self._remote = RemoteBytes(file, listed_at, means)

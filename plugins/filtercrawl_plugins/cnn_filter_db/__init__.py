@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from filtercrawl.checkpoint import Reader, Source
-from filtercrawl.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl_plugins.cnn_filter_db.reader import CnnFilterDbReader
 from filtercrawl_plugins.cnn_filter_db.source import CnnFilterDbSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.source import Reader, Source
 
 
 @hookimpl

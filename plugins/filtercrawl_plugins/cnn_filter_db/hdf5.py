@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.errors import FiltercrawlError, FormatError, Stopped, UnsafeError, UnsupportedError
-from filtercrawl.ranges import RangeFile
+from filtercrawl.api.errors import FiltercrawlError, FormatError, Stopped, UnsafeError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from filtercrawl.api.range_file import RangeFile
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 # Bytes of one node of the table at most; the published one has 22 MB in all.

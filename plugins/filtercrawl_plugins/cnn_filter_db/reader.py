@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from filtercrawl.errors import CheckpointError, FormatError, UnsupportedError
-from filtercrawl.ranges import Files, RangeFile
-from filtercrawl.tensor import ITEMSIZE, Convolution, Depth, Extent, StoredTensor
-from filtercrawl_plugins.cnn_filter_db.frame import META
+from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
+from filtercrawl.api.tensor import ITEMSIZE, Convolution, Depth, Extent, StoredTensor
 from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5
 from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS
-from filtercrawl_plugins.cnn_filter_db.part import LENGTH, MAGIC
+from filtercrawl_plugins.cnn_filter_db.model_file import LENGTH, MAGIC
+from filtercrawl_plugins.cnn_filter_db.pandas_table import META
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.source import Files
 
 
 class CnnFilterDbReader:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from filtercrawl.checkpoint import Checkpoint, Offer, Query, RemoteFile
-from filtercrawl.errors import CheckpointError, FormatError, UnsupportedError, UsageError
-from filtercrawl.ranges import LocalFile, RangeFile
-from filtercrawl.transport import Transport
-from filtercrawl_plugins.cnn_filter_db.frame import read_frame
+from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile
+from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError, UsageError
+from filtercrawl.api.range_file import LocalFile, RangeFile
 from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5, library
 from filtercrawl_plugins.cnn_filter_db.kernels import Kernels
-from filtercrawl_plugins.cnn_filter_db.meta import meta
+from filtercrawl_plugins.cnn_filter_db.metadata import meta
+from filtercrawl_plugins.cnn_filter_db.model_file import PartFile, header
 from filtercrawl_plugins.cnn_filter_db.models import PublishedModel, published_models
-from filtercrawl_plugins.cnn_filter_db.part import PartFile, header
-from filtercrawl_plugins.local import Place
+from filtercrawl_plugins.cnn_filter_db.pandas_table import read_frame
+from filtercrawl_plugins.sources.local.source import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.source import Query
+    from filtercrawl.api.transport import Transport
 
 
 @dataclass(frozen=True, kw_only=True)

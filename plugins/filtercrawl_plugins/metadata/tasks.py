@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filtercrawl_plugins.metadata.datasets import is_labelled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 # The package below torchvision.models that a model comes from. The Hub has no word for optical flow.
 _TORCHVISION: Final[Mapping[str, str | None]] = {

@@ -1,0 +1,210 @@
+"""The analysis `shape`: frequency, symmetry and separability of kernels, of every size."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from filtercrawl.api.analysis import Figure, Holdings, Result, ResultTable
+from filtercrawl_analysis.analyses.empty_result import nothing
+from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS, radial_bins
+from filtercrawl_analysis.numerics.moments import Array, moments
+from filtercrawl_analysis.plots.frequency import frequency_profile
+from filtercrawl_analysis.plots.quality import profiles
+from filtercrawl_analysis.statistics.bootstrap import generator
+from filtercrawl_analysis.statistics.coefficients import of_size, sketches_in_batches
+from filtercrawl_analysis.statistics.group_summary import by_depth, grouped, with_depth
+from filtercrawl_analysis.statistics.groups import POSITION, Labels, by_size, labels, rests_on
+from filtercrawl_analysis.statistics.separability import of_noise, separability
+from filtercrawl_analysis.statistics.symmetry import projectors, shares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FREQUENCY: Final = ("mean_share", "low_share", "high_share", "frequency_centre")
+SYMMETRY: Final = ("even_point", "even_horizontal", "even_vertical", "rotation")
+NUMBERS: Final = (*FREQUENCY, *SYMMETRY, "separability")
+DRAWN: Final = 3
+_GIVEN: Final = ("layer_id", "model_id", "layer_sha256", "kernel", "n_kernels", "depthwise", "depth_decile")
+_ABOUT: Final = (
+    "Shares of the energy, the sum of squared weights. Of the DCT-II coefficients of each radial frequency, in units "
+    "of the Nyquist frequency: mean_share at 0, low_share below, high_share from one half on, frequency_centre their "
+    "centre of mass. even_point, even_horizontal, even_vertical, rotation: of the part of a kernel that turning it by "
+    "180 degrees, flipping it, or turning it by 90 degrees leaves as it is (up to 49 taps, square kernels for "
+    "rotation). separability: mean over sampled kernels of the energy in the best product of a column and a row."
+)
+_PROFILE: Final = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("kernel", "position")),
+        pa.field("frequency", pa.float64()),
+        pa.field("share", pa.float64()),
+        pa.field("share_of_noise", pa.float64()),
+        *(pa.field(name, pa.int64()) for name in ("models", "layers", "kernels")),
+    ]
+)
+_NOISE: Final = pa.schema([pa.field("kernel", pa.string()), *(pa.field(name, pa.float64()) for name in NUMBERS)])
+
+
+def analyse(holdings: Holdings) -> Result:
+    """Say at which frequencies kernels have their energy, which symmetries they have and how separable they are."""
+    index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
+    if not len(index):
+        return nothing("no learned kernels of more than one tap")
+    sizes = by_size(index["kernel"].to_pylist(), np.ones(len(index), np.int64))
+    rows: list[dict[str, Any]] = []
+    profile: list[dict[str, Any]] = []
+    noise: list[dict[str, Any]] = []
+    for done, kernel in enumerate(sizes):
+        holdings.progress(done, len(sizes), f"frequency and symmetry, {kernel}")
+        layers = of_size(index, kernel)
+        found, spectra = _of_layers(holdings, layers)
+        rows += found
+        profile += _profiles(layers, spectra)
+        noise.append({"kernel": kernel, **_of_noise(holdings, layers)})
+    ordered = pa.concat_tables([of_size(index, kernel) for kernel in sizes])
+    fields = [index.schema.field(name) for name in _GIVEN]
+    table = pa.Table.from_pylist(rows, schema=pa.schema([*fields, *(pa.field(name, pa.float64()) for name in NUMBERS)]))
+    groups = grouped(table, ordered, holdings.options.by, NUMBERS)
+    named = {
+        "layer_shape": ("Shape of every layer's kernels", table),
+        "group_shape": ("Shape of kernels by group", groups),
+        "frequency_profile": ("Energy by frequency", pa.Table.from_pylist(profile, schema=_PROFILE)),
+        "shape_of_noise": ("What kernels of random numbers have", pa.Table.from_pylist(noise, schema=_NOISE)),
+    }
+    tables = tuple(ResultTable(name=n, title=title, rows=t, about=_ABOUT) for n, (title, t) in named.items())
+    figures = (*_frequency_figures(index, sizes, profile), *_depth_figures(table, sizes))
+    return Result(tables=tables, figures=figures, findings=tuple(_findings(table, noise)))
+
+
+def radii(kernel_size: tuple[int, ...]) -> Array:
+    """Return the frequency of each radial bin, in units of the Nyquist frequency of the longest axis."""
+    bins = int(radial_bins(kernel_size).max()) + 1
+    found: Array = np.arange(bins) / max(kernel_size)
+    return found
+
+
+def frequency_numbers(energy: Array, at: Array) -> dict[str, Array]:
+    """Return FREQUENCY of layers, [layers] each, from their energy [layers, bins]; NaN where there is none."""
+    total = energy.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(total > 0, energy / total, np.nan)
+    low = share[:, at < 0.5].sum(1)
+    return {
+        "mean_share": share[:, 0],
+        "low_share": low,
+        "high_share": 1 - low,
+        "frequency_centre": share @ at,
+    }
+
+
+def _of_layers(holdings: Holdings, layers: pa.Table) -> tuple[list[dict[str, Any]], Array]:
+    """Return rows of layers of one size, and the shares of their energy by radial bin, [layers, bins]."""
+    size = tuple(layers["kernel_size"][0].as_py())
+    taps, at = int(np.prod(size)), radii(size)
+    energy = np.zeros((len(layers), len(at)))
+    numbers: dict[str, Array] = {name: np.full(len(layers), np.nan) for name in NUMBERS}
+    kept = projectors(size) if taps <= MAX_TAPS else {}
+    for here, sketches in sketches_in_batches(holdings, layers):
+        energy[here] = sketches["radial_energy"].combine_chunks().flatten().to_numpy().reshape(-1, len(at))
+        second = moments(sketches, "raw").energy() if kept else np.empty(0)
+        for name, projector in kept.items():
+            numbers[name][here] = shares(second, projector)
+    numbers |= frequency_numbers(energy, at)
+    place = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
+    for digest, kernels in holdings.samples(list(place)):
+        found = separability(kernels, size)
+        if found is not None and len(found):
+            numbers["separability"][place[digest]] = found.mean()
+    rows = [
+        row | {name: _known(values[i]) for name, values in numbers.items()}
+        for i, row in enumerate(layers.select(_GIVEN).to_pylist())
+    ]
+    total = energy.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return rows, np.where(total > 0, energy / total, np.nan)
+
+
+def _of_noise(holdings: Holdings, layers: pa.Table) -> dict[str, float | None]:
+    """What independent numbers of equal variance have: a share of the energy for each dimension of a subspace."""
+    size = tuple(layers["kernel_size"][0].as_py())
+    counts = np.bincount(radial_bins(size).ravel()).astype(np.float64)
+    numbers = {name: float(value[0]) for name, value in frequency_numbers(counts[None], radii(size)).items()}
+    taps = int(counts.sum())
+    even = {name: float(np.trace(p) / taps) for name, p in projectors(size).items()} if taps <= MAX_TAPS else {}
+    return {**numbers, **even, "separability": of_noise(size, generator(holdings.options.seed, "separability"))}
+
+
+def _profiles(layers: pa.Table, spectra: Array) -> Iterator[dict[str, Any]]:
+    size = tuple(layers["kernel_size"][0].as_py())
+    kernel = layers["kernel"][0].as_py()
+    counts = np.bincount(radial_bins(size).ravel())
+    positions: Labels = labels(layers, POSITION)
+    known = np.isfinite(spectra).all(1)
+    for position in (None, "first", "between", "last"):
+        here = known if position is None else known & np.array([p == position for p in positions])
+        if here.any():
+            rests = rests_on(layers.filter(pa.array(here)))
+            for at, share, count in zip(radii(size), spectra[here].mean(0), counts, strict=True):
+                if count:  # a bin without a frequency
+                    yield {
+                        "kernel": kernel,
+                        "position": position or "all",
+                        "frequency": float(at),
+                        "share": float(share),
+                        "share_of_noise": float(count / counts.sum()),
+                        "models": rests.models,
+                        "layers": rests.layers,
+                        "kernels": rests.kernels,
+                    }
+
+
+def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str, Any]]) -> Iterator[Figure]:
+    for kernel in sizes[:DRAWN]:
+        rows = [row for row in profile if row["kernel"] == kernel]
+        if rows:
+            yield Figure(
+                name=f"frequency_{kernel}",
+                title=f"Energy of {kernel} kernels by frequency",
+                caption="Mean over layers of the share of their energy at each radial frequency, for all layers and "
+                "for first and last ones where they are known; dashed, what random numbers have.",
+                basis=rests_on(of_size(index, kernel)),
+                table="frequency_profile",
+                draw=partial(frequency_profile, rows=rows),
+            )
+
+
+def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
+    for kernel in sizes[:DRAWN]:
+        here = with_depth(of_size(table, kernel))
+        numbers = [n for n in ("frequency_centre", "even_point", "separability") if here[n].null_count < len(here)]
+        rows = by_depth(here, numbers)
+        if len(rows) > 1 and numbers:
+            yield Figure(
+                name=f"shape_depth_{kernel}",
+                title=f"Shape of {kernel} kernels by depth",
+                caption="Median and quartiles over layers, by tenths of the depth of their networks.",
+                basis=rests_on(here),
+                table="group_shape",
+                draw=partial(profiles, rows=rows, numbers=numbers),
+                height=0.6 + 1.8 * len(numbers),
+            )
+
+
+def _findings(table: pa.Table, noise: list[dict[str, Any]]) -> Iterator[str]:
+    of_noise = noise[0]
+    kernel = of_noise["kernel"]
+    here = of_size(table, kernel)
+    if here["low_share"].null_count < len(here):
+        low = np.nanmedian(here["low_share"].to_numpy())
+        yield (
+            f"In the median {kernel} layer, {low:.0%} of the energy lies at low frequencies "
+            f"({of_noise['low_share']:.0%} of random numbers')."
+        )
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,256 @@
+"""The analysis `eigenkernels`: principal components of scaled kernels, and how coefficients are distributed."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from filtercrawl.api.analysis import Figure, Holdings, Result, ResultTable
+from filtercrawl_analysis.analyses.empty_result import nothing
+from filtercrawl_analysis.numerics.moments import Moments
+from filtercrawl_analysis.plots.principal_components import eigenkernels, phenotypes, ridges
+from filtercrawl_analysis.statistics.coefficients import kernel_sizes, of_size, scaled_moments
+from filtercrawl_analysis.statistics.groups import POSITION, by_size, column_of, labels, left_out, rests_on, units
+from filtercrawl_analysis.statistics.pca import Components, components, shares_along
+from filtercrawl_analysis.statistics.sampled_coefficients import RANGE, Sampled, density, phenotype, sampled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+DRAWN: Final = 3
+# Ridges of so many groups, those with the most kernels.
+RIDGES: Final = 12
+COMPONENTS: Final = pa.schema(
+    [
+        pa.field("kernel", pa.string()),
+        pa.field("component", pa.int32()),
+        pa.field("explained_variance", pa.float64()),
+        pa.field("vector", pa.list_(pa.float64())),
+        pa.field("mean", pa.list_(pa.float64())),
+        *(pa.field(name, pa.int64()) for name in ("models", "layers", "kernels")),
+    ]
+)
+GROUPS: Final = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("column", "kernel", "group")),
+        pa.field("component", pa.int32()),
+        pa.field("explained_variance", pa.float64()),
+        pa.field("along_all", pa.float64()),
+        *(pa.field(name, pa.int64()) for name in ("models", "layers", "kernels")),
+    ]
+)
+RIDGE: Final = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("column", "kernel", "group")),
+        pa.field("component", pa.int32()),
+        pa.field("coefficient", pa.float64()),
+        pa.field("density", pa.float64()),
+        pa.field("sampled", pa.int64()),
+    ]
+)
+PHENOTYPE: Final = pa.schema(
+    [
+        pa.field("kernel", pa.string()),
+        *(pa.field(name, pa.float64()) for name in ("c0", "c1", "weight")),
+    ]
+)
+_SCALED: Final = (
+    "Kernels are cast to float16 and divided by their largest magnitude; components are those of the covariance around "
+    "the mean (arXiv 2203.15331), from sketches, which merge exactly. "
+)
+_SAMPLED: Final = "From at most 64 kernels a layer, weighted by the kernels they stand for. "
+
+
+def analyse(holdings: Holdings) -> Result:
+    """Find the principal components of each kernel size, of all kernels and of each group."""
+    index = holdings.index
+    sizes = kernel_sizes(index)
+    columns = [c for c in dict.fromkeys((*holdings.options.by, POSITION)) if c == POSITION or column_of(index, c)]
+    found: list[tuple[pa.Table, Components]] = []
+    rows: list[dict[str, Any]] = []
+    for done, kernel in enumerate(sizes):
+        holdings.progress(done, len(sizes), f"principal components, {kernel}")
+        layers = of_size(index, kernel)
+        parted = units(layers, columns)
+        moments = scaled_moments(holdings, layers, parted)
+        whole = components(moments.total())
+        if whole is not None:
+            found.append((layers, whole))
+            for column in columns:
+                rows += _of_groups(column, layers, parted.labels[column], parted.of_layer, moments, whole)
+    if not found:
+        return nothing("no kernels of 2 to 49 taps that differ")
+    samples = sampled(holdings, *found[0])
+    ridge = [row for column in columns for row in _ridges(column, found[0][0], samples)]
+    tables = [
+        ResultTable(
+            name="eigenkernels",
+            title="Principal components of all kernels",
+            rows=pa.Table.from_pylist([row for pair in found for row in _of_all(*pair)], schema=COMPONENTS),
+            about=_SCALED,
+        ),
+        ResultTable(
+            name="explained_variance",
+            title="Explained variance by group",
+            rows=pa.Table.from_pylist(rows, schema=GROUPS),
+            about=_SCALED + "explained_variance: of the group's own components; along_all: of its variance along those "
+            "of all kernels.",
+        ),
+        ResultTable(
+            name="phenotypes",
+            title="Kernels by their first two coefficients",
+            rows=pa.Table.from_pylist(_phenotype_rows(found[0][0], samples), schema=PHENOTYPE),
+            about=_SCALED + _SAMPLED + "A row a cell of 128 by 128 over [-3.3, 3.3] that is not empty.",
+        ),
+    ]
+    if ridge:
+        tables.append(
+            ResultTable(
+                name="ridges",
+                title="Densities of coefficients by group",
+                rows=pa.Table.from_pylist(ridge, schema=RIDGE),
+                about=_SCALED + _SAMPLED + "Gaussian kernel density estimates with Silverman's bandwidth.",
+            )
+        )
+    figures = (*_eigen_figures(found), *_ridge_figures(columns, found[0], ridge), *_phenotype_figure(found[0], samples))
+    return Result(tables=tuple(tables), figures=figures, findings=(_finding(*found[0]),))
+
+
+def _of_all(layers: pa.Table, whole: Components) -> Iterator[dict[str, Any]]:
+    rests = vars(rests_on(layers))
+    for component, (vector, share) in enumerate(zip(whole.rows, whole.shares, strict=True)):
+        yield {
+            "kernel": layers["kernel"][0].as_py(),
+            "component": component,
+            "explained_variance": float(share),
+            "vector": vector.tolist(),
+            "mean": whole.mean.tolist(),
+            **rests,
+        }
+
+
+def _of_groups(
+    column: str,
+    layers: pa.Table,
+    of_unit: Sequence[str | None],
+    of_layer: np.ndarray[Any, np.dtype[np.int64]],
+    moments: Moments,
+    whole: Components,
+) -> Iterator[dict[str, Any]]:
+    groups = [of_unit[unit] for unit in of_layer.tolist()]
+    sizes = np.array(layers["n_kernels"].to_pylist(), np.int64)
+    for group in by_size(groups, sizes):
+        here = np.array([unit for unit, label in enumerate(of_unit) if label == group])
+        total = Moments(n=moments.n[here], mean=moments.mean[here], scatter=moments.scatter[here]).total()
+        own, along = components(total), shares_along(total, whole.rows)
+        if own is None or along is None:
+            continue
+        rests = vars(rests_on(layers.filter(pa.array([label == group for label in groups]))))
+        for component, (share, other) in enumerate(zip(own.shares, along, strict=True)):
+            yield {
+                "column": column,
+                "kernel": layers["kernel"][0].as_py(),
+                "group": group,
+                "component": component,
+                "explained_variance": float(share),
+                "along_all": float(other),
+                **rests,
+            }
+
+
+def _ridges(column: str, layers: pa.Table, samples: Sampled) -> Iterator[dict[str, Any]]:
+    groups = labels(layers, column)
+    order = by_size(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:RIDGES]
+    if len(order) < 2:
+        return
+    of_sample = np.array([label or "" for label in groups])[samples.layer]
+    for group in order:
+        here = np.flatnonzero(of_sample == group)
+        for component in range(samples.coefficients.shape[1]):
+            found = density(samples.coefficients[here, component], samples.weight[here])
+            if found is not None:
+                for x, y in zip(*found, strict=True):
+                    yield {
+                        "column": column,
+                        "kernel": layers["kernel"][0].as_py(),
+                        "group": group,
+                        "component": component,
+                        "coefficient": float(x),
+                        "density": float(y),
+                        "sampled": len(here),
+                    }
+
+
+def _phenotype_rows(layers: pa.Table, samples: Sampled) -> list[dict[str, Any]]:
+    counts, edges = phenotype(samples)
+    middle = (edges[1:] + edges[:-1]) / 2
+    kernel = layers["kernel"][0].as_py()
+    return [
+        {"kernel": kernel, "c0": float(middle[i]), "c1": float(middle[j]), "weight": float(counts[i, j])}
+        for i, j in np.argwhere(counts > 0)
+    ]
+
+
+def _eigen_figures(found: Sequence[tuple[pa.Table, Components]]) -> Iterator[Figure]:
+    for layers, whole in found[:DRAWN]:
+        kernel = layers["kernel"][0].as_py()
+        yield Figure(
+            name=f"eigenkernels_{kernel}",
+            title=f"Principal components of {kernel} kernels",
+            caption="Components by the share of the variance along them; blue is below zero, orange above. " + _SCALED,
+            basis=rests_on(layers),
+            table="eigenkernels",
+            draw=partial(
+                eigenkernels, rows=whole.rows, shares=whole.shares, size=tuple(layers["kernel_size"][0].as_py())
+            ),
+            height=0.6 + 1.0 * -(-min(len(whole.rows), 27) // 9),
+        )
+
+
+def _ridge_figures(
+    columns: Sequence[str], leading: tuple[pa.Table, Components], rows: Sequence[dict[str, Any]]
+) -> Iterator[Figure]:
+    layers, _ = leading
+    kernel = layers["kernel"][0].as_py()
+    for column in columns:
+        here = [row for row in rows if row["column"] == column]
+        groups = list(dict.fromkeys(row["group"] for row in here))
+        if len(groups) > 1:
+            every = labels(layers, column)
+            known = pa.array([label in groups for label in every])
+            yield Figure(
+                name=f"ridges_{column}",
+                title=f"Coefficients of {kernel} kernels by {column.replace('_', ' ')}",
+                caption=f"Density of the coefficients of each principal component. {_SAMPLED.strip()}"
+                + left_out(groups, every),
+                basis=rests_on(layers.filter(known)),
+                table="ridges",
+                draw=partial(ridges, rows=here, groups=groups),
+                width=10.0,
+                height=1.2 + 0.42 * len(groups),
+            )
+
+
+def _phenotype_figure(leading: tuple[pa.Table, Components], samples: Sampled) -> Iterator[Figure]:
+    layers, _ = leading
+    if len(samples.layer):
+        counts, _ = phenotype(samples)
+        yield Figure(
+            name="phenotypes",
+            title=f"{layers['kernel'][0].as_py()} kernels by their first two coefficients",
+            caption="How many kernels have which coefficients of the first two principal components, from a "
+            "hundred-thousandth of the fullest cell on. " + _SAMPLED,
+            basis=rests_on(layers),
+            table="phenotypes",
+            draw=partial(phenotypes, counts=counts, bound=RANGE),
+            width=5.5,
+            height=4.8,
+        )
+
+
+def _finding(layers: pa.Table, whole: Components) -> str:
+    shares = ", ".join(f"{share:.1%}" for share in whole.shares[:3])
+    return f"The first components of {layers['kernel'][0].as_py()} kernels explain {shares} of their variance."

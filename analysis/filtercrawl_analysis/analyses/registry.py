@@ -1,0 +1,42 @@
+"""The bundled analyses, by the same hook as anybody's; each is imported when it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from filtercrawl.api.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.analysis import Analysis, Holdings, Result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundled:
+    """An analysis whose module, with a function `analyse`, takes a second to import. module: below this package."""
+
+    name: str
+    title: str
+    module: str
+
+    def run(self, holdings: Holdings) -> Result:
+        result: Result = import_module(f"filtercrawl_analysis.{self.module}").analyse(holdings)
+        return result
+
+
+ANALYSES: Final = (
+    Bundled(name="census", title="What the dataset holds", module="census"),
+    Bundled(name="degeneracy", title="Quality and degeneracy", module="degeneracy"),
+    Bundled(name="drift", title="Drift between groups", module="shift"),
+    Bundled(name="eigenkernels", title="Principal components", module="eigenkernels"),
+    Bundled(name="initialisation", title="Distance from initialisation", module="initialisation"),
+    Bundled(name="shape", title="Frequency, symmetry and separability", module="shape"),
+)
+
+
+@hookimpl
+def filtercrawl_analyses() -> Iterator[Analysis]:
+    yield from ANALYSES

@@ -1,0 +1,1 @@
+"""Per-layer statistics computed at sync time: quality and sketches."""

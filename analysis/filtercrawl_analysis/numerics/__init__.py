@@ -1,0 +1,1 @@
+"""Numerical building blocks: moments, covariance, Gram matrices, DCT."""

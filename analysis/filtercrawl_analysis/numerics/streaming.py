@@ -1,0 +1,126 @@
+"""Passes over kernels that stream by: covariance, span and histograms of their coefficients in any basis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.dlpack import from_dlpack
+
+from filtercrawl_analysis.numerics.scaling import columns, finite, scaled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Kernels = NDArray[np.float32]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scatter:
+    """n kernels, their mean [taps] and sum (k - mean)(k - mean)^T [taps, taps], in float64."""
+
+    n: int
+    mean: Matrix
+    scatter: Matrix
+
+
+def scatter(parts: Iterable[Kernels], *, device: str = "cpu") -> Scatter:
+    """Return the scatter of kernels [k, taps], each scaled as CNN Filter DB does; raises ValueError for no part.
+
+    Kernels with NaN or infinities are left out, here and in the other passes. Chunks are merged as by Chan, Golub and
+    LeVeque (1979), each around its own mean.
+    """
+    n, mean, total = 0, None, None
+    for chunk in scaled_chunks(parts, device):
+        wide = chunk.double()
+        here, k = wide.mean(1), wide.shape[1]
+        wide -= here[:, None]
+        gram = wide @ wide.T
+        if mean is None or total is None:
+            n, mean, total = k, here, gram
+        else:
+            between = here - mean
+            total += gram.addr_(between, between, alpha=n * k / (n + k))
+            mean += between * (k / (n + k))
+            n += k
+    if mean is None or total is None:
+        raise ValueError("no kernel without NaN and infinities")
+    return Scatter(n=n, mean=mean.cpu().numpy(), scatter=total.cpu().numpy())
+
+
+def span(
+    parts: Iterable[Kernels], basis: Matrix, mean: Matrix | None = None, *, device: str = "cpu"
+) -> tuple[float, float]:
+    """Return the smallest and the largest coefficient basis @ (scaled kernel - mean) of all components and kernels.
+
+    basis: rows are components, float64 [c, taps]. Coefficients are float32. (inf, -inf) where there are no kernels.
+    """
+    low, high = float("inf"), float("-inf")
+    for coefficients in _projected(parts, basis, mean, device):
+        least, most = torch.aminmax(coefficients)
+        low, high = min(low, float(least)), max(high, float(most))
+    return low, high
+
+
+def histogram(
+    parts: Iterable[Kernels],
+    basis: Matrix,
+    mean: Matrix | None,
+    low: float,
+    high: float,
+    bins: int,
+    *,
+    device: str = "cpu",
+) -> NDArray[np.int64]:
+    """Count the coefficients of `span` in `bins` equal bins over [low, high], int64 [c, bins].
+
+    A bin holds its lower edge, the last one its upper edge too; what lies outside is counted at the ends.
+    """
+    counts = torch.zeros(len(basis) * bins, dtype=torch.int64, device=device)
+    for coefficients in _projected(parts, basis, mean, device):
+        counts += count(coefficients, low, high, bins)
+    return counts.view(len(basis), bins).cpu().numpy()
+
+
+def count(coefficients: torch.Tensor, low: float, high: float, bins: int) -> torch.Tensor:
+    """Count coefficients [c, n] in `bins` equal bins over [low, high], as int64 [c * bins]; changes them."""
+    components = len(coefficients)
+    width = (high - low) / bins or 1.0
+    # One float for all: rows of bins lie behind one another, so that one count serves every component.
+    coefficients.sub_(low).div_(width).clamp_(0, bins - 0.5)
+    places = coefficients.to(torch.int32)
+    places += torch.arange(0, components * bins, bins, dtype=torch.int32, device=places.device)[:, None]
+    return torch.bincount(places.view(-1), minlength=components * bins)
+
+
+def scaled_chunks(parts: Iterable[Kernels], device: str = "cpu") -> Iterator[torch.Tensor]:
+    """Yield the finite kernels of all parts [k, taps], scaled, as columns: float16 [taps, n]."""
+    for part in parts:
+        if not len(part):
+            continue
+        for chunk in columns(from_dlpack(part).to(device)):
+            kernels, peaks, top = finite(chunk)
+            if len(peaks):
+                yield scaled(kernels, peaks, top)
+
+
+class Projection:
+    """Turns scaled kernels, columns [taps, n], into coefficients basis @ (kernel - mean), float32 [components, n]."""
+
+    def __init__(self, basis: Matrix, mean: Matrix | None, device: str = "cpu") -> None:
+        self._rows = torch.from_numpy(basis).to(device, torch.float32)
+        self._shift = None if mean is None else torch.from_numpy(basis @ mean).to(device, torch.float32)[:, None]
+
+    def __call__(self, chunk: torch.Tensor) -> torch.Tensor:
+        coefficients = self._rows @ chunk.float()
+        return coefficients if self._shift is None else coefficients.sub_(self._shift)
+
+
+def _projected(parts: Iterable[Kernels], basis: Matrix, mean: Matrix | None, device: str) -> Iterator[torch.Tensor]:
+    project = Projection(basis, mean, device)
+    for chunk in scaled_chunks(parts, device):
+        yield project(chunk)

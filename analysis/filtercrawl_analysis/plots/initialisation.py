@@ -1,0 +1,37 @@
+"""Spread of weights drawn against the laws of initialisation."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from matplotlib.ticker import StrMethodFormatter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from filtercrawl_analysis.numerics.moments import Array
+
+# Standard deviation over that of He normal with fan in, and excess kurtosis.
+_LAWS: Final = {
+    "He normal": (1.0, 0.0),
+    "He uniform": (1.0, -1.2),
+    "torch default": (1 / math.sqrt(6), -1.2),
+}
+
+
+def against_laws(canvas: Figure, ratio: Array, kurtosis: Array) -> None:
+    """Draw layers by their standard deviation and kurtosis, [layers] each."""
+    axes = canvas.add_subplot()
+    axes.scatter(ratio, kurtosis, s=12, color="C0", alpha=0.5, lw=0, label="layers")
+    for i, (name, (x, y)) in enumerate(_LAWS.items()):
+        axes.plot([x], [y], "+x1"[i], color="C1", ms=11, mew=2, label=name, ls="none")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_yscale("symlog", linthresh=2)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.set_ylim(bottom=-3)
+    axes.set_xlabel("standard deviation over He's")
+    axes.set_ylabel("excess kurtosis")
+    axes.grid(visible=True)
+    axes.legend()

@@ -1,0 +1,75 @@
+"""Principal components drawn as kernels, and densities of coefficients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from matplotlib.colors import LogNorm
+
+from filtercrawl_analysis.plots.theme import diverging, label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+    from filtercrawl_analysis.numerics.moments import Array
+
+# Components that are drawn, and in a row.
+MOST: Final = 27
+IN_A_ROW: Final = 9
+# How far a ridge reaches into the one above.
+OVERLAP: Final = 1.5
+
+
+def eigenkernels(canvas: Figure, rows: Array, shares: Array, size: tuple[int, ...]) -> None:
+    """Draw components [c, taps] of kernels of a size as pictures, with their shares of the variance."""
+    shown = min(len(rows), MOST)
+    lines = -(-shown // IN_A_ROW)
+    grid = canvas.subplots(lines, min(shown, IN_A_ROW), squeeze=False).ravel()
+    picture = (int(np.prod(size[:-1], dtype=np.int64)), size[-1])
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, row, share in zip(grid, rows[:shown], shares, strict=False):
+        top = np.abs(row).max()
+        axes.imshow(row.reshape(picture), cmap=diverging(), vmin=-top, vmax=top, interpolation="nearest")
+        axes.set_title(f"{share:.1%}", fontsize=8)
+
+
+def ridges(canvas: Figure, rows: Sequence[dict[str, Any]], groups: Sequence[str]) -> None:
+    """Draw the densities of coefficients, a panel a component, a ridge a group; rows: of the table."""
+    shown = sorted({row["component"] for row in rows})[:IN_A_ROW]
+    panels = canvas.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axes, component in zip(panels, shown, strict=True):
+        here = [row for row in rows if row["component"] == component]
+        peak = max(row["density"] for row in here)
+        for line, group in enumerate(groups):
+            points = [(row["coefficient"], row["density"]) for row in here if row["group"] == group]
+            if points:
+                x, y = np.array(points).T
+                base = -float(line)
+                axes.fill_between(x, base, base + OVERLAP * y / peak, color=f"C{line % 7}", alpha=0.55, lw=0)
+                axes.plot(x, base + OVERLAP * y / peak, color=f"C{line % 7}", lw=0.9)
+        axes.set_title(f"c{component}")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks([-float(line) for line in range(len(groups))], [label(group, 24) for group in groups])
+
+
+def phenotypes(canvas: Figure, counts: Array, bound: float) -> None:
+    """Draw the histogram of the first two coefficients [cells, cells] over [-bound, bound], logarithmic."""
+    axes = canvas.add_subplot()
+    peak = counts.max()
+    image = axes.imshow(
+        np.where(counts > 0, counts, np.nan).T,
+        norm=LogNorm(max(peak * 1e-5, np.finfo(float).tiny), peak),
+        origin="lower",
+        extent=(-bound, bound, -bound, bound),
+        interpolation="nearest",
+    )
+    axes.set_xlabel("c0")
+    axes.set_ylabel("c1")
+    bar = canvas.colorbar(image, ax=axes, label="kernels")
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    bar.ax.yaxis.set_minor_formatter(lambda *_: "")

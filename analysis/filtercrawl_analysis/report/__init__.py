@@ -1,0 +1,1 @@
+"""Running the analyses and writing tables, figures and the HTML report."""

@@ -1,0 +1,177 @@
+"""The report: one HTML page that needs nothing else, neither network nor scripts."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import jinja2
+import pyarrow as pa
+from markupsafe import Markup
+
+from filtercrawl_analysis.plots.theme import DARK, LIGHT
+from filtercrawl_analysis.report.run_analyses import Section, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from filtercrawl.api.analysis import Basis, Figure, ResultTable
+
+# Rows of a table that the page shows; all are in the files.
+ROWS: Final = 30
+# Bytes of figures within the page; what is beyond is only linked.
+PICTURE_BYTES: Final = 6_000_000
+# Findings at the top, of one analysis and of all.
+FROM_EACH: Final = 2
+KEY_FINDINGS: Final = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """A drawn figure. svg, png: its files; shown: what the page embeds, for light and for dark; kind: of these."""
+
+    svg: bytes
+    png: bytes
+    shown: tuple[bytes, bytes]
+    kind: Literal["svg+xml", "png"]
+
+    @property
+    def size(self) -> int:
+        return sum(4 * len(picture) // 3 for picture in self.shown)
+
+
+def render(results: Mapping[str, Any], sections: Sequence[Section], pictures: Mapping[str, Pictures]) -> str:
+    """Return the page. results: as in results.json; pictures: by the name of the figure."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("filtercrawl_analysis", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=clean,
+    )
+    embedded = within(pictures, PICTURE_BYTES)
+    shown = [_section(section, pictures, embedded) for section in sections if section.problem is None]
+    return environment.get_template("report.html.j2").render(
+        results=results,
+        day=results["made"][:10],
+        sections=shown,
+        key_findings=key_findings(shown),
+        left_out=results["left_out"].items(),
+        light=LIGHT,
+        dark=DARK,
+    )
+
+
+def clean(value: object) -> object:
+    """Replace what is unprintable in outside text: control characters, and marks that turn the reading direction."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
+
+
+def within(pictures: Mapping[str, Pictures], budget: int) -> set[str]:
+    """Return the figures that are embedded: all, or all but the largest that are too much."""
+    kept = sorted(pictures, key=lambda name: (pictures[name].size, name))
+    while sum(pictures[name].size for name in kept) > budget:
+        kept.pop()
+    return set(kept)
+
+
+def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Pick (name of the section, finding) for the top: the first of each section, then the second ones."""
+    sections = list(sections)
+    ranked = [
+        (section["name"], section["findings"][rank])
+        for rank in range(FROM_EACH)
+        for section in sections
+        if len(section["findings"]) > rank
+    ]
+    return ranked[:KEY_FINDINGS]
+
+
+def _section(section: Section, pictures: Mapping[str, Pictures], embedded: set[str]) -> dict[str, Any]:
+    result = section.result
+    filled = {table.name for table in result.tables if table.rows.num_rows}
+    return {
+        "name": section.name,
+        "title": section.title,
+        "findings": result.findings,
+        "told": told(result),
+        "figures": [
+            _figure(figure, pictures[figure.name] if figure.name in embedded else None, filled)
+            for figure in result.figures
+            if figure.name in pictures
+        ],
+        "tables": [_table(table) for table in result.tables],
+    }
+
+
+def _figure(figure: Figure, drawn: Pictures | None, filled: set[str]) -> dict[str, Any]:
+    return {
+        "name": figure.name,
+        "title": figure.title,
+        "caption": figure.caption,
+        "basis": rests_on(figure.basis),
+        "table": figure.table if figure.table in filled else None,
+        "width": round(100 * figure.width),
+        "height": round(100 * figure.height),
+        "sources": [_data_uri(picture, drawn.kind) for picture in drawn.shown] if drawn else None,
+    }
+
+
+def rests_on(basis: Basis) -> str:
+    """Say what a result rests on: `1,024 kernels of 3 layers of 1 model`."""
+    counts = ((basis.kernels, "kernel"), (basis.layers, "layer"), (basis.models, "model"))
+    return " of ".join(f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts)
+
+
+def _data_uri(picture: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def _table(table: ResultTable) -> dict[str, Any]:
+    rows = table.rows
+    head = rows.slice(0, ROWS)
+    columns = [[cell(value) for value in column.to_pylist()] for column in head.columns]
+    return {
+        "name": table.name,
+        "title": table.title,
+        "about": table.about,
+        "columns": [{"name": field.name, "numeric": _is_numeric(field.type)} for field in rows.schema],
+        "rows": list(zip(*columns, strict=True)),
+        "total": rows.num_rows,
+    }
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def cell(value: object) -> str:
+    """Write a value for people: 1,024 and 0.3982; lists with commas; an empty text for null."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list):
+        return ", ".join(cell(item) for item in _settled(value))
+    return str(value)
+
+
+def _settled(values: list[object]) -> list[object]:
+    """Take for zero what is only the rounding of one beside the largest of some floats."""
+    least = 1e-14 * max((abs(value) for value in values if isinstance(value, float)), default=0.0)
+    return [0.0 if isinstance(value, float) and abs(value) < least else value for value in values]
+
+
+def number(value: float) -> str:
+    """Write a float with four digits that count."""
+    if 1e4 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"  # also inf, nan and zero

@@ -1,0 +1,116 @@
+"""Run the analyses one after the other; one that fails is named and left out, and the others go on."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Protocol
+
+import pyarrow as pa
+
+from filtercrawl.api.analysis import Analysis, Figure, Holdings, Result, ResultTable
+from filtercrawl.api.errors import Stopped, UsageError, describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# Names become names of files and anchors.
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What one analysis came to. problem: why it is left out, None where it is not; seconds: it took."""
+
+    name: str
+    title: str
+    result: Result
+    seconds: float
+    problem: str | None = None
+
+
+class Watcher(Protocol):
+    def done(self, name: str, what: str) -> None:
+        """One analysis is settled."""
+        ...
+
+
+def choose(analyses: Sequence[Analysis], only: Sequence[str]) -> list[Analysis]:
+    """Return the analyses of these names, or all; raises UsageError for a name that none has."""
+    known = {analysis.name: analysis for analysis in analyses}
+    for name in only:
+        if name not in known:
+            raise UsageError(
+                f"--only: no analysis is named {name!r}; installed are {', '.join(sorted(known)) or 'none'}"
+            )
+    return [analysis for analysis in analyses if not only or analysis.name in only]
+
+
+def study(analyses: Sequence[Analysis], holdings: Holdings, watcher: Watcher) -> Iterator[Section]:
+    """Yield a section an analysis, in their order. Raises Stopped, and nothing for an analysis' sake."""
+    taken: set[tuple[str, str]] = set()
+    for analysis in analyses:
+        started = time.monotonic()
+        result, problem = Result(), None
+        try:
+            result = analysis.run(holdings)
+            problem = unfit(result, taken)
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - a stranger's analysis may raise anything
+            problem = describe(error)
+        if problem is not None:
+            result = Result()
+        taken |= {("table", table.name) for table in result.tables}
+        taken |= {("figure", figure.name) for figure in result.figures}
+        yield Section(
+            name=analysis.name,
+            title=str(analysis.title),
+            result=result,
+            seconds=round(time.monotonic() - started, 3),
+            problem=problem,
+        )
+        watcher.done(analysis.name, problem or told(result))
+
+
+def told(result: Result) -> str:
+    """Say what there is: `2 tables, 1 figure`."""
+    tables, figures = len(result.tables), len(result.figures)
+    return f"{tables} table{'s' * (tables != 1)}, {figures} figure{'s' * (figures != 1)}"
+
+
+def unfit(result: object, taken: set[tuple[str, str]]) -> str | None:
+    """Say why a result cannot be written; None where it can. taken: kinds and names of earlier results."""
+    if not isinstance(result, Result):
+        return f"gives {type(result).__name__}, which is no Result"
+    names = Counter(taken)
+    for item in chain(result.tables, result.figures):
+        if not isinstance(item, ResultTable | Figure):
+            return f"gives {type(item).__name__} among its tables and figures"
+        if not isinstance(item.name, str) or not _NAME.fullmatch(item.name):
+            return f"the name {item.name!r} is not lower-case letters, digits, hyphens and underscores"
+        kind = "figure" if isinstance(item, Figure) else "table"
+        names[kind, item.name] += 1
+        if names[kind, item.name] > 1:
+            return f"a second {kind} is named {item.name!r}"
+    tables = {table.name for table in result.tables}
+    problems = chain(
+        (_unfit_rows(table) for table in result.tables),
+        (
+            f"the figure {figure.name!r} shows the table {figure.table!r}, which is not there"
+            for figure in result.figures
+            if figure.table not in tables
+        ),
+    )
+    return next(filter(None, problems), None)
+
+
+def _unfit_rows(table: ResultTable) -> str | None:
+    if not isinstance(table.rows, pa.Table):
+        return f"the rows of {table.name!r} are no pyarrow.Table"
+    if len(set(table.rows.column_names)) < table.rows.num_columns:
+        return f"the table {table.name!r} has two columns of one name"
+    return None

@@ -1,0 +1,1 @@
+"""Comparisons of groups: divergence, bootstrap, PCA, nulls, verdicts."""

@@ -1,0 +1,112 @@
+"""Labels of layers: which group of a column each belongs to, and what the groups rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from filtercrawl.api.analysis import Basis
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+Labels = list[str | None]
+
+
+# Where in a network a layer stands, which no column says alone: see `labels`.
+POSITION: Final = "position"
+
+
+def column_of(index: pa.Table, name: str) -> str | None:
+    """Return the column of the holdings' index that `name` means: its own, or `model_NAME` of `models`; else None."""
+    return next((column for column in (name, f"model_{name}") if column in index.column_names), None)
+
+
+def labels(index: pa.Table, name: str) -> Labels:
+    """Return each layer's group by a column of `index` or `models`, as text; None where it is unknown.
+
+    A list stands for its last element, which for `training_datasets` is what a network was trained on last: to take
+    every element would count a kernel more than once. `position` is `first`, `last` or `between`, by is_first and
+    is_last; a network's only convolution is its first. All None for a column that there is not.
+    """
+    if name == POSITION:
+        flags = (index[name].to_pylist() for name in ("is_first", "is_last"))
+        return [_position(first, last) for first, last in zip(*flags, strict=True)]
+    column = column_of(index, name)
+    if column is None:
+        return [None] * len(index)
+    return [_label(value) for value in index[column].to_pylist()]
+
+
+def left_out(shown: Sequence[str], groups: Labels) -> str:
+    """Say, to be added to a caption, that a figure shows only some of the groups, those that stand for most."""
+    every = len({group for group in groups if group is not None})
+    return f" The {len(shown)} largest of {every} groups." if len(shown) < every else ""
+
+
+def _position(first: bool | None, last: bool | None) -> str | None:
+    if first is None or last is None:
+        return None
+    return "first" if first else "last" if last else "between"
+
+
+def _label(value: object) -> str | None:
+    if isinstance(value, list):
+        value = value[-1] if value else None
+    return None if value is None else str(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """Layers that no analysis tells apart, taken together: those of one model with one label in every column.
+
+    of_layer: the unit of each layer, int64 [layers]; labels: column -> label of each unit; kernels, layers: of each
+    unit, int64 [units].
+    """
+
+    of_layer: NDArray[np.int64]
+    labels: dict[str, Labels]
+    kernels: NDArray[np.int64]
+    layers: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.kernels)
+
+
+def units(index: pa.Table, names: Sequence[str]) -> Units:
+    """Take layers together that agree in `model_id` and all of these columns."""
+    columns = {name: labels(index, name) for name in dict.fromkeys(("model_id", *names))}
+    codes: dict[tuple[str | None, ...], int] = {}
+    of_layer = np.array([codes.setdefault(key, len(codes)) for key in zip(*columns.values(), strict=True)], np.int64)
+    sizes = np.array(index["n_kernels"].to_pylist(), np.int64)
+    return Units(
+        of_layer=of_layer,
+        labels={name: [key[i] for key in codes] for i, name in enumerate(columns)},
+        kernels=np.bincount(of_layer, sizes, len(codes)).astype(np.int64),
+        layers=np.bincount(of_layer, minlength=len(codes)).astype(np.int64),
+    )
+
+
+def rests_on(index: pa.Table) -> Basis:
+    """Return how many kernels, layers and models a table of layers stands for."""
+    return Basis(
+        kernels=sum(index["n_kernels"].to_pylist()),
+        layers=len(index),
+        models=len(set(index["model_id"].to_pylist())),
+    )
+
+
+def by_size(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> list[str]:
+    """Return the distinct labels; numbers (depth deciles) in their order, words by the kernels they stand for."""
+    totals: dict[str, int] = {}
+    for label, n in zip(labels, kernels.tolist(), strict=True):
+        if label is not None:
+            totals[label] = totals.get(label, 0) + n
+    if all(label.lstrip("-").isdigit() for label in totals):
+        return sorted(totals, key=int)
+    return sorted(totals, key=lambda label: (-totals[label], label))

@@ -1,0 +1,45 @@
+"""How much of the energy of kernels is even under flips and rotations, from their second moments alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from filtercrawl_analysis.numerics.moments import Array
+
+
+def projectors(kernel_size: Sequence[int]) -> dict[str, Array]:
+    """Return the projectors [taps, taps] on kernels that a symmetry leaves as they are, by its name.
+
+    even_point: all axes flipped; even_horizontal, even_vertical: the last, the first of two axes or more flipped;
+    rotation: turned by 90 degrees, for square kernels of two axes. Axes of one tap are flipped by nobody.
+    """
+    places = np.arange(int(np.prod(kernel_size))).reshape(tuple(kernel_size))
+    found = {"even_point": _mean([places, np.flip(places)])}
+    if len(kernel_size) > 1:
+        if kernel_size[-1] > 1:
+            found["even_horizontal"] = _mean([places, np.flip(places, -1)])
+        if kernel_size[0] > 1:
+            found["even_vertical"] = _mean([places, np.flip(places, 0)])
+    if len(kernel_size) == 2 and kernel_size[0] == kernel_size[1] > 1:
+        found["rotation"] = _mean([np.rot90(places, turns) for turns in range(4)])
+    return found
+
+
+def _mean(images: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]) -> Array:
+    """The mean of a group of permutations projects on what all of them leave."""
+    identity = np.eye(images[0].size)
+    found: Array = np.mean([identity[image.ravel()] for image in images], axis=0)
+    return found
+
+
+def shares(energy: Array, projector: Array) -> Array:
+    """Return the share of the energy sum k k^T [s, taps, taps] within a subspace, [s]; NaN where there is none."""
+    total = np.trace(energy, axis1=1, axis2=2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Array = np.where(total > 0, np.einsum("ij,sji->s", projector, energy) / total, np.nan)
+    return found

@@ -1,0 +1,17 @@
+"""A command that a plugin adds to the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """name: as typed after `filtercrawl`. run: a function with Typer annotations; its docstring is the help text."""
+
+    name: str
+    run: Callable[..., None]

@@ -1,0 +1,77 @@
+"""Progress of a long run: a bar on a terminal, plain lines elsewhere, always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from filtercrawl.api.formatting import plain
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# Seconds between plain lines about one long step.
+_PAUSE: Final = 10.0
+
+
+class Watch:
+    """Implements `filtercrawl.api.progress.Progress`; use as a context manager. verb: what is done, before the bar."""
+
+    def __init__(self, verb: str = "reading") -> None:
+        self._verb = verb
+        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._total = self._count = 0
+        self._told = time.monotonic()
+
+    def say(self, line: str) -> None:
+        self._console.print(plain(line))
+
+    def begin(self, total: int) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._total, self._count = total, 0
+        if self._console.is_terminal and total:
+            columns = (
+                TextColumn(self._verb),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}", markup=False),
+            )
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("", total=total)
+
+    def done(self, model_id: str, what: str) -> None:
+        self._count += 1
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, advance=1, description=plain(model_id)[-60:])
+            if " " in what:  # a reason: it must not scroll by with the bar
+                self.say(f"{model_id}: {what}")
+        else:
+            self.say(f"[{self._count}/{self._total}] {model_id}: {what}")
+
+    def step(self, done: int, total: int, what: str) -> None:
+        """Tell how far a long step is: beside the bar, or in a plain line now and then."""
+        line = f"{plain(what)} {done:,}/{total:,}"
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=line[-60:])
+        elif not self._console.is_terminal and time.monotonic() - self._told >= _PAUSE:
+            self._told = time.monotonic()
+            self.say(f"  {line}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        sys.stderr.flush()

@@ -1,0 +1,64 @@
+"""Write the package of a new plugin, from templates that lie beside this file."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, Literal
+
+from filtercrawl.api.errors import RefusedError, UsageError
+from filtercrawl.api.version import API_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+Kind = Literal["source", "reader", "analysis"]
+KINDS: Final[tuple[Kind, ...]] = ("source", "reader", "analysis")
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST: Final = 40
+
+
+def write(name: str, kind: Kind, parent: Path) -> Path:
+    """Write `filtercrawl-NAME` into a folder and return where it is.
+
+    Raises UsageError for a name that no plugin can have, RefusedError where something of that name is there.
+    """
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise UsageError(
+            f"{name!r}: a plugin's name is at most {_LONGEST} lower-case letters, digits and single hyphens"
+        )
+    folder = parent / f"filtercrawl-{name}"
+    if folder.exists():
+        raise RefusedError(f"{folder} is there already; choose another name, or move it away")
+    words = {
+        "@NAME@": name,
+        "@MODULE@": f"filtercrawl_{name.replace('-', '_')}",
+        "@CLASS@": "".join(part.capitalize() for part in name.split("-")),
+        "@KIND@": kind,
+        "@API@": str(API_VERSION),
+        "@VERSION@": ".".join(version("filtercrawl").split(".")[:2]),
+    }
+    for path, text in (*_templates("common"), *_templates(kind)):
+        place = folder / path.replace("MODULE", words["@MODULE@"])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for mark, word in words.items():
+            text = text.replace(mark, word)  # noqa: PLW2901 - the same text, filled in
+        place.write_text(text, "utf-8")
+    return folder
+
+
+def _templates(kind: str) -> Iterator[tuple[str, str]]:
+    """Yield (path in the package, text). They end in .txt, so that nobody takes them for modules; `dot.` is `.`."""
+    yield from _below(files("filtercrawl.cli.scaffold") / "templates" / kind, "")
+
+
+def _below(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        name = re.sub(r"^dot\.", ".", entry.name)
+        if entry.is_dir():
+            yield from _below(entry, f"{prefix}{name}/")
+        else:
+            yield prefix + name.removesuffix(".txt"), entry.read_text("utf-8")

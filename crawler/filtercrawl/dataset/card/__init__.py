@@ -1,0 +1,1 @@
+"""The dataset card: its YAML header, counts, figures and text."""

@@ -1,0 +1,99 @@
+"""The card, README.md: our part made new at every export, what people wrote beside it kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.card.body import About, body
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PATH: Final = "README.md"
+BEGIN: Final = "<!-- filtercrawl:begin -->"
+END: Final = "<!-- filtercrawl:end -->"
+
+_HEADER: Final = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_EMPTY: Final = BEGIN + END
+_OURS: Final = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+_TAGS: Final = ("convolution", "kernels", "filters", "cnn", "model-weights")
+# Licences that the Hub has a word for, SPDX identifiers in lower case; it refuses a card with any other.
+_HUB_LICENSES: Final = frozenset({
+    "apache-2.0", "mit", "isc", "unlicense", "zlib", "wtfpl", "ncsa", "bsl-1.0", "bsd-2-clause",
+    "bsd-3-clause", "bsd-3-clause-clear", "mpl-2.0", "epl-1.0", "epl-2.0", "eupl-1.1", "eupl-1.2",
+    "artistic-2.0", "ecl-2.0", "ms-pl", "afl-3.0", "osl-3.0", "ofl-1.1", "gpl-2.0", "gpl-3.0",
+    "lgpl-2.1", "lgpl-3.0", "agpl-3.0", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0",
+    "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0",
+    "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card as it was found: `header` as parsed, `body` the Markdown below it."""
+
+    header: Mapping[str, Any]
+    body: str
+
+    @classmethod
+    def parse(cls, text: str) -> Card:
+        """Read a card; raises DatasetError where its header is no YAML mapping."""
+        text = text.replace("\r\n", "\n")
+        found = _HEADER.match(text)
+        if not found:
+            return cls({}, text)
+        try:
+            header = yaml.safe_load(found[1]) or {}
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+            raise DatasetError(f"{PATH}: its header is not YAML ({reason}); mend or delete it") from error
+        if not isinstance(header, dict):
+            raise DatasetError(f"{PATH}: its header is no YAML mapping; mend or delete it")
+        return cls(header, text[found.end() :])
+
+    def by_hand(self) -> Card:
+        """Return what somebody wrote: the card without our part of its header, and the place of that of its body."""
+        header = {"pretty_name": "Trained convolution kernels", "tags": list(_TAGS), **self.header}
+        for key in ("license", "configs", "dataset_info"):
+            header.pop(key, None)
+        text, places = _OURS.subn(_EMPTY, self.body, count=1)
+        return Card(header, text if places else f"{_EMPTY}\n{self.body}")
+
+    def render(self, about: About) -> str:
+        """Return the card with our part made new.
+
+        Of the header, `license`, `configs` and `dataset_info` are ours, of the body what the two markers
+        enclose. All else stays as somebody wrote it.
+        """
+        own = self.by_hand()
+        header = dict(own.header)
+        if license_word := _license(set(about.tally.by_license)):
+            header["license"] = license_word
+        if about.configs:
+            header["configs"] = [config.header(about.dataset_id) for config in about.configs]
+            header["configs"][0]["default"] = True
+            header["dataset_info"] = [config.info() for config in about.configs]
+        dumped = yaml.dump(header, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10**9)
+        ours = f"{BEGIN}\n{body(about)}\n{END}"
+        text = own.body.replace(_EMPTY, ours, 1)
+        return f"---\n{dumped}---\n{text}"
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes equal parts out in full: not every reader of cards knows YAML's aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
+        return True
+
+
+def _license(licenses: set[str | None]) -> str | None:
+    """Return the Hub's word for the one licence of all weights, if there is one."""
+    if len(licenses) != 1:
+        return None
+    word = (licenses.pop() or "").lower().removesuffix("-only")
+    return word if word in _HUB_LICENSES else None

@@ -1,0 +1,135 @@
+"""The configs of the dataset, as the card's header states them to `datasets`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from filtercrawl.dataset.schema.arrow import LAYERS, PREVIEW, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from filtercrawl.dataset.card.counts import Tally
+    from filtercrawl.dataset.files.parquet import File, Table
+
+_ABOUT: Final = {
+    "preview": "A picture of the kernels of up to 2,000 layers.",
+    "index": "A row a layer: everything but the weights, and where they lie.",
+    "models": "A row for every checkpoint ever seen, with its outcome.",
+    "layers": "The weights: a row a layer, or a part of a very large one.",
+    "samples": "At most 64 kernels a layer, picked by hash.",
+    "sketches": "Statistics of a layer that merge with those of others: most analyses need no weights.",
+    "ledger": "A row a tensor of every checkpoint: emitted, or skipped and why.",
+    "renames": "Checkpoints that changed their name.",
+    "withdrawn": "Checkpoints that were taken out, and why.",
+    "sources": "What was listed, and when.",
+    "files": "Path, size and sha256 of every file.",
+}
+# Of `layers`, what everybody may pass on. Its files lie among the others, so that the card must name each of them: of
+# more than so many it would have hundreds of kilobytes.
+REDISTRIBUTABLE: Final = "redistributable"
+LISTED_FILES: Final = 1_000
+_PICTURE: Final = PREVIEW.field("picture").type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What `load_dataset(DIR, name)` reads.
+
+    about: one line for people; paths: the patterns by which `datasets` finds the files; files: those files,
+    by which it must notice a change; rows: in all of them.
+    """
+
+    name: str
+    about: str
+    schema: pa.Schema
+    paths: Sequence[str]
+    files: Sequence[File]
+    rows: int
+
+    def header(self, dataset_id: str) -> dict[str, Any]:
+        """Return the entry of `configs`.
+
+        The cache of `datasets` is keyed by the card and the folder's name, not by the files: unless the
+        description differs, a reader is given the rows of before, or those of another folder of that name.
+        """
+        lines = "".join(f"{file.sha256} {file.path}\n" for file in self.files)
+        digest = hashlib.sha256(lines.encode()).hexdigest()
+        return {
+            "config_name": self.name,
+            "data_files": [{"split": "train", "path": list(self.paths)}],
+            "description": f"{self.about} Dataset {dataset_id}, files {digest}.",
+        }
+
+    def info(self) -> dict[str, Any]:
+        """Return the entry of `dataset_info`: every type, and no sizes, which would forbid `filters=`."""
+        return {"config_name": self.name, "features": features(self.schema)}
+
+
+def listed(tables: Mapping[str, Sequence[Table]], layers: Sequence[File], tally: Tally) -> Iterator[Config]:
+    """Yield the configs that have rows, the default one first."""
+    for name, about in _ABOUT.items():
+        if name == "layers" and layers:
+            yield from _of_layers(about, layers, tally)
+        elif files := tables.get(name):
+            yield Config(
+                name=name,
+                about=about,
+                schema=TABLES[name],
+                paths=[table.path for table in files],
+                files=files,
+                rows=sum(table.rows for table in files),
+            )
+
+
+def _of_layers(about: str, layers: Sequence[File], tally: Tally) -> Iterator[Config]:
+    # Patterns, since a card that listed every file of a large dataset would have megabytes.
+    by_source: dict[str, list[File]] = {}
+    for file in layers:
+        by_source.setdefault(file.path.split("/")[2], []).append(file)
+    patterns = {source: f"data/layers/{source}/*/*.parquet" for source in by_source}
+    rows = tally.layer_rows
+    every = list(patterns.values())
+    yield Config(name="layers", about=about, schema=LAYERS, paths=every, files=layers, rows=rows.total())
+    for source, files in by_source.items():
+        yield Config(
+            name=f"layers-{source}",
+            about=f"The weights of the source {source} alone.",
+            schema=LAYERS,
+            paths=[patterns[source]],
+            files=files,
+            rows=rows[source],
+        )
+    free = [file for file in layers if file.path in tally.passed_on]
+    if 0 < len(free) <= LISTED_FILES:
+        yield Config(
+            name=REDISTRIBUTABLE,
+            about="The weights whose licence lets everybody pass them on.",
+            schema=LAYERS,
+            paths=[file.path for file in free],
+            files=free,
+            rows=sum(tally.passed_on[file.path] for file in free),
+        )
+
+
+def features(schema: pa.Schema) -> list[dict[str, Any]]:
+    """Describe a schema in the words of the card, so that `datasets` never infers a type."""
+    return [{"name": column.name, **_feature(column.type)} for column in schema]
+
+
+def _feature(kind: pa.DataType) -> dict[str, Any]:
+    if kind == _PICTURE:
+        return {"dtype": "image"}
+    if pa.types.is_large_list(kind):
+        return {"large_list": _dtype(kind.value_type)}
+    if pa.types.is_list(kind):
+        return {"list": _dtype(kind.value_type)}
+    return {"dtype": _dtype(kind)}
+
+
+def _dtype(kind: pa.DataType) -> str:
+    return {"double": "float64", "float": "float32"}.get(str(kind), str(kind))

@@ -1,0 +1,50 @@
+"""Counts of what the dataset holds, made while its tables are written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from filtercrawl.config.spdx import redistributable
+
+if TYPE_CHECKING:
+    from filtercrawl.dataset.files.parquet import Row
+
+
+@dataclass
+class Tally:
+    """Layers and kernels counted are those whose weights the dataset holds.
+
+    passed_on: rows of the files of layers whose licence lets everybody pass them on.
+    """
+
+    by_source: Counter[str] = field(default_factory=Counter)
+    by_kernel: Counter[str] = field(default_factory=Counter)
+    by_license: Counter[str | None] = field(default_factory=Counter)
+    by_task: Counter[str | None] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    layers: int = 0
+    layer_rows: Counter[str] = field(default_factory=Counter)
+    passed_on: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def kernels(self) -> int:
+        return self.by_source.total()
+
+    def layer(self, row: Row) -> None:
+        """Count a row of `index`."""
+        if row["file"] is None:
+            return
+        self.layers += 1
+        self.layer_rows[row["file"].split("/")[2]] += row["n_parts"]
+        self.by_source[row["source"]] += row["n_kernels"]
+        self.by_kernel[row["kernel"]] += row["n_kernels"]
+        self.by_task[row["task"]] += row["n_kernels"]
+        self.by_license[row["license"]] += row["n_kernels"]
+        if redistributable(row["license"]):
+            self.passed_on[row["file"]] += row["n_parts"]
+
+    def model(self, row: Row) -> None:
+        """Count a row of `models`."""
+        self.outcomes[row["outcome"]] += 1

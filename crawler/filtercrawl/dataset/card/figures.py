@@ -1,0 +1,45 @@
+"""Which figures of the analyses the card shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RESULTS: Final = "analysis/results.json"
+REPORT: Final = "analysis/report.html"
+LIMIT: Final = 4
+_PATH: Final = re.compile(r"analysis/figures/[A-Za-z0-9][A-Za-z0-9_-]*\.png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """path: of a PNG, relative to the dataset; title, caption: a plugin's words, not to be trusted."""
+
+    path: str
+    title: str
+    caption: str
+
+
+def shown(folder: Path) -> tuple[Shown, ...]:
+    """Return the first figure of each analysis, a handful at most; none where results.json cannot be made sense of."""
+    try:
+        analyses = json.loads((folder / RESULTS).read_bytes())["analyses"]
+        return tuple(islice(_first(folder, analyses), LIMIT))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ()
+
+
+def _first(folder: Path, analyses: Any) -> Iterator[Shown]:
+    for analysis in analyses:
+        for figure in analysis["figures"]:
+            paths = [path for path in figure["files"] if _PATH.fullmatch(path) and (folder / path).is_file()]
+            if paths:
+                yield Shown(path=paths[0], title=str(figure["title"]), caption=str(figure["caption"]))
+                break

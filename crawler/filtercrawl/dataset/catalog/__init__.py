@@ -1,0 +1,7 @@
+"""The catalog: the only package with SQL."""
+
+from filtercrawl.dataset.catalog.store import Catalog
+from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.schema.rows import Row
+
+__all__ = ["HIDDEN", "Catalog", "Row"]

@@ -1,0 +1,172 @@
+"""The catalog's rows as they are published, table by table."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from filtercrawl.config.spdx import redistributable
+from filtercrawl.dataset.catalog.crawl_state import pack
+from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+from filtercrawl.dataset.tables import sketches
+from filtercrawl.dataset.tables.samples import Samples
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Mapping
+
+    from filtercrawl.dataset.schema.rows import Row
+
+# Columns of `index` that are a checkpoint's, and under which name `models` has them.
+_OF_MODEL: Final = {
+    "task": "task", "visual_category": "visual_category", "training_datasets": "training_datasets",
+    "architecture": "architecture", "family": "family", "recipe": "tag", "license": "license", "run_id": "run_id",
+    "step": "step", "run_final": "run_final",
+}  # fmt: skip
+_TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
+# Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
+RANK: Final = "release_order(first_release), model_id"
+# The order of checkpoints in a table that has many rows of each: what a version adds comes last, so that the bytes
+# before it stay what they were, and a Hub that knows them is sent the end only.
+_ORDER: Final = "release_order(models.first_release), models.model_id"
+
+
+class Published:
+    """Implements `filtercrawl.dataset.tables.export.Rows`."""
+
+    _db: sqlite3.Connection
+
+    def layer_files(self) -> Iterator[tuple[str, int, str]]:
+        yield from self._db.execute("SELECT path, size, sha256 FROM layer_files ORDER BY path")
+
+    def releases(self) -> dict[str, str | None]:
+        """Return model_id -> first release of the checkpoints that keep weights."""
+        return dict(self._db.execute("SELECT model_id, first_release FROM models WHERE layers_file IS NOT NULL"))
+
+    def models(self, *, private: bool = False) -> Iterator[Row]:
+        """Rows of `models`, sorted by model_id."""
+        for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
+            row = thaw(record)
+            yield row if private else {name: row.get(name) for name in MODELS.names} | {"state": pack(row)}
+
+    def index(self) -> Iterator[Row]:
+        """Rows of `index`, sorted by first release, by model_id, and then as in the checkpoint."""
+        sql = f"""
+            SELECT layers.record, models.record, models.layers_file, layers.layer_id,
+                   first_value(layers.layer_id) OVER (
+                       PARTITION BY layers.layer_sha256 ORDER BY models.layers_file IS NULL, {RANK}, position
+                   )
+            FROM layers JOIN models USING (model_id) ORDER BY {_ORDER}, position
+        """  # noqa: S608 - constant
+        for layer, model, file, layer_id, first in self._db.execute(sql):
+            row, owner = json.loads(layer), thaw(model)
+            out = {name: row.get(name) for name in INDEX.names}
+            out |= {name: owner.get(of_model) for name, of_model in _OF_MODEL.items()}
+            datasets = owner.get("training_datasets")
+            out["training_dataset"] = datasets[-1] if datasets else None
+            out["redistributable"] = redistributable(owner.get("license"))
+            stored = file is not None and row["layer_sha256"] is not None
+            out["file"] = file if stored else None
+            out["row_group"] = row["row_group"] if stored else None
+            out["duplicate_of"] = first if row["layer_sha256"] is not None and first != layer_id else None
+            yield out
+
+    def ledger_sources(self) -> list[str]:
+        sql = "SELECT DISTINCT source FROM models WHERE model_id IN (SELECT model_id FROM ledger) ORDER BY source"
+        return [source for (source,) in self._db.execute(sql)]
+
+    def ledger(self, source: str) -> Iterator[Row]:
+        sql = f"""
+            SELECT model_id, tensor, shape, dtype, reason FROM ledger JOIN models USING (model_id)
+            WHERE source = ? ORDER BY {_ORDER}, position
+        """  # noqa: S608 - constant
+        for model_id, tensor, shape, dtype, reason in self._db.execute(sql, (source,)):
+            yield {
+                "model_id": model_id, "tensor": tensor, "shape": json.loads(shape), "dtype": dtype,
+                "outcome": "emitted" if reason is None else "skipped", "reason": reason,
+            }  # fmt: skip
+
+    def samples(self, layer_sha256: str) -> Samples | None:
+        """Return the kernels picked from a layer; None where layers of other sizes have the same bytes (zeros do)."""
+        sql = "SELECT DISTINCT json_extract(record, '$.taps') FROM layers WHERE layer_sha256 = ?"
+        sizes = self._db.execute(sql, (layer_sha256,)).fetchall()
+        if len(sizes) != 1:
+            return None
+        key = samples_key(layer_sha256, sizes[0][0])
+        row = self._db.execute("SELECT data FROM samples WHERE layer_sha256 = ?", (key,)).fetchone()
+        return None if row is None else Samples.from_bytes(row[0])
+
+    def sketch_sources(self) -> list[str]:
+        sql = "SELECT DISTINCT source FROM models WHERE layers_file IS NOT NULL ORDER BY source"
+        return [source for (source,) in self._db.execute(sql)]
+
+    def sketches(self, source: str) -> Iterator[tuple[str, Row]]:
+        """Rows of `sketches` for the layers whose weights the checkpoints of one source keep, as `index` has them.
+
+        Each behind its model_id. SQLite takes that from the row in which it finds the minimum.
+        """
+        sql = """
+            WITH kept AS (
+                SELECT layers.layer_sha256 AS sha256, json_extract(layers.record, '$.kernel') AS kernel, model_id,
+                       min(release_order(first_release) || ' ' || model_id || printf(' %08d', position)) AS place
+                FROM layers JOIN models USING (model_id)
+                WHERE source = ? AND layers_file IS NOT NULL AND layers.layer_sha256 IS NOT NULL
+                GROUP BY 1, 2
+            )
+            SELECT model_id, data FROM sketches JOIN kept
+            ON sketches.layer_sha256 = kept.sha256 AND sketches.kernel = kept.kernel ORDER BY place
+        """
+        for model_id, data in self._db.execute(sql, (source,)):
+            yield model_id, sketches.from_bytes(data)
+
+    def renames(self) -> Iterator[Row]:
+        sql = "SELECT model_id, old_name, new_name, seen FROM renames ORDER BY model_id, seen, new_name"
+        for model_id, old, new, seen in self._db.execute(sql):
+            yield {
+                "model_id": model_id,
+                "old_name": old,
+                "new_name": new,
+                "seen": datetime.fromisoformat(seen),
+            }
+
+    def withdrawn(self) -> Iterator[Row]:
+        for model_id, reason, when in self._db.execute("SELECT * FROM withdrawn ORDER BY model_id"):
+            yield {"model_id": model_id, "reason": reason, "withdrawn": datetime.fromisoformat(when)}
+
+    def sources(self) -> Iterator[Row]:
+        """A selector that holds a path of this machine is not told."""
+        names = ("selector_id", "source", "selector", "plugin", "listed", "n_offered")
+        for values in self._db.execute(f"SELECT {', '.join(names)} FROM selectors ORDER BY source, selector_id"):  # noqa: S608
+            row = dict(zip(names, values, strict=True))
+            here_only = PurePath((row["selector"] or "").partition(":")[2]).is_absolute()
+            listed = row["listed"] and datetime.fromisoformat(row["listed"])
+            yield row | {"selector": None if here_only else row["selector"], "listed": listed}
+
+
+def samples_key(layer_sha256: str, taps: int) -> str:
+    """Name the kernels picked from a layer: the same bytes are other kernels where the size is another."""
+    return f"{layer_sha256}/{taps}"
+
+
+def freeze(record: Mapping[str, Any]) -> str:
+    """Write a row as JSON."""
+    return json.dumps(record, default=_time)
+
+
+def _time(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} does not belong into the catalog")
+
+
+def thaw(text: str) -> Row:
+    """Read a row of `models` back; columns that are younger than it are null."""
+    record: Row = dict.fromkeys(MODELS.names) | json.loads(text)
+    for name in _TIMES:
+        if record.get(name) is not None:
+            record[name] = datetime.fromisoformat(record[name])
+    return record

@@ -1,0 +1,132 @@
+"""How a run begins: with a catalog, whatever the last run left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.api.progress import Progress, Silent
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.catalog.rebuild import rebuild
+from filtercrawl.dataset.files.schema_version import check
+from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
+from filtercrawl.dataset.schema.validation import shown, unfit
+from filtercrawl.dataset.tables.export import export, sweep
+from filtercrawl.dataset.tables.model_row import UNREAD, lost
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from filtercrawl.config import Settings
+
+
+def opened(settings: Settings, progress: Progress | None = None) -> Catalog:
+    """Open the catalog; one that is missing is rebuilt from the published tables, where there are any.
+
+    Where the last run did not write the tables, rows that they cannot hold are taken out, and `progress` is told.
+    Raises DatasetError for a dataset that a newer version wrote.
+    """
+    dataset = settings.dataset
+    check(dataset)
+    published = (dataset / "data/models.parquet").is_file()
+    held: list[tuple[str, str]] = []
+    if settings.rebuild:
+        if not published:
+            raise DatasetError(f"{dataset}: holds no published tables to rebuild the catalog from")
+        held, release = _released(dataset)
+        Catalog.remove(dataset)
+    catalog = Catalog(dataset)
+    try:
+        if not catalog.dataset_id:
+            if published:
+                rebuild(dataset, catalog)
+                if held:
+                    catalog.put_released(held, release)
+            else:
+                # Of the place, not of chance: two runs from nothing give the same files.
+                catalog.set_fact("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
+        elif catalog.stale:
+            drop_unfit(catalog, settings, progress or Silent())
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
+
+
+def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None:
+    """Fail every checkpoint with a row that the tables cannot hold, as older versions wrote some; it is read again."""
+    faults = {row["model_id"]: fault for row, fault in unfit(catalog.models(), MODELS)}
+    for row, fault in unfit(catalog.index(), INDEX):
+        faults.setdefault(row["model_id"], f"the layer {shown(row['layer'])}: {fault}")
+    for source in catalog.ledger_sources():
+        for row, fault in unfit(catalog.ledger(source), LEDGER):
+            faults.setdefault(row["model_id"], f"the tensor {shown(row['tensor'])}: {fault}")
+    if not faults:
+        return
+    from filtercrawl.dataset.catalog.duplicate_weights import (
+        Keepers,  # torch takes seconds to import, and a catalog needs none
+    )
+
+    keepers = Keepers(dataset=settings.dataset, catalog=catalog, rights=settings.license_policy)
+    # Duplicates first: none of them may be asked to keep the weights of another.
+    for model_id in sorted(faults, key=lambda name: ((catalog.model(name) or {})["layers_file"] is not None, name)):
+        reason = f"an older version stored what the tables cannot hold: {faults[model_id]}; it is read again"
+        progress.say(f"{model_id}: {reason}")
+        keepers.fail(model_id, reason)
+
+
+def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
+    """Return what a catalog knows of the last version, which the tables do not say; nothing of one that is damaged."""
+    try:
+        with Catalog(dataset) as catalog:
+            held = catalog.released()
+            return [(path, sha) for path, _, sha in catalog.layer_files() if path in held], catalog.release or ""
+    except DatasetError:
+        return [], ""
+
+
+def recover(dataset: Path, catalog: Catalog, progress: Progress, held: Collection[str] = ()) -> None:
+    """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run.
+
+    held: files of layers that lie where the next version will be made, and need not lie here.
+    """
+    elsewhere, sent = {*catalog.released(), *held}, catalog.sent()
+    missing = [
+        row
+        for row in catalog.models(private=True)
+        if row["layers_file"] and row["layers_file"] not in elsewhere and not (dataset / row["layers_file"]).is_file()
+    ]
+    known = {path for path, _, _ in catalog.layer_files()}
+    if missing and not sent and not (dataset / "data/layers").is_dir():
+        return  # only the tables were fetched, the layers lie elsewhere
+    for row in missing:
+        progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
+        if row["layers_file"] in sent:
+            _forget(catalog, row["model_id"])
+        elif row["layers_file"] in known:
+            catalog.touch_model(row | UNREAD)
+    if not catalog.stale:  # else the published tables may still name files that the catalog has forgotten
+        sweep(dataset, catalog)
+
+
+def _forget(catalog: Catalog, model_id: str) -> None:
+    """Take a checkpoint for one that could not be read, and those that share its weights.
+
+    So the next version does not claim what nobody has, however many runs it takes to read it again.
+    """
+    sharing = catalog.twins(catalog.fingerprint(model_id) or "")
+    with catalog.transaction():
+        for row in sharing:
+            catalog.drop_content(row["model_id"])
+            catalog.put_model(lost(row, "its weights went with a version that was not made; it is read again"))
+
+
+def refresh(dataset: Path, catalog: Catalog) -> None:
+    """Write the tables, the card and the manifest as the catalog has them; nothing where they are not out of date."""
+    if catalog.stale:
+        catalog.forget_unused()
+        export(dataset, catalog)
+        catalog.set_fact("stale", "0")
+        sweep(dataset, catalog)

@@ -1,0 +1,251 @@
+"""What has been crawled: one SQLite file beside the dataset, never published."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.catalog.migrations import MIGRATIONS
+from filtercrawl.dataset.catalog.published import RANK, Published, freeze, samples_key, thaw
+from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.schema.version_order import release_order
+from filtercrawl.dataset.tables import sketches
+from filtercrawl.extraction.ledger import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+    from filtercrawl.dataset.schema.rows import Row
+    from filtercrawl.dataset.tables.samples import Samples
+
+
+class Catalog(Published):
+    """The SQLite catalog of one dataset folder; writes go through `transaction`."""
+
+    def __init__(self, dataset: Path) -> None:
+        folder = dataset / HIDDEN
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "catalog.sqlite"
+        self._db = sqlite3.connect(self.path, isolation_level=None)
+        self._db.create_function("release_order", 1, release_order, deterministic=True)
+        try:
+            self._migrate()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise DatasetError(f"{self.path}: {error}; `filtercrawl sync --rebuild` makes it again") from error
+
+    @staticmethod
+    def remove(dataset: Path) -> None:
+        """Delete the catalog of a dataset, so that it can be rebuilt."""
+        for path in (dataset / HIDDEN).glob("catalog.sqlite*"):
+            path.unlink()
+
+    def _migrate(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise DatasetError(f"{self.path}: written by a newer filtercrawl; update it")
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what is written inside; marks the published tables as out of date."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.set_fact("stale", "1")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Facts about the dataset as a whole.
+
+    def fact(self, key: str) -> str | None:
+        row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, key: str, value: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+    @property
+    def dataset_id(self) -> str:
+        return self.fact("dataset_id") or ""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the published tables say less than the catalog."""
+        return self.fact("stale") == "1"
+
+    # One checkpoint.
+
+    def model(self, model_id: str) -> Row | None:
+        """Return a row of `models` with its private fields (names with a leading underscore)."""
+        row = self._db.execute("SELECT record FROM models WHERE model_id = ?", (model_id,)).fetchone()
+        return None if row is None else thaw(row[0])
+
+    def put_model(self, record: Mapping[str, Any], fingerprint: str | None = None) -> None:
+        columns = (
+            record["model_id"], record["source"], record["outcome"], record.get("file_sha256"), fingerprint,
+            record.get("layers_file"), record.get("first_release"), freeze(record),
+        )  # fmt: skip
+        self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
+
+    def touch_model(self, record: Mapping[str, Any]) -> None:
+        """Replace a checkpoint's record and leave its content as it is."""
+        columns = (
+            record["outcome"],
+            record.get("layers_file"),
+            record.get("first_release"),
+            freeze(record),
+            record["model_id"],
+        )
+        self._db.execute(
+            "UPDATE models SET outcome = ?, layers_file = ?, first_release = ?, record = ? WHERE model_id = ?",
+            columns,
+        )
+
+    def fingerprint(self, model_id: str) -> str | None:
+        row = self._db.execute("SELECT fingerprint FROM models WHERE model_id = ?", (model_id,)).fetchone()
+        return None if row is None else row[0]
+
+    def put_content(self, model_id: str, layers: Sequence[Row], ledger: Sequence[Entry]) -> None:
+        """Replace the layers and the ledger of a checkpoint."""
+        self.drop_content(model_id)
+        self._db.executemany(
+            "INSERT INTO layers VALUES (?, ?, ?, ?, ?)",
+            [(model_id, i, row["layer_id"], row["layer_sha256"], json.dumps(row)) for i, row in enumerate(layers)],
+        )
+        self._db.executemany(
+            "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)",
+            [(model_id, i, e.tensor, json.dumps(e.shape), e.dtype, e.reason) for i, e in enumerate(ledger)],
+        )
+
+    def drop_content(self, model_id: str) -> None:
+        self._db.execute("DELETE FROM layers WHERE model_id = ?", (model_id,))
+        self._db.execute("DELETE FROM ledger WHERE model_id = ?", (model_id,))
+
+    def layers_of(self, model_id: str) -> list[Row]:
+        rows = self._db.execute("SELECT record FROM layers WHERE model_id = ? ORDER BY position", (model_id,))
+        return [json.loads(record) for (record,) in rows]
+
+    def ledger_of(self, model_id: str) -> list[Entry]:
+        sql = "SELECT tensor, shape, dtype, reason FROM ledger WHERE model_id = ? ORDER BY position"
+        return [
+            Entry(tensor=tensor, shape=tuple(json.loads(shape)), dtype=dtype, reason=reason)
+            for tensor, shape, dtype, reason in self._db.execute(sql, (model_id,))
+        ]
+
+    def put_samples(self, samples: Iterable[tuple[str, Samples]]) -> None:
+        """Keep the kernels picked from layers, each beside its layer_sha256."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO samples VALUES (?, ?)",
+            [(samples_key(digest, picked.values.shape[1]), picked.to_bytes()) for digest, picked in samples],
+        )
+
+    def put_sketches(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Keep rows of SKETCHES."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)",
+            ((row["layer_sha256"], row["kernel"], sketches.to_bytes(row)) for row in rows),
+        )
+
+    # Who else has the same content.
+
+    def twins(self, fingerprint: str) -> list[Row]:
+        """Return the checkpoints of one content, the keeper of the weights first."""
+        sql = f"SELECT record FROM models WHERE fingerprint = ? ORDER BY layers_file IS NULL, {RANK}"  # noqa: S608 - constant
+        return [thaw(record) for (record,) in self._db.execute(sql, (fingerprint,))]
+
+    # Listings and names.
+
+    def put_selector(self, row: Mapping[str, Any]) -> None:
+        names = ("selector_id", "source", "selector", "plugin", "listed", "n_offered")
+        self._db.execute("INSERT OR REPLACE INTO selectors VALUES (?, ?, ?, ?, ?, ?)", [row[name] for name in names])
+
+    def selectors(self) -> dict[str, str | None]:
+        """Return selector id -> selector as it was typed; None where another machine listed it."""
+        return dict(self._db.execute("SELECT selector_id, selector FROM selectors"))
+
+    def put_rename(self, source: str, new_name: str, model_id: str, old_name: str, seen: datetime) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO renames VALUES (?, ?, ?, ?, ?)",
+            (source, new_name, model_id, old_name, seen.isoformat()),
+        )
+
+    def renamed(self) -> dict[tuple[str, str], str]:
+        """Return (source, new name) -> model_id of every rename."""
+        rows = self._db.execute("SELECT source, new_name, model_id FROM renames")
+        return {(source, name): model_id for source, name, model_id in rows}
+
+    def put_withdrawn(self, model_id: str, reason: str, when: datetime) -> None:
+        self._db.execute("INSERT OR REPLACE INTO withdrawn VALUES (?, ?, ?)", (model_id, reason, when.isoformat()))
+
+    # Files.
+
+    def put_layer_file(self, path: str, size: int, sha256: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO layer_files VALUES (?, ?, ?)", (path, size, sha256))
+
+    @property
+    def release(self) -> str | None:
+        """What was noted of the last release."""
+        return self.fact("release")
+
+    def put_released(self, files: Iterable[tuple[str, str]], release: str) -> None:
+        """Note the (path, sha256) of every file of layers that the last release holds: they need not lie here."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("DELETE FROM released")
+        self._db.executemany("INSERT INTO released VALUES (?, ?)", files)
+        self.set_fact("release", release)
+        self.set_fact("sent", "{}")
+        self._db.execute("COMMIT")
+
+    def released(self) -> set[str]:
+        """Return the paths of the files of layers that the last release holds as the catalog has them."""
+        return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
+
+    def put_sent(self, place: str, files: Iterable[str]) -> None:
+        """Note the paths of files of layers that a place was sent and that no release names yet."""
+        sent = self._sent()
+        self.set_fact("sent", json.dumps(sent | {place: sorted({*sent.get(place, ()), *files})}))
+
+    def drop_sent(self, place: str) -> None:
+        """Note that a place has lost what it was sent: it is as if nobody had it."""
+        sent = self._sent()
+        lost = {*sent.get("", ()), *sent.pop(place, ())}
+        self.set_fact("sent", json.dumps(sent | {"": sorted(lost)}))
+
+    def sent(self, place: str | None = None) -> set[str]:
+        """Return what a place was sent, by default any place: one that has lost it too."""
+        return {path for name, paths in self._sent().items() if place in (None, name) for path in paths}
+
+    def _sent(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = json.loads(self.fact("sent") or "{}")
+        return found
+
+    def forget_unused(self) -> None:
+        """Drop samples, sketches and files that no checkpoint uses any more."""
+        self._db.execute(
+            "DELETE FROM layer_files WHERE path NOT IN (SELECT layers_file FROM models WHERE layers_file IS NOT NULL)"
+        )
+        used = "EXISTS (SELECT 1 FROM layers WHERE layers.layer_sha256 = substr({0}.layer_sha256, 1, 64))"
+        for table in ("samples", "sketches"):
+            self._db.execute(f"DELETE FROM {table} WHERE NOT {used.format(table)}")  # noqa: S608 - constants

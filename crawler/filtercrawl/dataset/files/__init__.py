@@ -1,0 +1,1 @@
+"""Reading and writing single files: atomic writes, Parquet, layer files, manifest, lock."""

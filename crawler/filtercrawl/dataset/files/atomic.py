@@ -1,0 +1,101 @@
+"""Files that appear whole or not at all, also when the machine stops in between."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import secrets
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files.layout import TEMPORARY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def replacing(target: Path, dataset: Path) -> Iterator[Path]:
+    """Yield a free path to write to; when the block ends without an error its file becomes `target`.
+
+    A target that already holds the same bytes stays as it is, time stamps included. Any error in the block
+    leaves the target alone. Raises DatasetError where the disk refuses.
+    """
+    with temporary(target, dataset) as path:
+        yield path
+        install(path, target)
+
+
+@contextmanager
+def temporary(target: Path, dataset: Path) -> Iterator[Path]:
+    """Yield a free path inside `dataset` for what may become `target`; gone when the block ends."""
+    folder = dataset / TEMPORARY
+    path = folder / f".{os.getpid()}-{secrets.token_hex(8)}-{target.name[-80:]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield path
+    except OSError as error:
+        raise _refused(target, error) from error
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def install(path: Path, target: Path) -> bool:
+    """Move the finished file at `path` over `target`, durably; False, and no move, if both are the same."""
+    try:
+        if target.is_file() and filecmp.cmp(path, target, shallow=False):
+            return False
+        _sync(path)
+        _make_folder(target.parent)
+        path.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise _refused(target, error) from error
+    return True
+
+
+def write_text(target: Path, dataset: Path, text: str) -> bool:
+    """Make `target` hold `text` in UTF-8, line ends as given; False if it did already."""
+    with temporary(target, dataset) as path:
+        path.write_bytes(text.encode())
+        return install(path, target)
+
+
+def remove(target: Path) -> bool:
+    """Delete a file durably; False if there is none."""
+    try:
+        target.unlink()
+        _sync(target.parent)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _refused(target, error) from error
+    return True
+
+
+def clear(dataset: Path) -> None:
+    """Delete what killed runs left half-written; only while nobody else writes to the dataset."""
+    for path in (dataset / TEMPORARY).glob(".*"):
+        remove(path)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refused(target: Path, error: OSError) -> DatasetError:
+    reason = error.strerror or error
+    return DatasetError(f"{target}: cannot be written ({reason}); see to the disk and run again")

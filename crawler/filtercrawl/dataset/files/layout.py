@@ -1,0 +1,11 @@
+"""Names of folders that are never published."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HIDDEN: Final = ".filtercrawl"
+
+
+# Inside the dataset, so that a rename never crosses a filesystem; never published.
+TEMPORARY: Final = ".filtercrawl/tmp"

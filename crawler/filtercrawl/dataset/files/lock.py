@@ -1,0 +1,43 @@
+"""One run at a time on one dataset."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from filtercrawl.api.errors import BusyError, DatasetError
+from filtercrawl.dataset.files.layout import HIDDEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def locked(dataset: Path) -> Iterator[None]:
+    """Hold the dataset for this process; raises BusyError at once where another one does.
+
+    The lock is the system's, so it ends with its process however that ends.
+    """
+    folder = dataset / HIDDEN
+    holder = folder / "holder"
+    lock = FileLock(folder / "lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text("utf-8").strip() if holder.is_file() else "another process"
+        raise BusyError(f"{dataset}: {who} is at work on this dataset; try again when it is done") from None
+    except OSError as error:
+        raise DatasetError(
+            f"{dataset}: cannot be written ({error.strerror or error}); choose another --dataset"
+        ) from error
+    try:
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", "utf-8")
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,114 @@
+"""What the dataset consists of, down to one hash over everything published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+PATH: Final = "manifest.json"
+TABLE: Final = "data/files.parquet"
+# The folders whose files are published.
+PARTS: Final = ("data", "analysis")
+# Above this a table of an analysis is not published as text: that has several times the bytes of its Parquet file, and
+# each version would send all of it again.
+_CSV_BYTES: Final = 100_000
+# What changed against the version before, for people and in full; beside the card, where somebody who browses looks.
+CHANGELOG: Final = "CHANGES.md"
+CHANGES: Final = "changes.json"
+# What the last release did. It tells of a run and not of the data, so it is published beside them and not listed:
+# nothing changed would else be a change.
+RUN: Final = "analysis/run.json"
+
+# The names that every reader takes: `datasets` and pyarrow skip what starts with "." or "_".
+_WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_LAYERS_FILE: Final = re.compile(rf"data/layers/{_WORD}/[0-9a-f]{{2}}/{_WORD}\.parquet")
+
+
+def layer_files(folder: Path, known: Iterable[tuple[str, int, str]]) -> list[File]:
+    """Return the immutable files by path; their hashes are those of the crawl, nothing is read.
+
+    A file may be absent, since a nightly starts without the weights. Raises DatasetError for one of another
+    size, and for a path that `datasets` would not read.
+    """
+    files = [File(path=path, size=size, sha256=sha256) for path, size, sha256 in sorted(known)]
+    for file in files:
+        if not _LAYERS_FILE.fullmatch(file.path):
+            raise DatasetError(f"{file.path!r} is no name for a file of layers; rebuild the catalog")
+        try:
+            size = (folder / file.path).stat().st_size
+        except FileNotFoundError:
+            continue
+        if size != file.size:
+            raise DatasetError(f"{file.path}: {size} bytes, but {file.size} were written; delete it and run sync again")
+    return files
+
+
+def other_files(folder: Path, known: set[str]) -> Iterator[File]:
+    """Yield what is published besides `known`, the files of layers and the card; each is read for its hash."""
+    for place, folders, names in chain.from_iterable(os.walk(folder / part) for part in PARTS):
+        here = Path(place)
+        top = here == folder / "data"
+        folders[:] = [name for name in folders if name[0] not in "._" and not (top and name == "layers")]
+        for name in names:
+            path = (here / name).relative_to(folder).as_posix()
+            if path in known or path == RUN or name[0] in "._":
+                continue
+            if is_published(path, (here / name).stat().st_size):
+                yield _hashed(folder, path)
+    for path in (CHANGELOG, CHANGES):
+        if (folder / path).is_file():
+            yield _hashed(folder, path)
+
+
+def is_published(path: str, size: int) -> bool:
+    """Tell whether a file below PARTS is published: all are, but for long tables as text, which stay here."""
+    return size <= _CSV_BYTES or not (path.startswith("analysis/tables/") and path.endswith(".csv"))
+
+
+def _hashed(folder: Path, path: str) -> File:
+    with (folder / path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return File(path=path, size=file.tell(), sha256=digest)
+
+
+def described(path: str, text: str) -> File:
+    """Return the record of a text file that is about to be written."""
+    data = text.encode()
+    return File(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def root(files: Iterable[File]) -> str:
+    """Hash files as sorted lines `sha256 size path`, each ended by a line feed."""
+    lines = sorted(f"{file.sha256} {file.size} {file.path}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def text(dataset_id: str, files: Iterable[File], counts: Mapping[str, int]) -> str:
+    """Return manifest.json: canonical JSON without a time, so that equal datasets have equal manifests.
+
+    files: the rows of `data/files.parquet` and README.md, which names the digest of that table.
+    """
+    content = {
+        "counts": dict(counts),
+        "dataset_id": dataset_id,
+        "filtercrawl_version": version("filtercrawl"),
+        "pyarrow_version": pa.__version__,
+        "root": root(files),
+        "schema_version": SCHEMA_VERSION,
+    }
+    return json.dumps(content, sort_keys=True, indent=1) + "\n"

@@ -1,0 +1,125 @@
+"""Rows to Parquet files: one full schema, bounded memory, the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files.atomic import install, temporary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Row = Mapping[str, Any]
+
+# A batch is a row group: large enough to compress, small enough to hold as Python dictionaries.
+BATCH_ROWS: Final = 10_000
+
+# Columns whose values hardly repeat: a dictionary would only be thrown away again.
+_DISTINCT: Final = frozenset({"layer_id", "row_id", "kernel_id", "weight_sha256", "sha256", "path", "tensor"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A published file. path: relative to the dataset, POSIX; size in bytes; sha256: lower-case hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(File):
+    """A Parquet file as it now lies in the dataset; changed: whether this write did."""
+
+    rows: int
+    changed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Where row groups end by what is in the rows: behind one in `one_in` of them, by a hash of the column `key`.
+
+    Rows that come or go change the group they are in, and a Hub that knows the others' bytes is not sent them again.
+    """
+
+    key: str
+    one_in: int
+
+    def behind(self, row: Row) -> bool:
+        return zlib.crc32(str(row[self.key]).encode()) % self.one_in == 0
+
+
+def batches(
+    rows: Iterable[Row], schema: pa.Schema, size: int = BATCH_ROWS, cut: Cut | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Turn rows into record batches of `size` rows, or fewer by `cut`; a column that a row leaves out is null."""
+    group: list[Row] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == size or (cut is not None and cut.behind(row)):
+            batch = pa.RecordBatch.from_pylist(group, schema=schema)
+            group = []  # before the batch is used: one batch of dictionaries at a time
+            yield batch
+    if group:
+        yield pa.RecordBatch.from_pylist(group, schema=schema)
+
+
+def write(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa.RecordBatch]) -> Table | None:
+    """Write record batches, a row group each, to `folder / path`, atomically; None if there is no row.
+
+    No file has zero rows: then an old one is left, which the card may still name. Raises DatasetError where
+    the disk refuses, or a row does not fit the schema.
+    """
+    target = folder / path
+    count = 0
+    with temporary(target, folder) as scratch:
+        writer: pq.ParquetWriter | None = None
+        try:
+            for batch in content:
+                if batch.num_rows:
+                    writer = writer or pq.ParquetWriter(scratch, schema, **_options(schema))
+                    writer.write_batch(batch, row_group_size=batch.num_rows)
+                    count += batch.num_rows
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
+            raise DatasetError(f"{path}: a row does not fit its columns ({error})") from error
+        finally:
+            if writer:
+                writer.close()
+        if writer is None:
+            return None
+        with scratch.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = scratch.stat().st_size
+        return Table(path=path, rows=count, size=size, sha256=digest, changed=install(scratch, target))
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    """What the Parquet writer is told; pages cut by content let a Hub store only what is new in a table."""
+    leaves = [_leaf(field) for field in schema]
+    floats = [leaf for leaf, kind in leaves if pa.types.is_float32(kind)]
+    words = [leaf for leaf, kind in leaves if _repeats(leaf, kind)]
+    return {
+        "compression": "zstd",
+        "use_dictionary": words,
+        "use_byte_stream_split": floats,
+        "write_page_index": True,
+        "use_content_defined_chunking": True,
+    }
+
+
+def _leaf(field: pa.Field[Any]) -> tuple[str, pa.DataType]:
+    if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
+        return f"{field.name}.list.element", field.type.value_type
+    return field.name, field.type
+
+
+def _repeats(leaf: str, kind: pa.DataType) -> bool:
+    return leaf not in _DISTINCT and not pa.types.is_floating(kind) and not pa.types.is_struct(kind)

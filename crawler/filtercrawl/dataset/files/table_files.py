@@ -1,0 +1,76 @@
+"""Tables in parts: what a version adds lies in a file of its own, so that publishing it sends no old row again."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from filtercrawl.dataset.schema.arrow import TABLES
+from filtercrawl.dataset.schema.version_order import UNRELEASED, release_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["Parts", "base_of", "files_of", "table_of"]
+
+# So many versions after the last time, the parts become one again: a reader opens a few files, not one a version.
+_JOINED: Final = 32
+_MARK: Final = "--"
+# Tables of one file a source lie in a folder of their own.
+_BY_SOURCE: Final = frozenset({"ledger", "sketches"})
+T = TypeVar("T")
+
+
+class Parts:
+    """Which file of a table the rows of a checkpoint lie in.
+
+    The rows of the first versions lie in `NAME.parquet`, those that a later version added in `NAME--VERSION.parquet`.
+    releases: model_id -> the first version that has it, None for none yet.
+    """
+
+    def __init__(self, releases: Mapping[str, str | None]) -> None:
+        every = sorted(set(releases.values()), key=release_order)
+        joined = (len(every) - 1) // _JOINED * _JOINED + 1
+        self._releases = releases
+        self._later = frozenset(every[joined:])
+
+    def split(self, rows: Iterable[tuple[str, T]], path: str) -> Iterator[tuple[str, Iterator[T]]]:
+        """Yield the path and the rows of each part. rows: (model_id, row), by first version.
+
+        path: of the first part, whichever version its rows came with.
+        """
+        for number, (part, group) in enumerate(groupby(rows, key=lambda row: self._part(row[0]))):
+            yield f"{path}{_MARK}{part}.parquet" if number else f"{path}.parquet", (row for _, row in group)
+
+    def _part(self, model_id: str) -> str:
+        release = self._releases.get(model_id)
+        return (release or UNRELEASED) if release in self._later else ""
+
+
+def base_of(name: str) -> str:
+    """Return the name of the first part by that of any; names are without `.parquet`."""
+    return name.partition(_MARK)[0]
+
+
+def table_of(path: str) -> str | None:
+    """Return the table that a file under data/ is of, `layers` among them; None for files of other shapes."""
+    parts = path.removeprefix("data/").removesuffix(".parquet").split("/")
+    if parts[0] == "layers" or (parts[0] in _BY_SOURCE and len(parts) == 2):
+        return parts[0]
+    name = base_of(parts[0])
+    return name if len(parts) == 1 and name in TABLES and name not in _BY_SOURCE else None
+
+
+def files_of(folder: Path, table: str) -> list[Path]:
+    """Return the files of a table that lie in a dataset folder: by source, then by the version that brought them."""
+    data = folder / "data"
+    found = data.glob(f"{table}/*.parquet" if table in _BY_SOURCE else f"{table}*.parquet")
+    return sorted(
+        (path for path in found if path.is_file() and table_of(path.relative_to(data).as_posix()) == table), key=_order
+    )
+
+
+def _order(path: Path) -> tuple[str, bool, str]:
+    base, _, release = path.stem.partition(_MARK)
+    return base, release != "", release_order(None if release == UNRELEASED else release)

@@ -1,0 +1,96 @@
+"""From the schema of an older version to this one's: in place, table by table, the weights untouched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.catalog.recovery import opened, refresh
+from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.lock import locked
+from filtercrawl.dataset.files.parquet import write
+from filtercrawl.dataset.files.schema_version import check
+from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from filtercrawl.config import Settings
+
+# Version -> what makes its tables those of the next one; each must bear being run again on what a killed run left.
+# Within a version columns are only added, nullable: that needs no step. Version 1 is the first.
+STEPS: Final[Mapping[int, Callable[[Path], None]]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Migrated:
+    """before: the schema version that the manifest stated; added: columns by table; changed: paths written."""
+
+    before: int
+    added: dict[str, list[str]]
+    changed: tuple[str, ...]
+
+
+def migrate(settings: Settings) -> Migrated:
+    """Bring the dataset folder to this version's schema; nothing happens to one that is there already.
+
+    Every table is replaced as a whole, the manifest last: killed at any point, the next run ends with the same files.
+    Files of layers stay as they are. Raises DatasetError for a dataset of a newer version, or one without a manifest;
+    BusyError while another run is at work.
+    """
+    dataset = settings.dataset
+    before = check(dataset)
+    if before is None:
+        raise DatasetError(f"{dataset}: no dataset here: no {manifest.PATH} states its schema version")
+    with locked(dataset):
+        for version in range(before, SCHEMA_VERSION):
+            STEPS[version](dataset)
+        added = dict(_widened(dataset))
+        with opened(settings) as catalog:
+            if not added and before == SCHEMA_VERSION and not catalog.stale:
+                return Migrated(before=before, added={}, changed=())
+            catalog.set_fact("stale", "1")
+            refresh(dataset, catalog)
+    return Migrated(before=before, added=added, changed=tuple(sorted([*added, manifest.TABLE, manifest.PATH])))
+
+
+def _widened(dataset: Path) -> Iterator[tuple[str, list[str]]]:
+    """Write the tables again that lack columns, with these null; yield path and columns."""
+    for name, schema in TABLES.items():
+        for path in files_of(dataset, name):
+            try:
+                with pq.ParquetFile(path) as file:
+                    there = file.schema_arrow
+                    lacking = [column for column in schema.names if column not in there.names]
+                    if not lacking:
+                        continue
+                    _refuse_required(path, schema, lacking)
+                    write(dataset, path.relative_to(dataset).as_posix(), schema, _batches(file, schema))
+            except (OSError, pa.ArrowException) as error:
+                raise DatasetError(f"{path}: cannot be read ({error})") from error
+            yield path.relative_to(dataset).as_posix(), lacking
+
+
+def _batches(file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield row groups with the columns that the schema has and they have not."""
+    for number in range(file.num_row_groups):
+        for batch in file.read_row_group(number).to_batches():
+            columns = [
+                batch[field.name].cast(field.type)
+                if field.name in batch.schema.names
+                else pa.nulls(batch.num_rows, field.type)
+                for field in schema
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _refuse_required(path: Path, schema: pa.Schema, lacking: list[str]) -> None:
+    required = [name for name in lacking if not schema.field(name).nullable]
+    if required:
+        raise DatasetError(f"{path}: lacks {', '.join(required)}, which every version has; it is damaged")

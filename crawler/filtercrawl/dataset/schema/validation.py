@@ -1,0 +1,163 @@
+"""Checks of what readers, sources and measures report, against the types of the Arrow columns that will hold it."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from filtercrawl.api.errors import FormatError
+from filtercrawl.dataset.schema.arrow import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from filtercrawl.api.tensor import StoredTensor
+
+# The largest size, and the largest number of elements, that the int64 columns hold.
+LARGEST: Final = 2**63 - 1
+_SHOWN: Final = 60
+_BATCH: Final = 10_000
+
+
+def check_tensors(file: str, tensors: Iterable[StoredTensor]) -> None:
+    """Check the names, dtypes and shapes of a checkpoint's tensors; raises FormatError for the first that is unfit.
+
+    file: what to call the checkpoint in the message.
+    """
+    for tensor in tensors:
+        if (fault := tensor_fault(tensor)) is not None:
+            raise FormatError(f"{file}: {fault}")
+
+
+def tensor_fault(tensor: StoredTensor) -> str | None:
+    """Say what is wrong with the name, the dtype or the shape of a tensor; None where nothing is."""
+    if not is_text(tensor.name):
+        return f"the tensor name {shown(tensor.name)} is not valid Unicode text"
+    texts: tuple[object, ...] = (tensor.key, tensor.dtype, *tensor.root)
+    texts += tuple(text for text in (tensor.layer, tensor.reason, tensor.weight_kind) if text is not None)
+    for text in texts:
+        if not is_text(text):
+            return f"the tensor {shown(tensor.name)} comes with {shown(text)}, which is not valid Unicode text"
+    if not isinstance(tensor.shape, tuple) or not all(map(_is_size, tensor.shape)):
+        wrong = "sizes are integers from 0 to 2^63 - 1"
+    elif math.prod(tensor.shape) > LARGEST:
+        wrong = "that is 2^63 numbers or more"
+    else:
+        return None
+    return f"the tensor {shown(tensor.name)} has the shape {shown(tensor.shape)}; {wrong}"
+
+
+def check_row(where: str, row: Mapping[str, Any], schema: pa.Schema) -> None:
+    """Check the columns that a row has so far; raises FormatError for the first value that its column cannot hold.
+
+    where: what the row is about, for the message.
+    """
+    given = {name: value for name, value in row.items() if value is not None}
+    if (fault := row_fault(given, schema)) is not None:
+        raise FormatError(f"{where}: {fault}")
+
+
+def row_fault(row: Mapping[str, Any], schema: pa.Schema) -> str | None:
+    """Say which value of a row its column cannot hold; None where all fit. Columns that it lacks are not checked."""
+    for field in schema:
+        if field.name not in row:
+            continue
+        value = row[field.name]
+        if value is None and not field.nullable:
+            return f"{field.name} is missing"
+        if value is not None and not fits(value, field.type):
+            kind = f"lists of {field.type.value_type}" if pa.types.is_list(field.type) else str(field.type)
+            return f"{field.name} is {shown(value)}, which does not fit its column ({kind})"
+    return None
+
+
+def unfit(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield the rows that their table cannot hold, and why. Whole batches are tried first, which takes little time."""
+    rest = iter(rows)
+    required = [field.name for field in schema if not field.nullable]
+    while batch := list(islice(rest, _BATCH)):
+        try:
+            table = pa.RecordBatch.from_pylist(batch, schema=schema)
+            if not any(table[name].null_count for name in required):
+                continue
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
+            pass
+        for row in batch:
+            fault = row_fault({name: row.get(name) for name in schema.names}, schema)
+            if fault is not None:
+                yield row, fault
+
+
+def storable(row: Mapping[str, Any], schema: pa.Schema = MODELS) -> dict[str, Any]:
+    """Return a row that its table can hold: text that is not valid Unicode is escaped, other unfit values are null.
+
+    For what sources state of a checkpoint (a license, a date, a step), which is no reason not to read it.
+    """
+    kept = dict(row)
+    for field in schema:
+        value = kept.get(field.name)
+        if value is not None and not fits(value, field.type):
+            escaped = _escaped(value)
+            kept[field.name] = escaped if fits(escaped, field.type) else None
+    return kept
+
+
+def fits(value: object, kind: pa.DataType) -> bool:
+    """Tell whether a column of an Arrow type can hold a value as it is. A boolean is not an integer."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return isinstance(value, list | tuple) and all(fits(item, kind.value_type) for item in value)
+    if pa.types.is_integer(kind):
+        bound = 1 << kind.bit_width - 1
+        return type(value) is int and -bound <= value < bound
+    if pa.types.is_floating(kind):
+        return isinstance(value, float) or (type(value) is int and abs(value) <= 1 << 53)
+    check = _PLAIN.get(kind)
+    return True if check is None else check(value)
+
+
+def is_text(value: object) -> bool:
+    """Tell whether a value is text that can be written as UTF-8: a lone surrogate cannot."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.isascii() or value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(value: object) -> str:
+    """Write any value as short printable ASCII."""
+    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to write a very long one
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, list | tuple):
+        some = ", ".join(shown(item) for item in value[:8])
+        return f"[{some}{', ...' if len(value) > 8 else ''}]"
+    if isinstance(value, str):
+        return ascii(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
+    if isinstance(value, bool | int | float | None):
+        return ascii(value)
+    return f"a {type(value).__name__}"
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST
+
+
+def _escaped(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, list | tuple):
+        return [_escaped(item) for item in value]
+    return value
+
+
+_PLAIN: Final[Mapping[pa.DataType, Callable[[object], bool]]] = {
+    pa.string(): is_text,
+    pa.bool_(): lambda value: isinstance(value, bool),
+    pa.timestamp("us", tz="UTC"): lambda value: isinstance(value, datetime),
+}

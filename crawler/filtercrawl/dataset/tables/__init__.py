@@ -1,0 +1,1 @@
+"""Rows of each published table, and their export from the catalog."""

@@ -1,0 +1,221 @@
+"""From the catalog's rows to the published folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import pyarrow as pa
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.card import card
+from filtercrawl.dataset.card.body import About
+from filtercrawl.dataset.card.configs import listed
+from filtercrawl.dataset.card.counts import Tally
+from filtercrawl.dataset.card.figures import shown
+from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.atomic import clear, remove, write_text
+from filtercrawl.dataset.files.parquet import Cut, File, Row, Table, batches, write
+from filtercrawl.dataset.files.table_files import Parts, base_of, files_of
+from filtercrawl.dataset.schema.arrow import FILES, TABLES
+from filtercrawl.dataset.tables import preview, samples, sketches
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from filtercrawl.dataset.tables.samples import Samples
+
+# Row groups of `index` have some hundred kilobytes.
+_CUT: Final = Cut(key="layer_id", one_in=1_000)
+_SAFE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+Batches = Callable[[Iterator[Row]], Iterable[pa.RecordBatch]]
+
+
+class Rows(Protocol):
+    """What the catalog offers; rows are dictionaries by the schemas of `filtercrawl.dataset.schema.arrow`."""
+
+    @property
+    def dataset_id(self) -> str:
+        """What tells this dataset from every other."""
+        ...
+
+    def releases(self) -> dict[str, str | None]:
+        """Return model_id -> first release of the checkpoints that keep weights."""
+        ...
+
+    def models(self) -> Iterator[dict[str, Any]]:
+        """Yield MODELS rows by model_id."""
+        ...
+
+    def index(self) -> Iterator[dict[str, Any]]:
+        """Yield INDEX rows by first release, by model_id and by their order in the file."""
+        ...
+
+    def ledger_sources(self) -> list[str]: ...
+
+    def ledger(self, source: str) -> Iterator[dict[str, Any]]:
+        """Yield LEDGER rows of one source."""
+        ...
+
+    def samples(self, layer_sha256: str) -> Samples | None:
+        """Return the kernels picked at crawl time."""
+        ...
+
+    def sketch_sources(self) -> list[str]: ...
+
+    def sketches(self, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield model_id and SKETCHES row of the layers whose weights one source's checkpoints keep, as in `index`."""
+        ...
+
+    def renames(self) -> Iterator[dict[str, Any]]: ...
+
+    def withdrawn(self) -> Iterator[dict[str, Any]]: ...
+
+    def sources(self) -> Iterator[dict[str, Any]]: ...
+
+    def layer_files(self) -> Iterator[tuple[str, int, str]]:
+        """Yield path, size and sha256 of the immutable files, as they were written."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export did. counts: models, layers, kernels; changed: paths written or removed."""
+
+    counts: dict[str, int]
+    changed: tuple[str, ...]
+    root: str
+
+
+def export(folder: Path, rows: Rows) -> Exported:
+    """Write all of the dataset that follows from `rows`; files that would stay the same are not touched.
+
+    A file is in place before the card names it and goes after the card has ceased to, so whoever opens the
+    folder meanwhile finds what the card promises. Killed at any point, the next export ends with the same
+    bytes. Raises DatasetError where the disk refuses, where the card's header cannot be read, and where a
+    file of layers is not what was written.
+    """
+    found = _read_card(folder)
+    layers = manifest.layer_files(folder, rows.layer_files())
+    tally = Tally()
+    tables = _write_tables(folder, rows, tally)
+    written = [table for group in tables.values() for table in group]
+    paths = {table.path for table in written}
+    obsolete = [path for path in _derived_paths(folder) if path not in paths]
+    others = list(manifest.other_files(folder, {*paths, *obsolete, manifest.TABLE}))
+    files: list[File] = sorted((*layers, *written, *others), key=lambda file: file.path)
+    if listing := write(folder, manifest.TABLE, FILES, batches((vars(file) for file in files), FILES)):
+        tables["files"] = [listing]
+        written.append(listing)
+    else:
+        obsolete.append(manifest.TABLE)
+
+    about = About(
+        dataset_id=rows.dataset_id,
+        configs=list(listed(tables, layers, tally)),
+        tally=tally,
+        figures=shown(folder),
+        others=frozenset(file.path for file in others),
+    )
+    text = found.render(about)
+    files.append(manifest.described(card.PATH, text))
+    counts = {"models": tally.outcomes.total(), "layers": tally.layers, "kernels": tally.kernels}
+    changed = [table.path for table in written if table.changed]
+    for path, content in ((card.PATH, text), (manifest.PATH, manifest.text(rows.dataset_id, files, counts))):
+        if write_text(folder / path, folder, content):
+            changed.append(path)
+    changed += [path for path in obsolete if remove(folder / path)]
+    return Exported(counts=counts, changed=tuple(sorted(changed)), root=manifest.root(files))
+
+
+def sweep(folder: Path, rows: Rows) -> list[str]:
+    """Delete files of layers that `rows` does not know, and what killed runs left; return the former's paths.
+
+    Only after an export of the same rows, and only while nobody else writes to the dataset: a file whose
+    catalog row is still to come would go too.
+    """
+    known = {path for path, _, _ in rows.layer_files()}
+    strangers = [path.relative_to(folder).as_posix() for path in (folder / "data/layers").rglob("*.parquet")]
+    gone = sorted(path for path in strangers if path not in known)
+    for path in gone:
+        remove(folder / path)
+    clear(folder)
+    return gone
+
+
+def _read_card(folder: Path) -> card.Card:
+    try:
+        return card.Card.parse((folder / card.PATH).read_bytes().decode())
+    except FileNotFoundError:
+        return card.Card({}, "")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{card.PATH}: cannot be read ({error}); mend or delete it") from error
+
+
+def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Table]]:
+    """Write every table but `files`; those without rows are not among the result."""
+    choice, parts = preview.Choice(), Parts(rows.releases())
+
+    def index() -> Iterator[Row]:
+        for row in rows.index():
+            tally.layer(row)
+            choice.offer(row)
+            yield row
+
+    def models() -> Iterator[Row]:
+        for row in rows.models():
+            tally.model(row)
+            yield row
+
+    def table(name: str, content: Iterable[pa.RecordBatch], path: str | None = None) -> Iterator[Table]:
+        written = write(folder, path or f"data/{name}.parquet", TABLES[name], content)
+        if written:
+            yield written
+
+    def rows_of(name: str, content: Iterable[Row], path: str | None = None) -> Iterator[Table]:
+        return table(name, batches(content, TABLES[name]), path)
+
+    def parted(name: str, content: Iterable[tuple[str, Row]], made: Batches, path: str | None = None) -> list[Table]:
+        split = parts.split(content, f"data/{path or name}")
+        return [written for path, group in split for written in table(name, made(group), path)]
+
+    def kept(index: Iterable[Row]) -> Iterator[tuple[str, Row]]:
+        return ((row["model_id"], row) for row in index if row["file"] is not None)
+
+    found = {
+        "index": list(table("index", batches(index(), TABLES["index"], cut=_CUT))),
+        "models": list(rows_of("models", models())),
+        "ledger": [
+            written
+            for source in sorted(rows.ledger_sources())
+            for written in rows_of("ledger", rows.ledger(source), f"data/ledger/{_safe(source)}.parquet")
+        ],
+        "samples": parted("samples", kept(rows.index()), lambda group: samples.batches(group, rows.samples)),
+        "sketches": [
+            written
+            for source in sorted(rows.sketch_sources())
+            for written in parted("sketches", rows.sketches(source), sketches.batches, f"sketches/{_safe(source)}")
+        ],
+        "preview": parted("preview", kept(choice.rows()), lambda group: preview.table(group, rows.samples)),
+        "renames": list(rows_of("renames", rows.renames())),
+        "withdrawn": list(rows_of("withdrawn", rows.withdrawn())),
+        "sources": list(rows_of("sources", rows.sources())),
+    }
+    return {name: group for name, group in found.items() if group}
+
+
+def _derived_paths(folder: Path) -> Iterator[str]:
+    """Yield the tables that lie in the folder, that of the files apart."""
+    for path in (path for name in TABLES if name != "files" for path in files_of(folder, name)):
+        yield path.relative_to(folder).as_posix()
+
+
+def _safe(source: str) -> str:
+    """Return the name of a source as part of a path; plugins are free in how they call theirs."""
+    if _SAFE.fullmatch(source) and base_of(source) == source:
+        return source
+    plain = re.sub(r"[^a-z0-9.]+", "-", source.lower()).strip("-.")[:40]
+    return f"{plain or 'source'}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"

@@ -1,0 +1,165 @@
+"""A picture of every layer's kernels, and which layers are shown."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import io
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from PIL import Image
+
+from filtercrawl.dataset.files.parquet import Cut, Row, batches
+from filtercrawl.dataset.schema.arrow import PREVIEW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from filtercrawl.dataset.tables.samples import Samples
+
+LIMIT: Final = 2_000
+SIDE: Final = 512
+
+# Pictures in a batch, and so in a row group: a viewer fetches some hundred kilobytes for its first page.
+_BATCH_ROWS: Final = 200
+_CUT: Final = Cut(key="layer_id", one_in=80)
+_GAP: Final = 3
+# Taps in a picture, at most: keeps it at some ten kilobytes.
+_TAPS: Final = 9_216
+
+# Palette: an odd number of steps from the most negative weight to the most positive, zero in the middle.
+_STEPS: Final = 41
+_SEPARATOR: Final = _STEPS
+_SLICE: Final = _STEPS + 1
+_NONFINITE: Final = _STEPS + 2
+# Blue and orange stay apart for every common kind of colour blindness.
+_ANCHORS: Final = np.array([(13, 43, 100), (70, 130, 195), (247, 247, 247), (238, 145, 65), (125, 45, 5)])
+_OTHERS: Final = ((90, 90, 90), (170, 170, 170), (20, 160, 60))
+
+
+class Choice:
+    """Keeps at most `limit` of the layers it is offered, the same ones in whatever order they come."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._heap: list[tuple[int, int, Row]] = []
+        self._offered = 0
+
+    def offer(self, row: Row) -> None:
+        """Consider a row of `index`; layers without a file are left out."""
+        if row["file"] is None:
+            return
+        self._offered += 1
+        # The largest digest of those kept lies on top; the running number keeps rows from being compared.
+        digest = hashlib.sha256(row["layer_id"].encode()).digest()
+        entry = (-int.from_bytes(digest), -self._offered, row)
+        if len(self._heap) < self._limit:
+            heapq.heappush(self._heap, entry)
+        else:
+            heapq.heappushpop(self._heap, entry)
+
+    def rows(self) -> list[Row]:
+        """Return the kept rows in the order in which they were offered."""
+        return [row for _, _, row in sorted(self._heap, key=lambda entry: -entry[1])]
+
+
+def table(rows: Iterable[Row], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
+    """Turn rows of `index` into batches of PREVIEW. find: gives a layer's samples by its layer_sha256."""
+    pictures: dict[str, bytes | None] = {}
+
+    def shown(row: Row) -> dict[str, Any]:
+        content = row["layer_sha256"]
+        if content not in pictures:
+            samples = find(content)
+            pictures[content] = render(samples.values, row["kernel_size"]) if samples else None
+        data = pictures[content]
+        return {**row, "picture": None if data is None else {"bytes": data, "path": f"{content[:16]}.png"}}
+
+    return batches(map(shown, rows), PREVIEW, _BATCH_ROWS, _CUT)
+
+
+def render(values: NDArray[np.float32], kernel_size: Sequence[int]) -> bytes:
+    """Draw kernels [k, taps] as a PNG of at most SIDE x SIDE pixels, each scaled by its largest magnitude.
+
+    Blue is negative, white zero, orange positive, green not finite; the slices of a 3-D kernel lie side by
+    side. Kernels that do not fit are left out from the end, taps that do not fit are averaged.
+    """
+    tiles = _tiles(_codes(_fitting(values.reshape(len(values), *kernel_size))))
+    k, height, width = tiles.shape
+    y, x = _pixels(height, width), _pixels(width, height)
+    down, across = height * y + _GAP, width * x + _GAP
+    columns = max(1, min(k, (SIDE - _GAP) // across, math.ceil(math.sqrt(k * down / across))))
+    lines = max(1, min(math.ceil(k / columns), (SIDE - _GAP) // down))
+    canvas = np.full((lines * down + _GAP, columns * across + _GAP), _SEPARATOR, np.uint8)
+    for number, tile in enumerate(tiles[: lines * columns]):
+        line, column = divmod(number, columns)
+        top, left = _GAP + line * down, _GAP + column * across
+        canvas[top : top + height * y, left : left + width * x] = tile.repeat(y, 0).repeat(x, 1)
+    return _png(canvas)
+
+
+def _fitting(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Average neighbouring taps until a kernel is small enough, then leave out kernels; [k, *kernel_size]."""
+    with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN as well
+        fitting = kernels.astype(np.float64)
+    for axis, (size, limit) in enumerate(zip(kernels.shape[1:], _limits(kernels.shape[1:]), strict=True), 1):
+        step = math.ceil(size / limit)
+        starts = np.arange(0, size, step)
+        widths = np.diff(starts, append=size)
+        with np.errstate(invalid="ignore"):  # infinities of both signs have no mean: drawn as not finite
+            fitting = np.add.reduceat(fitting, starts, axis)
+        fitting /= widths.reshape(-1, *[1] * (fitting.ndim - axis - 1))
+    return fitting[: max(1, _TAPS // math.prod(fitting.shape[1:]))]
+
+
+def _limits(kernel_size: tuple[int, ...]) -> tuple[int, ...]:
+    """Taps an axis that leave each tap at least two pixels on a line, four on a plane."""
+    line = (SIDE - 2 * _GAP) // 2
+    if len(kernel_size) < 3:
+        strip = max(kernel_size) == math.prod(kernel_size)
+        return tuple(line if strip else line // 2 for _ in kernel_size)
+    depth = min(kernel_size[0], 16)
+    return depth, line // 4, max(1, line // depth - 1)
+
+
+def _codes(kernels: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Map each kernel to palette entries by its own largest finite magnitude."""
+    finite = np.isfinite(kernels)
+    known = np.where(finite, kernels, 0)
+    largest = np.abs(known).max(axis=tuple(range(1, kernels.ndim)), keepdims=True)
+    scaled = known / np.where(largest > 0, largest, 1)
+    codes = np.rint((scaled + 1) * (_STEPS // 2)).astype(np.uint8)
+    return np.where(finite, codes, np.uint8(_NONFINITE))
+
+
+def _tiles(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay kernels of one, two or three axes out as pictures [k, height, width]."""
+    if codes.ndim == 2:
+        return codes[:, None]
+    if codes.ndim == 3:
+        return codes
+    k, depth, height, width = codes.shape
+    slices = np.pad(codes, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=_SLICE)
+    return slices.transpose(0, 2, 1, 3).reshape(k, height, depth * (width + 1))[:, :, :-1]
+
+
+def _pixels(taps: int, others: int) -> int:
+    """Pixels a tap along an axis of `taps`: small kernels are drawn large, strips are drawn thick."""
+    wanted = max(4, min(12, round(36 / math.sqrt(taps * others))), 8 if taps == 1 else 0)
+    return max(1, min(wanted, (SIDE - 2 * _GAP) // taps))
+
+
+def _png(canvas: NDArray[np.uint8]) -> bytes:
+    steps = np.linspace(0, len(_ANCHORS) - 1, _STEPS)
+    colours = np.stack([np.interp(steps, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=1)
+    palette = np.concatenate([np.rint(colours), _OTHERS]).astype(np.uint8)
+    picture = Image.fromarray(canvas)
+    picture.putpalette(palette.tobytes())
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,127 @@
+"""The few kernels of each layer that stand for all of it: picked by hash, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+import pyarrow as pa
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files.parquet import BATCH_ROWS, Cut, Row
+from filtercrawl.dataset.schema.arrow import SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+LIMIT: Final = 64
+
+# Numbers in a batch, at most: a row group of large kernels stays at 16 MiB.
+_BATCH_NUMBERS: Final = 4_194_304
+# Row groups of some hundred kilobytes.
+_CUT: Final = Cut(key="layer_sha256", one_in=100)
+_HEADER: Final = struct.Struct("<QQ")
+# What all kernels of a layer have in common, named as in `index`.
+_SHARED: Final = (
+    "layer_id", "model_id", "source", "op", "kernel", "taps", "depthwise", "weight_kind", "task",
+    "layer_sha256",
+)  # fmt: skip
+
+
+def pick(layer_sha256: str, n_kernels: int, limit: int = LIMIT) -> list[int]:
+    """Pick at most `limit` of a layer's kernels: sorted distinct indices `out * in_per_group + in`.
+
+    All of them where there are no more. Otherwise the first distinct values of SHA-256 in counter mode, 64
+    bits each, modulo `n_kernels`: the layer's bytes alone decide.
+    """
+    if n_kernels <= limit:
+        return list(range(n_kernels))
+    picked: set[int] = set()
+    for number in _numbers(layer_sha256):
+        if len(picked) == limit:
+            break
+        picked.add(number % n_kernels)
+    return sorted(picked)
+
+
+def _numbers(key: str) -> Iterator[int]:
+    for counter in itertools.count():
+        yield from struct.unpack("<4Q", hashlib.sha256(f"{key}:{counter}".encode()).digest())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Picked kernels of one layer. positions: int64 [k], as `pick` gives them; values: float32 [k, taps]."""
+
+    positions: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.positions.shape != self.values.shape[:1]:
+            raise ValueError(f"{self.positions.shape} positions do not fit values of shape {self.values.shape}")
+
+    def to_bytes(self) -> bytes:
+        """Return k and taps (uint64), then positions (int64) and values (float32), all little-endian."""
+        positions = self.positions.astype("<i8", copy=False).tobytes()
+        return _HEADER.pack(*self.values.shape) + positions + self.values.astype("<f4", copy=False).tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Undo `to_bytes`; raises DatasetError unless the length is what the header says."""
+        k, taps = _HEADER.unpack_from(data) if len(data) >= _HEADER.size else (0, 0)
+        start = _HEADER.size + 8 * k
+        if len(data) != start + 4 * k * taps:
+            raise DatasetError(f"stored samples are damaged: {len(data)} bytes; rebuild the catalog")
+        positions = np.frombuffer(data, "<i8", k, _HEADER.size)
+        values = np.frombuffer(data, "<f4", k * taps, start)
+        return cls(positions=positions.astype(np.int64), values=values.astype(np.float32).reshape(k, taps))
+
+
+def batches(index: Iterable[Row], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
+    """Turn the layers that `layers` holds into batches of SAMPLES, in the order of `index`.
+
+    find: gives a layer's samples by its layer_sha256; layers without are left out, as are layers without a
+    file, whose kernels are another checkpoint's.
+    """
+    group: list[tuple[Row, Samples]] = []
+    rows = numbers = 0
+    for row in index:
+        samples = find(row["layer_sha256"]) if row["file"] is not None else None
+        if samples is None or not len(samples.positions):
+            continue
+        group.append((row, samples))
+        rows += len(samples.positions)
+        numbers += samples.values.size
+        if rows >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.behind(row):
+            yield _batch(group)
+            group, rows, numbers = [], 0, 0
+    if group:
+        yield _batch(group)
+
+
+def _batch(group: list[tuple[Row, Samples]]) -> pa.RecordBatch:
+    # Column by column: millions of row dictionaries would take minutes.
+    counts = [len(samples.positions) for _, samples in group]
+    columns = {name: _spread([row[name] for row, _ in group], counts, name) for name in _SHARED}
+    inputs = np.repeat([row["shape"][1] for row, _ in group], counts)
+    out, inner = np.divmod(np.concatenate([samples.positions for _, samples in group]), inputs)
+    names = zip(columns["layer_id"].to_pylist(), out.tolist(), inner.tolist(), strict=True)
+    columns["kernel_id"] = pa.array([f"{layer}:{o}:{i}" for layer, o, i in names], pa.string())
+    columns["out_channel"] = pa.array(out, pa.int64())
+    columns["in_channel"] = pa.array(inner, pa.int64())
+    taps = np.repeat([samples.values.shape[1] for _, samples in group], counts)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(taps)]), pa.int32())
+    values = np.concatenate([samples.values.ravel() for _, samples in group])
+    columns["values"] = pa.ListArray.from_arrays(offsets, pa.array(values, pa.float32()))
+    return pa.RecordBatch.from_arrays([columns[name] for name in SAMPLES.names], schema=SAMPLES)
+
+
+def _spread(values: list[object], counts: list[int], name: str) -> pa.Array[Any]:
+    distinct: pa.Array[Any] = pa.array(values, SAMPLES.field(name).type)
+    return distinct.take(pa.array(np.repeat(np.arange(len(counts)), counts), pa.int64()))

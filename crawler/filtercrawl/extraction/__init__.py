@@ -1,0 +1,1 @@
+"""From tensors to layers: classification, architecture, conversion to float32."""

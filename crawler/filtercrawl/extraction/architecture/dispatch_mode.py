@@ -1,0 +1,186 @@
+"""Watches a network run, and notes what each of its values was computed from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from filtercrawl.extraction.architecture.depth import Calls
+from filtercrawl.extraction.architecture.weight_origin import Origin, Owned, Owner, address, owners
+
+_CONVOLUTION: Final = torch.ops.aten.convolution.default
+# After these the numbers are still the stored ones.
+_COPIES: Final = frozenset({torch.ops.aten.clone.default, torch.ops.aten._to_copy.default})  # noqa: SLF001 - an operator's name
+_META: Final = torch.device("meta")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One convolution of a stored tensor. index: among all calls; the rest as `aten.convolution` was given it.
+
+    covers: its kernel covers its whole input and gives one point; on_point: it is 1x1 and its input is one point.
+    """
+
+    index: int
+    owner: Owner
+    transposed: bool
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    covers: bool
+    on_point: bool
+
+
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    """Labels the storage of every tensor with its origin. until: when to give up, by `time.monotonic`.
+
+    device: where tensors of two devices meet, `meta` or `cpu`; on the cpu nothing stays without numbers. Views share a
+    storage and so a label; what is written into a storage is added to its label.
+    """
+
+    def __init__(self, held: list[Owned], sample: Iterable[Any], device: str, until: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.calls = Calls()
+        self.used: list[Call] = []
+        # Of all convolutions, also those whose weight is of no stored tensor.
+        self.on_point: list[bool] = []
+        self._held = held
+        self._device = torch.device(device)
+        self._until = until
+        self._callers: list[str] = [""]
+        # A weak reference keeps a storage's address from being given to another one, and not its memory.
+        self._origins: dict[int, tuple[StorageWeakRef, Origin]] = {}
+        for i, item in enumerate(held):
+            self._set(item.tensor, Origin(sources=1 << i, same=i))
+        for tensor in tensors(sample):
+            self._set(tensor, Origin(of_input=True))
+
+    def watch(self, module: nn.Module) -> Iterator[Any]:
+        """Follow which submodule is running; yields the handles of the hooks."""
+        for name, part in module.named_modules():
+            yield part.register_forward_pre_hook(lambda _module, _args, name=name: self._callers.append(name))
+            yield part.register_forward_hook(lambda *_: _drop(self._callers), always_call=True)
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if time.monotonic() > self._until:
+            raise TimeoutError("it takes too long")
+        given = dict(kwargs or {})
+        taken = first_taken = [*tensors(args), *tensors(given.values())]
+        n_meta = sum(tensor.is_meta for tensor in taken)
+        if n_meta and (n_meta < len(taken) or self._device != _META):
+            args, given = self._together(args), self._together(given)
+            taken = [*tensors(args), *tensors(given.values())]
+        origins = [self._get(tensor) for tensor in taken]
+        joined = Origin()
+        for origin in origins:
+            joined = joined.join(origin)
+        if func is _CONVOLUTION:
+            made, joined = self._convolve(args, given, origins[1], joined)
+        else:
+            made = func(*args, **given)
+            if func in _COPIES and origins:
+                joined = origins[0]
+        known = {address(tensor): origin for tensor, origin in zip(taken, origins, strict=True)}
+        mutable = func._schema.is_mutable  # noqa: SLF001 - torch has no other way to ask
+        for tensor in [*tensors([made]), *(taken if mutable and not tensors([made]) else ())]:
+            own = known.get(address(tensor))
+            if own is None:
+                self._set(tensor, joined)
+            elif mutable:
+                self._set(tensor, own.join(joined))
+        if mutable and taken is not first_taken:
+            # What was written into is a copy; the network goes on with the tensor itself.
+            self._set(first_taken[0], joined)
+        return made
+
+    def _convolve(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], weight_origin: Origin, joined: Origin
+    ) -> tuple[torch.Tensor, Origin]:
+        result = _convolved(args, kwargs)
+        values, weight, _, stride, padding, dilation, transposed, _, groups = args
+        index = len(self.calls)
+        on_point = math.prod(values.shape[2:]) == math.prod(weight.shape[2:]) == 1
+        covers = groups == 1 and not any(padding) and math.prod(weight.shape[2:]) > 1
+        covers = covers and not transposed and math.prod(result.shape[2:]) == 1
+        covers = covers and _spans(weight.shape[2:], dilation) == tuple(values.shape[2:])
+        self.on_point.append(on_point)
+        for owner in owners(weight, weight_origin, self._callers[-1], self._held):
+            self.used.append(
+                Call(
+                    index=index,
+                    owner=owner,
+                    transposed=transposed,
+                    stride=tuple(stride),
+                    padding=tuple(padding),
+                    dilation=tuple(dilation),
+                    groups=groups,
+                    covers=covers,
+                    on_point=on_point,
+                )
+            )
+        return result, joined._replace(trail=self.calls.add(joined.trail), same=None)
+
+    def _together(self, values: Any) -> Any:
+        """Bring tensors to the one device, as zeros where they had no numbers."""
+        if isinstance(values, torch.Tensor) and values.device != self._device:
+            moved = torch.empty_strided(values.shape, values.stride(), dtype=values.dtype, device=self._device)
+            self._set(moved, self._get(values))
+            return moved if moved.is_meta else moved.zero_()
+        if isinstance(values, tuple | list):
+            return type(values)([self._together(value) for value in values])
+        if isinstance(values, dict):
+            return {key: self._device if key == "device" else self._together(item) for key, item in values.items()}
+        return values
+
+    def _get(self, tensor: torch.Tensor) -> Origin:
+        found = self._origins.get(address(tensor))
+        return found[1] if found else Origin()
+
+    def _set(self, tensor: torch.Tensor, origin: Origin) -> None:
+        if tensor.layout == torch.strided:
+            reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]  # as above
+            self._origins[address(tensor)] = reference, origin
+
+
+def tensors(values: Any) -> list[torch.Tensor]:
+    """List the tensors in nested lists, tuples and mappings."""
+    found: list[torch.Tensor] = []
+    for value in values.values() if isinstance(values, Mapping) else values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list | Mapping):
+            found.extend(tensors(value))
+    return found
+
+
+def _convolved(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+    """Return the result of a convolution, of which only the shape matters."""
+    if args[0].is_meta:
+        made: torch.Tensor = _CONVOLUTION(*args, **kwargs)
+        return made
+    on_meta: Callable[[Any], Any] = lambda value: value.to(_META) if isinstance(value, torch.Tensor) else value  # noqa: E731 - one use
+    shape = _CONVOLUTION(*map(on_meta, args), **kwargs).shape
+    return torch.zeros(shape, dtype=args[0].dtype)
+
+
+def _spans(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
+    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+
+
+def _drop(callers: list[str]) -> None:
+    callers.pop()

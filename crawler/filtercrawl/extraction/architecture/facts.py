@@ -1,0 +1,109 @@
+"""What a module proves about the tensors in its state dict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from filtercrawl.api.tensor import Convolution, Depth, Op
+from filtercrawl.extraction.state_dict_names import split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_NORMS: Final = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_LINEARS: Final = (nn.Linear, nn.Bilinear, nn.MultiheadAttention)
+_REASONS: Final[tuple[tuple[tuple[type[nn.Module], ...], str], ...]] = (
+    (_NORMS, "norm"),
+    (_LINEARS, "linear"),
+    ((nn.Embedding, nn.EmbeddingBag), "embedding"),
+    ((nn.RNNBase, nn.RNNCellBase), "recurrent"),
+    ((nn.PReLU,), "activation"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """One tensor of a state dict.
+
+    shape: as the state dict holds it. layer: path of the module it belongs to. convolution: of the first call, with
+    n_calls 0 where the network in eval mode never calls it, and None where it could not be run. weight_kind: learned,
+    fixed, dynamic_bank, standardized or dense_as_conv. bank: the shape of one expert's kernels, `[out, in/groups, *k]`,
+    where the tensor is a bank of them along its first axis. reason: why it is no kernel, a word of the ledger.
+    """
+
+    shape: tuple[int, ...]
+    layer: str
+    convolution: Convolution | None = None
+    depth: Depth | None = None
+    weight_kind: str | None = None
+    bank: tuple[int, ...] | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """A network's structure: facts by the names of its state dict, in their order.
+
+    problem: why the network could not be run, in one line; there are then no depths, and convolutions are those of
+    its modules. None means that a tensor without a convolution was seen not to be one.
+    """
+
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    problem: str | None = None
+
+    def convolutions(self) -> Iterator[tuple[str, Facts, Convolution]]:
+        """Yield name, facts and convolution of each tensor that is a convolution's weight."""
+        for name, facts in self.facts.items():
+            if facts.convolution is not None:
+                yield name, facts, facts.convolution
+
+
+def attributes(module: nn.Module, leaf: str, learned: bool | None) -> Convolution | None:
+    """Read a convolution off the module that holds its weight; None where `leaf` is no weight of a convolution's."""
+    if not isinstance(module, _ConvNd) or leaf != "weight" or not isinstance(module.stride, tuple):
+        return None
+    rank = len(module.kernel_size)
+    kind = "conv_transpose" if module.transposed else "conv"
+    return Convolution(
+        op=cast("Op", f"{kind}{rank}d"),
+        groups=module.groups,
+        stride=tuple(module.stride),
+        padding=_padding(module),
+        dilation=tuple(module.dilation),
+        learned=learned,
+        source="module",
+    )
+
+
+def _padding(module: _ConvNd) -> tuple[int, ...]:
+    if not isinstance(module.padding, str):
+        return tuple(module.padding)
+    if module.padding == "valid":
+        return (0,) * len(module.kernel_size)
+    totals = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    begins = tuple(total // 2 for total in totals)
+    ends = tuple(total - begin for total, begin in zip(totals, begins, strict=True))
+    return begins if begins == ends else begins + ends
+
+
+def reason(module: nn.Module, leaf: str) -> str | None:
+    """Say why the tensor `leaf`, which the module itself holds, is no kernel; None where its class proves nothing."""
+    if isinstance(module, _ConvNd):
+        return "bias" if leaf == "bias" else None
+    for classes, word in _REASONS:
+        if isinstance(module, classes):
+            return "bias" if word == "linear" and "bias" in leaf else word
+    return None
+
+
+def home(name: str, modules: Mapping[str, nn.Module]) -> tuple[str, nn.Module | None]:
+    """Return path and module that a tensor belongs to; of a parametrized one, the module that is parametrized."""
+    path = split(name)[0]
+    # A name may start as a wrapper does; the module then has it in full.
+    path = path if path in modules else name.rpartition(".")[0]
+    return path, modules.get(path)

@@ -1,0 +1,24 @@
+"""Lets other people's networks be built and run without a trace in the process."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The filters of warnings and the random numbers are the process's, and several threads may crawl.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back warnings and put random numbers back, one thread at a time; may be nested."""
+    with _ONE_AT_A_TIME, warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # of the libraries, about things that no user of ours can change
+        yield

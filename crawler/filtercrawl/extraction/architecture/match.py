@@ -1,0 +1,106 @@
+"""Joins what a checkpoint stores with what its network's structure says of the same names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from filtercrawl.extraction.state_dict_names import is_kernel, unwrap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from filtercrawl.api.tensor import StoredTensor
+    from filtercrawl.extraction.architecture.facts import Facts, Structure
+
+# How many of a structure's names are looked for in a checkpoint to learn under which prefix it keeps them.
+_PROBES: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """A checkpoint's tensors, with what the structure proves of them.
+
+    tensors: all, in their order, banks still whole. matched: how many the structure knows by name and shape;
+    unmatched: the names of the others, which keep what their bytes prove.
+    """
+
+    tensors: tuple[StoredTensor, ...]
+    matched: int
+    unmatched: tuple[str, ...]
+
+
+def apply(structure: Structure, tensors: Iterable[StoredTensor], prefix: str = "") -> Applied:
+    """Give tensors the convolution, depth, kind or reason that the structure proves.
+
+    prefix: only names below it belong to the model. A tensor is known when its key, wrappers left out, is a name of the
+    structure and its shape is that tensor's. A whole mapping that lies one prefix deeper or higher than the structure
+    (`backbone.`) is known when every convolution of the part is then found with its shape. Nothing else is renamed.
+    """
+    every = tuple(tensors)
+    known = _known(structure, [tensor for tensor in every if tensor.name.startswith(prefix)])
+    found = [
+        _with(tensor, known[tensor.name], ran=structure.problem is None) if tensor.name in known else tensor
+        for tensor in every
+    ]
+    unmatched = tuple(tensor.name for tensor in every if tensor.name not in known)
+    return Applied(tensors=tuple(found), matched=len(every) - len(unmatched), unmatched=unmatched)
+
+
+def _known(structure: Structure, tensors: Sequence[StoredTensor]) -> dict[str, Facts]:
+    """Return the facts of each tensor by its full name."""
+    mappings: dict[tuple[str, ...], dict[str, StoredTensor]] = defaultdict(dict)
+    for tensor in tensors:
+        mappings[tensor.root][unwrap(tensor.key)] = tensor
+    found: dict[str, Facts] = {}
+    for stored in mappings.values():
+        renamed = _renamed(structure, stored)
+        for key, tensor in stored.items():
+            facts = structure.facts.get(renamed.get(key, ""))
+            if facts is not None and facts.shape == tensor.shape:
+                found[tensor.name] = facts
+    return found
+
+
+def _renamed(structure: Structure, stored: Mapping[str, StoredTensor]) -> dict[str, str]:
+    """Return for each key of a mapping the structure's name for it, where one is proven."""
+    kernels = {name: facts.shape for name, facts, _ in structure.convolutions()}
+    probes = sorted(kernels, key=len, reverse=True)[:_PROBES]
+    if not any(name in stored for name in kernels):
+        deeper = sorted({key[: -len(name)] for name in probes for key in stored if key.endswith(f".{name}")})
+        for prefix in deeper:
+            if all(_has(stored, prefix + name, shape) for name, shape in kernels.items()):
+                return {key: key.removeprefix(prefix) for key in stored if key.startswith(prefix)}
+        higher = sorted({name[: -len(key)] for name in probes for key in stored if name.endswith(f".{key}")})
+        for prefix in higher:
+            below = {name: shape for name, shape in kernels.items() if name.startswith(prefix)}
+            if all(_has(stored, name.removeprefix(prefix), shape) for name, shape in below.items()):
+                return {key: prefix + key for key in stored}
+    return {key: key for key in stored}
+
+
+def _has(stored: Mapping[str, StoredTensor], key: str, shape: tuple[int, ...]) -> bool:
+    return key in stored and stored[key].shape == shape
+
+
+def _with(tensor: StoredTensor, facts: Facts, *, ran: bool) -> StoredTensor:
+    if tensor.reason is not None:
+        return tensor
+    if facts.convolution is None:
+        if tensor.convolution is not None:
+            return tensor
+        # A network that was run has shown all its convolutions; what only looks like one is none.
+        mistaken = ran and is_kernel(tensor.key, tensor.shape)
+        return replace(tensor, reason=facts.reason or ("nonstandard_operator" if mistaken else None))
+    convolution = facts.convolution
+    if tensor.convolution is not None and tensor.convolution.learned is False:
+        convolution = replace(convolution, learned=False)
+    return replace(
+        tensor,
+        layer=tensor.layer or facts.layer,
+        convolution=convolution,
+        depth=facts.depth,
+        weight_kind="fixed" if convolution.learned is False else facts.weight_kind,
+        bank=facts.bank,
+    )

@@ -1,0 +1,57 @@
+"""Builds modules without the memory and the time of their weights."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from filtercrawl.extraction.architecture.isolation import quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+# Tensors of fewer numbers stay real: anchors, block widths and drop rates are computed from while a module is built.
+_SMALL: Final = 4096
+_FACTORIES: Final = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
+
+
+def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
+    """Call a model's constructor with all that is large on the meta device; raises what the constructor raises.
+
+    Some constructors compute with tensors (torchvision's regnets, anchors of detectors): those are small, and stay.
+    One that mixes small and large ones is called again, with all of them on the meta device. Initialising random
+    weights costs nothing there, and the caller's random numbers stay what they are.
+    """
+    with quiet():
+        try:
+            with _LargeOnMeta():
+                return make().eval()
+        except Exception:  # noqa: BLE001 - whatever a constructor made of it; the second call raises what is wrong
+            with torch.device("meta"):
+                return make().eval()
+
+
+class _LargeOnMeta(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        free = func in _FACTORIES and given.get("device") is None and "out" not in given
+        if free and _numbers(args, given) >= _SMALL:
+            given["device"] = torch.device("meta")
+        return func(*args, **given)
+
+
+def _numbers(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
+    sizes = args or (kwargs.get("size", ()),)
+    if sizes and isinstance(sizes[0], tuple | list):
+        sizes = tuple(sizes[0])
+    return math.prod(size for size in sizes if isinstance(size, int))

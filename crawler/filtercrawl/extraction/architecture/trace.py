@@ -1,0 +1,197 @@
+"""Runs a network once without weights and says what each tensor of its state dict is."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
+from filtercrawl.api.tensor import Convolution, Op
+from filtercrawl.extraction.architecture.dispatch_mode import Call, Tracer
+from filtercrawl.extraction.architecture.facts import Facts, Structure, attributes, home, reason
+from filtercrawl.extraction.architecture.isolation import quiet
+from filtercrawl.extraction.architecture.weight_origin import Owned, owned
+from filtercrawl.extraction.state_dict_names import split
+
+if TYPE_CHECKING:
+    from filtercrawl.extraction.architecture.depth import Depths
+
+# Zeros are not touched and cost no memory, but the address space of a machine has an end.
+_LARGEST: Final = 16 << 30
+_INPUT_SIZE: Final = (3, 224, 224)
+
+
+def trace(module: nn.Module, sample: tuple[Any, ...] | None = None, *, seconds: float = 120.0) -> Structure:
+    """Run a network in eval mode on the meta device and return its structure.
+
+    module: without weights (`on_meta`); one that cannot be run on the meta device is filled with zeros. sample:
+    positional arguments of one call, batch 1, on the meta device; without it, one image of the size in the module's
+    configuration. Raises nothing for a network that cannot be run: `Structure.problem` then says why, and what its
+    modules prove is there without depths.
+    """
+    sample = default_sample(module) if sample is None else sample
+    with quiet():
+        try:
+            return Structure(facts=_told(module, *_ran(module, sample, time.monotonic() + seconds)))
+        except Exception as error:  # noqa: BLE001 - networks are other people's code; what they raise is theirs
+            text = " ".join(str(error).split())[:300]
+            return Structure(facts=_modules_alone(module), problem=f"{type(error).__name__}: {text}")
+
+
+def unrun(module: nn.Module) -> Structure:
+    """Return what the modules of a network prove without being run: no depths, no banks."""
+    with quiet():
+        return Structure(facts=_modules_alone(module))
+
+
+def default_sample(module: nn.Module) -> tuple[torch.Tensor, ...]:
+    """Return one image, `[1, 3, height, width]` on the meta device, of the size in the module's configuration."""
+    config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+    size = config.get("input_size") if isinstance(config, Mapping) else getattr(config, "input_size", None)
+    return (torch.empty((1, *(size or _INPUT_SIZE)), device="meta"),)
+
+
+def _ran(module: nn.Module, sample: tuple[Any, ...], until: float) -> tuple[list[Owned], Tracer]:
+    try:
+        return _run(module, sample, "meta", until)
+    except TimeoutError:
+        raise
+    except Exception:  # whatever a network makes of tensors without numbers
+        # Detectors look at the numbers of their boxes: those are computed, from zeros.
+        if not _filled(module):
+            raise
+        return _run(module, tuple(_zeros(value) for value in sample), "cpu", until)
+
+
+def _run(module: nn.Module, sample: tuple[Any, ...], device: str, until: float) -> tuple[list[Owned], Tracer]:
+    held = owned(module)
+    tracer = Tracer(held, sample, device, until)
+    # Modules keep what they computed, such as anchors: without numbers, and of one size of image.
+    before = [(part, dict(vars(part))) for part in module.modules()]
+    module.eval()
+    handles = list(tracer.watch(module))
+    try:
+        with torch.no_grad(), tracer:
+            module(*sample)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for part, attributes_before in before:
+            vars(part).clear()
+            vars(part).update(attributes_before)
+    return held, tracer
+
+
+def _told(module: nn.Module, held: list[Owned], tracer: Tracer) -> dict[str, Facts]:
+    depths = tracer.calls.finish()
+    dense = _dense(tracer, depths)
+    calls: dict[int, list[Call]] = defaultdict(list)
+    for call in tracer.used:
+        calls[call.owner.index].append(call)
+    modules = dict(module.named_modules())
+    facts: dict[str, Facts] = {}
+    for i, item in enumerate(held):
+        for name in item.names:
+            facts[name] = _facts(name, item, modules, calls.get(i, []), ran=True)
+            uses = [call for call in calls.get(i, []) if call.owner.kind is not None]
+            if uses and facts[name].convolution is not None:
+                kind = uses[0].owner.kind
+                facts[name] = replace(
+                    facts[name],
+                    depth=depths.of(uses[0].index, uses[-1].index),
+                    weight_kind="dense_as_conv" if kind == "learned" and uses[0].index in dense else kind,
+                    bank=uses[0].owner.bank,
+                )
+    return {name: facts[name] for name in module.state_dict() if name in facts}
+
+
+def _modules_alone(module: nn.Module) -> dict[str, Facts]:
+    modules = dict(module.named_modules())
+    facts = {name: _facts(name, item, modules, [], ran=False) for item in owned(module) for name in item.names}
+    return {name: facts[name] for name in module.state_dict() if name in facts}
+
+
+def _facts(name: str, item: Owned, modules: Mapping[str, nn.Module], calls: list[Call], *, ran: bool) -> Facts:
+    path, owner = home(name, modules)
+    leaf = split(name)[1]
+    facts = Facts(shape=item.shape, layer=path)
+    uses = [call for call in calls if call.owner.kind is not None]
+    stated = attributes(owner, leaf, item.learned) if owner is not None else None
+    if stated is None and uses and uses[0].owner.as_stored:
+        stated = _attributes(uses[0], item, owner)
+    if stated is not None:
+        kind = "fixed" if item.learned is False else "learned"
+        return replace(facts, convolution=replace(stated, n_calls=len(uses) if ran else None), weight_kind=kind)
+    found = reason(owner, leaf) if owner is not None else None
+    if found is None and uses and len(item.shape) > 2:
+        found = "nonstandard_operator"  # kernels, but not in the order that they are stored in
+    elif found is None and calls:
+        found = "kernel_generator"
+    return replace(facts, reason=found)
+
+
+def _attributes(call: Call, item: Owned, owner: nn.Module | None) -> Convolution:
+    """Read a convolution off its call, or off the module whose weight is kept under another name."""
+    parametrized = attributes(owner, "weight", item.learned) if isinstance(owner, _ConvNd) else None
+    if parametrized is not None:
+        return parametrized
+    shape = call.owner.bank or item.shape
+    kind = "conv_transpose" if call.transposed else "conv"
+    return Convolution(
+        op=cast("Op", f"{kind}{len(shape) - 2}d"),
+        # One kernel that is used for every channel is stored as a layer of one channel.
+        groups=call.groups if shape[0] % call.groups == 0 else 1,
+        stride=call.stride,
+        padding=call.padding,
+        dilation=call.dilation,
+        learned=item.learned,
+        source="module",
+    )
+
+
+def _dense(tracer: Tracer, depths: Depths) -> frozenset[int]:
+    """Find the calls that are fully connected layers in disguise: on the whole map, with nothing but points behind."""
+    spatial_after = 0
+    for index, trail in enumerate(depths.before):
+        if not tracer.on_point[index]:
+            spatial_after |= trail.ancestors
+    found: set[int] = set()
+    mask = 0
+    for call in tracer.used:
+        trail = depths.before[call.index]
+        behind = call.on_point and call.groups == 1 and trail.ancestors & mask
+        if ((call.covers and trail.length) or behind) and not spatial_after >> call.index & 1:
+            found.add(call.index)
+            mask |= 1 << call.index
+    return frozenset(found)
+
+
+def _filled(module: nn.Module) -> bool:
+    """Put zeros where a module has no numbers; False where that is too much."""
+    held = owned(module)
+    if sum(item.tensor.nbytes for item in held if item.tensor.is_meta) > _LARGEST:
+        return False
+    modules = dict(module.named_modules(remove_duplicate=False))
+    for item in held:
+        if item.tensor.is_meta:
+            filled = torch.zeros(item.shape, dtype=item.tensor.dtype)
+            if isinstance(item.tensor, nn.Parameter):
+                filled = nn.Parameter(filled, requires_grad=item.tensor.requires_grad)
+            for name in item.names:
+                path, _, leaf = name.rpartition(".")
+                setattr(modules[path], leaf, filled)
+    return True
+
+
+def _zeros(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return torch.zeros(value.shape, dtype=value.dtype)
+    if isinstance(value, tuple | list):
+        return type(value)([_zeros(item) for item in value])
+    return {key: _zeros(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,128 @@
+"""Finds the stored tensor that a convolution's weight comes from, and how it was made of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from filtercrawl.extraction.architecture.depth import Trail
+from filtercrawl.extraction.state_dict_names import split
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owned:
+    """A tensor that a module holds, by all its names. learned: False for a buffer, None for a frozen parameter."""
+
+    names: tuple[str, ...]
+    tensor: torch.Tensor
+    learned: bool | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.tensor.shape)
+
+
+class Origin(NamedTuple):
+    """What a value was computed from.
+
+    sources: a bit for each tensor that the module holds. of_input: the sample too. same: the one whose numbers these
+    are, unchanged.
+    """
+
+    trail: Trail = Trail()
+    sources: int = 0
+    of_input: bool = False
+    same: int | None = None
+
+    def join(self, other: Origin) -> Origin:
+        """Return the origin of a value computed from both."""
+        trail = self.trail.join(other.trail)
+        return Origin(trail, self.sources | other.sources, self.of_input or other.of_input)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """A stored tensor that a convolution uses.
+
+    kind: a weight_kind, None for one that kernels are generated from. as_stored: False where the convolution sees its
+    numbers in another layout, such as without an axis, or a part of them.
+    """
+
+    index: int
+    kind: str | None
+    as_stored: bool = True
+    bank: tuple[int, ...] | None = None
+
+
+def owned(module: nn.Module) -> list[Owned]:
+    """List parameters and buffers, each storage once: tied weights may be one tensor or several."""
+    found: dict[tuple[object, ...], Owned] = {}
+    held: list[tuple[str, torch.Tensor, bool]] = []
+    held += [(name, tensor, True) for name, tensor in module.named_parameters(remove_duplicate=False)]
+    held += [(name, tensor, False) for name, tensor in module.named_buffers(remove_duplicate=False)]
+    for name, tensor, is_parameter in held:
+        place = address(tensor), tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+        known = found.get(place)
+        learned = (True if tensor.requires_grad else None) if is_parameter else False
+        names = (*known.names, name) if known else (name,)
+        found[place] = Owned(names=names, tensor=known.tensor if known else tensor, learned=learned)
+    return list(found.values())
+
+
+def address(tensor: torch.Tensor) -> int:
+    """Name the storage of a tensor; views have that of what they show."""
+    if tensor.layout != torch.strided:
+        return id(tensor)
+    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - the only name that a storage has
+
+
+def owners(weight: torch.Tensor, origin: Origin, caller: str, held: list[Owned]) -> Iterator[Owner]:
+    """Yield the tensors whose kernels a convolution in the module `caller` uses, as far as that is proven.
+
+    A weight computed from nothing but stored tensors goes by the one that has its shape: it is normalised or masked
+    on the way. One that the input takes part in is looked for in the calling module only: a bank of experts, of which
+    every one has as many numbers as the weight.
+    """
+    shape = tuple(weight.shape)
+    if origin.same is not None:
+        source = held[origin.same]
+        kind = "fixed" if source.learned is False else "learned"
+        yield Owner(index=origin.same, kind=kind, as_stored=_as_stored(weight, source.tensor))
+        return
+    every = [i for i in range(origin.sources.bit_length()) if origin.sources >> i & 1]
+    near = [i for i in every if any(split(name)[0] == caller for name in held[i].names)]
+    among = near if origin.of_input else every
+    alike = [i for i in among if held[i].shape == shape]
+    # A mask is of the same shape as what it masks, and a buffer.
+    alike = [i for i in alike if held[i].learned is not False] or alike
+    if alike:
+        for i in alike:
+            yield Owner(index=i, kind="fixed" if held[i].learned is False else "standardized")
+    elif origin.of_input:
+        for i in near:
+            if _is_bank(held[i].shape, shape):
+                yield Owner(index=i, kind="dynamic_bank", bank=shape)
+    else:
+        for i in every:
+            if len(held[i].shape) > 1 and held[i].learned is not False:
+                yield Owner(index=i, kind=None)
+
+
+def _as_stored(used: torch.Tensor, stored: torch.Tensor) -> bool:
+    """Tell whether a weight is the stored tensor, in whatever order of memory, or its one kernel for every channel."""
+    if used.shape == stored.shape:
+        # Transposing a square weight changes its strides too, but into those of no order of memory.
+        orders = [torch.contiguous_format, *([torch.channels_last] if used.dim() == 4 else [])]
+        return used.stride() == stored.stride() or any(used.is_contiguous(memory_format=order) for order in orders)
+    return used.dim() == stored.dim() and stored.shape[0] == 1 and stored.shape[1:] == used.shape[1:]
+
+
+def _is_bank(stored: tuple[int, ...], kernels: tuple[int, ...]) -> bool:
+    return len(stored) > 1 and stored[1:] in (kernels, (math.prod(kernels),))

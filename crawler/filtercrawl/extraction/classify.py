@@ -1,0 +1,165 @@
+"""Which tensors of a checkpoint are kernels: layers for those, a line in the ledger for every one."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from filtercrawl.api.errors import FormatError
+from filtercrawl.api.tensor import FLOATS, Op, StoredTensor
+from filtercrawl.api.vocabulary import REASONS, KernelPolicy
+from filtercrawl.extraction import state_dict_names
+from filtercrawl.extraction.ema_weights import Copies, copies
+from filtercrawl.extraction.layer import Layer
+from filtercrawl.extraction.ledger import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extracted:
+    """A checkpoint taken apart: all its convolutions, and every tensor accounted for, in the order of the file."""
+
+    layers: tuple[Layer, ...]
+    ledger: tuple[Entry, ...]
+
+    @property
+    def emitted(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.left_out is None)
+
+    @property
+    def num_params(self) -> int:
+        """Numbers in all tensors that are weights of the model: no optimizer state, no raw copies, no buffers."""
+        outside = {"optimizer_state", "raw_copy", "buffer", "constant", "outside_prefix"}
+        return sum(math.prod(entry.shape) for entry in self.ledger if entry.reason not in outside)
+
+
+def extract(tensors: Iterable[StoredTensor], policy: KernelPolicy = "spatial", prefix: str = "") -> Extracted:
+    """Sort the tensors of one checkpoint into layers and ledger.
+
+    policy: which kernel sizes are emitted; prefix: only names below it belong to the model. Raises FormatError when
+    two tensors have one name, for then the ledger could not balance.
+    """
+    every = tuple(tensors)
+    check_names(every)
+    twice = copies([tensor for tensor in every if not state_dict_names.in_optimizer(tensor.root, tensor.key)])
+    layers: list[Layer] = []
+    ledger: list[Entry] = []
+    for tensor in every:
+        whole = replace(tensor, key=twice.keys.get(tensor.name, tensor.key))
+        found = aside(tensor, prefix, twice) or classify_all(whole)
+        reason = found if isinstance(found, str) else left_out(found[0], policy)
+        if not isinstance(found, str):
+            layers += [replace(layer, left_out=reason) for layer in found]
+        if reason is not None and reason not in REASONS:
+            raise FormatError(f"{tensor.name}: a reader gave the reason {reason!r}, which is not in the vocabulary")
+        ledger.append(Entry(tensor=tensor.name, shape=tensor.shape, dtype=tensor.dtype, reason=reason))
+    return Extracted(layers=tuple(layers), ledger=tuple(ledger))
+
+
+def aside(tensor: StoredTensor, prefix: str, twice: Copies) -> str | None:
+    """Say why a tensor is not looked at at all."""
+    if not tensor.name.startswith(prefix):
+        return "outside_prefix"
+    return "raw_copy" if tensor.name in twice.raw else None
+
+
+def check_names(tensors: Sequence[StoredTensor]) -> None:
+    name, count = max(Counter(tensor.name for tensor in tensors).items(), key=lambda item: item[1], default=("", 0))
+    if count > 1:
+        raise FormatError(f"the file holds {count} tensors named {name!r}; one name must mean one tensor")
+
+
+def classify_all(tensor: StoredTensor) -> list[Layer] | str:
+    """Say what one tensor is: its layers, of which a bank of kernels has several, or the reason why it is none."""
+    from filtercrawl.extraction.architecture import (
+        expand_banks,  # torch takes seconds to import, and a catalog needs none
+    )
+
+    layers: list[Layer] = []
+    for expert in expand_banks(tensor):
+        found = classify(expert)
+        if isinstance(found, str):
+            return found
+        layers.append(found)
+    return layers or "empty"
+
+
+def classify(tensor: StoredTensor) -> Layer | str:
+    """Say what one tensor is: a layer, or the reason why it is none."""
+    if tensor.reason is not None:
+        return tensor.reason
+    if state_dict_names.in_optimizer(tensor.root, tensor.key):
+        return "optimizer_state"
+    if tensor.dtype.startswith("complex"):
+        return "complex"
+    floating = tensor.dtype in FLOATS
+    if tensor.convolution is None and not state_dict_names.is_kernel(tensor.key, tensor.shape):
+        return state_dict_names.reason(tensor.root, tensor.key, tensor.shape, floating=floating)
+    if 0 in tensor.shape:
+        return "empty"
+    if not floating and tensor.quantization is None:
+        return "quantized_codes"
+    if tensor.extent is None:
+        return "unreadable"
+    return proven(tensor) if tensor.convolution else by_shape(tensor)
+
+
+def proven(tensor: StoredTensor) -> Layer | str:
+    """Describe a convolution whose operator the file states; `[in, out/groups, *k]` of transposed ones is reordered."""
+    convolution = tensor.convolution
+    assert convolution is not None
+    shape, groups = tensor.shape, convolution.groups
+    if len(shape) != int(convolution.op[-2]) + 2:
+        return "nonstandard_operator"
+    if groups is not None and (groups < 1 or shape[0] % groups):
+        return "nonstandard_operator"
+    if convolution.transposed and groups is not None:
+        shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
+    return Layer(
+        tensor=tensor,
+        path=tensor.layer or module_path(tensor),
+        op=convolution.op,
+        shape=shape,
+        groups=groups,
+        operator_verified=groups is not None,
+        weight_kind=kind(tensor),
+    )
+
+
+def by_shape(tensor: StoredTensor) -> Layer:
+    """Describe a kernel of a bare state dict: the shape proves its dimensions, and that is all."""
+    return Layer(
+        tensor=tensor,
+        path=module_path(tensor),
+        op=cast("Op", f"conv{len(tensor.shape) - 2}d"),
+        shape=tensor.shape,
+        groups=None,
+        operator_verified=False,
+        weight_kind=kind(tensor),
+    )
+
+
+def kind(tensor: StoredTensor) -> str:
+    """Tell learned kernels from fixed ones and from raw tensors that are normalised at run time; graphs know best."""
+    unlearned = tensor.convolution is not None and tensor.convolution.learned is False
+    if unlearned or state_dict_names.is_fixed_basis(tensor.name):
+        return "fixed"
+    raw = state_dict_names.split(tensor.key)[1] in ("weight_v", "parametrizations.weight.original1")
+    return tensor.weight_kind or ("standardized" if raw else "learned")
+
+
+def module_path(tensor: StoredTensor) -> str:
+    return state_dict_names.split(tensor.key)[0] or state_dict_names.unwrap(tensor.key)
+
+
+def left_out(layer: Layer, policy: KernelPolicy) -> str | None:
+    """Say why a policy leaves a layer's weight out of the dataset, or None where it is written."""
+    if policy == "all":
+        return None
+    if layer.taps == 1:
+        return "pointwise"
+    return "kernel_size" if policy == "3x3" and layer.kernel != "3x3" else None

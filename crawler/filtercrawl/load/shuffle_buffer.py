@@ -1,0 +1,55 @@
+"""Kernels in memory, drawn at random while others come in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Pool:
+    """Mixes a stream of kernels: holds `capacity` of them, draws half at random, fills up again.
+
+    Draws follow from the random generator and the order of what comes in alone.
+    """
+
+    def __init__(self, capacity: int, taps: int, batch_size: int, random: torch.Generator) -> None:
+        self._held = torch.empty(max(capacity, 2 * batch_size), taps)
+        self._count = 0
+        self._batch_size = batch_size
+        self._random = random
+
+    def batches(self, incoming: Iterable[NDArray[np.float32]]) -> Iterator[torch.Tensor]:
+        """Turn arrays `[n, taps]` into batches `[batch_size, taps]`; the last one may be smaller."""
+        for kernels in incoming:
+            start = 0
+            while start < len(kernels):
+                start += self._add(kernels[start:])
+                if self._count == len(self._held):
+                    yield from self._draw(self._count // 2 // self._batch_size * self._batch_size)
+        yield from self._draw(self._count)
+
+    def _add(self, kernels: NDArray[np.float32]) -> int:
+        count = min(len(kernels), len(self._held) - self._count)
+        self._held.numpy()[self._count : self._count + count] = kernels[:count]
+        self._count += count
+        return count
+
+    def _draw(self, count: int) -> Iterator[torch.Tensor]:
+        # int32 and index_select: half the time of int64 and of brackets.
+        order = torch.randperm(self._count, dtype=torch.int32, generator=self._random)[:count]
+        for picks in torch.split(order, self._batch_size):
+            yield self._held.index_select(0, picks)
+        # Those that stay close the gaps: the last ones move to where others were drawn.
+        left = self._count - count
+        drawn = torch.zeros(self._count, dtype=torch.bool)
+        drawn[order] = True
+        gaps, late = drawn[:left].nonzero().flatten(), (~drawn[left:]).nonzero().flatten()
+        self._held.index_copy_(0, gaps, self._held.index_select(0, late + left))
+        self._count = left

@@ -1,0 +1,1 @@
+"""One sync run: discovery, planning, crawling, committing."""

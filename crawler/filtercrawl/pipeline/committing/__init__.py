@@ -1,0 +1,1 @@
+"""Writing crawl results into the catalog."""

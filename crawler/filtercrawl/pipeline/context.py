@@ -1,0 +1,51 @@
+"""What one run of a sync works with."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.errors import Stopped
+from filtercrawl.api.progress import Progress, Silent
+from filtercrawl.config import Settings, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from datetime import datetime
+
+    from filtercrawl.api.plugin_manager import Plugins
+    from filtercrawl.pipeline.planning.approval import Approval
+    from filtercrawl.transport import MeasuredTransport
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What one run works with.
+
+    transport: None for the one that the settings describe. stop: set it to end the run cleanly after the checkpoints
+    in hand. approval: does no more than that, None for all there is to do. bring: puts a file of layers into its place
+    that only a release holds. held: files of layers that the place of the next release has already. make_room: called
+    where the layers take `max_disk`; returns the bytes that lie here then.
+    """
+
+    settings: Settings
+    plugins: Plugins
+    progress: Progress = field(default_factory=Silent)
+    transport: MeasuredTransport | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    now: datetime = field(default_factory=now)
+    approval: Approval | None = None
+    bring: Callable[[str], None] | None = None
+    held: Collection[str] = ()
+    make_room: Callable[[], int] | None = None
+
+    def check(self) -> None:
+        """Raise Stopped once the run is to end."""
+        if self.stop.is_set():
+            raise Stopped
+
+    def rest(self, seconds: float) -> None:
+        """Wait, for a server that asks for it; raises Stopped as soon as the run is to end."""
+        if self.stop.wait(seconds):
+            raise Stopped

@@ -1,0 +1,1 @@
+"""Reading one checkpoint in a worker."""

@@ -1,0 +1,1 @@
+"""Listing what the selected sources offer."""

@@ -1,0 +1,49 @@
+"""A selector: which source to ask, and for what."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Self
+
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.source import Canonical, Source
+
+if TYPE_CHECKING:
+    from filtercrawl.api.plugin_manager import Plugins
+
+
+@dataclass(frozen=True)
+class Selector:
+    """`SOURCE` or `SOURCE:PATTERN`."""
+
+    source: str
+    pattern: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, plugins: Plugins) -> Self:
+        """Read a selector as typed; raises UsageError for a source that no plugin brings."""
+        name, colon, pattern = text.partition(":")
+        source = plugins.sources.get(name)
+        if source is None:
+            known = ", ".join(sorted(plugins.sources)) or "none"
+            raise UsageError(f"{text!r}: no source is named {name!r}; installed are {known}")
+        return cls(name, canonical(source, pattern) if colon else None)
+
+    @property
+    def id(self) -> str:
+        """A short digest: what a later run, or another machine, knows the selector by."""
+        return hashlib.sha256(str(self).encode()).hexdigest()[:16]
+
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether the pattern is a path of this machine, which is never published."""
+        return self.pattern is not None and PurePath(self.pattern).is_absolute()
+
+    def __str__(self) -> str:
+        return self.source if self.pattern is None else f"{self.source}:{self.pattern}"
+
+
+def canonical(source: Source, pattern: str) -> str:
+    return source.canonical(pattern) if isinstance(source, Canonical) else pattern

@@ -1,0 +1,99 @@
+"""Look into one checkpoint without writing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from filtercrawl.api.errors import FormatError, UsageError
+from filtercrawl.api.source import Builds, Recalls, claimant
+from filtercrawl.dataset.tables.index_row import describe
+from filtercrawl.extraction.architecture import structure_of, structure_rows
+from filtercrawl.extraction.classify import extract
+from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
+from filtercrawl.pipeline.crawling.crawl import structured
+from filtercrawl.pipeline.discovery.discover import Scout, discover
+from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.transport import network
+
+if TYPE_CHECKING:
+    from filtercrawl.api.checkpoint import Checkpoint
+    from filtercrawl.api.plugin_manager import Plugins
+    from filtercrawl.api.transport import Transport
+    from filtercrawl.config import Settings
+
+_FACTS: Final = (
+    "layer", "op", "kernel", "groups", "depthwise", "n_kernels", "weight_kind", "operator_verified", "stride",
+    "padding", "dilation", "conv_depth",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """One checkpoint's ledger. tensors: a row each, with op, kernel, groups and the like where it is a convolution."""
+
+    name: str
+    format: str
+    tensors: tuple[dict[str, Any], ...]
+
+
+def structure(text: str, plugins: Plugins, settings: Settings) -> list[dict[str, Any]]:
+    """Return the layers of the architecture that a selector names, a row each, without reading a weight.
+
+    Raises UsageError where the source builds no networks or does not know this one.
+    """
+    selector = Selector.parse(text, plugins)
+    source = plugins.sources[selector.source]
+    if not isinstance(source, Builds):
+        raise UsageError(f"{text}: the source {selector.source} builds no networks; timm and torchvision do")
+    recalled = source.recall(selector.pattern or "") if isinstance(source, Recalls) else None
+    found = structure_of(source, recalled or only(text, selector, plugins, settings, network(settings.network)))
+    if found is None or (found.problem is not None and not found.facts):
+        raise UsageError(f"{text}: {found.problem if found else 'is not built by its source'}")
+    return structure_rows(found)
+
+
+def only(text: str, selector: Selector, plugins: Plugins, settings: Settings, transport: Transport) -> Checkpoint:
+    """Return the one checkpoint that a selector names; raises UsageError where it names none or several."""
+    scout = Scout(plugins=plugins, transport=transport, settings=settings.sources)
+    listing = discover([selector], scout)[0]
+    if len(listing.checkpoints) != 1:
+        some = ", ".join(checkpoint.name for checkpoint in listing.checkpoints[:3])
+        found = f"{len(listing.checkpoints)} checkpoints ({some}, ...); name one" if some else "no checkpoint"
+        raise UsageError(f"{text}: names {found}" + (f" ({listing.problem})" if listing.problem else ""))
+    return listing.checkpoints[0]
+
+
+def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
+    """Read the one checkpoint that a selector names; raises UsageError where it names none or several."""
+    selector = Selector.parse(text, plugins)
+    transport = network(settings.network)
+    checkpoint = only(text, selector, plugins, settings, transport)
+    source = plugins.sources[selector.source]
+    with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
+        reader = claimant(plugins.readers, files.main)
+        if reader is None:
+            raise FormatError(f"{files.main.name}: no reader claims this file")
+        tensors, _ = structured(source, checkpoint, tuple(reader.tensors(files)))
+        notes = {tensor.name: list(tensor.notes) for tensor in tensors}
+        extracted = extract(tensors, settings.kernel_size, checkpoint.prefix)
+    layers = {
+        layer.tensor.name: describe(f"{selector.source}/{checkpoint.name}", selector.source, layer)
+        for layer in extracted.layers
+    }
+    return Inspection(
+        name=checkpoint.name,
+        format=reader.name,
+        tensors=tuple(
+            {
+                "tensor": entry.tensor,
+                "shape": list(entry.shape),
+                "dtype": entry.dtype,
+                "outcome": "skipped" if entry.reason else "emitted",
+                "reason": entry.reason,
+                "notes": notes[entry.tensor],
+                **{fact: layers.get(entry.tensor, {}).get(fact) for fact in _FACTS},
+            }
+            for entry in extracted.ledger
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Deciding what to crawl, and estimating its cost."""

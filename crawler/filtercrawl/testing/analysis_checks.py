@@ -1,0 +1,87 @@
+"""Checks of an analysis: it is run by `filtercrawl analyze`, as it will be, over a small dataset and an empty one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.testing.sample_weights import weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.analysis import Analysis
+    from filtercrawl.testing.finding import Wrong
+
+_SECONDS: Final = 600
+
+
+def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Wrong]:
+    """All analyses of a plugin give results that can be written, for no kernels too, and the same ones twice."""
+    with TemporaryDirectory(prefix="filtercrawl-check-") as place:
+        for name, count in (("small", 3), ("empty", 0)):
+            dataset = _dataset(Path(place) / name, count)
+            first = _analyse(dataset, module, found)
+            yield from _failures(first, found, name)
+            if count and not first.get("left_out"):
+                before = _tables(dataset)
+                _analyse(dataset, module, found)
+                if changed := sorted(path for path, data in _tables(dataset).items() if before.get(path) != data):
+                    yield (
+                        f"two runs over one dataset give two results: {changed[0]}",
+                        "take chance from `holdings.options.seed`, and sort what has no order",
+                    )
+
+
+def _dataset(folder: Path, count: int) -> Path:
+    """Make a dataset of so many networks; of none, it is of a file without kernels."""
+    zoo = folder / "zoo"
+    zoo.mkdir(parents=True)
+    for number in range(count):
+        (zoo / f"net{number}.safetensors").write_bytes(weights(number))
+    if not count:
+        header = b'{"head.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}}'
+        (zoo / "linear.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    dataset = folder / "dataset"
+    sync([f"local:{zoo}"], Run(settings=Settings(dataset=dataset, device="cpu", jobs=1), plugins=load()))
+    return dataset
+
+
+def _analyse(dataset: Path, module: str, found: tuple[Analysis, ...]) -> dict[str, Any]:
+    only = [word for analysis in found for word in ("--only", analysis.name)]
+    words = ["--plugin", module, "analyze", "--dataset", str(dataset), "--resamples", "3", *only, "--json"]
+    done = subprocess.run(  # noqa: S603 - this very program
+        [sys.executable, "-m", "filtercrawl", *words], capture_output=True, timeout=_SECONDS, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return {"left_out": {analysis.name: said for analysis in found}}
+    return answer
+
+
+def _failures(answer: dict[str, Any], found: tuple[Analysis, ...], dataset: str) -> Iterator[Wrong]:
+    over = "a dataset without kernels" if dataset == "empty" else "a dataset"
+    for name, why in answer.get("left_out", {}).items():
+        yield (
+            f"{name}: is left out over {over}: {why}",
+            "leave out groups that are too small, say so in a finding, and give a Result",
+        )
+    for analysis in found:
+        if not isinstance(analysis.title, str) or not analysis.title:
+            yield (f"{analysis.name}: has no title", "give it one: it is a heading")
+
+
+def _tables(dataset: Path) -> dict[str, bytes]:
+    folder = dataset / "analysis"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.csv"))}

@@ -1,0 +1,93 @@
+"""Whether `build` needs neither network nor weights: called in a fresh process, with a record that was pickled.
+
+`python -m filtercrawl.testing.build_check MODULE SOURCE` reads the record on stdin and prints what
+is wrong, if anything.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.checkpoint import Checkpoint
+from filtercrawl.api.errors import UnsupportedError, describe
+from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.api.source import Builds
+from filtercrawl.testing.network_guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.testing.finding import Wrong
+    from filtercrawl.testing.harness import Trial
+
+_TRIED = 2
+_SECONDS = 300
+# What on_meta leaves real: constructors compute with it.
+_SMALL = 4096
+
+
+def build(trial: Trial, module: str) -> Iterator[Wrong]:
+    """The networks of the first checkpoints can be built."""
+    if not isinstance(trial.source, Builds):
+        return
+    offers = [offer for offer in trial.listing.offers if isinstance(offer, Checkpoint)]
+    for offer in offers[:_TRIED]:
+        try:
+            record = pickle.dumps(offer)
+        except Exception as error:  # noqa: BLE001 - what a stranger puts into a record may raise anything
+            yield (
+                f"{offer.name}: its record cannot be pickled: {describe(error)}",
+                "put plain JSON into `meta.extra`, nothing else",
+            )
+            return
+        done = subprocess.run(  # noqa: S603 - this very program
+            [sys.executable, "-m", "filtercrawl.testing.build_check", module, trial.source.name],
+            input=record, capture_output=True, timeout=_SECONDS, check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )  # fmt: skip
+        said = done.stdout.decode(errors="replace").strip()
+        if done.returncode or said:
+            why = said or done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            yield (
+                f"{offer.name}: {why}",
+                "build by `filtercrawl.extraction.architecture.on_meta` from `checkpoint.meta` alone",
+            )
+            return
+
+
+def wrong(module: str, source: str) -> str:
+    """Build the network of the record on stdin; returns what is wrong, or nothing."""
+    import torch
+
+    checkpoint = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - our own process wrote it
+    with guarded(loopback_only=True, transport=False) as outside:
+        plugins = Plugins(()).adding(module)
+        builder = plugins.sources[source]
+        if not isinstance(builder, Builds):
+            return f"the source {source} has no `build`"
+        try:
+            network: object = builder.build(checkpoint)
+        except UnsupportedError:
+            return ""  # which says so, as it may
+        except Exception as error:  # noqa: BLE001 - a stranger's `build` may raise anything
+            return (
+                f"`build` connects to {outside[0]}"
+                if outside
+                else f"`build` in a fresh process raises {describe(error)}"
+            )
+    if outside:
+        return f"`build` connects to {outside[0]}"
+    if not isinstance(network, torch.nn.Module):
+        return f"`build` returns {type(network).__name__}, which is no torch.nn.Module"
+    state = network.state_dict().items()
+    real = [name for name, tensor in state if tensor.device.type != "meta" and tensor.numel() >= _SMALL]
+    return f"`build` makes weights, {real[0]} for one, and not on the meta device" if real else ""
+
+
+if __name__ == "__main__":
+    found = wrong(*sys.argv[1:3])
+    sys.stdout.write(found)

@@ -1,0 +1,90 @@
+"""An invented zoo that changes, as its plugin's own source sees it: what most checks need."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from filtercrawl.testing.file_server import Asked, FileServer
+
+# Where its checkpoints lie on the server; everything else that is asked for is a listing.
+FILES: Final = "/files/"
+
+
+class FakeZoo:
+    """A zoo on loopback. A plugin derives from it and says in `serve` how the zoo lists `self.weights`.
+
+    Its module, or the module `conformance` beside it, has a function `conformance(server)` that returns one.
+    pattern: for sources that need one. settings: the table `[sources.NAME]` by which the source finds this server.
+    """
+
+    pattern: str | None = None
+
+    def __init__(self, server: FileServer) -> None:
+        self.server = server
+        self.weights: dict[str, bytes] = {}
+        self.signature = 0
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {}
+
+    def serve(self) -> None:
+        """Put the listing of `self.weights` (name -> bytes) on `self.server`; called after every change."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how its zoo is listed")
+
+    def url(self, name: str) -> str:
+        """The address of a checkpoint, signed anew whenever the check wants it."""
+        return f"{self.server.url}{FILES}{name}?signature={self.signature}"
+
+    def sha256(self, name: str) -> str:
+        return hashlib.sha256(self.weights[name]).hexdigest()
+
+    def offered_as(self, name: str) -> str:
+        """The name under which the source offers what is called `name` here."""
+        return name
+
+    def pattern_for(self, name: str) -> str | None:
+        """A pattern that names this checkpoint alone; None where the source has no such patterns."""
+        return self.offered_as(name)
+
+    # What a check does to it.
+
+    def add(self, name: str, data: bytes) -> None:
+        """Take a checkpoint in, or give one other bytes."""
+        self.weights[name] = data
+        self.server.put(FILES + name, data)
+        self.serve()
+
+    def delete(self, name: str) -> None:
+        del self.weights[name]
+        self.server.remove(FILES + name)
+        self.serve()
+
+    def sign(self) -> None:
+        """Give every address another signature."""
+        self.signature += 1
+        self.serve()
+
+    def break_listing(self, after: int, status: int) -> None:
+        """Let all listing requests but the first `after` end with a status, until `heal`."""
+        left = [after]
+
+        def trouble(asked: Asked) -> int | None:
+            if asked.path.startswith(FILES):
+                return None
+            left[0] -= 1
+            return None if left[0] >= 0 else status
+
+        self.server.trouble(trouble)
+
+    def heal(self) -> None:
+        self.server.trouble(None)
+
+    def requests(self) -> tuple[int, int]:
+        """How many requests there were so far: for listings, and for the checkpoints themselves."""
+        files = sum(asked.path.startswith(FILES) for asked in list(self.server.log))
+        return len(self.server.log) - files, files

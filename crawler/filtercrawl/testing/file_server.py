@@ -1,0 +1,96 @@
+"""A small HTTP server on loopback: files by range, JSON, and a day when nothing works."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from filtercrawl.testing.loopback_server import Handler, Loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request as it arrived. path: decoded, without the query. headers: names in lower case."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+
+
+class FileServer(Loopback):
+    """Serves what it is given at `url`. Use as a context manager; `log` says what was asked.
+
+    The query of a request is not looked at, so that addresses may be signed.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        """port: 0 for any that is free."""
+        self.log: list[Asked] = []
+        self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
+        self._trouble: Callable[[Asked], int | None] | None = None
+        super().__init__(type("Handler", (_Handler,), {"owner": self}), port)
+
+    def put(self, path: str, data: bytes, headers: Mapping[str, str] | None = None) -> str:
+        """Serve bytes at a path, with a strong ETag of the content; returns the URL."""
+        etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        kind = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "ETag": etag}
+        self._files[path] = (data, kind | dict(headers or {}))
+        return self.url + path
+
+    def json(self, path: str, value: Any, headers: Mapping[str, str] | None = None) -> str:
+        """Serve a JSON value; returns the URL."""
+        return self.put(path, json.dumps(value).encode(), {"Content-Type": "application/json"} | dict(headers or {}))
+
+    def remove(self, path: str) -> None:
+        """Answer 404 from now on."""
+        self._files.pop(path, None)
+
+    def trouble(self, status: Callable[[Asked], int | None] | None) -> None:
+        """Answer requests for which this gives a status with that status, and others as ever; None ends it."""
+        self._trouble = status
+
+    def answer(self, asked: Asked) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, headers and body."""
+        self.log.append(asked)
+        status = self._trouble(asked) if self._trouble else None
+        if status is not None:
+            return status, {}, b"trouble"
+        if asked.path not in self._files:
+            return 404, {}, b"no such file"
+        data, headers = self._files[asked.path]
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.headers.get("range", ""))
+        if asked.headers.get("if-match", headers["ETag"]) != headers["ETag"]:
+            return 412, headers, b""
+        if not match or asked.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
+            return 200, headers, data
+        start, stop = int(match[1]), min(int(match[2] or len(data)) + 1, len(data))
+        if start >= len(data):
+            return 416, {**headers, "Content-Range": f"bytes */{len(data)}"}, b""
+        return 206, {**headers, "Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}, data[start:stop]
+
+
+class _Handler(Handler):
+    owner: FileServer
+
+    def _serve(self) -> None:
+        parts = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(method=self.command, path=unquote(parts.path), query=parts.query, headers=headers)
+        self.body()
+        status, sent, body = self.owner.answer(asked)
+        self.send_response(status)
+        for name, value in {**sent, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - the base class asks for these names

@@ -1,0 +1,161 @@
+"""One source on trial: its plugin, a zoo, a transport that knows a secret, and a dataset of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+from filtercrawl.api.progress import Progress, Silent
+from filtercrawl.api.source import Query, Source
+from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.testing.file_server import FileServer
+from filtercrawl.testing.network_guard import guarded
+from filtercrawl.testing.sample_weights import weights
+from filtercrawl.transport.client import Http
+from filtercrawl.transport.retry import Clock, Patience
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from filtercrawl.api.checkpoint import Offer
+    from filtercrawl.api.plugin_manager import Plugins
+    from filtercrawl.pipeline.report import Report
+    from filtercrawl.testing.fake_zoo import FakeZoo
+
+TOKEN: Final = "FILTERCRAWL_CHECK_TOKEN"  # noqa: S105 - the name of a variable
+NAMES: Final = ("net-a", "net-b", "net-c")
+# No waiting: what a server refuses twice it refuses.
+_QUICK: Final = Patience(attempts=2, base=0.0, connect=5.0, read=10.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """What one listing came to. error: what ended it, None for a complete one. outside: connections past the transport.
+
+    lazy: whether nothing was asked before the first checkpoint was; files: weight files that were asked for.
+    """
+
+    offers: tuple[Offer, ...] = ()
+    error: BaseException | None = None
+    outside: tuple[str, ...] = ()
+    iterator: bool = True
+    early: int = 0
+    files: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A source and what it is tried with. zoo: None where the real one is listed."""
+
+    source: Source
+    plugins: Plugins
+    zoo: FakeZoo | None
+    pattern: str | None
+    folder: Path
+    secret: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    auth: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fake(self) -> FakeZoo:
+        if self.zoo is None:
+            raise ValueError("this check needs a zoo that changes")
+        return self.zoo
+
+    @cached_property
+    def listing(self) -> Listed:
+        """One listing, made once: what checks that change nothing look at."""
+        return self.list()
+
+    def list(self, pattern: str | None = None, known: Mapping[str, Any] | None = None) -> Listed:
+        """List the source to its end or to its first fault."""
+        query = Query(pattern=pattern or self.pattern, settings=self._table(), known=known or {})
+        offers: list[Offer] = []
+        error: BaseException | None = None
+        early, iterator = 0, True
+        before = self.zoo.requests() if self.zoo else (0, 0)
+        with self._transport() as transport, guarded(loopback_only=self.zoo is not None) as outside:
+            try:
+                listing = self.source.checkpoints(transport, query)
+                early, iterator = transport.requests, hasattr(listing, "__next__")
+                offers.extend(listing)
+            except Exception as raised:  # noqa: BLE001 - a stranger's source may raise anything
+                error = raised
+            requests = transport.requests
+        after = self.zoo.requests() if self.zoo else (0, 0)
+        return Listed(
+            offers=tuple(offers), error=error, outside=tuple(dict.fromkeys(outside)), iterator=iterator, early=early,
+            files=after[1] - before[1], requests=requests,
+        )  # fmt: skip
+
+    def sync(self, pattern: str | None = None, *, progress: Progress | None = None, prune: bool = False) -> Report:
+        """Bring the trial's dataset up to date with the zoo."""
+        wanted = pattern or self.pattern
+        settings = Settings(
+            dataset=self.folder / "dataset",
+            device="cpu",
+            jobs=1,
+            prune=prune,
+            sources={self.source.name: self._table()},
+        )
+        selector = self.source.name if wanted is None else f"{self.source.name}:{wanted}"
+        with self._transport() as transport:
+            run = Run(settings=settings, plugins=self.plugins, transport=transport, progress=progress or Silent())
+            return sync([selector], run)
+
+    def model_id(self, name: str) -> str:
+        return f"{self.source.name}/{self.fake.offered_as(name)}"
+
+    def _table(self) -> Mapping[str, Any]:
+        return {**self.settings, **(self.zoo.settings if self.zoo else {})}
+
+    @contextmanager
+    def _transport(self) -> Iterator[Http]:
+        network = NetworkSettings(auth=self.auth, cache=self.folder / "cache")
+        transport = Http(network, clock=Clock(sleep=bool), patience=_QUICK)
+        try:
+            yield transport
+        finally:
+            transport.close()
+
+
+@contextmanager
+def trial(
+    source: Source,
+    plugins: Plugins,
+    conformance: Any,
+    *,
+    pattern: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Iterator[Trial]:
+    """Give a source a fresh zoo of three checkpoints, where there is one, and an empty folder.
+
+    While it lasts the environment holds a made-up token for the zoo's server, which no record may repeat.
+    """
+    secret = f"t0ken-{secrets.token_hex(16)}"
+    # Hub repos of whoever checks are nobody's business, and a proxy is none of loopback's.
+    surroundings = {TOKEN: secret, "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))}
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, surroundings))
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="filtercrawl-check-")))
+        zoo = None
+        auth: dict[str, str] = {}
+        if conformance is not None:
+            server = stack.enter_context(FileServer())
+            zoo = conformance(server)
+            auth = {server.url: TOKEN}
+            for number, name in enumerate(NAMES):
+                zoo.add(name, weights(number))
+        yield Trial(
+            source=source, plugins=plugins, zoo=zoo, pattern=pattern or (zoo.pattern if zoo else None), folder=folder,
+            secret=secret, settings=settings or {}, auth=auth,
+        )  # fmt: skip

@@ -1,0 +1,152 @@
+"""Checks of a listing: they need no more than a source that can be listed."""
+
+from __future__ import annotations
+
+import re
+import sys
+from fnmatch import fnmatchcase
+from pathlib import Path
+from traceback import extract_tb
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.checkpoint import Checkpoint, Offer
+from filtercrawl.api.errors import FiltercrawlError, describe
+from filtercrawl.testing import record_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.source import Source
+    from filtercrawl.testing.finding import Wrong
+    from filtercrawl.testing.harness import Trial
+
+
+def lazy(trial: Trial) -> Iterator[Wrong]:
+    """Nothing is asked before the first checkpoint is wanted, and no weight file is fetched to be listed."""
+    found = trial.listing
+    if not found.iterator:
+        yield (
+            "`checkpoints` returns a finished collection",
+            "make it a generator: yield each checkpoint when it is known",
+        )
+    if found.early:
+        yield (
+            "the network is asked before the first checkpoint is",
+            "make `checkpoints` a generator, and ask within it",
+        )
+    if found.files:
+        yield (
+            f"a listing asks for {found.files} weight files",
+            "take size and hash from the zoo's index, or leave them None",
+        )
+
+
+def listed(trial: Trial) -> Iterator[Wrong]:
+    """The listing ends without an error, and offers something."""
+    found = trial.listing
+    if found.error is not None and not found.outside:  # else the check of the network tells
+        yield (
+            f"the listing ends with {describe(found.error)}{_where(found.error, trial.source)}",
+            "list everything, or raise an error of filtercrawl that says what is wrong and what to do"
+            if isinstance(found.error, FiltercrawlError)
+            else "mend it; where the zoo is wrong, raise an error of filtercrawl that says what and where",
+        )
+    elif found.error is None and not found.offers:
+        yield (
+            "the listing is empty",
+            "offer something; where the zoo is not there, raise: an empty listing means that all is gone",
+        )
+    if trial.zoo is not None and found.error is None:
+        wanted = {trial.zoo.offered_as(name) for name in trial.zoo.weights}
+        missing = wanted - {offer.name for offer in found.offers}
+        if missing and found.offers:
+            yield (
+                f"the zoo has {min(missing)!r}, and the listing does not",
+                "read every page of the listing; `transport.pages` follows them",
+            )
+
+
+def _where(error: BaseException, source: Source) -> str:
+    """Name the last line of the source's own module that an error came through, if there is one."""
+    own = getattr(sys.modules.get(type(source).__module__), "__file__", None)
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == own]
+    return f" ({Path(own).name}, line {lines[-1]})" if own and lines else ""
+
+
+def stable(trial: Trial) -> Iterator[Wrong]:
+    """Two listings of an unchanged zoo give the same names and revisions."""
+    one, two = marks(trial.listing.offers), marks(trial.list().offers)
+    if one.keys() != two.keys():
+        name = min(one.keys() ^ two.keys())
+        yield (
+            f"the name {name!r} is in one listing of two, and nothing has changed",
+            "make names of what the zoo calls a checkpoint for ever: no counters, dates or random parts",
+        )
+    for name in sorted(one.keys() & two.keys()):
+        if one[name] != two[name]:
+            yield (
+                f"{name}: its revision or etag changes from listing to listing while its bytes do not",
+                "take a hash of the bytes or the zoo's own version of them; without one give None",
+            )
+            return
+
+
+def network(trial: Trial) -> Iterator[Wrong]:
+    """Every connection of a listing goes through the transport that it is given."""
+    for host in trial.listing.outside:
+        yield (
+            f"the source connects to {host} by itself",
+            "ask by `transport.get_json`, `transport.pages` or `transport.client`, which keep to budgets",
+        )
+
+
+def types(trial: Trial) -> Iterator[Wrong]:
+    """Every field has the type that its record declares."""
+    yield from record_checks.types(trial.listing.offers)
+
+
+def vocabulary(trial: Trial) -> Iterator[Wrong]:
+    """Tasks, licences and dates are written as everybody writes them."""
+    yield from record_checks.vocabulary(trial.listing.offers)
+
+
+def names(trial: Trial) -> Iterator[Wrong]:
+    """Names are fit to be ids and paths, and no two of them mean the same."""
+    yield from record_checks.names(trial.listing.offers)
+
+
+def tokens(trial: Trial) -> Iterator[Wrong]:
+    """No field repeats a token."""
+    yield from record_checks.tokens(trial.listing.offers, trial.secret)
+
+
+def pattern(trial: Trial) -> Iterator[Wrong]:
+    """A pattern restricts what is listed: what a listing leaves out by it is not gone."""
+    everything = [offer.name for offer in trial.listing.offers if isinstance(offer, Checkpoint)]
+    if trial.pattern is not None or len(everything) < 2:
+        return  # what a source that needs a pattern makes of it is its own affair
+    one = everything[0] if trial.zoo is None else trial.zoo.pattern_for(next(iter(trial.zoo.weights)))
+    if one is None:
+        return
+    found = trial.list(pattern=re.sub(r"([*?[])", r"[\1]", one))
+    if isinstance(found.error, FiltercrawlError):
+        return  # it takes no patterns, and says so
+    others = [offer.name for offer in found.offers if not fnmatchcase(offer.name, f"{one}*")]
+    if others:
+        yield (
+            f"asked for {one!r} alone, the source offers {others[0]!r} as well",
+            "yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
+        )
+
+
+def marks(offers: tuple[Offer, ...]) -> dict[str, object]:
+    """What says that a checkpoint is the same: its revision, or the etags of its files."""
+    return {
+        offer.name: (
+            (offer.revision, tuple(file.etag for file in offer.files) if offer.revision is None else ())
+            if isinstance(offer, Checkpoint)
+            else offer.revision
+        )
+        for offer in offers
+        if hasattr(offer, "name")
+    }

@@ -1,0 +1,73 @@
+"""Watch a plugin's connections: what does not go through the transport is written down and refused."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
+
+
+@contextmanager
+def guarded(*, loopback_only: bool, transport: bool = True) -> Iterator[list[str]]:
+    """Refuse connections that do not go through the transport, and yield the list of those that were tried.
+
+    loopback_only: the transport, too, may only go to this machine. transport: False refuses it as well.
+    """
+    tried: list[str] = []
+    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def check(host: str) -> None:
+        if not (transport and _in_transport()):
+            tried.append(host)
+            raise ConnectionRefusedError(f"{host}: a plugin connects through its transport only")
+        if loopback_only and not _is_loopback(host):
+            tried.append(host)
+            raise ConnectionRefusedError(f"{host}: only this machine may be asked while a plugin is checked")
+
+    def checked_connect(self: socket.socket, address: Any) -> None:
+        if self.family in _INTERNET:
+            check(str(address[0]))
+        connect(self, address)
+
+    def checked_connect_ex(self: socket.socket, address: Any) -> int:
+        if self.family in _INTERNET:
+            check(str(address[0]))
+        return connect_ex(self, address)
+
+    def checked_look_up(host: Any, *args: Any, **options: Any) -> Any:
+        if host is not None:
+            check(host.decode() if isinstance(host, bytes) else str(host))
+        return look_up(host, *args, **options)
+
+    with (
+        patch.object(socket.socket, "connect", checked_connect),
+        patch.object(socket.socket, "connect_ex", checked_connect_ex),
+        patch.object(socket, "getaddrinfo", checked_look_up),
+    ):
+        yield tried
+
+
+def _in_transport() -> bool:
+    """Tell whether the transport is among the callers."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to see who calls
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith("filtercrawl.transport"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,51 @@
+"""Fixtures for the tests of a plugin: `pytest_plugins = ["filtercrawl.testing.pytest_fixtures"]` in its conftest.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.testing.file_server import FileServer
+from filtercrawl.testing.suite import Verdict, check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from filtercrawl.pipeline.report import Report
+
+
+@pytest.fixture
+def file_server() -> Iterator[FileServer]:
+    """A server on loopback."""
+    with FileServer() as server:
+        yield server
+
+
+@pytest.fixture
+def check_plugin() -> Callable[..., Verdict]:
+    """Check the plugin in a module, and fail with every finding; takes what `filtercrawl.testing.suite` takes."""
+
+    def run(module: str, **options: Any) -> Verdict:
+        verdict = check(module, **options)
+        assert not verdict.findings, "\n".join(map(str, verdict.findings))
+        assert options.get("listing_only") or not verdict.left_out, f"not checked: {dict(verdict.left_out)}"
+        return verdict
+
+    return run
+
+
+@pytest.fixture
+def sync_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Report]:
+    """Sync selectors into `tmp_path / "dataset"` with the plugin in a module; keyword arguments are settings."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(module: str, *selectors: str, **settings: Any) -> Report:
+        chosen = Settings(**{"dataset": tmp_path / "dataset", "device": "cpu", **settings})
+        return sync(list(selectors), Run(settings=chosen, plugins=load().adding(module)))
+
+    return run

@@ -1,0 +1,161 @@
+"""Checks of a reader: what it claims, and what it says of the files that it claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from filtercrawl.api.errors import CheckpointError, describe
+from filtercrawl.api.range_file import MemoryFile, RangeFile
+from filtercrawl.api.source import Reader, claimant
+from filtercrawl.api.tensor import ITEMSIZE, StoredTensor
+from filtercrawl.api.vocabulary import REASONS
+from filtercrawl.testing.sample_weights import weights
+
+if TYPE_CHECKING:
+    from filtercrawl.testing.finding import Wrong
+
+# A sample is a file, or the files of one checkpoint by their path, the main one first.
+Sample = bytes | Mapping[str, bytes]
+FOREIGN: Final = {
+    "an empty file": b"",
+    "one byte": b"\0",
+    "zeros": bytes(4096),
+    "text": b"This is no checkpoint.\n" * 50,
+    "JSON": b'{"weight_map": 3}',
+    "a zip": b"PK\x03\x04" + bytes(200),
+    "a pickle": b"\x80\x02}q\0.",
+    "safetensors": weights(),
+}
+# A claim is made for every file of every source.
+_A_LITTLE: Final = 64 * 1024
+
+
+class _Counted(MemoryFile):
+    """A file in memory that counts what is read of it."""
+
+    def __init__(self, data: bytes, name: str = "sample") -> None:
+        super().__init__(data, name)
+        self.bytes_read = 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        self.bytes_read += length
+        return super().read(offset, length)
+
+
+class _Files:
+    """A sample's files, as its reader sees them."""
+
+    def __init__(self, sample: Sample, reader: Reader) -> None:
+        named = {"sample": sample} if isinstance(sample, bytes) else dict(sample)
+        self._files = {name: _Counted(data, name) for name, data in named.items()}
+        self._reader = reader
+        self.main: RangeFile = next(iter(self._files.values()))
+
+    def open(self, path: str) -> RangeFile:
+        if path not in self._files:
+            raise CheckpointError(f"{self.main.name}: needs the file {path!r}, which is not beside it")
+        return self._files[path]
+
+    def tensors(self, path: str) -> Iterator[StoredTensor]:
+        files = _Files({path: b""}, self._reader)
+        files._files, files.main = self._files, self.open(path)
+        yield from self._reader.tensors(files)
+
+
+def claims(reader: Reader) -> Iterator[Wrong]:
+    """Foreign bytes are declined without an error, by reading little."""
+    for what, data in FOREIGN.items():
+        file = _Counted(data)
+        try:
+            claimed = reader.claims(file)
+        except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
+            yield (
+                f"{reader.name}: `claims` raises {describe(error)} for {what}",
+                "look at the length and the first bytes only, and return False for all that is foreign",
+            )
+            continue
+        if claimed is not False and what != "safetensors":
+            yield (
+                f"{reader.name}: `claims` returns {claimed!r} for {what}",
+                "claim by what only this format has: a magic number, a header that parses",
+            )
+    large = _Counted(bytes(8 * _A_LITTLE))
+    try:
+        reader.claims(large)
+    except Exception:  # noqa: BLE001 - told above
+        return
+    if large.bytes_read > _A_LITTLE:
+        yield (
+            f"{reader.name}: `claims` reads {large.bytes_read} bytes of a foreign file",
+            "decide by the first bytes: the question is asked for every file",
+        )
+
+
+def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]) -> Iterator[Wrong]:
+    """Samples of the format are claimed and read; cut ones end in an error of filtercrawl."""
+    for number, sample in enumerate(samples):
+        files = _Files(sample, reader)
+        if not reader.claims(files.main):
+            if any(other.claims(files.main) for other in readers):
+                continue  # another one's sample
+            yield _wrong(reader, f"sample {number} is not claimed", "claim what you read")
+            continue
+        taken = claimant(readers, files.main)
+        if taken is not None and taken.name != reader.name:
+            yield _wrong(reader, f"sample {number} goes to the reader {taken.name}", "give the format a magic number")
+        try:
+            tensors = list(reader.tensors(files))
+        except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
+            yield _wrong(reader, f"sample {number} raises {describe(error)}", "read your own samples")
+            continue
+        yield from _tensors(reader, tensors)
+        yield from _cut(reader, sample)
+
+
+def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Wrong]:
+    if not tensors:
+        yield _wrong(reader, "a sample holds no tensor", "yield every tensor, also those that are no kernels")
+    seen: set[str] = set()
+    for tensor in tensors:
+        if not isinstance(tensor, StoredTensor):
+            yield _wrong(reader, f"`tensors` yields {type(tensor).__name__}", "yield filtercrawl.StoredTensor")
+            return
+        if tensor.name in seen:
+            yield _wrong(reader, f"two tensors are named {tensor.name!r}", "make names unique: they are the ledger's")
+        seen.add(tensor.name)
+        if tensor.dtype not in ITEMSIZE:
+            yield _wrong(
+                reader, f"{tensor.name}: the dtype {tensor.dtype!r} is unknown", "use torch's names, as float32"
+            )
+        if tensor.extent is None and tensor.reason is None:
+            yield _wrong(reader, f"{tensor.name}: neither an extent nor a reason", "say why its numbers cannot be read")
+        if tensor.reason is not None and tensor.reason not in REASONS:
+            yield _wrong(
+                reader, f"{tensor.name}: the reason {tensor.reason!r} is no word of the ledger",
+                f"take one of {', '.join(REASONS)}",
+            )  # fmt: skip
+
+
+def _cut(reader: Reader, sample: Sample) -> Iterator[Wrong]:
+    """What a broken download leaves must not come as an error of Python's."""
+    data = sample if isinstance(sample, bytes) else next(iter(sample.values()))
+    for length in sorted({len(data) // 4, len(data) // 2, len(data) - 1}):
+        files = _Files(data[:length], reader)
+        try:
+            if reader.claims(files.main):
+                for tensor in reader.tensors(files):
+                    if tensor.extent is not None:
+                        tensor.extent.read(tuple((0, min(1, n)) for n in tensor.extent.shape))
+        except CheckpointError:
+            continue
+        except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
+            yield _wrong(
+                reader, f"a sample cut to {length} bytes raises {describe(error)}",
+                "raise FormatError or TruncatedError with what is wrong and where",
+            )  # fmt: skip
+            return
+
+
+def _wrong(reader: Reader, what: str, what_to_do: str) -> Wrong:
+    return (f"{reader.name}: {what}", what_to_do)

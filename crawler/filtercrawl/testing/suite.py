@@ -1,0 +1,174 @@
+"""Every promise of a plugin, checked one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from filtercrawl.api.errors import describe
+from filtercrawl.api.plugin_manager import GROUP, Plugins, load
+from filtercrawl.api.source import Builds
+from filtercrawl.config import resolve
+from filtercrawl.testing import analysis_checks, build_check, listing_checks, reader_checks, sync_checks
+from filtercrawl.testing.finding import Finding, Wrong
+from filtercrawl.testing.harness import Trial, trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One check of a source. promise: what holds where it finds nothing. changing: it needs a zoo that changes."""
+
+    name: str
+    promise: str
+    run: Callable[[Trial], Iterator[Wrong]]
+    changing: bool = False
+
+
+def _check(name: str, run: Callable[[Trial], Iterator[Wrong]], *, needs_zoo: bool = False) -> Check:
+    return Check(name=name, promise=(run.__doc__ or "").partition("\n")[0], run=run, changing=needs_zoo)
+
+
+# In the order in which they are made: what later ones rest on comes first.
+CHECKS: Final = (
+    _check("listing", listing_checks.listed),
+    _check("network", listing_checks.network),
+    _check("types", listing_checks.types),
+    _check("vocabulary", listing_checks.vocabulary),
+    _check("names", listing_checks.names),
+    _check("tokens", listing_checks.tokens),
+    _check("lazy", listing_checks.lazy),
+    _check("stable-ids", listing_checks.stable),
+    _check("pattern", listing_checks.pattern),
+    _check("sync", sync_checks.synced, needs_zoo=True),
+    _check("incremental", sync_checks.incremental, needs_zoo=True),
+    _check("revision", sync_checks.revision, needs_zoo=True),
+    _check("signed-url", sync_checks.signed, needs_zoo=True),
+    _check("change", sync_checks.changed, needs_zoo=True),
+    _check("deletion", sync_checks.deleted, needs_zoo=True),
+    _check("broken-listing", sync_checks.broken, needs_zoo=True),
+    _check("typed-errors", sync_checks.typed, needs_zoo=True),
+    _check("crash", sync_checks.crash, needs_zoo=True),
+    _check("pattern-removal", sync_checks.pattern_removal, needs_zoo=True),
+)
+# What can be told of a source that lists nothing.
+_OF_NOTHING: Final = ("listing", "network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of checking a plugin. passed: checks that found nothing; left_out: those not made, and why not."""
+
+    findings: tuple[Finding, ...]
+    passed: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+    @property
+    def conforms(self) -> bool:
+        return not self.findings and not self.left_out
+
+
+@dataclass
+class _Tally:
+    only: Collection[str] | None
+    findings: list[Finding] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def wants(self, name: str) -> bool:
+        return self.only is None or name in self.only
+
+    def take(self, name: str, found: Iterator[Wrong]) -> None:
+        """Make one check; whatever a stranger's code raises in it is a finding, too."""
+        mine: list[Wrong] = []
+        try:
+            mine.extend(found)
+        except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
+            mine.append((f"ends with {describe(error)}", "find out where, and let it not"))
+        self.findings += [Finding(check=name, what=what, what_to_do=todo) for what, todo in mine]
+        if not mine:
+            self.passed.append(name)
+
+
+def check(
+    module: str,
+    *,
+    listing_only: bool = False,
+    pattern: str | None = None,
+    conformance: Callable[..., Any] | None = None,
+    only: Collection[str] | None = None,
+) -> Verdict:
+    """Check the plugin in a module: all its sources, readers and analyses.
+
+    listing_only: leave out what needs a zoo that changes. pattern: for sources that need one. conformance: instead of
+    the plugin's own; a function of a FileServer that returns a FakeZoo. only: the names of checks, None for all. Raises
+    UsageError for a module that is no plugin.
+    """
+    plugins = load().adding(module)
+    mine = _own(plugins, module)
+    tally = _Tally(only)
+    fake = conformance or _beside(module, "conformance")
+    settings = {} if fake else resolve({}).sources
+    for source in mine.sources.values():
+        begin = partial(trial, source, plugins, fake, pattern=pattern, settings=settings.get(source.name, {}))
+        with begin() as mind:
+            tries = {one.name: partial(one.run, mind) for one in CHECKS if not one.changing}
+            if isinstance(source, Builds):
+                tries["build"] = partial(build_check.build, mind, module)
+            for name in filter(tally.wants, tries):
+                if name in _OF_NOTHING or mind.listing.offers or mind.listing.error is None:
+                    tally.take(name, tries[name]())
+                else:
+                    tally.left_out[name] = "rests on a listing, and there is none"
+        for one in (one for one in CHECKS if one.changing and not listing_only and tally.wants(one.name)):
+            if fake is None:
+                tally.left_out[one.name] = "needs a zoo that changes: the plugin has no `conformance(server)`"
+            elif any(finding.check == "sync" for finding in tally.findings):
+                tally.left_out[one.name] = "rests on the check `sync`, which fails"
+            else:
+                with begin() as mind:
+                    tally.take(one.name, one.run(mind))
+    _readers(mine, plugins, module, tally, listing_only=listing_only)
+    if mine.analyses and tally.wants("analysis"):
+        tally.take("analysis", analysis_checks.analyses(mine.analyses, module))
+    if not (mine.sources or mine.readers or mine.analyses or mine.measures or mine.commands or mine.categories):
+        advice = "write a function marked by `hookimpl`, such as `filtercrawl_sources`"
+        tally.findings.append(Finding(check="hooks", what=f"{module} implements no hook", what_to_do=advice))
+    return Verdict(findings=tuple(tally.findings), passed=tuple(tally.passed), left_out=tally.left_out)
+
+
+def _readers(mine: Plugins, plugins: Plugins, module: str, tally: _Tally, *, listing_only: bool) -> None:
+    samples = _beside(module, "samples")
+    for reader in mine.readers:
+        tally.take("reader-claims", reader_checks.claims(reader))
+        if samples is not None:
+            tally.take("reader-tensors", reader_checks.reads(reader, samples(), plugins.readers))
+        elif not listing_only:
+            tally.left_out["reader-tensors"] = "needs files of the format: the plugin has no `samples()`"
+
+
+def _own(plugins: Plugins, module: str) -> Plugins:
+    return Plugins(entry for entry in plugins.entries if entry.value == module and entry.group == GROUP)
+
+
+def _beside(module: str, name: str) -> Callable[..., Any] | None:
+    """Find `conformance` or `samples`: in the plugin's module, or in the module `conformance` of its package."""
+    plugin = import_module(module.partition(":")[0])
+    for place in (plugin, *_submodules(plugin)):
+        found: Callable[..., Any] | None = getattr(place, name, None)
+        if callable(found):
+            return found
+    return None
+
+
+def _submodules(plugin: Any) -> Iterator[Any]:
+    if hasattr(plugin, "__path__"):
+        try:
+            yield import_module(f"{plugin.__name__}.conformance")
+        except ModuleNotFoundError as error:
+            if error.name != f"{plugin.__name__}.conformance":
+                raise

@@ -1,0 +1,191 @@
+"""Checks against a zoo that changes: what a sync notices, and what it must not believe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.errors import FiltercrawlError, describe
+from filtercrawl.api.progress import Silent
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.testing.harness import NAMES, Trial
+from filtercrawl.testing.listing_checks import marks
+from filtercrawl.testing.sample_weights import LAYERS, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.pipeline.report import Report
+    from filtercrawl.testing.finding import Wrong
+
+_HALF_WAY = 3
+
+
+def synced(trial: Trial) -> Iterator[Wrong]:
+    """A sync of the fake zoo keeps the kernels of every checkpoint."""
+    report = trial.sync()
+    for model_id, reason in report.failures.items():
+        yield (
+            f"{model_id} cannot be read: {reason}",
+            "look at the file's URL; the fake zoo serves it at `self.url(name)`",
+        )
+    if not report.failures and report.layers != LAYERS * len(NAMES):
+        yield (
+            f"{report.layers} layers were kept of {LAYERS * len(NAMES)} in the zoo{_problem(report)}",
+            "offer every checkpoint with all its files, and the whole file unless `prefix` is meant",
+        )
+
+
+def incremental(trial: Trial) -> Iterator[Wrong]:
+    """A second run over an unchanged zoo reads nothing."""
+    trial.sync()
+    before = trial.fake.requests()
+    report = trial.sync()
+    asked = trial.fake.requests()
+    again = report.checkpoints["new"] + report.checkpoints["changed"]
+    if again or report.bytes_fetched or asked[1] - before[1] > len(NAMES):
+        yield (
+            f"nothing has changed, and a second run reads {again or 'some'} checkpoints again",
+            "give a revision that changes exactly when the bytes do, or an etag for each file",
+        )
+
+
+def revision(trial: Trial) -> Iterator[Wrong]:
+    """The revision changes where the bytes do, and nowhere else."""
+    before = marks(trial.list().offers)
+    changed, kept = (trial.fake.offered_as(name) for name in NAMES[:2])
+    trial.fake.add(NAMES[0], weights(99))
+    after = marks(trial.list().offers)
+    if after.get(kept) != before.get(kept):
+        yield (
+            f"{kept}: its revision changes when another checkpoint does",
+            "take what belongs to the one checkpoint, not to the zoo or its index",
+        )
+    known = before.get(changed) not in (None, (None, (None,)))
+    if known and after.get(changed) == before.get(changed):
+        yield (
+            f"{changed}: its bytes have changed, and its revision has not",
+            "take a hash of the bytes or the zoo's own version of them; without one give None",
+        )
+
+
+def signed(trial: Trial) -> Iterator[Wrong]:
+    """Another signature in an address is no other revision."""
+    before = marks(trial.list().offers)
+    trial.fake.sign()
+    after = marks(trial.list().offers)
+    for name in sorted(before):
+        if after.get(name) != before[name]:
+            yield (
+                f"{name}: a new signature in its address makes it a new revision",
+                "make no revision of an address; where addresses expire, the source has `resolve`",
+            )
+            return
+
+
+def changed(trial: Trial) -> Iterator[Wrong]:
+    """A change of the bytes is noticed."""
+    trial.sync()
+    trial.fake.add(NAMES[0], weights(99))
+    report = trial.sync()
+    if report.checkpoints["changed"] != 1 or report.layers != LAYERS:
+        yield (
+            f"one checkpoint has other bytes, and a sync finds {report.checkpoints['changed']} changed",
+            "give a revision that changes exactly when the bytes do, or an etag for each file",
+        )
+
+
+def deleted(trial: Trial) -> Iterator[Wrong]:
+    """What the zoo no longer has is gone."""
+    trial.sync()
+    trial.fake.delete(NAMES[0])
+    gone, wanted = trial.sync(prune=True).gone, [trial.model_id(NAMES[0])]
+    if gone != wanted:
+        yield (
+            f"{wanted[0]} is gone from the zoo, and a sync misses {', '.join(gone) or 'nothing'}",
+            "list what the zoo has now: keep no list of your own from run to run",
+        )
+
+
+def broken(trial: Trial) -> Iterator[Wrong]:
+    """A listing that breaks off, wherever it does, takes nothing away."""
+    trial.sync()
+    pages = trial.list().requests
+    for after in range(min(pages, _HALF_WAY)):
+        trial.fake.break_listing(after, 500)
+        before = trial.fake.requests()[0]
+        report = trial.sync(prune=True)
+        trial.fake.heal()
+        if trial.fake.requests()[0] - before <= after:
+            return  # what is known already is not asked for again
+        if report.gone or not report.problems:
+            yield (
+                (
+                    f"the server fails at request {after + 1} of a listing, and the source ends as if it were whole"
+                    + (f": {', '.join(report.gone)} would be taken out" if report.gone else "")
+                ),
+                "let errors of the transport through: only a listing without an error is complete",
+            )
+            return
+
+
+def typed(trial: Trial) -> Iterator[Wrong]:
+    """What goes wrong in a listing is an error of filtercrawl, not one of a library."""
+    for status in (404, 500, 401):
+        trial.fake.break_listing(0, status)
+        found = trial.list()
+        trial.fake.heal()
+        if found.error is not None and not isinstance(found.error, FiltercrawlError):
+            yield (
+                f"the server answers {status}, and the source raises {describe(found.error)}",
+                "let NetworkError of the transport through, or raise an error of `filtercrawl` from it",
+            )
+            return
+
+
+def crash(trial: Trial) -> Iterator[Wrong]:
+    """A run that dies after the first checkpoint loses none: the next one brings the rest."""
+    try:
+        trial.sync(progress=_Dying())
+    except _Death:
+        report = trial.sync()
+        if report.problems or report.failures or len(_emitted(trial)) != len(NAMES):
+            yield (
+                f"a run died half-way, and the next one does not bring the rest{_problem(report)}",
+                "keep no state between runs but what `query.known` holds",
+            )
+
+
+def pattern_removal(trial: Trial) -> Iterator[Wrong]:
+    """A run with a pattern takes out only what it listed itself."""
+    one = trial.fake.pattern_for(NAMES[0])
+    if trial.pattern is not None or one is None:
+        return
+    trial.sync()
+    if trial.sync(one).problems:
+        return  # it takes no patterns, and says so
+    trial.fake.delete(NAMES[1])
+    report = trial.sync(one, prune=True)
+    if report.gone or trial.model_id(NAMES[1]) not in _emitted(trial):
+        yield (
+            f"a run for {one!r} alone takes {', '.join(report.gone)} out, which it did not ask for",
+            "yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
+        )
+
+
+def _emitted(trial: Trial) -> set[str]:
+    with Catalog(trial.folder / "dataset") as catalog:
+        return {row["model_id"] for row in catalog.models() if row["outcome"] == "emitted"}
+
+
+def _problem(report: Report) -> str:
+    told = [*report.problems.values(), *report.failures.values()]
+    return f" ({told[0]})" if told else ""
+
+
+class _Death(BaseException):
+    """As sudden as a kill: no handler of errors may catch it."""
+
+
+class _Dying(Silent):
+    def done(self, model_id: str, what: str) -> None:  # noqa: ARG002 - the interface's signature
+        raise _Death

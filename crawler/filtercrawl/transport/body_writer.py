@@ -1,0 +1,56 @@
+"""Where the body of one answer goes: into the cache, a MiB at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from filtercrawl.transport.cache_entry import Pieces
+
+# Each of the requests under way holds one in memory.
+_PIECE: Final = 1024 * 1024
+
+
+class Sink:
+    """Takes bytes from `start` on; size: how many have come. kept: called whenever some of them can be read."""
+
+    def __init__(self, start: int, kept: Callable[[], None] = lambda: None) -> None:
+        self.start = start
+        self.size = 0
+        self._kept = kept
+        self._pieces: Pieces | None = None
+        self._waiting = bytearray()
+        self._written = 0
+
+    def into(self, pieces: Pieces) -> None:
+        """Say where the bytes are kept, which the first answer tells."""
+        self._pieces = pieces
+
+    def write(self, data: bytes) -> None:
+        self._waiting += data
+        self.size += len(data)
+        if len(self._waiting) >= _PIECE:
+            self._keep()
+
+    def restart(self) -> None:
+        """Forget what came."""
+        if self._pieces is not None:
+            self._pieces.forget(self.start, self.start + self.size)
+        self._waiting.clear()
+        self.size = 0
+
+    def flush(self) -> int:
+        """Keep what came; returns how many bytes were kept since the last time."""
+        if self._waiting:
+            self._keep()
+        written, self._written = self._written, 0
+        return written
+
+    def _keep(self) -> None:
+        assert self._pieces is not None
+        self._pieces.add(self.start + self.size - len(self._waiting), bytes(self._waiting))
+        self._written += len(self._waiting)
+        self._waiting.clear()
+        self._kept()

@@ -1,0 +1,37 @@
+"""What the files of a run are fetched with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    import httpx2
+
+    from filtercrawl.transport.bulk_queue import Turns
+    from filtercrawl.transport.link_model import Link
+    from filtercrawl.transport.range_cache import Cache
+    from filtercrawl.transport.readahead import Walkers
+    from filtercrawl.transport.retry import Clock, Patience
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """The one client, the cache, how long to bear with a server, and what keeps files out of each other's way.
+
+    pool: for requests in the background; bulk: for those of files whose turn it is to fetch much, which so do not wait
+    behind the structure of all the next ones. link: what the host of an address was measured to cost.
+    """
+
+    client: httpx2.Client
+    cache: Cache
+    pool: Executor
+    bulk: Executor
+    link: Callable[[str], Link]
+    walkers: Walkers
+    turns: Turns
+    patience: Patience
+    clock: Clock

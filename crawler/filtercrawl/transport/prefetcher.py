@@ -1,0 +1,195 @@
+"""Brings the wanted ranges of one file in the background, several at a time, each byte once."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal
+
+from filtercrawl.api.errors import Stopped
+from filtercrawl.transport.coalesce import (
+    MOST_BYTES,
+    Batches,
+    Range,
+    choose,
+    intersection,
+    joined,
+    merged,
+    requests,
+    total,
+    without,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from filtercrawl.transport.context import Means
+    from filtercrawl.transport.link_model import Link
+    from filtercrawl.transport.range_fetcher import RemoteBytes
+
+_PATIENCE: Final = 1.0
+_FAR: Final = 1024 * 1024
+# Less than this waits for nobody's turn: it is here before it would be noticed.
+_MUCH: Final = 8 * 1024 * 1024
+
+
+class Fetching:
+    """What of a file is wanted and what is under way. Thread-safe.
+
+    Which ranges are joined is decided as each request is made, by what the host was last measured to cost. Who wants
+    much waits for its turn. The first fault ends it: whoever needs bytes that are not there gets that fault.
+    """
+
+    def __init__(self, remote: RemoteBytes, means: Means, link: Callable[[], Link]) -> None:
+        self._remote = remote
+        self._means = means
+        self._link = link
+        self._turn: Literal["none", "asked", "had"] = "none"
+        self._change = threading.Condition()
+        self._pending: tuple[Range, ...] = ()
+        self._under_way: list[Range] = []
+        self._pumps = 0
+        self._fault: BaseException | None = None
+        self._closed = False
+
+    def want(self, ranges: Sequence[Range]) -> Batches:
+        """Begin to bring ranges; returns at once what was chosen to be fetched."""
+        with self._change:
+            chosen = choose(ranges, self._free(self._remote.missing(0, self._size)), self._link())
+            begin = self._begin(chosen.ranges)
+        begin()
+        return chosen
+
+    def unwanted(self) -> tuple[Range, ...]:
+        """Return what of the file is neither here nor on its way."""
+        with self._change:
+            return self._free(self._remote.missing(0, self._size))
+
+    def bring(self, start: int, stop: int, ahead: Callable[[int, int], int]) -> None:
+        """Return when bytes `start` to `stop` are here, some of which are not; raises what went wrong.
+
+        ahead: where to stop, given the first missing byte and `stop`; asked where nobody brings that byte yet.
+        """
+        while True:
+            with self._change:
+                missing = self._remote.missing(start, stop)
+                if not missing:
+                    return
+                first = missing[0]
+                if self._fault is not None:
+                    raise self._fault
+                if self._closed:
+                    raise Stopped
+                busy = merged((*self._pending, *self._under_way))
+                expected = intersection((first,), busy)
+                if expected and expected[0][0] == first[0]:
+                    self._change.wait(_PATIENCE)
+                    continue
+                end = ahead(first[0], stop)
+                if end - stop > _FAR:  # much more than is waited for: it comes while what is here is read
+                    proceed = self._begin(self._free(self._remote.missing(first[0], end)))
+                else:
+                    here = (start for start, _ in (*busy, *self._remote.ranges) if start > first[0])
+                    taken = (first[0], min((end, *here)))
+                    self._under_way.append(taken)
+                    proceed = partial(self._fetch, taken)
+            proceed()
+
+    def close(self) -> None:
+        """Ask for nothing more, and wait until what is under way has ended."""
+        with self._change:
+            self._closed = True
+            self._pending = ()
+            while self._under_way:
+                self._change.wait(_PATIENCE)
+
+    @property
+    def _size(self) -> int:
+        assert self._remote.size is not None
+        return self._remote.size
+
+    def _begin(self, ranges: Sequence[Range]) -> Callable[[], None]:
+        """Put ranges into the queue; returns what starts to bring them, to be called without the lock."""
+        if self._fault is not None or self._closed:
+            return _nothing
+        self._pending = merged((*self._pending, *ranges))
+        if self._turn == "asked":
+            return _nothing
+        if self._turn == "none" and total(self._pending) > _MUCH:
+            self._turn = "asked"
+            return partial(self._means.turns.take, self._have_turn)
+        return self._pump_on
+
+    def _have_turn(self) -> None:
+        with self._change:
+            self._turn = "had"
+            self._pump_on()
+            over = self._turn_is_over()
+        if over:
+            self._means.turns.give()
+
+    def _pump_on(self) -> None:
+        """Put as many pumps to the queue as the host takes requests."""
+        with self._change:
+            pool = self._means.bulk if self._turn == "had" else self._means.pool
+            for _ in range(min(requests(self._pending), self._link().at_a_time) - self._pumps):
+                pool.submit(self._pump)
+                self._pumps += 1
+
+    def _turn_is_over(self) -> bool:
+        if self._turn != "had" or self._pumps:
+            return False
+        self._turn = "none"
+        return True
+
+    def _free(self, ranges: tuple[Range, ...]) -> tuple[Range, ...]:
+        return without(ranges, merged((*self._pending, *self._under_way)))
+
+    def _pump(self) -> None:
+        """Make one request after the other until nothing is wanted."""
+        try:
+            while (taken := self._take()) is not None:
+                self._fetch(taken)
+        except BaseException as error:  # noqa: BLE001 - it is whoever needs the bytes that must hear of it
+            with self._change:
+                self._fault = self._fault or error
+                self._pending = ()
+        finally:
+            with self._change:
+                self._pumps -= 1
+                over = self._turn_is_over()
+                self._change.notify_all()
+            if over:
+                self._means.turns.give()
+
+    def _take(self) -> Range | None:
+        link = self._link()
+        with self._change:
+            missing = without(self._remote.missing(0, self._size), merged(self._under_way))
+            ranges = joined(intersection(self._pending, missing), missing, link.gap)
+            if not ranges:
+                self._pending = ()
+                return None
+            start, stop = ranges[0]
+            taken = (start, min(stop, start + MOST_BYTES))
+            self._pending = without(self._pending, ((0, taken[1]),))
+            self._under_way.append(taken)
+            return taken
+
+    def _fetch(self, taken: Range) -> None:
+        try:
+            if self._closed:
+                raise Stopped
+            self._remote.fetch(*taken, kept=self._told)
+        finally:
+            with self._change:
+                self._under_way.remove(taken)
+                self._change.notify_all()
+
+    def _told(self) -> None:
+        with self._change:
+            self._change.notify_all()
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,67 @@
+"""One model of a published file as a file of its own: a header, and behind it its kernels layer after layer."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from filtercrawl.api.range_file import Span, check_range
+from filtercrawl_plugins.cnn_filter_db.kernels import Kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
+    from filtercrawl_plugins.cnn_filter_db.models import PublishedLayer
+
+MAGIC: Final = b"\x89filtercrawl cnn-filter-db 1\r\n"
+# Bytes of the number behind the magic: how long the header is.
+LENGTH: Final = 8
+
+
+def header(dtype: str, layers: Sequence[PublishedLayer]) -> bytes:
+    """Describe a model: what its rows say, and nothing of where in the file they point."""
+    rows = [[layer.name, layer.kernels, layer.depth, layer.depth_norm] for layer in layers]
+    text = json.dumps({"dtype": dtype, "layers": rows}, separators=(",", ":")).encode()
+    return MAGIC + len(text).to_bytes(LENGTH, "little") + text
+
+
+class PartFile:
+    """Header and kernels of one model; implements RangeFile and View. The same model gives the same bytes."""
+
+    def __init__(self, hdf5: Hdf5, layers: Sequence[PublishedLayer], name: str) -> None:
+        self._hdf5 = hdf5
+        self._kernels = kernels = Kernels(hdf5)
+        self._header = header(kernels.dtype, layers)
+        self._layers = layers
+        # Where each layer begins here, and where the last one ends.
+        sizes = (layer.kernels * kernels.row for layer in layers)
+        self._starts = list(accumulate(sizes, initial=len(self._header)))
+        self.name = name
+        self.size = self._starts[-1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self, offset, length)
+        stop = offset + length
+        pieces = [self._header[offset:stop]]
+        pieces += [self._kernels.read(first, last - first) for first, last in self._places(offset, stop)]
+        return b"".join(pieces)
+
+    def below(self, start: int, stop: int) -> Iterable[Span]:
+        if self._kernels.laid_out:
+            yield from (Span(self._kernels, first, last) for first, last in self._places(start, stop))
+
+    def _places(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield (first, one past the last) byte among the kernels of what lies behind the header in a range."""
+        start = max(start, len(self._header))
+        while start < stop:
+            at = bisect_right(self._starts, start) - 1
+            end = min(stop, self._starts[at + 1])
+            first = self._layers[at].start * self._kernels.row + start - self._starts[at]
+            yield first, first + end - start
+            start = end
+
+    def close(self) -> None:
+        self._hdf5.close()

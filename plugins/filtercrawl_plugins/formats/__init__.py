@@ -1,0 +1,1 @@
+"""Parsers of untrusted containers: pickle, protobuf, zip."""

@@ -1,0 +1,76 @@
+"""The state of a pickle while it is read: stack, memo, and a budget that no stream can exceed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.errors import UnsafeError
+
+if TYPE_CHECKING:
+    from filtercrawl_plugins.formats.pickle.cursor import Cursor
+    from filtercrawl_plugins.formats.pickle.nodes import Storage
+
+# Bytes of memory that the objects of one pickle may take, as estimated; it bounds the number of opcodes too.
+BUDGET = 268_435_456
+OPCODE, SMALL, LARGE = 32, 64, 200
+
+Opcode = Callable[["Machine"], None]
+OPCODES: dict[int, Opcode] = {}
+
+
+def opcode(codes: bytes) -> Callable[[Opcode], Opcode]:
+    """Register what the opcodes of these bytes do."""
+
+    def register(function: Opcode) -> Opcode:
+        OPCODES.update(dict.fromkeys(codes, function))
+        return function
+
+    return register
+
+
+class Machine:
+    """Where the opcodes of one pickle work; storages are kept by key as they are first named."""
+
+    def __init__(self, cursor: Cursor, budget: int = BUDGET) -> None:
+        self.cursor = cursor
+        self.stack: list[object] = []
+        self.marks: list[list[object]] = []
+        self.memo: dict[int, object] = {}
+        self.storages: dict[str, Storage] = {}
+        self.left = budget
+        self.stopped = False
+
+    def charge(self, cost: int) -> None:
+        """Pay for memory before it is taken; raises UnsafeError when the budget is spent."""
+        self.left -= cost
+        if self.left < 0:
+            raise UnsafeError(f"{self.cursor.file.name}: its pickle asks for too many objects; it is not read further")
+
+    def take(self, length: int) -> bytes:
+        """Take a string of the stream, paid for."""
+        self.charge(SMALL + length)
+        return self.cursor.take(length)
+
+    def mark(self) -> None:
+        self.charge(SMALL)
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def since_mark(self) -> list[object]:
+        """Take what was pushed since the last mark."""
+        items = self.stack
+        self.stack = self.marks.pop()
+        return items
+
+    def put(self, index: int) -> None:
+        if not 0 <= index < 1 << 32:
+            raise ValueError("a memo number that is none")
+        self.charge(SMALL)
+        self.memo[index] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        try:
+            self.stack.append(self.memo[index])
+        except KeyError:
+            raise ValueError("it asks for a memo that was never put") from None

@@ -1,0 +1,201 @@
+"""The opcodes of a pickle that build containers and objects, none of which imports or calls anything."""
+
+from __future__ import annotations
+
+from filtercrawl_plugins.formats.pickle.literal_opcodes import unicode
+from filtercrawl_plugins.formats.pickle.machine import LARGE, OPCODES, SMALL, Machine, opcode
+from filtercrawl_plugins.formats.pickle.nodes import NAME, Array, DType, Global, Pairs, Storage, Stub, Tensor, text
+from filtercrawl_plugins.formats.pickle.reduce import call, persistent, set_array, set_dtype
+
+__all__ = ["OPCODES"]
+
+# Parts of state of one object; Python writes two at most.
+STATES = 8
+
+
+@opcode(b"(")
+def mark(m: Machine) -> None:
+    m.mark()
+
+
+@opcode(b"0")
+def pop(m: Machine) -> None:
+    if m.stack:
+        m.stack.pop()
+    else:
+        m.since_mark()
+
+
+@opcode(b"1")
+def pop_mark(m: Machine) -> None:
+    m.since_mark()
+
+
+@opcode(b"2")
+def dup(m: Machine) -> None:
+    m.stack.append(m.stack[-1])
+
+
+@opcode(b"t")
+def tuple_(m: Machine) -> None:
+    items = m.since_mark()
+    m.charge(SMALL + 8 * len(items))
+    m.stack.append(tuple(items))
+
+
+def fixed_tuple(code: bytes, length: int) -> None:
+    def push(m: Machine) -> None:
+        if len(m.stack) < length:
+            raise IndexError
+        m.charge(SMALL)
+        m.stack[-length:] = [tuple(m.stack[-length:])]
+
+    OPCODES[code[0]] = push
+
+
+fixed_tuple(b"\x85", 1)
+fixed_tuple(b"\x86", 2)
+fixed_tuple(b"\x87", 3)
+
+
+@opcode(b"l\x91")
+def list_(m: Machine) -> None:
+    items = m.since_mark()
+    m.charge(SMALL)
+    m.stack.append(items)
+
+
+@opcode(b"d")
+def dict_(m: Machine) -> None:
+    items = m.since_mark()
+    m.charge(SMALL)
+    m.stack.append(Pairs())
+    add_pairs(m, items)
+
+
+@opcode(b"a")
+def append(m: Machine) -> None:
+    add_elements(m, [m.stack.pop()])
+
+
+@opcode(b"e\x90")
+def appends(m: Machine) -> None:
+    add_elements(m, m.since_mark())
+
+
+def add_elements(m: Machine, items: list[object]) -> None:
+    target = m.stack[-1]
+    m.charge(8 * len(items))
+    if isinstance(target, Stub):
+        if target.elements is None:
+            target.elements = []
+        target.elements.extend(items)
+    elif isinstance(target, list):
+        target.extend(items)
+    else:
+        raise TypeError("puts elements into what is no list")
+
+
+@opcode(b"s")
+def set_item(m: Machine) -> None:
+    value, key = m.stack.pop(), m.stack.pop()
+    add_pairs(m, [key, value])
+
+
+@opcode(b"u")
+def set_items(m: Machine) -> None:
+    add_pairs(m, m.since_mark())
+
+
+def add_pairs(m: Machine, items: list[object]) -> None:
+    target = m.stack[-1]
+    if len(items) % 2:
+        raise ValueError("a key without a value")
+    m.charge(SMALL * len(items))
+    if isinstance(target, Stub):
+        if target.pairs is None:
+            target.pairs = Pairs()
+        target = target.pairs
+    if not isinstance(target, Pairs):
+        raise TypeError("puts keys into what is no mapping")
+    target.pairs.extend(zip(items[::2], items[1::2], strict=True))
+
+
+@opcode(b"c")
+def global_(m: Machine) -> None:
+    module, name = m.cursor.line(), m.cursor.line()
+    m.charge(LARGE + len(module) + len(name))
+    if len(module) > NAME or len(name) > NAME:
+        raise ValueError("it names a class by more than a name")
+    m.stack.append(Global(unicode(module), unicode(name)))
+
+
+@opcode(b"\x93")
+def stack_global(m: Machine) -> None:
+    name, module = text(m.stack.pop()), text(m.stack.pop())
+    if name is None or module is None:
+        raise TypeError("it names a class by what is no name")
+    m.charge(LARGE)
+    m.stack.append(Global(module, name))
+
+
+@opcode(b"R\x81")
+def reduce(m: Machine) -> None:
+    args = m.stack.pop()
+    m.stack.append(call(m, m.stack.pop(), args))
+
+
+@opcode(b"\x92")
+def new_object_ex(m: Machine) -> None:
+    keywords, args, cls = m.stack.pop(), m.stack.pop(), m.stack.pop()
+    made = call(m, cls, args)
+    if isinstance(made, Stub) and isinstance(keywords, Pairs) and keywords.pairs:
+        m.charge(8 * len(made.args))
+        made.args = (*made.args, keywords)
+    m.stack.append(made)
+
+
+@opcode(b"i")
+def instance(m: Machine) -> None:
+    global_(m)
+    cls, args = m.stack.pop(), tuple(m.since_mark())
+    m.stack.append(call(m, cls, args))
+
+
+@opcode(b"o")
+def object_(m: Machine) -> None:
+    cls, *args = m.since_mark()
+    m.stack.append(call(m, cls, tuple(args)))
+
+
+@opcode(b"b")
+def build(m: Machine) -> None:
+    state, target = m.stack.pop(), m.stack[-1]
+    m.charge(SMALL)
+    if isinstance(target, Stub):
+        if target.states is None:
+            target.states = []
+        # An object with slots has two parts of state, of which the first may be missing.
+        parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
+        target.states.extend(part for part in parts if part is not None)
+        if len(target.states) > STATES:
+            raise ValueError("it sets the state of one object again and again")
+    elif isinstance(target, Pairs):
+        target.state = state
+    elif isinstance(target, Array):
+        set_array(target, state)
+    elif isinstance(target, DType):
+        set_dtype(target, state)
+    elif not isinstance(target, Tensor | Storage):
+        raise TypeError("puts state into what has none")
+
+
+@opcode(b"Q")
+def persistent_id(m: Machine) -> None:
+    m.charge(LARGE)
+    m.stack.append(persistent(m, m.stack.pop()))
+
+
+@opcode(b"P\x82\x83\x84\x97\x98")
+def foreign(_: Machine) -> None:
+    raise ValueError("it refers to something outside of the file")

@@ -1,0 +1,50 @@
+"""Reads one pickle as data: nothing that it names is imported, nothing that it asks for is called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.errors import FormatError
+from filtercrawl_plugins.formats.pickle.machine import BUDGET, OPCODE, Machine
+from filtercrawl_plugins.formats.pickle.object_opcodes import OPCODES
+
+if TYPE_CHECKING:
+    from filtercrawl_plugins.formats.pickle.cursor import Cursor
+    from filtercrawl_plugins.formats.pickle.nodes import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Unpickled:
+    """The object of a pickle, as `filtercrawl_plugins.formats.pickle.nodes`, and its storages by key."""
+
+    value: object
+    storages: dict[str, Storage]
+
+
+def unpickle(cursor: Cursor, budget: int = BUDGET) -> Unpickled:
+    """Read the pickle at the cursor and leave the cursor behind it.
+
+    Raises FormatError where it breaks the protocol, TruncatedError where it ends early, UnsafeError where it
+    asks for more memory than the budget, in bytes.
+    """
+    machine = Machine(cursor, budget)
+    code = 0
+    try:
+        while not machine.stopped:
+            code = cursor.byte()
+            machine.charge(OPCODE)
+            OPCODES[code](machine)
+        value = machine.stack[-1]
+    except IndexError:
+        detail = "it takes more from its stack than it holds"
+        raise FormatError(broken(cursor, code, detail)) from None
+    except KeyError:
+        raise FormatError(broken(cursor, code, "there is no such opcode")) from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise FormatError(broken(cursor, code, str(error))) from error
+    return Unpickled(value, machine.storages)
+
+
+def broken(cursor: Cursor, code: int, detail: str) -> str:
+    return f"{cursor.file.name}: broken pickle before byte {cursor.position}, at opcode 0x{code:02x}: {detail}"

@@ -1,0 +1,20 @@
+"""Reads ONNX models: every tensor, and which convolution uses it as the graph proves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl_plugins.readers.onnx.reader import OnnxReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.source import Reader
+
+__all__ = ["OnnxReader", "filtercrawl_readers"]
+
+
+@hookimpl
+def filtercrawl_readers() -> Iterator[Reader]:
+    yield OnnxReader()

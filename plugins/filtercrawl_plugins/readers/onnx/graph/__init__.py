@@ -1,0 +1,1 @@
+"""The ONNX graph: parsing, names, scopes, operators."""

@@ -1,0 +1,160 @@
+"""ONNX's operators that hold parameters, and what each input of theirs is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from filtercrawl_plugins.readers.onnx.graph.scope import Scope
+    from filtercrawl_plugins.readers.onnx.graph.types import Node
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvolutionOperator:
+    """An operator that convolves: at which inputs its weight, its weight's scale and its zero point stand."""
+
+    weight: int = 1
+    scale: int | None = None
+    zero_point: int | None = None
+    transposed: bool = False
+
+
+_MICROSOFT: Final = "com.microsoft"
+
+CONVOLUTIONS: Final[Mapping[tuple[str, str], ConvolutionOperator]] = {
+    ("", "Conv"): ConvolutionOperator(),
+    ("", "ConvTranspose"): ConvolutionOperator(transposed=True),
+    ("", "QLinearConv"): ConvolutionOperator(weight=3, scale=4, zero_point=5),
+    ("", "ConvInteger"): ConvolutionOperator(zero_point=3),
+    (_MICROSOFT, "FusedConv"): ConvolutionOperator(),
+    (_MICROSOFT, "QLinearConv"): ConvolutionOperator(weight=3, scale=4, zero_point=5),
+}
+
+_NORMALISED: Final = dict.fromkeys((1, 2, 3, 4), "norm")
+_RECURRENT: Final = dict.fromkeys((1, 2, 3, 7), "recurrent")
+
+# Why an input's tensor is no kernel; an input that is not named here takes constants.
+INPUTS: Final[Mapping[str, Mapping[int, str]]] = {
+    "Conv": {2: "bias"},
+    "ConvTranspose": {2: "bias"},
+    "FusedConv": {2: "bias"},
+    "DeformConv": {3: "bias"},
+    "QLinearConv": {**dict.fromkeys((1, 2, 4, 5, 6, 7), "quantization"), 8: "bias"},
+    "ConvInteger": dict.fromkeys((2, 3), "quantization"),
+    "BatchNormalization": _NORMALISED,
+    "InstanceNormalization": _NORMALISED,
+    "LayerNormalization": _NORMALISED,
+    "GroupNormalization": _NORMALISED,
+    "RMSNormalization": _NORMALISED,
+    "SimplifiedLayerNormalization": _NORMALISED,
+    "SkipLayerNormalization": {2: "norm", 3: "norm", 4: "bias"},
+    "SkipSimplifiedLayerNormalization": {2: "norm", 3: "bias"},
+    "LSTM": _RECURRENT,
+    "GRU": _RECURRENT,
+    "RNN": _RECURRENT,
+    "DynamicQuantizeLSTM": _RECURRENT,
+    "Gemm": {0: "linear", 1: "linear", 2: "bias"},
+    "FusedGemm": {0: "linear", 1: "linear", 2: "bias"},
+    "MatMul": {0: "linear", 1: "linear"},
+    "FusedMatMul": {0: "linear", 1: "linear"},
+    "MatMulNBits": {1: "linear", 2: "quantization", 3: "quantization"},
+    "MatMulInteger": {0: "linear", 1: "linear", 2: "quantization", 3: "quantization"},
+    "MatMulIntegerToFloat": {
+        0: "linear",
+        1: "linear",
+        **dict.fromkeys((2, 3, 4, 5), "quantization"),
+        6: "bias",
+    },
+    "DynamicQuantizeMatMul": {1: "linear", 2: "quantization", 3: "quantization", 4: "bias"},
+    "QLinearMatMul": {0: "linear", 3: "linear", **dict.fromkeys((1, 2, 4, 5, 6, 7), "quantization")},
+    "QGemm": {0: "linear", 3: "linear", **dict.fromkeys((1, 2, 4, 5, 7, 8), "quantization"), 6: "bias"},
+    "Attention": {1: "linear", 2: "bias"},
+    "PRelu": {1: "activation"},
+    "QuantizeLinear": {1: "quantization", 2: "quantization"},
+    "DequantizeLinear": {1: "quantization", 2: "quantization"},
+    "QLinearAdd": dict.fromkeys((1, 2, 4, 5, 6, 7), "quantization"),
+    "QLinearMul": dict.fromkeys((1, 2, 4, 5, 6, 7), "quantization"),
+    "QLinearConcat": {0: "quantization", 1: "quantization"},
+    "QLinearSigmoid": dict.fromkeys((1, 2, 3, 4), "quantization"),
+    "QLinearLeakyRelu": dict.fromkeys((1, 2, 3, 4), "quantization"),
+    "QLinearAveragePool": dict.fromkeys((1, 2, 3, 4), "quantization"),
+    "QLinearGlobalAveragePool": dict.fromkeys((1, 2, 3, 4), "quantization"),
+}
+
+# What multiplies by a matrix or convolves: a constant added behind it is its bias.
+LINEAR_MAPS: Final = frozenset(
+    {"Conv", "ConvTranspose", "FusedConv", "ConvInteger", "DeformConv"}
+    | {"MatMul", "Gemm", "MatMulInteger", "FusedMatMul", "MatMulNBits"}
+)
+
+# Where a tensor that stands in the file itself is long; biases, scales and shapes lie in a few bytes behind one.
+_LONG: Final = frozenset({"linear", "recurrent"})
+_LONG_FIRST_INPUT: Final = frozenset({"Gather", "DequantizeLinear"})
+# Numbers of a matrix for each pair of channels, beside the taps of a kernel: bottlenecks and MLPs widen by four.
+_MATRIX: Final = 4
+
+
+class Ahead(NamedTuple):
+    """What follows the nodes of a graph. weights: long tensors; spatial: about what share of their bytes is kernels."""
+
+    weights: int
+    spatial: float
+
+
+def ahead(nodes: Iterable[Node]) -> Ahead:
+    """Guess from nodes what the tensors are that they take from outside of their graph."""
+    made: set[str] = set()
+    kernels: dict[str, int] = {}
+    others: set[str] = set()
+    for node in nodes:
+        made.update(node.outputs)
+        for slot, name in enumerate(node.inputs):
+            if name and _is_long(node, slot):
+                taps = _taps(node)
+                if taps == 1:
+                    others.add(name)
+                else:
+                    kernels.setdefault(name, taps)
+    kernels = {name: taps for name, taps in kernels.items() if name not in made}
+    others -= made | kernels.keys()
+    numbers = sum(list(kernels.values())[1:])  # the first layer sees few channels
+    return Ahead(len(kernels) + len(others), numbers / max(numbers + _MATRIX * len(others), 1))
+
+
+def _is_long(node: Node, slot: int) -> bool:
+    operator = CONVOLUTIONS.get((node.domain, node.op))
+    if operator is not None:
+        return slot == operator.weight
+    if node.op in _LONG_FIRST_INPUT:
+        return slot == 0
+    return INPUTS.get(node.op, {}).get(slot) in _LONG
+
+
+def _taps(node: Node) -> int:
+    """Return the taps of a node's kernels as far as they weigh: 0 for depthwise ones, 1 for a matrix and nonsense."""
+    if (node.domain, node.op) not in CONVOLUTIONS or "kernel_shape" not in node.attributes:
+        return 1
+    if "group" in node.attributes and node.attributes["group"].i > 1:
+        return 0
+    sizes = node.attributes["kernel_shape"].ints
+    return math.prod(sizes) if all(size > 0 for size in sizes) else 1
+
+
+def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None:
+    """Return how a node convolves; None where it does not, or not in ONNX's own layout."""
+    operator = CONVOLUTIONS.get((node.domain, node.op))
+    channels_last = scope.attribute(node, "channels_last")
+    if channels_last is not None and channels_last.i:
+        return None
+    return operator
+
+
+def odd_weight(scope: Scope, node: Node) -> int | None:
+    """Return the weight's input of a node that convolves in its own way: other layout, other operator."""
+    if "Conv" not in node.op or convolution_operator(scope, node) is not None:
+        return None
+    return 3 if node.op.startswith("QLinear") else 1

@@ -1,0 +1,178 @@
+"""Builds the model from the file's messages, reading structure and names but no numbers of tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from filtercrawl.api.errors import FormatError, UnsupportedError
+from filtercrawl.api.range_file import RangeFile, expect_jumps
+from filtercrawl_plugins.formats.protobuf.wire import MESSAGE_COST, Field, Span, Wire
+from filtercrawl_plugins.readers.onnx.graph import fields
+from filtercrawl_plugins.readers.onnx.graph.fields import Layout, known
+from filtercrawl_plugins.readers.onnx.graph.operators import ahead
+from filtercrawl_plugins.readers.onnx.graph.tensor_proto import read_sparse, read_tensor
+from filtercrawl_plugins.readers.onnx.graph.types import Attribute, Function, Graph, Model, Node, SparseTensor, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Graphs within graphs. Protobuf's own libraries stop at 100 messages, which is 33 graphs.
+DEEPEST: Final = 32
+# Longer strings are blobs for some accelerator, and nothing that is looked at here.
+LONGEST_STRING: Final = 1024
+
+
+def read_model(file: RangeFile) -> Model:
+    """Read the structure of an ONNX file; raises CheckpointError."""
+    return _Parser(file).model()
+
+
+class _Parser:
+    def __init__(self, file: RangeFile) -> None:
+        self._wire = Wire(file)
+        self._depth = 0
+
+    def model(self) -> Model:
+        graphs: list[Graph] = []
+        functions: list[Function] = []
+        training: list[tuple[str, Graph]] = []
+        n_training = 0
+        for f in known(self._wire, 0, self._wire.file.size, fields.MODEL):
+            if f.number == 7:
+                graphs.append(self._graph(f))
+            elif f.number == 25:
+                functions.append(self._function(f))
+            elif f.number == 20:
+                for g in self._fields(f, fields.TRAINING):
+                    if g.number in (1, 2):
+                        kind = "initialization" if g.number == 1 else "algorithm"
+                        training.append((f"training_info_{n_training}/{kind}", self._graph(g)))
+                n_training += 1
+        if len(graphs) != 1:
+            raise self._error(f"holds {len(graphs)} graphs where an ONNX model holds one; fetch it again")
+        return Model(graph=graphs[0], functions=tuple(functions), training=tuple(training))
+
+    def _fields(self, field: Field, table: Layout) -> Iterator[Field]:
+        return known(self._wire, field.start, field.end, table)
+
+    def _graph(self, field: Field) -> Graph:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise UnsupportedError(
+                f"{self._wire.file.name}: nests graphs more than {DEEPEST} deep; no such file is read"
+            )
+        nodes: list[Node] = []
+        initializers: list[Tensor | SparseTensor] = []
+        inputs: list[str] = []
+        outputs: list[str] = []
+        for f in self._fields(field, fields.GRAPH):
+            match f.number:
+                case 1:
+                    nodes.append(self._node(f))
+                case 5:
+                    if not initializers:  # they follow the nodes, whoever wrote the file by the rules
+                        expect_jumps(self._wire.file, *ahead(nodes))
+                    initializers.append(read_tensor(self._wire, f))
+                case 11:
+                    inputs.append(self._value(f))
+                case 12:
+                    outputs.append(self._value(f))
+                case 15:
+                    initializers.append(read_sparse(self._wire, f))
+        self._depth -= 1
+        return Graph(nodes=tuple(nodes), initializers=tuple(initializers), inputs=tuple(inputs), outputs=tuple(outputs))
+
+    def _value(self, field: Field) -> str:
+        names = (self._wire.text(f) for f in self._fields(field, fields.VALUE) if f.number == 1)
+        return next(names, "")
+
+    def _function(self, field: Field) -> Function:
+        text = {1: "", 10: "", 13: ""}
+        nodes: list[Node] = []
+        values: dict[int, list[str]] = {4: [], 5: []}
+        defaults: dict[str, Attribute] = {}
+        for f in self._fields(field, fields.FUNCTION):
+            if f.number in text:
+                text[f.number] = self._wire.text(f)
+            elif f.number in values:
+                values[f.number].append(self._wire.text(f))
+            elif f.number == 7:
+                nodes.append(self._node(f))
+            elif f.number == 11:
+                attribute = self._attribute(f)
+                defaults[attribute.name] = attribute
+        body = Graph(nodes=tuple(nodes), inputs=tuple(values[4]), outputs=tuple(values[5]))
+        domain = _domain(text[10])
+        return Function(name=text[1], domain=domain, overload=text[13], body=body, defaults=defaults)
+
+    def _node(self, field: Field) -> Node:
+        self._wire.spend(MESSAGE_COST)
+        text = {3: "", 4: "", 7: "", 8: ""}
+        values: dict[int, list[str]] = {1: [], 2: []}
+        attributes: dict[str, Attribute] = {}
+        for f in self._fields(field, fields.NODE):
+            if f.number in values:
+                values[f.number].append(self._wire.text(f))
+            elif f.number in text:
+                text[f.number] = self._wire.text(f)
+            elif f.number == 5:
+                attribute = self._attribute(f)
+                if attribute.name in attributes:
+                    raise self._error(f"a node at byte {field.start} has two attributes {attribute.name[:80]!r}")
+                attributes[attribute.name] = attribute
+        return Node(
+            op=text[4],
+            domain=_domain(text[7]),
+            overload=text[8],
+            name=text[3],
+            inputs=tuple(values[1]),
+            outputs=tuple(values[2]),
+            attributes=attributes,
+        )
+
+    def _attribute(self, field: Field) -> Attribute:
+        self._wire.spend(MESSAGE_COST)
+        text = {1: "", 21: ""}
+        floats: dict[int, list[bytes]] = {2: [], 7: []}
+        ints: dict[int, list[int]] = {3: [], 8: []}
+        strings: dict[int, list[bytes]] = {4: [], 9: []}
+        tensors: list[Tensor | SparseTensor] = []
+        graphs: list[Graph] = []
+        for f in self._fields(field, fields.ATTRIBUTE):
+            if f.number in text:
+                text[f.number] = self._wire.text(f)
+            elif f.number in floats:
+                floats[f.number].append(self._wire.payload(f))
+            elif f.number in ints:
+                ints[f.number].extend(self._wire.integers(f))
+            elif f.number in strings:
+                strings[f.number].append(self._wire.payload(f) if f.end - f.start <= LONGEST_STRING else b"")
+            elif f.number in (5, 10):
+                tensors.append(read_tensor(self._wire, f))
+            elif f.number in (22, 23):
+                tensors.append(read_sparse(self._wire, f))
+            elif f.number in (6, 11):
+                graphs.append(self._graph(f))
+        packed = b"".join(floats[7])
+        if len(packed) % 4:
+            raise self._error(f"the floats of the attribute at byte {field.start} are no multiple of 4 bytes")
+        return Attribute(
+            name=text[1],
+            message=Span(field.start, field.end),
+            ref=text[21],
+            i=(ints[3] or [0])[-1],
+            f=(floats[2] or [bytes(4)])[-1],
+            s=(strings[4] or [b""])[-1],
+            ints=tuple(ints[8]),
+            floats=packed,
+            n_strings=len(strings[9]),
+            tensors=tuple(tensors),
+            graphs=tuple(graphs),
+        )
+
+    def _error(self, text: str) -> FormatError:
+        return FormatError(f"{self._wire.file.name}: {text}")
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name

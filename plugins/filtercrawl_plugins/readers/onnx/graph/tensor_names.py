@@ -1,0 +1,94 @@
+"""Names every tensor that a model holds, once each and always alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from filtercrawl.api.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl_plugins.readers.onnx.graph.types import Graph, Held, Model
+
+MOST_LETTERS: Final = 1 << 26
+
+
+@dataclass(frozen=True)
+class Named:
+    """A tensor and its unique name. training: it belongs to the training graphs of the file."""
+
+    name: str
+    held: Held
+    training: bool = False
+
+
+def named(model: Model, file: str) -> list[Named]:
+    """List the tensors of a model in the order of the file, each with a unique name.
+
+    A tensor of the main graph has its own name, one in a Constant node that of the node's output, one in
+    another node's attribute `NODE/ATTRIBUTE`. In a subgraph the path stands before it
+    (`If_0/then_branch/NAME`), in a function the function's name, in training graphs
+    `training_info_0/algorithm`. A node without a name is called by its operator and its place among the nodes
+    (`If_3`), a tensor without one `unnamed`. The second of one name gets `~2` at its end, the third `~3`.
+    Raises UnsupportedError where the long names of nested nodes add up to more than memory should hold.
+    """
+    found = []
+    letters = 0
+    for tensor in _everywhere(model):
+        letters += len(tensor.name)
+        if letters > MOST_LETTERS:
+            raise UnsupportedError(f"{file}: the names of its tensors are longer than any that are read")
+        found.append(tensor)
+    found.sort(key=lambda named: named.held.message.start)
+    return _unique(found)
+
+
+def _everywhere(model: Model) -> Iterator[Named]:
+    for name, held in _graph(model.graph, ()):
+        yield Named(name, held)
+    for function in model.functions:
+        for name, held in _graph(function.body, (function.name,)):
+            yield Named(name, held)
+        for attribute in function.defaults.values():
+            for tensor in attribute.tensors:
+                yield Named(f"{function.name}/{attribute.name}", tensor)
+            for graph in attribute.graphs:
+                for name, held in _graph(graph, (function.name, attribute.name)):
+                    yield Named(name, held)
+    for path, graph in model.training:
+        for name, held in _graph(graph, (path,)):
+            yield Named(name, held, training=True)
+
+
+def _graph(graph: Graph, path: tuple[str, ...]) -> Iterator[tuple[str, Held]]:
+    for tensor in graph.initializers:
+        yield "/".join((*path, tensor.name or "unnamed")), tensor
+    for i, node in enumerate(graph.nodes):
+        own = node.constant
+        label = node.name or f"{node.op}_{i}"
+        if own is not None:
+            yield "/".join((*path, next(iter(node.outputs), "") or label)), own
+        for attribute in node.attributes.values():
+            for tensor in attribute.tensors:
+                if tensor is not own:
+                    yield "/".join((*path, label, attribute.name)), tensor
+        for name, subgraph in node.subgraphs():
+            yield from _graph(subgraph, (*path, label, name))
+
+
+def _unique(found: list[Named]) -> list[Named]:
+    taken = {tensor.name for tensor in found}
+    seen: dict[str, int] = {}
+    result = []
+    for tensor in found:
+        name = tensor.name
+        count = seen[name] = seen.get(name, 0) + 1
+        if count > 1:
+            while (name := f"{tensor.name}~{count}") in taken:
+                count += 1
+            seen[tensor.name] = count
+            taken.add(name)
+        result.append(Named(name, tensor.held, tensor.training))
+    return result

@@ -1,0 +1,94 @@
+"""Reads ONNX models: structure first, numbers only where they are asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.errors import FormatError
+from filtercrawl.api.tensor import FLOATS, StoredTensor
+from filtercrawl_plugins.readers.onnx.detect import looks_like_onnx
+from filtercrawl_plugins.readers.onnx.graph.parse import read_model
+from filtercrawl_plugins.readers.onnx.graph.tensor_names import Named, named
+from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
+from filtercrawl_plugins.readers.onnx.tensors.storage import Storage, companions, where
+from filtercrawl_plugins.readers.onnx.usage.convolution import convolution
+from filtercrawl_plugins.readers.onnx.usage.depth import depths
+from filtercrawl_plugins.readers.onnx.usage.quantization import quantization
+from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse, Uses, collect_uses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.source import Files
+
+
+class OnnxReader:
+    """Reads every tensor of an ONNX model. A tensor has either a convolution that uses it, or a reason."""
+
+    name = "onnx"
+
+    def claims(self, file: RangeFile) -> bool:
+        return looks_like_onnx(file)
+
+    def companions(self, file: RangeFile) -> tuple[str, ...]:
+        """Name the external data files in the order of the tensors; raises CheckpointError as they do."""
+        return companions(file, (tensor.held for tensor in named(read_model(file), file.name)))
+
+    def tensors(self, files: Files) -> Iterator[StoredTensor]:
+        """Yield every tensor in the order of the file; raises CheckpointError.
+
+        name: as `graph.tensor_names.named` says. layer: the node of the first convolution that
+        uses it, or its own name without `.weight` where that node has none.
+        """
+        model = read_model(files.main)
+        uses = collect_uses(model, files.main.name)
+        deep = depths(model, files.main.name)
+        storage = Storage(files)
+        for tensor in named(model, files.main.name):
+            stored = _stored(tensor, uses, storage, files.main)
+            yield replace(stored, depth=deep.get(tensor.held.message.start)) if stored.convolution else stored
+
+
+def _stored(tensor: Named, uses: Uses, storage: Storage, file: RangeFile) -> StoredTensor:
+    held = tensor.held
+    start = held.message.start
+    extent = storage.extent(held)
+    dtype = dtype_of(held)
+    stored = StoredTensor(name=tensor.name, key=tensor.name, shape=held.shape, dtype=dtype, extent=extent)
+    if dtype == "string":
+        return replace(stored, reason="constant")
+    if extent is None:
+        return replace(stored, reason="unreadable")
+    if dtype.startswith("complex"):
+        return replace(stored, reason="complex")
+    if not math.prod(held.shape):
+        return replace(stored, reason="empty")
+    if tensor.training:
+        return replace(stored, reason="optimizer_state")
+    use = uses.convolutions.get(start)
+    if use is None:
+        return replace(stored, reason=uses.reasons.get(start, "constant"))
+    try:
+        return _weight(stored, use, uses.n_calls[start], storage)
+    except FormatError as error:
+        raise FormatError(f"{where(file, held)} {error}; fetch it again") from error
+
+
+def _weight(stored: StoredTensor, use: ConvolutionUse, n_calls: int, storage: Storage) -> StoredTensor:
+    if not 3 <= len(stored.shape) <= 5:
+        return replace(stored, reason="nonstandard_operator")
+    codes = None
+    if stored.dtype not in FLOATS or stored.dtype.startswith("float8"):
+        codes = quantization(use, storage)
+        if codes is None and stored.dtype not in FLOATS:
+            return replace(stored, reason="quantized_codes")
+    return replace(
+        stored,
+        layer=use.node.name or stored.name.removesuffix(".weight"),
+        convolution=convolution(use, n_calls),
+        quantization=codes,
+        notes=("fake_quantized",) if use.origin.rounded else (),
+    )

@@ -1,0 +1,154 @@
+"""Finds where a tensor's numbers lie: in the model, in a companion, or behind a decoder."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from filtercrawl.api import range_file
+from filtercrawl.api.errors import FormatError, UnsafeError
+from filtercrawl.api.range_file import LazyFile, MemoryFile, RangeFile, check_range, relative_path
+from filtercrawl.api.tensor import ITEMSIZE, Extent
+from filtercrawl_plugins.formats.protobuf.varint import decode_varints
+from filtercrawl_plugins.formats.protobuf.wire import Span, Wire
+from filtercrawl_plugins.readers.onnx.graph.types import Held, Literal, Numbers, Tensor
+from filtercrawl_plugins.readers.onnx.tensors.dtypes import DOUBLE_DATA, FLOAT_DATA, element_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from filtercrawl.api.source import Files
+
+
+class Storage:
+    """The numbers of one model's tensors; opens every companion once."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._companions: dict[str, RangeFile] = {}
+
+    def extent(self, held: Held) -> Extent | None:
+        """Locate the numbers; None where they are no plain elements that torch has a dtype for.
+
+        Raises FormatError where their count does not match the shape, TruncatedError where a file is too
+        short, UnsafeError where the external file lies elsewhere than beside the model.
+        """
+        main = self._files.main
+        if isinstance(held, Literal):
+            if held.data is None:
+                return None
+            return Extent(file=MemoryFile(held.data, main.name), offset=0, dtype=held.dtype, shape=held.shape)
+        if not isinstance(held, Tensor) or held.segmented:
+            return None
+        try:
+            element = element_type(held.type)
+        except FormatError as error:
+            raise FormatError(f"{where(main, held)} {error}; fetch it again") from error
+        if not element.readable:
+            return None
+        size = math.prod(held.shape) * ITEMSIZE[element.dtype]
+        if held.external is not None:
+            file, offset = self._external(held, held.external, size)
+        elif held.raw is not None:
+            self._expect(held, size, held.raw.size)
+            file, offset = main, held.raw.start
+        else:
+            file, offset = self._typed(held, element.field, element.dtype, size)
+        return Extent(file=file, offset=offset, dtype=element.dtype, shape=held.shape)
+
+    def _external(self, tensor: Tensor, entry: Mapping[str, str], size: int) -> tuple[RangeFile, int]:
+        main = self._files.main
+        path = external_path(main, tensor, entry)
+        offset = self._number(tensor, entry, "offset", 0)
+        self._expect(tensor, size, self._number(tensor, entry, "length", size))
+        if path not in self._companions:
+            self._companions[path] = self._files.open(path)
+        file = self._companions[path]
+        check_range(file, offset, size)
+        return file, offset
+
+    def _number(self, tensor: Tensor, entry: Mapping[str, str], key: str, default: int) -> int:
+        text = entry.get(key, "")
+        if not text:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= 19):
+            raise FormatError(
+                f"{where(self._files.main, tensor)} has the external {key} {text[:40]!r}, which is no number"
+            )
+        return int(text)
+
+    def _typed(self, tensor: Tensor, number: int, dtype: str, size: int) -> tuple[RangeFile, int]:
+        main = self._files.main
+        numbers = tensor.numbers.get(number, Numbers(0, None))
+        if number in (FLOAT_DATA, DOUBLE_DATA):
+            self._expect(tensor, size, numbers.size)
+            if numbers.span is not None or not size:
+                return main, numbers.span.start if numbers.span else 0
+            return self._lazy(tensor, size, lambda: _join(main, tensor, number)), 0
+        count = size // ITEMSIZE[dtype]
+        # A varint has one byte at least and ten at most: a claim outside of that is refused before memory is
+        # taken.
+        if not count <= numbers.size <= 10 * count:
+            raise self._mismatch(tensor, f"{numbers.size} bytes of numbers")
+        return self._lazy(tensor, size, lambda: _decode(main, tensor, number, dtype)), 0
+
+    def _lazy(self, tensor: Tensor, size: int, decode: Callable[[], bytes]) -> LazyFile:
+        main = self._files.main
+        return LazyFile(size, decode, main.name, made_from=(range_file.Span(main, *tensor.message),))
+
+    def _expect(self, tensor: Tensor, size: int, stored: int) -> None:
+        if size != stored:
+            raise self._mismatch(tensor, f"{stored} bytes")
+
+    def _mismatch(self, tensor: Tensor, stored: str) -> FormatError:
+        shape = "x".join(map(str, tensor.shape)) or "one number"
+        return FormatError(f"{where(self._files.main, tensor)} claims {shape} but stores {stored}; fetch it again")
+
+
+def companions(file: RangeFile, tensors: Iterable[Held]) -> tuple[str, ...]:
+    """Name the external files, each once, in order; raises UnsafeError for one that lies elsewhere."""
+    paths = (
+        external_path(file, held, held.external)
+        for held in tensors
+        if isinstance(held, Tensor) and held.external is not None
+    )
+    return tuple(dict.fromkeys(paths))
+
+
+def external_path(file: RangeFile, tensor: Tensor, entry: Mapping[str, str]) -> str:
+    """Return the path of a tensor's external file, relative to the model's folder; raises UnsafeError."""
+    try:
+        path = relative_path(entry.get("location", ""))
+        if not path.parts:
+            raise UnsafeError("names no file for its external data")
+    except UnsafeError as error:
+        raise UnsafeError(f"{where(file, tensor)} {error}") from error
+    return str(path)
+
+
+def where(file: RangeFile, held: Held) -> str:
+    """Say which tensor of which file a message is about, in one line whatever its name holds."""
+    return f"{file.name}: tensor {held.name[:80]!r} at byte {held.message.start}"
+
+
+def _pieces(file: RangeFile, tensor: Tensor, number: int) -> Iterator[Span]:
+    for field in Wire(file, tensor.message.end).fields(*tensor.message):
+        if field.number == number:
+            yield Span(field.start, field.end)
+
+
+def _join(file: RangeFile, tensor: Tensor, number: int) -> bytes:
+    return b"".join(file.read(span.start, span.size) for span in _pieces(file, tensor, number))
+
+
+def _decode(file: RangeFile, tensor: Tensor, number: int, dtype: str) -> bytes:
+    # float16, bfloat16 and the 8-bit floats stand as their bits, so that every type is decoded as an integer.
+    out = np.zeros(math.prod(tensor.shape), np.bool_ if dtype == "bool" else f"<u{ITEMSIZE[dtype]}")
+    done = 0
+    for span in _pieces(file, tensor, number):
+        done += decode_varints(file, span, out[done:])
+    if done != out.size:
+        raise FormatError(f"{where(file, tensor)} stores {done} numbers, its shape has {out.size}; fetch it again")
+    return out.tobytes()

@@ -1,0 +1,1 @@
+"""How the graph uses each tensor: convolution, depth, quantization."""

@@ -1,0 +1,145 @@
+"""Collects what each tensor is used for: by which convolutions, or else as what."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from filtercrawl.api.tensor import FLOATS
+from filtercrawl_plugins.readers.onnx.graph.operators import (
+    INPUTS,
+    LINEAR_MAPS,
+    ConvolutionOperator,
+    convolution_operator,
+    odd_weight,
+)
+from filtercrawl_plugins.readers.onnx.graph.provenance import SAME_PARAMETER, Origin, behind, origin
+from filtercrawl_plugins.readers.onnx.graph.scope import Scope, scopes
+from filtercrawl_plugins.readers.onnx.graph.types import Held, Model, Node
+from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
+
+# What a tensor is, if it is used as more than one of these: the first.
+RANKS: Final = {
+    reason: rank
+    for rank, reason in enumerate(
+        (
+            "nonstandard_operator",
+            "linear",
+            "recurrent",
+            "embedding",
+            "norm",
+            "activation",
+            "bias",
+            "scale",
+            "quantization",
+            "constant",
+        )
+    )
+}
+_ARITHMETIC: Final = frozenset({"Gather", "Add", "Sub", "Mul", "Div"})
+# Between a linear map and the addition of its bias.
+_BEFORE_BIAS: Final = SAME_PARAMETER | {"DequantizeLinear", "QuantizeLinear", "Mul"}
+_LONGEST_WAY: Final = 8
+
+
+@dataclass(frozen=True, eq=False)
+class ConvolutionUse:
+    """A node that convolves with a tensor, and how the tensor gets there."""
+
+    scope: Scope
+    node: Node
+    operator: ConvolutionOperator
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Uses:
+    """Uses of tensors, by the start of their message: the first convolution, their number, other uses."""
+
+    convolutions: dict[int, ConvolutionUse] = field(default_factory=dict)
+    n_calls: Counter[int] = field(default_factory=Counter)
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def convolution(self, use: ConvolutionUse) -> None:
+        start = use.origin.held.message.start
+        self.convolutions.setdefault(start, use)
+        self.n_calls[start] += 1
+
+    def other(self, held: Held, reason: str) -> None:
+        start = held.message.start
+        self.reasons[start] = min(self.reasons.get(start, "constant"), reason, key=RANKS.__getitem__)
+
+
+def collect_uses(model: Model, file: str) -> Uses:
+    """Look at every input of every node wherever it is run; raises UnsupportedError as `scopes` does."""
+    uses = Uses()
+    for scope in scopes(model, file):
+        for node in scope.graph.nodes:
+            if scope.function(node) is None:
+                _node(uses, scope, node)
+    return uses
+
+
+def _node(uses: Uses, scope: Scope, node: Node) -> None:
+    operator = convolution_operator(scope, node)
+    odd = odd_weight(scope, node)
+    for slot, name in enumerate(node.inputs):
+        if operator is not None and slot == operator.weight:
+            found = origin(scope, name)
+            if found is not None:
+                uses.convolution(ConvolutionUse(scope, node, operator, found))
+            else:
+                for held in behind(scope, name):
+                    if len(held.shape) > 1 and math.prod(held.shape) > 1:
+                        uses.other(held, "nonstandard_operator")
+        elif slot == odd:
+            found = origin(scope, name, SAME_PARAMETER)
+            if found is not None:
+                uses.other(found.held, "nonstandard_operator")
+        else:
+            _other(uses, scope, node, slot)
+
+
+def _other(uses: Uses, scope: Scope, node: Node, slot: int) -> None:
+    reason = INPUTS.get(node.op, {}).get(slot)
+    if reason is None and node.op not in _ARITHMETIC:
+        return
+    found = origin(scope, node.inputs[slot], SAME_PARAMETER)
+    if found is not None:
+        reason = reason or _arithmetic(scope, node, slot, found)
+        if reason is not None:
+            uses.other(found.held, reason)
+    elif reason == "recurrent":  # gates are often put in another order first
+        for held in behind(scope, node.inputs[slot]):
+            if dtype_of(held) in FLOATS:
+                uses.other(held, reason)
+
+
+def _arithmetic(scope: Scope, node: Node, slot: int, found: Origin) -> str | None:
+    held = found.held
+    if dtype_of(held) not in FLOATS and found.dequantize is None:
+        return None
+    if node.op == "Gather":
+        return "embedding" if slot == 0 and len(held.shape) == 2 else None
+    if node.op in ("Mul", "Div"):
+        return "scale"
+    one_axis = sum(size > 1 for size in held.shape) <= 1
+    return "bias" if one_axis and _is_linear(scope, node.input(1 - slot)) else None
+
+
+def _is_linear(scope: Scope, name: str) -> bool:
+    for _ in range(_LONGEST_WAY):
+        found = scope.find(name)
+        if found is None:
+            return False
+        scope, what = found
+        if not isinstance(what, Node):
+            return False
+        if what.op in LINEAR_MAPS:
+            return True
+        if what.op not in _BEFORE_BIAS:
+            return False
+        name = what.input(0)
+    return False

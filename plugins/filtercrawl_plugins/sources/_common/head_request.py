@@ -1,0 +1,26 @@
+"""The ETag of a file on the web, asked with one HEAD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from filtercrawl.config.urls import shown
+from filtercrawl.transport.responses import refuse, wrapped
+
+if TYPE_CHECKING:
+    from filtercrawl.api.transport import Transport
+
+
+def stated_etag(transport: Transport, url: str) -> str | None:
+    """Return what a server states about the version of a file: its ETag, else date and length; None if it says nothing.
+
+    Raises NetworkError.
+    """
+    where = shown(url)
+    with wrapped(where):
+        answer = transport.client.head(url)
+    refuse(answer, where)
+    if tag := answer.headers.get("ETag"):
+        return str(tag)
+    stated = [answer.headers.get(name, "") for name in ("Last-Modified", "Content-Length")]
+    return " ".join(stated) if stated[0] else None

@@ -1,0 +1,109 @@
+"""The Hub's repositories that a zoo names, from listing pages alone: their commit, their files, what bars the way."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Final, Literal, get_args
+from urllib.parse import quote
+
+from filtercrawl.api.checkpoint import RemoteFile
+from filtercrawl.api.errors import ForbiddenError, GoneError, NetworkError
+from filtercrawl.config import hub_endpoint
+from filtercrawl.transport.hub import api, asking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from huggingface_hub.hf_api import ModelInfo, RepoSibling
+
+    from filtercrawl.api.transport import Transport
+
+INDEX: Final = ".index.json"
+Field = Literal["sha", "siblings", "gated", "disabled"]
+_FIELDS: Final[tuple[Field, ...]] = get_args(Field)
+# The Hub finds every name that holds the text it is asked for; a letter or two would save nothing.
+_SHORTEST_SEARCH: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repo:
+    """One repository of models. commit: None where the listing does not state it.
+
+    files: path -> (bytes, sha256), None for what the listing does not state; the mapping itself is None where the
+    listing names no files.
+    """
+
+    id: str
+    commit: str | None = None
+    files: Mapping[str, tuple[int | None, str | None]] | None = None
+    gated: bool = False
+    disabled: bool = False
+
+    def file(self, path: str) -> RemoteFile:
+        """Return a file at the listed commit, which is its etag: while that stands, so do the bytes."""
+        size, sha256 = (self.files or {}).get(path, (None, None))
+        url = f"{hub_endpoint()}/{self.id}/resolve/{self.commit or 'main'}/{quote(path)}"
+        return RemoteFile(url=url, size=size, sha256=sha256, etag=self.commit, path=path)
+
+    def set_of(self, path: str) -> tuple[RemoteFile, ...]:
+        """Return a file, and behind an index the shards beside it: `model-00001-of-00002.safetensors`."""
+        stem, _, suffix = path.removesuffix(INDEX).rpartition(".")
+        shard = re.compile(rf"{re.escape(stem)}-\d+-of-\d+\.{re.escape(suffix)}")
+        shards = sorted(filter(shard.fullmatch, self.files or ())) if path.endswith(INDEX) else []
+        return (self.file(path), *map(self.file, shards))
+
+
+def listed(transport: Transport, ids: Iterable[str]) -> dict[str, Repo]:
+    """Return those of the repositories that the Hub lists: a listing an organisation, no request a repository.
+
+    What is private, renamed or gone is not among them. Raises NetworkError.
+    """
+    by_author: dict[str, set[str]] = {}
+    for repo_id in ids:
+        by_author.setdefault(repo_id.partition("/")[0], set()).add(repo_id)
+    found: dict[str, Repo] = {}
+    for author, wanted in sorted(by_author.items()):
+        names = [repo_id.partition("/")[2] for repo_id in wanted]
+        common = commonprefix(names)  # noqa: RUF071 - by characters, as the Hub searches
+        found.update((repo.id, repo) for repo in listed_of(transport, author, common) if repo.id in wanted)
+    return found
+
+
+def listed_of(transport: Transport, author: str, part: str = "") -> Iterator[Repo]:
+    """Yield the repositories of an organisation whose names hold `part`, or more of them; raises NetworkError."""
+    search = part if len(part) >= _SHORTEST_SEARCH else None
+    with asking(f"the models of {author}"):
+        for info in api(transport).list_models(author=author, search=search, expand=list(_FIELDS)):
+            yield _repo(info)
+
+
+def detailed(transport: Transport, repo: Repo) -> Repo:
+    """Return a repository with the sizes and hashes of its files: one request; as it is where the Hub does not say."""
+    try:
+        with asking(repo.id):
+            return _repo(api(transport).model_info(repo.id, revision=repo.commit, files_metadata=True))
+    except NetworkError:
+        return repo  # reading the files says what is wrong, of this one alone
+
+
+def readable(transport: Transport, repo: Repo) -> bool:
+    """Ask whether a gated repository can be read with the token that is set; raises NetworkError."""
+    try:
+        with asking(repo.id):
+            api(transport).auth_check(repo.id)
+    except (ForbiddenError, GoneError):
+        return False
+    return True
+
+
+def _repo(info: ModelInfo) -> Repo:
+    siblings = info.siblings
+    files = None if siblings is None else {file.rfilename: (file.size, _sha256(file)) for file in siblings}
+    return Repo(id=info.id, commit=info.sha, files=files, gated=bool(info.gated), disabled=bool(info.disabled))
+
+
+def _sha256(file: RepoSibling) -> str | None:
+    """Return the hash that the listing states; the Hub leaves it out, some of its mirrors do not."""
+    return file.lfs.sha256 if file.lfs else None

@@ -1,0 +1,204 @@
+"""Look into repos one after the other: what each offers, and what it costs no request to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from filtercrawl.api.checkpoint import Known, Meta, Offer, Skipped
+from filtercrawl.api.errors import ForbiddenError, GoneError, UnsafeError
+from filtercrawl.api.range_file import relative_path
+from filtercrawl.transport import hub
+from filtercrawl_plugins.sources.hub import model_config, no_conv_models, weight_files
+from filtercrawl_plugins.sources.hub.model_card import describe
+from filtercrawl_plugins.sources.hub.revision import Blob, Place, memory, offer, remembered
+from filtercrawl_plugins.sources.local.walk import escaped, is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import ModelInfo
+
+    from filtercrawl.api.transport import Transport
+    from filtercrawl_plugins.sources.hub.pattern import Pattern
+    from filtercrawl_plugins.sources.hub.weight_files import Weights
+
+# Fields that the Hub itself computes. A card may hold anything, and must not break the listing of all others.
+LISTED: Final = (
+    "sha", "lastModified", "createdAt", "siblings", "tags", "library_name", "pipeline_tag", "gated", "disabled",
+    "private", "config",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """What looking into repos takes.
+
+    taken_in: `gated` and `private`, where such repos are wanted; known: by name, what the dataset knows; held: the
+    repos of which it holds or tried something.
+    """
+
+    client: HfApi
+    transport: Transport
+    pattern: Pattern
+    taken_in: frozenset[str]
+    known: Mapping[str, Known]
+    held: frozenset[str]
+
+    def offers(self, info: ModelInfo) -> Iterator[Offer]:
+        """Yield what a listed repo holds; raises NetworkError where it cannot be told."""
+        found = weight_files.checkpoints(safe(info))  # whatever the pattern asks for
+        reason = self._closed(info) or self._known_refusal(info) or pointless(info, found)
+        if reason is not None:
+            yield Skipped(name=shown(info.id), reason=reason, revision=info.sha)
+        elif not found:
+            # One that held weights before is not skipped: what was in it is gone.
+            if info.id not in self.held:
+                yield Skipped(name=info.id, reason="no weight files", revision=info.sha)
+        else:
+            before = self._as_before(info, found if self.pattern.path is None else self._asked(info))
+            yield from before if before is not None else self._anew(info)
+
+    def refused(self, skipped: Skipped) -> Iterator[Offer]:
+        """Pass on that a repo cannot be seen; one that was there before is gone, which is not the same as skipped."""
+        if skipped.name not in self.held or skipped.reason != hub.MISSING:
+            yield skipped
+
+    def _closed(self, info: ModelInfo) -> str | None:
+        if info.disabled:
+            return "disabled by the Hub"
+        if info.private and "private" not in self.taken_in:
+            return "private; `private = true` in [sources.hub] takes it in"
+        if info.gated and "gated" not in self.taken_in:
+            return "gated; `gated = true` in [sources.hub] takes it in where the token allows"
+        return None if info.sha else "empty: no commit yet"
+
+    def _known_refusal(self, info: ModelInfo) -> str | None:
+        """A gate that was closed stays so until the next commit, or until the repo is asked for by its name."""
+        known = self.known.get(info.id)
+        if not info.gated or self.pattern.repo is not None or known is None or known.outcome != "skipped":
+            return None
+        return known.reason if known.revision == info.sha and known.reason == hub.GATED else None
+
+    def _asked(self, info: ModelInfo) -> list[Weights]:
+        paths = safe(info)
+        return weight_files.checkpoints(paths, [path for path in paths if self.pattern.holds(path)])
+
+    def _as_before(self, info: ModelInfo, asked: list[Weights]) -> list[Offer] | None:
+        """Return the offers of a commit that the dataset has seen; None where the Hub must be asked."""
+        place = Place(endpoint=self.client.endpoint, repo=info.id, sha=str(info.sha))
+        offers: list[Offer] = list(unsafe(info))
+        for found in asked:
+            known = self.known.get(place.name(found))
+            blobs = remembered(place, found, known)
+            if found.copy_of is not None:
+                offers.append(Skipped(name=place.name(found), reason=found.copy_of, revision=place.sha))
+            elif blobs is not None and known is not None:
+                offers.append(self._sized(place, blobs) or offer(place, blobs, known.meta))
+            elif (reason := self._still(place, known)) is not None:
+                offers.append(Skipped(name=place.name(found), reason=reason, revision=place.sha))
+            else:
+                return None
+        return offers
+
+    def _still(self, place: Place, known: Known | None) -> str | None:
+        """Return the reason for which a file of this commit was skipped, if it is one still."""
+        if known is None or known.outcome != "skipped" or known.revision != place.sha or known.reason is None:
+            return None
+        by_size = known.reason.startswith("of ")
+        return known.reason if not by_size or known.reason.endswith(self.pattern.bounds) else None
+
+    def _sized(self, place: Place, blobs: list[Blob]) -> Skipped | None:
+        reason = self.pattern.refused(sum(blob.size or 0 for blob in blobs))
+        name = f"{place.repo}/{blobs[0].path}"
+        return None if reason is None else Skipped(name=name, reason=reason, revision=place.sha)
+
+    def _anew(self, listed: ModelInfo) -> Iterator[Offer]:
+        try:
+            info = self._look(listed)
+        except (ForbiddenError, GoneError) as error:
+            reason = str(error).removeprefix(f"{listed.id}: ")
+            yield Skipped(name=listed.id, reason=reason, revision=listed.sha)
+            return
+        if info is None:
+            yield Skipped(name=listed.id, reason="what the Hub says of it cannot be read", revision=listed.sha)
+            return
+        place = Place(endpoint=self.client.endpoint, repo=listed.id, sha=str(info.sha))
+        blobs = {sibling.rfilename: Blob.of(sibling) for sibling in info.siblings or []}
+        configs: dict[str, dict[str, Any] | None] = {}
+        yield from unsafe(info)
+        for found in self._asked(info):
+            files = [blobs[path] for path in found.paths]
+            if found.copy_of is not None:
+                yield Skipped(name=place.name(found), reason=found.copy_of, revision=place.sha)
+            elif (skipped := self._sized(place, files)) is not None:
+                yield skipped
+            else:
+                beside = found.config_path
+                extra = memory(place, files)
+                if beside in blobs:
+                    if beside not in configs:
+                        configs[beside] = self._config(place, found, blobs[beside])
+                    extra |= {"config": configs[beside], "config_blob": blobs[beside].blob}
+                yield self._judged(place, files, describe(info, extra.get("config"), extra))
+
+    def _judged(self, place: Place, files: list[Blob], meta: Meta) -> Offer:
+        reason = no_conv_models.without(meta.extra.get("config"))
+        if reason is not None:
+            return Skipped(name=f"{place.repo}/{files[0].path}", reason=reason, revision=place.sha)
+        return offer(place, files, meta)
+
+    def _config(self, place: Place, found: Weights, blob: Blob) -> dict[str, Any] | None:
+        known = self.known.get(place.name(found))
+        if known is not None and blob.blob and known.meta.extra.get("config_blob") == blob.blob:
+            kept: dict[str, Any] | None = known.meta.extra.get("config")
+            return kept
+        return model_config.fetch(self.transport, blob.remote(place))
+
+    def _look(self, listed: ModelInfo) -> ModelInfo | None:
+        """Ask for the files and the card; None where a card is such that the Hub's client cannot take it."""
+        with hub.asking(listed.id):
+            if listed.gated:
+                self.client.auth_check(listed.id)
+            try:
+                return self.client.model_info(listed.id, files_metadata=True)
+            except (TypeError, ValueError, KeyError, AttributeError):
+                return None
+
+
+def names(info: ModelInfo) -> list[str]:
+    return [sibling.rfilename for sibling in info.siblings or []]
+
+
+def pointless(info: ModelInfo, found: list[Weights]) -> str | None:
+    """Say why no file of a repo can hold a convolution, by the config that came with the listing; None where one may.
+
+    The config speaks of the files at the root and of their exports, not of components in folders of their own.
+    """
+    if not is_plain(info.id):
+        return "its name is not printable UTF-8"
+    return no_conv_models.without(info.config) if all(each.is_at_root for each in found) else None
+
+
+def unsafe(info: ModelInfo) -> Iterator[Skipped]:
+    """Yield the weights whose path could be taken for something else."""
+    for path in names(info):
+        if weight_files.has_known_extension(path) and not is_safe(path):
+            yield Skipped(name=f"{info.id}/{escaped(path)}", reason="its path is not a plain one", revision=info.sha)
+
+
+def safe(info: ModelInfo) -> list[str]:
+    return [path for path in names(info) if is_safe(path)]
+
+
+def is_safe(path: str) -> bool:
+    try:
+        relative_path(path)
+    except UnsafeError:
+        return False
+    return is_plain(path)
+
+
+def shown(name: str) -> str:
+    return name if is_plain(name) else escaped(name)

@@ -1,0 +1,1 @@
+"""Weights inside installed Python distributions."""

@@ -1,0 +1,52 @@
+"""The command `diff`: what is different between two versions or folders."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from filtercrawl.api.command import Command
+from filtercrawl.api.formatting import plain
+from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.cli.options import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A folder, org/name or org/name@VERSION.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="What to compare it with.", show_default=False)],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what changed from A to B: checkpoints, duplicates, licences, columns, kernels, and how far statistics moved.
+
+    Reads the tables and no weight. Explained variance and drift are those of trained 3x3 kernels of final checkpoints,
+    each distinct layer once, from their sketches. For example: filtercrawl diff org/kernels@v2026.11.22 org/kernels.
+    """
+    from filtercrawl_publish.diff.compare import compare
+    from filtercrawl_publish.diff.fetch import tables_of
+    from filtercrawl_publish.diff.snapshot import Side
+    from filtercrawl_publish.diff.text import heading, lines
+
+    with ExitStack() as stack:
+        folders = [
+            tables_of(text, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="filtercrawl-"))))
+            for text in (a, b)
+        ]
+        found = compare(*(Side.of(folder, text) for folder, text in zip(folders, (a, b), strict=True)))
+    if as_json:
+        print_json(found.as_json())
+        return
+    typer.echo(f"from {plain(a)} to {plain(b)}: {heading(found)}")
+    for line in lines(found, plain) if found else ("no difference",):
+        typer.echo(line)
+
+
+@hookimpl
+def filtercrawl_commands() -> Iterator[Command]:
+    yield Command(name="diff", run=diff)

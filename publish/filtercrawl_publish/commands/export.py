@@ -1,0 +1,72 @@
+"""The command `export`: a slice of the dataset in the layout that the notebook of CNN Filter DB reads."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from filtercrawl.api.command import Command
+from filtercrawl.api.errors import RefusedError
+from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.config import resolve
+from filtercrawl_publish.export.cnn_filter_db.selection import Slice, chosen
+from filtercrawl_publish.export.cnn_filter_db.writer import write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from filtercrawl.cli.options import DatasetOption, JsonOption
+
+
+class Layout(Enum):
+    """Layouts that a slice can be written in."""
+
+    CNN_FILTER_DB = "cnn-filter-db"
+
+
+def export(
+    layout: Annotated[Layout, typer.Argument(help="The layout to write.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+    dataset: DatasetOption = None,
+    source: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only models of this source; may be repeated.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(metavar="TASK", help="Only models of this task; may be repeated.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only models whose id or name fits, as in 'resnet*'.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many models.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write 3x3 kernels of the dataset in another layout.
+
+    cnn-filter-db: HDF5 with /filters, float64 [N, 3, 3], and the pandas table /meta, as the notebook of CNN Filter DB
+    loads them. Takes learned 3x3 kernels of 2-D convolutions, transposed ones left out, of final checkpoints.
+    """
+    if file.exists() and not force:
+        raise RefusedError(f"{file} is there already; --force replaces it")
+    wanted = Slice(sources=tuple(source or ()), tasks=tuple(task or ()), patterns=tuple(model or ()), limit=limit)
+    folder = resolve({"dataset": dataset}).dataset
+    models = chosen(folder, wanted)
+    total = sum(model.kernels for model in models)
+    with typer.progressbar(length=total, label=f"{total:,} kernels", file=sys.stderr) as bar:
+        written = write(folder, models, file, bar.update)
+    found = {"file": str(file), "layout": layout.value, "models": len(models), "layers": written.layers}
+    if as_json:
+        typer.echo(json.dumps(found | {"kernels": written.kernels}))
+    else:
+        counted = f"{written.kernels:,} kernels of {written.layers:,} layers in {len(models):,} models"
+        typer.echo(f"{file}: {counted}")
+
+
+@hookimpl
+def filtercrawl_commands() -> Iterator[Command]:
+    yield Command(name="export", run=export)

@@ -1,0 +1,82 @@
+"""`filtercrawl publish`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from filtercrawl.api.command import Command
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.formatting import amount, plain, size
+from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
+from filtercrawl.cli.progress_bar import Watch
+from filtercrawl.config import now, resolve
+from filtercrawl.transport import network
+from filtercrawl_publish.publishing.publish import Published, Release, publish
+from filtercrawl_publish.repository.open import remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def run(
+    repo: Annotated[str, typer.Argument(help="A dataset repo, `org/name`, or a folder, `./name`.", show_default=False)],
+    version: Annotated[
+        str | None, typer.Option(metavar="V", help="The version's name.", show_default="vYYYY.MM.DD in UTC")
+    ] = None,
+    dataset: DatasetOption = None,
+    max_disk: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Delete layers here once they were sent, where all take so much."),
+    ] = None,
+    sign_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign the manifest with this Ed25519 key.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what would be sent and send nothing.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Publish the dataset as one version: commit what is new, load it back, then tag it.
+
+    May be killed at any moment and run again. Nothing new: nothing is published. Exit code 4: above a limit of the
+    Hub; 5: somebody else published meanwhile.
+    """
+    settings = resolve({"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run, "sign_key": sign_key})
+    most = None if max_disk is None else settings.max_disk  # what `sync` may take is set elsewhere, and is no wish
+    place = remote(repo, network(settings.network))
+    if place.revision is not None:
+        raise UsageError(f"{repo!r}: is published to as a whole; leave the @{place.revision} out")
+    with Watch() as watch:
+        release = Release(
+            version=version,
+            when=now(),
+            dry_run=settings.dry_run,
+            sign_key=settings.publish.sign_key,
+            max_disk=most,
+            say=watch.say,
+        )
+        found = publish(settings.dataset, place, release)
+        for warning in found.warnings:
+            watch.say(f"warning: {warning}")
+    if json:
+        print_json(asdict(found))
+    else:
+        typer.echo(plain(told(found)))
+
+
+def told(found: Published) -> str:
+    sums = f"{amount(found.files)} files, {size(found.bytes)}, {amount(found.removed)} removed"
+    return {
+        "published": f"published {found.version}: {found.repo} ({sums})",
+        "planned": f"would publish {found.version}: {found.repo} ({sums})",
+        "finished": f"finished {found.version}: {found.repo}; nothing is new since",
+        "nothing": f"nothing new since {found.version or 'the last commit'}: {found.repo}",
+    }[found.what]
+
+
+@hookimpl
+def filtercrawl_commands() -> Iterator[Command]:
+    yield Command(name="publish", run=run)

@@ -1,0 +1,1 @@
+"""Exports into other layouts."""

@@ -1,0 +1,1 @@
+"""Export into the HDF5 layout of CNN Filter DB."""

@@ -1,0 +1,1 @@
+"""Publishing one version: staging, upload, commit, load check, tag."""

@@ -1,0 +1,56 @@
+"""The card as people edited it where it is published: taken over, so that the next version does not undo it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from filtercrawl.api.errors import GoneError, RefusedError
+from filtercrawl.dataset.card.card import PATH, Card
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.files.atomic import write_text
+from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl_publish.repository.version_names import current
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from filtercrawl_publish.repository.base import Remote
+
+__all__ = ["take_over"]
+
+
+def take_over(folder: Path, place: Remote, head: str | None, tags: Mapping[str, str]) -> bool:
+    """Make the hand-written parts of the card in `folder` those of `head`, where somebody changed them there.
+
+    The folder must be locked; the next export writes our parts of the card. A folder without a catalog stays as it is.
+    Returns whether there was something to take over. Raises RefusedError where the parts were changed here too, and
+    differently, since the last version; DatasetError for a card whose header cannot be read.
+    """
+    if head is None or head in tags.values() or not (folder / HIDDEN / "catalog.sqlite").is_file():
+        return False
+    text = _text(place, head)
+    theirs, here = Card.parse(text).by_hand(), Card.parse(_here(folder)).by_hand()
+    version = current(head, tags)
+    before = Card.parse(_text(place, tags[version]) if version else "").by_hand()
+    if theirs in (before, here):
+        return False
+    if here != before:
+        since = f"since {version}" if version else "before the first version"
+        raise RefusedError(f"{PATH}: was edited {since} both here and in {place.id}; make one like the other")
+    with Catalog(folder) as catalog:
+        catalog.set_fact("stale", "1")
+    write_text(folder / PATH, folder, text)
+    return True
+
+
+def _text(place: Remote, commit: str) -> str:
+    try:
+        return place.read(PATH, commit).decode("utf-8", errors="replace")
+    except GoneError:
+        return ""
+
+
+def _here(folder: Path) -> str:
+    path = folder / PATH
+    return path.read_text("utf-8", errors="replace") if path.is_file() else ""

@@ -1,0 +1,1 @@
+"""The release pipeline: restore, sync, analyze, guard, publish."""

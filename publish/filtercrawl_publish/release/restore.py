@@ -1,0 +1,171 @@
+"""How a release begins: with the state of the last one, also on an empty machine, and without its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filtercrawl.api.errors import DatasetError, GoneError, RefusedError
+from filtercrawl.dataset.card import card
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.catalog.recovery import opened
+from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.atomic import remove, replacing
+from filtercrawl.dataset.files.lock import locked
+from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
+from filtercrawl_publish.publishing.base_version import Base, note
+from filtercrawl_publish.repository.version_names import current
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from filtercrawl.api.progress import Progress
+    from filtercrawl.config import Settings
+    from filtercrawl_publish.repository.base import Remote, RemoteEntry
+
+MODELS: Final = "data/models.parquet"
+_LAYERS: Final = "data/layers/"
+
+
+def restore(place: Remote, settings: Settings, progress: Progress) -> Base | None:
+    """Make the folder of `settings` go on from the last version at `place`; None where there is none yet.
+
+    An empty folder gets everything of it but the weights; one that goes on from it already stays as it is; one that
+    somebody has overtaken goes on from the newer version. Raises RefusedError where the folder holds something else,
+    DatasetError where the version is not whole, BusyError and NetworkError.
+    """
+    dataset, last = settings.dataset, _last(place)
+    if last is None:
+        return None
+    version, commit = last
+    stated = _manifest(place, version, commit)
+    base = Base(repo=place.id, version=version, commit=commit, root=str(stated["root"]))
+    with locked(dataset):
+        if (dataset / MODELS).is_file() and _keeps(dataset, base, stated):
+            return base
+        progress.say(f"going on from {version} of {place.id}")
+        _fetch(place, base, dataset)
+        _adopt(place.files(base.commit), base, settings)
+    return base
+
+
+def root_of(dataset: Path) -> str | None:
+    """Return the root hash in the manifest of a folder; None where there is none."""
+    return _text(_read(dataset / manifest.PATH).get("root"))
+
+
+def _last(place: Remote) -> tuple[str, str] | None:
+    """Return name and commit of the version to go on from: that of the head; where its tag is missing, the latest one.
+
+    A head of ours without any version is taken as it is.
+    """
+    head, tags = place.head(), place.tags()
+    version = current(head, tags)
+    if version is not None:
+        return version, tags[version]
+    return (head[:10], head) if head is not None and manifest.PATH in place.files(head) else None
+
+
+def _keeps(dataset: Path, base: Base, stated: Mapping[str, Any]) -> bool:
+    """Tell whether the folder stays as it is; clears the way for a newer version where it does not."""
+    here = _read(dataset / manifest.PATH)
+    with Catalog(dataset) as catalog:
+        noted, known = catalog.release, catalog.dataset_id
+    if (known or here.get("dataset_id")) != stated["dataset_id"]:
+        raise RefusedError(
+            f"{dataset}: holds another dataset than {base.repo}; release it to another repo, or name an empty --dataset"
+        )
+    before = None if noted is None else Base(**json.loads(noted))
+    if known and before is not None and before.commit == base.commit:
+        return True
+    if before is None and here.get("root") != base.root:
+        raise RefusedError(
+            f"{dataset}: was not made from {base.version} of {base.repo}, and what is published would be lost; "
+            f"name an empty --dataset to go on from it"
+        )
+    Catalog.remove(dataset)
+    remove(dataset / MODELS)  # if this run is killed, the next one begins with an empty folder
+    return False
+
+
+def _fetch(place: Remote, base: Base, dataset: Path) -> None:
+    """Bring every file but the layers; by the last one a folder is told from an empty one."""
+    small = sorted(path for path in place.files(base.commit) if not path.startswith(_LAYERS) and path[0] != ".")
+    for path in _tables(dataset):
+        if path not in small:
+            remove(dataset / path)
+    place.fetch([path for path in small if path != MODELS], base.commit, dataset)
+    head = place.head()
+    if head not in (None, base.commit):  # the words of a card may have been changed by hand since
+        with suppress(GoneError), replacing(dataset / card.PATH, dataset) as scratch:
+            scratch.write_bytes(place.read(card.PATH, str(head)))
+    place.fetch([MODELS], base.commit, dataset)
+
+
+def _adopt(entries: Mapping[str, RemoteEntry], base: Base, settings: Settings) -> None:
+    """Make the catalog from the tables, and note which files of layers the version holds."""
+    dataset = settings.dataset
+    rows = _files(dataset)
+    for path, (_, sha256) in rows.items():
+        if not path.startswith(_LAYERS) and (dataset / path).is_file() and _sha256(dataset / path) != sha256:
+            raise DatasetError(f"{base.repo}@{base.version}: {path} is not the file that {manifest.TABLE} lists")
+    with opened(replace(settings, rebuild=False)) as catalog:
+        catalog.set_fact("stale", "0")  # the tables are those that it was made from
+    held = [
+        (path, sha256)
+        for path, (size, sha256) in rows.items()
+        if path.startswith(_LAYERS) and path in entries and entries[path].size == size
+        and entries[path].sha256 in (None, sha256)
+    ]  # fmt: skip
+    note(dataset, base, held)
+
+
+def _manifest(place: Remote, version: str, commit: str) -> dict[str, Any]:
+    try:
+        stated = json.loads(place.read(manifest.PATH, commit))
+        found = {name: stated[name] for name in ("root", "dataset_id", "schema_version")}
+    except (GoneError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(f"{place.id}@{version}: is no version of a dataset of this program ({error})") from error
+    if found["schema_version"] != SCHEMA_VERSION:
+        what = f"has schema version {found['schema_version']!r}, this program writes {SCHEMA_VERSION}"
+        raise DatasetError(f"{place.id}@{version}: {what}; update it, or run `filtercrawl migrate`")
+    return found
+
+
+def _files(dataset: Path) -> dict[str, tuple[int, str]]:
+    try:
+        rows = pq.read_table(dataset / manifest.TABLE).to_pylist() if (dataset / manifest.TABLE).is_file() else []
+        return {row["path"]: (row["size"], row["sha256"]) for row in rows}
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise DatasetError(f"{manifest.TABLE} of the last version cannot be read ({error})") from error
+
+
+def _tables(dataset: Path) -> Iterable[str]:
+    """Yield the tables that lie in the folder, as an export writes them."""
+    for path in (path for name in TABLES for path in files_of(dataset, name)):
+        yield path.relative_to(dataset).as_posix()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,1 @@
+"""Repositories that hold versions: the Hub or a folder."""

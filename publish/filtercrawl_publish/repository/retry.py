@@ -1,0 +1,115 @@
+"""Writing to the Hub in spite of lost answers: its client tries none of its writes again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import warnings
+from contextlib import ExitStack, contextmanager
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from filtercrawl.api.errors import BusyError, DatasetError, ForbiddenError, GoneError, NetworkError
+from filtercrawl.transport import hub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+Found = TypeVar("Found")
+
+# Seconds between tries; a commit that nobody answered for may take a minute to land.
+_PAUSES: Final = (0.2, 2.0, 15.0, 45.0)
+# The Hub's words for "not on top of what you think".
+_OVERTAKEN: Final = (409, 412)
+
+
+def insist(
+    what: str,
+    act: Callable[[], Found],
+    landed: Callable[[], Found | None] = lambda: None,
+    pauses: Sequence[float] = _PAUSES,
+) -> Found:
+    """Do `act` until it is known to be done, once more after each of the pauses, in seconds.
+
+    landed: looks whether it has been, after an answer that says nothing certain, and returns what `act` would have;
+    it may raise BusyError. Raises NetworkError when patience is at its end, BusyError where the Hub says that
+    something else is there and `landed` finds nothing of ours, ForbiddenError, GoneError and DatasetError at once.
+    """
+    for pause in (*pauses, None):
+        try:
+            with _plainly(what):
+                return act()
+        except NetworkError as error:
+            answer = status(error)
+            if isinstance(error, ForbiddenError | GoneError) or (answer and answer < 500 and answer not in _LATER):
+                raise
+            found = landed()
+            if found is not None:
+                return found
+            if answer in _OVERTAKEN:
+                raise BusyError(f"{what}: the Hub says that somebody else was faster; run again") from error
+            if pause is None:
+                raise
+        time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+_LATER: Final = (408, 429, *_OVERTAKEN)
+
+
+@contextmanager
+def _plainly(what: str) -> Iterator[None]:
+    """Turn what writing raises into our errors; the client's own warnings are said by what follows from them."""
+    from huggingface_hub import errors
+
+    try:
+        with hub.asking(what), _quiet:
+            yield
+    except errors.HfHubHTTPError:
+        raise
+    except JSONDecodeError as error:
+        raise NetworkError(f"{what}: the Hub's answer is no JSON ({error})") from error
+    except ValueError as error:
+        raise DatasetError(f"{what}: {' '.join(str(error).split())}") from error
+    except RuntimeError as error:  # so the client calls a failed upload
+        raise NetworkError(f"{what}: {error.__cause__ or error}") from error
+
+
+class _Quiet:
+    """Silences the client for as long as anybody is inside: warnings and loggers are the whole process's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._end = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                logger = logging.getLogger("huggingface_hub")
+                self._end.callback(logger.setLevel, logger.level)
+                logger.setLevel(logging.ERROR)
+                self._end.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._end.close()
+
+
+_quiet = _Quiet()
+
+
+def status(error: BaseException | None) -> int | None:
+    """Return the HTTP status behind an error, if an answer was behind it."""
+    from huggingface_hub import errors
+
+    while error is not None:
+        if isinstance(error, errors.HfHubHTTPError):
+            return int(error.response.status_code)
+        error = error.__cause__
+    return None
