@@ -29,7 +29,7 @@ from filtercrawl.extraction.architecture import Structure, on_meta, trace
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 from typing import TYPE_CHECKING
 
-from structure_oracle import FAMILIES, attribute_disagreements, depth_disagreements
+from support.architecture_reference import FAMILIES, attribute_disagreements, depth_disagreements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,8 +31,8 @@ from safetensors.torch import save
 from filtercrawl.api.plugin_manager import load
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import Run, sync
-from http_server import FileServer
-from hub_server import HubServer
+from support.http_server import FileServer
+from support.hub.server import HubServer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

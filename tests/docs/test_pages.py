@@ -1,0 +1,162 @@
+"""What the pages say is so: snippets run, words and links are the real ones."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+import filtercrawl
+from filtercrawl import Checkpoint, Meta, Options
+from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.vocabulary import REASONS
+from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES
+from filtercrawl.testing import CHECKS
+from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from support.paths import REPOSITORY
+from support.plugins import checkpoint, declared, source
+from support.zoo_files import put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Sync
+
+PAGES = sorted(
+    [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "examples").rglob("*.md")]
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/dataset.md"])
+def test_snippets_run(page: str, zoo: Path, run_sync: Sync, tmp_path: Path) -> None:
+    put(zoo / "net.safetensors", state())
+    run_sync(dataset=tmp_path / "filtercrawl-dataset")  # the tests work in tmp_path
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text("utf-8"), re.DOTALL)
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+    assert blocks
+    if "kernels" in names:
+        assert names["kernels"].shape == (12, 3, 3)  # type: ignore[attr-defined]
+    else:
+        assert names["weight"].shape in {(4, 3, 3, 3), (4, 1, 5, 5)}  # type: ignore[attr-defined]
+
+
+def test_words_of_the_ledger_and_columns() -> None:
+    page = (REPOSITORY / "docs/dataset.md").read_text("utf-8")
+    table = page.partition("## Words of the ledger")[2]
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)) == REASONS
+    index, _, sketches = page.partition("## Words of the ledger")[0].partition("## Sketches")
+    columns = names_in(index.partition("column of")[2])
+    assert len(columns) == 9
+    assert columns <= set(INDEX.names)
+    assert names_in(sketches) == set(SKETCHES.names) - {"layer_sha256", "kernel", "taps"}
+
+
+def names_in(table: str) -> set[str]:
+    """The words of the first column of a table."""
+    cells = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
+    return {word for cell in cells for word in re.findall(r"`(\w+)`", cell)}
+
+
+def test_tables_of_analyses_and_their_columns(
+    monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
+) -> None:
+    page = (REPOSITORY / "docs/analyses.md").read_text("utf-8")
+    tables, _, columns = page.partition("## Tables")[2].partition("## Columns")
+    told = {name: words(cell) for name, cell in re.findall(r"^\| `(\w+)` \|[^|]*\| (.*) \|$", tables, re.MULTILINE)}
+    told |= {"degenerate_layers": told["layer_quality"]}
+    offers = list(networks(zoo))
+    plugins = load([*declared(), source(monkeypatch, "acme", lambda: iter(offers))])
+    run_sync("acme", plugins=plugins)
+    holdings = DatasetHoldings(dataset, Options(by=("task",), resamples=20))
+    results = [analysis.run(holdings) for analysis in plugins.analyses]
+    found = {table.name: table.rows.column_names for result in results for table in result.tables}
+    patterns = {name: re.compile(name.replace("COLUMN", "(task|position)")) for name in told}
+    for name, is_called in patterns.items():
+        if not any(is_called.fullmatch(table) for table in found):
+            pytest.fail(f"no analysis writes {name}")
+    for table, names in found.items():
+        (name,) = (name for name, is_called in patterns.items() if is_called.fullmatch(table))
+        assert told[name] == names, name
+    meant = [word for cell in re.findall(r"^\| (`.*?) \|", columns, re.MULTILINE) for word in words(cell)]
+    assert len(meant) == len(set(meant))
+    used = {n if n in meant else re.sub("_(q1|median|q3)$", "", n) for names in found.values() for n in names}
+    assert set(meant) == used - set(INDEX.names)
+
+
+def words(cell: str) -> list[str]:
+    """The columns that a cell names, `X_*` for three."""
+    found = []
+    for word in re.findall(r"`([\w*]+)`", cell):
+        found += [word.replace("*", end) for end in ("q1", "median", "q3")] if word.endswith("_*") else [word]
+    return found
+
+
+def networks(zoo: Path) -> Iterator[Checkpoint]:
+    """Eight networks of two architectures and two tasks."""
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        weights = {f"{i}.weight": torch.randn(16, 16, 3, 3, generator=generator) for i in range(2)}
+        url = put(zoo / f"{seed}.safetensors", weights).as_uri()
+        meta = Meta(task=f"task {seed % 2}", architecture=f"net {seed // 4}", family="nets", released="2024-05-01")
+        yield replace(checkpoint(f"net-{seed}", url), meta=meta)
+
+
+def test_the_readme_names_both_commands() -> None:
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    first, second = re.findall(r"^python3 -m venv .*$", text, re.MULTILINE)
+    assert first.endswith("filtercrawl sync packages")
+    assert second.endswith("pytest -n auto")
+
+
+@pytest.mark.parametrize("name", ["schema", "api"])
+def test_a_reference_is_what_the_code_says(name: str) -> None:
+    page = runpy.run_path(str(REPOSITORY / f"docs/{name}.py"))["page"]()
+    assert (REPOSITORY / f"docs/{name}.md").read_text("utf-8") == page, f"run `python docs/{name}.py`"
+
+
+def test_the_reference_has_every_public_name() -> None:
+    groups = runpy.run_path(str(REPOSITORY / "docs/api.py"))["GROUPS"]
+    names = [name for group in groups.values() for name in group]
+    assert sorted(names) == sorted(filtercrawl.__all__)
+
+
+def test_the_page_on_plugins_has_every_check() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*) \|$", (REPOSITORY / "docs/plugins.md").read_text("utf-8"), re.MULTILINE)
+    promises = {name: text.removesuffix(" (*)") for name, text in rows}
+    assert {one.name: one.promise for one in CHECKS}.items() <= promises.items()
+    starred = {name for name, text in rows if text.endswith(" (*)")}
+    assert starred == {one.name for one in CHECKS if one.changing}
+
+
+def test_the_site_can_be_built(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    words = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site/tutorial/index.html").is_file()
+
+
+def test_what_a_night_sends_is_what_was_measured() -> None:
+    report = (REPOSITORY / "benchmarks/wire.md").read_text("utf-8")
+    (more, more_xet), (fewer, fewer_xet) = re.findall(
+        r"^\| all \| \*\*([\d.]+)\*\*.*?\| \*\*([\d.]+)\*\*", report, re.MULTILINE
+    )
+    text = " ".join((REPOSITORY / "docs/publishing.md").read_text("utf-8").split())
+    assert f"send {more_xet} times their layers with Xet and {more} times with LFS" in text
+    assert f"send {100 * float(fewer_xet):.2f} and {100 * float(fewer):.2f} % of all" in text
+    assert float(more) <= 1.02

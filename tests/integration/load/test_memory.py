@@ -1,0 +1,52 @@
+"""Loading takes what it gives, a row group and a pool: not what the dataset is large."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.large_checkpoint import generate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
+
+# Imports and the choice first; then the peak of resident memory above them, which the kernel keeps.
+MEASURED = """
+import sys
+from pathlib import Path
+import torch
+from filtercrawl.load import Kernels, layers
+
+def memory(what):
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[what].split()[0]) * 1024
+
+torch.set_num_threads(1)
+dataset, what = sys.argv[1:]
+layers(dataset, "false")
+if what == "layers":
+    before = memory("VmRSS")
+    given = layers(dataset, "kernel = '31x31'").nbytes
+else:
+    kernels = Kernels(dataset, "3x3", pool_bytes=1 << 24)
+    before, given = memory("VmRSS"), 1 << 24
+    assert sum(len(batch) for batch in kernels) == kernels.n_kernels
+print(memory("VmHWM") - before - given)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
+@pytest.mark.parametrize("what", ["layers", "Kernels"])
+def test_memory_is_bounded(what: str, zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    generate(zoo / "net.safetensors", 0.5e9)
+    run_sync()
+    command = [sys.executable, "-c", MEASURED, str(dataset), what]
+    above = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert sum(path.stat().st_size for path in (dataset / "data/layers").rglob("*.parquet")) > 350_000_000
+    assert above < 250_000_000

@@ -1,0 +1,215 @@
+"""Plugins come in by entry points; a bad one is named and stops nobody else."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+import filtercrawl
+from filtercrawl.api import hookspecs
+from filtercrawl.api.plugin_manager import load
+from support.paths import REPOSITORY
+from support.plugins import BUNDLED, checkpoint, entry, skipped, source
+from support.zoo_files import models, put, state, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Sync
+
+
+def test_bundled_plugins_load_like_any_other() -> None:
+    found = load()
+    assert set(found.sources) >= {"local", "packages"}
+    assert {reader.name for reader in found.readers} >= {
+        "safetensors",
+        "sharded",
+        "torch-zip",
+        "torch-legacy",
+        "torchscript",
+        "onnx",
+    }
+    assert [measure.name for measure in found.measures] == ["quality"]
+    assert {command.name for command in found.commands} >= {"analyze", "export", "verify"}
+    assert found.broken == ()
+
+
+def raising() -> Iterator[Any]:
+    raise RuntimeError("no such\nluck")
+
+
+@pytest.mark.parametrize(
+    ("hooks", "reason"),
+    [
+        ({"filtercrawl_sorces": lambda: iter(())}, "filtercrawl_sorces"),
+        ({"filtercrawl_sources": raising}, "RuntimeError: no such luck"),
+        ({"filtercrawl_sources": lambda: iter([42])}, "yields int, which is no Source"),
+        ({"filtercrawl_sources": lambda: 42}, "gives int, not an iterable"),
+        ({"filtercrawl_readers": lambda: iter([object()])}, "yields object, which is no Reader"),
+        ({"filtercrawl_analyses": raising}, "RuntimeError: no such luck"),
+        ({"filtercrawl_analyses": lambda: iter([42])}, "yields int, which is no Analysis"),
+        ({"filtercrawl_sources": lambda: iter([type("Z", (), {"name": "../up", "checkpoints": print})()])}, "'../up'"),
+        ({"filtercrawl_sources": lambda: iter([type("Z", (), {"name": "local", "checkpoints": print})()])}, "already"),
+    ],
+)
+def test_a_broken_plugin_is_named_and_the_others_work(
+    monkeypatch: pytest.MonkeyPatch, hooks: dict[str, Any], reason: str
+) -> None:
+    found = load([*BUNDLED, entry(monkeypatch, "zz", **hooks)])
+    assert [broken.plugin for broken in found.broken] == ["zz"]
+    assert reason in found.broken[0].reason
+    assert "\n" not in found.broken[0].reason
+    assert set(found.sources) >= {"local", "packages"}
+
+
+def test_a_plugin_that_cannot_be_imported_is_named() -> None:
+    found = load([*BUNDLED, EntryPoint(name="gone", value="no_such_module_anywhere", group="filtercrawl")])
+    assert [(broken.plugin, "ModuleNotFoundError" in broken.reason) for broken in found.broken] == [("gone", True)]
+
+
+def test_a_plugin_may_add_visual_categories(
+    monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
+) -> None:
+    file = put(zoo / "one.safetensors", state())
+    meta = filtercrawl.Meta(training_datasets=("imagenet-1k", "lungs-2.0"))
+    offer = replace(checkpoint("one", file.as_uri()), meta=meta)
+    added = filtercrawl.VisualCategory(dataset="lungs-2.0", category="medical xray")
+    plugins = load(
+        [
+            *BUNDLED,
+            source(monkeypatch, "acme", lambda: iter([offer])),
+            entry(monkeypatch, "lungs", filtercrawl_visual_categories=lambda: iter([added])),
+        ]
+    )
+    assert plugins.categories["imagenet-1k"] == "natural"
+    run_sync("acme", plugins=plugins)
+    assert models(dataset)["acme/one"]["visual_category"] == "medical xray"
+    assert {row["training_dataset"] for row in table(dataset, "index")} == {"lungs-2.0"}
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        (raising, "RuntimeError: no such luck"),
+        (lambda: iter(["nonsense"]), "yields str, neither Checkpoint nor Skipped"),
+        (lambda: iter([checkpoint("one", "file:///x")]), "two checkpoints named 'one'"),
+        (lambda: iter([checkpoint("a\nb", "file:///x")]), "the name 'a\\nb'"),
+        (lambda: iter([filtercrawl.Checkpoint(name="x", files=())]), "at least one"),
+        (lambda: iter([filtercrawl.Skipped(name="x", reason=None)]), "is no text"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_source_that_misbehaves_stops_no_other_and_removes_nothing(
+    monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync, second: Any, problem: str
+) -> None:
+    one, two = put(zoo / "one.safetensors", state(1)), put(zoo / "two.safetensors", state(2))
+    good = [checkpoint("one", one.as_uri()), checkpoint("two", two.as_uri())]
+    plugins = load([*BUNDLED, source(monkeypatch, "acme", lambda: iter(good))])
+    run_sync("acme", plugins=plugins)
+
+    def half() -> Iterator[Any]:
+        yield good[0]
+        yield from second()
+
+    plugins = load([*BUNDLED, source(monkeypatch, "acme", half)])
+    report = run_sync("acme", f"local:{zoo}", plugins=plugins, prune=True)
+    assert problem in report.problems["acme"]
+    assert report.gone == []
+    assert {row["outcome"] for name, row in models(dataset).items() if name.startswith("acme/")} == {"emitted"}
+    assert "local/one.safetensors" in models(dataset)
+
+
+def test_a_skipped_checkpoint_is_told_and_neither_failed_nor_gone(
+    monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
+) -> None:
+    file = put(zoo / "one.safetensors", state())
+    first = load([*BUNDLED, source(monkeypatch, "acme", lambda: iter([checkpoint("one", file.as_uri())]))])
+    run_sync("acme", plugins=first)
+    second = load([*BUNDLED, source(monkeypatch, "acme", lambda: iter([skipped("one"), skipped("two")]))])
+    report = run_sync("acme", plugins=second, prune=True)
+    assert report.gone == []
+    assert models(dataset)["acme/one"]["outcome"] == "emitted"
+    assert (models(dataset)["acme/two"]["outcome"], models(dataset)["acme/two"]["reason"]) == ("skipped", "gated")
+    before = (dataset / "data/models.parquet").read_bytes()
+    run_sync("acme", plugins=second)
+    assert (dataset / "data/models.parquet").read_bytes() == before
+
+
+def test_a_reader_of_a_stranger_reads_its_format(
+    monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
+) -> None:
+    class Raw:
+        name = "raw"
+
+        def claims(self, file: filtercrawl.RangeFile) -> bool:
+            return file.size > 4 and file.read(0, 4) == b"RAW!"
+
+        def companions(self, file: filtercrawl.RangeFile) -> tuple[str, ...]:
+            return ()
+
+        def tensors(self, files: filtercrawl.Files) -> Iterator[filtercrawl.StoredTensor]:
+            extent = filtercrawl.Extent(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
+            yield filtercrawl.StoredTensor(
+                name="w.weight", key="w.weight", shape=(2, 1, 3, 3), dtype="float32", extent=extent
+            )
+
+    (zoo / "net.raw").write_bytes(b"RAW!" + bytes(72))
+    plugins = load([*BUNDLED, entry(monkeypatch, "raw", filtercrawl_readers=lambda: iter([Raw()]))])
+    assert run_sync(plugins=plugins).layers == 1
+    assert models(dataset)["local/net.raw"]["format"] == "raw"
+
+
+def test_the_public_names_are_these() -> None:
+    assert filtercrawl.__all__ == sorted(filtercrawl.__all__, key=lambda name: (name[0].islower(), name))
+    for name in filtercrawl.__all__:
+        assert hasattr(filtercrawl, name)
+
+
+DOCS = REPOSITORY / "docs/plugins.md"
+
+
+def test_every_hook_is_documented_with_its_signature() -> None:
+    page = DOCS.read_text("utf-8")
+    hooks = [name for name in vars(hookspecs) if name.startswith("filtercrawl_")]
+    assert len(hooks) == 6
+    for name in hooks:
+        signature = f"{name}{inspect.signature(getattr(hookspecs, name), eval_str=False)}".replace("'", "")
+        assert signature in page, f"docs/plugins.md lacks: {signature}"
+    assert set(re.findall(r"filtercrawl_\w+(?=\()", page)) <= set(hooks)
+
+
+def test_examples_in_the_docs_work(zoo: Path, dataset: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples: dict[str, Any] = {"torch": torch} | {name: getattr(filtercrawl, name) for name in filtercrawl.__all__}
+    for block in re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL):
+        exec(compile(block, str(DOCS), "exec", flags=annotations.compiler_flag), examples)
+    (zoo / "net.raw").write_bytes(b"RAW!" + torch.full((2, 1, 3, 3), 0.5).numpy().tobytes())
+    one = entry(monkeypatch, "raw", filtercrawl_readers=lambda: iter([examples["Raw"]()]))
+    two = entry(monkeypatch, "sums", filtercrawl_measures=lambda: iter([examples["Sums"]()]))
+    three = entry(monkeypatch, "acme", filtercrawl_sources=examples["filtercrawl_sources"])
+    four = entry(monkeypatch, "types", filtercrawl_analyses=lambda: iter([examples["StoredTypes"]()]))
+    plugins = load([*(bundled for bundled in BUNDLED if bundled.name != "quality"), one, two, three, four])
+    assert plugins.broken == ()
+    assert run_sync(plugins=plugins).layers == 1
+    assert table(dataset, "index")[0]["norm_l1"] == 9.0
+    assert "stored-types" in [analysis.name for analysis in plugins.analyses]
+
+    class Listing:
+        """Answers as the zoo of the example would."""
+
+        def get_json(self, url: str) -> Any:
+            assert url == "https://zoo.acme.example/index.json"
+            return [
+                {"model": "net", "url": "https://zoo.acme.example/net", "bytes": 1, "sha256": "0", "license": "MIT"}
+            ]
+
+        def pages(self, url: str) -> Iterator[Any]:
+            yield self.get_json(url)
+
+    offers = list(plugins.sources["acme"].checkpoints(Listing(), filtercrawl.Query()))
+    assert [(offer.name, offer.meta.license) for offer in offers] == [("net", "MIT")]

@@ -1,0 +1,290 @@
+"""Plugins are imported when they are needed, can be chosen, and one that is broken stops nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import filtercrawl
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.cli.app import build
+from support.plugins import declared
+from support.zoo_files import put, state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCE = """
+from filtercrawl import Checkpoint, hookimpl
+{head}
+class Zoo:
+    name = "{name}"
+
+    def checkpoints(self, transport, query):
+        yield from ()
+
+@hookimpl
+def filtercrawl_sources():
+    yield Zoo()
+"""
+COMMAND = """
+import {heavy}
+from filtercrawl import Command, hookimpl
+
+def hello():
+    "Say hello."
+    print("hello", {heavy}.__name__)
+
+@hookimpl
+def filtercrawl_commands():
+    yield Command(name="hello", run=hello)
+"""
+Write = Callable[..., EntryPoint]
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a plugin's module where it can be imported, and return its entry point."""
+    place = tmp_path / "plugins"
+    place.mkdir()
+    monkeypatch.syspath_prepend(str(place))
+    written: list[str] = []
+
+    def make(name: str, text: str) -> EntryPoint:
+        module = f"isolated_{name}_{tmp_path.name.replace('-', '_')}"
+        (place / f"{module}.py").write_text(text, "utf-8")
+        written.append(module)
+        return EntryPoint(name=name, value=module, group="filtercrawl")
+
+    return make
+
+
+@pytest.fixture
+def call() -> Call:
+    def run(plugins: Plugins, *words: object) -> Result:
+        return CliRunner().invoke(build(plugins), [str(word) for word in words])
+
+    return run
+
+
+def test_a_plugin_is_imported_when_something_of_its_kind_is_asked_for(write: Write) -> None:
+    one, two = write("one", SOURCE.format(head="", name="one")), write("two", COMMAND.format(heavy="json"))
+    plugins = load([one, two])
+    assert not {one.value, two.value} & sys.modules.keys()
+    assert plugins.readers == ()
+    assert not {one.value, two.value} & sys.modules.keys()
+    assert list(plugins.sources) == ["one"]
+    assert two.value not in sys.modules
+    assert [command.name for command in plugins.commands] == ["hello"]
+    assert two.value in sys.modules
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from {other} import *\n",
+        "from {other} import filtercrawl_sources as filtercrawl_sources\n",
+        "from filtercrawl import hookimpl\n@hookimpl(specname='filtercrawl_sources')\ndef mine():\n    import {other}\n"
+        "    return [{other}.Zoo()]\n",
+    ],
+)
+def test_a_hook_that_comes_from_elsewhere_is_found(write: Write, text: str) -> None:
+    other = write("other", SOURCE.format(head="", name="one"))
+    assert list(load([write("front", text.format(other=other.value))]).sources) == ["one"]
+
+
+def test_an_object_in_a_module_may_be_the_plugin(write: Write) -> None:
+    text = SOURCE.format(head="", name="one").replace("@hookimpl\ndef", "class Plugin:\n  @hookimpl\n  def")
+    text = text.replace("():\n    yield Zoo", "(self):\n    yield Zoo") + "\nplugin = Plugin()\n"
+    module = write("held", text)
+    assert list(load([EntryPoint("held", f"{module.value}:plugin", "filtercrawl")]).sources) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        ("raise SystemExit(0)", "SystemExit"),
+        ("def f(:", "SyntaxError"),
+        ("FILTERCRAWL_API = 2", "built for version 2 of the plugin interface"),
+        ("FILTERCRAWL_API = '1'", "built for version '1' of the plugin interface"),
+        ("FILTERCRAWL_API = True", "built for version True"),
+    ],
+)
+def test_what_cannot_be_used_is_told_once_and_left_out(write: Write, head: str, reason: str) -> None:
+    bad, good = write("bad", SOURCE.format(head=head, name="bad")), write("good", SOURCE.format(head="", name="good"))
+    told: list[str] = []
+    plugins = load([bad, good], tell=lambda broken: told.append(f"{broken.plugin}: {broken.reason}"))
+    assert list(plugins.sources) == ["good"]
+    assert [broken.plugin for broken in plugins.broken] == ["bad"]
+    assert len(told) == 1
+    assert told[0].startswith("bad: ")
+    assert reason in told[0]
+
+
+def test_a_plugin_may_state_the_version_that_it_is_built_for(write: Write) -> None:
+    text = SOURCE.format(head=f"FILTERCRAWL_API = {filtercrawl.API_VERSION}", name="one")
+    assert list(load([write("one", text)]).sources) == ["one"]
+
+
+def test_a_plugin_that_is_left_out_is_not_even_imported(write: Write, call: Call) -> None:
+    bad, good = write("bad", SOURCE.format(head="1/0", name="bad")), write("good", SOURCE.format(head="", name="good"))
+    found = json.loads(call(load([bad, good]), "--no-plugin", "bad", "sources", "--json").stdout)
+    assert ([row["name"] for row in found["sources"]], found["broken"]) == (["good"], [])
+    assert bad.value not in sys.modules
+    with pytest.raises(UsageError, match=r"--no-plugin nosuch: .* installed are bad, good"):
+        load([bad, good]).without("nosuch")
+
+
+def test_a_module_that_is_not_installed_can_be_used(write: Write, call: Call) -> None:
+    extra = write("extra", SOURCE.format(head="", name="extra"))
+    hello = write("hello", COMMAND.format(heavy="json"))
+    result = call(load([]), "--plugin", extra.value, "sources", "-v")
+    assert result.stdout.startswith("extra ")
+    assert f"not installed, {extra.value}" in result.stdout
+    assert call(load([]), "--plugin", hello.value, "hello").stdout == "hello json\n"
+    assert "Say hello." in call(load([]), "--plugin", hello.value, "--help").stdout
+    bad = write("bad", SOURCE.format(head="1/0", name="bad"))
+    with pytest.raises(UsageError, match=f"{bad.value}: ZeroDivisionError"):
+        load([]).adding(bad.value)
+
+
+def test_a_module_in_this_folder_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "my_zoo.py").write_text(SOURCE.format(head="", name="mine"), "utf-8")
+    code = "import sys; sys.path.remove(''); from filtercrawl.cli import main; main()"
+    words = ["--plugin", "my_zoo", "sources"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert "mine " in done.stdout
+
+
+def test_sources_shows_where_each_comes_from(plugins: Plugins, call: Call) -> None:
+    rows = json.loads(call(plugins, "sources", "-v", "--json").stdout)["sources"]
+    local = next(row for row in rows if row["name"] == "local")
+    assert (
+        local | {"plugin": "local", "distribution": "filtercrawl", "module": "filtercrawl_plugins.sources.local.source"}
+        == local
+    )
+    assert local["version"][0].isdigit()
+    lines = call(plugins, "sources", "--verbose").stdout.splitlines()
+    assert all("filtercrawl_plugins." in line for line in lines)
+    assert len(lines) == len(rows)
+
+
+IMPORTS = """
+import sys
+sys.argv = ["filtercrawl", *{words}]
+from filtercrawl.cli import main
+try:
+    main()
+finally:
+    print([name for name in ("torch", "timm", "torchvision", "matplotlib", "datasets") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["sync", "--help"], ["plugin", "--help"], ["analyze", "--help"], ["config"], ["--version"]]
+)
+def test_what_needs_no_heavy_library_imports_none(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS.format(words=words)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_the_bundled_plugins_implement_the_hooks_that_their_source_names() -> None:
+    entries = declared()
+    lazily, eagerly = load(entries), load(entries)
+    assert eagerly.broken == ()
+    assert set(lazily.sources) == set(eagerly.sources)
+    assert [command.name for command in lazily.commands] == [command.name for command in eagerly.commands]
+
+
+def test_config_says_what_holds_and_why_and_shows_no_secret(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "filtercrawl.toml").write_text(
+        """
+        [sync]
+        jobs = 3
+        kernel_size = "all"
+        max_bytes = "1500k"
+        [license]
+        unknown = "drop"
+        [publish]
+        notify_cmd = "curl -H token:s3cret https://hooks.example"
+        [sources.acme]
+        index = "https://me:s3cret@zoo.example/index.json?key=s3cret"
+        api_token = "s3cret"
+        depth = { password = "s3cret", level = 2 }
+        [auth."https://zoo.example"]
+        token_env = "ZOO_TOKEN"
+        [auth."https://other.example"]
+        token_env = "NOT_SET"
+        [mirrors]
+        "https://zoo.example/" = "https://mirror.example/"
+        """,
+        "utf-8",
+    )
+    monkeypatch.setenv("ZOO_TOKEN", "s3cret")
+    monkeypatch.setenv("FILTERCRAWL_KERNEL_SIZE", "3x3")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    text, as_json = call(load([]), "config").stdout, call(load([]), "config", "--json").stdout
+    assert "s3cret" not in text + as_json
+    rows = {row["name"]: (row["value"], row["origin"]) for row in json.loads(as_json)["settings"]}
+    assert rows["jobs"] == ("3", "filtercrawl.toml [sync] jobs")
+    assert rows["kernel_size"] == ("3x3", "FILTERCRAWL_KERNEL_SIZE")
+    assert rows["publish.notify_cmd"] == ("curl ...", "filtercrawl.toml [publish] notify_cmd")
+    assert rows["retry"] == ("due", "default")
+    assert rows["max_bytes"] == ("1500k", "filtercrawl.toml [sync] max_bytes")
+    assert (rows["cache_size"], rows["max_disk"]) == (("16G", "default"), (None, "default"))
+    assert rows["license.unknown"] == ("drop", "filtercrawl.toml [license] unknown")
+    assert rows["license.default"] == ("keep", "default")
+    assert rows["cache"] == (str(tmp_path / "cache/filtercrawl"), "default")
+    assert rows["sources.acme.index"] == ("https://zoo.example/index.json", "filtercrawl.toml")
+    assert rows["sources.acme.depth"] == ("password=(hidden), level=2", "filtercrawl.toml")
+    assert rows['auth."https://zoo.example"'] == ("$ZOO_TOKEN (set)", "filtercrawl.toml")
+    assert rows['auth."https://other.example"'] == ("$NOT_SET (not set)", "filtercrawl.toml")
+    assert rows['mirrors."https://zoo.example/"'] == ("https://mirror.example/", "filtercrawl.toml")
+
+
+def test_doctor_finds_a_broken_plugin_and_a_missing_token(write: Write, call: Call, tmp_path: Path, zoo: Path) -> None:
+    good, bad = write("good", SOURCE.format(head="", name="good")), write("bad", "1/0  # filtercrawl_sources")
+    sound = call(load([good]), "doctor", "--json")
+    assert (sound.exit_code, json.loads(sound.stdout)["sound"]) == (0, True)
+    (tmp_path / "filtercrawl.toml").write_text('[auth."https://zoo.example"]\ntoken_env = "NOT_SET"\n', "utf-8")
+    file = put(zoo / "net.safetensors", state())
+    result = call(load([good, bad]), "doctor", "--dataset", file / "below", "--json")
+    assert result.exit_code == 1
+    problems = {check["name"]: check["problem"] for check in json.loads(result.stdout)["checks"] if check["problem"]}
+    assert "--no-plugin bad" in problems["plugin"]
+    assert "NOT_SET" in problems["token"]
+    assert "is no folder" in problems["dataset"]
+    assert "problem" in call(load([bad]), "doctor").stdout
+
+
+def test_doctor_asks_servers_only_when_told_to(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from support.http_server import Answer, FileServer
+
+    with FileServer() as server:
+        server.on("/", lambda asked: Answer(status=204))
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        assert call(load([]), "doctor").exit_code == 0
+        assert server.log == []
+        result = call(load([]), "doctor", "--network")
+        assert f"{server.url} answers 204" in result.stdout
+        assert [asked.path for asked in server.log] == ["/"]
+
+
+def test_the_version_is_told_without_a_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "filtercrawl", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("filtercrawl ")

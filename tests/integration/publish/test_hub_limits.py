@@ -1,0 +1,84 @@
+"""What is refused, and what is said, before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from filtercrawl.api.errors import DatasetError, RefusedError
+from filtercrawl.dataset.files.parquet import File
+from filtercrawl_publish.publishing.hub_limits import LIMITS, Limits, check
+from filtercrawl_publish.publishing.staging import Staged, listed
+from filtercrawl_publish.publishing.upload import Changes, compare
+from support.zoo_files import put, state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
+
+
+@pytest.fixture
+def staged(run_sync: Sync, dataset: Path, zoo: Path) -> Staged:
+    for seed in (1, 2, 3):
+        put(zoo / f"net{seed}.safetensors", state(seed))
+    run_sync()
+    return listed(dataset)
+
+
+def everything(staged: Staged) -> Changes:
+    return compare(staged, {})
+
+
+def test_an_ordinary_dataset_passes(staged: Staged) -> None:
+    assert check(staged, everything(staged)) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("repo_files", "files, and a repo holds 0"),
+        ("folder_entries", "entries in data, and a folder holds 0"),
+        ("commit_files", "new files, and a commit takes 0"),
+        ("file", r"data/index.parquet has [\d,]+ bytes, and may have 0"),
+        ("regular", "bytes outside the large files, and a commit takes 0"),
+        ("card", r"README.md has [\d,]+ bytes, and may have 0"),
+        ("row_group", "has a row group of"),
+    ],
+)
+def test_each_limit_is_named(staged: Staged, limit: str, words: str) -> None:
+    with pytest.raises(RefusedError, match=words) as refused:
+        check(staged, everything(staged), limits=replace(LIMITS, **{limit: 0}))
+    assert refused.value.exit_code == 4
+
+
+def test_every_limit_is_tried() -> None:
+    tried = {"repo_files", "folder_entries", "commit_files", "file", "regular", "card", "row_group", "many"}
+    assert {field.name for field in fields(Limits)} == tried
+
+
+def test_many_files_are_a_warning_that_knows_a_way(staged: Staged) -> None:
+    warnings = check(staged, everything(staged), limits=replace(LIMITS, many=2))
+    assert [warning.split(" has ")[0] for warning in warnings] == ["the config layers", "the config layers-local"]
+    assert all("`index`" in warning and "`filtercrawl.load`" in warning for warning in warnings)
+
+
+def test_the_files_of_others_count(staged: Staged) -> None:
+    with pytest.raises(RefusedError, match="100,001 files"):
+        check(staged, everything(staged), others=100_001 - len(staged.files))
+
+
+def test_tables_that_no_reader_takes(staged: Staged) -> None:
+    path = staged.folder / "data/extra.parquet"
+    pq.write_table(pa.table({"a": pa.array([], pa.int64())}), path)
+    file = File(path="data/extra.parquet", size=path.stat().st_size, sha256="0" * 64)
+    changes = Changes(add={file.path: file}, delete=(), same=0)
+    with pytest.raises(RefusedError, match=r"data/extra\.parquet has no rows"):
+        check(staged, changes)
+    path.write_bytes(b"PAR1")
+    with pytest.raises(DatasetError, match="is no Parquet file"):
+        check(staged, changes)

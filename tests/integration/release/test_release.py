@@ -1,0 +1,495 @@
+"""The nightly: from the last version on, also on an empty machine; the real client against a Hub on loopback."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from filtercrawl.api.errors import BusyError, DatasetError, FiltercrawlError, ForbiddenError, RefusedError, UsageError
+from filtercrawl.cli.app import build
+from filtercrawl.dataset.schema.version_order import release_order
+from filtercrawl.transport import network
+from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.repository.open import remote
+from support.hub.server import Asked, Fault, HubServer
+from support.plugins import instead
+from support.zoo_files import layers, models, put, state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from conftest import Sync
+    from filtercrawl.api.plugin_manager import Plugins
+
+REPO = "acme/kernels"
+ZOO = ("hub:org/*", "hub:other/*")
+DAY = 86400
+MONDAY = 1_780_000_000
+FIRST = "v2026.05.29"
+
+
+@dataclass
+class Job:
+    """A nightly job: each machine is a folder, each night a day later."""
+
+    plugins: Plugins
+    hub: HubServer
+    tmp: Path
+    set_day: Callable[[int], None]
+    night: int = 0
+    record: dict[str, Any] = field(default_factory=dict)
+    output: str = ""
+
+    def __call__(self, *options: str, machine: str | None = None, zoo: tuple[str, ...] = ZOO) -> int:
+        """Run one night, by default on an empty machine; returns the exit code, or raises the error."""
+        self.night += 1
+        self.set_day(self.night)
+        self.folder = self.tmp / (machine or f"machine-{self.night}")
+        self.hub.forget()
+        arguments = ["release", REPO, *zoo, "--dataset", str(self.folder), "--device", "cpu", *options]
+        result = CliRunner().invoke(build(self.plugins), arguments)
+        run = self.folder / "analysis/run.json"
+        self.record = json.loads(run.read_bytes()) if run.is_file() else {}
+        self.output = result.output
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code
+
+    def versions(self) -> list[str]:
+        return sorted(self.hub.datasets[REPO].tags, key=release_order) if REPO in self.hub.datasets else []
+
+    def published(self, revision: str | None = None) -> Path:
+        """Everything of a version, in a folder."""
+        repo = remote(REPO, network())
+        commit = repo.resolve(revision)
+        folder = self.tmp / f"published-{commit[:8]}"
+        repo.fetch([path for path in repo.files(commit) if path[0] != "."], commit, folder)
+        return folder
+
+    def asked_of_zoo(self) -> set[str]:
+        return {asked.kind for asked in self.hub.log if asked.path.startswith(("/api/models", "/org/"))}
+
+    def fetched_layers(self) -> set[str]:
+        """The files of layers that were fetched before the commit, which is loaded back and so proven."""
+        before = list(takewhile(lambda asked: "/commit/" not in asked.path, self.hub.log))
+        return {asked.path for asked in before if "/resolve/" in asked.path and "data/layers/" in asked.path}
+
+
+def place(hub: HubServer, folder: Path, name: str, seed: int, org: str = "org") -> None:
+    """Put a network into the zoo, or a new one into its place."""
+    files = {"model.safetensors": put(folder / "made.safetensors", state(seed)).read_bytes()}
+    (hub.commit if f"{org}/{name}" in hub.repos else hub.create)(f"{org}/{name}", files)
+
+
+def opened(plugins: Plugins, hub: HubServer, folder: Path, patch: pytest.MonkeyPatch) -> Job:
+    # One analysis: the others take seconds each, and have tests of their own.
+    few = instead(plugins, analyses=tuple(a for a in plugins.analyses if a.name == "census"))
+    patch.setenv("HF_ENDPOINT", hub.url)
+    return Job(few, hub, folder, lambda night: patch.setenv("SOURCE_DATE_EPOCH", str(MONDAY + DAY * night)))
+
+
+@pytest.fixture(scope="module")
+def first(plugins: Plugins, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+    """A first release, made once: what follows begins with copies of it."""
+    folder = tmp_path_factory.mktemp("first")
+    with HubServer() as hub, pytest.MonkeyPatch.context() as patch:
+        for seed, name in enumerate(["a", "b", "c", "twin"]):
+            place(hub, folder, name, min(seed, 2))
+        place(hub, folder, "x", 9, "other")
+        job = opened(plugins, hub, folder, patch)
+        assert job() == 0
+        yield job
+
+
+@pytest.fixture
+def hub(first: Job) -> Iterator[HubServer]:
+    with HubServer() as server:
+        for name in ("repos", "datasets", "blobs", "_clock"):
+            setattr(server, name, copy.deepcopy(getattr(first.hub, name)))
+        yield server
+
+
+@pytest.fixture
+def job(plugins: Plugins, hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    found = opened(plugins, hub, tmp_path, monkeypatch)
+    found.night = 1
+    return found
+
+
+@pytest.fixture
+def net(hub: HubServer, tmp_path: Path) -> Callable[..., None]:
+    return lambda name, seed, org="org": place(hub, tmp_path, name, seed, org)
+
+
+def layers_of(folder: Path) -> list[Path]:
+    return sorted((folder / "data/layers").rglob("*.parquet"))
+
+
+def mid(name: str, org: str = "org") -> str:
+    return f"hub/{org}/{name}/model.safetensors"
+
+
+def test_a_first_release(first: Job) -> None:
+    record = json.loads((first.folder / "analysis/run.json").read_bytes())
+    assert (record["outcome"], record["version"], record["base"]) == ("published", FIRST, None)
+    assert (record["checkpoints"]["new"], record["checkpoints"]["duplicate"]) == (5, 1)
+
+
+def test_a_quiet_night_on_an_empty_machine(job: Job) -> None:
+    folder = job.published()
+    assert list(findings(folder)) == []
+    there = json.loads((folder / "analysis/run.json").read_bytes())
+    assert (there["outcome"], there["version"]) == ("published", FIRST)
+    commits = len(job.hub.datasets[REPO].commits)
+    assert job() == 0
+    assert (job.record["outcome"], job.record["version"]) == ("unchanged", None)
+    assert job.record["why"] == f"nothing changed since {FIRST}"
+    assert job.record["checkpoints"]["unchanged"] == 5
+    assert (job.versions(), len(job.hub.datasets[REPO].commits)) == ([FIRST], commits)
+    assert "list" in job.asked_of_zoo()
+    assert "resolve" not in job.asked_of_zoo()
+    assert job.record["bytes_fetched"] == 0
+    assert job.fetched_layers() == set()
+    assert not (job.folder / "data/layers").exists()
+
+
+@pytest.mark.slow
+def test_additions_changes_and_removals_on_an_empty_machine(job: Job, net: Callable[..., None], tmp_path: Path) -> None:
+    before = layers(job.published())
+    net("new", 10)
+    net("c", 11)
+    job.hub.delete("org/a")
+    assert job("--prune", "--allow-loss") == 0
+    assert job.record["removed"] == [mid("a")]
+    folder = job.published()
+    assert list(findings(folder)) == []
+    after = layers(folder)
+    assert {layer.partition("#")[0] for layer in after} == {
+        mid("b"),
+        mid("c"),
+        mid("new"),
+        mid("twin"),
+        mid("x", "other"),
+    }
+    kept = [layer for layer in after if layer.startswith((mid("b"), mid("x", "other")))]
+    assert len(kept) == 4
+    assert all((after[layer] == before[layer]).all() for layer in kept)
+    assert (after[f"{mid('c')}#stem.weight"] == state(11)["stem.weight"].numpy()).all()
+    # A version that somebody pinned is what it was, for the real client too.
+    script = (
+        "import datasets, sys; datasets.config.USE_PARQUET_EXPORT = False\n"
+        f"for version in sys.argv[1:]: print(len(datasets.load_dataset({REPO!r}, 'layers', split='train', "
+        "revision=version)))"
+    )
+    online = {"HF_ENDPOINT": job.hub.url, "HF_HUB_OFFLINE": "0", "HF_DATASETS_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", script, *job.versions()]
+    done = subprocess.run(command, env={**os.environ, **online}, stdout=subprocess.PIPE, check=True)
+    assert done.stdout.split() == [b"8", b"10"]
+
+
+@pytest.mark.slow
+def test_only_what_is_new_lies_here_and_weights_are_handed_on(job: Job, net: Callable[..., None]) -> None:
+    assert models(job.published())[mid("twin")]["duplicate_of"] == mid("c")
+    net("new", 10)
+    job.hub.delete("org/c")  # its twin has no file: that of the one that goes is fetched
+    assert job("--prune", "--allow-loss") == 0
+    assert [path.count("org-c") for path in job.fetched_layers()] == [1]
+    assert sorted(path.name[:6] for path in (job.folder / "data/layers").rglob("*.parquet")) == ["org-ne", "org-tw"]
+    rows = models(job.published())
+    assert (rows[mid("twin")]["outcome"], rows[mid("twin")]["duplicate_of"]) == ("emitted", None)
+    assert list(findings(job.published())) == []
+
+
+@pytest.mark.slow
+def test_a_failure_is_not_news_on_the_next_machine_and_waits(job: Job) -> None:
+    job.hub.create("org/bad", {"model.safetensors": b"no checkpoint at all"})
+    assert job() == 3
+    assert (job.record["outcome"], job.record["version"]) == ("incomplete", job.versions()[1])
+    assert list(job.record["failures"]["new"]) == [mid("bad")]
+    job.night -= 1  # on the same day: its pause is not over
+    assert job(machine="other") == 0
+    assert job.record["checkpoints"]["waiting"] == 1
+    assert (job.record["failures"]["new"], list(job.record["failures"]["all"])) == ({}, [mid("bad")])
+    assert "resolve" not in job.asked_of_zoo()
+
+
+@pytest.mark.slow
+def test_another_try_of_what_fails_is_no_version(job: Job) -> None:
+    job.hub.create("org/bad", {"model.safetensors": b"no checkpoint at all"})
+    assert job(machine="home") == 3
+    versions, head = job.versions(), job.hub.datasets[REPO].head.sha
+    before = models(job.folder)[mid("bad")]
+    for machine in (None, "home"):  # an empty machine knows of one try; so did this one
+        assert job(machine=machine) == 0
+        assert (job.record["outcome"], job.record["version"]) == ("unchanged", None)
+        again = models(job.folder)[mid("bad")]
+        assert (again["attempts"], again["next_retry"] > before["next_retry"]) == (before["attempts"] + 1, True)
+        assert (job.versions(), job.hub.datasets[REPO].head.sha) == (versions, head)
+
+
+@pytest.mark.slow
+def test_part_of_a_zoo_is_down(job: Job, net: Callable[..., None]) -> None:
+    net("new", 10)
+    job.hub.fail("/api/models", Fault(status=403))
+    assert job("--prune", zoo=ZOO[::-1]) == 3
+    assert list(job.record["missing"]) == ["hub:other/*"]
+    assert (job.record["outcome"], job.record["version"]) == ("incomplete", job.versions()[1])
+    rows = models(job.published())
+    assert [rows[mid(*names)]["outcome"] for names in (("a",), ("new",), ("x", "other"))] == ["emitted"] * 3
+    job.hub.fail("/api/models", Fault(status=403))
+    assert job("--fail-on", "none", zoo=("hub:other/*",)) == 0
+
+
+@pytest.mark.slow
+def test_a_release_that_lost_much_is_refused(job: Job) -> None:
+    job.hub.delete("org/a")
+    with pytest.raises(RefusedError, match=r"25\.0 %.*org/a.*--allow-loss"):
+        job("--prune", machine="home")
+    assert (job.record["outcome"], job.record["exit_code"], job.record["version"]) == ("refused", 4, None)
+    with pytest.raises(RefusedError):  # also the next night, where the zoo offers no less than before
+        job("--prune", machine="home")
+    assert len(job.versions()) == 1
+    (job.tmp / "filtercrawl.toml").write_text("[publish]\nmax_lost = 0.5")
+    assert job("--prune", machine="home") == 0
+    assert len(job.versions()) == 2
+
+
+@pytest.mark.slow
+def test_what_was_approved_and_no_more(job: Job, net: Callable[..., None], tmp_path: Path) -> None:
+    net("asked-for", 13)
+    net("moved-on", 14)
+    job.hub.delete("org/a")
+    plan = tmp_path / "plan.json"
+    assert job("--dry-run", "--prune", "--plan", str(plan)) == 0
+    written = json.loads(plan.read_bytes())
+    assert written["head"] == job.hub.datasets[REPO].head.sha
+    assert [(todo["model_id"], todo["why"]) for todo in written["todo"]] == [
+        (mid("asked-for"), "new"),
+        (mid("moved-on"), "new"),
+    ]
+    assert all(todo["revision"] for todo in written["todo"])
+    assert written["removed"] == [mid("a")]
+    assert (written["sources"]["hub"]["new"], written["sources"]["hub"]["removed"]) == (2, 1)
+    assert len(job.versions()) == 1
+    net("moved-on", 15)
+    net("late", 16)
+    job.hub.delete("org/b")
+    assert job("--apply", str(plan), "--allow-loss", zoo=()) == 0
+    assert job.record["deferred"] == [mid("b"), mid("late"), mid("moved-on")]
+    rows = models(job.published())
+    assert rows.keys() == {*map(mid, ("a", "asked-for", "b", "c", "twin")), mid("x", "other")}
+    assert (rows[mid("a")]["outcome"], rows[mid("b")]["outcome"]) == ("skipped", "emitted")
+    with pytest.raises(BusyError, match="changed since the plan was made"):
+        job("--apply", str(plan), zoo=())
+    for arguments in (["--apply", str(plan), "hub:else/*"], ["--plan", str(plan)]):
+        with pytest.raises(UsageError):
+            job(*arguments, zoo=())
+    plan.write_text("{}")
+    with pytest.raises(UsageError, match="cannot be read as a plan"):
+        job("--apply", str(plan), zoo=())
+
+
+@pytest.mark.slow
+def test_two_machines_take_turns(job: Job, net: Callable[..., None]) -> None:
+    assert job(machine="one") == 0
+    net("d", 12)
+    assert job(machine="two") == 0
+    net("e", 13)
+    assert job(machine="one") == 0
+    assert (job.record["base"], job.record["checkpoints"]["new"]) == (job.versions()[1], 1)
+    assert list(findings(job.published())) == []
+    assert models(job.published()).keys() >= {mid("d"), mid("e")}
+
+
+def test_another_dataset_is_not_released_over_this_one(job: Job, run_sync: Sync) -> None:
+    run_sync("hub:other/*", dataset=job.tmp / "mine")
+    with pytest.raises(RefusedError, match="holds another dataset"):
+        job(machine="mine")
+    assert len(job.versions()) == 1
+
+
+def test_a_catalog_that_is_made_again_knows_what_lies_in_the_repo(job: Job) -> None:
+    assert job(machine="second") == 0
+    (job.folder / "data/layers").mkdir()
+    assert job("--rebuild", machine="second") == 0
+    assert (job.record["outcome"], job.record["checkpoints"]["unchanged"]) == ("unchanged", 5)
+    assert "resolve" not in job.asked_of_zoo()
+
+
+def test_a_version_may_have_any_name(job: Job) -> None:
+    tags = job.hub.datasets[REPO].tags
+    tags["paper"] = tags.pop(FIRST)
+    assert job() == 0
+    assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "data/models.parquet", "data/index.parquet"])
+def test_a_restore_that_was_cut_short_is_begun_again(job: Job, net: Callable[..., None], name: str) -> None:
+    asked_for = 0
+
+    def cut(number: int, asked: Asked, moment: str) -> Fault | None:
+        nonlocal asked_for
+        asked_for += asked.path.endswith(name) and moment == "asked"
+        read_before = name == "manifest.json"
+        return Fault(status=403) if asked.path.endswith(name) and asked_for > read_before else None
+
+    net("d", 12)
+    job.hub.watch = cut
+    with pytest.raises(FiltercrawlError):
+        job(machine="small")
+    job.hub.watch = lambda number, asked, moment: None
+    assert job(machine="small") == 0
+    assert job.record["checkpoints"]["new"] == 1
+    assert not list(findings(job.published()))
+
+
+@pytest.mark.slow
+def test_whoever_waits_is_told(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job.hub.create("org/b_x_", {"model.safetensors": b"<img src=x>"})
+    told, page = tmp_path / "told", tmp_path / "page.md"
+    script = "import os, sys; open(sys.argv[1], 'w').write(os.environ['FILTERCRAWL_OUTCOME'] + sys.stdin.read())"
+    tell = shlex.join([sys.executable, "-c", script, str(told)])
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    page.write_text("before\n")
+    assert job("--notify-cmd", tell) == 3
+    assert told.read_text().startswith("incomplete{")
+    assert json.loads(told.read_text().removeprefix("incomplete"))["version"] == job.versions()[1]
+    text = page.read_text()
+    assert text.startswith("before\n# acme&#47;kernels: incomplete")
+    assert "## New failures (1)" in text
+    assert "org/b_x_" not in text  # escaped
+    own = tmp_path / "own.md"
+    assert job("--notify-cmd", "no-such-program", "--summary", str(own), "--fail-on", "none") == 0
+    assert "--notify-cmd: no-such-program cannot be run" in job.output
+    assert own.read_text().startswith("# acme&#47;kernels: ")
+    assert page.read_text() == text
+    with pytest.raises(UsageError, match="no command"):
+        job("--notify-cmd", "'")
+
+
+@pytest.mark.slow
+def test_no_path_of_this_machine_is_published(job: Job, zoo: Path) -> None:
+    put(zoo / "net.safetensors", state(1))
+    del job.hub.datasets[REPO]
+    assert job(zoo=(f"local:{zoo}",)) == 0
+    for path in job.published().rglob("*"):
+        if path.is_file():
+            assert str(job.tmp).encode() not in path.read_bytes(), path
+
+
+@pytest.mark.slow
+def test_published_weights_make_room_for_new_ones(job: Job, net: Callable[..., None]) -> None:
+    net("d", 12)
+    assert job(machine="small") == 0
+    assert [path.name[:5] for path in (job.folder / "data/layers").rglob("*.parquet")] == ["org-d"]
+    net("e", 13)
+    size = sum(path.stat().st_size for path in layers_of(job.folder))
+    assert job("--max-disk", str(size + 1), machine="small") == 0
+    assert job.record["checkpoints"]["new"] == 1
+    assert [path.name[:5] for path in (job.folder / "data/layers").rglob("*.parquet")] == ["org-e"]
+    assert len(layers(job.published())) == 12
+
+
+def test_a_release_is_larger_than_the_disk_may_be(job: Job) -> None:
+    whole = {path.name for path in layers_of(job.published())}
+    del job.hub.datasets[REPO]
+    # Listed in this order, the last one takes over what `other/x` brought and what has been sent.
+    job.hub.create("org/x", dict(job.hub.repos["other/x"].head.files))
+    zoo = ("hub:other/*", "hub:org/*")
+    assert job("--max-disk", "3k", zoo=zoo) == 0
+    assert "to make room" in job.output
+    assert job.record["checkpoints"]["new"] == 6
+    assert len(job.versions()) == 1
+    assert sum(path.stat().st_size for path in layers_of(job.folder)) < 3_000
+    found = models(job.published())
+    assert (found[mid("x")]["outcome"], found[mid("x", "other")]["outcome"]) == ("emitted", "duplicate")
+    assert not list(findings(job.published()))
+    assert len({path.name for path in layers_of(job.published())} & whole) == 3  # x is another checkpoint's now
+    # A night later it is all known, and nothing of it is here or fetched.
+    assert job("--max-disk", "3k", machine="machine-2", zoo=zoo) == 0
+    assert (job.record["checkpoints"]["unchanged"], job.fetched_layers()) == (6, set())
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["", "lost"])
+@pytest.mark.parametrize("when", ["upload", "commit"])
+def test_what_was_sent_ahead_and_got_no_version_gets_the_next(job: Job, when: str, lost: bool) -> None:
+    """It is read again only where the Hub has lost it."""
+    whole = {path.name for path in layers_of(job.published())}
+    del job.hub.datasets[REPO]
+    job.hub.blobs.clear()
+    pattern, good = ("*/info/lfs/objects/batch", 1) if when == "upload" else ("*/commit/main", 0)
+    seen = 0
+
+    def refusing(number: int, asked: Asked, moment: str) -> Fault | None:
+        nonlocal seen
+        seen += fnmatchcase(asked.path, pattern) and moment == "asked"
+        return Fault(status=403) if seen > good and fnmatchcase(asked.path, pattern) else None
+
+    job.hub.watch = refusing
+    with pytest.raises(FiltercrawlError):
+        job("--max-disk", "3k", machine="small")
+    assert not job.versions()
+    job.hub.watch = lambda number, asked, moment: None
+    before = set(job.hub.blobs)
+    if lost:
+        job.hub.blobs.clear()
+    assert job("--max-disk", "3k", machine="small") == 0
+    assert ("will be written again" in job.output) is lost
+    sent = {asked.path.rpartition("/")[2] for asked in job.hub.log if asked.method == "PUT"}
+    assert bool(sent & before) is lost
+    assert not list(findings(job.published()))
+    assert {path.name for path in layers_of(job.published())} == whole
+
+
+def test_a_hub_that_promises_what_it_has_not_is_believed_once(job: Job) -> None:
+    del job.hub.datasets[REPO]
+    job.hub.blobs.clear()
+    job.hub.fail("*/commit/main", Fault(status=403))
+    with pytest.raises(ForbiddenError):
+        job("--max-disk", "3k", machine="small")
+
+    def forgetful(number: int, asked: Asked, moment: str) -> Fault | None:
+        if "/commit/" in asked.path and moment == "asked":
+            job.hub.blobs.clear()
+        return None
+
+    job.hub.watch = forgetful
+    with pytest.raises(DatasetError, match="what was sent ahead may be there no more"):
+        job("--max-disk", "3k", machine="small")
+    job.hub.watch = lambda number, asked, moment: None
+    assert job("--max-disk", "3k", machine="small") == 0
+    assert "will be written again" in job.output
+    assert not list(findings(job.published()))
+
+
+def test_a_sync_does_not_trust_in_what_was_sent_and_a_plan_does(job: Job) -> None:
+    """A sync knows no place to ask, so what it has written can be published anywhere. A plan writes nothing."""
+    del job.hub.datasets[REPO]
+    job.hub.fail("*/commit/main", Fault(status=403))
+    with pytest.raises(ForbiddenError):
+        job("--max-disk", "3k", machine="small")
+    assert job("--max-disk", "3k", "--dry-run", machine="small") == 0
+    assert "will be written again" not in job.output
+    assert not [asked for asked in job.hub.log if asked.method not in ("GET", "HEAD")]
+    arguments = ["sync", *ZOO, "--dataset", str(job.folder), "--device", "cpu"]
+    done = CliRunner().invoke(build(job.plugins), arguments)
+    assert (done.exit_code, "will be written again" in done.output) == (0, True)
+    assert not list(findings(job.folder))
+
+
+def test_a_zoo_without_anything_publishes_nothing(job: Job, zoo: Path) -> None:
+    del job.hub.datasets[REPO]
+    assert job(zoo=(f"local:{zoo}",)) == 0
+    assert (job.versions(), "nothing to publish" in job.output) == ([], True)

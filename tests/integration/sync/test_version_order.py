@@ -1,0 +1,65 @@
+"""Versions are ordered as people count: the tenth of a day comes after the second, wherever their order matters."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.schema.version_order import release_order
+from filtercrawl.dataset.tables.model_row import rank
+from support.zoo_files import models, put, rows_of, state, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
+
+VERSIONS = [
+    "v1.2", "v1.10", "v2026.9.1", "v2026.11.23", "v2026.11.23.1", "v2026.11.23.2", "v2026.11.23.10", "v2026.11.24",
+    None,
+]  # fmt: skip
+
+
+def test_versions_are_ordered_by_their_numbers() -> None:
+    mixed = list(VERSIONS)
+    random.Random(0).shuffle(mixed)
+    assert sorted(mixed, key=release_order) == VERSIONS
+
+
+def test_rows_of_the_tenth_version_of_a_day_come_after_those_of_the_second(
+    run_sync: Sync, dataset: Path, zoo: Path
+) -> None:
+    """By name alone `a` is first; by text the tenth version is."""
+    put(zoo / "a.safetensors", state(1))
+    put(zoo / "b.safetensors", state(2))
+    run_sync()
+    first, second = "local/a.safetensors", "local/b.safetensors"
+    with Catalog(dataset) as catalog, catalog.transaction():
+        for model_id, version in ((first, "v2026.11.23.10"), (second, "v2026.11.23.2")):
+            catalog.touch_model((catalog.model(model_id) or {}) | {"first_release": version})
+    put(zoo / "c.safetensors", state(3))
+    run_sync()
+    expected = [second, first, "local/c.safetensors"]
+    for name in ("index", "ledger/local"):
+        assert list(dict.fromkeys(row["model_id"] for row in table(dataset, name))) == expected, name
+    layers = {row["layer_sha256"]: row["model_id"] for row in table(dataset, "index")}
+    sketched = [layers[row["layer_sha256"]] for row in rows_of(dataset, "sketches")]
+    assert list(dict.fromkeys(sketched)) == expected
+
+
+def test_the_earlier_version_keeps_the_weights(run_sync: Sync, dataset: Path, zoo: Path) -> None:
+    put(zoo / "a.safetensors", state(1))
+    put(zoo / "b.safetensors", state(2))
+    run_sync()
+    with Catalog(dataset) as catalog, catalog.transaction():
+        for name, version in (("a", "v2026.11.23.10"), ("b", "v2026.11.23.2")):
+            catalog.touch_model((catalog.model(f"local/{name}.safetensors") or {}) | {"first_release": version})
+    ranked = sorted(models(dataset), key=lambda model_id: model_id)
+    with Catalog(dataset) as catalog:
+        rows = [catalog.model(model_id) or {} for model_id in ranked]
+    assert [row["name"] for row in sorted(rows, key=rank)] == ["b.safetensors", "a.safetensors"]
+    put(zoo / "b.safetensors", state(1))  # now both are one content
+    run_sync()
+    assert models(dataset)["local/b.safetensors"]["outcome"] == "emitted"
+    assert models(dataset)["local/a.safetensors"]["duplicate_of"] == "local/b.safetensors"

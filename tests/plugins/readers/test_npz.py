@@ -1,0 +1,90 @@
+"""NumPy archives give every array, bit for bit, and never unpickle one."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from filtercrawl.api.errors import CheckpointError
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl_plugins.readers.npz import Npz
+from support.torch_files import OneFile
+from support.zoo_files import layers, models, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Sync
+
+NUMBERS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "|u1", "|b1", "<c8"])
+
+SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, max_side=3, min_side=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(
+        st.text("abc/._", min_size=1, max_size=6).filter(lambda name: name != "file"),
+        NUMBERS.flatmap(
+            lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, max_side=3, min_side=0))
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.booleans(),
+    st.booleans(),
+)
+def test_arrays_are_bit_equal(arrays: dict[str, np.ndarray], packed: bool, fortran: bool) -> None:
+    arrays = {name: np.asfortranarray(array) if fortran else array for name, array in arrays.items()}
+    buffer = io.BytesIO()
+    (np.savez_compressed if packed else np.savez)(buffer, **arrays)
+    file = MemoryFile(buffer.getvalue())
+    assert Npz().claims(file)
+    found = {tensor.name: tensor for tensor in Npz().tensors(OneFile(file))}
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        extent = found[name].extent
+        assert extent is not None
+        assert found[name].shape == array.shape
+        raw = extent.read(tuple((0, size) for size in array.shape))
+        assert raw.tobytes() == np.ascontiguousarray(array).tobytes()
+
+
+def test_sync_reads_archives_and_unpickles_nothing(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    weight = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype("f4")
+    np.savez(
+        zoo / "net.npz", **{"conv/weight": weight, "labels": np.array(["a"]), "objects": np.array([{}], dtype=object)}
+    )
+    run_sync()
+    assert np.array_equal(layers(dataset)["local/net.npz#conv/weight"], weight)
+    assert models(dataset)["local/net.npz"]["format"] == "npz"
+    reasons = {row["tensor"]: row["reason"] for row in table(dataset, "ledger/local")}
+    assert reasons == {"conv/weight": None, "labels": "unreadable", "objects": "unreadable"}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"{'descr': '<f4', 'fortran_order': False, 'shape': (9, 9)}", b"__import__('os').system('true')", b"(" * 9000,
+     b"{}", b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,)}",
+     b"{'descr': '<f4', 'fortran_order': 0, 'shape': ()}"],
+)  # fmt: skip
+def test_lying_headers_are_refused(header: bytes) -> None:
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(16)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("w.npy", array)
+    with pytest.raises(CheckpointError) as caught:
+        list(Npz().tensors(OneFile(MemoryFile(buffer.getvalue()))))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\3\4", b"PK\5\6" + bytes(18), b"\x93NUMPY" + bytes(90)])
+def test_other_files_are_not_claimed(data: bytes) -> None:
+    assert not Npz().claims(MemoryFile(data))
