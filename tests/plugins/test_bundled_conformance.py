@@ -172,7 +172,7 @@ def samples(name: str, tmp_path: Path) -> Sample:
 def test_readers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib
 
-    module = importlib.import_module(f"filtercrawl_plugins.{name}")
+    module = importlib.import_module(f"filtercrawl_plugins.readers.{name}")
     monkeypatch.setattr(module, "samples", lambda: [samples(name, tmp_path)], raising=False)
     verdict = check(module.__name__)
     assert verdict.findings == ()

@@ -23,17 +23,17 @@ class Bundled:
     module: str
 
     def run(self, holdings: Holdings) -> Result:
-        result: Result = import_module(f"filtercrawl_analysis.{self.module}").analyse(holdings)
+        result: Result = import_module(f"filtercrawl_analysis.analyses.{self.module}").analyse(holdings)
         return result
 
 
 ANALYSES: Final = (
     Bundled(name="census", title="What the dataset holds", module="census"),
     Bundled(name="degeneracy", title="Quality and degeneracy", module="degeneracy"),
-    Bundled(name="drift", title="Drift between groups", module="shift"),
-    Bundled(name="eigenkernels", title="Principal components", module="eigenkernels"),
+    Bundled(name="drift", title="Drift between groups", module="drift"),
+    Bundled(name="eigenkernels", title="Principal components", module="principal_components"),
     Bundled(name="initialisation", title="Distance from initialisation", module="initialisation"),
-    Bundled(name="shape", title="Frequency, symmetry and separability", module="shape"),
+    Bundled(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
 )
 
 
