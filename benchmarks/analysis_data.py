@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def write(folder: Path, networks: int) -> None:
             save_file(tensors, zoo / f"net{number:02d}.safetensors")
         file["ranges"] = np.array(ranges, np.int64)
     settings = Settings(dataset=folder / "dataset", device="cpu")
-    report = sync([f"local:{zoo}"], Run(settings=settings, plugins=load()))
+    report = sync([f"local:{zoo}"], SyncContext(settings=settings, plugins=load_plugins()))
     assert not report.failures, report.failures
     for path in zoo.iterdir():
         path.unlink()

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from filtercrawl.api.analysis import Options
+from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl.dataset.schema.arrow import SKETCHES
-from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 from filtercrawl_analysis.numerics.merge import Sketches, unpack
 from filtercrawl_analysis.statistics.coefficients import Coefficients, coefficients
 from filtercrawl_analysis.statistics.divergence import drifts, probabilities
-from filtercrawl_analysis.statistics.groups import units
+from filtercrawl_analysis.statistics.groups import layer_groups
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def sketch(folder: Path) -> dict[str, Any]:
 
 def made(folder: Path) -> dict[str, Any]:
     """What a sync pays for sketches: read every weight, sketch it, and merge."""
-    holdings = DatasetHoldings(folder / "dataset", Options(by=("model_id",)))
+    holdings = FolderDatasetView(folder / "dataset", AnalysisOptions(by=("model_id",)))
     index = holdings.index
     facts = {row["layer_sha256"]: row for row in index.select(["layer_sha256", "shape", "norm_linf"]).to_pylist()}
     rows: list[dict[str, Any]] = []
@@ -58,9 +58,9 @@ def made(folder: Path) -> dict[str, Any]:
 
 
 def _run(folder: Path, *, exact: bool) -> dict[str, Any]:
-    holdings = DatasetHoldings(folder / "dataset", Options(by=("model_id",), exact=exact))
+    holdings = FolderDatasetView(folder / "dataset", AnalysisOptions(by=("model_id",), exact=exact))
     index = holdings.index
-    parted = units(index, ("model_id",))
+    parted = layer_groups(index, ("model_id",))
     found = coefficients(holdings, index, parted)
     assert found is not None
     drift = grouped(found, parted.labels["model_id"])

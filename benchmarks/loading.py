@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save_file
 
-from filtercrawl.load import Kernels, flat, layers, tensors
-from filtercrawl.load.kernel_dataset import POOL_BYTES
+from filtercrawl.load import KernelDataset, load_layers, to_flat_tensor, to_tensors
+from filtercrawl.load.kernel_dataset import BUFFER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,7 +68,7 @@ def stored_bytes(dataset: Path) -> float:
 
 def row_a_kernel(dataset: Path, folder: Path) -> Path:
     """Write the kernels of the first network as a row each, as one would without thinking of layers."""
-    kernels = flat(layers(dataset, "model_id = 'local/0.safetensors'", [])["weight"]).numpy()
+    kernels = to_flat_tensor(load_layers(dataset, "model_id = 'local/0.safetensors'", [])["weight"]).numpy()
     column = pa.FixedSizeListArray.from_arrays(pa.array(kernels), 9)
     path = folder / "kernels.parquet"
     pq.write_table(pa.table({"kernel": column}), path, compression="zstd", use_dictionary=False)
@@ -77,7 +77,7 @@ def row_a_kernel(dataset: Path, folder: Path) -> Path:
 
 def access(dataset: Path, folder: Path) -> dict[str, float]:
     """Million kernels a CPU second, reading every layer of one network as arrays."""
-    table = layers(dataset, "model_id = 'local/0.safetensors'", ["layer", "n_kernels"])
+    table = load_layers(dataset, "model_id = 'local/0.safetensors'", ["layer", "n_kernels"])
     ends = np.cumsum(table["n_kernels"].to_numpy())
     spans = [(int(end - n), int(end)) for end, n in zip(ends, table["n_kernels"].to_pylist(), strict=True)]
     options: dict[str, Any] = {"split": "train", "cache_dir": str(folder / "cache")}
@@ -93,9 +93,9 @@ def access(dataset: Path, folder: Path) -> dict[str, float]:
     ways: dict[str, Callable[[], Iterable[Any]]] = {
         "`datasets`, a row a kernel, numpy": lambda: (rows[start:stop]["kernel"] for start, stop in spans),
         "`datasets`, config `layers`, numpy": lambda: (whole[place]["weight"] for place in range(len(whole))),
-        "`filtercrawl.load.tensors`": lambda: tensors(table),
-        "`filtercrawl.load.layers`, from the files": lambda: tensors(
-            layers(dataset, "model_id = 'local/0.safetensors'")
+        "`filtercrawl.load.tensors`": lambda: to_tensors(table),
+        "`filtercrawl.load.layers`, from the files": lambda: to_tensors(
+            load_layers(dataset, "model_id = 'local/0.safetensors'")
         ),
     }
     best = dict.fromkeys(ways, 0.0)
@@ -117,7 +117,7 @@ def memory(what: str) -> float:
 def stream(way: str, dataset: Path) -> dict[str, float]:
     """Read shuffled kernels in this process: million a CPU second and a second, MB at the peak above the imports."""
     if way == "Kernels":
-        batches: Iterable[torch.Tensor] = Kernels(dataset, "3x3", batch_size=8192, seed=0)
+        batches: Iterable[torch.Tensor] = KernelDataset(dataset, "3x3", batch_size=8192, seed=0)
     else:
         options: dict[str, Any] = {"split": "train", "streaming": True, "columns": ["kernel", "weight"]}
         rows = datasets.load_dataset(str(dataset), "layers", **options).shuffle(seed=0).with_format("torch")
@@ -154,7 +154,7 @@ def report(networks: int) -> str:
         *(
             f"| {about} | {streams[way]['cpu']:.2f} | {streams[way]['wall']:.2f} | {streams[way]['peak']:,.0f} |"
             for way, about in (
-                ("Kernels", f"`Kernels`, batches of 8,192, pool of {POOL_BYTES >> 20} MiB"),
+                ("Kernels", f"`Kernels`, batches of 8,192, pool of {BUFFER_BYTES >> 20} MiB"),
                 ("shuffle", "`datasets` streaming, `.shuffle()`: layers, not kernels"),
             )
         ),

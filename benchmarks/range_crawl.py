@@ -10,18 +10,18 @@ import torch
 from range_cap import fetch
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
-from filtercrawl.api.plugin_manager import load
-from filtercrawl.api.range_file import want
-from filtercrawl.api.source import Reader, claimant
+from filtercrawl.api.plugin_manager import load_plugins
+from filtercrawl.api.range_file import prefetch
+from filtercrawl.api.source import Reader, find_reader
 from filtercrawl.config import Settings
-from filtercrawl.dataset.tables.index_row import parts
-from filtercrawl.extraction.classify import extract
-from filtercrawl.extraction.to_float32 import normalize
+from filtercrawl.dataset.tables.index_row import n_parts
+from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.pipeline.crawling.worker_context import Room
-from filtercrawl.pipeline.scheduler import FETCHED_AHEAD
+from filtercrawl.pipeline.crawling.worker_context import WeightedSemaphore
+from filtercrawl.pipeline.scheduler import PREFETCHED_TASKS
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Patience
+from filtercrawl.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from filtercrawl.api.transport import Transport
     from filtercrawl.api.vocabulary import KernelPolicy
 
-READERS: Final[tuple[Reader, ...]] = load().readers
+READERS: Final[tuple[Reader, ...]] = load_plugins().readers
 # As many checkpoints at a time as a run has in hand, and as it writes.
-IN_HAND: Final = Settings().jobs + 1 + FETCHED_AHEAD
+IN_HAND: Final = Settings().jobs + 1 + PREFETCHED_TASKS
 JOBS: Final = Settings().jobs
 _DEVICE: Final = torch.device("cpu")
 
@@ -43,7 +43,7 @@ class Knobs:
     """How requests are made. gap: bytes that are fetched rather than asked around, None for what the planner thinks."""
 
     gap: int | None = None
-    per_host: int = Patience().per_host
+    per_host: int = RetryPolicy().per_host
 
     @property
     def joining(self) -> str:
@@ -52,7 +52,7 @@ class Knobs:
 
     def transport(self) -> Transport:
         """A new transport, which has measured nothing yet."""
-        return network(patience=Patience(per_host=self.per_host, gap=self.gap))
+        return network(retry_policy=RetryPolicy(per_host=self.per_host, gap=self.gap))
 
 
 def remote(written: Written, url: str, copy: int = 0) -> tuple[RemoteFile, ...]:
@@ -68,7 +68,7 @@ def crawl_one(
     policy: KernelPolicy,
     transport: Transport,
     structured: Callable[[], object] = lambda: None,
-    desks: Room | None = None,
+    desks: WeightedSemaphore | None = None,
 ) -> int:
     """Read the structure of one checkpoint and then every kernel, as `crawl.read` and `shard.write` do.
 
@@ -77,23 +77,23 @@ def crawl_one(
     """
     checkpoint = Checkpoint(name=files[0].path or files[0].url, files=files)
     with CheckpointFiles(checkpoint, READERS, transport) as opened:
-        reader = claimant(READERS, opened.main)
+        reader = find_reader(READERS, opened.main)
         assert reader is not None, checkpoint.name
-        extracted = extract(tuple(reader.tensors(opened)), policy)
+        extracted = classify_tensors(tuple(reader.tensors(opened)), policy)
         structured()
-        spans = [layer.tensor.extent.lies for layer in extracted.emitted if layer.tensor.extent]
-        want(spans)
-        with (desks or Room(1)).taken(1):
+        spans = [layer.tensor.location.byte_span for layer in extracted.emitted if layer.tensor.location]
+        prefetch(spans)
+        with (desks or WeightedSemaphore(1)).acquire(1):
             for layer in sorted(extracted.emitted, key=lambda layer: layer.kernel):
-                for start, stop in parts(layer.shape) * (1 if len(parts(layer.shape)) == 1 else 2):
-                    normalize(layer, start, stop, _DEVICE)  # long ones twice, as their hash comes first
+                for start, stop in n_parts(layer.shape) * (1 if len(n_parts(layer.shape)) == 1 else 2):
+                    to_float32(layer, start, stop, _DEVICE)  # long ones twice, as their hash comes first
         opened.check_unchanged()
         return sum(span.stop - span.start for span in spans)
 
 
 def crawl_batch(batch: Sequence[tuple[RemoteFile, ...]], policy: KernelPolicy, knobs: Knobs) -> int:
     """Crawl checkpoints, several at a time over one transport; returns the bytes of their kernels."""
-    transport, desks = knobs.transport(), Room(JOBS)
+    transport, desks = knobs.transport(), WeightedSemaphore(JOBS)
     # One thread of torch each, as a run's workers have.
     with ThreadPoolExecutor(IN_HAND, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         return sum(pool.map(lambda files: crawl_one(files, policy, transport, desks=desks), batch))

@@ -24,7 +24,7 @@ from loading import SHAPES
 from safetensors.torch import save_file
 
 from filtercrawl_publish.publishing.hub_limits import is_large
-from filtercrawl_publish.publishing.staging import settle, stage
+from filtercrawl_publish.publishing.staging import clear_pending, stage_version
 
 REPORT = Path(__file__).with_suffix(".md")
 Sent = dict[str, tuple[int, int]]
@@ -43,8 +43,8 @@ def staged(folder: Path, release: str) -> dict[str, str]:
     command = [sys.executable, "-m", "filtercrawl", "sync", f"local:{folder / 'zoo'}", "--prune", "--dataset"]
     for arguments in ([*command, str(dataset)], [*command[:3], "analyze", "--dataset", str(dataset)]):
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    found = stage(dataset, release)
-    settle(dataset)
+    found = stage_version(dataset, release)
+    clear_pending(dataset)
     return {path: hashlib.sha256((dataset / path).read_bytes()).hexdigest() for path in found.files}
 
 

@@ -28,9 +28,9 @@ import torch
 import torchvision
 from safetensors.torch import save
 
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from support.http_server import FileServer
 from support.hub.server import HubServer
 
@@ -65,7 +65,7 @@ class Night:
 
     def __init__(self, dataset: Path, hub: HubServer, files: FileServer) -> None:
         self.dataset, self.hub, self.files = dataset, hub, files
-        self.plugins = load()
+        self.plugins = load_plugins()
         manifest = f"{files.url}/onnx/ONNX_HUB_MANIFEST.json"
         self.settings = Settings(
             dataset=dataset,
@@ -78,7 +78,7 @@ class Night:
     def run(self, title: str) -> tuple[Report, Mapping[str, int]]:
         self.hub.forget()
         before = len(self.files.log)
-        report = sync(SELECTORS, Run(settings=self.settings, plugins=self.plugins))
+        report = sync(SELECTORS, SyncContext(settings=self.settings, plugins=self.plugins))
         asked = dict(self.hub.counts()) | {"files": len(self.files.log) - before}
         found = report.as_json()
         told = {name: count for name, count in found["checkpoints"].items() if count and name != "discovered"}
@@ -139,10 +139,10 @@ def demonstrate(folder: Path) -> None:
         same_as_timm(night.dataset, folder)
         hub.delete("lab/echo")
         report, _ = night.run("one deleted")
-        assert report.gone == ["hub/lab/echo/aecmos.onnx"]
+        assert report.removed_models == ["hub/lab/echo/aecmos.onnx"]
         hub.repos["lab/voice"].gated = "auto"
         report, _ = night.run("one gated")
-        assert report.gone == []
+        assert report.removed_models == []
         outcomes = {
             row["model_id"]: row["outcome"] for row in pq.read_table(night.dataset / "data/models.parquet").to_pylist()
         }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ time_limit = "5h"
 
 def page() -> str:
     """Return the page: what every command does, its arguments and options."""
-    group: Any = typer.main.get_command(build(load()))
+    group: Any = typer.main.get_command(build(load_plugins()))
     options = [parameter for parameter in group.params if parameter.name != "show_version"]
     before = ["Before the command stand options that choose plugins:\n", *table(options), ""]
     return "\n".join([INTRODUCTION, *before, *(section(name, command) for name, command in commands(group))])

@@ -22,10 +22,10 @@ from typing import Any
 
 import pytest
 
-from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.report import Report
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 
 Sync = Callable[..., Report]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -42,7 +42,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def plugins() -> Plugins:
-    found = load()
+    found = load_plugins()
     assert not found.broken
     return found
 
@@ -66,7 +66,7 @@ def run_sync(plugins: Plugins, dataset: Path, zoo: Path) -> Sync:
 
     def call(*selectors: str, now: datetime = NOW, plugins: Plugins = plugins, **settings: Any) -> Report:
         chosen = Settings(**{"dataset": dataset, "device": "cpu", **settings})
-        return sync(selectors or (f"local:{zoo}",), Run(settings=chosen, plugins=plugins, now=now))
+        return sync(selectors or (f"local:{zoo}",), SyncContext(settings=chosen, plugins=plugins, now=now))
 
     return call
 

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 import filtercrawl
-from filtercrawl import Checkpoint, Meta, Options
-from filtercrawl.api.plugin_manager import load
+from filtercrawl import AnalysisOptions, Checkpoint, CheckpointMetadata
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES
 from filtercrawl.testing import CHECKS
-from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from support.paths import REPOSITORY
 from support.plugins import checkpoint, declared, source
 from support.zoo_files import put, state
@@ -80,9 +80,9 @@ def test_tables_of_analyses_and_their_columns(
     told = {name: words(cell) for name, cell in re.findall(r"^\| `(\w+)` \|[^|]*\| (.*) \|$", tables, re.MULTILINE)}
     told |= {"degenerate_layers": told["layer_quality"]}
     offers = list(networks(zoo))
-    plugins = load([*declared(), source(monkeypatch, "acme", lambda: iter(offers))])
+    plugins = load_plugins([*declared(), source(monkeypatch, "acme", lambda: iter(offers))])
     run_sync("acme", plugins=plugins)
-    holdings = DatasetHoldings(dataset, Options(by=("task",), resamples=20))
+    holdings = FolderDatasetView(dataset, AnalysisOptions(by=("task",), resamples=20))
     results = [analysis.run(holdings) for analysis in plugins.analyses]
     found = {table.name: table.rows.column_names for result in results for table in result.tables}
     patterns = {name: re.compile(name.replace("COLUMN", "(task|position)")) for name in told}
@@ -112,7 +112,9 @@ def networks(zoo: Path) -> Iterator[Checkpoint]:
         generator = torch.Generator().manual_seed(seed)
         weights = {f"{i}.weight": torch.randn(16, 16, 3, 3, generator=generator) for i in range(2)}
         url = put(zoo / f"{seed}.safetensors", weights).as_uri()
-        meta = Meta(task=f"task {seed % 2}", architecture=f"net {seed // 4}", family="nets", released="2024-05-01")
+        meta = CheckpointMetadata(
+            task=f"task {seed % 2}", architecture=f"net {seed // 4}", family="nets", released="2024-05-01"
+        )
         yield replace(checkpoint(f"net-{seed}", url), meta=meta)
 
 

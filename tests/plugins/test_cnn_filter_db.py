@@ -23,13 +23,13 @@ from typer.testing import CliRunner, Result
 
 from conftest import NOW, Sync
 from filtercrawl.api.checkpoint import Checkpoint
-from filtercrawl.api.errors import FiltercrawlError, RefusedError, UsageError
-from filtercrawl.api.plugin_manager import Plugins, load
-from filtercrawl.api.source import Query, claimant
+from filtercrawl.api.errors import FiltercrawlError, PolicyError, UsageError
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
+from filtercrawl.api.source import Query, find_reader
 from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from support.cnn_filter_db_files import Db, Format, Hostile, published, random_kernels
 from support.paths import REPOSITORY
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 def plugins() -> Plugins:
     """All bundled plugins, as pyproject.toml names them."""
     named = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["filtercrawl"]
-    found = load(EntryPoint(name=name, value=value, group="filtercrawl") for name, value in named.items())
+    found = load_plugins(EntryPoint(name=name, value=value, group="filtercrawl") for name, value in named.items())
     assert not found.broken
     return found
 
@@ -224,7 +224,7 @@ def test_the_file_is_never_read_whole(tmp_path: Path, plugins: Plugins, dataset:
         del file["filters"]
         file.create_dataset("filters", (1_000_000, 3, 3), "<f8")[999_990:999_998] = db.kernels
     tracemalloc.start()
-    report = sync([f"cnn-filter-db:{path}"], Run(settings=Settings(dataset=dataset), plugins=plugins, now=NOW))
+    report = sync([f"cnn-filter-db:{path}"], SyncContext(settings=Settings(dataset=dataset), plugins=plugins, now=NOW))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert report.checkpoints["new"] == 1
@@ -344,7 +344,7 @@ def test_damage_is_an_error_of_ours_or_harmless(
         for offer in plugins.sources["cnn-filter-db"].checkpoints(network(), Query(pattern=str(damaged))):
             assert isinstance(offer, Checkpoint)
             with CheckpointFiles(offer, plugins.readers, network(), plugins.sources["cnn-filter-db"]) as files:
-                assert claimant(plugins.readers, files.main) is not None
+                assert find_reader(plugins.readers, files.main) is not None
                 assert files.sha256()
 
 
@@ -503,7 +503,7 @@ def test_any_kernels_come_back(data: st.DataObject, tmp_path_factory: pytest.Tem
     sets = [top / "one", top / "two"]
     path = db.write(top / "in.h5")
     for folder in sets:
-        sync([f"cnn-filter-db:{path}"], Run(settings=Settings(dataset=folder), plugins=plugins, now=NOW))
+        sync([f"cnn-filter-db:{path}"], SyncContext(settings=Settings(dataset=folder), plugins=plugins, now=NOW))
         path = top / "out.h5"
         words = ["export", "cnn-filter-db", str(path), "--dataset", str(folder), "--force"]
         assert CliRunner().invoke(build(plugins), words).exit_code == 0
@@ -534,7 +534,7 @@ def test_slices(tmp_path: Path, zoo: Path, run_sync: Sync, call: Callable[..., R
     assert models("--model", "net.*") == {"local/net.safetensors"}
     assert len(models("--limit", "1")) == 1
     before = target.read_bytes()
-    assert isinstance(call("export", "cnn-filter-db", target).exception, RefusedError)
+    assert isinstance(call("export", "cnn-filter-db", target).exception, PolicyError)
     nothing = call("export", "cnn-filter-db", target, "--force", "--model", "none")
     assert isinstance(nothing.exception, UsageError)
     assert target.read_bytes() == before

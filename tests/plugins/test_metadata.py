@@ -9,11 +9,11 @@ from torchvision.models import get_model_weights, list_models
 
 from filtercrawl_plugins.metadata.datasets import timm_datasets, torchvision_datasets
 from filtercrawl_plugins.metadata.families import family
-from filtercrawl_plugins.metadata.licenses import named_license
-from filtercrawl_plugins.metadata.onnx_zoo import folder
+from filtercrawl_plugins.metadata.licenses import normalize_license
+from filtercrawl_plugins.metadata.onnx_zoo import model_folder
 from filtercrawl_plugins.metadata.tasks import timm_task, torchvision_task
 from filtercrawl_plugins.metadata.visual_categories import CATEGORIES, visual_category
-from filtercrawl_plugins.sources._common.url_hash import named_hash
+from filtercrawl_plugins.sources._common.url_hash import hash_from_url
 
 # Of the Hub's tasks, those that these zoos have networks for.
 TASKS = {
@@ -147,7 +147,7 @@ def test_tasks_are_words_of_the_hub() -> None:
     ],
 )
 def test_a_licence_is_spdx_or_evidence_alone(stated: str | None, expected: tuple[str | None, str | None]) -> None:
-    assert named_license(stated, "cfg") == expected
+    assert normalize_license(stated, "cfg") == expected
 
 
 @pytest.mark.parametrize(
@@ -163,8 +163,8 @@ def test_a_licence_is_spdx_or_evidence_alone(stated: str | None, expected: tuple
     ],
 )
 def test_the_folders_of_the_onnx_zoo(name: str, task: str | None, datasets: tuple[str, ...]) -> None:
-    assert (folder(name).task, folder(name).datasets) == (task, datasets)
-    assert folder(name).task in {*TASKS, None}
+    assert (model_folder(name).task, model_folder(name).datasets) == (task, datasets)
+    assert model_folder(name).task in {*TASKS, None}
 
 
 @pytest.mark.parametrize(
@@ -181,4 +181,4 @@ def test_the_folders_of_the_onnx_zoo(name: str, task: str | None, datasets: tupl
     ],
 )
 def test_the_hash_in_the_name_of_a_file(url: str, expected: str | None) -> None:
-    assert named_hash(url) == expected
+    assert hash_from_url(url) == expected

@@ -20,11 +20,11 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 
 from conftest import NOW
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
-from filtercrawl.pipeline.sync import Run, sync
-from filtercrawl.transport.client import Http
-from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.pipeline.sync import SyncContext, sync
+from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Answer, Fault, FileServer, gzipped, multipart
 from support.plugins import AcmeZoo, entry
 from support.torch_files import saved
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 STATE = state(3, width=300)  # a third of a megabyte between the kernels, so that they come in several requests
 KERNELS = {name: STATE[name].numpy() for name in ("stem.weight", "deep.weight")}
-PATIENCE = Patience(read=0.2, attempts=3)
+PATIENCE = RetryPolicy(read=0.2, attempts=3)
 
 
 def npz(tensors: State) -> bytes:
@@ -85,13 +85,13 @@ class World:
         index = self.server.pages("/index", [rows])
         mine = entry(self.monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]))
         place = self.folder / str(next(self.number))
-        transport = Http(
-            NetworkSettings(cache=place / "cache"), clock=Clock(sleep=lambda seconds: None), patience=PATIENCE
+        transport = HttpTransport(
+            NetworkSettings(cache=place / "cache"), clock=Clock(sleep=lambda seconds: None), retry_policy=PATIENCE
         )
         try:
-            run = Run(
+            run = SyncContext(
                 settings=Settings(dataset=place / "dataset", device="cpu", **chosen),  # type: ignore[arg-type]
-                plugins=load([*BUNDLED, mine]),
+                plugins=load_plugins([*BUNDLED, mine]),
                 transport=transport,
                 now=NOW,
             )

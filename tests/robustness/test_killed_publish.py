@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from support.hub.server import Asked, Fault, HubServer, Repo
 from support.publishers import REPO, Publishers, content, publishers, sound
 from support.zoo_files import put, state
@@ -157,7 +157,7 @@ def children(request: pytest.FixtureRequest) -> Iterator[Publishers]:
 
 def crawl(folder: Path) -> None:
     settings = Settings(dataset=folder / "dataset", device="cpu", prune=True)
-    sync([f"local:{folder / 'zoo'}"], Run(settings=settings, plugins=load()))
+    sync([f"local:{folder / 'zoo'}"], SyncContext(settings=settings, plugins=load_plugins()))
 
 
 @pytest.fixture(scope="module", params=["the first", "a later one", "on a small disk"])

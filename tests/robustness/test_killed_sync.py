@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.dataset.card.card import Card
 from filtercrawl.dataset.tables import index_row
 from filtercrawl.pipeline.crawling import write_layers
-from filtercrawl.pipeline.sync import Run, sync
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl.pipeline.sync import SyncContext, sync
+from filtercrawl_publish.commands.verify import verify_folder
 from support.paths import child_environment
 from support.zoo_files import models, published, put, state, table
 
@@ -76,14 +76,14 @@ def go(folder: Path, moment: int | None = None) -> int:
     victim = Victim(moment)
     victim.watch()
     settings = Settings(dataset=folder / "dataset", device="cpu", prune=True)
-    run = Run(settings=settings, plugins=load(), now=datetime(2026, 1, 2, tzinfo=UTC))
+    run = SyncContext(settings=settings, plugins=load_plugins(), now=datetime(2026, 1, 2, tzinfo=UTC))
     sync([f"local:{folder / 'zoo'}"], run)
     return victim.seen
 
 
 def serve() -> None:
     """Read `folder moment` lines, sync in a forked child for each, answer how it ended: with imports paid once."""
-    load()
+    load_plugins()
     for line in sys.stdin:
         folder, moment = json.loads(line)
         if (child := os.fork()) == 0:
@@ -171,7 +171,7 @@ def test_killed_at_any_moment(children: Children, before: Path, story: str) -> N
     children.restore(start)
     assert children.sync()
     expected, events = published(children.dataset), children.events()
-    assert list(findings(children.dataset)) == []
+    assert list(verify_folder(children.dataset)) == []
     assert {row["outcome"] for row in models(children.dataset).values()} >= {"emitted", "duplicate", "failed"}
     tried = range(1, events + 1) if MOMENTS == 0 else sorted({1 + i * (events - 1) // MOMENTS for i in range(MOMENTS)})
     for number, moment in enumerate(tried):
@@ -184,7 +184,7 @@ def test_killed_at_any_moment(children: Children, before: Path, story: str) -> N
         assert children.sync()
         assert published(children.dataset) == expected, f"killed at event {moment} of {events}"
         assert list((children.dataset / ".filtercrawl/tmp").iterdir()) == []
-    assert list(findings(children.dataset)) == []
+    assert list(verify_folder(children.dataset)) == []
 
 
 if __name__ == "__main__":

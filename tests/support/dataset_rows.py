@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import torch
 
 from filtercrawl.api.measure import LayerSummary
-from filtercrawl.config.spdx import redistributable
+from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS, MODELS
-from filtercrawl.dataset.tables.samples import Samples, pick
+from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class MemoryRows:
             place = kinds.index((row["kernel"], row["depthwise"]))
             facts = {"file": path, "row_group": place, "weight_kind": "learned", "structure_source": "onnx_graph"}
             known = {"license": terms, "operator_verified": groups > 1, "n_nonfinite": 0, "sparsity": 0.25}
-            known["redistributable"] = redistributable(terms)
+            known["redistributable"] = is_redistributable(terms)
             self.index_rows.append({**dict.fromkeys(INDEX.names), **row, **facts, **known})
         times = {"first_seen": NOW, "last_seen": NOW, "crawled_at": NOW}
         model = {"model_id": model_id, "source": source, "name": name, "outcome": "emitted", "attempts": 1}
@@ -129,7 +129,7 @@ class MemoryRows:
         weight = generator.standard_normal(shape).astype(np.float32)
         content = hashlib.sha256(weight.tobytes()).hexdigest()
         kernels = weight.reshape(shape[0] * shape[1], -1)
-        positions = np.array(pick(content, len(kernels)), np.int64)
+        positions = np.array(sample_positions(content, len(kernels)), np.int64)
         self.stored[content] = Samples(positions=positions, values=kernels[positions])
         self.sketched[content] = {"layer_sha256": content, **sketch(weight)}
         return {

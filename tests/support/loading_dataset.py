@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Run, Transport
-from filtercrawl.api.plugin_manager import load
+from filtercrawl import Checkpoint, CheckpointMetadata, Query, RemoteFile, TrainingRun, Transport
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.extraction.architecture import on_meta
-from filtercrawl.pipeline.sync import Run as SyncRun
+from filtercrawl.pipeline.sync import SyncContext as SyncRun
 from filtercrawl.pipeline.sync import sync
 from support.plugins import declared, entry
 from support.zoo_files import put
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 SOBEL = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]])
 META = {
-    "convnext_tiny.fb_in22k": Meta(training_datasets=("imagenet-22k",)),
-    "convnext_tiny.fb_in22k_ft_in1k": Meta(training_datasets=("imagenet-22k", "imagenet-1k")),
-    "resnet18.a1_in1k": Meta(training_datasets=("imagenet-1k",)),
-    "unet.carvana": Meta(training_datasets=("carvana",), task="image-segmentation"),
+    "convnext_tiny.fb_in22k": CheckpointMetadata(training_datasets=("imagenet-22k",)),
+    "convnext_tiny.fb_in22k_ft_in1k": CheckpointMetadata(training_datasets=("imagenet-22k", "imagenet-1k")),
+    "resnet18.a1_in1k": CheckpointMetadata(training_datasets=("imagenet-1k",)),
+    "unet.carvana": CheckpointMetadata(training_datasets=("carvana",), task="image-segmentation"),
 }
 
 
@@ -50,14 +50,14 @@ class Zoo:
         for name, meta in META.items():
             architecture, _, tag = name.partition(".")
             file = self.folder / f"{name}.safetensors"
-            about = Meta(
+            about = CheckpointMetadata(
                 task=meta.task or "image-classification",
                 training_datasets=meta.training_datasets,
                 architecture=architecture,
                 tag=tag,
             )
             url = RemoteFile(url=file.as_uri(), path=file.name)
-            yield Checkpoint(name=name, files=(url,), meta=about, run=Run(id=name, final=True))
+            yield Checkpoint(name=name, files=(url,), meta=about, run=TrainingRun(id=name, final=True))
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:
         return on_meta(lambda: network(checkpoint.meta.architecture or ""))
@@ -85,7 +85,7 @@ def loading_dataset(folder: Path) -> Path:
         states[name] = module.state_dict()
         put(zoo / f"{name}.safetensors", states[name])
     with pytest.MonkeyPatch.context() as patch:
-        plugins = load([*declared("timm"), entry(patch, "timm", filtercrawl_sources=lambda: iter([Zoo(zoo)]))])
+        plugins = load_plugins([*declared("timm"), entry(patch, "timm", filtercrawl_sources=lambda: iter([Zoo(zoo)]))])
         report = sync(["timm"], SyncRun(settings=Settings(dataset=dataset, device="cpu"), plugins=plugins))
     assert report.failures == {}
     return dataset

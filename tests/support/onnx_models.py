@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from filtercrawl.api.range_file import LocalFile, MemoryFile, RangeFile
+from filtercrawl.api.range_file import LocalFile, MemoryFile, RandomAccessFile
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl_plugins.readers.onnx import OnnxReader
 
@@ -25,10 +25,10 @@ class MemoryFiles:
     """A checkpoint in memory."""
 
     def __init__(self, main: bytes, **others: bytes) -> None:
-        self.main: RangeFile = MemoryFile(main, "model.onnx")
+        self.main: RandomAccessFile = MemoryFile(main, "model.onnx")
         self._others = others
 
-    def open(self, path: str) -> RangeFile:
+    def open(self, path: str) -> RandomAccessFile:
         return MemoryFile(self._others[path], path)
 
 
@@ -39,7 +39,7 @@ class Folder:
         self.main = LocalFile(main)
         self._folder = main.parent
 
-    def open(self, path: str) -> RangeFile:
+    def open(self, path: str) -> RandomAccessFile:
         return LocalFile(self._folder / path)
 
 
@@ -78,7 +78,7 @@ def read(source: onnx.ModelProto | bytes | Path) -> dict[str, StoredTensor]:
         files: MemoryFiles | Folder = Folder(source)
     else:
         files = MemoryFiles(source if isinstance(source, bytes) else source.SerializeToString())
-    assert READER.claims(files.main)
+    assert READER.can_read(files.main)
     found = list(READER.tensors(files))
     by_name = {t.name: t for t in found}
     assert len(by_name) == len(found)
@@ -86,15 +86,15 @@ def read(source: onnx.ModelProto | bytes | Path) -> dict[str, StoredTensor]:
         assert t.key == t.name
         assert (t.convolution is None) != (t.reason is None)
         assert t.reason is None or t.reason in REASONS
-        assert t.extent is not None or t.reason is not None
+        assert t.location is not None or t.reason is not None
     return by_name
 
 
 def stored_bytes(stored: StoredTensor) -> bytes:
-    assert stored.extent is not None
-    assert stored.extent.shape == stored.shape
-    assert stored.extent.dtype == stored.dtype
-    return stored.extent.read(tuple((0, n) for n in stored.shape)).tobytes()
+    assert stored.location is not None
+    assert stored.location.shape == stored.shape
+    assert stored.location.dtype == stored.dtype
+    return stored.location.read(tuple((0, n) for n in stored.shape)).tobytes()
 
 
 def reference(message: TensorProto, folder: str = "") -> bytes:

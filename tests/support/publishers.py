@@ -17,9 +17,9 @@ from filtercrawl.api.errors import FiltercrawlError
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Patience
-from filtercrawl_publish.publishing.publish import Release, publish
-from filtercrawl_publish.repository.open import remote
+from filtercrawl.transport.retry import RetryPolicy
+from filtercrawl_publish.publishing.publish import PublishOptions, publish
+from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import HubServer, sha256
 from support.paths import child_environment
 
@@ -105,7 +105,7 @@ def sound(repo: Repo | None) -> bool:
         assert ours == {file.path for file in listed} | {manifest.TABLE}
         readme = files[card.PATH]
         listed.append(File(path=card.PATH, size=len(readme), sha256=sha256(readme)))
-        assert json.loads(files[manifest.PATH])["root"] == manifest.root(listed)
+        assert json.loads(files[manifest.PATH])["root"] == manifest.root_hash(listed)
     return True
 
 
@@ -123,14 +123,14 @@ def main() -> None:
 def _publish(job: dict[str, Any]) -> None:
     if job["hub"]:
         os.environ["HF_ENDPOINT"] = job["hub"]
-    release = Release(
+    release = PublishOptions(
         when=datetime.fromisoformat(job.get("when", DAY.isoformat())),
         version=job.get("version"),
         dry_run=job.get("dry_run", False),
         max_disk=job.get("max_disk"),
     )
     try:
-        place = remote(job["repo"], network(patience=Patience(base=0.02, longest=0.2)))
+        place = open_repository(job["repo"], network(retry_policy=RetryPolicy(base_delay=0.02, max_delay=0.2)))
         found = vars(publish(Path(job["folder"]), place, release))
     except FiltercrawlError as error:
         found = {"error": type(error).__name__, "text": str(error)}

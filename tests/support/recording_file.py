@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.range_file import MemoryFile, Span, want
+from filtercrawl.api.range_file import MemoryFile, Span, prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ class WantedFile(MemoryFile):
         self.unwanted: list[tuple[int, int]] = []
         self.wanted: list[tuple[int, int]] = []
 
-    def want(self, ranges: Sequence[tuple[int, int]]) -> None:
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         assert all(0 <= start < stop <= self.size for start, stop in ranges)
         self.wanted = merged([*self.wanted, *ranges])
 
@@ -49,10 +49,10 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 def want_all(tensors: Iterable[StoredTensor]) -> None:
     """Want the numbers of tensors, as a crawl does before it reads them."""
-    want(span for tensor in tensors for span in spans(tensor))
+    prefetch(span for tensor in tensors for span in spans(tensor))
 
 
 def spans(tensor: StoredTensor) -> Iterable[Span]:
-    if (extent := tensor.extent) is not None:
+    if (extent := tensor.location) is not None:
         length = extent.span(tuple((0, size) for size in tensor.shape)) * extent.itemsize
         yield Span(extent.file, extent.offset, extent.offset + length)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from filtercrawl_plugins.readers.npz import Npz
+from filtercrawl_plugins.readers.npz import NpzReader
 from support.torch_files import READERS, OneFile, saved
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def arrays(state: dict[str, torch.Tensor], save: Callable[..., None]) -> bytes:
 FORMATS: dict[str, tuple[Reader, Callable[[dict[str, torch.Tensor]], bytes]]] = {
     "torch-zip": (READERS["torch-zip"], saved),
     "torch-legacy": (READERS["torch-legacy"], lambda state: saved(state, zipped=False)),
-    "npz": (Npz(), lambda state: arrays(state, np.savez)),
-    "npz-deflated": (Npz(), lambda state: arrays(state, np.savez_compressed)),
+    "npz": (NpzReader(), lambda state: arrays(state, np.savez)),
+    "npz-deflated": (NpzReader(), lambda state: arrays(state, np.savez_compressed)),
 }
 
 
 def structure(reader: Reader, file: WantedFile) -> dict[str, StoredTensor]:
-    assert reader.claims(file)
+    assert reader.can_read(file)
     return {tensor.name: tensor for tensor in reader.tensors(OneFile(file))}

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from conftest import NOW
-from filtercrawl import Meta
-from filtercrawl.api.analysis import Options, Result
-from filtercrawl.api.plugin_manager import load
+from filtercrawl import CheckpointMetadata
+from filtercrawl.api.analysis import AnalysisOptions, Result
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_analysis.analyses.registry import ANALYSES
-from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from support.plugins import checkpoint, source
 from support.zoo_files import State, put
 
@@ -36,7 +36,7 @@ class Net:
 
     name: str
     state: State
-    meta: Meta = field(default_factory=Meta)
+    meta: CheckpointMetadata = field(default_factory=CheckpointMetadata)
 
 
 def plant(folder: Path, nets: Iterable[Net], **settings: object) -> Path:
@@ -46,9 +46,9 @@ def plant(folder: Path, nets: Iterable[Net], **settings: object) -> Path:
         file = put(folder / f"zoo/{net.name}.safetensors", net.state)
         offers.append(replace(checkpoint(net.name, file.as_uri()), meta=net.meta))
     with pytest.MonkeyPatch.context() as patch:
-        plugins = load([*entry_points(group="filtercrawl"), source(patch, "acme", lambda: iter(offers))])
+        plugins = load_plugins([*entry_points(group="filtercrawl"), source(patch, "acme", lambda: iter(offers))])
         chosen = Settings(**{"dataset": folder / "dataset", "device": "cpu", "jobs": 1, **settings})  # type: ignore[arg-type]
-        report: Report = sync(("acme",), Run(settings=chosen, plugins=plugins, now=NOW))
+        report: Report = sync(("acme",), SyncContext(settings=chosen, plugins=plugins, now=NOW))
     assert report.failures == {}
     return folder / "dataset"
 
@@ -56,7 +56,7 @@ def plant(folder: Path, nets: Iterable[Net], **settings: object) -> Path:
 def analysed(name: str, dataset: Path, **options: object) -> Result:
     """Run one bundled analysis over a dataset."""
     analysis = next(analysis for analysis in ANALYSES if analysis.name == name)
-    return analysis.run(DatasetHoldings(dataset, Options(**options)))  # type: ignore[arg-type]
+    return analysis.run(FolderDatasetView(dataset, AnalysisOptions(**options)))  # type: ignore[arg-type]
 
 
 def rows(result: Result, table: str) -> Rows:
@@ -89,4 +89,4 @@ def net(name: str, spectrum: Mapping[int, float], seed: int, spread: float = 0.1
     random = np.random.default_rng(seed)
     mine = {row: deviation * float(np.exp(spread * random.standard_normal())) for row, deviation in spectrum.items()}
     state = {f"conv{i}.weight": kernels(random, mine, 256).reshape(16, 16, 3, 3) for i in range(layers)}
-    return Net(name=name, state=state, meta=Meta(**meta))  # type: ignore[arg-type]
+    return Net(name=name, state=state, meta=CheckpointMetadata(**meta))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from filtercrawl.api.errors import CheckpointError
-from filtercrawl.api.range_file import MemoryFile, RangeFile
+from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl_plugins.readers.torch import filtercrawl_readers
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ READERS: dict[str, Reader] = {reader.name: reader for reader in filtercrawl_read
 class OneFile:
     """A checkpoint of one file."""
 
-    def __init__(self, main: RangeFile) -> None:
+    def __init__(self, main: RandomAccessFile) -> None:
         self.main = main
 
-    def open(self, path: str) -> RangeFile:
+    def open(self, path: str) -> RandomAccessFile:
         raise CheckpointError(f"{path}: no such file")
 
     def tensors(self, path: str) -> Iterator[StoredTensor]:
@@ -63,7 +63,7 @@ def scripted(make: Callable[[], torch.jit.ScriptModule]) -> bytes:
 
 def claimed(data: bytes) -> list[str]:
     file = MemoryFile(data, "x.pt")
-    return [name for name, reader in READERS.items() if reader.claims(file)]
+    return [name for name, reader in READERS.items() if reader.can_read(file)]
 
 
 def read(data: bytes) -> dict[str, StoredTensor]:
@@ -77,8 +77,8 @@ def read(data: bytes) -> dict[str, StoredTensor]:
 
 def numbers(tensor: StoredTensor) -> bytes:
     """Return the bytes of a stored tensor, row-major."""
-    assert tensor.extent is not None
-    return tensor.extent.read(tuple((0, size) for size in tensor.shape)).tobytes()
+    assert tensor.location is not None
+    return tensor.location.read(tuple((0, size) for size in tensor.shape)).tobytes()
 
 
 def bits(tensor: torch.Tensor) -> bytes:

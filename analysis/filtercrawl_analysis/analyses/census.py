@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Figure, Holdings, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import nothing
+from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.plots.census import stacked
-from filtercrawl_analysis.statistics.groups import Labels, by_size, labels, left_out, rests_on
+from filtercrawl_analysis.statistics.groups import Labels, hidden_labels, labels, labels_by_count, sample_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,11 @@ _ABOUT: Final = (
 )
 
 
-def analyse(holdings: Holdings) -> Result:
+def analyse(holdings: DatasetView) -> Result:
     """Count kernels, layers and models of each kernel size, operator and group."""
     index = holdings.index
     if not len(index):
-        return nothing("no learned kernels")
+        return empty_result("no learned kernels")
     columns = tuple(dict.fromkeys((YEAR, "family", "task", *holdings.options.by)))
     groups = {column: years(index) if column == YEAR else labels(index, column) for column in columns}
     rows = [row for column in columns for row in _counted(index, column, groups[column])]
@@ -78,9 +78,9 @@ def _counted(index: pa.Table, column: str, groups: Labels) -> Iterator[dict[str,
 def _bars(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
     sizes = index["kernel"].to_pylist()
     ones = np.ones(len(index), np.int64)
-    kernels = by_size(sizes, ones)
+    kernels = labels_by_count(sizes, ones)
     named = kernels[:COLOURED]
-    order = by_size(groups, ones)[:BARS]
+    order = labels_by_count(groups, ones)[:BARS]
     if len(order) < 2:
         return
     place = {group: i for i, group in enumerate(order)}
@@ -93,8 +93,9 @@ def _bars(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
     yield Figure(
         name=f"census_{column}",
         title=f"Kernel sizes by {words}",
-        caption="Share of layers of each kernel size; beside each bar, the number of layers." + left_out(order, groups),
-        basis=rests_on(kept),
+        caption="Share of layers of each kernel size; beside each bar, the number of layers."
+        + hidden_labels(order, groups),
+        basis=sample_size(kept),
         table="census",
         draw=partial(stacked, counts=counts, sizes=[*named, "other"], groups=order),
         height=1.4 + 0.28 * len(order),
@@ -102,8 +103,8 @@ def _bars(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
 
 
 def _finding(index: pa.Table) -> str:
-    rests = rests_on(index)
-    sizes = by_size(index["kernel"].to_pylist(), np.array(index["n_kernels"].to_pylist(), np.int64))
+    rests = sample_size(index)
+    sizes = labels_by_count(index["kernel"].to_pylist(), np.array(index["n_kernels"].to_pylist(), np.int64))
     kinds = f"of {len(sizes)} sizes, most {sizes[0]}" if len(sizes) > 1 else f"of one size, {sizes[0]}"
     return (
         f"The dataset holds {rests.kernels:,} learned kernels {kinds}, in {rests.layers:,} distinct layers of "

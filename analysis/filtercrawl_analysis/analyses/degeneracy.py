@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl.api.analysis import Figure, Holdings, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import nothing
+from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.plots.quality import mosaics, profiles, scatter
 from filtercrawl_analysis.statistics.coefficients import of_size
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
-from filtercrawl_analysis.statistics.group_summary import by_depth, grouped, with_depth
-from filtercrawl_analysis.statistics.groups import by_size, rests_on
-from filtercrawl_analysis.statistics.layer_verdicts import judged
+from filtercrawl_analysis.statistics.group_summary import by_depth, summarize_by_columns, with_depth
+from filtercrawl_analysis.statistics.groups import labels_by_count, sample_size
+from filtercrawl_analysis.statistics.layer_verdicts import layer_verdicts
 from filtercrawl_analysis.statistics.paper_thresholds import TAPS, randomness_threshold
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ _QUALITY: Final = (
 )
 
 
-def analyse(holdings: Holdings) -> Result:
+def analyse(holdings: DatasetView) -> Result:
     """Find layers whose kernels training did not make, or no longer: dead, copies, noise."""
-    layers = judged(holdings)
+    layers = layer_verdicts(holdings)
     if not len(layers):
-        return nothing("no learned kernels of more than one tap")
+        return empty_result("no learned kernels of more than one tap")
     return Result(
         tables=tuple(_tables(holdings, layers)),
         figures=(*_scatters(holdings, layers), *_profiles(layers), *_mosaic(holdings, layers)),
@@ -61,13 +61,13 @@ def analyse(holdings: Holdings) -> Result:
     )
 
 
-def _tables(holdings: Holdings, layers: pa.Table) -> Iterator[ResultTable]:
+def _tables(holdings: DatasetView, layers: pa.Table) -> Iterator[ResultTable]:
     yield ResultTable(name="layer_quality", title="Quality of every layer", rows=layers, about=_QUALITY + _VERDICTS)
     index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
     yield ResultTable(
         name="group_quality",
         title="Quality by group",
-        rows=grouped(layers, index, holdings.options.by, NUMBERS, VERDICTS),
+        rows=summarize_by_columns(layers, index, holdings.options.by, NUMBERS, VERDICTS),
         about="Quartiles over layers, and how many have each verdict. " + _VERDICTS,
     )
     worst = _worst(layers)
@@ -86,10 +86,10 @@ def _worst(layers: pa.Table) -> pa.Table:
 
 
 def _sizes(layers: pa.Table) -> list[str]:
-    return by_size(layers["kernel"].to_pylist(), np.ones(len(layers), np.int64))[:DRAWN]
+    return labels_by_count(layers["kernel"].to_pylist(), np.ones(len(layers), np.int64))[:DRAWN]
 
 
-def _scatters(holdings: Holdings, layers: pa.Table) -> Iterator[Figure]:
+def _scatters(holdings: DatasetView, layers: pa.Table) -> Iterator[Figure]:
     null = EntropyNull(holdings.options.seed)
     for kernel in _sizes(layers):
         here = layers.filter(pc.and_(pc.equal(layers["kernel"], kernel), pc.is_valid(layers["variance_entropy"])))
@@ -102,7 +102,7 @@ def _scatters(holdings: Holdings, layers: pa.Table) -> Iterator[Figure]:
             title=f"Variance entropy of {kernel} layers",
             caption="A mark a layer. Of layers of random numbers, 95 % lie above the solid curve (simulated)"
             + (", and T_H of the paper is the dashed one." if taps == TAPS else "."),
-            basis=rests_on(here),
+            basis=sample_size(here),
             table="layer_quality",
             draw=partial(
                 scatter,
@@ -137,14 +137,14 @@ def _profiles(layers: pa.Table) -> Iterator[Figure]:
                 name=f"depth_{kernel}",
                 title=f"Quality of {kernel} layers by depth",
                 caption="Median and quartiles over layers, by tenths of the depth of their networks.",
-                basis=rests_on(here),
+                basis=sample_size(here),
                 table="group_quality",
                 draw=partial(profiles, rows=rows, numbers=NUMBERS),
                 height=6.0,
             )
 
 
-def _mosaic(holdings: Holdings, layers: pa.Table) -> Iterator[Figure]:
+def _mosaic(holdings: DatasetView, layers: pa.Table) -> Iterator[Figure]:
     worst = _worst(layers)
     samples = dict(holdings.samples(worst["layer_sha256"].to_pylist()))
     sizes = dict(zip(*(holdings.index[name].to_pylist() for name in ("kernel", "kernel_size")), strict=True))
@@ -159,7 +159,7 @@ def _mosaic(holdings: Holdings, layers: pa.Table) -> Iterator[Figure]:
             title="Kernels of the most degenerate layers",
             caption=f"Up to {COLUMNS} sampled kernels a layer, each over its own largest magnitude, those of dead "
             "layers over their layer's: blue below zero, orange above.",
-            basis=rests_on(worst),
+            basis=sample_size(worst),
             table="degenerate_layers",
             draw=partial(mosaics, layers=shown, columns=COLUMNS),
             height=0.5 + 0.62 * len(shown),

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Basis, Figure, Holdings, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import nothing
+from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable, SampleSize
+from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.plots.drift import heat_map, intervals
 from filtercrawl_analysis.statistics.coefficients import Coordinates, coefficients, kernel_sizes, of_size
-from filtercrawl_analysis.statistics.groups import POSITION, column_of, units
+from filtercrawl_analysis.statistics.groups import POSITION, column_of, layer_groups
 from filtercrawl_analysis.statistics.pairwise import DRIFT, GROUPS, MATCHED, Comparison, compare, rows_of
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ _ABOUT_MATCHED: Final = (
 )
 
 
-def analyse(holdings: Holdings) -> Result:
+def analyse(holdings: DatasetView) -> Result:
     """Compare the groups of every column of options.by, and first, last and other layers."""
     index, options = holdings.index, holdings.options
     sizes = kernel_sizes(index)
     if not sizes:
-        return nothing("no learned kernels of 2 to 49 taps")
+        return empty_result("no learned kernels of 2 to 49 taps")
     asked = dict.fromkeys((*options.by, POSITION))
     columns = [name for name in asked if name == POSITION or column_of(index, name)]
     compared: dict[str, list[Comparison]] = {name: [] for name in columns}
@@ -68,7 +68,7 @@ def analyse(holdings: Holdings) -> Result:
     for done, kernel in enumerate(sizes):
         holdings.progress(done, len(sizes), f"drift, {kernel}")
         layers = of_size(index, kernel)
-        parted = units(layers, (*columns, *STRATA))
+        parted = layer_groups(layers, (*columns, *STRATA))
         if all(len(set(parted.labels[name]) - {None}) < 2 for name in columns):
             continue  # nothing to compare: spare the sketches
         found = coefficients(holdings, layers, parted)
@@ -79,7 +79,7 @@ def analyse(holdings: Holdings) -> Result:
             compared[name].append(compare(name, kernel, parted, found, STRATA, options.resamples, options.seed))
     holdings.progress(len(sizes), len(sizes), "drift")
     if not any(item.plain for items in compared.values() for item in items):
-        return nothing("no column has two groups to compare")
+        return empty_result("no column has two groups to compare")
     return Result(
         tables=tuple(_tables(compared, coordinates)),
         figures=tuple(_figures(compared, coordinates[0][1].mode)),
@@ -138,7 +138,7 @@ def _figures(compared: dict[str, list[Comparison]], mode: str) -> Iterator[Figur
             models = {row["group"]: row["models"] for row in item.groups}
             kept = [row for row in item.groups if row["compared"]]
             side = min(9.0, 3.2 + 0.32 * len(item.names))
-            rests = Basis(
+            rests = SampleSize(
                 kernels=sum(row["kernels"] for row in kept),
                 layers=sum(row["layers"] for row in kept),
                 models=item.models,

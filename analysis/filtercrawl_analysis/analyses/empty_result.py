@@ -5,6 +5,6 @@ from __future__ import annotations
 from filtercrawl.api.analysis import Result
 
 
-def nothing(why: str) -> Result:
+def empty_result(reason: str) -> Result:
     """Return a result without tables and figures that says why there are none."""
-    return Result(findings=(f"Nothing to analyse: {why}.",))
+    return Result(findings=(f"Nothing to analyse: {reason}.",))

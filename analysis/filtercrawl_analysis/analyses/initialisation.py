@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl.api.analysis import Figure, Holdings, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import nothing
+from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.plots.initialisation import against_laws
 from filtercrawl_analysis.statistics.coefficients import sketches_in_batches
-from filtercrawl_analysis.statistics.group_summary import grouped
-from filtercrawl_analysis.statistics.groups import rests_on
-from filtercrawl_analysis.statistics.init_distributions import fits, laws, spread
+from filtercrawl_analysis.statistics.group_summary import summarize_by_columns
+from filtercrawl_analysis.statistics.groups import sample_size
+from filtercrawl_analysis.statistics.init_distributions import fits, init_distributions, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,11 @@ _ABOUT: Final = (
 )
 
 
-def analyse(holdings: Holdings) -> Result:
+def analyse(holdings: DatasetView) -> Result:
     """Compare the moments of each layer's weights with those of the usual laws."""
     index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
     if not len(index):
-        return nothing("no learned kernels of more than one tap")
+        return empty_result("no learned kernels of more than one tap")
     rows = [_row(*pair) for pair in _sketched(holdings, index)]
     fields = [index.schema.field(name) for name in _GIVEN]
     numbers = [pa.field(name, pa.float64()) for name in _NUMBERS]
@@ -54,14 +54,14 @@ def analyse(holdings: Holdings) -> Result:
         ResultTable(
             name="group_weights",
             title="Weights against initial ones, by group",
-            rows=grouped(table, index, holdings.options.by, NUMBERS),
+            rows=summarize_by_columns(table, index, holdings.options.by, NUMBERS),
             about=about,
         ),
     )
     return Result(tables=tables, figures=tuple(_figures(table)), findings=(_finding(table),))
 
 
-def _sketched(holdings: Holdings, index: pa.Table) -> Iterator[tuple[dict[str, Any], list[float], float]]:
+def _sketched(holdings: DatasetView, index: pa.Table) -> Iterator[tuple[dict[str, Any], list[float], float]]:
     for here, sketches in sketches_in_batches(holdings, index):
         layers = index.slice(here.start, here.stop - here.start).select([*_GIVEN, "shape"]).to_pylist()
         yield from zip(layers, sketches["power_sums"].to_pylist(), sketches["max_abs"].to_pylist(), strict=True)
@@ -73,7 +73,7 @@ def _row(layer: dict[str, Any], power_sums: list[float], max_abs: float) -> dict
     row = {name: layer[name] for name in _GIVEN} | {"n_weights": int(power_sums[0])}
     if found is None:
         return row
-    known = {law.name: law for law in laws(layer["shape"])}
+    known = {law.name: law for law in init_distributions(layer["shape"])}
     return row | {
         "mean": found.mean,
         "std": found.std,
@@ -95,7 +95,7 @@ def _figures(table: pa.Table) -> Iterator[Figure]:
             title="Weights of layers and the laws they started from",
             caption="A mark a layer: its standard deviation over that of He initialisation, and its excess kurtosis. "
             "Untrained layers lie on the crosses.",
-            basis=rests_on(known),
+            basis=sample_size(known),
             table="layer_weights",
             draw=partial(against_laws, ratio=known["std_over_he"].to_numpy(), kurtosis=known["kurtosis"].to_numpy()),
         )

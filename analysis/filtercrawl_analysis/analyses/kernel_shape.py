@@ -9,17 +9,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl.api.analysis import Figure, Holdings, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import nothing
+from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS, radial_bins
 from filtercrawl_analysis.numerics.moments import Array, moments
 from filtercrawl_analysis.plots.frequency import frequency_profile
 from filtercrawl_analysis.plots.quality import profiles
 from filtercrawl_analysis.statistics.bootstrap import generator
 from filtercrawl_analysis.statistics.coefficients import of_size, sketches_in_batches
-from filtercrawl_analysis.statistics.group_summary import by_depth, grouped, with_depth
-from filtercrawl_analysis.statistics.groups import POSITION, Labels, by_size, labels, rests_on
-from filtercrawl_analysis.statistics.separability import of_noise, separability
+from filtercrawl_analysis.statistics.group_summary import by_depth, summarize_by_columns, with_depth
+from filtercrawl_analysis.statistics.groups import POSITION, Labels, labels, labels_by_count, sample_size
+from filtercrawl_analysis.statistics.separability import noise_separability, separability
 from filtercrawl_analysis.statistics.symmetry import projectors, shares
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ _PROFILE: Final = pa.schema(
 _NOISE: Final = pa.schema([pa.field("kernel", pa.string()), *(pa.field(name, pa.float64()) for name in NUMBERS)])
 
 
-def analyse(holdings: Holdings) -> Result:
+def analyse(holdings: DatasetView) -> Result:
     """Say at which frequencies kernels have their energy, which symmetries they have and how separable they are."""
     index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
     if not len(index):
-        return nothing("no learned kernels of more than one tap")
-    sizes = by_size(index["kernel"].to_pylist(), np.ones(len(index), np.int64))
+        return empty_result("no learned kernels of more than one tap")
+    sizes = labels_by_count(index["kernel"].to_pylist(), np.ones(len(index), np.int64))
     rows: list[dict[str, Any]] = []
     profile: list[dict[str, Any]] = []
     noise: list[dict[str, Any]] = []
@@ -68,7 +68,7 @@ def analyse(holdings: Holdings) -> Result:
     ordered = pa.concat_tables([of_size(index, kernel) for kernel in sizes])
     fields = [index.schema.field(name) for name in _GIVEN]
     table = pa.Table.from_pylist(rows, schema=pa.schema([*fields, *(pa.field(name, pa.float64()) for name in NUMBERS)]))
-    groups = grouped(table, ordered, holdings.options.by, NUMBERS)
+    groups = summarize_by_columns(table, ordered, holdings.options.by, NUMBERS)
     named = {
         "layer_shape": ("Shape of every layer's kernels", table),
         "group_shape": ("Shape of kernels by group", groups),
@@ -101,7 +101,7 @@ def frequency_numbers(energy: Array, at: Array) -> dict[str, Array]:
     }
 
 
-def _of_layers(holdings: Holdings, layers: pa.Table) -> tuple[list[dict[str, Any]], Array]:
+def _of_layers(holdings: DatasetView, layers: pa.Table) -> tuple[list[dict[str, Any]], Array]:
     """Return rows of layers of one size, and the shares of their energy by radial bin, [layers, bins]."""
     size = tuple(layers["kernel_size"][0].as_py())
     taps, at = int(np.prod(size)), radii(size)
@@ -128,14 +128,18 @@ def _of_layers(holdings: Holdings, layers: pa.Table) -> tuple[list[dict[str, Any
         return rows, np.where(total > 0, energy / total, np.nan)
 
 
-def _of_noise(holdings: Holdings, layers: pa.Table) -> dict[str, float | None]:
+def _of_noise(holdings: DatasetView, layers: pa.Table) -> dict[str, float | None]:
     """What independent numbers of equal variance have: a share of the energy for each dimension of a subspace."""
     size = tuple(layers["kernel_size"][0].as_py())
     counts = np.bincount(radial_bins(size).ravel()).astype(np.float64)
     numbers = {name: float(value[0]) for name, value in frequency_numbers(counts[None], radii(size)).items()}
     taps = int(counts.sum())
     even = {name: float(np.trace(p) / taps) for name, p in projectors(size).items()} if taps <= MAX_TAPS else {}
-    return {**numbers, **even, "separability": of_noise(size, generator(holdings.options.seed, "separability"))}
+    return {
+        **numbers,
+        **even,
+        "separability": noise_separability(size, generator(holdings.options.seed, "separability")),
+    }
 
 
 def _profiles(layers: pa.Table, spectra: Array) -> Iterator[dict[str, Any]]:
@@ -147,7 +151,7 @@ def _profiles(layers: pa.Table, spectra: Array) -> Iterator[dict[str, Any]]:
     for position in (None, "first", "between", "last"):
         here = known if position is None else known & np.array([p == position for p in positions])
         if here.any():
-            rests = rests_on(layers.filter(pa.array(here)))
+            rests = sample_size(layers.filter(pa.array(here)))
             for at, share, count in zip(radii(size), spectra[here].mean(0), counts, strict=True):
                 if count:  # a bin without a frequency
                     yield {
@@ -171,7 +175,7 @@ def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str
                 title=f"Energy of {kernel} kernels by frequency",
                 caption="Mean over layers of the share of their energy at each radial frequency, for all layers and "
                 "for first and last ones where they are known; dashed, what random numbers have.",
-                basis=rests_on(of_size(index, kernel)),
+                basis=sample_size(of_size(index, kernel)),
                 table="frequency_profile",
                 draw=partial(frequency_profile, rows=rows),
             )
@@ -187,7 +191,7 @@ def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
                 name=f"shape_depth_{kernel}",
                 title=f"Shape of {kernel} kernels by depth",
                 caption="Median and quartiles over layers, by tenths of the depth of their networks.",
-                basis=rests_on(here),
+                basis=sample_size(here),
                 table="group_shape",
                 draw=partial(profiles, rows=rows, numbers=numbers),
                 height=0.6 + 1.8 * len(numbers),

@@ -8,14 +8,28 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Figure, Holdings, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import nothing
+from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.numerics.moments import Moments
 from filtercrawl_analysis.plots.principal_components import eigenkernels, phenotypes, ridges
 from filtercrawl_analysis.statistics.coefficients import kernel_sizes, of_size, scaled_moments
-from filtercrawl_analysis.statistics.groups import POSITION, by_size, column_of, labels, left_out, rests_on, units
+from filtercrawl_analysis.statistics.groups import (
+    POSITION,
+    column_of,
+    hidden_labels,
+    labels,
+    labels_by_count,
+    layer_groups,
+    sample_size,
+)
 from filtercrawl_analysis.statistics.pca import Components, components, shares_along
-from filtercrawl_analysis.statistics.sampled_coefficients import RANGE, Sampled, density, phenotype, sampled
+from filtercrawl_analysis.statistics.sampled_coefficients import (
+    RANGE,
+    SampledCoefficients,
+    density,
+    phenotype,
+    sample_coefficients,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +78,7 @@ _SCALED: Final = (
 _SAMPLED: Final = "From at most 64 kernels a layer, weighted by the kernels they stand for. "
 
 
-def analyse(holdings: Holdings) -> Result:
+def analyse(holdings: DatasetView) -> Result:
     """Find the principal components of each kernel size, of all kernels and of each group."""
     index = holdings.index
     sizes = kernel_sizes(index)
@@ -74,7 +88,7 @@ def analyse(holdings: Holdings) -> Result:
     for done, kernel in enumerate(sizes):
         holdings.progress(done, len(sizes), f"principal components, {kernel}")
         layers = of_size(index, kernel)
-        parted = units(layers, columns)
+        parted = layer_groups(layers, columns)
         moments = scaled_moments(holdings, layers, parted)
         whole = components(moments.total())
         if whole is not None:
@@ -82,8 +96,8 @@ def analyse(holdings: Holdings) -> Result:
             for column in columns:
                 rows += _of_groups(column, layers, parted.labels[column], parted.of_layer, moments, whole)
     if not found:
-        return nothing("no kernels of 2 to 49 taps that differ")
-    samples = sampled(holdings, *found[0])
+        return empty_result("no kernels of 2 to 49 taps that differ")
+    samples = sample_coefficients(holdings, *found[0])
     ridge = [row for column in columns for row in _ridges(column, found[0][0], samples)]
     tables = [
         ResultTable(
@@ -120,7 +134,7 @@ def analyse(holdings: Holdings) -> Result:
 
 
 def _of_all(layers: pa.Table, whole: Components) -> Iterator[dict[str, Any]]:
-    rests = vars(rests_on(layers))
+    rests = vars(sample_size(layers))
     for component, (vector, share) in enumerate(zip(whole.rows, whole.shares, strict=True)):
         yield {
             "kernel": layers["kernel"][0].as_py(),
@@ -142,13 +156,13 @@ def _of_groups(
 ) -> Iterator[dict[str, Any]]:
     groups = [of_unit[unit] for unit in of_layer.tolist()]
     sizes = np.array(layers["n_kernels"].to_pylist(), np.int64)
-    for group in by_size(groups, sizes):
+    for group in labels_by_count(groups, sizes):
         here = np.array([unit for unit, label in enumerate(of_unit) if label == group])
         total = Moments(n=moments.n[here], mean=moments.mean[here], scatter=moments.scatter[here]).total()
         own, along = components(total), shares_along(total, whole.rows)
         if own is None or along is None:
             continue
-        rests = vars(rests_on(layers.filter(pa.array([label == group for label in groups]))))
+        rests = vars(sample_size(layers.filter(pa.array([label == group for label in groups]))))
         for component, (share, other) in enumerate(zip(own.shares, along, strict=True)):
             yield {
                 "column": column,
@@ -161,9 +175,9 @@ def _of_groups(
             }
 
 
-def _ridges(column: str, layers: pa.Table, samples: Sampled) -> Iterator[dict[str, Any]]:
+def _ridges(column: str, layers: pa.Table, samples: SampledCoefficients) -> Iterator[dict[str, Any]]:
     groups = labels(layers, column)
-    order = by_size(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:RIDGES]
+    order = labels_by_count(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:RIDGES]
     if len(order) < 2:
         return
     of_sample = np.array([label or "" for label in groups])[samples.layer]
@@ -184,7 +198,7 @@ def _ridges(column: str, layers: pa.Table, samples: Sampled) -> Iterator[dict[st
                     }
 
 
-def _phenotype_rows(layers: pa.Table, samples: Sampled) -> list[dict[str, Any]]:
+def _phenotype_rows(layers: pa.Table, samples: SampledCoefficients) -> list[dict[str, Any]]:
     counts, edges = phenotype(samples)
     middle = (edges[1:] + edges[:-1]) / 2
     kernel = layers["kernel"][0].as_py()
@@ -201,7 +215,7 @@ def _eigen_figures(found: Sequence[tuple[pa.Table, Components]]) -> Iterator[Fig
             name=f"eigenkernels_{kernel}",
             title=f"Principal components of {kernel} kernels",
             caption="Components by the share of the variance along them; blue is below zero, orange above. " + _SCALED,
-            basis=rests_on(layers),
+            basis=sample_size(layers),
             table="eigenkernels",
             draw=partial(
                 eigenkernels, rows=whole.rows, shares=whole.shares, size=tuple(layers["kernel_size"][0].as_py())
@@ -225,8 +239,8 @@ def _ridge_figures(
                 name=f"ridges_{column}",
                 title=f"Coefficients of {kernel} kernels by {column.replace('_', ' ')}",
                 caption=f"Density of the coefficients of each principal component. {_SAMPLED.strip()}"
-                + left_out(groups, every),
-                basis=rests_on(layers.filter(known)),
+                + hidden_labels(groups, every),
+                basis=sample_size(layers.filter(known)),
                 table="ridges",
                 draw=partial(ridges, rows=here, groups=groups),
                 width=10.0,
@@ -234,7 +248,7 @@ def _ridge_figures(
             )
 
 
-def _phenotype_figure(leading: tuple[pa.Table, Components], samples: Sampled) -> Iterator[Figure]:
+def _phenotype_figure(leading: tuple[pa.Table, Components], samples: SampledCoefficients) -> Iterator[Figure]:
     layers, _ = leading
     if len(samples.layer):
         counts, _ = phenotype(samples)
@@ -243,7 +257,7 @@ def _phenotype_figure(leading: tuple[pa.Table, Components], samples: Sampled) ->
             title=f"{layers['kernel'][0].as_py()} kernels by their first two coefficients",
             caption="How many kernels have which coefficients of the first two principal components, from a "
             "hundred-thousandth of the fullest cell on. " + _SAMPLED,
-            basis=rests_on(layers),
+            basis=sample_size(layers),
             table="phenotypes",
             draw=partial(phenotypes, counts=counts, bound=RANGE),
             width=5.5,

@@ -11,29 +11,29 @@ from filtercrawl.api.hookspecs import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl.api.analysis import Analysis, Holdings, Result
+    from filtercrawl.api.analysis import Analysis, DatasetView, Result
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundled:
+class LazyAnalysis:
     """An analysis whose module, with a function `analyse`, takes a second to import. module: below this package."""
 
     name: str
     title: str
     module: str
 
-    def run(self, holdings: Holdings) -> Result:
+    def run(self, holdings: DatasetView) -> Result:
         result: Result = import_module(f"filtercrawl_analysis.analyses.{self.module}").analyse(holdings)
         return result
 
 
 ANALYSES: Final = (
-    Bundled(name="census", title="What the dataset holds", module="census"),
-    Bundled(name="degeneracy", title="Quality and degeneracy", module="degeneracy"),
-    Bundled(name="drift", title="Drift between groups", module="drift"),
-    Bundled(name="eigenkernels", title="Principal components", module="principal_components"),
-    Bundled(name="initialisation", title="Distance from initialisation", module="initialisation"),
-    Bundled(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
+    LazyAnalysis(name="census", title="What the dataset holds", module="census"),
+    LazyAnalysis(name="degeneracy", title="Quality and degeneracy", module="degeneracy"),
+    LazyAnalysis(name="drift", title="Drift between groups", module="drift"),
+    LazyAnalysis(name="eigenkernels", title="Principal components", module="principal_components"),
+    LazyAnalysis(name="initialisation", title="Distance from initialisation", module="initialisation"),
+    LazyAnalysis(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
 )
 
 

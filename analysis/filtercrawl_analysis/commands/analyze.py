@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from filtercrawl.api.analysis import Basis, Options
+from filtercrawl.api.analysis import AnalysisOptions, SampleSize
 from filtercrawl.api.command import Command
-from filtercrawl.api.errors import DatasetError, Stopped, UsageError
-from filtercrawl.api.formatting import amount, plain
+from filtercrawl.api.errors import Cancelled, DatasetError, UsageError
+from filtercrawl.api.formatting import escape_control, format_count
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
-from filtercrawl.cli.progress_bar import Watch
-from filtercrawl.cli.sync import stopping
+from filtercrawl.cli.progress_bar import ProgressBar
+from filtercrawl.cli.sync import stop_on_signal
 from filtercrawl.config import resolve
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
-from filtercrawl_analysis.report.run_analyses import choose
+from filtercrawl_analysis.report.run_analyses import select_analyses
 from filtercrawl_analysis.statistics.groups import POSITION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from filtercrawl_analysis.report.writer import Written
+    from filtercrawl_analysis.report.writer import WrittenReport
 
 REPORT = "analysis/report.html"
-DEFAULT = Options()
+DEFAULT = AnalysisOptions()
 
 
 def analyze(
@@ -74,14 +74,14 @@ def analyze(
     from filtercrawl.config import device as devices
     from filtercrawl_analysis.commands.runner import run
 
-    options = Options(
-        by=columns, exact=exact, resamples=resamples, seed=seed, device=str(devices.choose(settings.device))
+    options = AnalysisOptions(
+        by=columns, exact=exact, resamples=resamples, seed=seed, device=str(devices.select_device(settings.device))
     )
     stop = threading.Event()
-    with Watch("analysing") as watch, stopping(stop, "the step in hand") as received:
+    with ProgressBar("analysing") as watch, stop_on_signal(stop, "the step in hand") as received:
         try:
-            written, seconds = run(choose(context.obj.analyses, only or ()), settings, options, watch, stop)
-        except Stopped:
+            written, seconds = run(select_analyses(context.obj.analyses, only or ()), settings, options, watch, stop)
+        except Cancelled:
             typer.echo("stopped; nothing was written", err=True)
             raise typer.Exit(128 + received[0]) from None
     total = round(time.monotonic() - started, 3)
@@ -100,7 +100,7 @@ def check_columns(columns: tuple[str, ...]) -> None:
             raise UsageError(f"--by: no column is named {column!r}; known are {', '.join(known)}")
 
 
-def as_json(dataset: Path, written: Written, seconds: Mapping[str, float], total: float) -> dict[str, Any]:
+def as_json(dataset: Path, written: WrittenReport, seconds: Mapping[str, float], total: float) -> dict[str, Any]:
     """Return what results.json holds, with the times that it must not hold, and without the hashes of files."""
     results = {key: value for key, value in written.results.items() if key != "sha256"}
     analyses = [analysis | {"seconds": seconds[analysis["name"]]} for analysis in results["analyses"]]
@@ -116,15 +116,16 @@ def as_json(dataset: Path, written: Written, seconds: Mapping[str, float], total
     }
 
 
-def summarize(dataset: Path, written: Written, total: float) -> None:
-    basis = Basis(**written.results["basis"])
+def summarize(dataset: Path, written: WrittenReport, total: float) -> None:
+    basis = SampleSize(**written.results["basis"])
     for analysis in written.results["analyses"]:
         for finding in analysis["findings"]:
-            typer.echo(f"- {plain(finding)}")
+            typer.echo(f"- {escape_control(finding)}")
     for what, why in written.left_out.items():
-        typer.echo(f"left out: {plain(what)}: {plain(why)}")
+        typer.echo(f"left out: {escape_control(what)}: {escape_control(why)}")
     typer.echo(
-        f"{amount(basis.kernels)} kernels of {amount(basis.layers)} layers of {amount(basis.models)} models "
+        f"{format_count(basis.kernels)} kernels of {format_count(basis.layers)} layers "
+        f"of {format_count(basis.models)} models "
         f"analysed in {total:.1f} s"
     )
     typer.echo(f"read {dataset / REPORT}")

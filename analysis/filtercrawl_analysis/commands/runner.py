@@ -7,25 +7,29 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from filtercrawl.api.analysis import Analysis, Basis, Holdings, Options
-from filtercrawl.api.errors import Stopped
+from filtercrawl.api.analysis import Analysis, AnalysisOptions, DatasetView, SampleSize
+from filtercrawl.api.errors import Cancelled
 from filtercrawl.config import Settings, now
-from filtercrawl.dataset.catalog.recovery import opened, refresh
+from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
 from filtercrawl.dataset.files.lock import locked
-from filtercrawl_analysis.data.dataset_view import DatasetHoldings
-from filtercrawl_analysis.report.run_analyses import study
-from filtercrawl_analysis.report.writer import Study, Written, write
+from filtercrawl_analysis.data.dataset_view import FolderDatasetView
+from filtercrawl_analysis.report.run_analyses import run_analyses
+from filtercrawl_analysis.report.writer import ReportInput, WrittenReport, write_report
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
-    from filtercrawl.cli.progress_bar import Watch
+    from filtercrawl.cli.progress_bar import ProgressBar
 
 
 def run(
-    analyses: Sequence[Analysis], settings: Settings, options: Options, watch: Watch, stop: threading.Event
-) -> tuple[Written, dict[str, float]]:
+    analyses: Sequence[Analysis],
+    settings: Settings,
+    options: AnalysisOptions,
+    watch: ProgressBar,
+    stop: threading.Event,
+) -> tuple[WrittenReport, dict[str, float]]:
     """Analyse the dataset of `settings` and write into it; returns what was written, and seconds by analysis.
 
     Raises Stopped, before anything is written, once `stop` is set; BusyError where another run is at work; DatasetError
@@ -35,37 +39,37 @@ def run(
 
     def progress(done: int, total: int, what: str) -> None:
         if stop.is_set():
-            raise Stopped
+            raise Cancelled
         watch.step(done, total, what)
 
-    with locked(dataset), opened(settings) as catalog:
-        refresh(dataset, catalog)  # a killed run may have left tables that are older than the catalog
-        holdings = DatasetHoldings(dataset, options, progress)
-        watch.begin(len(analyses))
+    with locked(dataset), open_catalog(settings) as catalog:
+        export_if_needed(dataset, catalog)  # a killed run may have left tables that are older than the catalog
+        holdings = FolderDatasetView(dataset, options, progress)
+        watch.start(len(analyses))
         sections = []
-        for section in study(analyses, holdings, watch):
+        for section in run_analyses(analyses, holdings, watch):
             sections.append(section)
             if stop.is_set():
-                raise Stopped
-        watch.say("writing tables and figures")
-        catalog.set_fact("stale", "1")  # the list of files will be: if this run is killed, the next one mends it
-        found = Study(
+                raise Cancelled
+        watch.message("writing tables and figures")
+        catalog.set_meta("stale", "1")  # the list of files will be: if this run is killed, the next one mends it
+        found = ReportInput(
             dataset_id=catalog.dataset_id,
             version=version("filtercrawl"),
             made=now(),
             options=options,
-            basis=whole(holdings),
+            basis=check_layers_complete(holdings),
             sections=tuple(sections),
         )
-        written = write(dataset, found, watch.step)
-        refresh(dataset, catalog)
+        written = write_report(dataset, found, watch.step)
+        export_if_needed(dataset, catalog)
     return written, {section.name: section.seconds for section in sections}
 
 
-def whole(holdings: Holdings) -> Basis:
+def check_layers_complete(holdings: DatasetView) -> SampleSize:
     """Count all that analyses are shown."""
     index = holdings.index
-    return Basis(
+    return SampleSize(
         kernels=pc.sum(index["n_kernels"]).as_py() or 0,
         layers=index.num_rows,
         models=pc.count_distinct(index["model_id"]).as_py(),

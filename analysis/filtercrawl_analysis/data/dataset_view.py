@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl.api.analysis import Options
+from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.vocabulary import TRAINED
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS, SAMPLES, SKETCHES
 from filtercrawl_analysis.data.kernel_reader import kernels_of
-from filtercrawl_analysis.data.layer_lookup import RowsByLayer, opened
-from filtercrawl_analysis.data.sketch_backfill import SketchMaker
+from filtercrawl_analysis.data.layer_lookup import LayerRowLookup, open_parquet
+from filtercrawl_analysis.data.sketch_backfill import SketchBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class DatasetHoldings:
-    """The `Holdings` of a dataset folder, read with bounded memory and written to by nobody.
+class FolderDatasetView:
+    """The `DatasetView` of a dataset folder, read with bounded memory and written to by nobody.
 
     Of `index` it keeps layers that are learned (`weight_kind` learned or standardized), were read (`layer_sha256` is
     known), belong to a final checkpoint (`run_final` is not false) and are the first of their `layer_sha256`: the one
@@ -36,15 +36,15 @@ class DatasetHoldings:
     def __init__(
         self,
         folder: Path,
-        options: Options | None = None,
+        options: AnalysisOptions | None = None,
         progress: Callable[[int, int, str], None] | None = None,
     ) -> None:
         self._folder = folder
-        self._options = options or Options()
+        self._options = options or AnalysisOptions()
         self._progress = progress
 
     @property
-    def options(self) -> Options:
+    def options(self) -> AnalysisOptions:
         return self._options
 
     def progress(self, done: int, total: int, what: str) -> None:
@@ -105,23 +105,23 @@ class DatasetHoldings:
         return _read(self._folder / "data/index.parquet", INDEX)
 
     @cached_property
-    def _stored_sketches(self) -> RowsByLayer:
-        return RowsByLayer(files_of(self._folder, "sketches"), SKETCHES)
+    def _stored_sketches(self) -> LayerRowLookup:
+        return LayerRowLookup(files_of(self._folder, "sketches"), SKETCHES)
 
     @cached_property
-    def _stored_samples(self) -> RowsByLayer:
-        return RowsByLayer(files_of(self._folder, "samples"), SAMPLES, ("layer_sha256", "layer_id", "values"))
+    def _stored_samples(self) -> LayerRowLookup:
+        return LayerRowLookup(files_of(self._folder, "samples"), SAMPLES, ("layer_sha256", "layer_id", "values"))
 
     @cached_property
-    def _made(self) -> SketchMaker:
-        return SketchMaker(self._all)
+    def _made(self) -> SketchBuilder:
+        return SketchBuilder(self._all)
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
     """Read a table by its schema: columns that an older version lacks are null."""
     if not path.is_file():
         return schema.empty_table()
-    with opened(path) as file:
+    with open_parquet(path) as file:
         table = file.read(use_threads=False)
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl_analysis.data.layer_lookup import opened
-from filtercrawl_analysis.data.parquet_pages import Page, joined, pages, planes
+from filtercrawl_analysis.data.layer_lookup import open_parquet
+from filtercrawl_analysis.data.parquet_pages import Page, merge_byte_planes, pages, read_byte_planes
 from filtercrawl_analysis.numerics.scaling import chunk_kernels
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _of_file(path: Path, found: dict[str, tuple[str, int]]) -> Iterator[tuple[st
     if not path.is_file():
         raise DatasetError(f"{path}: is not there; run `filtercrawl sync` to write it again")
     names = pa.array(list(found), pa.string())
-    with opened(path) as file, path.open("rb") as plain:
+    with open_parquet(path) as file, path.open("rb") as plain:
         for group in range(file.num_row_groups):
             facts = file.read_row_group(group, columns=["layer_id", "n_kernels", "taps"], use_threads=False)
             wanted = pc.is_in(facts["layer_id"], value_set=names).to_numpy()
@@ -61,7 +61,7 @@ def _of_file(path: Path, found: dict[str, tuple[str, int]]) -> Iterator[tuple[st
                     # A few kernels at a time, which the cache holds from here to the last that is made of them.
                     step = taps * chunk_kernels(taps)
                     for start in range(0, numbers.shape[1], step):
-                        yield digest, joined(numbers[:, start : start + step]).reshape(-1, taps)
+                        yield digest, merge_byte_planes(numbers[:, start : start + step]).reshape(-1, taps)
             except (OSError, ValueError) as error:
                 raise DatasetError(f"{path}: cannot be read ({error}); run `filtercrawl sync`") from error
 
@@ -74,7 +74,7 @@ def _paged(
     for page in found:
         here = np.flatnonzero(wanted & (starts >= page.start) & (ends <= page.stop))
         if len(here):
-            whole = planes(file, page)
+            whole = read_byte_planes(file, page)
             for row in here.tolist():
                 yield row, whole[:, starts[row] - page.start : ends[row] - page.start]
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class RowsByLayer:
+class LayerRowLookup:
     """Where the rows of each layer lie in some files; memory is bounded by a row group and what is asked for."""
 
     def __init__(self, paths: Sequence[Path], schema: pa.Schema, columns: Sequence[str] | None = None) -> None:
         self._columns = list(columns or schema.names)
         self._places: list[tuple[Path, int, pa.ChunkedArray]] = []
         for path in paths:
-            with opened(path) as file:
+            with open_parquet(path) as file:
                 self._places += [
                     (
                         path,
@@ -39,11 +39,11 @@ class RowsByLayer:
             hit = pc.is_in(digests, value_set=wanted)
             if not pc.any(hit).as_py():
                 continue
-            with opened(path) as file:
+            with open_parquet(path) as file:
                 yield file.read_row_group(group, columns=self._columns, use_threads=False).filter(hit)
 
 
-def opened(path: Path) -> pq.ParquetFile:
+def open_parquet(path: Path) -> pq.ParquetFile:
     """Open a Parquet file of the dataset; raises DatasetError."""
     try:
         return pq.ParquetFile(path)

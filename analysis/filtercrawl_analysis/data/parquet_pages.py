@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.dataset.schema.arrow import ROW_GROUP_BYTES
-from filtercrawl_analysis.data.thrift import fields
+from filtercrawl_analysis.data.thrift import parse_struct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def pages(file: BinaryIO, group: pq.RowGroupMetaData, ends: NDArray[np.int64]) -
     header is read; what that claims fits the rows, the file and a row group's size.
     """
     column = next((c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == COLUMN), None)
-    if column is None or not _familiar(column) or column.num_values != ends[-1]:
+    if column is None or not _is_supported(column) or column.num_values != ends[-1]:
         return None
     borders = {0, *ends.tolist()}
     at, last = column.data_page_offset, column.data_page_offset + column.total_compressed_size
@@ -62,7 +62,7 @@ def pages(file: BinaryIO, group: pq.RowGroupMetaData, ends: NDArray[np.int64]) -
     return found if start == ends[-1] else None
 
 
-def planes(file: BinaryIO, page: Page) -> NDArray[np.uint8]:
+def read_byte_planes(file: BinaryIO, page: Page) -> NDArray[np.uint8]:
     """Return the first, second, third and last bytes of a page's numbers, uint8 [4, numbers].
 
     Raises OSError or ValueError for bytes that are damaged.
@@ -78,7 +78,7 @@ def planes(file: BinaryIO, page: Page) -> NDArray[np.uint8]:
     return values.reshape(4, -1)
 
 
-def joined(planes: NDArray[np.uint8]) -> NDArray[np.float32]:
+def merge_byte_planes(planes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Put the bytes of numbers together again: uint8 [4, n] to float32 [n]."""
     # By shifts, which are done many at a time: faster than to store every fourth byte.
     whole = planes[3].astype(np.uint32)
@@ -89,7 +89,7 @@ def joined(planes: NDArray[np.uint8]) -> NDArray[np.float32]:
     return numbers
 
 
-def _familiar(column: pq.ColumnChunkMetaData) -> bool:
+def _is_supported(column: pq.ColumnChunkMetaData) -> bool:
     statistics = column.statistics
     return bool(
         column.physical_type == "FLOAT"
@@ -103,7 +103,7 @@ def _familiar(column: pq.ColumnChunkMetaData) -> bool:
 
 def _page(header: bytes, at: int, start: int) -> Page | None:
     try:
-        found, length = fields(header)
+        found, length = parse_struct(header)
         data: dict[int, Any] = found[_DATA]
         kinds = (found[_KIND], data[_ENCODING], data[_DEFINITION], data[_REPETITION])
         stored, size, numbers = found[_STORED], found[_SIZE], data[_NUMBERS]

@@ -18,7 +18,7 @@ Kernels = NDArray[np.float32]
 Reads = Callable[[Sequence[str]], Iterator[tuple[str, Kernels]]]
 
 
-class SketchMaker:
+class SketchBuilder:
     """Makes sketches from kernels, as `sync` does, and keeps them. index: all rows of `index`."""
 
     def __init__(self, index: pa.Table) -> None:

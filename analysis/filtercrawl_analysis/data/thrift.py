@@ -9,7 +9,7 @@ _TRUE, _FALSE, _BYTE, _I64, _DOUBLE, _BINARY, _STRUCT = 1, 2, 3, 6, 7, 8, 12
 _DEEPEST: Final = 8
 
 
-def fields(data: bytes) -> tuple[dict[int, Any], int]:
+def parse_struct(data: bytes) -> tuple[dict[int, Any], int]:
     """Return the fields of the struct that `data` begins with, by number, and its length in bytes.
 
     Numbers are int, structs dict, text and doubles their bytes. Raises ValueError for what ends too soon and for

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from filtercrawl_analysis.layer_stats.numba_kernels import Look, look, worthwhile
+from filtercrawl_analysis.layer_stats.numba_kernels import LayerSums, layer_sums, should_compile
 from filtercrawl_analysis.numerics.covariance import MAX_TAPS, KernelCovariance
 from filtercrawl_analysis.numerics.scaling import chunk_kernels
 
@@ -47,14 +47,14 @@ class LayerMoments:
         if weight.numel() == 0:
             return
         kernels = weight.reshape(-1, self.layer.taps).float()
-        found = look(kernels, self._threshold) if worthwhile(self.layer, kernels.device) else None
+        found = layer_sums(kernels, self._threshold) if should_compile(self.layer, kernels.device) else None
         if found is not None:
             self._keep(found)
             return
         for chunk in torch.split(kernels, chunk_kernels(self.layer.taps)):
             self._take(chunk)
 
-    def _keep(self, found: Look) -> None:
+    def _keep(self, found: LayerSums) -> None:
         assert self.covariance is not None
         self.n += found.n
         self.n_dead += found.n_dead

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Layers of fewer are not worth the import of numba. The layer alone decides, not what came before it: the same layer
 # has the same sums in every run.
-LEAST_KERNELS: Final = 4096
+MIN_KERNELS: Final = 4096
 # Kernels taken at a time: few enough for the innermost cache.
 _BLOCK: Final = 256
 
@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class LayerSums:
     """Of finite kernels: n and n_dead, sum |w|, w^3, w^4, and mean [taps] and scatter [taps, taps], all float64."""
 
     n: int
@@ -42,16 +42,16 @@ class Look:
     scatter: Array
 
 
-def worthwhile(layer: LayerSummary, device: torch.device) -> bool:
+def should_compile(layer: LayerSummary, device: torch.device) -> bool:
     """Return whether kernels of a layer on a device are for `look`."""
-    fits = device.type == "cpu" and 0 < layer.taps <= MAX_TAPS and layer.n_kernels >= LEAST_KERNELS
+    fits = device.type == "cpu" and 0 < layer.taps <= MAX_TAPS and layer.n_kernels >= MIN_KERNELS
     return fits and _machine_code() is not None
 
 
-def look(kernels: torch.Tensor, threshold: float) -> Look | None:
+def layer_sums(kernels: torch.Tensor, threshold: float) -> LayerSums | None:
     """Return what is to be known of kernels, float32 [k, taps] on the CPU; None where a number is not finite.
 
-    threshold: kernels with every |w| < threshold are dead. Only for what is `worthwhile`.
+    threshold: kernels with every |w| < threshold are dead. Only for what is `should_compile`.
     """
     taps = kernels.shape[1]
     sums, mean, scatter = np.zeros(3), np.zeros(taps), np.zeros((taps, taps))
@@ -62,7 +62,7 @@ def look(kernels: torch.Tensor, threshold: float) -> Look | None:
         return None
     scatter += np.triu(scatter, 1).T
     norm_l1, cubes, fourths = sums.tolist()
-    return Look(
+    return LayerSums(
         n=len(kernels), n_dead=n_dead, norm_l1=norm_l1, cubes=cubes, fourths=fourths, mean=mean, scatter=scatter
     )
 
@@ -77,13 +77,13 @@ def _machine_code() -> Callable[..., int] | None:
     # Sums may be taken in lanes; NaN and infinities stay what they are. One thread: sums depend on no number of them.
     options: dict[str, Any] = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy", "nogil": True}
     with contextlib.suppress(RuntimeError):  # no folder to keep it in
-        kept: Callable[..., int] = numba.njit(cache=True, **options)(_look)
+        kept: Callable[..., int] = numba.njit(cache=True, **options)(_layer_sums)
         return kept
-    made: Callable[..., int] = numba.njit(**options)(_look)
+    made: Callable[..., int] = numba.njit(**options)(_layer_sums)
     return made
 
 
-def _look(kernels: NDArray[np.float32], threshold: float, sums: Array, mean: Array, scatter: Array) -> int:  # noqa: C901
+def _layer_sums(kernels: NDArray[np.float32], threshold: float, sums: Array, mean: Array, scatter: Array) -> int:  # noqa: C901
     """Fill sums [3], mean [taps] and the upper half of scatter [taps, taps], all zeros; return n_dead or -1.
 
     Each block is taken around its own mean and merged with those before, as `KernelCovariance` does with chunks. In

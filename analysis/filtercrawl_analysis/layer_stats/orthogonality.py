@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from filtercrawl_analysis.numerics.gram import BLOCK, pair_products
+from filtercrawl_analysis.numerics.gram import BLOCK, pairwise_products
 
 # Rows of a whole layer are kept until its end: at most 16 MiB.
 MAX_NUMBERS = 4_194_304
@@ -69,7 +69,7 @@ def orthogonality(rows: torch.Tensor) -> float | None:
     # A row of length 1 has 1 on the diagonal, which I takes away; a row of zeros has 0, which it does not.
     total = float((lengths == 0).sum())
     rows, inverse = _bounded(rows, lengths)
-    for here, there, products in pair_products(rows):
+    for here, there, products in pairwise_products(rows):
         if here == there:
             # The diagonal is left out: a sum of some thousand numbers that are 1 but for rounding.
             total += _weighted(products.abs_().fill_diagonal_(0), inverse[here], inverse[here])

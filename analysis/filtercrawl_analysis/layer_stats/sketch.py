@@ -12,7 +12,7 @@ from filtercrawl_analysis.numerics.covariance import KernelCovariance
 from filtercrawl_analysis.numerics.dct import transform
 from filtercrawl_analysis.numerics.dct_basis import BINS, MAX_TAPS, basis, frequencies, histogram_range, radial_bins
 from filtercrawl_analysis.numerics.scaling import columns, finite, scaled
-from filtercrawl_analysis.numerics.streaming import count
+from filtercrawl_analysis.numerics.streaming import bin_counts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 # Coefficients that are zero but for rounding lie on an edge of the histogram; lowered by this much of a bin, it has
 # them all on one side, on every machine.
-NUDGE: Final = 2.0**-24
+ROUNDING_MARGIN: Final = 2.0**-24
 
 
 class LayerSketch(LayerMoments):
@@ -71,8 +71,8 @@ class LayerSketch(LayerMoments):
 
     def _count(self, basis: torch.Tensor, small: torch.Tensor) -> None:
         low, high = histogram_range(self.layer.taps)
-        shift = NUDGE * (high - low) / BINS
-        counts = count(basis.to(small.device) @ small, low - shift, high - shift, BINS)
+        shift = ROUNDING_MARGIN * (high - low) / BINS
+        counts = bin_counts(basis.to(small.device) @ small, low - shift, high - shift, BINS)
         self._histogram = counts if self._histogram is None else self._histogram.add_(counts)
 
     def finish(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def gram(rows: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(array @ array.T)
 
 
-def pair_products(rows: torch.Tensor) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+def pairwise_products(rows: torch.Tensor) -> Iterator[tuple[slice, slice, torch.Tensor]]:
     """Yield the products of rows [n, k] by blocks on and below the diagonal: which rows, with which, rows @ rows.T.
 
     On the CPU, many float32 rows go through oneDNN, which uses vectors of 512 bits on every processor that has them;

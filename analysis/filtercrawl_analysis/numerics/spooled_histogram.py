@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from filtercrawl_analysis.numerics.streaming import Kernels, Matrix, Projection, count, scaled_chunks
+from filtercrawl_analysis.numerics.streaming import Kernels, Matrix, Projector, bin_counts, scaled_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Histograms:
+class GroupHistograms:
     """low, high: the smallest and the largest coefficient of all; counts: int64 [groups, components, bins]."""
 
     low: float
@@ -34,13 +34,13 @@ def histograms(
     groups: int,
     *,
     device: str = "cpu",
-) -> Histograms | None:
+) -> GroupHistograms | None:
     """Count coefficients as `passes.span` and `passes.histogram` do, group by group; None where there is no kernel.
 
     parts: the group, from 0, and kernels [k, taps]. They are read once: reading a dataset takes most of the time, and
     the scaled kernels in float16, 18 bytes of 3x3, come back from a temporary file ten times as fast.
     """
-    project = Projection(basis, mean, device)
+    project = Projector(basis, mean, device)
     low, high = float("inf"), float("-inf")
     kept: list[tuple[int, int]] = []
     with tempfile.TemporaryFile(prefix="filtercrawl-") as file:
@@ -58,5 +58,5 @@ def histograms(
         for group, k in kept:
             numbers = bytearray(file.read(2 * taps * k))
             chunk = torch.frombuffer(numbers, dtype=torch.float16).view(taps, k).to(device)
-            counts[group] += count(project(chunk), low, high, bins)
-    return Histograms(low=low, high=high, counts=counts.view(groups, len(basis), bins).cpu().numpy())
+            counts[group] += bin_counts(project(chunk), low, high, bins)
+    return GroupHistograms(low=low, high=high, counts=counts.view(groups, len(basis), bins).cpu().numpy())

@@ -52,7 +52,7 @@ def scatter(parts: Iterable[Kernels], *, device: str = "cpu") -> Scatter:
     return Scatter(n=n, mean=mean.cpu().numpy(), scatter=total.cpu().numpy())
 
 
-def span(
+def coefficient_range(
     parts: Iterable[Kernels], basis: Matrix, mean: Matrix | None = None, *, device: str = "cpu"
 ) -> tuple[float, float]:
     """Return the smallest and the largest coefficient basis @ (scaled kernel - mean) of all components and kernels.
@@ -82,11 +82,11 @@ def histogram(
     """
     counts = torch.zeros(len(basis) * bins, dtype=torch.int64, device=device)
     for coefficients in _projected(parts, basis, mean, device):
-        counts += count(coefficients, low, high, bins)
+        counts += bin_counts(coefficients, low, high, bins)
     return counts.view(len(basis), bins).cpu().numpy()
 
 
-def count(coefficients: torch.Tensor, low: float, high: float, bins: int) -> torch.Tensor:
+def bin_counts(coefficients: torch.Tensor, low: float, high: float, bins: int) -> torch.Tensor:
     """Count coefficients [c, n] in `bins` equal bins over [low, high], as int64 [c * bins]; changes them."""
     components = len(coefficients)
     width = (high - low) / bins or 1.0
@@ -108,7 +108,7 @@ def scaled_chunks(parts: Iterable[Kernels], device: str = "cpu") -> Iterator[tor
                 yield scaled(kernels, peaks, top)
 
 
-class Projection:
+class Projector:
     """Turns scaled kernels, columns [taps, n], into coefficients basis @ (kernel - mean), float32 [components, n]."""
 
     def __init__(self, basis: Matrix, mean: Matrix | None, device: str = "cpu") -> None:
@@ -121,6 +121,6 @@ class Projection:
 
 
 def _projected(parts: Iterable[Kernels], basis: Matrix, mean: Matrix | None, device: str) -> Iterator[torch.Tensor]:
-    project = Projection(basis, mean, device)
+    project = Projector(basis, mean, device)
     for chunk in scaled_chunks(parts, device):
         yield project(chunk)

@@ -56,7 +56,7 @@ def scatter(
 
 
 def profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequence[str]) -> None:
-    """Draw the median and quartiles of each number by depth decile; rows: of `summarized`, one kernel size."""
+    """Draw the median and quartiles of each number by depth decile; rows: of `summarize_groups`, one kernel size."""
     axes: list[Axes] = list(canvas.subplots(len(numbers), 1, sharex=True, squeeze=False)[:, 0])
     for panel, number in zip(axes, numbers, strict=True):
         found = [row for row in rows if row[f"{number}_median"] is not None]

@@ -11,12 +11,12 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
-from filtercrawl_analysis.report.run_analyses import Section, told
+from filtercrawl_analysis.report.run_analyses import AnalysisRun, result_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from filtercrawl.api.analysis import Basis, Figure, ResultTable
+    from filtercrawl.api.analysis import Figure, ResultTable, SampleSize
 
 # Rows of a table that the page shows; all are in the files.
 ROWS: Final = 30
@@ -41,7 +41,7 @@ class Pictures:
         return sum(4 * len(picture) // 3 for picture in self.shown)
 
 
-def render(results: Mapping[str, Any], sections: Sequence[Section], pictures: Mapping[str, Pictures]) -> str:
+def render_report(results: Mapping[str, Any], sections: Sequence[AnalysisRun], pictures: Mapping[str, Pictures]) -> str:
     """Return the page. results: as in results.json; pictures: by the name of the figure."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("filtercrawl_analysis", "templates"),
@@ -49,9 +49,9 @@ def render(results: Mapping[str, Any], sections: Sequence[Section], pictures: Ma
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=clean,
+        finalize=sanitize,
     )
-    embedded = within(pictures, PICTURE_BYTES)
+    embedded = fit_budget(pictures, PICTURE_BYTES)
     shown = [_section(section, pictures, embedded) for section in sections if section.problem is None]
     return environment.get_template("report.html.j2").render(
         results=results,
@@ -64,14 +64,14 @@ def render(results: Mapping[str, Any], sections: Sequence[Section], pictures: Ma
     )
 
 
-def clean(value: object) -> object:
+def sanitize(value: object) -> object:
     """Replace what is unprintable in outside text: control characters, and marks that turn the reading direction."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
 
 
-def within(pictures: Mapping[str, Pictures], budget: int) -> set[str]:
+def fit_budget(pictures: Mapping[str, Pictures], budget: int) -> set[str]:
     """Return the figures that are embedded: all, or all but the largest that are too much."""
     kept = sorted(pictures, key=lambda name: (pictures[name].size, name))
     while sum(pictures[name].size for name in kept) > budget:
@@ -91,14 +91,14 @@ def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]
     return ranked[:KEY_FINDINGS]
 
 
-def _section(section: Section, pictures: Mapping[str, Pictures], embedded: set[str]) -> dict[str, Any]:
+def _section(section: AnalysisRun, pictures: Mapping[str, Pictures], embedded: set[str]) -> dict[str, Any]:
     result = section.result
     filled = {table.name for table in result.tables if table.rows.num_rows}
     return {
         "name": section.name,
         "title": section.title,
         "findings": result.findings,
-        "told": told(result),
+        "told": result_summary(result),
         "figures": [
             _figure(figure, pictures[figure.name] if figure.name in embedded else None, filled)
             for figure in result.figures
@@ -113,7 +113,7 @@ def _figure(figure: Figure, drawn: Pictures | None, filled: set[str]) -> dict[st
         "name": figure.name,
         "title": figure.title,
         "caption": figure.caption,
-        "basis": rests_on(figure.basis),
+        "basis": format_sample_size(figure.basis),
         "table": figure.table if figure.table in filled else None,
         "width": round(100 * figure.width),
         "height": round(100 * figure.height),
@@ -121,7 +121,7 @@ def _figure(figure: Figure, drawn: Pictures | None, filled: set[str]) -> dict[st
     }
 
 
-def rests_on(basis: Basis) -> str:
+def format_sample_size(basis: SampleSize) -> str:
     """Say what a result rests on: `1,024 kernels of 3 layers of 1 model`."""
     counts = ((basis.kernels, "kernel"), (basis.layers, "layer"), (basis.models, "model"))
     return " of ".join(f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Analysis, Figure, Holdings, Result, ResultTable
-from filtercrawl.api.errors import Stopped, UsageError, describe
+from filtercrawl.api.analysis import Analysis, DatasetView, Figure, Result, ResultTable
+from filtercrawl.api.errors import Cancelled, UsageError, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class AnalysisRun:
     """What one analysis came to. problem: why it is left out, None where it is not; seconds: it took."""
 
     name: str
@@ -32,13 +32,13 @@ class Section:
     problem: str | None = None
 
 
-class Watcher(Protocol):
+class AnalysisProgress(Protocol):
     def done(self, name: str, what: str) -> None:
         """One analysis is settled."""
         ...
 
 
-def choose(analyses: Sequence[Analysis], only: Sequence[str]) -> list[Analysis]:
+def select_analyses(analyses: Sequence[Analysis], only: Sequence[str]) -> list[Analysis]:
     """Return the analyses of these names, or all; raises UsageError for a name that none has."""
     known = {analysis.name: analysis for analysis in analyses}
     for name in only:
@@ -49,7 +49,9 @@ def choose(analyses: Sequence[Analysis], only: Sequence[str]) -> list[Analysis]:
     return [analysis for analysis in analyses if not only or analysis.name in only]
 
 
-def study(analyses: Sequence[Analysis], holdings: Holdings, watcher: Watcher) -> Iterator[Section]:
+def run_analyses(
+    analyses: Sequence[Analysis], holdings: DatasetView, watcher: AnalysisProgress
+) -> Iterator[AnalysisRun]:
     """Yield a section an analysis, in their order. Raises Stopped, and nothing for an analysis' sake."""
     taken: set[tuple[str, str]] = set()
     for analysis in analyses:
@@ -57,32 +59,32 @@ def study(analyses: Sequence[Analysis], holdings: Holdings, watcher: Watcher) ->
         result, problem = Result(), None
         try:
             result = analysis.run(holdings)
-            problem = unfit(result, taken)
-        except Stopped:
+            problem = validate_result(result, taken)
+        except Cancelled:
             raise
         except Exception as error:  # noqa: BLE001 - a stranger's analysis may raise anything
-            problem = describe(error)
+            problem = describe_error(error)
         if problem is not None:
             result = Result()
         taken |= {("table", table.name) for table in result.tables}
         taken |= {("figure", figure.name) for figure in result.figures}
-        yield Section(
+        yield AnalysisRun(
             name=analysis.name,
             title=str(analysis.title),
             result=result,
             seconds=round(time.monotonic() - started, 3),
             problem=problem,
         )
-        watcher.done(analysis.name, problem or told(result))
+        watcher.done(analysis.name, problem or result_summary(result))
 
 
-def told(result: Result) -> str:
+def result_summary(result: Result) -> str:
     """Say what there is: `2 tables, 1 figure`."""
     tables, figures = len(result.tables), len(result.figures)
     return f"{tables} table{'s' * (tables != 1)}, {figures} figure{'s' * (figures != 1)}"
 
 
-def unfit(result: object, taken: set[tuple[str, str]]) -> str | None:
+def validate_result(result: object, taken: set[tuple[str, str]]) -> str | None:
     """Say why a result cannot be written; None where it can. taken: kinds and names of earlier results."""
     if not isinstance(result, Result):
         return f"gives {type(result).__name__}, which is no Result"
@@ -98,7 +100,7 @@ def unfit(result: object, taken: set[tuple[str, str]]) -> str | None:
             return f"a second {kind} is named {item.name!r}"
     tables = {table.name for table in result.tables}
     problems = chain(
-        (_unfit_rows(table) for table in result.tables),
+        (_validate_rows(table) for table in result.tables),
         (
             f"the figure {figure.name!r} shows the table {figure.table!r}, which is not there"
             for figure in result.figures
@@ -108,7 +110,7 @@ def unfit(result: object, taken: set[tuple[str, str]]) -> str | None:
     return next(filter(None, problems), None)
 
 
-def _unfit_rows(table: ResultTable) -> str | None:
+def _validate_rows(table: ResultTable) -> str | None:
     if not isinstance(table.rows, pa.Table):
         return f"the rows of {table.name!r} are no pyarrow.Table"
     if len(set(table.rows.column_names)) < table.rows.num_columns:

@@ -8,15 +8,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.errors import describe
-from filtercrawl.dataset.files.atomic import remove, replacing, write_text
-from filtercrawl.dataset.files.manifest import described, is_published
-from filtercrawl.dataset.files.parquet import BATCH_ROWS, File
-from filtercrawl.dataset.files.parquet import write as write_table
+from filtercrawl.api.errors import describe_error
+from filtercrawl.dataset.files.atomic import atomic_write, remove, write_text
+from filtercrawl.dataset.files.manifest import file_entry, is_published
+from filtercrawl.dataset.files.parquet import BATCH_ROWS, File, write_table
 from filtercrawl_analysis.plots.render import palette_png, png, svg
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.csv import csv_text
-from filtercrawl_analysis.report.html import Pictures, render
+from filtercrawl_analysis.report.html import Pictures, render_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from filtercrawl.api.analysis import Basis, Figure, Options, ResultTable
-    from filtercrawl_analysis.report.run_analyses import Section
+    from filtercrawl.api.analysis import AnalysisOptions, Figure, ResultTable, SampleSize
+    from filtercrawl_analysis.report.run_analyses import AnalysisRun
 
 FOLDER: Final = "analysis"
 REPORT: Final = f"{FOLDER}/report.html"
@@ -35,19 +34,19 @@ SVG_BYTES: Final = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class ReportInput:
     """All that is written. basis: what was looked at as a whole; made: when, in UTC."""
 
     dataset_id: str
     version: str
     made: datetime
-    options: Options
-    basis: Basis
-    sections: tuple[Section, ...]
+    options: AnalysisOptions
+    basis: SampleSize
+    sections: tuple[AnalysisRun, ...]
 
 
 @dataclass(kw_only=True)
-class Written:
+class WrittenReport:
     """paths: of all files, relative to the dataset. left_out: what is missing -> why. results: as in results.json."""
 
     paths: list[str] = field(default_factory=list)
@@ -55,13 +54,15 @@ class Written:
     results: dict[str, Any] = field(default_factory=dict)
 
 
-def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = lambda *_: None) -> Written:
+def write_report(
+    dataset: Path, study: ReportInput, step: Callable[[int, int, str], None] = lambda *_: None
+) -> WrittenReport:
     """Write everything, each file whole or not at all, and delete what an earlier run left.
 
     A run that finds the same keeps the date of the earlier one, so that no byte changes. step: told how many figures
     are drawn. Raises DatasetError where the disk refuses.
     """
-    written = Written(left_out={section.name: section.problem for section in study.sections if section.problem})
+    written = WrittenReport(left_out={section.name: section.problem for section in study.sections if section.problem})
     files: dict[str, str] = {}
     unlisted: set[str] = set()  # not published, and not named by the page and results.json
     pictures: dict[str, Pictures] = {}
@@ -79,17 +80,17 @@ def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = l
             try:
                 pictures[figure.name] = drawn = _draw(figure)
             except Exception as error:  # noqa: BLE001 - a stranger's figure may raise anything
-                written.left_out[f"{section.name}: figure {figure.name}"] = describe(error)
+                written.left_out[f"{section.name}: figure {figure.name}"] = describe_error(error)
                 continue
             for kind, content in (("svg", drawn.svg), ("png", drawn.png)):
                 path = f"{FOLDER}/figures/{figure.name}.{kind}"
-                with replacing(dataset / path, dataset) as scratch:
+                with atomic_write(dataset / path, dataset) as scratch:
                     scratch.write_bytes(content)
                 files[path] = hashlib.sha256(content).hexdigest()
     results = summary(study, written.left_out, files)
     results["made"] = _earlier(dataset / RESULTS, results) or study.made.isoformat(timespec="seconds")
-    write_text(dataset / REPORT, dataset, render(results, study.sections, pictures))
-    for path in list(_stale(dataset, {*files, *unlisted})):
+    write_text(dataset / REPORT, dataset, render_report(results, study.sections, pictures))
+    for path in list(_remove_outdated(dataset, {*files, *unlisted})):
         remove(dataset / path)
     write_text(dataset / RESULTS, dataset, json.dumps(results, indent=1) + "\n")
     written.results = results
@@ -97,7 +98,7 @@ def write(dataset: Path, study: Study, step: Callable[[int, int, str], None] = l
     return written
 
 
-def summary(study: Study, left_out: dict[str, str], files: dict[str, str]) -> dict[str, Any]:
+def summary(study: ReportInput, left_out: dict[str, str], files: dict[str, str]) -> dict[str, Any]:
     """Return what results.json holds, but for the date: no times, so that equal findings are equal bytes."""
     options = asdict(study.options)
     del options["device"]  # the same numbers on each
@@ -112,7 +113,7 @@ def summary(study: Study, left_out: dict[str, str], files: dict[str, str]) -> di
     }
 
 
-def _analysis(section: Section, files: Iterable[str]) -> dict[str, Any]:
+def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
     return {
         "name": section.name,
         "title": section.title,
@@ -150,7 +151,7 @@ def _write_table(dataset: Path, table: ResultTable) -> list[File]:
         return []
     text = csv_text(rows)
     write_text(dataset / f"{path}.csv", dataset, text)
-    return [described(f"{path}.csv", text), found]
+    return [file_entry(f"{path}.csv", text), found]
 
 
 def _draw(figure: Figure) -> Pictures:
@@ -177,7 +178,7 @@ def _is_date(text: object) -> bool:
         return False
 
 
-def _stale(dataset: Path, kept: set[str]) -> Iterator[str]:
+def _remove_outdated(dataset: Path, kept: set[str]) -> Iterator[str]:
     """Yield the tables and figures of earlier runs; nothing but what this program writes."""
     for pattern in ("tables/*.parquet", "tables/*.csv", "figures/*.svg", "figures/*.png"):
         for path in sorted((dataset / FOLDER).glob(pattern)):

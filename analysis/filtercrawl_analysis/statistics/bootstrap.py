@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from filtercrawl_analysis.numerics.moments import Array
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 LEVEL: Final = 0.05
 # Draws looked at together: bounded memory, whatever options.resamples says.
@@ -24,15 +24,15 @@ BLOCK: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cells:
+class ModelGroupHistograms:
     """Histograms of the models of each group. A cell is what one model has in one group.
 
     group, model: of each cell, int64 [cells]; counts: [cells, components, bins]; width: of a bin; shares: of the
     components in the drift.
     """
 
-    group: Places
-    model: Places
+    group: Indices
+    model: Indices
     counts: Array
     width: float
     shares: Array
@@ -43,15 +43,15 @@ class Cells:
         """Whether a model has layers in more than one group, as with depth: it is then drawn with all of them."""
         return len(self.group) > len(np.unique(self.model))
 
-    def of(self, group: int) -> Places:
+    def models_of(self, group: int) -> Indices:
         return np.flatnonzero(self.group == group)
 
     def models(self, group: int) -> int:
-        return len(self.of(group))
+        return len(self.models_of(group))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Null:
+class NullDistribution:
     """The drift between the models of two groups shuffled: its median, 97.5 % quantile, and the p-value of a drift."""
 
     median: float
@@ -64,14 +64,16 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-def distributions(cells: Cells) -> Array:
+def distributions(cells: ModelGroupHistograms) -> Array:
     """Return the probabilities of each group, [groups, components, bins]; NaN where a group has no kernel."""
     counts = np.zeros((cells.groups, *cells.counts.shape[1:]))
     np.add.at(counts, cells.group, cells.counts)
     return probabilities(counts, cells.width)
 
 
-def intervals(cells: Cells, drift: Array, resamples: int, random: np.random.Generator) -> tuple[Array, Array]:
+def intervals(
+    cells: ModelGroupHistograms, drift: Array, resamples: int, random: np.random.Generator
+) -> tuple[Array, Array]:
     """Return the ends of 95 % intervals of all drifts, each [groups, groups], by drawing models with replacement.
 
     Models are drawn within each group (a cluster bootstrap: their layers come along), or, where a model has layers in
@@ -95,45 +97,47 @@ def intervals(cells: Cells, drift: Array, resamples: int, random: np.random.Gene
     return low, high
 
 
-def _draws(cells: Cells, kept: Places, resamples: int, random: np.random.Generator) -> Iterator[Array]:
+def _draws(cells: ModelGroupHistograms, kept: Indices, resamples: int, random: np.random.Generator) -> Iterator[Array]:
     """Yield the histograms of the kept groups in some resamples, [block, groups, components, bins]."""
     shape = cells.counts.shape[1:]
     flat = cells.counts.reshape(len(cells.counts), -1)
     models, place = np.unique(cells.model, return_inverse=True)
     for block in blocks(resamples):
-        joint = times(len(models), block, random) if cells.crossed else None
+        joint = bootstrap_counts(len(models), block, random) if cells.crossed else None
         groups = []
         for group in kept:
-            members = cells.of(int(group))
-            weight = times(len(members), block, random) if joint is None else joint[:, place[members]]
+            members = cells.models_of(int(group))
+            weight = bootstrap_counts(len(members), block, random) if joint is None else joint[:, place[members]]
             groups.append(weight @ flat[members])
         yield np.stack(groups, axis=1).reshape(block, len(kept), *shape)
 
 
-def times(models: int, block: int, random: np.random.Generator) -> Array:
+def bootstrap_counts(models: int, block: int, random: np.random.Generator) -> Array:
     """How often each model is drawn when as many are drawn with replacement: [block, models]."""
     return random.multinomial(models, np.full(models, 1 / models), block).astype(np.float64)
 
 
-def _drifts_of(counts: Array, cells: Cells) -> Array:
+def _drifts_of(counts: Array, cells: ModelGroupHistograms) -> Array:
     p = probabilities(counts, cells.width)
     return drifts(p, p, cells.shares)
 
 
-def null(cells: Cells, a: int, b: int, drift: float, resamples: int, random: np.random.Generator) -> Null | None:
+def permutation_null(
+    cells: ModelGroupHistograms, a: int, b: int, drift: float, resamples: int, random: np.random.Generator
+) -> NullDistribution | None:
     """Return what drift the models of two groups show when dealt to two groups of the same sizes at random.
 
     A model with layers in both groups keeps one part in each, which is which by chance. The p-value is the share of
     deals, the true one among them, that drift at least as much. None where no deal differs from the true one but by
     the names of the groups: two groups of one model.
     """
-    sides = cells.of(a), cells.of(b)
-    if resamples < 1 or not can_deal(*sides, cells.model):
+    sides = cells.models_of(a), cells.models_of(b)
+    if resamples < 1 or not can_permute(*sides, cells.model):
         return None
     flat = cells.counts.reshape(len(cells.counts), -1)
     found = []
     for block in blocks(resamples):
-        weight, members = deal(*sides, cells.model, block, random)
+        weight, members = permute_labels(*sides, cells.model, block, random)
         part = weight @ flat[members]
         rest = flat[members].sum(0) - part
         p, q = (probabilities(x.reshape(-1, *cells.counts.shape[1:]), cells.width) for x in (part, rest))
@@ -141,7 +145,7 @@ def null(cells: Cells, a: int, b: int, drift: float, resamples: int, random: np.
     return summary(np.concatenate(found), drift)
 
 
-def summary(drawn: Array, drift: float) -> Null | None:
+def summary(drawn: Array, drift: float) -> NullDistribution | None:
     """Return the null of a drift from drifts drawn under it."""
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
@@ -149,7 +153,7 @@ def summary(drawn: Array, drift: float) -> Null | None:
     median, high = np.quantile(drawn, [0.5, 1 - LEVEL / 2])
     # The same deal drawn again may differ in its last bits.
     reached = int((drawn >= drift - 1e-9 * abs(drift)).sum())
-    return Null(median=float(median), high=float(high), p_value=(1 + reached) / (1 + len(drawn)))
+    return NullDistribution(median=float(median), high=float(high), p_value=(1 + reached) / (1 + len(drawn)))
 
 
 def blocks(resamples: int) -> Iterator[int]:
@@ -158,13 +162,15 @@ def blocks(resamples: int) -> Iterator[int]:
         yield min(BLOCK, resamples - start)
 
 
-def can_deal(first: Places, second: Places, model: Places) -> bool:
+def can_permute(first: Indices, second: Indices, model: Indices) -> bool:
     """Whether there is a deal that does more than swap the two sides."""
     both, all_models = len(np.intersect1d(model[first], model[second])), len(np.union1d(model[first], model[second]))
     return len(first) > 0 and len(second) > 0 and all_models > (1 if both else 2)
 
 
-def deal(first: Places, second: Places, model: Places, block: int, random: np.random.Generator) -> tuple[Array, Places]:
+def permute_labels(
+    first: Indices, second: Indices, model: Indices, block: int, random: np.random.Generator
+) -> tuple[Array, Indices]:
     """Deal the cells of two sides anew, `block` times: which of them the first has, [block, cells] of 0 and 1; cells.
 
     A model on both sides keeps one cell on each; the others are dealt in the numbers that the sides had.
@@ -179,7 +185,7 @@ def deal(first: Places, second: Places, model: Places, block: int, random: np.ra
     return np.concatenate([1 - swap, swap, dealt], axis=1), np.concatenate([shared_first, shared_second, pool])
 
 
-def _ordered(side: Places, models: Places, model: Places) -> Places:
+def _ordered(side: Indices, models: Indices, model: Indices) -> Indices:
     """The cells of one side that these models have, in the order of the models."""
     shared = side[np.isin(model[side], models)]
     return shared[np.argsort(model[shared], kind="stable")]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from filtercrawl.api.analysis import Holdings
-    from filtercrawl_analysis.statistics.groups import Units
+    from filtercrawl.api.analysis import DatasetView
+    from filtercrawl_analysis.statistics.groups import LayerGroups
 
 # Sketches looked at together: the histograms of 49 taps take 27 KB each.
 BATCH = 512
@@ -67,7 +67,7 @@ def of_size(index: pa.Table, kernel: str) -> pa.Table:
     return index.filter(pc.equal(index["kernel"], kernel))
 
 
-def sketches_in_batches(holdings: Holdings, index: pa.Table) -> Iterator[tuple[slice, pa.Table]]:
+def sketches_in_batches(holdings: DatasetView, index: pa.Table) -> Iterator[tuple[slice, pa.Table]]:
     """Yield which layers of `index`, and their sketches."""
     digests = index["layer_sha256"].to_pylist()
     for start in range(0, len(digests), BATCH):
@@ -75,7 +75,7 @@ def sketches_in_batches(holdings: Holdings, index: pa.Table) -> Iterator[tuple[s
         yield here, holdings.sketches(digests[here])
 
 
-def scaled_moments(holdings: Holdings, index: pa.Table, units: Units) -> Moments:
+def scaled_moments(holdings: DatasetView, index: pa.Table, units: LayerGroups) -> Moments:
     """Return the moments of the scaled kernels of each unit; `index`: layers of one kernel size."""
     total: Moments | None = None
     for here, sketches in sketches_in_batches(holdings, index):
@@ -93,7 +93,7 @@ def scaled_moments(holdings: Holdings, index: pa.Table, units: Units) -> Moments
     return total
 
 
-def coefficients(holdings: Holdings, index: pa.Table, units: Units) -> Coefficients | None:
+def coefficients(holdings: DatasetView, index: pa.Table, units: LayerGroups) -> Coefficients | None:
     """Count the coefficients of the layers of one kernel size, unit by unit; None where no two kernels differ.
 
     From sketches: their fixed basis and range, and the shares of the variance along that basis. With options.exact, as
@@ -104,7 +104,7 @@ def coefficients(holdings: Holdings, index: pa.Table, units: Units) -> Coefficie
     return _exact(holdings, index, units, whole) if holdings.options.exact else _fixed(holdings, index, units, whole)
 
 
-def _fixed(holdings: Holdings, index: pa.Table, units: Units, whole: Moments) -> Coefficients | None:
+def _fixed(holdings: DatasetView, index: pa.Table, units: LayerGroups, whole: Moments) -> Coefficients | None:
     rows = basis(tuple(index["kernel_size"][0].as_py()))
     shares = shares_along(whole, rows)
     if shares is None:
@@ -120,7 +120,7 @@ def _fixed(holdings: Holdings, index: pa.Table, units: Units, whole: Moments) ->
     return Coefficients(coordinates=coordinates, counts=counts.reshape(len(units), len(rows), BINS))
 
 
-def _exact(holdings: Holdings, index: pa.Table, units: Units, whole: Moments) -> Coefficients | None:
+def _exact(holdings: DatasetView, index: pa.Table, units: LayerGroups, whole: Moments) -> Coefficients | None:
     found = components(whole)
     if found is None:
         return None
@@ -135,7 +135,7 @@ def _exact(holdings: Holdings, index: pa.Table, units: Units, whole: Moments) ->
     return Coefficients(coordinates=coordinates, counts=counted.counts)
 
 
-def _watched(holdings: Holdings, index: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _watched(holdings: DatasetView, index: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
     done, total = 0, sum(index["n_kernels"].to_pylist())
     for digest, part in holdings.kernels(index["layer_sha256"].to_pylist()):
         yield digest, part

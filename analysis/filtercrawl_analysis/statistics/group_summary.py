@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl_analysis.statistics.groups import POSITION, Labels, by_size, labels
+from filtercrawl_analysis.statistics.groups import POSITION, Labels, labels, labels_by_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 QUARTILES: Final = (("q1", 0.25), ("median", 0.5), ("q3", 0.75))
 
 
-def grouped(
+def summarize_by_columns(
     layers: pa.Table, index: pa.Table, by: Sequence[str], numbers: Sequence[str], verdicts: Sequence[str] = ()
 ) -> pa.Table:
-    """Sum layers up by each of some columns, and by where they stand in their networks: rows of `summarized`.
+    """Sum layers up by each of some columns, and by where they stand in their networks: rows of `summarize_groups`.
 
     index: the rows of the holdings' index, one for each of the layers, which say what the columns have.
     """
     columns = dict.fromkeys((*by, POSITION, "depth_decile"))
-    rows = [row for column in columns for row in summarized(layers, column, labels(index, column), numbers, verdicts)]
+    rows = [
+        row for column in columns for row in summarize_groups(layers, column, labels(index, column), numbers, verdicts)
+    ]
     return pa.Table.from_pylist(rows, schema=schema(numbers, verdicts))
 
 
@@ -35,11 +37,11 @@ def with_depth(layers: pa.Table) -> pa.Table:
 
 def by_depth(layers: pa.Table, numbers: Sequence[str]) -> list[dict[str, Any]]:
     """Sum layers up by tenths of the depth of their networks; of none else."""
-    return list(summarized(layers, "depth_decile", labels(layers, "depth_decile"), numbers))
+    return list(summarize_groups(layers, "depth_decile", labels(layers, "depth_decile"), numbers))
 
 
 def schema(numbers: Sequence[str], verdicts: Sequence[str] = ()) -> pa.Schema:
-    """Return the schema of `summarized` rows."""
+    """Return the schema of `summarize_groups` rows."""
     return pa.schema(
         [
             *(pa.field(name, pa.string()) for name in ("column", "kernel", "group")),
@@ -49,7 +51,7 @@ def schema(numbers: Sequence[str], verdicts: Sequence[str] = ()) -> pa.Schema:
     )
 
 
-def summarized(
+def summarize_groups(
     layers: pa.Table, column: str, groups: Labels, numbers: Sequence[str], verdicts: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
     """Yield a row a kernel size and group: what it rests on, verdicts counted, quartiles over layers of each number.
@@ -65,8 +67,8 @@ def summarized(
     for place, key in enumerate(zip(kernels, groups, strict=True)):
         if key[1] is not None:
             places.setdefault((key[0], key[1]), []).append(place)
-    order = by_size(groups, sizes)
-    for kernel in by_size(kernels, sizes):
+    order = labels_by_count(groups, sizes)
+    for kernel in labels_by_count(kernels, sizes):
         for group in order:
             members = places.get((kernel, group))
             if members:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from filtercrawl.api.analysis import Basis
+from filtercrawl.api.analysis import SampleSize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def labels(index: pa.Table, name: str) -> Labels:
     return [_label(value) for value in index[column].to_pylist()]
 
 
-def left_out(shown: Sequence[str], groups: Labels) -> str:
+def hidden_labels(shown: Sequence[str], groups: Labels) -> str:
     """Say, to be added to a caption, that a figure shows only some of the groups, those that stand for most."""
     every = len({group for group in groups if group is not None})
     return f" The {len(shown)} largest of {every} groups." if len(shown) < every else ""
@@ -62,7 +62,7 @@ def _label(value: object) -> str | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Units:
+class LayerGroups:
     """Layers that no analysis tells apart, taken together: those of one model with one label in every column.
 
     of_layer: the unit of each layer, int64 [layers]; labels: column -> label of each unit; kernels, layers: of each
@@ -78,13 +78,13 @@ class Units:
         return len(self.kernels)
 
 
-def units(index: pa.Table, names: Sequence[str]) -> Units:
+def layer_groups(index: pa.Table, names: Sequence[str]) -> LayerGroups:
     """Take layers together that agree in `model_id` and all of these columns."""
     columns = {name: labels(index, name) for name in dict.fromkeys(("model_id", *names))}
     codes: dict[tuple[str | None, ...], int] = {}
     of_layer = np.array([codes.setdefault(key, len(codes)) for key in zip(*columns.values(), strict=True)], np.int64)
     sizes = np.array(index["n_kernels"].to_pylist(), np.int64)
-    return Units(
+    return LayerGroups(
         of_layer=of_layer,
         labels={name: [key[i] for key in codes] for i, name in enumerate(columns)},
         kernels=np.bincount(of_layer, sizes, len(codes)).astype(np.int64),
@@ -92,16 +92,16 @@ def units(index: pa.Table, names: Sequence[str]) -> Units:
     )
 
 
-def rests_on(index: pa.Table) -> Basis:
+def sample_size(index: pa.Table) -> SampleSize:
     """Return how many kernels, layers and models a table of layers stands for."""
-    return Basis(
+    return SampleSize(
         kernels=sum(index["n_kernels"].to_pylist()),
         layers=len(index),
         models=len(set(index["model_id"].to_pylist())),
     )
 
 
-def by_size(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> list[str]:
+def labels_by_count(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> list[str]:
     """Return the distinct labels; numbers (depth deciles) in their order, words by the kernels they stand for."""
     totals: dict[str, int] = {}
     for label, n in zip(labels, kernels.tolist(), strict=True):

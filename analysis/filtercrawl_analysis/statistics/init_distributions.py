@@ -17,7 +17,7 @@ ERRORS: Final = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Law:
+class InitDistribution:
     """A law of initial weights with mean zero. std: of the fans at hand; kurtosis: excess."""
 
     name: str
@@ -30,7 +30,7 @@ class Law:
         return self.std * math.sqrt(3) if self.kurtosis == UNIFORM else None
 
 
-def laws(shape: Sequence[int]) -> tuple[Law, ...]:
+def init_distributions(shape: Sequence[int]) -> tuple[InitDistribution, ...]:
     """Return the usual laws for a convolution's weight [out_channels, in_channels/groups, *kernel_size].
 
     fan_in = in_channels/groups * taps, fan_out = out_channels * taps, as torch counts them. He et al. 2015: variance
@@ -40,18 +40,18 @@ def laws(shape: Sequence[int]) -> tuple[Law, ...]:
     taps = math.prod(shape[2:])
     fan_in, fan_out = shape[1] * taps, shape[0] * taps
     return (
-        Law(name="torch default", std=math.sqrt(1 / (3 * fan_in)), kurtosis=UNIFORM),
-        Law(name="he normal, fan in", std=math.sqrt(2 / fan_in), kurtosis=NORMAL),
-        Law(name="he normal, fan out", std=math.sqrt(2 / fan_out), kurtosis=NORMAL),
-        Law(name="he uniform, fan in", std=math.sqrt(2 / fan_in), kurtosis=UNIFORM),
-        Law(name="he uniform, fan out", std=math.sqrt(2 / fan_out), kurtosis=UNIFORM),
-        Law(name="glorot normal", std=math.sqrt(2 / (fan_in + fan_out)), kurtosis=NORMAL),
-        Law(name="glorot uniform", std=math.sqrt(2 / (fan_in + fan_out)), kurtosis=UNIFORM),
+        InitDistribution(name="torch default", std=math.sqrt(1 / (3 * fan_in)), kurtosis=UNIFORM),
+        InitDistribution(name="he normal, fan in", std=math.sqrt(2 / fan_in), kurtosis=NORMAL),
+        InitDistribution(name="he normal, fan out", std=math.sqrt(2 / fan_out), kurtosis=NORMAL),
+        InitDistribution(name="he uniform, fan in", std=math.sqrt(2 / fan_in), kurtosis=UNIFORM),
+        InitDistribution(name="he uniform, fan out", std=math.sqrt(2 / fan_out), kurtosis=UNIFORM),
+        InitDistribution(name="glorot normal", std=math.sqrt(2 / (fan_in + fan_out)), kurtosis=NORMAL),
+        InitDistribution(name="glorot uniform", std=math.sqrt(2 / (fan_in + fan_out)), kurtosis=UNIFORM),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
+class WeightSpread:
     """Of a layer's n finite weights: mean, standard deviation, skewness, excess kurtosis, largest magnitude."""
 
     n: int
@@ -62,7 +62,7 @@ class Spread:
     max_abs: float
 
 
-def spread(power_sums: Sequence[float], max_abs: float) -> Spread | None:
+def spread(power_sums: Sequence[float], max_abs: float) -> WeightSpread | None:
     """Return the spread of weights from their number and sums of their first four powers; None where they are equal.
 
     Where the mean is far larger than the deviations, the sums of float64 say nothing of these: None too.
@@ -77,7 +77,7 @@ def spread(power_sums: Sequence[float], max_abs: float) -> Spread | None:
     # Central moments from those around zero.
     cubes = third - 3 * first * second + 2 * first**3
     fourths = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
-    return Spread(
+    return WeightSpread(
         n=int(n),
         mean=first,
         std=math.sqrt(variance),
@@ -87,7 +87,7 @@ def spread(power_sums: Sequence[float], max_abs: float) -> Spread | None:
     )
 
 
-def fits(found: Spread, law: Law) -> bool:
+def fits(found: WeightSpread, law: InitDistribution) -> bool:
     """Return whether independent weights of this law may look so.
 
     Mean, deviation and kurtosis lie within four standard errors, those of n draws from the law, and no weight lies

@@ -13,7 +13,7 @@ from filtercrawl_analysis.numerics.moments import Array, moments
 from filtercrawl_analysis.statistics.coefficients import sketches_in_batches
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.groups import labels
-from filtercrawl_analysis.statistics.multiple_testing import adjusted
+from filtercrawl_analysis.statistics.multiple_testing import adjust_p_values
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from filtercrawl.api.analysis import Holdings
+    from filtercrawl.api.analysis import DatasetView
 
 Row = dict[str, Any]
 
@@ -57,7 +57,7 @@ COMPUTED: Final = [
 ]
 
 
-def judged(holdings: Holdings) -> pa.Table:
+def layer_verdicts(holdings: DatasetView) -> pa.Table:
     """Return a row a layer of more than one tap: its quality, how likely chance is to make it, and a verdict.
 
     p_structured, p_even: shares of layers of random numbers with at most, and with at least, its variance entropy;
@@ -85,14 +85,14 @@ def judged(holdings: Holdings) -> pa.Table:
             "distinct_share": distinct.get(row["layer_sha256"]),
         }
     p_values = np.array([np.nan if row["p_structured"] is None else row["p_structured"] for row in rows], np.float64)
-    for row, n, q in zip(rows, finite.tolist(), adjusted(p_values).tolist(), strict=True):
+    for row, n, q in zip(rows, finite.tolist(), adjust_p_values(p_values).tolist(), strict=True):
         row["q_structured"] = _known(q)
-        row["verdict"] = verdict(row, n)
+        row["verdict"] = layer_verdict(row, n)
     holdings.progress(len(rows), len(rows), "entropy of random layers")
     return pa.Table.from_pylist(rows, schema=pa.schema([*(index.schema.field(name) for name in _GIVEN), *COMPUTED]))
 
 
-def verdict(row: Row, n_finite: int) -> str | None:
+def layer_verdict(row: Row, n_finite: int) -> str | None:
     """Return the first of these that holds.
 
     dead: at least 90 % of the kernels are dead, or all are zero. repeated: 99 % of the energy is that of one kernel and
@@ -112,7 +112,7 @@ def verdict(row: Row, n_finite: int) -> str | None:
     return "random" if row["q_structured"] > LEVEL else "ok"
 
 
-def _sketched(holdings: Holdings, index: pa.Table) -> tuple[NDArray[np.int64], Array]:
+def _sketched(holdings: DatasetView, index: pa.Table) -> tuple[NDArray[np.int64], Array]:
     """Return of each layer: kernels without NaN and infinities, and the share of the energy along one direction."""
     finite, energy = np.zeros(len(index), np.int64), np.full(len(index), np.nan)
     taps, sizes = np.array(index["taps"].to_pylist(), np.int64), np.array(index["kernel"].to_pylist())

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from filtercrawl_analysis.statistics.bootstrap import LEVEL, Cells, Null, Places, blocks, can_deal, deal, summary, times
+from filtercrawl_analysis.statistics.bootstrap import (
+    LEVEL,
+    Indices,
+    ModelGroupHistograms,
+    NullDistribution,
+    blocks,
+    bootstrap_counts,
+    can_permute,
+    permute_labels,
+    summary,
+)
 from filtercrawl_analysis.statistics.divergence import paired, probabilities
 
 if TYPE_CHECKING:
@@ -29,7 +39,7 @@ class Matched:
     drift: float
     low: float | None
     high: float | None
-    null: Null | None
+    null: NullDistribution | None
     strata: int
     models_a: int
     models_b: int
@@ -37,11 +47,11 @@ class Matched:
     most: int
 
 
-Side = list[Places]
+Side = list[Indices]
 
 
 def matched(
-    cells: Cells, stratum: Places, a: int, b: int, resamples: int, random: np.random.Generator
+    cells: ModelGroupHistograms, stratum: Indices, a: int, b: int, resamples: int, random: np.random.Generator
 ) -> Matched | None:
     """Compare two groups over the architectures that both have; None where there is none.
 
@@ -50,9 +60,14 @@ def matched(
     is the mean of those of its architectures. Intervals draw models within each cell, or, where a model has layers in
     both groups, within each architecture; the null deals models to the sides within each architecture.
     """
-    common = np.intersect1d(stratum[cells.of(a)], stratum[cells.of(b)])
+    common = np.intersect1d(stratum[cells.models_of(a)], stratum[cells.models_of(b)])
     sides = [
-        [members for s in common if s >= 0 for members in [cells.of(group)[stratum[cells.of(group)] == s]]]
+        [
+            members
+            for s in common
+            if s >= 0
+            for members in [cells.models_of(group)[stratum[cells.models_of(group)] == s]]
+        ]
         for group in (a, b)
     ]
     if not sides[0]:
@@ -73,13 +88,13 @@ def matched(
     )
 
 
-def _between(cells: Cells, weights: list[list[Array]], sides: list[Side]) -> Array:
+def _between(cells: ModelGroupHistograms, weights: list[list[Array]], sides: list[Side]) -> Array:
     """Return the drift [draws] between two sides, whose cells count as often as their weights [draws, cells] say."""
     p, q = (_mean(cells, weight, side) for weight, side in zip(weights, sides, strict=True))
     return paired(p, q, cells.shares)
 
 
-def _mean(cells: Cells, weights: list[Array], side: Side) -> Array:
+def _mean(cells: ModelGroupHistograms, weights: list[Array], side: Side) -> Array:
     flat = cells.counts.reshape(len(cells.counts), -1)
     total: Array | None = None
     for weight, members in zip(weights, side, strict=True):
@@ -92,7 +107,7 @@ def _mean(cells: Cells, weights: list[Array], side: Side) -> Array:
 
 
 def _interval(
-    cells: Cells, sides: list[Side], drift: float, resamples: int, random: np.random.Generator
+    cells: ModelGroupHistograms, sides: list[Side], drift: float, resamples: int, random: np.random.Generator
 ) -> tuple[float | None, float | None]:
     found = []
     for block in blocks(resamples):
@@ -110,27 +125,29 @@ def _interval(
 
 
 def _drawn(
-    model: Places, first: Places, second: Places, block: int, random: np.random.Generator
+    model: Indices, first: Indices, second: Indices, block: int, random: np.random.Generator
 ) -> tuple[Array, Array]:
     """Draw models of one architecture with replacement, those on both sides for both: weights [block, cells] a side."""
     if len(np.intersect1d(model[first], model[second])):
         models = np.union1d(model[first], model[second])
-        drawn = times(len(models), block, random)
+        drawn = bootstrap_counts(len(models), block, random)
         return drawn[:, np.searchsorted(models, model[first])], drawn[:, np.searchsorted(models, model[second])]
-    return times(len(first), block, random), times(len(second), block, random)
+    return bootstrap_counts(len(first), block, random), bootstrap_counts(len(second), block, random)
 
 
-def _null(cells: Cells, sides: list[Side], drift: float, resamples: int, random: np.random.Generator) -> Null | None:
+def _null(
+    cells: ModelGroupHistograms, sides: list[Side], drift: float, resamples: int, random: np.random.Generator
+) -> NullDistribution | None:
     strata = list(zip(sides[0], sides[1], strict=True))
     # One architecture swaps its sides, two may do so each by itself, which is a deal.
-    if len(strata) == 1 and not can_deal(sides[0][0], sides[1][0], cells.model):
+    if len(strata) == 1 and not can_permute(sides[0][0], sides[1][0], cells.model):
         return None
     found = []
     for block in blocks(resamples):
         weights: list[list[Array]] = [[], []]
         dealt: Side = []
         for first, second in strata:
-            weight, members = deal(first, second, cells.model, block, random)
+            weight, members = permute_labels(first, second, cells.model, block, random)
             weights[0].append(weight)
             weights[1].append(1 - weight)
             dealt.append(members)

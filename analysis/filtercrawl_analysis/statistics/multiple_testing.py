@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from filtercrawl_analysis.numerics.moments import Array
 
 
-def adjusted(p_values: Array) -> Array:
+def adjust_p_values(p_values: Array) -> Array:
     """Return p-values adjusted as by Benjamini and Hochberg (1995), in the same order; NaN stays NaN and counts not.
 
     To call a test significant where its adjusted value is at most q keeps the expected share of false calls among all

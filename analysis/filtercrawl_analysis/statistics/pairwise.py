@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl_analysis.statistics.bootstrap import LEVEL, Cells, Null, distributions, generator, intervals, null
+from filtercrawl_analysis.statistics.bootstrap import (
+    LEVEL,
+    ModelGroupHistograms,
+    NullDistribution,
+    distributions,
+    generator,
+    intervals,
+    permutation_null,
+)
 from filtercrawl_analysis.statistics.divergence import by_component, drifts
-from filtercrawl_analysis.statistics.groups import Units, by_size
+from filtercrawl_analysis.statistics.groups import LayerGroups, labels_by_count
 from filtercrawl_analysis.statistics.matched import Matched, matched
-from filtercrawl_analysis.statistics.multiple_testing import adjusted
+from filtercrawl_analysis.statistics.multiple_testing import adjust_p_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,11 +85,11 @@ class Comparison:
 
 
 def compare(
-    column: str, kernel: str, units: Units, found: Coefficients, strata: Sequence[str], resamples: int, seed: int
+    column: str, kernel: str, units: LayerGroups, found: Coefficients, strata: Sequence[str], resamples: int, seed: int
 ) -> Comparison:
     """Compare all groups of a column; strata: the columns to match by, of which `column` itself is none."""
     labels = units.labels[column]
-    groups = [_group(column, kernel, name, units) for name in by_size(labels, units.kernels)]
+    groups = [_group(column, kernel, name, units) for name in labels_by_count(labels, units.kernels)]
     names = tuple(row["group"] for row in groups if row["compared"])
     cells, cell_units = _cells(units, labels, names, found)
     if len(names) < 2:
@@ -91,7 +99,7 @@ def compare(
         )
     groups_p = distributions(cells)
     drift = drifts(groups_p, groups_p, cells.shares)
-    largest = sorted(range(len(names)), key=lambda i: -cells.counts[cells.of(i)].sum())[:MAX_RESAMPLED]
+    largest = sorted(range(len(names)), key=lambda i: -cells.counts[cells.models_of(i)].sum())[:MAX_RESAMPLED]
     low, high = intervals(_only(cells, largest), drift, resamples, generator(seed, column, kernel))
     known = {row["group"]: row for row in groups}
     mode = found.coordinates.mode
@@ -101,7 +109,7 @@ def compare(
         pair: Row = {"kernel": kernel, "group_a": names[a], "group_b": names[b], "mode": mode}
         random = generator(seed, column, kernel, names[a], names[b])
         asked = resamples if a in largest and b in largest else 0
-        chance = null(cells, a, b, float(drift[a, b]), asked, random)
+        chance = permutation_null(cells, a, b, float(drift[a, b]), asked, random)
         ends = _known(low[a, b]), _known(high[a, b])
         sides = ("a", known[names[a]]), ("b", known[names[b]])
         counts = {f"{what}_{side}": row[what] for what in ("models", "layers", "kernels") for side, row in sides}
@@ -128,7 +136,7 @@ def compare(
     )
 
 
-def _group(column: str, kernel: str, name: str, units: Units) -> Row:
+def _group(column: str, kernel: str, name: str, units: LayerGroups) -> Row:
     members = [i for i, label in enumerate(units.labels[column]) if label == name]
     kernels = int(units.kernels[members].sum())
     return {
@@ -144,8 +152,8 @@ def _group(column: str, kernel: str, name: str, units: Units) -> Row:
 
 
 def _cells(
-    units: Units, labels: Sequence[str | None], names: Sequence[str], found: Coefficients
-) -> tuple[Cells, dict[tuple[int, int], int]]:
+    units: LayerGroups, labels: Sequence[str | None], names: Sequence[str], found: Coefficients
+) -> tuple[ModelGroupHistograms, dict[tuple[int, int], int]]:
     """Add up units to what each model has in each group; and one unit of each, which knows the model's labels."""
     code = {name: i for i, name in enumerate(names)}
     models = {name: i for i, name in enumerate(dict.fromkeys(units.labels["model_id"]))}
@@ -156,7 +164,7 @@ def _cells(
     counts = np.zeros((len(members), *found.counts.shape[1:]))
     for place, several in enumerate(members.values()):
         counts[place] = found.counts[several].sum(0)
-    cells = Cells(
+    cells = ModelGroupHistograms(
         group=np.array([group for group, _ in members], np.int64),
         model=np.array([model for _, model in members], np.int64),
         counts=counts,
@@ -167,9 +175,9 @@ def _cells(
     return cells, {key: several[0] for key, several in members.items()}
 
 
-def _only(cells: Cells, groups: Sequence[int]) -> Cells:
+def _only(cells: ModelGroupHistograms, groups: Sequence[int]) -> ModelGroupHistograms:
     kept = np.isin(cells.group, groups)
-    return Cells(
+    return ModelGroupHistograms(
         group=cells.group[kept],
         model=cells.model[kept],
         counts=cells.counts[kept],
@@ -180,9 +188,9 @@ def _only(cells: Cells, groups: Sequence[int]) -> Cells:
 
 
 def _match(
-    cells: Cells,
+    cells: ModelGroupHistograms,
     cell_units: dict[tuple[int, int], int],
-    units: Units,
+    units: LayerGroups,
     by: str,
     a: int,
     b: int,
@@ -214,7 +222,9 @@ def _matched_row(found: Matched) -> Row:
     }
 
 
-def _chance(drift: float, ends: tuple[float | None, float | None], chance: Null | None, note: str | None) -> Row:
+def _chance(
+    drift: float, ends: tuple[float | None, float | None], chance: NullDistribution | None, note: str | None
+) -> Row:
     low, high = ends
     return {
         "drift": drift,
@@ -224,12 +234,12 @@ def _chance(drift: float, ends: tuple[float | None, float | None], chance: Null 
         "null_high": chance and chance.high,
         "p": chance and chance.p_value,
         "q": None,
-        "verdict": verdict(low, chance),
+        "verdict": drift_verdict(low, chance),
         "note": note,
     }
 
 
-def verdict(low: float | None, chance: Null | None) -> str | None:
+def drift_verdict(low: float | None, chance: NullDistribution | None) -> str | None:
     """Return `shift` where the interval lies above what chance makes (97.5 % quantile of the null), `unclear` where
     only the p-value is at most 0.05, `no shift` otherwise; None where either could not be drawn.
     """
@@ -242,7 +252,7 @@ def verdict(low: float | None, chance: Null | None) -> str | None:
 
 def _adjust(rows: list[Row]) -> None:
     p_values = np.array([np.nan if row["p"] is None else row["p"] for row in rows])
-    for row, value in zip(rows, adjusted(p_values).tolist(), strict=True):
+    for row, value in zip(rows, adjust_p_values(p_values).tolist(), strict=True):
         row["q"] = _known(value)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from filtercrawl.api.analysis import Holdings
+    from filtercrawl.api.analysis import DatasetView
     from filtercrawl_analysis.numerics.moments import Array
     from filtercrawl_analysis.statistics.pca import Components
 
@@ -28,7 +28,7 @@ KERNELS: Final = 3000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampled:
+class SampledCoefficients:
     """Sampled kernels. layer: that each is of, [k]; weight: how many it stands for, [k]; coefficients: [k, taps]."""
 
     layer: NDArray[np.int64]
@@ -36,7 +36,7 @@ class Sampled:
     coefficients: Array
 
 
-def sampled(holdings: Holdings, layers: pa.Table, whole: Components) -> Sampled:
+def sample_coefficients(holdings: DatasetView, layers: pa.Table, whole: Components) -> SampledCoefficients:
     """Project the samples of layers of one kernel size, scaled, on principal components."""
     place = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
     sizes = layers["n_kernels"].to_pylist()
@@ -49,7 +49,7 @@ def sampled(holdings: Holdings, layers: pa.Table, whole: Components) -> Sampled:
             coefficients.append(found)
             layer.append(np.full(len(found), place[digest], np.int64))
             weight.append(np.full(len(found), sizes[place[digest]] / len(found)))
-    return Sampled(
+    return SampledCoefficients(
         layer=np.concatenate(layer), weight=np.concatenate(weight), coefficients=np.concatenate(coefficients)
     )
 
@@ -67,7 +67,7 @@ def density(values: Array, weight: Array) -> tuple[Array, Array] | None:
     return grid, gaussian_kde(values, "silverman", weight)(grid)
 
 
-def phenotype(samples: Sampled) -> tuple[Array, Array]:
+def phenotype(samples: SampledCoefficients) -> tuple[Array, Array]:
     """Return the weighted histogram of the first two coefficients, [128, 128], and the edges of its cells."""
     first, second = samples.coefficients[:, 0], samples.coefficients[:, 1]
     bounds = [[-RANGE, RANGE]] * 2

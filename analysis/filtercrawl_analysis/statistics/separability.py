@@ -28,7 +28,7 @@ def separability(kernels: NDArray[np.floating], kernel_size: Sequence[int]) -> A
     return found
 
 
-def of_noise(kernel_size: Sequence[int], random: np.random.Generator, draws: int = 4000) -> float | None:
+def noise_separability(kernel_size: Sequence[int], random: np.random.Generator, draws: int = 4000) -> float | None:
     """Return the mean separability of kernels of independent normal numbers, by simulation."""
     found = separability(random.standard_normal((draws, int(np.prod(kernel_size)))), kernel_size)
     return None if found is None else float(found.mean())

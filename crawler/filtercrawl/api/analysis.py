@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Basis:
+class SampleSize:
     """What a result rests on: so many kernels, of so many layers, of so many models."""
 
     kernels: int
@@ -43,7 +43,7 @@ class Figure:
     name: str
     title: str
     caption: str
-    basis: Basis
+    basis: SampleSize
     table: str
     draw: Callable[[Canvas], None]
     width: float = 7.0
@@ -60,7 +60,7 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class AnalysisOptions:
     """How to analyse.
 
     by: columns of `index` or `models` whose groups are compared. exact: read the kernels and take each comparison's own
@@ -75,7 +75,7 @@ class Options:
     device: str = "cpu"
 
 
-class Holdings(Protocol):
+class DatasetView(Protocol):
     """What a dataset holds, as analyses see it: learned kernels of final checkpoints, each distinct tensor once.
 
     index: rows of `index`, a layer each, with the columns of `models` that it lacks under `model_NAME`; models: rows of
@@ -89,7 +89,7 @@ class Holdings(Protocol):
     def models(self) -> pa.Table: ...
 
     @property
-    def options(self) -> Options: ...
+    def options(self) -> AnalysisOptions: ...
 
     def sketches(self, layers: Sequence[str]) -> pa.Table:
         """Return the sketches of these layer_sha256 in this order, by the schema SKETCHES; reads no weight."""
@@ -118,6 +118,6 @@ class Analysis(Protocol):
     @property
     def title(self) -> str: ...
 
-    def run(self, holdings: Holdings) -> Result:
+    def run(self, holdings: DatasetView) -> Result:
         """Look at the holdings; raises nothing for groups that are too small, which it leaves out and says so."""
         ...

@@ -29,7 +29,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainingRun:
     """The training run a checkpoint belongs to: analyses take final checkpoints."""
 
     id: str
@@ -39,7 +39,7 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meta:
+class CheckpointMetadata:
     """What a source knows about a checkpoint.
 
     task: the Hub's vocabulary. training_datasets: in order of training. license: an SPDX expression;
@@ -88,8 +88,8 @@ class Checkpoint:
     files: tuple[RemoteFile, ...]
     prefix: str = ""
     aliases: tuple[str, ...] = ()
-    meta: Meta = field(default_factory=Meta)
-    run: Run | None = None
+    meta: CheckpointMetadata = field(default_factory=CheckpointMetadata)
+    run: TrainingRun | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class PreviousState:
     """What the dataset knows of a name that the source offered or skipped before.
 
     revision, etag: as the source gave them. outcome, reason: what became of it. meta: what the source said of it;
@@ -116,13 +116,13 @@ class Known:
     etag: str | None = None
     outcome: str = "emitted"
     reason: str | None = None
-    meta: Meta = field(default_factory=Meta)
+    meta: CheckpointMetadata = field(default_factory=CheckpointMetadata)
 
 
 Offer = Checkpoint | Skipped
 
 
-def etag(checkpoint: Checkpoint) -> str | None:
+def combined_etag(checkpoint: Checkpoint) -> str | None:
     """One etag for all files of a checkpoint, None where one of them has none."""
     tags = [file.etag for file in checkpoint.files]
     if len(tags) == 1 or None in tags:

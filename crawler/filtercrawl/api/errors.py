@@ -45,11 +45,11 @@ class UsageError(FiltercrawlError):
     exit_code = 2
 
 
-class RefusedError(FiltercrawlError):
+class PolicyError(FiltercrawlError):
     exit_code = 4
 
 
-class BusyError(FiltercrawlError):
+class ConflictError(FiltercrawlError):
     exit_code = 5
 
 
@@ -61,11 +61,11 @@ class NetworkError(FiltercrawlError):
     pass
 
 
-class ForbiddenError(NetworkError):
+class AccessDeniedError(NetworkError):
     pass
 
 
-class GoneError(NetworkError):
+class NotFoundError(NetworkError):
     pass
 
 
@@ -85,7 +85,7 @@ class UnsupportedError(CheckpointError):
     pass
 
 
-class UnsafeError(CheckpointError):
+class UnsafeFileError(CheckpointError):
     pass
 
 
@@ -93,15 +93,15 @@ class ChangedError(CheckpointError):
     pass
 
 
-class Stopped(Exception):  # noqa: N818 - a signal, not an error
+class Cancelled(Exception):  # noqa: N818 - a signal, not an error
     """The run was asked to stop; the checkpoint in hand is left for the next one."""
 
 
-class BudgetError(Stopped):
+class BudgetExhaustedError(Cancelled):
     """The run may ask the network for nothing more; what is in hand is left for the next one."""
 
 
-def describe(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """One line for a foreign error."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

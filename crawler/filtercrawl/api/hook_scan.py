@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 HOOKS: Final = tuple(sorted(name for name in vars(hookspecs) if name.startswith("filtercrawl_")))
 
 
-def may_implement(entry: EntryPoint, hook: str) -> bool:
+def may_implement_hook(entry: EntryPoint, hook: str) -> bool:
     """Tell whether a plugin may implement a hook; imports at most the packages that its module lies in.
 
     A hook is found by its name, so a module that does not write it has none. In doubt the answer is yes: where the

@@ -15,8 +15,8 @@ from filtercrawl.api import hookspecs
 from filtercrawl.api.analysis import Analysis
 from filtercrawl.api.checkpoint import VisualCategory
 from filtercrawl.api.command import Command
-from filtercrawl.api.errors import UsageError, describe
-from filtercrawl.api.hook_scan import HOOKS, may_implement
+from filtercrawl.api.errors import UsageError, describe_error
+from filtercrawl.api.hook_scan import HOOKS, may_implement_hook
 from filtercrawl.api.measure import Measure
 from filtercrawl.api.source import Reader, Source
 from filtercrawl.api.version import refusal
@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Broken:
+class PluginFailure:
     """A plugin that is left out: its entry point's name, and one line that says why."""
 
     plugin: str
@@ -35,7 +35,7 @@ class Broken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class PluginOrigin:
     """Where a plugin comes from: its module, and its distribution with the version, None where it is in none."""
 
     module: str
@@ -43,19 +43,19 @@ class Place:
     version: str | None = None
 
 
-Tell = Callable[[Broken], None]
+OnError = Callable[[PluginFailure], None]
 
 
-def _silent(broken: Broken) -> None:
+def _silent(broken: PluginFailure) -> None:
     """Tell nobody."""
 
 
-def load(found: Iterable[EntryPoint] | None = None, tell: Tell = _silent) -> Plugins:
+def load_plugins(found: Iterable[EntryPoint] | None = None, on_error: OnError = _silent) -> Plugins:
     """Return the plugins behind `found`, by default every installed entry point of the group `filtercrawl`.
 
-    Nothing is imported yet. tell: called once for every plugin that turns out to be broken, when it does.
+    Nothing is imported yet. on_error: called once for every plugin that turns out to be broken, when it does.
     """
-    return Plugins(entry_points(group=GROUP) if found is None else found, tell)
+    return Plugins(entry_points(group=GROUP) if found is None else found, on_error)
 
 
 class Plugins:
@@ -65,10 +65,10 @@ class Plugins:
     of the interface, raises in a hook or yields something of the wrong type is in `broken`, and the others work.
     """
 
-    def __init__(self, found: Iterable[EntryPoint], tell: Tell = _silent) -> None:
+    def __init__(self, found: Iterable[EntryPoint], tell: OnError = _silent) -> None:
         self.entries = tuple(sorted(found, key=lambda entry: entry.name))
         self._tell = tell
-        self._broken: list[Broken] = []
+        self._broken: list[PluginFailure] = []
         self._asked: set[EntryPoint] = set()
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
@@ -106,22 +106,22 @@ class Plugins:
         return tuple(command for _, command in self._collect("filtercrawl_commands", Command))
 
     @property
-    def broken(self) -> tuple[Broken, ...]:
+    def broken(self) -> tuple[PluginFailure, ...]:
         """Every plugin that does not work, and why; to know that, all are imported and all hooks called."""
         for kind in ("sources", "readers", "measures", "analyses", "categories", "commands"):
             getattr(self, kind)
         return tuple(self._broken)
 
-    def place(self, plugin: str) -> Place:
+    def origin_of(self, plugin: str) -> PluginOrigin:
         """Say where the plugin of this name comes from; raises KeyError for a stranger."""
         entry = next((entry for entry in self.entries if entry.name == plugin), None)
         if entry is None:
             raise KeyError(plugin)
         if entry.dist is None:
-            return Place(module=entry.value)
-        return Place(module=entry.value, distribution=entry.dist.name, version=entry.dist.version)
+            return PluginOrigin(module=entry.value)
+        return PluginOrigin(module=entry.value, distribution=entry.dist.name, version=entry.dist.version)
 
-    def adding(self, module: str) -> Plugins:
+    def with_plugin(self, module: str) -> Plugins:
         """Return these plugins and the one in a module that is not installed; raises UsageError where it is broken."""
         if any(entry.value == module for entry in self.entries):
             return self
@@ -135,7 +135,7 @@ class Plugins:
             raise UsageError(f"{module}: {broken.reason}")
         return Plugins([*self.entries, one], self._tell)
 
-    def without(self, name: str) -> Plugins:
+    def without_plugin(self, name: str) -> Plugins:
         """Return these plugins but for the one of this name; raises UsageError where there is none."""
         left = [entry for entry in self.entries if entry.name != name]
         if len(left) == len(self.entries):
@@ -150,7 +150,7 @@ class Plugins:
     def _collect(self, hook: str, kind: type[Any]) -> list[tuple[str, Any]]:
         """Call one hook of every plugin by itself, so that one that raises does not silence the others."""
         for entry in self.entries:
-            if entry not in self._asked and may_implement(entry, hook):
+            if entry not in self._asked and may_implement_hook(entry, hook):
                 self._asked.add(entry)
                 self._import(entry)
         collected: list[tuple[str, Any]] = []
@@ -161,12 +161,14 @@ class Plugins:
             try:
                 items = list(_call(implementation.function))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's hook may raise anything
-                self._leave_out(plugin, f"{hook}: {describe(error)}")
+                self._mark_broken(plugin, f"{hook}: {describe_error(error)}")
                 continue
             for item in items:
-                why = _unfit(item, kind) or (taken.get(item.name) and f"{item.name!r} is already {taken[item.name]}'s")
+                why = _validate_item(item, kind) or (
+                    taken.get(item.name) and f"{item.name!r} is already {taken[item.name]}'s"
+                )
                 if why:
-                    self._leave_out(plugin, f"{hook}: {why}")
+                    self._mark_broken(plugin, f"{hook}: {why}")
                 else:
                     taken[item.name] = plugin
                     collected.append((plugin, item))
@@ -176,20 +178,20 @@ class Plugins:
         try:
             plugin = entry.load()
             if refused := refusal(getattr(plugin, "FILTERCRAWL_API", None)):
-                self._leave_out(entry.name, refused)
+                self._mark_broken(entry.name, refused)
                 return
             self._manager.register(plugin, name=entry.name)
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
-            self._leave_out(entry.name, f"{describe(error)}; hooks are {', '.join(HOOKS)}")
+            self._mark_broken(entry.name, f"{describe_error(error)}; hooks are {', '.join(HOOKS)}")
             self._manager.unregister(name=entry.name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything
-            self._leave_out(entry.name, describe(error))
+            self._mark_broken(entry.name, describe_error(error))
             if self._manager.has_plugin(entry.name):
                 self._manager.unregister(name=entry.name)
 
-    def _leave_out(self, plugin: str, reason: str) -> None:
-        broken = Broken(plugin=plugin, reason=reason)
+    def _mark_broken(self, plugin: str, reason: str) -> None:
+        broken = PluginFailure(plugin=plugin, reason=reason)
         self._broken.append(broken)
         self._tell(broken)
 
@@ -201,7 +203,7 @@ def _call(function: Callable[..., Any]) -> Iterable[Any]:
     return result
 
 
-def _unfit(item: object, kind: type[Any]) -> str | None:
+def _validate_item(item: object, kind: type[Any]) -> str | None:
     if not isinstance(item, kind):
         return f"yields {type(item).__name__}, which is no {kind.__name__}"
     name = item.name

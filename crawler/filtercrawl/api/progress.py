@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """One line for the log."""
         ...
 
-    def begin(self, total: int) -> None:
+    def start(self, total: int) -> None:
         """So many checkpoints are to be read."""
         ...
 
@@ -19,13 +19,13 @@ class Progress(Protocol):
         ...
 
 
-class Silent:
+class NullProgress:
     """Tells nothing; for callers from Python."""
 
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         pass
 
-    def begin(self, total: int) -> None:
+    def start(self, total: int) -> None:
         pass
 
     def done(self, model_id: str, what: str) -> None:

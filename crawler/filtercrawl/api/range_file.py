@@ -12,7 +12,7 @@ from filtercrawl.api.errors import (
     ChangedError,
     CheckpointError,
     TruncatedError,
-    UnsafeError,
+    UnsafeFileError,
 )
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class RangeFile(Protocol):
+class RandomAccessFile(Protocol):
     """One file of known size; `read` gives exactly the bytes asked for or raises."""
 
     @property
@@ -41,34 +41,34 @@ class RangeFile(Protocol):
 class Span(NamedTuple):
     """Bytes of a file, from start up to stop."""
 
-    file: RangeFile
+    file: RandomAccessFile
     start: int
     stop: int
 
 
 @runtime_checkable
-class View(Protocol):
+class DerivedFile(Protocol):
     """A file whose bytes lie in others: a part of an archive, or what a decoder makes of it."""
 
-    def below(self, start: int, stop: int) -> Iterable[Span]:
+    def source_spans(self, start: int, stop: int) -> Iterable[Span]:
         """Yield what is read of other files when bytes `start` to `stop` are read of this one; reads nothing."""
         ...
 
 
 @runtime_checkable
-class Wants(Protocol):
+class Prefetchable(Protocol):
     """A file that brings bytes in fewer and larger steps where it is told beforehand which will be read."""
 
-    def want(self, ranges: Sequence[tuple[int, int]]) -> None:
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Begin to bring the bytes of these (start, stop), in any order; returns at once, and raises nothing."""
         ...
 
 
 @runtime_checkable
-class Walked(Protocol):
+class SequentialScan(Protocol):
     """A file that chooses how far it reads ahead of a reader that finds its way step by step."""
 
-    def expect_jumps(self, number: int, wanted: float) -> None:
+    def hint_seeks(self, number: int, wanted: float) -> None:
         """Learn over about how many long stretches the reader will jump from here on.
 
         wanted: about which share of their bytes, 0 to 1, will be read all the same once the way is known.
@@ -76,32 +76,32 @@ class Walked(Protocol):
         ...
 
 
-def expect_jumps(file: RangeFile, number: int, wanted: float) -> None:
+def hint_seeks(file: RandomAccessFile, number: int, wanted: float) -> None:
     """Say over about how many stretches the way through a file still leads. A hint, as `want` is."""
-    if isinstance(file, Walked):
-        file.expect_jumps(number, wanted)
+    if isinstance(file, SequentialScan):
+        file.hint_seeks(number, wanted)
 
 
-def want(spans: Iterable[Span]) -> None:
+def prefetch(spans: Iterable[Span]) -> None:
     """Say which bytes will be read soon. A hint: every read is right without it, and slower where files are far."""
-    wanted: dict[int, tuple[Wants, list[tuple[int, int]]]] = {}
-    for span in _grounded(spans):
-        if isinstance(span.file, Wants) and span.start < span.stop:
+    wanted: dict[int, tuple[Prefetchable, list[tuple[int, int]]]] = {}
+    for span in _source_spans(spans):
+        if isinstance(span.file, Prefetchable) and span.start < span.stop:
             wanted.setdefault(id(span.file), (span.file, []))[1].append((span.start, span.stop))
     for file, ranges in wanted.values():
-        file.want(ranges)
+        file.prefetch(ranges)
 
 
-def _grounded(spans: Iterable[Span]) -> Iterator[Span]:
+def _source_spans(spans: Iterable[Span]) -> Iterator[Span]:
     """Replace spans of views by those of the files that hold the bytes."""
     for span in spans:
-        if isinstance(span.file, View):
-            yield from _grounded(span.file.below(span.start, span.stop))
+        if isinstance(span.file, DerivedFile):
+            yield from _source_spans(span.file.source_spans(span.start, span.stop))
         else:
             yield span
 
 
-def check_range(file: RangeFile, offset: int, length: int) -> None:
+def check_range(file: RandomAccessFile, offset: int, length: int) -> None:
     """Raise TruncatedError unless `length` bytes lie in `file` from `offset` on; costs no memory."""
     if offset < 0 or length < 0 or offset + length > file.size:
         message = f"{file.name}: promises bytes {offset} to {offset + length}, but has {file.size}"
@@ -143,7 +143,7 @@ class LazyFile:
             self._data = data
         return self._data[offset : offset + length]
 
-    def below(self, start: int, stop: int) -> Iterable[Span]:
+    def source_spans(self, start: int, stop: int) -> Iterable[Span]:
         """Whatever part is read, all is decoded; nothing any more once that is done."""
         return self._made_from if start < stop and self._data is None else ()
 
@@ -163,7 +163,7 @@ class LocalFile:
             raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
         status = os.fstat(self._fd)
         self.size = status.st_size
-        self._stamp = stamp(status)
+        self._stamp = file_version(status)
 
     def read(self, offset: int, length: int) -> bytes:
         check_range(self, offset, length)
@@ -191,7 +191,7 @@ class LocalFile:
     def check_unchanged(self) -> None:
         """Raise ChangedError if the file is not the one that was opened."""
         try:
-            same = stamp(os.fstat(self._fd)) == self._stamp == stamp(self.path.stat())
+            same = file_version(os.fstat(self._fd)) == self._stamp == file_version(self.path.stat())
         except OSError:
             same = False
         if not same:
@@ -214,7 +214,7 @@ class LocalFile:
         self.close()
 
 
-def stamp(status: os.stat_result) -> str:
+def file_version(status: os.stat_result) -> str:
     """What tells one state of a local file from another without reading it."""
     return f"{status.st_size}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}"
 
@@ -223,14 +223,14 @@ def relative_path(path: str) -> PurePosixPath:
     """Check a path that a file names: relative, no way up; raises UnsafeError."""
     pure = PurePosixPath(path)
     if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or ":" in path:
-        raise UnsafeError(f"names the file {path!r} outside its own folder; such paths are never followed")
+        raise UnsafeFileError(f"names the file {path!r} outside its own folder; such paths are never followed")
     return pure
 
 
 _CHUNK: Final = 1024 * 1024
 
 
-def sha256(file: RangeFile) -> str:
+def sha256(file: RandomAccessFile) -> str:
     """Hash a file in pieces of 1 MiB."""
     digest = hashlib.sha256()
     for offset in range(0, file.size, _CHUNK):

@@ -11,8 +11,8 @@ from filtercrawl.api.tensor import StoredTensor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from filtercrawl.api.checkpoint import Checkpoint, Known, Offer, RemoteFile
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile
+    from filtercrawl.api.range_file import RandomAccessFile
     from filtercrawl.api.tensor import StoredTensor
     from filtercrawl.api.transport import Transport
 
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 class Query:
     """What to list.
 
-    pattern: the part of the selector after the colon. settings: the table `[sources.NAME]`. known: by the name under
+    pattern: the part of the selector after the colon. settings: the table `[sources.NAME]`. previous_states: by the
+    name under
     which the source offered it.
     """
 
     pattern: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    known: Mapping[str, Known] = field(default_factory=dict)
+    previous_states: Mapping[str, PreviousState] = field(default_factory=dict)
 
-    def wants(self, name: str) -> bool:
+    def matches(self, name: str) -> bool:
         """Tell whether a name is asked for: it fits the pattern, as a shell's would, or there is no pattern."""
         return self.pattern is None or fnmatchcase(name, self.pattern.strip())
 
@@ -48,7 +49,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Canonical(Protocol):
+class SupportsCanonicalPattern(Protocol):
     """A source whose patterns have several spellings; by the one spelling a later run knows what was listed."""
 
     def canonical(self, pattern: str) -> str: ...
@@ -60,14 +61,14 @@ def needs_pattern(source: Source) -> bool:
 
 
 @runtime_checkable
-class Counts(Protocol):
+class SupportsCount(Protocol):
     """A source that can tell, without the network, how many checkpoints it offers."""
 
     def offers(self) -> int: ...
 
 
 @runtime_checkable
-class Builds(Protocol):
+class SupportsBuild(Protocol):
     """A source that can build the networks of its checkpoints."""
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:
@@ -82,7 +83,7 @@ class Builds(Protocol):
 
 
 @runtime_checkable
-class Recalls(Protocol):
+class SupportsLookup(Protocol):
     """A source that builds networks and knows their records without the network."""
 
     def recall(self, name: str) -> Checkpoint | None:
@@ -91,7 +92,7 @@ class Recalls(Protocol):
 
 
 @runtime_checkable
-class Feeds(Protocol):
+class SupportsSampleInput(Protocol):
     """A source that builds networks which take something else than one image of the size in their configuration."""
 
     def sample(self, checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | None:
@@ -100,7 +101,7 @@ class Feeds(Protocol):
 
 
 @runtime_checkable
-class Resolves(Protocol):
+class SupportsUrlResolution(Protocol):
     """A source whose URLs expire, or are given out on demand."""
 
     def resolve(self, transport: Transport, file: RemoteFile) -> RemoteFile:
@@ -113,10 +114,10 @@ class Resolves(Protocol):
 
 
 @runtime_checkable
-class Parts(Protocol):
+class SupportsSubfile(Protocol):
     """A source whose checkpoints lie together in one file of this machine."""
 
-    def part(self, checkpoint: Checkpoint, file: RangeFile) -> RangeFile:
+    def part(self, checkpoint: Checkpoint, file: RandomAccessFile) -> RandomAccessFile:
         """Return a file that holds what is this checkpoint's and nothing else; reads of the whole what that takes.
 
         Readers see it in place of the whole, and its own bytes are hashed: the same content gives the same bytes. The
@@ -133,11 +134,11 @@ class Reader(Protocol):
     @property
     def name(self) -> str: ...
 
-    def claims(self, file: RangeFile) -> bool:
+    def can_read(self, file: RandomAccessFile) -> bool:
         """Tell whether the bytes are of this format; reads little, raises nothing for foreign bytes."""
         ...
 
-    def companions(self, file: RangeFile) -> tuple[str, ...]:
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         """Name the other files that this one needs, as relative paths: shards, external data."""
         ...
 
@@ -150,9 +151,9 @@ class Files(Protocol):
     """The files of one checkpoint: the main one, and others by their path beside it."""
 
     @property
-    def main(self) -> RangeFile: ...
+    def main(self) -> RandomAccessFile: ...
 
-    def open(self, path: str) -> RangeFile:
+    def open(self, path: str) -> RandomAccessFile:
         """Open the file at a relative POSIX path beside the main one.
 
         Raises UnsafeError for a path that leaves the checkpoint's folder, CheckpointError where no such file is.
@@ -164,6 +165,6 @@ class Files(Protocol):
         ...
 
 
-def claimant(readers: Iterable[Reader], file: RangeFile) -> Reader | None:
+def find_reader(readers: Iterable[Reader], file: RandomAccessFile) -> Reader | None:
     """Return the reader whose format the content is of, or None."""
-    return next((reader for reader in readers if reader.claims(file)), None)
+    return next((reader for reader in readers if reader.can_read(file)), None)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.range_file import RangeFile, Span, check_range
+from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Op = Literal["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
-Box = tuple[tuple[int, int], ...]
+SliceBounds = tuple[tuple[int, int], ...]
 
 # Bytes of one element, by the names that torch gives its dtypes.
 ITEMSIZE = {
@@ -24,18 +24,18 @@ ITEMSIZE = {
     "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1, "complex64": 8, "complex128": 16, "complex32": 4,
 }  # fmt: skip
 # Bytes read at a time: small enough that a copy stays in the cache and adds nothing to the peak.
-PIECE = 1024 * 1024
-FLOATS = frozenset(name for name in ITEMSIZE if name.startswith(("float", "bfloat")))
+READ_CHUNK_BYTES = 1024 * 1024
+FLOAT_DTYPES = frozenset(name for name in ITEMSIZE if name.startswith(("float", "bfloat")))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extent:
+class TensorLocation:
     """Where a tensor's numbers lie: a strided view of one file, little-endian.
 
     offset: of element [0, ..., 0], in bytes. strides: in elements, none negative; empty means row-major.
     """
 
-    file: RangeFile
+    file: RandomAccessFile
     offset: int
     dtype: str
     shape: tuple[int, ...]
@@ -52,19 +52,19 @@ class Extent:
     def itemsize(self) -> int:
         return ITEMSIZE[self.dtype]
 
-    def span(self, box: Box) -> int:
+    def span(self, box: SliceBounds) -> int:
         """Elements from the first to the last of a box, both included, as they lie in the file."""
         if any(stop <= start for start, stop in box):
             return 0
         return 1 + sum((stop - start - 1) * stride for (start, stop), stride in zip(box, self.strides, strict=True))
 
     @property
-    def lies(self) -> Span:
+    def byte_span(self) -> Span:
         """The bytes of the file from the first element to the last."""
         whole = tuple((0, size) for size in self.shape)
         return Span(self.file, self.offset, self.offset + self.span(whole) * self.itemsize)
 
-    def read(self, box: Box) -> NDArray[np.uint8]:
+    def read(self, box: SliceBounds) -> NDArray[np.uint8]:
         """Read the elements in `box` ((start, stop) per axis) as raw bytes, shape [*box, itemsize], row-major.
 
         Reads little more than the box holds, and in pieces: where it lies scattered it is gathered part by part, so
@@ -75,9 +75,9 @@ class Extent:
             self._gather(box, out)
         return out
 
-    def _gather(self, box: Box, out: NDArray[np.uint8]) -> None:
+    def _gather(self, box: SliceBounds, out: NDArray[np.uint8]) -> None:
         wanted, span = math.prod(out.shape[:-1]), self.span(box)
-        if wanted == 1 or (span <= 2 * wanted and span * self.itemsize <= PIECE):
+        if wanted == 1 or (span <= 2 * wanted and span * self.itemsize <= READ_CHUNK_BYTES):
             start = sum(first * stride for (first, _), stride in zip(box, self.strides, strict=True))
             raw = self.file.read(self.offset + start * self.itemsize, span * self.itemsize)
             strides = (*(stride * self.itemsize for stride in self.strides), 1)
@@ -164,7 +164,7 @@ class StoredTensor:
     root: the containers above the mapping that holds it (`("state_dict",)`); key: its name in that mapping, or the
     path of attributes in a pickled module, wrappers left out (`layer1.0.conv1.weight`); name: the full path as in
     the ledger. layer: the module or node it belongs to, where the file says; otherwise it follows from the key.
-    extent: None where the numbers cannot be read; `reason` then says so. reason: why the file itself proves that
+    location: None where the numbers cannot be read; `reason` then says so. reason: why the file itself proves that
     this is no kernel (a word of the ledger). notes: what else it tells of the weight, a word each, which
     `filtercrawl inspect` shows. depth, weight_kind: from the graph, where it is known.
     bank: the shape of the kernels of one expert where the tensor is a bank of them, stacked along its first axis;
@@ -177,7 +177,7 @@ class StoredTensor:
     layer: str | None = None
     shape: tuple[int, ...]
     dtype: str
-    extent: Extent | None
+    location: TensorLocation | None
     convolution: Convolution | None = None
     quantization: Quantization | None = None
     reason: str | None = None

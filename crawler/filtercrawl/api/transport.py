@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class OpenedFile(Protocol):
-    """A remote file with the interface of `RangeFile`; raises NetworkError and ChangedError."""
+    """A remote file with the interface of `RandomAccessFile`; raises NetworkError and ChangedError."""
 
     @property
     def name(self) -> str: ...
@@ -39,7 +39,7 @@ class OpenedFile(Protocol):
         ...
 
     @property
-    def whole(self) -> bool:
+    def fetched_in_full(self) -> bool:
         """Whether the whole file is here, or on its way."""
         ...
 
@@ -57,7 +57,7 @@ class OpenedFile(Protocol):
         """Return `length` bytes from `offset`; raises TruncatedError past the end."""
         ...
 
-    def want(self, ranges: Sequence[tuple[int, int]]) -> None:
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Begin to bring the bytes of these (start, stop) in few requests; returns at once, and raises nothing."""
         ...
 

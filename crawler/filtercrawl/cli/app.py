@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from filtercrawl.api.errors import FiltercrawlError
-from filtercrawl.api.plugin_manager import Broken, Plugins, load
+from filtercrawl.api.plugin_manager import PluginFailure, Plugins, load_plugins
 from filtercrawl.cli import config, doctor, inspect, plugin, sources, status, sync
 
 if TYPE_CHECKING:
@@ -52,24 +52,24 @@ class Commands(TyperGroup):
             formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in found])
 
     def _take_in(self, ctx: Any) -> None:
-        for command in chosen(ctx).commands:
+        for command in selected_plugins(ctx).commands:
             self.commands.setdefault(command.name, _single(command.name, command.run))
 
 
-def adding(context: typer.Context, modules: list[str] | None) -> None:
+def with_plugins(context: typer.Context, modules: list[str] | None) -> None:
     """Take in plugins that are not installed; they may lie in the folder that one is in."""
     for module in modules or ():
         if "" not in sys.path:
             sys.path.append("")
-        context.obj = chosen(context).adding(module)
+        context.obj = selected_plugins(context).with_plugin(module)
 
 
-def without(context: typer.Context, names: list[str] | None) -> None:
+def without_plugins(context: typer.Context, names: list[str] | None) -> None:
     for name in names or ():
-        context.obj = chosen(context).without(name)
+        context.obj = selected_plugins(context).without_plugin(name)
 
 
-def chosen(context: Any) -> Plugins:
+def selected_plugins(context: Any) -> Plugins:
     """The plugins as far as options have chosen them."""
     found: Plugins = context.obj or context.command.plugins
     return found
@@ -94,7 +94,7 @@ def build(plugins: Plugins) -> typer.Typer:
                 "--plugin",
                 metavar="MODULE",
                 is_eager=True,
-                callback=adding,
+                callback=with_plugins,
                 help="Use the plugin in a module that is not installed as one; may be repeated.",
             ),
         ] = None,
@@ -104,7 +104,7 @@ def build(plugins: Plugins) -> typer.Typer:
                 "--no-plugin",
                 metavar="NAME",
                 is_eager=True,
-                callback=without,
+                callback=without_plugins,
                 help="Do without an installed plugin, which is not even imported; may be repeated.",
             ),
         ] = None,
@@ -114,7 +114,7 @@ def build(plugins: Plugins) -> typer.Typer:
         ] = False,
     ) -> None:
         del show_version  # told, and ended with, before anything else is looked at
-        context.obj = chosen(context)
+        context.obj = selected_plugins(context)
 
     for name, run in (
         ("sources", sources.run),
@@ -143,14 +143,14 @@ def tell_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def warn(broken: Broken) -> None:
+def warn(broken: PluginFailure) -> None:
     typer.echo(f"warning: plugin {broken.plugin} is left out: {broken.reason}", err=True)
 
 
 def main() -> None:
     """Run the command line; the process ends with the exit codes of the contract."""
     try:
-        build(load(tell=warn))()
+        build(load_plugins(on_error=warn))()
     except FiltercrawlError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from filtercrawl.api.formatting import plain
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl.config.effective import effective
+from filtercrawl.config.effective import resolved_settings
 
 
 def run(json: JsonOption = False) -> None:
@@ -14,11 +14,11 @@ def run(json: JsonOption = False) -> None:
 
     Options of a command go before all of them. Tokens are never shown, only the names of their variables.
     """
-    rows = effective({})
+    rows = resolved_settings({})
     if json:
         print_json({"settings": [vars(row) for row in rows]})
         return
     width = max(len(row.name) for row in rows)
     for row in rows:
         value = "-" if row.value in (None, "") else str(row.value)
-        typer.echo(f"{plain(row.name):<{width}}  {plain(value):<40}  {plain(row.origin)}")
+        typer.echo(f"{escape_control(row.name):<{width}}  {escape_control(value):<40}  {escape_control(row.origin)}")

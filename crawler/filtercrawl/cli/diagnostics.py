@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from filtercrawl.api.errors import FiltercrawlError, UsageError
 from filtercrawl.api.version import API_VERSION
 from filtercrawl.config import Settings, device, hub_endpoint, is_set
-from filtercrawl.transport.client import Http
+from filtercrawl.transport.client import HttpTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Check:
     problem: str | None = None
 
 
-def examine(plugins: Plugins, settings: Settings, *, network: bool = False) -> Iterator[Check]:
+def run_checks(plugins: Plugins, settings: Settings, *, network: bool = False) -> Iterator[Check]:
     """Yield what was found. network: ask the servers too; without it nothing is sent."""
     yield Check(
         name="version",
@@ -51,7 +51,7 @@ def examine(plugins: Plugins, settings: Settings, *, network: bool = False) -> I
     cache = settings.network.cache
     for name, place in (("dataset", settings.dataset), ("cache", cache)):
         if place is not None:
-            yield _place(name, place)
+            yield _check_folder(name, place)
     for origin, variable in sorted(settings.auth.items()):
         problem = None if is_set(variable) else f"the environment variable {variable} is named, but it is not set"
         yield Check(name="token", found=f"{origin}: ${variable}", problem=problem)
@@ -73,12 +73,12 @@ def _libraries() -> Iterator[Check]:
 
 def _device(name: str) -> Check:
     try:
-        return Check(name="device", found=f"{name}: {device.choose(name)}")
+        return Check(name="device", found=f"{name}: {device.select_device(name)}")
     except UsageError as error:
         return Check(name="device", found=name, problem=str(error))
 
 
-def _place(name: str, place: Path) -> Check:
+def _check_folder(name: str, place: Path) -> Check:
     """Look at the disk that a folder lies on, or will lie on; nothing is made."""
     there = next(parent for parent in (place.absolute(), *place.absolute().parents) if parent.exists())
     try:
@@ -95,7 +95,7 @@ def _place(name: str, place: Path) -> Check:
 
 def _server(address: str, settings: Settings) -> Check:
     try:
-        with closing(Http(settings.network)) as transport:
+        with closing(HttpTransport(settings.network)) as transport:
             answer = transport.client.get(f"{address}/", follow_redirects=False)
     except (FiltercrawlError, OSError) as error:
         return Check(name="network", found=address, problem=f"{error}; look at proxy, firewall and HF_ENDPOINT")

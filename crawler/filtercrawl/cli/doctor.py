@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from filtercrawl.api.formatting import plain
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.config import resolve
 
@@ -20,15 +20,15 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Check versions, plugins, devices, cache, disk space and, with --network, the servers. Exit code 1: a problem."""
-    from filtercrawl.cli.diagnostics import examine  # it imports torch, to see its devices
+    from filtercrawl.cli.diagnostics import run_checks  # it imports torch, to see its devices
 
-    checks = list(examine(context.obj, resolve({"dataset": dataset}), network=network))
+    checks = list(run_checks(context.obj, resolve({"dataset": dataset}), network=network))
     if json:
         print_json({"sound": all(check.problem is None for check in checks), "checks": [vars(c) for c in checks]})
     else:
         for check in checks:
             mark = "ok     " if check.problem is None else "problem"
-            typer.echo(f"{mark}  {check.name:<10}  {plain(check.found)}")
+            typer.echo(f"{mark}  {check.name:<10}  {escape_control(check.found)}")
             if check.problem is not None:
-                typer.echo(f"{'':<21}{plain(check.problem)}")
+                typer.echo(f"{'':<21}{escape_control(check.problem)}")
     raise typer.Exit(0 if all(check.problem is None for check in checks) else 1)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import plain
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.cli.options import JsonOption, print_json
 
 app = typer.Typer(
@@ -62,9 +62,12 @@ def check_plugin(
             typer.echo(f"ok       {name}")
         for why in dict.fromkeys(verdict.left_out.values()):
             names = ", ".join(name for name, reason in verdict.left_out.items() if reason == why)
-            typer.echo(f"not done {names}:\n         {plain(why)}")
+            typer.echo(f"not done {names}:\n         {escape_control(why)}")
         for finding in verdict.findings:
-            typer.echo(f"wrong    {finding.check}: {plain(finding.what)}\n         {plain(finding.what_to_do)}")
+            typer.echo(
+                f"wrong    {finding.check}: {escape_control(finding.what)}\n"
+                f"         {escape_control(finding.what_to_do)}"
+            )
     raise typer.Exit(0 if verdict.conforms else 1)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from filtercrawl.api.formatting import plain
+from filtercrawl.api.formatting import escape_control
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PAUSE: Final = 10.0
 
 
-class Watch:
+class ProgressBar:
     """Implements `filtercrawl.api.progress.Progress`; use as a context manager. verb: what is done, before the bar."""
 
     def __init__(self, verb: str = "reading") -> None:
@@ -29,10 +29,10 @@ class Watch:
         self._total = self._count = 0
         self._told = time.monotonic()
 
-    def say(self, line: str) -> None:
-        self._console.print(plain(line))
+    def message(self, line: str) -> None:
+        self._console.print(escape_control(line))
 
-    def begin(self, total: int) -> None:
+    def start(self, total: int) -> None:
         if self._bar is not None:
             self._bar.stop()
         self._total, self._count = total, 0
@@ -51,20 +51,20 @@ class Watch:
     def done(self, model_id: str, what: str) -> None:
         self._count += 1
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, advance=1, description=plain(model_id)[-60:])
+            self._bar.update(self._task, advance=1, description=escape_control(model_id)[-60:])
             if " " in what:  # a reason: it must not scroll by with the bar
-                self.say(f"{model_id}: {what}")
+                self.message(f"{model_id}: {what}")
         else:
-            self.say(f"[{self._count}/{self._total}] {model_id}: {what}")
+            self.message(f"[{self._count}/{self._total}] {model_id}: {what}")
 
     def step(self, done: int, total: int, what: str) -> None:
         """Tell how far a long step is: beside the bar, or in a plain line now and then."""
-        line = f"{plain(what)} {done:,}/{total:,}"
+        line = f"{escape_control(what)} {done:,}/{total:,}"
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=line[-60:])
         elif not self._console.is_terminal and time.monotonic() - self._told >= _PAUSE:
             self._told = time.monotonic()
-            self.say(f"  {line}")
+            self.message(f"  {line}")
 
     def __enter__(self) -> Self:
         return self

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from filtercrawl.api.formatting import amount, plain
-from filtercrawl.api.source import Counts, Source, needs_pattern
+from filtercrawl.api.formatting import escape_control, format_count
+from filtercrawl.api.source import Source, SupportsCount, needs_pattern
 from filtercrawl.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def run(
         {
             "name": name,
             "plugin": plugins.origin[name],
-            "offers": source.offers() if isinstance(source, Counts) else None,
-            **(asdict(plugins.place(plugins.origin[name])) if verbose else {}),
+            "offers": source.offers() if isinstance(source, SupportsCount) else None,
+            **(asdict(plugins.origin_of(plugins.origin[name])) if verbose else {}),
         }
         for name, source in sorted(plugins.sources.items())
     ]
@@ -43,12 +43,12 @@ def run(
         typer.echo(line(row, offers(plugins.sources[row["name"]], row["offers"])))
     if verbose:
         for broken in plugins.broken:
-            typer.echo(f"left out: plugin {plain(broken.plugin)}: {plain(broken.reason)}")
+            typer.echo(f"left out: plugin {escape_control(broken.plugin)}: {escape_control(broken.reason)}")
 
 
 def offers(source: Source, count: int | None) -> str:
     if count is not None:
-        return f"offers {amount(count)} files"
+        return f"offers {format_count(count)} files"
     return "offers what its pattern names" if needs_pattern(source) else "offers what it finds"
 
 
@@ -57,4 +57,4 @@ def line(row: dict[str, Any], offers: str) -> str:
     if "module" not in row:
         return text
     origin = " ".join(part for part in (row["distribution"], row["version"]) if part) or "not installed"
-    return f"{text:<80} {plain(origin)}, {plain(row['module'])}"
+    return f"{text:<80} {escape_control(origin)}, {escape_control(row['module'])}"

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.api.formatting import amount, many, plain
+from filtercrawl.api.formatting import escape_control, format_count, format_plural
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.config import resolve
 
@@ -28,14 +28,16 @@ def run(dataset: DatasetOption = None, json: JsonOption = False) -> None:
         print_json({"dataset": str(folder), **found})
         return
     typer.echo(
-        f"{folder}: {many(len(rows), 'checkpoint')}, "
-        f"{many(found['layers'], 'layer')}, {many(found['kernels'], 'kernel')}"
+        f"{folder}: {format_plural(len(rows), 'checkpoint')}, "
+        f"{format_plural(found['layers'], 'layer')}, {format_plural(found['kernels'], 'kernel')}"
     )
     for source, outcomes in found["sources"].items():
-        typer.echo(f"  {source}: " + ", ".join(f"{amount(count)} {outcome}" for outcome, count in outcomes.items()))
+        typer.echo(
+            f"  {source}: " + ", ".join(f"{format_count(count)} {outcome}" for outcome, count in outcomes.items())
+        )
     for what in ("failed", "skipped"):
         for model_id, reason in found[what].items():
-            typer.echo(f"{what}: {plain(model_id)}: {plain(reason)}")
+            typer.echo(f"{what}: {escape_control(model_id)}: {escape_control(reason)}")
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from filtercrawl.api.formatting import amount, many, plain, size
+from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
 from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl.cli.progress_bar import Watch
+from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
 from filtercrawl.config import Settings, resolve
 
@@ -36,14 +36,14 @@ def run(
     pattern is asked. For example: filtercrawl sync local:models 'timm:resnet*' --kernel-size 3x3.
     """
     # torch takes seconds to import: only once the options are known to be right
-    from filtercrawl.pipeline.sync import Run, sync
+    from filtercrawl.pipeline.sync import SyncContext, sync
 
     settings = resolve(options)
     stop = threading.Event()
-    with Watch() as watch, stopping(stop) as received:
+    with ProgressBar() as watch, stop_on_signal(stop) as received:
         report = sync(
-            selectors or list(everything(context)),
-            Run(settings=settings, plugins=context.obj, progress=watch, stop=stop),
+            selectors or list(all_selectors(context)),
+            SyncContext(settings=settings, plugins=context.obj, progress=watch, stop=stop),
         )
     if json:
         print_json(report.as_json())
@@ -55,7 +55,7 @@ def run(
     raise typer.Exit(report.exit_code(settings))
 
 
-def everything(context: typer.Context) -> Iterator[str]:
+def all_selectors(context: typer.Context) -> Iterator[str]:
     """The sources that can be asked without a pattern."""
     from filtercrawl.api.source import needs_pattern
 
@@ -63,7 +63,7 @@ def everything(context: typer.Context) -> Iterator[str]:
 
 
 @contextmanager
-def stopping(stop: threading.Event, after: str = "the checkpoints in hand") -> Iterator[list[int]]:
+def stop_on_signal(stop: threading.Event, after: str = "the checkpoints in hand") -> Iterator[list[int]]:
     """Turn SIGINT and SIGTERM into a clean end; the second one ends at once."""
     received: list[int] = []
 
@@ -83,42 +83,46 @@ def stopping(stop: threading.Event, after: str = "the checkpoints in hand") -> I
             signal.signal(number, handler)
 
 
-def priced(cost: Cost, settings: Settings) -> str:
+def format_cost(cost: Cost, settings: Settings) -> str:
     """Say what one source's checkpoints cost, or will: bytes, share of their files, requests."""
-    counts = ", ".join(f"{amount(count)} {word}" for word, count in cost.checkpoints.items() if count)
-    share = "" if cost.share is None else f" of {size(cost.of)} ({100 * cost.share:.1f} %)"
+    counts = ", ".join(f"{format_count(count)} {word}" for word, count in cost.checkpoints.items() if count)
+    share = "" if cost.share is None else f" of {format_size(cost.total_bytes)} ({100 * cost.share:.1f} %)"
     verb = "will read" if settings.dry_run else "read"
-    words = [f"{counts}; {verb} {'at most ' if cost.at_most else ''}{size(cost.bytes)}{share}"]
+    words = [f"{counts}; {verb} {'at most ' if cost.n_upper_bounds else ''}{format_size(cost.bytes)}{share}"]
     if cost.requests:
-        words.append(f"in {'at least ' if cost.at_most else ''}{amount(cost.requests)} requests")
-    return " ".join(words) + (f", {amount(cost.whole)} taken whole" if cost.whole and cost.requests else "")
+        words.append(f"in {'at least ' if cost.n_upper_bounds else ''}{format_count(cost.requests)} requests")
+    return " ".join(words) + (
+        f", {format_count(cost.n_in_full)} taken whole" if cost.n_in_full and cost.requests else ""
+    )
 
 
 def summarize(report: Report, settings: Settings) -> None:
     from filtercrawl.pipeline.report import WORDS
 
     counts = report.checkpoints
-    told = ", ".join(f"{amount(counts[word])} {word}" for word in WORDS[1:] if counts[word])
+    told = ", ".join(f"{format_count(counts[word])} {word}" for word in WORDS[1:] if counts[word])
     typer.echo(f"checkpoints: {told or 'none'}")
     for selector, problem in report.problems.items():
-        typer.echo(f"source {plain(selector)} did not finish its listing: {plain(problem)}")
+        typer.echo(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
     for model_id, reason in report.failures.items():
-        typer.echo(f"failed: {plain(model_id)}: {plain(reason)}")
-    if report.gone and not settings.prune:
-        typer.echo(f"{amount(len(report.gone))} are no longer offered; --prune takes them out")
+        typer.echo(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
+    if report.removed_models and not settings.prune:
+        typer.echo(f"{format_count(len(report.removed_models))} are no longer offered; --prune takes them out")
     if counts["waiting"]:
-        typer.echo(f"{amount(counts['waiting'])} failed before and wait for their next try; --retry all tries them now")
-    if report.left:
-        typer.echo(f"{amount(report.left)} still to do")
+        typer.echo(
+            f"{format_count(counts['waiting'])} failed before and wait for their next try; --retry all tries them now"
+        )
+    if report.n_left:
+        typer.echo(f"{format_count(report.n_left)} still to do")
     for source, cost in sorted(report.by_source.items()):
-        typer.echo(f"  {source}: {priced(cost, settings)}")
+        typer.echo(f"  {source}: {format_cost(cost, settings)}")
     if settings.dry_run:
         return
     if not (counts["new"] or counts["changed"] or counts["retry"]):
         if not report.problems:  # else nobody knows what there was to do
             typer.echo(f"nothing to do: {settings.dataset} is up to date")
         return
-    written = f"{many(report.layers, 'layer')} and {many(report.kernels, 'kernel')}"
+    written = f"{format_plural(report.layers, 'layer')} and {format_plural(report.kernels, 'kernel')}"
     typer.echo(f"{written} written in {report.seconds:.1f} s")
     where = Path(settings.dataset).resolve()
     typer.echo(f"""load them with

@@ -7,7 +7,7 @@ import torch
 from filtercrawl.api.errors import UsageError
 
 
-def choose(name: str = "auto") -> torch.device:
+def select_device(name: str = "auto") -> torch.device:
     """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device that works here; raises UsageError."""
     if name == "auto":
         if torch.cuda.is_available():

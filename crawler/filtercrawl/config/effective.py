@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from filtercrawl.config import FILE, Settings, hub_endpoint, is_set, origins, resolve
-from filtercrawl.config.urls import shown
+from filtercrawl.config import FILE, Settings, hub_endpoint, is_set, resolve, setting_sources
+from filtercrawl.config.urls import redact_url
 
 HIDDEN: Final = "(hidden)"
 # Keys of a source's own table whose values nobody should read over a shoulder.
@@ -17,7 +17,7 @@ _SIZES: Final = ("cache_size", "max_bytes", "max_disk")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effective:
+class ResolvedSetting:
     """One setting. value: as text, None where nothing is set; origin: an option, a variable, the file or `default`."""
 
     name: str
@@ -25,33 +25,35 @@ class Effective:
     origin: str
 
 
-def effective(options: Mapping[str, Any]) -> list[Effective]:
+def resolved_settings(options: Mapping[str, Any]) -> list[ResolvedSetting]:
     """Return every setting as `options`, the environment and the file here give it; raises UsageError as they do."""
-    settings, where = resolve(options), origins(options)
+    settings, where = resolve(options), setting_sources(options)
     values = vars(settings) | {"cache": settings.network.cache}
-    values |= {name: _in_units(values[name]) for name in _SIZES}
+    values |= {name: _format_size(values[name]) for name in _SIZES}
     values |= {f"publish.{name}": value for name, value in vars(settings.publish).items()}
     values |= {f"license.{name}": value for name, value in vars(settings.license_policy).items()}
     if values["publish.notify_cmd"] is not None:  # people put tokens there
         values["publish.notify_cmd"] = f"{values['publish.notify_cmd'].split(' ')[0]} ..."
-    found = [Effective(name=name, value=_text(values[name]), origin=origin) for name, origin in sorted(where.items())]
-    found += [Effective(name="hub_endpoint", value=shown(hub_endpoint()), origin=_variable("HF_ENDPOINT"))]
+    found = [
+        ResolvedSetting(name=name, value=_text(values[name]), origin=origin) for name, origin in sorted(where.items())
+    ]
+    found += [ResolvedSetting(name="hub_endpoint", value=redact_url(hub_endpoint()), origin=_variable("HF_ENDPOINT"))]
     return [*found, *_tables(settings)]
 
 
-def _tables(settings: Settings) -> list[Effective]:
+def _tables(settings: Settings) -> list[ResolvedSetting]:
     """The tables of the file. Of a token there is only the variable's name, and whether it is set."""
     found = []
     for source, table in sorted(settings.sources.items()):
         for key, value in sorted(table.items()):
             shownas = HIDDEN if _SECRET.search(key) else _text(value)
-            found.append(Effective(name=f"sources.{source}.{key}", value=shownas, origin=FILE))
+            found.append(ResolvedSetting(name=f"sources.{source}.{key}", value=shownas, origin=FILE))
     for origin, variable in sorted(settings.network.auth.items()):
         text = f"${variable} ({'set' if is_set(variable) else 'not set'})"
         stated = FILE if origin in settings.auth else "default"
-        found.append(Effective(name=f'auth."{shown(origin)}"', value=text, origin=stated))
+        found.append(ResolvedSetting(name=f'auth."{redact_url(origin)}"', value=text, origin=stated))
     for prefix, mirror in sorted(settings.mirrors.items()):
-        found.append(Effective(name=f'mirrors."{shown(prefix)}"', value=shown(mirror), origin=FILE))
+        found.append(ResolvedSetting(name=f'mirrors."{redact_url(prefix)}"', value=redact_url(mirror), origin=FILE))
     return found
 
 
@@ -66,10 +68,10 @@ def _text(value: Any) -> str | None:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={HIDDEN if _SECRET.search(str(key)) else _text(v)}" for key, v in value.items())
     text = str(value)
-    return shown(text) if "://" in text else text
+    return redact_url(text) if "://" in text else text
 
 
-def _in_units(size: int | None) -> str | None:
+def _format_size(size: int | None) -> str | None:
     """Write bytes as an option takes them, where that is exact: 16G."""
     if size is None:
         return None

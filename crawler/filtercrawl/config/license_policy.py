@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.config.spdx import plain, weighed
+from filtercrawl.config.spdx import evaluate_expression, normalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,18 +38,20 @@ class LicensePolicy:
         """
         if license_id is None:
             return self.unknown or self.default
-        return POLICIES[weighed(str(license_id), self._of)]
+        return POLICIES[evaluate_expression(str(license_id), self._of)]
 
     def _of(self, name: str) -> int:
         exact = [policy for policy in POLICIES if name.lower() in {word.lower() for word in getattr(self, policy)}]
-        close = [policy for policy in POLICIES if plain(name) in {word.lower() for word in getattr(self, policy)}]
+        close = [
+            policy for policy in POLICIES if normalize_name(name) in {word.lower() for word in getattr(self, policy)}
+        ]
         return POLICIES.index((exact or close or [self.default])[0])
 
     def dropped(self, license_id: str | None) -> str | None:
         """Say why a checkpoint is left out; None where it is not."""
         return f"licence {license_id or 'unknown'}: the policy is drop" if self.decide(license_id) == "drop" else None
 
-    def against(self, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Policy]]:
+    def count_violations(self, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Policy]]:
         """Yield (model_id, policy) of the checkpoints that hold more than their licence allows."""
         for model_id, row in rows.items():
             policy = self.decide(row["license"])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def whole(value: Any) -> int:
+def parse_nonneg_int(value: Any) -> int:
     try:
         number = int(value)
     except (ValueError, TypeError):
@@ -24,7 +24,7 @@ def whole(value: Any) -> int:
     return number
 
 
-def share(value: Any) -> float:
+def parse_fraction(value: Any) -> float:
     try:
         number = float(value)
     except (ValueError, TypeError):
@@ -34,38 +34,38 @@ def share(value: Any) -> float:
     return number
 
 
-def jobs(value: Any) -> int:
-    if whole(value) < 1:
+def parse_jobs(value: Any) -> int:
+    if parse_nonneg_int(value) < 1:
         raise ValueError("a whole number, one or more")
     return int(value)
 
 
-def flag(value: Any) -> bool:
+def parse_bool(value: Any) -> bool:
     words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     if str(value).lower() not in words:
         raise ValueError("true or false")
     return words[str(value).lower()]
 
 
-def size(value: Any) -> int:
+def parse_size(value: Any) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", str(value).lower())
     if not match:
         raise ValueError("a size such as 500M or 2G")
     return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 
-def seconds(value: Any) -> float:
+def parse_duration(value: Any) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(value).lower())
     if not match:
         raise ValueError("a time such as 90s, 30m or 5h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
-def path(value: Any) -> Path:
+def parse_path(value: Any) -> Path:
     return Path(str(value)).expanduser()
 
 
-def words(what: str) -> Callable[[Any], Any]:
+def parse_list(what: str) -> Callable[[Any], Any]:
     def parse(value: Any) -> tuple[str, ...]:
         items = value.split(",") if isinstance(value, str) else value
         words = tuple(str(item).strip() for item in items)
@@ -87,33 +87,33 @@ def one_of(*choices: str) -> Callable[[Any], Any]:
 
 # The keys of the tables `[sync]` and `[publish]`, and how each value is read.
 SYNC: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "dataset": path,
-    "limit": whole,
+    "dataset": parse_path,
+    "limit": parse_nonneg_int,
     "kernel_size": one_of(*POLICIES),
-    "license": words("a list of SPDX licence ids"),
+    "license": parse_list("a list of SPDX licence ids"),
     "device": str,
-    "jobs": jobs,
+    "jobs": parse_jobs,
     "engine": one_of("local"),
-    "max_bytes": size,
-    "max_disk": size,
-    "cache": path,
-    "cache_size": size,
-    "max_requests": whole,
-    "time_limit": seconds,
-    "prove": flag,
-    "prune": flag,
+    "max_bytes": parse_size,
+    "max_disk": parse_size,
+    "cache": parse_path,
+    "cache_size": parse_size,
+    "max_requests": parse_nonneg_int,
+    "time_limit": parse_duration,
+    "prove": parse_bool,
+    "prune": parse_bool,
     "retry": one_of("all", "due", "none"),
-    "dry_run": flag,
-    "rebuild": flag,
+    "dry_run": parse_bool,
+    "rebuild": parse_bool,
     "fail_on": one_of("new", "any", "none"),
-    "opt_out": words("a list of SOURCE:PATTERN or URL patterns"),
-    "opt_out_from": words("a list of files or URLs"),
+    "opt_out": parse_list("a list of SOURCE:PATTERN or URL patterns"),
+    "opt_out_from": parse_list("a list of files or URLs"),
 }
 PUBLISH: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "max_lost": share,
+    "max_lost": parse_fraction,
     "notify_cmd": str,
-    "summary": path,
-    "sign_key": path,
+    "summary": parse_path,
+    "sign_key": parse_path,
 }
 _TABLES: Final = {"sources", "auth", "mirrors", "publish", "license_policy"}
 assert set(SYNC) == {item.name for item in fields(Settings)} - _TABLES

@@ -11,7 +11,7 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.config.license_policy import LicensePolicy
 from filtercrawl.config.parsers import PUBLISH, SYNC
 from filtercrawl.config.settings import PublishSettings, Settings
-from filtercrawl.config.toml_file import FILE, auth, mirrors, read
+from filtercrawl.config.toml_file import FILE, auth, mirrors, read_config_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
     Raises UsageError for unknown keys and for values of the wrong kind, naming where they stand.
     """
     path = (folder or Path.cwd()) / FILE
-    tables = read(path)
+    tables = read_config_file(path)
     values: dict[str, Any] = {
         "sources": tables.get("sources", {}),
         "auth": auth(tables.get("auth", {}), path),
@@ -55,13 +55,13 @@ def _parsed(
     return values
 
 
-def origins(options: Mapping[str, Any], folder: Path | None = None) -> dict[str, str]:
+def setting_sources(options: Mapping[str, Any], folder: Path | None = None) -> dict[str, str]:
     """Return where each setting of `resolve` comes from: an option, a variable, the file, or `default`.
 
     By its name; those of the tables `[publish]` and `[license]` as `publish.NAME` and `license.NAME`.
     """
     path = (folder or Path.cwd()) / FILE
-    tables = read(path)
+    tables = read_config_file(path)
     found = {}
     for name, parsers, prefix in (("sync", SYNC, ""), ("publish", PUBLISH, "publish.")):
         for key in parsers:

@@ -23,19 +23,19 @@ _FREE: Final = frozenset(name.lower() for name in REDISTRIBUTABLE)
 _WORD: Final = re.compile(r"[()]|[^\s()]+")
 
 
-def redistributable(license_id: str | None) -> bool | None:
+def is_redistributable(license_id: str | None) -> bool | None:
     """Tell whether everybody may pass on what is under an SPDX expression; None where the licence is unknown."""
     if license_id is None:
         return None
-    return bool(weighed(license_id, lambda name: int(plain(name) in _FREE)))
+    return bool(evaluate_expression(license_id, lambda name: int(normalize_name(name) in _FREE)))
 
 
-def plain(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Return a licence identifier in lower case without what says which later versions count too."""
     return name.lower().removesuffix("+").removesuffix("-only").removesuffix("-or-later")
 
 
-def weighed(expression: str, of: Callable[[str], int]) -> int:
+def evaluate_expression(expression: str, of: Callable[[str], int]) -> int:
     """Return what an SPDX expression comes to where `of` says what each licence does: OR the best, AND the worst.
 
     An exception (`WITH`) only adds rights and is left aside. What is no expression counts as one name.
@@ -70,9 +70,9 @@ def _one(rest: Iterator[str], of: Callable[[str], int]) -> tuple[int, str]:
     if word == "(":
         value, end = _any(rest, of)
         if end != ")":
-            raise ValueError(expected(end))
+            raise ValueError(missing_operand(end))
     elif word.upper() in ("", ")", "OR", "AND", "WITH"):
-        raise ValueError(expected(word))
+        raise ValueError(missing_operand(word))
     else:
         value = of(word)
     word = next(rest)
@@ -82,5 +82,5 @@ def _one(rest: Iterator[str], of: Callable[[str], int]) -> tuple[int, str]:
     return value, word
 
 
-def expected(word: str) -> str:
+def missing_operand(word: str) -> str:
     return f"no licence before {word!r}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FILE: Final = "filtercrawl.toml"
 
 
-def read(path: Path) -> dict[str, dict[str, Any]]:
+def read_config_file(path: Path) -> dict[str, dict[str, Any]]:
     """Return the tables of a file, none where there is no file; raises UsageError."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -19,14 +19,14 @@ def origin(url: str) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"{shown(url)!r} is no URL: {error}") from error
+        raise UsageError(f"{redact_url(url)!r} is no URL: {error}") from error
     if parts.scheme not in _PORTS or not host:
-        raise UsageError(f"{shown(url)!r} is no http or https URL")
+        raise UsageError(f"{redact_url(url)!r} is no http or https URL")
     named = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{named}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
 
 
-def shown(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return a URL as messages may show it: without user, password, query and fragment."""
     bare = url.partition("?")[0].partition("#")[0]
     scheme, mark, rest = bare.partition("://")
@@ -36,7 +36,7 @@ def shown(url: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
-def mirrored(url: str, mirrors: Mapping[str, str]) -> str:
+def apply_mirrors(url: str, mirrors: Mapping[str, str]) -> str:
     """Return where a URL is to be asked for: the longest prefix that a mirror serves is replaced."""
     best = max((prefix for prefix in mirrors if url.startswith(prefix)), key=len, default=None)
     return url if best is None else mirrors[best] + url[len(best) :]

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.catalog.recovery import opened, refresh
+from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.lock import locked
-from filtercrawl.dataset.files.parquet import write
-from filtercrawl.dataset.files.schema_version import check
+from filtercrawl.dataset.files.parquet import write_table
+from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 
@@ -29,7 +29,7 @@ STEPS: Final[Mapping[int, Callable[[Path], None]]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Migrated:
+class MigrationResult:
     """before: the schema version that the manifest stated; added: columns by table; changed: paths written."""
 
     before: int
@@ -37,7 +37,7 @@ class Migrated:
     changed: tuple[str, ...]
 
 
-def migrate(settings: Settings) -> Migrated:
+def migrate_dataset(settings: Settings) -> MigrationResult:
     """Bring the dataset folder to this version's schema; nothing happens to one that is there already.
 
     Every table is replaced as a whole, the manifest last: killed at any point, the next run ends with the same files.
@@ -45,19 +45,19 @@ def migrate(settings: Settings) -> Migrated:
     BusyError while another run is at work.
     """
     dataset = settings.dataset
-    before = check(dataset)
+    before = check_schema_version(dataset)
     if before is None:
         raise DatasetError(f"{dataset}: no dataset here: no {manifest.PATH} states its schema version")
     with locked(dataset):
         for version in range(before, SCHEMA_VERSION):
             STEPS[version](dataset)
         added = dict(_widened(dataset))
-        with opened(settings) as catalog:
-            if not added and before == SCHEMA_VERSION and not catalog.stale:
-                return Migrated(before=before, added={}, changed=())
-            catalog.set_fact("stale", "1")
-            refresh(dataset, catalog)
-    return Migrated(before=before, added=added, changed=tuple(sorted([*added, manifest.TABLE, manifest.PATH])))
+        with open_catalog(settings) as catalog:
+            if not added and before == SCHEMA_VERSION and not catalog.needs_export:
+                return MigrationResult(before=before, added={}, changed=())
+            catalog.set_meta("stale", "1")
+            export_if_needed(dataset, catalog)
+    return MigrationResult(before=before, added=added, changed=tuple(sorted([*added, manifest.TABLE, manifest.PATH])))
 
 
 def _widened(dataset: Path) -> Iterator[tuple[str, list[str]]]:
@@ -71,7 +71,7 @@ def _widened(dataset: Path) -> Iterator[tuple[str, list[str]]]:
                     if not lacking:
                         continue
                     _refuse_required(path, schema, lacking)
-                    write(dataset, path.relative_to(dataset).as_posix(), schema, _batches(file, schema))
+                    write_table(dataset, path.relative_to(dataset).as_posix(), schema, _batches(file, schema))
             except (OSError, pa.ArrowException) as error:
                 raise DatasetError(f"{path}: cannot be read ({error})") from error
             yield path.relative_to(dataset).as_posix(), lacking

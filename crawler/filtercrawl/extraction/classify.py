@@ -8,27 +8,27 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import FLOATS, Op, StoredTensor
+from filtercrawl.api.tensor import FLOAT_DTYPES, Op, StoredTensor
 from filtercrawl.api.vocabulary import REASONS, KernelPolicy
 from filtercrawl.extraction import state_dict_names
-from filtercrawl.extraction.ema_weights import Copies, copies
+from filtercrawl.extraction.ema_weights import EmaWeights, find_ema_weights
 from filtercrawl.extraction.layer import Layer
-from filtercrawl.extraction.ledger import Entry
+from filtercrawl.extraction.ledger import LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extracted:
+class ClassifiedTensors:
     """A checkpoint taken apart: all its convolutions, and every tensor accounted for, in the order of the file."""
 
     layers: tuple[Layer, ...]
-    ledger: tuple[Entry, ...]
+    ledger: tuple[LedgerEntry, ...]
 
     @property
     def emitted(self) -> tuple[Layer, ...]:
-        return tuple(layer for layer in self.layers if layer.left_out is None)
+        return tuple(layer for layer in self.layers if layer.exclusion_reason is None)
 
     @property
     def num_params(self) -> int:
@@ -37,7 +37,9 @@ class Extracted:
         return sum(math.prod(entry.shape) for entry in self.ledger if entry.reason not in outside)
 
 
-def extract(tensors: Iterable[StoredTensor], policy: KernelPolicy = "spatial", prefix: str = "") -> Extracted:
+def classify_tensors(
+    tensors: Iterable[StoredTensor], policy: KernelPolicy = "spatial", prefix: str = ""
+) -> ClassifiedTensors:
     """Sort the tensors of one checkpoint into layers and ledger.
 
     policy: which kernel sizes are emitted; prefix: only names below it belong to the model. Raises FormatError when
@@ -45,26 +47,26 @@ def extract(tensors: Iterable[StoredTensor], policy: KernelPolicy = "spatial", p
     """
     every = tuple(tensors)
     check_names(every)
-    twice = copies([tensor for tensor in every if not state_dict_names.in_optimizer(tensor.root, tensor.key)])
+    twice = find_ema_weights([tensor for tensor in every if not state_dict_names.in_optimizer(tensor.root, tensor.key)])
     layers: list[Layer] = []
-    ledger: list[Entry] = []
+    ledger: list[LedgerEntry] = []
     for tensor in every:
-        whole = replace(tensor, key=twice.keys.get(tensor.name, tensor.key))
-        found = aside(tensor, prefix, twice) or classify_all(whole)
-        reason = found if isinstance(found, str) else left_out(found[0], policy)
+        whole = replace(tensor, key=twice.ema_key_to_source_key.get(tensor.name, tensor.key))
+        found = exclusion_reason(tensor, prefix, twice) or classify_all(whole)
+        reason = found if isinstance(found, str) else policy_exclusion_reason(found[0], policy)
         if not isinstance(found, str):
-            layers += [replace(layer, left_out=reason) for layer in found]
+            layers += [replace(layer, exclusion_reason=reason) for layer in found]
         if reason is not None and reason not in REASONS:
             raise FormatError(f"{tensor.name}: a reader gave the reason {reason!r}, which is not in the vocabulary")
-        ledger.append(Entry(tensor=tensor.name, shape=tensor.shape, dtype=tensor.dtype, reason=reason))
-    return Extracted(layers=tuple(layers), ledger=tuple(ledger))
+        ledger.append(LedgerEntry(tensor=tensor.name, shape=tensor.shape, dtype=tensor.dtype, reason=reason))
+    return ClassifiedTensors(layers=tuple(layers), ledger=tuple(ledger))
 
 
-def aside(tensor: StoredTensor, prefix: str, twice: Copies) -> str | None:
+def exclusion_reason(tensor: StoredTensor, prefix: str, duplicated_names: EmaWeights) -> str | None:
     """Say why a tensor is not looked at at all."""
     if not tensor.name.startswith(prefix):
         return "outside_prefix"
-    return "raw_copy" if tensor.name in twice.raw else None
+    return "raw_copy" if tensor.name in duplicated_names.ema_source_names else None
 
 
 def check_names(tensors: Sequence[StoredTensor]) -> None:
@@ -96,19 +98,19 @@ def classify(tensor: StoredTensor) -> Layer | str:
         return "optimizer_state"
     if tensor.dtype.startswith("complex"):
         return "complex"
-    floating = tensor.dtype in FLOATS
+    floating = tensor.dtype in FLOAT_DTYPES
     if tensor.convolution is None and not state_dict_names.is_kernel(tensor.key, tensor.shape):
-        return state_dict_names.reason(tensor.root, tensor.key, tensor.shape, floating=floating)
+        return state_dict_names.exclusion_reason(tensor.root, tensor.key, tensor.shape, floating=floating)
     if 0 in tensor.shape:
         return "empty"
     if not floating and tensor.quantization is None:
         return "quantized_codes"
-    if tensor.extent is None:
+    if tensor.location is None:
         return "unreadable"
-    return proven(tensor) if tensor.convolution else by_shape(tensor)
+    return layer_from_operator(tensor) if tensor.convolution else layer_from_shape(tensor)
 
 
-def proven(tensor: StoredTensor) -> Layer | str:
+def layer_from_operator(tensor: StoredTensor) -> Layer | str:
     """Describe a convolution whose operator the file states; `[in, out/groups, *k]` of transposed ones is reordered."""
     convolution = tensor.convolution
     assert convolution is not None
@@ -126,11 +128,11 @@ def proven(tensor: StoredTensor) -> Layer | str:
         shape=shape,
         groups=groups,
         operator_verified=groups is not None,
-        weight_kind=kind(tensor),
+        weight_kind=weight_kind(tensor),
     )
 
 
-def by_shape(tensor: StoredTensor) -> Layer:
+def layer_from_shape(tensor: StoredTensor) -> Layer:
     """Describe a kernel of a bare state dict: the shape proves its dimensions, and that is all."""
     return Layer(
         tensor=tensor,
@@ -139,24 +141,24 @@ def by_shape(tensor: StoredTensor) -> Layer:
         shape=tensor.shape,
         groups=None,
         operator_verified=False,
-        weight_kind=kind(tensor),
+        weight_kind=weight_kind(tensor),
     )
 
 
-def kind(tensor: StoredTensor) -> str:
+def weight_kind(tensor: StoredTensor) -> str:
     """Tell learned kernels from fixed ones and from raw tensors that are normalised at run time; graphs know best."""
     unlearned = tensor.convolution is not None and tensor.convolution.learned is False
     if unlearned or state_dict_names.is_fixed_basis(tensor.name):
         return "fixed"
-    raw = state_dict_names.split(tensor.key)[1] in ("weight_v", "parametrizations.weight.original1")
+    raw = state_dict_names.split_parameter_name(tensor.key)[1] in ("weight_v", "parametrizations.weight.original1")
     return tensor.weight_kind or ("standardized" if raw else "learned")
 
 
 def module_path(tensor: StoredTensor) -> str:
-    return state_dict_names.split(tensor.key)[0] or state_dict_names.unwrap(tensor.key)
+    return state_dict_names.split_parameter_name(tensor.key)[0] or state_dict_names.strip_wrapper_prefixes(tensor.key)
 
 
-def left_out(layer: Layer, policy: KernelPolicy) -> str | None:
+def policy_exclusion_reason(layer: Layer, policy: KernelPolicy) -> str | None:
     """Say why a policy leaves a layer's weight out of the dataset, or None where it is written."""
     if policy == "all":
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.tensor import StoredTensor
-from filtercrawl.extraction.state_dict_names import unwrap
+from filtercrawl.extraction.state_dict_names import strip_wrapper_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,19 +17,21 @@ _AVERAGE: Final = re.compile(r"(?:^|_)(?:ema|swa|avg|averaged?)(?=_|$)", re.IGNO
 # A set of averages counts as a copy of the weights beside it when this share of it has a partner.
 _MATCHED: Final = 0.9
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 Pair = tuple[StoredTensor, StoredTensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Copies:
-    """raw: names of tensors whose moving average is in the same file; keys: an average's name -> its partner's key."""
+class EmaWeights:
+    """ema_source_names: names of tensors whose moving average is in the same file; keys: an average's name -> its
+    partner's key.
+    """
 
-    raw: frozenset[str] = frozenset()
-    keys: Mapping[str, str] = field(default_factory=dict)
+    ema_source_names: frozenset[str] = frozenset()
+    ema_key_to_source_key: Mapping[str, str] = field(default_factory=dict)
 
 
-def copies(tensors: Sequence[StoredTensor]) -> Copies:
+def find_ema_weights(tensors: Sequence[StoredTensor]) -> EmaWeights:
     """Find the moving averages in a checkpoint.
 
     A set of averages is a container or a first name component with the word `ema` (or `swa`, `average`) in it:
@@ -37,13 +39,13 @@ def copies(tensors: Sequence[StoredTensor]) -> Copies:
     same shapes, by preference the one that is called the same but for that word. Some trainers drop the dots from
     the names of averages: names are compared without them, and the partner's name is the whole one.
     """
-    places = {tensor.name: path(tensor) for tensor in tensors}
-    marked = {tensor.name: mark(places[tensor.name], len(tensor.root)) for tensor in tensors}
+    places = {tensor.name: key_path(tensor) for tensor in tensors}
+    marked = {tensor.name: ema_marker(places[tensor.name], len(tensor.root)) for tensor in tensors}
     found = set(filter(None, marked.values()))
     # What holds averages beside other things is a container, and those other things are raw.
     sets = {one for one in found if not any(len(other) > len(one) and other[: len(one)] == one for other in found)}
-    averages: dict[Path, list[StoredTensor]] = defaultdict(list)
-    raw: dict[tuple[str, tuple[int, ...]], list[tuple[Path, StoredTensor]]] = defaultdict(list)
+    averages: dict[KeyPath, list[StoredTensor]] = defaultdict(list)
+    raw: dict[tuple[str, tuple[int, ...]], list[tuple[KeyPath, StoredTensor]]] = defaultdict(list)
     for tensor in tensors:
         if marked[tensor.name] in sets:
             averages[marked[tensor.name]].append(tensor)
@@ -54,18 +56,18 @@ def copies(tensors: Sequence[StoredTensor]) -> Copies:
     names: set[str] = set()
     keys: dict[str, str] = {}
     for root, members in averages.items():
-        partners: dict[Path, list[Pair]] = defaultdict(list)
+        partners: dict[KeyPath, list[Pair]] = defaultdict(list)
         for tensor in members:
             tail = "".join(places[tensor.name][len(root) :])
             for before, partner in raw.get((tail, tensor.shape), []):
                 partners[before].append((tensor, partner))
-        for tensor, partner in chosen(partners, root, sum(bool(tensor.shape) for tensor in members)):
+        for tensor, partner in matching_pairs(partners, root, sum(bool(tensor.shape) for tensor in members)):
             names.add(partner.name)
             keys.setdefault(tensor.name, partner.key)
-    return Copies(raw=frozenset(names), keys=keys)
+    return EmaWeights(ema_source_names=frozenset(names), ema_key_to_source_key=keys)
 
 
-def chosen(partners: Mapping[Path, list[Pair]], root: Path, size: int) -> list[Pair]:
+def matching_pairs(partners: Mapping[KeyPath, list[Pair]], root: KeyPath, size: int) -> list[Pair]:
     """Return the pairs of the containers that hold a partner for nearly each of a set's `size` averages."""
     # Single numbers are no weights: the decay and the count of updates that trainers put beside the averages.
     least = max(1, _MATCHED * size)
@@ -74,12 +76,12 @@ def chosen(partners: Mapping[Path, list[Pair]], root: Path, size: int) -> list[P
     return [pair for pairs in namesake or whole.values() for pair in pairs]
 
 
-def path(tensor: StoredTensor) -> Path:
+def key_path(tensor: StoredTensor) -> KeyPath:
     """The components of a name: the containers, then those of the key, wrappers left out."""
-    return (*tensor.root, *(part for part in tensor.key.split(".") if unwrap(f"{part}.")))
+    return (*tensor.root, *(part for part in tensor.key.split(".") if strip_wrapper_prefixes(f"{part}.")))
 
 
-def mark(place: Path, containers: int) -> Path:
+def ema_marker(place: KeyPath, containers: int) -> KeyPath:
     """Return the container of the set of averages that a tensor is in, empty where it is in none."""
     last = max((i for i, part in enumerate(place[: containers + 1]) if _AVERAGE.search(part)), default=None)
     end = 0 if last is None else max(last + 1, containers)

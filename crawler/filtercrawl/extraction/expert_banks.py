@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.tensor import Extent, StoredTensor, row_major
+from filtercrawl.api.tensor import StoredTensor, TensorLocation, row_major
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,16 +20,18 @@ def expand_banks(tensor: StoredTensor) -> Iterator[StoredTensor]:
         yield tensor
         return
     for i in range(tensor.shape[0]):
-        extent = tensor.extent
+        extent = tensor.location
         quantization = tensor.quantization
         if extent is not None:
             inner = extent.strides[1:]
             if len(inner) != len(tensor.bank):
                 inner = tuple(stride * inner[0] for stride in row_major(tensor.bank))
             offset = extent.offset + i * extent.strides[0] * extent.itemsize
-            extent = Extent(file=extent.file, offset=offset, dtype=extent.dtype, shape=tensor.bank, strides=inner)
+            extent = TensorLocation(
+                file=extent.file, offset=offset, dtype=extent.dtype, shape=tensor.bank, strides=inner
+            )
         if quantization is not None and quantization.axis == 0 and len(quantization.scale) > 1:
             zero_point = quantization.zero_point
             zero_point = zero_point[i : i + 1] if len(zero_point) > 1 else zero_point
             quantization = replace(quantization, scale=quantization.scale[i : i + 1], zero_point=zero_point)
-        yield replace(tensor, shape=tensor.bank, extent=extent, quantization=quantization, bank=None, bank_index=i)
+        yield replace(tensor, shape=tensor.bank, location=extent, quantization=quantization, bank=None, bank_index=i)

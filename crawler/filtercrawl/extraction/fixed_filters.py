@@ -16,7 +16,7 @@ _TAPS: Final = 32
 _SHARE: Final = 0.9
 
 
-def is_fixed(layer: Layer, kernels: NDArray[np.float32]) -> bool:
+def is_fixed_filter_bank(layer: Layer, kernels: NDArray[np.float32]) -> bool:
     """Tell from sampled kernels [n, taps] whether a layer is a transform that was designed, not learned.
 
     Looked for in long 1-D kernels of one input channel only.

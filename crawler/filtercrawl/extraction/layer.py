@@ -26,7 +26,7 @@ class Layer:
     groups: int | None
     operator_verified: bool
     weight_kind: str
-    left_out: str | None = None
+    exclusion_reason: str | None = None
 
     @property
     def out_channels(self) -> int:
@@ -69,6 +69,6 @@ class Layer:
     def transposed(self) -> bool:
         return self.op.startswith("conv_transpose")
 
-    def numbers_a_channel(self) -> int:
+    def numel_per_out_channel(self) -> int:
         """Numbers in one output channel's filter."""
         return math.prod(self.shape[1:])

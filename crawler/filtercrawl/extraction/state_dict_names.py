@@ -29,16 +29,16 @@ _FIXED: Final = re.compile(
 )
 
 
-def unwrap(key: str) -> str:
+def strip_wrapper_prefixes(key: str) -> str:
     """Drop the wrappers in front of a state dict's key."""
     while key.startswith(_WRAPPERS):
         key = key.split(".", 1)[1]
     return key
 
 
-def split(key: str) -> tuple[str, str]:
+def split_parameter_name(key: str) -> tuple[str, str]:
     """Split a key into the path of its module and the name of the parameter there."""
-    key = unwrap(key)
+    key = strip_wrapper_prefixes(key)
     for tail in (
         ".parametrizations.weight.original0",
         ".parametrizations.weight.original1",
@@ -63,7 +63,7 @@ def is_kernel(key: str, shape: tuple[int, ...]) -> bool:
 
     A transform stored as a convolution goes by the name of its basis.
     """
-    module, leaf = split(key)
+    module, leaf = split_parameter_name(key)
     if not (_WEIGHT.match(leaf) or _FIXED.search(key)) or not 3 <= len(shape) <= 5 or 0 in shape:
         return False
     if leaf.endswith("original0") or _POSITION.search(leaf.lower()):
@@ -93,9 +93,9 @@ def is_norm(owner: str) -> bool:
     return bool(_NORM_MODULE.search(owner)) and "conv" not in owner.lower()
 
 
-def reason(root: tuple[str, ...], key: str, shape: tuple[int, ...], *, floating: bool) -> str:
+def exclusion_reason(root: tuple[str, ...], key: str, shape: tuple[int, ...], *, floating: bool) -> str:
     """Say why a tensor of a state dict is no kernel, as far as its name and shape tell."""
-    module, leaf = split(key)
+    module, leaf = split_parameter_name(key)
     whole = key.lower()
     owner = module.rpartition(".")[2]
     rules: tuple[tuple[str, bool], ...] = (

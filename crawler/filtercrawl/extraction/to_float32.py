@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from filtercrawl.api.tensor import Box, Extent, Quantization
+    from filtercrawl.api.tensor import Quantization, SliceBounds, TensorLocation
     from filtercrawl.extraction.layer import Layer
 
 
-def normalize(layer: Layer, start: int, stop: int, device: torch.device) -> torch.Tensor:
+def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> torch.Tensor:
     """Read output channels `start` to `stop` of a layer.
 
     Returns float32 [stop - start, in_channels/groups, *kernel_size], contiguous, on `device`. Half precision is widened
     exactly; float64 is rounded to nearest; codes become `(code - zero_point) * scale`. Memory is that of the part.
     Raises CheckpointError where the file does not hold the bytes.
     """
-    extent = layer.tensor.extent
+    extent = layer.tensor.location
     assert extent is not None
     rest = tuple((0, size) for size in layer.shape[2:])
     if not layer.transposed:
-        box: Box = ((start, stop), (0, layer.shape[1]), *rest)
-        return read(extent, box, layer.tensor.quantization, device)
+        box: SliceBounds = ((start, stop), (0, layer.shape[1]), *rest)
+        return read_float32(extent, box, layer.tensor.quantization, device)
     # Stored as [in, out/groups, *k]: the channels of one group are a block of rows, to be turned on its side.
     groups = layer.groups or 1
     width = layer.out_channels // groups
@@ -34,11 +34,13 @@ def normalize(layer: Layer, start: int, stop: int, device: torch.device) -> torc
     for group in range(start // width, (stop - 1) // width + 1):
         first, last = max(start - group * width, 0), min(stop - group * width, width)
         box = ((group * layer.shape[1], (group + 1) * layer.shape[1]), (first, last), *rest)
-        pieces.append(read(extent, box, layer.tensor.quantization, device).transpose(0, 1))
+        pieces.append(read_float32(extent, box, layer.tensor.quantization, device).transpose(0, 1))
     return torch.cat(pieces).contiguous()
 
 
-def read(extent: Extent, box: Box, quantization: Quantization | None, device: torch.device) -> torch.Tensor:
+def read_float32(
+    extent: TensorLocation, box: SliceBounds, quantization: Quantization | None, device: torch.device
+) -> torch.Tensor:
     """Read a box of a stored tensor as float32 on the device, in the order of the file."""
     stored = as_tensor(extent.read(box), extent.dtype)
     if stored.dtype == torch.float64:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from filtercrawl.api.errors import ForbiddenError, GoneError, NetworkError
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.config import hub_endpoint
-from filtercrawl.transport.hub import _PAUSES, MISSING, asking
+from filtercrawl.transport.hub import _PAUSES, MISSING, translate_hub_errors
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,24 @@ class HubDataset:
     first: Path
 
     @classmethod
-    def pinned(cls, repo_id: str, revision: str | None, path: str) -> Self:
+    def open(cls, repo_id: str, revision: str | None, path: str) -> Self:
         """Fetch one file and learn from it at which commit a revision (default: `main`) is; raises NetworkError."""
         import huggingface_hub
 
         what = f"{repo_id}@{revision or 'main'} (no folder here)"
         for pause in (*_PAUSES, None):
             try:
-                with asking(what):
+                with translate_hub_errors(what):
                     found = huggingface_hub.hf_hub_download(
                         repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
                     )
                 break
             except NetworkError as error:
-                if pause is None or isinstance(error, ForbiddenError | GoneError) or huggingface_hub.is_offline_mode():
+                if (
+                    pause is None
+                    or isinstance(error, AccessDeniedError | NotFoundError)
+                    or huggingface_hub.is_offline_mode()
+                ):
                     raise
                 time.sleep(pause)
         # The cache keeps a file as snapshots/COMMIT/PATH.
@@ -49,7 +53,7 @@ class HubDataset:
         return self.first
 
     def source(self, path: str) -> Path | BinaryIO:
-        """Return what to read a file of the commit from; call it, and read, inside `asking`."""
+        """Return what to read a file of the commit from; call it, and read, inside `translate_hub_errors`."""
         import huggingface_hub
 
         cached = huggingface_hub.try_to_load_from_cache(self.repo_id, path, repo_type="dataset", revision=self.commit)
@@ -61,7 +65,7 @@ class HubDataset:
         try:
             opened: BinaryIO = files.open(place, "rb", cache_type="none")
         except FileNotFoundError as error:
-            raise GoneError(f"{self}: {path}: {MISSING}") from error
+            raise NotFoundError(f"{self}: {path}: {MISSING}") from error
         return opened
 
     def __str__(self) -> str:

@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.load.location import opened, place
-from filtercrawl.load.query import Wanted, choose, places
-from filtercrawl.load.row_groups import pieces
-from filtercrawl.load.shuffle_buffer import Pool
+from filtercrawl.load.location import open_location, open_parquet
+from filtercrawl.load.query import LayerRequest, group_by_row_group, select_layers
+from filtercrawl.load.row_groups import read_layer_parts
+from filtercrawl.load.shuffle_buffer import ShuffleBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Bytes of kernels that are mixed at a time; reading takes some row groups beside them.
-POOL_BYTES: Final = 134_217_728
+BUFFER_BYTES: Final = 134_217_728
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Unit:
+class _RowGroup:
     """What is read at a time: a row group, and the layers of it that are wanted."""
 
     file: str
     group: int
-    layers: tuple[Wanted, ...]
+    layers: tuple[LayerRequest, ...]
 
 
-class Kernels(IterableDataset[torch.Tensor]):
+class KernelDataset(IterableDataset[torch.Tensor]):
     """All kernels of one size, shuffled: an iterable of float32 batches `[batch_size, *kernel_size]`, the last smaller.
 
     root, where: as for `filtercrawl.load.layers`; a weight that several layers share is taken once. kernel: as the
@@ -52,19 +52,19 @@ class Kernels(IterableDataset[torch.Tensor]):
 
     def __init__(
         self,
-        root: str | Path,
+        repo_or_path: str | Path,
         kernel: str,
         *,
         batch_size: int = 8192,
         seed: int = 0,
         where: str | None = None,
-        pool_bytes: int = POOL_BYTES,
+        buffer_bytes: int = BUFFER_BYTES,
     ) -> None:
         if batch_size < 1 or seed < 0:
             raise UsageError(f"a batch has at least one kernel and a seed is not negative: {batch_size=}, {seed=}")
-        self._place = place(root)
+        self._place = open_location(repo_or_path)
         this_size = duckdb.ColumnExpression("kernel") == duckdb.ConstantExpression(kernel)
-        chosen = choose(self._place.index(), where, ["kernel_size", "n_kernels"], this_size)
+        chosen = select_layers(self._place.index(), where, ["kernel_size", "n_kernels"], this_size)
         _, first = np.unique(np.array(chosen["layer_sha256"].to_pylist(), str), return_index=True)
         chosen = chosen.take(np.sort(first))
         if not chosen.num_rows:
@@ -72,13 +72,13 @@ class Kernels(IterableDataset[torch.Tensor]):
         self.kernel_size: tuple[int, ...] = tuple(chosen["kernel_size"][0].as_py())
         self.n_kernels: int = sum(chosen["n_kernels"].to_pylist())
         self._units = [
-            _Unit(file=file, group=group, layers=tuple(layers))
-            for file, groups in places(chosen).items()
+            _RowGroup(file=file, group=group, layers=tuple(layers))
+            for file, groups in group_by_row_group(chosen).items()
             for group, layers in groups.items()
         ]
         self._batch_size = batch_size
         self._seed = seed
-        self._pool = pool_bytes
+        self._pool = buffer_bytes
         # Shared, since workers that outlive an epoch have a copy of all else.
         self._epoch: torch.Tensor = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -94,12 +94,12 @@ class Kernels(IterableDataset[torch.Tensor]):
         taps = int(np.prod(self.kernel_size))
         seed = np.random.SeedSequence([self._seed, epoch, number, workers]).generate_state(1, np.uint64)
         random = torch.Generator().manual_seed(int(seed[0] >> 1))
-        pool = Pool(self._pool // (4 * taps), taps, self._batch_size, random)
+        pool = ShuffleBuffer(self._pool // (4 * taps), taps, self._batch_size, random)
         for batch in pool.batches(self._read(order, taps)):
             yield batch.view(-1, *self.kernel_size)
 
     def _read(self, order: NDArray[np.int64], taps: int) -> Iterator[NDArray[np.float32]]:
         for unit in (self._units[number] for number in order):
-            with opened(self._place, unit.file) as file:
-                for piece in pieces(file, unit.group, unit.layers):
+            with open_parquet(self._place, unit.file) as file:
+                for piece in read_layer_parts(file, unit.group, unit.layers):
                     yield piece.numbers.reshape(-1, taps)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.load.hub_dataset import HubDataset
-from filtercrawl.transport.hub import asking
+from filtercrawl.transport.hub import translate_hub_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ INDEX_PATH: Final = "data/index.parquet"
 _REPO: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)
 
 
-class Place(Protocol):
+class DatasetLocation(Protocol):
     """A dataset that is read; pickled, it is the same dataset at the same commit."""
 
     def index(self) -> Path:
@@ -36,28 +36,31 @@ class Place(Protocol):
     def __str__(self) -> str: ...
 
 
-def place(root: str | Path) -> Place:
-    """Find the dataset at `root`: a folder, `org/name` or `org/name@revision`; where both could be meant, the folder.
+def open_location(repo_or_path: str | Path) -> DatasetLocation:
+    """Find the dataset at `repo_or_path`: a folder, `org/name` or `org/name@revision`; where both could be meant, the
+    folder.
 
     Raises DatasetError for a folder that holds none, UsageError for a text that is neither.
     """
-    folder = Path(root)
+    folder = Path(repo_or_path)
     if folder.is_dir():
         return _Folder(folder)
-    named = _REPO.fullmatch(root) if isinstance(root, str) else None
+    named = _REPO.fullmatch(repo_or_path) if isinstance(repo_or_path, str) else None
     if named is None:
-        raise UsageError(f"{root}: no such folder, and no `org/name` or `org/name@revision` of the Hub")
-    return HubDataset.pinned(named[1], named[2], INDEX_PATH)
+        raise UsageError(f"{repo_or_path}: no such folder, and no `org/name` or `org/name@revision` of the Hub")
+    return HubDataset.open(named[1], named[2], INDEX_PATH)
 
 
 @contextmanager
-def opened(dataset: Place, path: str) -> Iterator[pq.ParquetFile]:
+def open_parquet(dataset: DatasetLocation, path: str) -> Iterator[pq.ParquetFile]:
     """Open a file of `layers`; raises DatasetError or NetworkError where it cannot be read."""
     # The path was written by whoever published the dataset.
     pure = PurePosixPath(path)
     if pure.parts[:2] != ("data", "layers") or ".." in pure.parts or "\\" in path or "\0" in path:
         raise DatasetError(f"{dataset}: {path!r} in {INDEX_PATH} is no place of a file of layers")
-    with asking(f"{dataset}: {path}") if isinstance(dataset, HubDataset) else _reading(f"{dataset}/{path}"):
+    with (
+        translate_hub_errors(f"{dataset}: {path}") if isinstance(dataset, HubDataset) else _reading(f"{dataset}/{path}")
+    ):
         try:
             # Without buffering every column would be a request of its own.
             with pq.ParquetFile(dataset.source(path), pre_buffer=True) as file:

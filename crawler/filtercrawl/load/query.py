@@ -40,7 +40,7 @@ _STORED: Final = """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class LayerRequest:
     """A layer to be read. row: its place among the chosen; layer_id, shape, n_parts: as it is stored."""
 
     row: int
@@ -58,7 +58,7 @@ class Wanted:
         return math.prod(self.shape[1:])
 
 
-def choose(index: Path, where: str | None, columns: Sequence[str], *also: duckdb.Expression) -> pa.Table:
+def select_layers(index: Path, where: str | None, columns: Sequence[str], *also: duckdb.Expression) -> pa.Table:
     """Return the layers that match and whose weight is stored, in the order of the index.
 
     where: a condition as in DuckDB's SQL, None for all. columns: of `index`, given with their types; beside them stand
@@ -91,11 +91,13 @@ def choose(index: Path, where: str | None, columns: Sequence[str], *also: duckdb
         raise DatasetError(f"{index}: is no index of layers ({error})") from error
 
 
-def places(chosen: pa.Table) -> dict[str, dict[int, list[Wanted]]]:
+def group_by_row_group(chosen: pa.Table) -> dict[str, dict[int, list[LayerRequest]]]:
     """Return what is to be read: by file and row group, both in the order in which the layers come first."""
-    found: dict[str, dict[int, list[Wanted]]] = {}
+    found: dict[str, dict[int, list[LayerRequest]]] = {}
     for row, keeper in enumerate(chosen["keeper"].to_pylist()):
-        wanted = Wanted(row=row, layer_id=keeper["layer_id"], shape=tuple(keeper["shape"]), n_parts=keeper["n_parts"])
+        wanted = LayerRequest(
+            row=row, layer_id=keeper["layer_id"], shape=tuple(keeper["shape"]), n_parts=keeper["n_parts"]
+        )
         found.setdefault(keeper["file"], {}).setdefault(keeper["row_group"], []).append(wanted)
     return found
 

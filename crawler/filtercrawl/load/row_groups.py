@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from numpy.typing import NDArray
 
-    from filtercrawl.load.query import Wanted
+    from filtercrawl.load.query import LayerRequest
 
 _COLUMNS: Final = ["layer_id", "out_start", "weight"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class LayerPart:
     """A row of `layers`. start: its first output channel; numbers: float32, flat, not to be written to."""
 
-    layer: Wanted
+    layer: LayerRequest
     start: int
     numbers: NDArray[np.float32]
 
 
-def pieces(file: pq.ParquetFile, group: int, layers: Sequence[Wanted]) -> Iterator[Piece]:
+def read_layer_parts(file: pq.ParquetFile, group: int, layers: Sequence[LayerRequest]) -> Iterator[LayerPart]:
     """Yield the parts of layers whose first part lies in row group `group`; memory is bounded by a row group.
 
     Raises DatasetError where the file does not hold them as the index says.
     """
-    waiting: dict[str, list[Wanted]] = {}
+    waiting: dict[str, list[LayerRequest]] = {}
     for layer in layers:
         waiting.setdefault(layer.layer_id, []).append(layer)
     left = {layer.layer_id: [layer.n_parts, layer.numbers] for layer in layers}
@@ -48,7 +48,7 @@ def pieces(file: pq.ParquetFile, group: int, layers: Sequence[Wanted]) -> Iterat
                 for layer in waiting[layer_id]:
                     if not 0 <= start * layer.channel <= layer.numbers - len(numbers):
                         raise DatasetError(f"a part of {layer_id} is larger than the layer")
-                    yield Piece(layer=layer, start=start, numbers=numbers)
+                    yield LayerPart(layer=layer, start=start, numbers=numbers)
         late = [layer_id for layer_id, (parts, _) in left.items() if parts == waiting[layer_id][0].n_parts]
         if group == first and late:
             raise DatasetError(f"row group {group} does not hold {late[0]}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Pool:
+class ShuffleBuffer:
     """Mixes a stream of kernels: holds `capacity` of them, draws half at random, fills up again.
 
     Draws follow from the random generator and the order of what comes in alone.

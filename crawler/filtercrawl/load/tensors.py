@@ -15,7 +15,7 @@ from filtercrawl.api.errors import DatasetError, UsageError
 _PARTS: Final = frozenset({"layer_id", "part", "n_parts"})
 
 
-def flat(column: pa.ChunkedArray[Any] | pa.Array[Any]) -> torch.Tensor:
+def to_flat_tensor(column: pa.ChunkedArray[Any] | pa.Array[Any]) -> torch.Tensor:
     """Return the numbers of a column of lists, row after row, as one flat tensor of the column's dtype.
 
     A column in one chunk, as `layers` gives it, is not copied: the tensor is its memory, not to be written to. Several
@@ -27,7 +27,7 @@ def flat(column: pa.ChunkedArray[Any] | pa.Array[Any]) -> torch.Tensor:
     return torch.cat(pieces) if pieces else from_dlpack(pa.array([], _leaf(column.type)))
 
 
-def tensors(table: pa.Table) -> list[torch.Tensor]:
+def to_tensors(table: pa.Table) -> list[torch.Tensor]:
     """Return one tensor a row of `layers`, `[out_channels, in_channels/groups, *kernel_size]` float32, without copies.
 
     The tensors are the table's memory, not to be written to. Needs the columns `shape` and `weight`. Of a table that

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.errors import FormatError, UsageError
-from filtercrawl.api.source import Builds, Recalls, claimant
-from filtercrawl.dataset.tables.index_row import describe
+from filtercrawl.api.source import SupportsBuild, SupportsLookup, find_reader
+from filtercrawl.dataset.tables.index_row import layer_row
 from filtercrawl.extraction.architecture import structure_of, structure_rows
-from filtercrawl.extraction.classify import extract
+from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.pipeline.crawling.crawl import structured
-from filtercrawl.pipeline.discovery.discover import Scout, discover
+from filtercrawl.pipeline.crawling.crawl import attach_architecture
+from filtercrawl.pipeline.discovery.discover import DiscoveryContext, discover
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.transport import network
 
@@ -37,25 +37,29 @@ class Inspection:
     tensors: tuple[dict[str, Any], ...]
 
 
-def structure(text: str, plugins: Plugins, settings: Settings) -> list[dict[str, Any]]:
+def inspect_structure(text: str, plugins: Plugins, settings: Settings) -> list[dict[str, Any]]:
     """Return the layers of the architecture that a selector names, a row each, without reading a weight.
 
     Raises UsageError where the source builds no networks or does not know this one.
     """
     selector = Selector.parse(text, plugins)
     source = plugins.sources[selector.source]
-    if not isinstance(source, Builds):
+    if not isinstance(source, SupportsBuild):
         raise UsageError(f"{text}: the source {selector.source} builds no networks; timm and torchvision do")
-    recalled = source.recall(selector.pattern or "") if isinstance(source, Recalls) else None
-    found = structure_of(source, recalled or only(text, selector, plugins, settings, network(settings.network)))
+    recalled = source.recall(selector.pattern or "") if isinstance(source, SupportsLookup) else None
+    found = structure_of(
+        source, recalled or select_checkpoint(text, selector, plugins, settings, network(settings.network))
+    )
     if found is None or (found.problem is not None and not found.facts):
         raise UsageError(f"{text}: {found.problem if found else 'is not built by its source'}")
     return structure_rows(found)
 
 
-def only(text: str, selector: Selector, plugins: Plugins, settings: Settings, transport: Transport) -> Checkpoint:
+def select_checkpoint(
+    text: str, selector: Selector, plugins: Plugins, settings: Settings, transport: Transport
+) -> Checkpoint:
     """Return the one checkpoint that a selector names; raises UsageError where it names none or several."""
-    scout = Scout(plugins=plugins, transport=transport, settings=settings.sources)
+    scout = DiscoveryContext(plugins=plugins, transport=transport, settings=settings.sources)
     listing = discover([selector], scout)[0]
     if len(listing.checkpoints) != 1:
         some = ", ".join(checkpoint.name for checkpoint in listing.checkpoints[:3])
@@ -68,17 +72,17 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
     """Read the one checkpoint that a selector names; raises UsageError where it names none or several."""
     selector = Selector.parse(text, plugins)
     transport = network(settings.network)
-    checkpoint = only(text, selector, plugins, settings, transport)
+    checkpoint = select_checkpoint(text, selector, plugins, settings, transport)
     source = plugins.sources[selector.source]
     with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
-        reader = claimant(plugins.readers, files.main)
+        reader = find_reader(plugins.readers, files.main)
         if reader is None:
             raise FormatError(f"{files.main.name}: no reader claims this file")
-        tensors, _ = structured(source, checkpoint, tuple(reader.tensors(files)))
+        tensors, _ = attach_architecture(source, checkpoint, tuple(reader.tensors(files)))
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
-        extracted = extract(tensors, settings.kernel_size, checkpoint.prefix)
+        extracted = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)
     layers = {
-        layer.tensor.name: describe(f"{selector.source}/{checkpoint.name}", selector.source, layer)
+        layer.tensor.name: layer_row(f"{selector.source}/{checkpoint.name}", selector.source, layer)
         for layer in extracted.layers
     }
     return Inspection(

@@ -11,7 +11,7 @@ _THRESHOLD: Final = -3
 _LARGE: Final = 4 * 1024 * 1024
 
 
-def return_large_blocks() -> None:
+def return_freed_memory() -> None:
     """Have blocks of 4 MiB and more given back to the system as they are freed, where the C library can be told so.
 
     By itself glibc keeps them for later as soon as one of the size was freed, between others that live on: a process

@@ -8,30 +8,30 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import RemoteFile, local_path
-from filtercrawl.api.errors import Stopped, UsageError
+from filtercrawl.api.errors import Cancelled, UsageError
 from filtercrawl.config import device
-from filtercrawl.dataset.catalog.recovery import opened, recover, refresh
+from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog, repair_after_crash
 from filtercrawl.dataset.files.layout import TEMPORARY
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.tables.model_row import ContentKey, has_weights
 from filtercrawl.dataset.tables.staged_layers import discard
-from filtercrawl.pipeline.committing.commit import Became, Book
-from filtercrawl.pipeline.context import Run
+from filtercrawl.pipeline.committing.commit import CatalogWriter, CommitOutcome
+from filtercrawl.pipeline.context import SyncContext
 from filtercrawl.pipeline.crawling.crawl import OUT_OF_MEMORY, crawl
-from filtercrawl.pipeline.crawling.result import Crawled
-from filtercrawl.pipeline.crawling.worker_context import Crew, Room
-from filtercrawl.pipeline.crawling.write_layers import Workshop
-from filtercrawl.pipeline.discovery.discover import Listing, Scout, collision, discover
+from filtercrawl.pipeline.crawling.result import CrawlResult
+from filtercrawl.pipeline.crawling.worker_context import WeightedSemaphore, WorkerContext
+from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions
+from filtercrawl.pipeline.discovery.discover import DiscoveryContext, Listing, describe_collision, discover
 from filtercrawl.pipeline.discovery.opt_out import REASON as OPTED_OUT
-from filtercrawl.pipeline.discovery.opt_out import opt_out
+from filtercrawl.pipeline.discovery.opt_out import load_opt_out
 from filtercrawl.pipeline.discovery.selector import Selector
-from filtercrawl.pipeline.malloc import return_large_blocks
+from filtercrawl.pipeline.malloc import return_freed_memory
 from filtercrawl.pipeline.planning.approval import Approval
-from filtercrawl.pipeline.planning.estimate import foreseen
+from filtercrawl.pipeline.planning.estimate import estimate_cost
 from filtercrawl.pipeline.planning.plan import make_plan
-from filtercrawl.pipeline.planning.types import Plan, Rules
+from filtercrawl.pipeline.planning.types import Plan, PlanOptions
 from filtercrawl.pipeline.report import Report
-from filtercrawl.pipeline.scheduler import crawl_all
+from filtercrawl.pipeline.scheduler import crawl_concurrently
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock
 
@@ -42,120 +42,122 @@ if TYPE_CHECKING:
     from filtercrawl.dataset.catalog import Catalog
     from filtercrawl.transport import MeasuredTransport
 
-__all__ = ["Run", "sync"]
+__all__ = ["SyncContext", "sync"]
 
 VERSION = version("filtercrawl")
 
 
-def sync(selectors: Sequence[str], run: Run) -> Report:
+def sync(selectors: Sequence[str], run: SyncContext) -> Report:
     """Bring the dataset up to date with what the selectors offer.
 
     Incremental: what has not changed costs nothing. Safe to kill: the next run ends with the same files. Raises
     UsageError, BusyError or DatasetError; what is wrong with one checkpoint or one source is in the report.
     """
-    return_large_blocks()
+    return_freed_memory()
     started = time.monotonic()
     chosen = [Selector.parse(text, run.plugins) for text in selectors]
-    where = device.choose(run.settings.device)
-    transport = run.transport or network(run.settings.network, clock=Clock(sleep=run.rest))
-    with locked(run.settings.dataset), opened(run.settings, run.progress) as catalog:
-        recover(run.settings.dataset, catalog, run.progress, run.held)
+    where = device.select_device(run.settings.device)
+    transport = run.transport or network(run.settings.network, clock=Clock(sleep=run.sleep))
+    with locked(run.settings.dataset), open_catalog(run.settings, run.progress) as catalog:
+        repair_after_crash(run.settings.dataset, catalog, run.progress, run.already_uploaded)
         known = {row["model_id"]: row for row in catalog.models(private=True)}
-        scout = Scout(
+        scout = DiscoveryContext(
             plugins=run.plugins,
             transport=transport,
             settings=run.settings.sources,
-            known=known,
-            opt_out=opt_out(run.settings, transport),
+            previous_states=known,
+            opt_out=load_opt_out(run.settings, transport),
         )
         listings = discover(chosen, scout)
         refuse_collisions(listings, known, catalog.selectors())
-        plan = make_plan(listings, rules(run, catalog, known))
+        plan = make_plan(listings, plan_options(run, catalog, known))
         left_for_later: list[str] = []
         if run.approval is not None:
-            plan, left_for_later = run.approval.applied(plan, known)
+            plan, left_for_later = run.approval.restrict(plan, known)
         report = Report.of(listings, plan)
         report.deferred = left_for_later
-        report.bytes_on_disk = on_disk(run.settings.dataset, catalog)
+        report.bytes_on_disk = layer_bytes_on_disk(run.settings.dataset, catalog)
         if run.settings.dry_run:
             report.proposal = Approval.of(plan, known, run.settings.limit)
-            preview(plan, contents(known), run, transport, report)
+            estimate_plan(plan, model_by_content(known), run, transport, report)
         else:
-            book = Book(
+            writer = CatalogWriter(
                 dataset=run.settings.dataset,
                 catalog=catalog,
-                rights=run.settings.license_policy,
+                license_policy=run.settings.license_policy,
                 now=run.now,
                 version=VERSION,
-                by_file=contents(known),
-                gone=by_content(plan, known),
-                bring=run.bring,
+                model_by_content=model_by_content(known),
+                removed_by_content=removed_by_hash(plan, known),
+                fetch_layers_file=run.fetch_layers_file,
             )
-            workshop = Workshop(
+            workshop = LayerWriteOptions(
                 staging=run.settings.dataset / TEMPORARY,
                 device=where,
                 measures=run.plugins.measures,
-                pause=run.check,
+                check_cancelled=run.raise_if_cancelled,
             )
-            crew = Crew(
+            context = WorkerContext(
                 sources=run.plugins.sources,
                 readers=run.plugins.readers,
-                workshop=workshop,
+                write_options=workshop,
                 transport=transport,
-                by_file=book.by_file,
-                desks=Room(run.settings.jobs),
-                prove=run.settings.prove,
+                model_by_content=writer.model_by_content,
+                write_slots=WeightedSemaphore(run.settings.jobs),
+                verify_all=run.settings.prove,
             )
-            with suppress(Stopped):  # what was committed is published all the same
-                make_room(run, report)
-                for crawled in crawl_all(plan.todo, crew, run, report):
-                    crawled, became = committed(crawled, book, crew)  # noqa: PLW2901 - the same, perhaps read again
+            with suppress(Cancelled):  # what was committed is published all the same
+                free_disk_space(run, report)
+                for crawled in crawl_concurrently(plan.tasks, context, run, report):
+                    crawled, became = committed(crawled, writer, context)  # noqa: PLW2901 - the same, perhaps read again
                     report.count(crawled, became)
-                    make_room(run, report)
-                    if crawled.note is not None:
-                        run.progress.say(f"{crawled.todo.model_id}: no structure from its graph: {crawled.note}")
-                    run.progress.done(crawled.todo.model_id, crawled.reason or became)
+                    free_disk_space(run, report)
+                    if crawled.structure_error is not None:
+                        run.progress.message(
+                            f"{crawled.task.model_id}: no structure from its graph: {crawled.structure_error}"
+                        )
+                    run.progress.done(crawled.task.model_id, crawled.error or became)
             for model_id, row in known.items():
-                if scout.opt_out.holds(row) and row["outcome"] not in ("skipped", "withdrawn"):
-                    book.prune(model_id, OPTED_OUT)
-            finish(plan, listings, book, run, report)
+                if scout.opt_out.matches(row) and row["outcome"] not in ("skipped", "withdrawn"):
+                    writer.prune(model_id, OPTED_OUT)
+            finish_sync(plan, listings, writer, run, report)
     report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
 
-def committed(crawled: Crawled, book: Book, crew: Crew) -> tuple[Crawled, Became]:
+def committed(crawled: CrawlResult, book: CatalogWriter, crew: WorkerContext) -> tuple[CrawlResult, CommitOutcome]:
     """Write one result into the catalog; one whose twin is gone is read first. Returns the result that was written."""
     try:
         while (became := book.commit(crawled)) == "again":
-            crawled = crawl(crawled.todo, crew)
+            crawled = crawl(crawled.task, crew)
     except MemoryError:  # the transaction was rolled back
-        discard(crawled.shard)
-        crawled = Crawled(todo=crawled.todo, reason=OUT_OF_MEMORY)
+        discard(crawled.layers)
+        crawled = CrawlResult(task=crawled.task, error=OUT_OF_MEMORY)
         became = book.commit(crawled)
     return crawled, became
 
 
-def make_room(run: Run, report: Report) -> None:
-    if run.make_room is not None and report.disk_is_full(run.settings):
-        report.bytes_on_disk = run.make_room()
+def free_disk_space(run: SyncContext, report: Report) -> None:
+    if run.free_disk_space is not None and report.disk_is_full(run.settings):
+        report.bytes_on_disk = run.free_disk_space()
 
 
-def on_disk(dataset: Path, catalog: Catalog) -> int:
+def layer_bytes_on_disk(dataset: Path, catalog: Catalog) -> int:
     """Return the bytes of the files of layers that lie here; a release may hold others."""
     return sum(size for path, size, _ in catalog.layer_files() if (dataset / path).is_file())
 
 
-def rules(run: Run, catalog: Catalog, known: Mapping[str, Mapping[str, object]]) -> Rules:
+def plan_options(run: SyncContext, catalog: Catalog, known: Mapping[str, Mapping[str, object]]) -> PlanOptions:
     settings = run.settings
-    return Rules(
+    return PlanOptions(
         now=run.now,
         version=VERSION,
         policy=settings.kernel_size,
         retry=settings.retry,
         licenses=settings.license,
-        rights=settings.license_policy,
-        known=known,
+        license_policy=settings.license_policy,
+        known_models=known,
         renamed=catalog.renamed(),
     )
 
@@ -174,10 +176,12 @@ def refuse_collisions(
             if before in (None, here) or str(listing.selector) in others or not others:
                 continue
             if local_path(RemoteFile(url=str(before))).exists():
-                raise UsageError(collision(checkpoint.name, str(others[0] or "an earlier run"), str(listing.selector)))
+                raise UsageError(
+                    describe_collision(checkpoint.name, str(others[0] or "an earlier run"), str(listing.selector))
+                )
 
 
-def contents(known: Mapping[str, Mapping[str, object]]) -> dict[ContentKey, str]:
+def model_by_content(known: Mapping[str, Mapping[str, object]]) -> dict[ContentKey, str]:
     """Return (file sha256, prefix, policy) -> model_id of every content that need not be read again."""
     return {
         (str(row["file_sha256"]), str(row["_prefix"]), str(row["kernel_policy"])): model_id
@@ -186,7 +190,7 @@ def contents(known: Mapping[str, Mapping[str, object]]) -> dict[ContentKey, str]
     }
 
 
-def by_content(plan: Plan, known: Mapping[str, Mapping[str, object]]) -> dict[tuple[str, str], list[str]]:
+def removed_by_hash(plan: Plan, known: Mapping[str, Mapping[str, object]]) -> dict[tuple[str, str], list[str]]:
     """Return (selector id, file sha256) -> the names that are gone: a new name with such a file is a rename."""
     gone: dict[tuple[str, str], list[str]] = {}
     for model_id, selector_id in sorted(plan.removed):
@@ -196,35 +200,43 @@ def by_content(plan: Plan, known: Mapping[str, Mapping[str, object]]) -> dict[tu
     return gone
 
 
-def preview(
-    plan: Plan, by_file: Mapping[ContentKey, str], run: Run, transport: MeasuredTransport, report: Report
+def estimate_plan(
+    plan: Plan,
+    model_by_content: Mapping[ContentKey, str],
+    run: SyncContext,
+    transport: MeasuredTransport,
+    report: Report,
 ) -> None:
     """Say what the plan is expected to cost, without asking for anything and writing nothing."""
-    run.progress.begin(len(plan.todo))
-    for todo in plan.todo:
-        run.check()
-        report.expect(todo, foreseen(todo, by_file, run.plugins.sources.get(todo.source), transport))
-        run.progress.done(todo.model_id, todo.why)
+    run.progress.start(len(plan.tasks))
+    for todo in plan.tasks:
+        run.raise_if_cancelled()
+        report.add_estimate(
+            todo, estimate_cost(todo, model_by_content, run.plugins.sources.get(todo.source), transport)
+        )
+        run.progress.done(todo.model_id, todo.action)
     for model_id in sorted({model_id for model_id, _ in plan.removed}):
-        report.removed(model_id, known_source(model_id))
+        report.count_removed(model_id, known_source(model_id))
 
 
 def known_source(model_id: str) -> str:
     return model_id.partition("/")[0]
 
 
-def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report: Report) -> None:
+def finish_sync(
+    plan: Plan, listings: Sequence[Listing], writer: CatalogWriter, run: SyncContext, report: Report
+) -> None:
     """Note what was seen, prune, and publish what changed."""
-    catalog, settings = book.catalog, run.settings
+    catalog, settings = writer.catalog, run.settings
     for source, selector_id, skipped in plan.skipped:
         offered = plan.seen.get(f"{source}/{skipped.name}")
-        book.skip(source, selector_id, skipped, offered[1] if offered else None)
+        writer.skip(source, selector_id, skipped, offered[1] if offered else None)
     for model_id in plan.unchanged:
-        book.seen(model_id, *plan.seen[model_id])
-    for model_id in sorted({model_id for model_id, _ in plan.removed} - book.renamed):
-        report.removed(model_id, known_source(model_id))
+        writer.mark_seen(model_id, *plan.seen[model_id])
+    for model_id in sorted({model_id for model_id, _ in plan.removed} - writer.renamed):
+        report.count_removed(model_id, known_source(model_id))
         if settings.prune:
-            book.prune(model_id)
+            writer.prune(model_id)
     for listing in listings:
         selector = listing.selector
         catalog.put_selector(
@@ -237,12 +249,14 @@ def finish(plan: Plan, listings: Sequence[Listing], book: Book, run: Run, report
                 "n_offered": len(listing.checkpoints),
             }
         )
-    for model_id, policy in list(book.rights.against({row["model_id"]: row for row in catalog.models()})):
+    for model_id, policy in list(
+        writer.license_policy.count_violations({row["model_id"]: row for row in catalog.models()})
+    ):
         if policy == "drop":
             row = catalog.model(model_id) or {}
-            book.prune(model_id, book.rights.dropped(row.get("license")) or "")
+            writer.prune(model_id, writer.license_policy.dropped(row.get("license")) or "")
         else:
-            book.withhold(model_id)
-    if catalog.stale:
-        run.progress.say("writing the tables")
-        refresh(settings.dataset, catalog)
+            writer.withhold(model_id)
+    if catalog.needs_export:
+        run.progress.message("writing the tables")
+        export_if_needed(settings.dataset, catalog)

@@ -6,9 +6,19 @@ from the command line it is `filtercrawl plugin check MODULE`.
 
 from filtercrawl.testing.demo import demo
 from filtercrawl.testing.fake_zoo import FakeZoo
-from filtercrawl.testing.file_server import Asked, FileServer
+from filtercrawl.testing.file_server import FileServer, RecordedRequest
 from filtercrawl.testing.finding import Finding
-from filtercrawl.testing.sample_weights import weights
-from filtercrawl.testing.suite import CHECKS, Verdict, check
+from filtercrawl.testing.sample_weights import sample_weights
+from filtercrawl.testing.suite import CHECKS, CheckReport, check
 
-__all__ = ["CHECKS", "Asked", "FakeZoo", "FileServer", "Finding", "Verdict", "check", "demo", "weights"]
+__all__ = [
+    "CHECKS",
+    "CheckReport",
+    "FakeZoo",
+    "FileServer",
+    "Finding",
+    "RecordedRequest",
+    "check",
+    "demo",
+    "sample_weights",
+]

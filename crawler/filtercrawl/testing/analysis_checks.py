@@ -10,21 +10,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
-from filtercrawl.testing.sample_weights import weights
+from filtercrawl.pipeline.sync import SyncContext, sync
+from filtercrawl.testing.sample_weights import sample_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from filtercrawl.api.analysis import Analysis
-    from filtercrawl.testing.finding import Wrong
+    from filtercrawl.testing.finding import Violation
 
 _SECONDS: Final = 600
 
 
-def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Wrong]:
+def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Violation]:
     """All analyses of a plugin give results that can be written, for no kernels too, and the same ones twice."""
     with TemporaryDirectory(prefix="filtercrawl-check-") as place:
         for name, count in (("small", 3), ("empty", 0)):
@@ -46,12 +46,14 @@ def _dataset(folder: Path, count: int) -> Path:
     zoo = folder / "zoo"
     zoo.mkdir(parents=True)
     for number in range(count):
-        (zoo / f"net{number}.safetensors").write_bytes(weights(number))
+        (zoo / f"net{number}.safetensors").write_bytes(sample_weights(number))
     if not count:
         header = b'{"head.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]}}'
         (zoo / "linear.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     dataset = folder / "dataset"
-    sync([f"local:{zoo}"], Run(settings=Settings(dataset=dataset, device="cpu", jobs=1), plugins=load()))
+    sync(
+        [f"local:{zoo}"], SyncContext(settings=Settings(dataset=dataset, device="cpu", jobs=1), plugins=load_plugins())
+    )
     return dataset
 
 
@@ -70,7 +72,7 @@ def _analyse(dataset: Path, module: str, found: tuple[Analysis, ...]) -> dict[st
     return answer
 
 
-def _failures(answer: dict[str, Any], found: tuple[Analysis, ...], dataset: str) -> Iterator[Wrong]:
+def _failures(answer: dict[str, Any], found: tuple[Analysis, ...], dataset: str) -> Iterator[Violation]:
     over = "a dataset without kernels" if dataset == "empty" else "a dataset"
     for name, why in answer.get("left_out", {}).items():
         yield (

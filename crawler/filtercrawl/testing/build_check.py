@@ -13,16 +13,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint
-from filtercrawl.api.errors import UnsupportedError, describe
+from filtercrawl.api.errors import UnsupportedError, describe_error
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.source import Builds
-from filtercrawl.testing.network_guard import guarded
+from filtercrawl.api.source import SupportsBuild
+from filtercrawl.testing.network_guard import network_guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl.testing.finding import Wrong
-    from filtercrawl.testing.harness import Trial
+    from filtercrawl.testing.finding import Violation
+    from filtercrawl.testing.harness import PluginHarness
 
 _TRIED = 2
 _SECONDS = 300
@@ -30,9 +30,9 @@ _SECONDS = 300
 _SMALL = 4096
 
 
-def build(trial: Trial, module: str) -> Iterator[Wrong]:
+def build(trial: PluginHarness, module: str) -> Iterator[Violation]:
     """The networks of the first checkpoints can be built."""
-    if not isinstance(trial.source, Builds):
+    if not isinstance(trial.source, SupportsBuild):
         return
     offers = [offer for offer in trial.listing.offers if isinstance(offer, Checkpoint)]
     for offer in offers[:_TRIED]:
@@ -40,7 +40,7 @@ def build(trial: Trial, module: str) -> Iterator[Wrong]:
             record = pickle.dumps(offer)
         except Exception as error:  # noqa: BLE001 - what a stranger puts into a record may raise anything
             yield (
-                f"{offer.name}: its record cannot be pickled: {describe(error)}",
+                f"{offer.name}: its record cannot be pickled: {describe_error(error)}",
                 "put plain JSON into `meta.extra`, nothing else",
             )
             return
@@ -59,15 +59,15 @@ def build(trial: Trial, module: str) -> Iterator[Wrong]:
             return
 
 
-def wrong(module: str, source: str) -> str:
+def build_violations(module: str, source: str) -> str:
     """Build the network of the record on stdin; returns what is wrong, or nothing."""
     import torch
 
     checkpoint = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - our own process wrote it
-    with guarded(loopback_only=True, transport=False) as outside:
-        plugins = Plugins(()).adding(module)
+    with network_guard(loopback_only=True, transport=False) as outside:
+        plugins = Plugins(()).with_plugin(module)
         builder = plugins.sources[source]
-        if not isinstance(builder, Builds):
+        if not isinstance(builder, SupportsBuild):
             return f"the source {source} has no `build`"
         try:
             network: object = builder.build(checkpoint)
@@ -77,7 +77,7 @@ def wrong(module: str, source: str) -> str:
             return (
                 f"`build` connects to {outside[0]}"
                 if outside
-                else f"`build` in a fresh process raises {describe(error)}"
+                else f"`build` in a fresh process raises {describe_error(error)}"
             )
     if outside:
         return f"`build` connects to {outside[0]}"
@@ -89,5 +89,5 @@ def wrong(module: str, source: str) -> str:
 
 
 if __name__ == "__main__":
-    found = wrong(*sys.argv[1:3])
+    found = build_violations(*sys.argv[1:3])
     sys.stdout.write(found)

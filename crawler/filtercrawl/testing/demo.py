@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from filtercrawl.testing.file_server import FileServer
-from filtercrawl.testing.sample_weights import weights
+from filtercrawl.testing.sample_weights import sample_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def demo(
     with FileServer(port) as server:
         zoo = conformance(server)
         for number in range(3):
-            zoo.add(f"net-{number}", weights(number))
+            zoo.add(f"net-{number}", sample_weights(number))
         lines = [f"# an invented zoo of 3 networks is at {server.url}", f"[sources.{source}]"]
         lines += [f"{key} = {json.dumps(value)}" for key, value in zoo.settings.items()]
         sys.stdout.write("\n".join(lines) + "\n")

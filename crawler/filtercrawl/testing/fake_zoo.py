@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from filtercrawl.testing.file_server import Asked, FileServer
+    from filtercrawl.testing.file_server import FileServer, RecordedRequest
 
 # Where its checkpoints lie on the server; everything else that is asked for is a listing.
 FILES: Final = "/files/"
@@ -73,16 +73,16 @@ class FakeZoo:
         """Let all listing requests but the first `after` end with a status, until `heal`."""
         left = [after]
 
-        def trouble(asked: Asked) -> int | None:
+        def trouble(asked: RecordedRequest) -> int | None:
             if asked.path.startswith(FILES):
                 return None
             left[0] -= 1
             return None if left[0] >= 0 else status
 
-        self.server.trouble(trouble)
+        self.server.fail_requests(trouble)
 
-    def heal(self) -> None:
-        self.server.trouble(None)
+    def restore_listing(self) -> None:
+        self.server.fail_requests(None)
 
     def requests(self) -> tuple[int, int]:
         """How many requests there were so far: for listings, and for the checkpoints themselves."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RecordedRequest:
     """One request as it arrived. path: decoded, without the query. headers: names in lower case."""
 
     method: str
@@ -33,9 +33,9 @@ class FileServer(Loopback):
 
     def __init__(self, port: int = 0) -> None:
         """port: 0 for any that is free."""
-        self.log: list[Asked] = []
+        self.log: list[RecordedRequest] = []
         self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self._trouble: Callable[[Asked], int | None] | None = None
+        self._trouble: Callable[[RecordedRequest], int | None] | None = None
         super().__init__(type("Handler", (_Handler,), {"owner": self}), port)
 
     def put(self, path: str, data: bytes, headers: Mapping[str, str] | None = None) -> str:
@@ -53,11 +53,11 @@ class FileServer(Loopback):
         """Answer 404 from now on."""
         self._files.pop(path, None)
 
-    def trouble(self, status: Callable[[Asked], int | None] | None) -> None:
+    def fail_requests(self, status: Callable[[RecordedRequest], int | None] | None) -> None:
         """Answer requests for which this gives a status with that status, and others as ever; None ends it."""
         self._trouble = status
 
-    def answer(self, asked: Asked) -> tuple[int, Mapping[str, str], bytes]:
+    def answer(self, asked: RecordedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """Return status, headers and body."""
         self.log.append(asked)
         status = self._trouble(asked) if self._trouble else None
@@ -83,7 +83,7 @@ class _Handler(Handler):
     def _serve(self) -> None:
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(method=self.command, path=unquote(parts.path), query=parts.query, headers=headers)
+        asked = RecordedRequest(method=self.command, path=unquote(parts.path), query=parts.query, headers=headers)
         self.body()
         status, sent, body = self.owner.answer(asked)
         self.send_response(status)

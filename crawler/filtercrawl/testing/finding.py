@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # What a check finds, and what to do about it: one line each.
-Wrong = tuple[str, str]
+Violation = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)

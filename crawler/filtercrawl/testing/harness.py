@@ -12,15 +12,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from filtercrawl.api.progress import Progress, Silent
+from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.api.source import Query, Source
 from filtercrawl.config import NetworkSettings, Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.testing.file_server import FileServer
-from filtercrawl.testing.network_guard import guarded
-from filtercrawl.testing.sample_weights import weights
-from filtercrawl.transport.client import Http
-from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.testing.network_guard import network_guard
+from filtercrawl.testing.sample_weights import sample_weights
+from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.retry import Clock, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 TOKEN: Final = "FILTERCRAWL_CHECK_TOKEN"  # noqa: S105 - the name of a variable
 NAMES: Final = ("net-a", "net-b", "net-c")
 # No waiting: what a server refuses twice it refuses.
-_QUICK: Final = Patience(attempts=2, base=0.0, connect=5.0, read=10.0)
+_QUICK: Final = RetryPolicy(attempts=2, base_delay=0.0, connect=5.0, read=10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Listed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class PluginHarness:
     """A source and what it is tried with. zoo: None where the real one is listed."""
 
     source: Source
@@ -78,12 +78,12 @@ class Trial:
 
     def list(self, pattern: str | None = None, known: Mapping[str, Any] | None = None) -> Listed:
         """List the source to its end or to its first fault."""
-        query = Query(pattern=pattern or self.pattern, settings=self._table(), known=known or {})
+        query = Query(pattern=pattern or self.pattern, settings=self._table(), previous_states=known or {})
         offers: list[Offer] = []
         error: BaseException | None = None
         early, iterator = 0, True
         before = self.zoo.requests() if self.zoo else (0, 0)
-        with self._transport() as transport, guarded(loopback_only=self.zoo is not None) as outside:
+        with self._transport() as transport, network_guard(loopback_only=self.zoo is not None) as outside:
             try:
                 listing = self.source.checkpoints(transport, query)
                 early, iterator = transport.requests, hasattr(listing, "__next__")
@@ -109,7 +109,9 @@ class Trial:
         )
         selector = self.source.name if wanted is None else f"{self.source.name}:{wanted}"
         with self._transport() as transport:
-            run = Run(settings=settings, plugins=self.plugins, transport=transport, progress=progress or Silent())
+            run = SyncContext(
+                settings=settings, plugins=self.plugins, transport=transport, progress=progress or NullProgress()
+            )
             return sync([selector], run)
 
     def model_id(self, name: str) -> str:
@@ -119,9 +121,9 @@ class Trial:
         return {**self.settings, **(self.zoo.settings if self.zoo else {})}
 
     @contextmanager
-    def _transport(self) -> Iterator[Http]:
+    def _transport(self) -> Iterator[HttpTransport]:
         network = NetworkSettings(auth=self.auth, cache=self.folder / "cache")
-        transport = Http(network, clock=Clock(sleep=bool), patience=_QUICK)
+        transport = HttpTransport(network, clock=Clock(sleep=bool), retry_policy=_QUICK)
         try:
             yield transport
         finally:
@@ -129,14 +131,14 @@ class Trial:
 
 
 @contextmanager
-def trial(
+def make_harness(
     source: Source,
     plugins: Plugins,
     conformance: Any,
     *,
     pattern: str | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Iterator[Trial]:
+) -> Iterator[PluginHarness]:
     """Give a source a fresh zoo of three checkpoints, where there is one, and an empty folder.
 
     While it lasts the environment holds a made-up token for the zoo's server, which no record may repeat.
@@ -154,8 +156,8 @@ def trial(
             zoo = conformance(server)
             auth = {server.url: TOKEN}
             for number, name in enumerate(NAMES):
-                zoo.add(name, weights(number))
-        yield Trial(
+                zoo.add(name, sample_weights(number))
+        yield PluginHarness(
             source=source, plugins=plugins, zoo=zoo, pattern=pattern or (zoo.pattern if zoo else None), folder=folder,
             secret=secret, settings=settings or {}, auth=auth,
         )  # fmt: skip

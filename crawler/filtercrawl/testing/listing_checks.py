@@ -10,18 +10,18 @@ from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer
-from filtercrawl.api.errors import FiltercrawlError, describe
+from filtercrawl.api.errors import FiltercrawlError, describe_error
 from filtercrawl.testing import record_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from filtercrawl.api.source import Source
-    from filtercrawl.testing.finding import Wrong
-    from filtercrawl.testing.harness import Trial
+    from filtercrawl.testing.finding import Violation
+    from filtercrawl.testing.harness import PluginHarness
 
 
-def lazy(trial: Trial) -> Iterator[Wrong]:
+def lazy(trial: PluginHarness) -> Iterator[Violation]:
     """Nothing is asked before the first checkpoint is wanted, and no weight file is fetched to be listed."""
     found = trial.listing
     if not found.iterator:
@@ -41,12 +41,12 @@ def lazy(trial: Trial) -> Iterator[Wrong]:
         )
 
 
-def listed(trial: Trial) -> Iterator[Wrong]:
+def listed(trial: PluginHarness) -> Iterator[Violation]:
     """The listing ends without an error, and offers something."""
     found = trial.listing
     if found.error is not None and not found.outside:  # else the check of the network tells
         yield (
-            f"the listing ends with {describe(found.error)}{_where(found.error, trial.source)}",
+            f"the listing ends with {describe_error(found.error)}{_where(found.error, trial.source)}",
             "list everything, or raise an error of filtercrawl that says what is wrong and what to do"
             if isinstance(found.error, FiltercrawlError)
             else "mend it; where the zoo is wrong, raise an error of filtercrawl that says what and where",
@@ -73,7 +73,7 @@ def _where(error: BaseException, source: Source) -> str:
     return f" ({Path(own).name}, line {lines[-1]})" if own and lines else ""
 
 
-def stable(trial: Trial) -> Iterator[Wrong]:
+def stable(trial: PluginHarness) -> Iterator[Violation]:
     """Two listings of an unchanged zoo give the same names and revisions."""
     one, two = marks(trial.listing.offers), marks(trial.list().offers)
     if one.keys() != two.keys():
@@ -91,7 +91,7 @@ def stable(trial: Trial) -> Iterator[Wrong]:
             return
 
 
-def network(trial: Trial) -> Iterator[Wrong]:
+def network(trial: PluginHarness) -> Iterator[Violation]:
     """Every connection of a listing goes through the transport that it is given."""
     for host in trial.listing.outside:
         yield (
@@ -100,27 +100,27 @@ def network(trial: Trial) -> Iterator[Wrong]:
         )
 
 
-def types(trial: Trial) -> Iterator[Wrong]:
+def types(trial: PluginHarness) -> Iterator[Violation]:
     """Every field has the type that its record declares."""
     yield from record_checks.types(trial.listing.offers)
 
 
-def vocabulary(trial: Trial) -> Iterator[Wrong]:
+def vocabulary(trial: PluginHarness) -> Iterator[Violation]:
     """Tasks, licences and dates are written as everybody writes them."""
     yield from record_checks.vocabulary(trial.listing.offers)
 
 
-def names(trial: Trial) -> Iterator[Wrong]:
+def names(trial: PluginHarness) -> Iterator[Violation]:
     """Names are fit to be ids and paths, and no two of them mean the same."""
     yield from record_checks.names(trial.listing.offers)
 
 
-def tokens(trial: Trial) -> Iterator[Wrong]:
+def tokens(trial: PluginHarness) -> Iterator[Violation]:
     """No field repeats a token."""
     yield from record_checks.tokens(trial.listing.offers, trial.secret)
 
 
-def pattern(trial: Trial) -> Iterator[Wrong]:
+def pattern(trial: PluginHarness) -> Iterator[Violation]:
     """A pattern restricts what is listed: what a listing leaves out by it is not gone."""
     everything = [offer.name for offer in trial.listing.offers if isinstance(offer, Checkpoint)]
     if trial.pattern is not None or len(everything) < 2:

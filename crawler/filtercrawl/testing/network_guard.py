@@ -17,7 +17,7 @@ _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 
 @contextmanager
-def guarded(*, loopback_only: bool, transport: bool = True) -> Iterator[list[str]]:
+def network_guard(*, loopback_only: bool, transport: bool = True) -> Iterator[list[str]]:
     """Refuse connections that do not go through the transport, and yield the list of those that were tried.
 
     loopback_only: the transport, too, may only go to this machine. transport: False refuses it as well.

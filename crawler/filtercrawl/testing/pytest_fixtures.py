@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.testing.file_server import FileServer
-from filtercrawl.testing.suite import Verdict, check
+from filtercrawl.testing.suite import CheckReport, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,10 +27,10 @@ def file_server() -> Iterator[FileServer]:
 
 
 @pytest.fixture
-def check_plugin() -> Callable[..., Verdict]:
+def check_plugin() -> Callable[..., CheckReport]:
     """Check the plugin in a module, and fail with every finding; takes what `filtercrawl.testing.suite` takes."""
 
-    def run(module: str, **options: Any) -> Verdict:
+    def run(module: str, **options: Any) -> CheckReport:
         verdict = check(module, **options)
         assert not verdict.findings, "\n".join(map(str, verdict.findings))
         assert options.get("listing_only") or not verdict.left_out, f"not checked: {dict(verdict.left_out)}"
@@ -46,6 +46,6 @@ def sync_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
     def run(module: str, *selectors: str, **settings: Any) -> Report:
         chosen = Settings(**{"dataset": tmp_path / "dataset", "device": "cpu", **settings})
-        return sync(list(selectors), Run(settings=chosen, plugins=load().adding(module)))
+        return sync(list(selectors), SyncContext(settings=chosen, plugins=load_plugins().with_plugin(module)))
 
     return run

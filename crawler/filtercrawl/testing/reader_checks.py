@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.errors import CheckpointError, describe
-from filtercrawl.api.range_file import MemoryFile, RangeFile
-from filtercrawl.api.source import Reader, claimant
+from filtercrawl.api.errors import CheckpointError, describe_error
+from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
+from filtercrawl.api.source import Reader, find_reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor
 from filtercrawl.api.vocabulary import REASONS
-from filtercrawl.testing.sample_weights import weights
+from filtercrawl.testing.sample_weights import sample_weights
 
 if TYPE_CHECKING:
-    from filtercrawl.testing.finding import Wrong
+    from filtercrawl.testing.finding import Violation
 
 # A sample is a file, or the files of one checkpoint by their path, the main one first.
 Sample = bytes | Mapping[str, bytes]
-FOREIGN: Final = {
+UNRELATED_FILES: Final = {
     "an empty file": b"",
     "one byte": b"\0",
     "zeros": bytes(4096),
@@ -25,7 +25,7 @@ FOREIGN: Final = {
     "JSON": b'{"weight_map": 3}',
     "a zip": b"PK\x03\x04" + bytes(200),
     "a pickle": b"\x80\x02}q\0.",
-    "safetensors": weights(),
+    "safetensors": sample_weights(),
 }
 # A claim is made for every file of every source.
 _A_LITTLE: Final = 64 * 1024
@@ -50,9 +50,9 @@ class _Files:
         named = {"sample": sample} if isinstance(sample, bytes) else dict(sample)
         self._files = {name: _Counted(data, name) for name, data in named.items()}
         self._reader = reader
-        self.main: RangeFile = next(iter(self._files.values()))
+        self.main: RandomAccessFile = next(iter(self._files.values()))
 
-    def open(self, path: str) -> RangeFile:
+    def open(self, path: str) -> RandomAccessFile:
         if path not in self._files:
             raise CheckpointError(f"{self.main.name}: needs the file {path!r}, which is not beside it")
         return self._files[path]
@@ -63,15 +63,15 @@ class _Files:
         yield from self._reader.tensors(files)
 
 
-def claims(reader: Reader) -> Iterator[Wrong]:
+def claims(reader: Reader) -> Iterator[Violation]:
     """Foreign bytes are declined without an error, by reading little."""
-    for what, data in FOREIGN.items():
+    for what, data in UNRELATED_FILES.items():
         file = _Counted(data)
         try:
-            claimed = reader.claims(file)
+            claimed = reader.can_read(file)
         except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
             yield (
-                f"{reader.name}: `claims` raises {describe(error)} for {what}",
+                f"{reader.name}: `claims` raises {describe_error(error)} for {what}",
                 "look at the length and the first bytes only, and return False for all that is foreign",
             )
             continue
@@ -82,7 +82,7 @@ def claims(reader: Reader) -> Iterator[Wrong]:
             )
     large = _Counted(bytes(8 * _A_LITTLE))
     try:
-        reader.claims(large)
+        reader.can_read(large)
     except Exception:  # noqa: BLE001 - told above
         return
     if large.bytes_read > _A_LITTLE:
@@ -92,28 +92,28 @@ def claims(reader: Reader) -> Iterator[Wrong]:
         )
 
 
-def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]) -> Iterator[Wrong]:
+def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]) -> Iterator[Violation]:
     """Samples of the format are claimed and read; cut ones end in an error of filtercrawl."""
     for number, sample in enumerate(samples):
         files = _Files(sample, reader)
-        if not reader.claims(files.main):
-            if any(other.claims(files.main) for other in readers):
+        if not reader.can_read(files.main):
+            if any(other.can_read(files.main) for other in readers):
                 continue  # another one's sample
             yield _wrong(reader, f"sample {number} is not claimed", "claim what you read")
             continue
-        taken = claimant(readers, files.main)
+        taken = find_reader(readers, files.main)
         if taken is not None and taken.name != reader.name:
             yield _wrong(reader, f"sample {number} goes to the reader {taken.name}", "give the format a magic number")
         try:
             tensors = list(reader.tensors(files))
         except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
-            yield _wrong(reader, f"sample {number} raises {describe(error)}", "read your own samples")
+            yield _wrong(reader, f"sample {number} raises {describe_error(error)}", "read your own samples")
             continue
         yield from _tensors(reader, tensors)
         yield from _cut(reader, sample)
 
 
-def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Wrong]:
+def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Violation]:
     if not tensors:
         yield _wrong(reader, "a sample holds no tensor", "yield every tensor, also those that are no kernels")
     seen: set[str] = set()
@@ -128,7 +128,7 @@ def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Wrong]:
             yield _wrong(
                 reader, f"{tensor.name}: the dtype {tensor.dtype!r} is unknown", "use torch's names, as float32"
             )
-        if tensor.extent is None and tensor.reason is None:
+        if tensor.location is None and tensor.reason is None:
             yield _wrong(reader, f"{tensor.name}: neither an extent nor a reason", "say why its numbers cannot be read")
         if tensor.reason is not None and tensor.reason not in REASONS:
             yield _wrong(
@@ -137,25 +137,25 @@ def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Wrong]:
             )  # fmt: skip
 
 
-def _cut(reader: Reader, sample: Sample) -> Iterator[Wrong]:
+def _cut(reader: Reader, sample: Sample) -> Iterator[Violation]:
     """What a broken download leaves must not come as an error of Python's."""
     data = sample if isinstance(sample, bytes) else next(iter(sample.values()))
     for length in sorted({len(data) // 4, len(data) // 2, len(data) - 1}):
         files = _Files(data[:length], reader)
         try:
-            if reader.claims(files.main):
+            if reader.can_read(files.main):
                 for tensor in reader.tensors(files):
-                    if tensor.extent is not None:
-                        tensor.extent.read(tuple((0, min(1, n)) for n in tensor.extent.shape))
+                    if tensor.location is not None:
+                        tensor.location.read(tuple((0, min(1, n)) for n in tensor.location.shape))
         except CheckpointError:
             continue
         except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
             yield _wrong(
-                reader, f"a sample cut to {length} bytes raises {describe(error)}",
+                reader, f"a sample cut to {length} bytes raises {describe_error(error)}",
                 "raise FormatError or TruncatedError with what is wrong and where",
             )  # fmt: skip
             return
 
 
-def _wrong(reader: Reader, what: str, what_to_do: str) -> Wrong:
+def _wrong(reader: Reader, what: str, what_to_do: str) -> Violation:
     return (f"{reader.name}: {what}", what_to_do)

@@ -14,13 +14,13 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from filtercrawl.api.checkpoint import Checkpoint, Meta, Offer, RemoteFile, Run, Skipped
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile, Skipped, TrainingRun
 from filtercrawl.api.vocabulary import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from filtercrawl.testing.finding import Wrong
+    from filtercrawl.testing.finding import Violation
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 # Tokens by their look, and where an address holds a password.
@@ -30,7 +30,7 @@ _TOKENS: Final = re.compile(
 _SECRET_VARIABLE: Final = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
 
 
-def types(offers: Sequence[Offer]) -> Iterator[Wrong]:
+def types(offers: Sequence[Offer]) -> Iterator[Violation]:
     """Every field has the type that the record declares."""
     for offer in offers:
         for where, value, kind in _fields(offer):
@@ -41,10 +41,10 @@ def types(offers: Sequence[Offer]) -> Iterator[Wrong]:
                 )
 
 
-def vocabulary(offers: Sequence[Offer]) -> Iterator[Wrong]:
+def vocabulary(offers: Sequence[Offer]) -> Iterator[Violation]:
     """Tasks, licences and dates are written as everybody writes them."""
     for offer in offers:
-        if not isinstance(offer, Checkpoint) or not isinstance(offer.meta, Meta):
+        if not isinstance(offer, Checkpoint) or not isinstance(offer.meta, CheckpointMetadata):
             continue
         meta = offer.meta
         for where, value, sound, advice in (
@@ -61,7 +61,7 @@ def vocabulary(offers: Sequence[Offer]) -> Iterator[Wrong]:
                 yield (f"{offer.name}: {where} is {value!r:.80}", advice)
 
 
-def names(offers: Sequence[Offer]) -> Iterator[Wrong]:
+def names(offers: Sequence[Offer]) -> Iterator[Violation]:
     """Names are fit to be ids and paths, and no two of them mean the same."""
     meant: dict[str, str] = {}
     for offer in offers:
@@ -87,7 +87,7 @@ def names(offers: Sequence[Offer]) -> Iterator[Wrong]:
             )
 
 
-def tokens(offers: Sequence[Offer], secret: str) -> Iterator[Wrong]:
+def tokens(offers: Sequence[Offer], secret: str) -> Iterator[Violation]:
     """No field repeats a token."""
     known = {secret, *(value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name) and len(value) > 7)}
     for offer in offers:
@@ -111,8 +111,8 @@ def _fields(offer: object) -> Iterator[tuple[str, object, str]]:
     records: list[tuple[str, Any]] = [("", offer)]
     if isinstance(offer, Checkpoint):
         records += [(f"files[{i}].", file) for i, file in enumerate(offer.files) if isinstance(file, RemoteFile)]
-        records += [("meta.", offer.meta)] if isinstance(offer.meta, Meta) else []
-        records += [("run.", offer.run)] if isinstance(offer.run, Run) else []
+        records += [("meta.", offer.meta)] if isinstance(offer.meta, CheckpointMetadata) else []
+        records += [("run.", offer.run)] if isinstance(offer.run, TrainingRun) else []
     for prefix, record in records:
         for declared in fields(record):
             yield f"{prefix}{declared.name}", getattr(record, declared.name), str(declared.type)
@@ -128,8 +128,8 @@ def _fits(value: object, kind: str) -> bool:
         "tuple[str, ...]": lambda: isinstance(value, tuple) and all(isinstance(item, str) for item in value),
         "tuple[RemoteFile, ...]": lambda: isinstance(value, tuple) and bool(value) and all(map(_is_file, value)),
         "Mapping[str, Any]": lambda: _is_json(value),
-        "Meta": lambda: isinstance(value, Meta),
-        "Run": lambda: isinstance(value, Run),
+        "Meta": lambda: isinstance(value, CheckpointMetadata),
+        "Run": lambda: isinstance(value, TrainingRun),
     }
     return kind in tests and tests[kind]()
 

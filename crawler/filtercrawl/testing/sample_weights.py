@@ -18,7 +18,7 @@ _SHAPES: Final = {
 LAYERS: Final = 2
 
 
-def weights(seed: int = 0) -> bytes:
+def sample_weights(seed: int = 0) -> bytes:
     """Return a safetensors file of a network with a 3x3 and a depthwise 5x5 layer, float32; a seed is a content."""
     generator = np.random.default_rng(seed)
     header: dict[str, object] = {}

@@ -7,13 +7,13 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.errors import describe
-from filtercrawl.api.plugin_manager import GROUP, Plugins, load
-from filtercrawl.api.source import Builds
+from filtercrawl.api.errors import describe_error
+from filtercrawl.api.plugin_manager import GROUP, Plugins, load_plugins
+from filtercrawl.api.source import SupportsBuild
 from filtercrawl.config import resolve
 from filtercrawl.testing import analysis_checks, build_check, listing_checks, reader_checks, sync_checks
-from filtercrawl.testing.finding import Finding, Wrong
-from filtercrawl.testing.harness import Trial, trial
+from filtercrawl.testing.finding import Finding, Violation
+from filtercrawl.testing.harness import PluginHarness, make_harness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -25,11 +25,11 @@ class Check:
 
     name: str
     promise: str
-    run: Callable[[Trial], Iterator[Wrong]]
+    run: Callable[[PluginHarness], Iterator[Violation]]
     changing: bool = False
 
 
-def _check(name: str, run: Callable[[Trial], Iterator[Wrong]], *, needs_zoo: bool = False) -> Check:
+def _check(name: str, run: Callable[[PluginHarness], Iterator[Violation]], *, needs_zoo: bool = False) -> Check:
     return Check(name=name, promise=(run.__doc__ or "").partition("\n")[0], run=run, changing=needs_zoo)
 
 
@@ -60,7 +60,7 @@ _OF_NOTHING: Final = ("listing", "network")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class CheckReport:
     """What came of checking a plugin. passed: checks that found nothing; left_out: those not made, and why not."""
 
     findings: tuple[Finding, ...]
@@ -73,22 +73,22 @@ class Verdict:
 
 
 @dataclass
-class _Tally:
+class _CheckRecorder:
     only: Collection[str] | None
     findings: list[Finding] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
 
-    def wants(self, name: str) -> bool:
+    def is_selected(self, name: str) -> bool:
         return self.only is None or name in self.only
 
-    def take(self, name: str, found: Iterator[Wrong]) -> None:
+    def record(self, name: str, found: Iterator[Violation]) -> None:
         """Make one check; whatever a stranger's code raises in it is a finding, too."""
-        mine: list[Wrong] = []
+        mine: list[Violation] = []
         try:
             mine.extend(found)
         except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-            mine.append((f"ends with {describe(error)}", "find out where, and let it not"))
+            mine.append((f"ends with {describe_error(error)}", "find out where, and let it not"))
         self.findings += [Finding(check=name, what=what, what_to_do=todo) for what, todo in mine]
         if not mine:
             self.passed.append(name)
@@ -101,52 +101,52 @@ def check(
     pattern: str | None = None,
     conformance: Callable[..., Any] | None = None,
     only: Collection[str] | None = None,
-) -> Verdict:
+) -> CheckReport:
     """Check the plugin in a module: all its sources, readers and analyses.
 
     listing_only: leave out what needs a zoo that changes. pattern: for sources that need one. conformance: instead of
     the plugin's own; a function of a FileServer that returns a FakeZoo. only: the names of checks, None for all. Raises
     UsageError for a module that is no plugin.
     """
-    plugins = load().adding(module)
+    plugins = load_plugins().with_plugin(module)
     mine = _own(plugins, module)
-    tally = _Tally(only)
+    tally = _CheckRecorder(only)
     fake = conformance or _beside(module, "conformance")
     settings = {} if fake else resolve({}).sources
     for source in mine.sources.values():
-        begin = partial(trial, source, plugins, fake, pattern=pattern, settings=settings.get(source.name, {}))
+        begin = partial(make_harness, source, plugins, fake, pattern=pattern, settings=settings.get(source.name, {}))
         with begin() as mind:
             tries = {one.name: partial(one.run, mind) for one in CHECKS if not one.changing}
-            if isinstance(source, Builds):
+            if isinstance(source, SupportsBuild):
                 tries["build"] = partial(build_check.build, mind, module)
-            for name in filter(tally.wants, tries):
+            for name in filter(tally.is_selected, tries):
                 if name in _OF_NOTHING or mind.listing.offers or mind.listing.error is None:
-                    tally.take(name, tries[name]())
+                    tally.record(name, tries[name]())
                 else:
                     tally.left_out[name] = "rests on a listing, and there is none"
-        for one in (one for one in CHECKS if one.changing and not listing_only and tally.wants(one.name)):
+        for one in (one for one in CHECKS if one.changing and not listing_only and tally.is_selected(one.name)):
             if fake is None:
                 tally.left_out[one.name] = "needs a zoo that changes: the plugin has no `conformance(server)`"
             elif any(finding.check == "sync" for finding in tally.findings):
                 tally.left_out[one.name] = "rests on the check `sync`, which fails"
             else:
                 with begin() as mind:
-                    tally.take(one.name, one.run(mind))
+                    tally.record(one.name, one.run(mind))
     _readers(mine, plugins, module, tally, listing_only=listing_only)
-    if mine.analyses and tally.wants("analysis"):
-        tally.take("analysis", analysis_checks.analyses(mine.analyses, module))
+    if mine.analyses and tally.is_selected("analysis"):
+        tally.record("analysis", analysis_checks.analyses(mine.analyses, module))
     if not (mine.sources or mine.readers or mine.analyses or mine.measures or mine.commands or mine.categories):
         advice = "write a function marked by `hookimpl`, such as `filtercrawl_sources`"
         tally.findings.append(Finding(check="hooks", what=f"{module} implements no hook", what_to_do=advice))
-    return Verdict(findings=tuple(tally.findings), passed=tuple(tally.passed), left_out=tally.left_out)
+    return CheckReport(findings=tuple(tally.findings), passed=tuple(tally.passed), left_out=tally.left_out)
 
 
-def _readers(mine: Plugins, plugins: Plugins, module: str, tally: _Tally, *, listing_only: bool) -> None:
+def _readers(mine: Plugins, plugins: Plugins, module: str, tally: _CheckRecorder, *, listing_only: bool) -> None:
     samples = _beside(module, "samples")
     for reader in mine.readers:
-        tally.take("reader-claims", reader_checks.claims(reader))
+        tally.record("reader-claims", reader_checks.claims(reader))
         if samples is not None:
-            tally.take("reader-tensors", reader_checks.reads(reader, samples(), plugins.readers))
+            tally.record("reader-tensors", reader_checks.reads(reader, samples(), plugins.readers))
         elif not listing_only:
             tally.left_out["reader-tensors"] = "needs files of the format: the plugin has no `samples()`"
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.errors import FiltercrawlError, describe
-from filtercrawl.api.progress import Silent
+from filtercrawl.api.errors import FiltercrawlError, describe_error
+from filtercrawl.api.progress import NullProgress
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.testing.harness import NAMES, Trial
+from filtercrawl.testing.harness import NAMES, PluginHarness
 from filtercrawl.testing.listing_checks import marks
-from filtercrawl.testing.sample_weights import LAYERS, weights
+from filtercrawl.testing.sample_weights import LAYERS, sample_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from filtercrawl.pipeline.report import Report
-    from filtercrawl.testing.finding import Wrong
+    from filtercrawl.testing.finding import Violation
 
 _HALF_WAY = 3
 
 
-def synced(trial: Trial) -> Iterator[Wrong]:
+def synced(trial: PluginHarness) -> Iterator[Violation]:
     """A sync of the fake zoo keeps the kernels of every checkpoint."""
     report = trial.sync()
     for model_id, reason in report.failures.items():
@@ -35,7 +35,7 @@ def synced(trial: Trial) -> Iterator[Wrong]:
         )
 
 
-def incremental(trial: Trial) -> Iterator[Wrong]:
+def incremental(trial: PluginHarness) -> Iterator[Violation]:
     """A second run over an unchanged zoo reads nothing."""
     trial.sync()
     before = trial.fake.requests()
@@ -49,11 +49,11 @@ def incremental(trial: Trial) -> Iterator[Wrong]:
         )
 
 
-def revision(trial: Trial) -> Iterator[Wrong]:
+def revision(trial: PluginHarness) -> Iterator[Violation]:
     """The revision changes where the bytes do, and nowhere else."""
     before = marks(trial.list().offers)
     changed, kept = (trial.fake.offered_as(name) for name in NAMES[:2])
-    trial.fake.add(NAMES[0], weights(99))
+    trial.fake.add(NAMES[0], sample_weights(99))
     after = marks(trial.list().offers)
     if after.get(kept) != before.get(kept):
         yield (
@@ -68,7 +68,7 @@ def revision(trial: Trial) -> Iterator[Wrong]:
         )
 
 
-def signed(trial: Trial) -> Iterator[Wrong]:
+def signed(trial: PluginHarness) -> Iterator[Violation]:
     """Another signature in an address is no other revision."""
     before = marks(trial.list().offers)
     trial.fake.sign()
@@ -82,10 +82,10 @@ def signed(trial: Trial) -> Iterator[Wrong]:
             return
 
 
-def changed(trial: Trial) -> Iterator[Wrong]:
+def changed(trial: PluginHarness) -> Iterator[Violation]:
     """A change of the bytes is noticed."""
     trial.sync()
-    trial.fake.add(NAMES[0], weights(99))
+    trial.fake.add(NAMES[0], sample_weights(99))
     report = trial.sync()
     if report.checkpoints["changed"] != 1 or report.layers != LAYERS:
         yield (
@@ -94,11 +94,11 @@ def changed(trial: Trial) -> Iterator[Wrong]:
         )
 
 
-def deleted(trial: Trial) -> Iterator[Wrong]:
+def deleted(trial: PluginHarness) -> Iterator[Violation]:
     """What the zoo no longer has is gone."""
     trial.sync()
     trial.fake.delete(NAMES[0])
-    gone, wanted = trial.sync(prune=True).gone, [trial.model_id(NAMES[0])]
+    gone, wanted = trial.sync(prune=True).removed_models, [trial.model_id(NAMES[0])]
     if gone != wanted:
         yield (
             f"{wanted[0]} is gone from the zoo, and a sync misses {', '.join(gone) or 'nothing'}",
@@ -106,7 +106,7 @@ def deleted(trial: Trial) -> Iterator[Wrong]:
         )
 
 
-def broken(trial: Trial) -> Iterator[Wrong]:
+def broken(trial: PluginHarness) -> Iterator[Violation]:
     """A listing that breaks off, wherever it does, takes nothing away."""
     trial.sync()
     pages = trial.list().requests
@@ -114,39 +114,39 @@ def broken(trial: Trial) -> Iterator[Wrong]:
         trial.fake.break_listing(after, 500)
         before = trial.fake.requests()[0]
         report = trial.sync(prune=True)
-        trial.fake.heal()
+        trial.fake.restore_listing()
         if trial.fake.requests()[0] - before <= after:
             return  # what is known already is not asked for again
-        if report.gone or not report.problems:
+        if report.removed_models or not report.problems:
             yield (
                 (
                     f"the server fails at request {after + 1} of a listing, and the source ends as if it were whole"
-                    + (f": {', '.join(report.gone)} would be taken out" if report.gone else "")
+                    + (f": {', '.join(report.removed_models)} would be taken out" if report.removed_models else "")
                 ),
                 "let errors of the transport through: only a listing without an error is complete",
             )
             return
 
 
-def typed(trial: Trial) -> Iterator[Wrong]:
+def typed(trial: PluginHarness) -> Iterator[Violation]:
     """What goes wrong in a listing is an error of filtercrawl, not one of a library."""
     for status in (404, 500, 401):
         trial.fake.break_listing(0, status)
         found = trial.list()
-        trial.fake.heal()
+        trial.fake.restore_listing()
         if found.error is not None and not isinstance(found.error, FiltercrawlError):
             yield (
-                f"the server answers {status}, and the source raises {describe(found.error)}",
+                f"the server answers {status}, and the source raises {describe_error(found.error)}",
                 "let NetworkError of the transport through, or raise an error of `filtercrawl` from it",
             )
             return
 
 
-def crash(trial: Trial) -> Iterator[Wrong]:
+def crash(trial: PluginHarness) -> Iterator[Violation]:
     """A run that dies after the first checkpoint loses none: the next one brings the rest."""
     try:
-        trial.sync(progress=_Dying())
-    except _Death:
+        trial.sync(progress=_CrashingProgress())
+    except _SimulatedCrash:
         report = trial.sync()
         if report.problems or report.failures or len(_emitted(trial)) != len(NAMES):
             yield (
@@ -155,7 +155,7 @@ def crash(trial: Trial) -> Iterator[Wrong]:
             )
 
 
-def pattern_removal(trial: Trial) -> Iterator[Wrong]:
+def pattern_removal(trial: PluginHarness) -> Iterator[Violation]:
     """A run with a pattern takes out only what it listed itself."""
     one = trial.fake.pattern_for(NAMES[0])
     if trial.pattern is not None or one is None:
@@ -165,14 +165,14 @@ def pattern_removal(trial: Trial) -> Iterator[Wrong]:
         return  # it takes no patterns, and says so
     trial.fake.delete(NAMES[1])
     report = trial.sync(one, prune=True)
-    if report.gone or trial.model_id(NAMES[1]) not in _emitted(trial):
+    if report.removed_models or trial.model_id(NAMES[1]) not in _emitted(trial):
         yield (
-            f"a run for {one!r} alone takes {', '.join(report.gone)} out, which it did not ask for",
+            f"a run for {one!r} alone takes {', '.join(report.removed_models)} out, which it did not ask for",
             "yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
         )
 
 
-def _emitted(trial: Trial) -> set[str]:
+def _emitted(trial: PluginHarness) -> set[str]:
     with Catalog(trial.folder / "dataset") as catalog:
         return {row["model_id"] for row in catalog.models() if row["outcome"] == "emitted"}
 
@@ -182,10 +182,10 @@ def _problem(report: Report) -> str:
     return f" ({told[0]})" if told else ""
 
 
-class _Death(BaseException):
+class _SimulatedCrash(BaseException):
     """As sudden as a kill: no handler of errors may catch it."""
 
 
-class _Dying(Silent):
+class _CrashingProgress(NullProgress):
     def done(self, model_id: str, what: str) -> None:  # noqa: ARG002 - the interface's signature
-        raise _Death
+        raise _SimulatedCrash

@@ -8,8 +8,8 @@ from filtercrawl.api.transport import OpenedFile, Transport
 
 if TYPE_CHECKING:
     from filtercrawl.config import NetworkSettings
-    from filtercrawl.transport.link_model import Link
-    from filtercrawl.transport.retry import Clock, Patience
+    from filtercrawl.transport.link_model import LinkEstimate
+    from filtercrawl.transport.retry import Clock, RetryPolicy
 
 __all__ = ["MeasuredTransport", "OpenedFile", "Transport", "network"]
 
@@ -17,15 +17,15 @@ __all__ = ["MeasuredTransport", "OpenedFile", "Transport", "network"]
 class MeasuredTransport(Transport, Protocol):
     """A transport that knows what requests to a host cost."""
 
-    def link(self, url: str) -> Link:
+    def link(self, url: str) -> LinkEstimate:
         """Return the measured latency and bandwidth of a URL's host; a default where nothing was measured yet."""
         ...
 
 
 def network(
-    settings: NetworkSettings | None = None, *, clock: Clock | None = None, patience: Patience | None = None
+    settings: NetworkSettings | None = None, *, clock: Clock | None = None, retry_policy: RetryPolicy | None = None
 ) -> MeasuredTransport:
     """Return the transport of a run. It connects at the first request; clock and patience are for tests."""
-    from filtercrawl.transport.client import Http  # an HTTP library is no business of a run over local files
+    from filtercrawl.transport.client import HttpTransport  # an HTTP library is no business of a run over local files
 
-    return Http(settings, clock=clock, patience=patience)
+    return HttpTransport(settings, clock=clock, retry_policy=retry_policy)

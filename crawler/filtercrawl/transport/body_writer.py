@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from filtercrawl.transport.cache_entry import Pieces
+    from filtercrawl.transport.cache_entry import CacheEntry
 
 # Each of the requests under way holds one in memory.
-_PIECE: Final = 1024 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
 
 
-class Sink:
+class BodyWriter:
     """Takes bytes from `start` on; size: how many have come. kept: called whenever some of them can be read."""
 
     def __init__(self, start: int, kept: Callable[[], None] = lambda: None) -> None:
         self.start = start
         self.size = 0
         self._kept = kept
-        self._pieces: Pieces | None = None
+        self._pieces: CacheEntry | None = None
         self._waiting = bytearray()
         self._written = 0
 
-    def into(self, pieces: Pieces) -> None:
+    def set_target(self, pieces: CacheEntry) -> None:
         """Say where the bytes are kept, which the first answer tells."""
         self._pieces = pieces
 
     def write(self, data: bytes) -> None:
         self._waiting += data
         self.size += len(data)
-        if len(self._waiting) >= _PIECE:
+        if len(self._waiting) >= _CHUNK_BYTES:
             self._keep()
 
     def restart(self) -> None:
         """Forget what came."""
         if self._pieces is not None:
-            self._pieces.forget(self.start, self.start + self.size)
+            self._pieces.invalidate(self.start, self.start + self.size)
         self._waiting.clear()
         self.size = 0
 

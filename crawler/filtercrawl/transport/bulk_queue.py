@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 # Files that fill a link together. All that are in hand would end at the same time, and then nobody fetched while the
 # structure of the next ones is read.
-AT_A_TIME: Final = 4
+MAX_CONCURRENT_FILES: Final = 4
 
 
-class Turns:
+class BulkQueue:
     """Starts so many at a time, first come, first served. Thread-safe; calls `start` without holding a lock."""
 
-    def __init__(self, at_a_time: int = AT_A_TIME) -> None:
+    def __init__(self, at_a_time: int = MAX_CONCURRENT_FILES) -> None:
         self._free = at_a_time
         self._waiting: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
 
-    def take(self, start: Callable[[], None]) -> None:
+    def submit(self, start: Callable[[], None]) -> None:
         """Call `start` now, or when a turn is given back; whoever was started gives one back."""
         with self._lock:
             if self._free == 0:
@@ -31,7 +31,7 @@ class Turns:
             self._free -= 1
         start()
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Give a turn back; whoever waits longest has it."""
         with self._lock:
             if not self._waiting:

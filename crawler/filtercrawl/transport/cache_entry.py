@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import NetworkError
-from filtercrawl.transport.coalesce import Range, merged, without
+from filtercrawl.transport.coalesce import Range, normalize_ranges, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,14 +32,14 @@ _KEPT: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Piece:
+class _Chunk:
     start: int
     stop: int
     path: Path
     trusted: bool = True  # written by this process, so that nobody need look whether it is whole
 
 
-class Pieces:
+class CacheEntry:
     """The bytes of one version of one file, kept in a folder of its own. Thread-safe, and safe between processes.
 
     A piece appears under its name when it is complete, and its name holds its CRC-32: what another run left is believed
@@ -50,7 +50,7 @@ class Pieces:
         self.folder = folder
         self._lock = threading.Lock()
         self._discarded = False
-        self._pieces: list[_Piece] = []  # sorted by start; none overlaps another
+        self._pieces: list[_Chunk] = []  # sorted by start; none overlaps another
         self._memory: OrderedDict[int, bytes] = OrderedDict()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ class Pieces:
             os.utime(folder)  # the order in which folders are given up
             self._pieces = _listed(folder)
         except OSError as error:
-            raise refused(folder, error) from error
+            raise disk_error(folder, error) from error
 
     @property
     def version(self) -> dict[str, str]:
@@ -77,15 +77,15 @@ class Pieces:
     def ranges(self) -> tuple[Range, ...]:
         """What is here: (start, stop) in bytes, sorted and apart."""
         with self._lock:
-            return merged((piece.start, piece.stop) for piece in self._pieces)
+            return normalize_ranges((piece.start, piece.stop) for piece in self._pieces)
 
     def missing(self, start: int, stop: int) -> tuple[Range, ...]:
         """Return what of a range is not here."""
         with self._lock:  # of thousands of pieces only those that may lie there
             first = max(bisect_right(self._pieces, start, key=lambda piece: piece.start) - 1, 0)
             last = bisect_left(self._pieces, stop, key=lambda piece: piece.start)
-            here = merged((piece.start, piece.stop) for piece in self._pieces[first:last])
-        return without(merged([(start, stop)]), here)
+            here = normalize_ranges((piece.start, piece.stop) for piece in self._pieces[first:last])
+        return subtract(normalize_ranges([(start, stop)]), here)
 
     def add(self, start: int, data: bytes) -> None:
         """Keep bytes that came from `start` on; what is here already is left as it is. Raises NetworkError."""
@@ -96,7 +96,7 @@ class Pieces:
             path = self._put(f"{first}-{last}-{zlib.crc32(part):08x}", part)
             with self._lock:
                 # Another request may have brought some of it meanwhile; what is lacking then is fetched again.
-                kept = self._insert(_Piece(start=first, stop=last, path=path))
+                kept = self._insert(_Chunk(start=first, stop=last, path=path))
                 if kept and len(part) <= _SMALL:
                     self._remember(first, part)
                 if not kept and all(piece.path != path for piece in self._pieces):
@@ -119,7 +119,7 @@ class Pieces:
             start += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def forget(self, start: int, stop: int) -> None:
+    def invalidate(self, start: int, stop: int) -> None:
         """Drop the pieces that begin in a range, for they came with a lie."""
         with self._lock:
             doubted = [piece for piece in self._pieces if start <= piece.start < stop]
@@ -132,7 +132,7 @@ class Pieces:
             self._discarded = True
             self._pieces.clear()
             self._memory.clear()
-        remove(self.folder)
+        remove_entry(self.folder)
 
     def close(self) -> None:
         if self._held >= 0:
@@ -142,14 +142,14 @@ class Pieces:
     def __del__(self) -> None:
         self.close()
 
-    def _part(self, piece: _Piece, start: int, stop: int) -> bytes | None:
+    def _part(self, piece: _Chunk, start: int, stop: int) -> bytes | None:
         with self._lock:
             known = self._memory.get(piece.start)
             if known is not None:
                 self._memory.move_to_end(piece.start)
                 return known[start - piece.start : stop - piece.start]
         try:
-            if not piece.trusted and not self._believe(piece):
+            if not piece.trusted and not self._verify_crc(piece):
                 return None
             small = piece.stop - piece.start <= _SMALL
             first, last = (piece.start, piece.stop) if small else (start, stop)
@@ -165,23 +165,23 @@ class Pieces:
                 self._remember(piece.start, data)
         return data[start - first : stop - first]
 
-    def _believe(self, piece: _Piece) -> bool:
+    def _verify_crc(self, piece: _Chunk) -> bool:
         """Look whether a piece of an earlier run is what was written: the machine may have stopped in between."""
         if piece.path.name.rpartition("-")[2] != f"{zlib.crc32(piece.path.read_bytes()):08x}":
             return False
         with self._lock:
             at = self._pieces.index(piece) if piece in self._pieces else -1
             if at >= 0:
-                self._pieces[at] = _Piece(start=piece.start, stop=piece.stop, path=piece.path)
+                self._pieces[at] = _Chunk(start=piece.start, stop=piece.stop, path=piece.path)
         return True
 
-    def _insert(self, piece: _Piece) -> bool:
+    def _insert(self, piece: _Chunk) -> bool:
         if any(other.start < piece.stop and piece.start < other.stop for other in self._pieces):
             return False
         self._pieces.insert(bisect_right(self._pieces, piece.start, key=lambda other: other.start), piece)
         return True
 
-    def _drop(self, piece: _Piece) -> None:
+    def _drop(self, piece: _Chunk) -> None:
         with self._lock:
             if piece in self._pieces:
                 self._pieces.remove(piece)
@@ -204,19 +204,19 @@ class Pieces:
         except OSError as error:
             with suppress(OSError):
                 hidden.unlink(missing_ok=True)
-            raise refused(self.folder, error) from error
+            raise disk_error(self.folder, error) from error
         return path
 
 
-def _listed(folder: Path) -> list[_Piece]:
+def _listed(folder: Path) -> list[_Chunk]:
     """Return the pieces that earlier runs left; of two that overlap, as two runs at a time may leave them, one."""
-    found: list[_Piece] = []
+    found: list[_Chunk] = []
     for path in folder.iterdir():
         match = _NAME.fullmatch(path.name)
         if match and path.stat().st_size == int(match[2]) - int(match[1]):
-            found.append(_Piece(start=int(match[1]), stop=int(match[2]), path=path, trusted=False))
+            found.append(_Chunk(start=int(match[1]), stop=int(match[2]), path=path, trusted=False))
     found.sort(key=lambda piece: (piece.start, -piece.stop))
-    kept: list[_Piece] = []
+    kept: list[_Chunk] = []
     for piece in found:
         if not kept or piece.start >= kept[-1].stop:
             kept.append(piece)
@@ -238,7 +238,7 @@ def in_use(folder: Path) -> bool:
     return False
 
 
-def remove(folder: Path) -> None:
+def remove_entry(folder: Path) -> None:
     """Delete a folder of pieces: first out of sight, so that nobody opens half of it."""
     hidden = folder.with_name(f".{os.getpid()}-{secrets.token_hex(4)}")
     with suppress(OSError):
@@ -246,7 +246,7 @@ def remove(folder: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
 
 
-def refused(folder: Path, error: OSError) -> NetworkError:
+def disk_error(folder: Path, error: OSError) -> NetworkError:
     return NetworkError(
         f"{folder.parent}: fetched bytes cannot be kept there ({error.strerror or error}); "
         "set cache under [sync] to a folder with room"

@@ -15,27 +15,27 @@ import httpx2
 
 from filtercrawl.api.errors import NetworkError
 from filtercrawl.config import NetworkSettings, proxy
-from filtercrawl.config.urls import shown
-from filtercrawl.transport.bulk_queue import Turns
-from filtercrawl.transport.context import Means
+from filtercrawl.config.urls import redact_url
+from filtercrawl.transport.bulk_queue import BulkQueue
+from filtercrawl.transport.context import FetchContext
 from filtercrawl.transport.http_file import HttpFile
-from filtercrawl.transport.middleware import LARGEST_ANSWER, WHOLE, Polite
-from filtercrawl.transport.range_cache import Cache
-from filtercrawl.transport.readahead import Walkers
-from filtercrawl.transport.responses import checked, refuse, wrapped
-from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.transport.middleware import MAX_RESPONSE_BYTES, WHOLE, PolicyTransport
+from filtercrawl.transport.range_cache import RangeCache
+from filtercrawl.transport.readahead import ActiveReaders
+from filtercrawl.transport.responses import map_http_errors, raise_for_status, validate_url
+from filtercrawl.transport.retry import Clock, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from filtercrawl.api.checkpoint import RemoteFile
-    from filtercrawl.transport.link_model import Link
+    from filtercrawl.transport.link_model import LinkEstimate
 
 _NEXT: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
-_MOST_REDIRECTS: Final = 10
+_MAX_REDIRECTS: Final = 10
 
 
-class Http:
+class HttpTransport:
     """Implements `filtercrawl.api.transport.Transport`. Thread-safe; connects at the first request."""
 
     def __init__(
@@ -43,29 +43,31 @@ class Http:
         settings: NetworkSettings | None = None,
         *,
         clock: Clock | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
-        self._patience = patience or Patience()
+        self._patience = retry_policy or RetryPolicy()
         self._clock = clock or Clock()
-        self._polite = Polite(_Wires(self._patience), settings or NetworkSettings(), self._patience, self._clock)
-        self.client: httpx2.Client = _Shared(
+        self._polite = PolicyTransport(
+            _ProxyTransport(self._patience), settings or NetworkSettings(), self._patience, self._clock
+        )
+        self.client: httpx2.Client = _UnclosableClient(
             transport=self._polite,
             follow_redirects=True,
-            max_redirects=_MOST_REDIRECTS,
+            max_redirects=_MAX_REDIRECTS,
             timeout=httpx2.Timeout(self._patience.read, connect=self._patience.connect, pool=self._patience.pool),
             headers={"User-Agent": f"filtercrawl/{version('filtercrawl')}"},
         )
         known = settings or NetworkSettings()
         self._pools = [ThreadPoolExecutor(2 * self._patience.per_host, name) for name in ("fetch", "bulk")]
-        self._means = Means(
+        self._means = FetchContext(
             client=self.client,
-            cache=Cache(known.cache, known.cache_size),
+            cache=RangeCache(known.cache, known.cache_size),
             pool=self._pools[0],
             bulk=self._pools[1],
             link=self._polite.link,
-            walkers=Walkers(),
-            turns=Turns(),
-            patience=self._patience,
+            active_readers=ActiveReaders(),
+            bulk_queue=BulkQueue(),
+            retry_policy=self._patience,
             clock=self._clock,
         )
         self._end = weakref.finalize(self, self._polite.close)
@@ -86,7 +88,7 @@ class Http:
         seen = set()
         while following is not None:
             if following in seen:
-                raise NetworkError(f"{shown(following)}: the pages of this listing lead in a circle")
+                raise NetworkError(f"{redact_url(following)}: the pages of this listing lead in a circle")
             seen.add(following)
             page, answer = self._get(following)
             yield page
@@ -94,10 +96,10 @@ class Http:
             following = urljoin(str(answer.url), match[1]) if match else None
 
     def open(self, file: RemoteFile, listed_at: str | None = None) -> HttpFile:
-        checked(file.url)
+        validate_url(file.url)
         return HttpFile(file, listed_at or file.url, self._means)
 
-    def link(self, url: str) -> Link:
+    def link(self, url: str) -> LinkEstimate:
         return self._polite.link(url)
 
     def close(self) -> None:
@@ -107,35 +109,35 @@ class Http:
         self._end()
 
     def _get(self, url: str) -> tuple[Any, httpx2.Response]:
-        where = shown(checked(url))
+        where = redact_url(validate_url(url))
         body = bytearray()
         with (
-            wrapped(where),
+            map_http_errors(where),
             self.client.stream("GET", url, headers={"Accept": "application/json"}, extensions={WHOLE: True}) as answer,
         ):
-            refuse(answer, where)
+            raise_for_status(answer, where)
             for piece in answer.iter_bytes():
                 body += piece
-                if len(body) > LARGEST_ANSWER:
-                    raise NetworkError(f"{where}: the answer is larger than {LARGEST_ANSWER} bytes")
+                if len(body) > MAX_RESPONSE_BYTES:
+                    raise NetworkError(f"{where}: the answer is larger than {MAX_RESPONSE_BYTES} bytes")
         try:
             return json.loads(body), answer
         except (ValueError, RecursionError) as error:
             raise NetworkError(f"{where}: the answer is no JSON ({error})") from error
 
 
-class _Shared(httpx2.Client):
+class _UnclosableClient(httpx2.Client):
     """A client that cannot be closed by those who borrow it: huggingface_hub closes what it was given."""
 
     def close(self) -> None:
         pass
 
 
-class _Wires(httpx2.BaseTransport):
+class _ProxyTransport(httpx2.BaseTransport):
     """The connections themselves: made at the first request, through the proxies that the environment names."""
 
-    def __init__(self, patience: Patience) -> None:
-        self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=patience.per_host * 2)
+    def __init__(self, retry_policy: RetryPolicy) -> None:
+        self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=retry_policy.per_host * 2)
         self._by_proxy: dict[str | None, httpx2.HTTPTransport] = {}
         self._lock = threading.Lock()
 

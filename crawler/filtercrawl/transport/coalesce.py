@@ -8,43 +8,45 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from filtercrawl.transport.link_model import Link
+    from filtercrawl.transport.link_model import LinkEstimate
 
 Range = tuple[int, int]
 
 # One request brings no more: several connections then share a large range, and a break costs little.
-MOST_BYTES: Final = 32 * 1024 * 1024
+MAX_REQUEST_BYTES: Final = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batches:
-    """What is to be fetched of a file. ranges: sorted and apart; whole: they are all of the file that is missing."""
+class FetchPlan:
+    """What is to be fetched of a file. ranges: sorted and apart; is_full_file: they are all of the file that is
+    missing.
+    """
 
     ranges: tuple[Range, ...]
-    whole: bool
+    is_full_file: bool
 
     @property
     def bytes(self) -> int:
         return sum(stop - start for start, stop in self.ranges)
 
 
-def choose(wanted: Iterable[Range], missing: Iterable[Range], link: Link) -> Batches:
+def plan_fetch(wanted: Iterable[Range], missing: Iterable[Range], link: LinkEstimate) -> FetchPlan:
     """Return what to fetch of a file so that the ranges that are wanted come soonest.
 
     wanted: any (start, stop) in bytes, in any order, overlapping or not. missing: what of the file is not there yet.
     """
-    holes = merged(missing)
-    needed = intersection(merged(wanted), holes)
-    ranges = joined(needed, holes, link.gap)
+    holes = normalize_ranges(missing)
+    needed = intersection(normalize_ranges(wanted), holes)
+    ranges = coalesce(needed, holes, link.gap)
     if not ranges or link.fixed_gap is not None:
-        return Batches(ranges=ranges, whole=False)
-    parts, rest = requests(ranges), requests(holes)
+        return FetchPlan(ranges=ranges, is_full_file=False)
+    parts, rest = n_requests(ranges), n_requests(holes)
     # The time of one request more is worth it: of the whole the hash is known.
-    whole = link.seconds(rest, total(holes)) <= link.seconds(parts, total(ranges)) + link.a_request
-    return Batches(ranges=holes if whole else ranges, whole=whole)
+    whole = link.seconds(rest, total_bytes(holes)) <= link.seconds(parts, total_bytes(ranges)) + link.request_cost_s
+    return FetchPlan(ranges=holes if whole else ranges, is_full_file=whole)
 
 
-def joined(needed: Iterable[Range], holes: Iterable[Range], gap: int) -> tuple[Range, ...]:
+def coalesce(needed: Iterable[Range], holes: Iterable[Range], gap: int) -> tuple[Range, ...]:
     """Join ranges whose missing bytes in between are at most `gap`; what is there already is not fetched again."""
     found: list[Range] = []
     spaces = iter(holes)
@@ -60,7 +62,7 @@ def joined(needed: Iterable[Range], holes: Iterable[Range], gap: int) -> tuple[R
     return tuple(found)
 
 
-def merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
+def normalize_ranges(ranges: Iterable[Range]) -> tuple[Range, ...]:
     """Sort ranges, and make one of those that overlap or touch; empty ones are dropped."""
     found: list[Range] = []
     for start, stop in sorted(ranges):
@@ -88,7 +90,7 @@ def intersection(some: tuple[Range, ...], others: tuple[Range, ...]) -> tuple[Ra
     return tuple(found)
 
 
-def without(ranges: tuple[Range, ...], taken: tuple[Range, ...]) -> tuple[Range, ...]:
+def subtract(ranges: tuple[Range, ...], taken: tuple[Range, ...]) -> tuple[Range, ...]:
     """Return what of some ranges lies in none of others; each is sorted and apart."""
     found: list[Range] = []
     j = 0
@@ -107,10 +109,10 @@ def without(ranges: tuple[Range, ...], taken: tuple[Range, ...]) -> tuple[Range,
     return tuple(found)
 
 
-def total(ranges: Iterable[Range]) -> int:
+def total_bytes(ranges: Iterable[Range]) -> int:
     return sum(stop - start for start, stop in ranges)
 
 
-def requests(ranges: Iterable[Range]) -> int:
+def n_requests(ranges: Iterable[Range]) -> int:
     """Count the requests that ranges take, large ones in several parts."""
-    return sum(-(-(stop - start) // MOST_BYTES) for start, stop in ranges)
+    return sum(-(-(stop - start) // MAX_REQUEST_BYTES) for start, stop in ranges)

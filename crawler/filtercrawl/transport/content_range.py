@@ -13,20 +13,20 @@ _NOTHING: Final = re.compile(r"bytes \*/(\d{1,18})")
 _SHA256: Final = re.compile(r'"?([0-9a-f]{64})"?')
 
 
-class SpoiledError(Exception):
+class InvalidResponseError(Exception):
     """An answer that is not what was asked for; another try may bring a better one."""
 
 
-def check_plain(answer: httpx2.Response) -> None:
+def check_identity_encoding(answer: httpx2.Response) -> None:
     """Raise SpoiledError for a body that is not the file's own bytes."""
     encoding = answer.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise SpoiledError(f"the bytes come compressed ({encoding})")
+        raise InvalidResponseError(f"the bytes come compressed ({encoding})")
     if answer.headers.get("Content-Type", "").lower().startswith("multipart/"):
-        raise SpoiledError("the bytes come in several parts")
+        raise InvalidResponseError("the bytes come in several parts")
 
 
-def span(answer: httpx2.Response, at: int, stop: int) -> tuple[int, str]:
+def parse_content_range(answer: httpx2.Response, at: int, stop: int) -> tuple[int, str]:
     """Return where the body of a 206 ends in the file, and the file's length as told, "*" where it is not.
 
     Raises SpoiledError unless the body begins at `at` and ends at `stop` or before.
@@ -34,17 +34,17 @@ def span(answer: httpx2.Response, at: int, stop: int) -> tuple[int, str]:
     told = answer.headers.get("Content-Range", "")
     match = _SPAN.fullmatch(told)
     if match is None or int(match[1]) != at or int(match[2]) >= stop:
-        raise SpoiledError(f"Content-Range {told!r} is not what was asked for")
+        raise InvalidResponseError(f"Content-Range {told!r} is not what was asked for")
     if int(match[2]) < at:
-        raise SpoiledError(f"Content-Range {told!r} ends before it begins")
+        raise InvalidResponseError(f"Content-Range {told!r} ends before it begins")
     return int(match[2]) + 1, match[3]
 
 
-def length_beyond(answer: httpx2.Response) -> str:
+def length_from_unsatisfied_range(answer: httpx2.Response) -> str:
     """Return the length of a file that ends before what was asked for (416), as text; raises SpoiledError."""
     match = _NOTHING.fullmatch(answer.headers.get("Content-Range", ""))
     if match is None:
-        raise SpoiledError("HTTP 416")
+        raise InvalidResponseError("HTTP 416")
     return match[1]
 
 

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from filtercrawl.transport.bulk_queue import Turns
-    from filtercrawl.transport.link_model import Link
-    from filtercrawl.transport.range_cache import Cache
-    from filtercrawl.transport.readahead import Walkers
-    from filtercrawl.transport.retry import Clock, Patience
+    from filtercrawl.transport.bulk_queue import BulkQueue
+    from filtercrawl.transport.link_model import LinkEstimate
+    from filtercrawl.transport.range_cache import RangeCache
+    from filtercrawl.transport.readahead import ActiveReaders
+    from filtercrawl.transport.retry import Clock, RetryPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
+class FetchContext:
     """The one client, the cache, how long to bear with a server, and what keeps files out of each other's way.
 
     pool: for requests in the background; bulk: for those of files whose turn it is to fetch much, which so do not wait
@@ -27,11 +27,11 @@ class Means:
     """
 
     client: httpx2.Client
-    cache: Cache
+    cache: RangeCache
     pool: Executor
     bulk: Executor
-    link: Callable[[str], Link]
-    walkers: Walkers
-    turns: Turns
-    patience: Patience
+    link: Callable[[str], LinkEstimate]
+    active_readers: ActiveReaders
+    bulk_queue: BulkQueue
+    retry_policy: RetryPolicy
     clock: Clock

@@ -6,17 +6,17 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.range_file import check_range
-from filtercrawl.transport.prefetcher import Fetching
-from filtercrawl.transport.range_fetcher import RemoteBytes
-from filtercrawl.transport.readahead import Walk
+from filtercrawl.transport.prefetcher import Prefetcher
+from filtercrawl.transport.range_fetcher import RangeFetcher
+from filtercrawl.transport.readahead import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from filtercrawl.api.checkpoint import RemoteFile
     from filtercrawl.transport.coalesce import Range
-    from filtercrawl.transport.context import Means
-    from filtercrawl.transport.link_model import Link
+    from filtercrawl.transport.context import FetchContext
+    from filtercrawl.transport.link_model import LinkEstimate
 
 _HEAD: Final = 64 * 1024
 # Most files of these names are archives, whose directory stands at the end.
@@ -24,17 +24,17 @@ _ARCHIVES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".zip")
 # A zip archive's last record with the longest comment, and before it what leads to a large directory.
 _TAIL: Final = 65_535 + 22 + 20
 # Seconds of a trip from which on a request that may be of no use is worth it.
-_LONG_TRIP: Final = 0.01
+_HIGH_LATENCY_SECONDS: Final = 0.01
 
 
 class HttpFile:
     """Implements `filtercrawl.api.transport.OpenedFile`. Thread-safe."""
 
-    def __init__(self, file: RemoteFile, listed_at: str, means: Means) -> None:
-        self._remote = RemoteBytes(file, listed_at, means)
-        self._fetching = Fetching(self._remote, means, self._costs)
-        self._means = means
-        self._walk: Walk | None = None
+    def __init__(self, file: RemoteFile, listed_at: str, context: FetchContext) -> None:
+        self._remote = RangeFetcher(file, listed_at, context)
+        self._fetching = Prefetcher(self._remote, context, self._costs)
+        self._means = context
+        self._walk: ReadAhead | None = None
         self._lock = threading.RLock()
         self.name = self._remote.name
 
@@ -64,7 +64,7 @@ class HttpFile:
         return self._remote.requests
 
     @property
-    def whole(self) -> bool:
+    def fetched_in_full(self) -> bool:
         """Whether the whole file is here, or on its way."""
         return self._remote.size is not None and not self._fetching.unwanted()
 
@@ -87,28 +87,28 @@ class HttpFile:
         if length == 0:
             return b""
         while (data := self._remote.read(offset, offset + length)) is None:
-            self._fetching.bring(offset, offset + length, self._ahead)
+            self._fetching.wait_for(offset, offset + length, self._ahead)
             check_range(self, offset, length)  # the first answer may have told another size
         return data
 
-    def want(self, ranges: Sequence[Range]) -> None:
+    def prefetch(self, ranges: Sequence[Range]) -> None:
         """Begin to bring what will be read; returns at once. Nothing, where not even the file's length is known yet."""
         size = self._remote.size
-        self._means.walkers.leave(self)
+        self._means.active_readers.remove(self)
         if size is not None:
-            self._fetching.want([(max(start, 0), min(stop, size)) for start, stop in ranges])
+            self._fetching.prefetch([(max(start, 0), min(stop, size)) for start, stop in ranges])
 
-    def expect_jumps(self, number: int, wanted: float) -> None:
-        """Learn over about how many long stretches a reader on its way will still jump; see `ranges.Walked`."""
+    def hint_seeks(self, number: int, wanted: float) -> None:
+        """Learn over about how many long stretches a reader on its way will still jump; see `ranges.SequentialScan`."""
         with self._lock:
             if self._walk is not None:
-                self._walk.expect(number, wanted)
+                self._walk.hint_seeks(number, wanted)
 
     def check_unchanged(self) -> None:
         """Nothing to do: every answer was held against the version that the first one was of."""
 
     def close(self) -> None:
-        self._means.walkers.leave(self)
+        self._means.active_readers.remove(self)
         self._remote.closed = True
         self._fetching.close()
         self._remote.close()
@@ -116,18 +116,18 @@ class HttpFile:
     def _ahead(self, start: int, stop: int) -> int:
         with self._lock:
             if self._walk is None:
-                self._walk = Walk(self.size)
-                self._means.walkers.enter(self)
+                self._walk = ReadAhead(self.size)
+                self._means.active_readers.add(self)
                 if start == 0:
-                    self._want_tail()
-            return self._walk.step(start, stop, self._means.walkers.seen(self._costs()))
+                    self._prefetch_tail()
+            return self._walk.next_end(start, stop, self._means.active_readers.shared_link(self._costs()))
 
-    def _want_tail(self) -> None:
+    def _prefetch_tail(self) -> None:
         """Ask for an archive's directory while its head is on its way, where a trip is worth more than a guess."""
         link = self._costs()
-        far = link.a_trip > _LONG_TRIP and link.fixed_gap is None
+        far = link.round_trip_s > _HIGH_LATENCY_SECONDS and link.fixed_gap is None
         if far and self.name.lower().endswith(_ARCHIVES) and self.size > _HEAD + _TAIL:
-            self._fetching.want([(self.size - _TAIL, self.size)])
+            self._fetching.prefetch([(self.size - _TAIL, self.size)])
 
-    def _costs(self) -> Link:
+    def _costs(self) -> LinkEstimate:
         return self._means.link(self._remote.address)

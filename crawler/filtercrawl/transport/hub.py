@@ -7,7 +7,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.errors import ForbiddenError, GoneError, NetworkError
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.config import hub_endpoint
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from filtercrawl.api.transport import Transport
 
-# What `asking` says of a repo to which the token, if any, gives no access, and of one that it cannot see.
+# What `translate_hub_errors` says of a repo to which the token, if any, gives no access, and of one that it cannot see.
 GATED: Final = "gated, and access is not granted; ask for it on the repo's page and set a token"
 MISSING: Final = "not on the Hub, or private"
 # Seconds between tries of a download, of which huggingface_hub makes one.
@@ -35,7 +35,7 @@ def api(transport: Transport, endpoint: str | None = None) -> HfApi:
     """
     import huggingface_hub  # takes a while, and most runs need none
 
-    bound(transport.client)
+    apply_default_timeouts(transport.client)
     huggingface_hub.set_client_factory(lambda: transport.client)
     return huggingface_hub.HfApi(
         endpoint=(endpoint or hub_endpoint()).rstrip("/"),
@@ -51,7 +51,7 @@ def uses_xet() -> bool:
     return not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None
 
 
-def bound(client: httpx2.Client) -> None:
+def apply_default_timeouts(client: httpx2.Client) -> None:
     """Give the client's own timeouts to requests that ask for none: huggingface_hub would wait for ever."""
     hooks = client.event_hooks
     if not any(isinstance(hook, _Timeouts) for hook in hooks["request"]):
@@ -68,7 +68,7 @@ class _Timeouts:
 
 
 @contextmanager
-def asking(what: str) -> Iterator[None]:
+def translate_hub_errors(what: str) -> Iterator[None]:
     """Turn what the Hub's client raises into a NetworkError about `what`, in one line.
 
     ForbiddenError: gated or disabled. GoneError: not there, or private. NetworkError: anything else.
@@ -79,19 +79,19 @@ def asking(what: str) -> Iterator[None]:
     try:
         yield
     except errors.GatedRepoError as error:
-        raise ForbiddenError(f"{what}: {GATED}") from error
+        raise AccessDeniedError(f"{what}: {GATED}") from error
     except errors.DisabledRepoError as error:
-        raise ForbiddenError(f"{what}: disabled by the Hub") from error
+        raise AccessDeniedError(f"{what}: disabled by the Hub") from error
     except errors.LocalEntryNotFoundError as error:
         raise NetworkError(f"{what}: the Hub cannot be reached, and the cache does not hold it") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
-        raise GoneError(f"{what}: {MISSING}") from error
+        raise NotFoundError(f"{what}: {MISSING}") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
-        kind = ForbiddenError if status in (401, 403) else GoneError if status in (404, 410) else NetworkError
+        kind = AccessDeniedError if status in (401, 403) else NotFoundError if status in (404, 410) else NetworkError
         raise kind(f"{what}: the Hub answers {status}{_reason(error.server_message)}") from error
     except errors.HFValidationError as error:
-        raise GoneError(f"{what}: no name that the Hub could have") from error
+        raise NotFoundError(f"{what}: no name that the Hub could have") from error
     except (httpx2.HTTPError, httpx2.InvalidURL, errors.OfflineModeIsEnabled, OSError) as error:
         raise NetworkError(f"{what}: {error or type(error).__name__}") from error
 

@@ -7,40 +7,40 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 
-from filtercrawl.api.errors import BudgetError
+from filtercrawl.api.errors import BudgetExhaustedError
 from filtercrawl.config import NetworkSettings, secret
-from filtercrawl.config.urls import mirrored, origin
-from filtercrawl.transport.rate_limit import Host
-from filtercrawl.transport.responses import described
+from filtercrawl.config.urls import apply_mirrors, origin
+from filtercrawl.transport.rate_limit import HostLimiter
+from filtercrawl.transport.responses import describe_failure
 from filtercrawl.transport.retry import (
     TRANSIENT_ERRORS,
     TRANSIENT_STATUS,
     UNSENT_ERRORS,
     Clock,
-    Patience,
-    repeatable,
+    RetryPolicy,
+    is_retryable,
     retry_after,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from filtercrawl.transport.link_model import Gauge, Link
+    from filtercrawl.transport.link_model import LinkEstimate, LinkMeter
 
 # A listing page or a description; weights are streamed.
-LARGEST_ANSWER: Final = 64 * 1024 * 1024
+MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 # Request extension: read the whole answer under the retries, whatever its type.
 WHOLE: Final = "filtercrawl.whole"
 
 
-class GaveUpError(httpx2.TransportError):
+class RetriesExhaustedError(httpx2.TransportError):
     """Every try failed, or the host asks for more patience than there is.
 
     None of the errors that huggingface_hub tries again by itself: the tries have been made.
     """
 
 
-class Polite(httpx2.BaseTransport):
+class PolicyTransport(httpx2.BaseTransport):
     """Sends requests as a good guest does.
 
     An answer in JSON is read here as a whole, so that a break within it is tried again like any other fault, also for
@@ -48,65 +48,65 @@ class Polite(httpx2.BaseTransport):
     """
 
     def __init__(
-        self, inner: httpx2.BaseTransport, settings: NetworkSettings, patience: Patience, clock: Clock
+        self, inner: httpx2.BaseTransport, settings: NetworkSettings, retry_policy: RetryPolicy, clock: Clock
     ) -> None:
         self.requests = 0
         self.bytes_fetched = 0
         self._inner = inner
         self._settings = settings
-        self._patience = patience
+        self._patience = retry_policy
         self._clock = clock
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, HostLimiter] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Return the answer, whatever its status; raises httpx2.TransportError, BudgetError or UsageError."""
-        sent = self._addressed(request)
+        sent = self._prepare_request(request)
         host = self._host(origin(str(sent.url)))
         path = sent.url.path
         tries = 1 if host.down else self._patience.attempts
         waited = 0.0
         for attempt in range(tries):
-            waited += self._rest(host.wait(path), waited)
+            waited += self._sleep(host.wait_for_rate_limit(path), waited)
             fault: int | httpx2.TransportError
             asked_for = None
             try:
                 answer = self._send(sent, host)
             except TRANSIENT_ERRORS as error:
-                if not repeatable(sent, error):
+                if not is_retryable(sent, error):
                     raise
                 fault = error
             else:
                 host.down = False
-                if answer.status_code not in TRANSIENT_STATUS or not repeatable(sent, answer.status_code):
+                if answer.status_code not in TRANSIENT_STATUS or not is_retryable(sent, answer.status_code):
                     return answer
                 fault = answer.status_code
                 asked_for = retry_after(answer.headers, self._clock)
                 answer.close()
                 if fault == 429 and asked_for is not None:
-                    host.hold(path, asked_for)
+                    host.block_for(path, asked_for)
             if attempt + 1 < tries:
                 wait = (asked_for or 0.0) + self._patience.backoff(attempt, self._clock)
-                waited += self._rest(wait, waited)
+                waited += self._sleep(wait, waited)
         # One that could not be reached gets one try a request from now on, until it answers.
         host.down = isinstance(fault, UNSENT_ERRORS)
-        raise GaveUpError(described(fault) + (f", {tries} times in a row" if tries > 1 else ""))
+        raise RetriesExhaustedError(describe_failure(fault) + (f", {tries} times in a row" if tries > 1 else ""))
 
-    def link(self, url: str) -> Link:
+    def link(self, url: str) -> LinkEstimate:
         """Return what the host of an address was measured to cost."""
-        going = httpx2.URL(mirrored(url, self._settings.mirrors))
+        going = httpx2.URL(apply_mirrors(url, self._settings.mirrors))
         host = self._host(origin(str(going)))
-        return host.gauge.link(self._patience.per_host, host.spacing(going.path), self._patience.gap)
+        return host.gauge.estimate(self._patience.per_host, host.spacing(going.path), self._patience.gap)
 
     def close(self) -> None:
         self._inner.close()
 
-    def _addressed(self, request: httpx2.Request) -> httpx2.Request:
+    def _prepare_request(self, request: httpx2.Request) -> httpx2.Request:
         """The request as it goes out: to the mirror where there is one, with what only that origin may see."""
         asked = str(request.url)
         if request.url.scheme not in ("http", "https"):
             raise httpx2.UnsupportedProtocol(f"only http and https are followed, not {request.url.scheme}")
-        going = mirrored(asked, self._settings.mirrors)
+        going = apply_mirrors(asked, self._settings.mirrors)
         headers = request.headers.copy()
         headers.pop("Cookie", None)  # nothing here needs any, and they know no ports
         if origin(asked) != origin(going):
@@ -119,43 +119,43 @@ class Polite(httpx2.BaseTransport):
             request.method, going, headers=headers, stream=request.stream, extensions=request.extensions
         )
 
-    def _host(self, name: str) -> Host:
+    def _host(self, name: str) -> HostLimiter:
         with self._lock:
-            return self._hosts.setdefault(name, Host(self._patience.per_host, self._clock))
+            return self._hosts.setdefault(name, HostLimiter(self._patience.per_host, self._clock))
 
-    def _rest(self, seconds: float, waited: float) -> float:
+    def _sleep(self, seconds: float, waited: float) -> float:
         if seconds <= 0:
             return 0.0
-        if waited + seconds > self._patience.total:
-            raise GaveUpError(f"asks to wait {seconds:.0f} s; run again later")
+        if waited + seconds > self._patience.total_timeout:
+            raise RetriesExhaustedError(f"asks to wait {seconds:.0f} s; run again later")
         self._clock.sleep(seconds)
         return seconds
 
-    def _send(self, request: httpx2.Request, host: Host) -> httpx2.Response:
+    def _send(self, request: httpx2.Request, host: HostLimiter) -> httpx2.Response:
         """Send once; the host's turnstile is passed until the body is closed."""
-        if not host.turnstile.acquire(timeout=self._patience.pool):
+        if not host.semaphore.acquire(timeout=self._patience.pool):
             raise httpx2.PoolTimeout("every connection to this host was busy for too long")
         try:
             self._count_request()
         except BaseException:
-            host.turnstile.release()
+            host.semaphore.release()
             raise
         sent = self._clock.monotonic()
-        host.gauge.ask()
+        host.gauge.on_request()
         try:
             answer = self._inner.handle_request(request)
         except BaseException:
-            host.gauge.fail()
-            host.turnstile.release()
+            host.gauge.on_error()
+            host.semaphore.release()
             raise
         assert isinstance(answer.stream, httpx2.SyncByteStream)
-        body = _Body(answer.stream, self._meter(host, sent), host.turnstile.release)
+        body = _Body(answer.stream, self._meter(host, sent), host.semaphore.release)
         streamed = httpx2.Response(
             answer.status_code, headers=answer.headers, stream=body, extensions=answer.extensions
         )
         try:
-            host.note(request.url.path, answer.headers)
-            return _whole(streamed) if _is_small(request, streamed) else streamed
+            host.update_from_headers(request.url.path, answer.headers)
+            return _read_whole_body(streamed) if _is_small(request, streamed) else streamed
         except BaseException:
             body.close()
             raise
@@ -164,12 +164,12 @@ class Polite(httpx2.BaseTransport):
         limit, most = self._settings.max_requests, self._settings.max_bytes
         with self._lock:
             if limit is not None and self.requests >= limit:
-                raise BudgetError(f"the budget of {limit} requests is used up; run again to go on")
+                raise BudgetExhaustedError(f"the budget of {limit} requests is used up; run again to go on")
             if most is not None and self.bytes_fetched >= most:
-                raise BudgetError(f"the budget of {most} bytes is used up; run again to go on")
+                raise BudgetExhaustedError(f"the budget of {most} bytes is used up; run again to go on")
             self.requests += 1
 
-    def _meter(self, host: Host, sent: float) -> _Meter:
+    def _meter(self, host: HostLimiter, sent: float) -> _Meter:
         def count(number: int) -> None:
             with self._lock:
                 self.bytes_fetched += number
@@ -180,19 +180,19 @@ class Polite(httpx2.BaseTransport):
 class _Meter:
     """Counts and times one body."""
 
-    def __init__(self, gauge: Gauge, clock: Clock, sent: float, count: Callable[[int], None]) -> None:
+    def __init__(self, gauge: LinkMeter, clock: Clock, sent: float, count: Callable[[int], None]) -> None:
         self._gauge = gauge
         self._clock = clock
         self._count = count
         now = clock.monotonic()
-        gauge.begin(now - sent, now)
+        gauge.on_response_start(now - sent, now)
 
     def came(self, number: int) -> None:
         self._count(number)
-        self._gauge.came(number, self._clock.monotonic())
+        self._gauge.on_bytes(number, self._clock.monotonic())
 
     def end(self) -> None:
-        self._gauge.end(self._clock.monotonic())
+        self._gauge.on_response_end(self._clock.monotonic())
 
 
 class _Body(httpx2.SyncByteStream):
@@ -226,17 +226,17 @@ def _is_small(request: httpx2.Request, answer: httpx2.Response) -> bool:
     return WHOLE in request.extensions or answer.headers.get("Content-Type", "").startswith("application/json")
 
 
-def _whole(answer: httpx2.Response) -> httpx2.Response:
+def _read_whole_body(answer: httpx2.Response) -> httpx2.Response:
     """Read a body, still encoded as it was sent."""
     raw = bytearray()
     assert isinstance(answer.stream, httpx2.SyncByteStream)
     for piece in answer.stream:
         raw += piece
-        if len(raw) > LARGEST_ANSWER:
-            raise GaveUpError(f"the answer is larger than {LARGEST_ANSWER} bytes")
+        if len(raw) > MAX_RESPONSE_BYTES:
+            raise RetriesExhaustedError(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
     answer.stream.close()
-    return _like(answer, httpx2.ByteStream(bytes(raw)))
+    return _copy_response(answer, httpx2.ByteStream(bytes(raw)))
 
 
-def _like(answer: httpx2.Response, body: httpx2.SyncByteStream) -> httpx2.Response:
+def _copy_response(answer: httpx2.Response, body: httpx2.SyncByteStream) -> httpx2.Response:
     return httpx2.Response(answer.status_code, headers=answer.headers, stream=body, extensions=answer.extensions)

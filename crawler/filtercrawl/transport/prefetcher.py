@@ -6,43 +6,43 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
-from filtercrawl.api.errors import Stopped
+from filtercrawl.api.errors import Cancelled
 from filtercrawl.transport.coalesce import (
-    MOST_BYTES,
-    Batches,
+    MAX_REQUEST_BYTES,
+    FetchPlan,
     Range,
-    choose,
+    coalesce,
     intersection,
-    joined,
-    merged,
-    requests,
-    total,
-    without,
+    n_requests,
+    normalize_ranges,
+    plan_fetch,
+    subtract,
+    total_bytes,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from filtercrawl.transport.context import Means
-    from filtercrawl.transport.link_model import Link
-    from filtercrawl.transport.range_fetcher import RemoteBytes
+    from filtercrawl.transport.context import FetchContext
+    from filtercrawl.transport.link_model import LinkEstimate
+    from filtercrawl.transport.range_fetcher import RangeFetcher
 
-_PATIENCE: Final = 1.0
+_WAIT_SECONDS: Final = 1.0
 _FAR: Final = 1024 * 1024
 # Less than this waits for nobody's turn: it is here before it would be noticed.
-_MUCH: Final = 8 * 1024 * 1024
+_BULK_BYTES: Final = 8 * 1024 * 1024
 
 
-class Fetching:
+class Prefetcher:
     """What of a file is wanted and what is under way. Thread-safe.
 
     Which ranges are joined is decided as each request is made, by what the host was last measured to cost. Who wants
     much waits for its turn. The first fault ends it: whoever needs bytes that are not there gets that fault.
     """
 
-    def __init__(self, remote: RemoteBytes, means: Means, link: Callable[[], Link]) -> None:
+    def __init__(self, remote: RangeFetcher, context: FetchContext, link: Callable[[], LinkEstimate]) -> None:
         self._remote = remote
-        self._means = means
+        self._means = context
         self._link = link
         self._turn: Literal["none", "asked", "had"] = "none"
         self._change = threading.Condition()
@@ -52,10 +52,10 @@ class Fetching:
         self._fault: BaseException | None = None
         self._closed = False
 
-    def want(self, ranges: Sequence[Range]) -> Batches:
+    def prefetch(self, ranges: Sequence[Range]) -> FetchPlan:
         """Begin to bring ranges; returns at once what was chosen to be fetched."""
         with self._change:
-            chosen = choose(ranges, self._free(self._remote.missing(0, self._size)), self._link())
+            chosen = plan_fetch(ranges, self._free(self._remote.missing(0, self._size)), self._link())
             begin = self._begin(chosen.ranges)
         begin()
         return chosen
@@ -65,7 +65,7 @@ class Fetching:
         with self._change:
             return self._free(self._remote.missing(0, self._size))
 
-    def bring(self, start: int, stop: int, ahead: Callable[[int, int], int]) -> None:
+    def wait_for(self, start: int, stop: int, ahead: Callable[[int, int], int]) -> None:
         """Return when bytes `start` to `stop` are here, some of which are not; raises what went wrong.
 
         ahead: where to stop, given the first missing byte and `stop`; asked where nobody brings that byte yet.
@@ -79,11 +79,11 @@ class Fetching:
                 if self._fault is not None:
                     raise self._fault
                 if self._closed:
-                    raise Stopped
-                busy = merged((*self._pending, *self._under_way))
+                    raise Cancelled
+                busy = normalize_ranges((*self._pending, *self._under_way))
                 expected = intersection((first,), busy)
                 if expected and expected[0][0] == first[0]:
-                    self._change.wait(_PATIENCE)
+                    self._change.wait(_WAIT_SECONDS)
                     continue
                 end = ahead(first[0], stop)
                 if end - stop > _FAR:  # much more than is waited for: it comes while what is here is read
@@ -101,7 +101,7 @@ class Fetching:
             self._closed = True
             self._pending = ()
             while self._under_way:
-                self._change.wait(_PATIENCE)
+                self._change.wait(_WAIT_SECONDS)
 
     @property
     def _size(self) -> int:
@@ -112,40 +112,40 @@ class Fetching:
         """Put ranges into the queue; returns what starts to bring them, to be called without the lock."""
         if self._fault is not None or self._closed:
             return _nothing
-        self._pending = merged((*self._pending, *ranges))
+        self._pending = normalize_ranges((*self._pending, *ranges))
         if self._turn == "asked":
             return _nothing
-        if self._turn == "none" and total(self._pending) > _MUCH:
+        if self._turn == "none" and total_bytes(self._pending) > _BULK_BYTES:
             self._turn = "asked"
-            return partial(self._means.turns.take, self._have_turn)
-        return self._pump_on
+            return partial(self._means.bulk_queue.submit, self._on_bulk_slot)
+        return self._start_workers
 
-    def _have_turn(self) -> None:
+    def _on_bulk_slot(self) -> None:
         with self._change:
             self._turn = "had"
-            self._pump_on()
-            over = self._turn_is_over()
+            self._start_workers()
+            over = self._release_bulk_slot()
         if over:
-            self._means.turns.give()
+            self._means.bulk_queue.release()
 
-    def _pump_on(self) -> None:
+    def _start_workers(self) -> None:
         """Put as many pumps to the queue as the host takes requests."""
         with self._change:
             pool = self._means.bulk if self._turn == "had" else self._means.pool
-            for _ in range(min(requests(self._pending), self._link().at_a_time) - self._pumps):
-                pool.submit(self._pump)
+            for _ in range(min(n_requests(self._pending), self._link().max_concurrent) - self._pumps):
+                pool.submit(self._worker)
                 self._pumps += 1
 
-    def _turn_is_over(self) -> bool:
+    def _release_bulk_slot(self) -> bool:
         if self._turn != "had" or self._pumps:
             return False
         self._turn = "none"
         return True
 
     def _free(self, ranges: tuple[Range, ...]) -> tuple[Range, ...]:
-        return without(ranges, merged((*self._pending, *self._under_way)))
+        return subtract(ranges, normalize_ranges((*self._pending, *self._under_way)))
 
-    def _pump(self) -> None:
+    def _worker(self) -> None:
         """Make one request after the other until nothing is wanted."""
         try:
             while (taken := self._take()) is not None:
@@ -157,36 +157,36 @@ class Fetching:
         finally:
             with self._change:
                 self._pumps -= 1
-                over = self._turn_is_over()
+                over = self._release_bulk_slot()
                 self._change.notify_all()
             if over:
-                self._means.turns.give()
+                self._means.bulk_queue.release()
 
     def _take(self) -> Range | None:
         link = self._link()
         with self._change:
-            missing = without(self._remote.missing(0, self._size), merged(self._under_way))
-            ranges = joined(intersection(self._pending, missing), missing, link.gap)
+            missing = subtract(self._remote.missing(0, self._size), normalize_ranges(self._under_way))
+            ranges = coalesce(intersection(self._pending, missing), missing, link.gap)
             if not ranges:
                 self._pending = ()
                 return None
             start, stop = ranges[0]
-            taken = (start, min(stop, start + MOST_BYTES))
-            self._pending = without(self._pending, ((0, taken[1]),))
+            taken = (start, min(stop, start + MAX_REQUEST_BYTES))
+            self._pending = subtract(self._pending, ((0, taken[1]),))
             self._under_way.append(taken)
             return taken
 
     def _fetch(self, taken: Range) -> None:
         try:
             if self._closed:
-                raise Stopped
-            self._remote.fetch(*taken, kept=self._told)
+                raise Cancelled
+            self._remote.fetch(*taken, kept=self._notify)
         finally:
             with self._change:
                 self._under_way.remove(taken)
                 self._change.notify_all()
 
-    def _told(self) -> None:
+    def _notify(self) -> None:
         with self._change:
             self._change.notify_all()
 

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import NetworkError
-from filtercrawl.transport.cache_entry import Pieces, in_use, refused, remove
+from filtercrawl.transport.cache_entry import CacheEntry, disk_error, in_use, remove_entry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Room is made down to this share of the limit, so that it need not be made for every piece.
-_DOWN_TO: Final = 0.8
+_EVICTION_TARGET: Final = 0.8
 # Looked at after so many new bytes.
 _STEP: Final = 64 * 1024 * 1024
 
 
-class Cache:
-    """A folder of `Pieces`, one a file and version. Thread-safe, and safe between processes.
+class RangeCache:
+    """A folder of `CacheEntry`, one a file and version. Thread-safe, and safe between processes.
 
     folder: None for one that goes with this object. limit: bytes; beyond it the folders that were used least lately
     are given up, but none that is in use. Never takes more than half of the disk's free space.
@@ -41,19 +41,19 @@ class Cache:
         self._new = _STEP  # look at the first occasion what other runs left
         self._private = 0
 
-    def pieces(self, address: str, version: Mapping[str, str]) -> Pieces:
+    def entry(self, address: str, version: Mapping[str, str]) -> CacheEntry:
         """Open the bytes of one version of the file at an address; raises NetworkError where the disk refuses."""
         text = "\n".join([address, *(f"{name}: {value}" for name, value in sorted(version.items()))])
-        return Pieces(self.folder / hashlib.sha256(text.encode()).hexdigest()[:32])
+        return CacheEntry(self.folder / hashlib.sha256(text.encode()).hexdigest()[:32])
 
-    def private(self) -> Pieces:
+    def private(self) -> CacheEntry:
         """Open a folder for a file whose version nothing tells, so that no other run may take it up."""
         with self._lock:
             self._private += 1
             number = self._private
-        return Pieces(self.folder / f".{id(self):x}-{number}")
+        return CacheEntry(self.folder / f".{id(self):x}-{number}")
 
-    def expect(self, size: int, name: str) -> None:
+    def reserve(self, size: int, name: str) -> None:
         """Raise NetworkError where so many bytes do not fit."""
         room = self._free() // 2
         if size > room:
@@ -69,9 +69,9 @@ class Cache:
             if self._new < _STEP:
                 return
             self._new = 0
-            self._make_room()
+            self._evict()
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         sizes: dict[Path, int] = {}
         ages: dict[Path, float] = {}
         try:
@@ -86,10 +86,10 @@ class Cache:
         if used <= limit:
             return
         for folder in sorted(sizes, key=lambda known: ages[known]):
-            if used <= _DOWN_TO * limit:
+            if used <= _EVICTION_TARGET * limit:
                 return
             if not in_use(folder):
-                remove(folder)
+                remove_entry(folder)
                 used -= sizes[folder]
 
     def _free(self) -> int:
@@ -97,4 +97,4 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
             return shutil.disk_usage(self.folder).free
         except OSError as error:
-            raise refused(self.folder / "x", error) from error
+            raise disk_error(self.folder / "x", error) from error

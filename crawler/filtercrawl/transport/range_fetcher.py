@@ -8,29 +8,35 @@ from typing import TYPE_CHECKING, Final
 
 import httpx2
 
-from filtercrawl.api.errors import ChangedError, NetworkError, Stopped
-from filtercrawl.config.urls import shown
-from filtercrawl.transport.body_writer import Sink
-from filtercrawl.transport.coalesce import Range, total
-from filtercrawl.transport.content_range import SpoiledError, check_plain, length_beyond, linked_sha256, span
-from filtercrawl.transport.middleware import GaveUpError
-from filtercrawl.transport.responses import described, refuse
+from filtercrawl.api.errors import Cancelled, ChangedError, NetworkError
+from filtercrawl.config.urls import redact_url
+from filtercrawl.transport.body_writer import BodyWriter
+from filtercrawl.transport.coalesce import Range, total_bytes
+from filtercrawl.transport.content_range import (
+    InvalidResponseError,
+    check_identity_encoding,
+    length_from_unsatisfied_range,
+    linked_sha256,
+    parse_content_range,
+)
+from filtercrawl.transport.middleware import RetriesExhaustedError
+from filtercrawl.transport.responses import describe_failure, raise_for_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from filtercrawl.api.checkpoint import RemoteFile
-    from filtercrawl.transport.cache_entry import Pieces
-    from filtercrawl.transport.context import Means
+    from filtercrawl.transport.cache_entry import CacheEntry
+    from filtercrawl.transport.context import FetchContext
 
 # What a try must bring to count as progress: a server that breaks after every byte must not hold us for ever.
-_PROGRESS: Final = 64 * 1024
+_MIN_PROGRESS_BYTES: Final = 64 * 1024
 _EXPIRED: Final = (401, 403, 404, 410)
 _VERSION: Final = ("ETag", "Last-Modified")
-_BROKEN: Final = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, SpoiledError)
+_BROKEN: Final = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, InvalidResponseError)
 
 
-class RemoteBytes:
+class RangeFetcher:
     """Fetches from one file into the cache. Thread-safe.
 
     size, sha256: None until the source or an answer tells, as the Hub's do of large files. bytes_read: received;
@@ -38,8 +44,8 @@ class RemoteBytes:
     one when it has expired.
     """
 
-    def __init__(self, file: RemoteFile, listed_at: str, means: Means) -> None:
-        self.name = file.path or shown(file.url).rsplit("/", 1)[-1]
+    def __init__(self, file: RemoteFile, listed_at: str, context: FetchContext) -> None:
+        self.name = file.path or redact_url(file.url).rsplit("/", 1)[-1]
         self.size = file.size
         self.sha256 = file.sha256
         self.bytes_read = 0
@@ -47,18 +53,18 @@ class RemoteBytes:
         self.closed = False
         self._file = file
         self._listed_at = listed_at
-        self._means = means
-        self._where = f"{self.name} at {shown(file.url)}"
+        self._means = context
+        self._where = f"{self.name} at {redact_url(file.url)}"
         self._led_to: str | None = None
         self._version: dict[str, str] = {}
-        self._pieces: Pieces | None = None
+        self._pieces: CacheEntry | None = None
         self._lasting = True
         self._outdated: ChangedError | None = None
         self._lock = threading.RLock()
         self._reading_whole = threading.Lock()
         if file.sha256 is not None:
             # What the file holds is known beforehand, and so which of it an earlier run has brought.
-            self._pieces = means.cache.pieces(self._address, {"sha256": file.sha256})
+            self._pieces = context.cache.entry(self._address, {"sha256": file.sha256})
             self._version = self._pieces.version
 
     @property
@@ -101,11 +107,11 @@ class RemoteBytes:
             if self._outdated is not None:
                 raise self._outdated  # another request has noticed
             self._means.clock.sleep(0)  # where the run is to end, this raises
-            sink = Sink(missing[0][0], kept)
+            sink = BodyWriter(missing[0][0], kept)
             broken: Exception | None = None
             try:
-                self._means.cache.expect(total(missing), self._where)
-                self._ask(sink, missing[-1][1])
+                self._means.cache.reserve(total_bytes(missing), self._where)
+                self._request(sink, missing[-1][1])
             except _BROKEN as error:
                 broken = error
             except ChangedError as error:
@@ -119,11 +125,11 @@ class RemoteBytes:
             if broken is None and self.size == 0:
                 return
             if broken is not None:
-                progress = total(missing) - total(self._still_missing(start, stop))
-                tries = 1 if progress >= _PROGRESS else tries + 1
-                if tries >= self._means.patience.attempts:
-                    raise NetworkError(f"{self._where}: {described(broken)}, {tries} times in a row") from broken
-                self._means.clock.sleep(self._means.patience.backoff(tries - 1, self._means.clock))
+                progress = total_bytes(missing) - total_bytes(self._still_missing(start, stop))
+                tries = 1 if progress >= _MIN_PROGRESS_BYTES else tries + 1
+                if tries >= self._means.retry_policy.attempts:
+                    raise NetworkError(f"{self._where}: {describe_failure(broken)}, {tries} times in a row") from broken
+                self._means.clock.sleep(self._means.retry_policy.backoff(tries - 1, self._means.clock))
 
     def close(self) -> None:
         self.closed = True
@@ -135,12 +141,12 @@ class RemoteBytes:
     @property
     def _address(self) -> str:
         """By what the cache knows the file: where it is listed, a signature left out where the version tells enough."""
-        return shown(self._listed_at)
+        return redact_url(self._listed_at)
 
     def _still_missing(self, start: int, stop: int) -> tuple[Range, ...]:
         return self.missing(start, stop if self.size is None else min(stop, self.size))
 
-    def _ask(self, sink: Sink, stop: int) -> None:
+    def _request(self, sink: BodyWriter, stop: int) -> None:
         """Ask once for the bytes from the sink's start up to `stop`; raises one of _BROKEN if it breaks."""
         at = sink.start
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={at}-{stop - 1}", **self._if_range()}
@@ -151,10 +157,10 @@ class RemoteBytes:
             self._check(answer)
             if answer.status_code == 206:
                 end = self._span(answer, at, stop)
-                self._learn(answer, sink)
-                self._pour(answer, sink, end - at)
+                self._record_version(answer, sink)
+                self._stream_body(answer, sink, end - at)
                 if end < min(stop, self.size or end):
-                    raise SpoiledError("less came than was asked for")
+                    raise InvalidResponseError("less came than was asked for")
                 return
             self._total(answer.headers.get("Content-Length", ""))
             if self._reading_whole.acquire(blocking=False):
@@ -176,23 +182,23 @@ class RemoteBytes:
                     self.requests += 1 + len(answer.history)
                 status = answer.status_code
                 if address is not None and status in _EXPIRED:
-                    raise SpoiledError(f"HTTP {status} where a redirect led to")
+                    raise InvalidResponseError(f"HTTP {status} where a redirect led to")
                 if status == 412:
                     raise self._changed()
                 if status != 416:
-                    refuse(answer, self._where)
+                    raise_for_status(answer, self._where)
                     if status not in (200, 206):
-                        raise SpoiledError(f"HTTP {status}")
+                        raise InvalidResponseError(f"HTTP {status}")
                 yield answer
-        except (SpoiledError, GaveUpError) as error:
+        except (InvalidResponseError, RetriesExhaustedError) as error:
             self._led_to = None  # the next try asks at the original address, and may be led elsewhere
-            if address is None and isinstance(error, GaveUpError):
-                raise NetworkError(f"{self._where}: {described(error)}") from error
-            raise SpoiledError(described(error)) from error
+            if address is None and isinstance(error, RetriesExhaustedError):
+                raise NetworkError(f"{self._where}: {describe_failure(error)}") from error
+            raise InvalidResponseError(describe_failure(error)) from error
         except _BROKEN:
             raise
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise NetworkError(f"{self._where}: {described(error)}") from error
+            raise NetworkError(f"{self._where}: {describe_failure(error)}") from error
 
     def _if_range(self) -> dict[str, str]:
         known = self.version or self._version.get("Last-Modified", "")
@@ -200,7 +206,7 @@ class RemoteBytes:
 
     def _check(self, answer: httpx2.Response) -> None:
         """Raise SpoiledError for bytes that are not the file's own, ChangedError for those of another version."""
-        check_plain(answer)
+        check_identity_encoding(answer)
         for header, before in self._version.items():
             if answer.headers.get(header, before) != before:
                 raise self._changed()
@@ -214,7 +220,7 @@ class RemoteBytes:
 
     def _span(self, answer: httpx2.Response, at: int, stop: int) -> int:
         """Return where the body ends in the file."""
-        end, length = span(answer, at, stop)
+        end, length = parse_content_range(answer, at, stop)
         if length == "*" and self.size is None:
             raise NetworkError(f"{self._where}: the server does not tell how long the file is")
         self._total(length)
@@ -222,10 +228,10 @@ class RemoteBytes:
 
     def _empty(self, answer: httpx2.Response, at: int) -> None:
         """Take the answer that nothing lies where it was asked for: fine in an empty file alone."""
-        length = length_beyond(answer)
+        length = length_from_unsatisfied_range(answer)
         self._total(length)
         if at < int(length):
-            raise SpoiledError("HTTP 416 within the file")
+            raise InvalidResponseError("HTTP 416 within the file")
 
     def _total(self, told: str) -> None:
         """Learn the file's length or compare it."""
@@ -239,7 +245,7 @@ class RemoteBytes:
                 f"{self._where}: has {int(told)} bytes, not {self.size} as was said before; list it again"
             )
 
-    def _learn(self, answer: httpx2.Response, sink: Sink) -> None:
+    def _record_version(self, answer: httpx2.Response, sink: BodyWriter) -> None:
         """Remember which version of the file this is and where it was found; from now on there is a place for it."""
         with self._lock:
             if not self._version:
@@ -249,34 +255,34 @@ class RemoteBytes:
             if self._pieces is None:
                 self._lasting = self.version is not None
                 cache, told = self._means.cache, {"ETag": self.version or "", "size": str(self.size)}
-                self._pieces = cache.pieces(self._address, told) if self._lasting else cache.private()
+                self._pieces = cache.entry(self._address, told) if self._lasting else cache.private()
             if answer.history:
                 self._led_to = str(answer.url)
-            sink.into(self._pieces)
+            sink.set_target(self._pieces)
 
-    def _pour(self, answer: httpx2.Response, sink: Sink, length: int | None) -> None:
+    def _stream_body(self, answer: httpx2.Response, sink: BodyWriter, length: int | None) -> None:
         """Write a body to its sink; where its length is known it must be that."""
         came = 0
         for piece in answer.iter_raw():
             if self.closed:
-                raise Stopped
+                raise Cancelled
             came += len(piece)
             if length is not None and came > length:
                 sink.restart()  # who lies about the length is not believed about the rest
-                raise SpoiledError(f"more came than the {length} bytes that were announced")
+                raise InvalidResponseError(f"more came than the {length} bytes that were announced")
             sink.write(piece)
             with self._lock:
                 self.bytes_read += len(piece)
         if length is not None and came < length:
-            raise SpoiledError(f"{came} bytes came of {length}")
+            raise InvalidResponseError(f"{came} bytes came of {length}")
 
-    def _whole(self, answer: httpx2.Response, sink: Sink) -> None:
+    def _whole(self, answer: httpx2.Response, sink: BodyWriter) -> None:
         """Take a whole file from its beginning, whatever was asked for."""
         if self.size is not None:
-            self._means.cache.expect(self.size, self._where)
+            self._means.cache.reserve(self.size, self._where)
         sink.start = 0
-        self._learn(answer, sink)
-        self._pour(answer, sink, self.size)
+        self._record_version(answer, sink)
+        self._stream_body(answer, sink, self.size)
         self._total(str(sink.size))
 
     def _changed(self) -> ChangedError:

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.transport.link_model import Gauge
+from filtercrawl.transport.link_model import LinkMeter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +19,7 @@ _LIMIT: Final = re.compile(r'"?([\w-]+)"?\s*;\s*r\s*=\s*(\d{1,9})\s*;\s*t\s*=\s*
 # "fixed window";"api";q=500;w=300: the quota `api` is 500 requests.
 _POLICY: Final = re.compile(r'"?([\w-]+)"?\s*;\s*q\s*=\s*(\d{1,9})')
 # Below this share of a quota the rest is spread over the rest of its window.
-_SCARCE: Final = 0.1
+_LOW_QUOTA: Final = 0.1
 
 
 @dataclass
@@ -30,7 +30,7 @@ class _Quota:
     spacing: float = 0.0
 
 
-class Host:
+class HostLimiter:
     """One origin: its turnstile, its quotas, and what its answers were measured to cost. Thread-safe.
 
     A host may keep several quotas and tells an answer's only in the answer; a path is held to the quota that the last
@@ -38,15 +38,15 @@ class Host:
     """
 
     def __init__(self, at_a_time: int, clock: Clock) -> None:
-        self.turnstile = threading.BoundedSemaphore(at_a_time)
-        self.gauge = Gauge()
+        self.semaphore = threading.BoundedSemaphore(at_a_time)
+        self.gauge = LinkMeter()
         self.down = False
         self._clock = clock
         self._lock = threading.Lock()
         self._quotas: dict[str, _Quota] = {}
         self._quota_of: dict[str, str] = {}
 
-    def wait(self, path: str) -> float:
+    def wait_for_rate_limit(self, path: str) -> float:
         """Take the next place in the queue for a path; returns the seconds until its turn."""
         with self._lock:
             quota = self._quotas.get(self._quota_of.get(_folder(path), ""))
@@ -58,7 +58,7 @@ class Host:
                 quota.open_at = turn + quota.spacing
             return turn - now
 
-    def note(self, path: str, headers: Mapping[str, str]) -> None:
+    def update_from_headers(self, path: str, headers: Mapping[str, str]) -> None:
         """Learn from an answer's `RateLimit` and `RateLimit-Policy` headers."""
         policies = {name: int(most) for name, most in _POLICY.findall(headers.get("RateLimit-Policy", ""))}
         for name, remaining, seconds in _LIMIT.findall(headers.get("RateLimit", "")):
@@ -70,7 +70,7 @@ class Host:
                     quota.open_at = self._clock.monotonic() + window
                     quota.spacing = 0.0
                 else:
-                    quota.spacing = window / left if left < policies.get(name, 0) * _SCARCE else 0.0
+                    quota.spacing = window / left if left < policies.get(name, 0) * _LOW_QUOTA else 0.0
 
     def spacing(self, path: str) -> float:
         """Return the seconds that two requests for a path are kept apart at present."""
@@ -78,7 +78,7 @@ class Host:
             quota = self._quotas.get(self._quota_of.get(_folder(path), ""))
             return 0.0 if quota is None else quota.spacing
 
-    def hold(self, path: str, seconds: float) -> None:
+    def block_for(self, path: str, seconds: float) -> None:
         """Let nobody ask under a path's first folder for a while: the host said so."""
         with self._lock:
             name = self._quota_of.setdefault(_folder(path), f"/{_folder(path)}")

@@ -9,47 +9,49 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from filtercrawl.api.errors import ForbiddenError, GoneError, NetworkError, UsageError
-from filtercrawl.config.urls import origin, shown
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError, UsageError
+from filtercrawl.config.urls import origin, redact_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def checked(url: str) -> str:
+def validate_url(url: str) -> str:
     """Return an http(s) URL without credentials; raises NetworkError for any other."""
     try:
         origin(url)
         named = "@" in urlsplit(url).netloc
     except (UsageError, ValueError) as error:
-        raise NetworkError(f"{shown(url)}: only http and https URLs are fetched") from error
+        raise NetworkError(f"{redact_url(url)}: only http and https URLs are fetched") from error
     if named:
-        raise NetworkError(f'{shown(url)}: holds a user or password; put a token under [auth."{origin(url)}"] instead')
+        raise NetworkError(
+            f'{redact_url(url)}: holds a user or password; put a token under [auth."{origin(url)}"] instead'
+        )
     return url
 
 
 @contextmanager
-def wrapped(where: str) -> Iterator[None]:
+def map_http_errors(where: str) -> Iterator[None]:
     """Turn errors of the HTTP library into a NetworkError that says where."""
     try:
         yield
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        raise NetworkError(f"{where}: {described(error)}") from error
+        raise NetworkError(f"{where}: {describe_failure(error)}") from error
 
 
-def refuse(answer: httpx2.Response, where: str) -> None:
+def raise_for_status(answer: httpx2.Response, where: str) -> None:
     """Raise the NetworkError of an answer that is no success: GoneError, ForbiddenError or the base."""
     status = answer.status_code
     if status in (404, 410):
-        raise GoneError(f"{where}: is not there (HTTP {status})")
+        raise NotFoundError(f"{where}: is not there (HTTP {status})")
     if status in (401, 403):
         place = origin(str(answer.url))
-        raise ForbiddenError(f'{where}: access is denied (HTTP {status}); [auth."{place}"] may name a token')
+        raise AccessDeniedError(f'{where}: access is denied (HTTP {status}); [auth."{place}"] may name a token')
     if status >= 300:
         raise NetworkError(f"{where}: HTTP {status}")
 
 
-def described(fault: int | Exception) -> str:
+def describe_failure(fault: int | Exception) -> str:
     """Say what went wrong in a few words."""
     if isinstance(fault, int):
         return f"HTTP {fault}"

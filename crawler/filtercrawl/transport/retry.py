@@ -38,19 +38,19 @@ class Clock:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long to bear with a server, in seconds.
 
-    attempts: tries of one request. base, longest: of the exponential backoff. total: all waits of one request
+    attempts: tries of one request. base, max_delay: of the exponential backoff. total: all waits of one request
     together. connect, read, pool: timeouts; read is the longest silence within an answer. per_host: requests at a time.
     gap: bytes that may lie between two ranges for them to come in one request; None for what the host's answers show
     to pay.
     """
 
     attempts: int = 6
-    base: float = 0.5
-    longest: float = 30.0
-    total: float = 600.0
+    base_delay: float = 0.5
+    max_delay: float = 30.0
+    total_timeout: float = 600.0
     connect: float = 10.0
     read: float = 30.0
     pool: float = 300.0
@@ -59,7 +59,7 @@ class Patience:
 
     def backoff(self, attempt: int, clock: Clock) -> float:
         """Return the wait after the `attempt`-th try: exponential with full jitter."""
-        return float(clock.random()) * float(min(self.longest, self.base * 2.0**attempt))
+        return float(clock.random()) * float(min(self.max_delay, self.base_delay * 2.0**attempt))
 
 
 def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
@@ -74,9 +74,9 @@ def retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
     return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - clock.wall())
 
 
-def repeatable(request: httpx2.Request, fault: int | Exception) -> bool:
+def is_retryable(request: httpx2.Request, fault: int | Exception) -> bool:
     """Tell whether a request may be sent again after a fault: an answer's status, or what was raised."""
-    if isinstance(fault, Exception) and untrusted(fault):
+    if isinstance(fault, Exception) and is_certificate_error(fault):
         return False
     if request.method in _SAFE:
         return True
@@ -85,7 +85,7 @@ def repeatable(request: httpx2.Request, fault: int | Exception) -> bool:
     return harmless and isinstance(request.stream, httpx2.ByteStream)
 
 
-def untrusted(error: BaseException | None) -> bool:
+def is_certificate_error(error: BaseException | None) -> bool:
     """Tell whether an error comes from a certificate: no later try will like it better."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Skipped, Source, Transport, hookimpl
+from filtercrawl import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, Source, Transport, hookimpl
 
 FILTERCRAWL_API = 1
 INDEX = "https://zoo.example/index.json"
@@ -15,7 +15,7 @@ class Acme:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Checkpoint | Skipped]:
         for page in transport.pages(query.settings.get("index", INDEX)):
             for row in page:
-                if query.wants(row["name"]):
+                if query.matches(row["name"]):
                     yield Skipped(name=row["name"], reason="retracted") if row["retracted"] else offer(row)
 
     def resolve(self, transport: Transport, file: RemoteFile) -> RemoteFile:
@@ -24,7 +24,9 @@ class Acme:
 
 def offer(row: dict) -> Checkpoint:
     file = RemoteFile(url=row["url"], size=row["size"], sha256=row["sha256"], path=row["name"])
-    return Checkpoint(name=row["name"], revision=row["sha256"], files=(file,), meta=Meta(license=row["license"]))
+    return Checkpoint(
+        name=row["name"], revision=row["sha256"], files=(file,), meta=CheckpointMetadata(license=row["license"])
+    )
 
 
 @hookimpl

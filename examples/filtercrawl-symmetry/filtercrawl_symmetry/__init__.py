@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl import Analysis, Basis, Figure, Holdings, Result, ResultTable, hookimpl
+from filtercrawl import Analysis, DatasetView, Figure, Result, ResultTable, SampleSize, hookimpl
 
 FILTERCRAWL_API = 1
 # Of the energy of a kernel of independent numbers: three of nine stand on the axis, half of the others is even.
@@ -19,7 +19,7 @@ class Symmetry:
     name = "symmetry"
     title = "Mirror symmetry of 3x3 kernels"
 
-    def run(self, holdings: Holdings) -> Result:
+    def run(self, holdings: DatasetView) -> Result:
         index = holdings.index
         wanted = index.filter(pc.equal(index["kernel"], "3x3"))
         if not len(wanted):
@@ -33,7 +33,7 @@ class Symmetry:
             groups[rows[digest][1]].append((digest, even_shares(kernels.reshape(-1, 3, 3))))
             holdings.progress(done, len(rows), "mirroring kernels")
         table = tabled(groups)
-        basis = Basis(
+        basis = SampleSize(
             kernels=sum(table["kernels"].to_pylist()),
             layers=len(rows),
             models=len({model for model, _ in rows.values()}),

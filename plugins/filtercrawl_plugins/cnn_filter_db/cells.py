@@ -24,13 +24,13 @@ FORMS: Final = {"f2": "e", "f4": "f", "f8": "d", "i1": "b", "i2": "h", "i4": "i"
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class UnknownObject:
     """A cell that holds an object of some class; which, is all that is known of it."""
 
     path: str
 
 
-Cell = str | int | float | bool | Foreign | None
+Cell = str | int | float | bool | UnknownObject | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Matrix:
         return Matrix(self.shape[::-1], self.cells, len(self.shape) == 2 and not self.fortran)
 
 
-def plain(value: object) -> Cell:
+def to_plain_value(value: object) -> Cell:
     """Return a value of a pickle or an array as a cell; NaN and None are both None."""
     if isinstance(value, float):
         return None if math.isnan(value) else value
@@ -65,7 +65,7 @@ def plain(value: object) -> Cell:
         return value
     if isinstance(value, Stub):
         return scalar(value)
-    return Foreign(type(value).__name__)
+    return UnknownObject(type(value).__name__)
 
 
 def scalar(stub: Stub) -> Cell:
@@ -74,10 +74,10 @@ def scalar(stub: Stub) -> Cell:
         case (DType() as kind, bytes(data)) if stub.path in SCALARS:
             order = ">" if kind.order == ">" else "<"
             if kind.code in FORMS and len(data) == struct.calcsize(FORMS[kind.code]):
-                return plain(struct.unpack(order + FORMS[kind.code], data)[0])
+                return to_plain_value(struct.unpack(order + FORMS[kind.code], data)[0])
             if kind.code.startswith("U"):
                 return data.decode("utf-32-be" if order == ">" else "utf-32-le", "replace").rstrip("\0")
-    return Foreign(stub.path)
+    return UnknownObject(stub.path)
 
 
 def matrix(data: bytes, name: str) -> Matrix:
@@ -87,7 +87,7 @@ def matrix(data: bytes, name: str) -> Matrix:
         shape = tuple(size for size in value.shape if isinstance(size, int) and size >= 0)
         if len(shape) == len(value.shape) in (1, 2) and math.prod(shape) == len(value.data):
             # NumPy pickles objects in the order of rows, also those of an array that lies in the order of columns.
-            return Matrix(shape, [plain(cell) for cell in value.data])
+            return Matrix(shape, [to_plain_value(cell) for cell in value.data])
     raise FormatError(f"{name}: its pickle is no array of objects")
 
 
@@ -97,7 +97,7 @@ def names(data: object, name: str) -> list[str]:
         data = data.encode("latin-1", "replace")
     value = unpickle(Cursor(MemoryFile(data, name))).value if isinstance(data, bytes) and data else None
     if isinstance(value, list):
-        found = [cell if isinstance(cell := plain(entry), str) else "" for entry in value]
+        found = [cell if isinstance(cell := to_plain_value(entry), str) else "" for entry in value]
         if all(found):
             return found
     raise FormatError(f"{name}: is no list of names")
@@ -109,5 +109,5 @@ def texts(values: Iterable[bytes], encoding: str, missing: str | None) -> list[C
     return [None if text == missing else text for text in decoded]
 
 
-def listed(values: Sequence[object]) -> list[Cell]:
-    return [plain(value) for value in values]
+def to_list(values: Sequence[object]) -> list[Cell]:
+    return [to_plain_value(value) for value in values]

@@ -7,13 +7,13 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.errors import FiltercrawlError, FormatError, Stopped, UnsafeError, UnsupportedError
+from filtercrawl.api.errors import Cancelled, FiltercrawlError, FormatError, UnsafeFileError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 # Bytes of one node of the table at most; the published one has 22 MB in all.
@@ -34,7 +34,7 @@ def library() -> ModuleType:
 class Stream(io.RawIOBase):
     """A range file as a stream; keeps the error that a C library in between would lose."""
 
-    def __init__(self, file: RangeFile) -> None:
+    def __init__(self, file: RandomAccessFile) -> None:
         self._file = file
         self._at = 0
         self.error: BaseException | None = None
@@ -65,11 +65,11 @@ class Stream(io.RawIOBase):
 
 
 @contextmanager
-def told(file: RangeFile, stream: Stream) -> Iterator[None]:
+def translate_hdf5_errors(file: RandomAccessFile, stream: Stream) -> Iterator[None]:
     """Turn whatever h5py raises into FormatError; an error of the file below counts first."""
     try:
         yield
-    except (FiltercrawlError, Stopped):
+    except (FiltercrawlError, Cancelled):
         raise
     except Exception as error:
         if stream.error is not None:
@@ -81,26 +81,26 @@ def told(file: RangeFile, stream: Stream) -> Iterator[None]:
 class Hdf5:
     """An open HDF5 file; every node is looked up in it by a hard link, never in another file. Close it."""
 
-    def __init__(self, file: RangeFile) -> None:
+    def __init__(self, file: RandomAccessFile) -> None:
         h5py = library()
         self.file = file
         self.stream = Stream(file)
-        with told(file, self.stream):
+        with translate_hdf5_errors(file, self.stream):
             self._root = h5py.File(self.stream, "r")
         self._h5py = h5py
 
     def node(self, path: str) -> Any | None:
         """Return a group or dataset by its path, None where there is none; raises UnsafeError if it lies elsewhere."""
         here = self._root
-        with told(self.file, self.stream):
+        with translate_hdf5_errors(self.file, self.stream):
             for part in path.strip("/").split("/"):
                 if not isinstance(here, self._h5py.Group) or part not in here.keys():  # noqa: SIM118 - `in` follows links
                     return None
                 if not isinstance(here.get(part, getlink=True), self._h5py.HardLink):
-                    raise UnsafeError(f"{self.file.name}: {path!r} is a link; links are never followed")
+                    raise UnsafeFileError(f"{self.file.name}: {path!r} is a link; links are never followed")
                 here = here[part]
             if isinstance(here, self._h5py.Dataset) and (here.is_virtual or here.external):
-                raise UnsafeError(f"{self.file.name}: {path!r} lies in another file, which is never read")
+                raise UnsafeFileError(f"{self.file.name}: {path!r} lies in another file, which is never read")
         return here
 
     def dataset(self, path: str) -> Any:
@@ -116,7 +116,7 @@ class Hdf5:
     def array(self, path: str) -> Any:
         """Return a whole dataset as a NumPy array; raises FormatError where it is too large to be a table's."""
         found = self.dataset(path)
-        with told(self.file, self.stream):
+        with translate_hdf5_errors(self.file, self.stream):
             if math.prod(found.shape or ()) * found.dtype.itemsize > NODE:
                 raise FormatError(f"{self.file.name}: {path!r} claims {math.prod(found.shape)} elements")
             return found[()]
@@ -124,7 +124,7 @@ class Hdf5:
     def pickled(self, path: str) -> bytes:
         """Return the bytes of the one object that PyTables keeps in an array of objects."""
         found = self.dataset(path)
-        with told(self.file, self.stream):
+        with translate_hdf5_errors(self.file, self.stream):
             if found.shape != (1,) or self._h5py.check_vlen_dtype(found.dtype) is None:
                 raise FormatError(f"{self.file.name}: {path!r} is no pickled object")
             value = found[0]
@@ -132,17 +132,17 @@ class Hdf5:
 
     def is_pickled(self, path: str) -> bool:
         found = self.dataset(path)
-        with told(self.file, self.stream):
+        with translate_hdf5_errors(self.file, self.stream):
             return self._h5py.check_vlen_dtype(found.dtype) is not None
 
     def is_empty(self, node: Any) -> bool:
         """Tell whether pandas wrote an array that has no elements: it keeps the shape beside it."""
-        with told(self.file, self.stream):
+        with translate_hdf5_errors(self.file, self.stream):
             return "shape" in node.attrs
 
     def attribute(self, node: Any, name: str) -> Any:
         """Return an attribute as int, bytes or str; None where it is none of these."""
-        with told(self.file, self.stream):
+        with translate_hdf5_errors(self.file, self.stream):
             if name not in node.attrs:
                 return None
             value = node.attrs[name]
@@ -157,5 +157,5 @@ class Hdf5:
         return value if isinstance(value, str) and value != "N." else None
 
     def close(self) -> None:
-        with told(self.file, self.stream):
+        with translate_hdf5_errors(self.file, self.stream):
             self._root.close()

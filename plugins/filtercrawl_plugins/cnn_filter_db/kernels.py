@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import FormatError, UnsupportedError
-from filtercrawl.api.range_file import RangeFile, Span, check_range
-from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, told
+from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
+from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, translate_hdf5_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,10 +17,10 @@ DTYPES: Final = {"<f8": "float64", "<f4": "float32", "<f2": "float16"}
 # A chunk is decoded whole; real ones have some MB.
 CHUNK: Final = 67_108_864
 # Rows asked of HDF5 at a time, in bytes.
-PIECE: Final = 4_194_304
+CHUNK_BYTES: Final = 4_194_304
 
 
-class Kernels:
+class StoredKernels:
     """`/filters`, [N, 3, 3] or [N, 9], as a file of N rows without a header; implements RangeFile and View.
 
     dtype: as torch names it. Raises CheckpointError where the file holds no kernels that can be read.
@@ -30,7 +30,7 @@ class Kernels:
         self._hdf5 = hdf5
         self.name = f"{hdf5.file.name}: /{FILTERS}"
         self._data = hdf5.dataset(FILTERS)
-        with told(hdf5.file, hdf5.stream):
+        with translate_hdf5_errors(hdf5.file, hdf5.stream):
             shape: tuple[int, ...] = tuple(self._data.shape or ())
             dtype, chunks = self._data.dtype.str, self._data.chunks
             if (len(shape), math.prod(shape[1:])) not in ((3, 9), (2, 9)) or (len(shape) == 3 and shape[1] != 3):
@@ -62,13 +62,13 @@ class Kernels:
         pieces, stop = [], offset + length
         while offset < stop:
             first = offset // self.row
-            last = min(-(-stop // self.row), first + max(1, PIECE // self.row))
-            with told(self._hdf5.file, self._hdf5.stream):
+            last = min(-(-stop // self.row), first + max(1, CHUNK_BYTES // self.row))
+            with translate_hdf5_errors(self._hdf5.file, self._hdf5.stream):
                 rows = self._data[first:last].tobytes()
             pieces.append(rows[offset - first * self.row : stop - first * self.row])
             offset += len(pieces[-1])
         return b"".join(pieces)
 
-    def below(self, start: int, stop: int) -> Iterable[Span]:
-        file: RangeFile = self._hdf5.file
+    def source_spans(self, start: int, stop: int) -> Iterable[Span]:
+        file: RandomAccessFile = self._hdf5.file
         return () if self._offset is None else (Span(file, self._offset + start, self._offset + stop),)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.checkpoint import Meta
-from filtercrawl_plugins.cnn_filter_db.cells import Cell, Foreign
+from filtercrawl.api.checkpoint import CheckpointMetadata
+from filtercrawl_plugins.cnn_filter_db.cells import Cell, UnknownObject
 from filtercrawl_plugins.cnn_filter_db.models import word
 from filtercrawl_plugins.metadata.visual_categories import CATEGORIES
 
@@ -27,12 +27,12 @@ _SQUEEZE: Final = re.compile(r"[^a-z0-9]")
 _DATASETS: Final = {_SQUEEZE.sub("", name): name for name in CATEGORIES}
 
 
-def meta(facts: Mapping[str, Cell]) -> Meta:
+def parse_metadata(facts: Mapping[str, Cell]) -> CheckpointMetadata:
     """Return what is known of a model; every column as published is in `extra["cnn_filter_db"]`."""
-    task = words(facts.get("Task"))
+    task = split_words(facts.get("Task"))
     category = facts.get("Visual Category")
-    kept = {column: whole(cell) for column, cell in facts.items() if column != "Architecture" and keeps(cell)}
-    return Meta(
+    kept = {column: parse_int(cell) for column, cell in facts.items() if column != "Architecture" and keeps(cell)}
+    return CheckpointMetadata(
         task=None if task is None else TASKS.get(task, task),
         training_datasets=(*datasets(facts.get("Pretraining-Dataset")), *datasets(facts.get("Training-Dataset"))),
         visual_category=lower(category if category is not None else facts.get("Datatype")),
@@ -44,12 +44,12 @@ def meta(facts: Mapping[str, Cell]) -> Meta:
 
 
 def keeps(cell: Cell) -> bool:
-    if cell is None or isinstance(cell, Foreign):
+    if cell is None or isinstance(cell, UnknownObject):
         return False
     return len(cell) <= LONG if isinstance(cell, str) else abs(cell) < float("inf")
 
 
-def whole(cell: Cell) -> Cell:
+def parse_int(cell: Cell) -> Cell:
     """Return a count as one: pandas turns a column of counts with gaps into floats."""
     return int(cell) if isinstance(cell, float) and cell.is_integer() else cell
 
@@ -60,7 +60,7 @@ def datasets(cell: Cell) -> tuple[str, ...]:
     return tuple(_DATASETS.get(_SQUEEZE.sub("", name.casefold()), name) for name in stated if name)
 
 
-def words(cell: Cell) -> str | None:
+def split_words(cell: Cell) -> str | None:
     """Return a term as one word: `GAN-Generator` is `gan-generator`."""
     text = lower(cell)
     return None if text is None else text.replace(" ", "-")

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.range_file import Span, check_range
-from filtercrawl_plugins.cnn_filter_db.kernels import Kernels
+from filtercrawl_plugins.cnn_filter_db.kernels import StoredKernels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,12 +28,12 @@ def header(dtype: str, layers: Sequence[PublishedLayer]) -> bytes:
     return MAGIC + len(text).to_bytes(LENGTH, "little") + text
 
 
-class PartFile:
+class ModelFile:
     """Header and kernels of one model; implements RangeFile and View. The same model gives the same bytes."""
 
     def __init__(self, hdf5: Hdf5, layers: Sequence[PublishedLayer], name: str) -> None:
         self._hdf5 = hdf5
-        self._kernels = kernels = Kernels(hdf5)
+        self._kernels = kernels = StoredKernels(hdf5)
         self._header = header(kernels.dtype, layers)
         self._layers = layers
         # Where each layer begins here, and where the last one ends.
@@ -46,14 +46,14 @@ class PartFile:
         check_range(self, offset, length)
         stop = offset + length
         pieces = [self._header[offset:stop]]
-        pieces += [self._kernels.read(first, last - first) for first, last in self._places(offset, stop)]
+        pieces += [self._kernels.read(first, last - first) for first, last in self._source_ranges(offset, stop)]
         return b"".join(pieces)
 
-    def below(self, start: int, stop: int) -> Iterable[Span]:
+    def source_spans(self, start: int, stop: int) -> Iterable[Span]:
         if self._kernels.laid_out:
-            yield from (Span(self._kernels, first, last) for first, last in self._places(start, stop))
+            yield from (Span(self._kernels, first, last) for first, last in self._source_ranges(start, stop))
 
-    def _places(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    def _source_ranges(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Yield (first, one past the last) byte among the kernels of what lies behind the header in a range."""
         start = max(start, len(self._header))
         while start < stop:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl_plugins.cnn_filter_db.pandas_table import META, Frame
-from filtercrawl_plugins.sources.local.walk import escaped, is_plain
+from filtercrawl_plugins.sources.local.walk import escape_name, is_safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -84,11 +84,11 @@ def layers_of(frame: Frame, rows: Sequence[int], available: int) -> Iterator[Pub
             raise FormatError(
                 f"layer {name!r}: filter_ids is {shown}, not FIRST:LAST of the {available} kernels in /filters"
             )
-        counted, norm = place(depth, at(frame, "conv_depth_norm", row))
+        counted, norm = depth_and_share(depth, at(frame, "conv_depth_norm", row))
         yield PublishedLayer(name=name, start=start, kernels=last - start + 1, depth=counted, depth_norm=norm)
 
 
-def place(depth: Cell, norm: Cell) -> tuple[int | None, float | None]:
+def depth_and_share(depth: Cell, norm: Cell) -> tuple[int | None, float | None]:
     """Return a depth and its share of the deepest; both None where the table does not say.
 
     The share is 0/0 in the table where all convolutions have one depth: then it is 0.
@@ -124,7 +124,7 @@ def word(cell: Cell) -> str | None:
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
     text = " ".join(str(cell).split())[:NAME]
-    return (text if is_plain(text) else escaped(text)) or None
+    return (text if is_safe_name(text) else escape_name(text)) or None
 
 
 def number(cell: Cell, file: str) -> str:

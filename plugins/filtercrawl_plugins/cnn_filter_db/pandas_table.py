@@ -8,7 +8,7 @@ import io
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl_plugins.cnn_filter_db.cells import Cell, Matrix, listed, matrix, names, texts
+from filtercrawl_plugins.cnn_filter_db.cells import Cell, Matrix, matrix, names, texts, to_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def as_table(hdf5: Hdf5, node: Any) -> Iterator[tuple[str, list[Cell]]]:
     records = hdf5.array(path)
     if not records.dtype.names or records.ndim != 1:
         raise FormatError(f"{hdf5.file.name}: /{path} has no records")
-    encoding = known(hdf5.text(node, "encoding"))
+    encoding = known_encoding(hdf5.text(node, "encoding"))
     for field in records.dtype.names:
         kind = hdf5.attribute(table, f"{field}_kind")
         if not isinstance(kind, bytes | str) or not str(kind).startswith(("(", "b'(", "\x80", "b'\\x80")):
@@ -100,7 +100,7 @@ def as_table(hdf5: Hdf5, node: Any) -> Iterator[tuple[str, list[Cell]]]:
         for column, name in enumerate(columns):
             here = values[:, column].tolist()
             missing = hdf5.text(table, f"{field}_nan_rep") or hdf5.text(node, "nan_rep") or "nan"
-            yield name, texts(here, encoding, missing) if values.dtype.kind == "S" else listed(here)
+            yield name, texts(here, encoding, missing) if values.dtype.kind == "S" else to_list(here)
 
 
 def cells(hdf5: Hdf5, path: str) -> Matrix:
@@ -113,7 +113,7 @@ def cells(hdf5: Hdf5, path: str) -> Matrix:
         if hdf5.is_empty(node):
             return Matrix((0, 0), [])
         values = array.ravel().tolist()
-        decoded = texts(values, "utf-8", "nan") if array.dtype.kind == "S" else listed(values)
+        decoded = texts(values, "utf-8", "nan") if array.dtype.kind == "S" else to_list(values)
         found = Matrix(tuple(array.shape), decoded)
     return found if hdf5.attribute(node, "transposed") else found.transposed
 
@@ -130,9 +130,9 @@ def line(hdf5: Hdf5, path: str) -> list[Cell]:
     else:
         array = hdf5.array(path)
         if array.ndim == 1:
-            encoding = known(hdf5.text(hdf5.node(META), "encoding"))
+            encoding = known_encoding(hdf5.text(hdf5.node(META), "encoding"))
             missing = hdf5.text(node, "nan_rep") or "nan"
-            return texts(array.tolist(), encoding, missing) if array.dtype.kind == "S" else listed(array.tolist())
+            return texts(array.tolist(), encoding, missing) if array.dtype.kind == "S" else to_list(array.tolist())
     raise FormatError(f"{hdf5.file.name}: /{path} is no list")
 
 
@@ -143,7 +143,7 @@ def count(hdf5: Hdf5, node: Any, name: str) -> int:
     return found
 
 
-def known(encoding: str | None) -> str:
+def known_encoding(encoding: str | None) -> str:
     """Return an encoding that Python knows; UTF-8 otherwise."""
     try:
         return codecs.lookup(encoding or "utf-8").name

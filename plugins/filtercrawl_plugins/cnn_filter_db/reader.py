@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
-from filtercrawl.api.tensor import ITEMSIZE, Convolution, Depth, Extent, StoredTensor
+from filtercrawl.api.tensor import ITEMSIZE, Convolution, Depth, StoredTensor, TensorLocation
 from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5
 from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS
 from filtercrawl_plugins.cnn_filter_db.model_file import LENGTH, MAGIC
@@ -15,7 +15,7 @@ from filtercrawl_plugins.cnn_filter_db.pandas_table import META
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
     from filtercrawl.api.source import Files
 
 
@@ -27,11 +27,11 @@ class CnnFilterDbReader:
 
     name = "cnn-filter-db"
 
-    def claims(self, file: RangeFile) -> bool:
+    def can_read(self, file: RandomAccessFile) -> bool:
         start = file.read(0, min(len(MAGIC), file.size))
         return start == MAGIC or (start.startswith(SIGNATURE) and holds_all(file))
 
-    def companions(self, file: RangeFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
@@ -52,19 +52,19 @@ class CnnFilterDbReader:
                 layer=name,
                 shape=shape,
                 dtype=dtype,
-                extent=Extent(file=file, offset=offset, dtype=dtype, shape=shape),
+                location=TensorLocation(file=file, offset=offset, dtype=dtype, shape=shape),
                 convolution=Convolution(op="conv2d", groups=None, source="cnn_filter_db"),
-                depth=None if depth is None else place(depth, share),
+                depth=None if depth is None else depth_from_columns(depth, share),
             )
             offset += kernels * 9 * ITEMSIZE[dtype]
 
 
-def place(depth: int, share: float) -> Depth:
+def depth_from_columns(depth: int, share: float) -> Depth:
     """Say where a convolution stands. Transposed ones are not in the table: the least deep may not be the first."""
     return Depth(conv_depth=depth, conv_depth_norm=share, n_conv_ancestors=None, is_first=None, is_last=None)
 
 
-def holds_all(file: RangeFile) -> bool:
+def holds_all(file: RandomAccessFile) -> bool:
     """Tell whether an HDF5 file has the table and the kernels of a published file; False where h5py is missing."""
     try:
         hdf5 = Hdf5(file)

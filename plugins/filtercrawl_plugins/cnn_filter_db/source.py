@@ -11,14 +11,14 @@ from urllib.parse import quote, unquote, urlsplit
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError, UsageError
-from filtercrawl.api.range_file import LocalFile, RangeFile
+from filtercrawl.api.range_file import LocalFile, RandomAccessFile
 from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5, library
-from filtercrawl_plugins.cnn_filter_db.kernels import Kernels
-from filtercrawl_plugins.cnn_filter_db.metadata import meta
-from filtercrawl_plugins.cnn_filter_db.model_file import PartFile, header
+from filtercrawl_plugins.cnn_filter_db.kernels import StoredKernels
+from filtercrawl_plugins.cnn_filter_db.metadata import parse_metadata
+from filtercrawl_plugins.cnn_filter_db.model_file import ModelFile, header
 from filtercrawl_plugins.cnn_filter_db.models import PublishedModel, published_models
 from filtercrawl_plugins.cnn_filter_db.pandas_table import read_frame
-from filtercrawl_plugins.sources.local.source import Place
+from filtercrawl_plugins.sources.local.source import LocalPattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contents:
+class FileContents:
     """The models of a file by model_id, as its table says. row: bytes of a kernel."""
 
     etag: str
@@ -49,22 +49,22 @@ class CnnFilterDbSource:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._read: dict[Path, Contents] = {}
+        self._read: dict[Path, FileContents] = {}
 
     def canonical(self, pattern: str) -> str:
         """Spell a pattern with the absolute path; raises UsageError."""
-        place = Place.parse(pattern, self.name)
+        place = LocalPattern.parse(pattern, self.name)
         return f"{place.path.resolve()} as={place.label[:-1]}" if place.label else str(place.path.resolve())
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the models in the order of the table; raises UsageError for a file that is no published one."""
-        place = Place.parse(query.pattern, self.name)
+        place = LocalPattern.parse(query.pattern, self.name)
         try:
             library()
         except UnsupportedError as error:
             raise UsageError(str(error)) from error
         try:
-            path, pattern = chosen(place.path.resolve())
+            path, pattern = split_pattern(place.path.resolve())
             with LocalFile(path) as file:
                 contents = self._contents(path, file)
         except CheckpointError as error:
@@ -79,9 +79,9 @@ class CnnFilterDbSource:
                 etag=contents.etag,
                 path=path.name,
             )
-            yield Checkpoint(name=place.label + model.name, files=(file_of_it,), meta=meta(model.facts))
+            yield Checkpoint(name=place.label + model.name, files=(file_of_it,), meta=parse_metadata(model.facts))
 
-    def part(self, checkpoint: Checkpoint, file: RangeFile) -> RangeFile:
+    def part(self, checkpoint: Checkpoint, file: RandomAccessFile) -> RandomAccessFile:
         """Return one model as a file of its own; raises FormatError where its rows point outside the file."""
         url = urlsplit(checkpoint.files[0].url)
         if not isinstance(file, LocalFile):
@@ -91,33 +91,33 @@ class CnnFilterDbSource:
             raise FormatError(f"{file.name}: holds no model {unquote(url.fragment)!r}")
         if model.problem is not None:
             raise FormatError(f"{file.name}: {model.problem}")
-        return PartFile(Hdf5(file), model.layers, f"{file.name}#{model.number}")
+        return ModelFile(Hdf5(file), model.layers, f"{file.name}#{model.number}")
 
-    def _contents(self, path: Path, file: LocalFile) -> Contents:
+    def _contents(self, path: Path, file: LocalFile) -> FileContents:
         """Read the table of a file, once for as long as the file stays as it is."""
         with self._lock:
             known = self._read.get(path)
             if known is None or known.etag != file.etag:
-                self._read[path] = known = contents(file)
+                self._read[path] = known = read_contents(file)
             return known
 
 
-def chosen(path: Path) -> tuple[Path, str]:
+def split_pattern(path: Path) -> tuple[Path, str]:
     """Take `FILE#PATTERN` apart; a file that is really called so is itself."""
     name, marker, pattern = path.name.rpartition("#")
     return (path, "*") if not marker or not name or path.exists() else (path.with_name(name), pattern or "*")
 
 
-def contents(file: LocalFile) -> Contents:
+def read_contents(file: LocalFile) -> FileContents:
     """Read the table; raises CheckpointError."""
     if file.size < len(SIGNATURE) or file.read(0, len(SIGNATURE)) != SIGNATURE:
         raise FormatError(f"{file.name}: is no HDF5 file (unpack it first, if its name ends in .xz)")
     hdf5 = Hdf5(file)
     try:
-        kernels = Kernels(hdf5)
+        kernels = StoredKernels(hdf5)
         models = published_models(read_frame(hdf5), kernels.count, file.name)
     finally:
         hdf5.close()
-    return Contents(
+    return FileContents(
         etag=file.etag, models={model.number: model for model in models}, dtype=kernels.dtype, row=kernels.row
     )

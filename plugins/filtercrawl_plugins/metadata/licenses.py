@@ -5,7 +5,7 @@ from __future__ import annotations
 from filtercrawl_plugins.metadata.spdx import spdx
 
 
-def named_license(stated: str | None, where: str) -> tuple[str | None, str | None]:
+def normalize_license(stated: str | None, where: str) -> tuple[str | None, str | None]:
     """Return (SPDX expression, evidence) for what a zoo states; (None, None) where it states nothing.
 
     where: the field it stands in, `timm cfg license`. A word that is no SPDX licence (`gemma`, a URL) is kept in the

@@ -8,7 +8,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
+class ModelFolder:
     """One folder of the zoo. None and () mean unknown."""
 
     task: str | None = None
@@ -20,12 +20,12 @@ _IMAGENET: Final = ("imagenet-1k",)
 _COCO: Final = ("coco",)
 
 
-def _classifier(family: str) -> Folder:
-    return Folder(task="image-classification", family=family, datasets=_IMAGENET)
+def _classifier(family: str) -> ModelFolder:
+    return ModelFolder(task="image-classification", family=family, datasets=_IMAGENET)
 
 
-def _detector(family: str, datasets: tuple[str, ...] = _COCO) -> Folder:
-    return Folder(task="object-detection", family=family, datasets=datasets)
+def _detector(family: str, datasets: tuple[str, ...] = _COCO) -> ModelFolder:
+    return ModelFolder(task="object-detection", family=family, datasets=datasets)
 
 
 # Below `validated/`, as their own pages in the zoo describe them.
@@ -35,20 +35,22 @@ _FOLDERS: Final = {
     "vision/classification/densenet-121": _classifier("densenet"),
     "vision/classification/efficientnet-lite4": _classifier("efficientnet"),
     "vision/classification/inception_and_googlenet": _classifier("inception"),
-    "vision/classification/mnist": Folder(task="image-classification", datasets=("mnist",)),
+    "vision/classification/mnist": ModelFolder(task="image-classification", datasets=("mnist",)),
     "vision/classification/mobilenet": _classifier("mobilenet"),
-    "vision/classification/rcnn_ilsvrc13": Folder(task="image-classification", family="rcnn"),
+    "vision/classification/rcnn_ilsvrc13": ModelFolder(task="image-classification", family="rcnn"),
     "vision/classification/resnet": _classifier("resnet"),
     "vision/classification/shufflenet": _classifier("shufflenet"),
     "vision/classification/squeezenet": _classifier("squeezenet"),
     "vision/classification/vgg": _classifier("vgg"),
     "vision/classification/zfnet-512": _classifier("zfnet"),
-    "vision/object_detection_segmentation/duc": Folder(
+    "vision/object_detection_segmentation/duc": ModelFolder(
         task="image-segmentation", family="resnet", datasets=("cityscapes",)
     ),
     "vision/object_detection_segmentation/faster-rcnn": _detector("rcnn"),
-    "vision/object_detection_segmentation/fcn": Folder(task="image-segmentation", family="fcn", datasets=_COCO),
-    "vision/object_detection_segmentation/mask-rcnn": Folder(task="image-segmentation", family="rcnn", datasets=_COCO),
+    "vision/object_detection_segmentation/fcn": ModelFolder(task="image-segmentation", family="fcn", datasets=_COCO),
+    "vision/object_detection_segmentation/mask-rcnn": ModelFolder(
+        task="image-segmentation", family="rcnn", datasets=_COCO
+    ),
     "vision/object_detection_segmentation/retinanet": _detector("retinanet"),
     "vision/object_detection_segmentation/ssd": _detector("ssd"),
     "vision/object_detection_segmentation/ssd-mobilenetv1": _detector("ssd"),
@@ -57,21 +59,21 @@ _FOLDERS: Final = {
     "vision/object_detection_segmentation/yolov2-coco": _detector("yolo"),
     "vision/object_detection_segmentation/yolov3": _detector("yolo"),
     "vision/object_detection_segmentation/yolov4": _detector("yolo"),
-    "vision/body_analysis/arcface": Folder(task="image-feature-extraction", family="resnet", datasets=("ms1m",)),
-    "vision/body_analysis/emotion_ferplus": Folder(task="image-classification", datasets=("ferplus",)),
+    "vision/body_analysis/arcface": ModelFolder(task="image-feature-extraction", family="resnet", datasets=("ms1m",)),
+    "vision/body_analysis/emotion_ferplus": ModelFolder(task="image-classification", datasets=("ferplus",)),
     "vision/body_analysis/ultraface": _detector("ultraface", ("wider-face",)),
-    "vision/style_transfer/fast_neural_style": Folder(task="image-to-image", datasets=_COCO),
-    "vision/super_resolution/sub_pixel_cnn_2016": Folder(task="image-to-image", datasets=("bsds300",)),
-    "text/machine_comprehension/bert-squad": Folder(task="question-answering", family="bert"),
-    "text/machine_comprehension/bidirectional_attention_flow": Folder(task="question-answering"),
-    "text/machine_comprehension/gpt-2": Folder(family="gpt2"),
-    "text/machine_comprehension/roberta": Folder(family="roberta"),
-    "text/machine_comprehension/t5": Folder(family="t5"),
+    "vision/style_transfer/fast_neural_style": ModelFolder(task="image-to-image", datasets=_COCO),
+    "vision/super_resolution/sub_pixel_cnn_2016": ModelFolder(task="image-to-image", datasets=("bsds300",)),
+    "text/machine_comprehension/bert-squad": ModelFolder(task="question-answering", family="bert"),
+    "text/machine_comprehension/bidirectional_attention_flow": ModelFolder(task="question-answering"),
+    "text/machine_comprehension/gpt-2": ModelFolder(family="gpt2"),
+    "text/machine_comprehension/roberta": ModelFolder(family="roberta"),
+    "text/machine_comprehension/t5": ModelFolder(family="t5"),
 }
-_UNKNOWN: Final = Folder()
+_UNKNOWN: Final = ModelFolder()
 
 
-def folder(name: str) -> Folder:
+def model_folder(name: str) -> ModelFolder:
     """Return what is known about a model by its path below `validated/`; nothing for a folder not in the table."""
     known = (str(parent) for parent in PurePosixPath(name).parents if str(parent) in _FOLDERS)
     return _FOLDERS.get(next(known, ""), _UNKNOWN)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.range_file import RangeFile, Span, want
-from filtercrawl.api.tensor import ITEMSIZE, Extent, StoredTensor, row_major
-from filtercrawl_plugins.formats.zip.archive import Archive
+from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
+from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation, row_major
+from filtercrawl_plugins.formats.zip.archive import ZipArchive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,30 +29,30 @@ DTYPES: Final = {
 }  # fmt: skip
 
 
-class Npz:
+class NpzReader:
     name = "npz"
 
-    def claims(self, file: RangeFile) -> bool:
+    def can_read(self, file: RandomAccessFile) -> bool:
         if file.size < 4 or file.read(0, 4) != b"PK\3\4":
             return False
         try:
-            names = Archive(file).entries.keys()
+            names = ZipArchive(file).entries.keys()
         except CheckpointError:
             return False
         return bool(names) and all(name.endswith(".npy") for name in names)
 
-    def companions(self, file: RangeFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        archive = Archive(files.main)
+        archive = ZipArchive(files.main)
         arrays = {name.removesuffix(".npy"): archive.open(name) for name in archive.entries}
-        want(Span(file, 0, min(HEAD, file.size)) for file in arrays.values())
+        prefetch(Span(file, 0, min(HEAD, file.size)) for file in arrays.values())
         for name, file in arrays.items():
             yield read_array(name, file)
 
 
-def read_array(name: str, file: RangeFile) -> StoredTensor:
+def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
     """Describe the array that a file holds; pickled objects and text are unreadable, and stay so."""
     head = file.read(0, min(HEAD, file.size))
     if not head.startswith(MAGIC) or len(head) < 12 or head[6] not in (1, 2, 3):
@@ -72,13 +72,13 @@ def read_array(name: str, file: RangeFile) -> StoredTensor:
         if math.prod(shape) * ITEMSIZE[dtype] != file.size - end:
             raise FormatError(f"{file.name}: {name!r} has {file.size - end} bytes for {dtype} {list(shape)}")
         strides = tuple(reversed(row_major(shape[::-1]))) if fortran else ()
-        extent = Extent(file=file, offset=end, dtype=dtype, shape=shape, strides=strides)
+        extent = TensorLocation(file=file, offset=end, dtype=dtype, shape=shape, strides=strides)
     return StoredTensor(
         name=name,
         key=name.replace("/", "."),
         shape=shape,
         dtype=dtype or descr,
-        extent=extent,
+        location=extent,
         reason=None if dtype else "unreadable",
     )
 
@@ -98,4 +98,4 @@ def parse(text: bytes, what: str) -> tuple[str, bool, tuple[int, ...]]:
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
-    yield Npz()
+    yield NpzReader()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from filtercrawl.api.errors import FormatError, TruncatedError
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.tensor import ITEMSIZE, Extent, StoredTensor
+from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
     from filtercrawl.api.source import Files, Reader
 
 # The format's own limit, which its reference implementation enforces too.
@@ -27,16 +27,16 @@ DTYPES = {
 }  # fmt: skip
 
 
-class Safetensors:
+class SafetensorsReader:
     name = "safetensors"
 
-    def claims(self, file: RangeFile) -> bool:
+    def can_read(self, file: RandomAccessFile) -> bool:
         if file.size < 10:
             return False
         head = file.read(0, 9)
         return int.from_bytes(head[:8], "little") <= HEADER_LIMIT and head[8:] == b"{"
 
-    def companions(self, file: RangeFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
@@ -54,18 +54,18 @@ class Safetensors:
             if known:
                 if stop - begin != math.prod(shape) * ITEMSIZE[known]:
                     raise FormatError(f"{file.name}: {name!r} has {stop - begin} bytes for {dtype} {list(shape)}")
-                extent = Extent(file=file, offset=start + begin, dtype=known, shape=shape)
+                extent = TensorLocation(file=file, offset=start + begin, dtype=known, shape=shape)
             yield StoredTensor(
                 name=name,
                 key=name,
                 shape=shape,
                 dtype=known or dtype.lower(),
-                extent=extent,
+                location=extent,
                 reason=None if known else "unreadable",
             )
 
 
-def read_header(file: RangeFile) -> tuple[int, dict[str, Any]]:
+def read_header(file: RandomAccessFile) -> tuple[int, dict[str, Any]]:
     """Return where the numbers start, and the header; raises FormatError or TruncatedError."""
     length = int.from_bytes(file.read(0, 8), "little")
     if length > file.size - 8:
@@ -84,7 +84,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
-def check_entry(file: RangeFile, name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
+def check_entry(file: RandomAccessFile, name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
     """Return dtype, shape, begin and end of one tensor; raises FormatError for anything but that."""
     if isinstance(entry, dict):
         dtype, shape, offsets = entry.get("dtype"), _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
@@ -100,4 +100,4 @@ def _sizes(value: object) -> tuple[int, ...] | None:
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
-    yield Safetensors()
+    yield SafetensorsReader()

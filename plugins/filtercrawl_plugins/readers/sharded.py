@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.range_file import RangeFile, Span, want
+from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +20,15 @@ INDEX_LIMIT = 64 * 1024 * 1024
 _HEAD = 64 * 1024
 
 
-class Sharded:
+class ShardedReader:
     name = "sharded"
 
-    def claims(self, file: RangeFile) -> bool:
+    def can_read(self, file: RandomAccessFile) -> bool:
         if not 2 < file.size <= INDEX_LIMIT or not file.read(0, min(file.size, 64)).lstrip().startswith(b"{"):
             return False
         return b'"weight_map"' in file.read(0, file.size)
 
-    def companions(self, file: RangeFile) -> tuple[str, ...]:
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         return tuple(dict.fromkeys(read_weight_map(file).values()))
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
@@ -36,7 +36,7 @@ class Sharded:
         missing = read_weight_map(files.main)
         seen: set[str] = set()
         shards = tuple(dict.fromkeys(missing.values()))
-        want(Span(file, 0, min(_HEAD, file.size)) for file in map(files.open, shards))
+        prefetch(Span(file, 0, min(_HEAD, file.size)) for file in map(files.open, shards))
         for shard in shards:
             for tensor in files.tensors(shard):
                 if tensor.name in seen:
@@ -50,7 +50,7 @@ class Sharded:
             raise FormatError(f"{files.main.name}: {name!r} is not in {shard}, where the index puts it")
 
 
-def read_weight_map(file: RangeFile) -> dict[str, str]:
+def read_weight_map(file: RandomAccessFile) -> dict[str, str]:
     """Return which shard holds which tensor; raises FormatError."""
     try:
         index = json.loads(file.read(0, file.size))
@@ -64,4 +64,4 @@ def read_weight_map(file: RangeFile) -> dict[str, str]:
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
-    yield Sharded()
+    yield ShardedReader()

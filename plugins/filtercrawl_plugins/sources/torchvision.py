@@ -6,16 +6,16 @@ import inspect
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, Meta, Offer, RemoteFile
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl_plugins.metadata.datasets import torchvision_datasets
 from filtercrawl_plugins.metadata.families import family
-from filtercrawl_plugins.metadata.licenses import named_license
+from filtercrawl_plugins.metadata.licenses import normalize_license
 from filtercrawl_plugins.metadata.tasks import torchvision_task
 from filtercrawl_plugins.metadata.visual_categories import visual_category
-from filtercrawl_plugins.sources._common.patterns import check_keys, chosen, own_categories
-from filtercrawl_plugins.sources._common.url_hash import named_hash
+from filtercrawl_plugins.sources._common.patterns import check_keys, match_names, own_categories
+from filtercrawl_plugins.sources._common.url_hash import hash_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ class TorchvisionSource:
         categories = own_categories(self.name, query)
         models = {model: get_model_weights(model) for model in list_models()}
         entries = {f"{model}/{weights.name}": weights for model, every in models.items() for weights in every}
-        wanted = chosen(self.name, query, entries, part="/")
+        wanted = match_names(self.name, query, entries, part="/")
         by_url: dict[str, list[str]] = {}
         for name, weights in entries.items():
             by_url.setdefault(weights.url, []).append(name)
@@ -109,10 +109,10 @@ def _offer(names: list[str], url: str, weights: WeightsEnum, categories: Mapping
     stated = weights.meta
     datasets = torchvision_datasets(recipe)
     module = type(weights).__module__
-    license_, evidence = named_license(stated.get("license"), "torchvision meta license")
-    named = named_hash(url)
+    license_, evidence = normalize_license(stated.get("license"), "torchvision meta license")
+    named = hash_from_url(url)
     whole = named if named is not None and len(named) == 64 else None
-    meta = Meta(
+    meta = CheckpointMetadata(
         task=torchvision_task(module),
         training_datasets=datasets,
         visual_category=visual_category(datasets, categories),

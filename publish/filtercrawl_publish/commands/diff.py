@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from filtercrawl.api.command import Command
-from filtercrawl.api.formatting import plain
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
 
@@ -28,22 +28,24 @@ def diff(
     Reads the tables and no weight. Explained variance and drift are those of trained 3x3 kernels of final checkpoints,
     each distinct layer once, from their sketches. For example: filtercrawl diff org/kernels@v2026.11.22 org/kernels.
     """
-    from filtercrawl_publish.diff.compare import compare
-    from filtercrawl_publish.diff.fetch import tables_of
-    from filtercrawl_publish.diff.snapshot import Side
-    from filtercrawl_publish.diff.text import heading, lines
+    from filtercrawl_publish.diff.compare import compare_snapshots
+    from filtercrawl_publish.diff.fetch import fetch_tables
+    from filtercrawl_publish.diff.snapshot import DatasetSnapshot
+    from filtercrawl_publish.diff.text import format_difference, heading
 
     with ExitStack() as stack:
         folders = [
-            tables_of(text, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="filtercrawl-"))))
+            fetch_tables(text, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="filtercrawl-"))))
             for text in (a, b)
         ]
-        found = compare(*(Side.of(folder, text) for folder, text in zip(folders, (a, b), strict=True)))
+        found = compare_snapshots(
+            *(DatasetSnapshot.open(folder, text) for folder, text in zip(folders, (a, b), strict=True))
+        )
     if as_json:
         print_json(found.as_json())
         return
-    typer.echo(f"from {plain(a)} to {plain(b)}: {heading(found)}")
-    for line in lines(found, plain) if found else ("no difference",):
+    typer.echo(f"from {escape_control(a)} to {escape_control(b)}: {heading(found)}")
+    for line in format_difference(found, escape_control) if found else ("no difference",):
         typer.echo(line)
 
 

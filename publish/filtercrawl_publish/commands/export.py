@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from filtercrawl.api.command import Command
-from filtercrawl.api.errors import RefusedError
+from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.config import resolve
-from filtercrawl_publish.export.cnn_filter_db.selection import Slice, chosen
-from filtercrawl_publish.export.cnn_filter_db.writer import write
+from filtercrawl_publish.export.cnn_filter_db.selection import ExportSelection, select_models
+from filtercrawl_publish.export.cnn_filter_db.writer import write_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,13 +52,15 @@ def export(
     loads them. Takes learned 3x3 kernels of 2-D convolutions, transposed ones left out, of final checkpoints.
     """
     if file.exists() and not force:
-        raise RefusedError(f"{file} is there already; --force replaces it")
-    wanted = Slice(sources=tuple(source or ()), tasks=tuple(task or ()), patterns=tuple(model or ()), limit=limit)
+        raise PolicyError(f"{file} is there already; --force replaces it")
+    wanted = ExportSelection(
+        sources=tuple(source or ()), tasks=tuple(task or ()), patterns=tuple(model or ()), limit=limit
+    )
     folder = resolve({"dataset": dataset}).dataset
-    models = chosen(folder, wanted)
+    models = select_models(folder, wanted)
     total = sum(model.kernels for model in models)
     with typer.progressbar(length=total, label=f"{total:,} kernels", file=sys.stderr) as bar:
-        written = write(folder, models, file, bar.update)
+        written = write_export(folder, models, file, bar.update)
     found = {"file": str(file), "layout": layout.value, "models": len(models), "layers": written.layers}
     if as_json:
         typer.echo(json.dumps(found | {"kernels": written.kernels}))

@@ -25,7 +25,7 @@ def migrate(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
     from filtercrawl.dataset import migrate as migration
 
     settings = resolve({"dataset": dataset})
-    found = migration.migrate(settings)
+    found = migration.migrate_dataset(settings)
     if as_json:
         print_json({"dataset": str(settings.dataset), **asdict(found)})
         return

@@ -9,14 +9,14 @@ import typer
 
 from filtercrawl.api.command import Command
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import amount, plain, size
+from filtercrawl.api.formatting import escape_control, format_count, format_size
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
-from filtercrawl.cli.progress_bar import Watch
+from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import now, resolve
 from filtercrawl.transport import network
-from filtercrawl_publish.publishing.publish import Published, Release, publish
-from filtercrawl_publish.repository.open import remote
+from filtercrawl_publish.publishing.publish import PublishOptions, PublishResult, publish
+from filtercrawl_publish.repository.open import open_repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,29 +46,29 @@ def run(
     """
     settings = resolve({"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run, "sign_key": sign_key})
     most = None if max_disk is None else settings.max_disk  # what `sync` may take is set elsewhere, and is no wish
-    place = remote(repo, network(settings.network))
+    place = open_repository(repo, network(settings.network))
     if place.revision is not None:
         raise UsageError(f"{repo!r}: is published to as a whole; leave the @{place.revision} out")
-    with Watch() as watch:
-        release = Release(
+    with ProgressBar() as watch:
+        release = PublishOptions(
             version=version,
             when=now(),
             dry_run=settings.dry_run,
             sign_key=settings.publish.sign_key,
             max_disk=most,
-            say=watch.say,
+            log=watch.message,
         )
         found = publish(settings.dataset, place, release)
         for warning in found.warnings:
-            watch.say(f"warning: {warning}")
+            watch.message(f"warning: {warning}")
     if json:
         print_json(asdict(found))
     else:
-        typer.echo(plain(told(found)))
+        typer.echo(escape_control(format_result(found)))
 
 
-def told(found: Published) -> str:
-    sums = f"{amount(found.files)} files, {size(found.bytes)}, {amount(found.removed)} removed"
+def format_result(found: PublishResult) -> str:
+    sums = f"{format_count(found.files)} files, {format_size(found.bytes)}, {format_count(found.removed)} removed"
     return {
         "published": f"published {found.version}: {found.repo} ({sums})",
         "planned": f"would publish {found.version}: {found.repo} ({sums})",

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from filtercrawl.api.command import Command
-from filtercrawl.api.errors import FiltercrawlError, Stopped, UsageError
-from filtercrawl.api.formatting import plain
+from filtercrawl.api.errors import Cancelled, FiltercrawlError, UsageError
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl.cli.progress_bar import Watch
-from filtercrawl.cli.sync import everything, stopping, summarize
+from filtercrawl.cli.progress_bar import ProgressBar
+from filtercrawl.cli.sync import all_selectors, stop_on_signal, summarize
 from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
 from filtercrawl.config import now, resolve, step_summary
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl_publish.release import markdown
-from filtercrawl_publish.release.notify import notify, words
+from filtercrawl_publish.release.notify import notify, split_command
 from filtercrawl_publish.release.plan_file import PlanFile
 from filtercrawl_publish.release.run_record import Outcome, RunRecord
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from filtercrawl.api.plugin_manager import Plugins
-    from filtercrawl_publish.release.pipeline import Night
+    from filtercrawl_publish.release.pipeline import ReleaseRequest
 
 _OUTCOMES: Final[Mapping[int, Outcome]] = {4: "refused", 5: "busy"}
 
@@ -73,16 +73,16 @@ def release(
     if plan is not None and not settings.dry_run:
         raise UsageError("--plan goes with --dry-run")
     if settings.publish.notify_cmd is not None:
-        words(settings.publish.notify_cmd)
-    chosen = list(approved.selectors if approved else selectors or everything(context))
+        split_command(settings.publish.notify_cmd)
+    chosen = list(approved.selectors if approved else selectors or all_selectors(context))
     private = tuple(paths(chosen, [settings.dataset, Path(repo).parent, Path.home()], context.obj))
     record = RunRecord(repo=repo, started=now(), selectors=chosen, private=private)
     # torch takes seconds to import: only once the options are known to be right
     from filtercrawl_publish.release import pipeline
 
     stop = threading.Event()
-    with Watch() as watch, stopping(stop) as received:
-        night = pipeline.Night(
+    with ProgressBar() as watch, stop_on_signal(stop) as received:
+        night = pipeline.ReleaseRequest(
             repo=repo,
             selectors=chosen,
             settings=settings,
@@ -93,8 +93,8 @@ def release(
             approved=approved,
         )
         try:
-            pipeline.release(night, record)
-        except Stopped:
+            pipeline.run_release(night, record)
+        except Cancelled:
             record.why, record.outcome = "stopped by a signal", "stopped"
             record.exit_code = 128 + (received[0] if received else 2)
         except FiltercrawlError as error:
@@ -105,7 +105,7 @@ def release(
             record.why, record.outcome, record.exit_code = f"{type(error).__name__}: {error}", "error", 1
             raise
         finally:
-            _tell(record, night)
+            _notify(record, night)
     if json:
         print_json(record.as_json())
     else:
@@ -123,9 +123,9 @@ def paths(selectors: list[str], places: list[Path], plugins: Plugins) -> list[st
     return sorted((path for path in found if path.strip("./~")), key=len, reverse=True)
 
 
-def _tell(record: RunRecord, night: Night) -> None:
+def _notify(record: RunRecord, request: ReleaseRequest) -> None:
     """Write the record where it belongs; what goes wrong here is said and changes nothing."""
-    settings = night.settings
+    settings = request.settings
     try:
         if not settings.dry_run:
             record.write(settings.dataset)
@@ -133,23 +133,23 @@ def _tell(record: RunRecord, night: Night) -> None:
         if path is not None:
             markdown.write(markdown.markdown(content), path, append=settings.publish.summary is None)
     except FiltercrawlError as error:
-        night.watch.say(str(error))
+        request.watch.message(str(error))
     if settings.publish.notify_cmd is not None:
         problem = notify(settings.publish.notify_cmd, record.as_json())
         if problem is not None:
-            night.watch.say(problem)
+            request.watch.message(problem)
 
 
-def summarize_release(record: RunRecord, night: Night) -> None:
-    summarize(record.report, night.settings)
+def summarize_release(record: RunRecord, request: ReleaseRequest) -> None:
+    summarize(record.report, request.settings)
     for what, why in record.left_out.items():
-        typer.echo(f"left out: {plain(what)}: {plain(why)}")
+        typer.echo(f"left out: {escape_control(what)}: {escape_control(why)}")
     if record.why is not None:
-        typer.echo(plain(record.why))
+        typer.echo(escape_control(record.why))
     if record.version is not None:
-        typer.echo(f"published {record.version}: {plain(record.repo)}")
-    elif record.outcome == "planned" and night.plan is not None:
-        typer.echo(f"planned: {night.plan}; do it with --apply")
+        typer.echo(f"published {record.version}: {escape_control(record.repo)}")
+    elif record.outcome == "planned" and request.plan is not None:
+        typer.echo(f"planned: {request.plan}; do it with --apply")
 
 
 @hookimpl

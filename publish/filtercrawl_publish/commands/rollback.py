@@ -9,19 +9,19 @@ import typer
 
 from filtercrawl.api.command import Command
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import plain
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl.cli.progress_bar import Watch
+from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
-from filtercrawl_publish.repository.base import Operations, Remote, RemoteEntry
+from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
 from filtercrawl_publish.repository.signature import SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl_publish.publishing.publish import Release
+    from filtercrawl_publish.publishing.publish import PublishOptions
 
 # What a version consists of; other files of a repo are somebody's own and stay.
 _OURS: Final = tuple(f"{part}/" for part in manifest.PARTS)
@@ -29,7 +29,7 @@ _BESIDE: Final = frozenset({card.PATH, manifest.PATH, manifest.CHANGELOG, manife
 
 
 @dataclass(frozen=True, kw_only=True)
-class RolledBack:
+class RollbackResult:
     """what: published, finished (an earlier run's commit got its tag) or nothing (the head is that version already).
 
     version, commit: of the new version; to: whose content it has.
@@ -42,45 +42,47 @@ class RolledBack:
     to: str
 
 
-def rollback(place: Remote, version: str, release: Release) -> RolledBack:
-    """Publish what `version` holds once more; release: a `publish.Release`.
+def rollback(repository: Repository, version: str, options: PublishOptions) -> RollbackResult:
+    """Publish what `version` holds once more; release: a `publish.PublishOptions`.
 
     The commit is proven from outside before it is tagged; no tag moves, and killed at any point the next call ends
     with the same. Raises UsageError where there is no such version, BusyError where somebody else publishes meanwhile,
     DatasetError where the version does not load.
     """
-    from filtercrawl_publish.publishing.load_check import prove
-    from filtercrawl_publish.publishing.publish import finish
+    from filtercrawl_publish.publishing.load_check import verify_loads
+    from filtercrawl_publish.publishing.publish import complete_interrupted_publish
     from filtercrawl_publish.repository import version_names
 
-    commit = place.resolve(version)
-    head, tags, done = finish(place, release)
+    commit = repository.resolve(version)
+    head, tags, done = complete_interrupted_publish(repository, options)
     assert head is not None  # there is a version
-    there, here = _ours(place.files(commit)), _ours(place.files(head))
+    there, here = _ours(repository.files(commit)), _ours(repository.files(head))
     if manifest.PATH not in there:
-        raise UsageError(f"{place.id}@{version}: is no version of a dataset: it has no {manifest.PATH}")
+        raise UsageError(f"{repository.id}@{version}: is no version of a dataset: it has no {manifest.PATH}")
     differ = {path for path, entry in there.items() if not _same(entry, here.get(path))}
     gone = tuple(sorted(here.keys() - there.keys()))
     if not differ and not gone:
         last = {sha: name for name, sha in tags.items()}.get(head)
-        return RolledBack(what="finished" if done else "nothing", repo=place.id, version=last, commit=head, to=version)
-    prove(place, commit)
-    name = version_names.checked(release.version or version_names.next_version(tags, release.when))
+        return RollbackResult(
+            what="finished" if done else "nothing", repo=repository.id, version=last, commit=head, to=version
+        )
+    verify_loads(repository, commit)
+    name = version_names.validate_version(options.version or version_names.next_version(tags, options.when))
     if name in tags:
-        raise UsageError(f"{place.id}: has a version {name} already, and a tag never moves; choose another name")
-    release.say(f"publishing {version} of {place.id} as {name}")
-    operations = Operations(copy={path: (path, commit) for path in sorted(differ)}, delete=gone)
-    made = place.commit(operations, head, f"Release {name}", f"The content of {version}.")
-    prove(place, made)
-    place.tag(name, made, f"Release {name}, the content of {version}")
-    return RolledBack(what="published", repo=place.id, version=name, commit=made, to=version)
+        raise UsageError(f"{repository.id}: has a version {name} already, and a tag never moves; choose another name")
+    options.log(f"publishing {version} of {repository.id} as {name}")
+    operations = CommitOperations(copy={path: (path, commit) for path in sorted(differ)}, delete=gone)
+    made = repository.commit(operations, head, f"Release {name}", f"The content of {version}.")
+    verify_loads(repository, made)
+    repository.tag(name, made, f"Release {name}, the content of {version}")
+    return RollbackResult(what="published", repo=repository.id, version=name, commit=made, to=version)
 
 
-def _ours(files: dict[str, RemoteEntry]) -> dict[str, RemoteEntry]:
+def _ours(files: dict[str, RepositoryFile]) -> dict[str, RepositoryFile]:
     return {path: entry for path, entry in files.items() if path.startswith(_OURS) or path in _BESIDE}
 
 
-def _same(entry: RemoteEntry, other: RemoteEntry | None) -> bool:
+def _same(entry: RepositoryFile, other: RepositoryFile | None) -> bool:
     return other is not None and (entry.size, entry.sha256, entry.oid) == (other.size, other.sha256, other.oid)
 
 
@@ -99,14 +101,14 @@ def run(
     """
     from filtercrawl.config import now, resolve
     from filtercrawl.transport import network
-    from filtercrawl_publish.publishing.publish import Release
-    from filtercrawl_publish.repository.open import remote
+    from filtercrawl_publish.publishing.publish import PublishOptions
+    from filtercrawl_publish.repository.open import open_repository
 
-    place = remote(repo, network(resolve({}).network))
+    place = open_repository(repo, network(resolve({}).network))
     if place.revision is not None:
         raise UsageError(f"{repo!r}: name the version as the second argument, without @{place.revision}")
-    with Watch() as watch:
-        found = rollback(place, version, Release(version=name, when=now(), say=watch.say))
+    with ProgressBar() as watch:
+        found = rollback(place, version, PublishOptions(version=name, when=now(), log=watch.message))
     if json:
         print_json(asdict(found))
         return
@@ -115,7 +117,7 @@ def run(
         "finished": f"finished {found.version}: {found.repo} holds what {version} holds",
         "nothing": f"{found.repo} holds what {version} holds already",
     }
-    typer.echo(plain(told[found.what]))
+    typer.echo(escape_control(told[found.what]))
 
 
 @hookimpl

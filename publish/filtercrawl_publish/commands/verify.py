@@ -16,11 +16,11 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.config import resolve
 from filtercrawl.dataset.files import manifest
 from filtercrawl.transport import network
-from filtercrawl_publish.publishing.load_check import prove
-from filtercrawl_publish.repository.open import remote
-from filtercrawl_publish.repository.signature import SIGNATURE, unsigned
-from filtercrawl_publish.verification.files import check_card, check_manifest, take
-from filtercrawl_publish.verification.issues import Finding, Folder
+from filtercrawl_publish.publishing.load_check import verify_loads
+from filtercrawl_publish.repository.open import open_repository
+from filtercrawl_publish.repository.signature import SIGNATURE, signature_error
+from filtercrawl_publish.verification.files import check_card, check_files, check_manifest
+from filtercrawl_publish.verification.issues import DatasetFolder, Issue
 from filtercrawl_publish.verification.sketches import check_sketches
 from filtercrawl_publish.verification.tables import check_index, check_ledger, check_models
 from filtercrawl_publish.verification.weights import check_weights
@@ -28,13 +28,13 @@ from filtercrawl_publish.verification.weights import check_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl_publish.repository.base import Remote
+    from filtercrawl_publish.repository.base import Repository
 
 _LAYERS = "data/layers/"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class VerifyOptions:
     """How closely to look. weights: fetch those of a repo, one file at a time, rather than take its word for their
     hashes; public_key: by which the manifest must be signed; load: every config with `datasets`, in a fresh process.
     """
@@ -44,43 +44,43 @@ class Look:
     load: bool = True
 
 
-def findings(path: Path) -> Iterator[Finding]:
+def verify_folder(path: Path) -> Iterator[Issue]:
     """Yield everything that is wrong with the dataset folder at `path`; nothing for a sound one.
 
     Reads every file once or twice, the catalog never. Raises UsageError where no dataset is.
     """
     if not (path / manifest.PATH).is_file() and not (path / "data").is_dir():
         raise UsageError(f"{str(path)!r} is no dataset: neither {manifest.PATH} nor data/ is there")
-    folder, wrong = take(path)
+    folder, wrong = check_files(path)
     yield from wrong
     yield from _checked(folder)
 
 
-def of_repo(place: Remote, look: Look, scratch: Path) -> Iterator[Finding]:
+def verify_repository(repository: Repository, options: VerifyOptions, scratch: Path) -> Iterator[Issue]:
     """Yield everything that is wrong with a version in a repo; its tables are fetched into `scratch`.
 
     Hashes of weights are those that the repo states, unless `look.weights`: then each file is fetched, read and
     deleted. Raises NetworkError where the repo does not answer.
     """
-    commit = place.resolve()
-    there = place.files(commit)
+    commit = repository.resolve()
+    there = repository.files(commit)
     if manifest.PATH not in there:
-        raise UsageError(f"{place.id}: is no dataset: it has no {manifest.PATH}")
-    place.fetch([path for path in there if not path.startswith((_LAYERS, "."))], commit, scratch)
-    folder, wrong = take(scratch, there)
+        raise UsageError(f"{repository.id}: is no dataset: it has no {manifest.PATH}")
+    repository.fetch([path for path in there if not path.startswith((_LAYERS, "."))], commit, scratch)
+    folder, wrong = check_files(scratch, there)
     yield from wrong
-    if look.weights:
+    if options.weights:
 
         def bring(path: str) -> None:
-            place.fetch([path], commit, scratch)
+            repository.fetch([path], commit, scratch)
 
         amiss = {finding.where for finding in wrong}
         layers = {file.path for file in folder.files if file.path.startswith(_LAYERS) and file.path not in amiss}
-        folder = replace(folder, bring=bring, sound=folder.sound | layers)
+        folder = replace(folder, fetch_file=bring, verified_files=folder.verified_files | layers)
     yield from _checked(folder)
 
 
-def _checked(folder: Folder) -> Iterator[Finding]:
+def _checked(folder: DatasetFolder) -> Iterator[Issue]:
     for check in (check_manifest, check_card, check_weights):
         yield from check(folder)
     for check, needed in (
@@ -93,30 +93,32 @@ def _checked(folder: Folder) -> Iterator[Finding]:
             yield from check(folder)
 
 
-def looked_at(text: str, look: Look) -> Iterator[Finding]:
+def verify_dataset(text: str, options: VerifyOptions) -> Iterator[Issue]:
     """Yield everything that is wrong with `org/name[@version]` or a folder; a sound one is loaded at the end."""
-    place = remote(text, network(resolve({}).network))
+    place = open_repository(text, network(resolve({}).network))
     here = _folder(text, place)
     with TemporaryDirectory(prefix="filtercrawl-") as scratch:
         amiss = False
-        for finding in findings(here) if here is not None else of_repo(place, look, Path(scratch)):
+        for finding in verify_folder(here) if here is not None else verify_repository(place, options, Path(scratch)):
             amiss = True
             yield finding
-        if look.public_key is not None and (problem := unsigned(here or Path(scratch), look.public_key)):
-            yield Finding(where=SIGNATURE, what=problem)
-    if look.load and not amiss:
+        if options.public_key is not None and (problem := signature_error(here or Path(scratch), options.public_key)):
+            yield Issue(where=SIGNATURE, what=problem)
+    if options.load and not amiss:
         try:
-            prove(place, place.resolve())
+            verify_loads(place, place.resolve())
         except DatasetError as error:
-            yield Finding(where=text, what=str(error))
+            yield Issue(where=text, what=str(error))
 
 
-def _folder(text: str, place: Remote) -> Path | None:
+def _folder(text: str, repository: Repository) -> Path | None:
     """Return where a dataset lies on this machine; None for one on the Hub."""
     if Path(text).expanduser().is_dir():
         return Path(text).expanduser()
     path = text.rpartition("@")[0]
-    return Path(place.place(place.resolve())[0]) if path and Path(path).expanduser().is_dir() else None
+    return (
+        Path(repository.load_location(repository.resolve())[0]) if path and Path(path).expanduser().is_dir() else None
+    )
 
 
 def verify(
@@ -138,7 +140,7 @@ def verify(
     Of a repo the hashes of weights are those that it states, unless --weights is given. Exit code 1: not sound.
     """
     found = []
-    for finding in looked_at(dataset, Look(weights=weights, public_key=public_key, load=load)):
+    for finding in verify_dataset(dataset, VerifyOptions(weights=weights, public_key=public_key, load=load)):
         found.append({"where": finding.where, "what": finding.what})
         if not as_json:
             typer.echo(str(finding))

@@ -11,34 +11,34 @@ import typer
 
 from filtercrawl.api.command import Command
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import plain
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
-from filtercrawl.cli.progress_bar import Watch
+from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, now, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 
-def take_out(
-    models: Sequence[str], reason: str, settings: Settings, bring: Callable[[str], None] | None = None
+def withdraw_models(
+    models: Sequence[str], reason: str, settings: Settings, fetch_layers_file: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
     """Withdraw checkpoints from the dataset folder and write its tables; returns what became of them.
 
     Each keeps a row in `models` and has one in `withdrawn`; it is never read again. Where others have the same weights,
-    the first in rank keeps them from now on. bring: puts a file of layers into its place that is not here.
+    the first in rank keeps them from now on. fetch_layers_file: puts a file of layers into its place that is not here.
 
     Raises UsageError, before anything is done, for an id that `models` does not have; BusyError while another run is at
     work.
     """
-    from filtercrawl.dataset.catalog.duplicate_weights import Keepers
-    from filtercrawl.dataset.catalog.recovery import opened, refresh
+    from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
+    from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
     from filtercrawl.dataset.files.lock import locked
 
     if not reason.strip():
         raise UsageError("--reason is empty: whoever misses a checkpoint must find why it is gone")
-    with locked(settings.dataset), opened(settings) as catalog:
+    with locked(settings.dataset), open_catalog(settings) as catalog:
         rows = {row["model_id"]: row for row in catalog.models()}
         for model_id in models:
             if model_id not in rows:
@@ -46,7 +46,12 @@ def take_out(
                 hint = f"; did you mean {' or '.join(close)}?" if close else "; `[sync] opt_out` keeps new ones out"
                 raise UsageError(f"{settings.dataset}: holds no checkpoint {model_id!r}{hint}")
         files = [rows[model_id]["layers_file"] for model_id in models]
-        keepers = Keepers(dataset=settings.dataset, catalog=catalog, rights=settings.license_policy, bring=bring)
+        keepers = WeightOwnership(
+            dataset=settings.dataset,
+            catalog=catalog,
+            license_policy=settings.license_policy,
+            fetch_layers_file=fetch_layers_file,
+        )
         duplicates = {model_id for model_id, row in rows.items() if row["duplicate_of"] is not None}
         for model_id in dict.fromkeys(models):
             keepers.withdraw(model_id, " ".join(reason.split()), now())
@@ -55,7 +60,7 @@ def take_out(
             for row in catalog.models()
             if row["model_id"] in duplicates and row["layers_file"] is not None
         ]
-        refresh(settings.dataset, catalog)
+        export_if_needed(settings.dataset, catalog)
     return {
         "dataset": str(settings.dataset),
         "withdrawn": sorted(set(models)),
@@ -87,28 +92,30 @@ def withdraw(
     if dataset is not None:
         if purge:
             raise UsageError("--purge is about a repo: name it, and no --dataset")
-        found = take_out(names, reason, resolve({"dataset": dataset}))
+        found = withdraw_models(names, reason, resolve({"dataset": dataset}))
     elif len(names) < 2:
         raise UsageError("name the repo and then the checkpoints, or the folder with --dataset")
     else:
-        with Watch() as watch:
-            found = from_repo(names[0], names[1:], reason, watch, purge=purge)
+        with ProgressBar() as watch:
+            found = withdraw_from_repository(names[0], names[1:], reason, watch, purge=purge)
     if as_json:
         print_json(found)
         return
     for model_id in found["withdrawn"]:
-        typer.echo(f"withdrawn: {plain(model_id)}")
+        typer.echo(f"withdrawn: {escape_control(model_id)}")
     for model_id in found["promoted"]:
-        typer.echo(f"keeps the weights from now on: {plain(model_id)}")
+        typer.echo(f"keeps the weights from now on: {escape_control(model_id)}")
     if found.get("version"):
-        typer.echo(f"published {found['version']}: {plain(found['repo'])}")
+        typer.echo(f"published {found['version']}: {escape_control(found['repo'])}")
     for tag in found.get("deleted_versions", ()):
-        typer.echo(f"deleted the version {plain(tag)}")
+        typer.echo(f"deleted the version {escape_control(tag)}")
     for path in found.get("deleted_files", ()):
-        typer.echo(f"deleted for good: {plain(path)}")
+        typer.echo(f"deleted for good: {escape_control(path)}")
 
 
-def from_repo(repo: str, models: Sequence[str], reason: str, watch: Watch, *, purge: bool) -> dict[str, Any]:
+def withdraw_from_repository(
+    repo: str, models: Sequence[str], reason: str, watch: ProgressBar, *, purge: bool
+) -> dict[str, Any]:
     """Publish a version without these checkpoints, from the last one and without its weights; returns what was done.
 
     Where they are withdrawn already only what is left to do is done: after a kill it is run again. Raises what
@@ -116,30 +123,32 @@ def from_repo(repo: str, models: Sequence[str], reason: str, watch: Watch, *, pu
     """
     from filtercrawl.transport import network
     from filtercrawl_publish.publishing import purge as purging
-    from filtercrawl_publish.publishing.publish import Release, publish
-    from filtercrawl_publish.release.restore import restore
-    from filtercrawl_publish.repository.open import remote
+    from filtercrawl_publish.publishing.publish import PublishOptions, publish
+    from filtercrawl_publish.release.restore import restore_version
+    from filtercrawl_publish.repository.open import open_repository
 
     with TemporaryDirectory(prefix="filtercrawl-") as scratch:
         dataset = Path(scratch, "dataset")
         settings = resolve({"dataset": dataset})
         transport = network(settings.network)
-        place = remote(repo, transport)
+        place = open_repository(repo, transport)
         if place.revision is not None:
             raise UsageError(
                 f"{repo!r}: a checkpoint is withdrawn from the newest version; leave @{place.revision} out"
             )
-        base = restore(place, settings, watch)
+        base = restore_version(place, settings, watch)
         if base is None:
             raise UsageError(f"{place.id}: nothing is published there")
         commit = base.commit
-        found = take_out(models, reason, settings, lambda path: place.fetch([path], commit, dataset))
-        published = publish(dataset, place, Release(when=now(), sign_key=settings.publish.sign_key, say=watch.say))
+        found = withdraw_models(models, reason, settings, lambda path: place.fetch([path], commit, dataset))
+        published = publish(
+            dataset, place, PublishOptions(when=now(), sign_key=settings.publish.sign_key, log=watch.message)
+        )
         found |= {"dataset": None, "repo": place.id, "version": published.version, "commit": published.commit}
         if purge:
-            plan = purging.planned(place, models, transport)
+            plan = purging.plan_purge(place, models, transport)
             for tag in plan.tags:
-                watch.say(f"the version {tag} has weights of what is withdrawn, and goes")
+                watch.message(f"the version {tag} has weights of what is withdrawn, and goes")
             found["deleted_files"] = purging.purge(place, plan, transport)
             found["deleted_versions"] = list(plan.tags)
     return found

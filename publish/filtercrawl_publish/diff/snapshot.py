@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.schema_version import check
+from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.schema.arrow import MODELS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _LAYER: Final = ("model_id", "layer_id", "layer_sha256", "kernel", "n_kernels", 
 TABLES: Final = ("models", "index", "withdrawn", "renames")
 
 
-class Layer(NamedTuple):
+class SnapshotLayer(NamedTuple):
     """A row of `index`; stored: whether the dataset holds its weight; final: whether its checkpoint ends its run."""
 
     layer_id: str
@@ -42,18 +42,18 @@ class Layer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Side:
+class DatasetSnapshot:
     """A dataset folder, of which only tables need to be there; name: how it is called in what is told of it."""
 
     folder: Path
     name: str
 
     @classmethod
-    def of(cls, folder: Path, name: str) -> Side:
+    def open(cls, folder: Path, name: str) -> DatasetSnapshot:
         """Raises UsageError where no dataset is, DatasetError for one that a newer version wrote."""
         if not (folder / manifest.PATH).is_file() and not (folder / "data").is_dir():
             raise UsageError(f"{name}: is no dataset: neither {manifest.PATH} nor data/ is there")
-        check(folder)
+        check_schema_version(folder)
         return cls(folder, name)
 
     @cached_property
@@ -93,7 +93,7 @@ class Side:
                 return list(pq.read_schema(path).names)
         return []
 
-    def layers(self) -> Iterator[tuple[str, list[Layer]]]:
+    def layers(self) -> Iterator[tuple[str, list[SnapshotLayer]]]:
         """Yield each checkpoint that has layers whose weights were read, and these layers, in the order of `index`.
 
         Raises DatasetError where the rows of a checkpoint do not lie together, as every export writes them.
@@ -107,8 +107,8 @@ class Side:
                 yield model_id, found
 
 
-def _layer(row: Row) -> Layer:
-    return Layer(
+def _layer(row: Row) -> SnapshotLayer:
+    return SnapshotLayer(
         layer_id=row["layer_id"],
         layer_sha256=row["layer_sha256"],
         kernel=row["kernel"],
@@ -119,7 +119,9 @@ def _layer(row: Row) -> Layer:
     )
 
 
-def side_by_side(before: Side | None, after: Side) -> Iterator[tuple[str, list[Layer], list[Layer]]]:
+def align_layers(
+    before: DatasetSnapshot | None, after: DatasetSnapshot
+) -> Iterator[tuple[str, list[SnapshotLayer], list[SnapshotLayer]]]:
     """Yield every checkpoint that has layers on either side, with those of both, each once and in no order.
 
     The order of `index` may change with every version. Memory: a digest a checkpoint, and the layers of those that are
@@ -127,7 +129,7 @@ def side_by_side(before: Side | None, after: Side) -> Iterator[tuple[str, list[L
     """
     marks = {model_id: _mark(layers) for model_id, layers in after.layers()} if before is not None else {}
     same: set[str] = set()
-    differ: dict[str, list[Layer]] = {}
+    differ: dict[str, list[SnapshotLayer]] = {}
     for model_id, layers in before.layers() if before is not None else ():
         if model_id not in marks:
             yield model_id, layers, []
@@ -139,5 +141,5 @@ def side_by_side(before: Side | None, after: Side) -> Iterator[tuple[str, list[L
         yield model_id, layers if model_id in same else differ.pop(model_id, []), layers
 
 
-def _mark(layers: list[Layer]) -> bytes:
+def _mark(layers: list[SnapshotLayer]) -> bytes:
     return hashlib.blake2b(repr(sorted(layers)).encode(), digest_size=16).digest()

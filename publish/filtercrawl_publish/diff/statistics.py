@@ -32,7 +32,7 @@ _pc: Final[Any] = pyarrow.compute
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
+class TrainedKernelStats:
     """The sketches of some layers as one. counts: of coefficients, int64 [9, 70]; layers: how many are merged.
 
     versions: of the sketches; without: layers that have no sketch.
@@ -46,7 +46,7 @@ class Trained:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Movement:
+class StatisticsShift:
     """before, after: the shares of the variance along the nine principal components of each side, largest first.
 
     drift: D between both in the fixed basis; kernels, layers: of each side; without: its layers that have no sketch.
@@ -61,7 +61,7 @@ class Movement:
     without: tuple[int, int]
 
     @property
-    def moved(self) -> float | None:
+    def max_share_change(self) -> float | None:
         """The largest change of a share."""
         if self.before is None or self.after is None:
             return None
@@ -74,12 +74,12 @@ class Movement:
             "kernels": dict(zip(sides, self.kernels, strict=True)),
             "layers": dict(zip(sides, self.layers, strict=True)),
             "layers_without_sketch": dict(zip(sides, self.without, strict=True)),
-            "explained_variance": {"before": self.before, "after": self.after, "moved": self.moved},
+            "explained_variance": {"before": self.before, "after": self.after, "moved": self.max_share_change},
             "drift": self.drift,
         }
 
 
-def trained(folder: Path, layers: set[str]) -> Trained | None:
+def trained_kernel_stats(folder: Path, layers: set[str]) -> TrainedKernelStats | None:
     """Merge the sketches of these layer_sha256, each once; None where there is none. Memory: a batch of sketches.
 
     Raises DatasetError where they cannot be read.
@@ -105,10 +105,10 @@ def trained(folder: Path, layers: set[str]) -> Trained | None:
     if whole is None:
         return None
     done = len(layers) - len(left)
-    return Trained(whole=whole, counts=counts, layers=done, versions=frozenset(versions), without=len(left))
+    return TrainedKernelStats(whole=whole, counts=counts, layers=done, versions=frozenset(versions), without=len(left))
 
 
-def movement(before: Trained | None, after: Trained | None) -> Movement | None:
+def statistics_shift(before: TrainedKernelStats | None, after: TrainedKernelStats | None) -> StatisticsShift | None:
     """Compare two sides; None where neither has a sketch.
 
     Explained variance: principal components of the scaled kernels, as CNN Filter DB takes them (arXiv 2203.15331), from
@@ -117,7 +117,7 @@ def movement(before: Trained | None, after: Trained | None) -> Movement | None:
     """
     if before is None and after is None:
         return None
-    return Movement(
+    return StatisticsShift(
         before=_shares(before),
         after=_shares(after),
         drift=_drift(before, after),
@@ -148,12 +148,12 @@ def _both(a: Moments, b: Moments) -> Moments:
     ).total()
 
 
-def _shares(side: Trained | None) -> list[float] | None:
+def _shares(side: TrainedKernelStats | None) -> list[float] | None:
     found = components(side.whole) if side is not None else None
     return None if found is None else [float(share) for share in found.shares]
 
 
-def _drift(before: Trained | None, after: Trained | None) -> float | None:
+def _drift(before: TrainedKernelStats | None, after: TrainedKernelStats | None) -> float | None:
     if before is None or after is None or before.versions != after.versions:
         return None  # counts of other definitions cannot be compared
     shares = shares_along(_both(before.whole, after.whole), basis(_SIZE))
@@ -164,5 +164,5 @@ def _drift(before: Trained | None, after: Trained | None) -> float | None:
     return max(0.0, float(paired(p, q, shares)))
 
 
-def _number(side: Trained | None) -> int:
+def _number(side: TrainedKernelStats | None) -> int:
     return 0 if side is None else int(side.whole.n[0])

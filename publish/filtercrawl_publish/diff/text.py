@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from filtercrawl_publish.diff.snapshot import Row
 
 # Ids of a list that are told; the machine-readable file has them all.
-_TOLD: Final = 10
+_MAX_LISTED: Final = 10
 Safe = Callable[[str], str]
 
 
-def lines(found: Difference, safe: Safe) -> Iterator[str]:
+def format_difference(found: Difference, safe: Safe) -> Iterator[str]:
     """Yield what is different, a line a thing, as items of a Markdown list; nothing for nothing.
 
     safe: makes text from outside harmless where the lines go.
     """
     for title, rows, detail in (
         ("new", found.new, _counted),
-        ("changed", found.changed, _turned),
+        ("changed", found.changed, _churn_text),
         ("gone", found.gone, lambda row: row["reason"]),
         ("withdrawn", found.withdrawn, lambda row: row["reason"]),
         ("renamed", found.renamed, lambda row: f"{row['old_name']} is now {row['new_name']}"),
@@ -48,7 +48,7 @@ def lines(found: Difference, safe: Safe) -> Iterator[str]:
         for verb in ("added", "removed"):
             if columns[verb]:
                 yield f"- columns {verb} in `{table}`: " + ", ".join(safe(name) for name in columns[verb])
-    yield from _moved(found)
+    yield from _statistics_lines(found)
 
 
 def heading(found: Difference) -> str:
@@ -62,11 +62,11 @@ def _listed(title: str, rows: Sequence[Row], detail: Callable[[Row], Any], safe:
     if not rows:
         return
     yield f"- {len(rows):,} {title}"
-    for row in rows[:_TOLD]:
+    for row in rows[:_MAX_LISTED]:
         about = detail(row)
         yield f"  - {safe(row['model_id'])}" + (f": {safe(str(about))}" if about else "")
-    if len(rows) > _TOLD:
-        yield f"  - and {len(rows) - _TOLD:,} more"
+    if len(rows) > _MAX_LISTED:
+        yield f"  - and {len(rows) - _MAX_LISTED:,} more"
 
 
 def _counted(row: Row) -> str:
@@ -75,20 +75,20 @@ def _counted(row: Row) -> str:
     return f"{row['n_kernels'] or 0:,} kernels in {row['n_layers'] or 0:,} layers, licence {_word(row['license'])}"
 
 
-def _turned(row: Row) -> str:
+def _churn_text(row: Row) -> str:
     told: Iterable[str] = (
         f"{row[f'layers_{verb}']:,} layers {verb}" for verb in ("added", "removed") if row[f"layers_{verb}"]
     )
     return ", ".join(told) or "another file with the same layers"
 
 
-def _moved(found: Difference) -> Iterator[str]:
+def _statistics_lines(found: Difference) -> Iterator[str]:
     move = found.movement
     if move is None:
         return
     if move.drift is not None:
         yield f"- trained 3x3 kernels drifted by {move.drift:.3g} (D, from {move.kernels[0]:,} to {move.kernels[1]:,})"
-    if move.before is not None and move.after is not None and move.moved:
+    if move.before is not None and move.after is not None and move.max_share_change:
         place = max(range(9), key=lambda i: abs(move.after[i] - move.before[i]))  # type: ignore[index]
         was, now = (100 * side[place] for side in (move.before, move.after))
         yield f"- explained variance moved most at component {place + 1}: {was:.2f} % to {now:.2f} %"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
+class BaseVersion:
     """The version that a dataset folder goes on from. root: of its manifest."""
 
     repo: str
@@ -23,7 +23,7 @@ class Base:
     root: str
 
 
-def note(dataset: Path, base: Base, files: Iterable[tuple[str, str]] | None = None) -> None:
+def record_base(dataset: Path, base: BaseVersion, files: Iterable[tuple[str, str]] | None = None) -> None:
     """Note that the folder is `base`; files: (path, sha256) of the layers that it holds, by default all there are."""
     with Catalog(dataset) as catalog:
         every = [(path, sha256) for path, _, sha256 in catalog.layer_files()]

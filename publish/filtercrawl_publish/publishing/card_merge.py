@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.errors import GoneError, RefusedError
+from filtercrawl.api.errors import NotFoundError, PolicyError
 from filtercrawl.dataset.card.card import PATH, Card
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import write_text
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from filtercrawl_publish.repository.base import Remote
+    from filtercrawl_publish.repository.base import Repository
 
-__all__ = ["take_over"]
+__all__ = ["merge_user_edits"]
 
 
-def take_over(folder: Path, place: Remote, head: str | None, tags: Mapping[str, str]) -> bool:
+def merge_user_edits(folder: Path, repository: Repository, head: str | None, tags: Mapping[str, str]) -> bool:
     """Make the hand-written parts of the card in `folder` those of `head`, where somebody changed them there.
 
     The folder must be locked; the next export writes our parts of the card. A folder without a catalog stays as it is.
@@ -29,25 +29,25 @@ def take_over(folder: Path, place: Remote, head: str | None, tags: Mapping[str, 
     """
     if head is None or head in tags.values() or not (folder / HIDDEN / "catalog.sqlite").is_file():
         return False
-    text = _text(place, head)
-    theirs, here = Card.parse(text).by_hand(), Card.parse(_here(folder)).by_hand()
+    text = _text(repository, head)
+    theirs, here = Card.parse(text).user_content(), Card.parse(_here(folder)).user_content()
     version = current(head, tags)
-    before = Card.parse(_text(place, tags[version]) if version else "").by_hand()
+    before = Card.parse(_text(repository, tags[version]) if version else "").user_content()
     if theirs in (before, here):
         return False
     if here != before:
         since = f"since {version}" if version else "before the first version"
-        raise RefusedError(f"{PATH}: was edited {since} both here and in {place.id}; make one like the other")
+        raise PolicyError(f"{PATH}: was edited {since} both here and in {repository.id}; make one like the other")
     with Catalog(folder) as catalog:
-        catalog.set_fact("stale", "1")
+        catalog.set_meta("stale", "1")
     write_text(folder / PATH, folder, text)
     return True
 
 
-def _text(place: Remote, commit: str) -> str:
+def _text(repository: Repository, commit: str) -> str:
     try:
-        return place.read(PATH, commit).decode("utf-8", errors="replace")
-    except GoneError:
+        return repository.read(PATH, commit).decode("utf-8", errors="replace")
+    except NotFoundError:
         return ""
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filtercrawl.api.errors import DatasetError, RefusedError
+from filtercrawl.api.errors import DatasetError, PolicyError
 from filtercrawl.dataset.card import card
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl_publish.publishing.staging import Staged
-    from filtercrawl_publish.publishing.upload import Changes
+    from filtercrawl_publish.publishing.staging import StagedVersion
+    from filtercrawl_publish.publishing.upload import FileChanges
 
-__all__ = ["LIMITS", "Limits", "check", "is_large"]
+__all__ = ["LIMITS", "Limits", "check_hub_limits", "is_large"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,8 @@ class Limits:
     """As the Hub documented them in August 2026; numbers of files and bytes.
 
     regular: what a commit may hold that is no large file, all in one request. row_group: uncompressed, what the
-    viewer reads at once. many: files of one config above which a full load takes one request a file too many.
+    viewer reads at once. max_small_files: files of one config above which a full load takes one request a file too
+    many.
     """
 
     repo_files: int = 100_000
@@ -37,7 +38,7 @@ class Limits:
     regular: int = 10**9
     card: int = 5 * 10**6
     row_group: int = 300 * 10**6
-    many: int = 2_500
+    max_small_files: int = 2_500
 
 
 LIMITS: Final = Limits()
@@ -46,18 +47,20 @@ _LARGE: Final = (".parquet", ".png", ".gz", ".zip", ".npz", ".h5")
 _LARGE_BYTES: Final = 10 * 1024 * 1024
 
 
-def check(staged: Staged, changes: Changes, others: int = 0, limits: Limits = LIMITS) -> list[str]:
+def check_hub_limits(
+    staged: StagedVersion, changes: FileChanges, others: int = 0, limits: Limits = LIMITS
+) -> list[str]:
     """Return warnings; raises RefusedError, which names all, where the Hub would refuse or show nothing.
 
     others: files in the repo that are not ours.
     """
-    problems = list(_too_much(staged, changes, others, limits))
+    problems = list(_hard_limit_errors(staged, changes, others, limits))
     if problems:
-        raise RefusedError(f"this version cannot be published: {'; '.join(problems)}")
-    return list(_unwise(staged, limits))
+        raise PolicyError(f"this version cannot be published: {'; '.join(problems)}")
+    return list(_soft_limit_warnings(staged, limits))
 
 
-def _too_much(staged: Staged, changes: Changes, others: int, limits: Limits) -> Iterator[str]:
+def _hard_limit_errors(staged: StagedVersion, changes: FileChanges, others: int, limits: Limits) -> Iterator[str]:
     number = len(staged.files) + others
     if number > limits.repo_files:
         yield f"{number:,} files, and a repo holds {limits.repo_files:,}"
@@ -77,7 +80,7 @@ def _too_much(staged: Staged, changes: Changes, others: int, limits: Limits) -> 
             yield from _table(staged, path, limits)
 
 
-def _table(staged: Staged, path: str, limits: Limits) -> Iterator[str]:
+def _table(staged: StagedVersion, path: str, limits: Limits) -> Iterator[str]:
     try:
         with pq.ParquetFile(staged.folder / path) as file:
             about = file.metadata
@@ -93,18 +96,18 @@ def _table(staged: Staged, path: str, limits: Limits) -> Iterator[str]:
         yield f"{path} has a row group of {largest:,} bytes, and the viewer reads {limits.row_group:,}"
 
 
-def _unwise(staged: Staged, limits: Limits) -> Iterator[str]:
+def _soft_limit_warnings(staged: StagedVersion, limits: Limits) -> Iterator[str]:
     by_source = Counter(path.split("/")[2] for path in staged.layers)
     configs = {"layers": by_source.total()} | {f"layers-{source}": count for source, count in by_source.items()}
     for name, count in configs.items():
-        if count > limits.many:
+        if count > limits.max_small_files:
             yield (
                 f"the config {name} has {count:,} files, and a full load is a request a file: choose by `index` and "
                 "read with `filtercrawl.load` instead"
             )
 
 
-def _entries(staged: Staged) -> Counter[str]:
+def _entries(staged: StagedVersion) -> Counter[str]:
     """Count what lies in each folder, folders included."""
     found: dict[str, set[str]] = {}
     for path in staged.files:

@@ -26,9 +26,9 @@ from filtercrawl_publish.publishing.staging import BESIDE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from filtercrawl_publish.repository.base import Remote, RemoteEntry
+    from filtercrawl_publish.repository.base import Repository, RepositoryFile
 
-__all__ = ["Job", "Part", "prove"]
+__all__ = ["LoadCheckJob", "TablePart", "verify_loads"]
 
 # Configs up to this size are loaded as a whole, both ways; of larger ones the first rows.
 _WHOLE: Final = 256 * 10**6
@@ -39,7 +39,7 @@ _CHILD: Final = "filtercrawl_publish.publishing.load_check_worker"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class TablePart:
     """A config to load. files: path, size and sha256 of those to fetch and hash; whole: or its first rows only."""
 
     name: str
@@ -48,53 +48,53 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class LoadCheckJob:
     """What a fresh process is to load. path, revision: as `datasets.load_dataset` takes them."""
 
     path: str
     revision: str | None
-    parts: list[Part]
+    parts: list[TablePart]
     counts: dict[str, int]
 
 
-def prove(remote: Remote, commit: str, absent: frozenset[str] = frozenset()) -> None:
+def verify_loads(repository: Repository, commit: str, absent: frozenset[str] = frozenset()) -> None:
     """Raise DatasetError unless the commit agrees with its manifest and every config loads, streaming and not.
 
     Needs nothing but the commit: sizes and hashes of all files as the place states them, the content of tables and of
     a sample of layers, counts of rows. The loading happens in a process of its own, with empty caches. absent: files
     of a folder that lie elsewhere; configs that have one are not loaded.
     """
-    seen = _Seen(
-        remote=remote,
+    seen = _CommitSnapshot(
+        repository=repository,
         commit=commit,
-        found=remote.files(commit),
-        readme=remote.read(card.PATH, commit),
-        stated=_json(remote.read(manifest.PATH, commit)),
-        table=remote.read(manifest.TABLE, commit),
+        found=repository.files(commit),
+        readme=repository.read(card.PATH, commit),
+        stated=_json(repository.read(manifest.PATH, commit)),
+        table=repository.read(manifest.TABLE, commit),
     )
-    _agree(seen)
-    path, revision = remote.place(commit)
+    _check_manifest(seen)
+    path, revision = repository.load_location(commit)
     counts = {name: int(seen.stated["counts"][name]) for name in _COUNTS}
     parts = list(_parts(seen, absent))
-    problems = _load(Job(path=path, revision=revision, parts=parts, counts=counts))
+    problems = _load(LoadCheckJob(path=path, revision=revision, parts=parts, counts=counts))
     if problems:
         raise DatasetError(f"{seen.where}: does not load as it should: {'; '.join(problems[:3])}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Seen:
+class _CommitSnapshot:
     """What was fetched of a commit to judge it by."""
 
-    remote: Remote
+    repository: Repository
     commit: str
-    found: Mapping[str, RemoteEntry]
+    found: Mapping[str, RepositoryFile]
     readme: bytes
     stated: Mapping[str, Any]
     table: bytes
 
     @property
     def where(self) -> str:
-        return f"{self.remote.id}@{self.commit[:10]}"
+        return f"{self.repository.id}@{self.commit[:10]}"
 
     @cached_property
     def files(self) -> dict[str, File]:
@@ -115,9 +115,9 @@ def _json(data: bytes) -> dict[str, Any]:
     return dict(stated)
 
 
-def _agree(seen: _Seen) -> None:
+def _check_manifest(seen: _CommitSnapshot) -> None:
     """Hold what the place has against the list, and the list against the manifest."""
-    root = manifest.root(
+    root = manifest.root_hash(
         [*seen.files.values(), File(path=card.PATH, size=len(seen.readme), sha256=_sha256(seen.readme))]
     )
     if root != seen.stated.get("root"):
@@ -127,7 +127,7 @@ def _agree(seen: _Seen) -> None:
         if entry is None:
             raise DatasetError(f"{seen.where}: {path} is listed and missing")
         # Of a small file the Hub states git's hash, which says nothing of ours.
-        digest = entry.sha256 or _sha256(seen.remote.read(path, seen.commit))
+        digest = entry.sha256 or _sha256(seen.repository.read(path, seen.commit))
         if (entry.size, digest) != (file.size, file.sha256):
             raise DatasetError(f"{seen.where}: {path} is not what is listed")
     ours = tuple(f"{part}/" for part in manifest.PARTS)
@@ -136,7 +136,7 @@ def _agree(seen: _Seen) -> None:
             raise DatasetError(f"{seen.where}: {path} is there and not listed")
 
 
-def _parts(seen: _Seen, absent: frozenset[str]) -> Iterator[Part]:
+def _parts(seen: _CommitSnapshot, absent: frozenset[str]) -> Iterator[TablePart]:
     """Yield the configs of the card with their files."""
     table = seen.table
     every = [*seen.files.values(), File(path=manifest.TABLE, size=len(table), sha256=_sha256(table))]
@@ -150,14 +150,14 @@ def _parts(seen: _Seen, absent: frozenset[str]) -> Iterator[Part]:
         whole = sum(file.size for file in files) <= _WHOLE
         fetched = files if whole else sorted(files, key=lambda file: file.sha256)[:_SAMPLE]
         small = [file for file in fetched if whole or file.size <= _WHOLE]
-        yield Part(
+        yield TablePart(
             name=config["config_name"],
             files=[(file.path, file.size, file.sha256) for file in small],
             whole=whole,
         )
 
 
-def _load(job: Job) -> list[str]:
+def _load(job: LoadCheckJob) -> list[str]:
     """Load in a fresh process; return what is wrong."""
     with TemporaryDirectory(prefix="filtercrawl-proof-") as home:
         environment = {

@@ -5,37 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.errors import FiltercrawlError, Stopped
-from filtercrawl.api.formatting import amount, size
+from filtercrawl.api.errors import Cancelled, FiltercrawlError
+from filtercrawl.api.formatting import format_count, format_size
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import remove
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.publishing.staging import has_catalog
-from filtercrawl_publish.publishing.upload import send
+from filtercrawl_publish.publishing.upload import upload_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from filtercrawl_publish.repository.base import Remote
+    from filtercrawl_publish.repository.base import Repository
 
-__all__ = ["Ahead"]
+__all__ = ["LayerUploader"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ahead:
+class LayerUploader:
     """The layers of a dataset that `place` has and no version of it names yet, and those that need not lie here.
 
-    most: bytes of layers that may lie here, None for any number. The catalog of `dataset` notes what was sent, so that
+    max_local_bytes: bytes of layers that may lie here, None for any number. The catalog of `dataset` notes what was
+    sent, so that
     the next run commits it where this one ends before. Whoever calls a method holds the dataset, outside a transaction.
     """
 
-    place: Remote
+    repository: Repository
     dataset: Path
-    most: int | None
-    say: Callable[[str], None]
+    max_local_bytes: int | None
+    log: Callable[[str], None]
 
-    def held(self, *, ask: bool = True) -> dict[str, File]:
+    def uploaded(self, *, ask: bool = True) -> dict[str, File]:
         """Return path -> file of what was sent, by whichever run, lies here no more, and the place has still.
 
         ask: the place, which takes the right to write to it; else it is believed.
@@ -43,12 +44,12 @@ class Ahead:
         if not has_catalog(self.dataset):
             return {}
         with Catalog(self.dataset) as catalog:
-            noted = catalog.sent(self.place.url)
+            noted = catalog.uploaded(self.repository.url)
             files = [file for file in _layers(catalog) if file.path in noted and not self._is_here(file)]
-        found = self.place.held(files) if ask and files else {file.path for file in files}
+        found = self.repository.uploaded(files) if ask and files else {file.path for file in files}
         return {file.path: file for file in files if file.path in found}
 
-    def make_room(self) -> int:
+    def free_disk_space(self) -> int:
         """Delete what the last version holds here; where that is not enough, send what is finished and delete it too.
 
         Returns the bytes of layers that lie here still. What cannot be sent stays, and is said.
@@ -57,18 +58,18 @@ class Ahead:
             self.drop_released()
         if self.is_full():
             try:
-                self._send()
-            except Stopped:
+                self._upload()
+            except Cancelled:
                 raise
             except FiltercrawlError as error:
-                self.say(f"no room was made: {error}")
-        return sum(file.size for file in self._here())
+                self.log(f"no room was made: {error}")
+        return sum(file.size for file in self._local_files())
 
     def is_full(self) -> bool:
         """Tell whether layers take all that they may; never without a catalog, which notes what is deleted."""
-        if self.most is None or not has_catalog(self.dataset):
+        if self.max_local_bytes is None or not has_catalog(self.dataset):
             return False
-        return sum(file.size for file in self._here()) >= self.most
+        return sum(file.size for file in self._local_files()) >= self.max_local_bytes
 
     def drop_released(self) -> None:
         """Delete what the last version holds; what no version holds stays."""
@@ -78,25 +79,25 @@ class Ahead:
 
     def drop(self, went: Iterable[str]) -> None:
         """Note which of these files are layers that the place was just sent, and delete them here."""
-        layers = {file.path for file in self._here()} & {*went}
+        layers = {file.path for file in self._local_files()} & {*went}
         with Catalog(self.dataset) as catalog:
-            catalog.put_sent(self.place.url, layers)  # first: what is deleted and not noted would be lost
+            catalog.mark_uploaded(self.repository.url, layers)  # first: what is deleted and not noted would be lost
         self._delete(layers)
 
-    def disown(self) -> None:
+    def mark_upload_lost(self) -> None:
         """Note that the place has lost what it was sent: a sync reads those checkpoints again."""
         if has_catalog(self.dataset):
             with Catalog(self.dataset) as catalog:
-                catalog.drop_sent(self.place.url)
+                catalog.clear_uploaded(self.repository.url)
 
-    def _send(self) -> None:
-        files = self._here()
+    def _upload(self) -> None:
+        files = self._local_files()
         total = sum(file.size for file in files)
-        self.say(f"sending {amount(len(files))} files of layers ahead, {size(total)}, to make room")
-        for went in send(files, self.dataset, self.place, self.say):
+        self.log(f"sending {format_count(len(files))} files of layers ahead, {format_size(total)}, to make room")
+        for went in upload_files(files, self.dataset, self.repository, self.log):
             self.drop(went)
 
-    def _here(self) -> list[File]:
+    def _local_files(self) -> list[File]:
         with Catalog(self.dataset) as catalog:
             return [file for file in _layers(catalog) if self._is_here(file)]
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filtercrawl.api.errors import DatasetError, RefusedError
+from filtercrawl.api.errors import DatasetError, PolicyError
 from filtercrawl.transport import hub
-from filtercrawl_publish.repository.retry import insist
+from filtercrawl_publish.repository.retry import retry_write
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from filtercrawl.api.transport import Transport
-    from filtercrawl_publish.repository.base import Remote, RemoteEntry
+    from filtercrawl_publish.repository.base import Repository, RepositoryFile
 
-__all__ = ["Purge", "planned", "purge"]
+__all__ = ["PurgePlan", "plan_purge", "purge"]
 
 _MODELS: Final = "data/models.parquet"
 # Tables that hold numbers of the weights too: kernels, pictures and sums of them.
@@ -28,40 +28,42 @@ _WITH_NUMBERS: Final = ("data/samples", "data/preview", "data/sketches/", "data/
 
 
 @dataclass(frozen=True, kw_only=True)
-class Purge:
+class PurgePlan:
     """What is to go. tags: versions that hold weights of the checkpoints; files: of layers, in any commit."""
 
     tags: Mapping[str, str]
     files: frozenset[str]
 
 
-def planned(place: Remote, models: Collection[str], transport: Transport) -> Purge:
+def plan_purge(repository: Repository, models: Collection[str], transport: Transport) -> PurgePlan:
     """Find the versions that hold weights of these checkpoints, by the tables of every commit; deletes nothing.
 
     Raises RefusedError for a folder, and where the newest version still holds any.
     """
-    head, tags = place.head(), place.tags()
-    if Path(place.place(head or "")[0]).is_dir():
-        raise RefusedError(f"{place.id}: is a folder, whose old versions are folders too: delete those by hand")
-    with hub.asking(place.id):
-        commits = {commit.commit_id for commit in hub.api(transport).list_repo_commits(place.id, repo_type="dataset")}
+    head, tags = repository.head(), repository.tags()
+    if Path(repository.load_location(head or "")[0]).is_dir():
+        raise PolicyError(f"{repository.id}: is a folder, whose old versions are folders too: delete those by hand")
+    with hub.translate_hub_errors(repository.id):
+        commits = {
+            commit.commit_id for commit in hub.api(transport).list_repo_commits(repository.id, repo_type="dataset")
+        }
     held: dict[str, frozenset[str]] = {}
     seen: dict[str | None, frozenset[str]] = {}
     for commit in sorted(commits | {*tags.values()}):
-        entry = place.files(commit).get(_MODELS)
+        entry = repository.files(commit).get(_MODELS)
         if entry is None:
             held[commit] = frozenset()
             continue
         if entry.sha256 is None or entry.sha256 not in seen:
-            seen[entry.sha256] = _files(place, commit, models)
+            seen[entry.sha256] = _files(repository, commit, models)
         held[commit] = seen[entry.sha256]
     if head is not None and held.get(head):
-        raise RefusedError(f"{place.id}: its newest version still holds {min(held[head])}; withdraw it first")
+        raise PolicyError(f"{repository.id}: its newest version still holds {min(held[head])}; withdraw it first")
     broken = {name: commit for name, commit in sorted(tags.items()) if held[commit]}
-    return Purge(tags=broken, files=frozenset[str]().union(*held.values()))
+    return PurgePlan(tags=broken, files=frozenset[str]().union(*held.values()))
 
 
-def purge(place: Remote, plan: Purge, transport: Transport) -> list[str]:
+def purge(repository: Repository, plan: PurgePlan, transport: Transport) -> list[str]:
     """Delete the tags, then the large files for good, from every commit; return the paths of the files.
 
     Beside the files of layers those tables go that hold kernels or sums of them and that no version has that stays.
@@ -71,38 +73,38 @@ def purge(place: Remote, plan: Purge, transport: Transport) -> list[str]:
     for tag in plan.tags:
 
         def drop(tag: str = tag) -> bool:
-            with hub.asking(f"{place.id}: tag {tag}"):
-                api.delete_tag(place.id, tag=tag, repo_type="dataset")
+            with hub.translate_hub_errors(f"{repository.id}: tag {tag}"):
+                api.delete_tag(repository.id, tag=tag, repo_type="dataset")
             return True
 
-        if tag in place.tags():
-            insist(f"{place.id}: delete the tag {tag}", drop)
+        if tag in repository.tags():
+            retry_write(f"{repository.id}: delete the tag {tag}", drop)
     stays: set[str | None] = set()
-    for commit in {*place.tags().values(), place.head() or ""}:
-        stays |= {entry.sha256 for entry in _large(place.files(commit))}
-    with hub.asking(place.id):
-        every = list(api.list_lfs_files(place.id, repo_type="dataset"))
+    for commit in {*repository.tags().values(), repository.head() or ""}:
+        stays |= {entry.sha256 for entry in _large(repository.files(commit))}
+    with hub.translate_hub_errors(repository.id):
+        every = list(api.list_lfs_files(repository.id, repo_type="dataset"))
         doomed = [
             file
             for file in every
             if file.file_oid not in stays and (file.filename in plan.files or file.filename.startswith(_WITH_NUMBERS))
         ]
         if doomed:
-            api.permanently_delete_lfs_files(place.id, doomed, rewrite_history=True, repo_type="dataset")
+            api.permanently_delete_lfs_files(repository.id, doomed, rewrite_history=True, repo_type="dataset")
     return sorted({file.filename for file in doomed})
 
 
-def _large(files: Mapping[str, RemoteEntry]) -> Iterator[RemoteEntry]:
+def _large(files: Mapping[str, RepositoryFile]) -> Iterator[RepositoryFile]:
     return (entry for entry in files.values() if entry.sha256 is not None)
 
 
-def _files(place: Remote, commit: str, models: Collection[str]) -> frozenset[str]:
+def _files(repository: Repository, commit: str, models: Collection[str]) -> frozenset[str]:
     """Return the files of layers of these checkpoints in one version."""
     with TemporaryDirectory(prefix="filtercrawl-") as folder:
-        place.fetch([_MODELS], commit, Path(folder))
+        repository.fetch([_MODELS], commit, Path(folder))
         try:
             table = pq.read_table(Path(folder, _MODELS), columns=["model_id", "layers_file"])
         except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"{place.id}@{commit[:10]}: {_MODELS} cannot be read ({error})") from error
+            raise DatasetError(f"{repository.id}@{commit[:10]}: {_MODELS} cannot be read ({error})") from error
     rows = zip(table["model_id"].to_pylist(), table["layers_file"].to_pylist(), strict=True)
     return frozenset(file for model_id, file in rows if model_id in models and file is not None)

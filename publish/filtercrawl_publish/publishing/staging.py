@@ -14,7 +14,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.recovery import refresh
+from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.files.parquet import File
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["BESIDE", "Staged", "has_catalog", "listed", "pending", "settle", "stage"]
+__all__ = ["BESIDE", "StagedVersion", "clear_pending", "has_catalog", "list_files", "pending_version", "stage_version"]
 
 # The catalog's word for the version that a run was about to publish.
 _PENDING: Final = "releasing"
@@ -35,7 +35,7 @@ BESIDE: Final = (card.PATH, manifest.PATH, manifest.TABLE, SIGNATURE, "analysis/
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staged:
+class StagedVersion:
     """A dataset folder that is published as it lies there. files: path -> size and sha256 as listed.
 
     A file of layers may be absent: then the place it goes to must have it already.
@@ -60,15 +60,15 @@ def has_catalog(folder: Path) -> bool:
     return (folder / HIDDEN / "catalog.sqlite").is_file()
 
 
-def pending(folder: Path) -> str | None:
+def pending_version(folder: Path) -> str | None:
     """Return the version that a run before this one was about to publish and did not see tagged."""
     if not has_catalog(folder):
         return None
     with Catalog(folder) as catalog:
-        return catalog.fact(_PENDING) or None
+        return catalog.get_meta(_PENDING) or None
 
 
-def stage(folder: Path, version: str) -> Staged:
+def stage_version(folder: Path, version: str) -> StagedVersion:
     """Write the tables as the catalog has them, with `version` as the first release of what is new, and list all.
 
     The dataset must be locked. A folder without a catalog is taken as it is. Raises DatasetError where files and
@@ -77,18 +77,18 @@ def stage(folder: Path, version: str) -> Staged:
     if has_catalog(folder):
         with Catalog(folder) as catalog:
             _sign(catalog, version)
-            refresh(folder, catalog)
-    return listed(folder)
+            export_if_needed(folder, catalog)
+    return list_files(folder)
 
 
-def settle(folder: Path) -> None:
+def clear_pending(folder: Path) -> None:
     """Forget that a version was under way: it is tagged, or there was nothing to publish."""
     if has_catalog(folder):
         with Catalog(folder) as catalog:
-            catalog.set_fact(_PENDING, "")
+            catalog.set_meta(_PENDING, "")
 
 
-def listed(folder: Path) -> Staged:
+def list_files(folder: Path) -> StagedVersion:
     """Return a dataset folder as its own list and manifest describe it.
 
     Sizes are compared for all files, hashes for all but those of layers. Raises DatasetError for the first that
@@ -99,27 +99,27 @@ def listed(folder: Path) -> Staged:
     for file in files.values():
         _check(folder, file)
     beside = {name: _described(folder, name) for name in BESIDE if (folder / name).is_file()}
-    root = manifest.root([*files.values(), beside[card.PATH]])
+    root = manifest.root_hash([*files.values(), beside[card.PATH]])
     if root != stated.get("root"):
         raise DatasetError(
             f"{folder}: {manifest.PATH} is of other files than those listed; run `filtercrawl sync` to write it again"
         )
     counts = {str(name): int(number) for name, number in stated["counts"].items()}
-    return Staged(folder=folder, files=dict(sorted((files | beside).items())), counts=counts, root=root)
+    return StagedVersion(folder=folder, files=dict(sorted((files | beside).items())), counts=counts, root=root)
 
 
 def _sign(catalog: Catalog, version: str) -> None:
     """Give what is new its first release; what an unfinished run called by another version is new still."""
-    before = catalog.fact(_PENDING) or None
+    before = catalog.get_meta(_PENDING) or None
     open_ = (None, before) if before != version else (None,)
     rows = [row for row in catalog.models(private=True) if _unreleased(row, open_)]
     if rows:
         with catalog.transaction():
             for row in rows:
-                catalog.touch_model(row | {"first_release": version})
-            catalog.set_fact(_PENDING, version)
+                catalog.update_model(row | {"first_release": version})
+            catalog.set_meta(_PENDING, version)
     elif before != version:
-        catalog.set_fact(_PENDING, version)
+        catalog.set_meta(_PENDING, version)
 
 
 def _unreleased(row: dict[str, Any], open_: tuple[str | None, ...]) -> bool:

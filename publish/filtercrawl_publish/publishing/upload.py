@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.api.formatting import size
+from filtercrawl.api.formatting import format_size
 from filtercrawl.dataset.files import manifest
-from filtercrawl_publish.repository.base import Operations, Remote, RemoteEntry, git_oid
+from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile, git_oid
 from filtercrawl_publish.repository.signature import SIGNATURE
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from filtercrawl.dataset.files.parquet import File
-    from filtercrawl_publish.publishing.staging import Staged
+    from filtercrawl_publish.publishing.staging import StagedVersion
 
-__all__ = ["Changes", "compare", "send"]
+__all__ = ["FileChanges", "compare_files", "upload_files"]
 
 # What is sent between two marks of progress.
 _BATCH_FILES: Final = 200
@@ -27,7 +27,7 @@ _BATCH_BYTES: Final = 1024**3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changes:
+class FileChanges:
     """add: files that the place has not, or has otherwise. delete: files of ours that the version has no more."""
 
     add: dict[str, File]
@@ -42,16 +42,16 @@ class Changes:
     def paths(self) -> set[str]:
         return {*self.add, *self.delete}
 
-    def operations(self, folder: Path, held: Mapping[str, File]) -> Operations:
-        """Return what is to be committed; held: what of it the place has already."""
-        add = {path: folder / path for path in self.add if path not in held}
-        return Operations(add=add, held=held, delete=self.delete)
+    def operations(self, folder: Path, uploaded: Mapping[str, File]) -> CommitOperations:
+        """Return what is to be committed; uploaded: what of it the place has already."""
+        add = {path: folder / path for path in self.add if path not in uploaded}
+        return CommitOperations(add=add, uploaded=uploaded, delete=self.delete)
 
     def __bool__(self) -> bool:
         return bool(self.add or self.delete)
 
 
-def compare(staged: Staged, there: Mapping[str, RemoteEntry]) -> Changes:
+def compare_files(staged: StagedVersion, there: Mapping[str, RepositoryFile]) -> FileChanges:
     """Say what to send: by path, size and hash; of files that lie there under their own hash nothing is read.
 
     Files outside data/ and analysis/ that the version does not have are somebody else's, and stay.
@@ -59,10 +59,12 @@ def compare(staged: Staged, there: Mapping[str, RemoteEntry]) -> Changes:
     add = {path: file for path, file in staged.files.items() if not _same(staged.folder, file, there.get(path))}
     ours = (*(f"{part}/" for part in manifest.PARTS), SIGNATURE)
     delete = sorted(path for path in there if path.startswith(ours) and path not in staged.files)
-    return Changes(add=add, delete=tuple(delete), same=len(staged.files) - len(add))
+    return FileChanges(add=add, delete=tuple(delete), same=len(staged.files) - len(add))
 
 
-def send(files: Collection[File], folder: Path, remote: Remote, say: Callable[[str], None]) -> Iterator[frozenset[str]]:
+def upload_files(
+    files: Collection[File], folder: Path, repository: Repository, log: Callable[[str], None]
+) -> Iterator[frozenset[str]]:
     """Check that every file to send is what the list says, and send the large ones; nobody sees them yet.
 
     Says how far it is. Yields the paths that went, as they did. Raises DatasetError where a file is missing or differs.
@@ -71,13 +73,13 @@ def send(files: Collection[File], folder: Path, remote: Remote, say: Callable[[s
     for batch in _batches(files):
         for file in batch:
             _check(folder, file)
-        went = remote.upload({file.path: folder / file.path for file in batch})
+        went = repository.upload({file.path: folder / file.path for file in batch})
         done += sum(file.size for file in batch)
-        say(f"sent {size(done)} of {size(total)}")
+        log(f"sent {format_size(done)} of {format_size(total)}")
         yield went
 
 
-def _same(folder: Path, file: File, entry: RemoteEntry | None) -> bool:
+def _same(folder: Path, file: File, entry: RepositoryFile | None) -> bool:
     if entry is None or entry.size != file.size:
         return False
     if entry.sha256 is not None:

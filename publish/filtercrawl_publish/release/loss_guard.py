@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from filtercrawl.api.errors import RefusedError
+from filtercrawl.api.errors import PolicyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl_publish.repository.base import Remote
+    from filtercrawl_publish.repository.base import Repository
 
 _TABLES = ("data/models.parquet", "data/index.parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lost:
+class LossReport:
     """What a release lacks of the last one. what: `rows of layers` or `models`; of: how many that one had; names: of
     checkpoints, a few.
     """
@@ -41,7 +41,7 @@ class Lost:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class GuardedLayer:
     """A layer that was read. rows: in `layers`; stored: whether they are there, or those of another one are."""
 
     layer_id: str
@@ -51,25 +51,25 @@ class Layer:
     stored: bool
 
 
-def guard(place: Remote, commit: str, dataset: Path, max_lost: float) -> None:
+def check_losses(repository: Repository, commit: str, dataset: Path, max_lost: float) -> None:
     """Compare a dataset with the version that it follows; raises RefusedError where more than a share is gone.
 
     Reads two tables of that version. What was withdrawn is gone on purpose and does not count.
     """
     with tempfile.TemporaryDirectory(prefix="filtercrawl-") as scratch:
         before = Path(scratch)
-        wanted = [path for path in _TABLES if path in place.files(commit)]
-        place.fetch(wanted, commit, before)
-        losses = list(lost(before, dataset))
+        wanted = [path for path in _TABLES if path in repository.files(commit)]
+        repository.fetch(wanted, commit, before)
+        losses = list(find_losses(before, dataset))
     for loss in losses:
         if loss.share > max_lost:
-            raise RefusedError(
+            raise PolicyError(
                 f"not published: it would lack {loss}; at most {100 * max_lost:g} % may be lost. "
                 "If that is right, publish it with --allow-loss"
             )
 
 
-def lost(before: Path, after: Path) -> Iterator[Lost]:
+def find_losses(before: Path, after: Path) -> Iterator[LossReport]:
     """Yield what of the dataset at `before` is not in that at `after`: rows of `layers`, and models with layers.
 
     A layer is not lost where another row or file has its weights, as with duplicates and changed checkpoints.
@@ -90,8 +90,8 @@ def lost(before: Path, after: Path) -> Iterator[Lost]:
     yield _loss("models", len(models - kept), len(models), models - kept)
 
 
-def _loss(what: str, count: int, of: int, names: set[str]) -> Lost:
-    return Lost(what=what, count=count, of=of, names=tuple(sorted(names)[:3]))
+def _loss(what: str, count: int, of: int, names: set[str]) -> LossReport:
+    return LossReport(what=what, count=count, of=of, names=tuple(sorted(names)[:3]))
 
 
 def _models(folder: Path) -> dict[str, str]:
@@ -102,7 +102,7 @@ def _models(folder: Path) -> dict[str, str]:
     return dict(zip(table["model_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
 
 
-def _layers(folder: Path) -> list[Layer]:
+def _layers(folder: Path) -> list[GuardedLayer]:
     path = folder / _TABLES[1]
     if not path.is_file():
         return []
@@ -110,6 +110,6 @@ def _layers(folder: Path) -> list[Layer]:
     table = pq.read_table(path, columns=names)
     columns = (table.filter(pc.is_valid(table["layer_sha256"]))[name].to_pylist() for name in names)
     return [
-        Layer(layer_id=layer_id, model_id=model_id, sha256=sha256, rows=rows, stored=file is not None)
+        GuardedLayer(layer_id=layer_id, model_id=model_id, sha256=sha256, rows=rows, stored=file is not None)
         for layer_id, model_id, sha256, rows, file in zip(*columns, strict=True)
     ]

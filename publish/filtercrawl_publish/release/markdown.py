@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import amount, size
+from filtercrawl.api.formatting import format_count, format_size
 from filtercrawl.dataset.card.body import escape
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     counts = {word: count for word, count in record["checkpoints"].items() if count}
     facts = {
         "last version": escape(record["base"] or "none"),
-        "checkpoints": ", ".join(f"{amount(count)} {word}" for word, count in counts.items()) or "none",
-        "written": f"{amount(record['layers'])} layers, {amount(record['kernels'])} kernels",
-        "read": f"{size(record['bytes_fetched'])} in {amount(record['requests'])} requests",
-        "left for the next time": amount(record["left"] + len(record["deferred"])),
+        "checkpoints": ", ".join(f"{format_count(count)} {word}" for word, count in counts.items()) or "none",
+        "written": f"{format_count(record['layers'])} layers, {format_count(record['kernels'])} kernels",
+        "read": f"{format_size(record['bytes_fetched'])} in {format_count(record['requests'])} requests",
+        "left for the next time": format_count(record["left"] + len(record["deferred"])),
         "seconds": ", ".join(f"{step} {seconds:.1f}" for step, seconds in record["seconds"].items()),
     }
     yield "| | |"
@@ -73,9 +73,9 @@ def _list(title: str, items: Mapping[str, str | None]) -> Iterator[str]:
     if not items:
         return
     yield ""
-    yield f"## {title} ({amount(len(items))})"
+    yield f"## {title} ({format_count(len(items))})"
     yield ""
     for name, reason in islice(items.items(), _SHOWN):
         yield f"- {escape(name)}" + ("" if reason is None else f": {escape(reason)}")
     if len(items) > _SHOWN:
-        yield f"- and {amount(len(items) - _SHOWN)} more"
+        yield f"- and {format_count(len(items) - _SHOWN)} more"

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Seconds until a command that does not end is ended.
-_PATIENCE: Final = 60.0
+_TIMEOUT_SECONDS: Final = 60.0
 
 
-def words(command: str) -> list[str]:
+def split_command(command: str) -> list[str]:
     """Split a command as a shell would, without being one; raises UsageError where there is none."""
     try:
         found = shlex.split(command)
@@ -33,18 +33,18 @@ def notify(command: str, record: Mapping[str, Any]) -> str | None:
 
     Returns what went wrong in one line, None where nothing did.
     """
-    arguments = words(command)
+    arguments = split_command(command)
     try:
         done = subprocess.run(  # noqa: S603 - the user's own command
             arguments,
             input=json.dumps(record).encode(),
             env=environment(FILTERCRAWL_OUTCOME=str(record["outcome"])),
             stdout=subprocess.DEVNULL,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"--notify-cmd: {arguments[0]} was ended after {_PATIENCE:g} s"
+        return f"--notify-cmd: {arguments[0]} was ended after {_TIMEOUT_SECONDS:g} s"
     except OSError as error:
         return f"--notify-cmd: {arguments[0]} cannot be run ({error.strerror or error})"
     return f"--notify-cmd: {arguments[0]} ended with {done.returncode}" if done.returncode else None

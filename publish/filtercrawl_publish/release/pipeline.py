@@ -6,22 +6,22 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.analysis import Options
-from filtercrawl.api.errors import BusyError, Stopped, UsageError
+from filtercrawl.api.analysis import AnalysisOptions
+from filtercrawl.api.errors import Cancelled, ConflictError, UsageError
 from filtercrawl.config import Settings, device, now
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock
 from filtercrawl_analysis.commands.runner import run as analyse
-from filtercrawl_analysis.report.run_analyses import choose
-from filtercrawl_publish.publishing.base_version import Base, note
-from filtercrawl_publish.publishing.preupload import Ahead
-from filtercrawl_publish.publishing.publish import Release, finish, publish
-from filtercrawl_publish.publishing.staging import pending
-from filtercrawl_publish.release.loss_guard import guard
+from filtercrawl_analysis.report.run_analyses import select_analyses
+from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
+from filtercrawl_publish.publishing.preupload import LayerUploader
+from filtercrawl_publish.publishing.publish import PublishOptions, complete_interrupted_publish, publish
+from filtercrawl_publish.publishing.staging import pending_version
+from filtercrawl_publish.release.loss_guard import check_losses
 from filtercrawl_publish.release.plan_file import PlanFile
-from filtercrawl_publish.release.restore import MODELS, restore, root_of
-from filtercrawl_publish.repository.open import remote
+from filtercrawl_publish.release.restore import MODELS, restore_version, root_of
+from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.repository.version_names import next_version
 
 if TYPE_CHECKING:
@@ -31,129 +31,135 @@ if TYPE_CHECKING:
 
     from filtercrawl.api.plugin_manager import Plugins
     from filtercrawl.api.transport import Transport
-    from filtercrawl.cli.progress_bar import Watch
+    from filtercrawl.cli.progress_bar import ProgressBar
     from filtercrawl_publish.release.run_record import Outcome, RunRecord
-    from filtercrawl_publish.repository.base import Remote
+    from filtercrawl_publish.repository.base import Repository
 
 
 @dataclass(kw_only=True)
-class Night:
+class ReleaseRequest:
     """What a release is asked for. plan: where to write what it would do; approved: do that and no more."""
 
     repo: str
     selectors: Sequence[str]
     settings: Settings
     plugins: Plugins
-    watch: Watch
+    watch: ProgressBar
     stop: threading.Event = field(default_factory=threading.Event)
     plan: Path | None = None
     approved: PlanFile | None = None
     now: datetime = field(default_factory=now)
 
-    def rest(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Wait for a server that asks for it; raises Stopped as soon as the run is to end."""
         if self.stop.wait(seconds):
-            raise Stopped
+            raise Cancelled
 
-    def check(self) -> None:
+    def raise_if_cancelled(self) -> None:
         if self.stop.is_set():
-            raise Stopped
+            raise Cancelled
 
 
-def release(night: Night, record: RunRecord) -> None:
+def run_release(request: ReleaseRequest, record: RunRecord) -> None:
     """Bring a repo up to date; `record` says how far it came, also when this raises.
 
     Raises what its steps raise: RefusedError where a guard says no, BusyError where somebody else was faster, Stopped.
     """
     # Not that of the sync: when the budget of a night is used up, what it found is still published.
-    settings = replace(night.settings.network, max_requests=None, max_bytes=None)
-    transport = network(settings, clock=Clock(sleep=night.rest))
+    settings = replace(request.settings.network, max_requests=None, max_bytes=None)
+    transport = network(settings, clock=Clock(sleep=request.sleep))
     try:
-        _release(night, record, transport)
+        _release(request, record, transport)
     finally:
         record.requests_to_repo = transport.requests
 
 
-def _release(night: Night, record: RunRecord, transport: Transport) -> None:
-    dataset = night.settings.dataset
-    place = remote(night.repo, transport)
+def _release(request: ReleaseRequest, record: RunRecord, transport: Transport) -> None:
+    dataset = request.settings.dataset
+    place = open_repository(request.repo, transport)
     if place.revision is not None:
-        raise UsageError(f"{night.repo!r}: a release goes to the head of a repo; leave @{place.revision} out")
+        raise UsageError(f"{request.repo!r}: a release goes to the head of a repo; leave @{place.revision} out")
     with record.timed("restore"):
-        if not night.settings.dry_run:
-            finish(place, Release(when=night.now, say=night.watch.say))
+        if not request.settings.dry_run:
+            complete_interrupted_publish(place, PublishOptions(when=request.now, log=request.watch.message))
         head = place.head()
-        if night.approved is not None and night.approved.head != head:
-            raise BusyError(f"{place.id}: has changed since the plan was made; make and approve a new one")
-        base = restore(place, night.settings, night.watch)
+        if request.approved is not None and request.approved.head != head:
+            raise ConflictError(f"{place.id}: has changed since the plan was made; make and approve a new one")
+        base = restore_version(place, request.settings, request.watch)
     record.base = base.version if base else None
-    ahead = Ahead(place=place, dataset=dataset, most=night.settings.max_disk, say=night.watch.say)
+    ahead = LayerUploader(
+        repository=place, dataset=dataset, max_local_bytes=request.settings.max_disk, log=request.watch.message
+    )
     with record.timed("sync"):
-        record.report = sync(night.selectors, _run(night, base, place, ahead))
-    record.look(dataset)
-    if night.settings.dry_run:
-        if night.plan is not None:
-            PlanFile.of(place.id, head, night.selectors, night.settings, record.report).write(night.plan)
-        _end(record, night.settings, "planned")
+        record.report = sync(request.selectors, _run(request, base, place, ahead))
+    record.read_dataset(dataset)
+    if request.settings.dry_run:
+        if request.plan is not None:
+            PlanFile.of(place.id, head, request.selectors, request.settings, record.report).write(request.plan)
+        _end(record, request.settings, "planned")
         return
-    night.check()
+    request.raise_if_cancelled()
     if not (dataset / MODELS).is_file():
         record.why = "there is nothing to publish"
-        _end(record, night.settings, "unchanged")
+        _end(record, request.settings, "unchanged")
         return
     if base is not None and root_of(dataset) == base.root:
         record.why = f"nothing changed since {base.version}"
-        _end(record, night.settings, "unchanged")
+        _end(record, request.settings, "unchanged")
         return
     with record.timed("analyze"):
-        options = Options(device=str(device.choose(night.settings.device)))
-        written, _ = analyse(choose(night.plugins.analyses, ()), night.settings, options, night.watch, night.stop)
+        options = AnalysisOptions(device=str(device.select_device(request.settings.device)))
+        written, _ = analyse(
+            select_analyses(request.plugins.analyses, ()), request.settings, options, request.watch, request.stop
+        )
         record.left_out = written.left_out
-    night.check()
+    request.raise_if_cancelled()
     with record.timed("publish"):
         if base is not None:
-            guard(place, base.commit, dataset, night.settings.publish.max_lost)
-        _publish(night, record, place, base)
+            check_losses(place, base.commit, dataset, request.settings.publish.max_lost)
+        _publish(request, record, place, base)
 
 
-def _run(night: Night, base: Base | None, place: Remote, ahead: Ahead) -> Run:
+def _run(
+    request: ReleaseRequest, base: BaseVersion | None, repository: Repository, ahead: LayerUploader
+) -> SyncContext:
     """The sync of a night; weights that only the last version holds are fetched where they are needed."""
 
     def bring(path: str) -> None:
         if base is not None:
-            night.watch.say(f"fetching {path} from {base.version}")
-            place.fetch([path], base.commit, night.settings.dataset)
+            request.watch.message(f"fetching {path} from {base.version}")
+            repository.fetch([path], base.commit, request.settings.dataset)
 
-    return Run(
-        settings=night.settings,
-        plugins=night.plugins,
-        progress=night.watch,
-        stop=night.stop,
-        now=night.now,
-        approval=night.approved.approval if night.approved else None,
-        bring=bring,
-        held=ahead.held(ask=not night.settings.dry_run).keys(),
-        make_room=ahead.make_room,
+    return SyncContext(
+        settings=request.settings,
+        plugins=request.plugins,
+        progress=request.watch,
+        stop=request.stop,
+        now=request.now,
+        approval=request.approved.approval if request.approved else None,
+        fetch_layers_file=bring,
+        already_uploaded=ahead.uploaded(ask=not request.settings.dry_run).keys(),
+        free_disk_space=ahead.free_disk_space,
     )
 
 
-def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) -> None:
-    dataset, before = night.settings.dataset, pending(night.settings.dataset)
-    tags = place.tags()
+def _publish(request: ReleaseRequest, record: RunRecord, repository: Repository, base: BaseVersion | None) -> None:
+    dataset, before = request.settings.dataset, pending_version(request.settings.dataset)
+    tags = repository.tags()
     # Chosen here, so that the record can name it: run.json is seen in the repo only if the commit is made.
-    record.version = before if before and before not in tags else next_version(tags, night.now)
-    _end(record, night.settings, "published")
+    record.version = before if before and before not in tags else next_version(tags, request.now)
+    _end(record, request.settings, "published")
     record.write(dataset)
     try:
         found = publish(
             dataset,
-            place,
-            Release(
+            repository,
+            PublishOptions(
                 version=record.version,
-                when=night.now,
-                sign_key=night.settings.publish.sign_key,
-                max_disk=night.settings.max_disk,
-                say=night.watch.say,
+                when=request.now,
+                sign_key=request.settings.publish.sign_key,
+                max_disk=request.settings.max_disk,
+                log=request.watch.message,
             ),
         )
     except BaseException:
@@ -162,10 +168,12 @@ def _publish(night: Night, record: RunRecord, place: Remote, base: Base | None) 
     record.warnings = found.warnings
     if found.what != "published":
         record.version, record.why = None, f"nothing new since {base.version if base else found.version}"
-        _end(record, night.settings, "unchanged")
+        _end(record, request.settings, "unchanged")
     if found.commit is not None:
         name = found.version or (base.version if base else found.commit)
-        note(dataset, Base(repo=place.id, version=name, commit=found.commit, root=root_of(dataset) or ""))
+        record_base(
+            dataset, BaseVersion(repo=repository.id, version=name, commit=found.commit, root=root_of(dataset) or "")
+        )
 
 
 def _end(record: RunRecord, settings: Settings, outcome: Outcome) -> None:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filtercrawl.api.errors import DatasetError, GoneError, RefusedError
+from filtercrawl.api.errors import DatasetError, NotFoundError, PolicyError
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.recovery import opened
+from filtercrawl.dataset.catalog.recovery import open_catalog
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.atomic import remove, replacing
+from filtercrawl.dataset.files.atomic import atomic_write, remove
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
-from filtercrawl_publish.publishing.base_version import Base, note
+from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.repository.version_names import current
 
 if TYPE_CHECKING:
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 
     from filtercrawl.api.progress import Progress
     from filtercrawl.config import Settings
-    from filtercrawl_publish.repository.base import Remote, RemoteEntry
+    from filtercrawl_publish.repository.base import Repository, RepositoryFile
 
 MODELS: Final = "data/models.parquet"
 _LAYERS: Final = "data/layers/"
 
 
-def restore(place: Remote, settings: Settings, progress: Progress) -> Base | None:
-    """Make the folder of `settings` go on from the last version at `place`; None where there is none yet.
+def restore_version(repository: Repository, settings: Settings, progress: Progress) -> BaseVersion | None:
+    """Make the folder of `settings` go on from the last version at `repository`; None where there is none yet.
 
     An empty folder gets everything of it but the weights; one that goes on from it already stays as it is; one that
     somebody has overtaken goes on from the newer version. Raises RefusedError where the folder holds something else,
     DatasetError where the version is not whole, BusyError and NetworkError.
     """
-    dataset, last = settings.dataset, _last(place)
+    dataset, last = settings.dataset, _last(repository)
     if last is None:
         return None
     version, commit = last
-    stated = _manifest(place, version, commit)
-    base = Base(repo=place.id, version=version, commit=commit, root=str(stated["root"]))
+    stated = _manifest(repository, version, commit)
+    base = BaseVersion(repo=repository.id, version=version, commit=commit, root=str(stated["root"]))
     with locked(dataset):
-        if (dataset / MODELS).is_file() and _keeps(dataset, base, stated):
+        if (dataset / MODELS).is_file() and _is_up_to_date(dataset, base, stated):
             return base
-        progress.say(f"going on from {version} of {place.id}")
-        _fetch(place, base, dataset)
-        _adopt(place.files(base.commit), base, settings)
+        progress.message(f"going on from {version} of {repository.id}")
+        _fetch(repository, base, dataset)
+        _use_layers(repository.files(base.commit), base, settings)
     return base
 
 
@@ -62,32 +62,32 @@ def root_of(dataset: Path) -> str | None:
     return _text(_read(dataset / manifest.PATH).get("root"))
 
 
-def _last(place: Remote) -> tuple[str, str] | None:
+def _last(repository: Repository) -> tuple[str, str] | None:
     """Return name and commit of the version to go on from: that of the head; where its tag is missing, the latest one.
 
     A head of ours without any version is taken as it is.
     """
-    head, tags = place.head(), place.tags()
+    head, tags = repository.head(), repository.tags()
     version = current(head, tags)
     if version is not None:
         return version, tags[version]
-    return (head[:10], head) if head is not None and manifest.PATH in place.files(head) else None
+    return (head[:10], head) if head is not None and manifest.PATH in repository.files(head) else None
 
 
-def _keeps(dataset: Path, base: Base, stated: Mapping[str, Any]) -> bool:
+def _is_up_to_date(dataset: Path, base: BaseVersion, stated: Mapping[str, Any]) -> bool:
     """Tell whether the folder stays as it is; clears the way for a newer version where it does not."""
     here = _read(dataset / manifest.PATH)
     with Catalog(dataset) as catalog:
         noted, known = catalog.release, catalog.dataset_id
     if (known or here.get("dataset_id")) != stated["dataset_id"]:
-        raise RefusedError(
+        raise PolicyError(
             f"{dataset}: holds another dataset than {base.repo}; release it to another repo, or name an empty --dataset"
         )
-    before = None if noted is None else Base(**json.loads(noted))
+    before = None if noted is None else BaseVersion(**json.loads(noted))
     if known and before is not None and before.commit == base.commit:
         return True
     if before is None and here.get("root") != base.root:
-        raise RefusedError(
+        raise PolicyError(
             f"{dataset}: was not made from {base.version} of {base.repo}, and what is published would be lost; "
             f"name an empty --dataset to go on from it"
         )
@@ -96,47 +96,49 @@ def _keeps(dataset: Path, base: Base, stated: Mapping[str, Any]) -> bool:
     return False
 
 
-def _fetch(place: Remote, base: Base, dataset: Path) -> None:
+def _fetch(repository: Repository, base: BaseVersion, dataset: Path) -> None:
     """Bring every file but the layers; by the last one a folder is told from an empty one."""
-    small = sorted(path for path in place.files(base.commit) if not path.startswith(_LAYERS) and path[0] != ".")
+    small = sorted(path for path in repository.files(base.commit) if not path.startswith(_LAYERS) and path[0] != ".")
     for path in _tables(dataset):
         if path not in small:
             remove(dataset / path)
-    place.fetch([path for path in small if path != MODELS], base.commit, dataset)
-    head = place.head()
+    repository.fetch([path for path in small if path != MODELS], base.commit, dataset)
+    head = repository.head()
     if head not in (None, base.commit):  # the words of a card may have been changed by hand since
-        with suppress(GoneError), replacing(dataset / card.PATH, dataset) as scratch:
-            scratch.write_bytes(place.read(card.PATH, str(head)))
-    place.fetch([MODELS], base.commit, dataset)
+        with suppress(NotFoundError), atomic_write(dataset / card.PATH, dataset) as scratch:
+            scratch.write_bytes(repository.read(card.PATH, str(head)))
+    repository.fetch([MODELS], base.commit, dataset)
 
 
-def _adopt(entries: Mapping[str, RemoteEntry], base: Base, settings: Settings) -> None:
+def _use_layers(entries: Mapping[str, RepositoryFile], base: BaseVersion, settings: Settings) -> None:
     """Make the catalog from the tables, and note which files of layers the version holds."""
     dataset = settings.dataset
     rows = _files(dataset)
     for path, (_, sha256) in rows.items():
         if not path.startswith(_LAYERS) and (dataset / path).is_file() and _sha256(dataset / path) != sha256:
             raise DatasetError(f"{base.repo}@{base.version}: {path} is not the file that {manifest.TABLE} lists")
-    with opened(replace(settings, rebuild=False)) as catalog:
-        catalog.set_fact("stale", "0")  # the tables are those that it was made from
+    with open_catalog(replace(settings, rebuild=False)) as catalog:
+        catalog.set_meta("stale", "0")  # the tables are those that it was made from
     held = [
         (path, sha256)
         for path, (size, sha256) in rows.items()
         if path.startswith(_LAYERS) and path in entries and entries[path].size == size
         and entries[path].sha256 in (None, sha256)
     ]  # fmt: skip
-    note(dataset, base, held)
+    record_base(dataset, base, held)
 
 
-def _manifest(place: Remote, version: str, commit: str) -> dict[str, Any]:
+def _manifest(repository: Repository, version: str, commit: str) -> dict[str, Any]:
     try:
-        stated = json.loads(place.read(manifest.PATH, commit))
+        stated = json.loads(repository.read(manifest.PATH, commit))
         found = {name: stated[name] for name in ("root", "dataset_id", "schema_version")}
-    except (GoneError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DatasetError(f"{place.id}@{version}: is no version of a dataset of this program ({error})") from error
+    except (NotFoundError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DatasetError(
+            f"{repository.id}@{version}: is no version of a dataset of this program ({error})"
+        ) from error
     if found["schema_version"] != SCHEMA_VERSION:
         what = f"has schema version {found['schema_version']!r}, this program writes {SCHEMA_VERSION}"
-        raise DatasetError(f"{place.id}@{version}: {what}; update it, or run `filtercrawl migrate`")
+        raise DatasetError(f"{repository.id}@{version}: {what}; update it, or run `filtercrawl migrate`")
     return found
 
 

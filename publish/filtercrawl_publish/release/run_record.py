@@ -69,7 +69,7 @@ class RunRecord:
             "layers": report.layers, "kernels": report.kernels,
             "bytes_fetched": report.bytes_fetched, "bytes_offered": report.bytes_offered,
             "requests": report.requests, "requests_to_repo": self.requests_to_repo,
-            "left": report.left, "deferred": report.deferred, "removed": sorted(report.gone),
+            "left": report.n_left, "deferred": report.deferred, "removed": sorted(report.removed_models),
             "failures": {
                 "new": {model_id: report.failures[model_id] for model_id in sorted(report.new_failures)},
                 "all": dict(sorted(self.failing.items())),
@@ -86,7 +86,7 @@ class RunRecord:
         if (dataset / "data").is_dir():
             write_text(dataset / manifest.RUN, dataset, json.dumps(self.as_json(), indent=1) + "\n")
 
-    def look(self, dataset: Path) -> None:
+    def read_dataset(self, dataset: Path) -> None:
         """See which checkpoints the dataset says have failed, in this run or before."""
         path = dataset / "data/models.parquet"
         if path.is_file():

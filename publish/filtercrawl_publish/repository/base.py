@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from filtercrawl.dataset.files.parquet import File
 
-__all__ = ["Operations", "Remote", "RemoteEntry", "git_oid"]
+__all__ = ["CommitOperations", "Repository", "RepositoryFile", "git_oid"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoteEntry:
+class RepositoryFile:
     """What a remote says of one file: its size in bytes and its sha256, or for a small file its git oid (hex)."""
 
     size: int
@@ -33,23 +33,24 @@ class RemoteEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operations:
+class CommitOperations:
     """What one commit changes.
 
-    add: path in the repo -> local file. held: path in the repo -> a file whose content the place has, as `upload` or
-    `held` said. delete: paths. copy: path in the repo -> (path, revision) in the same repo.
+    add: path in the repo -> local file. uploaded: path in the repo -> a file whose content the place has, as `upload`
+    or
+    `uploaded` said. delete: paths. copy: path in the repo -> (path, revision) in the same repo.
     """
 
     add: Mapping[str, Path] = field(default_factory=dict)
-    held: Mapping[str, File] = field(default_factory=dict)
+    uploaded: Mapping[str, File] = field(default_factory=dict)
     delete: tuple[str, ...] = ()
     copy: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.add or self.held or self.delete or self.copy)
+        return bool(self.add or self.uploaded or self.delete or self.copy)
 
 
-class Remote(Protocol):
+class Repository(Protocol):
     """A place that holds versions of one dataset; methods raise NetworkError, ForbiddenError and GoneError."""
 
     @property
@@ -82,7 +83,7 @@ class Remote(Protocol):
         """
         ...
 
-    def place(self, commit: str) -> tuple[str, str | None]:
+    def load_location(self, commit: str) -> tuple[str, str | None]:
         """Return the path and the revision by which `datasets.load_dataset` opens a commit."""
         ...
 
@@ -90,7 +91,7 @@ class Remote(Protocol):
         """Return the title that a commit was made with."""
         ...
 
-    def files(self, revision: str) -> dict[str, RemoteEntry]:
+    def files(self, revision: str) -> dict[str, RepositoryFile]:
         """Return path -> what is known of the file, for every file of a version."""
         ...
 
@@ -109,14 +110,14 @@ class Remote(Protocol):
         """
         ...
 
-    def held(self, files: Collection[File]) -> frozenset[str]:
+    def uploaded(self, files: Collection[File]) -> frozenset[str]:
         """Return the paths of those large files, sent before, whose content the place has, though no version names it.
 
         Where it cannot tell, it may name one that is lost: a commit of that raises GoneError.
         """
         ...
 
-    def commit(self, operations: Operations, parent: str | None, title: str, body: str) -> str:
+    def commit(self, operations: CommitOperations, parent: str | None, title: str, body: str) -> str:
         """Make ONE commit on top of `parent` (None: the repo is made first) and return it.
 
         An answer that was lost is looked up: either the commit is there, or it is tried again. Raises BusyError

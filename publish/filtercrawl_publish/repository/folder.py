@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from filtercrawl.api.errors import BusyError, DatasetError, GoneError, RefusedError, UsageError
+from filtercrawl.api.errors import ConflictError, DatasetError, NotFoundError, PolicyError, UsageError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.atomic import replacing, write_text
+from filtercrawl.dataset.files.atomic import atomic_write, write_text
 from filtercrawl.dataset.files.parquet import File
-from filtercrawl_publish.repository.base import Operations, RemoteEntry
+from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 _TAGS: Final = "tags.json"
 # Contents that were sent ahead of a commit, each by its sha256.
 _UPLOADS: Final = "uploads"
-_PIECE: Final = 1024 * 1024
+_CHUNK_BYTES: Final = 1024 * 1024
 
 
-class LocalRepo:
-    """Implements `Remote` in a folder. A commit is named by a hash over its files, 40 hex digits."""
+class FolderRepository:
+    """Implements `Repository` in a folder. A commit is named by a hash over its files, 40 hex digits."""
 
     def __init__(self, folder: str, revision: str | None = None) -> None:
         self.id = folder
@@ -48,7 +48,7 @@ class LocalRepo:
     def url(self) -> str:
         if self.revision is None:
             return str(self._folder)
-        return str(self._place(self.resolve()))
+        return str(self._version_folder(self.resolve()))
 
     def head(self) -> str | None:
         if self._folder.is_symlink():
@@ -71,33 +71,33 @@ class LocalRepo:
             return found.pop()
         raise UsageError(f"{self.id}: has no version {wanted or 'at all'}; versions are {', '.join(tags) or 'none'}")
 
-    def place(self, commit: str) -> tuple[str, str | None]:
-        return str(self._place(commit)), None
+    def load_location(self, commit: str) -> tuple[str, str | None]:
+        return str(self._version_folder(commit)), None
 
     def title(self, commit: str) -> str:
         about = self._json(commit)
         return str(json.loads(about.read_bytes())["title"]) if about.is_file() else ""
 
-    def files(self, revision: str) -> dict[str, RemoteEntry]:
-        place = self._place(self.resolve(revision))
+    def files(self, revision: str) -> dict[str, RepositoryFile]:
+        place = self._version_folder(self.resolve(revision))
         files = self._plain() if place == self._folder else _listing(place.with_suffix(".json"))
-        return {file.path: RemoteEntry(size=file.size, sha256=file.sha256) for file in files}
+        return {file.path: RepositoryFile(size=file.size, sha256=file.sha256) for file in files}
 
     def read(self, path: str, revision: str) -> bytes:
         try:
-            return (self._place(self.resolve(revision)) / relative_path(path)).read_bytes()
+            return (self._version_folder(self.resolve(revision)) / relative_path(path)).read_bytes()
         except FileNotFoundError as error:
-            raise GoneError(f"{self.id}@{revision}: has no file {path!r}") from error
+            raise NotFoundError(f"{self.id}@{revision}: has no file {path!r}") from error
 
     def fetch(self, paths: Iterable[str], revision: str, folder: Path) -> None:
-        place, stated = self._place(self.resolve(revision)), self.files(revision)
+        place, stated = self._version_folder(self.resolve(revision)), self.files(revision)
         for path in paths:
             target = folder / relative_path(path)
             if path not in stated or not (place / path).is_file():
-                raise GoneError(f"{self.id}@{revision}: has no file {path!r}")
+                raise NotFoundError(f"{self.id}@{revision}: has no file {path!r}")
             if target.is_file() and stated[path].is_file(target):
                 continue
-            with replacing(target, folder) as scratch:
+            with atomic_write(target, folder) as scratch:
                 if _copy(place / path, scratch) != stated[path].sha256:
                     raise DatasetError(f"{self.id}@{revision}: {path} is damaged")
 
@@ -108,39 +108,39 @@ class LocalRepo:
                 self._stored(file)
         return frozenset(add)
 
-    def held(self, files: Collection[File]) -> frozenset[str]:
+    def uploaded(self, files: Collection[File]) -> frozenset[str]:
         return frozenset(file.path for file in files if self._has(file))
 
-    def commit(self, operations: Operations, parent: str | None, title: str, body: str) -> str:
+    def commit(self, operations: CommitOperations, parent: str | None, title: str, body: str) -> str:
         with self._writing():
             head = self.head()
             if head != parent:
-                raise BusyError(f"{self.id}: somebody else published meanwhile; run again to publish on top of it")
+                raise ConflictError(f"{self.id}: somebody else published meanwhile; run again to publish on top of it")
             if self._folder.is_dir() and not self._folder.is_symlink() and not any(self._folder.iterdir()):
                 self._folder.rmdir()
             if self._folder.exists() and not self._folder.is_symlink():
-                raise RefusedError(f"{self.id}: is a folder that was not published; publish to a new one")
+                raise PolicyError(f"{self.id}: is a folder that was not published; publish to a new one")
             before = {} if head is None else {file.path: file for file in _listing(self._json(head))}
-            sources = {path: (self._place(head or "") / path, file) for path, file in before.items()}
+            sources = {path: (self._version_folder(head or "") / path, file) for path, file in before.items()}
             for path in operations.delete:
                 sources.pop(path)
             for path, (source, revision) in operations.copy.items():
                 commit = self.resolve(revision)
                 there = {file.path: file for file in _listing(self._json(commit))}
-                sources[path] = (self._place(commit) / source, there[source])
+                sources[path] = (self._version_folder(commit) / source, there[source])
             for path, local in operations.add.items():
                 relative_path(path)
                 stored, size = self._stored(local)
                 sources[path] = (stored, File(path=path, size=size, sha256=stored.name))
-            for path, file in operations.held.items():
+            for path, file in operations.uploaded.items():
                 relative_path(path)
                 if not self._has(file):
-                    raise GoneError(f"{self.id}: {path}: what was sent ahead is there no more")
+                    raise NotFoundError(f"{self.id}: {path}: what was sent ahead is there no more")
                 sources[path] = (self._uploaded(file), file)
             files = sorted((File(path=path, size=f.size, sha256=f.sha256) for path, (_, f) in sources.items()),
                            key=lambda file: file.path)  # fmt: skip
             commit = _commit(files)
-            if not self._place(commit).is_dir():
+            if not self._version_folder(commit).is_dir():
                 scratch = self._build({path: source for path, (source, _) in sources.items()})
                 about = {"title": title, "body": body, "files": [[file.path, file.size, file.sha256] for file in files]}
                 write_text(self._json(commit), self._versions, json.dumps(about))
@@ -154,7 +154,7 @@ class LocalRepo:
         with self._writing():
             tags = self._tagged()
             if name in tags and tags[name]["commit"] != commit:
-                raise BusyError(f"{self.id}: the version {name} is another commit; a tag never moves, run again")
+                raise ConflictError(f"{self.id}: the version {name} is another commit; a tag never moves, run again")
             text = json.dumps(tags | {name: {"commit": commit, "message": message}}, indent=1) + "\n"
             write_text(self._versions / _TAGS, self._versions, text)
 
@@ -167,7 +167,7 @@ class LocalRepo:
             raise DatasetError(f"{self._versions / _TAGS}: cannot be read ({error})") from error
         return {str(name): dict(about) for name, about in found.items()}
 
-    def _place(self, commit: str) -> Path:
+    def _version_folder(self, commit: str) -> Path:
         place = self._versions / commit
         return self._folder if _is_plain(self._folder) and not place.is_dir() else place
 
@@ -188,7 +188,7 @@ class LocalRepo:
             with FileLock(self._versions / "lock").acquire(timeout=0):
                 yield
         except Timeout as error:
-            raise BusyError(f"{self.id}: another process publishes to it; try again when it is done") from error
+            raise ConflictError(f"{self.id}: another process publishes to it; try again when it is done") from error
         except OSError as error:
             raise DatasetError(f"{self.id}: cannot be written ({error.strerror or error})") from error
 
@@ -236,7 +236,7 @@ def _is_plain(folder: Path) -> bool:
 
 
 def _commit(files: Iterable[File]) -> str:
-    return manifest.root(files)[:40]
+    return manifest.root_hash(files)[:40]
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -264,7 +264,7 @@ def _copy(source: Path, target: Path) -> str:
     digest = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as read, target.open("wb") as written:
-        while piece := read.read(_PIECE):
+        while piece := read.read(_CHUNK_BYTES):
             digest.update(piece)
             written.write(piece)
         written.flush()

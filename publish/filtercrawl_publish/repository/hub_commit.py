@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from huggingface_hub.lfs import UploadInfo
 
     from filtercrawl.dataset.files.parquet import File
-    from filtercrawl_publish.repository.base import Operations
+    from filtercrawl_publish.repository.base import CommitOperations
 
     CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 
 
-def for_client(operations: Operations) -> list[CommitOperation]:
+def to_hub_operations(operations: CommitOperations) -> list[CommitOperation]:
     """Return the client's operations, new ones: a commit changes them, also one that fails."""
     from huggingface_hub import CommitOperationCopy, CommitOperationDelete
 
     return [
         *(addition(path, file) for path, file in operations.add.items()),
-        *map(held, operations.held.values()),
+        *map(preuploaded_operation, operations.uploaded.values()),
         *(
             CommitOperationCopy(src_path_in_repo=source, path_in_repo=path, src_revision=revision)
             for path, (source, revision) in operations.copy.items()
@@ -37,7 +37,7 @@ def addition(path: str, file: Path) -> CommitOperationAdd:
     return CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(file))
 
 
-def held(file: File) -> CommitOperationAdd:
+def preuploaded_operation(file: File) -> CommitOperationAdd:
     """Return what the client makes of an operation once its content was sent."""
     from huggingface_hub import CommitOperationAdd
 

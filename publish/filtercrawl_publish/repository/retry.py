@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from filtercrawl.api.errors import BusyError, DatasetError, ForbiddenError, GoneError, NetworkError
+from filtercrawl.api.errors import AccessDeniedError, ConflictError, DatasetError, NetworkError, NotFoundError
 from filtercrawl.transport import hub
 
 if TYPE_CHECKING:
@@ -21,50 +21,52 @@ Found = TypeVar("Found")
 # Seconds between tries; a commit that nobody answered for may take a minute to land.
 _PAUSES: Final = (0.2, 2.0, 15.0, 45.0)
 # The Hub's words for "not on top of what you think".
-_OVERTAKEN: Final = (409, 412)
+_CONFLICT_STATUS: Final = (409, 412)
 
 
-def insist(
-    what: str,
-    act: Callable[[], Found],
-    landed: Callable[[], Found | None] = lambda: None,
-    pauses: Sequence[float] = _PAUSES,
+def retry_write(
+    description: str,
+    write: Callable[[], Found],
+    already_applied: Callable[[], Found | None] = lambda: None,
+    delays: Sequence[float] = _PAUSES,
 ) -> Found:
-    """Do `act` until it is known to be done, once more after each of the pauses, in seconds.
+    """Do `write` until it is known to be done, once more after each of the pauses, in seconds.
 
-    landed: looks whether it has been, after an answer that says nothing certain, and returns what `act` would have;
+    landed: looks whether it has been, after an answer that says nothing certain, and returns what `write` would have;
     it may raise BusyError. Raises NetworkError when patience is at its end, BusyError where the Hub says that
     something else is there and `landed` finds nothing of ours, ForbiddenError, GoneError and DatasetError at once.
     """
-    for pause in (*pauses, None):
+    for pause in (*delays, None):
         try:
-            with _plainly(what):
-                return act()
+            with _readable_errors(description):
+                return write()
         except NetworkError as error:
-            answer = status(error)
-            if isinstance(error, ForbiddenError | GoneError) or (answer and answer < 500 and answer not in _LATER):
+            answer = http_status(error)
+            if isinstance(error, AccessDeniedError | NotFoundError) or (
+                answer and answer < 500 and answer not in _LATER
+            ):
                 raise
-            found = landed()
+            found = already_applied()
             if found is not None:
                 return found
-            if answer in _OVERTAKEN:
-                raise BusyError(f"{what}: the Hub says that somebody else was faster; run again") from error
+            if answer in _CONFLICT_STATUS:
+                raise ConflictError(f"{description}: the Hub says that somebody else was faster; run again") from error
             if pause is None:
                 raise
         time.sleep(pause)
     raise AssertionError("the last try returns or raises")
 
 
-_LATER: Final = (408, 429, *_OVERTAKEN)
+_LATER: Final = (408, 429, *_CONFLICT_STATUS)
 
 
 @contextmanager
-def _plainly(what: str) -> Iterator[None]:
+def _readable_errors(what: str) -> Iterator[None]:
     """Turn what writing raises into our errors; the client's own warnings are said by what follows from them."""
     from huggingface_hub import errors
 
     try:
-        with hub.asking(what), _quiet:
+        with hub.translate_hub_errors(what), _quiet:
             yield
     except errors.HfHubHTTPError:
         raise
@@ -76,7 +78,7 @@ def _plainly(what: str) -> Iterator[None]:
         raise NetworkError(f"{what}: {error.__cause__ or error}") from error
 
 
-class _Quiet:
+class _SilencedHubLogging:
     """Silences the client for as long as anybody is inside: warnings and loggers are the whole process's."""
 
     def __init__(self) -> None:
@@ -101,10 +103,10 @@ class _Quiet:
                 self._end.close()
 
 
-_quiet = _Quiet()
+_quiet = _SilencedHubLogging()
 
 
-def status(error: BaseException | None) -> int | None:
+def http_status(error: BaseException | None) -> int | None:
     """Return the HTTP status behind an error, if an answer was behind it."""
     from huggingface_hub import errors
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = ["SIGNATURE", "sign", "unsigned"]
+__all__ = ["SIGNATURE", "sign_manifest", "signature_error"]
 
 SIGNATURE: Final = "manifest.json.sig"
 
 
-def sign(folder: Path, key: Path | None) -> None:
+def sign_manifest(folder: Path, key: Path | None) -> None:
     """Sign the manifest of a folder with the private key in a file; without a key an old signature is taken away.
 
     The same key and manifest give the same bytes. Raises UsageError where the key cannot be used; nothing of it is
@@ -36,7 +36,7 @@ def sign(folder: Path, key: Path | None) -> None:
     write_text(folder / SIGNATURE, folder, base64.b64encode(signature).decode() + "\n")
 
 
-def unsigned(folder: Path, key: Path) -> str | None:
+def signature_error(folder: Path, key: Path) -> str | None:
     """Say what is wrong with the signature of a folder's manifest by the public key in a file; None if it is right."""
     from cryptography.exceptions import InvalidSignature
 

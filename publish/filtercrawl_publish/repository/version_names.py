@@ -12,7 +12,7 @@ from filtercrawl.dataset.schema.version_order import UNRELEASED, release_order
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["checked", "current", "latest", "next_version", "ordered"]
+__all__ = ["current", "latest", "next_version", "sort_versions", "validate_version"]
 
 _VERSION: Final = re.compile(r"v(\d{4})\.(\d{2})\.(\d{2})(?:\.([1-9]\d{0,8}))?")
 _TAKEN: Final = ("main", "HEAD", UNRELEASED)
@@ -35,7 +35,7 @@ def next_version(tags: Iterable[str], now: datetime) -> str:
 
 def latest(tags: Iterable[str]) -> str | None:
     """Return the latest version by day and number; other tags do not count."""
-    return max(ordered(tags), key=_key, default=None)
+    return max(sort_versions(tags), key=_key, default=None)
 
 
 def current(head: str | None, tags: Mapping[str, str]) -> str | None:
@@ -47,12 +47,12 @@ def current(head: str | None, tags: Mapping[str, str]) -> str | None:
     return latest(here) or (here[-1] if here else latest(tags))
 
 
-def ordered(tags: Iterable[str]) -> list[str]:
+def sort_versions(tags: Iterable[str]) -> list[str]:
     """Return the versions among tags, the earliest first."""
     return sorted((tag for tag in tags if _VERSION.fullmatch(tag)), key=_key)
 
 
-def checked(version: str) -> str:
+def validate_version(version: str) -> str:
     """Return a version that somebody chose; raises UsageError where it could not be a tag."""
     if not _TAG.fullmatch(version) or ".." in version or version.endswith(".lock") or version in _TAKEN:
         raise UsageError(f"{version!r} cannot be a version: a tag such as v2026.11.23 is wanted")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filtercrawl.api.errors import DatasetError, UnsafeError
+from filtercrawl.api.errors import DatasetError, UnsafeFileError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.card.configs import LISTED_FILES, REDISTRIBUTABLE
@@ -18,16 +18,16 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl.dataset.schema.arrow import FILES, SCHEMA_VERSION
-from filtercrawl_publish.verification.issues import Finding, Folder, pc, schema_of
+from filtercrawl_publish.verification.issues import DatasetFolder, Issue, pc, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from filtercrawl_publish.repository.base import RemoteEntry
+    from filtercrawl_publish.repository.base import RepositoryFile
 
 
-def take(path: Path, elsewhere: Mapping[str, RemoteEntry] | None = None) -> tuple[Folder, list[Finding]]:
+def check_files(path: Path, elsewhere: Mapping[str, RepositoryFile] | None = None) -> tuple[DatasetFolder, list[Issue]]:
     """Compare a dataset with its own list of files; return what of it can be read, and what is wrong.
 
     elsewhere: what a remote says of files that are not here: they are compared with that, and count as readable only
@@ -42,7 +42,7 @@ def take(path: Path, elsewhere: Mapping[str, RemoteEntry] | None = None) -> tupl
         if problem is None:
             present.append(file)
         else:
-            findings.append(Finding(where=file.path, what=problem))
+            findings.append(Issue(where=file.path, what=problem))
     findings += _unlisted(folder, elsewhere)
     sound = []
     for name in [*(file.path for file in present if file.path.endswith(".parquet")), manifest.TABLE]:
@@ -51,28 +51,28 @@ def take(path: Path, elsewhere: Mapping[str, RemoteEntry] | None = None) -> tupl
             if problem is None:
                 sound.append(name)
             else:
-                findings.append(Finding(where=name, what=problem))
-    return replace(folder, sound=frozenset(sound)), findings
+                findings.append(Issue(where=name, what=problem))
+    return replace(folder, verified_files=frozenset(sound)), findings
 
 
-def _listed(path: Path) -> tuple[Folder, list[Finding]]:
+def _listed(path: Path) -> tuple[DatasetFolder, list[Issue]]:
     listing = path / manifest.TABLE
     if not listing.is_file():
-        finding = Finding(where=manifest.TABLE, what="is missing; run `filtercrawl sync` to write it again")
-        return Folder(path=path, files=()), [finding]
+        finding = Issue(where=manifest.TABLE, what="is missing; run `filtercrawl sync` to write it again")
+        return DatasetFolder(path=path, files=()), [finding]
     if schema_problem(listing, FILES) is not None:
-        return Folder(path=path, files=()), []  # said once, with the other schemas
+        return DatasetFolder(path=path, files=()), []  # said once, with the other schemas
     files, findings = {}, []
     for row in pq.read_table(listing, columns=FILES.names).to_pylist():
         try:
             safe = relative_path(row["path"]).as_posix() == row["path"]
-        except UnsafeError:
+        except UnsafeFileError:
             safe = False
         if not safe or row["path"] in files:
-            findings.append(Finding(where=manifest.TABLE, what=f"lists {row['path']!r}, outside or twice"))
+            findings.append(Issue(where=manifest.TABLE, what=f"lists {row['path']!r}, outside or twice"))
         else:
             files[row["path"]] = File(**row)
-    return Folder(path=path, files=tuple(files.values())), findings
+    return DatasetFolder(path=path, files=tuple(files.values())), findings
 
 
 def _compare(folder: Path, file: File) -> str | None:
@@ -90,7 +90,7 @@ def _compare(folder: Path, file: File) -> str | None:
     return None if digest == file.sha256 else f"has sha256 {digest}, {file.sha256} is listed"
 
 
-def _stated(file: File, there: RemoteEntry) -> str | None:
+def _stated(file: File, there: RepositoryFile) -> str | None:
     if there.size != file.size:
         return f"has {there.size} bytes, {file.size} are listed"
     if there.sha256 is None:
@@ -98,7 +98,7 @@ def _stated(file: File, there: RemoteEntry) -> str | None:
     return None if there.sha256 == file.sha256 else f"has sha256 {there.sha256}, {file.sha256} is listed"
 
 
-def _unlisted(folder: Folder, elsewhere: Collection[str]) -> Iterator[Finding]:
+def _unlisted(folder: DatasetFolder, elsewhere: Collection[str]) -> Iterator[Issue]:
     """Yield the files below data/ and analysis/ that the list leaves out, but for hidden ones: no reader sees them."""
     listed = {file.path for file in folder.files} | {manifest.TABLE, manifest.RUN}
     found = [path for part in manifest.PARTS for path in (folder.path / part).rglob("*")]
@@ -110,7 +110,7 @@ def _unlisted(folder: Folder, elsewhere: Collection[str]) -> Iterator[Finding]:
         if hidden or path.is_dir() or relative.as_posix() in listed:
             continue
         if not path.is_file() or manifest.is_published(relative.as_posix(), path.stat().st_size):
-            yield Finding(where=relative.as_posix(), what=f"is not listed in {manifest.TABLE}")
+            yield Issue(where=relative.as_posix(), what=f"is not listed in {manifest.TABLE}")
 
 
 def schema_problem(path: Path, schema: pa.Schema | None) -> str | None:
@@ -130,7 +130,7 @@ def schema_problem(path: Path, schema: pa.Schema | None) -> str | None:
     return f"has another schema than version {SCHEMA_VERSION}: {', '.join(names)}"
 
 
-def check_manifest(folder: Folder) -> Iterator[Finding]:
+def check_manifest(folder: DatasetFolder) -> Iterator[Issue]:
     """Compare the root hash and the schema version in manifest.json with the files."""
     readme = folder.path / card.PATH
     try:
@@ -139,29 +139,29 @@ def check_manifest(folder: Folder) -> Iterator[Finding]:
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no JSON"
         where = card.PATH if isinstance(error, OSError) and error.filename == str(readme) else manifest.PATH
-        yield Finding(where=where, what=f"cannot be read: {reason}")
+        yield Issue(where=where, what=f"cannot be read: {reason}")
         return
     if not isinstance(stated, dict):
-        yield Finding(where=manifest.PATH, what="is no JSON object")
+        yield Issue(where=manifest.PATH, what="is no JSON object")
         return
     about_readme = File(path=card.PATH, size=len(text), sha256=hashlib.sha256(text).hexdigest())
-    root = manifest.root([*folder.files, about_readme])
+    root = manifest.root_hash([*folder.files, about_readme])
     if stated.get("root") != root:
         what = f"states the root {stated.get('root')!r}; that of the listed files and the card is {root}"
-        yield Finding(where=manifest.PATH, what=what)
+        yield Issue(where=manifest.PATH, what=what)
     if stated.get("schema_version") != SCHEMA_VERSION:
         what = f"states schema version {stated.get('schema_version')!r}; this program checks {SCHEMA_VERSION}"
-        yield Finding(where=manifest.PATH, what=what)
+        yield Issue(where=manifest.PATH, what=what)
 
 
-def check_card(folder: Folder) -> Iterator[Finding]:
+def check_card(folder: DatasetFolder) -> Iterator[Issue]:
     """Compare the configs that the card names with the tables that have files."""
     try:
         header = card.Card.parse((folder.path / card.PATH).read_text("utf-8")).header
     except OSError:
         return  # said with the manifest
     except (DatasetError, UnicodeDecodeError) as error:
-        yield Finding(where=card.PATH, what=f"its header cannot be read: {' '.join(str(error).split())}")
+        yield Issue(where=card.PATH, what=f"its header cannot be read: {' '.join(str(error).split())}")
         return
     configs, infos = header.get("configs") or [], header.get("dataset_info") or []
     named = _names(configs)
@@ -175,16 +175,16 @@ def check_card(folder: Folder) -> Iterator[Finding]:
     if (free is None and REDISTRIBUTABLE in named) or 0 < len(free or ()) <= LISTED_FILES:
         wanted.add(REDISTRIBUTABLE)
     if free is not None and REDISTRIBUTABLE in named & wanted and _paths(configs, REDISTRIBUTABLE) != free:
-        yield Finding(where=card.PATH, what=f"the config {REDISTRIBUTABLE!r} names other files than data/index.parquet")
+        yield Issue(where=card.PATH, what=f"the config {REDISTRIBUTABLE!r} names other files than data/index.parquet")
     for name in sorted(wanted - named):
-        yield Finding(where=card.PATH, what=f"does not name the config {name!r}")
+        yield Issue(where=card.PATH, what=f"does not name the config {name!r}")
     for name in sorted(named - wanted):
-        yield Finding(where=card.PATH, what=f"names the config {name!r}, which has no file")
+        yield Issue(where=card.PATH, what=f"names the config {name!r}, which has no file")
     for name in sorted(named & wanted - described):
-        yield Finding(where=card.PATH, what=f"does not state the features of the config {name!r}")
+        yield Issue(where=card.PATH, what=f"does not state the features of the config {name!r}")
 
 
-def _free(folder: Folder) -> set[str] | None:
+def _free(folder: DatasetFolder) -> set[str] | None:
     """Return the files of layers that everybody may pass on, None where the index cannot be read."""
     if not folder.tables("index"):
         return None

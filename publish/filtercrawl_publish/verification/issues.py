@@ -24,7 +24,7 @@ pc: Final[Any] = pyarrow.compute
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Issue:
     """One thing that is wrong. where: a path in the dataset, with the id of a row if it is about one."""
 
     where: str
@@ -37,35 +37,36 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
+class DatasetFolder:
     """A dataset folder. files: as `data/files.parquet` lists them; sound: paths of files that can be read.
 
-    bring: puts a file that lies elsewhere into its place, to be deleted when it was looked at; None where all are here.
+    fetch_file: puts a file that lies elsewhere into its place, to be deleted when it was looked at; None where all are
+    here.
     """
 
     path: Path
     files: tuple[File, ...]
-    sound: frozenset[str] = frozenset()
-    bring: Callable[[str], None] | None = None
+    verified_files: frozenset[str] = frozenset()
+    fetch_file: Callable[[str], None] | None = None
 
     def layers(self) -> list[str]:
-        return sorted(path for path in self.sound if path.startswith("data/layers/"))
+        return sorted(path for path in self.verified_files if path.startswith("data/layers/"))
 
     def tables(self, name: str) -> list[str]:
         """Return the readable files of a config: one or a few, or so for each source."""
-        return sorted(path for path in self.sound if table_of(path) == name)
+        return sorted(path for path in self.verified_files if table_of(path) == name)
 
     def whole(self, *names: str) -> bool:
         """Tell whether all listed files of these configs can be read; half a table proves nothing."""
-        return all(file.path in self.sound for file in self.files if table_of(file.path) in names)
+        return all(file.path in self.verified_files for file in self.files if table_of(file.path) in names)
 
     @contextmanager
-    def at_hand(self, path: str) -> Iterator[None]:
+    def materialize(self, path: str) -> Iterator[None]:
         """Have a file of layers in its place for as long as it is looked at."""
-        if self.bring is None or (self.path / path).is_file():
+        if self.fetch_file is None or (self.path / path).is_file():
             yield
             return
-        self.bring(path)
+        self.fetch_file(path)
         try:
             yield
         finally:

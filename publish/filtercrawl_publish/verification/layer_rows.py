@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_NUMBERS
-from filtercrawl_publish.verification.issues import Finding, Folder
+from filtercrawl_publish.verification.issues import DatasetFolder, Issue
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -27,7 +27,7 @@ SHARED = tuple(name for name in LAYERS.names if name not in _OF_PART)
 
 
 @dataclass(kw_only=True)
-class Whole:
+class ScannedLayer:
     """A layer put together from its rows. row: the first; group: where that lies; digest: of all numbers."""
 
     row: Row
@@ -38,20 +38,20 @@ class Whole:
     parts: int = 0
 
 
-def scan(folder: Folder, path: str) -> Iterator[Whole | Finding]:
+def scan_layers(folder: DatasetFolder, path: str) -> Iterator[ScannedLayer | Issue]:
     """Yield every layer of one file, put together and checked, and what is wrong with its rows."""
-    whole: Whole | None = None
+    whole: ScannedLayer | None = None
     for item in _rows(folder, path):
-        if isinstance(item, Finding):
+        if isinstance(item, Issue):
             yield item
             continue
         group, row, numbers = item
         if whole is not None and row["part"] == 0:
             yield from _finished(whole, path)
             whole = None
-        whole = whole or Whole(row=row, group=group)
+        whole = whole or ScannedLayer(row=row, group=group)
         for what in (*check_row(row, numbers), *_follows(whole, row)):
-            yield Finding(where=f"{path}: {row['row_id']}", what=what)
+            yield Issue(where=f"{path}: {row['row_id']}", what=what)
         whole.digest.update(_bytes(numbers))
         whole.channels += row["shape"][0] if row["shape"] else 0
         whole.kernels += row["n_kernels"]
@@ -60,14 +60,14 @@ def scan(folder: Folder, path: str) -> Iterator[Whole | Finding]:
         yield from _finished(whole, path)
 
 
-def _rows(folder: Folder, path: str) -> Iterator[tuple[int, Row, NDArray[np.float32]] | Finding]:
+def _rows(folder: DatasetFolder, path: str) -> Iterator[tuple[int, Row, NDArray[np.float32]] | Issue]:
     """Yield row group, row and weight of every row of a file, and what is wrong with its row groups."""
     before: tuple[str, int] | None = None
     with folder.open(path) as file:
         for group in range(file.num_row_groups):
             place = f"{path}: row group {group}"
             if (refused := _unreadable(file, group)) is not None:
-                yield Finding(where=place, what=refused)
+                yield Issue(where=place, what=refused)
                 continue
             table: Any = file.read_row_group(group)
             rows = table.drop_columns(["weight"]).to_pylist()
@@ -75,10 +75,10 @@ def _rows(folder: Folder, path: str) -> Iterator[tuple[int, Row, NDArray[np.floa
             del table
             keys = {_key(row) for row in rows}
             for what in _misplaced(keys, before, len(rows), len(weights.values)):
-                yield Finding(where=place, what=what)
+                yield Issue(where=place, what=what)
             before = max(keys)
             if weights.null_count or weights.values.null_count:
-                yield Finding(where=place, what="has weights that are null")
+                yield Issue(where=place, what="has weights that are null")
                 continue
             numbers, ends = weights.values.to_numpy(), weights.offsets.to_numpy()
             for i, row in enumerate(rows):
@@ -94,7 +94,7 @@ def _misplaced(keys: set[tuple[str, int]], before: tuple[str, int] | None, n: in
         yield f"has {4 * numbers} bytes of weights, more than {GROUP_BYTES}"
 
 
-def _follows(whole: Whole, row: Row) -> Iterator[str]:
+def _follows(whole: ScannedLayer, row: Row) -> Iterator[str]:
     """Say how a row does not continue the layer it comes in."""
     expected = (whole.row["layer_id"], whole.parts)
     if (row["layer_id"], row["part"]) != expected:
@@ -130,15 +130,15 @@ def check_row(row: Row, numbers: NDArray[np.float32]) -> Iterator[str]:
             yield f"{name} is {row[name]!r}, the rest of the row says {value!r}"
 
 
-def _finished(whole: Whole, path: str) -> Iterator[Whole | Finding]:
+def _finished(whole: ScannedLayer, path: str) -> Iterator[ScannedLayer | Issue]:
     row, found = whole.row, whole.digest.hexdigest()
     where = f"{path}: {row['layer_id']}"
     if row["layer_sha256"] != found:
-        yield Finding(where=where, what=f"layer_sha256 is {row['layer_sha256']}, that of its numbers is {found}")
+        yield Issue(where=where, what=f"layer_sha256 is {row['layer_sha256']}, that of its numbers is {found}")
     if (whole.parts, whole.channels) != (row["n_parts"], row["out_channels"]):
         done, promised = (whole.parts, whole.channels), (row["n_parts"], row["out_channels"])
         what = f"has {done} (parts, output channels), its row says {promised}"
-        yield Finding(where=where, what=what)
+        yield Issue(where=where, what=what)
     yield whole
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.dataset.files.table_files import base_of
-from filtercrawl_publish.verification.issues import Finding, Folder
+from filtercrawl.dataset.files.table_files import base_path
+from filtercrawl_publish.verification.issues import DatasetFolder, Issue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 Key = tuple[str, str]
 
 
-def check_sketches(folder: Folder) -> Iterator[Finding]:
+def check_sketches(folder: DatasetFolder) -> Iterator[Issue]:
     """Check that each stored layer has its sketch, once a source, which agrees with `index`, and that nothing else has.
 
     A dataset without any sketch is sound: it was written without a measure that makes them.
@@ -35,20 +35,20 @@ def check_sketches(folder: Folder) -> Iterator[Finding]:
     }
     found: dict[str, set[Key]] = {}
     for path in paths:
-        here = found.setdefault(base_of(path.removesuffix(".parquet")), set())
+        here = found.setdefault(base_path(path.removesuffix(".parquet")), set())
         for batch in folder.open(path).iter_batches(batch_size=_BATCH_ROWS, columns=_COLUMNS):
             for row in batch.to_pylist():
                 key = row["layer_sha256"], row["kernel"]
                 where = f"{path}: {row['layer_sha256']} {row['kernel']}"
                 if key in here:
-                    yield Finding(where=where, what="stands there twice")
+                    yield Issue(where=where, what="stands there twice")
                 elif key not in stored:
-                    yield Finding(where=where, what=f"is of no layer that {_INDEX} calls stored")
+                    yield Issue(where=where, what=f"is of no layer that {_INDEX} calls stored")
                 else:
-                    yield from (Finding(where=where, what=what) for what in _differs(row, stored[key]))
+                    yield from (Issue(where=where, what=what) for what in _differs(row, stored[key]))
                 here.add(key)
     for key in sorted(stored.keys() - set[Key]().union(*found.values())):
-        yield Finding(where=f"{_SKETCHES}: {stored[key]['layer_id']}", what="has no sketch, other layers have")
+        yield Issue(where=f"{_SKETCHES}: {stored[key]['layer_id']}", what="has no sketch, other layers have")
 
 
 def _differs(sketch: Row, layer: Row) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from filtercrawl.api.vocabulary import OUTCOMES, REASONS
 from filtercrawl.config.license_policy import METADATA
-from filtercrawl_publish.verification.issues import Finding, Folder, pc
+from filtercrawl_publish.verification.issues import DatasetFolder, Issue, pc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MODELS, _INDEX, _LEDGER = "data/models.parquet", "data/index.parquet", "data/ledger"
 
 
-def check_models(folder: Folder) -> Iterator[Finding]:
+def check_models(folder: DatasetFolder) -> Iterator[Issue]:
     """Check ids, outcomes and links of `models`, and its counts against `index`."""
     columns = ["model_id", "source", "name", "outcome", "duplicate_of", "layers_file", "n_layers", "license_policy"]
     models = folder.table("models", columns)
@@ -28,25 +28,25 @@ def check_models(folder: Folder) -> Iterator[Finding]:
     for row in models.to_pylist():
         where = f"{_MODELS}: {row['model_id']}"
         if row["model_id"] != f"{row['source']}/{row['name']}":
-            yield Finding(where=where, what=f"is not its source {row['source']!r} and name {row['name']!r}")
+            yield Issue(where=where, what=f"is not its source {row['source']!r} and name {row['name']!r}")
         if row["outcome"] not in OUTCOMES:
-            yield Finding(where=where, what=f"has the unknown outcome {row['outcome']!r}")
+            yield Issue(where=where, what=f"has the unknown outcome {row['outcome']!r}")
         if row["duplicate_of"] is not None and row["duplicate_of"] not in known:
-            yield Finding(where=where, what=f"is a duplicate of {row['duplicate_of']!r}, which is not there")
+            yield Issue(where=where, what=f"is a duplicate of {row['duplicate_of']!r}, which is not there")
         if row["layers_file"] is not None and row["layers_file"] not in listed:
-            yield Finding(where=where, what=f"has its layers in {row['layers_file']!r}, which is not listed")
+            yield Issue(where=where, what=f"has its layers in {row['layers_file']!r}, which is not listed")
         if (row["outcome"], row["layers_file"]) == ("emitted", None) and row["license_policy"] != METADATA:
-            yield Finding(where=where, what="is emitted and names no file of layers")
+            yield Issue(where=where, what="is emitted and names no file of layers")
         if row["license_policy"] == METADATA and row["layers_file"] is not None:
-            yield Finding(where=where, what=f"its licence withholds the weights, and {row['layers_file']!r} has them")
+            yield Issue(where=where, what=f"its licence withholds the weights, and {row['layers_file']!r} has them")
         if (row["n_layers"] or 0) != emitted[row["model_id"]]:
             what = f"n_layers is {row['n_layers']}, {_INDEX} has {emitted[row['model_id']]}"
-            yield Finding(where=where, what=what)
+            yield Issue(where=where, what=what)
     for model_id in sorted(set(index["model_id"].to_pylist()) - known):
-        yield Finding(where=_INDEX, what=f"has layers of {model_id!r}, which is not in {_MODELS}")
+        yield Issue(where=_INDEX, what=f"has layers of {model_id!r}, which is not in {_MODELS}")
 
 
-def check_index(folder: Folder) -> Iterator[Finding]:
+def check_index(folder: DatasetFolder) -> Iterator[Issue]:
     """Check that ids of `index` are unique and that every layer without a file can be had from another."""
     index = folder.table("index", ["model_id", "layer_id", "layer_sha256", "file", "duplicate_of"])
     yield from _repeated(index["layer_id"], _INDEX)
@@ -57,19 +57,19 @@ def check_index(folder: Folder) -> Iterator[Finding]:
     for row in linked.to_pylist():
         where, target = f"{_INDEX}: {row['layer_id']}", row["duplicate_of"]
         if target not in content:
-            yield Finding(where=where, what=f"is a duplicate of {target!r}, which is not there")
+            yield Issue(where=where, what=f"is a duplicate of {target!r}, which is not there")
         elif content[target] != row["layer_sha256"]:
-            yield Finding(where=where, what=f"is called a duplicate of {target!r}, which has other weights")
+            yield Issue(where=where, what=f"is called a duplicate of {target!r}, which has other weights")
     stored = pc.unique(index.filter(pc.field("file").is_valid())["layer_sha256"])
     models = folder.table("models", ["model_id", "license_policy"])
     withheld = models.filter(pc.field("license_policy") == METADATA)["model_id"].combine_chunks()
     absent = index.filter(pc.field("file").is_null() & pc.field("layer_sha256").is_valid())
     absent = absent.filter(pc.invert(pc.is_in(absent["model_id"], withheld)))
     for layer_id in absent.filter(pc.invert(pc.is_in(absent["layer_sha256"], stored)))["layer_id"].to_pylist():
-        yield Finding(where=f"{_INDEX}: {layer_id}", what="no file holds its weights")
+        yield Issue(where=f"{_INDEX}: {layer_id}", what="no file holds its weights")
 
 
-def check_ledger(folder: Folder) -> Iterator[Finding]:
+def check_ledger(folder: DatasetFolder) -> Iterator[Issue]:
     """Check that the ledger has every tensor of every checkpoint once, and emits what `index` holds."""
     models = folder.table("models", ["model_id", "tensors_emitted", "tensors_skipped"])
     index = folder.table("index", ["model_id", "tensor", "layer_sha256"])
@@ -85,7 +85,7 @@ def check_ledger(folder: Folder) -> Iterator[Finding]:
         claimed.extend(keys.chunks)
         for key in keys.filter(pc.invert(pc.is_in(keys, emitted))).to_pylist():
             what = f"is emitted, {_INDEX} has no such layer"
-            yield Finding(where=f"{_LEDGER}: {key}", what=what)
+            yield Issue(where=f"{_LEDGER}: {key}", what=what)
     yield from _repeated(pa.chunked_array(claimed, pa.string()), _LEDGER)
     # No emitted line without its layer, none twice, and as many lines as layers: every layer has its line.
     held = Counter(layers["model_id"].to_pylist())
@@ -95,27 +95,27 @@ def check_ledger(folder: Folder) -> Iterator[Finding]:
             told, found = row[f"tensors_{outcome}"] or 0, counts[(model_id, outcome)]
             if told != found:
                 what = f"has {found} {outcome} tensors, {_MODELS} says {told}"
-                yield Finding(where=f"{_LEDGER}: {model_id}", what=what)
+                yield Issue(where=f"{_LEDGER}: {model_id}", what=what)
         if held[model_id] != counts[(model_id, "emitted")]:
             what = f"has {counts[(model_id, 'emitted')]} emitted tensors, {_INDEX} has {held[model_id]}"
-            yield Finding(where=f"{_LEDGER}: {model_id}", what=what)
+            yield Issue(where=f"{_LEDGER}: {model_id}", what=what)
     for model_id in sorted({model_id for model_id, _ in counts} - stated.keys()):
-        yield Finding(where=_LEDGER, what=f"has tensors of {model_id!r}, which is not in {_MODELS}")
+        yield Issue(where=_LEDGER, what=f"has tensors of {model_id!r}, which is not in {_MODELS}")
 
 
-def _check_words(ledger: Any) -> Iterator[Finding]:
+def _check_words(ledger: Any) -> Iterator[Issue]:
     words = ledger.group_by(["outcome", "reason"]).aggregate([("model_id", "min")]).to_pylist()
     for row in words:
         fits = {"emitted": row["reason"] is None, "skipped": row["reason"] in REASONS}
         if not fits.get(row["outcome"], False):
             what = f"the outcome {row['outcome']!r} with the reason {row['reason']!r} is none of the vocabulary"
-            yield Finding(where=f"{_LEDGER}: {row['model_id_min']}", what=what)
+            yield Issue(where=f"{_LEDGER}: {row['model_id_min']}", what=what)
 
 
-def _repeated(ids: Any, where: str) -> Iterator[Finding]:
+def _repeated(ids: Any, where: str) -> Iterator[Issue]:
     for entry in pc.value_counts(ids).to_pylist():
         if entry["counts"] > 1:
-            yield Finding(where=f"{where}: {entry['values']}", what=f"stands there {entry['counts']} times")
+            yield Issue(where=f"{where}: {entry['values']}", what=f"stands there {entry['counts']} times")
 
 
 def _keys(table: Any) -> Any:

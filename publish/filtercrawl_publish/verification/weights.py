@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from filtercrawl.dataset.schema.arrow import LAYERS
 from filtercrawl_publish.verification.files import schema_problem
-from filtercrawl_publish.verification.issues import Finding, Folder
-from filtercrawl_publish.verification.layer_rows import SHARED, Row, Whole, scan
+from filtercrawl_publish.verification.issues import DatasetFolder, Issue
+from filtercrawl_publish.verification.layer_rows import SHARED, Row, ScannedLayer, scan_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _INDEX = [*SHARED, "shape", "n_kernels", "weight_sha256", "file", "row_group"]
 
 
-def check_weights(folder: Folder) -> Iterator[Finding]:
+def check_weights(folder: DatasetFolder) -> Iterator[Issue]:
     """Read every row of `layers` and compare it with itself and with `index`.
 
     Memory: the index without its metrics, about half a kilobyte a layer, and one row group of weights.
@@ -41,47 +41,47 @@ def check_weights(folder: Folder) -> Iterator[Finding]:
     listed = {file.path for file in folder.files}
     for missing in expected:
         if missing not in listed:  # of a listed file it is said already why it cannot be read
-            yield Finding(where="data/index.parquet", what=f"names the file {missing!r}, which is not there")
+            yield Issue(where="data/index.parquet", what=f"names the file {missing!r}, which is not there")
 
 
-def _check_file(folder: Folder, path: str, rows: dict[str, Row] | None) -> Iterator[Finding]:
+def _check_file(folder: DatasetFolder, path: str, rows: dict[str, Row] | None) -> Iterator[Issue]:
     """Check one file of layers, and against its rows of `index` where those can be read."""
     seen: set[str] = set()
     models: set[str] = set()
     try:
         for item in _items(folder, path):
-            if isinstance(item, Finding):
+            if isinstance(item, Issue):
                 yield item
                 continue
             layer_id = item.row["layer_id"]
             models.add(item.row["model_id"])
             where = f"{path}: {layer_id}"
             if layer_id in seen:
-                yield Finding(where=where, what="stands there twice")
+                yield Issue(where=where, what="stands there twice")
             seen.add(layer_id)
             if rows is not None:
                 for what in _disagree(item, rows.pop(layer_id, None)):
-                    yield Finding(where=where, what=what)
+                    yield Issue(where=where, what=what)
     except (OSError, ValueError, pa.ArrowException) as error:
-        yield Finding(where=path, what=f"cannot be read to its end: {' '.join(str(error).split())}")
+        yield Issue(where=path, what=f"cannot be read to its end: {' '.join(str(error).split())}")
         return
     for layer_id in rows or ():
-        yield Finding(where=f"data/index.parquet: {layer_id}", what=f"is not in {path}, which it names")
+        yield Issue(where=f"data/index.parquet: {layer_id}", what=f"is not in {path}, which it names")
     if len(models) > 1:
-        yield Finding(where=path, what=f"holds layers of {len(models)} checkpoints: {', '.join(sorted(models))}")
+        yield Issue(where=path, what=f"holds layers of {len(models)} checkpoints: {', '.join(sorted(models))}")
 
 
-def _items(folder: Folder, path: str) -> Iterator[Whole | Finding]:
+def _items(folder: DatasetFolder, path: str) -> Iterator[ScannedLayer | Issue]:
     """Read a file of layers; one that was brought here is held against the schema first, as those here are."""
-    with folder.at_hand(path):
-        problem = schema_problem(folder.path / path, LAYERS) if folder.bring is not None else None
+    with folder.materialize(path):
+        problem = schema_problem(folder.path / path, LAYERS) if folder.fetch_file is not None else None
         if problem is not None:
-            yield Finding(where=path, what=problem)
+            yield Issue(where=path, what=problem)
         else:
-            yield from scan(folder, path)
+            yield from scan_layers(folder, path)
 
 
-def _disagree(whole: Whole, row: Row | None) -> Iterator[str]:
+def _disagree(whole: ScannedLayer, row: Row | None) -> Iterator[str]:
     if row is None:
         yield "has no row in data/index.parquet that names this file"
         return

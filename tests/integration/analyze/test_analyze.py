@@ -18,12 +18,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import filtercrawl
-from filtercrawl import Basis, Figure, Holdings, ResultTable
-from filtercrawl.api.errors import BusyError, DatasetError, FiltercrawlError, UsageError
-from filtercrawl.api.plugin_manager import load
+from filtercrawl import DatasetView, Figure, ResultTable, SampleSize
+from filtercrawl.api.errors import ConflictError, DatasetError, FiltercrawlError, UsageError
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.files.lock import locked
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.commands.verify import verify_folder
 from support.paths import REPOSITORY
 from support.plugins import declared, entry
 from support.report_page import Page
@@ -32,7 +32,7 @@ from support.zoo_files import published, put, state
 if TYPE_CHECKING:
     from conftest import Sync
 
-Run = Callable[[Holdings], filtercrawl.Result]
+Run = Callable[[DatasetView], filtercrawl.Result]
 Call = Callable[..., Result]
 
 
@@ -44,7 +44,7 @@ class Analysis:
         self.title = f"About {name}"
         self._run = run
 
-    def run(self, holdings: Holdings) -> filtercrawl.Result:
+    def run(self, holdings: DatasetView) -> filtercrawl.Result:
         return self._run(holdings)
 
 
@@ -53,11 +53,11 @@ def bars(canvas: Any) -> None:
 
 
 def figure(name: str, table: str, draw: Callable[[Any], None] = bars) -> Figure:
-    basis = Basis(kernels=1, layers=1, models=1)
+    basis = SampleSize(kernels=1, layers=1, models=1)
     return Figure(name=name, title=f"Picture {name}", caption="As drawn.", basis=basis, table=table, draw=draw)
 
 
-def sizes(holdings: Holdings) -> filtercrawl.Result:
+def sizes(holdings: DatasetView) -> filtercrawl.Result:
     """A table and a figure of what the dataset holds."""
     rows = holdings.index.group_by("kernel").aggregate([("n_kernels", "sum")]).sort_by("kernel")
     table = ResultTable(name="sizes", title="Kernels by size", rows=rows, about="Of all layers.")
@@ -67,7 +67,7 @@ def sizes(holdings: Holdings) -> filtercrawl.Result:
     )
 
 
-def stored(holdings: Holdings) -> filtercrawl.Result:
+def stored(holdings: DatasetView) -> filtercrawl.Result:
     rows = holdings.index.select(["layer_id", "model_id", "sparsity", "shape", "depthwise"])
     tables = (
         ResultTable(name="stored", title="Layers", rows=rows),
@@ -83,9 +83,9 @@ def call(monkeypatch: pytest.MonkeyPatch, dataset: Path) -> Call:
     def run(*words: object, **analyses: Run) -> Result:
         found = [Analysis(name.replace("_", "-"), run) for name, run in analyses.items()]
         ours = entry(monkeypatch, "zz", filtercrawl_analyses=lambda: iter(found))
-        bundled = [point for point in declared() if not load([point]).analyses]
+        bundled = [point for point in declared() if not load_plugins([point]).analyses]
         arguments = ["analyze", "--dataset", dataset, *words]
-        return CliRunner().invoke(build(load([*bundled, ours])), [str(word) for word in arguments])
+        return CliRunner().invoke(build(load_plugins([*bundled, ours])), [str(word) for word in arguments])
 
     return run
 
@@ -119,7 +119,7 @@ def test_it_writes_tables_figures_and_a_page_and_the_dataset_stays_sound(call: C
         {"kernel": "5x5", "n_kernels_sum": 4},
     ]
     assert (dataset / "analysis/tables/sizes.csv").read_text() == "kernel,n_kernels_sum\n3x3,12\n5x5,4\n"
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
     listed = pq.read_table(dataset / "data/files.parquet")["path"].to_pylist()
     assert "analysis/report.html" in listed
 
@@ -129,10 +129,10 @@ def test_a_file_of_an_analysis_that_was_changed_or_added_is_found(call: Call, da
     call(sizes=sizes)
     (dataset / "analysis/tables/sizes.csv").write_text("other")
     (dataset / "analysis/extra.txt").write_text("extra")
-    found = {finding.where for finding in findings(dataset)}
+    found = {finding.where for finding in verify_folder(dataset)}
     assert found == {"analysis/tables/sizes.csv", "analysis/extra.txt"}
     call(sizes=sizes)
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 @pytest.mark.usefixtures("net")
@@ -182,7 +182,7 @@ def test_what_an_earlier_run_wrote_goes_and_nothing_else(call: Call, dataset: Pa
         "analysis/tables/stored.csv",
         "analysis/tables/stored.parquet",
     }
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def explode(_: object) -> Any:
@@ -216,12 +216,12 @@ def test_an_analysis_that_fails_is_named_and_the_others_go_on(call: Call, datase
     assert why in Page.read(dataset / "analysis/report.html").text
     assert why in json.loads((dataset / "analysis/results.json").read_text())["left_out"]["yours"]
     assert (dataset / "analysis/tables/sizes.csv").is_file()
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 @pytest.mark.usefixtures("net")
 def test_a_figure_that_cannot_be_drawn_is_named_and_its_table_stays(call: Call, dataset: Path) -> None:
-    def half(holdings: Holdings) -> filtercrawl.Result:
+    def half(holdings: DatasetView) -> filtercrawl.Result:
         found = sizes(holdings)
         return filtercrawl.Result(tables=found.tables, figures=(figure("bad", "sizes", explode), *found.figures))
 
@@ -260,14 +260,14 @@ def test_without_a_dataset_and_beside_another_run(call: Call, dataset: Path, zoo
     run_sync()
     with locked(dataset):
         result = call(sizes=sizes)
-    assert isinstance(result.exception, BusyError)
+    assert isinstance(result.exception, ConflictError)
     assert isinstance(result.exception, FiltercrawlError)
     assert result.exception.exit_code == 5
 
 
 @pytest.mark.usefixtures("net")
 def test_a_stopped_run_ends_cleanly_and_writes_nothing(call: Call, dataset: Path) -> None:
-    def slow(holdings: Holdings) -> filtercrawl.Result:
+    def slow(holdings: DatasetView) -> filtercrawl.Result:
         holdings.progress(1, 2, "kernels")
         signal.raise_signal(signal.SIGINT)
         holdings.progress(2, 2, "kernels")
@@ -287,18 +287,18 @@ def test_a_run_that_is_killed_while_it_writes_is_mended_by_the_next(
     def end(canvas: Any) -> None:
         raise KeyboardInterrupt
 
-    def killed(holdings: Holdings) -> filtercrawl.Result:
+    def killed(holdings: DatasetView) -> filtercrawl.Result:
         return filtercrawl.Result(tables=sizes(holdings).tables, figures=(figure("last", "sizes", end),))
 
     call(killed=killed)
-    assert {finding.where for finding in findings(dataset)} == {
+    assert {finding.where for finding in verify_folder(dataset)} == {
         "analysis/tables/sizes.csv",
         "analysis/tables/sizes.parquet",
     }
     run_sync()
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
     assert call(sizes=sizes).exit_code == 0
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 NAMES = (
@@ -318,7 +318,7 @@ NAMES = (
 )
 
 
-def hostile(holdings: Holdings) -> filtercrawl.Result:
+def hostile(holdings: DatasetView) -> filtercrawl.Result:
     rows = pa.table({"group": list(NAMES), "drift": [-0.5] * len(NAMES), "=1+1": [[name] for name in NAMES]})
 
     def draw(canvas: Any) -> None:
@@ -327,7 +327,7 @@ def hostile(holdings: Holdings) -> filtercrawl.Result:
         axes.set_yticks(range(len(NAMES)), NAMES)
         axes.set_title(NAMES[0])
 
-    basis = Basis(kernels=1, layers=1, models=1)
+    basis = SampleSize(kernels=1, layers=1, models=1)
     shown = Figure(name="bad", title=NAMES[0], caption=NAMES[1], basis=basis, table="bad", draw=draw)
     return filtercrawl.Result(
         tables=(ResultTable(name="bad", title=NAMES[1], about=NAMES[0], rows=rows),), figures=(shown,), findings=NAMES
@@ -405,7 +405,7 @@ def test_figures_say_what_they_rest_on_and_link_to_their_tables(call: Call, data
 
 @pytest.mark.usefixtures("net")
 def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> None:
-    def many(holdings: Holdings) -> filtercrawl.Result:
+    def many(holdings: DatasetView) -> filtercrawl.Result:
         return filtercrawl.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(5000)})),))
 
     call(many=many, sizes=sizes)
@@ -420,7 +420,7 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
 def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
     """Every version would send all of it again; its Parquet file is published."""
 
-    def many(holdings: Holdings) -> filtercrawl.Result:
+    def many(holdings: DatasetView) -> filtercrawl.Result:
         return filtercrawl.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(20_000)})),))
 
     files = json.loads(call("--json", many=many).stdout)["files"]
@@ -435,7 +435,7 @@ def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
     links = Page.read(dataset / "analysis/report.html").links
     assert "tables/many.parquet" in links
     assert "tables/many.csv" not in links
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
     call(sizes=sizes)
     assert not (dataset / "analysis/tables/many.csv").exists()
 
@@ -456,7 +456,7 @@ def test_the_example_in_the_docs_works(call: Call, dataset: Path) -> None:
 
 def bundled(dataset: Path, *words: str) -> dict[str, Any]:
     arguments = ["analyze", "--dataset", str(dataset), "--json", *words]
-    result = CliRunner().invoke(build(load(declared())), arguments)
+    result = CliRunner().invoke(build(load_plugins(declared())), arguments)
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -470,7 +470,7 @@ def check_page(dataset: Path) -> None:
     assert len(page.ids) == len(set(page.ids))
     assert all(link[1:] in page.ids for link in page.links if link.startswith("#"))
     assert all((dataset / "analysis" / link).is_file() for link in page.links if not link.startswith("#"))
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 @pytest.mark.usefixtures("net")

@@ -11,17 +11,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from filtercrawl.api.errors import DatasetError, Stopped
+from filtercrawl.api.errors import Cancelled, DatasetError
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS, ROW_NUMBERS, SKETCHES
 from filtercrawl_analysis.analyses.registry import ANALYSES
-from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from support.synthetic_datasets import Net, plant
 from support.zoo_files import layers, models, state, table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from filtercrawl.api.analysis import Holdings
+    from filtercrawl.api.analysis import DatasetView
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_layers_are_learned_and_final_and_each_tensor_once(planted: Path) -> None:
-    holdings: Holdings = DatasetHoldings(planted)
+    holdings: DatasetView = FolderDatasetView(planted)
     digests = holdings.index["layer_sha256"].to_pylist()
     assert len(set(digests)) == len(digests)
     stored = [row for row in table(planted, "index") if row["layer_sha256"] is not None]
@@ -65,11 +65,11 @@ def test_what_is_not_learned_or_not_final_is_left_out(
     chosen = next(row for row in rows if row["layer"] == "deep")
     chosen.update(change)
     pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), copy / "data/index.parquet")
-    assert (chosen["layer_id"] in DatasetHoldings(copy).index["layer_id"].to_pylist()) is kept
+    assert (chosen["layer_id"] in FolderDatasetView(copy).index["layer_id"].to_pylist()) is kept
 
 
 def test_columns_of_models_are_joined(planted: Path) -> None:
-    index = DatasetHoldings(planted).index
+    index = FolderDatasetView(planted).index
     assert set(index.column_names) == {
         *INDEX.names,
         *(f"model_{name}" for name in MODELS.names if name not in INDEX.names),
@@ -81,7 +81,7 @@ def test_columns_of_models_are_joined(planted: Path) -> None:
 
 
 def test_kernels_are_those_stored_in_whatever_parts(planted: Path) -> None:
-    holdings = DatasetHoldings(planted)
+    holdings = FolderDatasetView(planted)
     digests = holdings.index["layer_sha256"].to_pylist()
     found: dict[str, list[np.ndarray]] = {}
     order = []
@@ -98,7 +98,7 @@ def test_kernels_are_those_stored_in_whatever_parts(planted: Path) -> None:
 
 
 def test_only_the_layers_that_are_asked_for_are_given(planted: Path) -> None:
-    holdings = DatasetHoldings(planted)
+    holdings = FolderDatasetView(planted)
     some = holdings.index["layer_sha256"].to_pylist()[1:3]
     assert {digest for digest, _ in holdings.kernels(some)} == set(some)
     assert {digest for digest, _ in holdings.samples(some)} == set(some)
@@ -108,7 +108,7 @@ def test_only_the_layers_that_are_asked_for_are_given(planted: Path) -> None:
 
 
 def test_samples_are_those_of_the_table(planted: Path) -> None:
-    holdings = DatasetHoldings(planted)
+    holdings = FolderDatasetView(planted)
     expected: dict[str, list[list[float]]] = {}
     for row in table(planted, "samples"):
         expected.setdefault(row["layer_id"], []).append(row["values"])
@@ -120,11 +120,11 @@ def test_samples_are_those_of_the_table(planted: Path) -> None:
 
 
 def test_layers_without_a_sketch_are_sketched_from_their_kernels(planted: Path, tmp_path: Path) -> None:
-    digests = DatasetHoldings(planted).index["layer_sha256"].to_pylist()
-    stored = DatasetHoldings(planted).sketches(digests).to_pylist()
+    digests = FolderDatasetView(planted).index["layer_sha256"].to_pylist()
+    stored = FolderDatasetView(planted).sketches(digests).to_pylist()
     copy = shutil.copytree(planted, tmp_path / "copy")
     shutil.rmtree(copy / "data/sketches")
-    made = DatasetHoldings(copy).sketches(digests).to_pylist()
+    made = FolderDatasetView(copy).sketches(digests).to_pylist()
     for one, other in zip(stored, made, strict=True):
         assert one.keys() == other.keys()
         for name, value in one.items():
@@ -136,18 +136,18 @@ def test_layers_without_a_sketch_are_sketched_from_their_kernels(planted: Path, 
 def test_sketches_need_no_file_of_layers_and_kernels_name_what_is_missing(planted: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(planted, tmp_path / "copy")
     shutil.rmtree(copy / "data/layers")
-    holdings = DatasetHoldings(copy)
+    holdings = FolderDatasetView(copy)
     digests = holdings.index["layer_sha256"].to_pylist()
     assert len(holdings.sketches(digests)) == len(digests)
     with pytest.raises(DatasetError, match=r"is not there; run `filtercrawl sync`"):
         list(holdings.kernels(digests))
     shutil.rmtree(copy / "data/sketches")
     with pytest.raises(DatasetError, match=r"is not there; run `filtercrawl sync`"):
-        DatasetHoldings(copy).sketches(digests)
+        FolderDatasetView(copy).sketches(digests)
 
 
 def test_a_dataset_without_kernels_gives_nothing_to_analyse(tmp_path: Path) -> None:
-    holdings = DatasetHoldings(tmp_path)
+    holdings = FolderDatasetView(tmp_path)
     assert (len(holdings.index), len(holdings.models)) == (0, 0)
     for analysis in ANALYSES:
         result = analysis.run(holdings)
@@ -158,9 +158,9 @@ def test_a_dataset_without_kernels_gives_nothing_to_analyse(tmp_path: Path) -> N
 def test_progress_is_told_and_may_end_the_run(planted: Path) -> None:
     def watch(done: int, total: int, what: str) -> None:
         assert 0 <= done <= total
-        raise Stopped(what)
+        raise Cancelled(what)
 
     for analysis in ANALYSES:
         if analysis.name != "census":  # over before anybody could watch
-            with pytest.raises(Stopped):
-                analysis.run(DatasetHoldings(planted, progress=watch))
+            with pytest.raises(Cancelled):
+                analysis.run(FolderDatasetView(planted, progress=watch))

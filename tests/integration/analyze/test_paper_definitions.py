@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.data.dataset_view import DatasetHoldings
+from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.numerics.dct_basis import BINS, basis
 from filtercrawl_analysis.statistics.divergence import drifts, probabilities
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
@@ -86,7 +86,7 @@ def test_sketch_drift_is_that_of_the_definition_in_the_fixed_basis_and_range(pla
 
 
 def test_sketch_mode_reads_no_kernel(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Sealed(DatasetHoldings):
+    class Sealed(FolderDatasetView):
         def kernels(self, layers: object) -> object:  # type: ignore[override]
             raise AssertionError("kernels are read")
 
@@ -172,12 +172,15 @@ def test_published_numbers_of_the_thresholds() -> None:
 def test_depth_deciles_are_the_groups_of_the_index(tmp_path: Path) -> None:
     pytest.importorskip("speechmos")
     from conftest import NOW
-    from filtercrawl.api.plugin_manager import load
+    from filtercrawl.api.plugin_manager import load_plugins
     from filtercrawl.config import Settings
-    from filtercrawl.pipeline.sync import Run, sync
+    from filtercrawl.pipeline.sync import SyncContext, sync
 
     folder = tmp_path / "dataset"
-    sync(["packages:speechmos"], Run(settings=Settings(dataset=folder, device="cpu", jobs=1), plugins=load(), now=NOW))
+    sync(
+        ["packages:speechmos"],
+        SyncContext(settings=Settings(dataset=folder, device="cpu", jobs=1), plugins=load_plugins(), now=NOW),
+    )
     index = [row for row in table(folder, "index") if row["kernel"] == "3x3" and row["depth_decile"] is not None]
     for row in index:
         decile = max(0, math.ceil(round(row["conv_depth_norm"] * 10, 9)) - 1)
@@ -193,7 +196,7 @@ def test_depth_deciles_are_the_groups_of_the_index(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_real_networks_drift_as_the_definition_says(corpus: Path, run_sync: Sync, dataset: Path) -> None:
     run_sync(f"local:{corpus}/files")
-    holdings = DatasetHoldings(dataset)
+    holdings = FolderDatasetView(dataset)
     index = [row for row in holdings.index.to_pylist() if row["kernel"] == "3x3"]
     stored = layers(dataset)
     parts: dict[str, list[np.ndarray]] = {}

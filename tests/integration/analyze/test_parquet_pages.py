@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.schema.arrow import ROW_NUMBERS
-from filtercrawl_analysis.data.dataset_view import DatasetHoldings
-from filtercrawl_analysis.data.parquet_pages import joined, pages, planes
-from filtercrawl_analysis.data.thrift import fields
+from filtercrawl_analysis.data.dataset_view import FolderDatasetView
+from filtercrawl_analysis.data.parquet_pages import merge_byte_planes, pages, read_byte_planes
+from filtercrawl_analysis.data.thrift import parse_struct
 from support.synthetic_datasets import Net, plant
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def first_page(path: Path) -> int:
 
 
 def read(dataset: Path) -> dict[str, np.ndarray]:
-    holdings = DatasetHoldings(dataset)
+    holdings = FolderDatasetView(dataset)
     found: dict[str, list[np.ndarray]] = {}
     for digest, part in holdings.kernels(holdings.index["layer_sha256"].to_pylist()):
         found.setdefault(digest, []).append(part.copy())
@@ -66,7 +66,7 @@ def test_pages_of_every_row_group_hold_the_bytes_that_arrow_reads(planted: Path)
             lists = file.read_row_group(number, columns=["weight"])["weight"].chunk(0)
             found = pages(plain, file.metadata.row_group(number), np.asarray(lists.offsets)[1:])
             assert found is not None, "what sync writes is read page by page"
-            numbers = np.concatenate([joined(planes(plain, page)) for page in found])
+            numbers = np.concatenate([merge_byte_planes(read_byte_planes(plain, page)) for page in found])
             assert np.array_equal(numbers.view(np.uint32), lists.values.to_numpy(zero_copy_only=False).view(np.uint32))
             counts.append(len(found))
         assert max(counts) > 1, "a row group of several pages"
@@ -130,7 +130,7 @@ def test_a_header_that_claims_too_much_takes_no_memory(planted: Path, tmp_path: 
     path = file_of(copy)
     page = first_page(path)
     damaged = bytearray(path.read_bytes())
-    header, _ = fields(bytes(damaged[page : page + 1024]))
+    header, _ = parse_struct(bytes(damaged[page : page + 1024]))
     size = header[2]
     at = damaged.index(varint(size), page)
     damaged[at : at + len(varint(size))] = varint((1 << 7 * len(varint(size)) - 1) - 1)
@@ -151,13 +151,13 @@ def varint(number: int) -> bytes:
 def test_a_struct_is_read_by_the_rules_of_the_compact_protocol() -> None:
     # 1: i32 -3, 3: true, 4: binary "ab", 5: {1: i64 300}, and 100 by its number in full; then what follows the struct.
     data = bytes([0x15, 5, 0x21, 0x18, 2, 97, 98, 0x1C, 0x16, 0xD8, 0x04, 0, 0x05, 0xC8, 0x01, 2, 0]) + b"rest"
-    assert fields(data) == ({1: -3, 3: True, 4: b"ab", 5: {1: 300}, 100: 1}, len(data) - 4)
+    assert parse_struct(data) == ({1: -3, 3: True, 4: b"ab", 5: {1: 300}, 100: 1}, len(data) - 4)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_struct_or_refused(data: bytes) -> None:
     try:
-        found, length = fields(data)
+        found, length = parse_struct(data)
     except ValueError:
         return
     assert 0 < length <= len(data)
@@ -166,14 +166,14 @@ def test_any_bytes_are_a_struct_or_refused(data: bytes) -> None:
 
 def test_structs_without_end_are_refused() -> None:
     with pytest.raises(ValueError, match="without end"):
-        fields(b"\x1c" * 5000)
+        parse_struct(b"\x1c" * 5000)
     with pytest.raises(ValueError, match="after the end"):
-        fields(b"\x18\x7fab")
+        parse_struct(b"\x18\x7fab")
 
 
 def test_bytes_are_put_together_as_numpy_reads_them() -> None:
     numbers = np.random.default_rng(3).integers(0, 2**32, 5000, np.uint32)
     split = np.ascontiguousarray(numbers.view(np.uint8).reshape(-1, 4).T)
-    assert np.array_equal(joined(split).view(np.uint32), numbers)
-    assert np.array_equal(joined(numbers.view(np.uint8).reshape(-1, 4).T).view(np.uint32), numbers)
-    assert pa.array(joined(split)).type == pa.float32()
+    assert np.array_equal(merge_byte_planes(split).view(np.uint32), numbers)
+    assert np.array_equal(merge_byte_planes(numbers.view(np.uint8).reshape(-1, 4).T).view(np.uint32), numbers)
+    assert pa.array(merge_byte_planes(split)).type == pa.float32()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from filtercrawl.api.errors import RefusedError, UsageError
+from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.cli.scaffold import KINDS, Kind, write
 from support.clean_machine import Machine, new_machine
 from support.paths import REPOSITORY
@@ -101,7 +101,7 @@ def test_a_name_that_no_plugin_can_have_is_refused(tmp_path: Path, name: str) ->
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     write("acme", "source", tmp_path)
-    with pytest.raises(RefusedError, match="is there already"):
+    with pytest.raises(PolicyError, match="is there already"):
         write("acme", "reader", tmp_path)
 
 

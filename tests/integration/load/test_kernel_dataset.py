@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.load import Kernels, flat, layers
+from filtercrawl.load import KernelDataset, load_layers, to_flat_tensor
 from support.zoo_files import put, state
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ LARGE = (3700, 256, 3, 3)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six networks of 3x3 kernels of different sizes, each number of which occurs once; 5x5 beside them."""
-    from filtercrawl.api.plugin_manager import load
+    from filtercrawl.api.plugin_manager import load_plugins
     from filtercrawl.config import Settings
-    from filtercrawl.pipeline.sync import Run, sync
+    from filtercrawl.pipeline.sync import SyncContext, sync
 
     path = tmp_path_factory.mktemp("kernels")
     for number in range(6):
         width = 8 + 5 * number
         tensors = {f"{k}.weight": torch.randn(width, 4 + k, 3, 3) for k in range(3)}
         put(path / f"zoo/{number}.safetensors", tensors | {"deep.weight": torch.randn(width, 1, 5, 5)})
-    run = Run(settings=Settings(dataset=path / "dataset", device="cpu"), plugins=load())
+    run = SyncContext(settings=Settings(dataset=path / "dataset", device="cpu"), plugins=load_plugins())
     assert sync([f"local:{path / 'zoo'}"], run).failures == {}
     return path / "dataset"
 
@@ -60,9 +60,9 @@ def together(batches: Iterable[torch.Tensor]) -> torch.Tensor:
     where=st.sampled_from([None, "out_channels > 20", "model_id = 'local/3.safetensors'", "layer = '1'"]),
 )
 def test_every_kernel_once(folder: Path, batch_size: int, pool_bytes: int, seed: int, where: str | None) -> None:
-    kernels = Kernels(folder, "3x3", batch_size=batch_size, seed=seed, where=where, pool_bytes=pool_bytes)
+    kernels = KernelDataset(folder, "3x3", batch_size=batch_size, seed=seed, where=where, buffer_bytes=pool_bytes)
     batches = list(kernels)
-    stored = flat(layers(folder, f"kernel = '3x3' and ({where or 'true'})")["weight"]).view(-1, 3, 3)
+    stored = to_flat_tensor(load_layers(folder, f"kernel = '3x3' and ({where or 'true'})")["weight"]).view(-1, 3, 3)
     assert kernels.n_kernels == len(stored)
     assert counted(torch.cat(batches)) == counted(stored)
     assert {len(batch) for batch in batches[:-1]} <= {batch_size}
@@ -72,21 +72,21 @@ def test_every_kernel_once(folder: Path, batch_size: int, pool_bytes: int, seed:
 
 
 def test_no_worker_is_one_worker(folder: Path) -> None:
-    kernels = Kernels(folder, "3x3", batch_size=100, seed=3, pool_bytes=40_000)
+    kernels = KernelDataset(folder, "3x3", batch_size=100, seed=3, buffer_bytes=40_000)
     none, one = (list(DataLoader(kernels, batch_size=None, num_workers=workers)) for workers in (0, 1))
     assert all(torch.equal(*pair) for pair in zip(none, one, strict=True))
     assert all(torch.equal(*pair) for pair in zip(none, kernels, strict=True))
 
 
 def test_several_workers_share_the_kernels(folder: Path) -> None:
-    kernels = Kernels(folder, "3x3", batch_size=100, seed=3, pool_bytes=40_000)
+    kernels = KernelDataset(folder, "3x3", batch_size=100, seed=3, buffer_bytes=40_000)
     first, second = (list(DataLoader(kernels, batch_size=None, num_workers=2)) for _ in range(2))
     assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
     assert counted(torch.cat(first)) == counted(together(kernels))
 
 
 def test_an_epoch_has_an_order_of_its_own_also_in_workers_that_stay(folder: Path) -> None:
-    kernels = Kernels(folder, "3x3", batch_size=100, seed=3)
+    kernels = KernelDataset(folder, "3x3", batch_size=100, seed=3)
     loader = DataLoader(kernels, batch_size=None, num_workers=1, persistent_workers=True)
     orders = []
     for epoch in (0, 1, 0):
@@ -96,11 +96,11 @@ def test_an_epoch_has_an_order_of_its_own_also_in_workers_that_stay(folder: Path
     assert torch.equal(orders[0], orders[2])
     assert not torch.equal(orders[0], orders[1])
     assert counted(orders[0]) == counted(orders[1])
-    assert not torch.equal(orders[0], together(Kernels(folder, "3x3", batch_size=100, seed=4)))
+    assert not torch.equal(orders[0], together(KernelDataset(folder, "3x3", batch_size=100, seed=4)))
 
 
 def test_a_pickled_copy_gives_the_same(folder: Path) -> None:
-    kernels = Kernels(folder, "3x3", batch_size=100, seed=3)
+    kernels = KernelDataset(folder, "3x3", batch_size=100, seed=3)
     kernels.set_epoch(2)
     assert torch.equal(together(pickle.loads(pickle.dumps(kernels))), together(kernels))
 
@@ -113,7 +113,9 @@ def test_kernels_are_mixed_not_layers(zoo: Path, dataset: Path, run_sync: Sync) 
         )
     run_sync()
     held = 4096 * 36  # half of all kernels
-    batches = [batch[:, 0, 0].floor() for batch in Kernels(dataset, "3x3", batch_size=256, seed=0, pool_bytes=held)]
+    batches = [
+        batch[:, 0, 0].floor() for batch in KernelDataset(dataset, "3x3", batch_size=256, seed=0, buffer_bytes=held)
+    ]
     assert len(batches) == 32
     assert all(len(batch.unique()) >= 4 for batch in batches[:24])
     # Within the pool order tells nothing: neighbours are of one network as often as chance has it.
@@ -126,8 +128,8 @@ def test_a_weight_that_several_layers_share_comes_once(zoo: Path, dataset: Path,
     put(zoo / "a.safetensors", {"one.weight": shared, "two.weight": shared.clone()})
     put(zoo / "b.safetensors", {"one.weight": shared, "other.weight": state(2)["stem.weight"]})
     run_sync()
-    kernels = Kernels(dataset, "3x3")
-    assert layers(dataset).num_rows == 4
+    kernels = KernelDataset(dataset, "3x3")
+    assert load_layers(dataset).num_rows == 4
     assert counted(together(kernels)) == counted(torch.cat([shared, state(2)["stem.weight"]]).view(-1, 3, 3))
     assert kernels.n_kernels == 24
 
@@ -137,7 +139,7 @@ def test_a_layer_in_parts_is_read_to_its_end(zoo: Path, dataset: Path, run_sync:
     put(zoo / "large.safetensors", {"large.weight": weight})
     run_sync()
     # Sums that depend on every place: as dictionaries these kernels would take a gigabyte.
-    out = together(Kernels(dataset, "3x3", batch_size=100_000, pool_bytes=1 << 24)).view(-1, 9)
+    out = together(KernelDataset(dataset, "3x3", batch_size=100_000, buffer_bytes=1 << 24)).view(-1, 9)
     assert torch.equal(out[:, 0].sort().values, weight.view(-1, 9)[:, 0].sort().values)
     assert torch.equal(
         (out[:, 0] + 3 * out[:, 8]).sort().values,
@@ -146,16 +148,16 @@ def test_a_layer_in_parts_is_read_to_its_end(zoo: Path, dataset: Path, run_sync:
 
 
 def test_other_sizes_and_what_there_is_not(folder: Path) -> None:
-    deep = Kernels(folder, "5x5", batch_size=7)
+    deep = KernelDataset(folder, "5x5", batch_size=7)
     assert (deep.kernel_size, deep.n_kernels) == ((5, 5), sum(8 + 5 * number for number in range(6)))
     assert next(iter(deep)).shape == (7, 5, 5)
     with pytest.raises(UsageError, match="no kernels of 9x9"):
-        Kernels(folder, "9x9")
+        KernelDataset(folder, "9x9")
     with pytest.raises(UsageError, match="no kernels of 3x3' or 'a' = 'a"):
-        Kernels(folder, "3x3' or 'a' = 'a")
+        KernelDataset(folder, "3x3' or 'a' = 'a")
     with pytest.raises(UsageError, match="where false"):
-        Kernels(folder, "3x3", where="false")
+        KernelDataset(folder, "3x3", where="false")
     with pytest.raises(UsageError, match="at least one kernel"):
-        Kernels(folder, "3x3", batch_size=0)
+        KernelDataset(folder, "3x3", batch_size=0)
     with pytest.raises(UsageError, match="not negative"):
-        Kernels(folder, "3x3", seed=-1)
+        KernelDataset(folder, "3x3", seed=-1)

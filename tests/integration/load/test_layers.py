@@ -17,7 +17,7 @@ import filtercrawl.load
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
 from filtercrawl.dataset.tables.export import export
-from filtercrawl.load import first_layers, flat, layers, tensors
+from filtercrawl.load import load_first_layers, load_layers, to_flat_tensor, to_tensors
 from support.dataset_rows import example
 from support.zoo_files import put, state, table
 
@@ -51,7 +51,7 @@ def in_files(folder: Path) -> dict[str, dict[str, object]]:
 
 def test_all_layers_are_the_rows_of_the_files_in_the_order_of_the_index(folder: Path) -> None:
     stored, index = in_files(folder), table(folder, "index")
-    found = layers(folder)
+    found = load_layers(folder)
     assert found.schema == LAYERS
     assert found.to_pylist() == [stored[row["layer_id"]] for row in index]
 
@@ -80,7 +80,7 @@ def test_any_condition_and_any_columns(
     whole = all if word == " and " else any
     index = table(folder, "index")
     wanted = [row for row in index if whole(meaning[term](row) != negated for negated, term in terms)]
-    found = layers(str(folder), where, columns)
+    found = load_layers(str(folder), where, columns)
     assert found.column_names == list(dict.fromkeys((*columns, "shape", "weight")))
     stored = in_files(folder)
     for row, want in zip(found.to_pylist(), wanted, strict=True):
@@ -98,60 +98,62 @@ def test_a_large_layer_is_one_row(zoo: Path, dataset: Path, run_sync: Sync) -> N
     run_sync()
     stored = pds.dataset(dataset / "data/layers").to_table(filter=pds.field("n_parts") > 1)
     assert stored["part"].to_pylist() == [0, 1, 2]
-    found = layers(dataset, "layer = 'large'")
+    found = load_layers(dataset, "layer = 'large'")
     assert found.num_rows == 1
     assert {name: found[name][0].as_py() for name in ("part", "n_parts", "shape", "row_id")} == {
         "part": 0, "n_parts": 1, "shape": list(LARGE), "row_id": "local/large.safetensors#large.weight#part0"
     }  # fmt: skip
-    assert torch.equal(tensors(found)[0], weight)
-    every = layers(dataset, "kernel = '3x3'")
+    assert torch.equal(to_tensors(found)[0], weight)
+    every = load_layers(dataset, "kernel = '3x3'")
     assert every["layer"].to_pylist() == ["stem", "before", "large", "z"]
-    assert [tuple(tensor.shape) for tensor in tensors(every)] == [tuple(shape) for shape in every["shape"].to_pylist()]
+    assert [tuple(tensor.shape) for tensor in to_tensors(every)] == [
+        tuple(shape) for shape in every["shape"].to_pylist()
+    ]
     # Of the rows as they are stored the parts are joined, in any order, where all of them are there.
-    (joined,) = tensors(stored.take([2, 0, 1]))
+    (joined,) = to_tensors(stored.take([2, 0, 1]))
     assert torch.equal(joined, weight)
-    assert [len(part) for part in tensors(stored.slice(1))] == [1820, 60]
-    assert torch.equal(torch.cat(tensors(stored.slice(1))), weight[1820:])
+    assert [len(part) for part in to_tensors(stored.slice(1))] == [1820, 60]
+    assert torch.equal(torch.cat(to_tensors(stored.slice(1))), weight[1820:])
 
 
 def test_tensors_are_the_memory_of_the_table(folder: Path) -> None:
-    found = layers(folder, "kernel != '3x3'")
+    found = load_layers(folder, "kernel != '3x3'")
     assert found["weight"].num_chunks == 1
     numbers = found["weight"].chunk(0).values
     start = numbers.buffers()[1].address
-    whole = flat(found["weight"])
+    whole = to_flat_tensor(found["weight"])
     assert (whole.data_ptr(), whole.dtype, len(whole)) == (start, torch.float32, len(numbers))
     place = start
-    for tensor, shape in zip(tensors(found), found["shape"].to_pylist(), strict=True):
+    for tensor, shape in zip(to_tensors(found), found["shape"].to_pylist(), strict=True):
         assert (tensor.data_ptr(), list(tensor.shape)) == (place, shape)
         place += 4 * tensor.numel()
     part = found.slice(1, 2)
-    assert torch.equal(flat(part["weight"]), torch.cat([tensor.flatten() for tensor in tensors(part)]))
-    assert flat(part["weight"]).data_ptr() == tensors(found)[1].data_ptr()
+    assert torch.equal(to_flat_tensor(part["weight"]), torch.cat([tensor.flatten() for tensor in to_tensors(part)]))
+    assert to_flat_tensor(part["weight"]).data_ptr() == to_tensors(found)[1].data_ptr()
 
 
 def test_flat_takes_columns_of_any_chunks(folder: Path) -> None:
     column = pa.chunked_array([[[1.0, 2.0]], [], [[], [3.0]]], pa.list_(pa.float32()))
-    assert flat(column).tolist() == [1, 2, 3]
-    assert flat(column.chunk(0)).tolist() == [1, 2]
-    empty = flat(layers(folder, "false")["weight"])
+    assert to_flat_tensor(column).tolist() == [1, 2, 3]
+    assert to_flat_tensor(column.chunk(0)).tolist() == [1, 2]
+    empty = to_flat_tensor(load_layers(folder, "false")["weight"])
     assert (empty.tolist(), empty.dtype) == ([], torch.float32)
-    assert flat(pa.chunked_array([], pa.list_(pa.float64()))).dtype == torch.float64
-    assert flat(layers(folder)["n_kernels"]).dtype == torch.int64
+    assert to_flat_tensor(pa.chunked_array([], pa.list_(pa.float64()))).dtype == torch.float64
+    assert to_flat_tensor(load_layers(folder)["n_kernels"]).dtype == torch.int64
     for bad in (pa.array(["x"]), pa.array([1, None]), pa.array([[1.0, None]]), pa.array([None, [1.0]])):
         with pytest.raises(UsageError, match="numbers"):
-            flat(bad)
+            to_flat_tensor(bad)
 
 
 def test_tensors_need_a_shape_that_fits(folder: Path) -> None:
-    found = layers(folder, "kernel = '3x3'", [])
+    found = load_layers(folder, "kernel = '3x3'", [])
     with pytest.raises(UsageError, match="no shape"):
-        tensors(found.drop_columns("shape"))
+        to_tensors(found.drop_columns("shape"))
     wrong = found.set_column(
         0, found.schema.field("shape"), pa.array([[1, 1, 3, 3]] * len(found), pa.list_(pa.int64()))
     )
     with pytest.raises(DatasetError, match="size"):
-        tensors(wrong)
+        to_tensors(wrong)
 
 
 def test_duplicates_are_given_once_and_under_the_name_that_was_asked_for(
@@ -165,21 +167,21 @@ def test_duplicates_are_given_once_and_under_the_name_that_was_asked_for(
         row["model_id"] for row in sorted(table(dataset, "models"), key=lambda row: not row["layers_file"])
     )
     assert len(others) == 2
-    assert set(layers(dataset)["model_id"].to_pylist()) == {stored}
+    assert set(load_layers(dataset)["model_id"].to_pylist()) == {stored}
     for name in others:
-        found = layers(dataset, f"model_id = '{name}'")
+        found = load_layers(dataset, f"model_id = '{name}'")
         assert set(found["model_id"].to_pylist()) == {name}
         assert found["layer_id"].to_pylist() == [f"{name}#deep.weight", f"{name}#stem.weight"]
-        assert torch.equal(tensors(found)[1], state(1)["stem.weight"])
-    assert set(layers(dataset, f"model_id != '{stored}'")["model_id"].to_pylist()) == {min(others)}
+        assert torch.equal(to_tensors(found)[1], state(1)["stem.weight"])
+    assert set(load_layers(dataset, f"model_id != '{stored}'")["model_id"].to_pylist()) == {min(others)}
 
 
 def test_layers_without_a_weight_are_left_out(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "a.safetensors", state(1))
     run_sync()
     assert {row["kernel"] for row in table(dataset, "index")} == {"1x1", "3x3", "5x5"}
-    assert layers(dataset)["kernel"].to_pylist() == ["5x5", "3x3"]
-    assert layers(dataset, "kernel = '1x1'").num_rows == 0
+    assert load_layers(dataset)["kernel"].to_pylist() == ["5x5", "3x3"]
+    assert load_layers(dataset, "kernel = '1x1'").num_rows == 0
 
 
 def test_only_what_matches_is_read(folder: Path, tmp_path: Path) -> None:
@@ -197,35 +199,35 @@ def test_only_what_matches_is_read(folder: Path, tmp_path: Path) -> None:
                     start = chunk.dictionary_page_offset or chunk.data_page_offset
                     data[start : start + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
         path.write_bytes(data)
-    assert layers(copy, "kernel = '7x7'").equals(layers(folder, "kernel = '7x7'"))
+    assert load_layers(copy, "kernel = '7x7'").equals(load_layers(folder, "kernel = '7x7'"))
     with pytest.raises(DatasetError, match="cannot be read"):
-        layers(copy, "kernel = '3x3'")
+        load_layers(copy, "kernel = '3x3'")
     for path in (copy / "data/layers/packages").rglob("*.parquet"):
         path.unlink()
-    assert layers(copy, "kernel = '7x7' and source = 'local'").num_rows == 1
+    assert load_layers(copy, "kernel = '7x7' and source = 'local'").num_rows == 1
     with pytest.raises(DatasetError, match="cannot be read"):
-        layers(copy, "kernel = '7x7'")
+        load_layers(copy, "kernel = '7x7'")
 
 
 @pytest.mark.parametrize("where", ["nope = 1", "kernel =", "1 = 1) or (1 = 1", "true; select 1", "", "kernel"])
 def test_a_condition_that_is_none_is_told_in_one_line(folder: Path, where: str) -> None:
     with pytest.raises(UsageError, match="cannot choose layers") as told:
-        layers(folder, where)
+        load_layers(folder, where)
     assert "\n" not in str(told.value)
 
 
 def test_what_is_no_dataset_is_told(tmp_path: Path, folder: Path) -> None:
     for root in (tmp_path / "none", "no/such/folder", "x", "../x"):
         with pytest.raises(UsageError, match="no such folder"):
-            layers(root)
+            load_layers(root)
     with pytest.raises(DatasetError, match=r"no data/index\.parquet"):
-        layers(tmp_path)
+        load_layers(tmp_path)
     with pytest.raises(UsageError, match="no column of layers or index: picture"):
-        layers(folder, None, ["layer", "picture"])
+        load_layers(folder, None, ["layer", "picture"])
     (tmp_path / "data").mkdir()
     (tmp_path / "data/index.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DatasetError, match="cannot be read"):
-        layers(tmp_path)
+        load_layers(tmp_path)
 
 
 def changed(folder: Path, into: Path, **columns: object) -> Path:
@@ -245,7 +247,7 @@ def test_an_index_of_other_types_is_found_out(folder: Path, tmp_path: Path) -> N
     place = index.schema.get_field_index("out_channels")
     pq.write_table(index.set_column(place, "out_channels", pa.array(["x"] * len(index))), other / "data/index.parquet")
     with pytest.raises(DatasetError, match="no index of layers"):
-        layers(other)
+        load_layers(other)
 
 
 @pytest.mark.parametrize(
@@ -267,19 +269,19 @@ def test_an_index_of_other_types_is_found_out(folder: Path, tmp_path: Path) -> N
 )
 def test_an_index_that_lies_is_found_out(folder: Path, tmp_path: Path, columns: dict[str, object], what: str) -> None:
     with pytest.raises(DatasetError, match=what):
-        layers(changed(folder, tmp_path / "changed", **columns), "layer = 'features.2'")
+        load_layers(changed(folder, tmp_path / "changed", **columns), "layer = 'features.2'")
 
 
 def test_first_layers_are_those_that_nothing_precedes(folder: Path, tmp_path: Path) -> None:
-    assert list(first_layers(folder)) == []  # the example does not know the order of its layers
+    assert list(load_first_layers(folder)) == []  # the example does not know the order of its layers
     known = changed(folder, tmp_path / "known", is_first=True, recipe="a1_in1k")
-    found = list(first_layers(known, "layer = 'stem' or layer = 'volume'"))
+    found = list(load_first_layers(known, "layer = 'stem' or layer = 'volume'"))
     assert [(name, tuple(weight.shape)) for name, weight in found] == 2 * [
         ("a1_in1k", (8, 3, 7, 7)),
         ("a1_in1k", (3, 2, 2, 3, 3)),
     ]
     nameless = changed(folder, tmp_path / "nameless", is_first=True)
-    assert [name for name, _ in first_layers(nameless, "layer = 'stem'")] == sorted(
+    assert [name for name, _ in load_first_layers(nameless, "layer = 'stem'")] == sorted(
         {row["model_id"] for row in table(folder, "index")}
     )
     stem = in_files(folder)["local/a.safetensors#stem.weight"]["weight"]

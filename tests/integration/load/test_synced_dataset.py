@@ -14,7 +14,7 @@ import torch
 import yaml
 from datasets import load_dataset
 
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.commands.verify import verify_folder
 from support.zoo_files import put, state
 
 if TYPE_CHECKING:
@@ -115,4 +115,4 @@ def test_index_leads_to_the_weight(synced: Path) -> None:
 
 
 def test_what_sync_writes_is_sound(synced: Path) -> None:
-    assert list(findings(synced)) == []
+    assert list(verify_folder(synced)) == []

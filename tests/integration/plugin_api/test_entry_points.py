@@ -14,7 +14,7 @@ import torch
 
 import filtercrawl
 from filtercrawl.api import hookspecs
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from support.paths import REPOSITORY
 from support.plugins import BUNDLED, checkpoint, entry, skipped, source
 from support.zoo_files import models, put, state, table
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def test_bundled_plugins_load_like_any_other() -> None:
-    found = load()
+    found = load_plugins()
     assert set(found.sources) >= {"local", "packages"}
     assert {reader.name for reader in found.readers} >= {
         "safetensors",
@@ -62,7 +62,7 @@ def raising() -> Iterator[Any]:
 def test_a_broken_plugin_is_named_and_the_others_work(
     monkeypatch: pytest.MonkeyPatch, hooks: dict[str, Any], reason: str
 ) -> None:
-    found = load([*BUNDLED, entry(monkeypatch, "zz", **hooks)])
+    found = load_plugins([*BUNDLED, entry(monkeypatch, "zz", **hooks)])
     assert [broken.plugin for broken in found.broken] == ["zz"]
     assert reason in found.broken[0].reason
     assert "\n" not in found.broken[0].reason
@@ -70,7 +70,7 @@ def test_a_broken_plugin_is_named_and_the_others_work(
 
 
 def test_a_plugin_that_cannot_be_imported_is_named() -> None:
-    found = load([*BUNDLED, EntryPoint(name="gone", value="no_such_module_anywhere", group="filtercrawl")])
+    found = load_plugins([*BUNDLED, EntryPoint(name="gone", value="no_such_module_anywhere", group="filtercrawl")])
     assert [(broken.plugin, "ModuleNotFoundError" in broken.reason) for broken in found.broken] == [("gone", True)]
 
 
@@ -78,10 +78,10 @@ def test_a_plugin_may_add_visual_categories(
     monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
 ) -> None:
     file = put(zoo / "one.safetensors", state())
-    meta = filtercrawl.Meta(training_datasets=("imagenet-1k", "lungs-2.0"))
+    meta = filtercrawl.CheckpointMetadata(training_datasets=("imagenet-1k", "lungs-2.0"))
     offer = replace(checkpoint("one", file.as_uri()), meta=meta)
     added = filtercrawl.VisualCategory(dataset="lungs-2.0", category="medical xray")
-    plugins = load(
+    plugins = load_plugins(
         [
             *BUNDLED,
             source(monkeypatch, "acme", lambda: iter([offer])),
@@ -110,17 +110,17 @@ def test_a_source_that_misbehaves_stops_no_other_and_removes_nothing(
 ) -> None:
     one, two = put(zoo / "one.safetensors", state(1)), put(zoo / "two.safetensors", state(2))
     good = [checkpoint("one", one.as_uri()), checkpoint("two", two.as_uri())]
-    plugins = load([*BUNDLED, source(monkeypatch, "acme", lambda: iter(good))])
+    plugins = load_plugins([*BUNDLED, source(monkeypatch, "acme", lambda: iter(good))])
     run_sync("acme", plugins=plugins)
 
     def half() -> Iterator[Any]:
         yield good[0]
         yield from second()
 
-    plugins = load([*BUNDLED, source(monkeypatch, "acme", half)])
+    plugins = load_plugins([*BUNDLED, source(monkeypatch, "acme", half)])
     report = run_sync("acme", f"local:{zoo}", plugins=plugins, prune=True)
     assert problem in report.problems["acme"]
-    assert report.gone == []
+    assert report.removed_models == []
     assert {row["outcome"] for name, row in models(dataset).items() if name.startswith("acme/")} == {"emitted"}
     assert "local/one.safetensors" in models(dataset)
 
@@ -129,11 +129,11 @@ def test_a_skipped_checkpoint_is_told_and_neither_failed_nor_gone(
     monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
 ) -> None:
     file = put(zoo / "one.safetensors", state())
-    first = load([*BUNDLED, source(monkeypatch, "acme", lambda: iter([checkpoint("one", file.as_uri())]))])
+    first = load_plugins([*BUNDLED, source(monkeypatch, "acme", lambda: iter([checkpoint("one", file.as_uri())]))])
     run_sync("acme", plugins=first)
-    second = load([*BUNDLED, source(monkeypatch, "acme", lambda: iter([skipped("one"), skipped("two")]))])
+    second = load_plugins([*BUNDLED, source(monkeypatch, "acme", lambda: iter([skipped("one"), skipped("two")]))])
     report = run_sync("acme", plugins=second, prune=True)
-    assert report.gone == []
+    assert report.removed_models == []
     assert models(dataset)["acme/one"]["outcome"] == "emitted"
     assert (models(dataset)["acme/two"]["outcome"], models(dataset)["acme/two"]["reason"]) == ("skipped", "gated")
     before = (dataset / "data/models.parquet").read_bytes()
@@ -147,20 +147,20 @@ def test_a_reader_of_a_stranger_reads_its_format(
     class Raw:
         name = "raw"
 
-        def claims(self, file: filtercrawl.RangeFile) -> bool:
+        def can_read(self, file: filtercrawl.RandomAccessFile) -> bool:
             return file.size > 4 and file.read(0, 4) == b"RAW!"
 
-        def companions(self, file: filtercrawl.RangeFile) -> tuple[str, ...]:
+        def companion_paths(self, file: filtercrawl.RandomAccessFile) -> tuple[str, ...]:
             return ()
 
         def tensors(self, files: filtercrawl.Files) -> Iterator[filtercrawl.StoredTensor]:
-            extent = filtercrawl.Extent(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
+            extent = filtercrawl.TensorLocation(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
             yield filtercrawl.StoredTensor(
-                name="w.weight", key="w.weight", shape=(2, 1, 3, 3), dtype="float32", extent=extent
+                name="w.weight", key="w.weight", shape=(2, 1, 3, 3), dtype="float32", location=extent
             )
 
     (zoo / "net.raw").write_bytes(b"RAW!" + bytes(72))
-    plugins = load([*BUNDLED, entry(monkeypatch, "raw", filtercrawl_readers=lambda: iter([Raw()]))])
+    plugins = load_plugins([*BUNDLED, entry(monkeypatch, "raw", filtercrawl_readers=lambda: iter([Raw()]))])
     assert run_sync(plugins=plugins).layers == 1
     assert models(dataset)["local/net.raw"]["format"] == "raw"
 
@@ -193,7 +193,7 @@ def test_examples_in_the_docs_work(zoo: Path, dataset: Path, run_sync: Sync, mon
     two = entry(monkeypatch, "sums", filtercrawl_measures=lambda: iter([examples["Sums"]()]))
     three = entry(monkeypatch, "acme", filtercrawl_sources=examples["filtercrawl_sources"])
     four = entry(monkeypatch, "types", filtercrawl_analyses=lambda: iter([examples["StoredTypes"]()]))
-    plugins = load([*(bundled for bundled in BUNDLED if bundled.name != "quality"), one, two, three, four])
+    plugins = load_plugins([*(bundled for bundled in BUNDLED if bundled.name != "quality"), one, two, three, four])
     assert plugins.broken == ()
     assert run_sync(plugins=plugins).layers == 1
     assert table(dataset, "index")[0]["norm_l1"] == 9.0

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 import filtercrawl
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.cli.app import build
 from support.plugins import declared
 from support.zoo_files import put, state
@@ -78,7 +78,7 @@ def call() -> Call:
 
 def test_a_plugin_is_imported_when_something_of_its_kind_is_asked_for(write: Write) -> None:
     one, two = write("one", SOURCE.format(head="", name="one")), write("two", COMMAND.format(heavy="json"))
-    plugins = load([one, two])
+    plugins = load_plugins([one, two])
     assert not {one.value, two.value} & sys.modules.keys()
     assert plugins.readers == ()
     assert not {one.value, two.value} & sys.modules.keys()
@@ -99,14 +99,14 @@ def test_a_plugin_is_imported_when_something_of_its_kind_is_asked_for(write: Wri
 )
 def test_a_hook_that_comes_from_elsewhere_is_found(write: Write, text: str) -> None:
     other = write("other", SOURCE.format(head="", name="one"))
-    assert list(load([write("front", text.format(other=other.value))]).sources) == ["one"]
+    assert list(load_plugins([write("front", text.format(other=other.value))]).sources) == ["one"]
 
 
 def test_an_object_in_a_module_may_be_the_plugin(write: Write) -> None:
     text = SOURCE.format(head="", name="one").replace("@hookimpl\ndef", "class Plugin:\n  @hookimpl\n  def")
     text = text.replace("():\n    yield Zoo", "(self):\n    yield Zoo") + "\nplugin = Plugin()\n"
     module = write("held", text)
-    assert list(load([EntryPoint("held", f"{module.value}:plugin", "filtercrawl")]).sources) == ["one"]
+    assert list(load_plugins([EntryPoint("held", f"{module.value}:plugin", "filtercrawl")]).sources) == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_object_in_a_module_may_be_the_plugin(write: Write) -> None:
 def test_what_cannot_be_used_is_told_once_and_left_out(write: Write, head: str, reason: str) -> None:
     bad, good = write("bad", SOURCE.format(head=head, name="bad")), write("good", SOURCE.format(head="", name="good"))
     told: list[str] = []
-    plugins = load([bad, good], tell=lambda broken: told.append(f"{broken.plugin}: {broken.reason}"))
+    plugins = load_plugins([bad, good], on_error=lambda broken: told.append(f"{broken.plugin}: {broken.reason}"))
     assert list(plugins.sources) == ["good"]
     assert [broken.plugin for broken in plugins.broken] == ["bad"]
     assert len(told) == 1
@@ -132,29 +132,29 @@ def test_what_cannot_be_used_is_told_once_and_left_out(write: Write, head: str, 
 
 def test_a_plugin_may_state_the_version_that_it_is_built_for(write: Write) -> None:
     text = SOURCE.format(head=f"FILTERCRAWL_API = {filtercrawl.API_VERSION}", name="one")
-    assert list(load([write("one", text)]).sources) == ["one"]
+    assert list(load_plugins([write("one", text)]).sources) == ["one"]
 
 
 def test_a_plugin_that_is_left_out_is_not_even_imported(write: Write, call: Call) -> None:
     bad, good = write("bad", SOURCE.format(head="1/0", name="bad")), write("good", SOURCE.format(head="", name="good"))
-    found = json.loads(call(load([bad, good]), "--no-plugin", "bad", "sources", "--json").stdout)
+    found = json.loads(call(load_plugins([bad, good]), "--no-plugin", "bad", "sources", "--json").stdout)
     assert ([row["name"] for row in found["sources"]], found["broken"]) == (["good"], [])
     assert bad.value not in sys.modules
     with pytest.raises(UsageError, match=r"--no-plugin nosuch: .* installed are bad, good"):
-        load([bad, good]).without("nosuch")
+        load_plugins([bad, good]).without_plugin("nosuch")
 
 
 def test_a_module_that_is_not_installed_can_be_used(write: Write, call: Call) -> None:
     extra = write("extra", SOURCE.format(head="", name="extra"))
     hello = write("hello", COMMAND.format(heavy="json"))
-    result = call(load([]), "--plugin", extra.value, "sources", "-v")
+    result = call(load_plugins([]), "--plugin", extra.value, "sources", "-v")
     assert result.stdout.startswith("extra ")
     assert f"not installed, {extra.value}" in result.stdout
-    assert call(load([]), "--plugin", hello.value, "hello").stdout == "hello json\n"
-    assert "Say hello." in call(load([]), "--plugin", hello.value, "--help").stdout
+    assert call(load_plugins([]), "--plugin", hello.value, "hello").stdout == "hello json\n"
+    assert "Say hello." in call(load_plugins([]), "--plugin", hello.value, "--help").stdout
     bad = write("bad", SOURCE.format(head="1/0", name="bad"))
     with pytest.raises(UsageError, match=f"{bad.value}: ZeroDivisionError"):
-        load([]).adding(bad.value)
+        load_plugins([]).with_plugin(bad.value)
 
 
 def test_a_module_in_this_folder_can_be_used(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_what_needs_no_heavy_library_imports_none(words: list[str]) -> None:
 
 def test_the_bundled_plugins_implement_the_hooks_that_their_source_names() -> None:
     entries = declared()
-    lazily, eagerly = load(entries), load(entries)
+    lazily, eagerly = load_plugins(entries), load_plugins(entries)
     assert eagerly.broken == ()
     assert set(lazily.sources) == set(eagerly.sources)
     assert [command.name for command in lazily.commands] == [command.name for command in eagerly.commands]
@@ -236,7 +236,7 @@ def test_config_says_what_holds_and_why_and_shows_no_secret(
     monkeypatch.setenv("ZOO_TOKEN", "s3cret")
     monkeypatch.setenv("FILTERCRAWL_KERNEL_SIZE", "3x3")
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    text, as_json = call(load([]), "config").stdout, call(load([]), "config", "--json").stdout
+    text, as_json = call(load_plugins([]), "config").stdout, call(load_plugins([]), "config", "--json").stdout
     assert "s3cret" not in text + as_json
     rows = {row["name"]: (row["value"], row["origin"]) for row in json.loads(as_json)["settings"]}
     assert rows["jobs"] == ("3", "filtercrawl.toml [sync] jobs")
@@ -257,17 +257,17 @@ def test_config_says_what_holds_and_why_and_shows_no_secret(
 
 def test_doctor_finds_a_broken_plugin_and_a_missing_token(write: Write, call: Call, tmp_path: Path, zoo: Path) -> None:
     good, bad = write("good", SOURCE.format(head="", name="good")), write("bad", "1/0  # filtercrawl_sources")
-    sound = call(load([good]), "doctor", "--json")
+    sound = call(load_plugins([good]), "doctor", "--json")
     assert (sound.exit_code, json.loads(sound.stdout)["sound"]) == (0, True)
     (tmp_path / "filtercrawl.toml").write_text('[auth."https://zoo.example"]\ntoken_env = "NOT_SET"\n', "utf-8")
     file = put(zoo / "net.safetensors", state())
-    result = call(load([good, bad]), "doctor", "--dataset", file / "below", "--json")
+    result = call(load_plugins([good, bad]), "doctor", "--dataset", file / "below", "--json")
     assert result.exit_code == 1
     problems = {check["name"]: check["problem"] for check in json.loads(result.stdout)["checks"] if check["problem"]}
     assert "--no-plugin bad" in problems["plugin"]
     assert "NOT_SET" in problems["token"]
     assert "is no folder" in problems["dataset"]
-    assert "problem" in call(load([bad]), "doctor").stdout
+    assert "problem" in call(load_plugins([bad]), "doctor").stdout
 
 
 def test_doctor_asks_servers_only_when_told_to(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -276,9 +276,9 @@ def test_doctor_asks_servers_only_when_told_to(call: Call, tmp_path: Path, monke
     with FileServer() as server:
         server.on("/", lambda asked: Answer(status=204))
         monkeypatch.setenv("HF_ENDPOINT", server.url)
-        assert call(load([]), "doctor").exit_code == 0
+        assert call(load_plugins([]), "doctor").exit_code == 0
         assert server.log == []
-        result = call(load([]), "doctor", "--network")
+        result = call(load_plugins([]), "doctor", "--network")
         assert f"{server.url} answers 204" in result.stdout
         assert [asked.path for asked in server.log] == ["/"]
 

@@ -17,16 +17,16 @@ import torch
 from torch import nn
 
 from conftest import NOW
-from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Run, Skipped, Transport
+from filtercrawl import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, TrainingRun, Transport
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.extraction.architecture import on_meta
 from filtercrawl.pipeline import sync as syncing
 from filtercrawl.pipeline.inspect import inspect
 from filtercrawl.pipeline.report import Report
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
 from support.plugins import BUNDLED, entry
 from support.zoo_files import State, layers, models, put, table
@@ -61,8 +61,8 @@ class Lab:
             revision=row["digest"],
             files=tuple(RemoteFile(**file) for file in row["files"]),
             prefix=row["prefix"],
-            meta=Meta(task="image-classification", license="MIT", extra={"width": row["width"]}),
-            run=Run(**row["run"]) if row["run"] else None,
+            meta=CheckpointMetadata(task="image-classification", license="MIT", extra={"width": row["width"]}),
+            run=TrainingRun(**row["run"]) if row["run"] else None,
         )
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:
@@ -165,7 +165,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 @pytest.fixture
 def installed(lab: Server, monkeypatch: pytest.MonkeyPatch) -> Plugins:
-    return load([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Lab(lab.api.url)]))])
+    return load_plugins([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Lab(lab.api.url)]))])
 
 
 @pytest.fixture
@@ -175,8 +175,8 @@ def crawl(lab: Server, installed: Plugins, dataset: Path) -> Crawl:
     def call(**settings: Any) -> Report:
         lab.asked()
         chosen = Settings(**{"dataset": dataset, "device": "cpu", "auth": {lab.api.url: "LAB_TOKEN"}, **settings})
-        quick = network(chosen.network, clock=Clock(sleep=lambda seconds: None), patience=Patience(attempts=3))
-        return syncing.sync(["lab"], syncing.Run(settings=chosen, plugins=installed, transport=quick, now=NOW))
+        quick = network(chosen.network, clock=Clock(sleep=lambda seconds: None), retry_policy=RetryPolicy(attempts=3))
+        return syncing.sync(["lab"], syncing.SyncContext(settings=chosen, plugins=installed, transport=quick, now=NOW))
 
     return call
 
@@ -236,7 +236,7 @@ def test_a_run_of_500_steps(lab: Server, crawl: Crawl, dataset: Path) -> None:
         lab.add(path, {path: lab.weights(trained(step))}, run=run)
     report = crawl(limit=3)
     assert len(lab.api.asked("/checkpoints")) == 3  # pages
-    assert (report.checkpoints["discovered"], report.checkpoints["new"], report.left) == (STEPS, 3, STEPS - 3)
+    assert (report.checkpoints["discovered"], report.checkpoints["new"], report.n_left) == (STEPS, 3, STEPS - 3)
     found = {row["model_id"]: row for row in table(dataset, "index") if row["tensor"] == "stem.weight"}
     assert {name: (row["run_id"], row["step"], row["run_final"]) for name, row in found.items()} == {
         "lab/run7/000.safetensors": ("run7", 500, True),
@@ -301,7 +301,11 @@ def test_changed_deleted_retracted(lab: Server, crawl: Crawl, dataset: Path) -> 
     del lab.rows["doomed"]
     report = crawl(prune=True)
     assert set(lab.asked()) == {"/checkpoints", "/sign", "/plain/net.safetensors"}
-    assert (report.checkpoints["changed"], report.checkpoints["unchanged"], report.gone) == (1, 2, ["lab/doomed"])
+    assert (report.checkpoints["changed"], report.checkpoints["unchanged"], report.removed_models) == (
+        1,
+        2,
+        ["lab/doomed"],
+    )
     stored = layers(dataset)
     assert np.array_equal(stored["lab/plain#stem.weight"], trained(8)["stem.weight"].numpy())
     assert not any(layer_id.startswith("lab/doomed") for layer_id in stored)
@@ -316,10 +320,10 @@ def test_a_page_that_fails_removes_nothing(lab: Server, crawl: Crawl, dataset: P
     report = crawl(prune=True)
     assert list(report.problems) == ["lab"]
     assert f"{lab.api.url}/checkpoints" in report.problems["lab"]
-    assert report.gone == []
+    assert report.removed_models == []
     assert layers(dataset).keys() == before
     lab.api.heal()
-    assert len(crawl(prune=True).gone) == 3  # the same rows, listed in full
+    assert len(crawl(prune=True).removed_models) == 3  # the same rows, listed in full
     assert layers(dataset) == {}
 
 

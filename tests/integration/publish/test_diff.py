@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.recovery import refresh
+from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl_analysis.numerics.dct_basis import basis
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.commands.verify import verify_folder
 from filtercrawl_publish.diff import changelog
-from filtercrawl_publish.diff.compare import Difference, compare
-from filtercrawl_publish.diff.snapshot import Side
+from filtercrawl_publish.diff.compare import Difference, compare_snapshots
+from filtercrawl_publish.diff.snapshot import DatasetSnapshot
 from support.zoo_files import layers, put, state, table
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def snapshot(tmp_path: Path, dataset: Path) -> Grow:
 
 
 def differ(before: Path | None, after: Path) -> Difference:
-    return compare(None if before is None else Side.of(before, "a"), Side.of(after, "b"))
+    return compare_snapshots(
+        None if before is None else DatasetSnapshot.open(before, "a"), DatasetSnapshot.open(after, "b")
+    )
 
 
 def names(rows: list[dict[str, Any]]) -> list[str]:
@@ -106,7 +108,7 @@ def test_nothing_differs_from_itself(zoo: Path, dataset: Path, run_sync: Sync, p
     found = differ(dataset, dataset)
     assert not found
     assert found.movement is not None
-    assert (found.movement.drift, found.movement.moved) == (0.0, 0.0)
+    assert (found.movement.drift, found.movement.max_share_change) == (0.0, 0.0)
     assert "no difference" in command(plugins, str(dataset), str(dataset)).stdout
 
 
@@ -209,15 +211,15 @@ def test_the_changelog_grows_and_is_published(zoo: Path, dataset: Path, run_sync
     assert told["before"]["root"] == json.loads((first / "manifest.json").read_bytes())["root"]
     files = {row["path"] for row in table(dataset, "files")}
     assert {"CHANGES.md", "changes.json"} <= files
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
     (dataset / "changes.json").write_text("{}")
-    assert [finding.where for finding in findings(dataset)] == ["changes.json"]
+    assert [finding.where for finding in verify_folder(dataset)] == ["changes.json"]
 
 
 def listed(dataset: Path) -> None:
     with Catalog(dataset) as catalog:
-        catalog.set_fact("stale", "1")
-        refresh(dataset, catalog)
+        catalog.set_meta("stale", "1")
+        export_if_needed(dataset, catalog)
 
 
 def test_what_strangers_write_is_no_markup(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -249,7 +251,7 @@ def test_the_command(zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow, p
 
 def test_what_cannot_be_compared(zoo: Path, dataset: Path, run_sync: Sync, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no dataset"):
-        Side.of(tmp_path, "here")
+        DatasetSnapshot.open(tmp_path, "here")
     put(zoo / "a.safetensors", state(1))
     put(zoo / "b.safetensors", state(2))
     run_sync()

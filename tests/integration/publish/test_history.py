@@ -19,11 +19,11 @@ from conftest import NOW, Sync
 from filtercrawl.api.errors import FiltercrawlError, UsageError
 from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl_publish.publishing.publish import Release, publish
-from filtercrawl_publish.repository.open import remote
-from filtercrawl_publish.repository.signature import sign, unsigned
+from filtercrawl_publish.publishing.publish import PublishOptions, publish
+from filtercrawl_publish.repository.open import open_repository
+from filtercrawl_publish.repository.signature import sign_manifest, signature_error
 from support.hub.server import Fault, HubServer, Repo, sha256
 from support.zoo_files import layers, models, published, put, state, table
 
@@ -73,12 +73,12 @@ def template(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins) -> tupl
     settings = Settings(dataset=dataset, device="cpu")
     with pytest.MonkeyPatch.context() as patch, HubServer(page_size=20) as server:
         patch.setenv("HF_ENDPOINT", server.url)
-        place = remote(REPO, network())
+        place = open_repository(REPO, network())
         for version, seeds in (("v2026.11.22", {"a": 1, "b": 2}), ("v2026.11.23", {"b": 22, "c": 3})):
             for name, seed in seeds.items():
                 put(zoo / f"{name}.safetensors", state(seed))
-            sync((f"local:{zoo}",), Run(settings=settings, plugins=plugins, now=NOW))
-            publish(dataset, place, Release(version=version, when=NOW))
+            sync((f"local:{zoo}",), SyncContext(settings=settings, plugins=plugins, now=NOW))
+            publish(dataset, place, PublishOptions(version=version, when=NOW))
         return server.datasets[REPO], server.blobs
 
 
@@ -297,24 +297,24 @@ def test_a_signature_is_of_one_key_and_one_manifest(
     private, public = keys
     put(zoo / "a.safetensors", state(1))
     run_sync()
-    assert "no signature" in str(unsigned(dataset, public))
-    sign(dataset, private)
-    assert unsigned(dataset, public) is None
+    assert "no signature" in str(signature_error(dataset, public))
+    sign_manifest(dataset, private)
+    assert signature_error(dataset, public) is None
     signature = (dataset / "manifest.json.sig").read_bytes()
-    sign(dataset, private)
+    sign_manifest(dataset, private)
     assert (dataset / "manifest.json.sig").read_bytes() == signature
     for wrong in (b"", b"?", signature[:-9], signature.replace(signature[:2], b"zz")):
         (dataset / "manifest.json.sig").write_bytes(wrong)
-        assert unsigned(dataset, public) is not None
+        assert signature_error(dataset, public) is not None
     (dataset / "manifest.json.sig").write_bytes(signature)
     (dataset / "manifest.json").write_bytes((dataset / "manifest.json").read_bytes() + b" ")
-    assert "no signature of this" in str(unsigned(dataset, public))
-    sign(dataset, None)
+    assert "no signature of this" in str(signature_error(dataset, public))
+    sign_manifest(dataset, None)
     assert not (dataset / "manifest.json.sig").exists()
     with pytest.raises(UsageError, match="no private key"):
-        sign(dataset, public)
+        sign_manifest(dataset, public)
     with pytest.raises(UsageError, match="no public key"):
-        unsigned(dataset, private)
+        signature_error(dataset, private)
 
 
 def test_signed_versions(

@@ -187,7 +187,7 @@ def test_a_card_edited_in_the_repo_keeps_the_edit(
     readme = dataset / "README.md"
     readme.write_text(readme.read_text().replace("Ask Ada.", "Ask Grace."))
     with Catalog(dataset) as catalog:
-        catalog.set_fact("stale", "1")
+        catalog.set_meta("stale", "1")
     third = children.publish(dataset, hub)
     assert third is not None
     assert third.get("what") == "published", third
@@ -195,7 +195,7 @@ def test_a_card_edited_in_the_repo_keeps_the_edit(
     edit("Ask Grace.", "Ask Alan.")
     readme.write_text(readme.read_text().replace("Ask Grace.", "Ask Emmy."))
     with Catalog(dataset) as catalog:
-        catalog.set_fact("stale", "1")
+        catalog.set_meta("stale", "1")
     refused = children.publish(dataset, hub)
     assert refused is not None
     assert refused["error"] == "RefusedError"

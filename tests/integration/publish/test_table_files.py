@@ -10,9 +10,9 @@ import duckdb
 import pytest
 from datasets import load_dataset
 
-from filtercrawl.dataset.files.table_files import Parts, files_of
+from filtercrawl.dataset.files.table_files import TablePartitions, files_of
 from filtercrawl.dataset.tables.export import export
-from filtercrawl_publish.publishing.staging import settle, stage
+from filtercrawl_publish.publishing.staging import clear_pending, stage_version
 from support.dataset_rows import MemoryRows
 from support.zoo_files import published, put, rows_of, state, table
 
@@ -26,8 +26,8 @@ PARTED = ("samples", "sketches/local", "preview")
 
 def version(dataset: Path, name: str) -> dict[str, bytes]:
     """Stage a version and take it for published; return the bytes of its tables in parts."""
-    stage(dataset, name)
-    settle(dataset)
+    stage_version(dataset, name)
+    clear_pending(dataset)
     found = [path for table in ("samples", "sketches", "preview") for path in files_of(dataset, table)]
     return {path.relative_to(dataset / "data").as_posix(): path.read_bytes() for path in found}
 
@@ -105,14 +105,14 @@ def test_what_goes_changes_its_own_part(
 def test_files_stay_few_and_old_ones_the_same(number: int) -> None:
     names = [f"v{i}" for i in range(number)]
     random.Random(number).shuffle(names)
-    parts = Parts({f"m/{name}": name for name in names})
+    parts = TablePartitions({f"m/{name}": name for name in names})
     ordered = [(f"m/v{i}", i) for i in range(number)]
     split = [(path, list(rows)) for path, rows in parts.split(ordered, "data/samples")]
     assert [i for _, rows in split for i in rows] == list(range(number))
     assert split[0][0] == "data/samples.parquet"
     assert [path for path, _ in split[1:]] == [f"data/samples--v{rows[0]}.parquet" for _, rows in split[1:]]
     assert len(split) <= 32
-    longer = Parts({f"m/v{i}": f"v{i}" for i in range(number + 1)})
+    longer = TablePartitions({f"m/v{i}": f"v{i}" for i in range(number + 1)})
     again = [(path, list(rows)) for path, rows in longer.split([*ordered, (f"m/v{number}", number)], "data/samples")]
     if len(again) > 1:
         assert again[:-1] == split

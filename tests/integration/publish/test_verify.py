@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.schema.arrow import FILES, LAYERS
 from filtercrawl.dataset.tables.export import export
-from filtercrawl_publish.commands.verify import filtercrawl_commands, findings
+from filtercrawl_publish.commands.verify import filtercrawl_commands, verify_folder
 from support.dataset_rows import MemoryRows, example, sketch
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def file_of(rows: MemoryRows, model_id: str = A) -> str:
 
 
 def wrong(folder: Path) -> list[str]:
-    return [str(finding) for finding in findings(folder)]
+    return [str(finding) for finding in verify_folder(folder)]
 
 
 def only(folder: Path) -> str:

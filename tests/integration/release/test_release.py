@@ -16,12 +16,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from filtercrawl.api.errors import BusyError, DatasetError, FiltercrawlError, ForbiddenError, RefusedError, UsageError
+from filtercrawl.api.errors import (
+    AccessDeniedError,
+    ConflictError,
+    DatasetError,
+    FiltercrawlError,
+    PolicyError,
+    UsageError,
+)
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.transport import network
-from filtercrawl_publish.commands.verify import findings
-from filtercrawl_publish.repository.open import remote
+from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import Asked, Fault, HubServer
 from support.plugins import instead
 from support.zoo_files import layers, models, put, state
@@ -72,7 +79,7 @@ class Job:
 
     def published(self, revision: str | None = None) -> Path:
         """Everything of a version, in a folder."""
-        repo = remote(REPO, network())
+        repo = open_repository(REPO, network())
         commit = repo.resolve(revision)
         folder = self.tmp / f"published-{commit[:8]}"
         repo.fetch([path for path in repo.files(commit) if path[0] != "."], commit, folder)
@@ -149,7 +156,7 @@ def test_a_first_release(first: Job) -> None:
 
 def test_a_quiet_night_on_an_empty_machine(job: Job) -> None:
     folder = job.published()
-    assert list(findings(folder)) == []
+    assert list(verify_folder(folder)) == []
     there = json.loads((folder / "analysis/run.json").read_bytes())
     assert (there["outcome"], there["version"]) == ("published", FIRST)
     commits = len(job.hub.datasets[REPO].commits)
@@ -174,7 +181,7 @@ def test_additions_changes_and_removals_on_an_empty_machine(job: Job, net: Calla
     assert job("--prune", "--allow-loss") == 0
     assert job.record["removed"] == [mid("a")]
     folder = job.published()
-    assert list(findings(folder)) == []
+    assert list(verify_folder(folder)) == []
     after = layers(folder)
     assert {layer.partition("#")[0] for layer in after} == {
         mid("b"),
@@ -209,7 +216,7 @@ def test_only_what_is_new_lies_here_and_weights_are_handed_on(job: Job, net: Cal
     assert sorted(path.name[:6] for path in (job.folder / "data/layers").rglob("*.parquet")) == ["org-ne", "org-tw"]
     rows = models(job.published())
     assert (rows[mid("twin")]["outcome"], rows[mid("twin")]["duplicate_of"]) == ("emitted", None)
-    assert list(findings(job.published())) == []
+    assert list(verify_folder(job.published())) == []
 
 
 @pytest.mark.slow
@@ -255,10 +262,10 @@ def test_part_of_a_zoo_is_down(job: Job, net: Callable[..., None]) -> None:
 @pytest.mark.slow
 def test_a_release_that_lost_much_is_refused(job: Job) -> None:
     job.hub.delete("org/a")
-    with pytest.raises(RefusedError, match=r"25\.0 %.*org/a.*--allow-loss"):
+    with pytest.raises(PolicyError, match=r"25\.0 %.*org/a.*--allow-loss"):
         job("--prune", machine="home")
     assert (job.record["outcome"], job.record["exit_code"], job.record["version"]) == ("refused", 4, None)
-    with pytest.raises(RefusedError):  # also the next night, where the zoo offers no less than before
+    with pytest.raises(PolicyError):  # also the next night, where the zoo offers no less than before
         job("--prune", machine="home")
     assert len(job.versions()) == 1
     (job.tmp / "filtercrawl.toml").write_text("[publish]\nmax_lost = 0.5")
@@ -291,7 +298,7 @@ def test_what_was_approved_and_no_more(job: Job, net: Callable[..., None], tmp_p
     rows = models(job.published())
     assert rows.keys() == {*map(mid, ("a", "asked-for", "b", "c", "twin")), mid("x", "other")}
     assert (rows[mid("a")]["outcome"], rows[mid("b")]["outcome"]) == ("skipped", "emitted")
-    with pytest.raises(BusyError, match="changed since the plan was made"):
+    with pytest.raises(ConflictError, match="changed since the plan was made"):
         job("--apply", str(plan), zoo=())
     for arguments in (["--apply", str(plan), "hub:else/*"], ["--plan", str(plan)]):
         with pytest.raises(UsageError):
@@ -309,13 +316,13 @@ def test_two_machines_take_turns(job: Job, net: Callable[..., None]) -> None:
     net("e", 13)
     assert job(machine="one") == 0
     assert (job.record["base"], job.record["checkpoints"]["new"]) == (job.versions()[1], 1)
-    assert list(findings(job.published())) == []
+    assert list(verify_folder(job.published())) == []
     assert models(job.published()).keys() >= {mid("d"), mid("e")}
 
 
 def test_another_dataset_is_not_released_over_this_one(job: Job, run_sync: Sync) -> None:
     run_sync("hub:other/*", dataset=job.tmp / "mine")
-    with pytest.raises(RefusedError, match="holds another dataset"):
+    with pytest.raises(PolicyError, match="holds another dataset"):
         job(machine="mine")
     assert len(job.versions()) == 1
 
@@ -352,7 +359,7 @@ def test_a_restore_that_was_cut_short_is_begun_again(job: Job, net: Callable[...
     job.hub.watch = lambda number, asked, moment: None
     assert job(machine="small") == 0
     assert job.record["checkpoints"]["new"] == 1
-    assert not list(findings(job.published()))
+    assert not list(verify_folder(job.published()))
 
 
 @pytest.mark.slow
@@ -415,7 +422,7 @@ def test_a_release_is_larger_than_the_disk_may_be(job: Job) -> None:
     assert sum(path.stat().st_size for path in layers_of(job.folder)) < 3_000
     found = models(job.published())
     assert (found[mid("x")]["outcome"], found[mid("x", "other")]["outcome"]) == ("emitted", "duplicate")
-    assert not list(findings(job.published()))
+    assert not list(verify_folder(job.published()))
     assert len({path.name for path in layers_of(job.published())} & whole) == 3  # x is another checkpoint's now
     # A night later it is all known, and nothing of it is here or fetched.
     assert job("--max-disk", "3k", machine="machine-2", zoo=zoo) == 0
@@ -449,7 +456,7 @@ def test_what_was_sent_ahead_and_got_no_version_gets_the_next(job: Job, when: st
     assert ("will be written again" in job.output) is lost
     sent = {asked.path.rpartition("/")[2] for asked in job.hub.log if asked.method == "PUT"}
     assert bool(sent & before) is lost
-    assert not list(findings(job.published()))
+    assert not list(verify_folder(job.published()))
     assert {path.name for path in layers_of(job.published())} == whole
 
 
@@ -457,7 +464,7 @@ def test_a_hub_that_promises_what_it_has_not_is_believed_once(job: Job) -> None:
     del job.hub.datasets[REPO]
     job.hub.blobs.clear()
     job.hub.fail("*/commit/main", Fault(status=403))
-    with pytest.raises(ForbiddenError):
+    with pytest.raises(AccessDeniedError):
         job("--max-disk", "3k", machine="small")
 
     def forgetful(number: int, asked: Asked, moment: str) -> Fault | None:
@@ -471,14 +478,14 @@ def test_a_hub_that_promises_what_it_has_not_is_believed_once(job: Job) -> None:
     job.hub.watch = lambda number, asked, moment: None
     assert job("--max-disk", "3k", machine="small") == 0
     assert "will be written again" in job.output
-    assert not list(findings(job.published()))
+    assert not list(verify_folder(job.published()))
 
 
 def test_a_sync_does_not_trust_in_what_was_sent_and_a_plan_does(job: Job) -> None:
     """A sync knows no place to ask, so what it has written can be published anywhere. A plan writes nothing."""
     del job.hub.datasets[REPO]
     job.hub.fail("*/commit/main", Fault(status=403))
-    with pytest.raises(ForbiddenError):
+    with pytest.raises(AccessDeniedError):
         job("--max-disk", "3k", machine="small")
     assert job("--max-disk", "3k", "--dry-run", machine="small") == 0
     assert "will be written again" not in job.output
@@ -486,7 +493,7 @@ def test_a_sync_does_not_trust_in_what_was_sent_and_a_plan_does(job: Job) -> Non
     arguments = ["sync", *ZOO, "--dataset", str(job.folder), "--device", "cpu"]
     done = CliRunner().invoke(build(job.plugins), arguments)
     assert (done.exit_code, "will be written again" in done.output) == (0, True)
-    assert not list(findings(job.folder))
+    assert not list(verify_folder(job.folder))
 
 
 def test_a_zoo_without_anything_publishes_nothing(job: Job, zoo: Path) -> None:

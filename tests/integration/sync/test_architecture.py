@@ -12,12 +12,12 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from filtercrawl import Checkpoint, Meta, Query, RemoteFile, Transport
-from filtercrawl.api.plugin_manager import load
+from filtercrawl import Checkpoint, CheckpointMetadata, Query, RemoteFile, Transport
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.extraction.architecture import on_meta
-from filtercrawl.pipeline.sync import Run, sync
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl.pipeline.sync import SyncContext, sync
+from filtercrawl_publish.commands.verify import verify_folder
 from support.architecture_reference import FAMILIES, export_depths
 from support.plugins import BUNDLED, entry
 from support.zoo_files import layers, put, state, table
@@ -64,7 +64,7 @@ class Lab:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Checkpoint]:
         for path in sorted(self.folder.iterdir()):
             file = RemoteFile(url=path.as_uri(), path=path.name)
-            yield Checkpoint(name=path.name, files=(file,), meta=Meta(architecture=path.stem))
+            yield Checkpoint(name=path.name, files=(file,), meta=CheckpointMetadata(architecture=path.stem))
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:
         return on_meta(lambda: made(checkpoint.meta.architecture or ""))
@@ -83,7 +83,7 @@ def test_layers_are_those_of_the_modules(
     state_dict = module.state_dict()
     torch.save(state_dict, zoo / f"{architecture}.pth")
     save_file({name: tensor.clone() for name, tensor in state_dict.items()}, zoo / f"{architecture}.safetensors")
-    plugins = load([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Lab(zoo)]))])
+    plugins = load_plugins([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Lab(zoo)]))])
     report = run_sync("lab", plugins=plugins, kernel_size="all")
     assert report.failures == {}
     every_row = table(dataset, "index")
@@ -134,7 +134,7 @@ def test_layers_are_those_of_the_modules(
     for name, found in export_depths(made(architecture).to("meta"), sample(architecture)).items():
         row = index[name, 0 if name in banks else None]
         assert (row["conv_depth"], row["n_conv_ancestors"]) == found, name
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 class Broken(Lab):
@@ -150,10 +150,10 @@ class Heard:
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def say(self, line: str) -> None:
+    def message(self, line: str) -> None:
         self.lines.append(line)
 
-    def begin(self, total: int) -> None: ...
+    def start(self, total: int) -> None: ...
 
     def done(self, model_id: str, what: str) -> None: ...
 
@@ -162,9 +162,11 @@ def test_without_a_graph_the_bytes_speak_and_the_run_says_why(
     zoo: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(zoo / "net.safetensors", state())
-    plugins = load([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Broken(zoo)]))])
+    plugins = load_plugins([*BUNDLED, entry(monkeypatch, "lab", filtercrawl_sources=lambda: iter([Broken(zoo)]))])
     heard = Heard()
-    report = sync(["lab"], Run(settings=Settings(dataset=dataset, device="cpu"), plugins=plugins, progress=heard))
+    report = sync(
+        ["lab"], SyncContext(settings=Settings(dataset=dataset, device="cpu"), plugins=plugins, progress=heard)
+    )
     assert (report.failures, report.layers) == ({}, 2)
     assert [line for line in heard.lines if "no such layer" in line and "lab/net.safetensors" in line]
     assert {row["operator_verified"] for row in table(dataset, "index")} == {False}

@@ -49,10 +49,10 @@ def test_a_catalog_of_a_later_version_is_refused(dataset: Path) -> None:
 def test_a_transaction_is_all_or_nothing(dataset: Path) -> None:
     with Catalog(dataset) as catalog:
         with contextlib.suppress(RuntimeError), catalog.transaction():
-            catalog.set_fact("dataset_id", "new")
+            catalog.set_meta("dataset_id", "new")
             raise RuntimeError("half-way")
         assert catalog.dataset_id == ""
-        assert not catalog.stale
+        assert not catalog.needs_export
 
 
 def test_no_path_of_this_machine_is_published(zoo: Path, dataset: Path, run_sync: Sync) -> None:

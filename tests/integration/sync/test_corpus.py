@@ -13,10 +13,10 @@ import pytest
 from onnx import numpy_helper
 
 from conftest import NOW
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl.pipeline.sync import SyncContext, sync
+from filtercrawl_publish.commands.verify import verify_folder
 from support.zoo_files import layers, models, table
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Synced:
         self.dataset = dataset
         self.report = sync(
             [f"local:{corpus / 'files'}"],
-            Run(settings=Settings(dataset=dataset, device="cpu"), plugins=load(), now=NOW),
+            SyncContext(settings=Settings(dataset=dataset, device="cpu"), plugins=load_plugins(), now=NOW),
         )
         self.weights = layers(dataset)
         self.models = models(dataset)
@@ -86,7 +86,7 @@ def test_every_checkpoint_is_read(synced: Synced, corpus: Path) -> None:
     outcomes = {record["id"]: synced.models[record["model_id"]]["outcome"] for record in records(corpus)}
     assert set(outcomes.values()) <= {"emitted", "duplicate", "no_kernels"}
     assert outcomes["dists-weights"] == "no_kernels"
-    assert list(findings(synced.dataset)) == []
+    assert list(verify_folder(synced.dataset)) == []
 
 
 def test_every_convolution_is_there_bit_for_bit(synced: Synced, corpus: Path) -> None:

@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
-from filtercrawl.extraction.classify import Extracted, extract
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
+from filtercrawl_publish.commands.verify import verify_folder
 from support.onnx_models import model, node, random_array, tensor
 from support.torch_files import read, saved
 from support.zoo_files import layers, models, put, table
@@ -38,13 +38,13 @@ def rows(dataset: Path) -> dict[str, dict[str, Any]]:
     return {row["tensor"]: row for row in table(dataset, "index")}
 
 
-def reasons(extracted: Extracted) -> dict[str, str | None]:
+def reasons(extracted: ClassifiedTensors) -> dict[str, str | None]:
     return {entry.tensor: entry.reason for entry in extracted.ledger}
 
 
 def emitted(value: object) -> list[str]:
     """Save a value as torch does, read it back, and name the tensors that are kernels."""
-    return [layer.tensor.name for layer in extract(read(saved(value)).values(), "all").layers]
+    return [layer.tensor.name for layer in classify_tensors(read(saved(value)).values(), "all").layers]
 
 
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
@@ -78,7 +78,7 @@ def test_small_floats_are_widened_exactly(name: str, file: str, zoo: Path, datas
     assert np.array_equal(np.isnan(stored), np.isnan(expected))
     numbers = ~np.isnan(expected)
     assert same_bits(stored[numbers], expected[numbers])  # also the sign of zero
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
@@ -112,7 +112,7 @@ def test_float32_keeps_every_bit_and_float64_is_rounded(zoo: Path, dataset: Path
         assert same_bits(found["b.weight"], double.astype(np.float32))
     by_name = rows(dataset)
     assert (by_name["a.weight"]["n_nonfinite"], by_name["b.weight"]["n_nonfinite"]) == (4, 3)
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def test_codes_of_eight_bits(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -158,7 +158,7 @@ def test_the_same_bytes_in_two_sizes_are_two_layers(zoo: Path, dataset: Path, ru
         **{name: tuple(weight.shape) for name, weight in zeros.items()},
         "d.weight": (1, 9, 5, 5),
     }
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def test_empty_tensors_hold_no_kernels(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -296,7 +296,7 @@ COPIES: dict[str, tuple[object, str]] = {
 @pytest.mark.parametrize("case", COPIES)
 def test_of_raw_and_average_the_average_is_emitted(case: str) -> None:
     value, prefix = COPIES[case]
-    extracted = extract(read(saved(value)).values(), "all")
+    extracted = classify_tensors(read(saved(value)).values(), "all")
     names = [layer.tensor.name.replace("_modules.", "").replace("_parameters.", "") for layer in extracted.layers]
     bare = prefix.replace("_modules.", "")
     dotless = [name.replace(".", "") for name in KERNELS]
@@ -334,7 +334,9 @@ def test_moments_of_optimizers_are_no_kernels(name: str) -> None:
     optimizer.step()
     for key in ("optimizer", "optimizer_states", "optim_g", "optimizerD", "g_optim"):
         held = [optimizer.state_dict()] if key == "optimizer_states" else optimizer.state_dict()
-        found = reasons(extract(read(saved({"epoch": 3, key: held, "state_dict": net.state_dict()})).values(), "all"))
+        found = reasons(
+            classify_tensors(read(saved({"epoch": 3, key: held, "state_dict": net.state_dict()})).values(), "all")
+        )
         moments = {tensor: reason for tensor, reason in found.items() if tensor.startswith(key)}
         assert len(moments) >= len(list(net.parameters()))
         assert set(moments.values()) == {"optimizer_state"}
@@ -347,7 +349,7 @@ def test_wrappers_are_no_part_of_a_layers_path(wrapper: str) -> None:
         "epoch": 1, "global_step": 9, "pytorch-lightning_version": "2.5", "callbacks": {}, "loops": {"fit": {}},
         "state_dict": {wrapper + name: value for name, value in STATE.items()}, "lr_schedulers": [{"last_epoch": 1}],
     }  # fmt: skip
-    found = extract(read(saved(lightning)).values(), "all").layers
+    found = classify_tensors(read(saved(lightning)).values(), "all").layers
     assert [layer.path for layer in found] == ["0", "2.0", "2.1"]
 
 
@@ -356,7 +358,7 @@ def test_weight_norm_keeps_the_direction(norm: Callable[..., nn.Module]) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the old form is in checkpoints for ever
         net = nn.Sequential(norm(nn.Conv2d(3, 4, 3)), norm(nn.ConvTranspose1d(4, 2, 5)), norm(nn.Linear(4, 4)))
-    (conv, transposed) = extract(read(saved(net.state_dict())).values(), "all").layers
+    (conv, transposed) = classify_tensors(read(saved(net.state_dict())).values(), "all").layers
     assert (conv.path, conv.shape, conv.weight_kind) == ("0", (4, 3, 3, 3), "standardized")
     assert (transposed.path, transposed.weight_kind) == ("1", "standardized")
 
@@ -366,13 +368,13 @@ def test_spectral_norm_keeps_the_raw_weight(norm: Callable[..., nn.Module]) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         net = nn.Sequential(norm(nn.Conv2d(3, 4, 3)), norm(nn.Linear(4, 4)))
-    (layer,) = extract(read(saved(net.state_dict())).values(), "all").layers
+    (layer,) = classify_tensors(read(saved(net.state_dict())).values(), "all").layers
     assert (layer.path, layer.shape) == ("0", (4, 3, 3, 3))
 
 
 def test_weights_of_several_axes_that_are_of_no_convolution() -> None:
     found = reasons(
-        extract(
+        classify_tensors(
             read(
                 saved({
                     "pos_embed": torch.ones(1, 16, 8), "layer.relative_position_bias": torch.ones(1, 4, 9, 9),
@@ -425,7 +427,7 @@ def test_exactly_the_convolutions_of_an_architecture(name: str) -> None:
         net = torchvision.models.get_model(name, weights=None)
     else:
         net = timm.create_model(name, pretrained=False)
-    found = extract(read(saved(net.state_dict())).values(), "all")
+    found = classify_tensors(read(saved(net.state_dict())).values(), "all")
     assert {layer.path for layer in found.layers} == convolutions(net).keys()
     assert {layer.tensor.name for layer in found.layers} == {f"{path}.weight" for path in convolutions(net)}
     assert len(found.ledger) == len(net.state_dict())

@@ -14,12 +14,12 @@ import torch
 
 from conftest import NOW, Sync
 from filtercrawl.api.errors import NetworkError, UsageError
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
 from filtercrawl.pipeline.report import Report
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 from support.plugins import AcmeZoo, entry
 from support.zoo_files import layers, models, put, state
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
-PATIENCE = Patience(read=0.3, attempts=4)
+PATIENCE = RetryPolicy(read=0.3, attempts=4)
 QUICK = Clock(sleep=lambda seconds: None)
 
 
@@ -73,10 +73,10 @@ def crawl(monkeypatch: pytest.MonkeyPatch, dataset: Path) -> Crawl:
 
     def call(index: str, where: Path = dataset, limits: NetworkSettings | None = None, **settings: Any) -> Report:
         mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]))
-        run = Run(
+        run = SyncContext(
             settings=Settings(dataset=where, device="cpu", jobs=1, **settings),
-            plugins=load([*BUNDLED, mine]),
-            transport=network(limits, clock=QUICK, patience=PATIENCE),
+            plugins=load_plugins([*BUNDLED, mine]),
+            transport=network(limits, clock=QUICK, retry_policy=PATIENCE),
             now=NOW,
         )
         return sync(["acme"], run)
@@ -271,9 +271,9 @@ def test_a_budget_of_requests_ends_the_run_cleanly(acme: Zoo, crawl: Crawl, data
     first = crawl(index, limits=NetworkSettings(max_requests=3))  # the listing, and fewer than there are checkpoints
     assert first.requests == len(acme.server.log) == 3
     assert first.failures == {}
-    assert first.left >= 1
+    assert first.n_left >= 1
     second = crawl(index)
-    assert (second.failures, second.left) == ({}, 0)
+    assert (second.failures, second.n_left) == ({}, 0)
     assert shards(dataset) == shards(tmp_path / "quiet")
 
 
@@ -310,7 +310,7 @@ def test_the_settings_reach_the_network(acme: Zoo, dataset: Path, monkeypatch: p
     mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo("https://lab.example/index")]))
     mirrors = {"https://lab.example/": acme.server.url + "/"}
     settings = Settings(dataset=dataset, device="cpu", mirrors=mirrors, auth={acme.server.url: "LAB_TOKEN"})
-    report = sync(["acme"], Run(settings=settings, plugins=load([*BUNDLED, mine]), now=NOW))
+    report = sync(["acme"], SyncContext(settings=settings, plugins=load_plugins([*BUNDLED, mine]), now=NOW))
     assert (report.failures, report.problems, report.layers) == ({}, {}, 2)
     told = [path for path in dataset.rglob("*") if path.is_file() and b"tok-1" in path.read_bytes()]
     assert told == []

@@ -15,11 +15,11 @@ import torch
 from huggingface_hub import errors
 
 from conftest import NOW, Sync
-from filtercrawl.api.errors import ForbiddenError, GoneError, NetworkError
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.pipeline.report import Report
 from filtercrawl.transport import network
-from filtercrawl.transport.hub import api, asking
-from filtercrawl.transport.retry import Patience
+from filtercrawl.transport.hub import api, translate_hub_errors
+from filtercrawl.transport.retry import RetryPolicy
 from support.hub.server import Fault, HubServer, sha256
 from support.zoo_files import layers, models, published, put, state
 
@@ -99,7 +99,7 @@ def test_changed_deleted_and_gated(
     hub.repos["org/gated"].gated = "manual"
     report = crawl()
     assert report.as_json()["checkpoints"]["changed"] == 1
-    assert report.gone == ["hub/org/deleted/model.safetensors"]
+    assert report.removed_models == ["hub/org/deleted/model.safetensors"]
     rows, stored = models(dataset), layers(dataset)
     new = stored["hub/org/changed/model.safetensors#stem.weight"]
     assert np.array_equal(new, state(7)["stem.weight"].numpy())
@@ -221,9 +221,11 @@ def test_a_second_transport_does_not_close_the_first(hub: HubServer) -> None:
 
 def test_a_server_that_says_nothing_is_not_waited_for_for_ever() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = api(network(patience=Patience(read=0.05, attempts=1)), f"http://127.0.0.1:{silent.getsockname()[1]}")
+        client = api(
+            network(retry_policy=RetryPolicy(read=0.05, attempts=1)), f"http://127.0.0.1:{silent.getsockname()[1]}"
+        )
         for ask in (lambda: list(client.list_models()), lambda: client.model_info("org/net")):
-            with pytest.raises(NetworkError, match="org/it"), asking("org/it"):
+            with pytest.raises(NetworkError, match="org/it"), translate_hub_errors("org/it"):
                 ask()
 
 
@@ -234,19 +236,19 @@ def test_errors_of_the_client_become_ours(hub: HubServer) -> None:
     hub.repos["org/disabled"].disabled = True
     client = api(network())
     cases: list[tuple[type[NetworkError], str, Callable[[], Any]]] = [
-        (ForbiddenError, "gated", lambda: client.auth_check("org/gated")),
-        (ForbiddenError, "disabled", lambda: client.model_info("org/disabled")),
-        (GoneError, "not on the Hub", lambda: client.model_info("org/missing")),
-        (GoneError, "not on the Hub", lambda: client.model_info("org/gated", revision="no-such")),
-        (GoneError, "no name", lambda: client.model_info("org/-.-/x")),
+        (AccessDeniedError, "gated", lambda: client.auth_check("org/gated")),
+        (AccessDeniedError, "disabled", lambda: client.model_info("org/disabled")),
+        (NotFoundError, "not on the Hub", lambda: client.model_info("org/missing")),
+        (NotFoundError, "not on the Hub", lambda: client.model_info("org/gated", revision="no-such")),
+        (NotFoundError, "no name", lambda: client.model_info("org/-.-/x")),
         (NetworkError, "404", lambda: client.get_user_overview("nobody")),
     ]
     for kind, text, ask in cases:
-        with pytest.raises(kind, match=text) as caught, asking("org/it"):
+        with pytest.raises(kind, match=text) as caught, translate_hub_errors("org/it"):
             ask()
         assert str(caught.value).startswith("org/it: ")
         assert "\n" not in str(caught.value)
-    with pytest.raises(NetworkError, match="org/it"), asking("org/it"):
+    with pytest.raises(NetworkError, match="org/it"), translate_hub_errors("org/it"):
         raise httpx2.ReadError("reset")
-    with pytest.raises(NetworkError, match="org/it"), asking("org/it"):
+    with pytest.raises(NetworkError, match="org/it"), translate_hub_errors("org/it"):
         raise errors.OfflineModeIsEnabled("offline")

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from filtercrawl import Checkpoint, Meta, RemoteFile
+from filtercrawl import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
 from filtercrawl.config import resolve
 from filtercrawl.config.license_policy import LicensePolicy
-from filtercrawl.config.spdx import redistributable
+from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.pipeline.report import Report
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.commands.verify import verify_folder
 from support.plugins import declared, source
 from support.zoo_files import layers, models, published, put, state, table
 
@@ -47,9 +47,9 @@ def sync_terms(zoo: Path, terms: Terms, run_sync: Sync, monkeypatch: pytest.Monk
     def offers() -> Iterator[Checkpoint]:
         for name, license_id in terms.items():
             file = RemoteFile(url=(zoo / name).as_uri(), path=name)
-            yield Checkpoint(name=name, files=(file,), meta=Meta(license=license_id))
+            yield Checkpoint(name=name, files=(file,), meta=CheckpointMetadata(license=license_id))
 
-    found = load([*declared(), source(monkeypatch, "terms", offers)])
+    found = load_plugins([*declared(), source(monkeypatch, "terms", offers)])
 
     def call(policy: LicensePolicy = LicensePolicy(), **settings: Any) -> Report:  # noqa: B008 - frozen
         return run_sync("terms", plugins=found, license_policy=policy, **settings)
@@ -66,7 +66,7 @@ def with_weights(dataset: Path) -> set[str]:
 
 
 def sound(dataset: Path) -> None:
-    assert [str(finding) for finding in findings(dataset)] == []
+    assert [str(finding) for finding in verify_folder(dataset)] == []
 
 
 def test_metadata_is_rows_without_weights(zoo: Path, dataset: Path, terms: Terms, sync_terms: SyncTerms) -> None:
@@ -185,7 +185,7 @@ def withdrawn(dataset: Path, *model_ids: str, reason: str = "the author asked", 
     """Run the command; returns what it prints."""
     Path("filtercrawl.toml").write_text(f"[license]\n{policy}\n")
     arguments = ["withdraw", *model_ids, "--dataset", str(dataset), "--reason", reason, "--json"]
-    return json.loads(CliRunner().invoke(build(load()), arguments, catch_exceptions=False).stdout)
+    return json.loads(CliRunner().invoke(build(load_plugins()), arguments, catch_exceptions=False).stdout)
 
 
 def test_withdrawn_for_good(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -280,12 +280,12 @@ EXPRESSIONS = st.recursive(
 
 @given(EXPRESSIONS)
 def test_expressions(case: tuple[str, bool]) -> None:
-    assert redistributable(case[0]) is case[1]
+    assert is_redistributable(case[0]) is case[1]
 
 
 @given(st.text())
 def test_any_text_is_decided(text: str) -> None:
-    assert redistributable(text) in (True, False)
+    assert is_redistributable(text) in (True, False)
     assert LicensePolicy(default="drop").decide(text) == "drop"
 
 

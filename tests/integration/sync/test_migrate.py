@@ -15,10 +15,10 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
 from filtercrawl.dataset.files.layout import HIDDEN
-from filtercrawl.dataset.migrate import migrate
+from filtercrawl.dataset.migrate import migrate_dataset
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS, TABLES
-from filtercrawl_publish.commands.verify import findings
-from filtercrawl_publish.diff.snapshot import Side
+from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.diff.snapshot import DatasetSnapshot
 from support.zoo_files import models, published, put, state, table
 
 if TYPE_CHECKING:
@@ -64,13 +64,13 @@ def test_columns_that_were_added_since(
     layers = {path: path.stat() for path in (dataset / "data/layers").rglob("*.parquet")}
     age(dataset)
     lose(dataset)
-    assert list(findings(dataset))
-    found = migrate(Settings(dataset=dataset))
+    assert list(verify_folder(dataset))
+    found = migrate_dataset(Settings(dataset=dataset))
     assert {path: set(columns) for path, columns in found.added.items()} == {
         "data/models.parquet": {*YOUNG["models"]}, "data/index.parquet": {*YOUNG["index"]},
         "data/sketches/local.parquet": {*YOUNG["sketches"]},
     }  # fmt: skip
-    assert [str(finding) for finding in findings(dataset)] == []
+    assert [str(finding) for finding in verify_folder(dataset)] == []
     assert pq.read_schema(dataset / "data/models.parquet").equals(MODELS)
     assert pq.read_schema(dataset / "data/index.parquet").equals(INDEX)
     assert {path: path.stat() for path in layers} == layers
@@ -78,22 +78,22 @@ def test_columns_that_were_added_since(
     for config in ("index", "models", "layers"):
         datasets.load_dataset(str(dataset), config, split="train", cache_dir=str(tmp_path / "cache"))
     after = published(dataset)
-    assert migrate(Settings(dataset=dataset)).changed == ()
+    assert migrate_dataset(Settings(dataset=dataset)).changed == ()
     assert published(dataset) == after
     assert run_sync().checkpoints["unchanged"] == 3
     put(zoo / "d.safetensors", state(4))
     assert run_sync().checkpoints["new"] == 1
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def test_what_is_of_this_version_stays(dataset: Path, made: dict[str, str]) -> None:
-    assert migrate(Settings(dataset=dataset)).added == {}
+    assert migrate_dataset(Settings(dataset=dataset)).added == {}
     assert published(dataset) == made
 
 
 def test_with_a_catalog_nothing_is_lost(dataset: Path, made: dict[str, str]) -> None:
     age(dataset)
-    migrate(Settings(dataset=dataset))
+    migrate_dataset(Settings(dataset=dataset))
     assert published(dataset) == made
 
 
@@ -108,8 +108,8 @@ def test_a_newer_version_is_refused(dataset: Path, made: dict[str, str], run_syn
 
     refused(run_sync)
     refused(lambda: run_sync(rebuild=True))
-    refused(lambda: migrate(Settings(dataset=dataset)))
-    refused(lambda: Side.of(dataset, "a"))
+    refused(lambda: migrate_dataset(Settings(dataset=dataset)))
+    refused(lambda: DatasetSnapshot.open(dataset, "a"))
     done = CliRunner().invoke(build(plugins), ["migrate", "--dataset", str(dataset)])
     assert isinstance(done.exception, DatasetError)
     assert published(dataset) == before
@@ -121,7 +121,7 @@ def test_a_manifest_that_states_no_version(dataset: Path, version: object) -> No
     stated = json.loads((dataset / "manifest.json").read_bytes())
     (dataset / "manifest.json").write_text(json.dumps(stated | {"schema_version": version}))
     with pytest.raises(DatasetError, match="states its schema version"):
-        migrate(Settings(dataset=dataset))
+        migrate_dataset(Settings(dataset=dataset))
 
 
 @pytest.mark.usefixtures("made")
@@ -129,12 +129,12 @@ def test_a_required_column_cannot_be_made_up(dataset: Path) -> None:
     path = dataset / "data/models.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["source"]), path)
     with pytest.raises(DatasetError, match="lacks source"):
-        migrate(Settings(dataset=dataset))
+        migrate_dataset(Settings(dataset=dataset))
 
 
 def test_no_dataset_here(dataset: Path) -> None:
     with pytest.raises(DatasetError, match="no dataset here"):
-        migrate(Settings(dataset=dataset))
+        migrate_dataset(Settings(dataset=dataset))
 
 
 @pytest.mark.usefixtures("made")

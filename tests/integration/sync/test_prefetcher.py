@@ -22,11 +22,11 @@ from safetensors.torch import save
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from conftest import NOW
-from filtercrawl.api.errors import Stopped
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.crawling.worker_context import Room
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.crawling.worker_context import WeightedSemaphore
+from filtercrawl.pipeline.sync import SyncContext, sync
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
 from support.hub.server import HubServer
 from support.paths import TESTS
@@ -57,12 +57,14 @@ def listing(server: FileServer, files: Mapping[str, bytes]) -> str:
 
 
 def crawl(
-    monkeypatch: pytest.MonkeyPatch, index: str, dataset: Path, run: Callable[[Run], None] = lambda run: None,
+    monkeypatch: pytest.MonkeyPatch, index: str, dataset: Path, run: Callable[[SyncContext], None] = lambda run: None,
     hooks: Mapping[str, Callable[[], Any]] | None = None, **chosen: Any,
 ) -> Report:  # fmt: skip
     mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]), **(hooks or {}))
-    made = Run(
-        settings=Settings(**{"dataset": dataset, "device": "cpu", **chosen}), plugins=load([*BUNDLED, mine]), now=NOW
+    made = SyncContext(
+        settings=Settings(**{"dataset": dataset, "device": "cpu", **chosen}),
+        plugins=load_plugins([*BUNDLED, mine]),
+        now=NOW,
     )
     run(made)
     return sync(["acme"], made)
@@ -151,17 +153,17 @@ def test_a_run_that_is_stopped_ends_soon_and_cleanly(
     server.on("/large.safetensors", slow)
     started = time.monotonic()
 
-    def stop(run: Run) -> None:
+    def stop(run: SyncContext) -> None:
         threading.Thread(target=lambda: (asked.wait(20), run.stop.set())).start()
 
     report = crawl(monkeypatch, index, dataset, stop)
     assert asked.is_set()
     assert time.monotonic() - started < 15
-    assert (report.failures, report.left) == ({}, 1)
+    assert (report.failures, report.n_left) == ({}, 1)
     assert not list((dataset / ".filtercrawl/tmp").glob(".*"))
     assert not (dataset / "data/layers").exists()
     again = crawl(monkeypatch, index, dataset)
-    assert (again.failures, again.left) == ({}, 0)
+    assert (again.failures, again.n_left) == ({}, 0)
     assert layers(dataset).keys() == {f"acme/large.safetensors#{name}.weight" for name in ("stem", "deep")}
 
 
@@ -226,10 +228,10 @@ def test_a_killed_run_does_not_fetch_again_what_it_has(server: FileServer, datas
 @given(sizes=st.lists(st.integers(1, 12), min_size=1, max_size=8))
 @settings(max_examples=20, deadline=None)
 def test_no_more_is_handed_out_than_there_is(sizes: list[int]) -> None:
-    room, lock, held, most = Room(10), threading.Lock(), [0], [0]
+    room, lock, held, most = WeightedSemaphore(10), threading.Lock(), [0], [0]
 
     def work(size: int) -> None:
-        with room.taken(size):
+        with room.acquire(size):
             with lock:
                 held[0] += min(size, 10)
                 most[0] = max(most[0], held[0])
@@ -247,12 +249,12 @@ def test_no_more_is_handed_out_than_there_is(sizes: list[int]) -> None:
 
 
 def test_who_waits_for_room_can_be_stopped() -> None:
-    room = Room(1)
+    room = WeightedSemaphore(1)
 
     def pause() -> None:
-        raise Stopped
+        raise Cancelled
 
-    with room.taken(1), pytest.raises(Stopped), room.taken(1, pause):
+    with room.acquire(1), pytest.raises(Cancelled), room.acquire(1, pause):
         pass
 
 
@@ -268,7 +270,7 @@ def test_a_dry_run_tells_bytes_and_requests_from_the_architecture_alone(
             hub.create(f"timm/{name}.r160_in1k", {"model.safetensors": data})
 
         def run(**chosen: Any) -> dict[str, Any]:
-            made = Run(settings=Settings(dataset=dataset, device="cpu", **chosen), plugins=plugins, now=NOW)
+            made = SyncContext(settings=Settings(dataset=dataset, device="cpu", **chosen), plugins=plugins, now=NOW)
             found: dict[str, Any] = sync(["timm:test_*.r160_in1k"], made).as_json()
             return found
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from conftest import NOW, Sync
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock, Patience
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl_publish.commands.verify import verify_folder
 from support.http_server import FileServer
 from support.plugins import AcmeZoo, entry
 from support.zoo_files import layers, models, table
@@ -63,9 +63,12 @@ def crawl(
         rows.append({"name": name, "files": [{"url": server.put(f"/{name}", data), **known}]})
     index = server.pages("/index", [rows])
     mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]))
-    transport = network(NetworkSettings(), clock=Clock(sleep=lambda seconds: None), patience=Patience(gap=gap))
-    run = Run(
-        settings=Settings(dataset=dataset, device="cpu"), plugins=load([*BUNDLED, mine]), transport=transport, now=NOW
+    transport = network(NetworkSettings(), clock=Clock(sleep=lambda seconds: None), retry_policy=RetryPolicy(gap=gap))
+    run = SyncContext(
+        settings=Settings(dataset=dataset, device="cpu"),
+        plugins=load_plugins([*BUNDLED, mine]),
+        transport=transport,
+        now=NOW,
     )
     return sync(["acme"], run)
 
@@ -82,7 +85,7 @@ def same(one: Path, other: Path) -> None:
         for place, name in ((one, "ledger/acme"), (other, "ledger/local"))
     ]
     assert ledgers[0] == ledgers[1]
-    assert list(findings(one)) == []
+    assert list(verify_folder(one)) == []
 
 
 @pytest.mark.parametrize("gap", [0, None])

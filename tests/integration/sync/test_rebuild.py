@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from conftest import NOW, Sync
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.crawl_state import pack, unpack
+from filtercrawl.dataset.catalog.crawl_state import pack_state, unpack_state
 from support.zoo_files import models, published, put, state
 
 if TYPE_CHECKING:
@@ -83,14 +83,16 @@ def test_state_comes_back(
         "_tried": {"revision": tried[0], "etag": tried[1]}, "_files": [["m", etag]], "_prefix": prefix,
         "_version": version, "_offered_as": name,
     }  # fmt: skip
-    back = unpack({**public, "state": pack({**public, **private, "_url": "file:///home/me/m"})})
+    back = unpack_state({**public, "state": pack_state({**public, **private, "_url": "file:///home/me/m"})})
     assert {key: back.get(key) for key in private} == private
     assert back["_url"] == "https://host/m"
-    assert "home" not in (pack({**public, **private, "_url": "file:///home/me/m"}) or "") or "home" in str(private)
+    assert "home" not in (pack_state({**public, **private, "_url": "file:///home/me/m"}) or "") or "home" in str(
+        private
+    )
 
 
 def test_rows_of_before_there_was_such_a_column() -> None:
-    assert unpack({"model_id": "s/m", "revision": None}) == {"model_id": "s/m", "revision": None}
-    assert pack({"model_id": "s/m", "revision": None, "etag": None}) is None
+    assert unpack_state({"model_id": "s/m", "revision": None}) == {"model_id": "s/m", "revision": None}
+    assert pack_state({"model_id": "s/m", "revision": None, "etag": None}) is None
     with pytest.raises(ValueError, match="no JSON object"):
-        unpack({"model_id": "s/m", "state": "[]"})
+        unpack_state({"model_id": "s/m", "state": "[]"})

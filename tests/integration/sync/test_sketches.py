@@ -11,7 +11,7 @@ import torch
 from datasets import load_dataset
 
 from filtercrawl.dataset.schema.arrow import SKETCHES
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.commands.verify import verify_folder
 from support.sketch_reference import sketched
 from support.zoo_files import layers, models, published, put, state, table
 
@@ -44,7 +44,7 @@ def test_every_stored_layer_has_its_sketch(zoo: Path, dataset: Path, run_sync: S
         }
         np.testing.assert_allclose(sketch["power_sums"], want["power_sums"], rtol=1e-12)
         assert (sketch["n_kernels"], sketch["n_dead"]) == (row["n_kernels"], row["n_dead"])
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def test_datasets_loads_them(zoo: Path, dataset: Path, tmp_path: Path, run_sync: Sync) -> None:
@@ -89,14 +89,14 @@ def test_an_heir_has_the_sketches_of_the_weights_it_keeps(zoo: Path, dataset: Pa
     run_sync(prune=True)
     assert len(sketches(dataset)) == 2
     assert not any(row in sketches(dataset) for row in before)
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def test_layers_of_the_same_bytes_and_other_sizes_have_one_each(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "zeros.safetensors", {"a.weight": torch.zeros(4, 1, 3, 3), "b.weight": torch.zeros(2, 2, 1, 9)})
     run_sync()
     assert [(row["kernel"], row["n_kernels"]) for row in sketches(dataset)] == [("3x3", 4), ("1x9", 4)]
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def test_a_dataset_from_before_there_were_sketches(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -112,7 +112,7 @@ def test_a_dataset_from_before_there_were_sketches(zoo: Path, dataset: Path, run
     report = run_sync()
     assert report.as_json()["checkpoints"]["unchanged"] == 1
     assert sketches(dataset) == []
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
     put(zoo / "b.safetensors", state(2))
     run_sync()
     stored = {row["layer_sha256"] for row in table(dataset, "index") if row["model_id"] == "local/b.safetensors"}

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from conftest import NOW, Sync
-from filtercrawl.api.errors import BusyError, DatasetError, UsageError
+from filtercrawl.api.errors import ConflictError, DatasetError, UsageError
 from filtercrawl.dataset.files.lock import locked
 from support.zoo_files import layers, models, published, put, state, table
 
@@ -102,16 +102,16 @@ def test_a_removed_file_is_reported_and_pruned_when_asked(zoo: Path, dataset: Pa
     run_sync()
     (zoo / "gone.safetensors").unlink()
     report = run_sync()
-    assert report.gone == ["local/gone.safetensors"]
+    assert report.removed_models == ["local/gone.safetensors"]
     assert "local/gone.safetensors#stem.weight" in layers(dataset)
     report = run_sync(prune=True)
-    assert report.gone == ["local/gone.safetensors"]
+    assert report.removed_models == ["local/gone.safetensors"]
     assert set(layers(dataset)) == {
         "local/stays.safetensors#stem.weight",
         "local/stays.safetensors#deep.weight",
     }
     assert models(dataset)["local/gone.safetensors"]["outcome"] == "skipped"
-    assert run_sync(prune=True).gone == []
+    assert run_sync(prune=True).removed_models == []
     put(zoo / "gone.safetensors", state(1))
     assert run_sync().layers == 2
     assert models(dataset)["local/gone.safetensors"]["outcome"] == "emitted"
@@ -122,7 +122,7 @@ def test_prune_touches_only_what_the_same_selector_listed(tmp_path: Path, datase
     put(tmp_path / "b/two.safetensors", state(2))
     run_sync(f"local:{tmp_path / 'a'}", f"local:{tmp_path / 'b'}")
     report = run_sync(f"local:{tmp_path / 'a'}", prune=True)
-    assert report.gone == []
+    assert report.removed_models == []
     assert models(dataset)["local/two.safetensors"]["outcome"] == "emitted"
 
 
@@ -301,7 +301,7 @@ def test_two_roots_with_one_name_are_refused(tmp_path: Path, dataset: Path, run_
 
 def test_a_second_run_at_the_same_time_is_refused(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
-    with locked(dataset), pytest.raises(BusyError, match=r"process \d+ on .* is at work"):
+    with locked(dataset), pytest.raises(ConflictError, match=r"process \d+ on .* is at work"):
         run_sync()
     assert run_sync().layers == 2
 
@@ -310,7 +310,7 @@ def test_limits_stop_cleanly_and_the_next_run_goes_on(zoo: Path, dataset: Path, 
     for i in range(6):
         put(zoo / f"{i}.safetensors", state(i))
     report = run_sync(limit=2)
-    assert (len(models(dataset)), report.left) == (2, 4)
+    assert (len(models(dataset)), report.n_left) == (2, 4)
     report = run_sync(max_bytes=1, jobs=1)
     assert 2 < len(models(dataset)) < 6
     assert run_sync(time_limit=0.0).layers == 0

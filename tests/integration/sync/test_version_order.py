@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.schema.version_order import release_order
-from filtercrawl.dataset.tables.model_row import rank
+from filtercrawl.dataset.tables.model_row import ownership_key
 from support.zoo_files import models, put, rows_of, state, table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_rows_of_the_tenth_version_of_a_day_come_after_those_of_the_second(
     first, second = "local/a.safetensors", "local/b.safetensors"
     with Catalog(dataset) as catalog, catalog.transaction():
         for model_id, version in ((first, "v2026.11.23.10"), (second, "v2026.11.23.2")):
-            catalog.touch_model((catalog.model(model_id) or {}) | {"first_release": version})
+            catalog.update_model((catalog.model(model_id) or {}) | {"first_release": version})
     put(zoo / "c.safetensors", state(3))
     run_sync()
     expected = [second, first, "local/c.safetensors"]
@@ -54,11 +54,11 @@ def test_the_earlier_version_keeps_the_weights(run_sync: Sync, dataset: Path, zo
     run_sync()
     with Catalog(dataset) as catalog, catalog.transaction():
         for name, version in (("a", "v2026.11.23.10"), ("b", "v2026.11.23.2")):
-            catalog.touch_model((catalog.model(f"local/{name}.safetensors") or {}) | {"first_release": version})
+            catalog.update_model((catalog.model(f"local/{name}.safetensors") or {}) | {"first_release": version})
     ranked = sorted(models(dataset), key=lambda model_id: model_id)
     with Catalog(dataset) as catalog:
         rows = [catalog.model(model_id) or {} for model_id in ranked]
-    assert [row["name"] for row in sorted(rows, key=rank)] == ["b.safetensors", "a.safetensors"]
+    assert [row["name"] for row in sorted(rows, key=ownership_key)] == ["b.safetensors", "a.safetensors"]
     put(zoo / "b.safetensors", state(1))  # now both are one content
     run_sync()
     assert models(dataset)["local/b.safetensors"]["outcome"] == "emitted"

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl.api.range_file import Span, want
-from filtercrawl_plugins.readers.npz import Npz
+from filtercrawl.api.range_file import Span, prefetch
+from filtercrawl_plugins.readers.npz import NpzReader
 from support.recording_file import WantedFile, want_all
 from support.stored_networks import FORMATS, network, structure
 from support.torch_files import READERS, OneFile, bits, numbers, saved
@@ -64,13 +64,13 @@ def test_one_part_of_a_tensor_is_wanted_tightly(data: st.DataObject) -> None:
     if name == "torch-zip":
         file_bytes = laid_out(file_bytes, extra, gap)
     file = WantedFile(file_bytes)
-    extent = structure(READERS[name], file)["a.weight"].extent
+    extent = structure(READERS[name], file)["a.weight"].location
     assert extent is not None
     file.forget()
     start = data.draw(st.integers(0, 63))
     stop = data.draw(st.integers(start + 1, 64))
     row = 4 * 16 * 9
-    want([Span(extent.file, extent.offset + start * row, extent.offset + stop * row)])
+    prefetch([Span(extent.file, extent.offset + start * row, extent.offset + stop * row)])
     got = extent.read(((start, stop), (0, 16), (0, 3), (0, 3)))
     assert got.tobytes() == bits(state["a.weight"][start:stop])
     assert file.unwanted == []
@@ -99,5 +99,5 @@ def test_a_long_header_of_an_array_is_read_on() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("w.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + values)
-    (tensor,) = Npz().tensors(OneFile(WantedFile(buffer.getvalue())))
+    (tensor,) = NpzReader().tensors(OneFile(WantedFile(buffer.getvalue())))
     assert numbers(tensor) == values

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl_plugins.readers.npz import Npz
+from filtercrawl_plugins.readers.npz import NpzReader
 from support.torch_files import OneFile
 from support.zoo_files import layers, models, table
 
@@ -46,11 +46,11 @@ def test_arrays_are_bit_equal(arrays: dict[str, np.ndarray], packed: bool, fortr
     buffer = io.BytesIO()
     (np.savez_compressed if packed else np.savez)(buffer, **arrays)
     file = MemoryFile(buffer.getvalue())
-    assert Npz().claims(file)
-    found = {tensor.name: tensor for tensor in Npz().tensors(OneFile(file))}
+    assert NpzReader().can_read(file)
+    found = {tensor.name: tensor for tensor in NpzReader().tensors(OneFile(file))}
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
-        extent = found[name].extent
+        extent = found[name].location
         assert extent is not None
         assert found[name].shape == array.shape
         raw = extent.read(tuple((0, size) for size in array.shape))
@@ -81,10 +81,10 @@ def test_lying_headers_are_refused(header: bytes) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("w.npy", array)
     with pytest.raises(CheckpointError) as caught:
-        list(Npz().tensors(OneFile(MemoryFile(buffer.getvalue()))))
+        list(NpzReader().tensors(OneFile(MemoryFile(buffer.getvalue()))))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\3\4", b"PK\5\6" + bytes(18), b"\x93NUMPY" + bytes(90)])
 def test_other_files_are_not_claimed(data: bytes) -> None:
-    assert not Npz().claims(MemoryFile(data))
+    assert not NpzReader().can_read(MemoryFile(data))

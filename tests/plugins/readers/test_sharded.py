@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.transport.client import Http
-from filtercrawl_plugins.readers.sharded import Sharded
+from filtercrawl.transport.client import HttpTransport
+from filtercrawl_plugins.readers.sharded import ShardedReader
 from support.http_server import Answer, Asked, FileServer, ranged
 
 if TYPE_CHECKING:
@@ -52,8 +52,11 @@ def test_the_heads_of_all_shards_are_asked_for_at_once(server: FileServer) -> No
     index = json.dumps({"weight_map": weights}).encode()
     main = RemoteFile(url=server.put("/index.json", index), size=len(index), path="index.json")
     checkpoint = Checkpoint(name="sharded", files=(main, *files))
-    with closing(Http()) as transport, CheckpointFiles(checkpoint, load().readers, transport) as opened:
-        found = list(Sharded().tensors(opened))
+    with (
+        closing(HttpTransport()) as transport,
+        CheckpointFiles(checkpoint, load_plugins().readers, transport) as opened,
+    ):
+        found = list(ShardedReader().tensors(opened))
         assert [tensor.name for tensor in found] == list(weights)
         assert not together.broken
         assert opened.bytes_read < SHARDS * 70_000 + len(index)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.range_file import stamp
+from filtercrawl.api.range_file import file_version
 from filtercrawl.api.source import Query, Source
 from filtercrawl_plugins.sources.local.source import filtercrawl_sources
 
@@ -69,7 +69,7 @@ def test_an_offer_says_where_the_file_is_and_when_to_look_again(tmp_path: Path) 
     assert Path(unquote(parts.path)) == path
     assert not parts.query
     assert not parts.fragment
-    assert (file.size, file.etag, file.path, file.sha256) == (5, stamp(path.stat()), "nets/100% #1?.pt", None)
+    assert (file.size, file.etag, file.path, file.sha256) == (5, file_version(path.stat()), "nets/100% #1?.pt", None)
     assert offer.revision is None
     path.write_bytes(b"54321")
     (again,) = offers(str(tmp_path))

@@ -15,8 +15,8 @@ import pytest
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.plugin_manager import load
-from filtercrawl.api.range_file import stamp
+from filtercrawl.api.plugin_manager import load_plugins
+from filtercrawl.api.range_file import file_version
 from filtercrawl.api.source import Query, Source
 from filtercrawl_plugins.sources.packages.source import PackagesSource, filtercrawl_sources
 from support.plugins import instead
@@ -100,7 +100,7 @@ def test_a_real_distribution_that_ships_networks(name: str, least: int) -> None:
         path = Path(unquote(urlsplit(file.url).path))
         assert offer.name == f"{name}/{file.path}"
         assert hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
-        assert (file.size, file.etag) == (path.stat().st_size, stamp(path.stat()))
+        assert (file.size, file.etag) == (path.stat().st_size, file_version(path.stat()))
         assert offer.meta.license == "MIT"
         assert offer.meta.license_evidence == "METADATA Classifier: License :: OSI Approved :: MIT License"
         assert offer.meta.extra == {"distribution": name, "version": version}
@@ -315,7 +315,7 @@ def test_a_file_that_is_not_what_record_says_is_refused(tmp_path: Path, dataset:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.4\nName: acme\nVersion: 1.0\nLicense-Expression: MIT\n")
     (info / "RECORD").write_text("\n".join(lines))
-    plugins = instead(load(), sources={"packages": PackagesSource([str(site)])})
+    plugins = instead(load_plugins(), sources={"packages": PackagesSource([str(site)])})
     report = run_sync("packages:acme", plugins=plugins)
     assert list(report.failures) == ["packages/acme/acme/bad.safetensors"]
     assert "is recorded" in report.failures["packages/acme/acme/bad.safetensors"]

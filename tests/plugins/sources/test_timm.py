@@ -14,12 +14,12 @@ import timm
 import torch
 from packaging.licenses import canonicalize_license_expression
 
-from filtercrawl.api.checkpoint import Checkpoint, Known, Meta, Offer, RemoteFile, Skipped
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, PreviousState, RemoteFile, Skipped
 from filtercrawl.api.errors import NetworkError, UnsupportedError, UsageError
 from filtercrawl.api.source import Query
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Patience
+from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_plugins.sources.timm.registry import entries
 from filtercrawl_plugins.sources.timm.source import TimmSource
 from support.http_server import FileServer
@@ -184,7 +184,7 @@ def test_a_gated_repository_is_asked_about_once_a_commit(hub: HubServer) -> None
     assert isinstance(skipped, Skipped)
     assert skipped.revision == sha
     assert hub.counts()["auth-check"] == 1
-    known = {name: Known(outcome="skipped", reason=skipped.reason, revision=skipped.revision)}
+    known = {name: PreviousState(outcome="skipped", reason=skipped.reason, revision=skipped.revision)}
     hub.forget()
     assert offers(name, settings=wanted, known=known) == [skipped]
     assert set(hub.counts()) == {"list"}
@@ -223,7 +223,7 @@ def test_an_architecture_alone_means_all_its_weights(hub: HubServer) -> None:
 def test_a_hub_that_does_not_answer_makes_no_complete_listing(hub: HubServer) -> None:
     hub.close()
     with pytest.raises(NetworkError, match="the models of timm"):
-        offers("resnet18.a1_in1k", network(patience=Patience(attempts=1)))
+        offers("resnet18.a1_in1k", network(retry_policy=RetryPolicy(attempts=1)))
 
 
 def test_a_pattern_that_matches_nothing_says_so() -> None:
@@ -318,7 +318,9 @@ def test_building_needs_nothing_but_the_record(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ["resnet1e9", "hf-hub:org/net", "local-dir:/etc", "../resnet18", "", None])
 def test_only_the_library_itself_is_built(architecture: str | None) -> None:
-    record = Checkpoint(name="x", files=(RemoteFile(url="https://x.example/x"),), meta=Meta(architecture=architecture))
+    record = Checkpoint(
+        name="x", files=(RemoteFile(url="https://x.example/x"),), meta=CheckpointMetadata(architecture=architecture)
+    )
     with pytest.raises(UnsupportedError, match="the installed timm has no"):
         TimmSource().build(record)
 

@@ -15,9 +15,9 @@ import torch
 from torch.hub import HASH_REGEX
 from torchvision.models import get_model, get_model_weights, list_models
 
-from filtercrawl.api.checkpoint import Checkpoint, Meta, RemoteFile
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UnsupportedError, UsageError
-from filtercrawl.api.source import Builds, Query
+from filtercrawl.api.source import Query, SupportsBuild
 from filtercrawl.extraction.architecture import trace
 from filtercrawl_plugins.sources.torchvision import TorchvisionSource
 from support.http_server import FileServer
@@ -130,7 +130,7 @@ def test_tasks_and_datasets() -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_building_takes_none_of_the_networks_memory(name: str) -> None:
     source = TorchvisionSource()
-    assert isinstance(source, Builds)
+    assert isinstance(source, SupportsBuild)
     state = source.build(offers(name)[name]).state_dict()
     real = sum(tensor.numel() for tensor in state.values() if not tensor.is_meta)
     assert real < 0.2 * sum(tensor.numel() for tensor in state.values())
@@ -192,7 +192,9 @@ def test_building_needs_nothing_but_the_record(tmp_path: Path) -> None:
 
 
 def test_what_the_library_does_not_have_is_not_built() -> None:
-    record = Checkpoint(name="x", files=(RemoteFile(url="https://x.example/x"),), meta=Meta(architecture="resnet1e9"))
+    record = Checkpoint(
+        name="x", files=(RemoteFile(url="https://x.example/x"),), meta=CheckpointMetadata(architecture="resnet1e9")
+    )
     with pytest.raises(UnsupportedError, match="the installed torchvision has no 'resnet1e9'"):
         TorchvisionSource().build(record)
 

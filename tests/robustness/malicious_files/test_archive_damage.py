@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.errors import FormatError, TruncatedError
-from filtercrawl_plugins.readers.npz import Npz
+from filtercrawl_plugins.readers.npz import NpzReader
 from support.recording_file import WantedFile
 from support.stored_networks import FORMATS, arrays, network, structure
 from support.torch_files import READERS, bits, claimed, numbers, saved
 
 if TYPE_CHECKING:
     from filtercrawl.api.source import Reader
-    from filtercrawl.api.tensor import Extent
+    from filtercrawl.api.tensor import TensorLocation
 
 
 @settings(max_examples=100, deadline=None)
@@ -54,7 +54,7 @@ def test_a_flipped_byte_of_the_pickle_or_of_a_deflated_entry_is_found() -> None:
     table = deflated.index(b"PK\1\2")
     deflated[table + 16] ^= 1
     with pytest.raises(FormatError, match=r"w.npy' is damaged \(CRC-32\)"):
-        structure(Npz(), WantedFile(bytes(deflated)))
+        structure(NpzReader(), WantedFile(bytes(deflated)))
 
 
 def test_damage_is_found_once_and_for_all_by_pieces_in_order() -> None:
@@ -62,7 +62,7 @@ def test_damage_is_found_once_and_for_all_by_pieces_in_order() -> None:
     data = bytearray(saved({"w": torch.zeros(1024, 1024)}))
     data[len(data) // 2] ^= 1
     file = WantedFile(bytes(data))
-    extent = structure(READERS["torch-zip"], file)["w"].extent
+    extent = structure(READERS["torch-zip"], file)["w"].location
     assert extent is not None
     file.forget()
     for _ in range(2):
@@ -73,8 +73,8 @@ def test_damage_is_found_once_and_for_all_by_pieces_in_order() -> None:
     assert not part.any()
 
 
-def extent_of_w(data: bytes) -> Extent:
-    extent = structure(READERS["torch-zip"], WantedFile(data))["w"].extent
+def extent_of_w(data: bytes) -> TensorLocation:
+    extent = structure(READERS["torch-zip"], WantedFile(data))["w"].location
     assert extent is not None
     return extent
 

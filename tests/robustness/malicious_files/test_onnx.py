@@ -43,13 +43,13 @@ def sound() -> bytes:
 
 def read_whatever(data: bytes) -> None:
     files = MemoryFiles(data)
-    READER.claims(files.main)
+    READER.can_read(files.main)
     problem = None
     try:
-        READER.companions(files.main)
+        READER.companion_paths(files.main)
         for stored in READER.tensors(files):
             assert (stored.convolution is None) != (stored.reason is None)
-            if stored.extent is not None:
+            if stored.location is not None:
                 stored_bytes(stored)
     except CheckpointError as error:
         problem = str(error)
@@ -66,7 +66,7 @@ def test_every_cut_is_told() -> None:
     graph_start = data.index(b":")
     for length in range(graph_start + 8, len(data)):
         files = MemoryFiles(data[:length])
-        assert READER.claims(files.main)
+        assert READER.can_read(files.main)
         read_whatever(data[:length])
     half = MemoryFiles(data[: len(data) // 2])
     with pytest.raises(TruncatedError, match=r"^model.onnx: ends at byte \d+, but promises more"):
@@ -134,19 +134,19 @@ def foreign() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", list(foreign()))
 def test_foreign_files_are_not_claimed(name: str) -> None:
-    assert not READER.claims(MemoryFile(foreign()[name]))
+    assert not READER.can_read(MemoryFile(foreign()[name]))
 
 
 def test_random_files_are_not_claimed() -> None:
     rng = np.random.default_rng(0)
-    claimed = [READER.claims(MemoryFile(rng.bytes(4096))) for _ in range(2000)]
+    claimed = [READER.can_read(MemoryFile(rng.bytes(4096))) for _ in range(2000)]
     assert not any(claimed)
 
 
 def test_a_graph_before_the_version_is_claimed() -> None:
     data = sound()
     assert data[:2] == b"\x08\x0a"
-    assert READER.claims(MemoryFile(data[2:] + data[:2]))
+    assert READER.can_read(MemoryFile(data[2:] + data[:2]))
     assert len(read(data[2:] + data[:2])) == len(read(data))
 
 
@@ -156,7 +156,7 @@ def test_large_tensors_are_stepped_over(tmp_path: object) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(model(nodes, weights).SerializeToString())
     file = LocalFile(path)
-    assert READER.claims(file)
+    assert READER.can_read(file)
     assert file.bytes_read < 10_000
     files = MemoryFiles(b"")
     files.main = file

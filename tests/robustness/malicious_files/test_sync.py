@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.commands.verify import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.malicious_pickles import BOMBS, MALICIOUS, PAYLOADS
 from support.onnx_models import model, node, random_array, tensor
@@ -105,7 +105,7 @@ def check(report: Report, dataset: Path, bad: set[str]) -> None:
         assert len(line) <= 500
         assert not line.startswith("unexpected"), line
         assert model_id.rpartition("/")[2].split(".")[0] in line, line
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def test_bad_files_beside_good_ones(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -238,4 +238,4 @@ def test_text_from_files_is_data(zoo: Path, dataset: Path, run_sync: Sync) -> No
     card = (dataset / "README.md").read_text()
     assert "<script>" not in card
     assert "\x1b" not in card
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from conftest import NOW, Sync
-from filtercrawl.api.plugin_manager import Plugins, load
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl_publish.commands.verify import findings
+from filtercrawl_publish.commands.verify import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.onnx_models import model, node, random_array
 from support.onnx_models import tensor as onnx_tensor
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
     from filtercrawl.api.source import Files, Reader
     from filtercrawl.dataset.schema.rows import Row
-    from filtercrawl.extraction.ledger import Entry
+    from filtercrawl.extraction.ledger import LedgerEntry
     from filtercrawl.pipeline.report import Report
 
 GOOD = {"local/aa.safetensors", "local/zz.safetensors"}
@@ -53,7 +53,7 @@ def check(dataset: Path, report: Report, bad: str, words: str) -> None:
     assert (found[f"local/{bad}"]["outcome"], found[f"local/{bad}"]["reason"]) == ("failed", line)
     assert {key.partition("#")[0] for key in layers(dataset)} == GOOD
     assert not [row for row in rows_of(dataset, "ledger") if row["model_id"] not in GOOD]
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def strided() -> bytes:
@@ -94,12 +94,12 @@ class Faulty:
 
     name = "faulty"
 
-    def claims(self, file: RangeFile) -> bool:
+    def can_read(self, file: RandomAccessFile) -> bool:
         if file.size == 13 and file.read(0, 13) == b"FAULTY claims":
             raise MemoryError
         return file.size > 6 and file.read(0, 6) == b"FAULTY"
 
-    def companions(self, file: RangeFile) -> tuple[str, ...]:
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         if file.read(7, file.size - 7) == b"companions":
             raise MemoryError
         return ()
@@ -107,17 +107,17 @@ class Faulty:
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         file = files.main
         what = file.read(7, file.size - 7)
-        yield StoredTensor(name="a", key="a", shape=(1,), dtype="float32", extent=None, reason="unreadable")
+        yield StoredTensor(name="a", key="a", shape=(1,), dtype="float32", location=None, reason="unreadable")
         if what == b"memory":
             raise MemoryError
         if what == b"numpy":
             np.empty(1 << 62, np.uint8)
         if what == b"boolean":
-            yield StoredTensor(name="w", key="w", shape=(True,), dtype="float32", extent=None, reason="unreadable")
+            yield StoredTensor(name="w", key="w", shape=(True,), dtype="float32", location=None, reason="unreadable")
 
 
 def with_reader(reader: Reader) -> Plugins:
-    plugins = load()
+    plugins = load_plugins()
     plugins.__dict__["readers"] = (reader, *plugins.readers)
     return plugins
 
@@ -147,7 +147,7 @@ def test_memory_that_runs_out_in_the_catalog_fails_one_checkpoint(
     put(zoo / "net.pt", state(3))
     write = Catalog.put_content
 
-    def put_content(self: Catalog, model_id: str, rows: Sequence[Row], ledger: Sequence[Entry]) -> None:
+    def put_content(self: Catalog, model_id: str, rows: Sequence[Row], ledger: Sequence[LedgerEntry]) -> None:
         write(self, model_id, rows, ledger)
         if model_id == "local/net.pt":
             raise MemoryError
@@ -231,7 +231,7 @@ def test_a_catalog_with_an_unfit_row_recovers(
         assert not [row for name in ("index", "ledger") for row in rows_of(dataset, name)
                     if row["model_id"] == "local/old.safetensors"]  # fmt: skip
         assert stored == {*GOOD, "local/new.safetensors"}
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 @pytest.mark.usefixtures("good")
@@ -273,7 +273,7 @@ def test_the_weights_of_an_unfit_checkpoint_go_to_its_duplicate(zoo: Path, datas
     after = layers(dataset)
     for key, weight in before.items():
         assert np.array_equal(after[key.replace("aa.", "zz.")], weight)
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []
 
 
 def test_only_unfit_rows_of_a_shared_content_are_no_heirs(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -290,4 +290,4 @@ def test_only_unfit_rows_of_a_shared_content_are_no_heirs(zoo: Path, dataset: Pa
         "local/aa.safetensors": "failed", "local/mm.safetensors": "failed", "local/zz.safetensors": "emitted",
         "local/new.safetensors": "emitted",
     }  # fmt: skip
-    assert list(findings(dataset)) == []
+    assert list(verify_folder(dataset)) == []

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
-from filtercrawl.api.errors import ChangedError, CheckpointError, FormatError, TruncatedError, UnsafeError
+from filtercrawl.api.errors import ChangedError, CheckpointError, FormatError, TruncatedError, UnsafeFileError
 from filtercrawl.api.range_file import LazyFile, LocalFile, MemoryFile, relative_path
-from filtercrawl.api.tensor import PIECE, Box, Extent, row_major
+from filtercrawl.api.tensor import READ_CHUNK_BYTES, SliceBounds, TensorLocation, row_major
 
 
 class Counted(MemoryFile):
@@ -30,7 +30,7 @@ class Counted(MemoryFile):
 
 
 @st.composite
-def views(draw: st.DrawFn) -> tuple[Extent, np.ndarray, Box]:
+def views(draw: st.DrawFn) -> tuple[TensorLocation, np.ndarray, SliceBounds]:
     """A strided view of a file, the same view in numpy, and a box in it."""
     shape = tuple(draw(st.lists(st.integers(1, 5), max_size=5)))
     strides = list(row_major(shape))
@@ -41,7 +41,7 @@ def views(draw: st.DrawFn) -> tuple[Extent, np.ndarray, Box]:
     offset = draw(st.integers(0, 9))
     span = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     numbers = np.arange(span, dtype="<f4")
-    extent = Extent(
+    extent = TensorLocation(
         file=Counted(bytes(offset) + numbers.tobytes()),
         offset=offset,
         dtype="float32",
@@ -58,7 +58,7 @@ def views(draw: st.DrawFn) -> tuple[Extent, np.ndarray, Box]:
 
 @settings(max_examples=300, deadline=None)
 @given(views())
-def test_a_box_is_what_numpy_gives(view: tuple[Extent, np.ndarray, Box]) -> None:
+def test_a_box_is_what_numpy_gives(view: tuple[TensorLocation, np.ndarray, SliceBounds]) -> None:
     extent, expected, box = view
     part = expected[tuple(slice(start, stop) for start, stop in box)]
     raw = extent.read(box)
@@ -72,11 +72,11 @@ def test_much_is_read_in_pieces(strides: tuple[int, ...]) -> None:
     shape = (300_000, 3, 3)
     numbers = np.arange(2_700_000, dtype="<f4")
     file = Counted(numbers.tobytes())
-    extent = Extent(file=file, offset=0, dtype="float32", shape=shape, strides=strides)
+    extent = TensorLocation(file=file, offset=0, dtype="float32", shape=shape, strides=strides)
     raw = extent.read(tuple((0, size) for size in shape))
     expected = as_strided(numbers, shape, [4 * stride for stride in strides])
     assert raw.tobytes() == np.ascontiguousarray(expected).tobytes()
-    assert file.largest <= PIECE
+    assert file.largest <= READ_CHUNK_BYTES
     assert file.total <= 2 * numbers.nbytes
 
 
@@ -86,17 +86,17 @@ def test_much_is_read_in_pieces(strides: tuple[int, ...]) -> None:
 )
 def test_a_view_beyond_its_file_is_refused(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> None:
     with pytest.raises(TruncatedError, match="promises bytes"):
-        Extent(file=MemoryFile(bytes(24)), offset=offset, dtype="float32", shape=shape, strides=strides)
+        TensorLocation(file=MemoryFile(bytes(24)), offset=offset, dtype="float32", shape=shape, strides=strides)
 
 
 @pytest.mark.parametrize("strides", [(1,), (-1, 1), (1, 1, 1)])
 def test_strides_that_fit_no_shape_are_refused(strides: tuple[int, ...]) -> None:
     with pytest.raises(FormatError, match="strides"):
-        Extent(file=MemoryFile(bytes(24)), offset=0, dtype="float32", shape=(2, 3), strides=strides)
+        TensorLocation(file=MemoryFile(bytes(24)), offset=0, dtype="float32", shape=(2, 3), strides=strides)
 
 
 def test_an_empty_tensor_needs_no_bytes() -> None:
-    extent = Extent(file=MemoryFile(b""), offset=0, dtype="float64", shape=(3, 0, 5))
+    extent = TensorLocation(file=MemoryFile(b""), offset=0, dtype="float64", shape=(3, 0, 5))
     assert extent.read(((0, 3), (0, 0), (0, 5))).shape == (3, 0, 5, 8)
 
 
@@ -141,7 +141,7 @@ def test_a_local_file_notices_every_change(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a\\..\\x", "C:x", "file:x", "a\0b", ".."])
 def test_paths_that_lead_out_are_refused(path: str) -> None:
-    with pytest.raises(UnsafeError, match="never followed"):
+    with pytest.raises(UnsafeFileError, match="never followed"):
         relative_path(path)
 
 
@@ -149,7 +149,7 @@ def test_paths_that_lead_out_are_refused(path: str) -> None:
 def test_a_path_that_is_taken_stays_inside(path: str) -> None:
     try:
         taken = relative_path(path)
-    except UnsafeError:
+    except UnsafeFileError:
         return
     inside = Path("/root/of/checkpoint")
     assert Path(os.path.normpath(inside / taken)).is_relative_to(inside)

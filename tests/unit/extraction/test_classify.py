@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import ITEMSIZE, Convolution, Extent, StoredTensor
+from filtercrawl.api.tensor import ITEMSIZE, Convolution, StoredTensor, TensorLocation
 from filtercrawl.api.vocabulary import POLICIES, REASONS, KernelPolicy
-from filtercrawl.extraction.classify import extract
+from filtercrawl.extraction.classify import classify_tensors
 
 
 class Vast:
@@ -28,8 +28,8 @@ class Vast:
 
 
 def stored(key: str, shape: tuple[int, ...], dtype: str = "float32", root: tuple[str, ...] = ()) -> StoredTensor:
-    extent = Extent(file=Vast(), offset=0, dtype=dtype, shape=shape)
-    return StoredTensor(name=".".join((*root, key)), key=key, root=root, shape=shape, dtype=dtype, extent=extent)
+    extent = TensorLocation(file=Vast(), offset=0, dtype=dtype, shape=shape)
+    return StoredTensor(name=".".join((*root, key)), key=key, root=root, shape=shape, dtype=dtype, location=extent)
 
 
 WORDS = [
@@ -47,7 +47,7 @@ TENSORS = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(TENSORS, max_size=12, unique_by=lambda tensor: tensor.name), st.sampled_from(POLICIES))
 def test_the_ledger_balances(tensors: list[StoredTensor], policy: KernelPolicy) -> None:
-    extracted = extract(tensors, policy)
+    extracted = classify_tensors(tensors, policy)
     assert [entry.tensor for entry in extracted.ledger] == [tensor.name for tensor in tensors]
     emitted = {layer.tensor.name for layer in extracted.emitted}
     for entry, tensor in zip(extracted.ledger, tensors, strict=True):
@@ -57,7 +57,7 @@ def test_the_ledger_balances(tensors: list[StoredTensor], policy: KernelPolicy) 
     for layer in extracted.layers:
         assert math.prod(layer.shape) == math.prod(layer.tensor.shape) > 0
         assert layer.n_kernels * layer.taps == math.prod(layer.shape)
-        assert (layer.left_out is None) == (layer.tensor.name in emitted)
+        assert (layer.exclusion_reason is None) == (layer.tensor.name in emitted)
         assert not layer.operator_verified
         assert layer.path
 
@@ -65,18 +65,18 @@ def test_the_ledger_balances(tensors: list[StoredTensor], policy: KernelPolicy) 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(TENSORS, max_size=8, unique_by=lambda tensor: tensor.name))
 def test_a_wider_policy_only_adds(tensors: list[StoredTensor]) -> None:
-    names = [[layer.tensor.name for layer in extract(tensors, policy).emitted] for policy in POLICIES]
+    names = [[layer.tensor.name for layer in classify_tensors(tensors, policy).emitted] for policy in POLICIES]
     for narrow, wide in pairwise(names):
         assert set(narrow) <= set(wide)
-    layers = [extract(tensors, policy).layers for policy in POLICIES]
-    assert len({tuple(replace(layer, left_out=None) for layer in found) for found in layers}) == 1
+    layers = [classify_tensors(tensors, policy).layers for policy in POLICIES]
+    assert len({tuple(replace(layer, exclusion_reason=None) for layer in found) for found in layers}) == 1
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_policies(policy: KernelPolicy) -> None:
     sizes = {"a.weight": (3, 3), "b.weight": (1, 1), "c.weight": (1, 7), "d.weight": (3,), "e.weight": (3, 3, 3)}
-    found = extract([stored(name, (4, 2, *size)) for name, size in sizes.items()], policy)
-    assert {layer.tensor.name: layer.left_out for layer in found.layers} == {
+    found = classify_tensors([stored(name, (4, 2, *size)) for name, size in sizes.items()], policy)
+    assert {layer.tensor.name: layer.exclusion_reason for layer in found.layers} == {
         "3x3": dict.fromkeys(sizes, "kernel_size") | {"a.weight": None, "b.weight": "pointwise"},
         "spatial": dict.fromkeys(sizes) | {"b.weight": "pointwise"},
         "all": dict.fromkeys(sizes),
@@ -85,19 +85,19 @@ def test_policies(policy: KernelPolicy) -> None:
 
 def test_only_what_lies_below_the_prefix_is_the_model() -> None:
     tensors = [stored(f"{part}.conv.weight", (2, 2, 3, 3)) for part in ("student", "teacher", "teacher2")]
-    found = extract(tensors, prefix="teacher.")
+    found = classify_tensors(tensors, prefix="teacher.")
     assert [entry.reason for entry in found.ledger] == ["outside_prefix", None, "outside_prefix"]
     assert found.num_params == 36
 
 
 def test_two_tensors_of_one_name_are_refused() -> None:
     with pytest.raises(FormatError, match=r"2 tensors named 'a\.weight'"):
-        extract([stored("a.weight", (1,)), stored("a.weight", (2,))])
+        classify_tensors([stored("a.weight", (1,)), stored("a.weight", (2,))])
 
 
 def test_a_word_that_is_not_in_the_vocabulary_is_refused() -> None:
     with pytest.raises(FormatError, match="'because', which is not in the vocabulary"):
-        extract([replace(stored("a.weight", (1,)), reason="because")])
+        classify_tensors([replace(stored("a.weight", (1,)), reason="because")])
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_word_that_is_not_in_the_vocabulary_is_refused() -> None:
 )
 def test_an_operator_that_does_not_fit_its_weight_is_none(shape: tuple[int, ...], op: str, groups: int) -> None:
     convolution = Convolution(op=op, groups=groups, source="onnx_graph")  # type: ignore[arg-type]
-    (entry,) = extract([replace(stored("w", shape), convolution=convolution)]).ledger
+    (entry,) = classify_tensors([replace(stored("w", shape), convolution=convolution)]).ledger
     assert entry.reason == "nonstandard_operator"
 
 
@@ -125,13 +125,13 @@ def test_what_an_operator_proves(
     op: str, groups: int, shape: tuple[int, ...], expected: tuple[int, ...], inputs: int, depthwise: bool
 ) -> None:
     convolution = Convolution(op=op, groups=groups, source="module")  # type: ignore[arg-type]
-    (layer,) = extract([replace(stored("w", shape), convolution=convolution)]).layers
+    (layer,) = classify_tensors([replace(stored("w", shape), convolution=convolution)]).layers
     assert (layer.shape, layer.in_channels, layer.depthwise) == (expected, inputs, depthwise)
     assert layer.operator_verified
 
 
 def test_numbers_that_are_not_there_are_unreadable() -> None:
-    tensor = replace(stored("conv.weight", (2, 2, 3, 3)), extent=None)
-    assert extract([tensor]).ledger[0].reason == "unreadable"
+    tensor = replace(stored("conv.weight", (2, 2, 3, 3)), location=None)
+    assert classify_tensors([tensor]).ledger[0].reason == "unreadable"
     with pytest.raises(FormatError):
-        Extent(file=MemoryFile(bytes(8)), offset=0, dtype="float32", shape=(3,))
+        TensorLocation(file=MemoryFile(bytes(8)), offset=0, dtype="float32", shape=(3,))

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, Extent, Quantization, StoredTensor
-from filtercrawl.extraction.classify import extract
-from filtercrawl.extraction.to_float32 import normalize
+from filtercrawl.api.tensor import Convolution, Quantization, StoredTensor, TensorLocation
+from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.extraction.to_float32 import to_float32
 
 if TYPE_CHECKING:
     from filtercrawl.extraction.layer import Layer
@@ -22,9 +22,9 @@ CPU = torch.device("cpu")
 
 
 def layer(weight: np.ndarray, dtype: str = "float32", **proven: Any) -> Layer:
-    extent = Extent(file=MemoryFile(weight.tobytes()), offset=0, dtype=dtype, shape=weight.shape)
-    stored = StoredTensor(name="w.weight", key="w.weight", shape=weight.shape, dtype=dtype, extent=extent, **proven)
-    (found,) = extract([stored], "all").layers
+    extent = TensorLocation(file=MemoryFile(weight.tobytes()), offset=0, dtype=dtype, shape=weight.shape)
+    stored = StoredTensor(name="w.weight", key="w.weight", shape=weight.shape, dtype=dtype, location=extent, **proven)
+    (found,) = classify_tensors([stored], "all").layers
     return found
 
 
@@ -45,7 +45,7 @@ def test_any_part_of_a_transposed_layer(data: st.DataObject) -> None:
     expected = np.concatenate([part.swapaxes(0, 1) for part in np.split(weight, groups)])
     assert found.shape == expected.shape
     start, stop = data.draw(channels(found.out_channels))
-    made = normalize(found, start, stop, CPU)
+    made = to_float32(found, start, stop, CPU)
     assert made.is_contiguous()
     assert np.array_equal(made.numpy(), expected[start:stop])
 
@@ -63,7 +63,7 @@ def test_codes_become_weights(data: st.DataObject) -> None:
     quantization = Quantization(scale=tuple(map(float, scale)), zero_point=tuple(map(int, zero)), axis=axis)
     start, stop = data.draw(channels(4))
     convolution = Convolution(op="conv2d", groups=1, source="onnx_graph")
-    made = normalize(layer(codes, kind, quantization=quantization, convolution=convolution), start, stop, CPU)
+    made = to_float32(layer(codes, kind, quantization=quantization, convolution=convolution), start, stop, CPU)
     along = [1, 1, 1, 1]
     along[axis] = -1
     expected = (codes.astype("i4") - zero.reshape(along)).astype("f4") * scale.reshape(along)
@@ -74,10 +74,10 @@ def test_codes_become_weights(data: st.DataObject) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
 def test_parts_join_to_the_whole(dtype: str) -> None:
     weight = torch.randn(7, 2, 3, 3).to(getattr(torch, dtype))
-    extent = Extent(
+    extent = TensorLocation(
         file=MemoryFile(weight.view(torch.uint8).numpy().tobytes()), offset=0, dtype=dtype, shape=tuple(weight.shape)
     )
-    stored = StoredTensor(name="w.weight", key="w.weight", shape=extent.shape, dtype=dtype, extent=extent)
-    (found,) = extract([stored]).layers
-    parts = [normalize(found, start, stop, CPU) for start, stop in ((0, 3), (3, 4), (4, 7))]
+    stored = StoredTensor(name="w.weight", key="w.weight", shape=extent.shape, dtype=dtype, location=extent)
+    (found,) = classify_tensors([stored]).layers
+    parts = [to_float32(found, start, stop, CPU) for start, stop in ((0, 3), (3, 4), (4, 7))]
     assert torch.equal(torch.cat(parts), weight.float())

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from filtercrawl.api.checkpoint import RemoteFile
-from filtercrawl.api.errors import Stopped
-from filtercrawl.transport.bulk_queue import AT_A_TIME, Turns
-from filtercrawl.transport.client import Http
+from filtercrawl.api.errors import Cancelled
+from filtercrawl.transport.bulk_queue import MAX_CONCURRENT_FILES, BulkQueue
+from filtercrawl.transport.client import HttpTransport
 from support.http_server import Answer, Asked, FileServer, ranged
 
 if TYPE_CHECKING:
@@ -27,16 +27,16 @@ def server() -> Iterator[FileServer]:
 
 
 def test_turns_are_handed_on_in_the_order_of_asking() -> None:
-    turns, begun = Turns(2), []
+    turns, begun = BulkQueue(2), []
     for number in range(5):
-        turns.take(lambda number=number: begun.append(number))  # type: ignore[misc]
+        turns.submit(lambda number=number: begun.append(number))  # type: ignore[misc]
     assert begun == [0, 1]
     for _ in range(3):
-        turns.give()
+        turns.release()
     assert begun == [0, 1, 2, 3, 4]
-    turns.give()
-    turns.give()
-    turns.take(lambda: begun.append(5))
+    turns.release()
+    turns.release()
+    turns.submit(lambda: begun.append(5))
     assert begun[-1] == 5
 
 
@@ -51,39 +51,39 @@ def test_four_files_are_fetched_in_bulk_and_a_small_one_beside_them(server: File
         assert go.wait(20)
         return ranged(asked, bytes(BIG), {"ETag": '"1"'})
 
-    with closing(Http()) as transport:
+    with closing(HttpTransport()) as transport:
         files = [
             transport.open(RemoteFile(url=server.on(f"/big{number}", slow), size=BIG, path=f"big{number}"))
-            for number in range(AT_A_TIME + 3)
+            for number in range(MAX_CONCURRENT_FILES + 3)
         ]
         for file in files:
-            file.want([(0, BIG)])
+            file.prefetch([(0, BIG)])
         small = transport.open(RemoteFile(url=server.put("/small", b"small"), size=5, path="small"))
-        small.want([(0, 5)])
+        small.prefetch([(0, 5)])
         assert small.read(0, 5) == b"small"
-        closer = threading.Thread(target=files[AT_A_TIME].close)  # gives up while it waits for its turn
+        closer = threading.Thread(target=files[MAX_CONCURRENT_FILES].close)  # gives up while it waits for its turn
         closer.start()
         closer.join(20)
         assert not closer.is_alive()
-        for _ in range(AT_A_TIME):
+        for _ in range(MAX_CONCURRENT_FILES):
             assert all_asked.acquire(timeout=20)
-        assert sorted(here) == [f"/big{number}" for number in range(AT_A_TIME)]
+        assert sorted(here) == [f"/big{number}" for number in range(MAX_CONCURRENT_FILES)]
         go.set()
         for number, file in enumerate(files):
-            if number != AT_A_TIME:
+            if number != MAX_CONCURRENT_FILES:
                 assert file.read(0, BIG) == bytes(BIG)
                 file.close()
-        assert f"/big{AT_A_TIME}" not in here
+        assert f"/big{MAX_CONCURRENT_FILES}" not in here
         assert len(here) == len(files) - 1
 
 
 @pytest.mark.timeout(20)
 def test_a_file_that_was_closed_brings_nothing_and_keeps_nobody_waiting(server: FileServer) -> None:
-    with closing(Http()) as transport:
+    with closing(HttpTransport()) as transport:
         file = transport.open(RemoteFile(url=server.put("/f", bytes(BIG)), size=BIG, path="f"))
         assert file.read(0, 8) == bytes(8)
-        file.expect_jumps(1000, 1.0)  # so many that at the first one all of it would be fetched
+        file.hint_seeks(1000, 1.0)  # so many that at the first one all of it would be fetched
         file.close()
         for offset in (BIG // 2, BIG - 100):
-            with pytest.raises(Stopped):
+            with pytest.raises(Cancelled):
                 file.read(offset, 8)

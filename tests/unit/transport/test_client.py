@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from filtercrawl.api.errors import BudgetError, ForbiddenError, GoneError, NetworkError, UsageError
+from filtercrawl.api.errors import AccessDeniedError, BudgetExhaustedError, NetworkError, NotFoundError, UsageError
 from filtercrawl.config import NetworkSettings, resolve
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def time() -> Time:
 
 @pytest.fixture
 def transport(time: Time) -> Transport:
-    return network(clock=time.clock, patience=Patience(read=0.3))
+    return network(clock=time.clock, retry_policy=RetryPolicy(read=0.3))
 
 
 def test_json_and_manners(server: FileServer, transport: Transport) -> None:
@@ -130,10 +130,10 @@ def test_tries_end(server: FileServer, transport: Transport, time: Time) -> None
 
 
 def test_backoff_is_bounded_and_jitters() -> None:
-    patience, clock = Patience(), Clock(random=random.Random(1).random)
+    patience, clock = RetryPolicy(), Clock(random=random.Random(1).random)
     waits = [patience.backoff(30, clock) for _ in range(200)]
     assert 0 <= min(waits) < 2
-    assert 28 < max(waits) <= patience.longest
+    assert 28 < max(waits) <= patience.max_delay
 
 
 @pytest.mark.parametrize("written", ["7", "date"])
@@ -147,7 +147,7 @@ def test_retry_after_is_honoured(server: FileServer, transport: Transport, time:
 
 def test_one_refusal_holds_back_all_requests_to_that_place(server: FileServer, transport: Transport) -> None:
     time = Time()
-    transport = network(clock=time.clock, patience=Patience(attempts=1))
+    transport = network(clock=time.clock, retry_policy=RetryPolicy(attempts=1))
     server.json("/api/a", 1)
     server.json("/api/b", 2)
     server.fail("/api/a", Fault(status=429, headers={"Retry-After": "20"}))
@@ -216,14 +216,14 @@ def test_at_most_so_many_at_a_time(server: FileServer) -> None:
         return Answer(body=b"1")
 
     server.on("/slow", slow)
-    transport = network(patience=Patience(per_host=3))
+    transport = network(retry_policy=RetryPolicy(per_host=3))
     with ThreadPoolExecutor(9) as pool:
         assert list(pool.map(transport.get_json, [server.url + "/slow"] * 9)) == [1] * 9
     assert server.most_at_once == 3
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(401, ForbiddenError), (403, ForbiddenError), (404, GoneError), (410, GoneError)]
+    ("status", "kind"), [(401, AccessDeniedError), (403, AccessDeniedError), (404, NotFoundError), (410, NotFoundError)]
 )
 def test_refusals_are_told_apart(
     server: FileServer, transport: Transport, status: int, kind: type[NetworkError]
@@ -276,7 +276,7 @@ def test_the_budget_of_requests(server: FileServer) -> None:
     url = server.json("/a", 1)
     transport = network(NetworkSettings(max_requests=2))
     assert [transport.get_json(url), transport.get_json(url)] == [1, 1]
-    with pytest.raises(BudgetError, match="budget of 2 requests"):
+    with pytest.raises(BudgetExhaustedError, match="budget of 2 requests"):
         transport.get_json(url)
     assert len(server.log) == 2
 
@@ -285,7 +285,7 @@ def test_the_budget_of_bytes(server: FileServer) -> None:
     url = server.json("/a", "x" * 100)
     transport = network(NetworkSettings(max_bytes=50))
     transport.get_json(url)
-    with pytest.raises(BudgetError, match="budget of 50 bytes"):
+    with pytest.raises(BudgetExhaustedError, match="budget of 50 bytes"):
         transport.get_json(url)
 
 
@@ -318,7 +318,7 @@ def test_a_token_goes_to_its_origin_only(
     assert {asked.headers.get("authorization") for asked in server.log} == {f"Bearer {TOKEN}"}
     assert {asked.headers.get("authorization") for asked in other.log} == {None}
     server.on("/refused", lambda asked: Answer(status=403, body=asked.headers["authorization"].encode()))
-    with pytest.raises(ForbiddenError) as caught:
+    with pytest.raises(AccessDeniedError) as caught:
         transport.get_json(server.url + "/refused")
     assert TOKEN not in str(caught.value)
     assert TOKEN not in caplog.text

@@ -16,12 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filtercrawl import RemoteFile, TruncatedError
-from filtercrawl.api.errors import ChangedError, ForbiddenError, GoneError, NetworkError
+from filtercrawl.api.errors import AccessDeniedError, ChangedError, NetworkError, NotFoundError
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import network
-from filtercrawl.transport.client import Http
-from filtercrawl.transport.retry import Clock, Patience
-from filtercrawl_plugins.formats.zip.archive import Archive
+from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 KIB = 1024
 DATA = random.Random(0).randbytes(3_000_000)
-PATIENCE = Patience(read=0.3, attempts=4)
+PATIENCE = RetryPolicy(read=0.3, attempts=4)
 QUICK = Clock(sleep=lambda seconds: None)
 
 
@@ -49,7 +49,7 @@ def cdn() -> Iterator[FileServer]:
 
 @pytest.fixture
 def transport() -> Transport:
-    return network(clock=QUICK, patience=PATIENCE)
+    return network(clock=QUICK, retry_policy=PATIENCE)
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_a_server_that_ignores_ranges_is_read_once(server: FileServer, file: Ope
     for offset in (0, 1_000_000, 2_999_000):
         assert file.read(offset, 1000) == DATA[offset : offset + 1000]
     assert file.read(0, len(DATA)) == DATA
-    assert file.whole
+    assert file.fetched_in_full
     assert len(server.log) == 2
     assert file.bytes_read <= len(DATA) + 200_000
 
@@ -228,7 +228,7 @@ def test_a_whole_file_that_fits_nowhere(server: FileServer, file: OpenedFile, mo
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1_000_000}))
     assert file.size
     came = file.bytes_read
-    file.want([(0, len(DATA))])
+    file.prefetch([(0, len(DATA))])
     with pytest.raises(NetworkError, match=r"do not fit into .*set cache under \[sync\]"):
         file.read(0, len(DATA))
     assert file.bytes_read == came
@@ -236,7 +236,7 @@ def test_a_whole_file_that_fits_nowhere(server: FileServer, file: OpenedFile, mo
 
 def test_a_whole_file_that_is_wanted_is_one_request_more(server: FileServer, file: OpenedFile) -> None:
     assert file.size
-    file.want([(0, len(DATA))])
+    file.prefetch([(0, len(DATA))])
     assert file.read(0, len(DATA)) == DATA
     assert [asked.headers["range"] for asked in server.log] == ["bytes=0-65535", "bytes=65536-2999999"]
     assert file.bytes_read == len(DATA)
@@ -245,7 +245,7 @@ def test_a_whole_file_that_is_wanted_is_one_request_more(server: FileServer, fil
 def test_a_broken_request_is_resumed(server: FileServer, file: OpenedFile) -> None:
     assert file.size
     server.fail("/f", Fault(cut=1_000_000, end="close"), Fault(cut=500_000, end="stall"))
-    file.want([(0, len(DATA))])
+    file.prefetch([(0, len(DATA))])
     assert file.read(0, len(DATA)) == DATA
     assert [asked.headers["range"] for asked in server.log][1:] == [
         "bytes=65536-2999999",
@@ -263,7 +263,7 @@ def test_a_whole_answer_of_unknown_length(server: FileServer, transport: Transpo
     assert file.read(1_000_000, 10) == DATA[1_000_000:1_000_010]
 
 
-@pytest.mark.parametrize(("status", "kind"), [(403, ForbiddenError), (404, GoneError)])
+@pytest.mark.parametrize(("status", "kind"), [(403, AccessDeniedError), (404, NotFoundError)])
 def test_refusals(server: FileServer, transport: Transport, status: int, kind: type[NetworkError]) -> None:
     url = server.on("/no", lambda asked: Answer(status=status))
     with pytest.raises(kind, match=f"f.bin at {url}"):
@@ -297,14 +297,14 @@ def test_a_signed_address_is_used_until_it_expires(server: FileServer, cdn: File
 
 def test_a_signed_address_that_never_works(server: FileServer, cdn: FileServer, transport: Transport) -> None:
     file = transport.open(RemoteFile(url=signed(server, cdn, uses=0), size=len(DATA)))
-    with pytest.raises(ForbiddenError) as caught:
+    with pytest.raises(AccessDeniedError) as caught:
         file.read(0, 10)
     assert "s3cr3t" not in str(caught.value)
 
 
 def test_a_token_stays_at_its_origin(server: FileServer, cdn: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_TOKEN", "tok-123")
-    transport = network(NetworkSettings(auth={server.url: "LAB_TOKEN"}), clock=QUICK, patience=PATIENCE)
+    transport = network(NetworkSettings(auth={server.url: "LAB_TOKEN"}), clock=QUICK, retry_policy=PATIENCE)
     file = transport.open(RemoteFile(url=signed(server, cdn, uses=1), size=len(DATA)))
     for offset in (0, 2_000_000):
         file.read(offset, 10)
@@ -322,7 +322,7 @@ def test_of_a_far_archive_the_tail_comes_with_the_head(server: FileServer) -> No
     head, tail = "bytes=0-65535", "bytes=2934423-2999999"
     for name, ranges in (("net.pth", {head, tail}), ("net.safetensors", {head})):
         # Nothing is known of the host: it is taken for a far one.
-        with closing(Http()) as transport:
+        with closing(HttpTransport()) as transport:
             opened = transport.open(RemoteFile(url=server.put(f"/{name}", DATA), size=len(DATA), path=name))
             server.log.clear()
             assert opened.read(0, 8) == DATA[:8]
@@ -334,11 +334,11 @@ def test_of_a_far_archive_the_tail_is_all_that_its_directory_takes(server: FileS
     noise = {f"layer{n}": np.frombuffer(DATA, np.uint8, 200_000, n * 200_000) for n in range(10)}
     packed = io.BytesIO()
     np.savez(packed, **noise)
-    with closing(Http()) as transport:
+    with closing(HttpTransport()) as transport:
         remote = RemoteFile(url=server.put("/net.npz", packed.getvalue()), size=len(packed.getvalue()), path="net.npz")
         with closing(transport.open(remote)) as opened:
             assert opened.read(0, 4) == b"PK\3\4"
-            assert len(Archive(opened).entries) == 10
+            assert len(ZipArchive(opened).entries) == 10
     assert len(server.log) == 2
 
 
@@ -352,16 +352,16 @@ def test_who_fetches_much_does_not_wait_for_the_structure_of_the_next_ones(serve
         return ranged(asked, DATA, {"ETag": '"d"'})
 
     one_at_a_time = replace(PATIENCE, read=20.0, per_host=1, gap=0)
-    with closing(Http(patience=one_at_a_time)) as transport:
+    with closing(HttpTransport(retry_policy=one_at_a_time)) as transport:
         few = [
             transport.open(RemoteFile(url=server.on(f"/next/{n}", held), size=len(DATA), sha256=f"{n:064x}"))
             for n in range(10)
         ]
         for file in few:
-            file.want([(at * KIB, at * KIB + 1) for at in range(0, 2_000, 200)])
+            file.prefetch([(at * KIB, at * KIB + 1) for at in range(0, 2_000, 200)])
         assert begun.wait(10)
         first = transport.open(RemoteFile(url=server.put("/much", much), size=len(much)))
-        first.want([(0, len(much))])
+        first.prefetch([(0, len(much))])
         going.set()
         assert first.read(0, len(much)) == much
         for file in few:
@@ -372,7 +372,7 @@ def test_who_fetches_much_does_not_wait_for_the_structure_of_the_next_ones(serve
 
 def test_of_a_near_archive_the_tail_is_not_guessed_at(server: FileServer) -> None:
     still = Clock(monotonic=lambda: 0.0, sleep=lambda seconds: None)  # every answer comes at once
-    with closing(Http(clock=still, patience=PATIENCE)) as transport:
+    with closing(HttpTransport(clock=still, retry_policy=PATIENCE)) as transport:
         for name in ("first.safetensors", "net.pth"):  # the first one tells how near the host is
             server.log.clear()
             opened = transport.open(RemoteFile(url=server.put(f"/{name}", DATA), size=len(DATA), path=name))

@@ -19,10 +19,10 @@ from filtercrawl import RemoteFile
 from filtercrawl.api.errors import ChangedError, NetworkError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings
-from filtercrawl.transport.cache_entry import Pieces
-from filtercrawl.transport.client import Http
-from filtercrawl.transport.range_cache import Cache
-from filtercrawl.transport.retry import Clock, Patience
+from filtercrawl.transport.cache_entry import CacheEntry
+from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.range_cache import RangeCache
+from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Fault, FileServer
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def opening() -> Iterator[Opening]:
     """Make transports, as one run after another does."""
     made = []
 
-    def call(settings: NetworkSettings, patience: Patience | None = None) -> Transport:
-        made.append(Http(settings, clock=QUICK, patience=patience))
+    def call(settings: NetworkSettings, patience: RetryPolicy | None = None) -> Transport:
+        made.append(HttpTransport(settings, clock=QUICK, retry_policy=patience))
         return made[-1]
 
     yield call
@@ -56,12 +56,12 @@ def test_pieces_give_back_what_they_were_given(
 ) -> None:
     folder = tmp_path_factory.mktemp("pieces") / "one"
     known: set[int] = set()
-    pieces = Pieces(folder)
+    pieces = CacheEntry(folder)
     for start, length in added:
         pieces.add(start, DATA[start : start + length])
         known |= set(range(start, start + length))
     pieces.close()
-    for again in (pieces, Pieces(folder)):
+    for again in (pieces, CacheEntry(folder)):
         covered = {byte for start, stop in again.ranges for byte in range(start, stop)}
         assert covered == known
         data = again.read(at, at + 100)
@@ -75,7 +75,7 @@ def test_the_same_bytes_may_come_twice_at_the_same_time(tmp_path: Path, first: t
     data = random.Random(0).randbytes(3000)
     begun, go = threading.Event(), threading.Event()
 
-    class Held(Pieces):
+    class Held(CacheEntry):
         def _put(self, name: str, part: bytes) -> Path:
             if threading.current_thread() is other:
                 begun.set()
@@ -97,13 +97,13 @@ def test_the_same_bytes_may_come_twice_at_the_same_time(tmp_path: Path, first: t
 
 
 def test_a_piece_that_is_not_what_was_written_is_fetched_again(tmp_path: Path) -> None:
-    pieces = Pieces(tmp_path / "one")
+    pieces = CacheEntry(tmp_path / "one")
     pieces.add(0, DATA[:1000])
     pieces.add(1000, DATA[1000:2000])
     pieces.close()
     first = next((tmp_path / "one").glob("0-1000-*"))
     first.write_bytes(bytes(1000))  # the machine stopped before the bytes reached the disk
-    again = Pieces(tmp_path / "one")
+    again = CacheEntry(tmp_path / "one")
     assert again.read(1000, 2000) == DATA[1000:2000]
     assert again.read(0, 1000) is None
     assert again.missing(0, 2000) == ((0, 1000),)
@@ -119,7 +119,7 @@ def test_what_was_interrupted_goes_on_where_it_stopped(opening: Opening, tmp_pat
         kept = NetworkSettings(cache=tmp_path / "cache")
         first = opening(kept).open(told)
         assert first.read(0, 1000) == DATA[:1000]
-        first.want([(MIB, 2 * MIB)])
+        first.prefetch([(MIB, 2 * MIB)])
         assert first.read(MIB, MIB) == DATA[MIB : 2 * MIB]
         first.close()
         server.log.clear()
@@ -164,13 +164,13 @@ def test_a_stated_hash_does_not_hide_a_change(opening: Opening, tmp_path: Path) 
 
 def test_nothing_of_a_discarded_version_comes_back(tmp_path: Path) -> None:
     """Other requests may still bring its bytes when one of them has noticed the change."""
-    cache = Cache(tmp_path)
-    pieces = cache.pieces("http://host/net", {"sha256": HEX})
+    cache = RangeCache(tmp_path)
+    pieces = cache.entry("http://host/net", {"sha256": HEX})
     pieces.add(0, DATA[:100])
     pieces.discard()
     pieces.add(100, DATA[100:200])
     assert pieces.ranges == ()
-    assert cache.pieces("http://host/net", {"sha256": HEX}).ranges == ()
+    assert cache.entry("http://host/net", {"sha256": HEX}).ranges == ()
 
 
 def test_a_file_without_a_version_is_forgotten(opening: Opening, tmp_path: Path) -> None:
@@ -183,20 +183,20 @@ def test_a_file_without_a_version_is_forgotten(opening: Opening, tmp_path: Path)
 
 
 def test_room_is_made_of_what_was_used_least_lately(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 10 * MIB)
+    cache = RangeCache(tmp_path, 10 * MIB)
     for number in range(4):
-        pieces = cache.pieces(f"http://host/{number}", {})
+        pieces = cache.entry(f"http://host/{number}", {})
         pieces.add(0, bytes([number]) * 4 * MIB)
         pieces.close()
         os.utime(pieces.folder, (number, number))
-    used = cache.pieces("http://host/0", {})
+    used = cache.entry("http://host/0", {})
     os.utime(used.folder, (0, 0))
     cache.added(64 * MIB)
     left = {next(path.name for path in folder.glob("0-*")) for folder in tmp_path.iterdir() if folder.is_dir()}
     assert len(left) == 2  # the newest, and the oldest, which is in use
     assert used.read(0, 1) == b"\0"
-    assert cache.pieces("http://host/3", {}).ranges == ((0, 4 * MIB),)
-    assert cache.pieces("http://host/1", {}).ranges == ()
+    assert cache.entry("http://host/3", {}).ranges == ((0, 4 * MIB),)
+    assert cache.entry("http://host/1", {}).ranges == ()
 
 
 HOLD = """
@@ -210,8 +210,8 @@ sys.stdin.read()
 
 
 def test_another_process_does_not_lose_what_it_uses(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, 1 * MIB)
-    pieces = cache.pieces("http://host/0", {})
+    cache = RangeCache(tmp_path, 1 * MIB)
+    pieces = cache.entry("http://host/0", {})
     pieces.add(0, bytes(2 * MIB))
     pieces.close()
     held = [sys.executable, "-c", HOLD, str(pieces.folder)]
@@ -228,13 +228,13 @@ def test_another_process_does_not_lose_what_it_uses(tmp_path: Path) -> None:
 def test_a_run_goes_on_when_its_bytes_are_taken_away(opening: Opening, tmp_path: Path) -> None:
     with FileServer() as server:
         file = opening(NetworkSettings(cache=tmp_path)).open(RemoteFile(url=server.put("/net", DATA)))
-        file.want([(0, len(DATA))])
+        file.prefetch([(0, len(DATA))])
         file.read(0, len(DATA))
-        file.want([(0, len(DATA))])
+        file.prefetch([(0, len(DATA))])
         assert file.read(0, len(DATA)) == DATA
         before = len(server.log)
         assert file.size
-        file.want([(0, MIB)])
+        file.prefetch([(0, MIB)])
         assert len(server.log) == before
         for piece in tmp_path.rglob("*-*-*"):
             piece.unlink()
@@ -254,14 +254,14 @@ def test_readers_and_requests_share_each_byte_once(opening: Opening, tmp_path: P
     """Many threads want, read and jump; every byte is fetched at most once."""
     chance = random.Random(5)
     with FileServer() as server:
-        transport = opening(NetworkSettings(cache=tmp_path), Patience(gap=0))
+        transport = opening(NetworkSettings(cache=tmp_path), RetryPolicy(gap=0))
         file = transport.open(RemoteFile(url=server.put("/net", DATA), size=len(DATA)))
         wanted = [(chance.randrange(len(DATA) - 60_000), chance.choice((10, 5000, 60_000))) for _ in range(200)]
 
         def read(place: tuple[int, int]) -> bool:
             start, length = place
             if start % 3 == 0:
-                file.want([(start, start + length)])
+                file.prefetch([(start, start + length)])
             return file.read(start, length) == DATA[start : start + length]
 
         with ThreadPoolExecutor(8) as pool:
@@ -273,11 +273,11 @@ def test_readers_and_requests_share_each_byte_once(opening: Opening, tmp_path: P
 
 def test_one_fault_ends_all_that_waits_for_it(opening: Opening, tmp_path: Path) -> None:
     with FileServer() as server:
-        transport = opening(NetworkSettings(cache=tmp_path), Patience(attempts=2))
+        transport = opening(NetworkSettings(cache=tmp_path), RetryPolicy(attempts=2))
         file = transport.open(RemoteFile(url=server.put("/net", DATA), size=len(DATA)))
         assert file.read(0, 10)
         server.fail("/net", Fault(status=503), always=True)
-        file.want([(MIB, 2 * MIB)])
+        file.prefetch([(MIB, 2 * MIB)])
         for _ in range(2):
             with pytest.raises(NetworkError, match="503"):
                 file.read(MIB, 10)

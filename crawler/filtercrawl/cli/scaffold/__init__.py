@@ -7,7 +7,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, Literal
 
-from filtercrawl.api.errors import RefusedError, UsageError
+from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.api.version import API_VERSION
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write(name: str, kind: Kind, parent: Path) -> Path:
         )
     folder = parent / f"filtercrawl-{name}"
     if folder.exists():
-        raise RefusedError(f"{folder} is there already; choose another name, or move it away")
+        raise PolicyError(f"{folder} is there already; choose another name, or move it away")
     words = {
         "@NAME@": name,
         "@MODULE@": f"filtercrawl_{name.replace('-', '_')}",

@@ -10,7 +10,7 @@ import pyarrow as pa
 from filtercrawl.config.spdx import REDISTRIBUTABLE as LICENSES
 from filtercrawl.dataset.card import guide
 from filtercrawl.dataset.card.configs import REDISTRIBUTABLE, Config
-from filtercrawl.dataset.card.figures import REPORT, Shown
+from filtercrawl.dataset.card.figures import REPORT, CardFigure
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.schema import arrow, columns
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Mapping, Sequence
 
-    from filtercrawl.dataset.card.counts import Tally
+    from filtercrawl.dataset.card.counts import DatasetCounts
 
 # Lines of a table of counts; what is rarer is summed up in one.
 _SHOWN: Final = 15
@@ -27,17 +27,17 @@ _CAPTION_LENGTH: Final = 400
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class CardContext:
     """What the card tells of. figures: of analyses; others: published files besides those of configs, by path."""
 
     dataset_id: str
     configs: Sequence[Config]
-    tally: Tally
-    figures: Sequence[Shown] = ()
+    tally: DatasetCounts
+    figures: Sequence[CardFigure] = ()
     others: frozenset[str] = frozenset()
 
 
-def body(about: About) -> str:
+def render_body(about: CardContext) -> str:
     """Return the card's Markdown."""
     tally, names = about.tally, {config.name for config in about.configs}
     seen = ", ".join(f"{count:,} {escape(outcome)}" for outcome, count in sorted(tally.outcomes.items()))
@@ -53,7 +53,7 @@ def body(about: About) -> str:
         "## Configs\n\n" + _table(("config", "rows", "files", "MB", "what"), map(_config_line, about.configs)),
         guide.LOADING if {"layers", "index"} <= names else "",
         _schema() if "index" in names else "",
-        guide.LICENSES.format(licenses=", ".join(LICENSES), config=_passed_on(tally, names)),
+        guide.LICENSES.format(licenses=", ".join(LICENSES), config=_redistributable(tally, names)),
         guide.CITATION.format(dataset_id=escape(about.dataset_id)),
         guide.LIMITS,
     ]
@@ -76,18 +76,18 @@ def _links(others: frozenset[str]) -> str:
     return " ".join(line for path, line in known.items() if path in others)
 
 
-def _figures(figures: Sequence[Shown]) -> str:
+def _figures(figures: Sequence[CardFigure]) -> str:
     shown = [
         f"![{escape(figure.title)}]({figure.path})\n\n*{escape(figure.caption, _CAPTION_LENGTH)}*" for figure in figures
     ]
     return "\n\n".join(["## Figures", *shown]) if shown else ""
 
 
-def _passed_on(tally: Tally, names: set[str]) -> str:
+def _redistributable(tally: DatasetCounts, names: set[str]) -> str:
     if REDISTRIBUTABLE in names:
         return f"The config `{REDISTRIBUTABLE}` is `layers` of these checkpoints alone."
-    if tally.passed_on:
-        return f"They are {len(tally.passed_on):,} files, too many to list here: choose by `index`."
+    if tally.redistributable_rows:
+        return f"They are {len(tally.redistributable_rows):,} files, too many to list here: choose by `index`."
     return "This dataset holds none such."
 
 

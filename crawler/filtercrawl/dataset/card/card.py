@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.card.body import About, body
+from filtercrawl.dataset.card.body import CardContext, render_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ class Card:
             raise DatasetError(f"{PATH}: its header is no YAML mapping; mend or delete it")
         return cls(header, text[found.end() :])
 
-    def by_hand(self) -> Card:
+    def user_content(self) -> Card:
         """Return what somebody wrote: the card without our part of its header, and the place of that of its body."""
         header = {"pretty_name": "Trained convolution kernels", "tags": list(_TAGS), **self.header}
         for key in ("license", "configs", "dataset_info"):
@@ -64,13 +64,13 @@ class Card:
         text, places = _OURS.subn(_EMPTY, self.body, count=1)
         return Card(header, text if places else f"{_EMPTY}\n{self.body}")
 
-    def render(self, about: About) -> str:
+    def render(self, about: CardContext) -> str:
         """Return the card with our part made new.
 
         Of the header, `license`, `configs` and `dataset_info` are ours, of the body what the two markers
         enclose. All else stays as somebody wrote it.
         """
-        own = self.by_hand()
+        own = self.user_content()
         header = dict(own.header)
         if license_word := _license(set(about.tally.by_license)):
             header["license"] = license_word
@@ -79,7 +79,7 @@ class Card:
             header["configs"][0]["default"] = True
             header["dataset_info"] = [config.info() for config in about.configs]
         dumped = yaml.dump(header, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10**9)
-        ours = f"{BEGIN}\n{body(about)}\n{END}"
+        ours = f"{BEGIN}\n{render_body(about)}\n{END}"
         text = own.body.replace(_EMPTY, ours, 1)
         return f"---\n{dumped}---\n{text}"
 

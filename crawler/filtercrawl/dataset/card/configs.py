@@ -13,7 +13,7 @@ from filtercrawl.dataset.schema.arrow import LAYERS, PREVIEW, TABLES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from filtercrawl.dataset.card.counts import Tally
+    from filtercrawl.dataset.card.counts import DatasetCounts
     from filtercrawl.dataset.files.parquet import File, Table
 
 _ABOUT: Final = {
@@ -70,7 +70,9 @@ class Config:
         return {"config_name": self.name, "features": features(self.schema)}
 
 
-def listed(tables: Mapping[str, Sequence[Table]], layers: Sequence[File], tally: Tally) -> Iterator[Config]:
+def build_configs(
+    tables: Mapping[str, Sequence[Table]], layers: Sequence[File], tally: DatasetCounts
+) -> Iterator[Config]:
     """Yield the configs that have rows, the default one first."""
     for name, about in _ABOUT.items():
         if name == "layers" and layers:
@@ -86,7 +88,7 @@ def listed(tables: Mapping[str, Sequence[Table]], layers: Sequence[File], tally:
             )
 
 
-def _of_layers(about: str, layers: Sequence[File], tally: Tally) -> Iterator[Config]:
+def _of_layers(about: str, layers: Sequence[File], tally: DatasetCounts) -> Iterator[Config]:
     # Patterns, since a card that listed every file of a large dataset would have megabytes.
     by_source: dict[str, list[File]] = {}
     for file in layers:
@@ -104,7 +106,7 @@ def _of_layers(about: str, layers: Sequence[File], tally: Tally) -> Iterator[Con
             files=files,
             rows=rows[source],
         )
-    free = [file for file in layers if file.path in tally.passed_on]
+    free = [file for file in layers if file.path in tally.redistributable_rows]
     if 0 < len(free) <= LISTED_FILES:
         yield Config(
             name=REDISTRIBUTABLE,
@@ -112,7 +114,7 @@ def _of_layers(about: str, layers: Sequence[File], tally: Tally) -> Iterator[Con
             schema=LAYERS,
             paths=[file.path for file in free],
             files=free,
-            rows=sum(tally.passed_on[file.path] for file in free),
+            rows=sum(tally.redistributable_rows[file.path] for file in free),
         )
 
 

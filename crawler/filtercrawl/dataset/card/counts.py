@@ -6,17 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from filtercrawl.config.spdx import redistributable
+from filtercrawl.config.spdx import is_redistributable
 
 if TYPE_CHECKING:
     from filtercrawl.dataset.files.parquet import Row
 
 
 @dataclass
-class Tally:
+class DatasetCounts:
     """Layers and kernels counted are those whose weights the dataset holds.
 
-    passed_on: rows of the files of layers whose licence lets everybody pass them on.
+    redistributable_rows: rows of the files of layers whose licence lets everybody pass them on.
     """
 
     by_source: Counter[str] = field(default_factory=Counter)
@@ -26,13 +26,13 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     layers: int = 0
     layer_rows: Counter[str] = field(default_factory=Counter)
-    passed_on: Counter[str] = field(default_factory=Counter)
+    redistributable_rows: Counter[str] = field(default_factory=Counter)
 
     @property
     def kernels(self) -> int:
         return self.by_source.total()
 
-    def layer(self, row: Row) -> None:
+    def add_layer(self, row: Row) -> None:
         """Count a row of `index`."""
         if row["file"] is None:
             return
@@ -42,9 +42,9 @@ class Tally:
         self.by_kernel[row["kernel"]] += row["n_kernels"]
         self.by_task[row["task"]] += row["n_kernels"]
         self.by_license[row["license"]] += row["n_kernels"]
-        if redistributable(row["license"]):
-            self.passed_on[row["file"]] += row["n_parts"]
+        if is_redistributable(row["license"]):
+            self.redistributable_rows[row["file"]] += row["n_parts"]
 
-    def model(self, row: Row) -> None:
+    def add_model(self, row: Row) -> None:
         """Count a row of `models`."""
         self.outcomes[row["outcome"]] += 1

@@ -19,7 +19,7 @@ _PATH: Final = re.compile(r"analysis/figures/[A-Za-z0-9][A-Za-z0-9_-]*\.png")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class CardFigure:
     """path: of a PNG, relative to the dataset; title, caption: a plugin's words, not to be trusted."""
 
     path: str
@@ -27,7 +27,7 @@ class Shown:
     caption: str
 
 
-def shown(folder: Path) -> tuple[Shown, ...]:
+def card_figures(folder: Path) -> tuple[CardFigure, ...]:
     """Return the first figure of each analysis, a handful at most; none where results.json cannot be made sense of."""
     try:
         analyses = json.loads((folder / RESULTS).read_bytes())["analyses"]
@@ -36,10 +36,10 @@ def shown(folder: Path) -> tuple[Shown, ...]:
         return ()
 
 
-def _first(folder: Path, analyses: Any) -> Iterator[Shown]:
+def _first(folder: Path, analyses: Any) -> Iterator[CardFigure]:
     for analysis in analyses:
         for figure in analysis["figures"]:
             paths = [path for path in figure["files"] if _PATH.fullmatch(path) and (folder / path).is_file()]
             if paths:
-                yield Shown(path=paths[0], title=str(figure["title"]), caption=str(figure["caption"]))
+                yield CardFigure(path=paths[0], title=str(figure["title"]), caption=str(figure["caption"]))
                 break

@@ -14,7 +14,7 @@ _NAMES: Final = {
 }  # fmt: skip
 
 
-def pack(row: Mapping[str, Any]) -> str | None:
+def pack_state(row: Mapping[str, Any]) -> str | None:
     """Return the column `state` of a row of `models`: JSON, None where there is nothing to remember."""
     found = {name: row[field] for field, name in _NAMES.items() if row.get(field) is not None}
     if found.get("tried") == {"revision": row["revision"], "etag": row["etag"]}:
@@ -22,7 +22,7 @@ def pack(row: Mapping[str, Any]) -> str | None:
     return json.dumps(found, sort_keys=True, separators=(",", ":")) if found else None
 
 
-def unpack(row: Mapping[str, Any]) -> dict[str, Any]:
+def unpack_state(row: Mapping[str, Any]) -> dict[str, Any]:
     """Undo `pack`: return a published row of `models` with its private fields. Raises ValueError for no such column."""
     text = row.get("state")
     if text is None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.config.spdx import redistributable
-from filtercrawl.dataset.catalog.crawl_state import pack
+from filtercrawl.config.spdx import is_redistributable
+from filtercrawl.dataset.catalog.crawl_state import pack_state
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl.dataset.tables import sketches
 from filtercrawl.dataset.tables.samples import Samples
@@ -35,7 +35,7 @@ RANK: Final = "release_order(first_release), model_id"
 _ORDER: Final = "release_order(models.first_release), models.model_id"
 
 
-class Published:
+class PublishedTables:
     """Implements `filtercrawl.dataset.tables.export.Rows`."""
 
     _db: sqlite3.Connection
@@ -50,8 +50,8 @@ class Published:
     def models(self, *, private: bool = False) -> Iterator[Row]:
         """Rows of `models`, sorted by model_id."""
         for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
-            row = thaw(record)
-            yield row if private else {name: row.get(name) for name in MODELS.names} | {"state": pack(row)}
+            row = decode_row(record)
+            yield row if private else {name: row.get(name) for name in MODELS.names} | {"state": pack_state(row)}
 
     def index(self) -> Iterator[Row]:
         """Rows of `index`, sorted by first release, by model_id, and then as in the checkpoint."""
@@ -63,12 +63,12 @@ class Published:
             FROM layers JOIN models USING (model_id) ORDER BY {_ORDER}, position
         """  # noqa: S608 - constant
         for layer, model, file, layer_id, first in self._db.execute(sql):
-            row, owner = json.loads(layer), thaw(model)
+            row, owner = json.loads(layer), decode_row(model)
             out = {name: row.get(name) for name in INDEX.names}
             out |= {name: owner.get(of_model) for name, of_model in _OF_MODEL.items()}
             datasets = owner.get("training_datasets")
             out["training_dataset"] = datasets[-1] if datasets else None
-            out["redistributable"] = redistributable(owner.get("license"))
+            out["redistributable"] = is_redistributable(owner.get("license"))
             stored = file is not None and row["layer_sha256"] is not None
             out["file"] = file if stored else None
             out["row_group"] = row["row_group"] if stored else None
@@ -152,7 +152,7 @@ def samples_key(layer_sha256: str, taps: int) -> str:
     return f"{layer_sha256}/{taps}"
 
 
-def freeze(record: Mapping[str, Any]) -> str:
+def encode_row(record: Mapping[str, Any]) -> str:
     """Write a row as JSON."""
     return json.dumps(record, default=_time)
 
@@ -163,7 +163,7 @@ def _time(value: object) -> str:
     raise TypeError(f"{type(value).__name__} does not belong into the catalog")
 
 
-def thaw(text: str) -> Row:
+def decode_row(text: str) -> Row:
     """Read a row of `models` back; columns that are younger than it are null."""
     record: Row = dict.fromkeys(MODELS.names) | json.loads(text)
     for name in _TIMES:

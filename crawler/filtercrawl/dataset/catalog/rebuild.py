@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.catalog.crawl_state import unpack
+from filtercrawl.dataset.catalog.crawl_state import unpack_state
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.tables.model_row import fingerprint
 from filtercrawl.dataset.tables.samples import Samples
-from filtercrawl.extraction.ledger import Entry
+from filtercrawl.extraction.ledger import LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from filtercrawl.dataset.schema.rows import Row
 
 
-def rebuild(dataset: Path, catalog: Catalog) -> int:
+def rebuild_catalog(dataset: Path, catalog: Catalog) -> int:
     """Fill an empty catalog from the tables under `data`; returns the number of checkpoints.
 
     Raises DatasetError where the tables are missing or cannot be read.
     """
     try:
         with catalog.transaction():
-            catalog.set_fact("dataset_id", json.loads((dataset / "manifest.json").read_text("utf-8"))["dataset_id"])
+            catalog.set_meta("dataset_id", json.loads((dataset / "manifest.json").read_text("utf-8"))["dataset_id"])
             layers = _grouped(dataset / "data/index.parquet")
-            ledger: dict[str, list[Entry]] = defaultdict(list)
+            ledger: dict[str, list[LedgerEntry]] = defaultdict(list)
             for path in files_of(dataset, "ledger"):
                 for row in _rows(path):
                     ledger[row["model_id"]].append(_entry(row))
             count = 0
             for record in _rows(dataset / "data/models.parquet"):
                 rows = layers.get(record["model_id"], [])
-                catalog.put_model(unpack(record), fingerprint(rows))
+                catalog.put_model(unpack_state(record), fingerprint(rows))
                 catalog.put_content(record["model_id"], rows, ledger.pop(record["model_id"], []))
                 count += 1
             catalog.put_samples(_samples(files_of(dataset, "samples"), layers))
@@ -74,8 +74,8 @@ def _grouped(path: Path) -> dict[str, list[Row]]:
     return found
 
 
-def _entry(row: Row) -> Entry:
-    return Entry(tensor=row["tensor"], shape=tuple(row["shape"]), dtype=row["dtype"], reason=row["reason"])
+def _entry(row: Row) -> LedgerEntry:
+    return LedgerEntry(tensor=row["tensor"], shape=tuple(row["shape"]), dtype=row["dtype"], reason=row["reason"])
 
 
 def _samples(paths: list[Path], layers: dict[str, list[Row]]) -> Iterator[tuple[str, Samples]]:

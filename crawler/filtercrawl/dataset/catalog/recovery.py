@@ -6,14 +6,14 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.api.progress import Progress, Silent
+from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.rebuild import rebuild
-from filtercrawl.dataset.files.schema_version import check
+from filtercrawl.dataset.catalog.rebuild import rebuild_catalog
+from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
-from filtercrawl.dataset.tables.export import export, sweep
-from filtercrawl.dataset.tables.model_row import UNREAD, lost
+from filtercrawl.dataset.tables.export import delete_orphans, export
+from filtercrawl.dataset.tables.model_row import UNREAD, mark_weights_lost
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from filtercrawl.config import Settings
 
 
-def opened(settings: Settings, progress: Progress | None = None) -> Catalog:
+def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalog:
     """Open the catalog; one that is missing is rebuilt from the published tables, where there are any.
 
     Where the last run did not write the tables, rows that they cannot hold are taken out, and `progress` is told.
     Raises DatasetError for a dataset that a newer version wrote.
     """
     dataset = settings.dataset
-    check(dataset)
+    check_schema_version(dataset)
     published = (dataset / "data/models.parquet").is_file()
     held: list[tuple[str, str]] = []
     if settings.rebuild:
@@ -41,14 +41,14 @@ def opened(settings: Settings, progress: Progress | None = None) -> Catalog:
     try:
         if not catalog.dataset_id:
             if published:
-                rebuild(dataset, catalog)
+                rebuild_catalog(dataset, catalog)
                 if held:
                     catalog.put_released(held, release)
             else:
                 # Of the place, not of chance: two runs from nothing give the same files.
-                catalog.set_fact("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
-        elif catalog.stale:
-            drop_unfit(catalog, settings, progress or Silent())
+                catalog.set_meta("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
+        elif catalog.needs_export:
+            drop_unfit(catalog, settings, progress or NullProgress())
     except BaseException:
         catalog.close()
         raise
@@ -66,14 +66,14 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None
     if not faults:
         return
     from filtercrawl.dataset.catalog.duplicate_weights import (
-        Keepers,  # torch takes seconds to import, and a catalog needs none
+        WeightOwnership,  # torch takes seconds to import, and a catalog needs none
     )
 
-    keepers = Keepers(dataset=settings.dataset, catalog=catalog, rights=settings.license_policy)
+    keepers = WeightOwnership(dataset=settings.dataset, catalog=catalog, license_policy=settings.license_policy)
     # Duplicates first: none of them may be asked to keep the weights of another.
     for model_id in sorted(faults, key=lambda name: ((catalog.model(name) or {})["layers_file"] is not None, name)):
         reason = f"an older version stored what the tables cannot hold: {faults[model_id]}; it is read again"
-        progress.say(f"{model_id}: {reason}")
+        progress.message(f"{model_id}: {reason}")
         keepers.fail(model_id, reason)
 
 
@@ -87,12 +87,14 @@ def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
         return [], ""
 
 
-def recover(dataset: Path, catalog: Catalog, progress: Progress, held: Collection[str] = ()) -> None:
+def repair_after_crash(
+    dataset: Path, catalog: Catalog, progress: Progress, already_uploaded: Collection[str] = ()
+) -> None:
     """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run.
 
-    held: files of layers that lie where the next version will be made, and need not lie here.
+    already_uploaded: files of layers that lie where the next version will be made, and need not lie here.
     """
-    elsewhere, sent = {*catalog.released(), *held}, catalog.sent()
+    elsewhere, sent = {*catalog.released(), *already_uploaded}, catalog.uploaded()
     missing = [
         row
         for row in catalog.models(private=True)
@@ -102,13 +104,13 @@ def recover(dataset: Path, catalog: Catalog, progress: Progress, held: Collectio
     if missing and not sent and not (dataset / "data/layers").is_dir():
         return  # only the tables were fetched, the layers lie elsewhere
     for row in missing:
-        progress.say(f"{row['model_id']}: its layers file is missing and will be written again")
+        progress.message(f"{row['model_id']}: its layers file is missing and will be written again")
         if row["layers_file"] in sent:
             _forget(catalog, row["model_id"])
         elif row["layers_file"] in known:
-            catalog.touch_model(row | UNREAD)
-    if not catalog.stale:  # else the published tables may still name files that the catalog has forgotten
-        sweep(dataset, catalog)
+            catalog.update_model(row | UNREAD)
+    if not catalog.needs_export:  # else the published tables may still name files that the catalog has forgotten
+        delete_orphans(dataset, catalog)
 
 
 def _forget(catalog: Catalog, model_id: str) -> None:
@@ -116,17 +118,19 @@ def _forget(catalog: Catalog, model_id: str) -> None:
 
     So the next version does not claim what nobody has, however many runs it takes to read it again.
     """
-    sharing = catalog.twins(catalog.fingerprint(model_id) or "")
+    sharing = catalog.duplicates_of(catalog.fingerprint(model_id) or "")
     with catalog.transaction():
         for row in sharing:
             catalog.drop_content(row["model_id"])
-            catalog.put_model(lost(row, "its weights went with a version that was not made; it is read again"))
+            catalog.put_model(
+                mark_weights_lost(row, "its weights went with a version that was not made; it is read again")
+            )
 
 
-def refresh(dataset: Path, catalog: Catalog) -> None:
+def export_if_needed(dataset: Path, catalog: Catalog) -> None:
     """Write the tables, the card and the manifest as the catalog has them; nothing where they are not out of date."""
-    if catalog.stale:
-        catalog.forget_unused()
+    if catalog.needs_export:
+        catalog.delete_unused()
         export(dataset, catalog)
-        catalog.set_fact("stale", "0")
-        sweep(dataset, catalog)
+        catalog.set_meta("stale", "0")
+        delete_orphans(dataset, catalog)

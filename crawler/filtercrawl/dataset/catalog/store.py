@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog.migrations import MIGRATIONS
-from filtercrawl.dataset.catalog.published import RANK, Published, freeze, samples_key, thaw
+from filtercrawl.dataset.catalog.published import RANK, PublishedTables, decode_row, encode_row, samples_key
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.dataset.tables import sketches
-from filtercrawl.extraction.ledger import Entry
+from filtercrawl.extraction.ledger import LedgerEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from filtercrawl.dataset.tables.samples import Samples
 
 
-class Catalog(Published):
+class Catalog(PublishedTables):
     """The SQLite catalog of one dataset folder; writes go through `transaction`."""
 
     def __init__(self, dataset: Path) -> None:
@@ -60,7 +60,7 @@ class Catalog(Published):
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self.set_fact("stale", "1")
+            self.set_meta("stale", "1")
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
@@ -79,43 +79,43 @@ class Catalog(Published):
 
     # Facts about the dataset as a whole.
 
-    def fact(self, key: str) -> str | None:
+    def get_meta(self, key: str) -> str | None:
         row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
-    def set_fact(self, key: str, value: str) -> None:
+    def set_meta(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
 
     @property
     def dataset_id(self) -> str:
-        return self.fact("dataset_id") or ""
+        return self.get_meta("dataset_id") or ""
 
     @property
-    def stale(self) -> bool:
+    def needs_export(self) -> bool:
         """Whether the published tables say less than the catalog."""
-        return self.fact("stale") == "1"
+        return self.get_meta("stale") == "1"
 
     # One checkpoint.
 
     def model(self, model_id: str) -> Row | None:
         """Return a row of `models` with its private fields (names with a leading underscore)."""
         row = self._db.execute("SELECT record FROM models WHERE model_id = ?", (model_id,)).fetchone()
-        return None if row is None else thaw(row[0])
+        return None if row is None else decode_row(row[0])
 
     def put_model(self, record: Mapping[str, Any], fingerprint: str | None = None) -> None:
         columns = (
             record["model_id"], record["source"], record["outcome"], record.get("file_sha256"), fingerprint,
-            record.get("layers_file"), record.get("first_release"), freeze(record),
+            record.get("layers_file"), record.get("first_release"), encode_row(record),
         )  # fmt: skip
         self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
 
-    def touch_model(self, record: Mapping[str, Any]) -> None:
+    def update_model(self, record: Mapping[str, Any]) -> None:
         """Replace a checkpoint's record and leave its content as it is."""
         columns = (
             record["outcome"],
             record.get("layers_file"),
             record.get("first_release"),
-            freeze(record),
+            encode_row(record),
             record["model_id"],
         )
         self._db.execute(
@@ -127,7 +127,7 @@ class Catalog(Published):
         row = self._db.execute("SELECT fingerprint FROM models WHERE model_id = ?", (model_id,)).fetchone()
         return None if row is None else row[0]
 
-    def put_content(self, model_id: str, layers: Sequence[Row], ledger: Sequence[Entry]) -> None:
+    def put_content(self, model_id: str, layers: Sequence[Row], ledger: Sequence[LedgerEntry]) -> None:
         """Replace the layers and the ledger of a checkpoint."""
         self.drop_content(model_id)
         self._db.executemany(
@@ -147,10 +147,10 @@ class Catalog(Published):
         rows = self._db.execute("SELECT record FROM layers WHERE model_id = ? ORDER BY position", (model_id,))
         return [json.loads(record) for (record,) in rows]
 
-    def ledger_of(self, model_id: str) -> list[Entry]:
+    def ledger_of(self, model_id: str) -> list[LedgerEntry]:
         sql = "SELECT tensor, shape, dtype, reason FROM ledger WHERE model_id = ? ORDER BY position"
         return [
-            Entry(tensor=tensor, shape=tuple(json.loads(shape)), dtype=dtype, reason=reason)
+            LedgerEntry(tensor=tensor, shape=tuple(json.loads(shape)), dtype=dtype, reason=reason)
             for tensor, shape, dtype, reason in self._db.execute(sql, (model_id,))
         ]
 
@@ -170,10 +170,10 @@ class Catalog(Published):
 
     # Who else has the same content.
 
-    def twins(self, fingerprint: str) -> list[Row]:
+    def duplicates_of(self, fingerprint: str) -> list[Row]:
         """Return the checkpoints of one content, the keeper of the weights first."""
         sql = f"SELECT record FROM models WHERE fingerprint = ? ORDER BY layers_file IS NULL, {RANK}"  # noqa: S608 - constant
-        return [thaw(record) for (record,) in self._db.execute(sql, (fingerprint,))]
+        return [decode_row(record) for (record,) in self._db.execute(sql, (fingerprint,))]
 
     # Listings and names.
 
@@ -207,41 +207,41 @@ class Catalog(Published):
     @property
     def release(self) -> str | None:
         """What was noted of the last release."""
-        return self.fact("release")
+        return self.get_meta("release")
 
     def put_released(self, files: Iterable[tuple[str, str]], release: str) -> None:
         """Note the (path, sha256) of every file of layers that the last release holds: they need not lie here."""
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("DELETE FROM released")
         self._db.executemany("INSERT INTO released VALUES (?, ?)", files)
-        self.set_fact("release", release)
-        self.set_fact("sent", "{}")
+        self.set_meta("release", release)
+        self.set_meta("sent", "{}")
         self._db.execute("COMMIT")
 
     def released(self) -> set[str]:
         """Return the paths of the files of layers that the last release holds as the catalog has them."""
         return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
 
-    def put_sent(self, place: str, files: Iterable[str]) -> None:
+    def mark_uploaded(self, repository: str, files: Iterable[str]) -> None:
         """Note the paths of files of layers that a place was sent and that no release names yet."""
-        sent = self._sent()
-        self.set_fact("sent", json.dumps(sent | {place: sorted({*sent.get(place, ()), *files})}))
+        sent = self._uploaded()
+        self.set_meta("sent", json.dumps(sent | {repository: sorted({*sent.get(repository, ()), *files})}))
 
-    def drop_sent(self, place: str) -> None:
+    def clear_uploaded(self, repository: str) -> None:
         """Note that a place has lost what it was sent: it is as if nobody had it."""
-        sent = self._sent()
-        lost = {*sent.get("", ()), *sent.pop(place, ())}
-        self.set_fact("sent", json.dumps(sent | {"": sorted(lost)}))
+        sent = self._uploaded()
+        lost = {*sent.get("", ()), *sent.pop(repository, ())}
+        self.set_meta("sent", json.dumps(sent | {"": sorted(lost)}))
 
-    def sent(self, place: str | None = None) -> set[str]:
+    def uploaded(self, repository: str | None = None) -> set[str]:
         """Return what a place was sent, by default any place: one that has lost it too."""
-        return {path for name, paths in self._sent().items() if place in (None, name) for path in paths}
+        return {path for name, paths in self._uploaded().items() if repository in (None, name) for path in paths}
 
-    def _sent(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = json.loads(self.fact("sent") or "{}")
+    def _uploaded(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = json.loads(self.get_meta("sent") or "{}")
         return found
 
-    def forget_unused(self) -> None:
+    def delete_unused(self) -> None:
         """Drop samples, sketches and files that no checkpoint uses any more."""
         self._db.execute(
             "DELETE FROM layer_files WHERE path NOT IN (SELECT layers_file FROM models WHERE layers_file IS NOT NULL)"

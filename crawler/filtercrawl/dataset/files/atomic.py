@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(target: Path, dataset: Path) -> Iterator[Path]:
+def atomic_write(target: Path, dataset: Path) -> Iterator[Path]:
     """Yield a free path to write to; when the block ends without an error its file becomes `target`.
 
     A target that already holds the same bytes stays as it is, time stamps included. Any error in the block
@@ -25,7 +25,7 @@ def replacing(target: Path, dataset: Path) -> Iterator[Path]:
     """
     with temporary(target, dataset) as path:
         yield path
-        install(path, target)
+        replace_if_changed(path, target)
 
 
 @contextmanager
@@ -37,12 +37,12 @@ def temporary(target: Path, dataset: Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         yield path
     except OSError as error:
-        raise _refused(target, error) from error
+        raise _disk_error(target, error) from error
     finally:
         path.unlink(missing_ok=True)
 
 
-def install(path: Path, target: Path) -> bool:
+def replace_if_changed(path: Path, target: Path) -> bool:
     """Move the finished file at `path` over `target`, durably; False, and no move, if both are the same."""
     try:
         if target.is_file() and filecmp.cmp(path, target, shallow=False):
@@ -52,7 +52,7 @@ def install(path: Path, target: Path) -> bool:
         path.replace(target)
         _sync(target.parent)
     except OSError as error:
-        raise _refused(target, error) from error
+        raise _disk_error(target, error) from error
     return True
 
 
@@ -60,7 +60,7 @@ def write_text(target: Path, dataset: Path, text: str) -> bool:
     """Make `target` hold `text` in UTF-8, line ends as given; False if it did already."""
     with temporary(target, dataset) as path:
         path.write_bytes(text.encode())
-        return install(path, target)
+        return replace_if_changed(path, target)
 
 
 def remove(target: Path) -> bool:
@@ -71,11 +71,11 @@ def remove(target: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise _refused(target, error) from error
+        raise _disk_error(target, error) from error
     return True
 
 
-def clear(dataset: Path) -> None:
+def remove_temporary_files(dataset: Path) -> None:
     """Delete what killed runs left half-written; only while nobody else writes to the dataset."""
     for path in (dataset / TEMPORARY).glob(".*"):
         remove(path)
@@ -96,6 +96,6 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _refused(target: Path, error: OSError) -> DatasetError:
+def _disk_error(target: Path, error: OSError) -> DatasetError:
     reason = error.strerror or error
     return DatasetError(f"{target}: cannot be written ({reason}); see to the disk and run again")

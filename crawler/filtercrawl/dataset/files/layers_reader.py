@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class StoredWeights:
+class LayersFileReader:
     """The layers of one `layers` file by their sha256; memory is bounded by a row group."""
 
     def __init__(self, path: Path) -> None:

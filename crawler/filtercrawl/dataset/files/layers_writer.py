@@ -37,7 +37,7 @@ _WRITER: Final[Mapping[str, Any]] = {
 }
 
 
-class Staged(NamedTuple):
+class StagedFile(NamedTuple):
     """A file that is written and still out of sight. path: where it belongs in the dataset; size: bytes."""
 
     staged: Path
@@ -47,19 +47,19 @@ class Staged(NamedTuple):
 
 
 @contextmanager
-def staging(folder: Path, model_id: str) -> Iterator[LayersFile]:
+def staging(folder: Path, model_id: str) -> Iterator[LayersFileWriter]:
     """Open a file out of sight, which is gone again if anything goes wrong."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".{hashlib.sha256(model_id.encode()).hexdigest()[:32]}.parquet"
     try:
-        with LayersFile(path) as writer:
+        with LayersFileWriter(path) as writer:
             yield writer
     except BaseException:
         path.unlink(missing_ok=True)
         raise
 
 
-class LayersFile:
+class LayersFileWriter:
     """Collects rows into row groups of one (kernel, depthwise) and hashes what they say."""
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +71,7 @@ class LayersFile:
         self._key: tuple[str, int] | None = None
         self.digest = hashlib.sha256(f"filtercrawl layers {SCHEMA_VERSION}\n".encode())
 
-    def __enter__(self) -> LayersFile:
+    def __enter__(self) -> LayersFileWriter:
         self._file = self._path.open("wb")
         self._parquet = pq.ParquetWriter(self._file, LAYERS, **_WRITER)
         return self
@@ -101,13 +101,13 @@ class LayersFile:
         self._bytes += numbers.nbytes
         self.digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
 
-    def finished(self, model_id: str, source: str) -> Staged:
+    def finished(self, model_id: str, source: str) -> StagedFile:
         """Describe the closed file, and name the place that its content gives it."""
         digest = self.digest.hexdigest()[:32]
-        name = f"{slug(model_id.partition('/')[2])}-{digest}.parquet"
+        name = f"{filename_slug(model_id.partition('/')[2])}-{digest}.parquet"
         with LocalFile(self._path) as file:
             path = f"data/layers/{source}/{digest[:2]}/{name}"
-            return Staged(staged=self._path, path=path, size=file.size, sha256=sha256(file))
+            return StagedFile(staged=self._path, path=path, size=file.size, sha256=sha256(file))
 
     def _flush(self) -> None:
         if not self._rows:
@@ -127,7 +127,7 @@ class LayersFile:
         self._written += 1
 
 
-def slug(name: str) -> str:
+def filename_slug(name: str) -> str:
     """Turn a name into 1 to 80 characters of `[a-z0-9.-]` that start with a letter or digit."""
     words = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip(".-")
     return words[:80].strip(".-") or "checkpoint"

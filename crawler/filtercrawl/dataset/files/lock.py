@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from filtercrawl.api.errors import BusyError, DatasetError
+from filtercrawl.api.errors import ConflictError, DatasetError
 from filtercrawl.dataset.files.layout import HIDDEN
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def locked(dataset: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         who = holder.read_text("utf-8").strip() if holder.is_file() else "another process"
-        raise BusyError(f"{dataset}: {who} is at work on this dataset; try again when it is done") from None
+        raise ConflictError(f"{dataset}: {who} is at work on this dataset; try again when it is done") from None
     except OSError as error:
         raise DatasetError(
             f"{dataset}: cannot be written ({error.strerror or error}); choose another --dataset"

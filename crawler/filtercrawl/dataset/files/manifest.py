@@ -86,19 +86,19 @@ def _hashed(folder: Path, path: str) -> File:
         return File(path=path, size=file.tell(), sha256=digest)
 
 
-def described(path: str, text: str) -> File:
+def file_entry(path: str, text: str) -> File:
     """Return the record of a text file that is about to be written."""
     data = text.encode()
     return File(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def root(files: Iterable[File]) -> str:
+def root_hash(files: Iterable[File]) -> str:
     """Hash files as sorted lines `sha256 size path`, each ended by a line feed."""
     lines = sorted(f"{file.sha256} {file.size} {file.path}\n" for file in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def text(dataset_id: str, files: Iterable[File], counts: Mapping[str, int]) -> str:
+def manifest_text(dataset_id: str, files: Iterable[File], counts: Mapping[str, int]) -> str:
     """Return manifest.json: canonical JSON without a time, so that equal datasets have equal manifests.
 
     files: the rows of `data/files.parquet` and README.md, which names the digest of that table.
@@ -108,7 +108,7 @@ def text(dataset_id: str, files: Iterable[File], counts: Mapping[str, int]) -> s
         "dataset_id": dataset_id,
         "filtercrawl_version": version("filtercrawl"),
         "pyarrow_version": pa.__version__,
-        "root": root(files),
+        "root": root_hash(files),
         "schema_version": SCHEMA_VERSION,
     }
     return json.dumps(content, sort_keys=True, indent=1) + "\n"

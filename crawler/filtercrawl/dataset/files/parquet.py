@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.files.atomic import install, temporary
+from filtercrawl.dataset.files.atomic import replace_if_changed, temporary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ class Table(File):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
+class ContentDefinedBoundary:
     """Where row groups end by what is in the rows: behind one in `one_in` of them, by a hash of the column `key`.
 
     Rows that come or go change the group they are in, and a Hub that knows the others' bytes is not sent them again.
@@ -53,18 +53,18 @@ class Cut:
     key: str
     one_in: int
 
-    def behind(self, row: Row) -> bool:
+    def is_boundary(self, row: Row) -> bool:
         return zlib.crc32(str(row[self.key]).encode()) % self.one_in == 0
 
 
-def batches(
-    rows: Iterable[Row], schema: pa.Schema, size: int = BATCH_ROWS, cut: Cut | None = None
+def record_batches(
+    rows: Iterable[Row], schema: pa.Schema, size: int = BATCH_ROWS, cut: ContentDefinedBoundary | None = None
 ) -> Iterator[pa.RecordBatch]:
     """Turn rows into record batches of `size` rows, or fewer by `cut`; a column that a row leaves out is null."""
     group: list[Row] = []
     for row in rows:
         group.append(row)
-        if len(group) == size or (cut is not None and cut.behind(row)):
+        if len(group) == size or (cut is not None and cut.is_boundary(row)):
             batch = pa.RecordBatch.from_pylist(group, schema=schema)
             group = []  # before the batch is used: one batch of dictionaries at a time
             yield batch
@@ -72,7 +72,7 @@ def batches(
         yield pa.RecordBatch.from_pylist(group, schema=schema)
 
 
-def write(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa.RecordBatch]) -> Table | None:
+def write_table(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa.RecordBatch]) -> Table | None:
     """Write record batches, a row group each, to `folder / path`, atomically; None if there is no row.
 
     No file has zero rows: then an old one is left, which the card may still name. Raises DatasetError where
@@ -98,7 +98,7 @@ def write(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa.Recor
         with scratch.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = scratch.stat().st_size
-        return Table(path=path, rows=count, size=size, sha256=digest, changed=install(scratch, target))
+        return Table(path=path, rows=count, size=size, sha256=digest, changed=replace_if_changed(scratch, target))
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check(dataset: Path) -> int | None:
+def check_schema_version(dataset: Path) -> int | None:
     """Return the version that manifest.json states; None where nothing states one.
 
     Raises DatasetError for a newer one, whose tables may mean something else.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Parts", "base_of", "files_of", "table_of"]
+__all__ = ["TablePartitions", "base_path", "files_of", "table_of"]
 
 # So many versions after the last time, the parts become one again: a reader opens a few files, not one a version.
 _JOINED: Final = 32
@@ -22,7 +22,7 @@ _BY_SOURCE: Final = frozenset({"ledger", "sketches"})
 T = TypeVar("T")
 
 
-class Parts:
+class TablePartitions:
     """Which file of a table the rows of a checkpoint lie in.
 
     The rows of the first versions lie in `NAME.parquet`, those that a later version added in `NAME--VERSION.parquet`.
@@ -48,7 +48,7 @@ class Parts:
         return (release or UNRELEASED) if release in self._later else ""
 
 
-def base_of(name: str) -> str:
+def base_path(name: str) -> str:
     """Return the name of the first part by that of any; names are without `.parquet`."""
     return name.partition(_MARK)[0]
 
@@ -58,7 +58,7 @@ def table_of(path: str) -> str | None:
     parts = path.removeprefix("data/").removesuffix(".parquet").split("/")
     if parts[0] == "layers" or (parts[0] in _BY_SOURCE and len(parts) == 2):
         return parts[0]
-    name = base_of(parts[0])
+    name = base_path(parts[0])
     return name if len(parts) == 1 and name in TABLES and name not in _BY_SOURCE else None
 
 

@@ -12,14 +12,14 @@ import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card import card
-from filtercrawl.dataset.card.body import About
-from filtercrawl.dataset.card.configs import listed
-from filtercrawl.dataset.card.counts import Tally
-from filtercrawl.dataset.card.figures import shown
+from filtercrawl.dataset.card.body import CardContext
+from filtercrawl.dataset.card.configs import build_configs
+from filtercrawl.dataset.card.counts import DatasetCounts
+from filtercrawl.dataset.card.figures import card_figures
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.atomic import clear, remove, write_text
-from filtercrawl.dataset.files.parquet import Cut, File, Row, Table, batches, write
-from filtercrawl.dataset.files.table_files import Parts, base_of, files_of
+from filtercrawl.dataset.files.atomic import remove, remove_temporary_files, write_text
+from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, File, Row, Table, record_batches, write_table
+from filtercrawl.dataset.files.table_files import TablePartitions, base_path, files_of
 from filtercrawl.dataset.schema.arrow import FILES, TABLES
 from filtercrawl.dataset.tables import preview, samples, sketches
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from filtercrawl.dataset.tables.samples import Samples
 
 # Row groups of `index` have some hundred kilobytes.
-_CUT: Final = Cut(key="layer_id", one_in=1_000)
+_CUT: Final = ContentDefinedBoundary(key="layer_id", one_in=1_000)
 _SAFE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 Batches = Callable[[Iterator[Row]], Iterable[pa.RecordBatch]]
 
@@ -100,38 +100,38 @@ def export(folder: Path, rows: Rows) -> Exported:
     """
     found = _read_card(folder)
     layers = manifest.layer_files(folder, rows.layer_files())
-    tally = Tally()
+    tally = DatasetCounts()
     tables = _write_tables(folder, rows, tally)
     written = [table for group in tables.values() for table in group]
     paths = {table.path for table in written}
     obsolete = [path for path in _derived_paths(folder) if path not in paths]
     others = list(manifest.other_files(folder, {*paths, *obsolete, manifest.TABLE}))
     files: list[File] = sorted((*layers, *written, *others), key=lambda file: file.path)
-    if listing := write(folder, manifest.TABLE, FILES, batches((vars(file) for file in files), FILES)):
+    if listing := write_table(folder, manifest.TABLE, FILES, record_batches((vars(file) for file in files), FILES)):
         tables["files"] = [listing]
         written.append(listing)
     else:
         obsolete.append(manifest.TABLE)
 
-    about = About(
+    about = CardContext(
         dataset_id=rows.dataset_id,
-        configs=list(listed(tables, layers, tally)),
+        configs=list(build_configs(tables, layers, tally)),
         tally=tally,
-        figures=shown(folder),
+        figures=card_figures(folder),
         others=frozenset(file.path for file in others),
     )
     text = found.render(about)
-    files.append(manifest.described(card.PATH, text))
+    files.append(manifest.file_entry(card.PATH, text))
     counts = {"models": tally.outcomes.total(), "layers": tally.layers, "kernels": tally.kernels}
     changed = [table.path for table in written if table.changed]
-    for path, content in ((card.PATH, text), (manifest.PATH, manifest.text(rows.dataset_id, files, counts))):
+    for path, content in ((card.PATH, text), (manifest.PATH, manifest.manifest_text(rows.dataset_id, files, counts))):
         if write_text(folder / path, folder, content):
             changed.append(path)
     changed += [path for path in obsolete if remove(folder / path)]
-    return Exported(counts=counts, changed=tuple(sorted(changed)), root=manifest.root(files))
+    return Exported(counts=counts, changed=tuple(sorted(changed)), root=manifest.root_hash(files))
 
 
-def sweep(folder: Path, rows: Rows) -> list[str]:
+def delete_orphans(folder: Path, rows: Rows) -> list[str]:
     """Delete files of layers that `rows` does not know, and what killed runs left; return the former's paths.
 
     Only after an export of the same rows, and only while nobody else writes to the dataset: a file whose
@@ -142,7 +142,7 @@ def sweep(folder: Path, rows: Rows) -> list[str]:
     gone = sorted(path for path in strangers if path not in known)
     for path in gone:
         remove(folder / path)
-    clear(folder)
+    remove_temporary_files(folder)
     return gone
 
 
@@ -155,28 +155,28 @@ def _read_card(folder: Path) -> card.Card:
         raise DatasetError(f"{card.PATH}: cannot be read ({error}); mend or delete it") from error
 
 
-def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Table]]:
+def _write_tables(folder: Path, rows: Rows, tally: DatasetCounts) -> dict[str, list[Table]]:
     """Write every table but `files`; those without rows are not among the result."""
-    choice, parts = preview.Choice(), Parts(rows.releases())
+    choice, parts = preview.LayerReservoir(), TablePartitions(rows.releases())
 
     def index() -> Iterator[Row]:
         for row in rows.index():
-            tally.layer(row)
+            tally.add_layer(row)
             choice.offer(row)
             yield row
 
     def models() -> Iterator[Row]:
         for row in rows.models():
-            tally.model(row)
+            tally.add_model(row)
             yield row
 
     def table(name: str, content: Iterable[pa.RecordBatch], path: str | None = None) -> Iterator[Table]:
-        written = write(folder, path or f"data/{name}.parquet", TABLES[name], content)
+        written = write_table(folder, path or f"data/{name}.parquet", TABLES[name], content)
         if written:
             yield written
 
     def rows_of(name: str, content: Iterable[Row], path: str | None = None) -> Iterator[Table]:
-        return table(name, batches(content, TABLES[name]), path)
+        return table(name, record_batches(content, TABLES[name]), path)
 
     def parted(name: str, content: Iterable[tuple[str, Row]], made: Batches, path: str | None = None) -> list[Table]:
         split = parts.split(content, f"data/{path or name}")
@@ -186,18 +186,20 @@ def _write_tables(folder: Path, rows: Rows, tally: Tally) -> dict[str, list[Tabl
         return ((row["model_id"], row) for row in index if row["file"] is not None)
 
     found = {
-        "index": list(table("index", batches(index(), TABLES["index"], cut=_CUT))),
+        "index": list(table("index", record_batches(index(), TABLES["index"], cut=_CUT))),
         "models": list(rows_of("models", models())),
         "ledger": [
             written
             for source in sorted(rows.ledger_sources())
             for written in rows_of("ledger", rows.ledger(source), f"data/ledger/{_safe(source)}.parquet")
         ],
-        "samples": parted("samples", kept(rows.index()), lambda group: samples.batches(group, rows.samples)),
+        "samples": parted("samples", kept(rows.index()), lambda group: samples.sample_batches(group, rows.samples)),
         "sketches": [
             written
             for source in sorted(rows.sketch_sources())
-            for written in parted("sketches", rows.sketches(source), sketches.batches, f"sketches/{_safe(source)}")
+            for written in parted(
+                "sketches", rows.sketches(source), sketches.sketch_batches, f"sketches/{_safe(source)}"
+            )
         ],
         "preview": parted("preview", kept(choice.rows()), lambda group: preview.table(group, rows.samples)),
         "renames": list(rows_of("renames", rows.renames())),
@@ -215,7 +217,7 @@ def _derived_paths(folder: Path) -> Iterator[str]:
 
 def _safe(source: str) -> str:
     """Return the name of a source as part of a path; plugins are free in how they call theirs."""
-    if _SAFE.fullmatch(source) and base_of(source) == source:
+    if _SAFE.fullmatch(source) and base_path(source) == source:
         return source
     plain = re.sub(r"[^a-z0-9.]+", "-", source.lower()).strip("-.")[:40]
     return f"{plain or 'source'}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"

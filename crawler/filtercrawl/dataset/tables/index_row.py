@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from filtercrawl.extraction.layer import Layer
 
 
-def describe(model_id: str, source: str, layer: Layer) -> Row:
+def layer_row(model_id: str, source: str, layer: Layer) -> Row:
     """Return what is known of a layer before its numbers are read, as a row of `index`."""
     tensor, facts, depth = layer.tensor, layer.tensor.convolution, layer.tensor.depth
     layer_id = f"{model_id}#{tensor.name}" + ("" if tensor.bank_index is None else f"@{tensor.bank_index}")
@@ -37,7 +37,7 @@ def describe(model_id: str, source: str, layer: Layer) -> Row:
         "bank_index": tensor.bank_index,
         "n_kernels": layer.n_kernels,
         "part": 0,
-        "n_parts": len(parts(layer.shape)),
+        "n_parts": len(n_parts(layer.shape)),
         "out_start": 0,
         "stored_dtype": tensor.dtype,
         "weight_sha256": None,
@@ -59,13 +59,13 @@ def describe(model_id: str, source: str, layer: Layer) -> Row:
     }
 
 
-def parts(shape: Sequence[int]) -> list[tuple[int, int]]:
+def n_parts(shape: Sequence[int]) -> list[tuple[int, int]]:
     """Split the output channels so that a part has at most 4,194,304 numbers, or is one channel."""
     step = max(1, ROW_NUMBERS // math.prod(shape[1:]))
     return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
 
 
-def group(row: Row) -> tuple[str, int]:
+def convolution_kind(row: Row) -> tuple[str, int]:
     """The order of the rows: a row group holds one kernel size and one answer to whether it is depthwise."""
     return row["kernel"], {False: 0, True: 1, None: 2}[row["depthwise"]]
 

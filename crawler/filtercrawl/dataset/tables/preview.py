@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image
 
-from filtercrawl.dataset.files.parquet import Cut, Row, batches
+from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, Row, record_batches
 from filtercrawl.dataset.schema.arrow import PREVIEW
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from filtercrawl.dataset.tables.samples import Samples
 
 LIMIT: Final = 2_000
-SIDE: Final = 512
+IMAGE_SIZE_PX: Final = 512
 
 # Pictures in a batch, and so in a row group: a viewer fetches some hundred kilobytes for its first page.
 _BATCH_ROWS: Final = 200
-_CUT: Final = Cut(key="layer_id", one_in=80)
+_CUT: Final = ContentDefinedBoundary(key="layer_id", one_in=80)
 _GAP: Final = 3
 # Taps in a picture, at most: keeps it at some ten kilobytes.
 _TAPS: Final = 9_216
@@ -42,7 +42,7 @@ _ANCHORS: Final = np.array([(13, 43, 100), (70, 130, 195), (247, 247, 247), (238
 _OTHERS: Final = ((90, 90, 90), (170, 170, 170), (20, 160, 60))
 
 
-class Choice:
+class LayerReservoir:
     """Keeps at most `limit` of the layers it is offered, the same ones in whatever order they come."""
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -76,14 +76,14 @@ def table(rows: Iterable[Row], find: Callable[[str], Samples | None]) -> Iterato
         content = row["layer_sha256"]
         if content not in pictures:
             samples = find(content)
-            pictures[content] = render(samples.values, row["kernel_size"]) if samples else None
+            pictures[content] = render_layer(samples.values, row["kernel_size"]) if samples else None
         data = pictures[content]
         return {**row, "picture": None if data is None else {"bytes": data, "path": f"{content[:16]}.png"}}
 
-    return batches(map(shown, rows), PREVIEW, _BATCH_ROWS, _CUT)
+    return record_batches(map(shown, rows), PREVIEW, _BATCH_ROWS, _CUT)
 
 
-def render(values: NDArray[np.float32], kernel_size: Sequence[int]) -> bytes:
+def render_layer(values: NDArray[np.float32], kernel_size: Sequence[int]) -> bytes:
     """Draw kernels [k, taps] as a PNG of at most SIDE x SIDE pixels, each scaled by its largest magnitude.
 
     Blue is negative, white zero, orange positive, green not finite; the slices of a 3-D kernel lie side by
@@ -93,8 +93,8 @@ def render(values: NDArray[np.float32], kernel_size: Sequence[int]) -> bytes:
     k, height, width = tiles.shape
     y, x = _pixels(height, width), _pixels(width, height)
     down, across = height * y + _GAP, width * x + _GAP
-    columns = max(1, min(k, (SIDE - _GAP) // across, math.ceil(math.sqrt(k * down / across))))
-    lines = max(1, min(math.ceil(k / columns), (SIDE - _GAP) // down))
+    columns = max(1, min(k, (IMAGE_SIZE_PX - _GAP) // across, math.ceil(math.sqrt(k * down / across))))
+    lines = max(1, min(math.ceil(k / columns), (IMAGE_SIZE_PX - _GAP) // down))
     canvas = np.full((lines * down + _GAP, columns * across + _GAP), _SEPARATOR, np.uint8)
     for number, tile in enumerate(tiles[: lines * columns]):
         line, column = divmod(number, columns)
@@ -119,7 +119,7 @@ def _fitting(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _limits(kernel_size: tuple[int, ...]) -> tuple[int, ...]:
     """Taps an axis that leave each tap at least two pixels on a line, four on a plane."""
-    line = (SIDE - 2 * _GAP) // 2
+    line = (IMAGE_SIZE_PX - 2 * _GAP) // 2
     if len(kernel_size) < 3:
         strip = max(kernel_size) == math.prod(kernel_size)
         return tuple(line if strip else line // 2 for _ in kernel_size)
@@ -151,7 +151,7 @@ def _tiles(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _pixels(taps: int, others: int) -> int:
     """Pixels a tap along an axis of `taps`: small kernels are drawn large, strips are drawn thick."""
     wanted = max(4, min(12, round(36 / math.sqrt(taps * others))), 8 if taps == 1 else 0)
-    return max(1, min(wanted, (SIDE - 2 * _GAP) // taps))
+    return max(1, min(wanted, (IMAGE_SIZE_PX - 2 * _GAP) // taps))
 
 
 def _png(canvas: NDArray[np.uint8]) -> bytes:

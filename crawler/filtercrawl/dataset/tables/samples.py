@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.files.parquet import BATCH_ROWS, Cut, Row
+from filtercrawl.dataset.files.parquet import BATCH_ROWS, ContentDefinedBoundary, Row
 from filtercrawl.dataset.schema.arrow import SAMPLES
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LIMIT: Final = 64
 # Numbers in a batch, at most: a row group of large kernels stays at 16 MiB.
 _BATCH_NUMBERS: Final = 4_194_304
 # Row groups of some hundred kilobytes.
-_CUT: Final = Cut(key="layer_sha256", one_in=100)
+_CUT: Final = ContentDefinedBoundary(key="layer_sha256", one_in=100)
 _HEADER: Final = struct.Struct("<QQ")
 # What all kernels of a layer have in common, named as in `index`.
 _SHARED: Final = (
@@ -34,7 +34,7 @@ _SHARED: Final = (
 )  # fmt: skip
 
 
-def pick(layer_sha256: str, n_kernels: int, limit: int = LIMIT) -> list[int]:
+def sample_positions(layer_sha256: str, n_kernels: int, limit: int = LIMIT) -> list[int]:
     """Pick at most `limit` of a layer's kernels: sorted distinct indices `out * in_per_group + in`.
 
     All of them where there are no more. Otherwise the first distinct values of SHA-256 in counter mode, 64
@@ -57,7 +57,9 @@ def _numbers(key: str) -> Iterator[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Picked kernels of one layer. positions: int64 [k], as `pick` gives them; values: float32 [k, taps]."""
+    """Picked kernels of one layer. positions: int64 [k], as `sample_positions` gives them; values: float32 [k,
+    taps].
+    """
 
     positions: NDArray[np.int64]
     values: NDArray[np.float32]
@@ -83,7 +85,7 @@ class Samples:
         return cls(positions=positions.astype(np.int64), values=values.astype(np.float32).reshape(k, taps))
 
 
-def batches(index: Iterable[Row], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
+def sample_batches(index: Iterable[Row], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
     """Turn the layers that `layers` holds into batches of SAMPLES, in the order of `index`.
 
     find: gives a layer's samples by its layer_sha256; layers without are left out, as are layers without a
@@ -98,7 +100,7 @@ def batches(index: Iterable[Row], find: Callable[[str], Samples | None]) -> Iter
         group.append((row, samples))
         rows += len(samples.positions)
         numbers += samples.values.size
-        if rows >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.behind(row):
+        if rows >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.is_boundary(row):
             yield _batch(group)
             group, rows, numbers = [], 0, 0
     if group:

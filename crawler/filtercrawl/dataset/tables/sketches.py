@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.files.parquet import BATCH_ROWS, Cut, Row
+from filtercrawl.dataset.files.parquet import BATCH_ROWS, ContentDefinedBoundary, Row
 from filtercrawl.dataset.schema.arrow import SKETCHES
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Numbers in a batch, at most: as Python objects they take ten times their bytes.
 _BATCH_NUMBERS: Final = 500_000
 # Row groups of some hundred kilobytes.
-_CUT: Final = Cut(key="layer_sha256", one_in=100)
+_CUT: Final = ContentDefinedBoundary(key="layer_sha256", one_in=100)
 _LISTS: Final = tuple(field.name for field in SKETCHES if pa.types.is_list(field.type))
 
 
@@ -37,14 +37,14 @@ def from_bytes(data: bytes) -> dict[str, Any]:
     return row
 
 
-def batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
+def sketch_batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
     """Turn rows of SKETCHES into batches of bounded memory, whatever the number of taps."""
     group: list[Row] = []
     numbers = 0
     for row in rows:
         group.append(row)
         numbers += sum(len(row[name] or ()) for name in _LISTS)
-        if len(group) >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.behind(row):
+        if len(group) >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.is_boundary(row):
             yield pa.RecordBatch.from_pylist(group, schema=SKETCHES)
             group, numbers = [], 0
     if group:

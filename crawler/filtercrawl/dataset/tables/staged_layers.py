@@ -11,7 +11,7 @@ import numpy as np
 
 from filtercrawl.dataset.files.layers_writer import staging
 from filtercrawl.dataset.schema.arrow import LAYERS
-from filtercrawl.dataset.tables.index_row import group, parts
+from filtercrawl.dataset.tables.index_row import convolution_kind, n_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from filtercrawl.dataset.files.layers_reader import StoredWeights
+    from filtercrawl.dataset.files.layers_reader import LayersFileReader
     from filtercrawl.dataset.schema.rows import Row
     from filtercrawl.dataset.tables.samples import Samples
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shard:
+class StagedLayers:
     """What was written for one checkpoint, still out of sight.
 
     staged: the file, None when no layer is emitted; path: where it belongs in the dataset; rows: a row of `index` a
@@ -42,35 +42,37 @@ class Shard:
     sketches: tuple[Row, ...] = ()
 
     @classmethod
-    def unwritten(cls, rows: Iterable[Row]) -> Self:
+    def without_file(cls, rows: Iterable[Row]) -> Self:
         """Describe layers whose weights lie elsewhere, or that have none to be written."""
         return cls(staged=None, path=None, size=0, sha256=None, rows=tuple(rows), samples=())
 
 
-def rewrite(model_id: str, source: str, rows: Sequence[Row], stored: StoredWeights, folder: Path) -> Shard:
+def copy_layers(
+    model_id: str, source: str, rows: Sequence[Row], stored: LayersFileReader, folder: Path
+) -> StagedLayers:
     """Write layers again whose numbers the dataset already holds, under other ids: how a duplicate is promoted."""
-    emitted = sorted((row for row in rows if row["layer_sha256"] is not None), key=group)
+    emitted = sorted((row for row in rows if row["layer_sha256"] is not None), key=convolution_kind)
     with staging(folder, model_id) as writer:
         for row in emitted:
             a_channel = math.prod(row["shape"][1:])
-            spans = parts(tuple(row["shape"]))
-            row["row_group"] = writer.start(group(row), 4 * spans[0][1] * a_channel)
+            spans = n_parts(tuple(row["shape"]))
+            row["row_group"] = writer.start(convolution_kind(row), 4 * spans[0][1] * a_channel)
             for part, (start, stop) in enumerate(spans):
                 numbers = stored.read(row["layer_sha256"], start * a_channel, stop * a_channel)
                 digest = row["layer_sha256"] if len(spans) == 1 else hashlib.sha256(little_endian(numbers)).hexdigest()
-                here = Part(number=part, start=start, shape=(stop - start, *row["shape"][1:]), sha256=digest)
+                here = LayerPart(number=part, start=start, shape=(stop - start, *row["shape"][1:]), sha256=digest)
                 writer.add(here.row(row), numbers)
-    return Shard(**writer.finished(model_id, source)._asdict(), rows=tuple(rows), samples=())
+    return StagedLayers(**writer.finished(model_id, source)._asdict(), rows=tuple(rows), samples=())
 
 
-def discard(shard: Shard | None) -> None:
+def discard(staged: StagedLayers | None) -> None:
     """Remove a staged file that is not needed."""
-    if shard is not None and shard.staged is not None:
-        shard.staged.unlink(missing_ok=True)
+    if staged is not None and staged.staged is not None:
+        staged.staged.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class LayerPart:
     """Consecutive output channels of a layer, one row of `layers`; shape: theirs; sha256: of their float32 bytes."""
 
     number: int

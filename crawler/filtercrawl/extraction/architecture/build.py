@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.source import Builds, Feeds, Source
+from filtercrawl.api.source import Source, SupportsBuild, SupportsSampleInput
 from filtercrawl.extraction.architecture.facts import Structure
-from filtercrawl.extraction.architecture.isolation import quiet
-from filtercrawl.extraction.architecture.trace import trace, unrun
+from filtercrawl.extraction.architecture.isolation import isolated_model_code
+from filtercrawl.extraction.architecture.trace import structure_from_modules, trace
 
 if TYPE_CHECKING:
     from filtercrawl.api.checkpoint import Checkpoint
@@ -23,13 +23,13 @@ def structure_of(
     Raises nothing: a network that cannot be built is a structure without facts whose problem says why.
     """
     builder: object = source
-    if not isinstance(builder, Builds):
+    if not isinstance(builder, SupportsBuild):
         return None
     try:
-        with quiet():
+        with isolated_model_code():
             module = builder.build(checkpoint)
-            sample = builder.sample(checkpoint, module) if isinstance(builder, Feeds) else None
+            sample = builder.sample(checkpoint, module) if isinstance(builder, SupportsSampleInput) else None
     except Exception as error:  # noqa: BLE001 - constructors are other people's code; a checkpoint is read without them
         text = " ".join(str(error).split())[:300]
         return Structure(problem=f"cannot be built: {type(error).__name__}: {text}")
-    return trace(module, sample, seconds=seconds) if run else unrun(module)
+    return trace(module, sample, seconds=seconds) if run else structure_from_modules(module)

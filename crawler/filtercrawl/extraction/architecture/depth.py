@@ -9,22 +9,22 @@ from typing import NamedTuple
 from filtercrawl.api.tensor import Depth
 
 
-class Trail(NamedTuple):
+class DepthState(NamedTuple):
     """What a value depends on. ancestors: a bit for each convolution; length: of the longest path through them."""
 
     ancestors: int = 0
     length: int = 0
 
-    def join(self, other: Trail) -> Trail:
+    def join(self, other: DepthState) -> DepthState:
         """Return the trail of a value that is made of both."""
-        return Trail(self.ancestors | other.ancestors, max(self.length, other.length))
+        return DepthState(self.ancestors | other.ancestors, max(self.length, other.length))
 
 
 @dataclass(frozen=True)
 class Depths:
     """The finished account: where each call stands."""
 
-    before: tuple[Trail, ...]
+    before: tuple[DepthState, ...]
     counted: bool
 
     def of(self, first: int, last: int) -> Depth:
@@ -51,18 +51,18 @@ class Depths:
         return followed
 
 
-class Calls:
+class CallGraph:
     """Collects calls while a network runs. counted: whether ancestors are told apart, or only the paths measured."""
 
     def __init__(self, *, counted: bool = True) -> None:
         self._counted = counted
-        self._before: list[Trail] = []
+        self._before: list[DepthState] = []
 
-    def add(self, trail: Trail) -> Trail:
+    def add(self, trail: DepthState) -> DepthState:
         """Record a call on a value of this trail; return the trail of its result."""
         bit = 1 << len(self._before) if self._counted else 0
         self._before.append(trail)
-        return Trail(trail.ancestors | bit, trail.length + 1)
+        return DepthState(trail.ancestors | bit, trail.length + 1)
 
     def __len__(self) -> int:
         return len(self._before)

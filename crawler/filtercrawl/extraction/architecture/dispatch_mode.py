@@ -13,8 +13,14 @@ from torch import nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from filtercrawl.extraction.architecture.depth import Calls
-from filtercrawl.extraction.architecture.weight_origin import Origin, Owned, Owner, address, owners
+from filtercrawl.extraction.architecture.depth import CallGraph
+from filtercrawl.extraction.architecture.weight_origin import (
+    OwnedTensor,
+    ValueOrigin,
+    WeightOrigin,
+    address,
+    weight_origins,
+)
 
 _CONVOLUTION: Final = torch.ops.aten.convolution.default
 # After these the numbers are still the stored ones.
@@ -23,14 +29,14 @@ _META: Final = torch.device("meta")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class ConvolutionCall:
     """One convolution of a stored tensor. index: among all calls; the rest as `aten.convolution` was given it.
 
     covers: its kernel covers its whole input and gives one point; on_point: it is 1x1 and its input is one point.
     """
 
     index: int
-    owner: Owner
+    owner: WeightOrigin
     transposed: bool
     stride: tuple[int, ...]
     padding: tuple[int, ...]
@@ -47,22 +53,22 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     storage and so a label; what is written into a storage is added to its label.
     """
 
-    def __init__(self, held: list[Owned], sample: Iterable[Any], device: str, until: float) -> None:
+    def __init__(self, owned: list[OwnedTensor], sample: Iterable[Any], device: str, until: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
-        self.calls = Calls()
-        self.used: list[Call] = []
+        self.calls = CallGraph()
+        self.used: list[ConvolutionCall] = []
         # Of all convolutions, also those whose weight is of no stored tensor.
         self.on_point: list[bool] = []
-        self._held = held
+        self._held = owned
         self._device = torch.device(device)
         self._until = until
         self._callers: list[str] = [""]
         # A weak reference keeps a storage's address from being given to another one, and not its memory.
-        self._origins: dict[int, tuple[StorageWeakRef, Origin]] = {}
-        for i, item in enumerate(held):
-            self._set(item.tensor, Origin(sources=1 << i, same=i))
+        self._origins: dict[int, tuple[StorageWeakRef, ValueOrigin]] = {}
+        for i, item in enumerate(owned):
+            self._set(item.tensor, ValueOrigin(sources=1 << i, same=i))
         for tensor in tensors(sample):
-            self._set(tensor, Origin(of_input=True))
+            self._set(tensor, ValueOrigin(of_input=True))
 
     def watch(self, module: nn.Module) -> Iterator[Any]:
         """Follow which submodule is running; yields the handles of the hooks."""
@@ -83,10 +89,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         taken = first_taken = [*tensors(args), *tensors(given.values())]
         n_meta = sum(tensor.is_meta for tensor in taken)
         if n_meta and (n_meta < len(taken) or self._device != _META):
-            args, given = self._together(args), self._together(given)
+            args, given = self._join_origins(args), self._join_origins(given)
             taken = [*tensors(args), *tensors(given.values())]
         origins = [self._get(tensor) for tensor in taken]
-        joined = Origin()
+        joined = ValueOrigin()
         for origin in origins:
             joined = joined.join(origin)
         if func is _CONVOLUTION:
@@ -109,8 +115,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         return made
 
     def _convolve(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], weight_origin: Origin, joined: Origin
-    ) -> tuple[torch.Tensor, Origin]:
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], weight_origin: ValueOrigin, joined: ValueOrigin
+    ) -> tuple[torch.Tensor, ValueOrigin]:
         result = _convolved(args, kwargs)
         values, weight, _, stride, padding, dilation, transposed, _, groups = args
         index = len(self.calls)
@@ -119,9 +125,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         covers = covers and not transposed and math.prod(result.shape[2:]) == 1
         covers = covers and _spans(weight.shape[2:], dilation) == tuple(values.shape[2:])
         self.on_point.append(on_point)
-        for owner in owners(weight, weight_origin, self._callers[-1], self._held):
+        for owner in weight_origins(weight, weight_origin, self._callers[-1], self._held):
             self.used.append(
-                Call(
+                ConvolutionCall(
                     index=index,
                     owner=owner,
                     transposed=transposed,
@@ -135,23 +141,23 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             )
         return result, joined._replace(trail=self.calls.add(joined.trail), same=None)
 
-    def _together(self, values: Any) -> Any:
+    def _join_origins(self, values: Any) -> Any:
         """Bring tensors to the one device, as zeros where they had no numbers."""
         if isinstance(values, torch.Tensor) and values.device != self._device:
             moved = torch.empty_strided(values.shape, values.stride(), dtype=values.dtype, device=self._device)
             self._set(moved, self._get(values))
             return moved if moved.is_meta else moved.zero_()
         if isinstance(values, tuple | list):
-            return type(values)([self._together(value) for value in values])
+            return type(values)([self._join_origins(value) for value in values])
         if isinstance(values, dict):
-            return {key: self._device if key == "device" else self._together(item) for key, item in values.items()}
+            return {key: self._device if key == "device" else self._join_origins(item) for key, item in values.items()}
         return values
 
-    def _get(self, tensor: torch.Tensor) -> Origin:
+    def _get(self, tensor: torch.Tensor) -> ValueOrigin:
         found = self._origins.get(address(tensor))
-        return found[1] if found else Origin()
+        return found[1] if found else ValueOrigin()
 
-    def _set(self, tensor: torch.Tensor, origin: Origin) -> None:
+    def _set(self, tensor: torch.Tensor, origin: ValueOrigin) -> None:
         if tensor.layout == torch.strided:
             reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]  # as above
             self._origins[address(tensor)] = reference, origin

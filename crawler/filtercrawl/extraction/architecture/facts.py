@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from filtercrawl.api.tensor import Convolution, Depth, Op
-from filtercrawl.extraction.state_dict_names import split
+from filtercrawl.extraction.state_dict_names import split_parameter_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ _REASONS: Final[tuple[tuple[tuple[type[nn.Module], ...], str], ...]] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class TensorFacts:
     """One tensor of a state dict.
 
     shape: as the state dict holds it. layer: path of the module it belongs to. convolution: of the first call, with
@@ -53,10 +53,10 @@ class Structure:
     its modules. None means that a tensor without a convolution was seen not to be one.
     """
 
-    facts: Mapping[str, Facts] = field(default_factory=dict)
+    facts: Mapping[str, TensorFacts] = field(default_factory=dict)
     problem: str | None = None
 
-    def convolutions(self) -> Iterator[tuple[str, Facts, Convolution]]:
+    def convolutions(self) -> Iterator[tuple[str, TensorFacts, Convolution]]:
         """Yield name, facts and convolution of each tensor that is a convolution's weight."""
         for name, facts in self.facts.items():
             if facts.convolution is not None:
@@ -91,7 +91,7 @@ def _padding(module: _ConvNd) -> tuple[int, ...]:
     return begins if begins == ends else begins + ends
 
 
-def reason(module: nn.Module, leaf: str) -> str | None:
+def exclusion_reason(module: nn.Module, leaf: str) -> str | None:
     """Say why the tensor `leaf`, which the module itself holds, is no kernel; None where its class proves nothing."""
     if isinstance(module, _ConvNd):
         return "bias" if leaf == "bias" else None
@@ -101,9 +101,9 @@ def reason(module: nn.Module, leaf: str) -> str | None:
     return None
 
 
-def home(name: str, modules: Mapping[str, nn.Module]) -> tuple[str, nn.Module | None]:
+def owning_module(name: str, modules: Mapping[str, nn.Module]) -> tuple[str, nn.Module | None]:
     """Return path and module that a tensor belongs to; of a parametrized one, the module that is parametrized."""
-    path = split(name)[0]
+    path = split_parameter_name(name)[0]
     # A name may start as a wrapper does; the module then has it in full.
     path = path if path in modules else name.rpartition(".")[0]
     return path, modules.get(path)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The filters of warnings and the random numbers are the process's, and several threads may crawl.
-_ONE_AT_A_TIME = threading.RLock()
+_LOCK = threading.RLock()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def isolated_model_code() -> Iterator[None]:
     """Hold back warnings and put random numbers back, one thread at a time; may be nested."""
-    with _ONE_AT_A_TIME, warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    with _LOCK, warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # of the libraries, about things that no user of ours can change
         yield

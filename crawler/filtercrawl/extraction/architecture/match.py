@@ -6,20 +6,20 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.extraction.state_dict_names import is_kernel, unwrap
+from filtercrawl.extraction.state_dict_names import is_kernel, strip_wrapper_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from filtercrawl.api.tensor import StoredTensor
-    from filtercrawl.extraction.architecture.facts import Facts, Structure
+    from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
 
 # How many of a structure's names are looked for in a checkpoint to learn under which prefix it keeps them.
 _PROBES: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Applied:
+class MatchedTensors:
     """A checkpoint's tensors, with what the structure proves of them.
 
     tensors: all, in their order, banks still whole. matched: how many the structure knows by name and shape;
@@ -31,7 +31,7 @@ class Applied:
     unmatched: tuple[str, ...]
 
 
-def apply(structure: Structure, tensors: Iterable[StoredTensor], prefix: str = "") -> Applied:
+def match_tensors(structure: Structure, tensors: Iterable[StoredTensor], prefix: str = "") -> MatchedTensors:
     """Give tensors the convolution, depth, kind or reason that the structure proves.
 
     prefix: only names below it belong to the model. A tensor is known when its key, wrappers left out, is a name of the
@@ -45,15 +45,15 @@ def apply(structure: Structure, tensors: Iterable[StoredTensor], prefix: str = "
         for tensor in every
     ]
     unmatched = tuple(tensor.name for tensor in every if tensor.name not in known)
-    return Applied(tensors=tuple(found), matched=len(every) - len(unmatched), unmatched=unmatched)
+    return MatchedTensors(tensors=tuple(found), matched=len(every) - len(unmatched), unmatched=unmatched)
 
 
-def _known(structure: Structure, tensors: Sequence[StoredTensor]) -> dict[str, Facts]:
+def _known(structure: Structure, tensors: Sequence[StoredTensor]) -> dict[str, TensorFacts]:
     """Return the facts of each tensor by its full name."""
     mappings: dict[tuple[str, ...], dict[str, StoredTensor]] = defaultdict(dict)
     for tensor in tensors:
-        mappings[tensor.root][unwrap(tensor.key)] = tensor
-    found: dict[str, Facts] = {}
+        mappings[tensor.root][strip_wrapper_prefixes(tensor.key)] = tensor
+    found: dict[str, TensorFacts] = {}
     for stored in mappings.values():
         renamed = _renamed(structure, stored)
         for key, tensor in stored.items():
@@ -84,7 +84,7 @@ def _has(stored: Mapping[str, StoredTensor], key: str, shape: tuple[int, ...]) -
     return key in stored and stored[key].shape == shape
 
 
-def _with(tensor: StoredTensor, facts: Facts, *, ran: bool) -> StoredTensor:
+def _with(tensor: StoredTensor, facts: TensorFacts, *, ran: bool) -> StoredTensor:
     if tensor.reason is not None:
         return tensor
     if facts.convolution is None:

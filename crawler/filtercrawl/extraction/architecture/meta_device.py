@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from filtercrawl.extraction.architecture.isolation import quiet
+from filtercrawl.extraction.architecture.isolation import isolated_model_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
     One that mixes small and large ones is called again, with all of them on the meta device. Initialising random
     weights costs nothing there, and the caller's random numbers stay what they are.
     """
-    with quiet():
+    with isolated_model_code():
         try:
             with _LargeOnMeta():
                 return make().eval()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from filtercrawl.api.tensor import Convolution
-    from filtercrawl.extraction.architecture.facts import Facts, Structure
+    from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
 
 
 def structure_rows(structure: Structure) -> list[dict[str, Any]]:
@@ -19,7 +19,7 @@ def structure_rows(structure: Structure) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(name: str, facts: Facts, convolution: Convolution) -> dict[str, Any]:
+def _row(name: str, facts: TensorFacts, convolution: Convolution) -> dict[str, Any]:
     shape, groups, depth = facts.bank or facts.shape, convolution.groups or 1, facts.depth
     if convolution.transposed:
         shape = (shape[1] * groups, shape[0] // groups, *shape[2:])

@@ -13,11 +13,17 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from filtercrawl.api.tensor import Convolution, Op
-from filtercrawl.extraction.architecture.dispatch_mode import Call, Tracer
-from filtercrawl.extraction.architecture.facts import Facts, Structure, attributes, home, reason
-from filtercrawl.extraction.architecture.isolation import quiet
-from filtercrawl.extraction.architecture.weight_origin import Owned, owned
-from filtercrawl.extraction.state_dict_names import split
+from filtercrawl.extraction.architecture.dispatch_mode import ConvolutionCall, Tracer
+from filtercrawl.extraction.architecture.facts import (
+    Structure,
+    TensorFacts,
+    attributes,
+    exclusion_reason,
+    owning_module,
+)
+from filtercrawl.extraction.architecture.isolation import isolated_model_code
+from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, owned_tensors
+from filtercrawl.extraction.state_dict_names import split_parameter_name
 
 if TYPE_CHECKING:
     from filtercrawl.extraction.architecture.depth import Depths
@@ -36,17 +42,17 @@ def trace(module: nn.Module, sample: tuple[Any, ...] | None = None, *, seconds: 
     modules prove is there without depths.
     """
     sample = default_sample(module) if sample is None else sample
-    with quiet():
+    with isolated_model_code():
         try:
-            return Structure(facts=_told(module, *_ran(module, sample, time.monotonic() + seconds)))
+            return Structure(facts=_facts_from_trace(module, *_ran(module, sample, time.monotonic() + seconds)))
         except Exception as error:  # noqa: BLE001 - networks are other people's code; what they raise is theirs
             text = " ".join(str(error).split())[:300]
             return Structure(facts=_modules_alone(module), problem=f"{type(error).__name__}: {text}")
 
 
-def unrun(module: nn.Module) -> Structure:
+def structure_from_modules(module: nn.Module) -> Structure:
     """Return what the modules of a network prove without being run: no depths, no banks."""
-    with quiet():
+    with isolated_model_code():
         return Structure(facts=_modules_alone(module))
 
 
@@ -57,20 +63,20 @@ def default_sample(module: nn.Module) -> tuple[torch.Tensor, ...]:
     return (torch.empty((1, *(size or _INPUT_SIZE)), device="meta"),)
 
 
-def _ran(module: nn.Module, sample: tuple[Any, ...], until: float) -> tuple[list[Owned], Tracer]:
+def _ran(module: nn.Module, sample: tuple[Any, ...], until: float) -> tuple[list[OwnedTensor], Tracer]:
     try:
         return _run(module, sample, "meta", until)
     except TimeoutError:
         raise
     except Exception:  # whatever a network makes of tensors without numbers
         # Detectors look at the numbers of their boxes: those are computed, from zeros.
-        if not _filled(module):
+        if not _on_device(module):
             raise
         return _run(module, tuple(_zeros(value) for value in sample), "cpu", until)
 
 
-def _run(module: nn.Module, sample: tuple[Any, ...], device: str, until: float) -> tuple[list[Owned], Tracer]:
-    held = owned(module)
+def _run(module: nn.Module, sample: tuple[Any, ...], device: str, until: float) -> tuple[list[OwnedTensor], Tracer]:
+    held = owned_tensors(module)
     tracer = Tracer(held, sample, device, until)
     # Modules keep what they computed, such as anchors: without numbers, and of one size of image.
     before = [(part, dict(vars(part))) for part in module.modules()]
@@ -88,15 +94,15 @@ def _run(module: nn.Module, sample: tuple[Any, ...], device: str, until: float) 
     return held, tracer
 
 
-def _told(module: nn.Module, held: list[Owned], tracer: Tracer) -> dict[str, Facts]:
+def _facts_from_trace(module: nn.Module, owned: list[OwnedTensor], tracer: Tracer) -> dict[str, TensorFacts]:
     depths = tracer.calls.finish()
     dense = _dense(tracer, depths)
-    calls: dict[int, list[Call]] = defaultdict(list)
+    calls: dict[int, list[ConvolutionCall]] = defaultdict(list)
     for call in tracer.used:
         calls[call.owner.index].append(call)
     modules = dict(module.named_modules())
-    facts: dict[str, Facts] = {}
-    for i, item in enumerate(held):
+    facts: dict[str, TensorFacts] = {}
+    for i, item in enumerate(owned):
         for name in item.names:
             facts[name] = _facts(name, item, modules, calls.get(i, []), ran=True)
             uses = [call for call in calls.get(i, []) if call.owner.kind is not None]
@@ -111,16 +117,18 @@ def _told(module: nn.Module, held: list[Owned], tracer: Tracer) -> dict[str, Fac
     return {name: facts[name] for name in module.state_dict() if name in facts}
 
 
-def _modules_alone(module: nn.Module) -> dict[str, Facts]:
+def _modules_alone(module: nn.Module) -> dict[str, TensorFacts]:
     modules = dict(module.named_modules())
-    facts = {name: _facts(name, item, modules, [], ran=False) for item in owned(module) for name in item.names}
+    facts = {name: _facts(name, item, modules, [], ran=False) for item in owned_tensors(module) for name in item.names}
     return {name: facts[name] for name in module.state_dict() if name in facts}
 
 
-def _facts(name: str, item: Owned, modules: Mapping[str, nn.Module], calls: list[Call], *, ran: bool) -> Facts:
-    path, owner = home(name, modules)
-    leaf = split(name)[1]
-    facts = Facts(shape=item.shape, layer=path)
+def _facts(
+    name: str, item: OwnedTensor, modules: Mapping[str, nn.Module], calls: list[ConvolutionCall], *, ran: bool
+) -> TensorFacts:
+    path, owner = owning_module(name, modules)
+    leaf = split_parameter_name(name)[1]
+    facts = TensorFacts(shape=item.shape, layer=path)
     uses = [call for call in calls if call.owner.kind is not None]
     stated = attributes(owner, leaf, item.learned) if owner is not None else None
     if stated is None and uses and uses[0].owner.as_stored:
@@ -128,7 +136,7 @@ def _facts(name: str, item: Owned, modules: Mapping[str, nn.Module], calls: list
     if stated is not None:
         kind = "fixed" if item.learned is False else "learned"
         return replace(facts, convolution=replace(stated, n_calls=len(uses) if ran else None), weight_kind=kind)
-    found = reason(owner, leaf) if owner is not None else None
+    found = exclusion_reason(owner, leaf) if owner is not None else None
     if found is None and uses and len(item.shape) > 2:
         found = "nonstandard_operator"  # kernels, but not in the order that they are stored in
     elif found is None and calls:
@@ -136,7 +144,7 @@ def _facts(name: str, item: Owned, modules: Mapping[str, nn.Module], calls: list
     return replace(facts, reason=found)
 
 
-def _attributes(call: Call, item: Owned, owner: nn.Module | None) -> Convolution:
+def _attributes(call: ConvolutionCall, item: OwnedTensor, owner: nn.Module | None) -> Convolution:
     """Read a convolution off its call, or off the module whose weight is kept under another name."""
     parametrized = attributes(owner, "weight", item.learned) if isinstance(owner, _ConvNd) else None
     if parametrized is not None:
@@ -172,9 +180,9 @@ def _dense(tracer: Tracer, depths: Depths) -> frozenset[int]:
     return frozenset(found)
 
 
-def _filled(module: nn.Module) -> bool:
+def _on_device(module: nn.Module) -> bool:
     """Put zeros where a module has no numbers; False where that is too much."""
-    held = owned(module)
+    held = owned_tensors(module)
     if sum(item.tensor.nbytes for item in held if item.tensor.is_meta) > _LARGEST:
         return False
     modules = dict(module.named_modules(remove_duplicate=False))

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import nn
 
-from filtercrawl.extraction.architecture.depth import Trail
-from filtercrawl.extraction.state_dict_names import split
+from filtercrawl.extraction.architecture.depth import DepthState
+from filtercrawl.extraction.state_dict_names import split_parameter_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Owned:
+class OwnedTensor:
     """A tensor that a module holds, by all its names. learned: False for a buffer, None for a frozen parameter."""
 
     names: tuple[str, ...]
@@ -29,26 +29,26 @@ class Owned:
         return tuple(self.tensor.shape)
 
 
-class Origin(NamedTuple):
+class ValueOrigin(NamedTuple):
     """What a value was computed from.
 
     sources: a bit for each tensor that the module holds. of_input: the sample too. same: the one whose numbers these
     are, unchanged.
     """
 
-    trail: Trail = Trail()
+    trail: DepthState = DepthState()
     sources: int = 0
     of_input: bool = False
     same: int | None = None
 
-    def join(self, other: Origin) -> Origin:
+    def join(self, other: ValueOrigin) -> ValueOrigin:
         """Return the origin of a value computed from both."""
         trail = self.trail.join(other.trail)
-        return Origin(trail, self.sources | other.sources, self.of_input or other.of_input)
+        return ValueOrigin(trail, self.sources | other.sources, self.of_input or other.of_input)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Owner:
+class WeightOrigin:
     """A stored tensor that a convolution uses.
 
     kind: a weight_kind, None for one that kernels are generated from. as_stored: False where the convolution sees its
@@ -61,9 +61,9 @@ class Owner:
     bank: tuple[int, ...] | None = None
 
 
-def owned(module: nn.Module) -> list[Owned]:
+def owned_tensors(module: nn.Module) -> list[OwnedTensor]:
     """List parameters and buffers, each storage once: tied weights may be one tensor or several."""
-    found: dict[tuple[object, ...], Owned] = {}
+    found: dict[tuple[object, ...], OwnedTensor] = {}
     held: list[tuple[str, torch.Tensor, bool]] = []
     held += [(name, tensor, True) for name, tensor in module.named_parameters(remove_duplicate=False)]
     held += [(name, tensor, False) for name, tensor in module.named_buffers(remove_duplicate=False)]
@@ -72,7 +72,7 @@ def owned(module: nn.Module) -> list[Owned]:
         known = found.get(place)
         learned = (True if tensor.requires_grad else None) if is_parameter else False
         names = (*known.names, name) if known else (name,)
-        found[place] = Owned(names=names, tensor=known.tensor if known else tensor, learned=learned)
+        found[place] = OwnedTensor(names=names, tensor=known.tensor if known else tensor, learned=learned)
     return list(found.values())
 
 
@@ -83,7 +83,9 @@ def address(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - the only name that a storage has
 
 
-def owners(weight: torch.Tensor, origin: Origin, caller: str, held: list[Owned]) -> Iterator[Owner]:
+def weight_origins(
+    weight: torch.Tensor, origin: ValueOrigin, caller: str, owned: list[OwnedTensor]
+) -> Iterator[WeightOrigin]:
     """Yield the tensors whose kernels a convolution in the module `caller` uses, as far as that is proven.
 
     A weight computed from nothing but stored tensors goes by the one that has its shape: it is normalised or masked
@@ -92,27 +94,27 @@ def owners(weight: torch.Tensor, origin: Origin, caller: str, held: list[Owned])
     """
     shape = tuple(weight.shape)
     if origin.same is not None:
-        source = held[origin.same]
+        source = owned[origin.same]
         kind = "fixed" if source.learned is False else "learned"
-        yield Owner(index=origin.same, kind=kind, as_stored=_as_stored(weight, source.tensor))
+        yield WeightOrigin(index=origin.same, kind=kind, as_stored=_as_stored(weight, source.tensor))
         return
     every = [i for i in range(origin.sources.bit_length()) if origin.sources >> i & 1]
-    near = [i for i in every if any(split(name)[0] == caller for name in held[i].names)]
+    near = [i for i in every if any(split_parameter_name(name)[0] == caller for name in owned[i].names)]
     among = near if origin.of_input else every
-    alike = [i for i in among if held[i].shape == shape]
+    alike = [i for i in among if owned[i].shape == shape]
     # A mask is of the same shape as what it masks, and a buffer.
-    alike = [i for i in alike if held[i].learned is not False] or alike
+    alike = [i for i in alike if owned[i].learned is not False] or alike
     if alike:
         for i in alike:
-            yield Owner(index=i, kind="fixed" if held[i].learned is False else "standardized")
+            yield WeightOrigin(index=i, kind="fixed" if owned[i].learned is False else "standardized")
     elif origin.of_input:
         for i in near:
-            if _is_bank(held[i].shape, shape):
-                yield Owner(index=i, kind="dynamic_bank", bank=shape)
+            if _is_bank(owned[i].shape, shape):
+                yield WeightOrigin(index=i, kind="dynamic_bank", bank=shape)
     else:
         for i in every:
-            if len(held[i].shape) > 1 and held[i].learned is not False:
-                yield Owner(index=i, kind=None)
+            if len(owned[i].shape) > 1 and owned[i].learned is not False:
+                yield WeightOrigin(index=i, kind=None)
 
 
 def _as_stored(used: torch.Tensor, stored: torch.Tensor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from filtercrawl.api.checkpoint import etag
+from filtercrawl.api.checkpoint import combined_etag
 from filtercrawl.dataset.schema.arrow import MODELS
 from filtercrawl.dataset.schema.validation import storable
 
@@ -14,63 +14,63 @@ if TYPE_CHECKING:  # torch takes seconds to import, and a row needs none
 
     from filtercrawl.dataset.schema.rows import Row
     from filtercrawl.dataset.tables.model_row import ContentKey
-    from filtercrawl.pipeline.crawling.result import Crawled
-from filtercrawl.dataset.tables.model_row import place, places, stated, tried
+    from filtercrawl.pipeline.crawling.result import CrawlResult
+from filtercrawl.dataset.tables.model_row import attempted_version, file_etags, public_url, source_columns
 
 
-def fresh(crawled: Crawled, now: datetime, version: str) -> Row:
+def new_model_row(result: CrawlResult, now: datetime, version: str) -> Row:
     """Return the row of a checkpoint that was just read, outcome and content still to come."""
-    checkpoint, known = crawled.todo.checkpoint, crawled.todo.known
+    checkpoint, known = result.task.checkpoint, result.task.previous
     run, main = checkpoint.run, checkpoint.files[0]
     record: Row = dict.fromkeys(MODELS.names)
     record |= {
-        "model_id": crawled.todo.model_id,
-        "source": crawled.todo.source,
+        "model_id": result.task.model_id,
+        "source": result.task.source,
         "name": known["name"] if known else checkpoint.name,
         "aliases": sorted({*checkpoint.aliases, *((known["aliases"] or []) if known else [])}),
         "attempts": 0,
-        "revision": revision(crawled),
-        "etag": etag(checkpoint),
+        "revision": revision(result),
+        "etag": combined_etag(checkpoint),
         "file": main.path,
-        "format": crawled.format,
-        "file_sha256": crawled.file_sha256,
-        "file_bytes": crawled.file_bytes,
-        "bytes_fetched": crawled.bytes_fetched,
-        "verified": crawled.verified,
-        "kernel_policy": crawled.todo.policy,
+        "format": result.format,
+        "file_sha256": result.file_sha256,
+        "file_bytes": result.file_bytes,
+        "bytes_fetched": result.bytes_fetched,
+        "verified": result.verification,
+        "kernel_policy": result.task.policy,
         "first_seen": known["first_seen"] if known else now,
         "last_seen": now,
         "first_release": known["first_release"] if known else None,
         "crawled_at": now,
         "filtercrawl_version": version,
-        "selectors": selectors(known, crawled),
-        "_tried": tried(checkpoint),
-        "_files": places(checkpoint),
-        "_url": place(main.url),
+        "selectors": selectors(known, result),
+        "_tried": attempted_version(checkpoint),
+        "_files": file_etags(checkpoint),
+        "_url": public_url(main.url),
         "_prefix": checkpoint.prefix,
-        "_version": crawled.version,
+        "_version": result.version,
     }
-    record |= stated(checkpoint)
+    record |= source_columns(checkpoint)
     if run is not None:
         record |= {"run_id": run.id, "step": run.step, "seed": run.seed, "run_final": run.final}
     return storable(record)
 
 
-def content_key(crawled: Crawled) -> ContentKey:
+def content_key(result: CrawlResult) -> ContentKey:
     """What two checkpoints have in common whose layers must be the same."""
-    return crawled.file_sha256 or "", crawled.todo.checkpoint.prefix, crawled.todo.policy
+    return result.file_sha256 or "", result.task.checkpoint.prefix, result.task.policy
 
 
-def same_content(crawled: Crawled, known: Mapping[str, Any]) -> bool:
+def same_content(result: CrawlResult, known: Mapping[str, Any]) -> bool:
     """Tell whether a checkpoint holds what it held, read under the same policy; one that nobody hashed may not."""
-    digest = crawled.file_sha256
-    return digest is not None and digest == known["file_sha256"] and known["kernel_policy"] == crawled.todo.policy
+    digest = result.file_sha256
+    return digest is not None and digest == known["file_sha256"] and known["kernel_policy"] == result.task.policy
 
 
-def revision(crawled: Crawled) -> str | None:
+def revision(result: CrawlResult) -> str | None:
     """What changes exactly when the bytes do, as the source or its server says, or as they hash."""
-    return crawled.todo.checkpoint.revision or crawled.file_sha256 or crawled.version
+    return result.task.checkpoint.revision or result.file_sha256 or result.version
 
 
-def selectors(known: Mapping[str, Any] | None, crawled: Crawled) -> list[str]:
-    return sorted({*((known["selectors"] or []) if known else []), crawled.todo.selector_id})
+def selectors(known: Mapping[str, Any] | None, result: CrawlResult) -> list[str]:
+    return sorted({*((known["selectors"] or []) if known else []), result.task.selector_id})

@@ -5,121 +5,136 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.errors import ChangedError, CheckpointError, FiltercrawlError, FormatError, Stopped, describe
-from filtercrawl.api.range_file import want
-from filtercrawl.api.source import Source, claimant
+from filtercrawl.api.errors import (
+    Cancelled,
+    ChangedError,
+    CheckpointError,
+    FiltercrawlError,
+    FormatError,
+    describe_error,
+)
+from filtercrawl.api.range_file import prefetch
+from filtercrawl.api.source import Source, find_reader
 from filtercrawl.dataset.schema.arrow import MODELS
 from filtercrawl.dataset.schema.validation import check_row, check_tensors
 from filtercrawl.dataset.tables.staged_layers import discard
-from filtercrawl.extraction.architecture import Structure, apply, structure_of
-from filtercrawl.extraction.classify import extract
+from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
+from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.pipeline.crawling.result import Crawled
-from filtercrawl.pipeline.crawling.write_layers import write
-from filtercrawl.pipeline.planning.estimate import expected
+from filtercrawl.pipeline.crawling.result import CrawlResult
+from filtercrawl.pipeline.crawling.write_layers import write_layers
+from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
 
 if TYPE_CHECKING:
     from filtercrawl.api.checkpoint import Checkpoint
     from filtercrawl.api.tensor import StoredTensor
-    from filtercrawl.pipeline.crawling.worker_context import Crew
-    from filtercrawl.pipeline.planning.types import Todo
+    from filtercrawl.pipeline.crawling.worker_context import WorkerContext
+    from filtercrawl.pipeline.planning.types import CrawlTask
 
 # Why a checkpoint failed that needed more memory than there is; the memory is free again when the next one is read.
 OUT_OF_MEMORY: Final = "ran out of memory while reading; give this machine more memory, or set --jobs 1"
 
 
-def crawl(todo: Todo, crew: Crew) -> Crawled:
+def crawl(task: CrawlTask, context: WorkerContext) -> CrawlResult:
     """Read one checkpoint; whatever is wrong with it becomes its reason. Raises Stopped."""
     try:
-        crew.workshop.pause()
+        context.write_options.check_cancelled()
         try:
-            return read(todo, crew)
+            return crawl_once(task, context)
         except ChangedError:
-            return read(todo, crew, again=True)  # from its beginning: no byte of the old version is left
+            return crawl_once(
+                task, context, changed_during_read=True
+            )  # from its beginning: no byte of the old version is left
     except FiltercrawlError as error:
-        return Crawled(todo=todo, reason=one_line(str(error)))
-    except Stopped:
+        return CrawlResult(task=task, error=one_line(str(error)))
+    except Cancelled:
         raise
     except MemoryError:
-        return Crawled(todo=todo, reason=OUT_OF_MEMORY)
+        return CrawlResult(task=task, error=OUT_OF_MEMORY)
     except Exception as error:  # noqa: BLE001 - a reader's mistake costs one checkpoint, never the run
-        return Crawled(todo=todo, reason=one_line(f"unexpected {describe(error)}; please report this as a bug"))
+        return CrawlResult(
+            task=task, error=one_line(f"unexpected {describe_error(error)}; please report this as a bug")
+        )
 
 
-def read(todo: Todo, crew: Crew, *, again: bool = False) -> Crawled:
-    """Read one checkpoint; raises CheckpointError. again: it changed under way, so a stated sha256 wants its proof."""
-    checkpoint = todo.checkpoint
-    source = crew.sources.get(todo.source)
-    with CheckpointFiles(checkpoint, crew.readers, crew.transport, source) as files:
+def crawl_once(task: CrawlTask, context: WorkerContext, *, changed_during_read: bool = False) -> CrawlResult:
+    """Read one checkpoint; raises CheckpointError. changed_during_read: it changed under way, so a stated sha256 wants
+    its proof.
+    """
+    checkpoint = task.checkpoint
+    source = context.sources.get(task.source)
+    with CheckpointFiles(checkpoint, context.readers, context.transport, source) as files:
         digest = files.stated_sha256
-        twin = crew.by_file.get((digest, checkpoint.prefix, todo.policy)) if digest else None
+        twin = context.model_by_content.get((digest, checkpoint.prefix, task.policy)) if digest else None
         if twin is not None:
-            return Crawled(todo=todo, file_sha256=digest, file_bytes=files.size, same_as=twin)
-        if (again or crew.prove) and digest is not None:
-            files.prove()
+            return CrawlResult(task=task, file_sha256=digest, file_bytes=files.size, duplicate_of=twin)
+        if (changed_during_read or context.verify_all) and digest is not None:
+            files.verify_sha256()
         structure = None if files.local else structure_of(source, checkpoint)
-        if structure is not None and will_be_whole(structure, todo, files):
+        if structure is not None and should_download_whole_file(structure, task, files):
             files.fetch_whole()  # before its header is there to say the same
-        reader = claimant(crew.readers, files.main)
+        reader = find_reader(context.readers, files.main)
         if reader is None:
             what = "empty" if files.main.size == 0 else "of no known format"
             raise FormatError(f"{files.main.name}: the file is {what}; no reader claims it")
         digest = files.sha256()  # of this machine's files; of others, as by now their server has told
-        twin = crew.by_file.get((digest, checkpoint.prefix, todo.policy)) if digest else None
-        found = Crawled(
-            todo=todo, format=reader.name, file_sha256=digest, version=files.version, same_as=twin,
-            unchanged=twin is None and is_unchanged(todo, digest, files.version),
+        twin = context.model_by_content.get((digest, checkpoint.prefix, task.policy)) if digest else None
+        found = CrawlResult(
+            task=task, format=reader.name, file_sha256=digest, version=files.version, duplicate_of=twin,
+            unchanged=twin is None and is_unchanged(task, digest, files.version),
         )  # fmt: skip
-        if found.same_as is not None or found.unchanged:
-            return told(found, files)
+        if found.duplicate_of is not None or found.unchanged:
+            return with_fetch_stats(found, files)
         stored = tuple(reader.tensors(files))
         check_tensors(files.main.name, stored)
-        tensors, note = structured(source, checkpoint, stored, structure)
-        extracted = extract(tensors, todo.policy, checkpoint.prefix)
+        tensors, note = attach_architecture(source, checkpoint, stored, structure)
+        extracted = classify_tensors(tensors, task.policy, checkpoint.prefix)
         check_row(files.main.name, {"num_params": extracted.num_params}, MODELS)
-        wanted = [layer.tensor.extent.lies for layer in extracted.emitted if layer.tensor.extent is not None]
-        with crew.ahead.taken(
-            0 if files.local else sum(span.stop - span.start for span in wanted), crew.workshop.pause
+        wanted = [layer.tensor.location.byte_span for layer in extracted.emitted if layer.tensor.location is not None]
+        with context.prefetch_budget.acquire(
+            0 if files.local else sum(span.stop - span.start for span in wanted), context.write_options.check_cancelled
         ):
-            want(wanted)
-            with crew.desks.taken(1, crew.workshop.pause):
-                shard = write(todo.model_id, todo.source, extracted.layers, crew.workshop)
+            prefetch(wanted)
+            with context.write_slots.acquire(1, context.write_options.check_cancelled):
+                shard = write_layers(task.model_id, task.source, extracted.layers, context.write_options)
         try:
             files.check_unchanged()
             digest = files.sha256()
         except CheckpointError:
             discard(shard)
             raise
-        return told(replace(found, file_sha256=digest, note=note, extracted=extracted, shard=shard), files)
+        return with_fetch_stats(
+            replace(found, file_sha256=digest, structure_error=note, tensors=extracted, layers=shard), files
+        )
 
 
-def told(crawled: Crawled, files: CheckpointFiles) -> Crawled:
+def with_fetch_stats(result: CrawlResult, files: CheckpointFiles) -> CrawlResult:
     """Say what reading cost, and how far what was read is proven."""
     return replace(
-        crawled,
+        result,
         file_bytes=files.size,
-        verified=files.verified,
+        verification=files.verification_level,
         bytes_fetched=files.bytes_read,
         requests=files.requests,
-        whole=files.whole,
+        fetched_in_full=files.fetched_in_full,
     )
 
 
-def is_unchanged(todo: Todo, digest: str | None, version: str | None) -> bool:
+def is_unchanged(task: CrawlTask, digest: str | None, version: str | None) -> bool:
     """Tell whether a source that knows neither revision nor hash offers what the server gave the last time."""
-    known = todo.known
+    known = task.previous
     if known is None or digest is not None or version is None or known["reason"] is not None:
         return False
-    return bool(version == known.get("_version") and known["kernel_policy"] == todo.policy)
+    return bool(version == known.get("_version") and known["kernel_policy"] == task.policy)
 
 
-def will_be_whole(structure: Structure, todo: Todo, files: CheckpointFiles) -> bool:
+def should_download_whole_file(structure: Structure, task: CrawlTask, files: CheckpointFiles) -> bool:
     """Tell by the architecture alone whether most of the bytes are wanted."""
-    found = expected(structure, todo.checkpoint, todo.policy, files.link)
-    return found is not None and found.whole
+    found = estimate_from_architecture(structure, task.checkpoint, task.policy, files.link)
+    return found is not None and found.in_full
 
 
-def structured(
+def attach_architecture(
     source: Source | None,
     checkpoint: Checkpoint,
     tensors: tuple[StoredTensor, ...],
@@ -130,7 +145,7 @@ def structured(
         structure = structure_of(source, checkpoint)
     if structure is None:
         return tensors, None
-    applied = apply(structure, tensors, checkpoint.prefix)
+    applied = match_tensors(structure, tensors, checkpoint.prefix)
     return applied.tensors, None if structure.problem is None else one_line(structure.problem)
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from filtercrawl.api.measure import LayerSummary, Measure, Sketcher
-from filtercrawl.dataset.files.layers_writer import LayersFile, staging
+from filtercrawl.dataset.files.layers_writer import LayersFileWriter, staging
 from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl.dataset.schema.validation import check_row
-from filtercrawl.dataset.tables.index_row import describe, group, parts
-from filtercrawl.dataset.tables.samples import Samples, pick
-from filtercrawl.dataset.tables.staged_layers import Part, Shard, little_endian
-from filtercrawl.extraction.fixed_filters import is_fixed
-from filtercrawl.extraction.to_float32 import normalize
+from filtercrawl.dataset.tables.index_row import convolution_kind, layer_row, n_parts
+from filtercrawl.dataset.tables.samples import Samples, sample_positions
+from filtercrawl.dataset.tables.staged_layers import LayerPart, StagedLayers, little_endian
+from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
+from filtercrawl.extraction.to_float32 import to_float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class LayerWriteOptions:
     """How layers are made: where files are staged, on which device, with which measures.
 
     pause is called between layers; it may raise to end the work on a large checkpoint soon.
@@ -40,28 +40,30 @@ class Workshop:
     staging: Path
     device: torch.device
     measures: tuple[Measure, ...]
-    pause: Callable[[], None] = lambda: None
+    check_cancelled: Callable[[], None] = lambda: None
 
 
-def write(model_id: str, source: str, layers: Iterable[Layer], workshop: Workshop) -> Shard:
+def write_layers(model_id: str, source: str, layers: Iterable[Layer], options: LayerWriteOptions) -> StagedLayers:
     """Normalize, hash, measure and write the layers of one checkpoint; raises CheckpointError."""
-    described = [(describe(model_id, source, layer), layer) for layer in layers]
+    described = [(layer_row(model_id, source, layer), layer) for layer in layers]
     rows = [row for row, _ in described]
     for row in rows:
         check_row(row["layer_id"], row, INDEX)
-    emitted = [(row, layer) for row, layer in described if layer.left_out is None]
-    emitted.sort(key=lambda item: group(item[0]))
+    emitted = [(row, layer) for row, layer in described if layer.exclusion_reason is None]
+    emitted.sort(key=lambda item: convolution_kind(item[0]))
     samples: list[tuple[str, Samples]] = []
     sketches: list[Row] = []
     if not emitted:
-        return Shard.unwritten(rows)
-    with staging(workshop.staging, model_id) as writer:
+        return StagedLayers.without_file(rows)
+    with staging(options.staging, model_id) as writer:
         for row, layer in emitted:
-            workshop.pause()
-            row["row_group"] = writer.start(group(row), 4 * parts(layer.shape)[0][1] * layer.numbers_a_channel())
-            samples.append(_write_layer(layer, row, writer, workshop, sketches))
+            options.check_cancelled()
+            row["row_group"] = writer.start(
+                convolution_kind(row), 4 * n_parts(layer.shape)[0][1] * layer.numel_per_out_channel()
+            )
+            samples.append(_write_layer(layer, row, writer, options, sketches))
             check_row(row["layer_id"], row, INDEX)  # again, for what the measures add
-    return Shard(
+    return StagedLayers(
         **writer.finished(model_id, source)._asdict(),
         rows=tuple(rows),
         samples=tuple(samples),
@@ -70,23 +72,23 @@ def write(model_id: str, source: str, layers: Iterable[Layer], workshop: Worksho
 
 
 def _write_layer(
-    layer: Layer, row: Row, writer: LayersFile, workshop: Workshop, sketches: list[Row]
+    layer: Layer, row: Row, writer: LayersFileWriter, options: LayerWriteOptions, sketches: list[Row]
 ) -> tuple[str, Samples]:
-    spans = parts(layer.shape)
+    spans = n_parts(layer.shape)
     # A layer's hash stands in each of its rows: a layer of one part is read once, a longer one twice.
-    only = normalize(layer, *spans[0], workshop.device) if len(spans) == 1 else None
+    only = to_float32(layer, *spans[0], options.device) if len(spans) == 1 else None
 
     def weights() -> Iterator[tuple[int, torch.Tensor]]:
         for start, stop in spans:
-            yield start, only if only is not None else normalize(layer, start, stop, workshop.device)
+            yield start, only if only is not None else to_float32(layer, start, stop, options.device)
 
     whole, peak, n_nonfinite = hashlib.sha256(), 0.0, 0
-    found: list[Part] = []
+    found: list[LayerPart] = []
     for number, (start, weight) in enumerate(weights()):
         data = little_endian(weight.cpu().numpy())
         whole.update(data)
         digest = (whole if len(spans) == 1 else hashlib.sha256(data)).hexdigest()
-        found.append(Part(number=number, start=start, shape=tuple(weight.shape), sha256=digest))
+        found.append(LayerPart(number=number, start=start, shape=tuple(weight.shape), sha256=digest))
         largest, bad = extremes(weight)
         peak, n_nonfinite = max(peak, largest), n_nonfinite + bad
     row["layer_sha256"] = row["weight_sha256"] = whole.hexdigest()
@@ -98,8 +100,8 @@ def _write_layer(
         max_abs=peak,
         filters_known=layer.filters_known,
     )
-    running = [measure.start(summary) for measure in workshop.measures]
-    chosen = np.asarray(pick(row["layer_sha256"], layer.n_kernels), np.int64)
+    running = [measure.start(summary) for measure in options.measures]
+    chosen = np.asarray(sample_positions(row["layer_sha256"], layer.n_kernels), np.int64)
     taken: list[NDArray[np.float32]] = []
     for part, (start, weight) in zip(found, weights(), strict=True):
         for accumulator in running:
@@ -114,7 +116,7 @@ def _write_layer(
     if sketcher is not None:
         sketches.append({**sketcher.sketch(), "layer_sha256": row["layer_sha256"]})
     samples = Samples(positions=chosen, values=np.concatenate(taken))
-    if row["weight_kind"] == "learned" and is_fixed(layer, samples.values):
+    if row["weight_kind"] == "learned" and is_fixed_filter_bank(layer, samples.values):
         row["weight_kind"] = "fixed"
     return row["layer_sha256"], samples
 

@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped, folder, local_path
-from filtercrawl.api.errors import Stopped, UsageError, describe
-from filtercrawl.api.range_file import LocalFile, relative_path, stamp
-from filtercrawl.api.source import Parts, Query, Reader, claimant
+from filtercrawl.api.errors import Cancelled, UsageError, describe_error
+from filtercrawl.api.range_file import LocalFile, file_version, relative_path
+from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
-from filtercrawl.pipeline.discovery.history import remembered
+from filtercrawl.pipeline.discovery.history import previous_states
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 
 if TYPE_CHECKING:
@@ -34,22 +34,22 @@ class Listing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scout:
+class DiscoveryContext:
     """What discovery needs: the plugins, the network, settings a source, and what the dataset knows by model_id."""
 
     plugins: Plugins
     transport: Transport
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    previous_states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     opt_out: OptOut = field(default_factory=OptOut)
 
 
-def discover(selectors: Sequence[Selector], scout: Scout) -> list[Listing]:
+def discover(selectors: Sequence[Selector], context: DiscoveryContext) -> list[Listing]:
     """List every selector; a source that raises or yields nonsense is named in its listing and stops no other.
 
     Raises UsageError for a pattern that a source refuses and for two files that would bear one name.
     """
-    listings = [group(list_one(selector, scout), scout) for selector in dict.fromkeys(selectors)]
+    listings = [attach_companions(list_selector(selector, context), context) for selector in dict.fromkeys(selectors)]
     places: dict[tuple[str, str], tuple[str, Selector]] = {}
     for listing in listings:
         if not listing.selector.on_this_machine:
@@ -58,15 +58,15 @@ def discover(selectors: Sequence[Selector], scout: Scout) -> list[Listing]:
             url = checkpoint.files[0].url
             before, other = places.setdefault((listing.selector.source, checkpoint.name), (url, listing.selector))
             if before != url:
-                raise UsageError(collision(checkpoint.name, str(other), str(listing.selector)))
+                raise UsageError(describe_collision(checkpoint.name, str(other), str(listing.selector)))
     return listings
 
 
-def collision(name: str, one: str, other: str) -> str:
+def describe_collision(name: str, one: str, other: str) -> str:
     return f"{one} and {other} both offer {name!r}; give one of them a label: '{other} as=LABEL'"
 
 
-def list_one(selector: Selector, scout: Scout) -> Listing:
+def list_selector(selector: Selector, context: DiscoveryContext) -> Listing:
     """Run one source to its end, or to its first fault."""
     checkpoints: list[Checkpoint] = []
     skipped: list[Skipped] = []
@@ -74,28 +74,28 @@ def list_one(selector: Selector, scout: Scout) -> Listing:
     problem = None
     query = Query(
         pattern=selector.pattern,
-        settings=scout.settings.get(selector.source, {}),
-        known=remembered(scout.known, selector.source),
+        settings=context.settings.get(selector.source, {}),
+        previous_states=previous_states(context.previous_states, selector.source),
     )
     try:
-        for offer in scout.plugins.sources[selector.source].checkpoints(scout.transport, query):
-            problem = unfit(offer, names)
+        for offer in context.plugins.sources[selector.source].checkpoints(context.transport, query):
+            problem = validate_offer(offer, names)
             if problem:
                 break
             names.add(offer.name)
-            offer = scout.opt_out.applied(selector.source, offer)  # noqa: PLW2901 - the same offer, as it may be used
+            offer = context.opt_out.skip_excluded(selector.source, offer)  # noqa: PLW2901 - the same offer, as it may be used
             if isinstance(offer, Checkpoint):
-                checkpoints.append(categorized(offer, scout.plugins.categories))
+                checkpoints.append(with_visual_category(offer, context.plugins.categories))
             else:
                 skipped.append(offer)
     except UsageError:
         raise
     except Exception as error:  # noqa: BLE001 - a stranger's source may raise anything
-        problem = describe(error)
+        problem = describe_error(error)
     return Listing(selector=selector, checkpoints=tuple(checkpoints), skipped=tuple(skipped), problem=problem)
 
 
-def categorized(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkpoint:
+def with_visual_category(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkpoint:
     """Say what the pictures of the last training data set show, where the source does not and a plugin does."""
     meta = checkpoint.meta
     if meta.visual_category is not None or not meta.training_datasets:
@@ -103,7 +103,7 @@ def categorized(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkp
     return replace(checkpoint, meta=replace(meta, visual_category=categories.get(meta.training_datasets[-1])))
 
 
-def unfit(offer: Offer | object, names: set[str]) -> str | None:
+def validate_offer(offer: Offer | object, names: set[str]) -> str | None:
     """Say what is wrong with something that a source yielded, or None."""
     if not isinstance(offer, Checkpoint | Skipped):
         return f"yields {type(offer).__name__}, neither Checkpoint nor Skipped"
@@ -117,16 +117,16 @@ def unfit(offer: Offer | object, names: set[str]) -> str | None:
     return None if isinstance(offer.reason, str) else f"{offer.name}: the reason of a Skipped is no text"
 
 
-def group(listing: Listing, scout: Scout) -> Listing:
+def attach_companions(listing: Listing, context: DiscoveryContext) -> Listing:
     """Give every local checkpoint its companions, drop those from the listing, and ignore what holds no weights."""
-    if isinstance(scout.plugins.sources[listing.selector.source], Parts):
+    if isinstance(context.plugins.sources[listing.selector.source], SupportsSubfile):
         return listing  # which has looked into the files
     found: list[Checkpoint] = []
     companions: set[str] = set()
     ignored: list[Checkpoint] = []
     for checkpoint in listing.checkpoints:
-        known = scout.known.get(f"{listing.selector.source}/{checkpoint.name}", {})
-        grouped = with_companions(checkpoint, scout.plugins.readers, known)
+        known = context.previous_states.get(f"{listing.selector.source}/{checkpoint.name}", {})
+        grouped = with_companions(checkpoint, context.plugins.readers, known)
         (found if grouped is not None else ignored).append(grouped or checkpoint)
         main, *others = (grouped or checkpoint).files
         companions.update(file.url for file in others if file.url != main.url)
@@ -147,22 +147,22 @@ def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Ma
         return checkpoint
     before = known.get("_files") or []
     if before and main.etag is not None and before[0][1] == main.etag:
-        return replace(checkpoint, files=(main, *beside(checkpoint, [path for path, _ in before[1:]])))
+        return replace(checkpoint, files=(main, *find_companion_files(checkpoint, [path for path, _ in before[1:]])))
     try:
         with LocalFile(local_path(main)) as file:
-            reader = claimant(readers, file)
+            reader = find_reader(readers, file)
             if reader is None:
                 suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
                 return checkpoint if suffix in WEIGHT_EXTENSIONS or known else None
-            paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companions(file)]
-            return replace(checkpoint, files=(main, *beside(checkpoint, paths)))
-    except Stopped:
+            paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companion_paths(file)]
+            return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
+    except Cancelled:
         raise
     except Exception:  # noqa: BLE001 - whatever a reader stumbles over, reading the checkpoint says what is wrong
         return checkpoint
 
 
-def beside(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]:
+def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]:
     """Find companions on disk; one that is missing or lies outside the checkpoint's root is left out.
 
     So is one that cannot be looked up: a name that is too long or holds a NUL or a surrogate, a circle of symlinks.
@@ -179,4 +179,4 @@ def beside(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]
             status, url = target.stat(), (root / path).as_uri()
         except (OSError, RuntimeError, ValueError):
             continue
-        yield RemoteFile(url=url, size=status.st_size, etag=stamp(status), path=path)
+        yield RemoteFile(url=url, size=status.st_size, etag=file_version(status), path=path)

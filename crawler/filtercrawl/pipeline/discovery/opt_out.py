@@ -25,12 +25,12 @@ class OptOut:
 
     patterns: tuple[str, ...] = ()
 
-    def applied(self, source: str, offer: Offer) -> Offer:
+    def skip_excluded(self, source: str, offer: Offer) -> Offer:
         """Return the offer, or its name alone with the reason why it is left out."""
         met = any(fnmatchcase(text, pattern) for text in texts(source, offer) for pattern in self.patterns)
         return Skipped(name=offer.name, reason=REASON) if met else offer
 
-    def holds(self, row: Mapping[str, Any]) -> bool:
+    def matches(self, row: Mapping[str, Any]) -> bool:
         """Tell whether a row of `models` is of something that must not be kept."""
         names = [f"{row['source']}:{name}" for name in (row["name"], *(row["aliases"] or []))]
         return any(fnmatchcase(text, pattern) for text in (*names, row["url"] or "") for pattern in self.patterns)
@@ -44,7 +44,7 @@ def texts(source: str, offer: Offer) -> Iterator[str]:
         yield from (file.url for file in offer.files)
 
 
-def opt_out(settings: Settings, transport: Transport) -> OptOut:
+def load_opt_out(settings: Settings, transport: Transport) -> OptOut:
     """Gather the patterns of the settings and of the lists they name: text, one a line, `#` begins a comment; a URL
     gives a JSON list. Raises UsageError or NetworkError: without its lists a run must not begin.
     """

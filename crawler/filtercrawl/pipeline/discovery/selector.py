@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Self
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.source import Canonical, Source
+from filtercrawl.api.source import Source, SupportsCanonicalPattern
 
 if TYPE_CHECKING:
     from filtercrawl.api.plugin_manager import Plugins
@@ -46,4 +46,4 @@ class Selector:
 
 
 def canonical(source: Source, pattern: str) -> str:
-    return source.canonical(pattern) if isinstance(source, Canonical) else pattern
+    return source.canonical(pattern) if isinstance(source, SupportsCanonicalPattern) else pattern

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from filtercrawl.api.checkpoint import etag
+from filtercrawl.api.checkpoint import combined_etag
 from filtercrawl.api.errors import UsageError
-from filtercrawl.dataset.tables.model_row import restated
+from filtercrawl.dataset.tables.model_row import source_columns_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from filtercrawl.pipeline.planning.types import Known, Plan, Todo
+    from filtercrawl.pipeline.planning.types import CrawlTask, ModelRow, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,10 @@ class Approval:
     restated: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, plan: Plan, known: Mapping[str, Known], limit: int | None = None) -> Self:
+    def of(cls, plan: Plan, known: Mapping[str, ModelRow], limit: int | None = None) -> Self:
         """Approve a whole plan, of what is to be read the first `limit`."""
         return cls(
-            todo={todo.model_id: _mark(todo) for todo in plan.todo[:limit]},
+            todo={todo.model_id: _fingerprint(todo) for todo in plan.tasks[:limit]},
             removed=frozenset(model_id for model_id, _ in plan.removed),
             skipped=frozenset(f"{source}/{skip.name}" for source, _, skip in plan.skipped),
             restated=frozenset(_restated(plan, known)),
@@ -58,16 +58,16 @@ class Approval:
             raise UsageError(f"is no plan of this program: {type(error).__name__}: {error}") from error
         return cls(todo=todo, **lists)
 
-    def applied(self, plan: Plan, known: Mapping[str, Known]) -> tuple[Plan, list[str]]:
+    def restrict(self, plan: Plan, known: Mapping[str, ModelRow]) -> tuple[Plan, list[str]]:
         """Return what of a plan is approved, and the model ids that are left for another time."""
-        todo = tuple(todo for todo in plan.todo if self.todo.get(todo.model_id) == _mark(todo))
+        todo = tuple(todo for todo in plan.tasks if self.todo.get(todo.model_id) == _fingerprint(todo))
         kept = {todo.model_id for todo in todo}
         described = set(_restated(plan, known)) - self.restated
-        left = {todo.model_id for todo in plan.todo} - kept
+        left = {todo.model_id for todo in plan.tasks} - kept
         left |= {model_id for model_id, _ in plan.removed} - self.removed | described
         allowed = replace(
             plan,
-            todo=todo,
+            tasks=todo,
             removed=tuple(pair for pair in plan.removed if pair[0] in self.removed),
             skipped=tuple(item for item in plan.skipped if f"{item[0]}/{item[2].name}" in self.skipped),
             unchanged=tuple(model_id for model_id in plan.unchanged if model_id not in described),
@@ -75,12 +75,12 @@ class Approval:
         return allowed, sorted(left)
 
 
-def _mark(todo: Todo) -> tuple[str, str | None, str | None]:
-    return todo.why, todo.checkpoint.revision, etag(todo.checkpoint)
+def _fingerprint(todo: CrawlTask) -> tuple[str, str | None, str | None]:
+    return todo.action, todo.checkpoint.revision, combined_etag(todo.checkpoint)
 
 
-def _restated(plan: Plan, known: Mapping[str, Known]) -> Iterable[str]:
-    return (model_id for model_id in plan.unchanged if restated(known[model_id], plan.seen[model_id][1]))
+def _restated(plan: Plan, known: Mapping[str, ModelRow]) -> Iterable[str]:
+    return (model_id for model_id in plan.unchanged if source_columns_changed(known[model_id], plan.seen[model_id][1]))
 
 
 def _text(value: object) -> str | None:

@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.range_file import LazyFile
-from filtercrawl.api.tensor import ITEMSIZE, Extent, StoredTensor
-from filtercrawl.extraction.architecture import Structure, apply, structure_of
-from filtercrawl.extraction.classify import extract
-from filtercrawl.transport.coalesce import choose
+from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
+from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.transport.coalesce import plan_fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from filtercrawl.api.source import Source
     from filtercrawl.api.vocabulary import KernelPolicy
     from filtercrawl.dataset.tables.model_row import ContentKey
-    from filtercrawl.pipeline.planning.types import Todo
+    from filtercrawl.pipeline.planning.types import CrawlTask
     from filtercrawl.transport import MeasuredTransport
-    from filtercrawl.transport.link_model import Link
+    from filtercrawl.transport.link_model import LinkEstimate
 
 # What readers look at first; headers of usual networks are not longer.
 _HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expected:
-    """bytes, requests: to be fetched; size: of the files in full. whole: every byte, for most are wanted.
+class CostEstimate:
+    """bytes, requests: to be fetched; size: of the files in full. in_full: every byte, for most are wanted.
 
     None means unknown; bytes are then at most what the files have.
     """
@@ -38,30 +38,34 @@ class Expected:
     bytes: int | None
     requests: int | None
     size: int | None
-    whole: bool = False
+    in_full: bool = False
 
 
-def foreseen(
-    todo: Todo, by_file: Mapping[ContentKey, str], source: Source | None, transport: MeasuredTransport
-) -> Expected:
+def estimate_cost(
+    task: CrawlTask, model_by_content: Mapping[ContentKey, str], source: Source | None, transport: MeasuredTransport
+) -> CostEstimate:
     """Return what one checkpoint will cost, without asking for anything: its source may build its network."""
-    checkpoint, known = todo.checkpoint, todo.known
+    checkpoint, known = task.checkpoint, task.previous
     sizes = [file.size for file in checkpoint.files]
     size = None if None in sizes else sum(number or 0 for number in sizes)
     main = checkpoint.files[0]
     if main.url.startswith("file:"):
-        return Expected(bytes=size, requests=0, size=size, whole=True)
-    if len(sizes) == 1 and main.sha256 and (main.sha256, checkpoint.prefix, todo.policy) in by_file:
-        return Expected(bytes=0, requests=0, size=size)
+        return CostEstimate(bytes=size, requests=0, size=size, in_full=True)
+    if len(sizes) == 1 and main.sha256 and (main.sha256, checkpoint.prefix, task.policy) in model_by_content:
+        return CostEstimate(bytes=0, requests=0, size=size)
     structure = structure_of(source, checkpoint, run=False)
-    found = expected(structure, checkpoint, todo.policy, transport.link(main.url)) if structure else None
+    found = (
+        estimate_from_architecture(structure, checkpoint, task.policy, transport.link(main.url)) if structure else None
+    )
     if found is not None:
         return found
-    before = known["bytes_fetched"] if known is not None and known["kernel_policy"] == todo.policy else None
-    return Expected(bytes=before or size, requests=None, size=size)
+    before = known["bytes_fetched"] if known is not None and known["kernel_policy"] == task.policy else None
+    return CostEstimate(bytes=before or size, requests=None, size=size)
 
 
-def expected(structure: Structure, checkpoint: Checkpoint, policy: KernelPolicy, link: Link) -> Expected | None:
+def estimate_from_architecture(
+    structure: Structure, checkpoint: Checkpoint, policy: KernelPolicy, link: LinkEstimate
+) -> CostEstimate | None:
     """Lay the tensors of an architecture out as its file will hold them, and choose requests as for the file itself.
 
     None where the architecture is not known, or where it cannot be that of the file, which has room for fewer numbers
@@ -74,17 +78,17 @@ def expected(structure: Structure, checkpoint: Checkpoint, policy: KernelPolicy,
         return None
     dtype = _dtype(numbers, stated)
     size = stated if stated is not None else numbers * ITEMSIZE[dtype] + _HEAD
-    laid_out = tuple(_laid_out(structure, checkpoint, dtype, size))
-    layers = extract(apply(structure, laid_out).tensors, policy).emitted
-    spans = [layer.tensor.extent.lies for layer in layers if layer.tensor.extent is not None]
+    laid_out = tuple(_lay_out_tensors(structure, checkpoint, dtype, size))
+    layers = classify_tensors(match_tensors(structure, laid_out).tensors, policy).emitted
+    spans = [layer.tensor.location.byte_span for layer in layers if layer.tensor.location is not None]
     head = min(_HEAD, size)
-    chosen = choose([(span.start, span.stop) for span in spans], [(head, size)], link)
+    chosen = plan_fetch([(span.start, span.stop) for span in spans], [(head, size)], link)
     heads = len(checkpoint.files)
-    return Expected(
+    return CostEstimate(
         bytes=min(chosen.bytes + head * heads, size),
         requests=len(chosen.ranges) + heads,
         size=size,
-        whole=chosen.whole,
+        in_full=chosen.is_full_file,
     )
 
 
@@ -92,7 +96,7 @@ def _dtype(numbers: int, size: int | None) -> str:
     return "float32" if size is None or size > 3 * numbers else "float16" if size > 1.5 * numbers else "float8_e4m3fn"
 
 
-def _laid_out(structure: Structure, checkpoint: Checkpoint, dtype: str, size: int) -> Iterator[StoredTensor]:
+def _lay_out_tensors(structure: Structure, checkpoint: Checkpoint, dtype: str, size: int) -> Iterator[StoredTensor]:
     """Yield tensors one behind the other at the end of the file, in the order in which its format keeps them."""
     names = list(structure.facts)
     if PurePosixPath(checkpoint.files[0].path or checkpoint.files[0].url).suffix == ".safetensors":
@@ -102,6 +106,6 @@ def _laid_out(structure: Structure, checkpoint: Checkpoint, dtype: str, size: in
     offset = max(size - total, 0)
     for name in names:
         shape = structure.facts[name].shape
-        extent = Extent(file=place, offset=offset, dtype=dtype, shape=shape)
-        yield StoredTensor(name=name, key=name, shape=shape, dtype=dtype, extent=extent)
+        extent = TensorLocation(file=place, offset=offset, dtype=dtype, shape=shape)
+        yield StoredTensor(name=name, key=name, shape=shape, dtype=dtype, location=extent)
         offset += math.prod(shape) * ITEMSIZE[dtype]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from filtercrawl.api.checkpoint import Checkpoint, Skipped, etag
+from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
 from filtercrawl.api.vocabulary import POLICIES, KernelPolicy
 from filtercrawl.config.license_policy import METADATA
 from filtercrawl.dataset.tables.model_row import UNREAD
-from filtercrawl.pipeline.planning.types import Known, Plan, Rules, Todo
+from filtercrawl.pipeline.planning.types import CrawlTask, ModelRow, Plan, PlanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from filtercrawl.pipeline.discovery.discover import Listing
 
 
-def make_plan(listings: Sequence[Listing], rules: Rules) -> Plan:
+def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:
     """Compare listings with what is known; reads nothing and changes nothing."""
-    todo: dict[str, Todo] = {}
+    todo: dict[str, CrawlTask] = {}
     unchanged: list[str] = []
     waiting: list[str] = []
     skipped: dict[str, tuple[str, str, Skipped]] = {}
@@ -26,55 +26,55 @@ def make_plan(listings: Sequence[Listing], rules: Rules) -> Plan:
     for listing in listings:
         source, selector_id = listing.selector.source, listing.selector.id
         for checkpoint in listing.checkpoints:
-            model_id = rules.renamed.get((source, checkpoint.name), f"{source}/{checkpoint.name}")
+            model_id = options.renamed.get((source, checkpoint.name), f"{source}/{checkpoint.name}")
             if model_id in seen:
                 continue  # two selectors, one checkpoint
             seen[model_id] = (selector_id, checkpoint)
-            if (reason := refused(checkpoint.meta.license, rules)) is not None:
+            if (reason := license_refusal(checkpoint.meta.license, options)) is not None:
                 left = Skipped(name=checkpoint.name, reason=reason, revision=checkpoint.revision)
                 skipped[model_id] = (source, selector_id, left)
                 continue
-            known = sought(rules.known.get(model_id), checkpoint, rules)
-            why = decide(checkpoint, known, rules)
+            known = effective_state(options.known_models.get(model_id), checkpoint, options)
+            why = decide(checkpoint, known, options)
             if why == "unchanged":
                 unchanged.append(model_id)
             elif why == "waiting":
                 waiting.append(model_id)
             else:
-                todo[model_id] = Todo(
+                todo[model_id] = CrawlTask(
                     checkpoint=checkpoint,
                     source=source,
                     model_id=model_id,
                     selector_id=selector_id,
-                    why=why,
-                    policy=wider(rules.policy, known.get("kernel_policy") if known else None),
-                    known=known,
+                    action=why,
+                    policy=widest_policy(options.policy, known.get("kernel_policy") if known else None),
+                    previous=known,
                 )
         for skip in listing.skipped:
             skipped.setdefault(f"{source}/{skip.name}", (source, selector_id, skip))
     return Plan(
-        todo=tuple(todo[model_id] for model_id in sorted(todo)),
+        tasks=tuple(todo[model_id] for model_id in sorted(todo)),
         unchanged=tuple(unchanged),
         waiting=tuple(waiting),
         skipped=tuple(skipped.values()),
-        removed=tuple(gone(listings, rules.known, seen.keys() | skipped.keys())),
+        removed=tuple(find_removed(listings, options.known_models, seen.keys() | skipped.keys())),
         seen=seen,
     )
 
 
-def refused(license_id: str | None, rules: Rules) -> str | None:
+def license_refusal(license_id: str | None, options: PlanOptions) -> str | None:
     """Say why a licence is reason enough to leave a checkpoint out; None where it is not."""
-    if rules.licenses and license_id not in rules.licenses:
-        return f"licence {license_id or 'unknown'}, asked for {', '.join(rules.licenses)}"
-    return rules.rights.dropped(license_id)
+    if options.licenses and license_id not in options.licenses:
+        return f"licence {license_id or 'unknown'}, asked for {', '.join(options.licenses)}"
+    return options.license_policy.dropped(license_id)
 
 
-def sought(known: Known | None, checkpoint: Checkpoint, rules: Rules) -> Known | None:
+def effective_state(known: ModelRow | None, checkpoint: Checkpoint, options: PlanOptions) -> ModelRow | None:
     """Return what is known; where its weights were withheld and may now be kept, as of bytes that nobody has read."""
     if (
         known is None
         or known.get("license_policy") != METADATA
-        or rules.rights.decide(checkpoint.meta.license) != "keep"
+        or options.license_policy.decide(checkpoint.meta.license) != "keep"
     ):
         return known
     return {**known, **UNREAD}
@@ -83,7 +83,7 @@ def sought(known: Known | None, checkpoint: Checkpoint, rules: Rules) -> Known |
 Decision = Literal["new", "changed", "retry", "unchanged", "waiting"]
 
 
-def decide(checkpoint: Checkpoint, known: Known | None, rules: Rules) -> Decision:
+def decide(checkpoint: Checkpoint, known: ModelRow | None, options: PlanOptions) -> Decision:
     """Say what to do about one checkpoint."""
     if known is None:
         return "new"
@@ -93,25 +93,25 @@ def decide(checkpoint: Checkpoint, known: Known | None, rules: Rules) -> Decisio
     if checkpoint.revision is not None:
         same = checkpoint.revision == tried["revision"]
     else:
-        same = etag(checkpoint) is not None and etag(checkpoint) == tried["etag"]
+        same = combined_etag(checkpoint) is not None and combined_etag(checkpoint) == tried["etag"]
     if not same or known["outcome"] == "skipped":
         return "changed"
     if known["reason"] is not None:  # the last try failed on these very bytes
-        due = known["next_retry"] is None or known["next_retry"] <= rules.now
-        again = rules.retry == "all" or (
-            rules.retry == "due" and (due or known["filtercrawl_version"] != rules.version)
+        due = known["next_retry"] is None or known["next_retry"] <= options.now
+        again = options.retry == "all" or (
+            options.retry == "due" and (due or known["filtercrawl_version"] != options.version)
         )
         return "retry" if again else "waiting"
     before = known.get("kernel_policy")
-    return "unchanged" if before is not None and wider(rules.policy, before) == before else "changed"
+    return "unchanged" if before is not None and widest_policy(options.policy, before) == before else "changed"
 
 
-def wider(policy: KernelPolicy, before: KernelPolicy | None) -> KernelPolicy:
+def widest_policy(policy: KernelPolicy, before: KernelPolicy | None) -> KernelPolicy:
     """The wider of two policies: a narrower one drops nothing that is already there."""
     return policy if before is None else max(policy, before, key=POLICIES.index)
 
 
-def gone(listings: Sequence[Listing], known: Mapping[str, Known], seen: set[str]) -> list[tuple[str, str]]:
+def find_removed(listings: Sequence[Listing], known: Mapping[str, ModelRow], seen: set[str]) -> list[tuple[str, str]]:
     """Return (model_id, selector id) of what a selector listed before and, listed in full, does not offer now.
 
     What lies below a folder that was skipped was not looked at: it is not gone.

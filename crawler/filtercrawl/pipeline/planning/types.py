@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from filtercrawl.api.vocabulary import KernelPolicy
     from filtercrawl.config import Retry
 
-Known = Mapping[str, Any]
+ModelRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Todo:
-    """One checkpoint to read. model_id: under which it is kept; known: its row so far, None for a new one."""
+class CrawlTask:
+    """One checkpoint to read. model_id: under which it is kept; previous: its row so far, None for a new one."""
 
     checkpoint: Checkpoint
     source: str
     model_id: str
     selector_id: str
-    why: Literal["new", "changed", "retry"]
+    action: Literal["new", "changed", "retry"]
     policy: KernelPolicy = "spatial"
-    known: Known | None = None
+    previous: ModelRow | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
-    """By what a plan is made. known: rows by model_id; renamed: (source, new name) -> model_id."""
+class PlanOptions:
+    """By what a plan is made. known_models: rows by model_id; renamed: (source, new name) -> model_id."""
 
     now: datetime
     version: str
     policy: KernelPolicy = "spatial"
     retry: Retry = "due"
     licenses: tuple[str, ...] = ()
-    rights: LicensePolicy = field(default_factory=LicensePolicy)
-    known: Mapping[str, Known] = field(default_factory=dict)
+    license_policy: LicensePolicy = field(default_factory=LicensePolicy)
+    known_models: Mapping[str, ModelRow] = field(default_factory=dict)
     renamed: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
@@ -51,7 +51,7 @@ class Plan:
     complete listing of the same selector no longer offers; waiting: failed ones whose time has not come.
     """
 
-    todo: tuple[Todo, ...]
+    tasks: tuple[CrawlTask, ...]
     unchanged: tuple[str, ...]
     waiting: tuple[str, ...]
     skipped: tuple[tuple[str, str, Skipped], ...]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from filtercrawl.api.errors import FormatError, TruncatedError
 
 if TYPE_CHECKING:
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
 
 CHUNK = 65_536
 LINE = 1_048_576
@@ -19,7 +19,7 @@ class Cursor:
     Every method raises TruncatedError where the stretch ends too early, before any memory is taken.
     """
 
-    def __init__(self, file: RangeFile, start: int = 0, stop: int | None = None) -> None:
+    def __init__(self, file: RandomAccessFile, start: int = 0, stop: int | None = None) -> None:
         self.file = file
         self.stop = file.size if stop is None else stop
         self._base = start

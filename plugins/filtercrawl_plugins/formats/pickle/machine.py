@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.errors import UnsafeError
+from filtercrawl.api.errors import UnsafeFileError
 
 if TYPE_CHECKING:
     from filtercrawl_plugins.formats.pickle.cursor import Cursor
-    from filtercrawl_plugins.formats.pickle.nodes import Storage
+    from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 
 # Bytes of memory that the objects of one pickle may take, as estimated; it bounds the number of opcodes too.
 BUDGET = 268_435_456
@@ -37,7 +37,7 @@ class Machine:
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
-        self.storages: dict[str, Storage] = {}
+        self.storages: dict[str, PickledStorage] = {}
         self.left = budget
         self.stopped = False
 
@@ -45,7 +45,9 @@ class Machine:
         """Pay for memory before it is taken; raises UnsafeError when the budget is spent."""
         self.left -= cost
         if self.left < 0:
-            raise UnsafeError(f"{self.cursor.file.name}: its pickle asks for too many objects; it is not read further")
+            raise UnsafeFileError(
+                f"{self.cursor.file.name}: its pickle asks for too many objects; it is not read further"
+            )
 
     def take(self, length: int) -> bytes:
         """Take a string of the stream, paid for."""

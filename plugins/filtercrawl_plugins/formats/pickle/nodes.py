@@ -68,7 +68,7 @@ class Stub:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Storage:
+class PickledStorage:
     """Numbers by key, in a place that only the file's format knows.
 
     dtype: as torch names it. numel: of the whole. view: first element and number of elements, of a part.
@@ -96,13 +96,13 @@ class Quantizer:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tensor:
+class PickledTensor:
     """A strided view of a storage. offset and strides in elements of `dtype`; dtype None is the storage's.
 
     storage: None where the file holds no numbers for it, or not in a strided form.
     """
 
-    storage: Storage | None
+    storage: PickledStorage | None
     offset: int
     shape: tuple[object, ...]
     strides: tuple[object, ...]

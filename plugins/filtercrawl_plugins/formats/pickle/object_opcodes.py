@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from filtercrawl_plugins.formats.pickle.literal_opcodes import unicode
 from filtercrawl_plugins.formats.pickle.machine import LARGE, OPCODES, SMALL, Machine, opcode
-from filtercrawl_plugins.formats.pickle.nodes import NAME, Array, DType, Global, Pairs, Storage, Stub, Tensor, text
+from filtercrawl_plugins.formats.pickle.nodes import (
+    NAME,
+    Array,
+    DType,
+    Global,
+    Pairs,
+    PickledStorage,
+    PickledTensor,
+    Stub,
+    text,
+)
 from filtercrawl_plugins.formats.pickle.reduce import call, persistent, set_array, set_dtype
 
 __all__ = ["OPCODES"]
@@ -186,7 +196,7 @@ def build(m: Machine) -> None:
         set_array(target, state)
     elif isinstance(target, DType):
         set_dtype(target, state)
-    elif not isinstance(target, Tensor | Storage):
+    elif not isinstance(target, PickledTensor | PickledStorage):
         raise TypeError("puts state into what has none")
 
 

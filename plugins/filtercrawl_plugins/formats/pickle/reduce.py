@@ -6,7 +6,17 @@ from collections.abc import Callable
 from typing import Final
 
 from filtercrawl_plugins.formats.pickle.machine import LARGE, SMALL, Machine
-from filtercrawl_plugins.formats.pickle.nodes import Array, DType, Global, Pairs, Quantizer, Storage, Stub, Tensor, text
+from filtercrawl_plugins.formats.pickle.nodes import (
+    Array,
+    DType,
+    Global,
+    Pairs,
+    PickledStorage,
+    PickledTensor,
+    Quantizer,
+    Stub,
+    text,
+)
 
 Arguments = tuple[object, ...]
 Rebuild = Callable[[Machine, Arguments], object]
@@ -52,7 +62,7 @@ def persistent(machine: Machine, pid: object) -> object:
                     if start < 0 or size < 0 or start + size > numel:
                         raise ValueError("a storage is a view beyond its end")
                     view = (start, size)
-            storage = Storage(name, dtype, numel, view)
+            storage = PickledStorage(name, dtype, numel, view)
             machine.storages.setdefault(name, storage)
             return storage
         case (b"module" | "module", cls, *_):
@@ -62,24 +72,24 @@ def persistent(machine: Machine, pid: object) -> object:
 
 def tensor(_: Machine, args: Arguments) -> object:
     match args:
-        case (Storage() as storage, int(offset), tuple(shape), tuple(strides), *_):
-            return Tensor(storage, offset, shape, strides, None)
+        case (PickledStorage() as storage, int(offset), tuple(shape), tuple(strides), *_):
+            return PickledTensor(storage, offset, shape, strides, None)
     raise TypeError("a tensor of wrong arguments")
 
 
 def tensor_v3(_: Machine, args: Arguments) -> object:
     match args:
-        case (Storage() as storage, int(offset), tuple(shape), tuple(strides), _, _, Global() as dtype, *_):
-            return Tensor(storage, offset, shape, strides, dtype.name)
+        case (PickledStorage() as storage, int(offset), tuple(shape), tuple(strides), _, _, Global() as dtype, *_):
+            return PickledTensor(storage, offset, shape, strides, dtype.name)
     raise TypeError("a tensor of wrong arguments")
 
 
 def quantized(_: Machine, args: Arguments) -> object:
     match args:
-        case (Storage() as storage, int(offset), tuple(shape), tuple(strides), (_, scale, zero_point), *_):
+        case (PickledStorage() as storage, int(offset), tuple(shape), tuple(strides), (_, scale, zero_point), *_):
             quantizer = Quantizer(scale, zero_point)
         case (
-            Storage() as storage,
+            PickledStorage() as storage,
             int(offset),
             tuple(shape),
             tuple(strides),
@@ -91,38 +101,38 @@ def quantized(_: Machine, args: Arguments) -> object:
             quantizer = Quantizer(scale, zero_point, axis)
         case _:
             raise TypeError("a quantised tensor of wrong arguments")
-    return Tensor(storage, offset, shape, strides, None, quantizer)
+    return PickledTensor(storage, offset, shape, strides, None, quantizer)
 
 
 def sparse(_: Machine, args: Arguments) -> object:
     match args:
-        case (_, (Tensor(), Tensor(dtype=dtype, storage=storage), tuple(shape), *_)):
+        case (_, (PickledTensor(), PickledTensor(dtype=dtype, storage=storage), tuple(shape), *_)):
             pass
-        case (_, (Tensor(), Tensor(), Tensor(dtype=dtype, storage=storage), tuple(shape), *_)):
+        case (_, (PickledTensor(), PickledTensor(), PickledTensor(dtype=dtype, storage=storage), tuple(shape), *_)):
             pass
         case _:
             raise TypeError("a sparse tensor of wrong arguments")
-    return Tensor(None, 0, shape, (), dtype or (storage.dtype if storage else None))
+    return PickledTensor(None, 0, shape, (), dtype or (storage.dtype if storage else None))
 
 
 def meta(_: Machine, args: Arguments) -> object:
     match args:
         case (Global() as dtype, tuple(shape), *_):
-            return Tensor(None, 0, shape, (), dtype.name)
+            return PickledTensor(None, 0, shape, (), dtype.name)
     raise TypeError("a tensor without numbers of wrong arguments")
 
 
 def wrapper(_: Machine, args: Arguments) -> object:
     match args:
         case (_, Global() as dtype, tuple(shape), *_):
-            return Tensor(None, 0, shape, (), dtype.name)
+            return PickledTensor(None, 0, shape, (), dtype.name)
     raise TypeError("a tensor subclass of wrong arguments")
 
 
 def first(_: Machine, args: Arguments) -> object:
     """A parameter, a variable, a tensor moved from a device: what it wraps."""
     match args:
-        case (Tensor() | Array() as inner, *_):
+        case (PickledTensor() | Array() as inner, *_):
             return inner
     return Stub(Global("torch", "Tensor"), args)
 
@@ -137,7 +147,7 @@ def from_type(machine: Machine, args: Arguments) -> object:
 def embedded(_: Machine, args: Arguments) -> object:
     match args:
         case (bytes(data),):
-            return Storage("", "", 0, None, data)
+            return PickledStorage("", "", 0, None, data)
     raise TypeError("a storage of wrong arguments")
 
 

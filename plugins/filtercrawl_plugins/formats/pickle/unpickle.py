@@ -11,7 +11,7 @@ from filtercrawl_plugins.formats.pickle.object_opcodes import OPCODES
 
 if TYPE_CHECKING:
     from filtercrawl_plugins.formats.pickle.cursor import Cursor
-    from filtercrawl_plugins.formats.pickle.nodes import Storage
+    from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Unpickled:
     """The object of a pickle, as `filtercrawl_plugins.formats.pickle.nodes`, and its storages by key."""
 
     value: object
-    storages: dict[str, Storage]
+    storages: dict[str, PickledStorage]
 
 
 def unpickle(cursor: Cursor, budget: int = BUDGET) -> Unpickled:
@@ -38,13 +38,13 @@ def unpickle(cursor: Cursor, budget: int = BUDGET) -> Unpickled:
         value = machine.stack[-1]
     except IndexError:
         detail = "it takes more from its stack than it holds"
-        raise FormatError(broken(cursor, code, detail)) from None
+        raise FormatError(corrupt_pickle_error(cursor, code, detail)) from None
     except KeyError:
-        raise FormatError(broken(cursor, code, "there is no such opcode")) from None
+        raise FormatError(corrupt_pickle_error(cursor, code, "there is no such opcode")) from None
     except (ValueError, TypeError, OverflowError) as error:
-        raise FormatError(broken(cursor, code, str(error))) from error
+        raise FormatError(corrupt_pickle_error(cursor, code, str(error))) from error
     return Unpickled(value, machine.storages)
 
 
-def broken(cursor: Cursor, code: int, detail: str) -> str:
+def corrupt_pickle_error(cursor: Cursor, code: int, detail: str) -> str:
     return f"{cursor.file.name}: broken pickle before byte {cursor.position}, at opcode 0x{code:02x}: {detail}"

@@ -11,14 +11,14 @@ from filtercrawl.api.errors import FormatError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
     from filtercrawl_plugins.formats.protobuf.wire import Span
 
 # Bytes decoded at a time: what numpy needs beside the result is some thirty times this.
-PIECE: Final = 1 << 20
+CHUNK_BYTES: Final = 1 << 20
 
 
-def decode_varints(file: RangeFile, span: Span, out: NDArray[np.generic]) -> int:
+def decode_varints(file: RandomAccessFile, span: Span, out: NDArray[np.generic]) -> int:
     """Decode the varints in `span` into `out`, 1-D, of an unsigned type or bool; return how many there were.
 
     Negative numbers stand as 64-bit two's complement and are cut to the type's width. Raises FormatError
@@ -27,7 +27,7 @@ def decode_varints(file: RangeFile, span: Span, out: NDArray[np.generic]) -> int
     done = 0
     position = span.start
     while position < span.end:
-        data = np.frombuffer(file.read(position, min(PIECE, span.end - position)), np.uint8)
+        data = np.frombuffer(file.read(position, min(CHUNK_BYTES, span.end - position)), np.uint8)
         ends = np.flatnonzero(data < 0x80) + 1
         if not ends.size or done + ends.size > out.size:
             raise FormatError(f"{file.name}: the numbers at byte {span.start} do not fit their shape; fetch it again")

@@ -9,7 +9,7 @@ from filtercrawl.api.errors import FormatError, TruncatedError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
 
 VARINT: Final = 0
 FIXED64: Final = 1
@@ -44,7 +44,7 @@ class Wire:
     stop: nothing from there on is read; the file's end if not said.
     """
 
-    def __init__(self, file: RangeFile, stop: int | None = None) -> None:
+    def __init__(self, file: RandomAccessFile, stop: int | None = None) -> None:
         self.file = file
         self._stop = file.size if stop is None else stop
         self._buffer = b""

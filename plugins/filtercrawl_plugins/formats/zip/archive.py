@@ -6,18 +6,18 @@ import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.errors import FormatError, TruncatedError, UnsafeError, UnsupportedError
-from filtercrawl_plugins.formats.zip.entry import Entry, Packed, inflated, stored
+from filtercrawl.api.errors import FormatError, TruncatedError, UnsafeFileError, UnsupportedError
+from filtercrawl_plugins.formats.zip.entry import CompressedData, ZipEntry, open_deflated, open_stored
 
 if TYPE_CHECKING:
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
 
-TAIL: Final = 65_535 + 22 + 20
-ENTRIES: Final = 1 << 18
-DIRECTORY: Final = 64 << 20
+MAX_TAIL_BYTES: Final = 65_535 + 22 + 20
+MAX_ENTRIES: Final = 1 << 18
+MAX_DIRECTORY_BYTES: Final = 64 << 20
 # No deflated byte gives more than 1032; and no archive of weights needs to be inflated beyond this.
-RATIO: Final = 1032
-INFLATED: Final = 1 << 30
+MAX_COMPRESSION_RATIO: Final = 1032
+MAX_INFLATED_BYTES: Final = 1 << 30
 
 _ENTRY = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
@@ -25,14 +25,16 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 
 
-class Archive:
+class ZipArchive:
     """The entries of an archive by name; raises FormatError where table and bytes contradict each other."""
 
-    def __init__(self, file: RangeFile) -> None:
+    def __init__(self, file: RandomAccessFile) -> None:
         self.file = file
         start, length, count = self._find_directory()
-        if count > ENTRIES or length > DIRECTORY:
-            raise UnsafeError(f"{file.name}: a zip archive of {count} entries; more than {ENTRIES} are not read")
+        if count > MAX_ENTRIES or length > MAX_DIRECTORY_BYTES:
+            raise UnsafeFileError(
+                f"{file.name}: a zip archive of {count} entries; more than {MAX_ENTRIES} are not read"
+            )
         self.entries = self._read_directory(file.read(start, length), count)
         self._ends = sorted(entry.header for entry in self.entries.values())
         self._ends.append(start)
@@ -40,9 +42,9 @@ class Archive:
             raise FormatError(f"{file.name}: two entries of the zip archive lie at one place")
         self._check_overlaps()
         self._inflated = 0
-        self._opened: dict[str, RangeFile] = {}
+        self._opened: dict[str, RandomAccessFile] = {}
 
-    def open(self, name: str) -> RangeFile:
+    def open(self, name: str) -> RandomAccessFile:
         """Return an entry as a file; reads nothing, so that what its own header tells is known at the first read.
 
         Raises FormatError where no such entry is, UnsafeError where it claims to inflate to more than it can.
@@ -51,16 +53,16 @@ class Archive:
         if entry is None:
             raise FormatError(f"{self.file.name}: the archive has no entry {name[:80]!r}; fetch it again")
         if name not in self._opened:
-            packed = Packed(self.file, entry, self._end(entry))
+            packed = CompressedData(self.file, entry, self._end(entry))
             if entry.deflated:
                 self._check_ratio(entry)
-            self._opened[name] = (inflated if entry.deflated else stored)(packed, entry)
+            self._opened[name] = (open_deflated if entry.deflated else open_stored)(packed, entry)
         return self._opened[name]
 
     def read(self, name: str, limit: int) -> bytes:
         """Return the bytes of a small entry; raises UnsafeError beyond `limit` bytes."""
         if (entry := self.entries.get(name)) is not None and entry.size > limit:
-            raise UnsafeError(
+            raise UnsafeFileError(
                 f"{self.file.name}: its entry {name!r} claims {entry.size} bytes, at most {limit} are read"
             )
         file = self.open(name)
@@ -68,7 +70,7 @@ class Archive:
 
     def _find_directory(self) -> tuple[int, int, int]:
         """Return the directory's offset, its length in bytes, and its number of entries."""
-        base = max(0, self.file.size - TAIL)
+        base = max(0, self.file.size - MAX_TAIL_BYTES)
         tail = self.file.read(base, self.file.size - base)
         at = tail.rfind(b"PK\5\6")
         while at >= 0 and at + _END.size + int.from_bytes(tail[at + 20 : at + 22], "little") != len(tail):
@@ -93,8 +95,8 @@ class Archive:
             raise FormatError(f"{self.file.name}: the table of the zip archive lies beyond its place")
         return start, length, count
 
-    def _read_directory(self, table: bytes, count: int) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
+    def _read_directory(self, table: bytes, count: int) -> dict[str, ZipEntry]:
+        entries: dict[str, ZipEntry] = {}
         at = 0
         for _ in range(count):
             if at + _ENTRY.size > len(table):
@@ -119,7 +121,7 @@ class Archive:
                 raise UnsupportedError(f"{self.file.name}: its entry {name!r} is packed by a method that is not read")
             if name in entries:
                 raise FormatError(f"{self.file.name}: the zip archive has two entries {name!r}")
-            entries[name] = Entry(
+            entries[name] = ZipEntry(
                 name=name, header=header, packed=packed, size=size, deflated=method == 8, crc=crc or None
             )
         return entries
@@ -140,15 +142,18 @@ class Archive:
 
     def _check_overlaps(self) -> None:
         for entry in self.entries.values():
-            if entry.least + entry.packed > self._end(entry):
+            if entry.min_size + entry.packed > self._end(entry):
                 raise FormatError(f"{self.file.name}: its entry {entry.name!r} overlaps what follows it")
 
-    def _end(self, entry: Entry) -> int:
+    def _end(self, entry: ZipEntry) -> int:
         """Return where whatever lies behind an entry starts."""
         after = bisect_right(self._ends, entry.header)
         return self._ends[after] if after < len(self._ends) else 0
 
-    def _check_ratio(self, entry: Entry) -> None:
+    def _check_ratio(self, entry: ZipEntry) -> None:
         self._inflated += entry.size
-        if entry.size > RATIO * entry.packed + RATIO or self._inflated > INFLATED:
-            raise UnsafeError(f"{self.file.name}: its entry {entry.name!r} claims to inflate to {entry.size} bytes")
+        if (
+            entry.size > MAX_COMPRESSION_RATIO * entry.packed + MAX_COMPRESSION_RATIO
+            or self._inflated > MAX_INFLATED_BYTES
+        ):
+            raise UnsafeFileError(f"{self.file.name}: its entry {entry.name!r} claims to inflate to {entry.size} bytes")

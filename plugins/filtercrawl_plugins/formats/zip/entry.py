@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.range_file import LazyFile, RangeFile, Span, check_range
+from filtercrawl.api.range_file import LazyFile, RandomAccessFile, Span, check_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ _LOCAL: Final = struct.Struct("<4s5H3L2H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ZipEntry:
     """One file by the archive's table: where its header starts, its bytes as stored and as they are.
 
     crc: of the bytes as they are; None where none was computed. torch then writes 0 (`set_crc32_options(False)`, and
@@ -35,18 +35,18 @@ class Entry:
     crc: int | None
 
     @property
-    def least(self) -> int:
+    def min_size(self) -> int:
         """The lowest offset at which its bytes can start."""
         return self.header + _LOCAL.size + len(self.name.encode("utf-8", "surrogateescape"))
 
 
-class Packed:
+class CompressedData:
     """An entry's bytes as they lie in the archive, before `end`, where something else starts.
 
     Where they start is told only by the entry's own header, which is read at the first read.
     """
 
-    def __init__(self, file: RangeFile, entry: Entry, end: int) -> None:
+    def __init__(self, file: RandomAccessFile, entry: ZipEntry, end: int) -> None:
         self.name = file.name
         self.size = entry.packed
         self._file = file
@@ -62,14 +62,14 @@ class Packed:
             self._start = self._find()
         return self._file.read(self._start + offset, length)
 
-    def below(self, start: int, stop: int) -> Iterator[Span]:
+    def source_spans(self, start: int, stop: int) -> Iterator[Span]:
         """Yield where bytes lie; before the header was read that is known up to what the header may hold."""
         if start >= stop:
             return
         if self._start is not None:
             yield Span(self._file, self._start + start, self._start + stop)
             return
-        header, least = self._entry.header, self._entry.least
+        header, least = self._entry.header, self._entry.min_size
         most = min(self._end - self.size, least + EXTRA)
         if start:
             yield Span(self._file, header, header + _LOCAL.size)
@@ -86,14 +86,14 @@ class Packed:
         return start
 
 
-class Checked:
+class CrcCheckedFile:
     """An entry's bytes, held against its CRC-32 as they pass: of one that is damaged, the last byte is not given out.
 
     Nothing is read for the sake of it. Entries that are read in part, or in another order than their own, stay
     unchecked.
     """
 
-    def __init__(self, file: RangeFile, entry: Entry) -> None:
+    def __init__(self, file: RandomAccessFile, entry: ZipEntry) -> None:
         self.name = file.name
         self.size = file.size
         self._file = file
@@ -108,19 +108,19 @@ class Checked:
             self._crc = zlib.crc32(memoryview(data)[known:], self._crc)
             self._summed = offset + length
         if self._summed == self.size and self._crc != self._entry.crc:
-            raise damaged(self.name, self._entry)
+            raise damaged_entry_error(self.name, self._entry)
         return data
 
-    def below(self, start: int, stop: int) -> Iterator[Span]:
+    def source_spans(self, start: int, stop: int) -> Iterator[Span]:
         yield Span(self._file, start, stop)
 
 
-def stored(packed: Packed, entry: Entry) -> RangeFile:
+def open_stored(packed: CompressedData, entry: ZipEntry) -> RandomAccessFile:
     """Return the bytes of an entry that is not deflated."""
-    return packed if entry.crc is None else Checked(packed, entry)
+    return packed if entry.crc is None else CrcCheckedFile(packed, entry)
 
 
-def inflated(packed: Packed, entry: Entry) -> RangeFile:
+def open_deflated(packed: CompressedData, entry: ZipEntry) -> RandomAccessFile:
     """Return the bytes that an entry inflates to, all of them at the first read."""
 
     def decode() -> bytes:
@@ -130,11 +130,11 @@ def inflated(packed: Packed, entry: Entry) -> RangeFile:
         except zlib.error as error:
             raise FormatError(f"{packed.name}: its entry {entry.name!r} does not inflate: {error}") from error
         if len(data) == entry.size and entry.crc not in (None, zlib.crc32(data)):
-            raise damaged(packed.name, entry)
+            raise damaged_entry_error(packed.name, entry)
         return data
 
     return LazyFile(entry.size, decode, packed.name, made_from=(Span(packed, 0, packed.size),))
 
 
-def damaged(name: str, entry: Entry) -> FormatError:
+def damaged_entry_error(name: str, entry: ZipEntry) -> FormatError:
     return FormatError(f"{name}: its entry {entry.name!r} is damaged (CRC-32); fetch it again")

@@ -10,7 +10,7 @@ from filtercrawl_plugins.formats.protobuf.wire import Field, Wire
 from filtercrawl_plugins.readers.onnx.graph import fields
 
 if TYPE_CHECKING:
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
 
 _GRAPH: Final = 7
 _IR_VERSION: Final = 1
@@ -31,7 +31,7 @@ _PARTS: Final = {
 }
 
 
-def looks_like_onnx(file: RangeFile) -> bool:
+def looks_like_onnx(file: RandomAccessFile) -> bool:
     """Tell whether the file starts as a ModelProto: known fields up to a graph whose own start is one.
 
     A file that ends too early is still claimed when its graph has begun, so that what is wrong with it gets

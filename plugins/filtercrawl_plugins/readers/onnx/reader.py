@@ -7,21 +7,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import FLOATS, StoredTensor
+from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
 from filtercrawl_plugins.readers.onnx.detect import looks_like_onnx
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model
-from filtercrawl_plugins.readers.onnx.graph.tensor_names import Named, named
+from filtercrawl_plugins.readers.onnx.graph.tensor_names import NamedTensor, name_tensors
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
-from filtercrawl_plugins.readers.onnx.tensors.storage import Storage, companions, where
+from filtercrawl_plugins.readers.onnx.tensors.storage import TensorStorage, companions, where
 from filtercrawl_plugins.readers.onnx.usage.convolution import convolution
 from filtercrawl_plugins.readers.onnx.usage.depth import depths
 from filtercrawl_plugins.readers.onnx.usage.quantization import quantization
-from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse, Uses, collect_uses
+from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse, TensorUsage, collect_uses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl.api.range_file import RangeFile
+    from filtercrawl.api.range_file import RandomAccessFile
     from filtercrawl.api.source import Files
 
 
@@ -30,12 +30,12 @@ class OnnxReader:
 
     name = "onnx"
 
-    def claims(self, file: RangeFile) -> bool:
+    def can_read(self, file: RandomAccessFile) -> bool:
         return looks_like_onnx(file)
 
-    def companions(self, file: RangeFile) -> tuple[str, ...]:
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         """Name the external data files in the order of the tensors; raises CheckpointError as they do."""
-        return companions(file, (tensor.held for tensor in named(read_model(file), file.name)))
+        return companions(file, (tensor.held for tensor in name_tensors(read_model(file), file.name)))
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor in the order of the file; raises CheckpointError.
@@ -46,18 +46,18 @@ class OnnxReader:
         model = read_model(files.main)
         uses = collect_uses(model, files.main.name)
         deep = depths(model, files.main.name)
-        storage = Storage(files)
-        for tensor in named(model, files.main.name):
+        storage = TensorStorage(files)
+        for tensor in name_tensors(model, files.main.name):
             stored = _stored(tensor, uses, storage, files.main)
             yield replace(stored, depth=deep.get(tensor.held.message.start)) if stored.convolution else stored
 
 
-def _stored(tensor: Named, uses: Uses, storage: Storage, file: RangeFile) -> StoredTensor:
+def _stored(tensor: NamedTensor, uses: TensorUsage, storage: TensorStorage, file: RandomAccessFile) -> StoredTensor:
     held = tensor.held
     start = held.message.start
     extent = storage.extent(held)
     dtype = dtype_of(held)
-    stored = StoredTensor(name=tensor.name, key=tensor.name, shape=held.shape, dtype=dtype, extent=extent)
+    stored = StoredTensor(name=tensor.name, key=tensor.name, shape=held.shape, dtype=dtype, location=extent)
     if dtype == "string":
         return replace(stored, reason="constant")
     if extent is None:
@@ -77,13 +77,13 @@ def _stored(tensor: Named, uses: Uses, storage: Storage, file: RangeFile) -> Sto
         raise FormatError(f"{where(file, held)} {error}; fetch it again") from error
 
 
-def _weight(stored: StoredTensor, use: ConvolutionUse, n_calls: int, storage: Storage) -> StoredTensor:
+def _weight(stored: StoredTensor, use: ConvolutionUse, n_calls: int, storage: TensorStorage) -> StoredTensor:
     if not 3 <= len(stored.shape) <= 5:
         return replace(stored, reason="nonstandard_operator")
     codes = None
-    if stored.dtype not in FLOATS or stored.dtype.startswith("float8"):
+    if stored.dtype not in FLOAT_DTYPES or stored.dtype.startswith("float8"):
         codes = quantization(use, storage)
-        if codes is None and stored.dtype not in FLOATS:
+        if codes is None and stored.dtype not in FLOAT_DTYPES:
             return replace(stored, reason="quantized_codes")
     return replace(
         stored,

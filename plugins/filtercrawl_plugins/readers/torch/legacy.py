@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
-from filtercrawl.api.range_file import RangeFile, Span, check_range
+from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
-from filtercrawl_plugins.formats.pickle.nodes import Pairs, Storage, text
+from filtercrawl_plugins.formats.pickle.nodes import Pairs, PickledStorage, text
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
-from filtercrawl_plugins.readers.torch.storage import Loaded, Region, region
+from filtercrawl_plugins.readers.torch.storage import Loaded, Region, storage_region
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ COUNT: Final = 8
 TAR_MEMBERS: Final = (b"sys_info", b"pickle", b"tensors", b"storages")
 
 
-def is_legacy(file: RangeFile) -> bool:
+def is_legacy(file: RandomAccessFile) -> bool:
     """Tell whether a file starts with torch's magic number, pickled under any protocol."""
     head = file.read(0, min(HEAD, file.size))
     if head[:1] not in (b"\x80", b"L"):
@@ -36,13 +36,13 @@ def is_legacy(file: RangeFile) -> bool:
         return False
 
 
-def is_tar(file: RangeFile) -> bool:
+def is_tar(file: RandomAccessFile) -> bool:
     """Tell whether a file is of the format before, which torch wrote until 2016."""
     head = file.read(0, min(512, file.size))
     return head[257:262] == b"ustar" and head[:100].rstrip(b"\0").removeprefix(b"./") in TAR_MEMBERS
 
 
-def load_legacy(file: RangeFile) -> Loaded:
+def load_legacy(file: RandomAccessFile) -> Loaded:
     """Read the pickles of a legacy file; raises FormatError where a storage is not where it should be."""
     if is_tar(file):
         raise UnsupportedError(f"{file.name}: a tar archive of torch before 0.2; load and save it with a newer torch")
@@ -54,21 +54,21 @@ def load_legacy(file: RangeFile) -> Loaded:
         raise UnsupportedError(f"{file.name}: its numbers are big-endian; save it on a little-endian machine")
     content = unpickle(cursor)
     keys = unpickle(cursor).value
-    places = storage_places(cursor, keys, content.storages)
+    places = storage_offsets(cursor, keys, content.storages)
 
-    def locate(storage: Storage) -> Region:
+    def locate(storage: PickledStorage) -> Region:
         first = content.storages[storage.key]
         if storage.key not in places or storage.numel * storage.itemsize > first.numel * first.itemsize:
             raise FormatError(f"{file.name}: it promises the storage {storage.key[:80]!r} and does not hold it")
-        return region(places[storage.key], 0, storage)
+        return storage_region(places[storage.key], 0, storage)
 
     return Loaded(content.value, locate)
 
 
-class Counted:
+class LengthPrefixedStorage:
     """The numbers of a storage behind their count, which is held against the pickle's word at the first read."""
 
-    def __init__(self, file: RangeFile, offset: int, storage: Storage) -> None:
+    def __init__(self, file: RandomAccessFile, offset: int, storage: PickledStorage) -> None:
         self.name = file.name
         self.size = storage.numel * storage.itemsize
         self._file = file
@@ -88,7 +88,7 @@ class Counted:
             self._check()
         return self._file.read(self._offset + COUNT + offset, length)
 
-    def below(self, start: int, stop: int) -> Iterator[Span]:
+    def source_spans(self, start: int, stop: int) -> Iterator[Span]:
         """Yield where numbers lie, and their count as long as it is unread."""
         if start >= stop:
             return
@@ -106,18 +106,20 @@ class Counted:
         self._checked = True
 
 
-def storage_places(cursor: Cursor, keys: object, storages: dict[str, Storage]) -> dict[str, Counted]:
+def storage_offsets(
+    cursor: Cursor, keys: object, storages: dict[str, PickledStorage]
+) -> dict[str, LengthPrefixedStorage]:
     """Return the numbers of each storage; where they lie follows from what the pickle says, and nothing is read."""
     file = cursor.file
     if not isinstance(keys, list):
         raise FormatError(f"{file.name}: it has no list of storages")
-    places: dict[str, Counted] = {}
+    places: dict[str, LengthPrefixedStorage] = {}
     position = cursor.position
     for key in keys:
         name = text(key)
         storage = storages.get(name) if name is not None else None
         if storage is None or name is None or name in places:
             raise FormatError(f"{file.name}: its list of storages names one that no tensor has, or one twice")
-        places[name] = Counted(file, position, storage)
+        places[name] = LengthPrefixedStorage(file, position, storage)
         position = places[name].end
     return places

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from filtercrawl.api.errors import FormatError, UnsafeError
-from filtercrawl.api.range_file import MemoryFile, RangeFile
-from filtercrawl.api.tensor import ITEMSIZE, Extent, Quantization, StoredTensor, row_major
-from filtercrawl_plugins.formats.pickle.nodes import Array, Quantizer, Storage, Tensor
+from filtercrawl.api.errors import FormatError, UnsafeFileError
+from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
+from filtercrawl.api.tensor import ITEMSIZE, Quantization, StoredTensor, TensorLocation, row_major
+from filtercrawl_plugins.formats.pickle.nodes import Array, PickledStorage, PickledTensor, Quantizer
 from filtercrawl_plugins.formats.pickle.reduce import CODES
 
 if TYPE_CHECKING:
-    from filtercrawl_plugins.readers.torch.tensor_walk import Found
+    from filtercrawl_plugins.readers.torch.tensor_walk import FoundTensor
 
 RANK: Final = 64
 # All tensors of a file together may be this many times as large as the file, and this many bytes more: views
@@ -31,13 +31,13 @@ SCALES: Final = 1 << 20
 class Region:
     """Where a storage lies: `size` bytes of a file, numbers of one dtype."""
 
-    file: RangeFile
+    file: RandomAccessFile
     offset: int
     size: int
     dtype: str
 
 
-Locate = Callable[[Storage], Region]
+Locate = Callable[[PickledStorage], Region]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +48,26 @@ class Loaded:
     locate: Locate
 
 
-def region(file: RangeFile, offset: int, storage: Storage) -> Region:
+def storage_region(file: RandomAccessFile, offset: int, storage: PickledStorage) -> Region:
     """Return the region of a storage whose root starts at an offset: all of it, or its view."""
     start, count = storage.view or (0, storage.numel)
     itemsize = storage.itemsize
     return Region(file=file, offset=offset + start * itemsize, size=count * itemsize, dtype=storage.dtype)
 
 
-class Placer:
+class TensorLocator:
     """Makes the stored tensors of one file, whose storages `locate` finds, and counts what they claim."""
 
-    def __init__(self, file: RangeFile, locate: Locate) -> None:
+    def __init__(self, file: RandomAccessFile, locate: Locate) -> None:
         self._file = file
         self.locate = locate
         self._bytes = 0
         self._scales = 0
         self._names: set[str] = set()
 
-    def stored(self, found: Found, reason: str | None = None) -> StoredTensor:
+    def stored(self, found: FoundTensor, reason: str | None = None) -> StoredTensor:
         """Return a tensor with its place; raises FormatError where it reaches beyond its storage."""
-        place = found.place
+        place = found.path
         name = self._unique(found.name)
         if place.key is None:
             root, key, layer = place.path[:-1], place.path[-1], None
@@ -82,7 +82,7 @@ class Placer:
             if convolution is None:
                 reason = reason or place.owner.reason(attribute)
         quantization = None
-        if isinstance(found.value, Tensor) and found.value.quantizer is not None and extent is not None:
+        if isinstance(found.value, PickledTensor) and found.value.quantizer is not None and extent is not None:
             quantization = self._quantization(found.value.quantizer, shape, name)
             if quantization is None:
                 extent = None
@@ -97,13 +97,15 @@ class Placer:
             layer=layer,
             shape=shape,
             dtype=dtype,
-            extent=extent,
+            location=extent,
             convolution=convolution,
             quantization=quantization,
             reason=reason,
         )
 
-    def _extent(self, value: Tensor | Array, shape: tuple[int, ...], name: str) -> tuple[Extent | None, str]:
+    def _extent(
+        self, value: PickledTensor | Array, shape: tuple[int, ...], name: str
+    ) -> tuple[TensorLocation | None, str]:
         if isinstance(value, Array):
             return self._array(value, shape, name)
         if value.storage is None:
@@ -124,9 +126,9 @@ class Placer:
             )
         self._count(shape, dtype)
         offset = region.offset + (0 if empty else value.offset * ITEMSIZE[dtype])
-        return Extent(file=region.file, offset=offset, dtype=dtype, shape=shape, strides=strides), dtype
+        return TensorLocation(file=region.file, offset=offset, dtype=dtype, shape=shape, strides=strides), dtype
 
-    def _array(self, value: Array, shape: tuple[int, ...], name: str) -> tuple[Extent | None, str]:
+    def _array(self, value: Array, shape: tuple[int, ...], name: str) -> tuple[TensorLocation | None, str]:
         code = value.dtype.code if value.dtype else ""
         dtype = CODES.get(code)
         if dtype is None or value.dtype is None or not isinstance(value.data, bytes):
@@ -138,14 +140,14 @@ class Placer:
         self._count(shape, dtype)
         strides = row_major(shape[::-1])[::-1] if value.fortran else row_major(shape)
         file = MemoryFile(value.data, self._file.name)
-        return Extent(file=file, offset=0, dtype=dtype, shape=shape, strides=strides), dtype
+        return TensorLocation(file=file, offset=0, dtype=dtype, shape=shape, strides=strides), dtype
 
     def _quantization(self, quantizer: Quantizer, shape: tuple[int, ...], name: str) -> Quantization | None:
         """Return the scales as numbers; None where zero points are no integers, as in embeddings."""
         count = shape[quantizer.axis] if shape else 1
         self._scales += count
         if self._scales > SCALES:
-            raise UnsafeError(f"{self._file.name}: its quantised tensors claim more than {SCALES} scales")
+            raise UnsafeFileError(f"{self._file.name}: its quantised tensors claim more than {SCALES} scales")
         scale = self._numbers(quantizer.scale, count, name)
         zero_point = self._numbers(quantizer.zero_point, count, name)
         if not all(math.isfinite(number) and number == int(number) for number in zero_point):
@@ -156,7 +158,7 @@ class Placer:
         """Read a scale or zero point: a number, a list of `count`, or a tensor of `count` in the file."""
         if isinstance(value, int | float):
             return (value,)
-        if isinstance(value, Tensor):
+        if isinstance(value, PickledTensor):
             shape = self._integers(value.shape, name)
             extent, dtype = self._extent(value, shape, name)
             if extent is not None and shape == (count,) and dtype in NUMPY:
@@ -175,7 +177,7 @@ class Placer:
     def _count(self, shape: tuple[int, ...], dtype: str) -> None:
         self._bytes += math.prod(shape) * ITEMSIZE[dtype]
         if self._bytes > TIMES * self._file.size + MORE:
-            raise UnsafeError(
+            raise UnsafeFileError(
                 f"{self._file.name}: its tensors claim {self._bytes} bytes or more, it has {self._file.size}"
             )
 

@@ -5,27 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.errors import UnsafeError
-from filtercrawl_plugins.formats.pickle.nodes import NAME, Array, Pairs, Stub, Tensor
+from filtercrawl.api.errors import UnsafeFileError
+from filtercrawl_plugins.formats.pickle.nodes import NAME, Array, Pairs, PickledTensor, Stub
 from filtercrawl_plugins.readers.torch.modules import WRAPPERS, Module, is_module, module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DEPTH: Final = 500
-STEPS: Final = 5_000_000
+MAX_DEPTH: Final = 500
+MAX_STEPS: Final = 5_000_000
 # What it costs to open a container or to name a tensor, in steps of looking at one value.
 OPEN: Final = 15
 # Where TorchScript puts every class that it makes.
 SCRIPTED: Final = "__torch__."
 
-Leaf = Tensor | Array
+Leaf = PickledTensor | Array
 Path = tuple[str, ...]
-NODES: Final = (Tensor, Array, Pairs, Stub, list, tuple)
+NODES: Final = (PickledTensor, Array, Pairs, Stub, list, tuple)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class TensorPath:
     """Where in the object a value was found.
 
     path: every container and attribute from the top. key: the attributes below the outermost module, wrappers
@@ -40,22 +40,22 @@ class Place:
     owner: Module | None = None
     submodule: bool = False
 
-    def below(self, name: str) -> Place:
+    def source_spans(self, name: str) -> TensorPath:
         key = None if self.key is None else (*self.key, name)
-        return Place(path=(*self.path, name), root=self.root, key=key, layer=self.layer, owner=self.owner)
+        return TensorPath(path=(*self.path, name), root=self.root, key=key, layer=self.layer, owner=self.owner)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    place: Place
+class FoundTensor:
+    path: TensorPath
     value: Leaf
 
     @property
     def name(self) -> str:
-        return ".".join(self.place.path)
+        return ".".join(self.path.path)
 
 
-class Walk:
+class TensorWalk:
     """One walk over one object: iterative, safe against cycles, bounded in depth and in steps."""
 
     def __init__(self, file: str, describe: Callable[[Stub], Module] = module) -> None:
@@ -64,14 +64,14 @@ class Walk:
         self._steps = 0
         self._seen: set[int] = set()
 
-    def tensors(self, top: object, start: Place) -> Iterator[Found]:
+    def tensors(self, top: object, start: TensorPath) -> Iterator[FoundTensor]:
         """Yield what the object holds; raises UnsafeError where it nests too deep or has no end.
 
         An object that is reached again is walked again where it is a submodule or lies in a plain container:
         its tensors then have a second name. A module's other references to objects seen before are only that.
         """
-        if isinstance(top, Tensor | Array):
-            yield Found(start if start.path else start.below("tensor"), top)
+        if isinstance(top, PickledTensor | Array):
+            yield FoundTensor(start if start.path else start.source_spans("tensor"), top)
             return
         frames = [(id(top), self._children(top, start))]
         open_ids = {id(top)}
@@ -80,15 +80,15 @@ class Walk:
             identity, children = frames[-1]
             for place, child in children:
                 self._spend(OPEN)
-                if isinstance(child, Tensor | Array):
+                if isinstance(child, PickledTensor | Array):
                     self._check_name(place)
-                    yield Found(place, child)
+                    yield FoundTensor(place, child)
                     continue
                 referred = isinstance(child, Stub) and place.owner is not None and not place.submodule
                 if id(child) in open_ids or (referred and id(child) in self._seen):
                     continue
-                if len(frames) == DEPTH:
-                    raise UnsafeError(f"{self._file}: its object is nested deeper than {DEPTH} levels")
+                if len(frames) == MAX_DEPTH:
+                    raise UnsafeFileError(f"{self._file}: its object is nested deeper than {MAX_DEPTH} levels")
                 frames.append((id(child), self._children(child, place)))
                 open_ids.add(id(child))
                 self._see(child)
@@ -97,31 +97,31 @@ class Walk:
                 frames.pop()
                 open_ids.discard(identity)
 
-    def _children(self, node: object, place: Place) -> Iterator[tuple[Place, object]]:
+    def _children(self, node: object, place: TensorPath) -> Iterator[tuple[TensorPath, object]]:
         if isinstance(node, list | tuple):
             for index, value in enumerate(node):
                 if self._holds(value):
-                    yield place.below(str(index)), value
+                    yield place.source_spans(str(index)), value
         elif isinstance(node, Pairs):
             for name, value in node.items():
                 if self._holds(value):
-                    yield place.below(name), value
+                    yield place.source_spans(name), value
             if node.state is not None and self._holds(node.state):
-                yield place.below("state"), node.state
+                yield place.source_spans("state"), node.state
         elif isinstance(node, Stub):
             yield from self._attributes(node, place)
             yield from self._children(node.pairs, place)
             yield from self._children(node.elements, place)
             if node.args and self._holds(node.args):
-                yield place.below("args"), node.args
+                yield place.source_spans("args"), node.args
 
-    def _attributes(self, stub: Stub, place: Place) -> Iterator[tuple[Place, object]]:
+    def _attributes(self, stub: Stub, place: TensorPath) -> Iterator[tuple[TensorPath, object]]:
         scripted = stub.path.startswith(SCRIPTED)
         if scripted or is_module(stub):
             outermost = place.key is None
             root = place.path if outermost else place.root
             key = place.key or ()
-            inside = Place(path=place.path, root=root, key=key, layer=key, owner=self._describe(stub))
+            inside = TensorPath(path=place.path, root=root, key=key, layer=key, owner=self._describe(stub))
         else:
             inside = place
         for name, value in stub.attributes():
@@ -131,10 +131,10 @@ class Walk:
                         path, key = (*inside.path, name, inner), (*(inside.key or ()), inner)
                         yield replace(inside, path=path, key=key, submodule=name == "_modules"), child
             elif self._holds(value):
-                yield replace(inside.below(name), submodule=scripted and isinstance(value, Stub)), value
+                yield replace(inside.source_spans(name), submodule=scripted and isinstance(value, Stub)), value
         for state in stub.states or ():
             if not isinstance(state, Pairs) and self._holds(state):
-                yield inside.below("state"), state
+                yield inside.source_spans("state"), state
 
     def _see(self, value: object) -> None:
         """Note an object and all its submodules, so that what only refers to one does not name it first."""
@@ -158,11 +158,11 @@ class Walk:
 
     def _spend(self, steps: int) -> None:
         self._steps += steps
-        if self._steps > STEPS:
-            raise UnsafeError(f"{self._file}: its object has too many parts, or repeats them without end")
+        if self._steps > MAX_STEPS:
+            raise UnsafeFileError(f"{self._file}: its object has too many parts, or repeats them without end")
 
-    def _check_name(self, place: Place) -> None:
+    def _check_name(self, place: TensorPath) -> None:
         length = sum(map(len, place.path))
         self._spend(length // OPEN)
         if length > NAME:
-            raise UnsafeError(f"{self._file}: the name of a tensor is longer than {NAME} characters")
+            raise UnsafeFileError(f"{self._file}: the name of a tensor is longer than {NAME} characters")

@@ -10,7 +10,7 @@ from filtercrawl_plugins.readers.torch.modules import SETTINGS, Module, module
 
 if TYPE_CHECKING:
     from filtercrawl_plugins.formats.pickle.nodes import Stub
-    from filtercrawl_plugins.formats.zip.archive import Archive
+    from filtercrawl_plugins.formats.zip.archive import ZipArchive
 
 CODE_BYTES: Final = 1 << 20
 
@@ -27,7 +27,7 @@ _CALL = re.compile(
 class Code:
     """The code of an archive: what scripted classes state as constants, and traced ones in their one call."""
 
-    def __init__(self, archive: Archive, root: str) -> None:
+    def __init__(self, archive: ZipArchive, root: str) -> None:
         self._archive = archive
         self._folder = f"{root}code/"
         self._files: dict[str, dict[str, str]] = {}
@@ -44,7 +44,7 @@ class Code:
         settings.update((name, value) for name, value in stub.attributes() if name in SETTINGS)
         calls = _CALL.findall(text)
         if settings.keys() != SETTINGS:
-            settings = called(*calls[0]) if len(calls) == 1 else {}
+            settings = convolution_from_call(*calls[0]) if len(calls) == 1 else {}
         return replace(
             found,
             parameters=held.get("parameters", frozenset()),
@@ -73,6 +73,6 @@ def constant(value: str) -> object:
     return {"True": True, "False": False}.get(value, value.strip('"'))
 
 
-def called(stride: str, padding: str, dilation: str, transposed: str, groups: str) -> dict[str, object]:
+def convolution_from_call(stride: str, padding: str, dilation: str, transposed: str, groups: str) -> dict[str, object]:
     texts = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     return {"transposed": transposed == "True", **{name: constant(value) for name, value in texts.items()}}

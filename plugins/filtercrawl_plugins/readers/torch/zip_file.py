@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.errors import CheckpointError, FormatError, UnsafeError, UnsupportedError
+from filtercrawl.api.errors import CheckpointError, FormatError, UnsafeFileError, UnsupportedError
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
-from filtercrawl_plugins.formats.zip.archive import Archive
-from filtercrawl_plugins.readers.torch.storage import Loaded, Locate, Region, region
+from filtercrawl_plugins.formats.zip.archive import ZipArchive
+from filtercrawl_plugins.readers.torch.storage import Loaded, Locate, Region, storage_region
 
 if TYPE_CHECKING:
-    from filtercrawl.api.range_file import RangeFile
-    from filtercrawl_plugins.formats.pickle.nodes import Storage
+    from filtercrawl.api.range_file import RandomAccessFile
+    from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 
 PICKLE: Final = "data.pkl"
 PICKLE_BYTES: Final = 256 << 20
@@ -23,7 +23,7 @@ def is_pickle(name: str) -> bool:
     return name.endswith("/" + PICKLE) and name.count("/") == 1
 
 
-def archive_kind(file: RangeFile) -> str | None:
+def archive_kind(file: RandomAccessFile) -> str | None:
     """Tell `torch-zip` from `torchscript`; None for any other file.
 
     A broken archive whose first entry is one of torch's is taken for one: its error then says what is wrong.
@@ -32,7 +32,7 @@ def archive_kind(file: RangeFile) -> str | None:
     if not head.startswith(b"PK\3\4"):
         return None
     try:
-        names = Archive(file).entries.keys()
+        names = ZipArchive(file).entries.keys()
     except CheckpointError:
         first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         return "torch-zip" if first.endswith(b"/data.pkl") or b"/data/" in first else None
@@ -43,11 +43,11 @@ def archive_kind(file: RangeFile) -> str | None:
     return "torchscript" if any(name.startswith(scripts) for name in names) else "torch-zip"
 
 
-class Contents:
+class TorchZipContents:
     """An archive by what its entries mean; all lie in one folder, `root`, that may have any name."""
 
-    def __init__(self, file: RangeFile) -> None:
-        self.archive = Archive(file)
+    def __init__(self, file: RandomAccessFile) -> None:
+        self.archive = ZipArchive(file)
         roots = [name.removesuffix(PICKLE) for name in self.archive.entries if is_pickle(name)]
         if len(roots) != 1:
             raise FormatError(f"{file.name}: the archive has {len(roots)} entries {PICKLE}, a checkpoint has one")
@@ -62,19 +62,19 @@ class Contents:
         """Read one of the pickles as data; its storages lie in `folder`."""
         entry = self.archive.entries[self.root + pickle]
         if entry.size > PICKLE_BYTES:
-            raise UnsafeError(
+            raise UnsafeFileError(
                 f"{self.archive.file.name}: its {pickle} claims {entry.size} bytes, {PICKLE_BYTES} at most"
             )
         return Loaded(unpickle(Cursor(self.archive.open(entry.name))).value, self._locate(folder))
 
     def _locate(self, folder: str) -> Locate:
-        def locate(storage: Storage) -> Region:
+        def locate(storage: PickledStorage) -> Region:
             file = self.archive.open(f"{self.root}{folder}/{storage.key}")
             promised = storage.numel * storage.itemsize
             if promised > file.size:
                 raise FormatError(
                     f"{file.name}: storage {storage.key[:80]!r} promises {promised} bytes and has {file.size}"
                 )
-            return region(file, 0, storage)
+            return storage_region(file, 0, storage)
 
         return locate

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from filtercrawl.config.urls import shown
-from filtercrawl.transport.responses import refuse, wrapped
+from filtercrawl.config.urls import redact_url
+from filtercrawl.transport.responses import map_http_errors, raise_for_status
 
 if TYPE_CHECKING:
     from filtercrawl.api.transport import Transport
 
 
-def stated_etag(transport: Transport, url: str) -> str | None:
+def fetch_etag(transport: Transport, url: str) -> str | None:
     """Return what a server states about the version of a file: its ETag, else date and length; None if it says nothing.
 
     Raises NetworkError.
     """
-    where = shown(url)
-    with wrapped(where):
+    where = redact_url(url)
+    with map_http_errors(where):
         answer = transport.client.head(url)
-    refuse(answer, where)
+    raise_for_status(answer, where)
     if tag := answer.headers.get("ETag"):
         return str(tag)
     stated = [answer.headers.get(name, "") for name in ("Last-Modified", "Content-Length")]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 from urllib.parse import quote
 
 from filtercrawl.api.checkpoint import RemoteFile
-from filtercrawl.api.errors import ForbiddenError, GoneError, NetworkError
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.config import hub_endpoint
-from filtercrawl.transport.hub import api, asking
+from filtercrawl.transport.hub import api, translate_hub_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ _SHORTEST_SEARCH: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repo:
+class HubRepoListing:
     """One repository of models. commit: None where the listing does not state it.
 
     files: path -> (bytes, sha256), None for what the listing does not state; the mapping itself is None where the
@@ -55,7 +55,7 @@ class Repo:
         return (self.file(path), *map(self.file, shards))
 
 
-def listed(transport: Transport, ids: Iterable[str]) -> dict[str, Repo]:
+def list_repos(transport: Transport, ids: Iterable[str]) -> dict[str, HubRepoListing]:
     """Return those of the repositories that the Hub lists: a listing an organisation, no request a repository.
 
     What is private, renamed or gone is not among them. Raises NetworkError.
@@ -63,45 +63,47 @@ def listed(transport: Transport, ids: Iterable[str]) -> dict[str, Repo]:
     by_author: dict[str, set[str]] = {}
     for repo_id in ids:
         by_author.setdefault(repo_id.partition("/")[0], set()).add(repo_id)
-    found: dict[str, Repo] = {}
+    found: dict[str, HubRepoListing] = {}
     for author, wanted in sorted(by_author.items()):
         names = [repo_id.partition("/")[2] for repo_id in wanted]
         common = commonprefix(names)  # noqa: RUF071 - by characters, as the Hub searches
-        found.update((repo.id, repo) for repo in listed_of(transport, author, common) if repo.id in wanted)
+        found.update((repo.id, repo) for repo in list_author_repos(transport, author, common) if repo.id in wanted)
     return found
 
 
-def listed_of(transport: Transport, author: str, part: str = "") -> Iterator[Repo]:
+def list_author_repos(transport: Transport, author: str, part: str = "") -> Iterator[HubRepoListing]:
     """Yield the repositories of an organisation whose names hold `part`, or more of them; raises NetworkError."""
     search = part if len(part) >= _SHORTEST_SEARCH else None
-    with asking(f"the models of {author}"):
+    with translate_hub_errors(f"the models of {author}"):
         for info in api(transport).list_models(author=author, search=search, expand=list(_FIELDS)):
             yield _repo(info)
 
 
-def detailed(transport: Transport, repo: Repo) -> Repo:
+def fetch_repo_details(transport: Transport, repo: HubRepoListing) -> HubRepoListing:
     """Return a repository with the sizes and hashes of its files: one request; as it is where the Hub does not say."""
     try:
-        with asking(repo.id):
+        with translate_hub_errors(repo.id):
             return _repo(api(transport).model_info(repo.id, revision=repo.commit, files_metadata=True))
     except NetworkError:
         return repo  # reading the files says what is wrong, of this one alone
 
 
-def readable(transport: Transport, repo: Repo) -> bool:
+def readable(transport: Transport, repo: HubRepoListing) -> bool:
     """Ask whether a gated repository can be read with the token that is set; raises NetworkError."""
     try:
-        with asking(repo.id):
+        with translate_hub_errors(repo.id):
             api(transport).auth_check(repo.id)
-    except (ForbiddenError, GoneError):
+    except (AccessDeniedError, NotFoundError):
         return False
     return True
 
 
-def _repo(info: ModelInfo) -> Repo:
+def _repo(info: ModelInfo) -> HubRepoListing:
     siblings = info.siblings
     files = None if siblings is None else {file.rfilename: (file.size, _sha256(file)) for file in siblings}
-    return Repo(id=info.id, commit=info.sha, files=files, gated=bool(info.gated), disabled=bool(info.disabled))
+    return HubRepoListing(
+        id=info.id, commit=info.sha, files=files, gated=bool(info.gated), disabled=bool(info.disabled)
+    )
 
 
 def _sha256(file: RepoSibling) -> str | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from filtercrawl.api.source import Query
 
 
-def chosen(source: str, query: Query, names: Iterable[str], *, part: str = "") -> frozenset[str]:
+def match_names(source: str, query: Query, names: Iterable[str], *, part: str = "") -> frozenset[str]:
     """Return the names that match the query's pattern, all of them without one.
 
     part: what stands between the parts of a name; `resnet50` alone then means all that begin with `resnet50` and it.

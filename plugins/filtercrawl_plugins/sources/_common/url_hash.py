@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 _HASH: Final = re.compile(r"[-_]([0-9a-f]{8,64})\.[a-z.]+$")
 
 
-def named_hash(url: str) -> str | None:
+def hash_from_url(url: str) -> str | None:
     """Return the hexadecimal hash in the name of the file at a URL (`resnet18-f37072fd.pth`), None if there is none.
 
     It is the first digits of the file's sha256, and the zoos give a new file a new one: a revision, and evidence.

@@ -33,7 +33,7 @@ def build(checkpoint: Checkpoint) -> nn.Module:
     for fits, make in _MAKERS:
         if fits(config):
             try:
-                modest(config)
+                check_config_limits(config)
                 with torch.device("meta"):
                     module = make(config)
                 return module.to("meta").eval()  # some constructors make a tensor on a device of their own choice
@@ -59,18 +59,18 @@ def sample(checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | No
     return (torch.empty(1, channels, height, width, device="meta"),)
 
 
-def modest(value: Any) -> None:
+def check_config_limits(value: Any) -> None:
     """Raise UnsupportedError for numbers that would keep a constructor busy for ever."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             if isinstance(item, int) and _counts(str(name)) and item > _MOST_BLOCKS:
                 raise UnsupportedError(f"its config asks for {name} = {item}")
-            modest(item)
+            check_config_limits(item)
     elif isinstance(value, list):
         if len(value) > _MOST_BLOCKS:
             raise UnsupportedError(f"its config holds a list of {len(value)} values")
         for item in value:
-            modest(item)
+            check_config_limits(item)
     elif isinstance(value, int) and abs(value) > _LARGEST:
         raise UnsupportedError(f"its config holds the number {value}")
 
@@ -107,7 +107,7 @@ def _transformers(config: Config) -> nn.Module:
     kind = config.get("model_type")
     if "auto_map" in config or not isinstance(kind, str):
         raise UnsupportedError("its architecture is code in its repo, which is never run")
-    made = transformers.AutoConfig.for_model(kind, **_harmless(config, "model_type"))
+    made = transformers.AutoConfig.for_model(kind, **_without_remote_code(config, "model_type"))
     first = named[0] if isinstance(named, list) and named else None
     module: nn.Module = _class(transformers, first, transformers.PreTrainedModel)(made)
     return module
@@ -116,7 +116,7 @@ def _transformers(config: Config) -> nn.Module:
 def _diffusers(config: Config) -> nn.Module:
     diffusers = _installed("diffusers")
     found = _class(diffusers, config["_class_name"], diffusers.ModelMixin)
-    module: nn.Module = found.from_config(_harmless(config))
+    module: nn.Module = found.from_config(_without_remote_code(config))
     return module
 
 
@@ -148,13 +148,13 @@ def _class(package: Any, name: object, base: type) -> Any:
     return found
 
 
-def _harmless(config: Config, *more: str) -> dict[str, Any]:
+def _without_remote_code(config: Config, *more: str) -> dict[str, Any]:
     """Return a config without what would fetch or run something, nested ones too."""
     kept = {}
     for name, value in config.items():
         if name in _NEVER or name in more:
             continue
-        kept[name] = _harmless(value) if isinstance(value, Mapping) else value
+        kept[name] = _without_remote_code(value) if isinstance(value, Mapping) else value
         if name in ("use_pretrained_backbone", "pretrained"):
             kept[name] = False
     return kept

@@ -6,13 +6,13 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.checkpoint import Meta
+from filtercrawl.api.checkpoint import CheckpointMetadata
 from filtercrawl_plugins.metadata.datasets import timm_datasets
 from filtercrawl_plugins.metadata.families import family
 from filtercrawl_plugins.metadata.spdx import spdx
 from filtercrawl_plugins.metadata.visual_categories import visual_category
 from filtercrawl_plugins.sources.hub.model_config import architecture
-from filtercrawl_plugins.sources.hub.sanitize import clean, cleaned
+from filtercrawl_plugins.sources.hub.sanitize import sanitize_list, sanitize_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,22 +24,24 @@ _ARXIV: Final = re.compile(r"arxiv:(\d{4}\.\d{4,5}|[a-z.-]+/\d{7})", re.IGNORECA
 _MOST_METRICS: Final = 32
 
 
-def describe(info: ModelInfo, config: Mapping[str, Any] | None, extra: Mapping[str, Any]) -> Meta:
+def checkpoint_metadata(
+    info: ModelInfo, config: Mapping[str, Any] | None, extra: Mapping[str, Any]
+) -> CheckpointMetadata:
     """Return what is known of a checkpoint of a repo. config: its config.json, if it has one."""
     card: Mapping[str, Any] = vars(info.card_data) if info.card_data else {}
     license_, evidence = stated_license(card)
     named = architecture(config)
     tag = recipe(info.id, named)
     datasets = training_datasets(card, tag)
-    return Meta(
-        task=clean(info.pipeline_tag),
+    return CheckpointMetadata(
+        task=sanitize_text(info.pipeline_tag),
         training_datasets=datasets,
         # A card lists datasets, but in no order: which was the last is known of one alone.
         visual_category=visual_category(datasets) if len(datasets) == 1 or datasets == by_tag(tag) else None,
         architecture=named,
         family=_family(named, config or {}),
         tag=tag,
-        library=clean(info.library_name),
+        library=sanitize_text(info.library_name),
         license=license_,
         license_evidence=evidence,
         paper=paper(info),
@@ -51,7 +53,7 @@ def describe(info: ModelInfo, config: Mapping[str, Any] | None, extra: Mapping[s
 
 def training_datasets(card: Mapping[str, Any], tag: str | None) -> tuple[str, ...]:
     """Return the datasets of the card; in order of training where a timm tag names the same ones."""
-    stated, named = cleaned(card.get("datasets")), by_tag(tag)
+    stated, named = sanitize_list(card.get("datasets")), by_tag(tag)
     return named if not stated or set(stated) == set(named) else stated
 
 
@@ -60,7 +62,7 @@ def by_tag(tag: str | None) -> tuple[str, ...]:
 
 
 def _family(named: str | None, config: Mapping[str, Any]) -> str | None:
-    kind = clean(config.get("model_type")) or ""
+    kind = sanitize_text(config.get("model_type")) or ""
     known = "architecture" in config or kind
     return family(kind or named, kind) or None if named and known else None
 
@@ -69,18 +71,18 @@ def stated_license(card: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return the SPDX expression that the card states and the line it stands in; None where it is none."""
     stated = card.get("license")
     if isinstance(stated, list):
-        stated = stated[0] if len(stated) == 1 else ", ".join(cleaned(stated))
-    text = clean(stated)
+        stated = stated[0] if len(stated) == 1 else ", ".join(sanitize_list(stated))
+    text = sanitize_text(stated)
     if text is None:
         return None, None
-    more = clean(card.get("license_name"))
+    more = sanitize_text(card.get("license_name"))
     return spdx(text), f"card license: {text}" + (f" ({more})" if more else "")
 
 
 def recipe(repo_id: str, named: str | None) -> str | None:
     """Return the part of a timm repo's name behind its architecture, which tells how it was trained."""
     name = repo_id.partition("/")[2]
-    return clean(name[len(named) + 1 :]) if named and name.startswith(f"{named}.") else None
+    return sanitize_text(name[len(named) + 1 :]) if named and name.startswith(f"{named}.") else None
 
 
 def paper(info: ModelInfo) -> str | None:
@@ -99,7 +101,11 @@ def metrics(info: ModelInfo) -> dict[str, Any]:
 
 def _results(info: ModelInfo) -> Iterator[tuple[str, float]]:
     for result in _evaluations(info)[:_MOST_METRICS]:
-        metric, dataset, value = clean(result.metric_type), clean(result.dataset_name), result.metric_value
+        metric, dataset, value = (
+            sanitize_text(result.metric_type),
+            sanitize_text(result.dataset_name),
+            result.metric_value,
+        )
         if metric and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             yield (f"{metric} on {dataset}" if dataset else metric), float(value)
 

@@ -6,8 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.errors import CheckpointError, ForbiddenError, GoneError
-from filtercrawl_plugins.sources.hub.sanitize import clean
+from filtercrawl.api.errors import AccessDeniedError, CheckpointError, NotFoundError
+from filtercrawl_plugins.sources.hub.sanitize import sanitize_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,29 +24,29 @@ _LEFT_OUT: Final = frozenset({"id2label", "label2id", "label_names", "_name_or_p
 _OF_TIMM: Final = ("input_size", "num_classes", "fixed_input_size", "pool_size")
 
 
-def fetch(transport: Transport, file: RemoteFile) -> dict[str, Any] | None:
+def fetch_config(transport: Transport, file: RemoteFile) -> dict[str, Any] | None:
     """Return the JSON object in a file, cut down; None where there is none that can be had. Raises NetworkError."""
     if file.size is None or not 2 <= file.size <= LARGEST:
         return None
     opened = transport.open(file)
     try:
-        return parse(opened.read(0, file.size))
-    except (GoneError, ForbiddenError, CheckpointError):
+        return parse_config(opened.read(0, file.size))
+    except (NotFoundError, AccessDeniedError, CheckpointError):
         return None
     finally:
         getattr(opened, "close", lambda: None)()
 
 
-def parse(data: bytes) -> dict[str, Any] | None:
+def parse_config(data: bytes) -> dict[str, Any] | None:
     """Read and cut down a config; None for what is no JSON object or stays too large."""
     try:
         config = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    return reduced(config) if isinstance(config, dict) else None
+    return reduce_config(config) if isinstance(config, dict) else None
 
 
-def reduced(config: Mapping[str, Any]) -> dict[str, Any] | None:
+def reduce_config(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a config without labels; None where it is too large or holds what cannot be shown."""
     kept = {name: value for name, value in config.items() if name not in _LEFT_OUT}
     labels = config.get("id2label")
@@ -68,7 +68,7 @@ def architecture(config: Mapping[str, Any] | None) -> str | None:
     named = config.get("architectures")
     first = named[0] if isinstance(named, list) and named else None
     for value in (config.get("architecture"), config.get("_class_name"), first, config.get("model_type")):
-        if text := clean(value):
+        if text := sanitize_text(value):
             return text
     return None
 

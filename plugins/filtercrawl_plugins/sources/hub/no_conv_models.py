@@ -24,7 +24,7 @@ WITHOUT: Final = frozenset(_NAMES.split())
 _HEADS: Final = r"(for\w+|model\w*|lmheadmodel|doubleheadsmodel|mtmodel|encoder\w*|decoder\w*|generation\w*|with\w+)?"
 
 
-def without(config: Mapping[str, Any] | None) -> str | None:
+def has_no_convolutions(config: Mapping[str, Any] | None) -> str | None:
     """Say why a network with this config.json, or an excerpt of it, can hold no convolution; None where it may."""
     kind = (config or {}).get("model_type")
     if not config or not isinstance(kind, str) or kind not in WITHOUT or "auto_map" in config:

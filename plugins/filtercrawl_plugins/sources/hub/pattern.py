@@ -86,11 +86,11 @@ class Pattern:
             "sort": "last_modified" if self.since else "created_at",
         }
 
-    def wants(self, repo_id: str) -> bool:
+    def matches_repo(self, repo_id: str) -> bool:
         """Tell whether a listed repo is asked for by its name."""
         return self.names is None or fnmatchcase(repo_id.partition("/")[2], self.names)
 
-    def holds(self, path: str) -> bool:
+    def matches_path(self, path: str) -> bool:
         """Tell whether a path inside the repo is asked for."""
         return self.path is None or fnmatchcase(path, self.path) or path.startswith(f"{self.path}/")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.checkpoint import Known, Meta, Offer, Skipped
-from filtercrawl.api.errors import ForbiddenError, GoneError, UnsafeError
+from filtercrawl.api.checkpoint import CheckpointMetadata, Offer, PreviousState, Skipped
+from filtercrawl.api.errors import AccessDeniedError, NotFoundError, UnsafeFileError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.transport import hub
 from filtercrawl_plugins.sources.hub import model_config, no_conv_models, weight_files
-from filtercrawl_plugins.sources.hub.model_card import describe
-from filtercrawl_plugins.sources.hub.revision import Blob, Place, memory, offer, remembered
-from filtercrawl_plugins.sources.local.walk import escaped, is_plain
+from filtercrawl_plugins.sources.hub.model_card import checkpoint_metadata
+from filtercrawl_plugins.sources.hub.revision import Blob, RepoRevision, offer, offer_from_state, state_for_next_run
+from filtercrawl_plugins.sources.local.walk import escape_name, is_safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from filtercrawl.api.transport import Transport
     from filtercrawl_plugins.sources.hub.pattern import Pattern
-    from filtercrawl_plugins.sources.hub.weight_files import Weights
+    from filtercrawl_plugins.sources.hub.weight_files import WeightFiles
 
 # Fields that the Hub itself computes. A card may hold anything, and must not break the listing of all others.
 LISTED: Final = (
@@ -32,7 +32,7 @@ LISTED: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visit:
+class RepoLister:
     """What looking into repos takes.
 
     taken_in: `gated` and `private`, where such repos are wanted; known: by name, what the dataset knows; held: the
@@ -43,22 +43,22 @@ class Visit:
     transport: Transport
     pattern: Pattern
     taken_in: frozenset[str]
-    known: Mapping[str, Known]
+    known: Mapping[str, PreviousState]
     held: frozenset[str]
 
     def offers(self, info: ModelInfo) -> Iterator[Offer]:
         """Yield what a listed repo holds; raises NetworkError where it cannot be told."""
-        found = weight_files.checkpoints(safe(info))  # whatever the pattern asks for
-        reason = self._closed(info) or self._known_refusal(info) or pointless(info, found)
+        found = weight_files.group_weight_files(safe(info))  # whatever the pattern asks for
+        reason = self._closed(info) or self._known_refusal(info) or skip_reason(info, found)
         if reason is not None:
-            yield Skipped(name=shown(info.id), reason=reason, revision=info.sha)
+            yield Skipped(name=display_name(info.id), reason=reason, revision=info.sha)
         elif not found:
             # One that held weights before is not skipped: what was in it is gone.
             if info.id not in self.held:
                 yield Skipped(name=info.id, reason="no weight files", revision=info.sha)
         else:
-            before = self._as_before(info, found if self.pattern.path is None else self._asked(info))
-            yield from before if before is not None else self._anew(info)
+            before = self._offers_from_history(info, found if self.pattern.path is None else self._asked(info))
+            yield from before if before is not None else self._list_new_revision(info)
 
     def refused(self, skipped: Skipped) -> Iterator[Offer]:
         """Pass on that a repo cannot be seen; one that was there before is gone, which is not the same as skipped."""
@@ -81,50 +81,50 @@ class Visit:
             return None
         return known.reason if known.revision == info.sha and known.reason == hub.GATED else None
 
-    def _asked(self, info: ModelInfo) -> list[Weights]:
+    def _asked(self, info: ModelInfo) -> list[WeightFiles]:
         paths = safe(info)
-        return weight_files.checkpoints(paths, [path for path in paths if self.pattern.holds(path)])
+        return weight_files.group_weight_files(paths, [path for path in paths if self.pattern.matches_path(path)])
 
-    def _as_before(self, info: ModelInfo, asked: list[Weights]) -> list[Offer] | None:
+    def _offers_from_history(self, info: ModelInfo, asked: list[WeightFiles]) -> list[Offer] | None:
         """Return the offers of a commit that the dataset has seen; None where the Hub must be asked."""
-        place = Place(endpoint=self.client.endpoint, repo=info.id, sha=str(info.sha))
+        place = RepoRevision(endpoint=self.client.endpoint, repo=info.id, sha=str(info.sha))
         offers: list[Offer] = list(unsafe(info))
         for found in asked:
             known = self.known.get(place.name(found))
-            blobs = remembered(place, found, known)
+            blobs = offer_from_state(place, found, known)
             if found.copy_of is not None:
                 offers.append(Skipped(name=place.name(found), reason=found.copy_of, revision=place.sha))
             elif blobs is not None and known is not None:
                 offers.append(self._sized(place, blobs) or offer(place, blobs, known.meta))
-            elif (reason := self._still(place, known)) is not None:
+            elif (reason := self._unchanged_offers(place, known)) is not None:
                 offers.append(Skipped(name=place.name(found), reason=reason, revision=place.sha))
             else:
                 return None
         return offers
 
-    def _still(self, place: Place, known: Known | None) -> str | None:
+    def _unchanged_offers(self, place: RepoRevision, known: PreviousState | None) -> str | None:
         """Return the reason for which a file of this commit was skipped, if it is one still."""
         if known is None or known.outcome != "skipped" or known.revision != place.sha or known.reason is None:
             return None
         by_size = known.reason.startswith("of ")
         return known.reason if not by_size or known.reason.endswith(self.pattern.bounds) else None
 
-    def _sized(self, place: Place, blobs: list[Blob]) -> Skipped | None:
+    def _sized(self, place: RepoRevision, blobs: list[Blob]) -> Skipped | None:
         reason = self.pattern.refused(sum(blob.size or 0 for blob in blobs))
         name = f"{place.repo}/{blobs[0].path}"
         return None if reason is None else Skipped(name=name, reason=reason, revision=place.sha)
 
-    def _anew(self, listed: ModelInfo) -> Iterator[Offer]:
+    def _list_new_revision(self, listed: ModelInfo) -> Iterator[Offer]:
         try:
-            info = self._look(listed)
-        except (ForbiddenError, GoneError) as error:
+            info = self._inspect(listed)
+        except (AccessDeniedError, NotFoundError) as error:
             reason = str(error).removeprefix(f"{listed.id}: ")
             yield Skipped(name=listed.id, reason=reason, revision=listed.sha)
             return
         if info is None:
             yield Skipped(name=listed.id, reason="what the Hub says of it cannot be read", revision=listed.sha)
             return
-        place = Place(endpoint=self.client.endpoint, repo=listed.id, sha=str(info.sha))
+        place = RepoRevision(endpoint=self.client.endpoint, repo=listed.id, sha=str(info.sha))
         blobs = {sibling.rfilename: Blob.of(sibling) for sibling in info.siblings or []}
         configs: dict[str, dict[str, Any] | None] = {}
         yield from unsafe(info)
@@ -136,29 +136,29 @@ class Visit:
                 yield skipped
             else:
                 beside = found.config_path
-                extra = memory(place, files)
+                extra = state_for_next_run(place, files)
                 if beside in blobs:
                     if beside not in configs:
                         configs[beside] = self._config(place, found, blobs[beside])
                     extra |= {"config": configs[beside], "config_blob": blobs[beside].blob}
-                yield self._judged(place, files, describe(info, extra.get("config"), extra))
+                yield self._offer_all(place, files, checkpoint_metadata(info, extra.get("config"), extra))
 
-    def _judged(self, place: Place, files: list[Blob], meta: Meta) -> Offer:
-        reason = no_conv_models.without(meta.extra.get("config"))
+    def _offer_all(self, place: RepoRevision, files: list[Blob], meta: CheckpointMetadata) -> Offer:
+        reason = no_conv_models.has_no_convolutions(meta.extra.get("config"))
         if reason is not None:
             return Skipped(name=f"{place.repo}/{files[0].path}", reason=reason, revision=place.sha)
         return offer(place, files, meta)
 
-    def _config(self, place: Place, found: Weights, blob: Blob) -> dict[str, Any] | None:
+    def _config(self, place: RepoRevision, found: WeightFiles, blob: Blob) -> dict[str, Any] | None:
         known = self.known.get(place.name(found))
         if known is not None and blob.blob and known.meta.extra.get("config_blob") == blob.blob:
             kept: dict[str, Any] | None = known.meta.extra.get("config")
             return kept
-        return model_config.fetch(self.transport, blob.remote(place))
+        return model_config.fetch_config(self.transport, blob.remote(place))
 
-    def _look(self, listed: ModelInfo) -> ModelInfo | None:
+    def _inspect(self, listed: ModelInfo) -> ModelInfo | None:
         """Ask for the files and the card; None where a card is such that the Hub's client cannot take it."""
-        with hub.asking(listed.id):
+        with hub.translate_hub_errors(listed.id):
             if listed.gated:
                 self.client.auth_check(listed.id)
             try:
@@ -171,21 +171,23 @@ def names(info: ModelInfo) -> list[str]:
     return [sibling.rfilename for sibling in info.siblings or []]
 
 
-def pointless(info: ModelInfo, found: list[Weights]) -> str | None:
+def skip_reason(info: ModelInfo, found: list[WeightFiles]) -> str | None:
     """Say why no file of a repo can hold a convolution, by the config that came with the listing; None where one may.
 
     The config speaks of the files at the root and of their exports, not of components in folders of their own.
     """
-    if not is_plain(info.id):
+    if not is_safe_name(info.id):
         return "its name is not printable UTF-8"
-    return no_conv_models.without(info.config) if all(each.is_at_root for each in found) else None
+    return no_conv_models.has_no_convolutions(info.config) if all(each.is_at_root for each in found) else None
 
 
 def unsafe(info: ModelInfo) -> Iterator[Skipped]:
     """Yield the weights whose path could be taken for something else."""
     for path in names(info):
         if weight_files.has_known_extension(path) and not is_safe(path):
-            yield Skipped(name=f"{info.id}/{escaped(path)}", reason="its path is not a plain one", revision=info.sha)
+            yield Skipped(
+                name=f"{info.id}/{escape_name(path)}", reason="its path is not a plain one", revision=info.sha
+            )
 
 
 def safe(info: ModelInfo) -> list[str]:
@@ -195,10 +197,10 @@ def safe(info: ModelInfo) -> list[str]:
 def is_safe(path: str) -> bool:
     try:
         relative_path(path)
-    except UnsafeError:
+    except UnsafeFileError:
         return False
-    return is_plain(path)
+    return is_safe_name(path)
 
 
-def shown(name: str) -> str:
-    return name if is_plain(name) else escaped(name)
+def display_name(name: str) -> str:
+    return name if is_safe_name(name) else escape_name(name)

@@ -6,14 +6,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from filtercrawl.api.checkpoint import Checkpoint, Known, Meta, RemoteFile
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, PreviousState, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from huggingface_hub.hf_api import RepoSibling
 
-    from filtercrawl_plugins.sources.hub.weight_files import Weights
+    from filtercrawl_plugins.sources.hub.weight_files import WeightFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,9 @@ class Blob:
         """Changes exactly when the bytes do."""
         return self.sha256 or (f"git:{self.blob}" if self.blob else None)
 
-    def remote(self, place: Place) -> RemoteFile:
+    def remote(self, repo_revision: RepoRevision) -> RemoteFile:
         return RemoteFile(
-            url=place.url(self.path),
+            url=repo_revision.url(self.path),
             size=self.size,
             sha256=self.sha256,
             etag=self.sha256 or self.blob,
@@ -47,7 +47,7 @@ class Blob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class RepoRevision:
     """A repo at a commit."""
 
     endpoint: str
@@ -59,16 +59,16 @@ class Place:
 
         return hf_hub_url(self.repo, path, revision=self.sha, endpoint=self.endpoint)
 
-    def name(self, weights: Weights) -> str:
+    def name(self, weights: WeightFiles) -> str:
         return f"{self.repo}/{weights.main}"
 
 
-def offer(place: Place, blobs: Sequence[Blob], meta: Meta) -> Checkpoint:
+def offer(repo_revision: RepoRevision, blobs: Sequence[Blob], meta: CheckpointMetadata) -> Checkpoint:
     """Return a checkpoint; its revision follows from the bytes of its files, whatever else is committed."""
     return Checkpoint(
-        name=f"{place.repo}/{blobs[0].path}",
+        name=f"{repo_revision.repo}/{blobs[0].path}",
         revision=revision(blobs),
-        files=tuple(blob.remote(place) for blob in blobs),
+        files=tuple(blob.remote(repo_revision) for blob in blobs),
         meta=meta,
     )
 
@@ -82,16 +82,18 @@ def revision(blobs: Sequence[Blob]) -> str | None:
     return hashlib.sha256("".join(f"{blob.content}  {blob.path}\n" for blob in blobs).encode()).hexdigest()
 
 
-def memory(place: Place, blobs: Sequence[Blob]) -> dict[str, Any]:
+def state_for_next_run(revision: RepoRevision, blobs: Sequence[Blob]) -> dict[str, Any]:
     """What to keep in `meta.extra`, so that the same commit need not be asked for again."""
-    return {"repo_sha": place.sha, "files": [[b.path, b.size, b.sha256, b.blob] for b in blobs]}
+    return {"repo_sha": revision.sha, "files": [[b.path, b.size, b.sha256, b.blob] for b in blobs]}
 
 
-def remembered(place: Place, weights: Weights, known: Known | None) -> list[Blob] | None:
+def offer_from_state(
+    repo_revision: RepoRevision, weights: WeightFiles, known: PreviousState | None
+) -> list[Blob] | None:
     """Return the files of a checkpoint as they were kept, or None where this commit was not seen before."""
     extra: Mapping[str, Any] = known.meta.extra if known is not None else {}
     rows = extra.get("files")
-    if extra.get("repo_sha") != place.sha or not isinstance(rows, list):
+    if extra.get("repo_sha") != repo_revision.sha or not isinstance(rows, list):
         return None
     try:
         blobs = [Blob(path=path, size=size, sha256=sha256, blob=blob) for path, size, sha256, blob in rows]

@@ -12,7 +12,7 @@ _LONGEST: Final = 200
 _SPACE: Final = re.compile(r"\s+")
 
 
-def clean(value: object, longest: int = _LONGEST) -> str | None:
+def sanitize_text(value: object, longest: int = _LONGEST) -> str | None:
     """Return a string on one line; None for what is no text, is too long, or cannot be shown."""
     if not isinstance(value, str):
         return None
@@ -20,7 +20,7 @@ def clean(value: object, longest: int = _LONGEST) -> str | None:
     return text if text and len(text) <= longest and text.isprintable() else None
 
 
-def cleaned(values: object, most: int = 64) -> tuple[str, ...]:
+def sanitize_list(values: object, most: int = 64) -> tuple[str, ...]:
     """Return the distinct sound strings of a list, or of one string, in their order."""
     return tuple(dict.fromkeys(_sound(values)))[:most]
 
@@ -28,5 +28,5 @@ def cleaned(values: object, most: int = 64) -> tuple[str, ...]:
 def _sound(values: object) -> Iterator[str]:
     items: list[Any] = values if isinstance(values, list) else [values]
     for item in items:
-        if text := clean(item):
+        if text := sanitize_text(item):
             yield text

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
-from filtercrawl.api.errors import ForbiddenError, GoneError, NetworkError, UsageError
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError, UsageError
 from filtercrawl.transport import hub
 from filtercrawl_plugins.sources.hub.pattern import Pattern
-from filtercrawl_plugins.sources.hub.repo_lister import LISTED, Visit
+from filtercrawl_plugins.sources.hub.repo_lister import LISTED, RepoLister
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,13 +42,15 @@ class HubSource:
         """Yield what the pattern asks for; raises UsageError, and NetworkError once all that could be had is out."""
         pattern, settings = Pattern.parse(query.pattern), _Settings.of(query.settings)
         client = hub.api(transport, settings.endpoint)
-        visit = Visit(
+        visit = RepoLister(
             client=client,
             transport=transport,
             pattern=pattern,
             taken_in=settings.taken_in,
-            known=query.known,
-            held=frozenset(repo_of(name) for name, known in query.known.items() if known.outcome != "skipped"),
+            known=query.previous_states,
+            held=frozenset(
+                repo_of(name) for name, known in query.previous_states.items() if known.outcome != "skipped"
+            ),
         )
         troubles = []
         for info in repos(client, pattern):
@@ -106,11 +108,11 @@ def repos(client: HfApi, pattern: Pattern) -> Iterator[ModelInfo | Skipped]:
         yield from _one(client, pattern.repo)
         return
     seen: set[str] = set()
-    with hub.asking("the listing of the Hub"):
+    with hub.translate_hub_errors("the listing of the Hub"):
         for info in client.list_models(**pattern.query(), expand=list(LISTED)):
             if pattern.since and info.last_modified and info.last_modified < pattern.since:
                 return  # the latest come first
-            if info.id not in seen and pattern.wants(info.id):
+            if info.id not in seen and pattern.matches_repo(info.id):
                 seen.add(info.id)
                 yield info
 
@@ -118,9 +120,9 @@ def repos(client: HfApi, pattern: Pattern) -> Iterator[ModelInfo | Skipped]:
 def _one(client: HfApi, repo: str) -> Iterator[ModelInfo | Skipped]:
     """Ask for one repo by its name; one that moved comes back under its new one."""
     try:
-        with hub.asking(repo):
+        with hub.translate_hub_errors(repo):
             info = client.model_info(repo, expand=list(LISTED))
-    except (ForbiddenError, GoneError) as error:
+    except (AccessDeniedError, NotFoundError) as error:
         yield Skipped(name=repo, reason=str(error).removeprefix(f"{repo}: "))
     else:
         yield info

@@ -36,7 +36,7 @@ _TORCH: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
+class WeightFiles:
     """The files of one checkpoint, as paths in the repo, the main one first.
 
     copy_of: why it is left out where another file of the repo is preferred: of a moving average and raw weights the
@@ -72,20 +72,20 @@ class _Name:
     rank: tuple[int, int, int, int]
 
 
-def checkpoints(paths: Collection[str], asked: Iterable[str] | None = None) -> list[Weights]:
+def group_weight_files(paths: Collection[str], asked: Iterable[str] | None = None) -> list[WeightFiles]:
     """Return the checkpoints among the files of a repo, sorted by path; copies are sought among those asked for."""
     everything = frozenset(paths)
     sets = list(_sets(everything))
     members = {path for found in sets for path in found.paths}
     singles = (path for path in everything - members if _is_weights(path, everything))
-    found = [*sets, *(Weights(paths=(path, *_external(path, everything))) for path in singles)]
+    found = [*sets, *(WeightFiles(paths=(path, *_external(path, everything))) for path in singles)]
     wanted = None if asked is None else frozenset(asked)
     named = [(w, _read(w)) for w in sorted(found, key=lambda w: w.main) if wanted is None or w.main in wanted]
     best: dict[tuple[str, str], tuple[_Name, str]] = {}
     for weights, name in named:
         if name.family not in best or name.rank < best[name.family][0].rank:
             best[name.family] = name, weights.main
-    return [Weights(paths=w.paths, copy_of=_reason(name, *best[name.family])) for w, name in named]
+    return [WeightFiles(paths=w.paths, copy_of=_reason(name, *best[name.family])) for w, name in named]
 
 
 def has_known_extension(path: str) -> bool:
@@ -101,7 +101,7 @@ def _is_weights(path: str, everything: frozenset[str]) -> bool:
     return not (pure.suffix == ".bin" and str(pure.with_suffix(".xml")) in everything)  # OpenVINO's raw numbers
 
 
-def _sets(everything: frozenset[str]) -> Iterable[Weights]:
+def _sets(everything: frozenset[str]) -> Iterable[WeightFiles]:
     """Yield each index with its shards; shards without an index are files like any other."""
     shards: dict[tuple[str, str], list[str]] = {}
     for path in sorted(everything):
@@ -113,7 +113,7 @@ def _sets(everything: frozenset[str]) -> Iterable[Weights]:
             continue
         stem = match["stem"] if match["variant"] is None else f"{match['stem']}.{match['variant']}"
         if found := shards.get((stem, match["suffix"])):
-            yield Weights(paths=(path, *found))
+            yield WeightFiles(paths=(path, *found))
 
 
 def _external(path: str, everything: frozenset[str]) -> list[str]:
@@ -125,7 +125,7 @@ def _external(path: str, everything: frozenset[str]) -> list[str]:
     return [*(other for other in plain if other in everything), *numbered]
 
 
-def _read(weights: Weights) -> _Name:
+def _read(weights: WeightFiles) -> _Name:
     path = weights.main
     if match := _INDEX.fullmatch(path):
         stem, suffix = f"{match['stem']}{'.' + match['variant'] if match['variant'] else ''}", match["suffix"]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped
-from filtercrawl.api.errors import UnsafeError, UsageError
+from filtercrawl.api.errors import UnsafeFileError, UsageError
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.range_file import relative_path, stamp
-from filtercrawl_plugins.sources.local.walk import Found, Passed, is_plain, reason, walk
+from filtercrawl.api.range_file import file_version, relative_path
+from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, is_safe_name, os_error_reason, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class LocalPattern:
     """What a selector names: a path, and the label before its names, empty or ending with a slash."""
 
     path: Path
     label: str
 
     @classmethod
-    def parse(cls, pattern: str | None, source: str = "local") -> Place:
+    def parse(cls, pattern: str | None, source: str = "local") -> LocalPattern:
         """Read `PATH` or `PATH as=LABEL`; source: who is asked, for the message. Raises UsageError."""
         text = (pattern or "").strip()
         path, marker, label = text.rpartition(" as=")
@@ -35,7 +35,9 @@ class Place:
             path, label = text, ""
         if not path.strip() or "\0" in path:
             raise UsageError(f"{source} needs a path: {source}:PATH")
-        return cls(path=home(path.strip(), source), label=f"{checked(label, source)}/" if marker else "")
+        return cls(
+            path=default_folder(path.strip(), source), label=f"{validate_label(label, source)}/" if marker else ""
+        )
 
 
 class LocalSource:
@@ -50,18 +52,18 @@ class LocalSource:
 
     def canonical(self, pattern: str) -> str:
         """Spell a pattern with the absolute path; raises UsageError."""
-        place = Place.parse(pattern)
+        place = LocalPattern.parse(pattern)
         return f"{place.path.resolve()} as={place.label[:-1]}" if place.label else str(place.path.resolve())
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the files at the selector's path, sorted by name; raises UsageError for a missing path."""
-        place = Place.parse(query.pattern)
-        for entry in listing(place.path):
+        place = LocalPattern.parse(query.pattern)
+        for entry in list_folder(place.path):
             name = place.label + entry.name
-            yield offer(name, entry) if isinstance(entry, Found) else Skipped(name=name, reason=entry.reason)
+            yield offer(name, entry) if isinstance(entry, FoundFile) else Skipped(name=name, reason=entry.reason)
 
 
-def listing(path: Path) -> Iterator[Found | Passed]:
+def list_folder(path: Path) -> Iterator[FoundFile | SkippedPath]:
     """Yield what lies at a path: the file itself, or all files below a folder. Raises UsageError."""
     try:
         root = path.resolve(strict=True)
@@ -70,20 +72,22 @@ def listing(path: Path) -> Iterator[Found | Passed]:
             return walk(root)
         status = root.stat()
     except (OSError, RuntimeError) as error:
-        raise UsageError(f"local: cannot list {str(path)!r}: {reason(error)}") from error
+        raise UsageError(f"local: cannot list {str(path)!r}: {os_error_reason(error)}") from error
     if not root.is_file():
         raise UsageError(f"local: {str(path)!r} is neither a file nor a folder")
-    if not is_plain(path.name):
+    if not is_safe_name(path.name):
         raise UsageError(f"local: the name of {path.name!r} is not printable UTF-8; rename the file")
-    return iter([Found(name=path.name, path=root, status=status)])
+    return iter([FoundFile(name=path.name, path=root, status=status)])
 
 
-def offer(name: str, found: Found) -> Checkpoint:
-    file = RemoteFile(url=found.path.as_uri(), size=found.status.st_size, etag=stamp(found.status), path=found.name)
+def offer(name: str, found: FoundFile) -> Checkpoint:
+    file = RemoteFile(
+        url=found.path.as_uri(), size=found.status.st_size, etag=file_version(found.status), path=found.name
+    )
     return Checkpoint(name=name, files=(file,))
 
 
-def home(path: str, source: str = "local") -> Path:
+def default_folder(path: str, source: str = "local") -> Path:
     """Put a home folder in the place of `~`, which no shell does after a colon."""
     try:
         return Path(path).expanduser()
@@ -91,14 +95,14 @@ def home(path: str, source: str = "local") -> Path:
         raise UsageError(f"{source}: {path!r} names a home folder that is not known") from error
 
 
-def checked(label: str, source: str = "local") -> str:
+def validate_label(label: str, source: str = "local") -> str:
     """Return the label as the start of a name; raises UsageError unless it is a plain relative path."""
     label = label.strip()
     try:
         clean = str(relative_path(label))
-    except UnsafeError:
+    except UnsafeFileError:
         clean = ""
-    if clean != label or clean in {"", "."} or not is_plain(clean):
+    if clean != label or clean in {"", "."} or not is_safe_name(clean):
         raise UsageError(f"{source}: the label {label!r} is not a relative name like lab/nets")
     return clean
 

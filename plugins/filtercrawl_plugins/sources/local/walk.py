@@ -19,7 +19,7 @@ _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|U[0-9a-f]{8})")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundFile:
     """A regular file. name: POSIX path below the folder; status: of the file that a link leads to."""
 
     name: str
@@ -28,7 +28,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passed:
+class SkippedPath:
     """A file or folder that was seen and not entered. name: as in `Found`, made printable."""
 
     name: str
@@ -46,7 +46,7 @@ class Folder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class FolderEntry:
     """A name in a folder with what it leads to, looked up once. real: where a link ends, else None."""
 
     folder: Folder
@@ -63,7 +63,7 @@ class Entry:
         return stat.S_ISDIR(self.status.st_mode)
 
 
-def walk(root: Path) -> Iterator[Found | Passed]:
+def walk(root: Path) -> Iterator[FoundFile | SkippedPath]:
     """Yield every regular file below `root`, a resolved path, in the order of their names.
 
     A link is followed where it ends inside `root`: to a file always, to a folder unless it leads up to one
@@ -81,18 +81,18 @@ def walk(root: Path) -> Iterator[Found | Passed]:
             yield item
 
 
-def _entries(folder: Folder, root: Path) -> Iterator[Found | Passed | Folder]:
+def _entries(folder: Folder, root: Path) -> Iterator[FoundFile | SkippedPath | Folder]:
     try:
         paths = list(folder.path.iterdir())
     except OSError as error:
-        yield Passed(name=folder.name.rstrip("/"), reason=f"cannot be listed: {reason(error)}")
+        yield SkippedPath(name=folder.name.rstrip("/"), reason=f"cannot be listed: {os_error_reason(error)}")
         return
     if folder.name and _is_dataset(paths):
         return
     looked_up = [pair for path in paths if (pair := _look_up(path, folder, root))]
     # A folder counts with its slash, so that names come out sorted as whole strings.
     for _, entry in sorted(looked_up, key=lambda pair: pair[0]):
-        if isinstance(entry, Passed):
+        if isinstance(entry, SkippedPath):
             yield entry
         elif not entry.is_folder:
             yield from _file(entry)
@@ -104,34 +104,34 @@ def _entries(folder: Folder, root: Path) -> Iterator[Found | Passed | Folder]:
             yield Folder(path=entry.path, name=f"{entry.name}/", real=real, linked=linked)
 
 
-def _look_up(path: Path, folder: Folder, root: Path) -> tuple[str, Entry | Passed] | None:
+def _look_up(path: Path, folder: Folder, root: Path) -> tuple[str, FolderEntry | SkippedPath] | None:
     """Return an entry with its place in the order; None for what has vanished in the meantime."""
     name = f"{folder.name}{path.name}"
-    if not is_plain(path.name):
-        return name, Passed(name=escaped(name), reason="the name is not printable UTF-8")
+    if not is_safe_name(path.name):
+        return name, SkippedPath(name=escape_name(name), reason="the name is not printable UTF-8")
     try:
         real = path.resolve() if path.is_symlink() else None
         if real is not None and not real.is_relative_to(root):
-            return name, Passed(name=name, reason="symlink leaves the folder")
+            return name, SkippedPath(name=name, reason="symlink leaves the folder")
         status = path.stat()
     except FileNotFoundError:
-        return (name, Passed(name=name, reason="symlink leads nowhere")) if path.is_symlink() else None
+        return (name, SkippedPath(name=name, reason="symlink leads nowhere")) if path.is_symlink() else None
     except (OSError, RuntimeError) as error:
-        return name, Passed(name=name, reason=f"cannot be opened: {reason(error)}")
-    entry = Entry(folder=folder, path=path, status=status, real=real)
+        return name, SkippedPath(name=name, reason=f"cannot be opened: {os_error_reason(error)}")
+    entry = FolderEntry(folder=folder, path=path, status=status, real=real)
     return (f"{name}/" if entry.is_folder else name), entry
 
 
-def _file(entry: Entry) -> Iterator[Found | Passed]:
+def _file(entry: FolderEntry) -> Iterator[FoundFile | SkippedPath]:
     if not stat.S_ISREG(entry.status.st_mode):
         return
     if os.access(entry.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
-        yield Found(name=entry.name, path=entry.path, status=entry.status)
+        yield FoundFile(name=entry.name, path=entry.path, status=entry.status)
     else:
-        yield Passed(name=entry.name, reason="cannot be opened: Permission denied")
+        yield SkippedPath(name=entry.name, reason="cannot be opened: Permission denied")
 
 
-def _may_enter(entry: Entry) -> bool:
+def _may_enter(entry: FolderEntry) -> bool:
     if entry.real is None:
         return True
     return not entry.folder.linked and not entry.folder.real.is_relative_to(entry.real)
@@ -144,13 +144,13 @@ def _is_dataset(paths: list[Path]) -> bool:
     return "manifest.json" in names and "data" in names and (names["data"] / "layers").is_dir()
 
 
-def is_plain(name: str) -> bool:
+def is_safe_name(name: str) -> bool:
     """Tell whether a name is printable text: all UTF-8, all visible, nothing like an escape."""
     return name.isprintable() and not _ESCAPE.search(name)
 
 
-def escaped(name: str) -> str:
-    r"""Write a name that `is_plain` refuses so that it can be shown: `\xff` for a byte that is not UTF-8.
+def escape_name(name: str) -> str:
+    r"""Write a name that `is_safe_name` refuses so that it can be shown: `\xff` for a byte that is not UTF-8.
 
     Two names never come out the same, nor as a name that is plain.
     """
@@ -167,6 +167,6 @@ def _escape(char: str) -> str:
     return f"\\U{code:08x}"
 
 
-def reason(error: OSError | RuntimeError) -> str:
+def os_error_reason(error: OSError | RuntimeError) -> str:
     """Say why the system refused, without the path."""
     return (error.strerror if isinstance(error, OSError) else None) or "symlinks that lead to each other"

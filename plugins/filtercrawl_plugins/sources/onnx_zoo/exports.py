@@ -6,8 +6,8 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, Meta, Offer, Skipped
-from filtercrawl_plugins.sources._common.hub_listing import Repo, listed_of
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, Skipped
+from filtercrawl_plugins.sources._common.hub_listing import HubRepoListing, list_author_repos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def exports(transport: Transport) -> Iterator[Offer]:
 
     The commit of a repository is the etag of its files: one listing and no request a file. Raises NetworkError.
     """
-    for repo in sorted(listed_of(transport, _ORGANISATION), key=lambda repo: repo.id):
+    for repo in sorted(list_author_repos(transport, _ORGANISATION), key=lambda repo: repo.id):
         name = f"exports/{repo.id.partition('/')[2]}"
         if repo.gated or repo.disabled:
             reason = "gated" if repo.gated else "disabled by the Hub"
@@ -36,7 +36,7 @@ def exports(transport: Transport) -> Iterator[Offer]:
                 yield _offer(f"{name}/{path}", path, repo)
 
 
-def _offer(name: str, path: str, repo: Repo) -> Checkpoint:
+def _offer(name: str, path: str, repo: HubRepoListing) -> Checkpoint:
     file = repo.file(path)
     beside = (other for other in sorted(repo.files or ()) if other != path and _is_data_of(path, other))
     files = (file, *(repo.file(other) for other in beside))
@@ -45,7 +45,7 @@ def _offer(name: str, path: str, repo: Repo) -> Checkpoint:
         name=name,
         revision=file.sha256 if len(files) == 1 else None,
         files=files,
-        meta=Meta(library="onnx", extra={"opset": int(opset[1])} if opset else {}),
+        meta=CheckpointMetadata(library="onnx", extra={"opset": int(opset[1])} if opset else {}),
     )
 
 

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urljoin
 
-from filtercrawl.api.checkpoint import Checkpoint, Meta, Offer, RemoteFile, Skipped
-from filtercrawl.api.errors import NetworkError, UnsafeError
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile, Skipped
+from filtercrawl.api.errors import NetworkError, UnsafeFileError
 from filtercrawl.api.range_file import relative_path
-from filtercrawl.config.urls import shown
-from filtercrawl_plugins.metadata.onnx_zoo import folder
+from filtercrawl.config.urls import redact_url
+from filtercrawl_plugins.metadata.onnx_zoo import model_folder
 from filtercrawl_plugins.metadata.visual_categories import visual_category
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def read_manifest(manifest: Any, url: str, categories: Mapping[str, str]) -> Ite
     Raises NetworkError for JSON that is no manifest at all.
     """
     if not isinstance(manifest, list):
-        raise NetworkError(f"{shown(url)}: no manifest of the ONNX zoo, which is a list of models")
+        raise NetworkError(f"{redact_url(url)}: no manifest of the ONNX zoo, which is a list of models")
     for number, entry in enumerate(manifest):
         fields = entry if isinstance(entry, dict) else {}
         path = _path(fields.get("model_path"))
@@ -58,8 +58,10 @@ def _offer(path: str, entry: Mapping[str, Any], url: str, categories: Mapping[st
     return Checkpoint(name=name, revision=digest, files=(file,), aliases=aliases, meta=meta)
 
 
-def _meta(name: str, entry: Mapping[str, Any], facts: Mapping[str, Any], categories: Mapping[str, str]) -> Meta:
-    known = folder(name)
+def _meta(
+    name: str, entry: Mapping[str, Any], facts: Mapping[str, Any], categories: Mapping[str, str]
+) -> CheckpointMetadata:
+    known = model_folder(name)
     precision = _PRECISION.search(name)
     tags = facts.get("tags")
     extra = {
@@ -67,7 +69,7 @@ def _meta(name: str, entry: Mapping[str, Any], facts: Mapping[str, Any], categor
         "precision": precision[1] if precision else None,
         "tags": [text for tag in tags if (text := _text(tag))] if isinstance(tags, list) else None,
     }
-    return Meta(
+    return CheckpointMetadata(
         task=known.task,
         training_datasets=known.datasets,
         visual_category=visual_category(known.datasets, categories),
@@ -83,7 +85,7 @@ def _path(stated: Any) -> str | None:
     text = _text(stated)
     try:
         return text if text is not None and str(relative_path(text)) == text and text != "." else None
-    except UnsafeError:
+    except UnsafeFileError:
         return None
 
 

@@ -10,7 +10,7 @@ from filtercrawl.api.checkpoint import Checkpoint, Offer
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.config import hub_endpoint
-from filtercrawl_plugins.sources._common.patterns import check_keys, chosen, flag, own_categories
+from filtercrawl_plugins.sources._common.patterns import check_keys, flag, match_names, own_categories
 from filtercrawl_plugins.sources.onnx_zoo.exports import exports
 from filtercrawl_plugins.sources.onnx_zoo.manifest import read_manifest
 
@@ -43,7 +43,7 @@ class OnnxZoo:
         if more:
             offers += exports(transport)
         offered = {name: offer.name for offer in offers for name in _names(offer)}
-        wanted = {offered[name] for name in chosen(self.name, query, offered)}
+        wanted = {offered[name] for name in match_names(self.name, query, offered)}
         yield from (offer for offer in offers if offer.name in wanted)
 
 

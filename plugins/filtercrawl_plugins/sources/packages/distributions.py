@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from filtercrawl.api.errors import UnsafeError
+from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl.api.range_file import relative_path
-from filtercrawl_plugins.sources.local.walk import is_plain
+from filtercrawl_plugins.sources.local.walk import is_safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ class Distribution:
             return
 
 
-def installed(path: Sequence[str] | None = None) -> list[Distribution]:
+def installed_distributions(path: Sequence[str] | None = None) -> list[Distribution]:
     """Return the installed distributions, sorted by name, each once: the first found is the one in use.
 
     path: folders to look in, by default those of `sys.path`.
@@ -109,8 +109,8 @@ def _is_editable(found: importlib.metadata.Distribution) -> bool:
 
 def _stays(path: str) -> bool:
     try:
-        return path != "." and is_plain(path) and relative_path(path).as_posix() == path
-    except UnsafeError:
+        return path != "." and is_safe_name(path) and relative_path(path).as_posix() == path
+    except UnsafeFileError:
         return False
 
 

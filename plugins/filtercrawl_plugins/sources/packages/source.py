@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from filtercrawl.api.checkpoint import Checkpoint, Meta, Offer, RemoteFile, Skipped
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile, Skipped
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.range_file import stamp
+from filtercrawl.api.range_file import file_version
 from filtercrawl_plugins.metadata.spdx import stated_license
-from filtercrawl_plugins.sources.local.walk import reason
-from filtercrawl_plugins.sources.packages.distributions import Distribution, RecordedFile, installed
+from filtercrawl_plugins.sources.local.walk import os_error_reason
+from filtercrawl_plugins.sources.packages.distributions import Distribution, RecordedFile, installed_distributions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ class PackagesSource:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the files of the distributions that match, sorted; raises UsageError where none does."""
         pattern = canonicalize_name((query.pattern or "").strip() or "*")
-        chosen = [found for found in installed(self._path) if fnmatchcase(found.name, pattern)]
+        chosen = [found for found in installed_distributions(self._path) if fnmatchcase(found.name, pattern)]
         if not chosen and pattern != "*":
             raise UsageError(f"packages: no distribution {pattern!r} is installed here; install it and run again")
         for distribution in chosen:
@@ -64,13 +64,13 @@ class PackagesSource:
 
 def offers(distribution: Distribution) -> Iterator[Offer]:
     """Yield the files of one distribution that could hold weights, sorted by path."""
-    meta = describe(distribution)
+    meta = distribution_metadata(distribution)
     for file in sorted(distribution.files(), key=lambda file: file.path):
         if could_hold_weights(file.path):
             yield from offer(distribution, file, meta)
 
 
-def offer(distribution: Distribution, recorded: RecordedFile, meta: Meta) -> Iterator[Offer]:
+def offer(distribution: Distribution, recorded: RecordedFile, meta: CheckpointMetadata) -> Iterator[Offer]:
     name = f"{distribution.name}/{recorded.path}"
     path = distribution.folder / recorded.path
     try:
@@ -78,7 +78,7 @@ def offer(distribution: Distribution, recorded: RecordedFile, meta: Meta) -> Ite
     except FileNotFoundError:  # taken out since: gone, which is not the same as skipped
         return
     except OSError as error:
-        yield Skipped(name=name, reason=f"cannot be opened: {reason(error)}")
+        yield Skipped(name=name, reason=f"cannot be opened: {os_error_reason(error)}")
         return
     if not path.is_file():
         return
@@ -90,7 +90,7 @@ def offer(distribution: Distribution, recorded: RecordedFile, meta: Meta) -> Ite
         url=path.as_uri(),
         size=status.st_size,
         sha256=recorded.sha256,
-        etag=stamp(status),
+        etag=file_version(status),
         path=recorded.path,
     )
     yield Checkpoint(name=name, files=(file,), meta=meta)
@@ -107,9 +107,9 @@ def could_hold_weights(path: str) -> bool:
     return not (pure.suffix == ".pth" and len(pure.parts) == 1)
 
 
-def describe(distribution: Distribution) -> Meta:
+def distribution_metadata(distribution: Distribution) -> CheckpointMetadata:
     license_, evidence = stated_license(distribution.metadata)
-    return Meta(
+    return CheckpointMetadata(
         license=license_,
         license_evidence=evidence,
         extra={"distribution": distribution.name, "version": distribution.version},

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.checkpoint import Meta
+from filtercrawl.api.checkpoint import CheckpointMetadata
 from filtercrawl_plugins.metadata.datasets import timm_datasets
 from filtercrawl_plugins.metadata.families import family
-from filtercrawl_plugins.metadata.licenses import named_license
+from filtercrawl_plugins.metadata.licenses import normalize_license
 from filtercrawl_plugins.metadata.tasks import timm_task
 from filtercrawl_plugins.metadata.visual_categories import visual_category
-from filtercrawl_plugins.sources._common.url_hash import named_hash
+from filtercrawl_plugins.sources._common.url_hash import hash_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ _ARXIV: Final = re.compile(r"arXiv:\d{4}\.\d{4,5}(v\d+)?")
 
 
 @dataclass(frozen=True)
-class Entry:
+class TimmEntry:
     """One file of weights. names: of the entries it belongs to, the one of its repository first."""
 
     names: tuple[str, ...]
@@ -46,7 +46,7 @@ class Entry:
         url = self.config.url or ""
         return url if isinstance(url, str) else url[0]
 
-    def meta(self, categories: Mapping[str, str]) -> Meta:
+    def meta(self, categories: Mapping[str, str]) -> CheckpointMetadata:
         """Say what timm and its tag tell. categories: the user's own, dataset -> visual category."""
         from timm.models import model_entrypoint
 
@@ -54,8 +54,8 @@ class Entry:
         architecture, _, tag = self.names[0].partition(".")
         module = model_entrypoint(architecture).__module__.rpartition(".")[2]
         datasets = timm_datasets(tag)
-        license_, evidence = named_license(config.license, "timm cfg license")
-        return Meta(
+        license_, evidence = normalize_license(config.license, "timm cfg license")
+        return CheckpointMetadata(
             task=timm_task(config.num_classes, datasets),
             training_datasets=datasets,
             visual_category=visual_category(datasets, categories),
@@ -74,11 +74,11 @@ class Entry:
             "num_classes": self.config.num_classes,
             "input_size": list(self.config.input_size),
             "origin_url": self.config.origin_url,
-            "sha256_prefix": None if self.repo else named_hash(self.url),
+            "sha256_prefix": None if self.repo else hash_from_url(self.url),
         }
 
 
-def entries() -> list[Entry]:
+def entries() -> list[TimmEntry]:
     """Return every file of pretrained weights that the installed timm names, in its order; asks no network."""
     import timm
 
@@ -91,10 +91,10 @@ def entries() -> list[Entry]:
     return [_entry(repo.rpartition("/")[2], configs) for (repo, _), configs in shared.items()]
 
 
-def _entry(own: str, configs: Mapping[str, PretrainedCfg]) -> Entry:
+def _entry(own: str, configs: Mapping[str, PretrainedCfg]) -> TimmEntry:
     """Return the entry of one file. own: the name of its repository, which comes first."""
     names = tuple(sorted(configs, key=lambda name: name != own))
-    return Entry(names, configs[names[0]])
+    return TimmEntry(names, configs[names[0]])
 
 
 def _paper(stated: str | tuple[str, ...] | None) -> str | None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, Known, Offer, RemoteFile, Skipped, etag
+from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile, Skipped, combined_etag
 from filtercrawl.api.errors import NetworkError
-from filtercrawl_plugins.sources._common.head_request import stated_etag
-from filtercrawl_plugins.sources._common.hub_listing import INDEX, Repo, detailed, readable
-from filtercrawl_plugins.sources._common.url_hash import named_hash
+from filtercrawl_plugins.sources._common.head_request import fetch_etag
+from filtercrawl_plugins.sources._common.hub_listing import INDEX, HubRepoListing, fetch_repo_details, readable
+from filtercrawl_plugins.sources._common.url_hash import hash_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from filtercrawl.api.transport import Transport
-    from filtercrawl_plugins.sources.timm.registry import Entry
+    from filtercrawl_plugins.sources.timm.registry import TimmEntry
 
 # In the order in which timm itself looks for them; an index stands for its shards.
 _SAFE: Final = "model.safetensors"
@@ -24,7 +24,7 @@ _FILES: Final = (_SAFE, _SAFE + INDEX, _PICKLED, _PICKLED + INDEX)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Visit:
+class EntryResolver:
     """What looking at entries takes.
 
     repos: as the Hub lists them, by id. known: by name, what the dataset knows. gated: whether gated repositories are
@@ -32,12 +32,12 @@ class Visit:
     """
 
     transport: Transport
-    repos: Mapping[str, Repo]
-    known: Mapping[str, Known]
+    repos: Mapping[str, HubRepoListing]
+    known: Mapping[str, PreviousState]
     gated: bool
     categories: Mapping[str, str]
 
-    def offer(self, entry: Entry) -> Offer | None:
+    def offer(self, entry: TimmEntry) -> Offer | None:
         """Return what an entry offers; None for one that was there and is gone."""
         if entry.repo is None:
             return self._at_url(entry)
@@ -48,7 +48,7 @@ class Visit:
             return None
         return Skipped(name=entry.names[0], reason=f"the Hub does not list {entry.repo}: private or gone")
 
-    def _in_repo(self, entry: Entry, repo: Repo, known: Known | None) -> Offer:
+    def _in_repo(self, entry: TimmEntry, repo: HubRepoListing, known: PreviousState | None) -> Offer:
         name, path = entry.names[0], _chosen_file(entry, repo)
         reason = self._closed(repo, known)
         if reason is None and path is None:
@@ -60,11 +60,11 @@ class Visit:
         offer = self._checkpoint(entry, files, listed_hash)
         # The commit is the etag of the files: while it stands, so do their bytes. Where another has come it may be but
         # a page that changed: the files' own hashes say so, for one request instead of a second reading.
-        if listed_hash is None and known is not None and known.etag not in (None, etag(offer)):
-            return replace(offer, files=detailed(self.transport, repo).set_of(path))
+        if listed_hash is None and known is not None and known.etag not in (None, combined_etag(offer)):
+            return replace(offer, files=fetch_repo_details(self.transport, repo).set_of(path))
         return offer
 
-    def _closed(self, repo: Repo, known: Known | None) -> str | None:
+    def _closed(self, repo: HubRepoListing, known: PreviousState | None) -> str | None:
         """Say why a repository is not read, None where it may be."""
         if repo.disabled:
             return f"{repo.id} is disabled by the Hub"
@@ -78,24 +78,24 @@ class Visit:
         held = known is not None and known.outcome != "skipped" and known.etag == repo.commit
         return None if held or readable(self.transport, repo) else denied
 
-    def _at_url(self, entry: Entry) -> Offer:
-        revision = named_hash(entry.url)
+    def _at_url(self, entry: TimmEntry) -> Offer:
+        revision = hash_from_url(entry.url)
         known = self.known.get(entry.names[0])
         remembered = known.etag if known is not None and known.outcome != "skipped" else None
         try:
             # Asked once: a night over a zoo that stands still asks for listings alone, and such files never change.
-            tag = None if revision else remembered or stated_etag(self.transport, entry.url)
+            tag = None if revision else remembered or fetch_etag(self.transport, entry.url)
         except NetworkError as error:  # one server that is down must not hide all that comes after it in the list
             return Skipped(name=entry.names[0], reason=str(error))
         file = RemoteFile(url=entry.url, etag=tag, path=entry.url.rpartition("/")[2])
         return self._checkpoint(entry, (file,), revision)
 
-    def _checkpoint(self, entry: Entry, files: tuple[RemoteFile, ...], revision: str | None) -> Checkpoint:
+    def _checkpoint(self, entry: TimmEntry, files: tuple[RemoteFile, ...], revision: str | None) -> Checkpoint:
         meta = entry.meta(self.categories)
         return Checkpoint(name=entry.names[0], revision=revision, files=files, aliases=entry.names[1:], meta=meta)
 
 
-def _chosen_file(entry: Entry, repo: Repo) -> str | None:
+def _chosen_file(entry: TimmEntry, repo: HubRepoListing) -> str | None:
     """Return the file that timm would load, None where the repository has none of them."""
     candidates = (entry.file,) if entry.file else _FILES
     if repo.files is None:

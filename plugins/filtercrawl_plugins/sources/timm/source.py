@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from filtercrawl.api.checkpoint import Checkpoint, Meta, Offer, RemoteFile
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl_plugins.sources._common.hub_listing import listed
-from filtercrawl_plugins.sources._common.patterns import check_keys, chosen, flag, own_categories
+from filtercrawl_plugins.sources._common.hub_listing import list_repos
+from filtercrawl_plugins.sources._common.patterns import check_keys, flag, match_names, own_categories
 from filtercrawl_plugins.sources.timm.registry import entries
-from filtercrawl_plugins.sources.timm.resolve import Visit
+from filtercrawl_plugins.sources.timm.resolve import EntryResolver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +46,12 @@ class TimmSource:
         check_keys(self.name, query, "gated", "visual_category")
         gated, categories = flag(self.name, query, "gated"), own_categories(self.name, query)
         everything = entries()
-        wanted = chosen(self.name, query, (name for entry in everything for name in entry.names), part=".")
+        wanted = match_names(self.name, query, (name for entry in everything for name in entry.names), part=".")
         asked = [entry for entry in everything if not wanted.isdisjoint(entry.names)]
-        repos = listed(transport, (entry.repo for entry in asked if entry.repo))
-        visit = Visit(transport=transport, repos=repos, known=query.known, gated=gated, categories=categories)
+        repos = list_repos(transport, (entry.repo for entry in asked if entry.repo))
+        visit = EntryResolver(
+            transport=transport, repos=repos, known=query.previous_states, gated=gated, categories=categories
+        )
         yield from filter(None, map(visit.offer, asked))
 
     def recall(self, name: str) -> Checkpoint | None:
@@ -59,7 +61,7 @@ class TimmSource:
         architecture, _, tag = name.partition(".")
         if not re.fullmatch(r"\w+", architecture) or not timm.is_model(architecture):
             return None
-        meta = Meta(architecture=architecture, tag=tag or None, library="timm")
+        meta = CheckpointMetadata(architecture=architecture, tag=tag or None, library="timm")
         return Checkpoint(name=name, files=(RemoteFile(url=f"timm:{name}"),), meta=meta)
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from filtercrawl_publish.export.cnn_filter_db.selection import ModelSlice
+    from filtercrawl_publish.export.cnn_filter_db.selection import SelectedModel
 
 LEVELS: Final = ("model_id", "conv_depth", "conv_depth_norm", "layer_id")
 # Columns of text and of numbers that are always there, in the published order; counts follow. Architecture is ours.
@@ -30,7 +30,7 @@ OF_LAYER: Final = (*LEVELS, "filter_ids")
 Row = dict[str, Any]
 
 
-def rows(models: Sequence[ModelSlice]) -> Iterator[tuple[Row, Row]]:
+def rows(models: Sequence[SelectedModel]) -> Iterator[tuple[Row, Row]]:
     """Yield the columns of a layer and those of its model, the latter one object for all of its layers.
 
     Kernels are numbered from 0 in this order; a model_id counts the models from 0.
@@ -51,7 +51,7 @@ def rows(models: Sequence[ModelSlice]) -> Iterator[tuple[Row, Row]]:
             start = last + 1
 
 
-def of_model(model: ModelSlice) -> Row:
+def of_model(model: SelectedModel) -> Row:
     """Return the columns of a model: as they were published where it came from such a file, else what is known."""
     row = model.row
     published = json.loads(row["extra"] or "{}").get("cnn_filter_db")

@@ -26,7 +26,7 @@ _MODEL: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slice:
+class ExportSelection:
     """What to take; () and None mean all. patterns: of names or ids of models, with `*` and `?`."""
 
     sources: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Slice:
     patterns: tuple[str, ...] = ()
     limit: int | None = None
 
-    def takes(self, model: Mapping[str, Any]) -> bool:
+    def includes(self, model: Mapping[str, Any]) -> bool:
         """Tell whether a row of `models` is in the slice, the limit aside."""
         return (
             model["run_final"] is not False
@@ -48,7 +48,7 @@ class Slice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSlice:
+class SelectedModel:
     """A row of `models` and its layers. layers: rows of `index` whose kernels are taken, in the order of depth.
 
     counts: (height, width) -> kernels of that size in all 2-D convolutions of the model.
@@ -63,9 +63,9 @@ class ModelSlice:
         return sum(layer["n_kernels"] for layer in self.layers)
 
 
-def chosen(dataset: Path, wanted: Slice) -> list[ModelSlice]:
+def select_models(dataset: Path, wanted: ExportSelection) -> list[SelectedModel]:
     """Return what an export takes, in the order of the dataset; raises DatasetError, UsageError where it is nothing."""
-    rows = [row for row in read(dataset, "models", _MODEL) if row["outcome"] == "emitted" and wanted.takes(row)]
+    rows = [row for row in read(dataset, "models", _MODEL) if row["outcome"] == "emitted" and wanted.includes(row)]
     ids = {row["model_id"] for row in rows}
     layers: dict[str, list[dict[str, Any]]] = {}
     for layer in read(dataset, "index", _LAYER):
@@ -77,7 +77,7 @@ def chosen(dataset: Path, wanted: Slice) -> list[ModelSlice]:
     return found[: wanted.limit]
 
 
-def model(row: Mapping[str, Any], layers: list[dict[str, Any]]) -> ModelSlice:
+def model(row: Mapping[str, Any], layers: list[dict[str, Any]]) -> SelectedModel:
     counts: dict[str, int] = {}
     for layer in layers:
         counts[layer["kernel"]] = counts.get(layer["kernel"], 0) + layer["n_kernels"]
@@ -86,7 +86,7 @@ def model(row: Mapping[str, Any], layers: list[dict[str, Any]]) -> ModelSlice:
         for layer in layers
         if layer["kernel"] == "3x3" and layer["weight_kind"] == "learned" and layer["file"] is not None
     ]
-    return ModelSlice(row=row, layers=tuple(sorted(taken, key=depth)), counts=counts)
+    return SelectedModel(row=row, layers=tuple(sorted(taken, key=depth)), counts=counts)
 
 
 def depth(layer: Mapping[str, Any]) -> float:

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from filtercrawl_publish.export.cnn_filter_db.selection import ModelSlice
+    from filtercrawl_publish.export.cnn_filter_db.selection import SelectedModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class ExportResult:
     """How much was written."""
 
     layers: int
     kernels: int
 
 
-def write(
-    dataset: Path, models: Sequence[ModelSlice], target: Path, done: Callable[[int], None] = lambda _: None
-) -> Written:
+def write_export(
+    dataset: Path, models: Sequence[SelectedModel], target: Path, done: Callable[[int], None] = lambda _: None
+) -> ExportResult:
     """Write `/filters` and `/meta`; memory is that of the table and a row group.
 
     done: is told how many kernels were written since it was last told. Raises UsageError where h5py, pandas or tables
@@ -65,7 +65,7 @@ def write(
         raise DatasetError(f"{target}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
-    return Written(layers=len(table), kernels=total)
+    return ExportResult(layers=len(table), kernels=total)
 
 
 def frame(found: Sequence[tuple[Row, Row]], pandas: Any) -> Any:
@@ -90,7 +90,7 @@ def column(values: list[Any], pandas: Any) -> Any:
     return pandas.Series([None if value is None else str(value) for value in values], dtype="object")
 
 
-def weights(dataset: Path, models: Sequence[ModelSlice]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def weights(dataset: Path, models: Sequence[SelectedModel]) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield (number of the first kernel, kernels [k, 3, 3]) of every row of `layers`, a row group at a time."""
     begin = 0
     for model in models:
@@ -100,7 +100,7 @@ def weights(dataset: Path, models: Sequence[ModelSlice]) -> Iterator[tuple[int, 
             begin += layer["n_kernels"]
         left = model.kernels
         for path in sorted({layer["file"] for layer in model.layers}):
-            for layer_id, first, kernels in stored(dataset / path):
+            for layer_id, first, kernels in stored_weights(dataset / path):
                 if layer_id in starts:
                     yield starts[layer_id] + first, kernels
                     left -= len(kernels)
@@ -108,7 +108,7 @@ def weights(dataset: Path, models: Sequence[ModelSlice]) -> Iterator[tuple[int, 
             raise DatasetError(f"{dataset}: the files of {model.row['model_id']} lack {left} kernels of its index")
 
 
-def stored(path: Path) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
+def stored_weights(path: Path) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
     """Yield (layer_id, kernels of the layer before, kernels [k, 3, 3]) of the 3x3 rows of a file of `layers`."""
     try:
         with pq.ParquetFile(path) as file:

@@ -53,4 +53,4 @@ def test_the_golden_list_and_nothing_else(record: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("record", records(onnx=False), ids=lambda record: record["id"])
 def test_other_formats_are_not_claimed(record: dict[str, Any]) -> None:
-    assert not READER.claims(LocalFile(Path(str(CORPUS)) / record["file"]))
+    assert not READER.can_read(LocalFile(Path(str(CORPUS)) / record["file"]))

@@ -395,7 +395,7 @@ class Jumped(MemoryFile):
         super().__init__(data)
         self.told: list[tuple[int, float]] = []
 
-    def expect_jumps(self, number: int, wanted: float) -> None:
+    def hint_seeks(self, number: int, wanted: float) -> None:
         self.told.append((number, wanted))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from filtercrawl.api.errors import CheckpointError, FormatError, TruncatedError, UnsafeError
+from filtercrawl.api.errors import CheckpointError, FormatError, TruncatedError, UnsafeFileError
 from filtercrawl.api.tensor import ITEMSIZE
 from support.onnx_models import (
     READER,
@@ -139,9 +139,9 @@ def test_numbers_in_the_file_are_not_copied() -> None:
     data = model([], [tensor("raw", array), typed]).SerializeToString()
     files = MemoryFiles(data)
     for stored in READER.tensors(files):
-        assert stored.extent is not None
-        assert stored.extent.file is files.main
-        assert data[stored.extent.offset :].startswith(array.tobytes())
+        assert stored.location is not None
+        assert stored.location.file is files.main
+        assert data[stored.location.offset :].startswith(array.tobytes())
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "INT64"])
@@ -164,7 +164,7 @@ def test_numbers_behind_a_decoder_are_wanted(kind: str) -> None:
     file.forget()
     want_all(found)
     for stored in found:
-        extent = stored.extent
+        extent = stored.location
         assert extent is not None
         assert stored_bytes(stored) == values.astype(extent.dtype).tobytes()
     assert file.unwanted == []
@@ -188,8 +188,8 @@ def test_constant_nodes_hold_tensors_numbers_and_text() -> None:
     assert stored_bytes(found["c"]) == np.array([1, -2], "f4").tobytes()
     assert stored_bytes(found["d"]) == np.int64(-7).tobytes()
     assert stored_bytes(found["e"]) == np.array([3, -4, 5], "i8").tobytes()
-    assert (found["f"].shape, found["f"].extent, found["f"].reason) == ((), None, "constant")
-    assert (found["g"].shape, found["g"].extent, found["g"].reason) == ((2,), None, "constant")
+    assert (found["f"].shape, found["f"].location, found["f"].reason) == ((), None, "constant")
+    assert (found["g"].shape, found["g"].location, found["g"].reason) == ((2,), None, "constant")
 
 
 def test_what_torch_has_no_dtype_for_is_in_the_list_and_unreadable() -> None:
@@ -231,15 +231,15 @@ def test_external_data_is_read_from_its_files(tmp_path: Path, *, one_file: bool)
     options = {"location": "weights.bin"} if one_file else {}
     built = saved_outside(path, all_tensors_to_one_file=one_file, **options)
     files = Folder(path)
-    assert READER.companions(files.main) == (("weights.bin",) if one_file else ("w0", "w1"))
+    assert READER.companion_paths(files.main) == (("weights.bin",) if one_file else ("w0", "w1"))
     found = read(path)
     for message in built.graph.initializer:
         stored = found[message.name]
         assert stored_bytes(stored) == reference(message, str(tmp_path))
         assert stored.convolution is not None
     if one_file:
-        assert found["w1"].extent is not None
-        assert found["w1"].extent.offset > 0
+        assert found["w1"].location is not None
+        assert found["w1"].location.offset > 0
 
 
 def outside(entry: dict[str, str], dims: tuple[int, ...] = (2,)) -> TensorProto:
@@ -252,10 +252,10 @@ def outside(entry: dict[str, str], dims: tuple[int, ...] = (2,)) -> TensorProto:
 @pytest.mark.parametrize("location", ["../w", "/etc/passwd", "a/../../w", "..\\w", "C:\\w", "C:w", "", "."])
 def test_external_data_elsewhere_is_refused(location: str) -> None:
     data = model([], [outside({"location": location})]).SerializeToString()
-    with pytest.raises(UnsafeError, match=r"model\.onnx: tensor 't'") as error:
-        READER.companions(MemoryFiles(data).main)
+    with pytest.raises(UnsafeFileError, match=r"model\.onnx: tensor 't'") as error:
+        READER.companion_paths(MemoryFiles(data).main)
     assert "\n" not in str(error.value)
-    with pytest.raises(UnsafeError):
+    with pytest.raises(UnsafeFileError):
         list(READER.tensors(MemoryFiles(data)))
 
 
@@ -282,7 +282,7 @@ def test_companions_name_subgraphs_and_constants_once(tmp_path: Path) -> None:
         node("Constant", [], "d", value=outside({"location": "./a"})),
     ]
     data = model(nodes, [outside({"location": "b"})]).SerializeToString()
-    assert READER.companions(MemoryFiles(data).main) == ("b", "a")
+    assert READER.companion_paths(MemoryFiles(data).main) == ("b", "a")
 
 
 @pytest.mark.parametrize(

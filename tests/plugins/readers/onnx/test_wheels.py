@@ -51,7 +51,7 @@ def test_a_shipped_network_is_read_as_the_library_reads_it(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_shipped_network_needs_no_other_file(path: Path) -> None:
-    assert READER.companions(LocalFile(path)) == ()
+    assert READER.companion_paths(LocalFile(path)) == ()
 
 
 def test_there_are_networks_to_read() -> None:

@@ -32,7 +32,7 @@ def test_golden_list(record: dict[str, Any]) -> None:
     assert CORPUS is not None
     expected = FORMATS.get(record["format"])
     with LocalFile(Path(CORPUS, record["file"])) as file:
-        claims = [name for name, reader in READERS.items() if reader.claims(file)]
+        claims = [name for name, reader in READERS.items() if reader.can_read(file)]
         assert claims == ([expected] if expected else [])
         if expected is None:
             return

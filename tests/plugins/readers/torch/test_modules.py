@@ -200,7 +200,7 @@ def test_a_published_torchscript_network(distribution: str) -> None:
     listed = importlib.metadata.distribution(distribution).files or []
     (path,) = [Path(str(file.locate())) for file in listed if file.suffix == ".jit"]
     with LocalFile(path) as file:
-        assert [name for name, reader in READERS.items() if reader.claims(file)] == ["torchscript"]
+        assert [name for name, reader in READERS.items() if reader.can_read(file)] == ["torchscript"]
         found = {tensor.name: tensor for tensor in READERS["torchscript"].tensors(OneFile(file))}
         assert file.bytes_read < file.size / 4
         assert convolution(found["_model.encoder.1.reparam_conv.weight"]).stride == (2,)

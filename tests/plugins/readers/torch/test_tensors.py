@@ -157,7 +157,7 @@ def test_tensors_without_strided_numbers_are_unreadable(zipped: bool) -> None:
         "here": torch.ones(1),
     }
     found = read(saved(value, zipped=zipped))
-    assert {name: (t.shape, t.dtype, t.reason, t.extent is None) for name, t in found.items()} == {
+    assert {name: (t.shape, t.dtype, t.reason, t.location is None) for name, t in found.items()} == {
         "meta": ((2, 3), "float32", "unreadable", True),
         "sparse": ((3, 3), "float32", "unreadable", True),
         "here": ((1,), "float32", None, False),
@@ -239,6 +239,6 @@ def test_numbers_are_not_read_with_the_header() -> None:
 
     for zipped, name in ((True, "torch-zip"), (False, "torch-legacy")):
         file = Counting(saved({str(i): torch.zeros(1 << 18) for i in range(4)}, zipped=zipped))
-        assert READERS[name].claims(file)
+        assert READERS[name].can_read(file)
         assert len(list(READERS[name].tensors(OneFile(file)))) == 4
         assert file.taken < 400_000 < file.size

@@ -12,16 +12,16 @@ import pytest
 import timm
 import torch
 
-from filtercrawl.api.checkpoint import Checkpoint, Meta, RemoteFile
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
-from filtercrawl_plugins.sources.hub.model_config import reduced
+from filtercrawl_plugins.sources.hub.model_config import reduce_config
 from filtercrawl_plugins.sources.hub.source import HubSource
 
 
 def offered(config: dict[str, Any] | None) -> Checkpoint:
     file = RemoteFile(url="https://huggingface.co/org/net/resolve/1/model.safetensors", path="model.safetensors")
-    extra = {"config": config and reduced(json.loads(json.dumps(config)))}
-    return Checkpoint(name="org/net/model.safetensors", files=(file,), meta=Meta(extra=extra))
+    extra = {"config": config and reduce_config(json.loads(json.dumps(config)))}
+    return Checkpoint(name="org/net/model.safetensors", files=(file,), meta=CheckpointMetadata(extra=extra))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224", "convnext_atto"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from filtercrawl.api.checkpoint import Checkpoint, Known, Offer, Skipped
+from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, Skipped
 from filtercrawl.api.errors import NetworkError, UsageError
 from filtercrawl.api.source import Query
 from filtercrawl.transport import network
@@ -31,22 +31,24 @@ def hub() -> Iterator[HubServer]:
         yield server
 
 
-def listed(hub: HubServer, pattern: str, known: dict[str, Known] | None = None, **settings: Any) -> dict[str, Offer]:
+def listed(
+    hub: HubServer, pattern: str, known: dict[str, PreviousState] | None = None, **settings: Any
+) -> dict[str, Offer]:
     """What the source yields, by name; the log then holds what it asked."""
     hub.forget()
-    query = Query(pattern=pattern, settings={"endpoint": hub.url, **settings}, known=known or {})
+    query = Query(pattern=pattern, settings={"endpoint": hub.url, **settings}, previous_states=known or {})
     transport = network(clock=Clock(sleep=lambda seconds: None))
     found = list(HubSource().checkpoints(transport, query))
     assert len({offer.name for offer in found}) == len(found)
     return {offer.name: offer for offer in found}
 
 
-def remember(offers: dict[str, Offer]) -> dict[str, Known]:
+def remember(offers: dict[str, Offer]) -> dict[str, PreviousState]:
     """What a catalog knows after a run that read everything."""
     return {
-        name: Known(revision=offer.revision, outcome="skipped", reason=offer.reason)
+        name: PreviousState(revision=offer.revision, outcome="skipped", reason=offer.reason)
         if isinstance(offer, Skipped)
-        else Known(revision=offer.revision, meta=through_json(offer))
+        else PreviousState(revision=offer.revision, meta=through_json(offer))
         for name, offer in offers.items()
     }
 
@@ -209,7 +211,7 @@ def test_one_repo_by_its_name(hub: HubServer) -> None:
     assert listed(hub, "org/old/sub/a*").keys() == {"org/new/sub/a.pt"}
     assert reasons(listed(hub, "org/missing")) == {"org/missing": "not on the Hub, or private"}
     assert reasons(listed(hub, "org/disabled")) == {"org/disabled": "disabled by the Hub"}
-    assert listed(hub, "org/missing", {"org/missing/model.pt": Known(revision="1")}) == {}
+    assert listed(hub, "org/missing", {"org/missing/model.pt": PreviousState(revision="1")}) == {}
     assert reasons(listed(hub, "org/gated"))["org/gated"].startswith("gated")
 
 

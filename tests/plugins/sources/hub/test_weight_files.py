@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl_plugins.sources.hub.model_config import architecture, parse
-from filtercrawl_plugins.sources.hub.no_conv_models import without
-from filtercrawl_plugins.sources.hub.weight_files import checkpoints
+from filtercrawl_plugins.sources.hub.model_config import architecture, parse_config
+from filtercrawl_plugins.sources.hub.no_conv_models import has_no_convolutions
+from filtercrawl_plugins.sources.hub.weight_files import group_weight_files
 
 
 def offered(*paths: str) -> list[str]:
-    return [weights.main for weights in checkpoints(paths) if weights.copy_of is None]
+    return [weights.main for weights in group_weight_files(paths) if weights.copy_of is None]
 
 
 def left_out(*paths: str) -> dict[str, str]:
-    return {weights.main: weights.copy_of for weights in checkpoints(paths) if weights.copy_of is not None}
+    return {weights.main: weights.copy_of for weights in group_weight_files(paths) if weights.copy_of is not None}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ PATHS = st.builds("{}{}{}{}".format, st.sampled_from(["", "a/", "onnx/"]), STEMS
 
 @given(st.sets(PATHS, max_size=12))
 def test_whatever_a_repo_holds_each_file_has_one_place_and_each_copy_an_original(paths: set[str]) -> None:
-    found = checkpoints(paths)
+    found = group_weight_files(paths)
     placed = [path for weights in found for path in weights.paths]
     assert len(placed) == len(set(placed))
     assert set(placed) <= paths
@@ -83,7 +83,7 @@ def test_whatever_a_repo_holds_each_file_has_one_place_and_each_copy_an_original
     originals = {weights.main for weights in found if weights.copy_of is None}
     for weights in found:
         assert weights.copy_of is None or any(weights.copy_of.find(original) > 0 for original in originals)
-    assert checkpoints(sorted(paths)) == found
+    assert group_weight_files(sorted(paths)) == found
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_openvino_keeps_raw_numbers_beside_an_xml() -> None:
 )
 def test_an_index_and_its_shards_are_one(index: str, shard: str) -> None:
     shards = tuple(shard.format(number) for number in (1, 2))
-    (found,) = checkpoints([*shards, index])
+    (found,) = group_weight_files([*shards, index])
     assert found.paths == (index, *shards)
 
 
@@ -123,7 +123,7 @@ def test_shards_without_an_index_stand_for_themselves() -> None:
 
 
 def test_an_onnx_graph_takes_its_numbers_along() -> None:
-    (found,) = checkpoints(["a/net.onnx", "a/net.onnx_data", "a/net.onnx_data_1", "b/net.onnx_data"])
+    (found,) = group_weight_files(["a/net.onnx", "a/net.onnx_data", "a/net.onnx_data_1", "b/net.onnx_data"])
     assert found.paths == ("a/net.onnx", "a/net.onnx_data", "a/net.onnx_data_1")
 
 
@@ -139,7 +139,7 @@ def test_an_onnx_graph_takes_its_numbers_along() -> None:
     ],
 )
 def test_architectures_without_convolutions(config: dict[str, Any]) -> None:
-    assert without(config) == f"no convolutions: model type {config['model_type']}"
+    assert has_no_convolutions(config) == f"no convolutions: model type {config['model_type']}"
 
 
 @pytest.mark.parametrize(
@@ -158,12 +158,12 @@ def test_architectures_without_convolutions(config: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_not_known_to_have_none_is_offered(config: dict[str, Any] | None) -> None:
-    assert without(config) is None
+    assert has_no_convolutions(config) is None
 
 
 def test_a_config_is_cut_down_to_the_architecture() -> None:
     labels = {str(number): "x" * 50 for number in range(1000)}
-    config = parse(json.dumps({"architectures": ["ResNetModel"], "id2label": labels, "depths": [2, 2]}).encode())
+    config = parse_config(json.dumps({"architectures": ["ResNetModel"], "id2label": labels, "depths": [2, 2]}).encode())
     assert config == {"architectures": ["ResNetModel"], "depths": [2, 2], "num_labels": 1000}
     assert architecture(config) == "ResNetModel"
 
@@ -176,4 +176,4 @@ def test_a_config_is_cut_down_to_the_architecture() -> None:
     ],
 )  # fmt: skip
 def test_a_config_that_is_none(data: bytes) -> None:
-    assert parse(data) is None or architecture(parse(data)) is None
+    assert parse_config(data) is None or architecture(parse_config(data)) is None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats import numba_kernels
-from filtercrawl_analysis.layer_stats.numba_kernels import LEAST_KERNELS, look, worthwhile
+from filtercrawl_analysis.layer_stats.numba_kernels import MIN_KERNELS, layer_sums, should_compile
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 from support.sketch_reference import summary
 
@@ -76,7 +76,7 @@ def test_a_look_agrees_with_numpy(count: int, taps: int, exponent: int, offset: 
     wide[np.random.default_rng(seed).random(count) < dead] *= 1e-3
     kernels = (wide * 10.0**exponent).astype(np.float32)
     limit = float(np.abs(kernels).max() / np.float32(100))
-    found = look(torch.from_numpy(kernels), limit)
+    found = layer_sums(torch.from_numpy(kernels), limit)
     assert found is not None
     exact = kernels.astype(np.float64)
     scale = 10.0**exponent * (1 + offset)
@@ -115,7 +115,7 @@ def test_layers_are_the_same_by_machine_code_and_by_passes(
     weight[::7] *= np.float32(1e-4)
     flat = weight.reshape(-1)
     flat[np.random.default_rng(seed).integers(0, flat.size, lame)] = what
-    assert worthwhile(summary(weight), CPU)
+    assert should_compile(summary(weight), CPU)
     same(moments(weight, cuts), by_passes(weight, cuts))
 
 
@@ -138,14 +138,14 @@ def test_nothing_but_nan() -> None:
 def test_dead_is_strictly_below_the_threshold() -> None:
     edge = np.float32(1) / np.float32(100)
     kernels = np.repeat(np.array([1, edge, np.nextafter(edge, np.float32(0))], np.float32), 9).reshape(3, 9)
-    found = look(torch.from_numpy(kernels), float(edge))
+    found = layer_sums(torch.from_numpy(kernels), float(edge))
     assert found is not None
     assert found.n_dead == 1
 
 
 def test_rows_of_any_strides() -> None:
     kernels = torch.from_numpy(normal(1, 9, 600).astype(np.float32)).T
-    found, want = look(kernels, 0.5), look(kernels.contiguous(), 0.5)
+    found, want = layer_sums(kernels, 0.5), layer_sums(kernels.contiguous(), 0.5)
     assert found is not None
     assert want is not None
     assert np.array_equal(found.scatter, want.scatter)
@@ -155,10 +155,10 @@ def test_it_is_for_layers_of_many_small_kernels_in_memory() -> None:
     def layer(kernels: int, taps: int) -> LayerSummary:
         return LayerSummary(shape=(kernels, 1, taps), n_kernels=kernels, taps=taps, max_abs=1.0)
 
-    assert worthwhile(layer(LEAST_KERNELS, 49), CPU)
-    assert not worthwhile(layer(LEAST_KERNELS - 1, 49), CPU)
-    assert not worthwhile(layer(LEAST_KERNELS, 50), CPU)
-    assert not worthwhile(layer(LEAST_KERNELS, 9), torch.device("meta"))
+    assert should_compile(layer(MIN_KERNELS, 49), CPU)
+    assert not should_compile(layer(MIN_KERNELS - 1, 49), CPU)
+    assert not should_compile(layer(MIN_KERNELS, 50), CPU)
+    assert not should_compile(layer(MIN_KERNELS, 9), torch.device("meta"))
 
 
 def test_without_a_folder_to_keep_it_in_it_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,10 +170,10 @@ def test_without_a_folder_to_keep_it_in_it_is_compiled_all_the_same(monkeypatch:
         return njit(*args, **options)
 
     kernels = torch.from_numpy(normal(2, 300, 9).astype(np.float32))
-    want = look(kernels, 0.5)
+    want = layer_sums(kernels, 0.5)
     monkeypatch.setattr(numba, "njit", nowhere)
     monkeypatch.setattr(numba_kernels, "_machine_code", numba_kernels._machine_code.__wrapped__)
-    found = look(kernels, 0.5)
+    found = layer_sums(kernels, 0.5)
     assert found is not None
     assert want is not None
     assert np.array_equal(found.scatter, want.scatter)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from filtercrawl_analysis.numerics import gram
-from filtercrawl_analysis.numerics.gram import BLOCK, pair_products
+from filtercrawl_analysis.numerics.gram import BLOCK, pairwise_products
 
 
 @pytest.mark.parametrize("onednn", [False, True])
@@ -22,7 +22,7 @@ def test_every_pair_of_rows_comes_once(
         monkeypatch.setattr(gram, "_onednn", lambda: None)
     rows = torch.from_numpy(np.random.default_rng(n).standard_normal((n, 50))).to(kind)
     found, often = np.zeros((n, n)), np.zeros((n, n), int)
-    for here, there, block in pair_products(rows):
+    for here, there, block in pairwise_products(rows):
         found[here, there] = block.numpy()
         often[here, there] += 1
         if here != there:

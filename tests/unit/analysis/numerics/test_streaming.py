@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl_analysis.numerics.spooled_histogram import histograms
-from filtercrawl_analysis.numerics.streaming import histogram, scatter, span
+from filtercrawl_analysis.numerics.streaming import coefficient_range, histogram, scatter
 from support.sketch_reference import paper_scaled
 
 
@@ -38,7 +38,7 @@ def test_all_three_agree_with_numpy(n: int, taps: int, cuts: list[int], seed: in
     np.testing.assert_allclose(found.scatter, want, atol=1e-9 * max(1.0, np.trace(want)))
     basis = np.linalg.eigh(want)[1].T[::-1].copy()
     coefficients = (small - mean) @ basis.T
-    low, high = span(parts, basis, mean)
+    low, high = coefficient_range(parts, basis, mean)
     assert low == pytest.approx(coefficients.min(), abs=1e-5)
     assert high == pytest.approx(coefficients.max(), abs=1e-5)
     if high - low < 1e-3:
@@ -68,7 +68,7 @@ def test_one_look_gives_what_two_give(counts: list[tuple[int, int]], taps: int, 
     if found is None:
         assert sum(map(len, everything)) == 0
         return
-    assert (found.low, found.high) == span(everything, basis, mean)
+    assert (found.low, found.high) == coefficient_range(everything, basis, mean)
     for group in range(4):
         mine = [part for owner, part in parts if owner == group]
         assert np.array_equal(found.counts[group], histogram(mine, basis, mean, found.low, found.high, 70))
@@ -81,13 +81,13 @@ def test_kernels_that_are_not_finite_are_left_out() -> None:
     kept = np.delete(data, [3, 70], 0)
     assert scatter([lame]).n == 98
     np.testing.assert_allclose(scatter([lame]).scatter, scatter([kept]).scatter, atol=1e-9)
-    assert span([lame], np.eye(9)) == span([kept], np.eye(9))
+    assert coefficient_range([lame], np.eye(9)) == coefficient_range([kept], np.eye(9))
     assert (histogram([lame], np.eye(9), None, -1, 1, 7) == histogram([kept], np.eye(9), None, -1, 1, 7)).all()
 
 
 def test_nothing_gives_no_span_and_no_scatter() -> None:
     nothing = np.empty((0, 9), np.float32)
-    assert span([nothing], np.eye(9)) == (np.inf, -np.inf)
+    assert coefficient_range([nothing], np.eye(9)) == (np.inf, -np.inf)
     assert histogram([nothing], np.eye(9), None, -1, 1, 7).sum() == 0
     with pytest.raises(ValueError, match="no kernel"):
         scatter([np.full((3, 9), np.nan, np.float32)])
@@ -98,7 +98,7 @@ def test_arrays_of_arrow_are_read_in_place() -> None:
     frozen = pa.array(data.ravel()).to_numpy().reshape(-1, 9)
     assert not frozen.flags.writeable
     before = frozen.copy()
-    assert span([frozen], np.eye(9)) == span([data], np.eye(9))
+    assert coefficient_range([frozen], np.eye(9)) == coefficient_range([data], np.eye(9))
     assert np.array_equal(frozen, before)
 
 

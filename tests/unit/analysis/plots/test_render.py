@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from filtercrawl import Basis, Figure
+from filtercrawl import Figure, SampleSize
 from filtercrawl_analysis.plots.render import plain_power, png, svg
 from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging, label, text_on
 from filtercrawl_analysis.report.csv import csv_text
-from filtercrawl_analysis.report.html import PICTURE_BYTES, Pictures, cell, within
+from filtercrawl_analysis.report.html import PICTURE_BYTES, Pictures, cell, fit_budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ def test_text_on_a_colour_can_be_read(colour: tuple[float, float, float]) -> Non
 
 
 def drawn(draw: Callable[[Any], None]) -> Figure:
-    return Figure(name="f", title="", caption="", basis=Basis(kernels=1, layers=1, models=1), table="t", draw=draw)
+    return Figure(name="f", title="", caption="", basis=SampleSize(kernels=1, layers=1, models=1), table="t", draw=draw)
 
 
 def curve(canvas: Any) -> None:
@@ -171,8 +171,8 @@ def test_figures_beyond_the_budget_are_only_linked() -> None:
         return Pictures(svg=b"", png=b"", shown=(bytes(size), bytes(size)), kind="png")
 
     pictures = {"small": picture(1000), "large": picture(PICTURE_BYTES), "other": picture(2000)}
-    assert within(pictures, PICTURE_BYTES) == {"small", "other"}
-    assert within({}, 0) == set()
+    assert fit_budget(pictures, PICTURE_BYTES) == {"small", "other"}
+    assert fit_budget({}, 0) == set()
 
 
 def test_cells_are_written_for_people() -> None:

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.statistics.bootstrap import Cells, can_deal, deal, distributions, generator, intervals, null
+from filtercrawl_analysis.statistics.bootstrap import (
+    ModelGroupHistograms,
+    can_permute,
+    distributions,
+    generator,
+    intervals,
+    permutation_null,
+    permute_labels,
+)
 from filtercrawl_analysis.statistics.divergence import drifts, paired, probabilities
 from filtercrawl_analysis.statistics.matched import matched
 
@@ -26,9 +34,11 @@ def histogram(random: np.random.Generator, centre: float, n: int = 3000) -> np.n
     return np.array([np.histogram(row, 70, (-3, 3))[0] for row in numbers], np.float64)
 
 
-def cells(centres: Sequence[float], group: Sequence[int], model: Sequence[int] | None = None, seed: int = 0) -> Cells:
+def cells(
+    centres: Sequence[float], group: Sequence[int], model: Sequence[int] | None = None, seed: int = 0
+) -> ModelGroupHistograms:
     random = np.random.default_rng(seed)
-    return Cells(
+    return ModelGroupHistograms(
         group=np.array(group, np.int64),
         model=np.arange(len(group)) if model is None else np.array(model, np.int64),
         counts=np.array([histogram(random, centre) for centre in centres]),
@@ -38,7 +48,7 @@ def cells(centres: Sequence[float], group: Sequence[int], model: Sequence[int] |
     )
 
 
-def drift_of(found: Cells) -> np.ndarray:
+def drift_of(found: ModelGroupHistograms) -> np.ndarray:
     p = distributions(found)
     return drifts(p, p, SHARES)
 
@@ -72,7 +82,7 @@ def test_p_values_of_groups_that_differ_by_nothing_are_even() -> None:
     found = []
     for trial in range(120):
         sample = cells(list(0.2 * random.standard_normal(10)), [0] * 4 + [1] * 6, seed=trial)
-        chance = null(sample, 0, 1, float(drift_of(sample)[0, 1]), 99, generator(trial, "even"))
+        chance = permutation_null(sample, 0, 1, float(drift_of(sample)[0, 1]), 99, generator(trial, "even"))
         assert chance is not None
         found.append(chance.p_value)
     assert np.mean(np.array(found) <= 0.1) == pytest.approx(0.1, abs=0.09)
@@ -85,9 +95,9 @@ def test_models_with_layers_in_both_groups_are_compared_with_themselves() -> Non
     sample = cells([*centres, *(centres + 0.15)], [0] * 10 + [1] * 10, [*range(10), *range(10)])
     assert sample.crossed
     drift = float(drift_of(sample)[0, 1])
-    chance = null(sample, 0, 1, drift, 400, generator(0, "crossed"))
+    chance = permutation_null(sample, 0, 1, drift, 400, generator(0, "crossed"))
     apart = cells([*centres, *(centres + 0.15)], [0] * 10 + [1] * 10)
-    unpaired = null(apart, 0, 1, drift, 400, generator(0, "crossed"))
+    unpaired = permutation_null(apart, 0, 1, drift, 400, generator(0, "crossed"))
     assert chance is not None
     assert unpaired is not None
     assert chance.p_value < 0.02
@@ -102,14 +112,14 @@ def test_a_group_of_one_model_has_no_interval(sizes: tuple[int, int], known: boo
     found = cells([0.1 * i for i in range(len(group))], group)
     low, high = intervals(found, drift_of(found), 50, generator(0))
     assert np.isfinite(low[0, 1]) == np.isfinite(high[0, 1]) == known
-    assert (null(found, 0, 1, 0.1, 50, generator(0)) is None) == (sizes == (1, 1))
+    assert (permutation_null(found, 0, 1, 0.1, 50, generator(0)) is None) == (sizes == (1, 1))
 
 
 def test_no_resamples_no_interval_and_no_null() -> None:
     found = cells([0.0, 0.1, 0.2, 0.3], [0, 0, 1, 1])
     low, _ = intervals(found, drift_of(found), 0, generator(0))
     assert np.isnan(low).all()
-    assert null(found, 0, 1, 0.1, 0, generator(0)) is None
+    assert permutation_null(found, 0, 1, 0.1, 0, generator(0)) is None
 
 
 @settings(deadline=None)
@@ -117,7 +127,7 @@ def test_no_resamples_no_interval_and_no_null() -> None:
 def test_a_deal_keeps_the_sizes_of_both_sides(first: set[int], second: set[int], seed: int) -> None:
     model = np.array([*sorted(first), *sorted(second)], np.int64)
     sides = np.arange(len(first)), np.arange(len(first), len(model))
-    weight, members = deal(*sides, model, 20, np.random.default_rng(seed))
+    weight, members = permute_labels(*sides, model, 20, np.random.default_rng(seed))
     assert sorted(members.tolist()) == list(range(len(model)))
     assert (weight.sum(1) == len(first)).all()
     both = first & second
@@ -128,7 +138,7 @@ def test_a_deal_keeps_the_sizes_of_both_sides(first: set[int], second: set[int],
     # A deal that does more than to swap the sides is possible just where it is said to be.
     patterns = {tuple(sorted(members[drawn == 1].tolist())) for drawn in weight}
     same = {tuple(side.tolist()) for side in sides}
-    if not can_deal(*sides, model):
+    if not can_permute(*sides, model):
         assert patterns <= same
 
 
@@ -140,7 +150,7 @@ def test_matching_takes_an_architecture_out_and_leaves_a_shift_in() -> None:
     for shift in (0.0, 0.5):
         centres = -0.5 + 1.0 * stratum + shift * np.array(group) + jitter
         sample = cells(list(centres), group)
-        plain = null(sample, 0, 1, float(drift_of(sample)[0, 1]), 400, generator(0, "plain"))
+        plain = permutation_null(sample, 0, 1, float(drift_of(sample)[0, 1]), 400, generator(0, "plain"))
         found = matched(sample, stratum, 0, 1, 400, generator(0, "matched"))
         assert plain is not None
         assert found is not None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull, entropies
-from filtercrawl_analysis.statistics.multiple_testing import adjusted
+from filtercrawl_analysis.statistics.multiple_testing import adjust_p_values
 from support import cnn_filter_db_reference as paper
 
 
@@ -100,7 +100,7 @@ def test_the_seed_decides_and_nothing_else() -> None:
 def test_adjusted_p_values_are_those_of_benjamini_and_hochberg(values: list[float]) -> None:
     p_values = np.array(values, np.float64)
     known = p_values[np.isfinite(p_values)]
-    found = adjusted(p_values)
+    found = adjust_p_values(p_values)
     assert np.array_equal(np.isnan(found), np.isnan(p_values))
     if len(known):
         assert found[np.isfinite(found)] == pytest.approx(stats.false_discovery_control(known))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filtercrawl_analysis.numerics.moments import Moments
-from filtercrawl_analysis.statistics.groups import by_size, column_of, labels, rests_on, units
+from filtercrawl_analysis.statistics.groups import column_of, labels, labels_by_count, layer_groups, sample_size
 
 
 def table(**columns: Any) -> pa.Table:
@@ -36,21 +36,21 @@ def test_labels_are_text_the_last_of_a_list_and_none_where_unknown() -> None:
 
 
 def test_groups_are_ordered_by_number_or_by_what_they_stand_for() -> None:
-    assert by_size(["10", "9", None, "0"], np.array([1, 5, 9, 2])) == ["0", "9", "10"]
-    assert by_size(["b", "a", "c", "a"], np.array([3, 2, 3, 2])) == ["a", "b", "c"]
-    assert by_size([None], np.array([1])) == []
+    assert labels_by_count(["10", "9", None, "0"], np.array([1, 5, 9, 2])) == ["0", "9", "10"]
+    assert labels_by_count(["b", "a", "c", "a"], np.array([3, 2, 3, 2])) == ["a", "b", "c"]
+    assert labels_by_count([None], np.array([1])) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from("mno"), st.sampled_from(["a", "b", None]), st.integers(1, 9)), min_size=1))
 def test_units_part_layers_by_model_and_label_and_lose_none(layers: list[tuple[str, str | None, int]]) -> None:
     models, tasks, sizes = (list(column) for column in zip(*layers, strict=True))
     index = table(model_id=models, task=pa.array(tasks, pa.string()), n_kernels=sizes)
-    found = units(index, ["task"])
+    found = layer_groups(index, ["task"])
     assert len(found) == len({(model, task) for model, task, _ in layers})
     for layer, unit in enumerate(found.of_layer.tolist()):
         assert (found.labels["model_id"][unit], found.labels["task"][unit]) == layers[layer][:2]
     assert (found.kernels.sum(), found.layers.sum()) == (sum(sizes), len(layers))
-    rests = rests_on(index)
+    rests = sample_size(index)
     assert (rests.kernels, rests.layers, rests.models) == (sum(sizes), len(layers), len(set(models)))
 
 

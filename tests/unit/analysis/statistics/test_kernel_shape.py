@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from filtercrawl import Meta
-from filtercrawl_analysis.statistics.init_distributions import NORMAL, UNIFORM, fits, laws, spread
+from filtercrawl import CheckpointMetadata
+from filtercrawl_analysis.statistics.init_distributions import NORMAL, UNIFORM, fits, init_distributions, spread
 from filtercrawl_analysis.statistics.separability import separability
 from filtercrawl_analysis.statistics.symmetry import projectors, shares
 from support.synthetic_datasets import EDGES, Net, analysed, net, plant, rows
@@ -136,7 +136,7 @@ def test_an_untrained_layer_is_told_by_the_law_it_was_filled_by(tmp_path: Path, 
 @pytest.mark.parametrize("kurtosis", [NORMAL, UNIFORM])
 @pytest.mark.parametrize("n", [200, 3000])
 def test_weights_of_a_law_fit_it_but_for_one_in_fifty(kurtosis: float, n: int) -> None:
-    law = next(law for law in laws((8, 8, 3, 3)) if law.kurtosis == kurtosis)
+    law = next(law for law in init_distributions((8, 8, 3, 3)) if law.kurtosis == kurtosis)
     fitting = 0
     for seed in range(200):
         random = np.random.default_rng(seed)
@@ -158,7 +158,7 @@ def test_weights_that_do_not_differ_have_no_spread() -> None:
 
 def test_the_census_counts_every_kernel_once_a_column(tmp_path: Path) -> None:
     nets = [net("a", EDGES, 1, task="t", released="2019-05-01"), net("b", EDGES, 2, released="2021")]
-    nets.append(Net(name="c", state={"line.weight": torch.randn(4, 4, 5)}, meta=Meta(released="soon")))
+    nets.append(Net(name="c", state={"line.weight": torch.randn(4, 4, 5)}, meta=CheckpointMetadata(released="soon")))
     found = rows(analysed("census", plant(tmp_path, nets)), "census")
     years = {(row["group"], row["kernel"]): row["kernels"] for row in found if row["column"] == "year"}
     assert years == {("2019", "3x3"): 512, ("2021", "3x3"): 512, (None, "5"): 16}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from filtercrawl.dataset.files.parquet import Cut, batches, write
+from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, record_batches, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SCHEMA = pa.schema([("layer_id", pa.string()), ("task", pa.string()), ("norm", pa.float32())])
 MODELS, LAYERS = 100, 60
-CUT = Cut(key="layer_id", one_in=200)
+CUT = ContentDefinedBoundary(key="layer_id", one_in=200)
 
 
 def groups(folder: Path, models: Sequence[int]) -> dict[bytes, int]:
@@ -26,7 +26,7 @@ def groups(folder: Path, models: Sequence[int]) -> dict[bytes, int]:
         for model in models
         for place in range(LAYERS)
     ]
-    assert write(folder, "table.parquet", SCHEMA, batches(rows, SCHEMA, cut=CUT))
+    assert write_table(folder, "table.parquet", SCHEMA, record_batches(rows, SCHEMA, cut=CUT))
     data, found = (folder / "table.parquet").read_bytes(), {}
     about = pq.read_metadata(folder / "table.parquet")
     for number in range(about.num_row_groups):

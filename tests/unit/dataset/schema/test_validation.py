@@ -24,7 +24,7 @@ from filtercrawl.dataset.schema.validation import (
 
 
 def tensor(name: str = "w", shape: tuple[int, ...] = (2,), dtype: str = "float32") -> StoredTensor:
-    return StoredTensor(name=name, key=name, shape=shape, dtype=dtype, extent=None)
+    return StoredTensor(name=name, key=name, shape=shape, dtype=dtype, location=None)
 
 
 @pytest.mark.parametrize(

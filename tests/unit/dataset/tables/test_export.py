@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card.body import escape
 from filtercrawl.dataset.card.card import BEGIN, END
-from filtercrawl.dataset.files.atomic import replacing, write_text
-from filtercrawl.dataset.files.parquet import batches, write
+from filtercrawl.dataset.files.atomic import atomic_write, write_text
+from filtercrawl.dataset.files.parquet import record_batches, write_table
 from filtercrawl.dataset.schema import columns
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS, MODELS, TABLES
-from filtercrawl.dataset.tables.export import export, sweep
+from filtercrawl.dataset.tables.export import delete_orphans, export
 from support.dataset_rows import DEPTHWISE, MemoryRows, Row, example, tree
 from support.paths import TESTS
 
@@ -181,7 +181,7 @@ def test_an_empty_dataset_has_a_card_and_no_config(tmp_path: Path) -> None:
     assert "configs" not in header(tmp_path)
     full = example(tmp_path)
     export(tmp_path, full)
-    sweep(tmp_path, rows)
+    delete_orphans(tmp_path, rows)
     export(tmp_path, rows)
     assert sorted(tree(tmp_path)) == ["README.md", "manifest.json"]
 
@@ -238,7 +238,7 @@ export(folder, example(folder))
     assert subprocess.run(command, check=False, env=environment).returncode == -signal.SIGKILL
     assert list((folder / ".filtercrawl/tmp").iterdir()) != []
     export(folder, example(folder))
-    sweep(folder, example(folder))
+    delete_orphans(folder, example(folder))
     assert tree(folder) == tree(whole)
     assert list((folder / ".filtercrawl/tmp").iterdir()) == []
 
@@ -250,7 +250,7 @@ def test_sweep_takes_only_what_the_catalog_does_not_know(tmp_path: Path) -> None
     path = rows.index_rows[-1]["file"]
     rows.forget("local/old.pt")
     export(tmp_path, rows)
-    assert sweep(tmp_path, rows) == [path]
+    assert delete_orphans(tmp_path, rows) == [path]
     assert [file for file, _, _ in rows.files] == sorted(p for p in tree(tmp_path) if p.startswith("data/layers/"))
 
 
@@ -425,7 +425,7 @@ def test_a_large_table_is_written_in_bounded_memory(tmp_path: Path) -> None:
     source.add("local/a", [DEPTHWISE])
     (row,) = source.index_rows
     rows = (Counted(row, layer_id=f"m#{number}") for number in range(50_000))
-    table = write(tmp_path, "data/index.parquet", INDEX, batches(rows, INDEX))
+    table = write_table(tmp_path, "data/index.parquet", INDEX, record_batches(rows, INDEX))
     metadata = pq.read_metadata(tmp_path / "data/index.parquet")
     assert table is not None
     assert (table.rows, metadata.num_rows, metadata.num_row_groups) == (50_000, 50_000, 5)
@@ -437,20 +437,20 @@ def test_a_row_that_does_not_fit_is_named(tmp_path: Path, row: Row) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/files.parquet").write_bytes(b"old")
     with pytest.raises(DatasetError, match=r"^data/files\.parquet: a row does not fit"):
-        write(tmp_path, "data/files.parquet", TABLES["files"], batches([row], TABLES["files"]))
+        write_table(tmp_path, "data/files.parquet", TABLES["files"], record_batches([row], TABLES["files"]))
     assert (tmp_path / "data/files.parquet").read_bytes() == b"old"
 
 
 def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
     target = tmp_path / "data/layers/x.parquet"
-    with replacing(target, tmp_path) as path:
+    with atomic_write(target, tmp_path) as path:
         assert path.name.startswith(".")
         path.write_bytes(b"one")
         assert not target.exists()
     assert target.read_bytes() == b"one"
 
     def fail() -> None:
-        with replacing(target, tmp_path) as path:
+        with atomic_write(target, tmp_path) as path:
             path.write_bytes(b"two")
             raise ZeroDivisionError
 
@@ -458,7 +458,7 @@ def test_replacing_is_all_or_nothing(tmp_path: Path) -> None:
         fail()
     assert target.read_bytes() == b"one"
     before = target.stat()
-    with replacing(target, tmp_path) as path:
+    with atomic_write(target, tmp_path) as path:
         path.write_bytes(b"one")
     assert (target.stat().st_ino, target.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert not write_text(target, tmp_path, "one")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.tables.preview import SIDE, Choice, render, table
-from filtercrawl.dataset.tables.samples import Samples, batches, pick
+from filtercrawl.dataset.tables.preview import IMAGE_SIZE_PX, LayerReservoir, render_layer, table
+from filtercrawl.dataset.tables.samples import Samples, sample_batches, sample_positions
 
 A, B = "a" * 64, "b" * 64
 GREEN, WHITE = (20, 160, 60), (247, 247, 247)
@@ -25,20 +25,20 @@ GREEN, WHITE = (20, 160, 60), (247, 247, 247)
     content=st.text("0123456789abcdef", min_size=64, max_size=64),
 )
 def test_picked_kernels_are_distinct_sorted_and_in_range(n: int, limit: int, content: str) -> None:
-    picked = pick(content, n, limit)
+    picked = sample_positions(content, n, limit)
     assert len(picked) == min(n, limit)
-    assert picked == sorted(set(picked)) == pick(content, n, limit)
+    assert picked == sorted(set(picked)) == sample_positions(content, n, limit)
     assert not picked or 0 <= picked[0] <= picked[-1] < n
 
 
 def test_picks_are_what_they_were() -> None:
-    assert pick(A, 10**6, 4) == [313057, 479463, 722917, 968234]
-    assert pick(A, 5) == [0, 1, 2, 3, 4]
-    assert pick(A, 65) != pick(B, 65)
+    assert sample_positions(A, 10**6, 4) == [313057, 479463, 722917, 968234]
+    assert sample_positions(A, 5) == [0, 1, 2, 3, 4]
+    assert sample_positions(A, 65) != sample_positions(B, 65)
 
 
 def test_picks_are_spread_evenly() -> None:
-    counts = np.bincount([i for seed in range(500) for i in pick(f"{seed:064x}", 100, 10)], minlength=100)
+    counts = np.bincount([i for seed in range(500) for i in sample_positions(f"{seed:064x}", 100, 10)], minlength=100)
     assert 25 <= counts.min() <= counts.max() <= 80
 
 
@@ -77,26 +77,26 @@ def row(
 
 def test_samples_of_layers_without_a_file_are_another_checkpoints() -> None:
     stored = {A: Samples(positions=np.array([0, 3, 7]), values=np.eye(3, 9, dtype=np.float32))}
-    (batch,) = batches([row("x"), row("y", file=None), row("z", content=B), row("w")], stored.get)
+    (batch,) = sample_batches([row("x"), row("y", file=None), row("z", content=B), row("w")], stored.get)
     assert batch["kernel_id"].to_pylist() == ["x:0:0", "x:1:1", "x:3:1", "w:0:0", "w:1:1", "w:3:1"]
     assert batch["values"].to_pylist() == 2 * np.eye(3, 9).tolist()
 
 
 def test_large_kernels_come_in_small_batches() -> None:
     big = Samples(positions=np.arange(64), values=np.ones((64, 20_000), np.float32))
-    sizes = [batch.nbytes for batch in batches([row(str(i)) for i in range(30)], lambda _: big)]
+    sizes = [batch.nbytes for batch in sample_batches([row(str(i)) for i in range(30)], lambda _: big)]
     assert len(sizes) > 5
     assert max(sizes) < 24 * 2**20
 
 
 @given(st.permutations(range(30)))
 def test_the_same_layers_are_shown_in_whatever_order_they_come(order: list[int]) -> None:
-    choice = Choice(limit=10)
+    choice = LayerReservoir(limit=10)
     for number in order:
         choice.offer(row(f"layer-{number}"))
         choice.offer(row(f"pointwise-{number}", file=None))
     shown = [found["layer_id"] for found in choice.rows()]
-    wanted = Choice(limit=10)
+    wanted = LayerReservoir(limit=10)
     for number in range(30):
         wanted.offer(row(f"layer-{number}"))
     assert sorted(shown) == sorted(found["layer_id"] for found in wanted.rows())
@@ -117,7 +117,7 @@ def test_equal_layers_are_drawn_once() -> None:
 
 
 def pixels(values: Any, kernel_size: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    data = render(np.asarray(values, np.float32).reshape(len(values), -1), kernel_size)
+    data = render_layer(np.asarray(values, np.float32).reshape(len(values), -1), kernel_size)
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.int64)
 
 
@@ -154,12 +154,12 @@ def test_every_kernel_has_its_own_scale() -> None:
 def test_any_shape_is_a_small_picture(kernel_size: tuple[int, ...], k: int) -> None:
     k = max(1, min(k, 4_000_000 // int(np.prod(kernel_size))))
     values = np.random.default_rng(0).standard_normal((k, int(np.prod(kernel_size)))).astype(np.float32)
-    data = render(values, kernel_size)
+    data = render_layer(values, kernel_size)
     picture = Image.open(io.BytesIO(data))
-    assert max(picture.size) <= SIDE
+    assert max(picture.size) <= IMAGE_SIZE_PX
     assert len(data) < 20_000
     assert len(set(picture.convert("RGB").get_flattened_data())) > (2 if values.size > 3 else 1)
-    assert render(values, kernel_size) == data
+    assert render_layer(values, kernel_size) == data
 
 
 @given(
@@ -170,4 +170,4 @@ def test_any_shape_is_a_small_picture(kernel_size: tuple[int, ...], k: int) -> N
 def test_no_value_is_too_strange(kernel_size: tuple[int, ...], k: int, value: float) -> None:
     values = np.full((k, int(np.prod(kernel_size))), value, np.float32)
     values[:, ::2] *= -1
-    assert render(values, kernel_size).startswith(b"\x89PNG")
+    assert render_layer(values, kernel_size).startswith(b"\x89PNG")

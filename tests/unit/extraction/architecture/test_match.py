@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 from timm.layers import CondConv2d
 from torch import nn
 
-from filtercrawl import Checkpoint, Meta, Query, Source, Transport
+from filtercrawl import Checkpoint, CheckpointMetadata, Query, Source, Transport
 from filtercrawl.api.range_file import LocalFile
-from filtercrawl.api.source import claimant
+from filtercrawl.api.source import find_reader
 from filtercrawl.api.tensor import Quantization, StoredTensor
-from filtercrawl.extraction.architecture import Structure, apply, expand_banks, on_meta, structure_of, trace
+from filtercrawl.extraction.architecture import Structure, expand_banks, match_tensors, on_meta, structure_of, trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,20 +72,20 @@ def stored(folder: Path, tensors: Mapping[str, torch.Tensor], plugins: Plugins) 
     path = folder / "model.safetensors"
     save_file(dict(tensors), path)
     files = Alone(path)
-    reader = claimant(plugins.readers, files.main)
+    reader = find_reader(plugins.readers, files.main)
     assert reader is not None
     return list(reader.tensors(files))
 
 
 def numbers(tensor: StoredTensor) -> np.ndarray:
-    assert tensor.extent is not None
-    raw = tensor.extent.read(tuple((0, n) for n in tensor.extent.shape))
-    return raw.view(np.float32).reshape(tensor.extent.shape)
+    assert tensor.location is not None
+    raw = tensor.location.read(tuple((0, n) for n in tensor.location.shape))
+    return raw.view(np.float32).reshape(tensor.location.shape)
 
 
 def test_every_tensor_gets_what_the_graph_proves(tmp_path: Path, plugins: Plugins) -> None:
     state = Net().state_dict()
-    applied = apply(STRUCTURE, stored(tmp_path, state, plugins))
+    applied = match_tensors(STRUCTURE, stored(tmp_path, state, plugins))
     assert applied.unmatched == ()
     assert applied.matched == len(state)
     by_name = {tensor.name: tensor for tensor in applied.tensors if tensor.bank_index is None}
@@ -100,7 +100,7 @@ def test_every_tensor_gets_what_the_graph_proves(tmp_path: Path, plugins: Plugin
 
 def test_a_bank_becomes_its_experts(tmp_path: Path, plugins: Plugins) -> None:
     module = Net()
-    found = apply(STRUCTURE, stored(tmp_path, module.state_dict(), plugins)).tensors
+    found = match_tensors(STRUCTURE, stored(tmp_path, module.state_dict(), plugins)).tensors
     experts = [expert for tensor in found if tensor.name == "bank.weight" for expert in expand_banks(tensor)]
     assert [tensor.bank_index for tensor in experts] == [0, 1, 2]
     for i, expert in enumerate(experts):
@@ -114,9 +114,9 @@ def test_a_bank_is_sliced_in_any_layout(tmp_path: Path, plugins: Plugins) -> Non
     numbers_in_bank = torch.randn(3, 2 * 1 * 3)
     flat = stored(tmp_path, {"w": numbers_in_bank.T.contiguous(), "x": numbers_in_bank}, plugins)
     by_name = {tensor.name: tensor for tensor in flat}
-    extent = by_name["w"].extent
+    extent = by_name["w"].location
     assert extent is not None
-    turned = replace(by_name["w"], shape=(3, 6), extent=replace(extent, shape=(3, 6), strides=(1, 3)), bank=(2, 1, 3))
+    turned = replace(by_name["w"], shape=(3, 6), location=replace(extent, shape=(3, 6), strides=(1, 3)), bank=(2, 1, 3))
     plain = replace(by_name["x"], bank=(2, 1, 3), quantization=Quantization(scale=(1.0, 2.0, 3.0)))
     for a, b, expected in zip(expand_banks(turned), expand_banks(plain), numbers_in_bank, strict=True):
         assert np.array_equal(numbers(a), expected.numpy().reshape(2, 1, 3))
@@ -129,13 +129,13 @@ def test_a_bank_is_sliced_in_any_layout(tmp_path: Path, plugins: Plugins) -> Non
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.module.", "backbone.", "model.net."])
 def test_names_below_a_prefix_are_found(tmp_path: Path, plugins: Plugins, prefix: str) -> None:
     state = {prefix + name: tensor for name, tensor in Net().state_dict().items()}
-    applied = apply(STRUCTURE, stored(tmp_path, {**state, "loss.temperature": torch.zeros(1)}, plugins))
+    applied = match_tensors(STRUCTURE, stored(tmp_path, {**state, "loss.temperature": torch.zeros(1)}, plugins))
     assert applied.unmatched == ("loss.temperature",)
     assert {t.name for t in applied.tensors if t.depth} == {f"{prefix}{n}.weight" for n in ("stem", "up", "bank")}
 
 
 def test_a_part_stored_without_its_prefix_is_found(tmp_path: Path, plugins: Plugins) -> None:
-    applied = apply(trace(Backbone(), SAMPLE), stored(tmp_path, Net().state_dict(), plugins))
+    applied = match_tensors(trace(Backbone(), SAMPLE), stored(tmp_path, Net().state_dict(), plugins))
     assert applied.unmatched == ()
     assert [t.depth.conv_depth for t in applied.tensors if t.depth and t.name == "up.weight"] == [1]
 
@@ -144,7 +144,7 @@ def test_a_prefix_is_not_believed_where_a_shape_differs(tmp_path: Path, plugins:
     state = {f"backbone.{name}": tensor for name, tensor in Net().state_dict().items()}
     state["backbone.up.weight"] = torch.zeros(4, 2, 3, 3)
     tensors = stored(tmp_path, state, plugins)
-    applied = apply(STRUCTURE, tensors)
+    applied = match_tensors(STRUCTURE, tensors)
     assert applied.matched == 0
     assert applied.tensors == tuple(tensors)
 
@@ -152,28 +152,28 @@ def test_a_prefix_is_not_believed_where_a_shape_differs(tmp_path: Path, plugins:
 def test_another_shape_keeps_what_its_bytes_prove(tmp_path: Path, plugins: Plugins) -> None:
     state = Net().state_dict() | {"stem.weight": torch.zeros(4, 1, 3, 3)}
     tensors = stored(tmp_path, state, plugins)
-    applied = apply(STRUCTURE, tensors)
+    applied = match_tensors(STRUCTURE, tensors)
     assert applied.unmatched == ("stem.weight",)
     assert {t.name: t for t in applied.tensors}["stem.weight"] == {t.name: t for t in tensors}["stem.weight"]
 
 
 def test_only_the_part_that_is_the_model_is_matched(tmp_path: Path, plugins: Plugins) -> None:
     state = {f"{half}.{n}": t.clone() for half in ("student", "teacher") for n, t in Net().state_dict().items()}
-    applied = apply(STRUCTURE, stored(tmp_path, state, plugins), prefix="teacher.")
+    applied = match_tensors(STRUCTURE, stored(tmp_path, state, plugins), prefix="teacher.")
     assert len(applied.unmatched) == len(Net().state_dict())
     assert all(t.name.startswith("teacher.") for t in applied.tensors if t.depth)
 
 
 def test_what_the_file_proves_is_kept(tmp_path: Path, plugins: Plugins) -> None:
     tensors = stored(tmp_path, Net().state_dict(), plugins)
-    unreadable = [replace(t, extent=None, reason="unreadable") for t in tensors]
-    assert apply(STRUCTURE, unreadable).tensors == tuple(unreadable)
+    unreadable = [replace(t, location=None, reason="unreadable") for t in tensors]
+    assert match_tensors(STRUCTURE, unreadable).tensors == tuple(unreadable)
 
 
 def test_a_network_that_could_not_run_denies_nothing(tmp_path: Path, plugins: Plugins) -> None:
     structure = trace(Net(), (torch.empty(1, 99, 8, 8, device="meta"),))
     assert structure.problem is not None
-    by_name = {t.name: t for t in apply(structure, stored(tmp_path, Net().state_dict(), plugins)).tensors}
+    by_name = {t.name: t for t in match_tensors(structure, stored(tmp_path, Net().state_dict(), plugins)).tensors}
     assert by_name["stack.weight"].reason is None
     assert by_name["stem.weight"].depth is None
     assert by_name["stem.weight"].convolution is not None
@@ -196,7 +196,7 @@ class Zoo:
 
 
 def structure_for(source: Any, extra: dict[str, Any]) -> Structure | None:
-    record = Checkpoint(name="net", files=(), meta=Meta(extra=extra))
+    record = Checkpoint(name="net", files=(), meta=CheckpointMetadata(extra=extra))
     return structure_of(source, pickle.loads(pickle.dumps(record)))
 
 

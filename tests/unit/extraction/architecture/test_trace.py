@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl.extraction.architecture import Structure, on_meta, structure_rows, trace
-from filtercrawl.extraction.architecture.depth import Calls, Trail
-from filtercrawl.extraction.architecture.isolation import quiet
+from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
+from filtercrawl.extraction.architecture.isolation import isolated_model_code
 from support.architecture_reference import attribute_disagreements, depth_disagreements
 
 SMALL = ["test_resnet", "test_convnext", "test_nfnet", "test_byobnet", "test_efficientnet", "mobilenetv3_small_050"]
@@ -114,9 +114,9 @@ def test_one_convolution_is_first_and_last_at_depth_zero() -> None:
 @given(st.integers(1, 2000).flatmap(lambda deepest: st.tuples(st.integers(0, deepest), st.just(deepest))))
 def test_deciles_are_open_below_and_closed_above(numbers: tuple[int, int]) -> None:
     length, deepest = numbers
-    calls = Calls()
-    calls.add(Trail(0, length))
-    calls.add(Trail(0, deepest))
+    calls = CallGraph()
+    calls.add(DepthState(0, length))
+    calls.add(DepthState(0, deepest))
     depth = calls.finish().of(0, 0)
     share = Fraction(length, deepest)
     lower, upper = Fraction(depth.decile, 10), Fraction(depth.decile + 1, 10)
@@ -431,11 +431,11 @@ def test_only_one_thread_at_a_time_is_quiet() -> None:
     second = Event()
 
     def enter() -> None:
-        with quiet():
+        with isolated_model_code():
             second.set()
 
     thread = Thread(target=enter)
-    with quiet():
+    with isolated_model_code():
         thread.start()
         assert not second.wait(0.1)
     thread.join(10)

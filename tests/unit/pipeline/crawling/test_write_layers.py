@@ -17,17 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import Convolution, Extent, StoredTensor
+from filtercrawl.api.tensor import Convolution, StoredTensor, TensorLocation
 from filtercrawl.dataset.files import layers_writer
-from filtercrawl.dataset.files.layers_writer import slug
+from filtercrawl.dataset.files.layers_writer import filename_slug
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, ROW_NUMBERS
 from filtercrawl.dataset.tables import index_row
-from filtercrawl.dataset.tables.index_row import parts
-from filtercrawl.extraction.classify import extract
-from filtercrawl.pipeline.crawling.write_layers import Workshop, write
+from filtercrawl.dataset.tables.index_row import n_parts
+from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions, write_layers
 
 if TYPE_CHECKING:
-    from filtercrawl.dataset.tables.staged_layers import Shard
+    from filtercrawl.dataset.tables.staged_layers import StagedLayers
 
 Weights = dict[str, np.ndarray]
 
@@ -37,16 +37,18 @@ def tensors(weights: Weights) -> list[StoredTensor]:
     return [
         StoredTensor(
             name=name, key=name, shape=weight.shape, dtype="float32",
-            extent=Extent(file=MemoryFile(weight.tobytes()), offset=0, dtype="float32", shape=weight.shape),
+            location=TensorLocation(file=MemoryFile(weight.tobytes()), offset=0, dtype="float32", shape=weight.shape),
             convolution=Convolution(op="conv2d", groups=len(weight) if weight.shape[1] == 1 else 1, source="module"),
         )
         for name, weight in weights.items()
     ]  # fmt: skip
 
 
-def made(weights: Weights, folder: Path) -> Shard:
-    layers = extract(tensors(weights)).layers
-    return write("lab/net", "lab", layers, Workshop(staging=folder, device=torch.device("cpu"), measures=()))
+def made(weights: Weights, folder: Path) -> StagedLayers:
+    layers = classify_tensors(tensors(weights)).layers
+    return write_layers(
+        "lab/net", "lab", layers, LayerWriteOptions(staging=folder, device=torch.device("cpu"), measures=())
+    )
 
 
 @st.composite
@@ -126,7 +128,7 @@ def test_the_same_layers_give_the_same_bytes(weights: Weights) -> None:
 
 @given(st.lists(st.integers(1, 5000), min_size=3, max_size=5))
 def test_parts_cover_a_layer(shape: list[int]) -> None:
-    found = parts(shape)
+    found = n_parts(shape)
     a_channel = math.prod(shape[1:])
     assert found[0][0] == 0
     assert found[-1][1] == shape[0]
@@ -144,7 +146,7 @@ def test_limits_are_those_of_the_contract() -> None:
 
 @given(st.text(max_size=200))
 def test_a_slug_is_a_plain_name(name: str) -> None:
-    found = slug(name)
+    found = filename_slug(name)
     assert 1 <= len(found) <= 80
     assert found[0].isalnum()
     assert set(found) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
@@ -154,8 +156,8 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
     def stop() -> None:
         raise RuntimeError("enough")
 
-    layers = extract(tensors({"a.weight": np.ones((2, 2, 3, 3), "f4")})).layers
-    workshop = Workshop(staging=tmp_path, device=torch.device("cpu"), measures=(), pause=stop)
+    layers = classify_tensors(tensors({"a.weight": np.ones((2, 2, 3, 3), "f4")})).layers
+    workshop = LayerWriteOptions(staging=tmp_path, device=torch.device("cpu"), measures=(), check_cancelled=stop)
     with pytest.raises(RuntimeError, match="enough"):
-        write("lab/net", "lab", layers, workshop)
+        write_layers("lab/net", "lab", layers, workshop)
     assert list(tmp_path.iterdir()) == []

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from filtercrawl.api.errors import BusyError, DatasetError, GoneError, RefusedError, UsageError
+from filtercrawl.api.errors import ConflictError, DatasetError, NotFoundError, PolicyError, UsageError
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.transport import network
-from filtercrawl_publish.repository.base import Operations, Remote
-from filtercrawl_publish.repository.open import remote
+from filtercrawl_publish.repository.base import CommitOperations, Repository
+from filtercrawl_publish.repository.open import open_repository
 from support.zoo_files import published, put, state
 
 if TYPE_CHECKING:
     from conftest import Sync
 
 
-def opened(text: str | Path) -> Remote:
-    return remote(str(text), network())
+def opened(text: str | Path) -> Repository:
+    return open_repository(str(text), network())
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def test_versions_follow_each_other_and_all_stay(tmp_path: Path, files: dict[str
     place.parent.mkdir()
     here = opened(place)
     assert (here.head(), here.tags()) == (None, {})
-    first = here.commit(Operations(add=files), None, "one", "")
+    first = here.commit(CommitOperations(add=files), None, "one", "")
     here.tag("v1", first, "the first")
     assert place.is_dir()
     assert published(place) == published(tmp_path / "made")
     files["data/a.parquet"].write_text("other")
-    changes = Operations(add={"data/a.parquet": files["data/a.parquet"]}, delete=("data/b.parquet",))
+    changes = CommitOperations(add={"data/a.parquet": files["data/a.parquet"]}, delete=("data/b.parquet",))
     second = here.commit(changes, first, "two", "")
     here.tag("v2", second, "the second")
     assert here.head() == second != first
@@ -62,7 +62,7 @@ def test_versions_follow_each_other_and_all_stay(tmp_path: Path, files: dict[str
     assert old.resolve() == old.resolve(first[:10]) == first
     # What did not change is there once.
     assert (Path(old.url) / "README.md").samefile(place / "README.md")
-    back = here.commit(Operations(copy={"data/b.parquet": ("data/b.parquet", "v1")}), second, "three", "")
+    back = here.commit(CommitOperations(copy={"data/b.parquet": ("data/b.parquet", "v1")}), second, "three", "")
     assert here.read("data/b.parquet", back) == b"b"
     here.fetch(["data/b.parquet", "README.md"], "v1", tmp_path / "fetched")
     assert (tmp_path / "fetched/data/b.parquet").read_text() == "b"
@@ -70,22 +70,22 @@ def test_versions_follow_each_other_and_all_stay(tmp_path: Path, files: dict[str
 
 def test_refusals(tmp_path: Path, files: dict[str, Path]) -> None:
     here = opened(tmp_path / "out")
-    first = here.commit(Operations(add=files), None, "one", "")
-    second = here.commit(Operations(delete=("data/b.parquet",)), first, "two", "")
-    with pytest.raises(BusyError, match="somebody else published"):
-        here.commit(Operations(delete=("data/a.parquet",)), first, "late", "")
+    first = here.commit(CommitOperations(add=files), None, "one", "")
+    second = here.commit(CommitOperations(delete=("data/b.parquet",)), first, "two", "")
+    with pytest.raises(ConflictError, match="somebody else published"):
+        here.commit(CommitOperations(delete=("data/a.parquet",)), first, "late", "")
     here.tag("v1", first, "")
     here.tag("v1", first, "")
-    with pytest.raises(BusyError, match="a tag never moves"):
+    with pytest.raises(ConflictError, match="a tag never moves"):
         here.tag("v1", second, "")
-    with pytest.raises(GoneError):
+    with pytest.raises(NotFoundError):
         here.read("data/c.parquet", second)
     with pytest.raises(UsageError, match="versions are v1"):
         here.resolve("v2")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("precious")
-    with pytest.raises(RefusedError, match="publish to a new one"):
-        opened(tmp_path / "mine").commit(Operations(add=files), None, "one", "")
+    with pytest.raises(PolicyError, match="publish to a new one"):
+        opened(tmp_path / "mine").commit(CommitOperations(add=files), None, "one", "")
     assert (tmp_path / "mine/notes.txt").read_text() == "precious"
 
 
@@ -103,12 +103,12 @@ def test_a_plain_dataset_folder_reads_the_same(zoo: Path, run_sync: Sync, datase
 def test_what_is_fetched_is_whole_or_not_there(tmp_path: Path, files: dict[str, Path]) -> None:
     """Half of a file may lie there: a fetch before this one was killed."""
     here, path, target = opened(tmp_path / "out"), "data/a.parquet", tmp_path / "in"
-    head = here.commit(Operations(add=files), None, "one", "")
+    head = here.commit(CommitOperations(add=files), None, "one", "")
     (target / "data").mkdir(parents=True)
     (target / path).write_bytes(b"")
     here.fetch([path], head, target)
     assert (target / path).read_bytes() == b"a"
-    with pytest.raises(GoneError, match=r"has no file 'data/x\.parquet'"):
+    with pytest.raises(NotFoundError, match=r"has no file 'data/x\.parquet'"):
         here.fetch(["data/x.parquet"], head, target)
     stored = tmp_path / ".out.versions" / head / path
     stored.chmod(0o644)
@@ -124,15 +124,15 @@ def test_what_was_uploaded_ahead_is_committed_by_its_hash(tmp_path: Path, files:
     path = "data/a.parquet"
     sent = File(path=path, size=1, sha256=hashlib.sha256(b"a").hexdigest())
     other = File(path="data/x.parquet", size=1, sha256="0" * 64)
-    assert opened(tmp_path / "out").held([sent]) == frozenset()
+    assert opened(tmp_path / "out").uploaded([sent]) == frozenset()
     assert opened(tmp_path / "out").upload({path: files[path]}) == {path}
     files.pop(path).unlink()
     here = opened(tmp_path / "out")
-    assert here.held([sent, other, replace(sent, size=2)]) == {path}
-    with pytest.raises(GoneError, match=r"data/x\.parquet: what was sent ahead is there no more"):
-        here.commit(Operations(add=files, held={path: sent, other.path: other}), None, "one", "")
+    assert here.uploaded([sent, other, replace(sent, size=2)]) == {path}
+    with pytest.raises(NotFoundError, match=r"data/x\.parquet: what was sent ahead is there no more"):
+        here.commit(CommitOperations(add=files, uploaded={path: sent, other.path: other}), None, "one", "")
     assert here.head() is None
-    head = here.commit(Operations(add=files, held={path: sent}), None, "one", "")
+    head = here.commit(CommitOperations(add=files, uploaded={path: sent}), None, "one", "")
     assert here.read(path, head) == b"a"
     assert here.files(head)[path].sha256 == sent.sha256
 

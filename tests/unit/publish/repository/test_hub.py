@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from filtercrawl.api.errors import BusyError, DatasetError, ForbiddenError, GoneError, NetworkError, UsageError
-from filtercrawl.dataset.files.manifest import described
+from filtercrawl.api.errors import (
+    AccessDeniedError,
+    ConflictError,
+    DatasetError,
+    NetworkError,
+    NotFoundError,
+    UsageError,
+)
+from filtercrawl.dataset.files.manifest import file_entry
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Patience
-from filtercrawl_publish.repository.base import Operations, Remote, RemoteEntry, git_oid
-from filtercrawl_publish.repository.open import remote
+from filtercrawl.transport.retry import RetryPolicy
+from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile, git_oid
+from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import Asked, Fault, HubServer, blob_id, sha256
 
 if TYPE_CHECKING:
@@ -29,8 +36,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         yield server
 
 
-def opened(text: str = "org/kernels") -> Remote:
-    return remote(text, network(patience=Patience(base=0.01)))
+def opened(text: str = "org/kernels") -> Repository:
+    return open_repository(text, network(retry_policy=RetryPolicy(base_delay=0.01)))
 
 
 @pytest.fixture
@@ -59,7 +66,7 @@ def content(hub: HubServer, revision: str = "main") -> dict[str, bytes]:
 def test_versions_follow_each_other(hub: HubServer, add: dict[str, Path], tmp_path: Path) -> None:
     repo = opened()
     assert (repo.head(), repo.tags()) == (None, {})
-    first = repo.commit(Operations(add=add), None, "one", "why")
+    first = repo.commit(CommitOperations(add=add), None, "one", "why")
     assert content(hub) == {path: file.read_bytes() for path, file in add.items()}
     repo.tag("v1", first, "the first")
     assert (repo.head(), repo.tags()) == (first, {"v1": first})
@@ -71,7 +78,7 @@ def test_versions_follow_each_other(hub: HubServer, add: dict[str, Path], tmp_pa
     assert (found["README.md"].sha256, found["README.md"].oid) == (None, blob_id(CARD.encode()))
     changes = {"data/b/b.parquet": add["data/a.parquet"]}
     copies = {"data/d.parquet": ("data/c.parquet", first)}
-    second = repo.commit(Operations(add=changes, delete=("data/c.parquet",), copy=copies), first, "two", "")
+    second = repo.commit(CommitOperations(add=changes, delete=("data/c.parquet",), copy=copies), first, "two", "")
     assert content(hub)["data/b/b.parquet"] == b"a"
     assert content(hub)["data/d.parquet"] == b"c"
     assert "data/c.parquet" not in content(hub)
@@ -83,19 +90,19 @@ def test_versions_follow_each_other(hub: HubServer, add: dict[str, Path], tmp_pa
     assert opened().resolve() == second
     with pytest.raises(UsageError, match="versions are v1"):
         repo.resolve("v9")
-    with pytest.raises(GoneError):
+    with pytest.raises(NotFoundError):
         repo.read("data/c.parquet", second)
 
 
 def test_a_stale_parent_and_a_taken_tag_are_refused(hub: HubServer, add: dict[str, Path]) -> None:
     repo = opened()
-    first = repo.commit(Operations(add=add), None, "one", "")
-    second = repo.commit(Operations(delete=("data/c.parquet",)), first, "two", "")
+    first = repo.commit(CommitOperations(add=add), None, "one", "")
+    second = repo.commit(CommitOperations(delete=("data/c.parquet",)), first, "two", "")
     for parent in (first, None):
-        with pytest.raises(BusyError, match="somebody else published"):
-            repo.commit(Operations(delete=("data/a.parquet",)), parent, "late", "")
+        with pytest.raises(ConflictError, match="somebody else published"):
+            repo.commit(CommitOperations(delete=("data/a.parquet",)), parent, "late", "")
     repo.tag("v1", first, "")
-    with pytest.raises(BusyError, match="a tag never moves"):
+    with pytest.raises(ConflictError, match="a tag never moves"):
         repo.tag("v1", second, "")
     assert hub.datasets["org/kernels"].tags == {"v1": first}
     assert repo.head() == second
@@ -107,31 +114,31 @@ def test_large_files_go_ahead_and_are_committed_by_their_hash(
 ) -> None:
     """Also by another process, and where the files are gone."""
     repo = opened()
-    assert repo.held([described("data/x.parquet", "x")]) == frozenset()  # no repo yet
-    sent = {path: described(path, add[path].read_text()) for path in repo.upload(add)}
+    assert repo.uploaded([file_entry("data/x.parquet", "x")]) == frozenset()  # no repo yet
+    sent = {path: file_entry(path, add[path].read_text()) for path in repo.upload(add)}
     assert sent.keys() == {path for path in add if path.endswith(".parquet")}
     for path in sent:
         add.pop(path).unlink()
     repo = opened()
-    assert repo.held([*sent.values(), described("data/x.parquet", "x")]) == sent.keys()
+    assert repo.uploaded([*sent.values(), file_entry("data/x.parquet", "x")]) == sent.keys()
     hub.forget()
     if fault is not None:
         hub.fail("*/commit/main", fault)
-    repo.commit(Operations(add=add, held=sent), None, "one", "")
+    repo.commit(CommitOperations(add=add, uploaded=sent), None, "one", "")
     assert content(hub)["data/b/b.parquet"] == b"b"
     assert not [asked for asked in hub.log if asked.method == "PUT"]
 
 
 def test_what_was_sent_ahead_and_lost_is_said(hub: HubServer, add: dict[str, Path]) -> None:
     repo = opened()
-    sent = {path: described(path, add[path].read_text()) for path in repo.upload(add)}
+    sent = {path: file_entry(path, add[path].read_text()) for path in repo.upload(add)}
     hub.blobs.clear()
-    assert repo.held(sent.values()) == frozenset()
+    assert repo.uploaded(sent.values()) == frozenset()
     with pytest.raises(
-        GoneError,
+        NotFoundError,
         match=r"what was sent ahead may be there no more: .* 400: LFS pointer pointed to a file that does not exist",
     ):
-        repo.commit(Operations(held=sent), None, "one", "")
+        repo.commit(CommitOperations(uploaded=sent), None, "one", "")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_what_was_sent_ahead_and_lost_is_said(hub: HubServer, add: dict[str, Pat
 def test_every_request_may_fail_once(hub: HubServer, add: dict[str, Path], pattern: str, fault: Fault) -> None:
     repo = opened()
     hub.fail(pattern, fault)
-    first = repo.commit(Operations(add=add), None, "one", "")
+    first = repo.commit(CommitOperations(add=add), None, "one", "")
     repo.tag("v1", first, "")
     assert content(hub) == {path: file.read_bytes() for path, file in add.items()}
     assert len(hub.datasets["org/kernels"].commits) == 2
@@ -161,16 +168,16 @@ def test_every_request_may_fail_once(hub: HubServer, add: dict[str, Path], patte
 def test_what_the_hub_will_never_take(hub: HubServer, add: dict[str, Path]) -> None:
     add["README.md"].write_text("---\n- a list\n---\n")
     with pytest.raises(DatasetError, match="the header is no YAML mapping"):
-        opened().commit(Operations(add=add), None, "one", "")
+        opened().commit(CommitOperations(add=add), None, "one", "")
     add["README.md"].write_text(CARD)
     hub.token = "secret"
-    with pytest.raises(ForbiddenError, match="the Hub answers 403: You don't have the rights to write to this repo"):
-        opened().commit(Operations(add=add), None, "one", "")
+    with pytest.raises(AccessDeniedError, match="the Hub answers 403: You don't have the rights to write to this repo"):
+        opened().commit(CommitOperations(add=add), None, "one", "")
 
 
 def test_content_that_is_not_what_was_stated(hub: HubServer, add: dict[str, Path], tmp_path: Path) -> None:
     repo = opened()
-    first = repo.commit(Operations(add=add), None, "one", "")
+    first = repo.commit(CommitOperations(add=add), None, "one", "")
     hub.blobs[sha256(b"a")] = b"x"
     with pytest.raises(NetworkError, match="not what the repo says"):
         repo.fetch(["data/a.parquet"], first, tmp_path / "out")
@@ -181,10 +188,10 @@ def test_an_entry_knows_its_file(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"abc")
     for entry, same in (
-        (RemoteEntry(size=3, sha256=sha256(b"abc")), True),
-        (RemoteEntry(size=3, oid=git_oid(b"abc")), True),
-        (RemoteEntry(size=3, oid=git_oid(b"abd")), False),
-        (RemoteEntry(size=4, sha256=sha256(b"abc")), False),
+        (RepositoryFile(size=3, sha256=sha256(b"abc")), True),
+        (RepositoryFile(size=3, oid=git_oid(b"abc")), True),
+        (RepositoryFile(size=3, oid=git_oid(b"abd")), False),
+        (RepositoryFile(size=4, sha256=sha256(b"abc")), False),
     ):
         assert entry.is_file(file) is same
     assert git_oid(b"abc") == "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f"  # what git hash-object says
@@ -195,7 +202,7 @@ def test_files_are_fetched_side_by_side(hub: HubServer, tmp_path: Path) -> None:
     add = {f"data/{number}.parquet": tmp_path / str(number) for number in range(8)}
     for path in add.values():
         path.write_text(path.name)
-    head = opened().commit(Operations(add=add), None, "one", "")
+    head = opened().commit(CommitOperations(add=add), None, "one", "")
     two = threading.Barrier(2, timeout=10)
 
     def meet(number: int, asked: Asked, when: str) -> None:
@@ -209,6 +216,6 @@ def test_files_are_fetched_side_by_side(hub: HubServer, tmp_path: Path) -> None:
     }
     hub.watch = lambda number, asked, when: None
     hub.fail("*/data/3.parquet", Fault(status=403))
-    with pytest.raises(ForbiddenError, match=r"data/3\.parquet"):
+    with pytest.raises(AccessDeniedError, match=r"data/3\.parquet"):
         opened().fetch(add, head, tmp_path / "again")
     assert not (tmp_path / "again/data/3.parquet").exists()

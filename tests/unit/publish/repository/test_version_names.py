@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl_publish.repository.version_names import checked, current, latest, next_version, ordered
+from filtercrawl_publish.repository.version_names import current, latest, next_version, sort_versions, validate_version
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -39,8 +39,8 @@ def test_every_version_is_new_and_the_latest(moments: list[datetime]) -> None:
     for moment in moments:
         tags.append(next_version(tags, moment.replace(tzinfo=UTC)))
         assert latest(reversed(tags)) == tags[-1]
-        assert checked(tags[-1]) == tags[-1]
-    assert ordered(sorted(tags)) == tags[2:]
+        assert validate_version(tags[-1]) == tags[-1]
+    assert sort_versions(sorted(tags)) == tags[2:]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_every_version_is_new_and_the_latest(moments: list[datetime]) -> None:
 )
 def test_what_cannot_be_a_tag(version: str) -> None:
     with pytest.raises(UsageError, match="cannot be a version"):
-        checked(version)
+        validate_version(version)
 
 
 def test_the_current_version_is_that_of_the_head() -> None:

@@ -36,7 +36,7 @@ TENSOR: Final[Layout] = {
 }  # fmt: skip
 
 
-def known(wire: Wire, start: int, end: int, layout: Layout) -> Iterator[Field]:
+def known_fields(wire: Wire, start: int, end: int, layout: Layout) -> Iterator[Field]:
     """Yield the fields that a layout knows; raises FormatError where one is encoded as it cannot be."""
     for field in wire.fields(start, end):
         kinds = layout.get(field.number)

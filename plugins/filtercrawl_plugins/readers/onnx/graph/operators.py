@@ -98,14 +98,14 @@ _LONG_FIRST_INPUT: Final = frozenset({"Gather", "DequantizeLinear"})
 _MATRIX: Final = 4
 
 
-class Ahead(NamedTuple):
+class UpcomingWeights(NamedTuple):
     """What follows the nodes of a graph. weights: long tensors; spatial: about what share of their bytes is kernels."""
 
     weights: int
     spatial: float
 
 
-def ahead(nodes: Iterable[Node]) -> Ahead:
+def upcoming_weights(nodes: Iterable[Node]) -> UpcomingWeights:
     """Guess from nodes what the tensors are that they take from outside of their graph."""
     made: set[str] = set()
     kernels: dict[str, int] = {}
@@ -122,7 +122,7 @@ def ahead(nodes: Iterable[Node]) -> Ahead:
     kernels = {name: taps for name, taps in kernels.items() if name not in made}
     others -= made | kernels.keys()
     numbers = sum(list(kernels.values())[1:])  # the first layer sees few channels
-    return Ahead(len(kernels) + len(others), numbers / max(numbers + _MATRIX * len(others), 1))
+    return UpcomingWeights(len(kernels) + len(others), numbers / max(numbers + _MATRIX * len(others), 1))
 
 
 def _is_long(node: Node, slot: int) -> bool:
@@ -153,7 +153,7 @@ def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None
     return operator
 
 
-def odd_weight(scope: Scope, node: Node) -> int | None:
+def unsupported_weight_reason(scope: Scope, node: Node) -> int | None:
     """Return the weight's input of a node that convolves in its own way: other layout, other operator."""
     if "Conv" not in node.op or convolution_operator(scope, node) is not None:
         return None

@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import FormatError, UnsupportedError
-from filtercrawl.api.range_file import RangeFile, expect_jumps
+from filtercrawl.api.range_file import RandomAccessFile, hint_seeks
 from filtercrawl_plugins.formats.protobuf.wire import MESSAGE_COST, Field, Span, Wire
 from filtercrawl_plugins.readers.onnx.graph import fields
-from filtercrawl_plugins.readers.onnx.graph.fields import Layout, known
-from filtercrawl_plugins.readers.onnx.graph.operators import ahead
+from filtercrawl_plugins.readers.onnx.graph.fields import Layout, known_fields
+from filtercrawl_plugins.readers.onnx.graph.operators import upcoming_weights
 from filtercrawl_plugins.readers.onnx.graph.tensor_proto import read_sparse, read_tensor
-from filtercrawl_plugins.readers.onnx.graph.types import Attribute, Function, Graph, Model, Node, SparseTensor, Tensor
+from filtercrawl_plugins.readers.onnx.graph.types import (
+    Attribute,
+    Function,
+    Graph,
+    Model,
+    Node,
+    OnnxTensor,
+    SparseTensor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +30,13 @@ DEEPEST: Final = 32
 LONGEST_STRING: Final = 1024
 
 
-def read_model(file: RangeFile) -> Model:
+def read_model(file: RandomAccessFile) -> Model:
     """Read the structure of an ONNX file; raises CheckpointError."""
     return _Parser(file).model()
 
 
 class _Parser:
-    def __init__(self, file: RangeFile) -> None:
+    def __init__(self, file: RandomAccessFile) -> None:
         self._wire = Wire(file)
         self._depth = 0
 
@@ -37,7 +45,7 @@ class _Parser:
         functions: list[Function] = []
         training: list[tuple[str, Graph]] = []
         n_training = 0
-        for f in known(self._wire, 0, self._wire.file.size, fields.MODEL):
+        for f in known_fields(self._wire, 0, self._wire.file.size, fields.MODEL):
             if f.number == 7:
                 graphs.append(self._graph(f))
             elif f.number == 25:
@@ -53,7 +61,7 @@ class _Parser:
         return Model(graph=graphs[0], functions=tuple(functions), training=tuple(training))
 
     def _fields(self, field: Field, table: Layout) -> Iterator[Field]:
-        return known(self._wire, field.start, field.end, table)
+        return known_fields(self._wire, field.start, field.end, table)
 
     def _graph(self, field: Field) -> Graph:
         self._depth += 1
@@ -62,7 +70,7 @@ class _Parser:
                 f"{self._wire.file.name}: nests graphs more than {DEEPEST} deep; no such file is read"
             )
         nodes: list[Node] = []
-        initializers: list[Tensor | SparseTensor] = []
+        initializers: list[OnnxTensor | SparseTensor] = []
         inputs: list[str] = []
         outputs: list[str] = []
         for f in self._fields(field, fields.GRAPH):
@@ -71,7 +79,7 @@ class _Parser:
                     nodes.append(self._node(f))
                 case 5:
                     if not initializers:  # they follow the nodes, whoever wrote the file by the rules
-                        expect_jumps(self._wire.file, *ahead(nodes))
+                        hint_seeks(self._wire.file, *upcoming_weights(nodes))
                     initializers.append(read_tensor(self._wire, f))
                 case 11:
                     inputs.append(self._value(f))
@@ -136,7 +144,7 @@ class _Parser:
         floats: dict[int, list[bytes]] = {2: [], 7: []}
         ints: dict[int, list[int]] = {3: [], 8: []}
         strings: dict[int, list[bytes]] = {4: [], 9: []}
-        tensors: list[Tensor | SparseTensor] = []
+        tensors: list[OnnxTensor | SparseTensor] = []
         graphs: list[Graph] = []
         for f in self._fields(field, fields.ATTRIBUTE):
             if f.number in text:

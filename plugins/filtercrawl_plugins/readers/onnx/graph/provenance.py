@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl_plugins.readers.onnx.graph.types import Held, Node
+from filtercrawl_plugins.readers.onnx.graph.types import Node, TensorLike
 
 if TYPE_CHECKING:
     from filtercrawl_plugins.readers.onnx.graph.scope import Scope
@@ -22,19 +22,19 @@ _MOST_BEHIND: Final = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Origin:
+class TensorOrigin:
     """Where a value comes from. dequantize: the node on the way that makes numbers of codes, and its scope.
 
     rounded: it is quantised and turned back on the way, as training for quantisation does.
     """
 
-    held: Held
+    held: TensorLike
     dequantize: tuple[Scope, Node] | None = None
     cast: bool = False
     rounded: bool = False
 
 
-def origin(scope: Scope, name: str, through: frozenset[str] = SAME_NUMBERS) -> Origin | None:
+def find_origin(scope: Scope, name: str, through: frozenset[str] = SAME_NUMBERS) -> TensorOrigin | None:
     """Follow a value back through the operators named; None where it comes from anything else."""
     dequantize: tuple[Scope, Node] | None = None
     cast = rounded = False
@@ -44,7 +44,7 @@ def origin(scope: Scope, name: str, through: frozenset[str] = SAME_NUMBERS) -> O
             return None
         scope, what = found
         if not isinstance(what, Node):
-            return Origin(what, dequantize, cast, rounded)
+            return TensorOrigin(what, dequantize, cast, rounded)
         if scope.function(what) is not None or what.domain not in _ONNX:
             return None
         if what.op == "DequantizeLinear" and dequantize is None:
@@ -59,14 +59,14 @@ def origin(scope: Scope, name: str, through: frozenset[str] = SAME_NUMBERS) -> O
     return None
 
 
-def behind(scope: Scope, name: str) -> list[Held]:
+def source_tensors(scope: Scope, name: str) -> list[TensorLike]:
     """List the tensors that a value is computed from, if it is computed from nothing else; else none.
 
     A weight that is standardised or transposed before its convolution depends on stored tensors alone; one
     that an input of the model takes part in does not. Gives up, with none, where more than a few nodes take
     part.
     """
-    result: list[Held] = []
+    result: list[TensorLike] = []
     pending = [(scope, name)]
     seen: set[tuple[int, str]] = set()
     while pending:

@@ -10,7 +10,7 @@ from filtercrawl.api.errors import UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl_plugins.readers.onnx.graph.types import Attribute, Function, Graph, Held, Model, Node
+    from filtercrawl_plugins.readers.onnx.graph.types import Attribute, Function, Graph, Model, Node, TensorLike
 
 # Functions that call functions unfold without end in a file that means harm.
 MOST_NODES: Final = 1_000_000
@@ -18,7 +18,7 @@ DEEPEST: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Call:
+class FunctionCall:
     """A node that calls a function: where it stands, and what it passes for each of the function's names."""
 
     scope: Scope
@@ -32,16 +32,16 @@ class Scope:
 
     graph: Graph
     outer: Scope | None = None
-    call: Call | None = None
+    call: FunctionCall | None = None
     depth: int = 0
     functions: dict[tuple[str, str, str], Function] = field(default_factory=dict)
 
-    def find(self, name: str) -> tuple[Scope, Held | Node] | None:
+    def find(self, name: str) -> tuple[Scope, TensorLike | Node] | None:
         """Find what a value is: a tensor, or the node that makes it; None for an input of model or loop."""
         scope: Scope | None = self
         while scope is not None and name:
             graph = scope.graph
-            held = graph.held.get(name)
+            held = graph.tensors_by_name.get(name)
             if held is not None:
                 return scope, held
             if name in graph.producers:
@@ -79,7 +79,7 @@ class Scope:
             # zip, not strict: trailing optional inputs may be left out.
             actual = dict(zip(function.body.inputs, node.inputs, strict=False))
             attributes = {**function.defaults, **node.attributes}
-            call = Call(scope=self, actual=actual, attributes=attributes)
+            call = FunctionCall(scope=self, actual=actual, attributes=attributes)
             yield Scope(graph=function.body, call=call, depth=self.depth + 1, functions=self.functions)
 
 

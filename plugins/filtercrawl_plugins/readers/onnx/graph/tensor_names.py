@@ -10,21 +10,21 @@ from filtercrawl.api.errors import UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filtercrawl_plugins.readers.onnx.graph.types import Graph, Held, Model
+    from filtercrawl_plugins.readers.onnx.graph.types import Graph, Model, TensorLike
 
 MOST_LETTERS: Final = 1 << 26
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedTensor:
     """A tensor and its unique name. training: it belongs to the training graphs of the file."""
 
     name: str
-    held: Held
+    held: TensorLike
     training: bool = False
 
 
-def named(model: Model, file: str) -> list[Named]:
+def name_tensors(model: Model, file: str) -> list[NamedTensor]:
     """List the tensors of a model in the order of the file, each with a unique name.
 
     A tensor of the main graph has its own name, one in a Constant node that of the node's output, one in
@@ -45,24 +45,24 @@ def named(model: Model, file: str) -> list[Named]:
     return _unique(found)
 
 
-def _everywhere(model: Model) -> Iterator[Named]:
+def _everywhere(model: Model) -> Iterator[NamedTensor]:
     for name, held in _graph(model.graph, ()):
-        yield Named(name, held)
+        yield NamedTensor(name, held)
     for function in model.functions:
         for name, held in _graph(function.body, (function.name,)):
-            yield Named(name, held)
+            yield NamedTensor(name, held)
         for attribute in function.defaults.values():
             for tensor in attribute.tensors:
-                yield Named(f"{function.name}/{attribute.name}", tensor)
+                yield NamedTensor(f"{function.name}/{attribute.name}", tensor)
             for graph in attribute.graphs:
                 for name, held in _graph(graph, (function.name, attribute.name)):
-                    yield Named(name, held)
+                    yield NamedTensor(name, held)
     for path, graph in model.training:
         for name, held in _graph(graph, (path,)):
-            yield Named(name, held, training=True)
+            yield NamedTensor(name, held, training=True)
 
 
-def _graph(graph: Graph, path: tuple[str, ...]) -> Iterator[tuple[str, Held]]:
+def _graph(graph: Graph, path: tuple[str, ...]) -> Iterator[tuple[str, TensorLike]]:
     for tensor in graph.initializers:
         yield "/".join((*path, tensor.name or "unnamed")), tensor
     for i, node in enumerate(graph.nodes):
@@ -78,7 +78,7 @@ def _graph(graph: Graph, path: tuple[str, ...]) -> Iterator[tuple[str, Held]]:
             yield from _graph(subgraph, (*path, label, name))
 
 
-def _unique(found: list[Named]) -> list[Named]:
+def _unique(found: list[NamedTensor]) -> list[NamedTensor]:
     taken = {tensor.name for tensor in found}
     seen: dict[str, int] = {}
     result = []
@@ -90,5 +90,5 @@ def _unique(found: list[Named]) -> list[Named]:
                 count += 1
             seen[tensor.name] = count
             taken.add(name)
-        result.append(Named(name, tensor.held, tensor.training))
+        result.append(NamedTensor(name, tensor.held, tensor.training))
     return result

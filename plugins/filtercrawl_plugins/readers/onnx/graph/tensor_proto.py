@@ -7,20 +7,20 @@ from typing import Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl_plugins.formats.protobuf.wire import MESSAGE_COST, Field, Span, Wire
 from filtercrawl_plugins.readers.onnx.graph import fields
-from filtercrawl_plugins.readers.onnx.graph.fields import known
-from filtercrawl_plugins.readers.onnx.graph.types import Numbers, SparseTensor, Tensor
+from filtercrawl_plugins.readers.onnx.graph.fields import known_fields
+from filtercrawl_plugins.readers.onnx.graph.types import Numbers, OnnxTensor, SparseTensor
 
 MOST_AXES: Final = 32
 
 
-def read_tensor(wire: Wire, field: Field) -> Tensor:
+def read_tensor(wire: Wire, field: Field) -> OnnxTensor:
     """Read a TensorProto but for its numbers; raises FormatError for a shape that cannot be."""
     wire.spend(MESSAGE_COST)
     name, kind, raw, is_external, segmented = "", 0, None, False, False
     shape: list[int] = []
     numbers: dict[int, Numbers] = {}
     external: dict[str, str] = {}
-    for f in known(wire, field.start, field.end, fields.TENSOR):
+    for f in known_fields(wire, field.start, field.end, fields.TENSOR):
         match f.number:
             case 1:
                 shape.extend(wire.integers(f))
@@ -33,7 +33,7 @@ def read_tensor(wire: Wire, field: Field) -> Tensor:
             case 9:
                 raw = Span(f.start, f.end)
             case 13:
-                entry = {e.number: wire.text(e) for e in known(wire, f.start, f.end, fields.ENTRY)}
+                entry = {e.number: wire.text(e) for e in known_fields(wire, f.start, f.end, fields.ENTRY)}
                 external[entry.get(1, "")] = entry.get(2, "")
             case 14:
                 is_external = f.value == 1
@@ -42,7 +42,7 @@ def read_tensor(wire: Wire, field: Field) -> Tensor:
                 # Mixed pieces are found again when they are decoded; only their sum is kept.
                 whole = Span(f.start, f.end) if before is None else None
                 numbers[f.number] = Numbers(f.end - f.start + (before.size if before else 0), whole)
-    return Tensor(
+    return OnnxTensor(
         name=name,
         shape=_shape(wire, shape, field),
         type=kind,
@@ -59,7 +59,7 @@ def read_sparse(wire: Wire, field: Field) -> SparseTensor:
     wire.spend(MESSAGE_COST)
     name, kind = "", 0
     shape: list[int] = []
-    for f in known(wire, field.start, field.end, fields.SPARSE):
+    for f in known_fields(wire, field.start, field.end, fields.SPARSE):
         if f.number == 1:
             values = read_tensor(wire, f)
             name, kind = values.name, values.type

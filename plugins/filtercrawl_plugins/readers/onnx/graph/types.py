@@ -20,7 +20,7 @@ class Numbers(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tensor:
+class OnnxTensor:
     """A TensorProto. type: its data_type; numbers: the typed fields (`float_data`, ...) by field number."""
 
     name: str
@@ -58,7 +58,7 @@ class Literal:
 
 
 # What holds numbers; the start of its message tells one from another.
-Held = Tensor | SparseTensor | Literal
+TensorLike = OnnxTensor | SparseTensor | Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Attribute:
     ints: tuple[int, ...] = ()
     floats: bytes = b""
     n_strings: int = 0
-    tensors: tuple[Tensor | SparseTensor, ...] = ()
+    tensors: tuple[OnnxTensor | SparseTensor, ...] = ()
     graphs: tuple[Graph, ...] = ()
 
 
@@ -95,7 +95,7 @@ class Node:
         return self.inputs[slot] if slot < len(self.inputs) else ""
 
     @cached_property
-    def constant(self) -> Held | None:
+    def constant(self) -> TensorLike | None:
         """What a Constant node holds; None for any other node, and where a function's caller says it."""
         if self.op != "Constant" or self.domain:
             return None
@@ -113,12 +113,12 @@ class Graph:
     """A graph, or the body of a function: then without initializers."""
 
     nodes: tuple[Node, ...] = ()
-    initializers: tuple[Tensor | SparseTensor, ...] = ()
+    initializers: tuple[OnnxTensor | SparseTensor, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 
     @cached_property
-    def held(self) -> Mapping[str, Held]:
+    def tensors_by_name(self) -> Mapping[str, TensorLike]:
         """The tensors by the name of the value they are."""
         constants = {n.outputs[0]: n.constant for n in self.nodes if n.outputs and n.constant}
         return {**constants, **{tensor.name: tensor for tensor in self.initializers}}
@@ -158,7 +158,7 @@ class Model:
     training: tuple[tuple[str, Graph], ...] = ()
 
 
-def _constant(attribute: Attribute) -> Held | None:
+def _constant(attribute: Attribute) -> TensorLike | None:
     if attribute.ref:
         return None
     at = attribute.message

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import ITEMSIZE
-from filtercrawl_plugins.readers.onnx.graph.types import Held, Literal
+from filtercrawl_plugins.readers.onnx.graph.types import Literal, TensorLike
 
 # Fields of TensorProto that hold numbers when raw_data does not.
 FLOAT_DATA: Final = 4
@@ -67,7 +67,7 @@ def element_type(number: int) -> ElementType:
     return TYPES.get(number, ElementType(f"onnx_type_{number}", 0))
 
 
-def dtype_of(held: Held) -> str:
+def dtype_of(held: TensorLike) -> str:
     """Name the type of a tensor's elements."""
     if isinstance(held, Literal):
         return held.dtype

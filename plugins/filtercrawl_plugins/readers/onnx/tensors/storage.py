@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filtercrawl.api import range_file
-from filtercrawl.api.errors import FormatError, UnsafeError
-from filtercrawl.api.range_file import LazyFile, MemoryFile, RangeFile, check_range, relative_path
-from filtercrawl.api.tensor import ITEMSIZE, Extent
+from filtercrawl.api.errors import FormatError, UnsafeFileError
+from filtercrawl.api.range_file import LazyFile, MemoryFile, RandomAccessFile, check_range, relative_path
+from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.protobuf.varint import decode_varints
 from filtercrawl_plugins.formats.protobuf.wire import Span, Wire
-from filtercrawl_plugins.readers.onnx.graph.types import Held, Literal, Numbers, Tensor
+from filtercrawl_plugins.readers.onnx.graph.types import Literal, Numbers, OnnxTensor, TensorLike
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import DOUBLE_DATA, FLOAT_DATA, element_type
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from filtercrawl.api.source import Files
 
 
-class Storage:
+class TensorStorage:
     """The numbers of one model's tensors; opens every companion once."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._companions: dict[str, RangeFile] = {}
+        self._companions: dict[str, RandomAccessFile] = {}
 
-    def extent(self, held: Held) -> Extent | None:
+    def extent(self, held: TensorLike) -> TensorLocation | None:
         """Locate the numbers; None where they are no plain elements that torch has a dtype for.
 
         Raises FormatError where their count does not match the shape, TruncatedError where a file is too
@@ -39,8 +39,8 @@ class Storage:
         if isinstance(held, Literal):
             if held.data is None:
                 return None
-            return Extent(file=MemoryFile(held.data, main.name), offset=0, dtype=held.dtype, shape=held.shape)
-        if not isinstance(held, Tensor) or held.segmented:
+            return TensorLocation(file=MemoryFile(held.data, main.name), offset=0, dtype=held.dtype, shape=held.shape)
+        if not isinstance(held, OnnxTensor) or held.segmented:
             return None
         try:
             element = element_type(held.type)
@@ -56,9 +56,9 @@ class Storage:
             file, offset = main, held.raw.start
         else:
             file, offset = self._typed(held, element.field, element.dtype, size)
-        return Extent(file=file, offset=offset, dtype=element.dtype, shape=held.shape)
+        return TensorLocation(file=file, offset=offset, dtype=element.dtype, shape=held.shape)
 
-    def _external(self, tensor: Tensor, entry: Mapping[str, str], size: int) -> tuple[RangeFile, int]:
+    def _external(self, tensor: OnnxTensor, entry: Mapping[str, str], size: int) -> tuple[RandomAccessFile, int]:
         main = self._files.main
         path = external_path(main, tensor, entry)
         offset = self._number(tensor, entry, "offset", 0)
@@ -69,7 +69,7 @@ class Storage:
         check_range(file, offset, size)
         return file, offset
 
-    def _number(self, tensor: Tensor, entry: Mapping[str, str], key: str, default: int) -> int:
+    def _number(self, tensor: OnnxTensor, entry: Mapping[str, str], key: str, default: int) -> int:
         text = entry.get(key, "")
         if not text:
             return default
@@ -79,7 +79,7 @@ class Storage:
             )
         return int(text)
 
-    def _typed(self, tensor: Tensor, number: int, dtype: str, size: int) -> tuple[RangeFile, int]:
+    def _typed(self, tensor: OnnxTensor, number: int, dtype: str, size: int) -> tuple[RandomAccessFile, int]:
         main = self._files.main
         numbers = tensor.numbers.get(number, Numbers(0, None))
         if number in (FLOAT_DATA, DOUBLE_DATA):
@@ -94,56 +94,56 @@ class Storage:
             raise self._mismatch(tensor, f"{numbers.size} bytes of numbers")
         return self._lazy(tensor, size, lambda: _decode(main, tensor, number, dtype)), 0
 
-    def _lazy(self, tensor: Tensor, size: int, decode: Callable[[], bytes]) -> LazyFile:
+    def _lazy(self, tensor: OnnxTensor, size: int, decode: Callable[[], bytes]) -> LazyFile:
         main = self._files.main
         return LazyFile(size, decode, main.name, made_from=(range_file.Span(main, *tensor.message),))
 
-    def _expect(self, tensor: Tensor, size: int, stored: int) -> None:
+    def _expect(self, tensor: OnnxTensor, size: int, stored: int) -> None:
         if size != stored:
             raise self._mismatch(tensor, f"{stored} bytes")
 
-    def _mismatch(self, tensor: Tensor, stored: str) -> FormatError:
+    def _mismatch(self, tensor: OnnxTensor, stored: str) -> FormatError:
         shape = "x".join(map(str, tensor.shape)) or "one number"
         return FormatError(f"{where(self._files.main, tensor)} claims {shape} but stores {stored}; fetch it again")
 
 
-def companions(file: RangeFile, tensors: Iterable[Held]) -> tuple[str, ...]:
+def companions(file: RandomAccessFile, tensors: Iterable[TensorLike]) -> tuple[str, ...]:
     """Name the external files, each once, in order; raises UnsafeError for one that lies elsewhere."""
     paths = (
         external_path(file, held, held.external)
         for held in tensors
-        if isinstance(held, Tensor) and held.external is not None
+        if isinstance(held, OnnxTensor) and held.external is not None
     )
     return tuple(dict.fromkeys(paths))
 
 
-def external_path(file: RangeFile, tensor: Tensor, entry: Mapping[str, str]) -> str:
+def external_path(file: RandomAccessFile, tensor: OnnxTensor, entry: Mapping[str, str]) -> str:
     """Return the path of a tensor's external file, relative to the model's folder; raises UnsafeError."""
     try:
         path = relative_path(entry.get("location", ""))
         if not path.parts:
-            raise UnsafeError("names no file for its external data")
-    except UnsafeError as error:
-        raise UnsafeError(f"{where(file, tensor)} {error}") from error
+            raise UnsafeFileError("names no file for its external data")
+    except UnsafeFileError as error:
+        raise UnsafeFileError(f"{where(file, tensor)} {error}") from error
     return str(path)
 
 
-def where(file: RangeFile, held: Held) -> str:
+def where(file: RandomAccessFile, held: TensorLike) -> str:
     """Say which tensor of which file a message is about, in one line whatever its name holds."""
     return f"{file.name}: tensor {held.name[:80]!r} at byte {held.message.start}"
 
 
-def _pieces(file: RangeFile, tensor: Tensor, number: int) -> Iterator[Span]:
+def _pieces(file: RandomAccessFile, tensor: OnnxTensor, number: int) -> Iterator[Span]:
     for field in Wire(file, tensor.message.end).fields(*tensor.message):
         if field.number == number:
             yield Span(field.start, field.end)
 
 
-def _join(file: RangeFile, tensor: Tensor, number: int) -> bytes:
+def _join(file: RandomAccessFile, tensor: OnnxTensor, number: int) -> bytes:
     return b"".join(file.read(span.start, span.size) for span in _pieces(file, tensor, number))
 
 
-def _decode(file: RangeFile, tensor: Tensor, number: int, dtype: str) -> bytes:
+def _decode(file: RandomAccessFile, tensor: OnnxTensor, number: int, dtype: str) -> bytes:
     # float16, bfloat16 and the 8-bit floats stand as their bits, so that every type is decoded as an integer.
     out = np.zeros(math.prod(tensor.shape), np.bool_ if dtype == "bool" else f"<u{ITEMSIZE[dtype]}")
     done = 0

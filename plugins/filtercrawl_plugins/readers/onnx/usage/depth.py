@@ -7,9 +7,9 @@ from functools import reduce
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.extraction.architecture.depth import Calls, Trail
-from filtercrawl_plugins.readers.onnx.graph.operators import convolution_operator, odd_weight
-from filtercrawl_plugins.readers.onnx.graph.provenance import origin
+from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
+from filtercrawl_plugins.readers.onnx.graph.operators import convolution_operator, unsupported_weight_reason
+from filtercrawl_plugins.readers.onnx.graph.provenance import find_origin
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, scopes
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_BITS: Final = 1 << 31
 # Whose outputs are those of their graphs, each at its place.
 _ALIGNED: Final = frozenset({"function", "If", "Loop", "Scan", "SequenceMap"})
-_NOWHERE: Final = Trail()
+_NOWHERE: Final = DepthState()
 
 
 def depths(model: Model, file: str) -> dict[int, Depth]:
@@ -34,7 +34,7 @@ def depths(model: Model, file: str) -> dict[int, Depth]:
     Nothing is returned where nodes are not in the order that ONNX demands. Raises UnsupportedError as `scopes` does.
     """
     n_values, n_calls = _size(model, file)
-    walk = _Walk(counted=n_values * n_calls <= MOST_BITS)
+    walk = _DepthPass(counted=n_values * n_calls <= MOST_BITS)
     try:
         walk.run(Scope(graph=model.graph, functions={(f.domain, f.name, f.overload): f for f in model.functions}), {})
     except _OutOfOrderError:
@@ -47,20 +47,20 @@ class _OutOfOrderError(Exception):
     pass
 
 
-class _Walk:
+class _DepthPass:
     """Runs the graphs of a model with trails for values."""
 
     def __init__(self, *, counted: bool) -> None:
-        self.calls = Calls(counted=counted)
+        self.calls = CallGraph(counted=counted)
         self.used: defaultdict[int, list[int]] = defaultdict(list)
         # Of a graph that runs, the trails of its values; the graphs around it are below.
-        self._known: list[dict[str, Trail]] = []
+        self._known: list[dict[str, DepthState]] = []
 
-    def run(self, scope: Scope, inputs: Mapping[str, Trail]) -> list[Trail]:
+    def run(self, scope: Scope, inputs: Mapping[str, DepthState]) -> list[DepthState]:
         """Run a graph whose inputs have these trails; return those of its outputs."""
         # A function sees nothing of where it is called.
         hidden, self._known = (self._known, []) if scope.call is not None else ([], self._known)
-        known = {**dict.fromkeys((*scope.graph.inputs, *scope.graph.held), _NOWHERE), **inputs}
+        known = {**dict.fromkeys((*scope.graph.inputs, *scope.graph.tensors_by_name), _NOWHERE), **inputs}
         self._known.append(known)
         for node in scope.graph.nodes:
             # Of a graph that gives too little the rest stays unknown.
@@ -70,21 +70,21 @@ class _Walk:
         self._known = hidden or self._known
         return results
 
-    def _node(self, scope: Scope, node: Node) -> list[Trail]:
+    def _node(self, scope: Scope, node: Node) -> list[DepthState]:
         given = [self._find(name) for name in node.inputs]
         inner = list(scope.inner(node))
         if inner:
             return self._inner(scope, node, given, inner)
-        trail = reduce(Trail.join, given, _NOWHERE)
+        trail = reduce(DepthState.join, given, _NOWHERE)
         if _convolves(scope, node):
             operator = convolution_operator(scope, node)
-            held = origin(scope, node.input(operator.weight)) if operator is not None else None
+            held = find_origin(scope, node.input(operator.weight)) if operator is not None else None
             if held is not None:
                 self.used[held.held.message.start].append(len(self.calls))
             trail = self.calls.add(trail)
         return [trail] * len(node.outputs)
 
-    def _inner(self, scope: Scope, node: Node, given: list[Trail], inner: list[Scope]) -> list[Trail]:
+    def _inner(self, scope: Scope, node: Node, given: list[DepthState], inner: list[Scope]) -> list[DepthState]:
         """Run what a node holds; each of its outputs depends on the graphs' outputs at the same place."""
         op = "function" if scope.function(node) is not None else node.op
         # A loop may run no round at all; of another operator than ONNX's own nobody knows what goes where.
@@ -92,17 +92,17 @@ class _Walk:
         if op == "Loop":
             results = given[2:]
         elif op not in _ALIGNED:
-            results = [reduce(Trail.join, given, _NOWHERE)] * len(node.outputs)
+            results = [reduce(DepthState.join, given, _NOWHERE)] * len(node.outputs)
         for deeper in inner:
             outputs = self.run(deeper, _passed(op, deeper.graph.inputs, given))
             if op == "Loop":
                 outputs = outputs[1:]  # the first says whether to go on
             elif op not in _ALIGNED:
-                outputs = [reduce(Trail.join, outputs, _NOWHERE)] * len(results)
+                outputs = [reduce(DepthState.join, outputs, _NOWHERE)] * len(results)
             results = [a.join(b) for a, b in zip_longest(results, outputs, fillvalue=_NOWHERE)]
         return results[: len(node.outputs)]
 
-    def _find(self, name: str) -> Trail:
+    def _find(self, name: str) -> DepthState:
         if not name:
             return _NOWHERE
         for known in reversed(self._known):
@@ -111,7 +111,7 @@ class _Walk:
         raise _OutOfOrderError
 
 
-def _passed(op: str, names: tuple[str, ...], given: list[Trail]) -> dict[str, Trail]:
+def _passed(op: str, names: tuple[str, ...], given: list[DepthState]) -> dict[str, DepthState]:
     """Return the trails of a graph's inputs, which are the last ones of its node's."""
     if op == "function":
         return dict(zip(names, given, strict=False))  # the last ones may be left out
@@ -124,7 +124,7 @@ def _convolves(scope: Scope, node: Node) -> bool:
     """Tell whether a node is a convolution of any layout; a deformable one is an operator of its own."""
     if convolution_operator(scope, node) is not None:
         return True
-    return odd_weight(scope, node) is not None and "Deform" not in node.op
+    return unsupported_weight_reason(scope, node) is not None and "Deform" not in node.op
 
 
 def _size(model: Model, file: str) -> tuple[int, int]:

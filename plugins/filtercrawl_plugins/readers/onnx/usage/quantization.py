@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from filtercrawl.api.tensor import FLOATS, ITEMSIZE, Quantization
-from filtercrawl_plugins.readers.onnx.graph.provenance import SAME_PARAMETER, origin
+from filtercrawl.api.tensor import FLOAT_DTYPES, ITEMSIZE, Quantization
+from filtercrawl_plugins.readers.onnx.graph.provenance import SAME_PARAMETER, find_origin
 from filtercrawl_plugins.readers.onnx.graph.types import Node
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
 
 if TYPE_CHECKING:
     from filtercrawl_plugins.readers.onnx.graph.scope import Scope
-    from filtercrawl_plugins.readers.onnx.tensors.storage import Storage
+    from filtercrawl_plugins.readers.onnx.tensors.storage import TensorStorage
     from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse
 
 # Dynamic quantisation writes ConvInteger, Cast, Mul; a few more steps than that are allowed.
@@ -23,7 +23,7 @@ _LONGEST_WAY: Final = 4
 _MOST_USERS: Final = 16
 
 
-def quantization(use: ConvolutionUse, storage: Storage) -> Quantization | None:
+def quantization(use: ConvolutionUse, storage: TensorStorage) -> Quantization | None:
     """Read scale and zero point of a weight of codes; None where the file does not state them plainly.
 
     They stand in QLinearConv, in a DequantizeLinear before the convolution, or around ConvInteger as dynamic
@@ -41,14 +41,14 @@ def quantization(use: ConvolutionUse, storage: Storage) -> Quantization | None:
         return _read(storage, scope, shape, axis, (node.input(1), node.input(2)))
     scope, node = use.scope, use.node
     if operator.zero_point is None:
-        return Quantization() if dtype_of(held) not in FLOATS else None
+        return Quantization() if dtype_of(held) not in FLOAT_DTYPES else None
     zero_point = node.input(operator.zero_point)
     scale = node.input(operator.scale) if operator.scale is not None else _scale_behind(scope, node)
     return _read(storage, scope, shape, 0, (scale, zero_point))
 
 
 def _read(
-    storage: Storage, scope: Scope, shape: tuple[int, ...], axis: int, names: tuple[str, str]
+    storage: TensorStorage, scope: Scope, shape: tuple[int, ...], axis: int, names: tuple[str, str]
 ) -> Quantization | None:
     size = shape[axis] if 0 <= axis < len(shape) else 1
     scale = _numbers(storage, scope, names[0], size) if names[0] else (1.0,)
@@ -60,8 +60,8 @@ def _read(
     )
 
 
-def _numbers(storage: Storage, scope: Scope, name: str, size: int) -> tuple[float, ...] | None:
-    found = origin(scope, name, SAME_PARAMETER)
+def _numbers(storage: TensorStorage, scope: Scope, name: str, size: int) -> tuple[float, ...] | None:
+    found = find_origin(scope, name, SAME_PARAMETER)
     if found is None or found.dequantize is not None or math.prod(found.held.shape) not in (1, size):
         return None
     extent = storage.extent(found.held)
@@ -90,4 +90,4 @@ def _constant_factor(scope: Scope, name: str) -> str:
     if found is None or not isinstance(found[1], Node) or found[1].op != "Mul":
         return ""
     # The input's scale comes first and is constant only where quantisation is static.
-    return next((factor for factor in found[1].inputs[::-1] if origin(scope, factor) is not None), "")
+    return next((factor for factor in found[1].inputs[::-1] if find_origin(scope, factor) is not None), "")

@@ -7,17 +7,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from filtercrawl.api.tensor import FLOATS
+from filtercrawl.api.tensor import FLOAT_DTYPES
 from filtercrawl_plugins.readers.onnx.graph.operators import (
     INPUTS,
     LINEAR_MAPS,
     ConvolutionOperator,
     convolution_operator,
-    odd_weight,
+    unsupported_weight_reason,
 )
-from filtercrawl_plugins.readers.onnx.graph.provenance import SAME_PARAMETER, Origin, behind, origin
+from filtercrawl_plugins.readers.onnx.graph.provenance import SAME_PARAMETER, TensorOrigin, find_origin, source_tensors
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, scopes
-from filtercrawl_plugins.readers.onnx.graph.types import Held, Model, Node
+from filtercrawl_plugins.readers.onnx.graph.types import Model, Node, TensorLike
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
 
 # What a tensor is, if it is used as more than one of these: the first.
@@ -51,11 +51,11 @@ class ConvolutionUse:
     scope: Scope
     node: Node
     operator: ConvolutionOperator
-    origin: Origin
+    origin: TensorOrigin
 
 
 @dataclass(frozen=True)
-class Uses:
+class TensorUsage:
     """Uses of tensors, by the start of their message: the first convolution, their number, other uses."""
 
     convolutions: dict[int, ConvolutionUse] = field(default_factory=dict)
@@ -67,14 +67,14 @@ class Uses:
         self.convolutions.setdefault(start, use)
         self.n_calls[start] += 1
 
-    def other(self, held: Held, reason: str) -> None:
+    def other(self, held: TensorLike, reason: str) -> None:
         start = held.message.start
         self.reasons[start] = min(self.reasons.get(start, "constant"), reason, key=RANKS.__getitem__)
 
 
-def collect_uses(model: Model, file: str) -> Uses:
+def collect_uses(model: Model, file: str) -> TensorUsage:
     """Look at every input of every node wherever it is run; raises UnsupportedError as `scopes` does."""
-    uses = Uses()
+    uses = TensorUsage()
     for scope in scopes(model, file):
         for node in scope.graph.nodes:
             if scope.function(node) is None:
@@ -82,44 +82,44 @@ def collect_uses(model: Model, file: str) -> Uses:
     return uses
 
 
-def _node(uses: Uses, scope: Scope, node: Node) -> None:
+def _node(uses: TensorUsage, scope: Scope, node: Node) -> None:
     operator = convolution_operator(scope, node)
-    odd = odd_weight(scope, node)
+    odd = unsupported_weight_reason(scope, node)
     for slot, name in enumerate(node.inputs):
         if operator is not None and slot == operator.weight:
-            found = origin(scope, name)
+            found = find_origin(scope, name)
             if found is not None:
                 uses.convolution(ConvolutionUse(scope, node, operator, found))
             else:
-                for held in behind(scope, name):
+                for held in source_tensors(scope, name):
                     if len(held.shape) > 1 and math.prod(held.shape) > 1:
                         uses.other(held, "nonstandard_operator")
         elif slot == odd:
-            found = origin(scope, name, SAME_PARAMETER)
+            found = find_origin(scope, name, SAME_PARAMETER)
             if found is not None:
                 uses.other(found.held, "nonstandard_operator")
         else:
             _other(uses, scope, node, slot)
 
 
-def _other(uses: Uses, scope: Scope, node: Node, slot: int) -> None:
+def _other(uses: TensorUsage, scope: Scope, node: Node, slot: int) -> None:
     reason = INPUTS.get(node.op, {}).get(slot)
     if reason is None and node.op not in _ARITHMETIC:
         return
-    found = origin(scope, node.inputs[slot], SAME_PARAMETER)
+    found = find_origin(scope, node.inputs[slot], SAME_PARAMETER)
     if found is not None:
         reason = reason or _arithmetic(scope, node, slot, found)
         if reason is not None:
             uses.other(found.held, reason)
     elif reason == "recurrent":  # gates are often put in another order first
-        for held in behind(scope, node.inputs[slot]):
-            if dtype_of(held) in FLOATS:
+        for held in source_tensors(scope, node.inputs[slot]):
+            if dtype_of(held) in FLOAT_DTYPES:
                 uses.other(held, reason)
 
 
-def _arithmetic(scope: Scope, node: Node, slot: int, found: Origin) -> str | None:
+def _arithmetic(scope: Scope, node: Node, slot: int, found: TensorOrigin) -> str | None:
     held = found.held
-    if dtype_of(held) not in FLOATS and found.dequantize is None:
+    if dtype_of(held) not in FLOAT_DTYPES and found.dequantize is None:
         return None
     if node.op == "Gather":
         return "embedding" if slot == 0 and len(held.shape) == 2 else None
