@@ -44,10 +44,10 @@ GROUPS = {
         *("Source", "Canonical", "Counts", "Builds", "Feeds", "Recalls", "Resolves", "Parts"),
     ),
     "What a reader reads": (
-        *("Reader", "Files", "RangeFile", "StoredTensor", "Extent", "Convolution", "Depth", "Quantization"),
+        *("Reader", "Files", "RandomAccessFile", "StoredTensor", "Extent", "Convolution", "Depth", "Quantization"),
     ),
     "What a measure measures": ("Measure", "LayerSummary", "Accumulator", "Sketcher"),
-    "What an analysis finds": ("Analysis", "Holdings", "Options", "Result", "ResultTable", "Figure", "Basis"),
+    "What an analysis finds": ("Analysis", "DatasetView", "Options", "Result", "ResultTable", "Figure", "Basis"),
     "Commands": ("Command",),
     "Errors": (
         *("FiltercrawlError", "NetworkError", "ForbiddenError", "GoneError", "CheckpointError", "FormatError"),

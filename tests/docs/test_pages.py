@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import filtercrawl
-from filtercrawl import AnalysisOptions, Checkpoint, CheckpointMetadata
+from filtercrawl.api import AnalysisOptions, Checkpoint, CheckpointMetadata
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES

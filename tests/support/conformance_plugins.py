@@ -8,7 +8,7 @@ GOOD = '''
 """The zoo `good`: two pages of an index."""
 
 from dataclasses import replace
-from filtercrawl import Checkpoint, Meta, Query, RemoteFile, UnsupportedError, hookimpl
+from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, UnsupportedError, hookimpl
 from filtercrawl.testing import FakeZoo
 import os, random, socket, urllib.request
 
@@ -19,12 +19,12 @@ class Good:
     def checkpoints(self, transport, query):
         for page in transport.pages(query.settings["index"]):
             for row in page:
-                if query.wants(row["name"]):
+                if query.matches(row["name"]):
                     yield self.offer(row)
 
     def offer(self, row):
         file = RemoteFile(url=row["url"], size=row["size"], sha256=row["sha256"], path=row["name"])
-        meta = Meta(task="image-classification", license="MIT", released="2024-05-31", extra={"width": 4})
+        meta = CheckpointMetadata(task="image-classification", license="MIT", released="2024-05-31", extra={"width": 4})
         return Checkpoint(name=row["name"], revision=row["sha256"], files=(file,), meta=meta)
 
     def build(self, checkpoint):
@@ -58,10 +58,10 @@ def filtercrawl_sources():
 '''
 
 _LIST = '        for page in transport.pages(query.settings["index"]):\n'
-_WANTS = 'if query.wants(row["name"]):'
+_WANTS = 'if query.matches(row["name"]):'
 _OFFER = '        return Checkpoint(name=row["name"], revision=row["sha256"], files=(file,), meta=meta)\n'
 _BUILD = '        return on_meta(lambda: nn.Conv2d(3, checkpoint.meta.extra["width"], 3))\n'
-_BODY = '            for row in page:\n                if query.wants(row["name"]):\n                    yield self.offer(row)\n'
+_BODY = '            for row in page:\n                if query.matches(row["name"]):\n                    yield self.offer(row)\n'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,9 +193,9 @@ BAD = {
     "change not noticed": Bad(check="change", old=_OFFER, new=offering(revision='row["name"]'), said="finds 0 changed"),
     "remembers what is gone": Bad(
         check="deletion", old=_BODY + "\n",
-        new=_BODY + "        for name in sorted(query.known):\n            file = RemoteFile(url='http://127.0.0.1:9/x')\n"
+        new=_BODY + "        for name in sorted(query.previous_states):\n            file = RemoteFile(url='http://127.0.0.1:9/x')\n"
         "            if name == 'net-a':\n"
-        "                yield Checkpoint(name=name, revision=query.known[name].revision, files=(file,))\n\n",
+        "                yield Checkpoint(name=name, revision=query.previous_states[name].revision, files=(file,))\n\n",
         said="misses nothing",
     ),
     "swallows errors": Bad(
@@ -218,7 +218,7 @@ BAD = {
     ),
     "state between runs": Bad(
         check="crash", old=_BODY,
-        new=body("if query.known:\n    raise RuntimeError('begun before')\nfor row in page:\n    yield self.offer(row)"),
+        new=body("if query.previous_states:\n    raise RuntimeError('begun before')\nfor row in page:\n    yield self.offer(row)"),
         said="does not bring the rest (RuntimeError: begun before)",
     ),
     "pattern forgets the rest": Bad(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from filtercrawl import Checkpoint, CheckpointMetadata, Query, RemoteFile, TrainingRun, Transport
+from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, TrainingRun, Transport
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.extraction.architecture import on_meta

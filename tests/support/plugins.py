@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from filtercrawl import Checkpoint, Query, RemoteFile, Skipped, Transport, hookimpl
+from filtercrawl.api import Checkpoint, Query, RemoteFile, Skipped, Transport, hookimpl
 from filtercrawl.api.plugin_manager import Plugins
 from support.paths import REPOSITORY
 

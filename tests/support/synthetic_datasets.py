@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conftest import NOW
-from filtercrawl import CheckpointMetadata
+from filtercrawl.api import CheckpointMetadata
 from filtercrawl.api.analysis import AnalysisOptions, Result
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from filtercrawl import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, Source, Transport, hookimpl
+from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, Source, Transport, hookimpl
 
 FILTERCRAWL_API = 1
 INDEX = "https://zoo.example/index.json"

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl import Analysis, DatasetView, Figure, Result, ResultTable, SampleSize, hookimpl
+from filtercrawl.api import Analysis, DatasetView, Figure, Result, ResultTable, SampleSize, hookimpl
 
 FILTERCRAWL_API = 1
 # Of the energy of a kernel of independent numbers: three of nine stand on the axis, half of the others is even.

@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import filtercrawl
-from filtercrawl import DatasetView, Figure, ResultTable, SampleSize
+from filtercrawl.api import DatasetView, Figure, ResultTable, SampleSize
 from filtercrawl.api.errors import ConflictError, DatasetError, FiltercrawlError, UsageError
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build

@@ -64,22 +64,22 @@ def run(*words: str) -> tuple[int, dict[str, object], str]:
 
 
 READER = """
-from filtercrawl import Extent, FormatError, StoredTensor, hookimpl
+from filtercrawl.api import TensorLocation, FormatError, StoredTensor, hookimpl
 
 class Raw:
     name = "raw"
 
-    def claims(self, file):
+    def can_read(self, file):
         return file.size >= 4 and file.read(0, 4) == b"RAW!"
 
-    def companions(self, file):
+    def companion_paths(self, file):
         return ()
 
     def tensors(self, files):
         if files.main.size < 76:
             raise FormatError(f"{files.main.name}: ends after {files.main.size} bytes")
-        extent = Extent(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
-        yield StoredTensor(name="w.weight", key="w.weight", shape=(2, 1, 3, 3), dtype="float32", extent=extent)
+        extent = TensorLocation(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
+        yield StoredTensor(name="w.weight", key="w.weight", shape=(2, 1, 3, 3), dtype="float32", location=extent)
 
 def samples():
     yield b"RAW!" + bytes(72)
@@ -100,8 +100,8 @@ CLAIM, CUT = "return file.size >= 4 and file.read(0, 4)", "if files.main.size < 
         ("reader-tensors", 'b"RAW!" + bytes(72)', 'b"WAR!" + bytes(72)', "sample 0 is not claimed"),
         ("reader-tensors", CUT, "if files.main.size < 76 and 1 / 0:", "raises ZeroDivisionError"),
         ("reader-tensors", 'dtype="float32", extent', 'dtype="f4", extent', "the dtype 'f4' is unknown"),
-        ("reader-tensors", "extent=extent)", "extent=None)", "neither an extent nor a reason"),
-        ("reader-tensors", "extent=extent)", "extent=extent, reason='odd')", "the reason 'odd'"),
+        ("reader-tensors", "location=extent)", "location=None)", "neither an extent nor a reason"),
+        ("reader-tensors", "location=extent)", "location=extent, reason='odd')", "the reason 'odd'"),
         ("reader-tensors", "yield StoredTensor", "yield dict", "`tensors` yields dict"),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_reader_without_samples_is_not_wholly_checked(write: Write) -> None:
 
 ANALYSIS = """
 import pyarrow as pa
-from filtercrawl import Result, ResultTable, hookimpl
+from filtercrawl.api import Result, ResultTable, hookimpl
 
 class Sizes:
     name = "sizes"

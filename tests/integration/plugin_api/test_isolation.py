@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SOURCE = """
-from filtercrawl import Checkpoint, hookimpl
+from filtercrawl.api import Checkpoint, hookimpl
 {head}
 class Zoo:
     name = "{name}"
@@ -37,7 +37,7 @@ def filtercrawl_sources():
 """
 COMMAND = """
 import {heavy}
-from filtercrawl import Command, hookimpl
+from filtercrawl.api import Command, hookimpl
 
 def hello():
     "Say hello."
@@ -93,7 +93,8 @@ def test_a_plugin_is_imported_when_something_of_its_kind_is_asked_for(write: Wri
     [
         "from {other} import *\n",
         "from {other} import filtercrawl_sources as filtercrawl_sources\n",
-        "from filtercrawl import hookimpl\n@hookimpl(specname='filtercrawl_sources')\ndef mine():\n    import {other}\n"
+        "from filtercrawl.api import hookimpl\n"
+        "@hookimpl(specname='filtercrawl_sources')\ndef mine():\n    import {other}\n"
         "    return [{other}.Zoo()]\n",
     ],
 )

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from conftest import NOW
-from filtercrawl import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, TrainingRun, Transport
+from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, TrainingRun, Transport
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import Settings

@@ -12,7 +12,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from filtercrawl import Checkpoint, CheckpointMetadata, Query, RemoteFile, Transport
+from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, Transport
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.extraction.architecture import on_meta

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from filtercrawl import Checkpoint, CheckpointMetadata, RemoteFile
+from filtercrawl.api import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build

@@ -30,7 +30,7 @@ import sys, threading, time
 from pathlib import Path
 
 import httpx2, numpy, pyarrow.parquet, torch
-from filtercrawl import Checkpoint, RemoteFile
+from filtercrawl.api import Checkpoint, RemoteFile
 from filtercrawl.api.plugin_manager import load
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import Run, sync

@@ -36,7 +36,7 @@ from support.zoo_files import layers, models, state
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from filtercrawl import LayerSummary
+    from filtercrawl.api import LayerSummary
     from filtercrawl.pipeline.report import Report
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
@@ -174,7 +174,7 @@ from pathlib import Path
 from types import ModuleType
 
 sys.path.insert(0, sys.argv[3])
-from filtercrawl import hookimpl
+from filtercrawl.api import hookimpl
 from filtercrawl.api.plugin_manager import load
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import Run, sync

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from filtercrawl import RemoteFile, TruncatedError
+from filtercrawl.api import RemoteFile, TruncatedError
 from filtercrawl.api.errors import AccessDeniedError, ChangedError, NetworkError, NotFoundError
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import network

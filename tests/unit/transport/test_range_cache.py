@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from filtercrawl import RemoteFile
+from filtercrawl.api import RemoteFile
 from filtercrawl.api.errors import ChangedError, NetworkError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings

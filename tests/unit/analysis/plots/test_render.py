@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from filtercrawl import Figure, SampleSize
+from filtercrawl.api import Figure, SampleSize
 from filtercrawl_analysis.plots.render import plain_power, png, svg
 from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging, label, text_on
 from filtercrawl_analysis.report.csv import csv_text

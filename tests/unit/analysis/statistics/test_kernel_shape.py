@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from filtercrawl import CheckpointMetadata
+from filtercrawl.api import CheckpointMetadata
 from filtercrawl_analysis.statistics.init_distributions import NORMAL, UNIFORM, fits, init_distributions, spread
 from filtercrawl_analysis.statistics.separability import separability
 from filtercrawl_analysis.statistics.symmetry import projectors, shares

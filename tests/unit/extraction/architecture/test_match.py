@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from timm.layers import CondConv2d
 from torch import nn
 
-from filtercrawl import Checkpoint, CheckpointMetadata, Query, Source, Transport
+from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, Source, Transport
 from filtercrawl.api.range_file import LocalFile
 from filtercrawl.api.source import find_reader
 from filtercrawl.api.tensor import Quantization, StoredTensor
