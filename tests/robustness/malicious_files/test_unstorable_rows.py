@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from conftest import NOW, Sync
+from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.catalog import Catalog
@@ -291,3 +292,11 @@ def test_only_unfit_rows_of_a_shared_content_are_no_heirs(zoo: Path, dataset: Pa
         "local/new.safetensors": "emitted",
     }  # fmt: skip
     assert list(verify_folder(dataset)) == []
+
+
+def test_a_selector_that_is_no_text_is_refused(tmp_path: Path, run_sync: Sync) -> None:
+    folder = tmp_path / os.fsdecode(b"zoo\xff")
+    put(folder / "net.safetensors", state())
+    with pytest.raises(UsageError, match="not valid UTF-8") as caught:
+        run_sync(f"local:{folder}")
+    assert str(caught.value).isprintable()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.source import Source, SupportsCanonicalPattern
+from filtercrawl.dataset.schema.validation import is_text
 
 if TYPE_CHECKING:
     from filtercrawl.api.plugin_manager import Plugins
@@ -23,13 +24,16 @@ class Selector:
 
     @classmethod
     def parse(cls, text: str, plugins: Plugins) -> Self:
-        """Read a selector as typed; raises UsageError for a source that no plugin brings."""
+        """Read a selector as typed; raises UsageError for a source that no plugin brings, or text that is not UTF-8."""
         name, colon, pattern = text.partition(":")
         source = plugins.sources.get(name)
         if source is None:
             known = ", ".join(sorted(plugins.sources)) or "none"
             raise UsageError(f"{text!r}: no source is named {name!r}; installed are {known}")
-        return cls(name, canonical(source, pattern) if colon else None)
+        selector = cls(name, canonical(source, pattern) if colon else None)
+        if not is_text(str(selector)):
+            raise UsageError(f"{str(selector)!a}: is not valid UTF-8; rename the folder or link to it")
+        return selector
 
     @property
     def id(self) -> str:
