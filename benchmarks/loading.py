@@ -116,7 +116,7 @@ def memory(what: str) -> float:
 
 def stream(way: str, dataset: Path) -> dict[str, float]:
     """Read shuffled kernels in this process: million a CPU second and a second, MB at the peak above the imports."""
-    if way == "Kernels":
+    if way == "KernelDataset":
         batches: Iterable[torch.Tensor] = KernelDataset(dataset, "3x3", batch_size=8192, seed=0)
     else:
         options: dict[str, Any] = {"split": "train", "streaming": True, "columns": ["kernel", "weight"]}
@@ -139,7 +139,7 @@ def report(networks: int) -> str:
         folder = Path(name)
         dataset = made(folder, networks)
         size, speeds = stored_bytes(dataset), access(dataset, folder)
-        streams = {way: apart(way, dataset) for way in ("Kernels", "shuffle")}
+        streams = {way: apart(way, dataset) for way in ("KernelDataset", "shuffle")}
     slow = speeds["`datasets`, a row a kernel, numpy"]
     tools = ", ".join(f"{tool} {version(tool)}" for tool in ("torch", "pyarrow", "datasets", "duckdb"))
     lines = [
@@ -154,7 +154,7 @@ def report(networks: int) -> str:
         *(
             f"| {about} | {streams[way]['cpu']:.2f} | {streams[way]['wall']:.2f} | {streams[way]['peak']:,.0f} |"
             for way, about in (
-                ("Kernels", f"`Kernels`, batches of 8,192, pool of {BUFFER_BYTES >> 20} MiB"),
+                ("KernelDataset", f"`Kernels`, batches of 8,192, pool of {BUFFER_BYTES >> 20} MiB"),
                 ("shuffle", "`datasets` streaming, `.shuffle()`: layers, not kernels"),
             )
         ),

@@ -7,25 +7,24 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filtercrawl
-from filtercrawl import testing
+from filtercrawl import api, testing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 INTRODUCTION = f"""# Interface for plugins
 
-Written by `python docs/api.py` from the code. A plugin imports these names from `filtercrawl`, the tools for its tests
-from `filtercrawl.testing`, and nothing else: what is not here may change at any time. [Plugins](plugins.md) shows how
+Written by `python docs/api.py` from the code. A plugin imports these names from `filtercrawl.api`, the tools for its
+tests from `filtercrawl.testing`, and nothing else: what is not here may change at any time. [Plugins](plugins.md) shows how
 they are used, with examples that run.
 
 ## Versions and deprecation
 
-The interface has a version, `filtercrawl.API_VERSION`, now {filtercrawl.API_VERSION}. A plugin may state the one it is
+The interface has a version, `filtercrawl.api.API_VERSION`, now {api.API_VERSION}. A plugin may state the one it is
 built for, and is then refused with a clear line by a filtercrawl that does not know it:
 
 ```python
-FILTERCRAWL_API = {filtercrawl.API_VERSION}
+FILTERCRAWL_API = {api.API_VERSION}
 ```
 
 - Within a version names, fields with a default, optional methods and hooks are only added. Records are made with
@@ -40,18 +39,54 @@ FILTERCRAWL_API = {filtercrawl.API_VERSION}
 GROUPS = {
     "To begin": ("API_VERSION", "hookimpl"),
     "What a source offers": (
-        *("Checkpoint", "RemoteFile", "Meta", "Run", "Skipped", "VisualCategory", "Query", "Known", "Transport"),
-        *("Source", "Canonical", "Counts", "Builds", "Feeds", "Recalls", "Resolves", "Parts"),
+        *(
+            "Checkpoint",
+            "RemoteFile",
+            "CheckpointMetadata",
+            "TrainingRun",
+            "Skipped",
+            "VisualCategory",
+            "Query",
+            "PreviousState",
+            "Transport",
+        ),
+        *(
+            "Source",
+            "SupportsCanonicalPattern",
+            "SupportsCount",
+            "SupportsBuild",
+            "SupportsSampleInput",
+            "SupportsLookup",
+            "SupportsUrlResolution",
+            "SupportsSubfile",
+        ),
     ),
     "What a reader reads": (
-        *("Reader", "Files", "RandomAccessFile", "StoredTensor", "Extent", "Convolution", "Depth", "Quantization"),
+        *(
+            "Reader",
+            "Files",
+            "RandomAccessFile",
+            "StoredTensor",
+            "TensorLocation",
+            "Convolution",
+            "Depth",
+            "Quantization",
+        ),
     ),
     "What a measure measures": ("Measure", "LayerSummary", "Accumulator", "Sketcher"),
-    "What an analysis finds": ("Analysis", "DatasetView", "Options", "Result", "ResultTable", "Figure", "Basis"),
+    "What an analysis finds": (
+        "Analysis",
+        "DatasetView",
+        "AnalysisOptions",
+        "Result",
+        "ResultTable",
+        "Figure",
+        "SampleSize",
+    ),
     "Commands": ("Command",),
     "Errors": (
-        *("FiltercrawlError", "NetworkError", "ForbiddenError", "GoneError", "CheckpointError", "FormatError"),
-        *("TruncatedError", "UnsupportedError", "UnsafeError"),
+        *("FiltercrawlError", "NetworkError", "AccessDeniedError", "NotFoundError", "CheckpointError", "FormatError"),
+        *("TruncatedError", "UnsupportedError", "UnsafeFileError"),
     ),
 }
 
@@ -66,7 +101,7 @@ def page() -> str:
     parts = [INTRODUCTION]
     for title, names in GROUPS.items():
         parts.append(f"## {title}\n")
-        parts += [entry(name, getattr(filtercrawl, name)) for name in names]
+        parts += [entry(name, getattr(api, name)) for name in names]
     parts.append(TOOLS)
     parts += [entry(name, getattr(testing, name)) for name in testing.__all__ if name != "CHECKS"]
     return "\n".join(parts)
@@ -108,7 +143,7 @@ def code(what: type[Any]) -> Iterator[str]:
 
 def members(what: type[Any]) -> dict[str, Any]:
     """What a class defines, and what it has from bases of ours that have no entry of their own."""
-    public = {getattr(filtercrawl, name) for name in filtercrawl.__all__ if inspect.isclass(getattr(filtercrawl, name))}
+    public = {getattr(api, name) for name in api.__all__ if inspect.isclass(getattr(api, name))}
     hidden = [base for base in what.__mro__[1:] if base.__module__.startswith("filtercrawl.") and base not in public]
     return dict(item for kind in (what, *hidden) for item in vars(kind).items())
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-import filtercrawl
+from filtercrawl import api
 from filtercrawl.api import AnalysisOptions, Checkpoint, CheckpointMetadata
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.vocabulary import REASONS
@@ -134,7 +134,7 @@ def test_a_reference_is_what_the_code_says(name: str) -> None:
 def test_the_reference_has_every_public_name() -> None:
     groups = runpy.run_path(str(REPOSITORY / "docs/api.py"))["GROUPS"]
     names = [name for group in groups.values() for name in group]
-    assert sorted(names) == sorted(filtercrawl.__all__)
+    assert sorted(names) == sorted(api.__all__)
 
 
 def test_the_page_on_plugins_has_every_check() -> None:

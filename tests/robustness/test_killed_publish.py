@@ -253,7 +253,7 @@ def test_every_request_fails_once(story: Story, kind: str) -> None:
         story.hub.watch = lambda number, asked, when: None
         story.check_between()
         if "error" in found:
-            assert found["error"] in ("NetworkError", "BusyError"), (once.last, found)
+            assert found["error"] in ("NetworkError", "ConflictError"), (once.last, found)
             story.run("published", "finished", "nothing")
         story.check_done()
         if len(once.tried) == before:

@@ -128,8 +128,8 @@ def _fits(value: object, kind: str) -> bool:
         "tuple[str, ...]": lambda: isinstance(value, tuple) and all(isinstance(item, str) for item in value),
         "tuple[RemoteFile, ...]": lambda: isinstance(value, tuple) and bool(value) and all(map(_is_file, value)),
         "Mapping[str, Any]": lambda: _is_json(value),
-        "Meta": lambda: isinstance(value, CheckpointMetadata),
-        "Run": lambda: isinstance(value, TrainingRun),
+        "CheckpointMetadata": lambda: isinstance(value, CheckpointMetadata),
+        "TrainingRun": lambda: isinstance(value, TrainingRun),
     }
     return kind in tests and tests[kind]()
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-import filtercrawl
+from filtercrawl import api
 from filtercrawl.api import DatasetView, Figure, ResultTable, SampleSize
 from filtercrawl.api.errors import ConflictError, DatasetError, FiltercrawlError, UsageError
 from filtercrawl.api.plugin_manager import load_plugins
@@ -32,7 +32,7 @@ from support.zoo_files import published, put, state
 if TYPE_CHECKING:
     from conftest import Sync
 
-Run = Callable[[DatasetView], filtercrawl.Result]
+Run = Callable[[DatasetView], api.Result]
 Call = Callable[..., Result]
 
 
@@ -44,7 +44,7 @@ class Analysis:
         self.title = f"About {name}"
         self._run = run
 
-    def run(self, holdings: DatasetView) -> filtercrawl.Result:
+    def run(self, holdings: DatasetView) -> api.Result:
         return self._run(holdings)
 
 
@@ -57,23 +57,21 @@ def figure(name: str, table: str, draw: Callable[[Any], None] = bars) -> Figure:
     return Figure(name=name, title=f"Picture {name}", caption="As drawn.", basis=basis, table=table, draw=draw)
 
 
-def sizes(holdings: DatasetView) -> filtercrawl.Result:
+def sizes(holdings: DatasetView) -> api.Result:
     """A table and a figure of what the dataset holds."""
     rows = holdings.index.group_by("kernel").aggregate([("n_kernels", "sum")]).sort_by("kernel")
     table = ResultTable(name="sizes", title="Kernels by size", rows=rows, about="Of all layers.")
     first = ", ".join(rows["kernel"].to_pylist())
-    return filtercrawl.Result(
-        tables=(table,), figures=(figure("sizes_bars", "sizes"),), findings=(f"There are {first}.",)
-    )
+    return api.Result(tables=(table,), figures=(figure("sizes_bars", "sizes"),), findings=(f"There are {first}.",))
 
 
-def stored(holdings: DatasetView) -> filtercrawl.Result:
+def stored(holdings: DatasetView) -> api.Result:
     rows = holdings.index.select(["layer_id", "model_id", "sparsity", "shape", "depthwise"])
     tables = (
         ResultTable(name="stored", title="Layers", rows=rows),
         ResultTable(name="nothing", title="None", rows=rows.slice(0, 0)),
     )
-    return filtercrawl.Result(tables=tables)
+    return api.Result(tables=tables)
 
 
 @pytest.fixture
@@ -195,13 +193,13 @@ def explode(_: object) -> Any:
     [
         (explode, "RuntimeError: no such luck"),
         (lambda _: 42, "gives int, which is no Result"),
-        (lambda _: filtercrawl.Result(tables=(7,)), "gives int among"),  # type: ignore[arg-type]
-        (lambda _: filtercrawl.Result(figures=(figure("f", "gone"),)), "'gone', which is not there"),
-        (lambda _: filtercrawl.Result(tables=(ResultTable(name="../up", title="", rows=pa.table({})),)), "'../up'"),
+        (lambda _: api.Result(tables=(7,)), "gives int among"),  # type: ignore[arg-type]
+        (lambda _: api.Result(figures=(figure("f", "gone"),)), "'gone', which is not there"),
+        (lambda _: api.Result(tables=(ResultTable(name="../up", title="", rows=pa.table({})),)), "'../up'"),
         (sizes, "a second table is named 'sizes'"),
-        (lambda _: filtercrawl.Result(tables=(ResultTable(name="a", title="", rows=[]),)), "no pyarrow.Table"),  # type: ignore[arg-type]
+        (lambda _: api.Result(tables=(ResultTable(name="a", title="", rows=[]),)), "no pyarrow.Table"),  # type: ignore[arg-type]
         (
-            lambda _: filtercrawl.Result(
+            lambda _: api.Result(
                 tables=(ResultTable(name="a", title="", rows=pa.table([[1], [2]], names=["x", "x"])),)
             ),
             "two columns of one name",
@@ -221,9 +219,9 @@ def test_an_analysis_that_fails_is_named_and_the_others_go_on(call: Call, datase
 
 @pytest.mark.usefixtures("net")
 def test_a_figure_that_cannot_be_drawn_is_named_and_its_table_stays(call: Call, dataset: Path) -> None:
-    def half(holdings: DatasetView) -> filtercrawl.Result:
+    def half(holdings: DatasetView) -> api.Result:
         found = sizes(holdings)
-        return filtercrawl.Result(tables=found.tables, figures=(figure("bad", "sizes", explode), *found.figures))
+        return api.Result(tables=found.tables, figures=(figure("bad", "sizes", explode), *found.figures))
 
     result = call("--json", half=half)
     assert result.exit_code == 3
@@ -267,7 +265,7 @@ def test_without_a_dataset_and_beside_another_run(call: Call, dataset: Path, zoo
 
 @pytest.mark.usefixtures("net")
 def test_a_stopped_run_ends_cleanly_and_writes_nothing(call: Call, dataset: Path) -> None:
-    def slow(holdings: DatasetView) -> filtercrawl.Result:
+    def slow(holdings: DatasetView) -> api.Result:
         holdings.progress(1, 2, "kernels")
         signal.raise_signal(signal.SIGINT)
         holdings.progress(2, 2, "kernels")
@@ -287,8 +285,8 @@ def test_a_run_that_is_killed_while_it_writes_is_mended_by_the_next(
     def end(canvas: Any) -> None:
         raise KeyboardInterrupt
 
-    def killed(holdings: DatasetView) -> filtercrawl.Result:
-        return filtercrawl.Result(tables=sizes(holdings).tables, figures=(figure("last", "sizes", end),))
+    def killed(holdings: DatasetView) -> api.Result:
+        return api.Result(tables=sizes(holdings).tables, figures=(figure("last", "sizes", end),))
 
     call(killed=killed)
     assert {finding.where for finding in verify_folder(dataset)} == {
@@ -318,7 +316,7 @@ NAMES = (
 )
 
 
-def hostile(holdings: DatasetView) -> filtercrawl.Result:
+def hostile(holdings: DatasetView) -> api.Result:
     rows = pa.table({"group": list(NAMES), "drift": [-0.5] * len(NAMES), "=1+1": [[name] for name in NAMES]})
 
     def draw(canvas: Any) -> None:
@@ -329,7 +327,7 @@ def hostile(holdings: DatasetView) -> filtercrawl.Result:
 
     basis = SampleSize(kernels=1, layers=1, models=1)
     shown = Figure(name="bad", title=NAMES[0], caption=NAMES[1], basis=basis, table="bad", draw=draw)
-    return filtercrawl.Result(
+    return api.Result(
         tables=(ResultTable(name="bad", title=NAMES[1], about=NAMES[0], rows=rows),), figures=(shown,), findings=NAMES
     )
 
@@ -405,8 +403,8 @@ def test_figures_say_what_they_rest_on_and_link_to_their_tables(call: Call, data
 
 @pytest.mark.usefixtures("net")
 def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> None:
-    def many(holdings: DatasetView) -> filtercrawl.Result:
-        return filtercrawl.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(5000)})),))
+    def many(holdings: DatasetView) -> api.Result:
+        return api.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(5000)})),))
 
     call(many=many, sizes=sizes)
     page = Page.read(dataset / "analysis/report.html")
@@ -420,8 +418,8 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
 def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
     """Every version would send all of it again; its Parquet file is published."""
 
-    def many(holdings: DatasetView) -> filtercrawl.Result:
-        return filtercrawl.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(20_000)})),))
+    def many(holdings: DatasetView) -> api.Result:
+        return api.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(20_000)})),))
 
     files = json.loads(call("--json", many=many).stdout)["files"]
     assert {"analysis/tables/many.csv", "analysis/tables/many.parquet"} <= {*files}
@@ -443,7 +441,7 @@ def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
 @pytest.mark.usefixtures("net")
 def test_the_example_in_the_docs_works(call: Call, dataset: Path) -> None:
     text = (REPOSITORY / "docs/plugins.md").read_text("utf-8").partition("## An analysis")[2]
-    names: dict[str, Any] = {name: getattr(filtercrawl, name) for name in filtercrawl.__all__}
+    names: dict[str, Any] = {name: getattr(api, name) for name in api.__all__}
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, "docs/plugins.md", "exec", flags=annotations.compiler_flag), names)
     (analysis,) = names["filtercrawl_analyses"]()

@@ -90,10 +90,10 @@ def test_only_the_row_groups_that_match_are_fetched(
     run_sync()
     publish(hub, "org/wide", dataset)
     code = f"""
-from filtercrawl.load import flat, layers
-t = layers("org/wide", "kernel = '7x7'")
-assert t.equals(layers({str(dataset)!r}, "kernel = '7x7'"))
-print(len(flat(t["weight"])))
+from filtercrawl.load import to_flat_tensor, load_layers
+t = load_layers("org/wide", "kernel = '7x7'")
+assert t.equals(load_layers({str(dataset)!r}, "kernel = '7x7'"))
+print(len(to_flat_tensor(t["weight"])))
 """
     assert python(hub, tmp_path, "-c", code).strip() == str(3 * 16 * 49)
     asked = [request for request in hub.log if "range" in request.headers and request.path.startswith("/lfs/")]
@@ -114,32 +114,37 @@ def file_of(dataset: Path) -> str:
 def test_a_version_is_pinned_and_what_is_cached_is_not_asked_for(hub: HubServer, tmp_path: Path) -> None:
     code = """
 import huggingface_hub
-from filtercrawl.load import Kernels, layers
+from filtercrawl.load import KernelDataset, load_layers
 huggingface_hub.snapshot_download("org/kernels", repo_type="dataset", revision="v1", allow_patterns=["data/*"])
-print(layers("org/kernels@v1", "architecture = 'resnet18'").num_rows)
-print(sum(len(batch) for batch in Kernels("org/kernels@v1", "7x7")))
+print(load_layers("org/kernels@v1", "architecture = 'resnet18'").num_rows)
+print(sum(len(batch) for batch in KernelDataset("org/kernels@v1", "7x7")))
 """
     assert python(hub, tmp_path, "-c", code).split() == ["3", "32"]
     assert not [request for request in of_layers(hub) if "range" in request.headers]
-    missing = python(hub, tmp_path, "-c", "from filtercrawl.load import layers; layers('org/kernels')", fails=True)
+    missing = python(
+        hub, tmp_path, "-c", "from filtercrawl.load import load_layers; load_layers('org/kernels')", fails=True
+    )
     assert "GoneError: org/kernels@" in missing.splitlines()[-1]
 
 
 def test_what_goes_wrong_on_the_way_is_tried_again(hub: HubServer, tmp_path: Path) -> None:
     hub.fail("*/lfs/*", Fault(status=503), Fault(status=500))
     hub.fail("*/resolve/*", Fault(status=503))
-    code = "from filtercrawl.load import layers; print(layers('org/kernels@v1', 'depthwise').num_rows)"
+    code = "from filtercrawl.load import load_layers; print(load_layers('org/kernels@v1', 'depthwise').num_rows)"
     assert python(hub, tmp_path, "-c", code).strip() == "2"
 
 
 def test_what_is_not_there_is_told(hub: HubServer, tmp_path: Path) -> None:
     for root in ("org/other", "org/kernels@v9"):
-        told = python(hub, tmp_path, "-c", f"from filtercrawl.load import layers; layers({root!r})", fails=True)
-        assert told.splitlines()[-1].startswith("filtercrawl.api.errors.GoneError: " + root)
+        told = python(
+            hub, tmp_path, "-c", f"from filtercrawl.load import load_layers; load_layers({root!r})", fails=True
+        )
+        assert told.splitlines()[-1].startswith("filtercrawl.api.errors.NotFoundError: " + root)
 
 
 def test_offline_a_repo_that_is_not_cached_is_told(hub: HubServer, tmp_path: Path) -> None:
-    code = "import os; os.environ['HF_HUB_OFFLINE'] = '1'; from filtercrawl.load import layers; layers('org/kernels')"
+    code = "import os; os.environ['HF_HUB_OFFLINE'] = '1'\n"
+    code += "from filtercrawl.load import load_layers; load_layers('org/kernels')"
     told = python(hub, tmp_path, "-c", code, fails=True).splitlines()[-1]
     assert told.startswith("filtercrawl.api.errors.NetworkError: org/kernels@main")
     assert "cannot be reached, and the cache does not hold it" in told

@@ -40,7 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_module_offers_what_the_docs_name() -> None:
-    assert filtercrawl.load.__all__ == ["Kernels", "first_layers", "flat", "layers", "tensors"]
+    assert filtercrawl.load.__all__ == [
+        "KernelDataset", "load_first_layers", "load_layers", "to_flat_tensor", "to_tensors",
+    ]  # fmt: skip
     assert all(getattr(filtercrawl.load, name).__doc__ for name in filtercrawl.load.__all__)
 
 

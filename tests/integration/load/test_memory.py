@@ -20,7 +20,7 @@ MEASURED = """
 import sys
 from pathlib import Path
 import torch
-from filtercrawl.load import Kernels, layers
+from filtercrawl.load import KernelDataset, load_layers
 
 def memory(what):
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -28,12 +28,12 @@ def memory(what):
 
 torch.set_num_threads(1)
 dataset, what = sys.argv[1:]
-layers(dataset, "false")
+load_layers(dataset, "false")
 if what == "layers":
     before = memory("VmRSS")
-    given = layers(dataset, "kernel = '31x31'").nbytes
+    given = load_layers(dataset, "kernel = '31x31'").nbytes
 else:
-    kernels = Kernels(dataset, "3x3", pool_bytes=1 << 24)
+    kernels = KernelDataset(dataset, "3x3", buffer_bytes=1 << 24)
     before, given = memory("VmRSS"), 1 << 24
     assert sum(len(batch) for batch in kernels) == kernels.n_kernels
 print(memory("VmHWM") - before - given)
@@ -42,7 +42,7 @@ print(memory("VmHWM") - before - given)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
-@pytest.mark.parametrize("what", ["layers", "Kernels"])
+@pytest.mark.parametrize("what", ["layers", "KernelDataset"])
 def test_memory_is_bounded(what: str, zoo: Path, dataset: Path, run_sync: Sync) -> None:
     generate(zoo / "net.safetensors", 0.5e9)
     run_sync()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-import filtercrawl
+from filtercrawl import api
 from filtercrawl.api import hookspecs
 from filtercrawl.api.plugin_manager import load_plugins
 from support.paths import REPOSITORY
@@ -78,9 +78,9 @@ def test_a_plugin_may_add_visual_categories(
     monkeypatch: pytest.MonkeyPatch, zoo: Path, dataset: Path, run_sync: Sync
 ) -> None:
     file = put(zoo / "one.safetensors", state())
-    meta = filtercrawl.CheckpointMetadata(training_datasets=("imagenet-1k", "lungs-2.0"))
+    meta = api.CheckpointMetadata(training_datasets=("imagenet-1k", "lungs-2.0"))
     offer = replace(checkpoint("one", file.as_uri()), meta=meta)
-    added = filtercrawl.VisualCategory(dataset="lungs-2.0", category="medical xray")
+    added = api.VisualCategory(dataset="lungs-2.0", category="medical xray")
     plugins = load_plugins(
         [
             *BUNDLED,
@@ -101,8 +101,8 @@ def test_a_plugin_may_add_visual_categories(
         (lambda: iter(["nonsense"]), "yields str, neither Checkpoint nor Skipped"),
         (lambda: iter([checkpoint("one", "file:///x")]), "two checkpoints named 'one'"),
         (lambda: iter([checkpoint("a\nb", "file:///x")]), "the name 'a\\nb'"),
-        (lambda: iter([filtercrawl.Checkpoint(name="x", files=())]), "at least one"),
-        (lambda: iter([filtercrawl.Skipped(name="x", reason=None)]), "is no text"),  # type: ignore[arg-type]
+        (lambda: iter([api.Checkpoint(name="x", files=())]), "at least one"),
+        (lambda: iter([api.Skipped(name="x", reason=None)]), "is no text"),  # type: ignore[arg-type]
     ],
 )
 def test_a_source_that_misbehaves_stops_no_other_and_removes_nothing(
@@ -147,15 +147,15 @@ def test_a_reader_of_a_stranger_reads_its_format(
     class Raw:
         name = "raw"
 
-        def can_read(self, file: filtercrawl.RandomAccessFile) -> bool:
+        def can_read(self, file: api.RandomAccessFile) -> bool:
             return file.size > 4 and file.read(0, 4) == b"RAW!"
 
-        def companion_paths(self, file: filtercrawl.RandomAccessFile) -> tuple[str, ...]:
+        def companion_paths(self, file: api.RandomAccessFile) -> tuple[str, ...]:
             return ()
 
-        def tensors(self, files: filtercrawl.Files) -> Iterator[filtercrawl.StoredTensor]:
-            extent = filtercrawl.TensorLocation(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
-            yield filtercrawl.StoredTensor(
+        def tensors(self, files: api.Files) -> Iterator[api.StoredTensor]:
+            extent = api.TensorLocation(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
+            yield api.StoredTensor(
                 name="w.weight", key="w.weight", shape=(2, 1, 3, 3), dtype="float32", location=extent
             )
 
@@ -166,9 +166,9 @@ def test_a_reader_of_a_stranger_reads_its_format(
 
 
 def test_the_public_names_are_these() -> None:
-    assert filtercrawl.__all__ == sorted(filtercrawl.__all__, key=lambda name: (name[0].islower(), name))
-    for name in filtercrawl.__all__:
-        assert hasattr(filtercrawl, name)
+    assert api.__all__ == sorted(api.__all__, key=lambda name: (name[0].islower(), name))
+    for name in api.__all__:
+        assert hasattr(api, name)
 
 
 DOCS = REPOSITORY / "docs/plugins.md"
@@ -185,7 +185,7 @@ def test_every_hook_is_documented_with_its_signature() -> None:
 
 
 def test_examples_in_the_docs_work(zoo: Path, dataset: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    examples: dict[str, Any] = {"torch": torch} | {name: getattr(filtercrawl, name) for name in filtercrawl.__all__}
+    examples: dict[str, Any] = {"torch": torch} | {name: getattr(api, name) for name in api.__all__}
     for block in re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL):
         exec(compile(block, str(DOCS), "exec", flags=annotations.compiler_flag), examples)
     (zoo / "net.raw").write_bytes(b"RAW!" + torch.full((2, 1, 3, 3), 0.5).numpy().tobytes())
@@ -211,5 +211,5 @@ def test_examples_in_the_docs_work(zoo: Path, dataset: Path, run_sync: Sync, mon
         def pages(self, url: str) -> Iterator[Any]:
             yield self.get_json(url)
 
-    offers = list(plugins.sources["acme"].checkpoints(Listing(), filtercrawl.Query()))
+    offers = list(plugins.sources["acme"].checkpoints(Listing(), api.Query()))
     assert [(offer.name, offer.meta.license) for offer in offers] == [("net", "MIT")]

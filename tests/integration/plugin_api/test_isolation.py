@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
-import filtercrawl
+from filtercrawl import api
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.cli.app import build
@@ -132,7 +132,7 @@ def test_what_cannot_be_used_is_told_once_and_left_out(write: Write, head: str, 
 
 
 def test_a_plugin_may_state_the_version_that_it_is_built_for(write: Write) -> None:
-    text = SOURCE.format(head=f"FILTERCRAWL_API = {filtercrawl.API_VERSION}", name="one")
+    text = SOURCE.format(head=f"FILTERCRAWL_API = {api.API_VERSION}", name="one")
     assert list(load_plugins([write("one", text)]).sources) == ["one"]
 
 

@@ -118,7 +118,7 @@ def test_a_commit_without_a_tag_is_finished(
     hub.fail("*/tag/*", *[Fault(status=403)])
     refused = children.publish(dataset, hub)
     assert refused is not None
-    assert refused["error"] == "ForbiddenError"
+    assert refused["error"] == "AccessDeniedError"
     assert hub.datasets[REPO].tags == {}
     before = content(hub)
     put(zoo / "c.safetensors", state(3))
@@ -144,7 +144,7 @@ def test_a_concurrent_publisher_is_told(
     hub.watch = meanwhile
     refused = children.publish(dataset, hub)
     assert refused is not None
-    assert refused["error"] == "BusyError"
+    assert refused["error"] == "ConflictError"
     assert "somebody else" in refused["text"]
     assert hub.datasets[REPO].tags == {}
     done = children.publish(dataset, hub)
@@ -198,7 +198,7 @@ def test_a_card_edited_in_the_repo_keeps_the_edit(
         catalog.set_meta("stale", "1")
     refused = children.publish(dataset, hub)
     assert refused is not None
-    assert refused["error"] == "RefusedError"
+    assert refused["error"] == "PolicyError"
     assert "edited since v2026.11.23.2 both here and in" in refused["text"]
     assert "Ask Alan." in content(hub)["README.md"].decode()
 
@@ -327,7 +327,7 @@ def test_on_a_small_disk_layers_go_before_the_commit(
         hub.fail("*/commit/*", Fault(status=403))
         refused = children_.publish(dataset, hub, max_disk=1)
         assert refused is not None
-        assert refused["error"] == "ForbiddenError", refused
+        assert refused["error"] == "AccessDeniedError", refused
         assert not [path for path in layers if path.exists()]
         if lost:
             hub.blobs.clear()

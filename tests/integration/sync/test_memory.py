@@ -31,14 +31,14 @@ from pathlib import Path
 
 import httpx2, numpy, pyarrow.parquet, torch
 from filtercrawl.api import Checkpoint, RemoteFile
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import Run, sync
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
-plugins, before = load(), resident()
+plugins, before = load_plugins(), resident()
 peak, stop = before, threading.Event()
 
 def watch():

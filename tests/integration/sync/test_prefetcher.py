@@ -175,9 +175,9 @@ from types import ModuleType
 
 sys.path.insert(0, sys.argv[3])
 from filtercrawl.api import hookimpl
-from filtercrawl.api.plugin_manager import load
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 from support.plugins import AcmeZoo
 
 plugin = ModuleType("plugin_acme")
@@ -185,7 +185,8 @@ plugin.filtercrawl_sources = hookimpl(lambda: iter([AcmeZoo(sys.argv[1])]))
 sys.modules["plugin_acme"] = plugin
 mine = EntryPoint(name="acme", value="plugin_acme", group="filtercrawl")
 settings = Settings(dataset=Path(sys.argv[2]), device="cpu")
-report = sync(["acme"], Run(settings=settings, plugins=load([*entry_points(group="filtercrawl"), mine])))
+plugins = load_plugins([*entry_points(group="filtercrawl"), mine])
+report = sync(["acme"], SyncContext(settings=settings, plugins=plugins))
 print(report.bytes_fetched, report.layers)
 """
 

@@ -266,7 +266,7 @@ def test_a_compressed_listing_is_read_and_a_bomb_is_not(
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     good = server.on("/good", lambda asked: Answer(body=gzip.compress(json.dumps([1]).encode()), headers=packed))
     assert transport.get_json(good) == [1]
-    monkeypatch.setattr("filtercrawl.transport.client.LARGEST_ANSWER", 1000)
+    monkeypatch.setattr("filtercrawl.transport.client.MAX_RESPONSE_BYTES", 1000)
     bomb = server.on("/bomb", lambda asked: Answer(body=gzip.compress(b"0" * 100_000), headers=packed))
     with pytest.raises(NetworkError, match="larger than 1000 bytes"):
         transport.get_json(bomb)

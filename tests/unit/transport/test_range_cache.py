@@ -202,8 +202,8 @@ def test_room_is_made_of_what_was_used_least_lately(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from filtercrawl.transport.cache_entry import Pieces
-pieces = Pieces(Path(sys.argv[1]))
+from filtercrawl.transport.cache_entry import CacheEntry
+pieces = CacheEntry(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()
 """

@@ -34,9 +34,9 @@ layers = pd.read_parquet(f"{DIR}/{index.file.iloc[0]}", columns=["layer_id", "sh
 With torch, only the files and row groups that match (`pip install filtercrawl`):
 
 ```python
-from filtercrawl.load import layers, tensors
-table = layers(DIR, "kernel = '3x3' and not depthwise")
-weights = tensors(table)  # a list of [out, in/groups, 3, 3], without copies
+from filtercrawl.load import load_layers, to_tensors
+table = load_layers(DIR, "kernel = '3x3' and not depthwise")
+weights = to_tensors(table)  # a list of [out, in/groups, 3, 3], without copies
 ```"""
 
 CITATION: Final = """\
