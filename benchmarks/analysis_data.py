@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import h5py
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 # (out, in) of the 3x3 convolutions of ResNet-18: 1,220,608 kernels.
 LAYERS: Final = (

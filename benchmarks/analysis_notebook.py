@@ -8,15 +8,13 @@ scikit-learn 0.24.1, whose PCA takes a full SVD of such an array; newer ones tak
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import scipy.stats
 from sklearn.decomposition import PCA
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BINS = 70
 EPSILON = np.finfo(np.float32).eps

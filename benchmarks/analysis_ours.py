@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,6 @@ from filtercrawl_analysis.numerics.merge import Sketches, unpack
 from filtercrawl_analysis.statistics.coefficients import Coefficients, coefficients
 from filtercrawl_analysis.statistics.divergence import drifts, probabilities
 from filtercrawl_analysis.statistics.groups import layer_groups
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def exact(folder: Path) -> dict[str, Any]:

@@ -14,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 import numpy as np
@@ -27,9 +28,6 @@ from safetensors.torch import save_file
 
 from filtercrawl.load import KernelDataset, load_layers, to_flat_tensor, to_tensors
 from filtercrawl.load.kernel_dataset import BUFFER_BYTES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 REPORT = Path(__file__).with_suffix(".md")
 CHANNELS = [(64, 64)] * 6 + [(64, 128)] + [(128, 128)] * 7 + [(128, 256)] + [(256, 256)] * 11 + [(256, 512)]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import http.client
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from range_server import RangeServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 _BANDWIDTH = 50e6
 _SECONDS = 3.0

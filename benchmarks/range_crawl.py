@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from range_cap import fetch
+from range_files import Written
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.source import Reader, find_reader
+from filtercrawl.api.transport import Transport
+from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.config import Settings
 from filtercrawl.dataset.tables.index_row import n_parts
 from filtercrawl.extraction.classify import classify_tensors
@@ -22,14 +26,6 @@ from filtercrawl.pipeline.crawling.worker_context import WeightedSemaphore
 from filtercrawl.pipeline.scheduler import PREFETCHED_TASKS
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from range_files import Written
-
-    from filtercrawl.api.transport import Transport
-    from filtercrawl.api.vocabulary import KernelPolicy
 
 READERS: Final[tuple[Reader, ...]] = load_plugins().readers
 # As many checkpoints at a time as a run has in hand, and as it writes.

@@ -8,14 +8,12 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import onnx
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-    from pathlib import Path
 
 # Paths beside the main file -> (start, stop), in order.
 Golden = dict[str, list[tuple[int, int]]]

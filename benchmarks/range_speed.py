@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from range_crawl import IN_HAND, Knobs, crawl_batch, download, remote
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from range_files import Written
-    from range_server import RangeServer
+from range_files import Written
+from range_server import RangeServer
 
 _GAPS: Final = (0, 64 * 1024, 1024 * 1024)
 _PER_HOST: Final = (4, 16)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from range_crawl import Knobs, crawl_one, remote
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from range_files import Written
-    from range_server import RangeServer, Served
+from range_files import Written
+from range_server import RangeServer, Served
 
 # Graphs lie between the kernels' sizes: a reader of ONNX may touch some of the numbers on its way.
 _EXACT: Final = 1.00

@@ -13,9 +13,9 @@ import argparse
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import range_speed
 import range_wire
@@ -24,9 +24,6 @@ from range_crawl import Knobs
 from range_files import FORMATS, Written, write
 from range_models import MODELS
 from range_server import RangeServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 
 def wire(files: Iterator[Written], server: RangeServer) -> list[str]:

@@ -27,12 +27,10 @@ from filtercrawl.extraction.architecture import Structure, on_meta, trace
 
 # The tests hold their few architectures against the same oracle.
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
-from typing import TYPE_CHECKING
+
+from collections.abc import Iterator
 
 from support.architecture_reference import FAMILIES, attribute_disagreements, depth_disagreements
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 REPORT = Path(__file__).with_suffix(".md")
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from typing import TYPE_CHECKING
+
+from collections.abc import Mapping
 
 import pyarrow.dataset as pds
 import pyarrow.parquet as pq
@@ -30,14 +31,10 @@ from safetensors.torch import save
 
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
+from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from support.http_server import FileServer
 from support.hub.server import HubServer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from filtercrawl.pipeline.report import Report
 
 SELECTORS = ("timm:resnet18.a1_in1k", "timm:resnet18.a2_in1k", "torchvision:squeezenet1_1", "hub:lab/*", "onnx")
 # The library's own loader against the same stand-in, in a process of its own: it reads HF_ENDPOINT when imported.

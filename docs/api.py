@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filtercrawl import api, testing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 INTRODUCTION = f"""# Interface for plugins
 
 Written by `python docs/api.py` from the code. A plugin imports these names from `filtercrawl.api`, the tools for its
-tests from `filtercrawl.testing`, and nothing else: what is not here may change at any time. [Plugins](plugins.md) shows how
-they are used, with examples that run.
+tests from `filtercrawl.testing`, and nothing else: what is not here may change at any time.
+[Plugins](plugins.md) shows how they are used, with examples that run.
 
 ## Versions and deprecation
 

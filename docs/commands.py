@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 INTRODUCTION = """# Commands
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from filtercrawl.dataset.schema.arrow import LAYERS, SCHEMA_VERSION, TABLES
 from filtercrawl.dataset.schema.columns import TABLES as MEANING
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 ABOUT = {
     "layers": "A row a layer, or a part of one, with its weight. These files never change.",

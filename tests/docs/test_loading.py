@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import datasets
 import pytest
 
 from support.loading_dataset import loading_dataset
 from support.loading_examples import BLOCKS, CHECKS, PAGE, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")

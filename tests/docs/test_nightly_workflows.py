@@ -8,18 +8,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import pytest
 import typer
 import yaml
 
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from support.paths import REPOSITORY
-
-if TYPE_CHECKING:
-    from filtercrawl.api.plugin_manager import Plugins
 
 PLACE = REPOSITORY / "examples/nightly"
 

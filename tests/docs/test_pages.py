@@ -6,13 +6,14 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from conftest import Sync
 from filtercrawl import api
 from filtercrawl.api import AnalysisOptions, Checkpoint, CheckpointMetadata
 from filtercrawl.api.plugin_manager import load_plugins
@@ -23,11 +24,6 @@ from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from support.paths import REPOSITORY
 from support.plugins import checkpoint, declared, source
 from support.zoo_files import put, state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Sync
 
 PAGES = sorted(
     [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md"), *(REPOSITORY / "examples").rglob("*.md")]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from filtercrawl.testing import CHECKS, FakeZoo, FileServer, check
+from filtercrawl.testing.reader_checks import Sample
 from support.hub.server import Fault, HubServer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from filtercrawl.testing.reader_checks import Sample
 
 EVERY = {one.name for one in CHECKS}
 LISTING = {one.name for one in CHECKS if not one.changing}

@@ -6,11 +6,12 @@ import builtins
 import json
 import tomllib
 import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import EntryPoint
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from conftest import NOW, Sync
@@ -34,11 +36,6 @@ from filtercrawl.transport import network
 from support.cnn_filter_db_files import Db, Format, Hostile, published, random_kernels
 from support.paths import REPOSITORY
 from support.zoo_files import put, state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
 
 @pytest.fixture(scope="session")

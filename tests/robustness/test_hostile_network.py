@@ -7,10 +7,11 @@ import io
 import random
 import re
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from itertools import count
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from safetensors.torch import save
 from conftest import NOW
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.retry import Clock, RetryPolicy
@@ -29,12 +31,6 @@ from support.http_server import Answer, Fault, FileServer, gzipped, multipart
 from support.plugins import AcmeZoo, entry
 from support.torch_files import saved
 from support.zoo_files import State, layers, models, state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from filtercrawl.pipeline.report import Report
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 STATE = state(3, width=300)  # a third of a megabyte between the kernels, so that they come in several requests

@@ -9,7 +9,9 @@ import sqlite3
 import threading
 import zlib
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +21,6 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from support.hub.server import Asked, Fault, HubServer, Repo
 from support.publishers import REPO, Publishers, content, publishers, sound
 from support.zoo_files import put, state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 # How many requests a publisher is killed at, evenly spread over those that write and those that read; each takes ten
 # seconds. Of requests that fail once it is one in eight that does, in three of five ways. 0: it is killed at all of

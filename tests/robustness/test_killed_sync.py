@@ -9,9 +9,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -26,9 +27,6 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_publish.commands.verify import verify_folder
 from support.paths import child_environment
 from support.zoo_files import models, published, put, state, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # How many moments of each story are tried, evenly spread; each takes a third of a second. 0: all of them.
 MOMENTS = int(os.environ.get("FILTERCRAWL_TEST_KILLS", "8"))

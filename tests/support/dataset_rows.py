@@ -5,26 +5,23 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS, MODELS
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 Row = dict[str, Any]
 # Name, shape of the weight, groups.

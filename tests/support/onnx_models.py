@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from filtercrawl.api.range_file import LocalFile, MemoryFile, RandomAccessFile
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl_plugins.readers.onnx import OnnxReader
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from filtercrawl.api.tensor import StoredTensor
 
 READER = OnnxReader()
 

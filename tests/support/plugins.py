@@ -5,18 +5,16 @@ from __future__ import annotations
 import sys
 import tomllib
 import types
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from filtercrawl.api import Checkpoint, Query, RemoteFile, Skipped, Transport, hookimpl
 from filtercrawl.api.plugin_manager import Plugins
 from support.paths import REPOSITORY
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import pytest
 
 
 class Zoo:

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filtercrawl.api.errors import FiltercrawlError
 from filtercrawl.dataset.card import card
@@ -21,12 +22,8 @@ from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.publishing.publish import PublishOptions, publish
 from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import HubServer, sha256
+from support.hub.types import Repo
 from support.paths import child_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from support.hub.types import Repo
 
 DAY = datetime(2026, 11, 23, 5, tzinfo=UTC)
 REPO = "org/kernels"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from filtercrawl.api.range_file import MemoryFile, Span, prefetch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor import StoredTensor
 
 
 class WantedFile(MemoryFile):

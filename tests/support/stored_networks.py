@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from filtercrawl.api.source import Reader
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.npz import NpzReader
+from support.recording_file import WantedFile
 from support.torch_files import READERS, OneFile, saved
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from filtercrawl.api.source import Reader
-    from filtercrawl.api.tensor import StoredTensor
-    from support.recording_file import WantedFile
 
 
 def network(depth: int) -> dict[str, torch.Tensor]:

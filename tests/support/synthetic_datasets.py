@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,17 +16,12 @@ from filtercrawl.api import CheckpointMetadata
 from filtercrawl.api.analysis import AnalysisOptions, Result
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
+from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_analysis.analyses.registry import ANALYSES
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from support.plugins import checkpoint, source
 from support.zoo_files import State, put
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from filtercrawl.pipeline.report import Report
 
 Rows = list[dict[str, object]]
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
+from filtercrawl.api.source import Reader
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.torch import filtercrawl_readers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from filtercrawl.api.source import Reader
-    from filtercrawl.api.tensor import StoredTensor
 
 READERS: dict[str, Reader] = {reader.name: reader for reader in filtercrawl_readers()}
 

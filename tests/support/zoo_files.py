@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,9 +12,6 @@ import torch
 from safetensors.torch import save_file
 
 from filtercrawl.dataset.files.table_files import files_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 State = dict[str, torch.Tensor]
 

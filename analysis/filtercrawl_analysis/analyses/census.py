@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,6 @@ from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.plots.census import stacked
 from filtercrawl_analysis.statistics.groups import Labels, hidden_labels, labels, labels_by_count, sample_size
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 YEAR: Final = "year"
 # Sizes with a colour of their own, those with the most layers; the others are drawn as one.

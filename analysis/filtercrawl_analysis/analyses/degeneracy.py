@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.empty_result import empty_result
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.quality import mosaics, profiles, scatter
 from filtercrawl_analysis.statistics.coefficients import of_size
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
@@ -20,13 +23,6 @@ from filtercrawl_analysis.statistics.group_summary import by_depth, summarize_by
 from filtercrawl_analysis.statistics.groups import labels_by_count, sample_size
 from filtercrawl_analysis.statistics.layer_verdicts import layer_verdicts
 from filtercrawl_analysis.statistics.paper_thresholds import TAPS, randomness_threshold
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from filtercrawl_analysis.numerics.moments import Array
 
 VERDICTS: Final = ("ok", "random", "repeated", "dead")
 NUMBERS: Final = ("sparsity", "variance_entropy_norm", "orthogonality")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -13,9 +14,6 @@ from filtercrawl_analysis.plots.drift import heat_map, intervals
 from filtercrawl_analysis.statistics.coefficients import Coordinates, coefficients, kernel_sizes, of_size
 from filtercrawl_analysis.statistics.groups import POSITION, column_of, layer_groups
 from filtercrawl_analysis.statistics.pairwise import DRIFT, GROUPS, MATCHED, Comparison, compare, rows_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 # What the architecture of a network is known by, the finer first: drift is matched by each.
 STRATA: Final = ("architecture", "family")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,9 +16,6 @@ from filtercrawl_analysis.statistics.coefficients import sketches_in_batches
 from filtercrawl_analysis.statistics.group_summary import summarize_by_columns
 from filtercrawl_analysis.statistics.groups import sample_size
 from filtercrawl_analysis.statistics.init_distributions import fits, init_distributions, spread
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NUMBERS: Final = ("std_over_he", "kurtosis", "skewness")
 # Of fewer weights nearly every law may be true.

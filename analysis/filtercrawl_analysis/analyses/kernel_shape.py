@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,6 @@ from filtercrawl_analysis.statistics.group_summary import by_depth, summarize_by
 from filtercrawl_analysis.statistics.groups import POSITION, Labels, labels, labels_by_count, sample_size
 from filtercrawl_analysis.statistics.separability import noise_separability, separability
 from filtercrawl_analysis.statistics.symmetry import projectors, shares
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FREQUENCY: Final = ("mean_share", "low_share", "high_share", "frequency_centre")
 SYMMETRY: Final = ("even_point", "even_horizontal", "even_vertical", "rotation")

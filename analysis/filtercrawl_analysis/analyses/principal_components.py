@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +31,6 @@ from filtercrawl_analysis.statistics.sampled_coefficients import (
     phenotype,
     sample_coefficients,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 DRAWN: Final = 3
 # Ridges of so many groups, those with the most kernels.

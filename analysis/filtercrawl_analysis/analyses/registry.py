@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from filtercrawl.api.analysis import Analysis, DatasetView, Result
 from filtercrawl.api.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.analysis import Analysis, DatasetView, Result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,9 +24,6 @@ from filtercrawl_analysis.report.run_analyses import select_analyses
 from filtercrawl_analysis.statistics.groups import POSITION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from filtercrawl_analysis.report.writer import WrittenReport
 
 REPORT = "analysis/report.html"

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import Analysis, AnalysisOptions, DatasetView, SampleSize
 from filtercrawl.api.errors import Cancelled
+from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.report.run_analyses import run_analyses
 from filtercrawl_analysis.report.writer import ReportInput, WrittenReport, write_report
-
-if TYPE_CHECKING:
-    import threading
-    from collections.abc import Sequence
-
-    from filtercrawl.cli.progress_bar import ProgressBar
 
 
 def run(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.errors import DatasetError
@@ -16,13 +19,6 @@ from filtercrawl.dataset.schema.arrow import INDEX, MODELS, SAMPLES, SKETCHES
 from filtercrawl_analysis.data.kernel_reader import kernels_of
 from filtercrawl_analysis.data.layer_lookup import LayerRowLookup, open_parquet
 from filtercrawl_analysis.data.sketch_backfill import SketchBuilder
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class FolderDatasetView:

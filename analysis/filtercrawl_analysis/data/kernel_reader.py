@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl_analysis.data.layer_lookup import open_parquet
 from filtercrawl_analysis.data.parquet_pages import Page, merge_byte_planes, pages, read_byte_planes
 from filtercrawl_analysis.numerics.scaling import chunk_kernels
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 def kernels_of(folder: Path, index: pa.Table, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:

@@ -7,17 +7,15 @@ times as long as the numbers themselves, and several times their memory. Any oth
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from filtercrawl.dataset.schema.arrow import ROW_GROUP_BYTES
 from filtercrawl_analysis.data.thrift import parse_struct
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 COLUMN: Final = "weight.list.element"
 # Of the Parquet format: kinds of pages, encodings, and where a page's header says what.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats.numba_kernels import LayerSums, layer_sums, should_compile
 from filtercrawl_analysis.numerics.covariance import MAX_TAPS, KernelCovariance
 from filtercrawl_analysis.numerics.scaling import chunk_kernels
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from filtercrawl.api.measure import LayerSummary
 
 # Every magnitude below it is zero: the least float32 there is.
 _LEAST: Final = 2.0**-149

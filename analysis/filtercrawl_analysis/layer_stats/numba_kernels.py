@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import torch
-
-    from filtercrawl.api.measure import LayerSummary
 
 # Layers of fewer are not worth the import of numba. The layer alone decides, not what came before it: the same layer
 # has the same sums in every run.

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.measure import LayerSummary, Measure
 from filtercrawl_analysis.layer_stats.moments import LayerMoments
 from filtercrawl_analysis.layer_stats.orthogonality import FilterOrthogonality
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     import torch
-
-    from filtercrawl.api.measure import LayerSummary, Measure
 
 
 class Quality:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats.moments import LayerMoments
 from filtercrawl_analysis.numerics.covariance import KernelCovariance
 from filtercrawl_analysis.numerics.dct import transform
 from filtercrawl_analysis.numerics.dct_basis import BINS, MAX_TAPS, basis, frequencies, histogram_range, radial_bins
 from filtercrawl_analysis.numerics.scaling import columns, finite, scaled
 from filtercrawl_analysis.numerics.streaming import bin_counts
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from filtercrawl.api.measure import LayerSummary
 
 VERSION: Final = 1
 # Coefficients that are zero but for rounding lie on an edge of the histogram; lowered by this much of a bin, it has

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from filtercrawl_analysis.numerics.gram import gram
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # A square matrix of taps: 8 MiB of float64 at this size. Larger kernels are convolutions in name only.
 MAX_TAPS = 1024

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 # Of the published histograms of coefficients: as many bins as CNN Filter DB takes (arXiv 2203.15331).
 BINS: Final = 70

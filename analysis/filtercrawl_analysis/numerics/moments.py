@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from filtercrawl_analysis.numerics.merge import Sketches, merge_moments, pack, unpack
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Array = NDArray[np.float64]
 

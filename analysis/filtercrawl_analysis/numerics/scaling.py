@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 import torch
 
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Kernels taken at a time: small enough for the cache, large enough to be worth a call. Large kernels: fewer.
 CHUNK_KERNELS: Final = 8192

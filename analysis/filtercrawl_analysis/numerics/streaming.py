@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 from filtercrawl_analysis.numerics.scaling import columns, finite, scaled
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 Kernels = NDArray[np.float32]
 Matrix = NDArray[np.float64]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.theme import label, paper
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.figure import Figure
-
-    from filtercrawl_analysis.numerics.moments import Array
 
 # Told apart without colours too.
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.theme import label, muted, text_on
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.figure import Figure
-
-    from filtercrawl_analysis.numerics.moments import Array
 
 # Cells of larger maps have no room for numbers, and rows of still larger ones none for names.
 NUMBERED = 14

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from matplotlib.ticker import StrMethodFormatter
 
+from filtercrawl_analysis.numerics.moments import Array
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from filtercrawl_analysis.numerics.moments import Array
 
 # Standard deviation over that of He normal with fan in, and excess kurtosis.
 _LAWS: Final = {

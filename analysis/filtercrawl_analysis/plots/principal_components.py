@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.colors import LogNorm
 
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.theme import diverging, label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.figure import Figure
-
-    from filtercrawl_analysis.numerics.moments import Array
 
 # Components that are drawn, and in a row.
 MOST: Final = 27

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.ticker import StrMethodFormatter
 
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.theme import diverging, label
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from filtercrawl_analysis.numerics.moments import Array
 
 # Markers differ in shape too, for those who do not see the colours.
 _MARKS: Final = {

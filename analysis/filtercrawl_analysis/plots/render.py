@@ -5,20 +5,17 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import matplotlib.figure
 import matplotlib.style
 from matplotlib.ticker import Formatter, LogFormatterMathtext
 from PIL import Image
 
+from filtercrawl.api.analysis import Figure
 from filtercrawl_analysis.plots.theme import LIGHT, Theme, settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.analysis import Figure
 
 # PNG at twice the hundred dots an inch that a browser shows a figure with.
 DOTS: Final = 200

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import jinja2
 import pyarrow as pa
 from markupsafe import Markup
 
+from filtercrawl.api.analysis import Figure, ResultTable, SampleSize
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.run_analyses import AnalysisRun, result_summary
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from filtercrawl.api.analysis import Figure, ResultTable, SampleSize
 
 # Rows of a table that the page shows; all are in the files.
 ROWS: Final = 30

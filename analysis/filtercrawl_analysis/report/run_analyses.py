@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Analysis, DatasetView, Figure, Result, ResultTable
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 # Names become names of files and anchors.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
+import pyarrow as pa
+
+from filtercrawl.api.analysis import AnalysisOptions, Figure, ResultTable, SampleSize
 from filtercrawl.api.errors import describe_error
 from filtercrawl.dataset.files.atomic import atomic_write, remove, write_text
 from filtercrawl.dataset.files.manifest import file_entry, is_published
@@ -16,15 +21,7 @@ from filtercrawl_analysis.plots.render import palette_png, png, svg
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.csv import csv_text
 from filtercrawl_analysis.report.html import Pictures, render_report
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    import pyarrow as pa
-
-    from filtercrawl.api.analysis import AnalysisOptions, Figure, ResultTable, SampleSize
-    from filtercrawl_analysis.report.run_analyses import AnalysisRun
+from filtercrawl_analysis.report.run_analyses import AnalysisRun
 
 FOLDER: Final = "analysis"
 REPORT: Final = f"{FOLDER}/report.html"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.divergence import drifts, paired, probabilities
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl_analysis.numerics.moments import Array
 
 Indices = NDArray[np.int64]
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.dct_basis import BINS, MAX_TAPS, basis, histogram_range
 from filtercrawl_analysis.numerics.moments import Array, Moments, moments
 from filtercrawl_analysis.numerics.spooled_histogram import histograms
+from filtercrawl_analysis.statistics.groups import LayerGroups
 from filtercrawl_analysis.statistics.pca import components, shares_along
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from filtercrawl.api.analysis import DatasetView
-    from filtercrawl_analysis.statistics.groups import LayerGroups
 
 # Sketches looked at together: the histograms of 49 taps take 27 KB each.
 BATCH = 512

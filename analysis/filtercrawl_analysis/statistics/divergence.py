@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.numerics.moments import Array
 
 # What an empty bin is set to, in units of density: the published code's.
 EPSILON: Final = float(np.finfo(np.float32).eps)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.numerics.moments import Array
 
 # Draws: as many as the eigenvalues of matrices of the size at hand take about a second.
 _WORK: Final = 100_000_000

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from filtercrawl_analysis.statistics.groups import POSITION, Labels, labels, labels_by_count
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 QUARTILES: Final = (("q1", 0.25), ("median", 0.5), ("q3", 0.75))
 

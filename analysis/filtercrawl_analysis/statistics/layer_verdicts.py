@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS
 from filtercrawl_analysis.numerics.moments import Array, moments
 from filtercrawl_analysis.statistics.coefficients import sketches_in_batches
@@ -15,13 +18,6 @@ from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.groups import labels
 from filtercrawl_analysis.statistics.multiple_testing import adjust_p_values
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    from filtercrawl.api.analysis import DatasetView
 
 Row = dict[str, Any]
 

@@ -7,10 +7,10 @@ architectures, not from what they were trained on (arXiv 2210.13799).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.bootstrap import (
     LEVEL,
     Indices,
@@ -23,9 +23,6 @@ from filtercrawl_analysis.statistics.bootstrap import (
     summary,
 )
 from filtercrawl_analysis.statistics.divergence import paired, probabilities
-
-if TYPE_CHECKING:
-    from filtercrawl_analysis.numerics.moments import Array
 
 
 @dataclass(frozen=True, kw_only=True)

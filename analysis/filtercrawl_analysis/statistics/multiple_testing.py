@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.numerics.moments import Array
 
 
 def adjust_p_values(p_values: Array) -> Array:

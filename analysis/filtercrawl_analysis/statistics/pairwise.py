@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,15 +19,11 @@ from filtercrawl_analysis.statistics.bootstrap import (
     intervals,
     permutation_null,
 )
+from filtercrawl_analysis.statistics.coefficients import Coefficients
 from filtercrawl_analysis.statistics.divergence import by_component, drifts
 from filtercrawl_analysis.statistics.groups import LayerGroups, labels_by_count
 from filtercrawl_analysis.statistics.matched import Matched, matched
 from filtercrawl_analysis.statistics.multiple_testing import adjust_p_values
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from filtercrawl_analysis.statistics.coefficients import Coefficients
 
 Row = dict[str, Any]
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from filtercrawl_analysis.numerics.moments import Array, Moments
+from filtercrawl_analysis.numerics.moments import Array, Moments
 
 
 @dataclass(frozen=True, kw_only=True)

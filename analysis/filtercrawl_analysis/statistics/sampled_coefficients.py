@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
+from filtercrawl.api.analysis import DatasetView
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.numerics.streaming import scaled_chunks
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from filtercrawl.api.analysis import DatasetView
-    from filtercrawl_analysis.numerics.moments import Array
-    from filtercrawl_analysis.statistics.pca import Components
+from filtercrawl_analysis.statistics.pca import Components
 
 # Of the published histogram of the first two coefficients.
 RANGE: Final = 3.3

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.numerics.moments import Array
 
 
 def separability(kernels: NDArray[np.floating], kernel_size: Sequence[int]) -> Array | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.numerics.moments import Array
 
 
 def projectors(kernel_size: Sequence[int]) -> dict[str, Array]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-    import numpy as np
-    import pyarrow as pa
-    from matplotlib.figure import Figure as Canvas  # heavy, and drawn with only where somebody looks
-    from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api import hookspecs
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 HOOKS: Final = tuple(sorted(name for name in vars(hookspecs) if name.startswith("filtercrawl_")))
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pluggy
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.analysis import Analysis
-    from filtercrawl.api.checkpoint import VisualCategory
-    from filtercrawl.api.command import Command
-    from filtercrawl.api.measure import Measure
-    from filtercrawl.api.source import Reader, Source
+from filtercrawl.api.analysis import Analysis
+from filtercrawl.api.checkpoint import VisualCategory
+from filtercrawl.api.command import Command
+from filtercrawl.api.measure import Measure
+from filtercrawl.api.source import Reader, Source
 
 hookspec = pluggy.HookspecMarker("filtercrawl")
 hookimpl = pluggy.HookimplMarker("filtercrawl")

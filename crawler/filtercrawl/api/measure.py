@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import torch  # heavy, and not needed to list sources or print help
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)

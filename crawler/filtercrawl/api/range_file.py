@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, runtime_checkable
+from types import TracebackType
+from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 
 from filtercrawl.api.errors import (
     ChangedError,
@@ -14,10 +16,6 @@ from filtercrawl.api.errors import (
     TruncatedError,
     UnsafeFileError,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import TracebackType
 
 
 class RandomAccessFile(Protocol):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile
+from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile
-    from filtercrawl.api.range_file import RandomAccessFile
-    from filtercrawl.api.tensor import StoredTensor
-    from filtercrawl.api.transport import Transport
+from filtercrawl.api.transport import Transport
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Op = Literal["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 SliceBounds = tuple[tuple[int, int], ...]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+import httpx2
 
-    import httpx2
-
-    from filtercrawl.api.checkpoint import RemoteFile
+from filtercrawl.api.checkpoint import RemoteFile
 
 
 class OpenedFile(Protocol):

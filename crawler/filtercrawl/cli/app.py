@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
@@ -12,9 +13,6 @@ from typer.core import TyperGroup
 from filtercrawl.api.errors import FiltercrawlError
 from filtercrawl.api.plugin_manager import PluginFailure, Plugins, load_plugins
 from filtercrawl.cli import config, doctor, inspect, plugin, sources, status, sync
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _OPTIONS: dict[str, Any] = {
     "add_completion": False,

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from filtercrawl.api.errors import FiltercrawlError, UsageError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.version import API_VERSION
 from filtercrawl.config import Settings, device, hub_endpoint, is_set
 from filtercrawl.transport.client import HttpTransport
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from filtercrawl.api.plugin_manager import Plugins
 
 _LIBRARIES: Final = ("datasets", "huggingface_hub", "pyarrow", "timm", "torch", "torchvision")
 # Less than this is soon used up: a large checkpoint, and the tables beside it.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Final, Self
+from types import TracebackType
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from filtercrawl.api.formatting import escape_control
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 # Seconds between plain lines about one long step.
 _PAUSE: Final = 10.0

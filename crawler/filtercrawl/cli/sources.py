@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from filtercrawl.api.formatting import escape_control, format_count
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import Source, SupportsCount, needs_pattern
 from filtercrawl.cli.options import JsonOption, print_json
-
-if TYPE_CHECKING:
-    from filtercrawl.api.plugin_manager import Plugins
 
 
 def run(

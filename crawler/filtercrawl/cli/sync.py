@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,9 +19,6 @@ from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOp
 from filtercrawl.config import Settings, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
-
     from filtercrawl.pipeline.report import Cost, Report
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config.spdx import evaluate_expression, normalize_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 Policy = Literal["keep", "metadata", "drop"]
 METADATA: Final = "metadata"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from filtercrawl.api.vocabulary import POLICIES
 from filtercrawl.config.settings import PublishSettings, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 def parse_nonneg_int(value: Any) -> int:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config.license_policy import LicensePolicy
 from filtercrawl.config.parsers import PUBLISH, SYNC
 from filtercrawl.config.settings import PublishSettings, Settings
 from filtercrawl.config.toml_file import FILE, auth, mirrors, read_config_file
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 PREFIX: Final = "FILTERCRAWL_"
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.config.environment import cache_home, hub_endpoint
 from filtercrawl.config.license_policy import LicensePolicy
 from filtercrawl.config.urls import origin
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from filtercrawl.api.vocabulary import KernelPolicy
 
 Retry = Literal["all", "due", "none"]
 FailOn = Literal["new", "any", "none"]

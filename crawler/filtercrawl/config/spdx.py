@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import Final
 
 # SPDX identifiers, without `-only` and `-or-later`, of licences that let anybody redistribute what is under them and
 # what is derived from it, also for money, on conditions that a copy can meet: attribution, the same terms, the text.

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config.parsers import PUBLISH, SYNC
 from filtercrawl.config.urls import origin
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 FILE: Final = "filtercrawl.toml"
 

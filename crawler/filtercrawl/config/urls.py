@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from filtercrawl.api.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.config import Settings
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.lock import locked
@@ -16,12 +19,6 @@ from filtercrawl.dataset.files.parquet import write_table
 from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-
-    from filtercrawl.config import Settings
 
 # Version -> what makes its tables those of the next one; each must bear being run again on what a killed run left.
 # Within a version columns are only added, nullable: that needs no step. Version 1 is the first.

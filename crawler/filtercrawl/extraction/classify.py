@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import FLOAT_DTYPES, Op, StoredTensor
@@ -14,9 +15,6 @@ from filtercrawl.extraction import state_dict_names
 from filtercrawl.extraction.ema_weights import EmaWeights, find_ema_weights
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.ledger import LedgerEntry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.state_dict_names import strip_wrapper_prefixes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _AVERAGE: Final = re.compile(r"(?:^|_)(?:ema|swa|avg|averaged?)(?=_|$)", re.IGNORECASE)
 # A set of averages counts as a copy of the weights beside it when this share of it has a partner.

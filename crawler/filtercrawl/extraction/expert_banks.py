@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from filtercrawl.api.tensor import StoredTensor, TensorLocation, row_major
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def expand_banks(tensor: StoredTensor) -> Iterator[StoredTensor]:

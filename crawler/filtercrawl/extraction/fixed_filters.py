@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from filtercrawl.extraction.layer import Layer
+from filtercrawl.extraction.layer import Layer
 
 # Learned filter banks of this length keep far less of their energy in one spectral line.
 _TAPS: Final = 32

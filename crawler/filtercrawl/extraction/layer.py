@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from filtercrawl.api.tensor import Op, StoredTensor
+from filtercrawl.api.tensor import Op, StoredTensor
 
 
 @dataclass(frozen=True, kw_only=True)

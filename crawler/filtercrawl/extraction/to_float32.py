@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from filtercrawl.api.tensor import Quantization, SliceBounds, TensorLocation
-    from filtercrawl.extraction.layer import Layer
+from filtercrawl.api.tensor import Quantization, SliceBounds, TensorLocation
+from filtercrawl.extraction.layer import Layer
 
 
 def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> torch.Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import duckdb
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from filtercrawl.api.errors import UsageError
@@ -15,12 +18,6 @@ from filtercrawl.load.location import open_location, open_parquet
 from filtercrawl.load.query import LayerRequest, group_by_row_group, select_layers
 from filtercrawl.load.row_groups import read_layer_parts
 from filtercrawl.load.shuffle_buffer import ShuffleBuffer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 # Bytes of kernels that are mixed at a time; reading takes some row groups beside them.
 BUFFER_BYTES: Final = 134_217_728

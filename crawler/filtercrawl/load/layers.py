@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import torch
 from duckdb import ColumnExpression, Expression
 
 from filtercrawl.api.errors import DatasetError, UsageError
@@ -15,12 +18,6 @@ from filtercrawl.load.location import DatasetLocation, open_location, open_parqu
 from filtercrawl.load.query import group_by_row_group, select_layers
 from filtercrawl.load.row_groups import read_layer_parts
 from filtercrawl.load.tensors import to_tensors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    import torch
 
 # In the order of `index`; the weight, which it does not have, last. A layer that is read has its hashes.
 _FIELDS: Final = {name: (LAYERS if name in LAYERS.names else INDEX).field(name) for name in (*INDEX.names, "weight")}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,9 +15,6 @@ import pyarrow.parquet as pq
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.load.hub_dataset import HubDataset
 from filtercrawl.transport.hub import translate_hub_errors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 INDEX_PATH: Final = "data/index.parquet"
 _REPO: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)

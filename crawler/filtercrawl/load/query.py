@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import duckdb
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.schema.arrow import INDEX
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 # What must be known of a layer to read its weight, beside where it lies.
 _NEEDED: Final = ("layer_sha256", "shape")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from numpy.typing import NDArray
-
-    from filtercrawl.load.query import LayerRequest
+from filtercrawl.load.query import LayerRequest
 
 _COLUMNS: Final = ["layer_id", "out_start", "weight"]
 

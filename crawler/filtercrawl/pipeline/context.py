@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, now
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from datetime import datetime
-
-    from filtercrawl.api.plugin_manager import Plugins
-    from filtercrawl.pipeline.planning.approval import Approval
-    from filtercrawl.transport import MeasuredTransport
+from filtercrawl.pipeline.planning.approval import Approval
+from filtercrawl.transport import MeasuredTransport
 
 
 @dataclass(kw_only=True)

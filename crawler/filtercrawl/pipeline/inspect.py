@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import FormatError, UsageError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import SupportsBuild, SupportsLookup, find_reader
+from filtercrawl.api.transport import Transport
+from filtercrawl.config import Settings
 from filtercrawl.dataset.tables.index_row import layer_row
 from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors
@@ -15,12 +19,6 @@ from filtercrawl.pipeline.crawling.crawl import attach_architecture
 from filtercrawl.pipeline.discovery.discover import DiscoveryContext, discover
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.transport import network
-
-if TYPE_CHECKING:
-    from filtercrawl.api.checkpoint import Checkpoint
-    from filtercrawl.api.plugin_manager import Plugins
-    from filtercrawl.api.transport import Transport
-    from filtercrawl.config import Settings
 
 _FACTS: Final = (
     "layer", "op", "kernel", "groups", "depthwise", "n_kernels", "weight_kind", "operator_verified", "stride",

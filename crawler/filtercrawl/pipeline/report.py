@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:  # torch takes seconds to import, and a report needs none
-    from collections.abc import Sequence
+from filtercrawl.config import Settings
+from filtercrawl.pipeline.planning.approval import Approval
 
-    from filtercrawl.config import Settings
+if TYPE_CHECKING:
     from filtercrawl.pipeline.crawling.result import CrawlResult
     from filtercrawl.pipeline.discovery.discover import Listing
-    from filtercrawl.pipeline.planning.approval import Approval
     from filtercrawl.pipeline.planning.estimate import CostEstimate
     from filtercrawl.pipeline.planning.types import CrawlTask, Plan
 

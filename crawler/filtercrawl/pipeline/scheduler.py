@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from filtercrawl.api.errors import Cancelled
+from filtercrawl.pipeline.context import SyncContext
 from filtercrawl.pipeline.crawling.crawl import crawl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from filtercrawl.pipeline.context import SyncContext
-    from filtercrawl.pipeline.crawling.result import CrawlResult
-    from filtercrawl.pipeline.crawling.worker_context import WorkerContext
-    from filtercrawl.pipeline.planning.types import CrawlTask
-    from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.crawling.result import CrawlResult
+from filtercrawl.pipeline.crawling.worker_context import WorkerContext
+from filtercrawl.pipeline.planning.types import CrawlTask
+from filtercrawl.pipeline.report import Report
 
 # Checkpoints that are fetched while others are written.
 PREFETCHED_TASKS: Final = 3

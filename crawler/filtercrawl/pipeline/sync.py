@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from filtercrawl.api.checkpoint import RemoteFile, local_path
 from filtercrawl.api.errors import Cancelled, UsageError
 from filtercrawl.config import device
+from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog, repair_after_crash
 from filtercrawl.dataset.files.layout import TEMPORARY
 from filtercrawl.dataset.files.lock import locked
@@ -32,15 +34,8 @@ from filtercrawl.pipeline.planning.plan import make_plan
 from filtercrawl.pipeline.planning.types import Plan, PlanOptions
 from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.scheduler import crawl_concurrently
-from filtercrawl.transport import network
+from filtercrawl.transport import MeasuredTransport, network
 from filtercrawl.transport.retry import Clock
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from filtercrawl.dataset.catalog import Catalog
-    from filtercrawl.transport import MeasuredTransport
 
 __all__ = ["SyncContext", "sync"]
 

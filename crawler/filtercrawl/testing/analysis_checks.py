@@ -6,20 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from filtercrawl.api.analysis import Analysis
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
+from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.sample_weights import sample_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.analysis import Analysis
-    from filtercrawl.testing.finding import Violation
 
 _SECONDS: Final = 600
 

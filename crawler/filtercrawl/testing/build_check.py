@@ -10,19 +10,15 @@ import os
 import pickle
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import UnsupportedError, describe_error
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import SupportsBuild
+from filtercrawl.testing.finding import Violation
+from filtercrawl.testing.harness import PluginHarness
 from filtercrawl.testing.network_guard import network_guard
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.testing.finding import Violation
-    from filtercrawl.testing.harness import PluginHarness
 
 _TRIED = 2
 _SECONDS = 300

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from filtercrawl.testing.fake_zoo import FakeZoo
 from filtercrawl.testing.file_server import FileServer
 from filtercrawl.testing.sample_weights import sample_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from filtercrawl.testing.fake_zoo import FakeZoo
 
 
 def demo(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from filtercrawl.testing.file_server import FileServer, RecordedRequest
+from filtercrawl.testing.file_server import FileServer, RecordedRequest
 
 # Where its checkpoints lie on the server; everything else that is asked for is a listing.
 FILES: Final = "/files/"

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from unittest.mock import patch
 
+from filtercrawl.api.checkpoint import Offer
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.api.source import Query, Source
 from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
+from filtercrawl.testing.fake_zoo import FakeZoo
 from filtercrawl.testing.file_server import FileServer
 from filtercrawl.testing.network_guard import network_guard
 from filtercrawl.testing.sample_weights import sample_weights
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.retry import Clock, RetryPolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from filtercrawl.api.checkpoint import Offer
-    from filtercrawl.api.plugin_manager import Plugins
-    from filtercrawl.pipeline.report import Report
-    from filtercrawl.testing.fake_zoo import FakeZoo
 
 TOKEN: Final = "FILTERCRAWL_CHECK_TOKEN"  # noqa: S105 - the name of a variable
 NAMES: Final = ("net-a", "net-b", "net-c")

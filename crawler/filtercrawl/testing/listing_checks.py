@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer
 from filtercrawl.api.errors import FiltercrawlError, describe_error
+from filtercrawl.api.source import Source
 from filtercrawl.testing import record_checks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Source
-    from filtercrawl.testing.finding import Violation
-    from filtercrawl.testing.harness import PluginHarness
+from filtercrawl.testing.finding import Violation
+from filtercrawl.testing.harness import PluginHarness
 
 
 def lazy(trial: PluginHarness) -> Iterator[Violation]:

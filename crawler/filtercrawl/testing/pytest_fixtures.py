@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
+from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.testing.file_server import FileServer
 from filtercrawl.testing.suite import CheckReport, check
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from filtercrawl.pipeline.report import Report
 
 
 @pytest.fixture

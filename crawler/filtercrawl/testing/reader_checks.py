@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from filtercrawl.api.errors import CheckpointError, describe_error
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.source import Reader, find_reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor
 from filtercrawl.api.vocabulary import REASONS
+from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.sample_weights import sample_weights
-
-if TYPE_CHECKING:
-    from filtercrawl.testing.finding import Violation
 
 # A sample is a file, or the files of one checkpoint by their path, the main one first.
 Sample = bytes | Mapping[str, bytes]

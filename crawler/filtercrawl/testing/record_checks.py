@@ -6,21 +6,18 @@ import json
 import os
 import re
 import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import date
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile, Skipped, TrainingRun
 from filtercrawl.api.vocabulary import TASKS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from filtercrawl.testing.finding import Violation
+from filtercrawl.testing.finding import Violation
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 # Tokens by their look, and where an address holds a password.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from filtercrawl.api.errors import describe_error
 from filtercrawl.api.plugin_manager import GROUP, Plugins, load_plugins
@@ -14,9 +15,6 @@ from filtercrawl.config import resolve
 from filtercrawl.testing import analysis_checks, build_check, listing_checks, reader_checks, sync_checks
 from filtercrawl.testing.finding import Finding, Violation
 from filtercrawl.testing.harness import PluginHarness, make_harness
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from filtercrawl.api.errors import FiltercrawlError, describe_error
 from filtercrawl.api.progress import NullProgress
 from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.pipeline.report import Report
+from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.harness import NAMES, PluginHarness
 from filtercrawl.testing.listing_checks import marks
 from filtercrawl.testing.sample_weights import LAYERS, sample_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.pipeline.report import Report
-    from filtercrawl.testing.finding import Violation
 
 _HALF_WAY = 3
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from filtercrawl.transport.cache_entry import CacheEntry
+from filtercrawl.transport.cache_entry import CacheEntry
 
 # Each of the requests under way holds one in memory.
 _CHUNK_BYTES: Final = 1024 * 1024

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Final
 
 # Files that fill a link together. All that are in hand would end at the same time, and then nobody fetched while the
 # structure of the next ones is read.

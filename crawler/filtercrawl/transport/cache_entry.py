@@ -12,16 +12,14 @@ import threading
 import zlib
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from filtercrawl.api.errors import NetworkError
 from filtercrawl.transport.coalesce import Range, normalize_ranges, subtract
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 _NAME: Final = re.compile(r"(\d{1,18})-(\d{1,18})-([0-9a-f]{8})")
 _LOCK: Final = "lock"

@@ -6,30 +6,27 @@ import json
 import re
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urljoin
 
 import httpx2
 
+from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.errors import NetworkError
 from filtercrawl.config import NetworkSettings, proxy
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport.bulk_queue import BulkQueue
 from filtercrawl.transport.context import FetchContext
 from filtercrawl.transport.http_file import HttpFile
+from filtercrawl.transport.link_model import LinkEstimate
 from filtercrawl.transport.middleware import MAX_RESPONSE_BYTES, WHOLE, PolicyTransport
 from filtercrawl.transport.range_cache import RangeCache
 from filtercrawl.transport.readahead import ActiveReaders
 from filtercrawl.transport.responses import map_http_errors, raise_for_status, validate_url
 from filtercrawl.transport.retry import Clock, RetryPolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.checkpoint import RemoteFile
-    from filtercrawl.transport.link_model import LinkEstimate
 
 _NEXT: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 _MAX_REDIRECTS: Final = 10

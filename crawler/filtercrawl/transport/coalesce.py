@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_model import LinkEstimate
 
 Range = tuple[int, int]
 

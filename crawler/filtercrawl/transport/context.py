@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from concurrent.futures import Executor
+import httpx2
 
-    import httpx2
-
-    from filtercrawl.transport.bulk_queue import BulkQueue
-    from filtercrawl.transport.link_model import LinkEstimate
-    from filtercrawl.transport.range_cache import RangeCache
-    from filtercrawl.transport.readahead import ActiveReaders
-    from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.bulk_queue import BulkQueue
+from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.range_cache import RangeCache
+from filtercrawl.transport.readahead import ActiveReaders
+from filtercrawl.transport.retry import Clock, RetryPolicy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
+from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.range_file import check_range
+from filtercrawl.transport.coalesce import Range
+from filtercrawl.transport.context import FetchContext
+from filtercrawl.transport.link_model import LinkEstimate
 from filtercrawl.transport.prefetcher import Prefetcher
 from filtercrawl.transport.range_fetcher import RangeFetcher
 from filtercrawl.transport.readahead import ReadAhead
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from filtercrawl.api.checkpoint import RemoteFile
-    from filtercrawl.transport.coalesce import Range
-    from filtercrawl.transport.context import FetchContext
-    from filtercrawl.transport.link_model import LinkEstimate
 
 _HEAD: Final = 64 * 1024
 # Most files of these names are archives, whose directory stands at the end.

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
+from filtercrawl.api.transport import Transport
 from filtercrawl.config import hub_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx2
     from huggingface_hub import HfApi
-
-    from filtercrawl.api.transport import Transport
 
 # What `translate_hub_errors` says of a repo to which the token, if any, gives no access, and of one that it cannot see.
 GATED: Final = "gated, and access is not granted; ask for it on the repo's page and set a token"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
 import httpx2
 
 from filtercrawl.api.errors import BudgetExhaustedError
 from filtercrawl.config import NetworkSettings, secret
 from filtercrawl.config.urls import apply_mirrors, origin
+from filtercrawl.transport.link_model import LinkEstimate, LinkMeter
 from filtercrawl.transport.rate_limit import HostLimiter
 from filtercrawl.transport.responses import describe_failure
 from filtercrawl.transport.retry import (
@@ -21,11 +23,6 @@ from filtercrawl.transport.retry import (
     is_retryable,
     retry_after,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from filtercrawl.transport.link_model import LinkEstimate, LinkMeter
 
 # A listing page or a description; weights are streamed.
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.transport.coalesce import (
@@ -19,13 +20,9 @@ from filtercrawl.transport.coalesce import (
     subtract,
     total_bytes,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from filtercrawl.transport.context import FetchContext
-    from filtercrawl.transport.link_model import LinkEstimate
-    from filtercrawl.transport.range_fetcher import RangeFetcher
+from filtercrawl.transport.context import FetchContext
+from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.range_fetcher import RangeFetcher
 
 _WAIT_SECONDS: Final = 1.0
 _FAR: Final = 1024 * 1024

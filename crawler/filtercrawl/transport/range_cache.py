@@ -7,14 +7,12 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import NetworkError
 from filtercrawl.transport.cache_entry import CacheEntry, disk_error, in_use, remove_entry
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Room is made down to this share of the limit, so that it need not be made for every piece.
 _EVICTION_TARGET: Final = 0.8

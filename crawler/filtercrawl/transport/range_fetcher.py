@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import httpx2
 
+from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.errors import Cancelled, ChangedError, NetworkError
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport.body_writer import BodyWriter
+from filtercrawl.transport.cache_entry import CacheEntry
 from filtercrawl.transport.coalesce import Range, total_bytes
 from filtercrawl.transport.content_range import (
     InvalidResponseError,
@@ -19,15 +22,9 @@ from filtercrawl.transport.content_range import (
     linked_sha256,
     parse_content_range,
 )
+from filtercrawl.transport.context import FetchContext
 from filtercrawl.transport.middleware import RetriesExhaustedError
 from filtercrawl.transport.responses import describe_failure, raise_for_status
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from filtercrawl.api.checkpoint import RemoteFile
-    from filtercrawl.transport.cache_entry import CacheEntry
-    from filtercrawl.transport.context import FetchContext
 
 # What a try must bring to count as progress: a server that breaks after every byte must not hold us for ever.
 _MIN_PROGRESS_BYTES: Final = 64 * 1024

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.transport.link_model import LinkMeter
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from filtercrawl.transport.retry import Clock
+from filtercrawl.transport.retry import Clock
 
 # "api";r=0;t=55: of the quota `api` nothing remains, for 55 seconds more.
 _LIMIT: Final = re.compile(r'"?([\w-]+)"?\s*;\s*r\s*=\s*(\d{1,9})\s*;\s*t\s*=\s*(\d{1,9})')

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_model import LinkEstimate
 
 _LEAST: Final = 4 * 1024
 _FIRST: Final = 64 * 1024

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx2
 
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError, UsageError
 from filtercrawl.config.urls import origin, redact_url
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def validate_url(url: str) -> str:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import random
 import ssl
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import httpx2
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 # Answers that a later try may turn into a good one.
 TRANSIENT_STATUS: Final = frozenset({429, 500, 502, 503, 504})

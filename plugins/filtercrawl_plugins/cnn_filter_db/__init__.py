@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.source import Reader, Source
 from filtercrawl_plugins.cnn_filter_db.reader import CnnFilterDbReader
 from filtercrawl_plugins.cnn_filter_db.source import CnnFilterDbSource
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Reader, Source
 
 
 @hookimpl

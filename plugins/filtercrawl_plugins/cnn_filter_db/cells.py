@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.nodes import Array, DType, Stub
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 # The published table has 1.3 million cells of objects; an object costs some 200 bytes by the walker's estimate.
 BUDGET: Final = 1_073_741_824

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import Any, Final
 
 from filtercrawl.api.errors import Cancelled, FiltercrawlError, FormatError, UnsafeFileError, UnsupportedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
-
-    from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.range_file import RandomAccessFile
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 # Bytes of one node of the table at most; the published one has 22 MB in all.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
 from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, translate_hdf5_errors
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 FILTERS: Final = "filters"
 DTYPES: Final = {"<f8": "float64", "<f4": "float32", "<f2": "float16"}

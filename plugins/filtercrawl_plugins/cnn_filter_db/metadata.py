@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 
 from filtercrawl.api.checkpoint import CheckpointMetadata
 from filtercrawl_plugins.cnn_filter_db.cells import Cell, UnknownObject
 from filtercrawl_plugins.cnn_filter_db.models import word
 from filtercrawl_plugins.metadata.visual_categories import CATEGORIES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Tasks for which the Hub has the same word; the others keep their own, for each is a group of the paper.
 TASKS: Final = {

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.range_file import Span, check_range
+from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
 from filtercrawl_plugins.cnn_filter_db.kernels import StoredKernels
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
-    from filtercrawl_plugins.cnn_filter_db.models import PublishedLayer
+from filtercrawl_plugins.cnn_filter_db.models import PublishedLayer
 
 MAGIC: Final = b"\x89filtercrawl cnn-filter-db 1\r\n"
 # Bytes of the number behind the magic: how long the header is.

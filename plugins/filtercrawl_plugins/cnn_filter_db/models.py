@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl_plugins.cnn_filter_db.cells import Cell
 from filtercrawl_plugins.cnn_filter_db.pandas_table import META, Frame
 from filtercrawl_plugins.sources.local.walk import escape_name, is_safe_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from filtercrawl_plugins.cnn_filter_db.cells import Cell
 
 # Columns of a layer; all others are of its model.
 OF_LAYER: Final = frozenset({"model_id", "conv_depth", "conv_depth_norm", "layer_id", "filter_ids"})

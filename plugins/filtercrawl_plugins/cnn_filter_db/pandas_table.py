@@ -5,15 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl_plugins.cnn_filter_db.cells import Cell, Matrix, matrix, names, texts, to_list
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
+from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
 
 Frame = dict[str, list[Cell]]
 

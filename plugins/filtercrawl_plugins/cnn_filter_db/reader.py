@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
+from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import ITEMSIZE, Convolution, Depth, StoredTensor, TensorLocation
 from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5
 from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS
 from filtercrawl_plugins.cnn_filter_db.model_file import LENGTH, MAGIC
 from filtercrawl_plugins.cnn_filter_db.pandas_table import META
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.range_file import RandomAccessFile
-    from filtercrawl.api.source import Files
 
 
 class CnnFilterDbReader:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError, UsageError
 from filtercrawl.api.range_file import LocalFile, RandomAccessFile
+from filtercrawl.api.source import Query
+from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5, library
 from filtercrawl_plugins.cnn_filter_db.kernels import StoredKernels
 from filtercrawl_plugins.cnn_filter_db.metadata import parse_metadata
@@ -19,12 +21,6 @@ from filtercrawl_plugins.cnn_filter_db.model_file import ModelFile, header
 from filtercrawl_plugins.cnn_filter_db.models import PublishedModel, published_models
 from filtercrawl_plugins.cnn_filter_db.pandas_table import read_frame
 from filtercrawl_plugins.sources.local.source import LocalPattern
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Query
-    from filtercrawl.api.transport import Transport
 
 
 @dataclass(frozen=True, kw_only=True)

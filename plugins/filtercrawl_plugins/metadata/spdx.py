@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from email.message import Message
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
-
-if TYPE_CHECKING:
-    from email.message import Message
 
 _PREFIX = "License :: OSI Approved :: "
 

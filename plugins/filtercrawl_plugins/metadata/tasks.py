@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from filtercrawl_plugins.metadata.datasets import is_labelled
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 # The package below torchvision.models that a model comes from. The Hub has no word for optical flow.
 _TORCHVISION: Final[Mapping[str, str | None]] = {

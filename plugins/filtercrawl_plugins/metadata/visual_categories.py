@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from filtercrawl.api.checkpoint import VisualCategory
 from filtercrawl.api.hookspecs import hookimpl
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 # Photographs of the world. Collections of pictures with text from the whole web (laion, webli, ...) hold drawings,
 # pages and maps as well, rendered films are no photographs: both have no category here.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import ast
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
+from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation, row_major
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Files, Reader
 
 MAGIC: Final = b"\x93NUMPY"
 # NumPy's own bound on the text that it is willing to parse.

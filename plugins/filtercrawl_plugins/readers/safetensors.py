@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from filtercrawl.api.errors import FormatError, TruncatedError
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.range_file import RandomAccessFile
-    from filtercrawl.api.source import Files, Reader
 
 # The format's own limit, which its reference implementation enforces too.
 HEADER_LIMIT = 100_000_000

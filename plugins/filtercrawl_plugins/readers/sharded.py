@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Files, Reader
-    from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.source import Files, Reader
+from filtercrawl.api.tensor import StoredTensor
 
 INDEX_LIMIT = 64 * 1024 * 1024
 # Where every shard says what it is; most of their headers are no longer.

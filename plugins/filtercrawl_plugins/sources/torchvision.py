@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.source import Query, Source
+from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.metadata.datasets import torchvision_datasets
 from filtercrawl_plugins.metadata.families import family
 from filtercrawl_plugins.metadata.licenses import normalize_license
@@ -18,13 +21,8 @@ from filtercrawl_plugins.sources._common.patterns import check_keys, match_names
 from filtercrawl_plugins.sources._common.url_hash import hash_from_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from torch import nn
     from torchvision.models import WeightsEnum  # type: ignore[import-untyped]  # it ships no types
-
-    from filtercrawl.api.source import Query, Source
-    from filtercrawl.api.transport import Transport
 
 # Without weights most builders make another network than the one the weights belong to. Only those arguments that a
 # builder knows are given; `init_weights` computes what is thrown away.

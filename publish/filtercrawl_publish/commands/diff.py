@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,9 +14,6 @@ from filtercrawl.api.command import Command
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def diff(

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from filtercrawl.api.command import Command
 from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.cli.options import DatasetOption, JsonOption
 from filtercrawl.config import resolve
 from filtercrawl_publish.export.cnn_filter_db.selection import ExportSelection, select_models
 from filtercrawl_publish.export.cnn_filter_db.writer import write_export
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from filtercrawl.cli.options import DatasetOption, JsonOption
 
 
 class Layout(Enum):

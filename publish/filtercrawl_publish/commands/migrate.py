@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,9 +11,6 @@ from filtercrawl.api.command import Command
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.config import resolve
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def migrate(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:

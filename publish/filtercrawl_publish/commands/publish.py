@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -17,10 +19,6 @@ from filtercrawl.config import now, resolve
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.publish import PublishOptions, PublishResult, publish
 from filtercrawl_publish.repository.open import open_repository
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -12,6 +13,7 @@ from filtercrawl.api.command import Command
 from filtercrawl.api.errors import Cancelled, FiltercrawlError, UsageError
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.options import JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.cli.sync import all_selectors, stop_on_signal, summarize
@@ -24,9 +26,6 @@ from filtercrawl_publish.release.plan_file import PlanFile
 from filtercrawl_publish.release.run_record import Outcome, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from filtercrawl.api.plugin_manager import Plugins
     from filtercrawl_publish.release.pipeline import ReleaseRequest
 
 _OUTCOMES: Final[Mapping[int, Outcome]] = {4: "refused", 5: "busy"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -19,8 +20,6 @@ from filtercrawl_publish.repository.base import CommitOperations, Repository, Re
 from filtercrawl_publish.repository.signature import SIGNATURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from filtercrawl_publish.publishing.publish import PublishOptions
 
 # What a version consists of; other files of a repo are somebody's own and stay.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,6 +18,7 @@ from filtercrawl.config import resolve
 from filtercrawl.dataset.files import manifest
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.load_check import verify_loads
+from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.repository.signature import SIGNATURE, signature_error
 from filtercrawl_publish.verification.files import check_card, check_files, check_manifest
@@ -24,11 +26,6 @@ from filtercrawl_publish.verification.issues import DatasetFolder, Issue
 from filtercrawl_publish.verification.sketches import check_sketches
 from filtercrawl_publish.verification.tables import check_index, check_ledger, check_models
 from filtercrawl_publish.verification.weights import check_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl_publish.repository.base import Repository
 
 _LAYERS = "data/layers/"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +17,6 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, now, resolve
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 
 def withdraw_models(

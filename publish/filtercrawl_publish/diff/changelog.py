@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.dataset.card.body import escape
 from filtercrawl.dataset.catalog import Catalog
@@ -18,9 +18,7 @@ from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl_publish.diff.compare import Difference, compare_snapshots, files_to_compare
 from filtercrawl_publish.diff.snapshot import DatasetSnapshot
 from filtercrawl_publish.diff.text import format_difference, heading
-
-if TYPE_CHECKING:
-    from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.base import Repository
 
 # Versions that the text tells of; every version's own changes.json stays at its tag.
 SECTIONS: Final = 200

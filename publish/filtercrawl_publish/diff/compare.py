@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,8 +12,6 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl_publish.diff.snapshot import TABLES, DatasetSnapshot, Row, SnapshotLayer, align_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from filtercrawl_publish.diff.statistics import StatisticsShift
 
 # Of which the movement is told: the kernels of the paper.

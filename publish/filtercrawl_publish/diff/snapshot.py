@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,10 +18,6 @@ from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.schema.arrow import MODELS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 Row = dict[str, Any]
 # Rows of `index` looked at together.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +20,6 @@ from filtercrawl_analysis.numerics.merge import Sketches
 from filtercrawl_analysis.numerics.moments import Array, Moments, moments
 from filtercrawl_analysis.statistics.divergence import paired, probabilities
 from filtercrawl_analysis.statistics.pca import components, shares_along
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 KERNEL: Final = "3x3"
 _SIZE: Final = (3, 3)

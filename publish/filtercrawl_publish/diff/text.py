@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from filtercrawl_publish.diff.compare import Difference
-    from filtercrawl_publish.diff.snapshot import Row
+from filtercrawl_publish.diff.compare import Difference
+from filtercrawl_publish.diff.snapshot import Row
 
 # Ids of a list that are told; the machine-readable file has them all.
 _MAX_LISTED: Final = 10

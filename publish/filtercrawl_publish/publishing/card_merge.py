@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from filtercrawl.api.errors import NotFoundError, PolicyError
 from filtercrawl.dataset.card.card import PATH, Card
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import write_text
 from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.version_names import current
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from filtercrawl_publish.repository.base import Repository
 
 __all__ = ["merge_user_edits"]
 

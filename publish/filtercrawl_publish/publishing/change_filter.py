@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pyarrow.parquet as pq
 
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
+from filtercrawl_publish.publishing.staging import StagedVersion
+from filtercrawl_publish.publishing.upload import FileChanges
+from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.signature import SIGNATURE
-
-if TYPE_CHECKING:
-    from filtercrawl_publish.publishing.staging import StagedVersion
-    from filtercrawl_publish.publishing.upload import FileChanges
-    from filtercrawl_publish.repository.base import Repository
 
 __all__ = ["has_reader_visible_change"]
 

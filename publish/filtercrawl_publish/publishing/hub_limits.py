@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, PolicyError
 from filtercrawl.dataset.card import card
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl_publish.publishing.staging import StagedVersion
-    from filtercrawl_publish.publishing.upload import FileChanges
+from filtercrawl_publish.publishing.staging import StagedVersion
+from filtercrawl_publish.publishing.upload import FileChanges
 
 __all__ = ["LIMITS", "Limits", "check_hub_limits", "is_large"]
 

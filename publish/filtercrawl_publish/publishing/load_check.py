@@ -7,12 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,11 +23,7 @@ from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.publishing.staging import BESIDE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from filtercrawl_publish.repository.base import Repository, RepositoryFile
+from filtercrawl_publish.repository.base import Repository, RepositoryFile
 
 __all__ = ["LoadCheckJob", "TablePart", "verify_loads"]
 

@@ -7,18 +7,16 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 import pyarrow.parquet as pq
 
 from filtercrawl.config import resolve
 from filtercrawl.transport import hub, network
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def main() -> None:

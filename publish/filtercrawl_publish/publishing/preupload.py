@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from filtercrawl.api.errors import Cancelled, FiltercrawlError
 from filtercrawl.api.formatting import format_count, format_size
@@ -12,12 +13,7 @@ from filtercrawl.dataset.files.atomic import remove
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.publishing.staging import has_catalog
 from filtercrawl_publish.publishing.upload import upload_files
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.base import Repository
 
 __all__ = ["LayerUploader"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
 
 from filtercrawl.api.errors import DatasetError, NotFoundError, UsageError
 from filtercrawl.api.formatting import format_count, format_size
 from filtercrawl.dataset.files.lock import locked
+from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.diff.changelog import update_pending_changelog
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.publishing.card_merge import merge_user_edits
@@ -25,16 +28,9 @@ from filtercrawl_publish.publishing.staging import (
 )
 from filtercrawl_publish.publishing.upload import FileChanges, compare_files, upload_files
 from filtercrawl_publish.repository import version_names
+from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.folder import FolderRepository
 from filtercrawl_publish.repository.signature import sign_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-    from pathlib import Path
-
-    from filtercrawl.dataset.files.parquet import File
-    from filtercrawl_publish.repository.base import Repository
 
 __all__ = ["PublishOptions", "PublishResult", "complete_interrupted_publish", "publish"]
 

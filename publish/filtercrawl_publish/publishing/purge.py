@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, PolicyError
+from filtercrawl.api.transport import Transport
 from filtercrawl.transport import hub
+from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.retry import retry_write
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
-    from filtercrawl.api.transport import Transport
-    from filtercrawl_publish.repository.base import Repository, RepositoryFile
 
 __all__ = ["PurgePlan", "plan_purge", "purge"]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,10 +21,6 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.repository.signature import SIGNATURE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 __all__ = ["BESIDE", "StagedVersion", "clear_pending", "has_catalog", "list_files", "pending_version", "stage_version"]
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.formatting import format_size
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.parquet import File
+from filtercrawl_publish.publishing.staging import StagedVersion
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile, git_oid
 from filtercrawl_publish.repository.signature import SIGNATURE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-    from pathlib import Path
-
-    from filtercrawl.dataset.files.parquet import File
-    from filtercrawl_publish.publishing.staging import StagedVersion
 
 __all__ = ["FileChanges", "compare_files", "upload_files"]
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import PolicyError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.base import Repository
 
 _TABLES = ("data/models.parquet", "data/index.parquet")
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import format_count, format_size
 from filtercrawl.dataset.card.body import escape
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 # Of a list, so many lines are shown.
 _SHOWN: Final = 20

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config import environment
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Seconds until a command that does not end is ended.
 _TIMEOUT_SECONDS: Final = 60.0

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
 
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.errors import Cancelled, ConflictError, UsageError
+from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.api.transport import Transport
+from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, device, now
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
@@ -21,19 +26,10 @@ from filtercrawl_publish.publishing.staging import pending_version
 from filtercrawl_publish.release.loss_guard import check_losses
 from filtercrawl_publish.release.plan_file import PlanFile
 from filtercrawl_publish.release.restore import MODELS, restore_version, root_of
+from filtercrawl_publish.release.run_record import Outcome, RunRecord
+from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.repository.version_names import next_version
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from filtercrawl.api.plugin_manager import Plugins
-    from filtercrawl.api.transport import Transport
-    from filtercrawl.cli.progress_bar import ProgressBar
-    from filtercrawl_publish.release.run_record import Outcome, RunRecord
-    from filtercrawl_publish.repository.base import Repository
 
 
 @dataclass(kw_only=True)

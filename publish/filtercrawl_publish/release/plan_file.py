@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from pathlib import Path
+from typing import Any, Final, Self
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config import Settings, resolve
 from filtercrawl.pipeline.planning.approval import Approval
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import Report
 
 _FORMAT: Final = 1
 # What decides about the content of a release. All else may differ when it is applied: the number of jobs, and what is

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, NotFoundError, PolicyError
+from filtercrawl.api.progress import Progress
+from filtercrawl.config import Settings
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import open_catalog
@@ -21,15 +25,8 @@ from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
+from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.version_names import current
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from filtercrawl.api.progress import Progress
-    from filtercrawl.config import Settings
-    from filtercrawl_publish.repository.base import Repository, RepositoryFile
 
 MODELS: Final = "data/models.parquet"
 _LAYERS: Final = "data/layers/"

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version as installed
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,10 +18,6 @@ import pyarrow.parquet as pq
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
 from filtercrawl.pipeline.report import WORDS, Report
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
 
 # incomplete: exit code 3, whether or not a version was published.
 Outcome = Literal["published", "unchanged", "planned", "incomplete", "refused", "busy", "stopped", "error"]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
-
-    from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.parquet import File
 
 __all__ = ["CommitOperations", "Repository", "RepositoryFile", "git_oid"]
 

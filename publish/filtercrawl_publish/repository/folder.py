@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,9 +26,6 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import atomic_write, write_text
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 _TAGS: Final = "tags.json"
 # Contents that were sent ahead of a commit, each by its sha256.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import ConflictError, NetworkError, NotFoundError, UsageError
 from filtercrawl.api.range_file import relative_path
+from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files.atomic import atomic_write
+from filtercrawl.dataset.files.parquet import File
 from filtercrawl.transport import hub
 from filtercrawl.transport.responses import map_http_errors, raise_for_status
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
@@ -17,14 +21,8 @@ from filtercrawl_publish.repository.hub_commit import addition, info, to_hub_ope
 from filtercrawl_publish.repository.retry import http_status, retry_write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
-    from pathlib import Path
-
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
-
-    from filtercrawl.api.transport import Transport
-    from filtercrawl.dataset.files.parquet import File
 
 # All that a repo holds that was just made.
 _NEW: Final = frozenset({".gitattributes", "README.md"})

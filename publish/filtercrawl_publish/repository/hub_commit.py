@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from filtercrawl.dataset.files.parquet import File
+from filtercrawl_publish.repository.base import CommitOperations
 
+if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
     from huggingface_hub.lfs import UploadInfo
-
-    from filtercrawl.dataset.files.parquet import File
-    from filtercrawl_publish.repository.base import CommitOperations
 
     CommitOperation = CommitOperationAdd | CommitOperationCopy | CommitOperationDelete
 

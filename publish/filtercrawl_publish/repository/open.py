@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import UsageError
-
-if TYPE_CHECKING:
-    from filtercrawl.api.transport import Transport
-    from filtercrawl_publish.repository.base import Repository
+from filtercrawl.api.transport import Transport
+from filtercrawl_publish.repository.base import Repository
 
 _WORD: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 

@@ -6,15 +6,13 @@ import logging
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from json import JSONDecodeError
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from filtercrawl.api.errors import AccessDeniedError, ConflictError, DatasetError, NetworkError, NotFoundError
 from filtercrawl.transport import hub
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 Found = TypeVar("Found")
 

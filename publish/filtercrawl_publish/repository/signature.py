@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import UsageError
@@ -14,8 +15,6 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import remove, write_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 __all__ = ["SIGNATURE", "sign_manifest", "signature_error"]

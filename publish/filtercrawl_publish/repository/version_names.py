@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.schema.version_order import UNRELEASED, release_order
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 __all__ = ["current", "latest", "next_version", "sort_versions", "validate_version"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,13 +19,8 @@ from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl.dataset.schema.arrow import FILES, SCHEMA_VERSION
+from filtercrawl_publish.repository.base import RepositoryFile
 from filtercrawl_publish.verification.issues import DatasetFolder, Issue, pc, schema_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-    from pathlib import Path
-
-    from filtercrawl_publish.repository.base import RepositoryFile
 
 
 def check_files(path: Path, elsewhere: Mapping[str, RepositoryFile] | None = None) -> tuple[DatasetFolder, list[Issue]]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl.dataset.schema.arrow import LAYERS, TABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from filtercrawl.dataset.files.parquet import File
 
 # Without types: the stubs of pyarrow refuse expressions and columns in most of its functions.
 pc: Final[Any] = pyarrow.compute

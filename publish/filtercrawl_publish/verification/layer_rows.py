@@ -6,16 +6,14 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_NUMBERS
 from filtercrawl_publish.verification.issues import DatasetFolder, Issue
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
-    from numpy.typing import NDArray
 
 Row = Mapping[str, Any]
 

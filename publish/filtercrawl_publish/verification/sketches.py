@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from filtercrawl.dataset.files.table_files import base_path
 from filtercrawl_publish.verification.issues import DatasetFolder, Issue
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SKETCHES: Final = "data/sketches"
 _INDEX: Final = "data/index.parquet"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
 from filtercrawl.api.vocabulary import OUTCOMES, REASONS
 from filtercrawl.config.license_policy import METADATA
 from filtercrawl_publish.verification.issues import DatasetFolder, Issue, pc
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MODELS, _INDEX, _LEDGER = "data/models.parquet", "data/index.parquet", "data/ledger"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -11,9 +11,6 @@ from filtercrawl.dataset.schema.arrow import LAYERS
 from filtercrawl_publish.verification.files import schema_problem
 from filtercrawl_publish.verification.issues import DatasetFolder, Issue
 from filtercrawl_publish.verification.layer_rows import SHARED, Row, ScannedLayer, scan_layers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _INDEX = [*SHARED, "shape", "n_kernels", "weight_sha256", "file", "row_group"]
 

@@ -10,13 +10,14 @@ import signal
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
+from conftest import Sync
 from filtercrawl import api
 from filtercrawl.api import DatasetView, Figure, ResultTable, SampleSize
 from filtercrawl.api.errors import ConflictError, DatasetError, FiltercrawlError, UsageError
@@ -28,9 +29,6 @@ from support.paths import REPOSITORY
 from support.plugins import declared, entry
 from support.report_page import Page
 from support.zoo_files import published, put, state
-
-if TYPE_CHECKING:
-    from conftest import Sync
 
 Run = Callable[[DatasetView], api.Result]
 Call = Callable[..., Result]

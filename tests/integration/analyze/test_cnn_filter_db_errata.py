@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +14,6 @@ from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomn
 from support import cnn_filter_db_reference as paper
 from support.synthetic_datasets import EDGES, SMOOTH, Net, analysed, net, plant, rows
 from support.zoo_files import layers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Columns that hold an entropy of variances by its bound log10(taps).
 BOUNDS = {"2x2": math.log10(4), "5x5": math.log10(25), "3x3": math.log10(9), "5": math.log10(5)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,17 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from filtercrawl.api.analysis import DatasetView
 from filtercrawl.api.errors import Cancelled, DatasetError
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS, ROW_NUMBERS, SKETCHES
 from filtercrawl_analysis.analyses.registry import ANALYSES
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from support.synthetic_datasets import Net, plant
 from support.zoo_files import layers, models, state, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from filtercrawl.api.analysis import DatasetView
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import Sync
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.numerics.dct_basis import BINS, basis
 from filtercrawl_analysis.statistics.divergence import drifts, probabilities
@@ -17,11 +18,6 @@ from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomn
 from support import cnn_filter_db_reference as paper
 from support.synthetic_datasets import EDGES, SMOOTH, analysed, net, plant, rows
 from support.zoo_files import layers, models, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 # Largest entropy of nine variances; the paper quotes it.
 TOP = 0.95424

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,6 @@ from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.parquet_pages import merge_byte_planes, pages, read_byte_planes
 from filtercrawl_analysis.data.thrift import parse_struct
 from support.synthetic_datasets import Net, plant
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from filtercrawl.api.analysis import Result
 from filtercrawl_analysis.plots.render import png
 from support.synthetic_datasets import EDGES, SMOOTH, Net, Rows, analysed, kernels, net, plant, rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from filtercrawl.api.analysis import Result
 
 # What the shifted group has beside its architecture's spectrum: diagonal structure.
 SHIFTED = {4: 2.0}

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,13 +16,11 @@ import torch
 from typer.testing import CliRunner, Result
 
 from filtercrawl.api.errors import FiltercrawlError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from support.onnx_models import model, node, random_array, tensor
 from support.paths import REPOSITORY
 from support.zoo_files import models, put, state
-
-if TYPE_CHECKING:
-    from filtercrawl.api.plugin_manager import Plugins
 
 
 @pytest.fixture

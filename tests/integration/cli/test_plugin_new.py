@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +15,6 @@ from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.cli.scaffold import KINDS, Kind, write
 from support.clean_machine import Machine, new_machine
 from support.paths import REPOSITORY
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 EXAMPLES = sorted((REPOSITORY / "examples").glob("filtercrawl-*"))
 

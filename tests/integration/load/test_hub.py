@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from conftest import Sync
 from support.hub.server import Asked, Fault, HubServer
 from support.hub.types import Repo, sha256
 from support.loading_dataset import loading_dataset
 from support.loading_examples import CHECKS
 from support.paths import TESTS
 from support.zoo_files import put, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Sync
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,15 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from conftest import Sync
 from filtercrawl.api.errors import UsageError
 from filtercrawl.load import KernelDataset, load_layers, to_flat_tensor
 from support.zoo_files import put, state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from conftest import Sync
 
 # Workers are forked here; newer Pythons say that threads do not come along.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,17 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import filtercrawl.load
+from conftest import Sync
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
 from filtercrawl.dataset.tables.export import export
 from filtercrawl.load import load_first_layers, load_layers, to_flat_tensor, to_tensors
 from support.dataset_rows import example
 from support.zoo_files import put, state, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 # More numbers than one row may have: three parts of 1820, 1820 and 60 channels.
 LARGE = (3700, 256, 3, 3)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from conftest import Sync
 from support.large_checkpoint import generate
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 # Imports and the choice first; then the peak of resident memory above them, which the kernel keeps.
 MEASURED = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -14,13 +14,9 @@ import torch
 import yaml
 from datasets import load_dataset
 
+from conftest import Sync
 from filtercrawl_publish.commands.verify import verify_folder
 from support.zoo_files import put, state
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 
 def configs(dataset: Path) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import datasets
 import duckdb
@@ -18,9 +19,6 @@ import yaml
 from filtercrawl.dataset.schema.arrow import LAYERS, TABLES
 from filtercrawl.dataset.tables.export import export
 from support.dataset_rows import DEPTHWISE, MemoryRows, example
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Load = Callable[..., Any]
 LAYERED = ("layers", "layers-local", "layers-packages", "redistributable")

@@ -6,15 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from filtercrawl.testing import CHECKS, check
 from support.conformance_plugins import BAD, GOOD, Bad
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Write = Callable[[str], str]
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 
+from conftest import Sync
 from filtercrawl import api
 from filtercrawl.api import hookspecs
 from filtercrawl.api.plugin_manager import load_plugins
 from support.paths import REPOSITORY
 from support.plugins import BUNDLED, checkpoint, entry, skipped, source
 from support.zoo_files import models, put, state, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Sync
 
 
 def test_bundled_plugins_load_like_any_other() -> None:

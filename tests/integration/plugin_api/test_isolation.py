@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -18,9 +18,6 @@ from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.cli.app import build
 from support.plugins import declared
 from support.zoo_files import put, state
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SOURCE = """
 from filtercrawl.api import Checkpoint, hookimpl

@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -30,9 +31,6 @@ from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
 from support.plugins import BUNDLED, entry
 from support.zoo_files import State, layers, models, put, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TOKEN = "tok-5ecret"
 STEPS = 500

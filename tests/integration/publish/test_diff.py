@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from conftest import Sync
 from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
@@ -25,10 +27,6 @@ from filtercrawl_publish.diff import changelog
 from filtercrawl_publish.diff.compare import Difference, compare_snapshots
 from filtercrawl_publish.diff.snapshot import DatasetSnapshot
 from support.zoo_files import layers, put, state, table
-
-if TYPE_CHECKING:
-    from conftest import Sync
-    from filtercrawl.api.plugin_manager import Plugins
 
 Grow = Callable[..., Path]
 

@@ -6,7 +6,8 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 from conftest import NOW, Sync
 from filtercrawl.api.errors import FiltercrawlError, UsageError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
@@ -26,11 +28,6 @@ from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.repository.signature import sign_manifest, signature_error
 from support.hub.server import Fault, HubServer, Repo, sha256
 from support.zoo_files import layers, models, published, put, state, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from filtercrawl.api.plugin_manager import Plugins
 
 Cli = Callable[..., Any]
 REPO = "org/kernels"

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from conftest import Sync
 from filtercrawl.api.errors import DatasetError, PolicyError
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.publishing.hub_limits import LIMITS, Limits, check_hub_limits
 from filtercrawl_publish.publishing.staging import StagedVersion, list_files
 from filtercrawl_publish.publishing.upload import FileChanges, compare_files
 from support.zoo_files import put, state
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +19,6 @@ from filtercrawl.dataset.catalog import Catalog
 from support.hub.server import Fault, HubServer, sha256
 from support.publishers import REPO, Publishers, content, publishers, sound
 from support.zoo_files import models, published, put, state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import random
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import duckdb
 import pytest
 from datasets import load_dataset
 
+from conftest import Sync
 from filtercrawl.dataset.files.table_files import TablePartitions, files_of
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_publish.publishing.staging import clear_pending, stage_version
 from support.dataset_rows import MemoryRows
 from support.zoo_files import published, put, rows_of, state, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 PARTED = ("samples", "sketches/local", "preview")
 

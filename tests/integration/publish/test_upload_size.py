@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,10 +15,6 @@ from support.hub.server import HubServer
 from support.hub.xet import stored
 from support.publishers import Publishers, content, publishers
 from support.zoo_files import published, put
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 # Twenty networks, of which one is five percent, each of 8 MB in one layer: their tables weigh what real ones weigh.
 NETWORKS = 20

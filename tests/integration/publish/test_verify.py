@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +23,6 @@ from filtercrawl.dataset.schema.arrow import FILES, LAYERS
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_publish.commands.verify import filtercrawl_commands, verify_folder
 from support.dataset_rows import MemoryRows, example, sketch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 Row = dict[str, Any]
 A = "local/a.safetensors"

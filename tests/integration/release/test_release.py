@@ -8,14 +8,17 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from conftest import Sync
 from filtercrawl.api.errors import (
     AccessDeniedError,
     ConflictError,
@@ -24,6 +27,7 @@ from filtercrawl.api.errors import (
     PolicyError,
     UsageError,
 )
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.transport import network
@@ -32,13 +36,6 @@ from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import Asked, Fault, HubServer
 from support.plugins import instead
 from support.zoo_files import layers, models, put, state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from conftest import Sync
-    from filtercrawl.api.plugin_manager import Plugins
 
 REPO = "acme/kernels"
 ZOO = ("hub:org/*", "hub:other/*")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from conftest import Sync
 from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, Transport
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
@@ -21,12 +24,6 @@ from filtercrawl_publish.commands.verify import verify_folder
 from support.architecture_reference import FAMILIES, export_depths
 from support.plugins import BUNDLED, entry
 from support.zoo_files import layers, put, state, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from conftest import Sync
 
 FAST = {
     *("resnet18", "convnext_atto", "repvgg_a0", "tf_efficientnet_cc_b0_4e", "coat_tiny", "efficientnet_b0"),

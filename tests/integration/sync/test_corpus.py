@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from conftest import NOW
@@ -18,11 +20,6 @@ from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_publish.commands.verify import verify_folder
 from support.zoo_files import layers, models, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from numpy.typing import NDArray
 
 
 class Synced:

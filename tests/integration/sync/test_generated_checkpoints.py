@@ -6,7 +6,9 @@ import json
 import math
 import struct
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,17 +21,12 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
+from conftest import Sync
 from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
 from filtercrawl_publish.commands.verify import verify_folder
 from support.onnx_models import model, node, random_array, tensor
 from support.torch_files import read, saved
 from support.zoo_files import layers, models, put, table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from conftest import Sync
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 

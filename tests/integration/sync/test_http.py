@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,9 +24,6 @@ from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 from support.plugins import AcmeZoo, entry
 from support.zoo_files import layers, models, put, state
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 PATIENCE = RetryPolicy(read=0.3, attempts=4)

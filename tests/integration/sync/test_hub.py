@@ -6,7 +6,8 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -22,9 +23,6 @@ from filtercrawl.transport.hub import api, translate_hub_errors
 from filtercrawl.transport.retry import RetryPolicy
 from support.hub.server import Fault, HubServer, sha256
 from support.zoo_files import layers, models, published, put, state
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Crawl = Callable[..., Report]
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from conftest import Sync
 from filtercrawl.api import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import load_plugins
@@ -26,9 +27,6 @@ from filtercrawl.pipeline.report import Report
 from filtercrawl_publish.commands.verify import verify_folder
 from support.plugins import declared, source
 from support.zoo_files import layers, models, published, put, state, table
-
-if TYPE_CHECKING:
-    from conftest import Sync
 
 Terms = dict[str, str | None]
 SyncTerms = Callable[..., Report]

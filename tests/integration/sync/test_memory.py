@@ -6,15 +6,12 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from support.http_server import Answer, Asked, FileServer
 from support.large_checkpoint import generate
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # 5 is the size that the project promises; by hand, for it takes a minute.
 GIGABYTES = float(os.environ.get("FILTERCRAWL_TEST_GB", "0.3"))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import datasets
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from conftest import Sync
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
 from filtercrawl.dataset.files.layout import HIDDEN
@@ -20,13 +24,6 @@ from filtercrawl.dataset.schema.arrow import INDEX, MODELS, TABLES
 from filtercrawl_publish.commands.verify import verify_folder
 from filtercrawl_publish.diff.snapshot import DatasetSnapshot
 from support.zoo_files import models, published, put, state, table
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from conftest import Sync
-    from filtercrawl.api.plugin_manager import Plugins
 
 YOUNG = {
     "models": ["license_policy", "paper", "seed"],

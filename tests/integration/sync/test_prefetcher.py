@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import timm
@@ -22,22 +23,18 @@ from safetensors.torch import save
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from conftest import NOW
+from filtercrawl.api import LayerSummary
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.crawling.worker_context import WeightedSemaphore
+from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
 from support.hub.server import HubServer
 from support.paths import TESTS
 from support.plugins import AcmeZoo, entry
 from support.zoo_files import layers, models, state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from filtercrawl.api import LayerSummary
-    from filtercrawl.pipeline.report import Report
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from conftest import NOW, Sync
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock, RetryPolicy
@@ -21,11 +22,6 @@ from filtercrawl_publish.commands.verify import verify_folder
 from support.http_server import FileServer
 from support.plugins import AcmeZoo, entry
 from support.zoo_files import layers, models, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.pipeline.report import Report
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 SHIPPED = {

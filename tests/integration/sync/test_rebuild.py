@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,9 +16,6 @@ from conftest import NOW, Sync
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.crawl_state import pack_state, unpack_state
 from support.zoo_files import models, published, put, state
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def rows(dataset: Path) -> dict[str, dict[str, Any]]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import load_dataset
 
+from conftest import Sync
 from filtercrawl.dataset.schema.arrow import SKETCHES
 from filtercrawl_publish.commands.verify import verify_folder
 from support.sketch_reference import sketched
 from support.zoo_files import layers, models, published, put, state, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 
 def sketches(dataset: Path, source: str = "local") -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +16,6 @@ from conftest import NOW, Sync
 from filtercrawl.api.errors import ConflictError, DatasetError, UsageError
 from filtercrawl.dataset.files.lock import locked
 from support.zoo_files import layers, models, published, put, state, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_kernels_are_bit_equal_to_the_file(zoo: Path, dataset: Path, run_sync: Sync) -> None:

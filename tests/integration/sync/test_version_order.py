@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from conftest import Sync
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.dataset.tables.model_row import ownership_key
 from support.zoo_files import models, put, rows_of, state, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 VERSIONS = [
     "v1.2", "v1.10", "v2026.9.1", "v2026.11.23", "v2026.11.23.1", "v2026.11.23.2", "v2026.11.23.10", "v2026.11.24",

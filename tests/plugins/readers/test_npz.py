@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from conftest import Sync
 from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl_plugins.readers.npz import NpzReader
 from support.torch_files import OneFile
 from support.zoo_files import layers, models, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 NUMBERS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "|u1", "|b1", "<c8"])
 

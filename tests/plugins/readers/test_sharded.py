@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -17,9 +17,6 @@ from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl_plugins.readers.sharded import ShardedReader
 from support.http_server import Answer, Asked, FileServer, ranged
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SHARDS = 6
 

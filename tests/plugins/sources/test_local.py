@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -18,9 +18,6 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.range_file import file_version
 from filtercrawl.api.source import Query, Source
 from filtercrawl_plugins.sources.local.source import filtercrawl_sources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class NoNetwork:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from conftest import Sync
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import NetworkError, UsageError
 from filtercrawl.api.source import Query
@@ -17,12 +20,6 @@ from support.http_server import FileServer
 from support.hub.server import HubServer
 from support.onnx_models import model, node, random_array, tensor
 from support.zoo_files import layers, models
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from conftest import Sync
 
 MANIFEST = "/zoo/ONNX_HUB_MANIFEST.json"
 RESNET = "validated/vision/classification/resnet/model/resnet18-v1-7.onnx"

@@ -6,13 +6,14 @@ import base64
 import hashlib
 import json
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from conftest import Sync
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import load_plugins
@@ -21,11 +22,6 @@ from filtercrawl.api.source import Query, Source
 from filtercrawl_plugins.sources.packages.source import PackagesSource, filtercrawl_sources
 from support.plugins import instead
 from support.zoo_files import models, put, state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from conftest import Sync
 
 
 class NoNetwork:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -14,9 +15,11 @@ import timm
 import torch
 from packaging.licenses import canonicalize_license_expression
 
+from conftest import Sync
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, PreviousState, RemoteFile, Skipped
 from filtercrawl.api.errors import NetworkError, UnsupportedError, UsageError
 from filtercrawl.api.source import Query
+from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
@@ -25,13 +28,6 @@ from filtercrawl_plugins.sources.timm.source import TimmSource
 from support.http_server import FileServer
 from support.hub.server import HubServer
 from support.zoo_files import models
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from conftest import Sync
-    from filtercrawl.api.transport import Transport
 
 FAMILIES = (
     *("resnet18.a1_in1k", "convnext_atto.d2_in1k", "efficientnet_b0.ra_in1k", "vit_tiny_patch16_224.augreg_in21k"),

@@ -8,13 +8,14 @@ import math
 import pickle
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
 from torch.hub import HASH_REGEX
 from torchvision.models import get_model, get_model_weights, list_models
 
+from conftest import Sync
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UnsupportedError, UsageError
 from filtercrawl.api.source import Query, SupportsBuild
@@ -22,11 +23,6 @@ from filtercrawl.extraction.architecture import trace
 from filtercrawl_plugins.sources.torchvision import TorchvisionSource
 from support.http_server import FileServer
 from support.zoo_files import layers, models
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from conftest import Sync
 
 FAMILIES = (
     *("resnet18/IMAGENET1K_V1", "vgg11/IMAGENET1K_V1", "densenet121/IMAGENET1K_V1", "regnet_y_400mf/IMAGENET1K_V2"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,14 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.errors import FormatError, TruncatedError
+from filtercrawl.api.source import Reader
+from filtercrawl.api.tensor import TensorLocation
 from filtercrawl_plugins.readers.npz import NpzReader
 from support.recording_file import WantedFile
 from support.stored_networks import FORMATS, arrays, network, structure
 from support.torch_files import READERS, bits, claimed, numbers, saved
-
-if TYPE_CHECKING:
-    from filtercrawl.api.source import Reader
-    from filtercrawl.api.tensor import TensorLocation
 
 
 @settings(max_examples=100, deadline=None)

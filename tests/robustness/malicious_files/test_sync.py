@@ -8,25 +8,21 @@ import struct
 import time
 import tracemalloc
 import zipfile
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from conftest import Sync
+from filtercrawl.pipeline.report import Report
 from filtercrawl_publish.commands.verify import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.malicious_pickles import BOMBS, MALICIOUS, PAYLOADS
 from support.onnx_models import model, node, random_array, tensor
 from support.torch_files import saved
 from support.zoo_files import layers, models, published, put, state
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from conftest import Sync
-    from filtercrawl.pipeline.report import Report
 
 PETABYTE = 1 << 50
 

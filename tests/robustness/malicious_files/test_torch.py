@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +14,6 @@ from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.range_file import MemoryFile
 from support.malicious_pickles import BOMBS, PAYLOADS, WEIGHT, beside, legacy, nested, tensor, zipped
 from support.torch_files import READERS, OneFile, claimed, numbers, read
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Those that lie about a size: refused before memory is taken.
 LIARS = ("exabytes", "petabytes", "gigabytes", "negative", "inflates")

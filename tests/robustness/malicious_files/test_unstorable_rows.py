@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,23 +17,18 @@ import torch
 from conftest import NOW, Sync
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
+from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.schema.rows import Row
+from filtercrawl.extraction.ledger import LedgerEntry
+from filtercrawl.pipeline.report import Report
 from filtercrawl_publish.commands.verify import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.onnx_models import model, node, random_array
 from support.onnx_models import tensor as onnx_tensor
 from support.zoo_files import layers, models, put, rows_of, state
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from filtercrawl.api.range_file import RandomAccessFile
-    from filtercrawl.api.source import Files, Reader
-    from filtercrawl.dataset.schema.rows import Row
-    from filtercrawl.extraction.ledger import LedgerEntry
-    from filtercrawl.pipeline.report import Report
 
 GOOD = {"local/aa.safetensors", "local/zz.safetensors"}
 

@@ -13,9 +13,11 @@ import json
 import re
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 from urllib.parse import unquote, urlencode
 
 import yaml
@@ -26,10 +28,6 @@ from support.hub import lfs as hub_lfs
 from support.hub import writes as hub_writes
 from support.hub import xet as hub_xet
 from support.hub.types import Answer, Asked, Commit, Fault, Repo, blob_id, sha256, stamp
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
 __all__ = ["Answer", "Asked", "Commit", "Fault", "HubServer", "Repo", "blob_id", "sha256", "stamp"]
 

@@ -6,14 +6,11 @@ import hashlib
 import shutil
 import struct
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from support.hub.types import Answer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 _RECORD = 48
 _END = b"\xff" * 32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import Convolution, Quantization, StoredTensor, TensorLocation
 from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
-
-if TYPE_CHECKING:
-    from filtercrawl.extraction.layer import Layer
 
 CPU = torch.device("cpu")
 

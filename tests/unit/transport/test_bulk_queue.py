@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +13,6 @@ from filtercrawl.api.errors import Cancelled
 from filtercrawl.transport.bulk_queue import MAX_CONCURRENT_FILES, BulkQueue
 from filtercrawl.transport.client import HttpTransport
 from support.http_server import Answer, Asked, FileServer, ranged
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BIG = 9 * 1024 * 1024
 

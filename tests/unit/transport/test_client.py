@@ -11,21 +11,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx2
 import pytest
 
 from filtercrawl.api.errors import AccessDeniedError, BudgetExhaustedError, NetworkError, NotFoundError, UsageError
+from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings, resolve
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from filtercrawl.api.transport import Transport
 
 TOKEN = "tok-3f9a-secret"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import random
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,17 +17,13 @@ from hypothesis import strategies as st
 
 from filtercrawl.api import RemoteFile, TruncatedError
 from filtercrawl.api.errors import AccessDeniedError, ChangedError, NetworkError, NotFoundError
+from filtercrawl.api.transport import OpenedFile, Transport
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import network
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.retry import Clock, RetryPolicy
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.transport import OpenedFile, Transport
 
 KIB = 1024
 DATA = random.Random(0).randbytes(3_000_000)

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,9 +24,6 @@ from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.range_cache import RangeCache
 from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Fault, FileServer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MIB = 1024 * 1024
 DATA = random.Random(3).randbytes(3 * MIB)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final, Literal
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final, Literal
 
 from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.api.version import API_VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from importlib.resources.abc import Traversable
-    from pathlib import Path
 
 Kind = Literal["source", "reader", "analysis"]
 KINDS: Final[tuple[Kind, ...]] = ("source", "reader", "analysis")

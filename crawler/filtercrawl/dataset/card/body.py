@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyarrow as pa
 
 from filtercrawl.config.spdx import REDISTRIBUTABLE as LICENSES
 from filtercrawl.dataset.card import guide
 from filtercrawl.dataset.card.configs import REDISTRIBUTABLE, Config
+from filtercrawl.dataset.card.counts import DatasetCounts
 from filtercrawl.dataset.card.figures import REPORT, CardFigure
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.schema import arrow, columns
-
-if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from filtercrawl.dataset.card.counts import DatasetCounts
 
 # Lines of a table of counts; what is rarer is summed up in one.
 _SHOWN: Final = 15

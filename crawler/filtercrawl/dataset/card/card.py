@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card.body import CardContext, render_body
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PATH: Final = "README.md"
 BEGIN: Final = "<!-- filtercrawl:begin -->"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pyarrow as pa
 
+from filtercrawl.dataset.card.counts import DatasetCounts
+from filtercrawl.dataset.files.parquet import File, Table
 from filtercrawl.dataset.schema.arrow import LAYERS, PREVIEW, TABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from filtercrawl.dataset.card.counts import DatasetCounts
-    from filtercrawl.dataset.files.parquet import File, Table
 
 _ABOUT: Final = {
     "preview": "A picture of the kernels of up to 2,000 layers.",

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from filtercrawl.config.spdx import is_redistributable
-
-if TYPE_CHECKING:
-    from filtercrawl.dataset.files.parquet import Row
+from filtercrawl.dataset.files.parquet import Row
 
 
 @dataclass

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import Any, Final
 
 # Private field -> its name in the column. Where a file lies (`_url`) is not told: on this machine it is a local path.
 _NAMES: Final = {

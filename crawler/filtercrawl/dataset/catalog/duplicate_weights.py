@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
 
 from filtercrawl.config.license_policy import METADATA, LicensePolicy
+from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import replace_if_changed
 from filtercrawl.dataset.files.layers_reader import LayersFileReader
 from filtercrawl.dataset.files.layout import TEMPORARY
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.validation import storable
 from filtercrawl.dataset.tables.model_row import UNREAD, clear_content, mark_weights_lost, outcome, ownership_key
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, copy_layers, discard
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from filtercrawl.dataset.catalog import Catalog
-    from filtercrawl.dataset.schema.rows import Row
 
 
 @dataclass(kw_only=True)

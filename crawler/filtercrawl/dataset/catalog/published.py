@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pyarrow as pa
 
 from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.dataset.catalog.crawl_state import pack_state
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.tables import sketches
 from filtercrawl.dataset.tables.samples import Samples
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator, Mapping
-
-    from filtercrawl.dataset.schema.rows import Row
 
 # Columns of `index` that are a checkpoint's, and under which name `models` has them.
 _OF_MODEL: Final = {

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.crawl_state import unpack_state
 from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.tables.model_row import fingerprint
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from filtercrawl.dataset.catalog import Catalog
-    from filtercrawl.dataset.schema.rows import Row
 
 
 def rebuild_catalog(dataset: Path, catalog: Catalog) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from pathlib import Path
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.progress import NullProgress, Progress
+from filtercrawl.config import Settings
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.rebuild import rebuild_catalog
 from filtercrawl.dataset.files.schema_version import check_schema_version
@@ -14,12 +16,6 @@ from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
 from filtercrawl.dataset.tables.export import delete_orphans, export
 from filtercrawl.dataset.tables.model_row import UNREAD, mark_weights_lost
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
-
-    from filtercrawl.config import Settings
 
 
 def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalog:

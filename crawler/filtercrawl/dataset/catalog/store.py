@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog.migrations import MIGRATIONS
 from filtercrawl.dataset.catalog.published import RANK, PublishedTables, decode_row, encode_row, samples_key
 from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.dataset.tables import sketches
+from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
-    from pathlib import Path
-    from types import TracebackType
-
-    from filtercrawl.dataset.schema.rows import Row
-    from filtercrawl.dataset.tables.samples import Samples
 
 
 class Catalog(PublishedTables):

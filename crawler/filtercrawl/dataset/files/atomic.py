@@ -5,15 +5,12 @@ from __future__ import annotations
 import filecmp
 import os
 import secrets
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.layout import TEMPORARY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 @contextmanager

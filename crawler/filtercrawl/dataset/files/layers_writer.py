@@ -6,23 +6,19 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from filtercrawl.api.range_file import LocalFile, sha256
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, SCHEMA_VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from filtercrawl.dataset.schema.rows import Row
+from filtercrawl.dataset.schema.rows import Row
 
 # One file format for every reader: zstd-1 over byte_stream_split is the best of the layouts measured.
 _WRITER: Final[Mapping[str, Any]] = {

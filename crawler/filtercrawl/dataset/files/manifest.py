@@ -6,19 +6,17 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 PATH: Final = "manifest.json"
 TABLE: Final = "data/files.parquet"

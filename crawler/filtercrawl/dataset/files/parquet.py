@@ -6,16 +6,14 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.atomic import replace_if_changed, temporary
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Row = Mapping[str, Any]
 

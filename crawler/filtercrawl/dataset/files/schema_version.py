@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def check_schema_version(dataset: Path) -> int | None:

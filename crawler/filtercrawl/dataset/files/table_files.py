@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
 
 from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.dataset.schema.version_order import UNRELEASED, release_order
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
 __all__ = ["TablePartitions", "base_path", "files_of", "table_of"]
 

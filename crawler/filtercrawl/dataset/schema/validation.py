@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pyarrow as pa
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.schema.arrow import MODELS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from filtercrawl.api.tensor import StoredTensor
 
 # The largest size, and the largest number of elements, that the int64 columns hold.
 LARGEST: Final = 2**63 - 1

@@ -6,7 +6,8 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
@@ -22,11 +23,7 @@ from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, File, Row,
 from filtercrawl.dataset.files.table_files import TablePartitions, base_path, files_of
 from filtercrawl.dataset.schema.arrow import FILES, TABLES
 from filtercrawl.dataset.tables import preview, samples, sketches
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from filtercrawl.dataset.tables.samples import Samples
+from filtercrawl.dataset.tables.samples import Samples
 
 # Row groups of `index` have some hundred kilobytes.
 _CUT: Final = ContentDefinedBoundary(key="layer_id", one_in=1_000)

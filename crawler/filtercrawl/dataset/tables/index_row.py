@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from filtercrawl.dataset.schema.arrow import ROW_NUMBERS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from filtercrawl.dataset.schema.rows import Row
-    from filtercrawl.extraction.layer import Layer
+from filtercrawl.dataset.schema.rows import Row
+from filtercrawl.extraction.layer import Layer
 
 
 def layer_row(model_id: str, source: str, layer: Layer) -> Row:

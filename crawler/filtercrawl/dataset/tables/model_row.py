@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint, combined_etag
 from filtercrawl.config.license_policy import METADATA
 from filtercrawl.config.urls import redact_url
 from filtercrawl.dataset.schema.arrow import MODELS
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.validation import storable
 from filtercrawl.dataset.schema.version_order import release_order
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from filtercrawl.dataset.schema.rows import Row
 
 _STATED: Final = (
     "task",

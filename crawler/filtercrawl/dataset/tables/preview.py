@@ -6,21 +6,17 @@ import hashlib
 import heapq
 import io
 import math
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, Row, record_batches
 from filtercrawl.dataset.schema.arrow import PREVIEW
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    from filtercrawl.dataset.tables.samples import Samples
+from filtercrawl.dataset.tables.samples import Samples
 
 LIMIT: Final = 2_000
 IMAGE_SIZE_PX: Final = 512

@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.parquet import BATCH_ROWS, ContentDefinedBoundary, Row
 from filtercrawl.dataset.schema.arrow import SAMPLES
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from numpy.typing import NDArray
 
 LIMIT: Final = 64
 

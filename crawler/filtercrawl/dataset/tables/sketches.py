@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.parquet import BATCH_ROWS, ContentDefinedBoundary, Row
 from filtercrawl.dataset.schema.arrow import SKETCHES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 # Numbers in a batch, at most: as Python objects they take ten times their bytes.
 _BATCH_NUMBERS: Final = 500_000

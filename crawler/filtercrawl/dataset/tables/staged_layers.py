@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from filtercrawl.dataset.files.layers_reader import LayersFileReader
 from filtercrawl.dataset.files.layers_writer import staging
 from filtercrawl.dataset.schema.arrow import LAYERS
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.tables.index_row import convolution_kind, n_parts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from filtercrawl.dataset.files.layers_reader import LayersFileReader
-    from filtercrawl.dataset.schema.rows import Row
-    from filtercrawl.dataset.tables.samples import Samples
+from filtercrawl.dataset.tables.samples import Samples
 
 
 @dataclass(frozen=True, kw_only=True)

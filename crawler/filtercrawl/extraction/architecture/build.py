@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.source import Source, SupportsBuild, SupportsSampleInput
 from filtercrawl.extraction.architecture.facts import Structure
 from filtercrawl.extraction.architecture.isolation import isolated_model_code
 from filtercrawl.extraction.architecture.trace import structure_from_modules, trace
-
-if TYPE_CHECKING:
-    from filtercrawl.api.checkpoint import Checkpoint
 
 
 def structure_of(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -11,9 +12,6 @@ from torch.nn.modules.conv import _ConvNd
 
 from filtercrawl.api.tensor import Convolution, Depth, Op
 from filtercrawl.extraction.state_dict_names import split_parameter_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _NORMS: Final = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _LINEARS: Final = (nn.Linear, nn.Bilinear, nn.MultiheadAttention)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # The filters of warnings and the random numbers are the process's, and several threads may crawl.
 _LOCK = threading.RLock()

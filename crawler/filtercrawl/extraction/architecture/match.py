@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
 from filtercrawl.extraction.state_dict_names import is_kernel, strip_wrapper_prefixes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from filtercrawl.api.tensor import StoredTensor
-    from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
 
 # How many of a structure's names are looked for in a checkpoint to learn under which prefix it keeps them.
 _PROBES: Final = 8

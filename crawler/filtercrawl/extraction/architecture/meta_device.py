@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from filtercrawl.extraction.architecture.isolation import isolated_model_code
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 # Tensors of fewer numbers stay real: anchors, block widths and drop rates are computed from while a module is built.
 _SMALL: Final = 4096

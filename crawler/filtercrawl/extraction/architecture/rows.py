@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from filtercrawl.api.tensor import Convolution
-    from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
+from filtercrawl.api.tensor import Convolution
+from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
 
 
 def structure_rows(structure: Structure) -> list[dict[str, Any]]:

@@ -6,13 +6,14 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from filtercrawl.api.tensor import Convolution, Op
+from filtercrawl.extraction.architecture.depth import Depths
 from filtercrawl.extraction.architecture.dispatch_mode import ConvolutionCall, Tracer
 from filtercrawl.extraction.architecture.facts import (
     Structure,
@@ -24,9 +25,6 @@ from filtercrawl.extraction.architecture.facts import (
 from filtercrawl.extraction.architecture.isolation import isolated_model_code
 from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, owned_tensors
 from filtercrawl.extraction.state_dict_names import split_parameter_name
-
-if TYPE_CHECKING:
-    from filtercrawl.extraction.architecture.depth import Depths
 
 # Zeros are not touched and cost no memory, but the address space of a machine has an end.
 _LARGEST: Final = 16 << 30

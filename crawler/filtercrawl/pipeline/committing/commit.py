@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.schema.arrow import MODELS
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.validation import storable
 from filtercrawl.dataset.tables.model_row import (
     ContentKey,
@@ -28,14 +30,9 @@ from filtercrawl.dataset.tables.model_row import (
     source_columns_changed,
 )
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
+from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.pipeline.committing.new_row import content_key, new_model_row, revision, same_content, selectors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from filtercrawl.dataset.schema.rows import Row
-    from filtercrawl.extraction.ledger import LedgerEntry
-    from filtercrawl.pipeline.crawling.result import CrawlResult
+from filtercrawl.pipeline.crawling.result import CrawlResult
 
 CommitOutcome = Literal["emitted", "no_kernels", "duplicate", "failed", "unchanged", "renamed", "again"]
 # A failed checkpoint is tried again after one day, two, four, ... at most this many.

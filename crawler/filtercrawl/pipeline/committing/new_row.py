@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from filtercrawl.api.checkpoint import combined_etag
 from filtercrawl.dataset.schema.arrow import MODELS
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.validation import storable
-
-if TYPE_CHECKING:  # torch takes seconds to import, and a row needs none
-    from collections.abc import Mapping
-    from datetime import datetime
-
-    from filtercrawl.dataset.schema.rows import Row
-    from filtercrawl.dataset.tables.model_row import ContentKey
-    from filtercrawl.pipeline.crawling.result import CrawlResult
-from filtercrawl.dataset.tables.model_row import attempted_version, file_etags, public_url, source_columns
+from filtercrawl.dataset.tables.model_row import ContentKey, attempted_version, file_etags, public_url, source_columns
+from filtercrawl.pipeline.crawling.result import CrawlResult
 
 
 def new_model_row(result: CrawlResult, now: datetime, version: str) -> Row:

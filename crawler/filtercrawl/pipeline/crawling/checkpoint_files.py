@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, _is_local, folder, local_path
 from filtercrawl.api.errors import (
@@ -17,15 +19,10 @@ from filtercrawl.api.errors import (
 )
 from filtercrawl.api.range_file import LocalFile, RandomAccessFile, Span, prefetch, relative_path, sha256
 from filtercrawl.api.source import Reader, Source, SupportsSubfile, SupportsUrlResolution, find_reader
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.config.urls import redact_url
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import TracebackType
-
-    from filtercrawl.api.tensor import StoredTensor
-    from filtercrawl.transport import MeasuredTransport, OpenedFile
-    from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport import MeasuredTransport, OpenedFile
+from filtercrawl.transport.link_model import LinkEstimate
 
 
 class CheckpointFiles:

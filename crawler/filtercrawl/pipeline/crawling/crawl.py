@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import (
     Cancelled,
     ChangedError,
@@ -15,6 +16,7 @@ from filtercrawl.api.errors import (
 )
 from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.source import Source, find_reader
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.schema.arrow import MODELS
 from filtercrawl.dataset.schema.validation import check_row, check_tensors
 from filtercrawl.dataset.tables.staged_layers import discard
@@ -22,14 +24,10 @@ from filtercrawl.extraction.architecture import Structure, match_tensors, struct
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.result import CrawlResult
+from filtercrawl.pipeline.crawling.worker_context import WorkerContext
 from filtercrawl.pipeline.crawling.write_layers import write_layers
 from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
-
-if TYPE_CHECKING:
-    from filtercrawl.api.checkpoint import Checkpoint
-    from filtercrawl.api.tensor import StoredTensor
-    from filtercrawl.pipeline.crawling.worker_context import WorkerContext
-    from filtercrawl.pipeline.planning.types import CrawlTask
+from filtercrawl.pipeline.planning.types import CrawlTask
 
 # Why a checkpoint failed that needed more memory than there is; the memory is free again when the next one is read.
 OUT_OF_MEMORY: Final = "ran out of memory while reading; give this machine more memory, or set --jobs 1"

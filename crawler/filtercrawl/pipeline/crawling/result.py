@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from filtercrawl.dataset.tables.staged_layers import StagedLayers
-    from filtercrawl.extraction.classify import ClassifiedTensors
-    from filtercrawl.pipeline.planning.types import CrawlTask
+from filtercrawl.dataset.tables.staged_layers import StagedLayers
+from filtercrawl.extraction.classify import ClassifiedTensors
+from filtercrawl.pipeline.planning.types import CrawlTask
 
 
 @dataclass(frozen=True, kw_only=True)

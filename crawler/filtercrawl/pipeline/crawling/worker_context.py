@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from filtercrawl.api.source import Reader, Source
-    from filtercrawl.dataset.tables.model_row import ContentKey
-    from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions
-    from filtercrawl.transport import MeasuredTransport
+from filtercrawl.api.source import Reader, Source
+from filtercrawl.dataset.tables.model_row import ContentKey
+from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions
+from filtercrawl.transport import MeasuredTransport
 
 # Bytes that may have been fetched, or be on their way, and not yet be written.
 _PREFETCH_BYTES: Final = 2 * 1024**3

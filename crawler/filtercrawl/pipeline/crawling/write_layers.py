@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.dataset.files.layers_writer import LayersFileWriter, staging
 from filtercrawl.dataset.schema.arrow import INDEX
+from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.validation import check_row
 from filtercrawl.dataset.tables.index_row import convolution_kind, layer_row, n_parts
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl.dataset.tables.staged_layers import LayerPart, StagedLayers, little_endian
 from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
+from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from filtercrawl.dataset.schema.rows import Row
-    from filtercrawl.extraction.layer import Layer
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped, folder, local_path
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import LocalFile, file_version, relative_path
 from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
+from filtercrawl.api.transport import Transport
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.pipeline.discovery.history import previous_states
 from filtercrawl.pipeline.discovery.opt_out import OptOut
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from filtercrawl.api.plugin_manager import Plugins
-    from filtercrawl.api.transport import Transport
-    from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.pipeline.discovery.selector import Selector
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from filtercrawl.api.checkpoint import CheckpointMetadata, PreviousState
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def previous_states(rows: Mapping[str, Mapping[str, Any]], source: str) -> dict[str, PreviousState]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from filtercrawl.api.transport import Transport
-    from filtercrawl.config import Settings
+from filtercrawl.api.transport import Transport
+from filtercrawl.config import Settings
 
 REASON = "opted out"
 

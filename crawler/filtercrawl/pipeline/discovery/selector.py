@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import Source, SupportsCanonicalPattern
 from filtercrawl.dataset.schema.validation import is_text
-
-if TYPE_CHECKING:
-    from filtercrawl.api.plugin_manager import Plugins
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from filtercrawl.api.checkpoint import combined_etag
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.tables.model_row import source_columns_changed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from filtercrawl.pipeline.planning.types import CrawlTask, ModelRow, Plan
+from filtercrawl.pipeline.planning.types import CrawlTask, ModelRow, Plan
 
 
 @dataclass(frozen=True, kw_only=True)

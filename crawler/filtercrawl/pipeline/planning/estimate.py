@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
+from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.range_file import LazyFile
+from filtercrawl.api.source import Source
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.api.vocabulary import KernelPolicy
+from filtercrawl.dataset.tables.model_row import ContentKey
 from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
 from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.pipeline.planning.types import CrawlTask
+from filtercrawl.transport import MeasuredTransport
 from filtercrawl.transport.coalesce import plan_fetch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from filtercrawl.api.checkpoint import Checkpoint
-    from filtercrawl.api.source import Source
-    from filtercrawl.api.vocabulary import KernelPolicy
-    from filtercrawl.dataset.tables.model_row import ContentKey
-    from filtercrawl.pipeline.planning.types import CrawlTask
-    from filtercrawl.transport import MeasuredTransport
-    from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_model import LinkEstimate
 
 # What readers look at first; headers of usual networks are not longer.
 _HEAD = 64 * 1024

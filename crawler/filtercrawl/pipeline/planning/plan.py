@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
 from filtercrawl.api.vocabulary import POLICIES, KernelPolicy
 from filtercrawl.config.license_policy import METADATA
 from filtercrawl.dataset.tables.model_row import UNREAD
+from filtercrawl.pipeline.discovery.discover import Listing
 from filtercrawl.pipeline.planning.types import CrawlTask, ModelRow, Plan, PlanOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from filtercrawl.pipeline.discovery.discover import Listing
 
 
 def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import Any, Literal
 
+from filtercrawl.api.checkpoint import Checkpoint, Skipped
+from filtercrawl.api.vocabulary import KernelPolicy
+from filtercrawl.config import Retry
 from filtercrawl.config.license_policy import LicensePolicy
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from filtercrawl.api.checkpoint import Checkpoint, Skipped
-    from filtercrawl.api.vocabulary import KernelPolicy
-    from filtercrawl.config import Retry
 
 ModelRow = Mapping[str, Any]
 

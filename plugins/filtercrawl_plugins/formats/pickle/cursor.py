@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from filtercrawl.api.errors import FormatError, TruncatedError
-
-if TYPE_CHECKING:
-    from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.range_file import RandomAccessFile
 
 CHUNK = 65_536
 LINE = 1_048_576

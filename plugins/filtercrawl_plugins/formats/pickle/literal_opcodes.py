@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from filtercrawl_plugins.formats.pickle.machine import LARGE, OPCODES, SMALL, Machine, opcode
 from filtercrawl_plugins.formats.pickle.nodes import Pairs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # A whole number of more bytes is no size, offset or setting of anything.
 LONG = 1024

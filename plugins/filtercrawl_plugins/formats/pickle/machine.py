@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import UnsafeFileError
-
-if TYPE_CHECKING:
-    from filtercrawl_plugins.formats.pickle.cursor import Cursor
-    from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
+from filtercrawl_plugins.formats.pickle.cursor import Cursor
+from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 
 # Bytes of memory that the objects of one pickle may take, as estimated; it bounds the number of opcodes too.
 BUDGET = 268_435_456

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.tensor import ITEMSIZE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # No name of a tensor, a class or a storage is longer.
 NAME: Final = 4096

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.machine import BUDGET, OPCODE, Machine
+from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 from filtercrawl_plugins.formats.pickle.object_opcodes import OPCODES
-
-if TYPE_CHECKING:
-    from filtercrawl_plugins.formats.pickle.cursor import Cursor
-    from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 
 
 @dataclass(frozen=True, slots=True)

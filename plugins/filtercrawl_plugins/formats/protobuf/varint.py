@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from filtercrawl.api.errors import FormatError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from filtercrawl.api.range_file import RandomAccessFile
-    from filtercrawl_plugins.formats.protobuf.wire import Span
+from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl_plugins.formats.protobuf.wire import Span
 
 # Bytes decoded at a time: what numpy needs beside the result is some thirty times this.
 CHUNK_BYTES: Final = 1 << 20

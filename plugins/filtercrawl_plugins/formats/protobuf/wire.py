@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from filtercrawl.api.errors import FormatError, TruncatedError, UnsupportedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.range_file import RandomAccessFile
 
 VARINT: Final = 0
 FIXED64: Final = 1

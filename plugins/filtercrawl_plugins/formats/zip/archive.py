@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import FormatError, TruncatedError, UnsafeFileError, UnsupportedError
+from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl_plugins.formats.zip.entry import CompressedData, ZipEntry, open_deflated, open_stored
-
-if TYPE_CHECKING:
-    from filtercrawl.api.range_file import RandomAccessFile
 
 MAX_TAIL_BYTES: Final = 65_535 + 22 + 20
 MAX_ENTRIES: Final = 1 << 18

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import LazyFile, RandomAccessFile, Span, check_range
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # What a local header may hold beside its fixed part and the name.
 EXTRA: Final = 65_535

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import FormatError, TruncatedError, UnsupportedError
+from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl_plugins.formats.protobuf.wire import Field, Wire
 from filtercrawl_plugins.readers.onnx.graph import fields
-
-if TYPE_CHECKING:
-    from filtercrawl.api.range_file import RandomAccessFile
 
 _GRAPH: Final = 7
 _IR_VERSION: Final = 1

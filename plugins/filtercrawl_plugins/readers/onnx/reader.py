@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import FormatError
+from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
 from filtercrawl_plugins.readers.onnx.detect import looks_like_onnx
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model
@@ -17,12 +19,6 @@ from filtercrawl_plugins.readers.onnx.usage.convolution import convolution
 from filtercrawl_plugins.readers.onnx.usage.depth import depths
 from filtercrawl_plugins.readers.onnx.usage.quantization import quantization
 from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse, TensorUsage, collect_uses
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.range_file import RandomAccessFile
-    from filtercrawl.api.source import Files
 
 
 class OnnxReader:

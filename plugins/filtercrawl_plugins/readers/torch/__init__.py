@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.source import Reader
 from filtercrawl_plugins.readers.torch.readers import TorchLegacy, TorchScript, TorchZip
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Reader
 
 __all__ = ["filtercrawl_readers"]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
@@ -10,9 +11,6 @@ from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.nodes import Pairs, PickledStorage, text
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
 from filtercrawl_plugins.readers.torch.storage import Loaded, Region, storage_region
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAGIC: Final = 0x1950A86A20F9469CFC6C
 PROTOCOL: Final = 1001

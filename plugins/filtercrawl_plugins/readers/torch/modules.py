@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from filtercrawl.api.tensor import Convolution, Op
 from filtercrawl_plugins.formats.pickle.nodes import Pairs, Stub, text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WRAPPERS: Final = ("_parameters", "_buffers", "_modules")
 SETTINGS: Final = frozenset(

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
+from filtercrawl.api.source import Files
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, is_tar, load_legacy
 from filtercrawl_plugins.readers.torch.storage import Loaded, Locate, Region, TensorLocator
 from filtercrawl_plugins.readers.torch.tensor_walk import TensorPath, TensorWalk
 from filtercrawl_plugins.readers.torch.torchscript import Code
 from filtercrawl_plugins.readers.torch.zip_file import PICKLE, TorchZipContents, archive_kind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Files
-    from filtercrawl.api.tensor import StoredTensor
 
 
 class TorchReader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import ITEMSIZE, Quantization, StoredTensor, TensorLocation, row_major
 from filtercrawl_plugins.formats.pickle.nodes import Array, PickledStorage, PickledTensor, Quantizer
 from filtercrawl_plugins.formats.pickle.reduce import CODES
-
-if TYPE_CHECKING:
-    from filtercrawl_plugins.readers.torch.tensor_walk import FoundTensor
+from filtercrawl_plugins.readers.torch.tensor_walk import FoundTensor
 
 RANK: Final = 64
 # All tensors of a file together may be this many times as large as the file, and this many bytes more: views

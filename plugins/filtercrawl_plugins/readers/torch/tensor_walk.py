@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl_plugins.formats.pickle.nodes import NAME, Array, Pairs, PickledTensor, Stub
 from filtercrawl_plugins.readers.torch.modules import WRAPPERS, Module, is_module, module
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 MAX_DEPTH: Final = 500
 MAX_STEPS: Final = 5_000_000

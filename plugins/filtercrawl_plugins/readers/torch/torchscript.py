@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from filtercrawl_plugins.formats.pickle.nodes import Stub
+from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.torch.modules import SETTINGS, Module, module
-
-if TYPE_CHECKING:
-    from filtercrawl_plugins.formats.pickle.nodes import Stub
-    from filtercrawl_plugins.formats.zip.archive import ZipArchive
 
 CODE_BYTES: Final = 1 << 20
 

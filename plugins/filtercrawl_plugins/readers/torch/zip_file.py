@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsafeFileError, UnsupportedError
+from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
+from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.torch.storage import Loaded, Locate, Region, storage_region
-
-if TYPE_CHECKING:
-    from filtercrawl.api.range_file import RandomAccessFile
-    from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
 
 PICKLE: Final = "data.pkl"
 PICKLE_BYTES: Final = 256 << 20

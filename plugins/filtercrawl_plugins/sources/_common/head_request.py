@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from filtercrawl.api.transport import Transport
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport.responses import map_http_errors, raise_for_status
-
-if TYPE_CHECKING:
-    from filtercrawl.api.transport import Transport
 
 
 def fetch_etag(transport: Transport, url: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -10,15 +11,12 @@ from urllib.parse import quote
 
 from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
+from filtercrawl.api.transport import Transport
 from filtercrawl.config import hub_endpoint
 from filtercrawl.transport.hub import api, translate_hub_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from huggingface_hub.hf_api import ModelInfo, RepoSibling
-
-    from filtercrawl.api.transport import Transport
 
 INDEX: Final = ".index.json"
 Field = Literal["sha", "siblings", "gated", "disabled"]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import UsageError
-
-if TYPE_CHECKING:
-    from filtercrawl.api.source import Query
+from filtercrawl.api.source import Query
 
 
 def match_names(source: str, query: Query, names: Iterable[str], *, part: str = "") -> frozenset[str]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.source import Source
 from filtercrawl_plugins.sources.hub.source import HubSource
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Source
 
 
 @hookimpl

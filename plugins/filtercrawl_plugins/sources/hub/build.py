@@ -6,15 +6,13 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from filtercrawl.api.checkpoint import Checkpoint
 
 Config = Mapping[str, Any]
 # More layers, channels or pixels than any network has: what a config may not ask for.

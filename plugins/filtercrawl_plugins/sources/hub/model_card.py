@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.checkpoint import CheckpointMetadata
@@ -15,8 +16,6 @@ from filtercrawl_plugins.sources.hub.model_config import architecture
 from filtercrawl_plugins.sources.hub.sanitize import sanitize_list, sanitize_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from huggingface_hub.hf_api import ModelInfo
     from huggingface_hub.repocard_data import EvalResult
 

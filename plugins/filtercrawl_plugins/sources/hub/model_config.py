@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.errors import AccessDeniedError, CheckpointError, NotFoundError
+from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources.hub.sanitize import sanitize_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from filtercrawl.api.checkpoint import RemoteFile
-    from filtercrawl.api.transport import Transport
 
 # Labels make most of the largest ones.
 LARGEST: Final = 1024 * 1024

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import Any, Final
 
 # Model types of transformers whose code has no convolution, not even a patch embedding (held
 # against that of version 5.23). What is not here is unknown.

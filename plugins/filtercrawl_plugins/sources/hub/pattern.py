@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _FORMS: Final = "hub:ORG/REPO, hub:ORG/REPO/PATH, hub:ORG/*, or filters such as hub:task=image-segmentation,license=mit"
 _FILTERS: Final = ("author", "dataset", "library", "license", "max_size", "min_size", "since", "tag", "task")

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.checkpoint import CheckpointMetadata, Offer, PreviousState, Skipped
 from filtercrawl.api.errors import AccessDeniedError, NotFoundError, UnsafeFileError
 from filtercrawl.api.range_file import relative_path
+from filtercrawl.api.transport import Transport
 from filtercrawl.transport import hub
 from filtercrawl_plugins.sources.hub import model_config, no_conv_models, weight_files
 from filtercrawl_plugins.sources.hub.model_card import checkpoint_metadata
+from filtercrawl_plugins.sources.hub.pattern import Pattern
 from filtercrawl_plugins.sources.hub.revision import Blob, RepoRevision, offer, offer_from_state, state_for_next_run
+from filtercrawl_plugins.sources.hub.weight_files import WeightFiles
 from filtercrawl_plugins.sources.local.walk import escape_name, is_safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo
-
-    from filtercrawl.api.transport import Transport
-    from filtercrawl_plugins.sources.hub.pattern import Pattern
-    from filtercrawl_plugins.sources.hub.weight_files import WeightFiles
 
 # Fields that the Hub itself computes. A card may hold anything, and must not break the listing of all others.
 LISTED: Final = (

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, PreviousState, RemoteFile
+from filtercrawl_plugins.sources.hub.weight_files import WeightFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from huggingface_hub.hf_api import RepoSibling
-
-    from filtercrawl_plugins.sources.hub.weight_files import WeightFiles
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError, UsageError
+from filtercrawl.api.source import Query
+from filtercrawl.api.transport import Transport
 from filtercrawl.transport import hub
 from filtercrawl_plugins.sources.hub.pattern import Pattern
 from filtercrawl_plugins.sources.hub.repo_lister import LISTED, RepoLister
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo
     from torch import Tensor, nn
-
-    from filtercrawl.api.source import Query
-    from filtercrawl.api.transport import Transport
 
 
 class HubSource:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
 
 # What trainers keep beside the weights: state of optimizers, of random generators, of the run.
 _TRAINER: Final = re.compile(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped
 from filtercrawl.api.errors import UnsafeFileError, UsageError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import file_version, relative_path
+from filtercrawl.api.source import Query, Source
+from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, is_safe_name, os_error_reason, walk
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.source import Query, Source
-    from filtercrawl.api.transport import Transport
 
 
 @dataclass(frozen=True, kw_only=True)

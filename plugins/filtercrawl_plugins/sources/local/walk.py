@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from pathlib import Path
 
 # Version control, caches of other programs, and the state of this one: never checkpoints of their own.
 LEFT_OUT = frozenset({".git", ".cache", ".filtercrawl"})

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, Skipped
+from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources._common.hub_listing import HubRepoListing, list_author_repos
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl.api.transport import Transport
 
 _ORGANISATION: Final = "onnxmodelzoo"
 _MANIFESTED: Final = "validated/"

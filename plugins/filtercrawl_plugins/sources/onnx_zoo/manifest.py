@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 from urllib.parse import quote, urljoin
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile, Skipped
@@ -12,9 +13,6 @@ from filtercrawl.api.range_file import relative_path
 from filtercrawl.config.urls import redact_url
 from filtercrawl_plugins.metadata.onnx_zoo import model_folder
 from filtercrawl_plugins.metadata.visual_categories import visual_category
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 # The folder of all that the manifest names; names are shorter without it.
 _TOP: Final = "validated/"

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.source import Query, Source
+from filtercrawl.api.transport import Transport
 from filtercrawl.config import hub_endpoint
 from filtercrawl_plugins.sources._common.patterns import check_keys, flag, match_names, own_categories
 from filtercrawl_plugins.sources.onnx_zoo.exports import exports
 from filtercrawl_plugins.sources.onnx_zoo.manifest import read_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from filtercrawl.api.source import Query, Source
-    from filtercrawl.api.transport import Transport
 
 # The zoo's own files moved from GitHub to this repository, which keeps their paths.
 _MANIFEST: Final = "onnxmodelzoo/legacy_models/resolve/main/ONNX_HUB_MANIFEST.json"

@@ -10,20 +10,17 @@ import io
 import json
 import re
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl_plugins.sources.local.walk import is_safe_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from email.message import Message
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
@@ -12,15 +12,11 @@ from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, Re
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import file_version
+from filtercrawl.api.source import Query, Source
+from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.metadata.spdx import stated_license
 from filtercrawl_plugins.sources.local.walk import os_error_reason
 from filtercrawl_plugins.sources.packages.distributions import Distribution, RecordedFile, installed_distributions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from filtercrawl.api.source import Query, Source
-    from filtercrawl.api.transport import Transport
 
 # Source code, type stubs, libraries, pages and pictures: 96 of 100 files beside torch. Opening them all in
 # search of weights takes seven times as long.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +17,6 @@ from filtercrawl_plugins.metadata.visual_categories import visual_category
 from filtercrawl_plugins.sources._common.url_hash import hash_from_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from timm.models import PretrainedCfg
 
 _ARXIV: Final = re.compile(r"arXiv:\d{4}\.\d{4,5}(v\d+)?")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile, Skipped, combined_etag
 from filtercrawl.api.errors import NetworkError
+from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources._common.head_request import fetch_etag
 from filtercrawl_plugins.sources._common.hub_listing import INDEX, HubRepoListing, fetch_repo_details, readable
 from filtercrawl_plugins.sources._common.url_hash import hash_from_url
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from filtercrawl.api.transport import Transport
-    from filtercrawl_plugins.sources.timm.registry import TimmEntry
+from filtercrawl_plugins.sources.timm.registry import TimmEntry
 
 # In the order in which timm itself looks for them; an index stands for its shards.
 _SAFE: Final = "model.safetensors"

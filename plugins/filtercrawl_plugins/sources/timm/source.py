@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.source import Query, Source
+from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources._common.hub_listing import list_repos
 from filtercrawl_plugins.sources._common.patterns import check_keys, flag, match_names, own_categories
 from filtercrawl_plugins.sources.timm.registry import entries
 from filtercrawl_plugins.sources.timm.resolve import EntryResolver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
-
-    from filtercrawl.api.source import Query, Source
-    from filtercrawl.api.transport import Transport
 
 
 class TimmSource:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from filtercrawl_publish.export.cnn_filter_db.selection import SelectedModel
+from filtercrawl_publish.export.cnn_filter_db.selection import SelectedModel
 
 LEVELS: Final = ("model_id", "conv_depth", "conv_depth_norm", "layer_id")
 # Columns of text and of numbers that are always there, in the published order; counts follow. Architecture is ours.

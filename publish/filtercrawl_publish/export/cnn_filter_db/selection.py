@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 _LAYER: Final = (
     "model_id", "layer_id", "tensor", "op", "kernel", "taps", "bank_index", "n_kernels", "conv_depth",

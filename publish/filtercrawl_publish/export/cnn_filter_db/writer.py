@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl_publish.export.cnn_filter_db.meta_table import LEVELS, NUMBERS, OF_LAYER, TEXTS, Row, rows
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from filtercrawl_publish.export.cnn_filter_db.selection import SelectedModel
+from filtercrawl_publish.export.cnn_filter_db.selection import SelectedModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,17 +6,15 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from filtercrawl.api.range_file import LocalFile
+from filtercrawl.api.tensor import StoredTensor
 from support.onnx_models import READER, read, stored_bytes
-
-if TYPE_CHECKING:
-    from filtercrawl.api.tensor import StoredTensor
 
 CORPUS = os.environ.get("FILTERCRAWL_CORPUS")
 pytestmark = pytest.mark.skipif(CORPUS is None, reason="FILTERCRAWL_CORPUS names no corpus of real checkpoints")

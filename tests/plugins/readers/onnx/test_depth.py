@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from importlib.metadata import files
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -15,12 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from filtercrawl.api.tensor import Depth
 from support.onnx_models import branch, model, node, random_array, read, tensor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from filtercrawl.api.tensor import Depth
 
 CONVOLUTIONS = {"Conv", "ConvTranspose", "QLinearConv", "ConvInteger", "FusedConv"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -26,9 +26,6 @@ from support.onnx_models import (
     tensor,
 )
 from support.recording_file import WantedFile, want_all
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 WHOLE = (
     "FLOAT",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,6 @@ from filtercrawl.transport import network
 from filtercrawl.transport.retry import Clock
 from filtercrawl_plugins.sources.hub.source import HubSource
 from support.hub.server import Answer, Fault, HubServer, sha256
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RESNET = json.dumps({"architecture": "resnet18", "num_classes": 10}).encode()
 BERT = json.dumps({"model_type": "bert", "architectures": ["BertForMaskedLM"]}).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +16,10 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats import numba_kernels
+from filtercrawl_analysis.layer_stats.moments import LayerMoments
 from filtercrawl_analysis.layer_stats.numba_kernels import MIN_KERNELS, layer_sums, should_compile
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 from support.sketch_reference import summary
-
-if TYPE_CHECKING:
-    from filtercrawl_analysis.layer_stats.moments import LayerMoments
 
 numba = pytest.importorskip("numba", reason="numba is not installed: there is nothing to compile with")
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from filtercrawl.api.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl_analysis.layer_stats.quality import Quality, filtercrawl_measures
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 Columns = dict[str, float | int | None]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
 
 from filtercrawl.dataset.schema.arrow import SKETCHES
 from filtercrawl_analysis.layer_stats.quality import Quality
@@ -19,9 +20,6 @@ from filtercrawl_analysis.numerics.dct_basis import basis, radial_bins
 from filtercrawl_analysis.numerics.merge import Sketches, merge, unpack
 from filtercrawl_analysis.numerics.scaling import columns, finite, scaled
 from support.sketch_reference import Weight, dct, packed, paper_scaled, sketched, summary
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def random(seed: int, *shape: int, scale: float = 1.0) -> Weight:

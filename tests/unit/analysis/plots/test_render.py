@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Callable
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -22,9 +23,6 @@ from filtercrawl_analysis.plots.render import plain_power, png, svg
 from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging, label, text_on
 from filtercrawl_analysis.report.csv import csv_text
 from filtercrawl_analysis.report.html import PICTURE_BYTES, Pictures, cell, fit_budget
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # How colours look without one kind of cone, in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
 VISIONS: Final = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -20,9 +20,6 @@ from filtercrawl_analysis.statistics.bootstrap import (
 )
 from filtercrawl_analysis.statistics.divergence import drifts, paired, probabilities
 from filtercrawl_analysis.statistics.matched import matched
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 WIDTH = 6 / 70
 SHARES = np.array([0.7, 0.3])

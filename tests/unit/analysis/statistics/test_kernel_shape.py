@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +18,6 @@ from filtercrawl_analysis.statistics.init_distributions import NORMAL, UNIFORM, 
 from filtercrawl_analysis.statistics.separability import separability
 from filtercrawl_analysis.statistics.symmetry import projectors, shares
 from support.synthetic_datasets import EDGES, Net, analysed, net, plant, rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SIZES = [(3,), (1, 3), (3, 1), (3, 3), (5, 3), (4, 4), (7, 7), (3, 3, 3)]
 

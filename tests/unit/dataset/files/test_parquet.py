@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, record_batches, write_table
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 SCHEMA = pa.schema([("layer_id", pa.string()), ("task", pa.string()), ("norm", pa.float32())])
 MODELS, LAYERS = 100, 60

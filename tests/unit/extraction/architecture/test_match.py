@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +16,11 @@ from timm.layers import CondConv2d
 from torch import nn
 
 from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, Source, Transport
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import LocalFile
 from filtercrawl.api.source import find_reader
 from filtercrawl.api.tensor import Quantization, StoredTensor
 from filtercrawl.extraction.architecture import Structure, expand_banks, match_tensors, on_meta, structure_of, trace
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from filtercrawl.api.plugin_manager import Plugins
 
 
 class Net(nn.Module):

@@ -7,7 +7,6 @@ import math
 import tempfile
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,11 +22,9 @@ from filtercrawl.dataset.files.layers_writer import filename_slug
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, ROW_NUMBERS
 from filtercrawl.dataset.tables import index_row
 from filtercrawl.dataset.tables.index_row import n_parts
+from filtercrawl.dataset.tables.staged_layers import StagedLayers
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions, write_layers
-
-if TYPE_CHECKING:
-    from filtercrawl.dataset.tables.staged_layers import StagedLayers
 
 Weights = dict[str, np.ndarray]
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from conftest import Sync
 from filtercrawl.api.errors import ConflictError, DatasetError, NotFoundError, PolicyError, UsageError
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.transport import network
 from filtercrawl_publish.repository.base import CommitOperations, Repository
 from filtercrawl_publish.repository.open import open_repository
 from support.zoo_files import published, put, state
-
-if TYPE_CHECKING:
-    from conftest import Sync
 
 
 def opened(text: str | Path) -> Repository:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,10 +22,6 @@ from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile, git_oid
 from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import Asked, Fault, HubServer, blob_id, sha256
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 CARD = "---\nlicense: mit\n---\ntext"
 

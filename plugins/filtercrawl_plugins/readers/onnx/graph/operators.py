@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from filtercrawl_plugins.readers.onnx.graph.scope import Scope
-    from filtercrawl_plugins.readers.onnx.graph.types import Node
+from filtercrawl_plugins.readers.onnx.graph.scope import Scope
+from filtercrawl_plugins.readers.onnx.graph.types import Node
 
 
 @dataclass(frozen=True, kw_only=True)

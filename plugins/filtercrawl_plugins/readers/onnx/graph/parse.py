@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, hint_seeks
@@ -20,9 +21,6 @@ from filtercrawl_plugins.readers.onnx.graph.types import (
     OnnxTensor,
     SparseTensor,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Graphs within graphs. Protobuf's own libraries stop at 100 messages, which is 33 graphs.
 DEEPEST: Final = 32

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 from filtercrawl_plugins.readers.onnx.graph.types import Node, TensorLike
-
-if TYPE_CHECKING:
-    from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 
 # Operators after which the numbers are still the stored ones, one for one; a Cast may round them, but what is
 # stored is what counts.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl_plugins.readers.onnx.graph.types import Attribute, Function, Graph, Model, Node, TensorLike
+from filtercrawl_plugins.readers.onnx.graph.types import Attribute, Function, Graph, Model, Node, TensorLike
 
 # Functions that call functions unfold without end in a file that means harm.
 MOST_NODES: Final = 1_000_000

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from filtercrawl.api.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from filtercrawl_plugins.readers.onnx.graph.types import Graph, Model, TensorLike
+from filtercrawl_plugins.readers.onnx.graph.types import Graph, Model, TensorLike
 
 MOST_LETTERS: Final = 1 << 26
 

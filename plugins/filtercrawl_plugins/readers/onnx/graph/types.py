@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from filtercrawl_plugins.formats.protobuf.wire import Span
+from filtercrawl_plugins.formats.protobuf.wire import Span
 
 
 class Numbers(NamedTuple):

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from filtercrawl.api import range_file
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import LazyFile, MemoryFile, RandomAccessFile, check_range, relative_path
+from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.protobuf.varint import decode_varints
 from filtercrawl_plugins.formats.protobuf.wire import Span, Wire
 from filtercrawl_plugins.readers.onnx.graph.types import Literal, Numbers, OnnxTensor, TensorLike
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import DOUBLE_DATA, FLOAT_DATA, element_type
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from filtercrawl.api.source import Files
 
 
 class TensorStorage:

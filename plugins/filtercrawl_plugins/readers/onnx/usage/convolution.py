@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import Convolution, Op
-
-if TYPE_CHECKING:
-    from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse
+from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse
 
 
 def convolution(use: ConvolutionUse, n_calls: int) -> Convolution:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import reduce
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from filtercrawl.api.tensor import Depth
 from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
 from filtercrawl_plugins.readers.onnx.graph.operators import convolution_operator, unsupported_weight_reason
 from filtercrawl_plugins.readers.onnx.graph.provenance import find_origin
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, scopes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from filtercrawl.api.tensor import Depth
-    from filtercrawl_plugins.readers.onnx.graph.types import Model, Node
+from filtercrawl_plugins.readers.onnx.graph.types import Model, Node
 
 # Bits of all trails together, 256 MiB: networks need a hundredth, and beyond it ancestors are not counted.
 MOST_BITS: Final = 1 << 31

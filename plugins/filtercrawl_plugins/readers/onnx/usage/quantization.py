@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import torch
 
 from filtercrawl.api.tensor import FLOAT_DTYPES, ITEMSIZE, Quantization
 from filtercrawl_plugins.readers.onnx.graph.provenance import SAME_PARAMETER, find_origin
+from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 from filtercrawl_plugins.readers.onnx.graph.types import Node
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
-
-if TYPE_CHECKING:
-    from filtercrawl_plugins.readers.onnx.graph.scope import Scope
-    from filtercrawl_plugins.readers.onnx.tensors.storage import TensorStorage
-    from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse
+from filtercrawl_plugins.readers.onnx.tensors.storage import TensorStorage
+from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse
 
 # Dynamic quantisation writes ConvInteger, Cast, Mul; a few more steps than that are allowed.
 _LONGEST_WAY: Final = 4
