@@ -35,7 +35,7 @@ def compare(name: str, runs: int) -> dict[str, Any]:
         begun = time.process_time()
         theirs = torchconvquality.measure_quality(model)
         theirs_seconds.append(time.process_time() - begun)
-        with patch("filtercrawl_analysis.layer_stats.moments.worthwhile", return_value=False):
+        with patch("filtercrawl_analysis.layer_stats.moments.should_compile", return_value=False):
             begun = time.process_time()
             for weight in layers.values():
                 measured(weight)

@@ -41,7 +41,7 @@ class Pictures:
 def render_report(results: Mapping[str, Any], sections: Sequence[AnalysisRun], pictures: Mapping[str, Pictures]) -> str:
     """Return the page. results: as in results.json; pictures: by the name of the figure."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("filtercrawl_analysis", "templates"),
+        loader=jinja2.PackageLoader("filtercrawl_analysis.report", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

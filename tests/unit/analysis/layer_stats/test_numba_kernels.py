@@ -40,7 +40,7 @@ def moments(weight: Weight, cuts: tuple[int, ...] = ()) -> LayerMoments:
 
 def by_passes(weight: Weight, cuts: tuple[int, ...] = ()) -> LayerMoments:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("filtercrawl_analysis.layer_stats.moments.worthwhile", lambda *_: False)
+        patch.setattr("filtercrawl_analysis.layer_stats.moments.should_compile", lambda *_: False)
         return moments(weight, cuts)
 
 
