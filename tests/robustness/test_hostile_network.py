@@ -21,12 +21,13 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save
 
 from conftest import NOW
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
 from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport.client import HttpTransport
-from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Fault, FileServer, gzipped, multipart
 from support.plugins import AcmeZoo, entry
 from support.torch_files import saved
@@ -82,7 +83,9 @@ class World:
         mine = entry(self.monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]))
         place = self.folder / str(next(self.number))
         transport = HttpTransport(
-            NetworkSettings(cache=place / "cache"), clock=Clock(sleep=lambda seconds: None), retry_policy=PATIENCE
+            NetworkSettings(cache=place / "cache"),
+            cancellation=CancellationToken(sleep=bool),
+            retry_policy=PATIENCE,
         )
         try:
             run = SyncContext(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from filtercrawl.api.analysis import AnalysisOptions, SampleSize
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.command import Command
 from filtercrawl.api.errors import Cancelled, DatasetError, UsageError
 from filtercrawl.api.formatting import escape_control, format_count
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar
-from filtercrawl.cli.sync import stop_on_signal
+from filtercrawl.cli.sync import cancel_on_signal
 from filtercrawl.config import resolve
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl_analysis.report.run_analyses import select_analyses
@@ -76,10 +76,12 @@ def analyze(
     options = AnalysisOptions(
         by=columns, exact=exact, resamples=resamples, seed=seed, device=str(devices.select_device(settings.device))
     )
-    stop = threading.Event()
-    with ProgressBar("analysing") as watch, stop_on_signal(stop, "the step in hand") as received:
+    cancellation = CancellationToken()
+    with ProgressBar("analysing") as watch, cancel_on_signal(cancellation, "the step in hand") as received:
         try:
-            written, seconds = run(select_analyses(context.obj.analyses, only or ()), settings, options, watch, stop)
+            written, seconds = run(
+                select_analyses(context.obj.analyses, only or ()), settings, options, watch, cancellation
+            )
         except Cancelled:
             typer.echo("stopped; nothing was written", err=True)
             raise typer.Exit(128 + received[0]) from None

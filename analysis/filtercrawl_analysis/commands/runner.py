@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 
 import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import Analysis, AnalysisOptions, DatasetView, SampleSize
-from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
@@ -24,18 +23,22 @@ def run(
     settings: Settings,
     options: AnalysisOptions,
     watch: ProgressBar,
-    stop: threading.Event,
+    cancellation: CancellationToken,
 ) -> tuple[WrittenReport, dict[str, float]]:
-    """Analyse the dataset of `settings` and write into it; returns what was written, and seconds by analysis.
+    """Run analyses over the dataset of `settings` and write the report into it.
 
-    Raises Stopped, before anything is written, once `stop` is set; BusyError where another run is at work; DatasetError
-    where the folder cannot be read or written.
+    Returns:
+        What was written, and the seconds each analysis took by its name.
+
+    Raises:
+        Cancelled: The run was cancelled; nothing was written.
+        ConflictError: Another process is working on the dataset.
+        DatasetError: The folder cannot be read or written.
     """
     dataset = settings.dataset
 
     def progress(done: int, total: int, what: str) -> None:
-        if stop.is_set():
-            raise Cancelled
+        cancellation.raise_if_cancelled()
         watch.step(done, total, what)
 
     with locked(dataset), open_catalog(settings) as catalog:
@@ -45,8 +48,7 @@ def run(
         sections = []
         for section in run_analyses(analyses, holdings, watch):
             sections.append(section)
-            if stop.is_set():
-                raise Cancelled
+            cancellation.raise_if_cancelled()
         watch.message("writing tables and figures")
         catalog.set_meta("stale", "1")  # the list of files will be: if this run is killed, the next one mends it
         found = ReportInput(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class CancellationToken:
@@ -14,8 +19,16 @@ class CancellationToken:
     with `sleep`, so that a run ends within a fraction of a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sleep: Callable[[float], object] | None = None) -> None:
+        """Create a token that is not cancelled.
+
+        Args:
+            sleep: Called with seconds in place of waiting, for tests.
+        """
         self._event = threading.Event()
+        self._replaced_sleep = sleep
+        self._lock = threading.Lock()
+        self._children: weakref.WeakSet[CancellationToken] = weakref.WeakSet()
 
     @property
     def cancelled(self) -> bool:
@@ -23,8 +36,21 @@ class CancellationToken:
         return self._event.is_set()
 
     def cancel(self) -> None:
-        """Ask everything that holds this token to end."""
-        self._event.set()
+        """Ask everything that holds this token, or a child of it, to end."""
+        with self._lock:
+            self._event.set()
+            children = list(self._children)
+        for child in children:
+            child.cancel()
+
+    def child(self) -> CancellationToken:
+        """Return a token for a part of the work: cancelled with this one, or alone."""
+        token = CancellationToken(sleep=self._replaced_sleep)
+        with self._lock:
+            self._children.add(token)
+            if self._event.is_set():
+                token.cancel()
+        return token
 
     def raise_if_cancelled(self) -> None:
         """Return at once while the run goes on.
@@ -44,5 +70,6 @@ class CancellationToken:
         Raises:
             Cancelled: The run is to end; raised as soon as `cancel` is called.
         """
-        if self._event.wait(seconds):
-            raise Cancelled
+        self.raise_if_cancelled()
+        (self._replaced_sleep or self._event.wait)(seconds)
+        self.raise_if_cancelled()

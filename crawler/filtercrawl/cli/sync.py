@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
 from filtercrawl.cli.options import JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar
@@ -38,11 +38,11 @@ def run(
     from filtercrawl.pipeline.sync import SyncContext, sync
 
     settings = resolve(options)
-    stop = threading.Event()
-    with ProgressBar() as watch, stop_on_signal(stop) as received:
+    cancellation = CancellationToken()
+    with ProgressBar() as watch, cancel_on_signal(cancellation) as received:
         report = sync(
             selectors or list(all_selectors(context)),
-            SyncContext(settings=settings, plugins=context.obj, progress=watch, stop=stop),
+            SyncContext(settings=settings, plugins=context.obj, progress=watch, cancellation=cancellation),
         )
     if json:
         print_json(report.as_json())
@@ -62,8 +62,12 @@ def all_selectors(context: typer.Context) -> Iterator[str]:
 
 
 @contextmanager
-def stop_on_signal(stop: threading.Event, after: str = "the checkpoints in hand") -> Iterator[list[int]]:
-    """Turn SIGINT and SIGTERM into a clean end; the second one ends at once."""
+def cancel_on_signal(cancellation: CancellationToken, after: str = "the checkpoints in hand") -> Iterator[list[int]]:
+    """Cancel the run on SIGINT or SIGTERM; a second signal ends the process at once.
+
+    Yields:
+        The signals received so far.
+    """
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
@@ -71,7 +75,7 @@ def stop_on_signal(stop: threading.Event, after: str = "the checkpoints in hand"
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         received.append(number)
-        stop.set()
+        cancellation.cancel()
         typer.echo(f"stopping after {after}; once more ends at once", err=True)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

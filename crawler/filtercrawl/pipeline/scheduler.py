@@ -44,7 +44,7 @@ def crawl_concurrently(
     try:
         while True:
             in_hand = {name for names, _ in ahead for name in names}
-            while waiting and not run.stop.is_set() and not report.budget_exhausted(settings, deadline):
+            while waiting and not run.cancellation.cancelled and not report.budget_exhausted(settings, deadline):
                 files = {name for file in waiting[0].checkpoint.files for name in (file.url, file.sha256) if name}
                 local = all(file.url.startswith("file:") for file in waiting[0].checkpoint.files)
                 if len(ahead) >= (settings.jobs + 1 if local else most) or files & in_hand:

@@ -35,7 +35,6 @@ from filtercrawl.pipeline.planning.types import Plan, PlanOptions
 from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.scheduler import crawl_concurrently
 from filtercrawl.transport import MeasuredTransport, network
-from filtercrawl.transport.retry import Clock
 
 __all__ = ["SyncContext", "sync"]
 
@@ -52,7 +51,7 @@ def sync(selectors: Sequence[str], run: SyncContext) -> Report:
     started = time.monotonic()
     chosen = [Selector.parse(text, run.plugins) for text in selectors]
     where = device.select_device(run.settings.device)
-    transport = run.transport or network(run.settings.network, clock=Clock(sleep=run.sleep))
+    transport = run.transport or network(run.settings.network, cancellation=run.cancellation)
     with locked(run.settings.dataset), open_catalog(run.settings, run.progress) as catalog:
         repair_after_crash(run.settings.dataset, catalog, run.progress, run.already_uploaded)
         known = {row["model_id"]: row for row in catalog.models(private=True)}
@@ -90,7 +89,7 @@ def sync(selectors: Sequence[str], run: SyncContext) -> Report:
                 staging=run.settings.dataset / TEMPORARY,
                 device=where,
                 measures=run.plugins.measures,
-                check_cancelled=run.raise_if_cancelled,
+                check_cancelled=run.cancellation.raise_if_cancelled,
             )
             context = WorkerContext(
                 sources=run.plugins.sources,
@@ -205,7 +204,7 @@ def estimate_plan(
     """Say what the plan is expected to cost, without asking for anything and writing nothing."""
     run.progress.start(len(plan.tasks))
     for todo in plan.tasks:
-        run.raise_if_cancelled()
+        run.cancellation.raise_if_cancelled()
         report.add_estimate(
             todo, estimate_cost(todo, model_by_content, run.plugins.sources.get(todo.source), transport)
         )

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from unittest.mock import patch
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import Offer
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
@@ -25,7 +26,7 @@ from filtercrawl.testing.file_server import FileServer
 from filtercrawl.testing.network_guard import network_guard
 from filtercrawl.testing.sample_weights import sample_weights
 from filtercrawl.transport.client import HttpTransport
-from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.retry import RetryPolicy
 
 TOKEN: Final = "FILTERCRAWL_CHECK_TOKEN"  # noqa: S105 - the name of a variable
 NAMES: Final = ("net-a", "net-b", "net-c")
@@ -120,7 +121,7 @@ class PluginHarness:
     @contextmanager
     def _transport(self) -> Iterator[HttpTransport]:
         network = NetworkSettings(auth=self.auth, cache=self.folder / "cache")
-        transport = HttpTransport(network, clock=Clock(sleep=bool), retry_policy=_QUICK)
+        transport = HttpTransport(network, cancellation=CancellationToken(sleep=bool), retry_policy=_QUICK)
         try:
             yield transport
         finally:

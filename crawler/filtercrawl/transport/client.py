@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 
 import httpx2
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.errors import NetworkError
 from filtercrawl.config import NetworkSettings, proxy
@@ -39,13 +40,19 @@ class HttpTransport:
         self,
         settings: NetworkSettings | None = None,
         *,
+        cancellation: CancellationToken | None = None,
         clock: Clock | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
         self._patience = retry_policy or RetryPolicy()
         self._clock = clock or Clock()
+        self._cancellation = cancellation or CancellationToken()
         self._polite = PolicyTransport(
-            _ProxyTransport(self._patience), settings or NetworkSettings(), self._patience, self._clock
+            _ProxyTransport(self._patience),
+            settings or NetworkSettings(),
+            self._patience,
+            self._cancellation,
+            self._clock,
         )
         self.client: httpx2.Client = _UnclosableClient(
             transport=self._polite,
@@ -65,6 +72,7 @@ class HttpTransport:
             active_readers=ActiveReaders(),
             bulk_queue=BulkQueue(),
             retry_policy=self._patience,
+            cancellation=self._cancellation,
             clock=self._clock,
         )
         self._end = weakref.finalize(self, self._polite.close)

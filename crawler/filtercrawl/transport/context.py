@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import httpx2
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.transport.bulk_queue import BulkQueue
 from filtercrawl.transport.link_model import LinkEstimate
 from filtercrawl.transport.range_cache import RangeCache
@@ -31,4 +32,5 @@ class FetchContext:
     active_readers: ActiveReaders
     bulk_queue: BulkQueue
     retry_policy: RetryPolicy
+    cancellation: CancellationToken
     clock: Clock

@@ -28,8 +28,9 @@ class HttpFile:
     """Implements `filtercrawl.api.transport.OpenedFile`. Thread-safe."""
 
     def __init__(self, file: RemoteFile, listed_at: str, context: FetchContext) -> None:
-        self._remote = RangeFetcher(file, listed_at, context)
-        self._fetching = Prefetcher(self._remote, context, self._costs)
+        self._cancellation = context.cancellation.child()
+        self._remote = RangeFetcher(file, listed_at, context, self._cancellation)
+        self._fetching = Prefetcher(self._remote, context, self._cancellation, self._costs)
         self._means = context
         self._walk: ReadAhead | None = None
         self._lock = threading.RLock()
@@ -106,7 +107,7 @@ class HttpFile:
 
     def close(self) -> None:
         self._means.active_readers.remove(self)
-        self._remote.closed = True
+        self._cancellation.cancel()
         self._fetching.close()
         self._remote.close()
 

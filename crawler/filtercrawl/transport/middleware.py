@@ -8,6 +8,7 @@ from typing import Final
 
 import httpx2
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import BudgetExhaustedError
 from filtercrawl.config import NetworkSettings, secret
 from filtercrawl.config.urls import apply_mirrors, origin
@@ -45,13 +46,19 @@ class PolicyTransport(httpx2.BaseTransport):
     """
 
     def __init__(
-        self, inner: httpx2.BaseTransport, settings: NetworkSettings, retry_policy: RetryPolicy, clock: Clock
+        self,
+        inner: httpx2.BaseTransport,
+        settings: NetworkSettings,
+        retry_policy: RetryPolicy,
+        cancellation: CancellationToken,
+        clock: Clock,
     ) -> None:
         self.requests = 0
         self.bytes_fetched = 0
         self._inner = inner
         self._settings = settings
         self._patience = retry_policy
+        self._cancellation = cancellation
         self._clock = clock
         self._hosts: dict[str, HostLimiter] = {}
         self._lock = threading.Lock()
@@ -125,7 +132,7 @@ class PolicyTransport(httpx2.BaseTransport):
             return 0.0
         if waited + seconds > self._patience.total_timeout:
             raise RetriesExhaustedError(f"asks to wait {seconds:.0f} s; run again later")
-        self._clock.sleep(seconds)
+        self._cancellation.sleep(seconds)
         return seconds
 
     def _send(self, request: httpx2.Request, host: HostLimiter) -> httpx2.Response:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Literal
 
-from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.transport.coalesce import (
     MAX_REQUEST_BYTES,
     FetchPlan,
@@ -37,9 +37,16 @@ class Prefetcher:
     much waits for its turn. The first fault ends it: whoever needs bytes that are not there gets that fault.
     """
 
-    def __init__(self, remote: RangeFetcher, context: FetchContext, link: Callable[[], LinkEstimate]) -> None:
+    def __init__(
+        self,
+        remote: RangeFetcher,
+        context: FetchContext,
+        cancellation: CancellationToken,
+        link: Callable[[], LinkEstimate],
+    ) -> None:
         self._remote = remote
         self._means = context
+        self._cancellation = cancellation
         self._link = link
         self._turn: Literal["none", "asked", "had"] = "none"
         self._change = threading.Condition()
@@ -47,7 +54,6 @@ class Prefetcher:
         self._under_way: list[Range] = []
         self._pumps = 0
         self._fault: BaseException | None = None
-        self._closed = False
 
     def prefetch(self, ranges: Sequence[Range]) -> FetchPlan:
         """Begin to bring ranges; returns at once what was chosen to be fetched."""
@@ -75,8 +81,7 @@ class Prefetcher:
                 first = missing[0]
                 if self._fault is not None:
                     raise self._fault
-                if self._closed:
-                    raise Cancelled
+                self._cancellation.raise_if_cancelled()
                 busy = normalize_ranges((*self._pending, *self._under_way))
                 expected = intersection((first,), busy)
                 if expected and expected[0][0] == first[0]:
@@ -93,9 +98,8 @@ class Prefetcher:
             proceed()
 
     def close(self) -> None:
-        """Ask for nothing more, and wait until what is under way has ended."""
+        """Drop what is queued and wait until the requests under way have ended; cancel the token first."""
         with self._change:
-            self._closed = True
             self._pending = ()
             while self._under_way:
                 self._change.wait(_WAIT_SECONDS)
@@ -107,7 +111,7 @@ class Prefetcher:
 
     def _begin(self, ranges: Sequence[Range]) -> Callable[[], None]:
         """Put ranges into the queue; returns what starts to bring them, to be called without the lock."""
-        if self._fault is not None or self._closed:
+        if self._fault is not None or self._cancellation.cancelled:
             return _nothing
         self._pending = normalize_ranges((*self._pending, *ranges))
         if self._turn == "asked":
@@ -175,8 +179,7 @@ class Prefetcher:
 
     def _fetch(self, taken: Range) -> None:
         try:
-            if self._closed:
-                raise Cancelled
+            self._cancellation.raise_if_cancelled()
             self._remote.fetch(*taken, kept=self._notify)
         finally:
             with self._change:

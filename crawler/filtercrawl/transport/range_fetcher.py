@@ -9,8 +9,9 @@ from typing import Final
 
 import httpx2
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import RemoteFile
-from filtercrawl.api.errors import Cancelled, ChangedError, NetworkError
+from filtercrawl.api.errors import ChangedError, NetworkError
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport.body_writer import BodyWriter
 from filtercrawl.transport.cache_entry import CacheEntry
@@ -41,16 +42,18 @@ class RangeFetcher:
     one when it has expired.
     """
 
-    def __init__(self, file: RemoteFile, listed_at: str, context: FetchContext) -> None:
+    def __init__(
+        self, file: RemoteFile, listed_at: str, context: FetchContext, cancellation: CancellationToken
+    ) -> None:
         self.name = file.path or redact_url(file.url).rsplit("/", 1)[-1]
         self.size = file.size
         self.sha256 = file.sha256
         self.bytes_read = 0
         self.requests = 0
-        self.closed = False
         self._file = file
         self._listed_at = listed_at
         self._means = context
+        self._cancellation = cancellation
         self._where = f"{self.name} at {redact_url(file.url)}"
         self._led_to: str | None = None
         self._version: dict[str, str] = {}
@@ -103,7 +106,7 @@ class RangeFetcher:
         while missing := self._still_missing(start, stop):
             if self._outdated is not None:
                 raise self._outdated  # another request has noticed
-            self._means.clock.sleep(0)  # where the run is to end, this raises
+            self._cancellation.raise_if_cancelled()
             sink = BodyWriter(missing[0][0], kept)
             broken: Exception | None = None
             try:
@@ -126,10 +129,9 @@ class RangeFetcher:
                 tries = 1 if progress >= _MIN_PROGRESS_BYTES else tries + 1
                 if tries >= self._means.retry_policy.attempts:
                     raise NetworkError(f"{self._where}: {describe_failure(broken)}, {tries} times in a row") from broken
-                self._means.clock.sleep(self._means.retry_policy.backoff(tries - 1, self._means.clock))
+                self._cancellation.sleep(self._means.retry_policy.backoff(tries - 1, self._means.clock))
 
     def close(self) -> None:
-        self.closed = True
         if self._pieces is not None:
             if not self._lasting:
                 self._pieces.discard()
@@ -261,8 +263,7 @@ class RangeFetcher:
         """Write a body to its sink; where its length is known it must be that."""
         came = 0
         for piece in answer.iter_raw():
-            if self.closed:
-                raise Cancelled
+            self._cancellation.raise_if_cancelled()
             came += len(piece)
             if length is not None and came > length:
                 sink.restart()  # who lies about the length is not believed about the rest

@@ -27,11 +27,10 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """Time and chance, so that tests can hold them. sleep may raise to end a wait early."""
+    """Sources of time and randomness, which tests replace."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    sleep: Callable[[float], object] = time.sleep
     random: Callable[[], float] = random.random
 
 

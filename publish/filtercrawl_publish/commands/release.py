@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.command import Command
 from filtercrawl.api.errors import Cancelled, FiltercrawlError, UsageError
 from filtercrawl.api.formatting import escape_control
@@ -16,7 +16,7 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.options import JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar
-from filtercrawl.cli.sync import all_selectors, stop_on_signal, summarize
+from filtercrawl.cli.sync import all_selectors, cancel_on_signal, summarize
 from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
 from filtercrawl.config import now, resolve, step_summary
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -79,15 +79,15 @@ def release(
     # torch takes seconds to import: only once the options are known to be right
     from filtercrawl_publish.release import pipeline
 
-    stop = threading.Event()
-    with ProgressBar() as watch, stop_on_signal(stop) as received:
+    cancellation = CancellationToken()
+    with ProgressBar() as watch, cancel_on_signal(cancellation) as received:
         night = pipeline.ReleaseRequest(
             repo=repo,
             selectors=chosen,
             settings=settings,
             plugins=context.obj,
             watch=watch,
-            stop=stop,
+            cancellation=cancellation,
             plan=plan,
             approved=approved,
         )

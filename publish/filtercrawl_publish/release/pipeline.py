@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from filtercrawl.api.analysis import AnalysisOptions
-from filtercrawl.api.errors import Cancelled, ConflictError, UsageError
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.errors import ConflictError, UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.transport import Transport
 from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, device, now
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock
 from filtercrawl_analysis.commands.runner import run as analyse
 from filtercrawl_analysis.report.run_analyses import select_analyses
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
@@ -41,19 +40,10 @@ class ReleaseRequest:
     settings: Settings
     plugins: Plugins
     watch: ProgressBar
-    stop: threading.Event = field(default_factory=threading.Event)
+    cancellation: CancellationToken = field(default_factory=CancellationToken)
     plan: Path | None = None
     approved: PlanFile | None = None
     now: datetime = field(default_factory=now)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait for a server that asks for it; raises Stopped as soon as the run is to end."""
-        if self.stop.wait(seconds):
-            raise Cancelled
-
-    def raise_if_cancelled(self) -> None:
-        if self.stop.is_set():
-            raise Cancelled
 
 
 def run_release(request: ReleaseRequest, record: RunRecord) -> None:
@@ -63,7 +53,7 @@ def run_release(request: ReleaseRequest, record: RunRecord) -> None:
     """
     # Not that of the sync: when the budget of a night is used up, what it found is still published.
     settings = replace(request.settings.network, max_requests=None, max_bytes=None)
-    transport = network(settings, clock=Clock(sleep=request.sleep))
+    transport = network(settings, cancellation=request.cancellation)
     try:
         _release(request, record, transport)
     finally:
@@ -94,7 +84,7 @@ def _release(request: ReleaseRequest, record: RunRecord, transport: Transport) -
             PlanFile.of(place.id, head, request.selectors, request.settings, record.report).write(request.plan)
         _end(record, request.settings, "planned")
         return
-    request.raise_if_cancelled()
+    request.cancellation.raise_if_cancelled()
     if not (dataset / MODELS).is_file():
         record.why = "there is nothing to publish"
         _end(record, request.settings, "unchanged")
@@ -106,10 +96,14 @@ def _release(request: ReleaseRequest, record: RunRecord, transport: Transport) -
     with record.timed("analyze"):
         options = AnalysisOptions(device=str(device.select_device(request.settings.device)))
         written, _ = analyse(
-            select_analyses(request.plugins.analyses, ()), request.settings, options, request.watch, request.stop
+            select_analyses(request.plugins.analyses, ()),
+            request.settings,
+            options,
+            request.watch,
+            request.cancellation,
         )
         record.left_out = written.left_out
-    request.raise_if_cancelled()
+    request.cancellation.raise_if_cancelled()
     with record.timed("publish"):
         if base is not None:
             check_losses(place, base.commit, dataset, request.settings.publish.max_lost)
@@ -130,7 +124,7 @@ def _run(
         settings=request.settings,
         plugins=request.plugins,
         progress=request.watch,
-        stop=request.stop,
+        cancellation=request.cancellation,
         now=request.now,
         approval=request.approved.approval if request.approved else None,
         fetch_layers_file=bring,

@@ -19,6 +19,7 @@ from torch import nn
 
 from conftest import NOW
 from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, Skipped, TrainingRun, Transport
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import Settings
@@ -27,7 +28,7 @@ from filtercrawl.pipeline import sync as syncing
 from filtercrawl.pipeline.inspect import inspect
 from filtercrawl.pipeline.report import Report
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
 from support.plugins import BUNDLED, entry
 from support.zoo_files import State, layers, models, put, table
@@ -173,7 +174,11 @@ def crawl(lab: Server, installed: Plugins, dataset: Path) -> Crawl:
     def call(**settings: Any) -> Report:
         lab.asked()
         chosen = Settings(**{"dataset": dataset, "device": "cpu", "auth": {lab.api.url: "LAB_TOKEN"}, **settings})
-        quick = network(chosen.network, clock=Clock(sleep=lambda seconds: None), retry_policy=RetryPolicy(attempts=3))
+        quick = network(
+            chosen.network,
+            cancellation=CancellationToken(sleep=bool),
+            retry_policy=RetryPolicy(attempts=3),
+        )
         return syncing.sync(["lab"], syncing.SyncContext(settings=chosen, plugins=installed, transport=quick, now=NOW))
 
     return call

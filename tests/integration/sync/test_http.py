@@ -14,20 +14,21 @@ import pytest
 import torch
 
 from conftest import NOW, Sync
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import NetworkError, UsageError
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
 from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 from support.plugins import AcmeZoo, entry
 from support.zoo_files import layers, models, put, state
 
 BUNDLED = tuple(entry_points(group="filtercrawl"))
 PATIENCE = RetryPolicy(read=0.3, attempts=4)
-QUICK = Clock(sleep=lambda seconds: None)
+QUICK = CancellationToken(sleep=lambda seconds: None)
 
 
 @dataclass
@@ -74,7 +75,7 @@ def crawl(monkeypatch: pytest.MonkeyPatch, dataset: Path) -> Crawl:
         run = SyncContext(
             settings=Settings(dataset=where, device="cpu", jobs=1, **settings),
             plugins=load_plugins([*BUNDLED, mine]),
-            transport=network(limits, clock=QUICK, retry_policy=PATIENCE),
+            transport=network(limits, cancellation=QUICK, retry_policy=PATIENCE),
             now=NOW,
         )
         return sync(["acme"], run)

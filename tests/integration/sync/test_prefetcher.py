@@ -151,7 +151,7 @@ def test_a_run_that_is_stopped_ends_soon_and_cleanly(
     started = time.monotonic()
 
     def stop(run: SyncContext) -> None:
-        threading.Thread(target=lambda: (asked.wait(20), run.stop.set())).start()
+        threading.Thread(target=lambda: (asked.wait(20), run.cancellation.cancel())).start()
 
     report = crawl(monkeypatch, index, dataset, stop)
     assert asked.is_set()

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from conftest import NOW, Sync
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
 from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.commands.verify import verify_folder
 from support.http_server import FileServer
 from support.plugins import AcmeZoo, entry
@@ -59,7 +60,9 @@ def crawl(
         rows.append({"name": name, "files": [{"url": server.put(f"/{name}", data), **known}]})
     index = server.pages("/index", [rows])
     mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]))
-    transport = network(NetworkSettings(), clock=Clock(sleep=lambda seconds: None), retry_policy=RetryPolicy(gap=gap))
+    transport = network(
+        NetworkSettings(), cancellation=CancellationToken(sleep=bool), retry_policy=RetryPolicy(gap=gap)
+    )
     run = SyncContext(
         settings=Settings(dataset=dataset, device="cpu"),
         plugins=load_plugins([*BUNDLED, mine]),

@@ -35,3 +35,21 @@ def test_a_sleeper_wakes_when_the_token_is_cancelled() -> None:
     with pytest.raises(Cancelled):
         token.sleep(60)
     assert time.monotonic() - begun < 30
+
+
+def test_a_child_is_cancelled_with_its_parent() -> None:
+    parent = CancellationToken()
+    before, alone = parent.child(), parent.child()
+    alone.cancel()
+    assert (parent.cancelled, before.cancelled) == (False, False)
+    parent.cancel()
+    assert before.cancelled
+    assert parent.child().cancelled
+
+
+def test_sleep_can_be_replaced() -> None:
+    slept: list[float] = []
+    token = CancellationToken(sleep=slept.append)
+    token.sleep(3600)
+    token.child().sleep(60)
+    assert slept == [3600, 60]

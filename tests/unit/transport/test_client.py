@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import AccessDeniedError, BudgetExhaustedError, NetworkError, NotFoundError, UsageError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings, resolve
@@ -38,8 +39,12 @@ class Time:
         self.now += seconds
 
     @property
+    def cancellation(self) -> CancellationToken:
+        return CancellationToken(sleep=self.sleep)
+
+    @property
     def clock(self) -> Clock:
-        return Clock(monotonic=lambda: self.now, wall=lambda: self.now, sleep=self.sleep, random=lambda: 0.5)
+        return Clock(monotonic=lambda: self.now, wall=lambda: self.now, random=lambda: 0.5)
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def time() -> Time:
 
 @pytest.fixture
 def transport(time: Time) -> Transport:
-    return network(clock=time.clock, retry_policy=RetryPolicy(read=0.3))
+    return network(cancellation=time.cancellation, clock=time.clock, retry_policy=RetryPolicy(read=0.3))
 
 
 def test_json_and_manners(server: FileServer, transport: Transport) -> None:
@@ -143,7 +148,7 @@ def test_retry_after_is_honoured(server: FileServer, transport: Transport, time:
 
 def test_one_refusal_holds_back_all_requests_to_that_place(server: FileServer, transport: Transport) -> None:
     time = Time()
-    transport = network(clock=time.clock, retry_policy=RetryPolicy(attempts=1))
+    transport = network(cancellation=time.cancellation, clock=time.clock, retry_policy=RetryPolicy(attempts=1))
     server.json("/api/a", 1)
     server.json("/api/b", 2)
     server.fail("/api/a", Fault(status=429, headers={"Retry-After": "20"}))
@@ -197,7 +202,7 @@ def test_requests_that_change_something_are_sent_once(server: FileServer, transp
 
 def test_a_host_that_is_down_is_not_courted(server: FileServer, time: Time) -> None:
     server.close()
-    transport = network(clock=time.clock)
+    transport = network(cancellation=time.cancellation, clock=time.clock)
     for expected in (5, 5):
         with pytest.raises(NetworkError):
             transport.get_json(server.url + "/a")
@@ -290,7 +295,7 @@ def test_mirrors(server: FileServer, time: Time) -> None:
     server.json("/hub/api/more", [2])
     server.json("/rest/x", 3)
     mirrors = {"https://zoo.example/": server.url + "/hub/", "https://zoo.example/special/": server.url + "/rest/"}
-    transport = network(NetworkSettings(mirrors=mirrors), clock=time.clock)
+    transport = network(NetworkSettings(mirrors=mirrors), cancellation=time.cancellation, clock=time.clock)
     assert list(transport.pages("https://zoo.example/api/models")) == [[1], [2]]
     assert transport.get_json("https://zoo.example/special/x") == 3
     assert all(asked.headers["host"] == server.url.removeprefix("http://") for asked in server.log)

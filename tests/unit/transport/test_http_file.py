@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api import RemoteFile, TruncatedError
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import AccessDeniedError, ChangedError, NetworkError, NotFoundError
 from filtercrawl.api.transport import OpenedFile, Transport
 from filtercrawl.config import NetworkSettings
@@ -28,7 +29,7 @@ from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multi
 KIB = 1024
 DATA = random.Random(0).randbytes(3_000_000)
 PATIENCE = RetryPolicy(read=0.3, attempts=4)
-QUICK = Clock(sleep=lambda seconds: None)
+QUICK = CancellationToken(sleep=lambda seconds: None)
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def cdn() -> Iterator[FileServer]:
 
 @pytest.fixture
 def transport() -> Transport:
-    return network(clock=QUICK, retry_policy=PATIENCE)
+    return network(cancellation=QUICK, retry_policy=PATIENCE)
 
 
 @pytest.fixture
@@ -300,7 +301,7 @@ def test_a_signed_address_that_never_works(server: FileServer, cdn: FileServer, 
 
 def test_a_token_stays_at_its_origin(server: FileServer, cdn: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_TOKEN", "tok-123")
-    transport = network(NetworkSettings(auth={server.url: "LAB_TOKEN"}), clock=QUICK, retry_policy=PATIENCE)
+    transport = network(NetworkSettings(auth={server.url: "LAB_TOKEN"}), cancellation=QUICK, retry_policy=PATIENCE)
     file = transport.open(RemoteFile(url=signed(server, cdn, uses=1), size=len(DATA)))
     for offset in (0, 2_000_000):
         file.read(offset, 10)
@@ -367,8 +368,8 @@ def test_who_fetches_much_does_not_wait_for_the_structure_of_the_next_ones(serve
 
 
 def test_of_a_near_archive_the_tail_is_not_guessed_at(server: FileServer) -> None:
-    still = Clock(monotonic=lambda: 0.0, sleep=lambda seconds: None)  # every answer comes at once
-    with closing(HttpTransport(clock=still, retry_policy=PATIENCE)) as transport:
+    still = Clock(monotonic=lambda: 0.0)  # every answer comes at once
+    with closing(HttpTransport(cancellation=QUICK, clock=still, retry_policy=PATIENCE)) as transport:
         for name in ("first.safetensors", "net.pth"):  # the first one tells how near the host is
             server.log.clear()
             opened = transport.open(RemoteFile(url=server.put(f"/{name}", DATA), size=len(DATA), path=name))

@@ -16,18 +16,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api import RemoteFile
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import ChangedError, NetworkError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport.cache_entry import CacheEntry
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.range_cache import RangeCache
-from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Fault, FileServer
 
 MIB = 1024 * 1024
 DATA = random.Random(3).randbytes(3 * MIB)
-QUICK = Clock(sleep=lambda seconds: None)
+QUICK = CancellationToken(sleep=lambda seconds: None)
 HEX = "ab" * 32
 Opening = Callable[..., Transport]
 
@@ -38,7 +39,7 @@ def opening() -> Iterator[Opening]:
     made = []
 
     def call(settings: NetworkSettings, patience: RetryPolicy | None = None) -> Transport:
-        made.append(HttpTransport(settings, clock=QUICK, retry_policy=patience))
+        made.append(HttpTransport(settings, cancellation=QUICK, retry_policy=patience))
         return made[-1]
 
     yield call

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, Skipped
 from filtercrawl.api.errors import NetworkError, UsageError
 from filtercrawl.api.source import Query
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import Clock
 from filtercrawl_plugins.sources.hub.source import HubSource
 from support.hub.server import Answer, Fault, HubServer, sha256
 
@@ -35,7 +35,7 @@ def listed(
     """What the source yields, by name; the log then holds what it asked."""
     hub.forget()
     query = Query(pattern=pattern, settings={"endpoint": hub.url, **settings}, previous_states=known or {})
-    transport = network(clock=Clock(sleep=lambda seconds: None))
+    transport = network(cancellation=CancellationToken(sleep=lambda seconds: None))
     found = list(HubSource().checkpoints(transport, query))
     assert len({offer.name for offer in found}) == len(found)
     return {offer.name: offer for offer in found}
@@ -371,7 +371,7 @@ def test_a_repo_that_cannot_be_asked_for_makes_the_listing_incomplete_and_stops_
         hub.create(f"org/{name}", {"model.pt": name.encode()})
     hub.fail("/api/models/org/b", *[Fault(status=500)] * 50)
     query = Query(pattern="org/*", settings={"endpoint": hub.url})
-    offers = HubSource().checkpoints(network(clock=Clock(sleep=lambda seconds: None)), query)
+    offers = HubSource().checkpoints(network(cancellation=CancellationToken(sleep=lambda seconds: None)), query)
     found: list[str] = []
     with pytest.raises(NetworkError, match="org/b") as caught:
         found.extend(offer.name for offer in offers)
