@@ -34,12 +34,12 @@ def sketch(folder: Path) -> dict[str, Any]:
 
 def made(folder: Path) -> dict[str, Any]:
     """What a sync pays for sketches: read every weight, sketch it, and merge."""
-    holdings = FolderDatasetView(folder / "dataset", AnalysisOptions(by=("model_id",)))
-    index = holdings.index
+    view = FolderDatasetView(folder / "dataset", AnalysisOptions(by=("model_id",)))
+    index = view.index
     facts = {row["layer_sha256"]: row for row in index.select(["layer_sha256", "shape", "norm_linf"]).to_pylist()}
     rows: list[dict[str, Any]] = []
     running: tuple[str, LayerSketch] | None = None
-    for digest, part in holdings.kernels(index["layer_sha256"].to_pylist()):
+    for digest, part in view.kernels(index["layer_sha256"].to_pylist()):
         out, inputs, *size = facts[digest]["shape"]
         if running is None or running[0] != digest:
             rows += [] if running is None else [{"layer_sha256": running[0], **running[1].finish()}]
@@ -56,13 +56,13 @@ def made(folder: Path) -> dict[str, Any]:
 
 
 def _run(folder: Path, *, exact: bool) -> dict[str, Any]:
-    holdings = FolderDatasetView(folder / "dataset", AnalysisOptions(by=("model_id",), exact=exact))
-    index = holdings.index
+    view = FolderDatasetView(folder / "dataset", AnalysisOptions(by=("model_id",), exact=exact))
+    index = view.index
     parted = layer_groups(index, ("model_id",))
-    found = coefficients(holdings, index, parted)
+    found = coefficients(view, index, parted)
     assert found is not None
     drift = grouped(found, parted.labels["model_id"])
-    sketches = Sketches.of(holdings.sketches(index["layer_sha256"].to_pylist()))
+    sketches = Sketches.of(view.sketches(index["layer_sha256"].to_pylist()))
     result: dict[str, Any] = {"drift": drift, "sparsity": sketches.n_dead / sketches.n_finite}
     assert sketches.raw_scatter is not None
     variances = np.linalg.eigvalsh(unpack(sketches.raw_scatter)).clip(0)

@@ -78,8 +78,8 @@ def test_tables_of_analyses_and_their_columns(
     offers = list(networks(zoo))
     plugins = load_plugins([*declared(), source(monkeypatch, "acme", lambda: iter(offers))])
     run_sync("acme", plugins=plugins)
-    holdings = FolderDatasetView(dataset, AnalysisOptions(by=("task",), resamples=20))
-    results = [analysis.run(holdings) for analysis in plugins.analyses]
+    view = FolderDatasetView(dataset, AnalysisOptions(by=("task",), resamples=20))
+    results = [analysis.run(view) for analysis in plugins.analyses]
     found = {table.name: table.rows.column_names for result in results for table in result.tables}
     patterns = {name: re.compile(name.replace("COLUMN", "(task|position)")) for name in told}
     for name, is_called in patterns.items():

@@ -32,12 +32,12 @@ _ABOUT: Final = (
 )
 
 
-def analyse(holdings: DatasetView) -> Result:
+def analyse(dataset: DatasetView) -> Result:
     """Count kernels, layers and models of each kernel size, operator and group."""
-    index = holdings.index
+    index = dataset.index
     if not len(index):
         return empty_result("no learned kernels")
-    columns = tuple(dict.fromkeys((YEAR, "family", "task", *holdings.options.by)))
+    columns = tuple(dict.fromkeys((YEAR, "family", "task", *dataset.options.by)))
     groups = {column: years(index) if column == YEAR else labels(index, column) for column in columns}
     rows = [row for column in columns for row in _counted(index, column, groups[column])]
     table = ResultTable(

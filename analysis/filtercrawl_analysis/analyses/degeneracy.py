@@ -45,25 +45,25 @@ _QUALITY: Final = (
 )
 
 
-def analyse(holdings: DatasetView) -> Result:
+def analyse(dataset: DatasetView) -> Result:
     """Find layers whose kernels training did not make, or no longer: dead, copies, noise."""
-    layers = layer_verdicts(holdings)
+    layers = layer_verdicts(dataset)
     if not len(layers):
         return empty_result("no learned kernels of more than one tap")
     return Result(
-        tables=tuple(_tables(holdings, layers)),
-        figures=(*_scatters(holdings, layers), *_profiles(layers), *_mosaic(holdings, layers)),
+        tables=tuple(_tables(dataset, layers)),
+        figures=(*_scatters(dataset, layers), *_profiles(layers), *_mosaic(dataset, layers)),
         findings=tuple(_findings(layers)),
     )
 
 
-def _tables(holdings: DatasetView, layers: pa.Table) -> Iterator[ResultTable]:
+def _tables(dataset: DatasetView, layers: pa.Table) -> Iterator[ResultTable]:
     yield ResultTable(name="layer_quality", title="Quality of every layer", rows=layers, about=_QUALITY + _VERDICTS)
-    index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
+    index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     yield ResultTable(
         name="group_quality",
         title="Quality by group",
-        rows=summarize_by_columns(layers, index, holdings.options.by, NUMBERS, VERDICTS),
+        rows=summarize_by_columns(layers, index, dataset.options.by, NUMBERS, VERDICTS),
         about="Quartiles over layers, and how many have each verdict. " + _VERDICTS,
     )
     worst = _worst(layers)
@@ -85,8 +85,8 @@ def _sizes(layers: pa.Table) -> list[str]:
     return labels_by_count(layers["kernel"].to_pylist(), np.ones(len(layers), np.int64))[:DRAWN]
 
 
-def _scatters(holdings: DatasetView, layers: pa.Table) -> Iterator[Figure]:
-    null = EntropyNull(holdings.options.seed)
+def _scatters(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
+    null = EntropyNull(dataset.options.seed)
     for kernel in _sizes(layers):
         here = layers.filter(pc.and_(pc.equal(layers["kernel"], kernel), pc.is_valid(layers["variance_entropy"])))
         if not len(here):
@@ -140,10 +140,10 @@ def _profiles(layers: pa.Table) -> Iterator[Figure]:
             )
 
 
-def _mosaic(holdings: DatasetView, layers: pa.Table) -> Iterator[Figure]:
+def _mosaic(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
     worst = _worst(layers)
-    samples = dict(holdings.samples(worst["layer_sha256"].to_pylist()))
-    sizes = dict(zip(*(holdings.index[name].to_pylist() for name in ("kernel", "kernel_size")), strict=True))
+    samples = dict(dataset.samples(worst["layer_sha256"].to_pylist()))
+    sizes = dict(zip(*(dataset.index[name].to_pylist() for name in ("kernel", "kernel_size")), strict=True))
     shown = [
         (f"{row['verdict']}: {row['layer_id']}", tuple(sizes[row["kernel"]]), _shown(samples[row["layer_sha256"]], row))
         for row in worst.to_pylist()

@@ -53,9 +53,9 @@ _ABOUT_MATCHED: Final = (
 )
 
 
-def analyse(holdings: DatasetView) -> Result:
+def analyse(dataset: DatasetView) -> Result:
     """Compare the groups of every column of options.by, and first, last and other layers."""
-    index, options = holdings.index, holdings.options
+    index, options = dataset.index, dataset.options
     sizes = kernel_sizes(index)
     if not sizes:
         return empty_result("no learned kernels of 2 to 49 taps")
@@ -64,18 +64,18 @@ def analyse(holdings: DatasetView) -> Result:
     compared: dict[str, list[Comparison]] = {name: [] for name in columns}
     coordinates: list[tuple[str, Coordinates]] = []
     for done, kernel in enumerate(sizes):
-        holdings.progress(done, len(sizes), f"drift, {kernel}")
+        dataset.progress(done, len(sizes), f"drift, {kernel}")
         layers = of_size(index, kernel)
         parted = layer_groups(layers, (*columns, *STRATA))
         if all(len(set(parted.labels[name]) - {None}) < 2 for name in columns):
             continue  # nothing to compare: spare the sketches
-        found = coefficients(holdings, layers, parted)
+        found = coefficients(dataset, layers, parted)
         if found is None:
             continue
         coordinates.append((kernel, found.coordinates))
         for name in columns:
             compared[name].append(compare(name, kernel, parted, found, STRATA, options.resamples, options.seed))
-    holdings.progress(len(sizes), len(sizes), "drift")
+    dataset.progress(len(sizes), len(sizes), "drift")
     if not any(item.plain for items in compared.values() for item in items):
         return empty_result("no column has two groups to compare")
     return Result(

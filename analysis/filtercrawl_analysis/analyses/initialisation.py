@@ -32,12 +32,12 @@ _ABOUT: Final = (
 )
 
 
-def analyse(holdings: DatasetView) -> Result:
+def analyse(dataset: DatasetView) -> Result:
     """Compare the moments of each layer's weights with those of the usual laws."""
-    index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
+    index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     if not len(index):
         return empty_result("no learned kernels of more than one tap")
-    rows = [_row(*pair) for pair in _sketched(holdings, index)]
+    rows = [_row(*pair) for pair in _sketched(dataset, index)]
     fields = [index.schema.field(name) for name in _GIVEN]
     numbers = [pa.field(name, pa.float64()) for name in _NUMBERS]
     laws_field = pa.field("laws", pa.list_(pa.string()))
@@ -52,18 +52,18 @@ def analyse(holdings: DatasetView) -> Result:
         ResultTable(
             name="group_weights",
             title="Weights against initial ones, by group",
-            rows=summarize_by_columns(table, index, holdings.options.by, NUMBERS),
+            rows=summarize_by_columns(table, index, dataset.options.by, NUMBERS),
             about=about,
         ),
     )
     return Result(tables=tables, figures=tuple(_figures(table)), findings=(_finding(table),))
 
 
-def _sketched(holdings: DatasetView, index: pa.Table) -> Iterator[tuple[dict[str, Any], list[float], float]]:
-    for here, sketches in sketches_in_batches(holdings, index):
+def _sketched(dataset: DatasetView, index: pa.Table) -> Iterator[tuple[dict[str, Any], list[float], float]]:
+    for here, sketches in sketches_in_batches(dataset, index):
         layers = index.slice(here.start, here.stop - here.start).select([*_GIVEN, "shape"]).to_pylist()
         yield from zip(layers, sketches["power_sums"].to_pylist(), sketches["max_abs"].to_pylist(), strict=True)
-        holdings.progress(here.stop, len(index), "weights against initial ones")
+        dataset.progress(here.stop, len(index), "weights against initial ones")
 
 
 def _row(layer: dict[str, Any], power_sums: list[float], max_abs: float) -> dict[str, Any]:

@@ -14,14 +14,12 @@ from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS, radial_bins
 from filtercrawl_analysis.numerics.moments import Array, moments
-from filtercrawl_analysis.plots.frequency import frequency_profile
-from filtercrawl_analysis.plots.quality import profiles
+from filtercrawl_analysis.plots.quality import frequency_profile, profiles
 from filtercrawl_analysis.statistics.bootstrap import generator
 from filtercrawl_analysis.statistics.coefficients import of_size, sketches_in_batches
 from filtercrawl_analysis.statistics.group_summary import by_depth, summarize_by_columns, with_depth
 from filtercrawl_analysis.statistics.groups import POSITION, Labels, labels, labels_by_count, sample_size
-from filtercrawl_analysis.statistics.separability import noise_separability, separability
-from filtercrawl_analysis.statistics.symmetry import projectors, shares
+from filtercrawl_analysis.statistics.kernel_shape import noise_separability, projectors, separability, shares
 
 FREQUENCY: Final = ("mean_share", "low_share", "high_share", "frequency_centre")
 SYMMETRY: Final = ("even_point", "even_horizontal", "even_vertical", "rotation")
@@ -47,9 +45,9 @@ _PROFILE: Final = pa.schema(
 _NOISE: Final = pa.schema([pa.field("kernel", pa.string()), *(pa.field(name, pa.float64()) for name in NUMBERS)])
 
 
-def analyse(holdings: DatasetView) -> Result:
+def analyse(dataset: DatasetView) -> Result:
     """Say at which frequencies kernels have their energy, which symmetries they have and how separable they are."""
-    index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
+    index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     if not len(index):
         return empty_result("no learned kernels of more than one tap")
     sizes = labels_by_count(index["kernel"].to_pylist(), np.ones(len(index), np.int64))
@@ -57,16 +55,16 @@ def analyse(holdings: DatasetView) -> Result:
     profile: list[dict[str, Any]] = []
     noise: list[dict[str, Any]] = []
     for done, kernel in enumerate(sizes):
-        holdings.progress(done, len(sizes), f"frequency and symmetry, {kernel}")
+        dataset.progress(done, len(sizes), f"frequency and symmetry, {kernel}")
         layers = of_size(index, kernel)
-        found, spectra = _of_layers(holdings, layers)
+        found, spectra = _of_layers(dataset, layers)
         rows += found
         profile += _profiles(layers, spectra)
-        noise.append({"kernel": kernel, **_of_noise(holdings, layers)})
+        noise.append({"kernel": kernel, **_of_noise(dataset, layers)})
     ordered = pa.concat_tables([of_size(index, kernel) for kernel in sizes])
     fields = [index.schema.field(name) for name in _GIVEN]
     table = pa.Table.from_pylist(rows, schema=pa.schema([*fields, *(pa.field(name, pa.float64()) for name in NUMBERS)]))
-    groups = summarize_by_columns(table, ordered, holdings.options.by, NUMBERS)
+    groups = summarize_by_columns(table, ordered, dataset.options.by, NUMBERS)
     named = {
         "layer_shape": ("Shape of every layer's kernels", table),
         "group_shape": ("Shape of kernels by group", groups),
@@ -99,21 +97,21 @@ def frequency_numbers(energy: Array, at: Array) -> dict[str, Array]:
     }
 
 
-def _of_layers(holdings: DatasetView, layers: pa.Table) -> tuple[list[dict[str, Any]], Array]:
+def _of_layers(dataset: DatasetView, layers: pa.Table) -> tuple[list[dict[str, Any]], Array]:
     """Return rows of layers of one size, and the shares of their energy by radial bin, [layers, bins]."""
     size = tuple(layers["kernel_size"][0].as_py())
     taps, at = int(np.prod(size)), radii(size)
     energy = np.zeros((len(layers), len(at)))
     numbers: dict[str, Array] = {name: np.full(len(layers), np.nan) for name in NUMBERS}
     kept = projectors(size) if taps <= MAX_TAPS else {}
-    for here, sketches in sketches_in_batches(holdings, layers):
+    for here, sketches in sketches_in_batches(dataset, layers):
         energy[here] = sketches["radial_energy"].combine_chunks().flatten().to_numpy().reshape(-1, len(at))
         second = moments(sketches, "raw").energy() if kept else np.empty(0)
         for name, projector in kept.items():
             numbers[name][here] = shares(second, projector)
     numbers |= frequency_numbers(energy, at)
     place = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
-    for digest, kernels in holdings.samples(list(place)):
+    for digest, kernels in dataset.samples(list(place)):
         found = separability(kernels, size)
         if found is not None and len(found):
             numbers["separability"][place[digest]] = found.mean()
@@ -126,7 +124,7 @@ def _of_layers(holdings: DatasetView, layers: pa.Table) -> tuple[list[dict[str, 
         return rows, np.where(total > 0, energy / total, np.nan)
 
 
-def _of_noise(holdings: DatasetView, layers: pa.Table) -> dict[str, float | None]:
+def _of_noise(dataset: DatasetView, layers: pa.Table) -> dict[str, float | None]:
     """What independent numbers of equal variance have: a share of the energy for each dimension of a subspace."""
     size = tuple(layers["kernel_size"][0].as_py())
     counts = np.bincount(radial_bins(size).ravel()).astype(np.float64)
@@ -136,7 +134,7 @@ def _of_noise(holdings: DatasetView, layers: pa.Table) -> dict[str, float | None
     return {
         **numbers,
         **even,
-        "separability": noise_separability(size, generator(holdings.options.seed, "separability")),
+        "separability": noise_separability(size, generator(dataset.options.seed, "separability")),
     }
 
 

@@ -76,18 +76,18 @@ _SCALED: Final = (
 _SAMPLED: Final = "From at most 64 kernels a layer, weighted by the kernels they stand for. "
 
 
-def analyse(holdings: DatasetView) -> Result:
+def analyse(dataset: DatasetView) -> Result:
     """Find the principal components of each kernel size, of all kernels and of each group."""
-    index = holdings.index
+    index = dataset.index
     sizes = kernel_sizes(index)
-    columns = [c for c in dict.fromkeys((*holdings.options.by, POSITION)) if c == POSITION or column_of(index, c)]
+    columns = [c for c in dict.fromkeys((*dataset.options.by, POSITION)) if c == POSITION or column_of(index, c)]
     found: list[tuple[pa.Table, Components]] = []
     rows: list[dict[str, Any]] = []
     for done, kernel in enumerate(sizes):
-        holdings.progress(done, len(sizes), f"principal components, {kernel}")
+        dataset.progress(done, len(sizes), f"principal components, {kernel}")
         layers = of_size(index, kernel)
         parted = layer_groups(layers, columns)
-        moments = scaled_moments(holdings, layers, parted)
+        moments = scaled_moments(dataset, layers, parted)
         whole = components(moments.total())
         if whole is not None:
             found.append((layers, whole))
@@ -95,7 +95,7 @@ def analyse(holdings: DatasetView) -> Result:
                 rows += _of_groups(column, layers, parted.labels[column], parted.of_layer, moments, whole)
     if not found:
         return empty_result("no kernels of 2 to 49 taps that differ")
-    samples = sample_coefficients(holdings, *found[0])
+    samples = sample_coefficients(dataset, *found[0])
     ridge = [row for column in columns for row in _ridges(column, found[0][0], samples)]
     tables = [
         ResultTable(

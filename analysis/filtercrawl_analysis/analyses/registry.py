@@ -19,8 +19,8 @@ class LazyAnalysis:
     title: str
     module: str
 
-    def run(self, holdings: DatasetView) -> Result:
-        result: Result = import_module(f"filtercrawl_analysis.analyses.{self.module}").analyse(holdings)
+    def run(self, dataset: DatasetView) -> Result:
+        result: Result = import_module(f"filtercrawl_analysis.analyses.{self.module}").analyse(dataset)
         return result
 
 

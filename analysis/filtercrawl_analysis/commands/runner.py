@@ -43,10 +43,10 @@ def run(
 
     with locked(dataset), open_catalog(settings) as catalog:
         export_if_needed(dataset, catalog)  # a killed run may have left tables that are older than the catalog
-        holdings = FolderDatasetView(dataset, options, progress)
+        view = FolderDatasetView(dataset, options, progress)
         watch.start(len(analyses))
         sections = []
-        for section in run_analyses(analyses, holdings, watch):
+        for section in run_analyses(analyses, view, watch):
             sections.append(section)
             cancellation.raise_if_cancelled()
         watch.message("writing tables and figures")
@@ -56,7 +56,7 @@ def run(
             version=version("filtercrawl"),
             made=now(),
             options=options,
-            basis=check_layers_complete(holdings),
+            basis=check_layers_complete(view),
             sections=tuple(sections),
         )
         written = write_report(dataset, found, watch.step)
@@ -64,9 +64,9 @@ def run(
     return written, {section.name: section.seconds for section in sections}
 
 
-def check_layers_complete(holdings: DatasetView) -> SampleSize:
+def check_layers_complete(view: DatasetView) -> SampleSize:
     """Count all that analyses are shown."""
-    index = holdings.index
+    index = view.index
     return SampleSize(
         kernels=pc.sum(index["n_kernels"]).as_py() or 0,
         layers=index.num_rows,

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from filtercrawl.dataset.schema.arrow import ROW_GROUP_BYTES
-from filtercrawl_analysis.data.thrift import parse_struct
+from filtercrawl_analysis.data.parquet_thrift import parse_struct
 
 COLUMN: Final = "weight.list.element"
 # Of the Parquet format: kinds of pages, encodings, and where a page's header says what.

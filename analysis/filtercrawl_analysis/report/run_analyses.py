@@ -48,7 +48,7 @@ def select_analyses(analyses: Sequence[Analysis], only: Sequence[str]) -> list[A
 
 
 def run_analyses(
-    analyses: Sequence[Analysis], holdings: DatasetView, watcher: AnalysisProgress
+    analyses: Sequence[Analysis], dataset: DatasetView, watcher: AnalysisProgress
 ) -> Iterator[AnalysisRun]:
     """Yield a section an analysis, in their order. Raises Stopped, and nothing for an analysis' sake."""
     taken: set[tuple[str, str]] = set()
@@ -56,7 +56,7 @@ def run_analyses(
         started = time.monotonic()
         result, problem = Result(), None
         try:
-            result = analysis.run(holdings)
+            result = analysis.run(dataset)
             problem = validate_result(result, taken)
         except Cancelled:
             raise

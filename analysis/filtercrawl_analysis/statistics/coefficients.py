@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.dct_basis import BINS, MAX_TAPS, basis, histogram_range
 from filtercrawl_analysis.numerics.moments import Array, Moments, moments
-from filtercrawl_analysis.numerics.spooled_histogram import histograms
+from filtercrawl_analysis.numerics.streaming import histograms
 from filtercrawl_analysis.statistics.groups import LayerGroups
 from filtercrawl_analysis.statistics.pca import components, shares_along
 
@@ -63,18 +63,18 @@ def of_size(index: pa.Table, kernel: str) -> pa.Table:
     return index.filter(pc.equal(index["kernel"], kernel))
 
 
-def sketches_in_batches(holdings: DatasetView, index: pa.Table) -> Iterator[tuple[slice, pa.Table]]:
+def sketches_in_batches(dataset: DatasetView, index: pa.Table) -> Iterator[tuple[slice, pa.Table]]:
     """Yield which layers of `index`, and their sketches."""
     digests = index["layer_sha256"].to_pylist()
     for start in range(0, len(digests), BATCH):
         here = slice(start, min(start + BATCH, len(digests)))
-        yield here, holdings.sketches(digests[here])
+        yield here, dataset.sketches(digests[here])
 
 
-def scaled_moments(holdings: DatasetView, index: pa.Table, units: LayerGroups) -> Moments:
+def scaled_moments(dataset: DatasetView, index: pa.Table, units: LayerGroups) -> Moments:
     """Return the moments of the scaled kernels of each unit; `index`: layers of one kernel size."""
     total: Moments | None = None
-    for here, sketches in sketches_in_batches(holdings, index):
+    for here, sketches in sketches_in_batches(dataset, index):
         found = moments(sketches, "scaled").merged(units.of_layer[here], len(units))
         if total is None:
             total = found
@@ -89,24 +89,24 @@ def scaled_moments(holdings: DatasetView, index: pa.Table, units: LayerGroups) -
     return total
 
 
-def coefficients(holdings: DatasetView, index: pa.Table, units: LayerGroups) -> Coefficients | None:
+def coefficients(dataset: DatasetView, index: pa.Table, units: LayerGroups) -> Coefficients | None:
     """Count the coefficients of the layers of one kernel size, unit by unit; None where no two kernels differ.
 
     From sketches: their fixed basis and range, and the shares of the variance along that basis. With options.exact, as
     the paper does: principal components of all kernels, which merged sketches have, and one range from the smallest to
     the largest coefficient of all components and kernels, for which the kernels are read.
     """
-    whole = scaled_moments(holdings, index, units).total()
-    return _exact(holdings, index, units, whole) if holdings.options.exact else _fixed(holdings, index, units, whole)
+    whole = scaled_moments(dataset, index, units).total()
+    return _exact(dataset, index, units, whole) if dataset.options.exact else _fixed(dataset, index, units, whole)
 
 
-def _fixed(holdings: DatasetView, index: pa.Table, units: LayerGroups, whole: Moments) -> Coefficients | None:
+def _fixed(dataset: DatasetView, index: pa.Table, units: LayerGroups, whole: Moments) -> Coefficients | None:
     rows = basis(tuple(index["kernel_size"][0].as_py()))
     shares = shares_along(whole, rows)
     if shares is None:
         return None
     counts = np.zeros((len(units), len(rows) * BINS), np.int64)
-    for here, sketches in sketches_in_batches(holdings, index):
+    for here, sketches in sketches_in_batches(dataset, index):
         lists = sketches["histogram"].combine_chunks()
         known = np.flatnonzero(np.array(lists.is_valid()))
         layers = lists.flatten().to_numpy().reshape(len(known), -1)
@@ -116,13 +116,13 @@ def _fixed(holdings: DatasetView, index: pa.Table, units: LayerGroups, whole: Mo
     return Coefficients(coordinates=coordinates, counts=counts.reshape(len(units), len(rows), BINS))
 
 
-def _exact(holdings: DatasetView, index: pa.Table, units: LayerGroups, whole: Moments) -> Coefficients | None:
+def _exact(dataset: DatasetView, index: pa.Table, units: LayerGroups, whole: Moments) -> Coefficients | None:
     found = components(whole)
     if found is None:
         return None
     unit_of = dict(zip(index["layer_sha256"].to_pylist(), units.of_layer.tolist(), strict=True))
-    parts = ((unit_of[digest], part) for digest, part in _watched(holdings, index))
-    counted = histograms(parts, found.rows, found.mean, BINS, len(units), device=holdings.options.device)
+    parts = ((unit_of[digest], part) for digest, part in _watched(dataset, index))
+    counted = histograms(parts, found.rows, found.mean, BINS, len(units), device=dataset.options.device)
     if counted is None:
         return None
     coordinates = Coordinates(
@@ -131,9 +131,9 @@ def _exact(holdings: DatasetView, index: pa.Table, units: LayerGroups, whole: Mo
     return Coefficients(coordinates=coordinates, counts=counted.counts)
 
 
-def _watched(holdings: DatasetView, index: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _watched(dataset: DatasetView, index: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
     done, total = 0, sum(index["n_kernels"].to_pylist())
-    for digest, part in holdings.kernels(index["layer_sha256"].to_pylist()):
+    for digest, part in dataset.kernels(index["layer_sha256"].to_pylist()):
         yield digest, part
         done += len(part)
-        holdings.progress(done, total, f"coefficients, {index['kernel'][0].as_py()}")
+        dataset.progress(done, total, f"coefficients, {index['kernel'][0].as_py()}")

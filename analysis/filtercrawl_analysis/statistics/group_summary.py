@@ -19,7 +19,7 @@ def summarize_by_columns(
 ) -> pa.Table:
     """Sum layers up by each of some columns, and by where they stand in their networks: rows of `summarize_groups`.
 
-    index: the rows of the holdings' index, one for each of the layers, which say what the columns have.
+    index: the rows of the dataset' index, one for each of the layers, which say what the columns have.
     """
     columns = dict.fromkeys((*by, POSITION, "depth_decile"))
     rows = [

@@ -20,7 +20,7 @@ POSITION: Final = "position"
 
 
 def column_of(index: pa.Table, name: str) -> str | None:
-    """Return the column of the holdings' index that `name` means: its own, or `model_NAME` of `models`; else None."""
+    """Return the column of the dataset' index that `name` means: its own, or `model_NAME` of `models`; else None."""
     return next((column for column in (name, f"model_{name}") if column in index.column_names), None)
 
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS
 from filtercrawl_analysis.numerics.moments import Array, moments
+from filtercrawl_analysis.statistics.bootstrap import adjust_p_values
 from filtercrawl_analysis.statistics.coefficients import sketches_in_batches
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.groups import labels
-from filtercrawl_analysis.statistics.multiple_testing import adjust_p_values
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 
 Row = dict[str, Any]
@@ -53,7 +53,7 @@ COMPUTED: Final = [
 ]
 
 
-def layer_verdicts(holdings: DatasetView) -> pa.Table:
+def layer_verdicts(dataset: DatasetView) -> pa.Table:
     """Return a row a layer of more than one tap: its quality, how likely chance is to make it, and a verdict.
 
     p_structured, p_even: shares of layers of random numbers with at most, and with at least, its variance entropy;
@@ -61,14 +61,14 @@ def layer_verdicts(holdings: DatasetView) -> pa.Table:
     sum k k^T along one direction (up to 49 taps). distinct_share: of the live kernels among its samples, how many
     differ by more than size and sign; null for fewer than eight. verdict: see `verdict`.
     """
-    index = holdings.index.filter(pc.greater(holdings.index["taps"], 1))
+    index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     rows = index.select(_GIVEN).to_pylist()
     positions = labels(index, "position")
-    finite, energy = _sketched(holdings, index)
-    distinct = dict(_distinct_shares(holdings.samples(index["layer_sha256"].to_pylist())))
-    null = EntropyNull(holdings.options.seed)
+    finite, energy = _sketched(dataset, index)
+    distinct = dict(_distinct_shares(dataset.samples(index["layer_sha256"].to_pylist())))
+    null = EntropyNull(dataset.options.seed)
     for done, row in enumerate(rows):
-        holdings.progress(done, len(rows), "entropy of random layers")
+        dataset.progress(done, len(rows), "entropy of random layers")
         n, taps, entropy = int(finite[done]), row["taps"], row["variance_entropy"]
         structured, even = null.p_values(entropy, n, taps)
         row |= {
@@ -84,7 +84,7 @@ def layer_verdicts(holdings: DatasetView) -> pa.Table:
     for row, n, q in zip(rows, finite.tolist(), adjust_p_values(p_values).tolist(), strict=True):
         row["q_structured"] = _known(q)
         row["verdict"] = layer_verdict(row, n)
-    holdings.progress(len(rows), len(rows), "entropy of random layers")
+    dataset.progress(len(rows), len(rows), "entropy of random layers")
     return pa.Table.from_pylist(rows, schema=pa.schema([*(index.schema.field(name) for name in _GIVEN), *COMPUTED]))
 
 
@@ -108,11 +108,11 @@ def layer_verdict(row: Row, n_finite: int) -> str | None:
     return "random" if row["q_structured"] > LEVEL else "ok"
 
 
-def _sketched(holdings: DatasetView, index: pa.Table) -> tuple[NDArray[np.int64], Array]:
+def _sketched(dataset: DatasetView, index: pa.Table) -> tuple[NDArray[np.int64], Array]:
     """Return of each layer: kernels without NaN and infinities, and the share of the energy along one direction."""
     finite, energy = np.zeros(len(index), np.int64), np.full(len(index), np.nan)
     taps, sizes = np.array(index["taps"].to_pylist(), np.int64), np.array(index["kernel"].to_pylist())
-    for here, sketches in sketches_in_batches(holdings, index):
+    for here, sketches in sketches_in_batches(dataset, index):
         finite[here] = sketches["n_finite"].to_numpy()
         for size in np.unique(sizes[here]):
             rows = np.flatnonzero(sizes[here] == size)

@@ -14,6 +14,7 @@ from filtercrawl_analysis.statistics.bootstrap import (
     LEVEL,
     ModelGroupHistograms,
     NullDistribution,
+    adjust_p_values,
     distributions,
     generator,
     intervals,
@@ -22,8 +23,7 @@ from filtercrawl_analysis.statistics.bootstrap import (
 from filtercrawl_analysis.statistics.coefficients import Coefficients
 from filtercrawl_analysis.statistics.divergence import by_component, drifts
 from filtercrawl_analysis.statistics.groups import LayerGroups, labels_by_count
-from filtercrawl_analysis.statistics.matched import Matched, matched
-from filtercrawl_analysis.statistics.multiple_testing import adjust_p_values
+from filtercrawl_analysis.statistics.matched_drift import Matched, matched
 
 Row = dict[str, Any]
 

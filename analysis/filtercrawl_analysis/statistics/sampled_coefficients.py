@@ -33,14 +33,14 @@ class SampledCoefficients:
     coefficients: Array
 
 
-def sample_coefficients(holdings: DatasetView, layers: pa.Table, whole: Components) -> SampledCoefficients:
+def sample_coefficients(dataset: DatasetView, layers: pa.Table, whole: Components) -> SampledCoefficients:
     """Project the samples of layers of one kernel size, scaled, on principal components."""
     place = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
     sizes = layers["n_kernels"].to_pylist()
     layer: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     weight: list[Array] = [np.empty(0)]
     coefficients: list[Array] = [np.empty((0, len(whole.rows)))]
-    for digest, kernels in holdings.samples(list(place)):
+    for digest, kernels in dataset.samples(list(place)):
         for chunk in scaled_chunks((kernels,)):
             found = (chunk.double().numpy().T - whole.mean) @ whole.rows.T
             coefficients.append(found)

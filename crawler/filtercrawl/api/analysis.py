@@ -118,6 +118,6 @@ class Analysis(Protocol):
     @property
     def title(self) -> str: ...
 
-    def run(self, holdings: DatasetView) -> Result:
-        """Look at the holdings; raises nothing for groups that are too small, which it leaves out and says so."""
+    def run(self, dataset: DatasetView) -> Result:
+        """Analyze the dataset; groups that are too small are left out and reported, not raised."""
         ...

@@ -34,7 +34,7 @@ def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Violation]:
                 if changed := sorted(path for path, data in _tables(dataset).items() if before.get(path) != data):
                     yield (
                         f"two runs over one dataset give two results: {changed[0]}",
-                        "take chance from `holdings.options.seed`, and sort what has no order",
+                        "take chance from `dataset.options.seed`, and sort what has no order",
                     )
 
 

@@ -19,8 +19,8 @@ class Symmetry:
     name = "symmetry"
     title = "Mirror symmetry of 3x3 kernels"
 
-    def run(self, holdings: DatasetView) -> Result:
-        index = holdings.index
+    def run(self, dataset: DatasetView) -> Result:
+        index = dataset.index
         wanted = index.filter(pc.equal(index["kernel"], "3x3"))
         if not len(wanted):
             return Result(findings=("There are no 3x3 kernels whose symmetry could be told.",))
@@ -29,9 +29,9 @@ class Symmetry:
             row["layer_sha256"]: (row["model_id"], row["depth_decile"]) for row in wanted.select(columns).to_pylist()
         }
         groups: dict[int | None, list] = defaultdict(list)
-        for done, (digest, kernels) in enumerate(holdings.samples(list(rows)), 1):
+        for done, (digest, kernels) in enumerate(dataset.samples(list(rows)), 1):
             groups[rows[digest][1]].append((digest, even_shares(kernels.reshape(-1, 3, 3))))
-            holdings.progress(done, len(rows), "mirroring kernels")
+            dataset.progress(done, len(rows), "mirroring kernels")
         table = tabled(groups)
         basis = SampleSize(
             kernels=sum(table["kernels"].to_pylist()),

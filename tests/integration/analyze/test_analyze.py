@@ -42,8 +42,8 @@ class Analysis:
         self.title = f"About {name}"
         self._run = run
 
-    def run(self, holdings: DatasetView) -> api.Result:
-        return self._run(holdings)
+    def run(self, view: DatasetView) -> api.Result:
+        return self._run(view)
 
 
 def bars(canvas: Any) -> None:
@@ -55,16 +55,16 @@ def figure(name: str, table: str, draw: Callable[[Any], None] = bars) -> Figure:
     return Figure(name=name, title=f"Picture {name}", caption="As drawn.", basis=basis, table=table, draw=draw)
 
 
-def sizes(holdings: DatasetView) -> api.Result:
+def sizes(view: DatasetView) -> api.Result:
     """A table and a figure of what the dataset holds."""
-    rows = holdings.index.group_by("kernel").aggregate([("n_kernels", "sum")]).sort_by("kernel")
+    rows = view.index.group_by("kernel").aggregate([("n_kernels", "sum")]).sort_by("kernel")
     table = ResultTable(name="sizes", title="Kernels by size", rows=rows, about="Of all layers.")
     first = ", ".join(rows["kernel"].to_pylist())
     return api.Result(tables=(table,), figures=(figure("sizes_bars", "sizes"),), findings=(f"There are {first}.",))
 
 
-def stored(holdings: DatasetView) -> api.Result:
-    rows = holdings.index.select(["layer_id", "model_id", "sparsity", "shape", "depthwise"])
+def stored(view: DatasetView) -> api.Result:
+    rows = view.index.select(["layer_id", "model_id", "sparsity", "shape", "depthwise"])
     tables = (
         ResultTable(name="stored", title="Layers", rows=rows),
         ResultTable(name="nothing", title="None", rows=rows.slice(0, 0)),
@@ -217,8 +217,8 @@ def test_an_analysis_that_fails_is_named_and_the_others_go_on(call: Call, datase
 
 @pytest.mark.usefixtures("net")
 def test_a_figure_that_cannot_be_drawn_is_named_and_its_table_stays(call: Call, dataset: Path) -> None:
-    def half(holdings: DatasetView) -> api.Result:
-        found = sizes(holdings)
+    def half(view: DatasetView) -> api.Result:
+        found = sizes(view)
         return api.Result(tables=found.tables, figures=(figure("bad", "sizes", explode), *found.figures))
 
     result = call("--json", half=half)
@@ -263,10 +263,10 @@ def test_without_a_dataset_and_beside_another_run(call: Call, dataset: Path, zoo
 
 @pytest.mark.usefixtures("net")
 def test_a_stopped_run_ends_cleanly_and_writes_nothing(call: Call, dataset: Path) -> None:
-    def slow(holdings: DatasetView) -> api.Result:
-        holdings.progress(1, 2, "kernels")
+    def slow(view: DatasetView) -> api.Result:
+        view.progress(1, 2, "kernels")
         signal.raise_signal(signal.SIGINT)
-        holdings.progress(2, 2, "kernels")
+        view.progress(2, 2, "kernels")
         raise AssertionError("it went on")
 
     before = published(dataset)
@@ -283,8 +283,8 @@ def test_a_run_that_is_killed_while_it_writes_is_mended_by_the_next(
     def end(canvas: Any) -> None:
         raise KeyboardInterrupt
 
-    def killed(holdings: DatasetView) -> api.Result:
-        return api.Result(tables=sizes(holdings).tables, figures=(figure("last", "sizes", end),))
+    def killed(view: DatasetView) -> api.Result:
+        return api.Result(tables=sizes(view).tables, figures=(figure("last", "sizes", end),))
 
     call(killed=killed)
     assert {finding.where for finding in verify_folder(dataset)} == {
@@ -314,7 +314,7 @@ NAMES = (
 )
 
 
-def hostile(holdings: DatasetView) -> api.Result:
+def hostile(view: DatasetView) -> api.Result:
     rows = pa.table({"group": list(NAMES), "drift": [-0.5] * len(NAMES), "=1+1": [[name] for name in NAMES]})
 
     def draw(canvas: Any) -> None:
@@ -401,7 +401,7 @@ def test_figures_say_what_they_rest_on_and_link_to_their_tables(call: Call, data
 
 @pytest.mark.usefixtures("net")
 def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> None:
-    def many(holdings: DatasetView) -> api.Result:
+    def many(view: DatasetView) -> api.Result:
         return api.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(5000)})),))
 
     call(many=many, sizes=sizes)
@@ -416,7 +416,7 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
 def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
     """Every version would send all of it again; its Parquet file is published."""
 
-    def many(holdings: DatasetView) -> api.Result:
+    def many(view: DatasetView) -> api.Result:
         return api.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(20_000)})),))
 
     files = json.loads(call("--json", many=many).stdout)["files"]

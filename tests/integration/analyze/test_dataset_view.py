@@ -29,17 +29,17 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     broken = torch.full((4, 4, 3, 3), float("nan"))
     third = {"wide.weight": wide, "broken.weight": broken, "line.weight": torch.randn(4, 4, 5)}
     nets = [Net(name=f"net{i}", state=tensors) for i, tensors in enumerate((first, second, third))]
-    return plant(tmp_path_factory.mktemp("holdings"), nets)
+    return plant(tmp_path_factory.mktemp("dataset"), nets)
 
 
 def test_layers_are_learned_and_final_and_each_tensor_once(planted: Path) -> None:
-    holdings: DatasetView = FolderDatasetView(planted)
-    digests = holdings.index["layer_sha256"].to_pylist()
+    view: DatasetView = FolderDatasetView(planted)
+    digests = view.index["layer_sha256"].to_pylist()
     assert len(set(digests)) == len(digests)
     stored = [row for row in table(planted, "index") if row["layer_sha256"] is not None]
     assert {row["layer_sha256"] for row in stored} == set(digests)
     assert len(stored) == len(digests) + 1
-    assert set(holdings.index["weight_kind"].to_pylist()) == {"learned"}
+    assert set(view.index["weight_kind"].to_pylist()) == {"learned"}
 
 
 @pytest.mark.parametrize(
@@ -77,39 +77,39 @@ def test_columns_of_models_are_joined(planted: Path) -> None:
 
 
 def test_kernels_are_those_stored_in_whatever_parts(planted: Path) -> None:
-    holdings = FolderDatasetView(planted)
-    digests = holdings.index["layer_sha256"].to_pylist()
+    view = FolderDatasetView(planted)
+    digests = view.index["layer_sha256"].to_pylist()
     found: dict[str, list[np.ndarray]] = {}
     order = []
-    for digest, part in holdings.kernels(digests):
+    for digest, part in view.kernels(digests):
         if not found.get(digest):
             order.append(digest)
         assert order[-1] == digest, "parts of a layer lie behind one another"
         found.setdefault(digest, []).append(part.copy())
     stored = layers(planted)
     assert max(len(parts) for parts in found.values()) > 1
-    for row in holdings.index.to_pylist():
+    for row in view.index.to_pylist():
         whole = stored[row["layer_id"]].reshape(-1, row["taps"])
         assert np.array_equal(np.concatenate(found[row["layer_sha256"]]), whole, equal_nan=True)
 
 
 def test_only_the_layers_that_are_asked_for_are_given(planted: Path) -> None:
-    holdings = FolderDatasetView(planted)
-    some = holdings.index["layer_sha256"].to_pylist()[1:3]
-    assert {digest for digest, _ in holdings.kernels(some)} == set(some)
-    assert {digest for digest, _ in holdings.samples(some)} == set(some)
-    assert holdings.sketches(some[::-1])["layer_sha256"].to_pylist() == some[::-1]
-    assert list(holdings.kernels([])) == []
-    assert holdings.sketches([]).schema == SKETCHES
+    view = FolderDatasetView(planted)
+    some = view.index["layer_sha256"].to_pylist()[1:3]
+    assert {digest for digest, _ in view.kernels(some)} == set(some)
+    assert {digest for digest, _ in view.samples(some)} == set(some)
+    assert view.sketches(some[::-1])["layer_sha256"].to_pylist() == some[::-1]
+    assert list(view.kernels([])) == []
+    assert view.sketches([]).schema == SKETCHES
 
 
 def test_samples_are_those_of_the_table(planted: Path) -> None:
-    holdings = FolderDatasetView(planted)
+    view = FolderDatasetView(planted)
     expected: dict[str, list[list[float]]] = {}
     for row in table(planted, "samples"):
         expected.setdefault(row["layer_id"], []).append(row["values"])
-    names = dict(zip(*(holdings.index[n].to_pylist() for n in ("layer_sha256", "layer_id")), strict=True))
-    found = {names[digest]: values for digest, values in holdings.samples(list(names))}
+    names = dict(zip(*(view.index[n].to_pylist() for n in ("layer_sha256", "layer_id")), strict=True))
+    found = {names[digest]: values for digest, values in view.samples(list(names))}
     assert set(found) == set(names.values())
     for layer_id, values in found.items():
         assert np.array_equal(values, np.array(expected[layer_id], np.float32), equal_nan=True)
@@ -132,21 +132,21 @@ def test_layers_without_a_sketch_are_sketched_from_their_kernels(planted: Path, 
 def test_sketches_need_no_file_of_layers_and_kernels_name_what_is_missing(planted: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(planted, tmp_path / "copy")
     shutil.rmtree(copy / "data/layers")
-    holdings = FolderDatasetView(copy)
-    digests = holdings.index["layer_sha256"].to_pylist()
-    assert len(holdings.sketches(digests)) == len(digests)
+    view = FolderDatasetView(copy)
+    digests = view.index["layer_sha256"].to_pylist()
+    assert len(view.sketches(digests)) == len(digests)
     with pytest.raises(DatasetError, match=r"is not there; run `filtercrawl sync`"):
-        list(holdings.kernels(digests))
+        list(view.kernels(digests))
     shutil.rmtree(copy / "data/sketches")
     with pytest.raises(DatasetError, match=r"is not there; run `filtercrawl sync`"):
         FolderDatasetView(copy).sketches(digests)
 
 
 def test_a_dataset_without_kernels_gives_nothing_to_analyse(tmp_path: Path) -> None:
-    holdings = FolderDatasetView(tmp_path)
-    assert (len(holdings.index), len(holdings.models)) == (0, 0)
+    view = FolderDatasetView(tmp_path)
+    assert (len(view.index), len(view.models)) == (0, 0)
     for analysis in ANALYSES:
-        result = analysis.run(holdings)
+        result = analysis.run(view)
         assert (result.tables, result.figures) == ((), ())
         assert result.findings[0].startswith("Nothing to analyse")
 

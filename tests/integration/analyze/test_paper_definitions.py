@@ -192,8 +192,8 @@ def test_depth_deciles_are_the_groups_of_the_index(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_real_networks_drift_as_the_definition_says(corpus: Path, run_sync: Sync, dataset: Path) -> None:
     run_sync(f"local:{corpus}/files")
-    holdings = FolderDatasetView(dataset)
-    index = [row for row in holdings.index.to_pylist() if row["kernel"] == "3x3"]
+    view = FolderDatasetView(dataset)
+    index = [row for row in view.index.to_pylist() if row["kernel"] == "3x3"]
     stored = layers(dataset)
     parts: dict[str, list[np.ndarray]] = {}
     for row in index:

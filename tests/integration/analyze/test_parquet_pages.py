@@ -18,7 +18,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.schema.arrow import ROW_NUMBERS
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.parquet_pages import merge_byte_planes, pages, read_byte_planes
-from filtercrawl_analysis.data.thrift import parse_struct
+from filtercrawl_analysis.data.parquet_thrift import parse_struct
 from support.synthetic_datasets import Net, plant
 
 
@@ -50,9 +50,9 @@ def first_page(path: Path) -> int:
 
 
 def read(dataset: Path) -> dict[str, np.ndarray]:
-    holdings = FolderDatasetView(dataset)
+    view = FolderDatasetView(dataset)
     found: dict[str, list[np.ndarray]] = {}
-    for digest, part in holdings.kernels(holdings.index["layer_sha256"].to_pylist()):
+    for digest, part in view.kernels(view.index["layer_sha256"].to_pylist()):
         found.setdefault(digest, []).append(part.copy())
     return {digest: np.concatenate(parts).view(np.uint32) for digest, parts in found.items()}
 

@@ -128,8 +128,8 @@ class Sizes:
     name = "sizes"
     title = "Sizes of layers"
 
-    def run(self, holdings):
-        sizes = holdings.index["n_kernels"].to_pylist()
+    def run(self, view):
+        sizes = view.index["n_kernels"].to_pylist()
         rows = pa.table({"n": pa.array(sizes, pa.int64())})
         table = ResultTable(name="sizes", title="Sizes", rows=rows)
         return Result(tables=(table,), findings=(f"{sum(sizes)} kernels.",))

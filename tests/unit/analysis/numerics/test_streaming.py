@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.numerics.spooled_histogram import histograms
-from filtercrawl_analysis.numerics.streaming import coefficient_range, histogram, scatter
+from filtercrawl_analysis.numerics.streaming import coefficient_range, histogram, histograms, scatter
 from support.sketch_reference import paper_scaled
 
 

@@ -19,7 +19,7 @@ from filtercrawl_analysis.statistics.bootstrap import (
     permute_labels,
 )
 from filtercrawl_analysis.statistics.divergence import drifts, paired, probabilities
-from filtercrawl_analysis.statistics.matched import matched
+from filtercrawl_analysis.statistics.matched_drift import matched
 
 WIDTH = 6 / 70
 SHARES = np.array([0.7, 0.3])

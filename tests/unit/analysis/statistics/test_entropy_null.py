@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from filtercrawl_analysis.statistics.bootstrap import adjust_p_values
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull, entropies
-from filtercrawl_analysis.statistics.multiple_testing import adjust_p_values
 from support import cnn_filter_db_reference as paper
 
 

@@ -15,8 +15,7 @@ from scipy import stats
 
 from filtercrawl.api import CheckpointMetadata
 from filtercrawl_analysis.statistics.init_distributions import NORMAL, UNIFORM, fits, init_distributions, spread
-from filtercrawl_analysis.statistics.separability import separability
-from filtercrawl_analysis.statistics.symmetry import projectors, shares
+from filtercrawl_analysis.statistics.kernel_shape import projectors, separability, shares
 from support.synthetic_datasets import EDGES, Net, analysed, net, plant, rows
 
 SIZES = [(3,), (1, 3), (3, 1), (3, 3), (5, 3), (4, 4), (7, 7), (3, 3, 3)]
