@@ -16,9 +16,9 @@ from filtercrawl.api.measure import LayerSummary
 from filtercrawl.dataset.schema.arrow import SKETCHES
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
-from filtercrawl_analysis.numerics.merge import Sketches, unpack
-from filtercrawl_analysis.statistics.coefficients import Coefficients, coefficients
-from filtercrawl_analysis.statistics.divergence import drifts, probabilities
+from filtercrawl_analysis.numerics.merge import Sketches, unpack_symmetric
+from filtercrawl_analysis.statistics.coefficients import CoefficientHistograms, coefficient_histograms
+from filtercrawl_analysis.statistics.divergence import pairwise_drift, probabilities
 from filtercrawl_analysis.statistics.groups import layer_groups
 
 
@@ -59,13 +59,13 @@ def _run(folder: Path, *, exact: bool) -> dict[str, Any]:
     view = FolderDatasetView(folder / "dataset", AnalysisOptions(by=("model_id",), exact=exact))
     index = view.index
     parted = layer_groups(index, ("model_id",))
-    found = coefficients(view, index, parted)
+    found = coefficient_histograms(view, index, parted)
     assert found is not None
     drift = grouped(found, parted.labels["model_id"])
-    sketches = Sketches.of(view.sketches(index["layer_sha256"].to_pylist()))
+    sketches = Sketches.from_table(view.sketches(index["layer_sha256"].to_pylist()))
     result: dict[str, Any] = {"drift": drift, "sparsity": sketches.n_dead / sketches.n_finite}
     assert sketches.raw_scatter is not None
-    variances = np.linalg.eigvalsh(unpack(sketches.raw_scatter)).clip(0)
+    variances = np.linalg.eigvalsh(unpack_symmetric(sketches.raw_scatter)).clip(0)
     shares = variances / variances.sum(1, keepdims=True)
     result["entropy"] = -(shares * np.log10(np.where(shares > 0, shares, 1))).sum(1)
     # Layers lie in the order of the dataset, which is that of the networks and of their layers.
@@ -74,13 +74,13 @@ def _run(folder: Path, *, exact: bool) -> dict[str, Any]:
     return result
 
 
-def grouped(found: Coefficients, labels: list[str | None]) -> np.ndarray:
+def grouped(found: CoefficientHistograms, labels: list[str | None]) -> np.ndarray:
     """Drift between groups of units: what regrouping costs, no kernel is looked at."""
     names, codes = np.unique(np.array(labels), return_inverse=True)
     counts = np.zeros((len(names), *found.counts.shape[1:]), np.int64)
     np.add.at(counts, codes, found.counts)
-    p = probabilities(counts, found.coordinates.width)
-    return drifts(p, p, found.coordinates.shares)
+    p = probabilities(counts, found.space.bin_width)
+    return pairwise_drift(p, p, found.space.weights)
 
 
 def _seconds(call: Any) -> float:

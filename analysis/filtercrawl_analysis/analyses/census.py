@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.empty_result import empty_result
-from filtercrawl_analysis.plots.census import stacked
-from filtercrawl_analysis.statistics.groups import Labels, hidden_labels, labels, labels_by_count, sample_size
+from filtercrawl_analysis.plots.census import stacked_bars
+from filtercrawl_analysis.statistics.groups import Labels, group_labels, ordered_labels, sample_size, truncation_note
 
 YEAR: Final = "year"
 # Sizes with a colour of their own, those with the most layers; the others are drawn as one.
@@ -32,13 +32,13 @@ _ABOUT: Final = (
 )
 
 
-def analyse(dataset: DatasetView) -> Result:
+def analyze(dataset: DatasetView) -> Result:
     """Count kernels, layers and models of each kernel size, operator and group."""
     index = dataset.index
     if not len(index):
         return empty_result("no learned kernels")
     columns = tuple(dict.fromkeys((YEAR, "family", "task", *dataset.options.by)))
-    groups = {column: years(index) if column == YEAR else labels(index, column) for column in columns}
+    groups = {column: years(index) if column == YEAR else group_labels(index, column) for column in columns}
     rows = [row for column in columns for row in _counted(index, column, groups[column])]
     table = ResultTable(
         name="census", title="Kernel sizes by group", rows=pa.Table.from_pylist(rows, schema=CENSUS), about=_ABOUT
@@ -76,9 +76,9 @@ def _counted(index: pa.Table, column: str, groups: Labels) -> Iterator[dict[str,
 def _bars(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
     sizes = index["kernel"].to_pylist()
     ones = np.ones(len(index), np.int64)
-    kernels = labels_by_count(sizes, ones)
+    kernels = ordered_labels(sizes, ones)
     named = kernels[:COLOURED]
-    order = labels_by_count(groups, ones)[:BARS]
+    order = ordered_labels(groups, ones)[:BARS]
     if len(order) < 2:
         return
     place = {group: i for i, group in enumerate(order)}
@@ -92,17 +92,17 @@ def _bars(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
         name=f"census_{column}",
         title=f"Kernel sizes by {words}",
         caption="Share of layers of each kernel size; beside each bar, the number of layers."
-        + hidden_labels(order, groups),
+        + truncation_note(order, groups),
         basis=sample_size(kept),
         table="census",
-        draw=partial(stacked, counts=counts, sizes=[*named, "other"], groups=order),
+        draw=partial(stacked_bars, counts=counts, sizes=[*named, "other"], groups=order),
         height=1.4 + 0.28 * len(order),
     )
 
 
 def _finding(index: pa.Table) -> str:
     rests = sample_size(index)
-    sizes = labels_by_count(index["kernel"].to_pylist(), np.array(index["n_kernels"].to_pylist(), np.int64))
+    sizes = ordered_labels(index["kernel"].to_pylist(), np.array(index["n_kernels"].to_pylist(), np.int64))
     kinds = f"of {len(sizes)} sizes, most {sizes[0]}" if len(sizes) > 1 else f"of one size, {sizes[0]}"
     return (
         f"The dataset holds {rests.kernels:,} learned kernels {kinds}, in {rests.layers:,} distinct layers of "

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.plots.quality import mosaics, profiles, scatter
-from filtercrawl_analysis.statistics.coefficients import of_size
+from filtercrawl_analysis.plots.quality import depth_profiles, entropy_scatter, kernel_mosaics
+from filtercrawl_analysis.statistics.coefficients import select_kernel_size
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
-from filtercrawl_analysis.statistics.group_summary import by_depth, summarize_by_columns, with_depth
-from filtercrawl_analysis.statistics.groups import labels_by_count, sample_size
+from filtercrawl_analysis.statistics.group_summary import filter_known_depth, summarize_by_columns, summarize_by_depth
+from filtercrawl_analysis.statistics.groups import ordered_labels, sample_size
 from filtercrawl_analysis.statistics.layer_verdicts import layer_verdicts
 from filtercrawl_analysis.statistics.paper_thresholds import TAPS, randomness_threshold
 
@@ -45,7 +45,7 @@ _QUALITY: Final = (
 )
 
 
-def analyse(dataset: DatasetView) -> Result:
+def analyze(dataset: DatasetView) -> Result:
     """Find layers whose kernels training did not make, or no longer: dead, copies, noise."""
     layers = layer_verdicts(dataset)
     if not len(layers):
@@ -82,7 +82,7 @@ def _worst(layers: pa.Table) -> pa.Table:
 
 
 def _sizes(layers: pa.Table) -> list[str]:
-    return labels_by_count(layers["kernel"].to_pylist(), np.ones(len(layers), np.int64))[:DRAWN]
+    return ordered_labels(layers["kernel"].to_pylist(), np.ones(len(layers), np.int64))[:DRAWN]
 
 
 def _scatters(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
@@ -101,7 +101,7 @@ def _scatters(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
             basis=sample_size(here),
             table="layer_quality",
             draw=partial(
-                scatter,
+                entropy_scatter,
                 kernels=sizes,
                 entropy=here["variance_entropy"].to_numpy(),
                 verdicts=here["verdict"].to_pylist(),
@@ -126,8 +126,8 @@ def _curves(null: EntropyNull, taps: int, largest: float) -> dict[str, tuple[Arr
 
 def _profiles(layers: pa.Table) -> Iterator[Figure]:
     for kernel in _sizes(layers):
-        here = with_depth(of_size(layers, kernel))
-        rows = by_depth(here, NUMBERS)
+        here = filter_known_depth(select_kernel_size(layers, kernel))
+        rows = summarize_by_depth(here, NUMBERS)
         if len(rows) > 1:
             yield Figure(
                 name=f"depth_{kernel}",
@@ -135,7 +135,7 @@ def _profiles(layers: pa.Table) -> Iterator[Figure]:
                 caption="Median and quartiles over layers, by tenths of the depth of their networks.",
                 basis=sample_size(here),
                 table="group_quality",
-                draw=partial(profiles, rows=rows, numbers=NUMBERS),
+                draw=partial(depth_profiles, rows=rows, numbers=NUMBERS),
                 height=6.0,
             )
 
@@ -157,7 +157,7 @@ def _mosaic(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
             "layers over their layer's: blue below zero, orange above.",
             basis=sample_size(worst),
             table="degenerate_layers",
-            draw=partial(mosaics, layers=shown, columns=COLUMNS),
+            draw=partial(kernel_mosaics, layers=shown, columns=COLUMNS),
             height=0.5 + 0.62 * len(shown),
         )
 

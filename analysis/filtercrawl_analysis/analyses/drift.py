@@ -11,9 +11,14 @@ import pyarrow as pa
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable, SampleSize
 from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.plots.drift import heat_map, intervals
-from filtercrawl_analysis.statistics.coefficients import Coordinates, coefficients, kernel_sizes, of_size
-from filtercrawl_analysis.statistics.groups import POSITION, column_of, layer_groups
-from filtercrawl_analysis.statistics.pairwise import DRIFT, GROUPS, MATCHED, Comparison, compare, rows_of
+from filtercrawl_analysis.statistics.coefficients import (
+    CoefficientSpace,
+    coefficient_histograms,
+    kernel_sizes,
+    select_kernel_size,
+)
+from filtercrawl_analysis.statistics.groups import POSITION, layer_groups, resolve_column
+from filtercrawl_analysis.statistics.pairwise import DRIFT, GROUPS, MATCHED, Comparison, compare_groups, rows_of
 
 # What the architecture of a network is known by, the finer first: drift is matched by each.
 STRATA: Final = ("architecture", "family")
@@ -53,28 +58,28 @@ _ABOUT_MATCHED: Final = (
 )
 
 
-def analyse(dataset: DatasetView) -> Result:
+def analyze(dataset: DatasetView) -> Result:
     """Compare the groups of every column of options.by, and first, last and other layers."""
     index, options = dataset.index, dataset.options
     sizes = kernel_sizes(index)
     if not sizes:
         return empty_result("no learned kernels of 2 to 49 taps")
     asked = dict.fromkeys((*options.by, POSITION))
-    columns = [name for name in asked if name == POSITION or column_of(index, name)]
+    columns = [name for name in asked if name == POSITION or resolve_column(index, name)]
     compared: dict[str, list[Comparison]] = {name: [] for name in columns}
-    coordinates: list[tuple[str, Coordinates]] = []
+    coordinates: list[tuple[str, CoefficientSpace]] = []
     for done, kernel in enumerate(sizes):
         dataset.progress(done, len(sizes), f"drift, {kernel}")
-        layers = of_size(index, kernel)
+        layers = select_kernel_size(index, kernel)
         parted = layer_groups(layers, (*columns, *STRATA))
         if all(len(set(parted.labels[name]) - {None}) < 2 for name in columns):
             continue  # nothing to compare: spare the sketches
-        found = coefficients(dataset, layers, parted)
+        found = coefficient_histograms(dataset, layers, parted)
         if found is None:
             continue
-        coordinates.append((kernel, found.coordinates))
+        coordinates.append((kernel, found.space))
         for name in columns:
-            compared[name].append(compare(name, kernel, parted, found, STRATA, options.resamples, options.seed))
+            compared[name].append(compare_groups(name, kernel, parted, found, STRATA, options.resamples, options.seed))
     dataset.progress(len(sizes), len(sizes), "drift")
     if not any(item.plain for items in compared.values() for item in items):
         return empty_result("no column has two groups to compare")
@@ -85,7 +90,7 @@ def analyse(dataset: DatasetView) -> Result:
     )
 
 
-def _tables(compared: dict[str, list[Comparison]], found: list[tuple[str, Coordinates]]) -> Iterator[ResultTable]:
+def _tables(compared: dict[str, list[Comparison]], found: list[tuple[str, CoefficientSpace]]) -> Iterator[ResultTable]:
     mode = _MODES[found[0][1].mode]
     for column, items in compared.items():
         words = column.replace("_", " ")
@@ -114,9 +119,9 @@ def _tables(compared: dict[str, list[Comparison]], found: list[tuple[str, Coordi
     )
 
 
-def _basis(found: Sequence[tuple[str, Coordinates]]) -> Iterator[dict[str, object]]:
+def _basis(found: Sequence[tuple[str, CoefficientSpace]]) -> Iterator[dict[str, object]]:
     for kernel, used in found:
-        for component, (row, weight) in enumerate(zip(used.rows, used.shares, strict=True)):
+        for component, (row, weight) in enumerate(zip(used.basis, used.weights, strict=True)):
             yield {
                 "kernel": kernel,
                 "mode": used.mode,

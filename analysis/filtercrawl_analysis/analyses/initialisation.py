@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.empty_result import empty_result
-from filtercrawl_analysis.plots.initialisation import against_laws
-from filtercrawl_analysis.statistics.coefficients import sketches_in_batches
+from filtercrawl_analysis.plots.initialisation import weight_moments_scatter
+from filtercrawl_analysis.statistics.coefficients import iter_sketches
 from filtercrawl_analysis.statistics.group_summary import summarize_by_columns
 from filtercrawl_analysis.statistics.groups import sample_size
-from filtercrawl_analysis.statistics.init_distributions import fits, init_distributions, spread
+from filtercrawl_analysis.statistics.init_distributions import init_distributions, is_consistent, weight_moments
 
 NUMBERS: Final = ("std_over_he", "kurtosis", "skewness")
 # Of fewer weights nearly every law may be true.
@@ -32,7 +32,7 @@ _ABOUT: Final = (
 )
 
 
-def analyse(dataset: DatasetView) -> Result:
+def analyze(dataset: DatasetView) -> Result:
     """Compare the moments of each layer's weights with those of the usual laws."""
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     if not len(index):
@@ -60,14 +60,14 @@ def analyse(dataset: DatasetView) -> Result:
 
 
 def _sketched(dataset: DatasetView, index: pa.Table) -> Iterator[tuple[dict[str, Any], list[float], float]]:
-    for here, sketches in sketches_in_batches(dataset, index):
+    for here, sketches in iter_sketches(dataset, index):
         layers = index.slice(here.start, here.stop - here.start).select([*_GIVEN, "shape"]).to_pylist()
         yield from zip(layers, sketches["power_sums"].to_pylist(), sketches["max_abs"].to_pylist(), strict=True)
         dataset.progress(here.stop, len(index), "weights against initial ones")
 
 
 def _row(layer: dict[str, Any], power_sums: list[float], max_abs: float) -> dict[str, Any]:
-    found = spread(power_sums, max_abs)
+    found = weight_moments(power_sums, max_abs)
     row = {name: layer[name] for name in _GIVEN} | {"n_weights": int(power_sums[0])}
     if found is None:
         return row
@@ -81,7 +81,7 @@ def _row(layer: dict[str, Any], power_sums: list[float], max_abs: float) -> dict
         "std_over_he": found.std / known["he normal, fan in"].std,
         "std_over_glorot": found.std / known["glorot normal"].std,
         "std_over_torch_default": found.std / known["torch default"].std,
-        "laws": [law.name for law in known.values() if fits(found, law)] if found.n >= WEIGHTS else None,
+        "laws": [law.name for law in known.values() if is_consistent(found, law)] if found.n >= WEIGHTS else None,
     }
 
 
@@ -95,7 +95,9 @@ def _figures(table: pa.Table) -> Iterator[Figure]:
             "Untrained layers lie on the crosses.",
             basis=sample_size(known),
             table="layer_weights",
-            draw=partial(against_laws, ratio=known["std_over_he"].to_numpy(), kurtosis=known["kurtosis"].to_numpy()),
+            draw=partial(
+                weight_moments_scatter, ratio=known["std_over_he"].to_numpy(), kurtosis=known["kurtosis"].to_numpy()
+            ),
         )
 
 

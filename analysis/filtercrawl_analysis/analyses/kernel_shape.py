@@ -13,13 +13,18 @@ import pyarrow.compute as pc
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS, radial_bins
-from filtercrawl_analysis.numerics.moments import Array, moments
-from filtercrawl_analysis.plots.quality import frequency_profile, profiles
-from filtercrawl_analysis.statistics.bootstrap import generator
-from filtercrawl_analysis.statistics.coefficients import of_size, sketches_in_batches
-from filtercrawl_analysis.statistics.group_summary import by_depth, summarize_by_columns, with_depth
-from filtercrawl_analysis.statistics.groups import POSITION, Labels, labels, labels_by_count, sample_size
-from filtercrawl_analysis.statistics.kernel_shape import noise_separability, projectors, separability, shares
+from filtercrawl_analysis.numerics.moments import Array, sketch_moments
+from filtercrawl_analysis.plots.quality import depth_profiles, frequency_profile
+from filtercrawl_analysis.statistics.bootstrap import random_generator
+from filtercrawl_analysis.statistics.coefficients import iter_sketches, select_kernel_size
+from filtercrawl_analysis.statistics.group_summary import filter_known_depth, summarize_by_columns, summarize_by_depth
+from filtercrawl_analysis.statistics.groups import POSITION, Labels, group_labels, ordered_labels, sample_size
+from filtercrawl_analysis.statistics.kernel_shape import (
+    energy_share,
+    noise_separability,
+    separability,
+    symmetry_projectors,
+)
 
 FREQUENCY: Final = ("mean_share", "low_share", "high_share", "frequency_centre")
 SYMMETRY: Final = ("even_point", "even_horizontal", "even_vertical", "rotation")
@@ -45,23 +50,23 @@ _PROFILE: Final = pa.schema(
 _NOISE: Final = pa.schema([pa.field("kernel", pa.string()), *(pa.field(name, pa.float64()) for name in NUMBERS)])
 
 
-def analyse(dataset: DatasetView) -> Result:
+def analyze(dataset: DatasetView) -> Result:
     """Say at which frequencies kernels have their energy, which symmetries they have and how separable they are."""
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     if not len(index):
         return empty_result("no learned kernels of more than one tap")
-    sizes = labels_by_count(index["kernel"].to_pylist(), np.ones(len(index), np.int64))
+    sizes = ordered_labels(index["kernel"].to_pylist(), np.ones(len(index), np.int64))
     rows: list[dict[str, Any]] = []
     profile: list[dict[str, Any]] = []
     noise: list[dict[str, Any]] = []
     for done, kernel in enumerate(sizes):
         dataset.progress(done, len(sizes), f"frequency and symmetry, {kernel}")
-        layers = of_size(index, kernel)
+        layers = select_kernel_size(index, kernel)
         found, spectra = _of_layers(dataset, layers)
         rows += found
         profile += _profiles(layers, spectra)
         noise.append({"kernel": kernel, **_of_noise(dataset, layers)})
-    ordered = pa.concat_tables([of_size(index, kernel) for kernel in sizes])
+    ordered = pa.concat_tables([select_kernel_size(index, kernel) for kernel in sizes])
     fields = [index.schema.field(name) for name in _GIVEN]
     table = pa.Table.from_pylist(rows, schema=pa.schema([*fields, *(pa.field(name, pa.float64()) for name in NUMBERS)]))
     groups = summarize_by_columns(table, ordered, dataset.options.by, NUMBERS)
@@ -103,12 +108,12 @@ def _of_layers(dataset: DatasetView, layers: pa.Table) -> tuple[list[dict[str, A
     taps, at = int(np.prod(size)), radii(size)
     energy = np.zeros((len(layers), len(at)))
     numbers: dict[str, Array] = {name: np.full(len(layers), np.nan) for name in NUMBERS}
-    kept = projectors(size) if taps <= MAX_TAPS else {}
-    for here, sketches in sketches_in_batches(dataset, layers):
+    kept = symmetry_projectors(size) if taps <= MAX_TAPS else {}
+    for here, sketches in iter_sketches(dataset, layers):
         energy[here] = sketches["radial_energy"].combine_chunks().flatten().to_numpy().reshape(-1, len(at))
-        second = moments(sketches, "raw").energy() if kept else np.empty(0)
+        second = sketch_moments(sketches, "raw").second_moment() if kept else np.empty(0)
         for name, projector in kept.items():
-            numbers[name][here] = shares(second, projector)
+            numbers[name][here] = energy_share(second, projector)
     numbers |= frequency_numbers(energy, at)
     place = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
     for digest, kernels in dataset.samples(list(place)):
@@ -130,11 +135,13 @@ def _of_noise(dataset: DatasetView, layers: pa.Table) -> dict[str, float | None]
     counts = np.bincount(radial_bins(size).ravel()).astype(np.float64)
     numbers = {name: float(value[0]) for name, value in frequency_numbers(counts[None], radii(size)).items()}
     taps = int(counts.sum())
-    even = {name: float(np.trace(p) / taps) for name, p in projectors(size).items()} if taps <= MAX_TAPS else {}
+    even = (
+        {name: float(np.trace(p) / taps) for name, p in symmetry_projectors(size).items()} if taps <= MAX_TAPS else {}
+    )
     return {
         **numbers,
         **even,
-        "separability": noise_separability(size, generator(dataset.options.seed, "separability")),
+        "separability": noise_separability(size, random_generator(dataset.options.seed, "separability")),
     }
 
 
@@ -142,7 +149,7 @@ def _profiles(layers: pa.Table, spectra: Array) -> Iterator[dict[str, Any]]:
     size = tuple(layers["kernel_size"][0].as_py())
     kernel = layers["kernel"][0].as_py()
     counts = np.bincount(radial_bins(size).ravel())
-    positions: Labels = labels(layers, POSITION)
+    positions: Labels = group_labels(layers, POSITION)
     known = np.isfinite(spectra).all(1)
     for position in (None, "first", "between", "last"):
         here = known if position is None else known & np.array([p == position for p in positions])
@@ -171,7 +178,7 @@ def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str
                 title=f"Energy of {kernel} kernels by frequency",
                 caption="Mean over layers of the share of their energy at each radial frequency, for all layers and "
                 "for first and last ones where they are known; dashed, what random numbers have.",
-                basis=sample_size(of_size(index, kernel)),
+                basis=sample_size(select_kernel_size(index, kernel)),
                 table="frequency_profile",
                 draw=partial(frequency_profile, rows=rows),
             )
@@ -179,9 +186,9 @@ def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str
 
 def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
     for kernel in sizes[:DRAWN]:
-        here = with_depth(of_size(table, kernel))
+        here = filter_known_depth(select_kernel_size(table, kernel))
         numbers = [n for n in ("frequency_centre", "even_point", "separability") if here[n].null_count < len(here)]
-        rows = by_depth(here, numbers)
+        rows = summarize_by_depth(here, numbers)
         if len(rows) > 1 and numbers:
             yield Figure(
                 name=f"shape_depth_{kernel}",
@@ -189,7 +196,7 @@ def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
                 caption="Median and quartiles over layers, by tenths of the depth of their networks.",
                 basis=sample_size(here),
                 table="group_shape",
-                draw=partial(profiles, rows=rows, numbers=numbers),
+                draw=partial(depth_profiles, rows=rows, numbers=numbers),
                 height=0.6 + 1.8 * len(numbers),
             )
 
@@ -197,7 +204,7 @@ def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
 def _findings(table: pa.Table, noise: list[dict[str, Any]]) -> Iterator[str]:
     of_noise = noise[0]
     kernel = of_noise["kernel"]
-    here = of_size(table, kernel)
+    here = select_kernel_size(table, kernel)
     if here["low_share"].null_count < len(here):
         low = np.nanmedian(here["low_share"].to_numpy())
         yield (

@@ -13,22 +13,22 @@ from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.empty_result import empty_result
 from filtercrawl_analysis.numerics.moments import Moments
 from filtercrawl_analysis.plots.principal_components import eigenkernels, phenotypes, ridges
-from filtercrawl_analysis.statistics.coefficients import kernel_sizes, of_size, scaled_moments
+from filtercrawl_analysis.statistics.coefficients import kernel_sizes, scaled_moments, select_kernel_size
 from filtercrawl_analysis.statistics.groups import (
     POSITION,
-    column_of,
-    hidden_labels,
-    labels,
-    labels_by_count,
+    group_labels,
     layer_groups,
+    ordered_labels,
+    resolve_column,
     sample_size,
+    truncation_note,
 )
-from filtercrawl_analysis.statistics.pca import Components, components, shares_along
+from filtercrawl_analysis.statistics.pca import PrincipalComponents, explained_variance_along, principal_components
 from filtercrawl_analysis.statistics.sampled_coefficients import (
     RANGE,
     SampledCoefficients,
-    density,
-    phenotype,
+    coefficient_plane,
+    kernel_density,
     sample_coefficients,
 )
 
@@ -76,23 +76,23 @@ _SCALED: Final = (
 _SAMPLED: Final = "From at most 64 kernels a layer, weighted by the kernels they stand for. "
 
 
-def analyse(dataset: DatasetView) -> Result:
+def analyze(dataset: DatasetView) -> Result:
     """Find the principal components of each kernel size, of all kernels and of each group."""
     index = dataset.index
     sizes = kernel_sizes(index)
-    columns = [c for c in dict.fromkeys((*dataset.options.by, POSITION)) if c == POSITION or column_of(index, c)]
-    found: list[tuple[pa.Table, Components]] = []
+    columns = [c for c in dict.fromkeys((*dataset.options.by, POSITION)) if c == POSITION or resolve_column(index, c)]
+    found: list[tuple[pa.Table, PrincipalComponents]] = []
     rows: list[dict[str, Any]] = []
     for done, kernel in enumerate(sizes):
         dataset.progress(done, len(sizes), f"principal components, {kernel}")
-        layers = of_size(index, kernel)
+        layers = select_kernel_size(index, kernel)
         parted = layer_groups(layers, columns)
         moments = scaled_moments(dataset, layers, parted)
-        whole = components(moments.total())
+        whole = principal_components(moments.total())
         if whole is not None:
             found.append((layers, whole))
             for column in columns:
-                rows += _of_groups(column, layers, parted.labels[column], parted.of_layer, moments, whole)
+                rows += _of_groups(column, layers, parted.labels[column], parted.unit_of_layer, moments, whole)
     if not found:
         return empty_result("no kernels of 2 to 49 taps that differ")
     samples = sample_coefficients(dataset, *found[0])
@@ -131,9 +131,9 @@ def analyse(dataset: DatasetView) -> Result:
     return Result(tables=tuple(tables), figures=figures, findings=(_finding(*found[0]),))
 
 
-def _of_all(layers: pa.Table, whole: Components) -> Iterator[dict[str, Any]]:
+def _of_all(layers: pa.Table, whole: PrincipalComponents) -> Iterator[dict[str, Any]]:
     rests = vars(sample_size(layers))
-    for component, (vector, share) in enumerate(zip(whole.rows, whole.shares, strict=True)):
+    for component, (vector, share) in enumerate(zip(whole.vectors, whole.explained_variance, strict=True)):
         yield {
             "kernel": layers["kernel"][0].as_py(),
             "component": component,
@@ -150,18 +150,18 @@ def _of_groups(
     of_unit: Sequence[str | None],
     of_layer: np.ndarray[Any, np.dtype[np.int64]],
     moments: Moments,
-    whole: Components,
+    whole: PrincipalComponents,
 ) -> Iterator[dict[str, Any]]:
     groups = [of_unit[unit] for unit in of_layer.tolist()]
     sizes = np.array(layers["n_kernels"].to_pylist(), np.int64)
-    for group in labels_by_count(groups, sizes):
+    for group in ordered_labels(groups, sizes):
         here = np.array([unit for unit, label in enumerate(of_unit) if label == group])
         total = Moments(n=moments.n[here], mean=moments.mean[here], scatter=moments.scatter[here]).total()
-        own, along = components(total), shares_along(total, whole.rows)
+        own, along = principal_components(total), explained_variance_along(total, whole.vectors)
         if own is None or along is None:
             continue
         rests = vars(sample_size(layers.filter(pa.array([label == group for label in groups]))))
-        for component, (share, other) in enumerate(zip(own.shares, along, strict=True)):
+        for component, (share, other) in enumerate(zip(own.explained_variance, along, strict=True)):
             yield {
                 "column": column,
                 "kernel": layers["kernel"][0].as_py(),
@@ -174,15 +174,15 @@ def _of_groups(
 
 
 def _ridges(column: str, layers: pa.Table, samples: SampledCoefficients) -> Iterator[dict[str, Any]]:
-    groups = labels(layers, column)
-    order = labels_by_count(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:RIDGES]
+    groups = group_labels(layers, column)
+    order = ordered_labels(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:RIDGES]
     if len(order) < 2:
         return
     of_sample = np.array([label or "" for label in groups])[samples.layer]
     for group in order:
         here = np.flatnonzero(of_sample == group)
         for component in range(samples.coefficients.shape[1]):
-            found = density(samples.coefficients[here, component], samples.weight[here])
+            found = kernel_density(samples.coefficients[here, component], samples.weight[here])
             if found is not None:
                 for x, y in zip(*found, strict=True):
                     yield {
@@ -197,7 +197,7 @@ def _ridges(column: str, layers: pa.Table, samples: SampledCoefficients) -> Iter
 
 
 def _phenotype_rows(layers: pa.Table, samples: SampledCoefficients) -> list[dict[str, Any]]:
-    counts, edges = phenotype(samples)
+    counts, edges = coefficient_plane(samples)
     middle = (edges[1:] + edges[:-1]) / 2
     kernel = layers["kernel"][0].as_py()
     return [
@@ -206,7 +206,7 @@ def _phenotype_rows(layers: pa.Table, samples: SampledCoefficients) -> list[dict
     ]
 
 
-def _eigen_figures(found: Sequence[tuple[pa.Table, Components]]) -> Iterator[Figure]:
+def _eigen_figures(found: Sequence[tuple[pa.Table, PrincipalComponents]]) -> Iterator[Figure]:
     for layers, whole in found[:DRAWN]:
         kernel = layers["kernel"][0].as_py()
         yield Figure(
@@ -216,14 +216,17 @@ def _eigen_figures(found: Sequence[tuple[pa.Table, Components]]) -> Iterator[Fig
             basis=sample_size(layers),
             table="eigenkernels",
             draw=partial(
-                eigenkernels, rows=whole.rows, shares=whole.shares, size=tuple(layers["kernel_size"][0].as_py())
+                eigenkernels,
+                rows=whole.vectors,
+                shares=whole.explained_variance,
+                size=tuple(layers["kernel_size"][0].as_py()),
             ),
-            height=0.6 + 1.0 * -(-min(len(whole.rows), 27) // 9),
+            height=0.6 + 1.0 * -(-min(len(whole.vectors), 27) // 9),
         )
 
 
 def _ridge_figures(
-    columns: Sequence[str], leading: tuple[pa.Table, Components], rows: Sequence[dict[str, Any]]
+    columns: Sequence[str], leading: tuple[pa.Table, PrincipalComponents], rows: Sequence[dict[str, Any]]
 ) -> Iterator[Figure]:
     layers, _ = leading
     kernel = layers["kernel"][0].as_py()
@@ -231,13 +234,13 @@ def _ridge_figures(
         here = [row for row in rows if row["column"] == column]
         groups = list(dict.fromkeys(row["group"] for row in here))
         if len(groups) > 1:
-            every = labels(layers, column)
+            every = group_labels(layers, column)
             known = pa.array([label in groups for label in every])
             yield Figure(
                 name=f"ridges_{column}",
                 title=f"Coefficients of {kernel} kernels by {column.replace('_', ' ')}",
                 caption=f"Density of the coefficients of each principal component. {_SAMPLED.strip()}"
-                + hidden_labels(groups, every),
+                + truncation_note(groups, every),
                 basis=sample_size(layers.filter(known)),
                 table="ridges",
                 draw=partial(ridges, rows=here, groups=groups),
@@ -246,10 +249,10 @@ def _ridge_figures(
             )
 
 
-def _phenotype_figure(leading: tuple[pa.Table, Components], samples: SampledCoefficients) -> Iterator[Figure]:
+def _phenotype_figure(leading: tuple[pa.Table, PrincipalComponents], samples: SampledCoefficients) -> Iterator[Figure]:
     layers, _ = leading
     if len(samples.layer):
-        counts, _ = phenotype(samples)
+        counts, _ = coefficient_plane(samples)
         yield Figure(
             name="phenotypes",
             title=f"{layers['kernel'][0].as_py()} kernels by their first two coefficients",
@@ -263,6 +266,6 @@ def _phenotype_figure(leading: tuple[pa.Table, Components], samples: SampledCoef
         )
 
 
-def _finding(layers: pa.Table, whole: Components) -> str:
-    shares = ", ".join(f"{share:.1%}" for share in whole.shares[:3])
+def _finding(layers: pa.Table, whole: PrincipalComponents) -> str:
+    shares = ", ".join(f"{share:.1%}" for share in whole.explained_variance[:3])
     return f"The first components of {layers['kernel'][0].as_py()} kernels explain {shares} of their variance."

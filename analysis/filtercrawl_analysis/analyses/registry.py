@@ -13,14 +13,14 @@ from filtercrawl.api.hookspecs import hookimpl
 
 @dataclass(frozen=True, kw_only=True)
 class LazyAnalysis:
-    """An analysis whose module, with a function `analyse`, takes a second to import. module: below this package."""
+    """An analysis whose module, with a function `analyze`, takes a second to import. module: below this package."""
 
     name: str
     title: str
     module: str
 
     def run(self, dataset: DatasetView) -> Result:
-        result: Result = import_module(f"filtercrawl_analysis.analyses.{self.module}").analyse(dataset)
+        result: Result = import_module(f"filtercrawl_analysis.analyses.{self.module}").analyze(dataset)
         return result
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.errors import DatasetError
 from filtercrawl_analysis.data.layer_lookup import open_parquet
 from filtercrawl_analysis.data.parquet_pages import Page, merge_byte_planes, pages, read_byte_planes
-from filtercrawl_analysis.numerics.scaling import chunk_kernels
+from filtercrawl_analysis.numerics.scaling import kernels_per_chunk
 
 
 def kernels_of(folder: Path, index: pa.Table, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -56,7 +56,7 @@ def _of_file(path: Path, found: dict[str, tuple[str, int]]) -> Iterator[tuple[st
                 for row, numbers in rows:
                     digest, taps = found[facts["layer_id"][row].as_py()]
                     # A few kernels at a time, which the cache holds from here to the last that is made of them.
-                    step = taps * chunk_kernels(taps)
+                    step = taps * kernels_per_chunk(taps)
                     for start in range(0, numbers.shape[1], step):
                         yield digest, merge_byte_planes(numbers[:, start : start + step]).reshape(-1, taps)
             except (OSError, ValueError) as error:

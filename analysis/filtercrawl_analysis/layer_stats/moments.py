@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats.numba_kernels import LayerSums, layer_sums, should_compile
 from filtercrawl_analysis.numerics.covariance import MAX_TAPS, KernelCovariance
-from filtercrawl_analysis.numerics.scaling import chunk_kernels
+from filtercrawl_analysis.numerics.scaling import kernels_per_chunk
 
 # Every magnitude below it is zero: the least float32 there is.
 _LEAST: Final = 2.0**-149
@@ -48,7 +48,7 @@ class LayerMoments:
         if found is not None:
             self._keep(found)
             return
-        for chunk in torch.split(kernels, chunk_kernels(self.layer.taps)):
+        for chunk in torch.split(kernels, kernels_per_chunk(self.layer.taps)):
             self._take(chunk)
 
     def _keep(self, found: LayerSums) -> None:

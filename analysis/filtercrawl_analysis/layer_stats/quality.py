@@ -73,7 +73,7 @@ class LayerQuality:
     def finish(self) -> Mapping[str, float | int | None]:
         """Return the columns of `Quality`."""
         moments = self._moments
-        entropy, entropy_norm = moments.covariance.entropy() if moments.covariance else (None, None)
+        entropy, entropy_norm = moments.covariance.variance_entropy() if moments.covariance else (None, None)
         number, _, squares, *_ = moments.power_sums
         return {
             "sparsity": moments.n_dead / moments.n if moments.n else None,

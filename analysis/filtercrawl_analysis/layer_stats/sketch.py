@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl_analysis.layer_stats.moments import LayerMoments
 from filtercrawl_analysis.numerics.covariance import KernelCovariance
-from filtercrawl_analysis.numerics.dct import transform
-from filtercrawl_analysis.numerics.dct_basis import BINS, MAX_TAPS, basis, frequencies, histogram_range, radial_bins
-from filtercrawl_analysis.numerics.scaling import columns, finite, scaled
+from filtercrawl_analysis.numerics.dct import dct
+from filtercrawl_analysis.numerics.dct_basis import BINS, MAX_TAPS, dct_basis, frequencies, histogram_range, radial_bins
+from filtercrawl_analysis.numerics.scaling import column_chunks, finite_columns, scale_kernels
 from filtercrawl_analysis.numerics.streaming import bin_counts
 
 VERSION: Final = 1
@@ -42,7 +42,7 @@ class LayerSketch(LayerMoments):
         self._kernel_size = tuple(layer.shape[2:])
         few = layer.taps <= MAX_TAPS
         self._scaled = KernelCovariance(layer.taps) if few else None
-        self._basis = torch.from_numpy(basis(self._kernel_size)) if few else None
+        self._basis = torch.from_numpy(dct_basis(self._kernel_size)) if few else None
         self._histogram: torch.Tensor | None = None
         self._energy: torch.Tensor | None = None
 
@@ -50,8 +50,8 @@ class LayerSketch(LayerMoments):
         super().update(weight)
         if weight.numel() == 0:
             return
-        for chunk in columns(weight.reshape(-1, self.layer.taps)):
-            kernels, peaks, top = finite(chunk)
+        for chunk in column_chunks(weight.reshape(-1, self.layer.taps)):
+            kernels, peaks, top = finite_columns(chunk)
             if len(peaks):
                 self.n_zero += int((peaks == 0).sum())
                 self._look(kernels, peaks, top)
@@ -59,11 +59,11 @@ class LayerSketch(LayerMoments):
     def _look(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> None:
         """Take finite kernels as columns, their largest magnitudes and that of all."""
         if self._basis is not None and self._scaled is not None:
-            small = scaled(kernels, peaks, top).double()
+            small = scale_kernels(kernels, peaks, top).double()
             self._count(self._basis, small)
             self._scaled.update(small.T)
         else:
-            energy = transform(kernels.double(), self._kernel_size).square_().sum(1)
+            energy = dct(kernels.double(), self._kernel_size).square_().sum(1)
             self._energy = energy if self._energy is None else self._energy.add_(energy)
 
     def _count(self, basis: torch.Tensor, small: torch.Tensor) -> None:

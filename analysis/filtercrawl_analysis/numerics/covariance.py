@@ -58,7 +58,7 @@ class KernelCovariance:
         """Return the sum of all numbers of the kernels, and that of their squares."""
         return self.n * float(self.mean.sum()), float(self.scatter.trace() + self.n * (self.mean @ self.mean))
 
-    def variances(self) -> NDArray[np.float64] | None:
+    def eigenvalues(self) -> NDArray[np.float64] | None:
         """Return the eigenvalues of the covariance (divisor n - 1), float64 [taps], ascending.
 
         None where there are fewer than two kernels.
@@ -67,7 +67,7 @@ class KernelCovariance:
             return None
         return np.asarray(np.linalg.eigvalsh(self.scatter / (self.n - 1)).clip(min=0), np.float64)
 
-    def entropy(self) -> tuple[float | None, float | None]:
+    def variance_entropy(self) -> tuple[float | None, float | None]:
         """Return the variance entropy of CNN Filter DB (arXiv 2203.15331), and the same scaled to [0, 1].
 
         H = -sum p_i log10 p_i with p = variances / their sum and 0 log 0 = 0. Its largest value depends on
@@ -75,7 +75,7 @@ class KernelCovariance:
         for fewer than two kernels, one tap, or no variance; the second also for two kernels, whose one
         variance leaves nothing to compare.
         """
-        variances = self.variances()
+        variances = self.eigenvalues()
         if variances is None or self.taps < 2:
             return None, None
         total = float(variances.sum())

@@ -7,13 +7,13 @@ from typing import Final
 
 import torch
 
-from filtercrawl_analysis.numerics.dct_basis import cosines
+from filtercrawl_analysis.numerics.dct_basis import dct_matrix
 
 # An axis of more taps goes through an FFT: its square matrix would outgrow the kernels.
 _LONGEST: Final = 128
 
 
-def transform(kernels: torch.Tensor, kernel_size: tuple[int, ...]) -> torch.Tensor:
+def dct(kernels: torch.Tensor, kernel_size: tuple[int, ...]) -> torch.Tensor:
     """Return the orthonormal n-D DCT-II of columns, float64 [taps, n], coefficients in row-major order of frequencies.
 
     The same transform as `basis` holds up to its order, without a matrix of taps x taps.
@@ -23,7 +23,7 @@ def transform(kernels: torch.Tensor, kernel_size: tuple[int, ...]) -> torch.Tens
         # The last axis is transformed and comes first: after a round all lie as they did.
         last = turned.ndim - 2
         if size <= _LONGEST:
-            rows = torch.tensor(cosines(size), device=kernels.device)
+            rows = torch.tensor(dct_matrix(size), device=kernels.device)
             turned = torch.tensordot(rows, turned, dims=([1], [last]))
         else:
             turned = _fast(turned.movedim(last, 0))

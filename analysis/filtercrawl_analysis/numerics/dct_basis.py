@@ -17,7 +17,7 @@ MAX_TAPS: Final = 49
 MAX_RADIUS: Final = 32
 
 
-def basis(kernel_size: tuple[int, ...]) -> NDArray[np.float64]:
+def dct_basis(kernel_size: tuple[int, ...]) -> NDArray[np.float64]:
     """Return the orthonormal n-D DCT-II as float64 [taps, taps]; a kernel k, row-major, has coefficients basis @ k.
 
     The row of the frequencies f = (f_1, ..., f_n), 0 <= f_a < K_a, has at tap x the value
@@ -36,12 +36,12 @@ def _basis(kernel_size: tuple[int, ...]) -> NDArray[np.float64]:
         raise ValueError(f"kernels of {math.prod(kernel_size)} taps have no basis: at most {MAX_TAPS}")
     dense: NDArray[np.float64] = np.ones((1, 1))
     for size in kernel_size:
-        dense = np.asarray(np.kron(dense, cosines(size)), np.float64)
+        dense = np.asarray(np.kron(dense, dct_matrix(size)), np.float64)
     return np.ascontiguousarray(dense[np.ravel_multi_index(frequencies(kernel_size).T, kernel_size)])
 
 
 @cache
-def cosines(size: int) -> NDArray[np.float64]:
+def dct_matrix(size: int) -> NDArray[np.float64]:
     """Return the orthonormal DCT-II of one axis, float64 [size, size], a row a frequency; not to be written to."""
     frequency, tap = np.ogrid[:size, :size]
     rows = np.cos(np.pi * (2 * tap + 1) * frequency / (2 * size)) * math.sqrt(2 / size)

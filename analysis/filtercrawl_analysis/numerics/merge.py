@@ -45,7 +45,7 @@ class Sketches:
         return len(self.n_kernels)
 
     @classmethod
-    def of(cls, table: pa.Table) -> Self:
+    def from_table(cls, table: pa.Table) -> Self:
         """Take rows of SKETCHES; raises ValueError unless there are any and all have one kernel size."""
         if len(set(table["kernel"].to_pylist())) != 1:
             raise ValueError("sketches of several kernel sizes, or of none, have no common arrays")
@@ -69,7 +69,7 @@ class Sketches:
 _MATRICES: Final = {"raw_mean": "raw_scatter", "scaled_mean": "scaled_scatter"}
 
 
-def merge(sketches: Sketches, groups: NDArray[Any] | None = None, n_groups: int | None = None) -> Sketches:
+def merge_sketches(sketches: Sketches, groups: NDArray[Any] | None = None, n_groups: int | None = None) -> Sketches:
     """Return the sketches of groups of layers, a row a group, as if their kernels were of one layer.
 
     groups: the group of each row, whole numbers [L] from 0, rows below 0 are left out; by default all are one group.
@@ -121,13 +121,13 @@ def merge_moments(n: NDArray[Any], means: Floats, scatters: Floats, groups: Ints
     return mean, scatter
 
 
-def pack(full: Floats) -> Floats:
+def pack_symmetric(full: Floats) -> Floats:
     """Undo `unpack`."""
     packed: Floats = full[..., *np.triu_indices(full.shape[-1])]
     return packed
 
 
-def unpack(packed: Floats) -> Floats:
+def unpack_symmetric(packed: Floats) -> Floats:
     """Return symmetric matrices [..., taps, taps] from their packed upper triangles [..., taps (taps + 1) / 2]."""
     taps = (math.isqrt(8 * packed.shape[-1] + 1) - 1) // 2
     full = np.empty((*packed.shape[:-1], taps, taps))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from filtercrawl_analysis.numerics.merge import Sketches, merge_moments, pack, unpack
+from filtercrawl_analysis.numerics.merge import Sketches, merge_moments, pack_symmetric, unpack_symmetric
 
 Array = NDArray[np.float64]
 
@@ -22,25 +22,25 @@ class Moments:
     mean: Array
     scatter: Array
 
-    def energy(self) -> Array:
+    def second_moment(self) -> Array:
         """Return sum k k^T, the second moments around zero, [s, taps, taps]."""
         return self.scatter + self.n[:, None, None] * self.mean[:, :, None] * self.mean[:, None, :]
 
-    def merged(self, groups: NDArray[np.int64], count: int) -> Moments:
+    def merge(self, groups: NDArray[np.int64], count: int) -> Moments:
         """Return the moments of the unions: groups, int64 [s], says which of `count` each set belongs to."""
-        mean, scatter = merge_moments(self.n, self.mean, pack(self.scatter), groups, count)
+        mean, scatter = merge_moments(self.n, self.mean, pack_symmetric(self.scatter), groups, count)
         n = np.bincount(groups, self.n, count).astype(np.float64)
-        return Moments(n=n, mean=mean, scatter=unpack(scatter))
+        return Moments(n=n, mean=mean, scatter=unpack_symmetric(scatter))
 
     def total(self) -> Moments:
         """Return the moments of all sets together."""
-        return self.merged(np.zeros(len(self.n), np.int64), 1)
+        return self.merge(np.zeros(len(self.n), np.int64), 1)
 
 
-def moments(sketches: pa.Table, kind: Literal["raw", "scaled"]) -> Moments:
+def sketch_moments(sketches: pa.Table, kind: Literal["raw", "scaled"]) -> Moments:
     """Read the moments out of sketches of layers of one kernel size of at most 49 taps."""
-    found = Sketches.of(sketches)
+    found = Sketches.from_table(sketches)
     mean, scatter = (found.raw_mean, found.raw_scatter) if kind == "raw" else (found.scaled_mean, found.scaled_scatter)
     if mean is None or scatter is None:
         raise ValueError("kernels of more than 49 taps have no moments")
-    return Moments(n=found.n_finite.astype(np.float64), mean=mean, scatter=unpack(scatter))
+    return Moments(n=found.n_finite.astype(np.float64), mean=mean, scatter=unpack_symmetric(scatter))

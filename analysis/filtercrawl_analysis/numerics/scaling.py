@@ -17,21 +17,21 @@ CHUNK_NUMBERS: Final = 524_288
 OVERFLOW: Final = 65520.0
 
 
-def chunk_kernels(taps: int) -> int:
+def kernels_per_chunk(taps: int) -> int:
     """Return how many kernels are taken at a time."""
     return max(1, min(CHUNK_KERNELS, CHUNK_NUMBERS // taps))
 
 
-def columns(kernels: torch.Tensor) -> Iterator[torch.Tensor]:
+def column_chunks(kernels: torch.Tensor) -> Iterator[torch.Tensor]:
     """Yield kernels [k, taps] as chunks of columns, float32 [taps, n], contiguous: twice as fast as rows are."""
     taps = kernels.shape[1]
-    for chunk in torch.split(kernels, chunk_kernels(taps)):
+    for chunk in torch.split(kernels, kernels_per_chunk(taps)):
         # Of a few taps a stack of them is made in half the time of a transposed copy.
         turned = torch.stack(chunk.unbind(1)) if taps <= MAX_TAPS else chunk.T.contiguous()
         yield turned.float()
 
 
-def finite(chunk: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+def finite_columns(chunk: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
     """Return those columns of a chunk [taps, n] that are all finite, their largest magnitudes [n] and that of all."""
     peaks = chunk.abs().amax(0)
     top = float(peaks.max()) if len(peaks) else 0.0
@@ -42,7 +42,7 @@ def finite(chunk: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
     return chunk, peaks, top
 
 
-def scaled(kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> torch.Tensor:
+def scale_kernels(kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> torch.Tensor:
     """Return each kernel in float16 over its own largest magnitude there, as float16 [taps, n].
 
     kernels, peaks, top: as `finite` gives them. A kernel that is zero in float16 stays zero. The quotient is taken in

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
-from filtercrawl_analysis.numerics.scaling import columns, finite, scaled
+from filtercrawl_analysis.numerics.scaling import column_chunks, finite_columns, scale_kernels
 
 Kernels = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scatter:
+class KernelScatter:
     """n kernels, their mean [taps] and sum (k - mean)(k - mean)^T [taps, taps], in float64."""
 
     n: int
@@ -26,7 +26,7 @@ class Scatter:
     scatter: Matrix
 
 
-def scatter(parts: Iterable[Kernels], *, device: str = "cpu") -> Scatter:
+def kernel_scatter(parts: Iterable[Kernels], *, device: str = "cpu") -> KernelScatter:
     """Return the scatter of kernels [k, taps], each scaled as CNN Filter DB does; raises ValueError for no part.
 
     Kernels with NaN or infinities are left out, here and in the other passes. Chunks are merged as by Chan, Golub and
@@ -47,7 +47,7 @@ def scatter(parts: Iterable[Kernels], *, device: str = "cpu") -> Scatter:
             n += k
     if mean is None or total is None:
         raise ValueError("no kernel without NaN and infinities")
-    return Scatter(n=n, mean=mean.cpu().numpy(), scatter=total.cpu().numpy())
+    return KernelScatter(n=n, mean=mean.cpu().numpy(), scatter=total.cpu().numpy())
 
 
 def coefficient_range(
@@ -64,7 +64,7 @@ def coefficient_range(
     return low, high
 
 
-def histogram(
+def coefficient_histogram(
     parts: Iterable[Kernels],
     basis: Matrix,
     mean: Matrix | None,
@@ -100,10 +100,10 @@ def scaled_chunks(parts: Iterable[Kernels], device: str = "cpu") -> Iterator[tor
     for part in parts:
         if not len(part):
             continue
-        for chunk in columns(from_dlpack(part).to(device)):
-            kernels, peaks, top = finite(chunk)
+        for chunk in column_chunks(from_dlpack(part).to(device)):
+            kernels, peaks, top = finite_columns(chunk)
             if len(peaks):
-                yield scaled(kernels, peaks, top)
+                yield scale_kernels(kernels, peaks, top)
 
 
 class Projector:
@@ -133,7 +133,7 @@ class GroupHistograms:
     counts: NDArray[np.int64]
 
 
-def histograms(
+def grouped_histograms(
     parts: Iterable[tuple[int, Kernels]],
     basis: Matrix,
     mean: Matrix | None,

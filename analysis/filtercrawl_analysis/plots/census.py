@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "")
 
 
-def stacked(canvas: Figure, counts: Array, sizes: Sequence[str], groups: Sequence[str]) -> None:
+def stacked_bars(canvas: Figure, counts: Array, sizes: Sequence[str], groups: Sequence[str]) -> None:
     """Draw a bar a group, parted by kernel size; counts: [sizes, groups]."""
     axes = canvas.add_subplot()
     totals = counts.sum(0)

@@ -20,7 +20,7 @@ _LAWS: Final = {
 }
 
 
-def against_laws(canvas: Figure, ratio: Array, kurtosis: Array) -> None:
+def weight_moments_scatter(canvas: Figure, ratio: Array, kurtosis: Array) -> None:
     """Draw layers by their standard deviation and kurtosis, [layers] each."""
     axes = canvas.add_subplot()
     axes.scatter(ratio, kurtosis, s=12, color="C0", alpha=0.5, lw=0, label="layers")

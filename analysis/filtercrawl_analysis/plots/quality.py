@@ -26,7 +26,7 @@ _MARKS: Final = {
 _TOLD: Final = "too few kernels to tell"
 
 
-def scatter(
+def entropy_scatter(
     canvas: Figure,
     kernels: Array,
     entropy: Array,
@@ -53,7 +53,7 @@ def scatter(
     canvas.legend(loc="outside lower center", ncols=4, markerscale=1.4)
 
 
-def profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequence[str]) -> None:
+def depth_profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequence[str]) -> None:
     """Draw the median and quartiles of each number by depth decile; rows: of `summarize_groups`, one kernel size."""
     axes: list[Axes] = list(canvas.subplots(len(numbers), 1, sharex=True, squeeze=False)[:, 0])
     for panel, number in zip(axes, numbers, strict=True):
@@ -68,7 +68,7 @@ def profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequence[s
     axes[-1].set_xlabel("depth in the network")
 
 
-def mosaics(canvas: Figure, layers: Sequence[tuple[str, tuple[int, ...], Array]], columns: int) -> None:
+def kernel_mosaics(canvas: Figure, layers: Sequence[tuple[str, tuple[int, ...], Array]], columns: int) -> None:
     """Draw kernels, a row a layer; layers: (what it is called, kernel size, kernels [k, taps] within [-1, 1])."""
     grid = canvas.subplots(len(layers), 1, squeeze=False)[:, 0]
     for axes, (name, size, kernels) in zip(grid, layers, strict=True):

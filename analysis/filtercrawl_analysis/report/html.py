@@ -25,7 +25,7 @@ KEY_FINDINGS: Final = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pictures:
+class RenderedFigure:
     """A drawn figure. svg, png: its files; shown: what the page embeds, for light and for dark; kind: of these."""
 
     svg: bytes
@@ -38,7 +38,9 @@ class Pictures:
         return sum(4 * len(picture) // 3 for picture in self.shown)
 
 
-def render_report(results: Mapping[str, Any], sections: Sequence[AnalysisRun], pictures: Mapping[str, Pictures]) -> str:
+def render_report(
+    results: Mapping[str, Any], sections: Sequence[AnalysisRun], pictures: Mapping[str, RenderedFigure]
+) -> str:
     """Return the page. results: as in results.json; pictures: by the name of the figure."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("filtercrawl_analysis.report", "templates"),
@@ -68,7 +70,7 @@ def sanitize(value: object) -> object:
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
 
 
-def fit_budget(pictures: Mapping[str, Pictures], budget: int) -> set[str]:
+def fit_budget(pictures: Mapping[str, RenderedFigure], budget: int) -> set[str]:
     """Return the figures that are embedded: all, or all but the largest that are too much."""
     kept = sorted(pictures, key=lambda name: (pictures[name].size, name))
     while sum(pictures[name].size for name in kept) > budget:
@@ -88,7 +90,7 @@ def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]
     return ranked[:KEY_FINDINGS]
 
 
-def _section(section: AnalysisRun, pictures: Mapping[str, Pictures], embedded: set[str]) -> dict[str, Any]:
+def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embedded: set[str]) -> dict[str, Any]:
     result = section.result
     filled = {table.name for table in result.tables if table.rows.num_rows}
     return {
@@ -105,7 +107,7 @@ def _section(section: AnalysisRun, pictures: Mapping[str, Pictures], embedded: s
     }
 
 
-def _figure(figure: Figure, drawn: Pictures | None, filled: set[str]) -> dict[str, Any]:
+def _figure(figure: Figure, drawn: RenderedFigure | None, filled: set[str]) -> dict[str, Any]:
     return {
         "name": figure.name,
         "title": figure.title,

@@ -20,7 +20,7 @@ from filtercrawl.dataset.files.parquet import BATCH_ROWS, File, write_table
 from filtercrawl_analysis.plots.render import palette_png, png, svg
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.csv import csv_text
-from filtercrawl_analysis.report.html import Pictures, render_report
+from filtercrawl_analysis.report.html import RenderedFigure, render_report
 from filtercrawl_analysis.report.run_analyses import AnalysisRun
 
 FOLDER: Final = "analysis"
@@ -62,7 +62,7 @@ def write_report(
     written = WrittenReport(left_out={section.name: section.problem for section in study.sections if section.problem})
     files: dict[str, str] = {}
     unlisted: set[str] = set()  # not published, and not named by the page and results.json
-    pictures: dict[str, Pictures] = {}
+    pictures: dict[str, RenderedFigure] = {}
     done, total = 0, sum(len(section.result.figures) for section in study.sections)
     for section in study.sections:
         for table in section.result.tables:
@@ -151,11 +151,11 @@ def _write_table(dataset: Path, table: ResultTable) -> list[File]:
     return [file_entry(f"{path}.csv", text), found]
 
 
-def _draw(figure: Figure) -> Pictures:
+def _draw(figure: Figure) -> RenderedFigure:
     light, raster = svg(figure, LIGHT), png(figure, LIGHT)
     if len(light) > SVG_BYTES and len(small := palette_png(raster)) < len(light):
-        return Pictures(svg=light, png=raster, shown=(small, palette_png(png(figure, DARK))), kind="png")
-    return Pictures(svg=light, png=raster, shown=(light, svg(figure, DARK)), kind="svg+xml")
+        return RenderedFigure(svg=light, png=raster, shown=(small, palette_png(png(figure, DARK))), kind="png")
+    return RenderedFigure(svg=light, png=raster, shown=(light, svg(figure, DARK)), kind="svg+xml")
 
 
 def _earlier(path: Path, results: dict[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.divergence import drifts, paired, probabilities
+from filtercrawl_analysis.statistics.divergence import paired_drift, pairwise_drift, probabilities
 
 Indices = NDArray[np.int64]
 
@@ -31,20 +31,20 @@ class ModelGroupHistograms:
     group: Indices
     model: Indices
     counts: Array
-    width: float
-    shares: Array
-    groups: int
+    bin_width: float
+    weights: Array
+    n_groups: int
 
     @property
-    def crossed(self) -> bool:
+    def models_span_groups(self) -> bool:
         """Whether a model has layers in more than one group, as with depth: it is then drawn with all of them."""
         return len(self.group) > len(np.unique(self.model))
 
-    def models_of(self, group: int) -> Indices:
+    def cells_of(self, group: int) -> Indices:
         return np.flatnonzero(self.group == group)
 
-    def models(self, group: int) -> int:
-        return len(self.models_of(group))
+    def n_models(self, group: int) -> int:
+        return len(self.cells_of(group))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,23 +52,23 @@ class NullDistribution:
     """The drift between the models of two groups shuffled: its median, 97.5 % quantile, and the p-value of a drift."""
 
     median: float
-    high: float
+    upper: float
     p_value: float
 
 
-def generator(seed: int, *names: str) -> np.random.Generator:
+def random_generator(seed: int, *names: str) -> np.random.Generator:
     """Return random numbers that depend on the seed and what they are for, not on what was drawn before."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-def distributions(cells: ModelGroupHistograms) -> Array:
+def group_distributions(cells: ModelGroupHistograms) -> Array:
     """Return the probabilities of each group, [groups, components, bins]; NaN where a group has no kernel."""
-    counts = np.zeros((cells.groups, *cells.counts.shape[1:]))
+    counts = np.zeros((cells.n_groups, *cells.counts.shape[1:]))
     np.add.at(counts, cells.group, cells.counts)
-    return probabilities(counts, cells.width)
+    return probabilities(counts, cells.bin_width)
 
 
-def intervals(
+def bootstrap_intervals(
     cells: ModelGroupHistograms, drift: Array, resamples: int, random: np.random.Generator
 ) -> tuple[Array, Array]:
     """Return the ends of 95 % intervals of all drifts, each [groups, groups], by drawing models with replacement.
@@ -78,7 +78,7 @@ def intervals(
     the basic interval, 2 D - quantiles (Davison and Hinkley 1997, 5.2), takes that off. NaN where either group has one
     model: nothing can be said of what another would have shown.
     """
-    single = np.array([cells.models(group) < 2 for group in range(cells.groups)])
+    single = np.array([cells.n_models(group) < 2 for group in range(cells.n_groups)])
     low, high = np.full_like(drift, np.nan), np.full_like(drift, np.nan)
     kept = np.flatnonzero(~single)
     if len(kept) < 2 or resamples < 1:
@@ -99,11 +99,11 @@ def _draws(cells: ModelGroupHistograms, kept: Indices, resamples: int, random: n
     shape = cells.counts.shape[1:]
     flat = cells.counts.reshape(len(cells.counts), -1)
     models, place = np.unique(cells.model, return_inverse=True)
-    for block in blocks(resamples):
-        joint = bootstrap_counts(len(models), block, random) if cells.crossed else None
+    for block in resample_blocks(resamples):
+        joint = bootstrap_counts(len(models), block, random) if cells.models_span_groups else None
         groups = []
         for group in kept:
-            members = cells.models_of(int(group))
+            members = cells.cells_of(int(group))
             weight = bootstrap_counts(len(members), block, random) if joint is None else joint[:, place[members]]
             groups.append(weight @ flat[members])
         yield np.stack(groups, axis=1).reshape(block, len(kept), *shape)
@@ -115,8 +115,8 @@ def bootstrap_counts(models: int, block: int, random: np.random.Generator) -> Ar
 
 
 def _drifts_of(counts: Array, cells: ModelGroupHistograms) -> Array:
-    p = probabilities(counts, cells.width)
-    return drifts(p, p, cells.shares)
+    p = probabilities(counts, cells.bin_width)
+    return pairwise_drift(p, p, cells.weights)
 
 
 def permutation_null(
@@ -128,21 +128,21 @@ def permutation_null(
     deals, the true one among them, that drift at least as much. None where no deal differs from the true one but by
     the names of the groups: two groups of one model.
     """
-    sides = cells.models_of(a), cells.models_of(b)
+    sides = cells.cells_of(a), cells.cells_of(b)
     if resamples < 1 or not can_permute(*sides, cells.model):
         return None
     flat = cells.counts.reshape(len(cells.counts), -1)
     found = []
-    for block in blocks(resamples):
+    for block in resample_blocks(resamples):
         weight, members = permute_labels(*sides, cells.model, block, random)
         part = weight @ flat[members]
         rest = flat[members].sum(0) - part
-        p, q = (probabilities(x.reshape(-1, *cells.counts.shape[1:]), cells.width) for x in (part, rest))
-        found.append(paired(p, q, cells.shares))
-    return summary(np.concatenate(found), drift)
+        p, q = (probabilities(x.reshape(-1, *cells.counts.shape[1:]), cells.bin_width) for x in (part, rest))
+        found.append(paired_drift(p, q, cells.weights))
+    return summarize_null(np.concatenate(found), drift)
 
 
-def summary(drawn: Array, drift: float) -> NullDistribution | None:
+def summarize_null(drawn: Array, drift: float) -> NullDistribution | None:
     """Return the null of a drift from drifts drawn under it."""
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
@@ -150,10 +150,10 @@ def summary(drawn: Array, drift: float) -> NullDistribution | None:
     median, high = np.quantile(drawn, [0.5, 1 - LEVEL / 2])
     # The same deal drawn again may differ in its last bits.
     reached = int((drawn >= drift - 1e-9 * abs(drift)).sum())
-    return NullDistribution(median=float(median), high=float(high), p_value=(1 + reached) / (1 + len(drawn)))
+    return NullDistribution(median=float(median), upper=float(high), p_value=(1 + reached) / (1 + len(drawn)))
 
 
-def blocks(resamples: int) -> Iterator[int]:
+def resample_blocks(resamples: int) -> Iterator[int]:
     """Yield how many draws to look at together, until all are done."""
     for start in range(0, resamples, BLOCK):
         yield min(BLOCK, resamples - start)

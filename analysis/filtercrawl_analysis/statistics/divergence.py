@@ -28,7 +28,7 @@ def probabilities(counts: NDArray[np.number], width: float) -> Array:
     return found
 
 
-def drifts(p: Array, q: Array, shares: Array) -> Array:
+def pairwise_drift(p: Array, q: Array, shares: Array) -> Array:
     """Return D between each of p [..., a, components, bins] and each of q [..., b, components, bins]: [..., a, b].
 
     D = sum_i shares_i (KL(p_i, q_i) + KL(q_i, p_i)), natural logarithm; symmetric, and 0 only between equals.
@@ -43,13 +43,13 @@ def drifts(p: Array, q: Array, shares: Array) -> Array:
     return found
 
 
-def by_component(p: Array, q: Array) -> Array:
+def component_divergence(p: Array, q: Array) -> Array:
     """Return KL(p_i, q_i) + KL(q_i, p_i) of each component, [..., components], of which D is the weighted sum."""
     found: Array = ((p - q) * (np.log(p) - np.log(q))).sum(-1)
     return found
 
 
-def paired(p: Array, q: Array, shares: Array) -> Array:
+def paired_drift(p: Array, q: Array, shares: Array) -> Array:
     """Return D between p and q one by one: both [..., components, bins], the result [...]."""
-    found: Array = by_component(p, q) @ shares
+    found: Array = component_divergence(p, q) @ shares
     return found

@@ -26,7 +26,7 @@ _EXACT: Final = 32
 _STEP: Final = 2 ** (1 / 8)
 
 
-def entropies(n_kernels: int, taps: int, draws: int, random: np.random.Generator) -> Array:
+def simulate_entropies(n_kernels: int, taps: int, draws: int, random: np.random.Generator) -> Array:
     """Draw the variance entropy (base 10) of layers of independent normal numbers, [draws].
 
     The scatter of n such kernels is Wishart with n - 1 degrees of freedom, which is drawn itself, by Bartlett's
@@ -86,7 +86,7 @@ class EntropyNull:
 
     def _draw(self, n_kernels: int, taps: int, draws: int) -> Array:
         draws = min(draws, _draws(n_kernels, taps))
-        return np.sort(entropies(n_kernels, taps, draws, np.random.default_rng([self._seed, n_kernels, taps])))
+        return np.sort(simulate_entropies(n_kernels, taps, draws, np.random.default_rng([self._seed, n_kernels, taps])))
 
     def p_values(self, entropy: float | None, n_kernels: int, taps: int) -> tuple[float | None, float | None]:
         """Return the shares of random layers with at most and with at least this entropy; None where undefined.

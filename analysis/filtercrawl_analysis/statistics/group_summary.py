@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl_analysis.statistics.groups import POSITION, Labels, labels, labels_by_count
+from filtercrawl_analysis.statistics.groups import POSITION, Labels, group_labels, ordered_labels
 
 QUARTILES: Final = (("q1", 0.25), ("median", 0.5), ("q3", 0.75))
 
@@ -23,22 +23,24 @@ def summarize_by_columns(
     """
     columns = dict.fromkeys((*by, POSITION, "depth_decile"))
     rows = [
-        row for column in columns for row in summarize_groups(layers, column, labels(index, column), numbers, verdicts)
+        row
+        for column in columns
+        for row in summarize_groups(layers, column, group_labels(index, column), numbers, verdicts)
     ]
-    return pa.Table.from_pylist(rows, schema=schema(numbers, verdicts))
+    return pa.Table.from_pylist(rows, schema=summary_schema(numbers, verdicts))
 
 
-def with_depth(layers: pa.Table) -> pa.Table:
+def filter_known_depth(layers: pa.Table) -> pa.Table:
     """Return the layers of which it is known how deep in their networks they lie."""
     return layers.filter(pc.is_valid(layers["depth_decile"]))
 
 
-def by_depth(layers: pa.Table, numbers: Sequence[str]) -> list[dict[str, Any]]:
+def summarize_by_depth(layers: pa.Table, numbers: Sequence[str]) -> list[dict[str, Any]]:
     """Sum layers up by tenths of the depth of their networks; of none else."""
-    return list(summarize_groups(layers, "depth_decile", labels(layers, "depth_decile"), numbers))
+    return list(summarize_groups(layers, "depth_decile", group_labels(layers, "depth_decile"), numbers))
 
 
-def schema(numbers: Sequence[str], verdicts: Sequence[str] = ()) -> pa.Schema:
+def summary_schema(numbers: Sequence[str], verdicts: Sequence[str] = ()) -> pa.Schema:
     """Return the schema of `summarize_groups` rows."""
     return pa.schema(
         [
@@ -65,8 +67,8 @@ def summarize_groups(
     for place, key in enumerate(zip(kernels, groups, strict=True)):
         if key[1] is not None:
             places.setdefault((key[0], key[1]), []).append(place)
-    order = labels_by_count(groups, sizes)
-    for kernel in labels_by_count(kernels, sizes):
+    order = ordered_labels(groups, sizes)
+    for kernel in ordered_labels(kernels, sizes):
         for group in order:
             members = places.get((kernel, group))
             if members:

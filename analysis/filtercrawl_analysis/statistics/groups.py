@@ -19,12 +19,12 @@ Labels = list[str | None]
 POSITION: Final = "position"
 
 
-def column_of(index: pa.Table, name: str) -> str | None:
+def resolve_column(index: pa.Table, name: str) -> str | None:
     """Return the column of the dataset' index that `name` means: its own, or `model_NAME` of `models`; else None."""
     return next((column for column in (name, f"model_{name}") if column in index.column_names), None)
 
 
-def labels(index: pa.Table, name: str) -> Labels:
+def group_labels(index: pa.Table, name: str) -> Labels:
     """Return each layer's group by a column of `index` or `models`, as text; None where it is unknown.
 
     A list stands for its last element, which for `training_datasets` is what a network was trained on last: to take
@@ -34,13 +34,13 @@ def labels(index: pa.Table, name: str) -> Labels:
     if name == POSITION:
         flags = (index[name].to_pylist() for name in ("is_first", "is_last"))
         return [_position(first, last) for first, last in zip(*flags, strict=True)]
-    column = column_of(index, name)
+    column = resolve_column(index, name)
     if column is None:
         return [None] * len(index)
     return [_label(value) for value in index[column].to_pylist()]
 
 
-def hidden_labels(shown: Sequence[str], groups: Labels) -> str:
+def truncation_note(shown: Sequence[str], groups: Labels) -> str:
     """Say, to be added to a caption, that a figure shows only some of the groups, those that stand for most."""
     every = len({group for group in groups if group is not None})
     return f" The {len(shown)} largest of {every} groups." if len(shown) < every else ""
@@ -66,7 +66,7 @@ class LayerGroups:
     unit, int64 [units].
     """
 
-    of_layer: NDArray[np.int64]
+    unit_of_layer: NDArray[np.int64]
     labels: dict[str, Labels]
     kernels: NDArray[np.int64]
     layers: NDArray[np.int64]
@@ -77,12 +77,12 @@ class LayerGroups:
 
 def layer_groups(index: pa.Table, names: Sequence[str]) -> LayerGroups:
     """Take layers together that agree in `model_id` and all of these columns."""
-    columns = {name: labels(index, name) for name in dict.fromkeys(("model_id", *names))}
+    columns = {name: group_labels(index, name) for name in dict.fromkeys(("model_id", *names))}
     codes: dict[tuple[str | None, ...], int] = {}
     of_layer = np.array([codes.setdefault(key, len(codes)) for key in zip(*columns.values(), strict=True)], np.int64)
     sizes = np.array(index["n_kernels"].to_pylist(), np.int64)
     return LayerGroups(
-        of_layer=of_layer,
+        unit_of_layer=of_layer,
         labels={name: [key[i] for key in codes] for i, name in enumerate(columns)},
         kernels=np.bincount(of_layer, sizes, len(codes)).astype(np.int64),
         layers=np.bincount(of_layer, minlength=len(codes)).astype(np.int64),
@@ -98,7 +98,7 @@ def sample_size(index: pa.Table) -> SampleSize:
     )
 
 
-def labels_by_count(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> list[str]:
+def ordered_labels(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> list[str]:
     """Return the distinct labels; numbers (depth deciles) in their order, words by the kernels they stand for."""
     totals: dict[str, int] = {}
     for label, n in zip(labels, kernels.tolist(), strict=True):

@@ -49,7 +49,7 @@ def init_distributions(shape: Sequence[int]) -> tuple[InitDistribution, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightSpread:
+class WeightMoments:
     """Of a layer's n finite weights: mean, standard deviation, skewness, excess kurtosis, largest magnitude."""
 
     n: int
@@ -60,7 +60,7 @@ class WeightSpread:
     max_abs: float
 
 
-def spread(power_sums: Sequence[float], max_abs: float) -> WeightSpread | None:
+def weight_moments(power_sums: Sequence[float], max_abs: float) -> WeightMoments | None:
     """Return the spread of weights from their number and sums of their first four powers; None where they are equal.
 
     Where the mean is far larger than the deviations, the sums of float64 say nothing of these: None too.
@@ -75,7 +75,7 @@ def spread(power_sums: Sequence[float], max_abs: float) -> WeightSpread | None:
     # Central moments from those around zero.
     cubes = third - 3 * first * second + 2 * first**3
     fourths = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
-    return WeightSpread(
+    return WeightMoments(
         n=int(n),
         mean=first,
         std=math.sqrt(variance),
@@ -85,7 +85,7 @@ def spread(power_sums: Sequence[float], max_abs: float) -> WeightSpread | None:
     )
 
 
-def fits(found: WeightSpread, law: InitDistribution) -> bool:
+def is_consistent(found: WeightMoments, law: InitDistribution) -> bool:
     """Return whether independent weights of this law may look so.
 
     Mean, deviation and kurtosis lie within four standard errors, those of n draws from the law, and no weight lies

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from filtercrawl_analysis.numerics.moments import Array
 
 
-def projectors(kernel_size: Sequence[int]) -> dict[str, Array]:
+def symmetry_projectors(kernel_size: Sequence[int]) -> dict[str, Array]:
     """Return the projectors [taps, taps] on kernels that a symmetry leaves as they are, by its name.
 
     even_point: all axes flipped; even_horizontal, even_vertical: the last, the first of two axes or more flipped;
@@ -35,7 +35,7 @@ def _mean(images: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]) -> 
     return found
 
 
-def shares(energy: Array, projector: Array) -> Array:
+def energy_share(energy: Array, projector: Array) -> Array:
     """Return the share of the energy sum k k^T [s, taps, taps] within a subspace, [s]; NaN where there is none."""
     total = np.trace(energy, axis1=1, axis2=2)
     with np.errstate(invalid="ignore", divide="ignore"):

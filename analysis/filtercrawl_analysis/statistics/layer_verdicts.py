@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS
-from filtercrawl_analysis.numerics.moments import Array, moments
+from filtercrawl_analysis.numerics.moments import Array, sketch_moments
 from filtercrawl_analysis.statistics.bootstrap import adjust_p_values
-from filtercrawl_analysis.statistics.coefficients import sketches_in_batches
+from filtercrawl_analysis.statistics.coefficients import iter_sketches
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
-from filtercrawl_analysis.statistics.groups import labels
+from filtercrawl_analysis.statistics.groups import group_labels
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 
 Row = dict[str, Any]
@@ -63,7 +63,7 @@ def layer_verdicts(dataset: DatasetView) -> pa.Table:
     """
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     rows = index.select(_GIVEN).to_pylist()
-    positions = labels(index, "position")
+    positions = group_labels(index, "position")
     finite, energy = _sketched(dataset, index)
     distinct = dict(_distinct_shares(dataset.samples(index["layer_sha256"].to_pylist())))
     null = EntropyNull(dataset.options.seed)
@@ -112,12 +112,12 @@ def _sketched(dataset: DatasetView, index: pa.Table) -> tuple[NDArray[np.int64],
     """Return of each layer: kernels without NaN and infinities, and the share of the energy along one direction."""
     finite, energy = np.zeros(len(index), np.int64), np.full(len(index), np.nan)
     taps, sizes = np.array(index["taps"].to_pylist(), np.int64), np.array(index["kernel"].to_pylist())
-    for here, sketches in sketches_in_batches(dataset, index):
+    for here, sketches in iter_sketches(dataset, index):
         finite[here] = sketches["n_finite"].to_numpy()
         for size in np.unique(sizes[here]):
             rows = np.flatnonzero(sizes[here] == size)
             if taps[here][rows[0]] <= MAX_TAPS:
-                matrices = moments(sketches.take(pa.array(rows)), "raw").energy()
+                matrices = sketch_moments(sketches.take(pa.array(rows)), "raw").second_moment()
                 values = np.linalg.eigvalsh(matrices)
                 total = np.trace(matrices, axis1=1, axis2=2)
                 with np.errstate(invalid="ignore", divide="ignore"):

@@ -16,17 +16,17 @@ from filtercrawl_analysis.statistics.bootstrap import (
     Indices,
     ModelGroupHistograms,
     NullDistribution,
-    blocks,
     bootstrap_counts,
     can_permute,
     permute_labels,
-    summary,
+    resample_blocks,
+    summarize_null,
 )
-from filtercrawl_analysis.statistics.divergence import paired, probabilities
+from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matched:
+class MatchedDrift:
     """A matched drift. strata: architectures on both sides; models_a, models_b: of these architectures, a side each.
 
     fewest, most: models in one cell, that is of one architecture on one side. low, high: of the 95 % interval, None
@@ -37,19 +37,19 @@ class Matched:
     low: float | None
     high: float | None
     null: NullDistribution | None
-    strata: int
+    n_strata: int
     models_a: int
     models_b: int
-    fewest: int
-    most: int
+    min_models: int
+    max_models: int
 
 
 Side = list[Indices]
 
 
-def matched(
+def matched_drift(
     cells: ModelGroupHistograms, stratum: Indices, a: int, b: int, resamples: int, random: np.random.Generator
-) -> Matched | None:
+) -> MatchedDrift | None:
     """Compare two groups over the architectures that both have; None where there is none.
 
     stratum: the architecture of each cell, -1 where it is unknown. Within an architecture, the kernels of a side's
@@ -57,14 +57,9 @@ def matched(
     is the mean of those of its architectures. Intervals draw models within each cell, or, where a model has layers in
     both groups, within each architecture; the null deals models to the sides within each architecture.
     """
-    common = np.intersect1d(stratum[cells.models_of(a)], stratum[cells.models_of(b)])
+    common = np.intersect1d(stratum[cells.cells_of(a)], stratum[cells.cells_of(b)])
     sides = [
-        [
-            members
-            for s in common
-            if s >= 0
-            for members in [cells.models_of(group)[stratum[cells.models_of(group)] == s]]
-        ]
+        [members for s in common if s >= 0 for members in [cells.cells_of(group)[stratum[cells.cells_of(group)] == s]]]
         for group in (a, b)
     ]
     if not sides[0]:
@@ -72,23 +67,23 @@ def matched(
     sizes = [len(members) for side in sides for members in side]
     drift = float(_between(cells, [[np.ones((1, len(m))) for m in side] for side in sides], sides)[0])
     low, high = _interval(cells, sides, drift, resamples, random) if max(sizes) > 1 else (None, None)
-    return Matched(
+    return MatchedDrift(
         drift=drift,
         low=low,
         high=high,
         null=_null(cells, sides, drift, resamples, random),
-        strata=len(sides[0]),
+        n_strata=len(sides[0]),
         models_a=sum(map(len, sides[0])),
         models_b=sum(map(len, sides[1])),
-        fewest=min(sizes),
-        most=max(sizes),
+        min_models=min(sizes),
+        max_models=max(sizes),
     )
 
 
 def _between(cells: ModelGroupHistograms, weights: list[list[Array]], sides: list[Side]) -> Array:
     """Return the drift [draws] between two sides, whose cells count as often as their weights [draws, cells] say."""
     p, q = (_mean(cells, weight, side) for weight, side in zip(weights, sides, strict=True))
-    return paired(p, q, cells.shares)
+    return paired_drift(p, q, cells.weights)
 
 
 def _mean(cells: ModelGroupHistograms, weights: list[Array], side: Side) -> Array:
@@ -100,14 +95,14 @@ def _mean(cells: ModelGroupHistograms, weights: list[Array], side: Side) -> Arra
             share = counts / counts.sum(-1, keepdims=True)
         total = share if total is None else total + share
     assert total is not None  # a side has a stratum
-    return probabilities(total, cells.width)
+    return probabilities(total, cells.bin_width)
 
 
 def _interval(
     cells: ModelGroupHistograms, sides: list[Side], drift: float, resamples: int, random: np.random.Generator
 ) -> tuple[float | None, float | None]:
     found = []
-    for block in blocks(resamples):
+    for block in resample_blocks(resamples):
         weights: list[list[Array]] = [[], []]
         for first, second in zip(*sides, strict=True):
             for weight, drawn in zip(weights, _drawn(cells.model, first, second, block, random), strict=True):
@@ -140,7 +135,7 @@ def _null(
     if len(strata) == 1 and not can_permute(sides[0][0], sides[1][0], cells.model):
         return None
     found = []
-    for block in blocks(resamples):
+    for block in resample_blocks(resamples):
         weights: list[list[Array]] = [[], []]
         dealt: Side = []
         for first, second in strata:
@@ -149,4 +144,4 @@ def _null(
             weights[1].append(1 - weight)
             dealt.append(members)
         found.append(_between(cells, weights, [dealt, dealt]))
-    return summary(np.concatenate(found), drift) if found else None
+    return summarize_null(np.concatenate(found), drift) if found else None

@@ -15,15 +15,15 @@ from filtercrawl_analysis.statistics.bootstrap import (
     ModelGroupHistograms,
     NullDistribution,
     adjust_p_values,
-    distributions,
-    generator,
-    intervals,
+    bootstrap_intervals,
+    group_distributions,
     permutation_null,
+    random_generator,
 )
-from filtercrawl_analysis.statistics.coefficients import Coefficients
-from filtercrawl_analysis.statistics.divergence import by_component, drifts
-from filtercrawl_analysis.statistics.groups import LayerGroups, labels_by_count
-from filtercrawl_analysis.statistics.matched_drift import Matched, matched
+from filtercrawl_analysis.statistics.coefficients import CoefficientHistograms
+from filtercrawl_analysis.statistics.divergence import component_divergence, pairwise_drift
+from filtercrawl_analysis.statistics.groups import LayerGroups, ordered_labels
+from filtercrawl_analysis.statistics.matched_drift import MatchedDrift, matched_drift
 
 Row = dict[str, Any]
 
@@ -81,12 +81,18 @@ class Comparison:
     matched: tuple[Row, ...]
 
 
-def compare(
-    column: str, kernel: str, units: LayerGroups, found: Coefficients, strata: Sequence[str], resamples: int, seed: int
+def compare_groups(
+    column: str,
+    kernel: str,
+    units: LayerGroups,
+    found: CoefficientHistograms,
+    strata: Sequence[str],
+    resamples: int,
+    seed: int,
 ) -> Comparison:
     """Compare all groups of a column; strata: the columns to match by, of which `column` itself is none."""
     labels = units.labels[column]
-    groups = [_group(column, kernel, name, units) for name in labels_by_count(labels, units.kernels)]
+    groups = [_group(column, kernel, name, units) for name in ordered_labels(labels, units.kernels)]
     names = tuple(row["group"] for row in groups if row["compared"])
     cells, cell_units = _cells(units, labels, names, found)
     if len(names) < 2:
@@ -94,26 +100,26 @@ def compare(
         return Comparison(
             column=column, kernel=kernel, names=names, models=0, drift=drift, groups=tuple(groups), plain=(), matched=()
         )
-    groups_p = distributions(cells)
-    drift = drifts(groups_p, groups_p, cells.shares)
-    largest = sorted(range(len(names)), key=lambda i: -cells.counts[cells.models_of(i)].sum())[:MAX_RESAMPLED]
-    low, high = intervals(_only(cells, largest), drift, resamples, generator(seed, column, kernel))
+    groups_p = group_distributions(cells)
+    drift = pairwise_drift(groups_p, groups_p, cells.weights)
+    largest = sorted(range(len(names)), key=lambda i: -cells.counts[cells.cells_of(i)].sum())[:MAX_RESAMPLED]
+    low, high = bootstrap_intervals(_only(cells, largest), drift, resamples, random_generator(seed, column, kernel))
     known = {row["group"]: row for row in groups}
-    mode = found.coordinates.mode
+    mode = found.space.mode
     plain: list[Row] = []
     side_by_side: list[Row] = []
     for a, b in itertools.combinations(range(len(names)), 2):
         pair: Row = {"kernel": kernel, "group_a": names[a], "group_b": names[b], "mode": mode}
-        random = generator(seed, column, kernel, names[a], names[b])
+        random = random_generator(seed, column, kernel, names[a], names[b])
         asked = resamples if a in largest and b in largest else 0
         chance = permutation_null(cells, a, b, float(drift[a, b]), asked, random)
         ends = _known(low[a, b]), _known(high[a, b])
         sides = ("a", known[names[a]]), ("b", known[names[b]])
         counts = {f"{what}_{side}": row[what] for what in ("models", "layers", "kernels") for side, row in sides}
         note = None if asked or not resamples else f"intervals are drawn for the {MAX_RESAMPLED} largest groups"
-        if cells.models(a) < 2 or cells.models(b) < 2:
+        if cells.n_models(a) < 2 or cells.n_models(b) < 2:
             note = "a group of one model: no interval"
-        counts["by_component"] = by_component(groups_p[a], groups_p[b]).tolist()
+        counts["by_component"] = component_divergence(groups_p[a], groups_p[b]).tolist()
         plain.append(pair | counts | _chance(float(drift[a, b]), ends, chance, note))
         for by in strata:
             row = _match(cells, cell_units, units, by, a, b, asked, random) if by != column else None
@@ -149,7 +155,7 @@ def _group(column: str, kernel: str, name: str, units: LayerGroups) -> Row:
 
 
 def _cells(
-    units: LayerGroups, labels: Sequence[str | None], names: Sequence[str], found: Coefficients
+    units: LayerGroups, labels: Sequence[str | None], names: Sequence[str], found: CoefficientHistograms
 ) -> tuple[ModelGroupHistograms, dict[tuple[int, int], int]]:
     """Add up units to what each model has in each group; and one unit of each, which knows the model's labels."""
     code = {name: i for i, name in enumerate(names)}
@@ -165,9 +171,9 @@ def _cells(
         group=np.array([group for group, _ in members], np.int64),
         model=np.array([model for _, model in members], np.int64),
         counts=counts,
-        width=found.coordinates.width,
-        shares=found.coordinates.shares,
-        groups=len(names),
+        bin_width=found.space.bin_width,
+        weights=found.space.weights,
+        n_groups=len(names),
     )
     return cells, {key: several[0] for key, several in members.items()}
 
@@ -178,9 +184,9 @@ def _only(cells: ModelGroupHistograms, groups: Sequence[int]) -> ModelGroupHisto
         group=cells.group[kept],
         model=cells.model[kept],
         counts=cells.counts[kept],
-        width=cells.width,
-        shares=cells.shares,
-        groups=cells.groups,
+        bin_width=cells.bin_width,
+        weights=cells.weights,
+        n_groups=cells.n_groups,
     )
 
 
@@ -199,22 +205,22 @@ def _match(
     ]
     codes = {name: i for i, name in enumerate(dict.fromkeys(name for name in of_cell if name is not None))}
     stratum = np.array([-1 if name is None else codes[name] for name in of_cell], np.int64)
-    found = matched(cells, stratum, a, b, resamples, random)
+    found = matched_drift(cells, stratum, a, b, resamples, random)
     return None if found is None else _matched_row(found)
 
 
-def _matched_row(found: Matched) -> Row:
+def _matched_row(found: MatchedDrift) -> Row:
     note = None
-    if found.most == 1:
+    if found.max_models == 1:
         note = "one model in every cell: no interval"
-    elif found.fewest == 1:
+    elif found.min_models == 1:
         note = "some cells have one model: the interval is too narrow"
     return {
-        "strata": found.strata,
+        "strata": found.n_strata,
         "models_a": found.models_a,
         "models_b": found.models_b,
-        "fewest_models": found.fewest,
-        "most_models": found.most,
+        "fewest_models": found.min_models,
+        "most_models": found.max_models,
         **_chance(found.drift, (found.low, found.high), found.null, note),
     }
 
@@ -228,7 +234,7 @@ def _chance(
         "low": low,
         "high": high,
         "null_median": chance and chance.median,
-        "null_high": chance and chance.high,
+        "null_high": chance and chance.upper,
         "p": chance and chance.p_value,
         "q": None,
         "verdict": drift_verdict(low, chance),
@@ -242,7 +248,7 @@ def drift_verdict(low: float | None, chance: NullDistribution | None) -> str | N
     """
     if low is None or chance is None:
         return None
-    if low > chance.high:
+    if low > chance.upper:
         return "shift"
     return "unclear" if chance.p_value <= LEVEL else "no shift"
 

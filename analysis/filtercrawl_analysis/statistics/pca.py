@@ -10,7 +10,7 @@ from filtercrawl_analysis.numerics.moments import Array, Moments
 
 
 @dataclass(frozen=True, kw_only=True)
-class Components:
+class PrincipalComponents:
     """n kernels, their mean [taps], components as rows [taps, taps], and the share of the variance along each [taps].
 
     Ordered by that share. Of its two directions a component has the one whose largest entry is positive, as in
@@ -19,11 +19,11 @@ class Components:
 
     n: int
     mean: Array
-    rows: Array
-    shares: Array
+    vectors: Array
+    explained_variance: Array
 
 
-def components(whole: Moments) -> Components | None:
+def principal_components(whole: Moments) -> PrincipalComponents | None:
     """Return the principal components of one set of kernels: centred, divisor n - 1 (arXiv 2203.15331).
 
     None for fewer than two kernels, or where they do not differ.
@@ -35,10 +35,10 @@ def components(whole: Moments) -> Components | None:
     variances, rows = np.maximum(variances[::-1], 0), vectors.T[::-1]
     largest = np.take_along_axis(rows, np.abs(rows).argmax(1)[:, None], 1)
     rows = np.ascontiguousarray(np.where(largest < 0, -rows, rows))
-    return Components(n=n, mean=whole.mean[0], rows=rows, shares=variances / variances.sum())
+    return PrincipalComponents(n=n, mean=whole.mean[0], vectors=rows, explained_variance=variances / variances.sum())
 
 
-def shares_along(whole: Moments, rows: Array) -> Array | None:
+def explained_variance_along(whole: Moments, rows: Array) -> Array | None:
     """Return the share of one set's variance along each of these orthonormal rows, [taps]; None as `components`."""
     scatter = whole.scatter[0]
     if whole.n[0] < 2 or not np.trace(scatter) > 0:

@@ -13,7 +13,7 @@ from scipy.stats import gaussian_kde
 from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.numerics.streaming import scaled_chunks
-from filtercrawl_analysis.statistics.pca import Components
+from filtercrawl_analysis.statistics.pca import PrincipalComponents
 
 # Of the published histogram of the first two coefficients.
 RANGE: Final = 3.3
@@ -33,16 +33,16 @@ class SampledCoefficients:
     coefficients: Array
 
 
-def sample_coefficients(dataset: DatasetView, layers: pa.Table, whole: Components) -> SampledCoefficients:
+def sample_coefficients(dataset: DatasetView, layers: pa.Table, whole: PrincipalComponents) -> SampledCoefficients:
     """Project the samples of layers of one kernel size, scaled, on principal components."""
     place = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
     sizes = layers["n_kernels"].to_pylist()
     layer: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     weight: list[Array] = [np.empty(0)]
-    coefficients: list[Array] = [np.empty((0, len(whole.rows)))]
+    coefficients: list[Array] = [np.empty((0, len(whole.vectors)))]
     for digest, kernels in dataset.samples(list(place)):
         for chunk in scaled_chunks((kernels,)):
-            found = (chunk.double().numpy().T - whole.mean) @ whole.rows.T
+            found = (chunk.double().numpy().T - whole.mean) @ whole.vectors.T
             coefficients.append(found)
             layer.append(np.full(len(found), place[digest], np.int64))
             weight.append(np.full(len(found), sizes[place[digest]] / len(found)))
@@ -51,7 +51,7 @@ def sample_coefficients(dataset: DatasetView, layers: pa.Table, whole: Component
     )
 
 
-def density(values: Array, weight: Array) -> tuple[Array, Array] | None:
+def kernel_density(values: Array, weight: Array) -> tuple[Array, Array] | None:
     """Return where and how dense values are: a Gaussian estimate, Silverman's bandwidth, [128] each.
 
     None where fewer than two values differ.
@@ -64,7 +64,7 @@ def density(values: Array, weight: Array) -> tuple[Array, Array] | None:
     return grid, gaussian_kde(values, "silverman", weight)(grid)
 
 
-def phenotype(samples: SampledCoefficients) -> tuple[Array, Array]:
+def coefficient_plane(samples: SampledCoefficients) -> tuple[Array, Array]:
     """Return the weighted histogram of the first two coefficients, [128, 128], and the edges of its cells."""
     first, second = samples.coefficients[:, 0], samples.coefficients[:, 1]
     bounds = [[-RANGE, RANGE]] * 2

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SKETCHES
-from filtercrawl_analysis.numerics.dct_basis import BINS, basis, histogram_range
+from filtercrawl_analysis.numerics.dct_basis import BINS, dct_basis, histogram_range
 from filtercrawl_analysis.numerics.merge import Sketches
-from filtercrawl_analysis.numerics.moments import Array, Moments, moments
-from filtercrawl_analysis.statistics.divergence import paired, probabilities
-from filtercrawl_analysis.statistics.pca import components, shares_along
+from filtercrawl_analysis.numerics.moments import Array, Moments, sketch_moments
+from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
+from filtercrawl_analysis.statistics.pca import explained_variance_along, principal_components
 
 KERNEL: Final = "3x3"
 _SIZE: Final = (3, 3)
@@ -95,9 +95,9 @@ def trained_kernel_stats(folder: Path, layers: set[str]) -> TrainedKernelStats |
             continue
         chosen = table.take(pa.array(rows, pa.int64()))
         versions |= set(chosen["version"].to_pylist())
-        found = moments(chosen, "scaled").total()
+        found = sketch_moments(chosen, "scaled").total()
         whole = found if whole is None else _both(whole, found)
-        histogram = Sketches.of(chosen).histogram
+        histogram = Sketches.from_table(chosen).histogram
         assert histogram is not None  # nine taps have one
         counts += histogram.sum(0)
     if whole is None:
@@ -147,19 +147,19 @@ def _both(a: Moments, b: Moments) -> Moments:
 
 
 def _shares(side: TrainedKernelStats | None) -> list[float] | None:
-    found = components(side.whole) if side is not None else None
-    return None if found is None else [float(share) for share in found.shares]
+    found = principal_components(side.whole) if side is not None else None
+    return None if found is None else [float(share) for share in found.explained_variance]
 
 
 def _drift(before: TrainedKernelStats | None, after: TrainedKernelStats | None) -> float | None:
     if before is None or after is None or before.versions != after.versions:
         return None  # counts of other definitions cannot be compared
-    shares = shares_along(_both(before.whole, after.whole), basis(_SIZE))
+    shares = explained_variance_along(_both(before.whole, after.whole), dct_basis(_SIZE))
     if shares is None or not (before.counts.any() and after.counts.any()):
         return None
     low, high = histogram_range(9)
     p, q = (probabilities(side.counts, (high - low) / BINS) for side in (before, after))
-    return max(0.0, float(paired(p, q, shares)))
+    return max(0.0, float(paired_drift(p, q, shares)))
 
 
 def _number(side: TrainedKernelStats | None) -> int:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from conftest import Sync
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
-from filtercrawl_analysis.numerics.dct_basis import BINS, basis
-from filtercrawl_analysis.statistics.divergence import drifts, probabilities
+from filtercrawl_analysis.numerics.dct_basis import BINS, dct_basis
+from filtercrawl_analysis.statistics.divergence import pairwise_drift, probabilities
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 from support import cnn_filter_db_reference as paper
 from support.synthetic_datasets import EDGES, SMOOTH, analysed, net, plant, rows
@@ -68,7 +68,7 @@ def test_exact_drift_is_that_of_the_definition(planted: Path, column: str) -> No
 def test_sketch_drift_is_that_of_the_definition_in_the_fixed_basis_and_range(planted: Path) -> None:
     result = analysed("drift", planted, by=("task",), resamples=0)
     everything = paper.scaled(np.concatenate([weight.reshape(-1, 9) for weight in layers(planted).values()]))
-    fixed = basis((3, 3))
+    fixed = dct_basis((3, 3))
     along = ((everything - everything.mean(0)) @ fixed.T).var(0)
     p = {
         name: paper.histograms(paper.scaled(np.concatenate(parts)) @ fixed.T, -3, 3)
@@ -131,7 +131,7 @@ def test_entropy_sparsity_and_thresholds_of_every_layer(planted: Path) -> None:
 def test_drift_is_a_divergence(counts: list[list[int]], share: float) -> None:
     p = probabilities(np.array(counts, np.int64).reshape(2, 2, BINS), 6 / BINS)
     ratios = np.array([share, 1 - share])
-    found = drifts(p, p, ratios)
+    found = pairwise_drift(p, p, ratios)
     assert found[0, 1] == pytest.approx(paper.drift(p[0], p[1], ratios), rel=1e-9, abs=1e-9)
     assert np.allclose(found, found.T, rtol=1e-12, atol=1e-12)
     assert found[0, 0] == pytest.approx(0, abs=1e-9)

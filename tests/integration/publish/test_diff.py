@@ -21,7 +21,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
-from filtercrawl_analysis.numerics.dct_basis import basis
+from filtercrawl_analysis.numerics.dct_basis import dct_basis
 from filtercrawl_publish.commands.verify import verify_folder
 from filtercrawl_publish.diff import changelog
 from filtercrawl_publish.diff.compare import Difference, compare_snapshots
@@ -149,7 +149,7 @@ def scaled(dataset: Path) -> np.ndarray:
 
 def drift(was: np.ndarray, now: np.ndarray) -> float:
     """D as the paper defines it, written out a component at a time."""
-    rows = basis((3, 3))
+    rows = dct_basis((3, 3))
     together = np.concatenate([was, now])
     # Each side around the mean of both, as merged scatters are.
     variances = ((together - together.mean(0)) @ rows.T).var(0)

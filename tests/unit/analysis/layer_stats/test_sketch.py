@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from filtercrawl.dataset.schema.arrow import SKETCHES
 from filtercrawl_analysis.layer_stats.quality import Quality
-from filtercrawl_analysis.numerics.dct_basis import basis, radial_bins
-from filtercrawl_analysis.numerics.merge import Sketches, merge, unpack
-from filtercrawl_analysis.numerics.scaling import columns, finite, scaled
+from filtercrawl_analysis.numerics.dct_basis import dct_basis, radial_bins
+from filtercrawl_analysis.numerics.merge import Sketches, merge_sketches, unpack_symmetric
+from filtercrawl_analysis.numerics.scaling import column_chunks, finite_columns, scale_kernels
 from support.sketch_reference import Weight, dct, packed, paper_scaled, sketched, summary
 
 
@@ -27,7 +27,7 @@ def random(seed: int, *shape: int, scale: float = 1.0) -> Weight:
 
 
 def ours(kernels: Weight) -> NDArray[np.float16]:
-    parts = [scaled(*finite(chunk)).T.numpy() for chunk in columns(torch.from_numpy(kernels))]
+    parts = [scale_kernels(*finite_columns(chunk)).T.numpy() for chunk in column_chunks(torch.from_numpy(kernels))]
     return np.concatenate(parts)
 
 
@@ -123,7 +123,7 @@ def agree(found: dict[str, Any], weight: Weight) -> None:
     counts = np.array(found["histogram"]).reshape(taps, 70)
     assert (counts.sum(1) == len(flat)).all()
     # A coefficient on an edge may lie on either side: as many as lie within rounding of one are let pass.
-    for row, coefficients in zip(counts, (small @ basis(tuple(size)).T).T, strict=True):
+    for row, coefficients in zip(counts, (small @ dct_basis(tuple(size)).T).T, strict=True):
         want = np.histogram(coefficients, 70, (-bound - width * 2.0**-24, bound - width * 2.0**-24))[0]
         assert abs(row - want).sum() <= 2 * (np.abs(coefficients) > bound - 1e-6).sum()
 
@@ -160,7 +160,7 @@ def test_entropy_from_the_sketch_at_a_thousand_standard_deviations() -> None:
     flat = weight.reshape(-1, 9).astype(np.float64)
     want = np.linalg.svd(flat - flat.mean(0), compute_uv=False) ** 2
     want /= want.sum()
-    found = np.linalg.eigvalsh(unpack(np.array(sketched(weight)["raw_scatter"])))
+    found = np.linalg.eigvalsh(unpack_symmetric(np.array(sketched(weight)["raw_scatter"])))
     found /= found.sum()
     assert abs((want * np.log10(want)).sum() - (found * np.log10(found)).sum()) < 1e-9
 
@@ -229,9 +229,9 @@ def test_merged_sketches_are_the_sketch_of_all(
     groups = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(layers), max_size=len(layers))))
     rows = table([layers[i] for i in order])
     taps = math.prod(size)
-    partly = merge(Sketches.of(rows), groups, 3)
-    whole = [merge(partly), merge(Sketches.of(rows))]
-    want = Sketches.of(table([np.concatenate(layers)]))
+    partly = merge_sketches(Sketches.from_table(rows), groups, 3)
+    whole = [merge_sketches(partly), merge_sketches(Sketches.from_table(rows))]
+    want = Sketches.from_table(table([np.concatenate(layers)]))
     for found in whole:
         assert len(found) == 1
         for name in ("n_kernels", "n_finite", "n_zero", "max_abs"):
@@ -248,30 +248,34 @@ def test_merged_sketches_are_the_sketch_of_all(
         assert want.scaled_scatter is not None
         assert np.array_equal(found.histogram, want.histogram)
         close(found.raw_mean, want.raw_mean, 1)
-        close(found.raw_scatter, want.raw_scatter, float(unpack(want.raw_scatter).trace(axis1=1, axis2=2)[0]) + 1)
+        close(
+            found.raw_scatter,
+            want.raw_scatter,
+            float(unpack_symmetric(want.raw_scatter).trace(axis1=1, axis2=2)[0]) + 1,
+        )
         close(found.scaled_mean, want.scaled_mean, 1)
         close(found.scaled_scatter, want.scaled_scatter, sum(counts))
 
 
 def test_groups_may_be_empty_and_rows_left_out() -> None:
-    rows = Sketches.of(table([random(7, 4, 1, 3, 3), random(8, 5, 1, 3, 3), random(9, 6, 1, 3, 3)]))
-    found = merge(rows, np.array([2, -1, 2]), 4)
+    rows = Sketches.from_table(table([random(7, 4, 1, 3, 3), random(8, 5, 1, 3, 3), random(9, 6, 1, 3, 3)]))
+    found = merge_sketches(rows, np.array([2, -1, 2]), 4)
     assert found.n_finite.tolist() == [0, 0, 10, 0]
     assert found.raw_mean is not None
     assert (found.raw_mean[[0, 1, 3]] == 0).all()
-    both = merge(rows.take(np.array([0, 2])))
+    both = merge_sketches(rows.take(np.array([0, 2])))
     for name in ("histogram", "raw_scatter", "raw_mean", "max_abs"):
         close(getattr(found, name)[2], getattr(both, name)[0])
 
 
 def test_dead_kernels_stay_those_of_their_layers() -> None:
     small = random(10, 5, 1, 3, 3, scale=1e-6)
-    rows = Sketches.of(table([small, random(11, 5, 1, 3, 3)]))
-    assert merge(rows).n_dead.tolist() == [0]
+    rows = Sketches.from_table(table([small, random(11, 5, 1, 3, 3)]))
+    assert merge_sketches(rows).n_dead.tolist() == [0]
 
 
 def test_other_kernel_sizes_do_not_merge() -> None:
     with pytest.raises(ValueError, match="several kernel sizes"):
-        Sketches.of(table([random(12, 4, 1, 3, 3), random(13, 4, 1, 1, 9)]))
+        Sketches.from_table(table([random(12, 4, 1, 3, 3), random(13, 4, 1, 1, 9)]))
     with pytest.raises(ValueError, match="groups of shape"):
-        merge(Sketches.of(table([random(14, 4, 1, 3, 3)])), np.zeros(2, np.int64))
+        merge_sketches(Sketches.from_table(table([random(14, 4, 1, 3, 3)])), np.zeros(2, np.int64))

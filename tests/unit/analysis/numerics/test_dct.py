@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.numerics.dct import transform
-from filtercrawl_analysis.numerics.dct_basis import basis, frequencies, histogram_range, n_radial_bins, radial_bins
+from filtercrawl_analysis.numerics.dct import dct
+from filtercrawl_analysis.numerics.dct_basis import dct_basis, frequencies, histogram_range, n_radial_bins, radial_bins
 from support.sketch_reference import cosine
 
 sizes = st.lists(st.integers(1, 7), min_size=1, max_size=3).map(tuple).filter(lambda size: math.prod(size) <= 49)
@@ -21,7 +21,7 @@ sizes = st.lists(st.integers(1, 7), min_size=1, max_size=3).map(tuple).filter(la
 @settings(max_examples=50, deadline=None)
 @given(sizes)
 def test_rows_are_orthonormal_cosines_of_rising_frequency(size: tuple[int, ...]) -> None:
-    rows, taps = basis(size), math.prod(size)
+    rows, taps = dct_basis(size), math.prod(size)
     assert rows.shape == (taps, taps)
     assert np.allclose(rows @ rows.T, np.eye(taps), atol=1e-12)
     order = frequencies(size)
@@ -38,8 +38,8 @@ def test_order_of_3x3_and_that_the_caller_owns_it() -> None:
     assert frequencies((3, 3)).tolist() == [
         [0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [2, 0], [1, 2], [2, 1], [2, 2]
     ]  # fmt: skip
-    basis((3, 3))[:] = 0
-    assert basis((3, 3))[0, 0] == pytest.approx(1 / 3)
+    dct_basis((3, 3))[:] = 0
+    assert dct_basis((3, 3))[0, 0] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -62,29 +62,29 @@ def test_radial_bins_of_3x3_of_oblong_and_of_huge_kernels() -> None:
 def test_transform_agrees_with_scipy(size: tuple[int, ...], seed: int) -> None:
     kernels = np.random.default_rng(seed).standard_normal((math.prod(size), 3))
     want = np.stack([scipy.fft.dctn(column.reshape(size), norm="ortho").ravel() for column in kernels.T], axis=1)
-    assert np.allclose(transform(torch.from_numpy(kernels), size).numpy(), want, atol=1e-12)
+    assert np.allclose(dct(torch.from_numpy(kernels), size).numpy(), want, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(129,), (1000,), (3, 200), (150, 2, 2)])
 def test_long_axes_agree_with_scipy(size: tuple[int, ...]) -> None:
     kernel = np.random.default_rng(1).standard_normal(size)
-    found = transform(torch.from_numpy(kernel.reshape(-1, 1)), size).numpy().reshape(size)
+    found = dct(torch.from_numpy(kernel.reshape(-1, 1)), size).numpy().reshape(size)
     assert np.allclose(found, scipy.fft.dctn(kernel, norm="ortho"), atol=1e-11)
 
 
 def test_the_range_holds_every_coefficient() -> None:
     assert histogram_range(9) == (-3, 3)
-    signs = np.sign(basis((5, 5)))
+    signs = np.sign(dct_basis((5, 5)))
     low, high = histogram_range(25)
-    assert low <= (basis((5, 5)) * signs).sum(1).max() <= high
+    assert low <= (dct_basis((5, 5)) * signs).sum(1).max() <= high
 
 
 @pytest.mark.parametrize("size", [(), (0, 3), (3, -1)])
 def test_no_kernel_size(size: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="no kernel size"):
-        basis(size)
+        dct_basis(size)
 
 
 def test_above_49_taps_there_is_no_dense_basis() -> None:
     with pytest.raises(ValueError, match="at most 49"):
-        basis((8, 8))
+        dct_basis((8, 8))

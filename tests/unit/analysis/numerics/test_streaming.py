@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.numerics.streaming import coefficient_range, histogram, histograms, scatter
+from filtercrawl_analysis.numerics.streaming import (
+    coefficient_histogram,
+    coefficient_range,
+    grouped_histograms,
+    kernel_scatter,
+)
 from support.sketch_reference import paper_scaled
 
 
@@ -29,7 +34,7 @@ def test_all_three_agree_with_numpy(n: int, taps: int, cuts: list[int], seed: in
     data = kernels(seed, n, taps)
     parts = np.split(data, sorted(min(cut, n) for cut in cuts))
     small = paper_scaled(data)
-    found = scatter(parts)
+    found = kernel_scatter(parts)
     mean = small.mean(0)
     want = (small - mean).T @ (small - mean)
     assert found.n == n
@@ -42,7 +47,7 @@ def test_all_three_agree_with_numpy(n: int, taps: int, cuts: list[int], seed: in
     assert high == pytest.approx(coefficients.max(), abs=1e-5)
     if high - low < 1e-3:
         return  # one tap: every scaled kernel is 1 or -1
-    counts = histogram(parts, basis, mean, low, high, 70)
+    counts = coefficient_histogram(parts, basis, mean, low, high, 70)
     assert counts.shape == (taps, 70)
     assert (counts.sum(1) == n).all()
     # Coefficients are float32: those within its rounding of an edge may lie on the other side.
@@ -62,7 +67,7 @@ def test_all_three_agree_with_numpy(n: int, taps: int, cuts: list[int], seed: in
 def test_one_look_gives_what_two_give(counts: list[tuple[int, int]], taps: int, seed: int) -> None:
     parts = [(group, kernels(seed + i, n, taps)) for i, (group, n) in enumerate(counts)]
     basis, mean = np.linalg.qr(kernels(seed, taps, taps).astype(np.float64))[0], np.linspace(-0.2, 0.2, taps)
-    found = histograms(iter(parts), basis, mean, 70, 4)
+    found = grouped_histograms(iter(parts), basis, mean, 70, 4)
     everything = [part for _, part in parts]
     if found is None:
         assert sum(map(len, everything)) == 0
@@ -70,7 +75,7 @@ def test_one_look_gives_what_two_give(counts: list[tuple[int, int]], taps: int, 
     assert (found.low, found.high) == coefficient_range(everything, basis, mean)
     for group in range(4):
         mine = [part for owner, part in parts if owner == group]
-        assert np.array_equal(found.counts[group], histogram(mine, basis, mean, found.low, found.high, 70))
+        assert np.array_equal(found.counts[group], coefficient_histogram(mine, basis, mean, found.low, found.high, 70))
 
 
 def test_kernels_that_are_not_finite_are_left_out() -> None:
@@ -78,18 +83,21 @@ def test_kernels_that_are_not_finite_are_left_out() -> None:
     lame = data.copy()
     lame[3, 4], lame[70, 0] = np.nan, np.inf
     kept = np.delete(data, [3, 70], 0)
-    assert scatter([lame]).n == 98
-    np.testing.assert_allclose(scatter([lame]).scatter, scatter([kept]).scatter, atol=1e-9)
+    assert kernel_scatter([lame]).n == 98
+    np.testing.assert_allclose(kernel_scatter([lame]).scatter, kernel_scatter([kept]).scatter, atol=1e-9)
     assert coefficient_range([lame], np.eye(9)) == coefficient_range([kept], np.eye(9))
-    assert (histogram([lame], np.eye(9), None, -1, 1, 7) == histogram([kept], np.eye(9), None, -1, 1, 7)).all()
+    assert (
+        coefficient_histogram([lame], np.eye(9), None, -1, 1, 7)
+        == coefficient_histogram([kept], np.eye(9), None, -1, 1, 7)
+    ).all()
 
 
 def test_nothing_gives_no_span_and_no_scatter() -> None:
     nothing = np.empty((0, 9), np.float32)
     assert coefficient_range([nothing], np.eye(9)) == (np.inf, -np.inf)
-    assert histogram([nothing], np.eye(9), None, -1, 1, 7).sum() == 0
+    assert coefficient_histogram([nothing], np.eye(9), None, -1, 1, 7).sum() == 0
     with pytest.raises(ValueError, match="no kernel"):
-        scatter([np.full((3, 9), np.nan, np.float32)])
+        kernel_scatter([np.full((3, 9), np.nan, np.float32)])
 
 
 def test_arrays_of_arrow_are_read_in_place() -> None:
@@ -103,5 +111,5 @@ def test_arrays_of_arrow_are_read_in_place() -> None:
 
 def test_equal_kernels_have_no_scatter_and_one_bin() -> None:
     data = np.full((10_000, 9), 0.3, np.float32)
-    assert not scatter([data]).scatter.any()
-    assert (histogram([data], np.eye(9), None, 1, 1, 70)[:, 0] == 10_000).all()
+    assert not kernel_scatter([data]).scatter.any()
+    assert (coefficient_histogram([data], np.eye(9), None, 1, 1, 70)[:, 0] == 10_000).all()

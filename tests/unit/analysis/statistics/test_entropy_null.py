@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from filtercrawl_analysis.statistics.bootstrap import adjust_p_values
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull, entropies
+from filtercrawl_analysis.statistics.entropy_null import EntropyNull, simulate_entropies
 from support import cnn_filter_db_reference as paper
 
 
@@ -31,7 +31,7 @@ def test_drawn_entropies_are_those_of_random_layers(n: int, taps: int) -> None:
 @pytest.mark.parametrize(("n", "taps"), [(331, 9), (700, 9), (5003, 9), (100_000, 9), (3000, 49), (150, 4)])
 def test_one_simulation_serves_a_range_of_sizes(n: int, taps: int) -> None:
     """Between the sizes of the grid: p-values against simulations of n itself differ by no more than chance makes."""
-    fresh = np.sort(entropies(n, taps, 20_000 if taps <= 9 else 2000, np.random.default_rng(n)))
+    fresh = np.sort(simulate_entropies(n, taps, 20_000 if taps <= 9 else 2000, np.random.default_rng(n)))
     null = EntropyNull()
     for share in (0.01, 0.05, 0.5, 0.95):
         found, _ = null.p_values(float(np.quantile(fresh, share)), n, taps)

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filtercrawl_analysis.numerics.moments import Moments
-from filtercrawl_analysis.statistics.groups import column_of, labels, labels_by_count, layer_groups, sample_size
+from filtercrawl_analysis.statistics.groups import (
+    group_labels,
+    layer_groups,
+    ordered_labels,
+    resolve_column,
+    sample_size,
+)
 
 
 def table(**columns: Any) -> pa.Table:
@@ -26,19 +32,19 @@ def test_labels_are_text_the_last_of_a_list_and_none_where_unknown() -> None:
         is_first=[True, False, None],
         is_last=[True, False, True],
     )
-    assert labels(index, "task") == ["a", None, "b"]
-    assert labels(index, "depth_decile") == ["0", "9", None]
-    assert labels(index, "training_datasets") == ["y", None, None]
-    assert labels(index, "library") == ["timm", "timm", None]
-    assert labels(index, "position") == ["first", "between", None]
-    assert labels(index, "nothing") == [None] * 3
-    assert [column_of(index, name) for name in ("task", "library", "nothing")] == ["task", "model_library", None]
+    assert group_labels(index, "task") == ["a", None, "b"]
+    assert group_labels(index, "depth_decile") == ["0", "9", None]
+    assert group_labels(index, "training_datasets") == ["y", None, None]
+    assert group_labels(index, "library") == ["timm", "timm", None]
+    assert group_labels(index, "position") == ["first", "between", None]
+    assert group_labels(index, "nothing") == [None] * 3
+    assert [resolve_column(index, name) for name in ("task", "library", "nothing")] == ["task", "model_library", None]
 
 
 def test_groups_are_ordered_by_number_or_by_what_they_stand_for() -> None:
-    assert labels_by_count(["10", "9", None, "0"], np.array([1, 5, 9, 2])) == ["0", "9", "10"]
-    assert labels_by_count(["b", "a", "c", "a"], np.array([3, 2, 3, 2])) == ["a", "b", "c"]
-    assert labels_by_count([None], np.array([1])) == []
+    assert ordered_labels(["10", "9", None, "0"], np.array([1, 5, 9, 2])) == ["0", "9", "10"]
+    assert ordered_labels(["b", "a", "c", "a"], np.array([3, 2, 3, 2])) == ["a", "b", "c"]
+    assert ordered_labels([None], np.array([1])) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from("mno"), st.sampled_from(["a", "b", None]), st.integers(1, 9)), min_size=1))
@@ -47,7 +53,7 @@ def test_units_part_layers_by_model_and_label_and_lose_none(layers: list[tuple[s
     index = table(model_id=models, task=pa.array(tasks, pa.string()), n_kernels=sizes)
     found = layer_groups(index, ["task"])
     assert len(found) == len({(model, task) for model, task, _ in layers})
-    for layer, unit in enumerate(found.of_layer.tolist()):
+    for layer, unit in enumerate(found.unit_of_layer.tolist()):
         assert (found.labels["model_id"][unit], found.labels["task"][unit]) == layers[layer][:2]
     assert (found.kernels.sum(), found.layers.sum()) == (sum(sizes), len(layers))
     rests = sample_size(index)
@@ -67,7 +73,7 @@ def test_merged_moments_are_those_of_the_kernels_together(seed: int, groups: lis
         mean=np.array([of(part)[0] for part in parts]),
         scatter=np.array([of(part)[1] for part in parts]),
     )
-    merged = found.merged(np.array(groups), 3)
+    merged = found.merge(np.array(groups), 3)
     for group in range(3):
         members = [part for part, mine in zip(parts, groups, strict=True) if mine == group]
         assert merged.n[group] == sum(map(len, members))
@@ -76,4 +82,4 @@ def test_merged_moments_are_those_of_the_kernels_together(seed: int, groups: lis
             assert np.allclose(merged.mean[group], mean)
             assert np.allclose(merged.scatter[group], scatter, atol=1e-9)
     whole = np.concatenate(parts)
-    assert np.allclose(found.total().energy()[0], whole.T @ whole)
+    assert np.allclose(found.total().second_moment()[0], whole.T @ whole)

@@ -14,8 +14,14 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from filtercrawl.api import CheckpointMetadata
-from filtercrawl_analysis.statistics.init_distributions import NORMAL, UNIFORM, fits, init_distributions, spread
-from filtercrawl_analysis.statistics.kernel_shape import projectors, separability, shares
+from filtercrawl_analysis.statistics.init_distributions import (
+    NORMAL,
+    UNIFORM,
+    init_distributions,
+    is_consistent,
+    weight_moments,
+)
+from filtercrawl_analysis.statistics.kernel_shape import energy_share, separability, symmetry_projectors
 from support.synthetic_datasets import EDGES, Net, analysed, net, plant, rows
 
 SIZES = [(3,), (1, 3), (3, 1), (3, 3), (5, 3), (4, 4), (7, 7), (3, 3, 3)]
@@ -68,7 +74,7 @@ def test_frequency_symmetry_and_separability_of_known_kernels(planted: Path) -> 
 def test_projectors_keep_just_what_the_symmetry_keeps(size: tuple[int, ...]) -> None:
     taps = math.prod(size)
     kernel = np.random.default_rng(1).standard_normal(size)
-    found = projectors(size)
+    found = symmetry_projectors(size)
     for name, projector in found.items():
         assert np.allclose(projector @ projector, projector)
         assert np.allclose(projector, projector.T)
@@ -81,7 +87,7 @@ def test_projectors_keep_just_what_the_symmetry_keeps(size: tuple[int, ...]) -> 
         }[name]
         assert np.allclose(even, turned)
     energy = kernel.reshape(1, taps, 1) * kernel.reshape(1, 1, taps)
-    assert shares(energy, found["even_point"])[0] == pytest.approx(
+    assert energy_share(energy, found["even_point"])[0] == pytest.approx(
         float(((kernel + np.flip(kernel)) ** 2).sum() / 4 / (kernel**2).sum())
     )
     assert ("rotation" in found) == (len(size) == 2 and size[0] == size[1] > 1)
@@ -137,19 +143,19 @@ def test_weights_of_a_law_fit_it_but_for_one_in_fifty(kurtosis: float, n: int) -
     for seed in range(200):
         random = np.random.default_rng(seed)
         drawn = law.std * (random.standard_normal(n) if kurtosis == NORMAL else random.uniform(-1, 1, n) * math.sqrt(3))
-        found = spread([n, *((drawn**k).sum() for k in (1, 2, 3, 4))], float(np.abs(drawn).max()))
+        found = weight_moments([n, *((drawn**k).sum() for k in (1, 2, 3, 4))], float(np.abs(drawn).max()))
         assert found is not None
         assert found.std == pytest.approx(drawn.std(), rel=1e-9)
         assert found.kurtosis == pytest.approx(stats.kurtosis(drawn), abs=1e-9)
         assert found.skewness == pytest.approx(stats.skew(drawn), abs=1e-9)
-        fitting += fits(found, law)
+        fitting += is_consistent(found, law)
     assert fitting >= 196
 
 
 def test_weights_that_do_not_differ_have_no_spread() -> None:
-    assert spread([0, 0, 0, 0, 0], 0.0) is None
-    assert spread([9, 0, 0, 0, 0], 0.0) is None
-    assert spread([9, 9, 9, 9, 9], 1.0) is None
+    assert weight_moments([0, 0, 0, 0, 0], 0.0) is None
+    assert weight_moments([9, 0, 0, 0, 0], 0.0) is None
+    assert weight_moments([9, 9, 9, 9, 9], 1.0) is None
 
 
 def test_the_census_counts_every_kernel_once_a_column(tmp_path: Path) -> None:
