@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
-import tomllib
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import EntryPoint
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,15 +32,14 @@ from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from support.cnn_filter_db_files import Db, Format, Hostile, published, random_kernels
-from support.paths import REPOSITORY
+from support.plugins import declared
 from support.zoo_files import put, state
 
 
 @pytest.fixture(scope="session")
 def plugins() -> Plugins:
     """All bundled plugins, as pyproject.toml names them."""
-    named = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["filtercrawl"]
-    found = load_plugins(EntryPoint(name=name, value=value, group="filtercrawl") for name, value in named.items())
+    found = load_plugins(declared())
     assert not found.broken
     return found
 

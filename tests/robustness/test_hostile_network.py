@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from itertools import count
 from pathlib import Path
 
@@ -29,11 +28,10 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Fault, FileServer, gzipped, multipart
-from support.plugins import AcmeZoo, entry
+from support.plugins import BUNDLED, AcmeZoo, entry
 from support.torch_files import saved
 from support.zoo_files import State, layers, models, state
 
-BUNDLED = tuple(entry_points(group="filtercrawl"))
 STATE = state(3, width=300)  # a third of a megabyte between the kernels, so that they come in several requests
 KERNELS = {name: STATE[name].numpy() for name in ("stem.weight", "deep.weight")}
 PATIENCE = RetryPolicy(read=0.2, attempts=3)

@@ -7,13 +7,13 @@ import tomllib
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
 
 from filtercrawl.api import Checkpoint, Query, RemoteFile, Skipped, Transport, hookimpl
-from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.api.plugin_manager import KINDS, Plugins, group_of, installed_entry_points
 from support.paths import REPOSITORY
 
 
@@ -31,17 +31,22 @@ class Zoo:
 def declared(*left_out: str) -> list[EntryPoint]:
     """The bundled plugins as pyproject.toml declares them, but for those of these names."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-    names = project["entry-points"]["filtercrawl"]
-    return [EntryPoint(name, value, "filtercrawl") for name, value in names.items() if name not in left_out]
+    return [
+        EntryPoint(name, value, group)
+        for group, names in project["entry-points"].items()
+        for name, value in names.items()
+        if name not in left_out
+    ]
 
 
 def entry(monkeypatch: pytest.MonkeyPatch, name: str, **hooks: Callable[[], Any]) -> EntryPoint:
-    """Install a module with these hooks for the time of a test; returns its entry point."""
+    """Install a module with these hooks for the time of a test; returns its entry point, of the first hook's kind."""
     module = types.ModuleType(f"plugin_{name}")
     for hook, function in hooks.items():
         setattr(module, hook, hookimpl(function))
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    return EntryPoint(name=name, value=module.__name__, group="filtercrawl")
+    kind = next(iter(hooks)).removeprefix("filtercrawl_")
+    return EntryPoint(name=name, value=module.__name__, group=group_of(kind if kind in KINDS else "sources"))
 
 
 def source(monkeypatch: pytest.MonkeyPatch, name: str, offers: Callable[[], Iterator[Any]]) -> EntryPoint:
@@ -77,4 +82,4 @@ def instead(plugins: Plugins, **kinds: Any) -> Plugins:
     return made
 
 
-BUNDLED = tuple(entry_points(group="filtercrawl"))
+BUNDLED = installed_entry_points()

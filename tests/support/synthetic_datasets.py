@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from filtercrawl.pipeline.report import Report
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_analysis.analyses.registry import ANALYSES
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
-from support.plugins import checkpoint, source
+from support.plugins import BUNDLED, checkpoint, source
 from support.zoo_files import State, put
 
 Rows = list[dict[str, object]]
@@ -42,7 +41,7 @@ def plant(folder: Path, nets: Iterable[Net], **settings: object) -> Path:
         file = put(folder / f"zoo/{net.name}.safetensors", net.state)
         offers.append(replace(checkpoint(net.name, file.as_uri()), meta=net.meta))
     with pytest.MonkeyPatch.context() as patch:
-        plugins = load_plugins([*entry_points(group="filtercrawl"), source(patch, "acme", lambda: iter(offers))])
+        plugins = load_plugins([*BUNDLED, source(patch, "acme", lambda: iter(offers))])
         chosen = Settings(**{"dataset": folder / "dataset", "device": "cpu", "jobs": 1, **settings})  # type: ignore[arg-type]
         report: Report = sync(("acme",), SyncContext(settings=chosen, plugins=plugins, now=NOW))
     assert report.failures == {}

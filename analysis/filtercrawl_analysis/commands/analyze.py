@@ -11,10 +11,9 @@ import typer
 
 from filtercrawl.api.analysis import AnalysisOptions, SampleSize
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.command import Command
 from filtercrawl.api.errors import Cancelled, DatasetError, UsageError
 from filtercrawl.api.formatting import escape_control, format_count
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.cli.sync import cancel_on_signal

@@ -10,7 +10,6 @@ from filtercrawl.api.checkpoint import (
     TrainingRun,
     VisualCategory,
 )
-from filtercrawl.api.command import Command
 from filtercrawl.api.errors import (
     AccessDeniedError,
     CheckpointError,
@@ -22,7 +21,7 @@ from filtercrawl.api.errors import (
     UnsafeFileError,
     UnsupportedError,
 )
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import API_VERSION, Command, hookimpl
 from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import (
@@ -40,7 +39,6 @@ from filtercrawl.api.source import (
 )
 from filtercrawl.api.tensor import Convolution, Depth, Quantization, StoredTensor, TensorLocation
 from filtercrawl.api.transport import Transport
-from filtercrawl.api.version import API_VERSION
 
 __all__ = [
     "API_VERSION",

@@ -11,7 +11,6 @@ from filtercrawl.api.analysis import Analysis
 from filtercrawl.api.version import refusal
 from filtercrawl.api.source import Reader, Source
 from filtercrawl.api.checkpoint import VisualCategory
-from filtercrawl.api.command import Command
 from filtercrawl.api.measure import Measure
 from filtercrawl.api.hook_scan import HOOKS, may_implement
 

@@ -1,46 +1,67 @@
-"""The hooks a plugin may implement; a plugin imports `hookimpl` from `filtercrawl` and yields typed objects."""
+"""The hooks that a plugin may implement, and the version of this interface.
+
+A plugin imports `hookimpl` from `filtercrawl.api`, marks a function named like one of these hooks and yields typed
+objects from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 import pluggy
 
 from filtercrawl.api.analysis import Analysis
 from filtercrawl.api.checkpoint import VisualCategory
-from filtercrawl.api.command import Command
 from filtercrawl.api.measure import Measure
 from filtercrawl.api.source import Reader, Source
+
+# Raised when a plugin written for the version before may no longer work; a plugin may state its own as FILTERCRAWL_API.
+API_VERSION: Final = 1
 
 hookspec = pluggy.HookspecMarker("filtercrawl")
 hookimpl = pluggy.HookimplMarker("filtercrawl")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command that a plugin adds to the command line.
+
+    Attributes:
+        name: What is typed after `filtercrawl`.
+        run: A function with Typer annotations; its docstring is the help text.
+    """
+
+    name: str
+    run: Callable[..., None]
+
+
 @hookspec
 def filtercrawl_sources() -> Iterator[Source]:  # type: ignore[empty-body]
-    """Yield sources: what lists checkpoints."""
+    """Yield sources, which list checkpoints."""
 
 
 @hookspec
 def filtercrawl_readers() -> Iterator[Reader]:  # type: ignore[empty-body]
-    """Yield readers: what reads a file format."""
-
-
-@hookspec
-def filtercrawl_visual_categories() -> Iterator[VisualCategory]:  # type: ignore[empty-body]
-    """Yield what the pictures of training data sets show."""
+    """Yield readers, which read one file format each."""
 
 
 @hookspec
 def filtercrawl_measures() -> Iterator[Measure]:  # type: ignore[empty-body]
-    """Yield measures: statistics of a layer, made while its kernels stream by."""
+    """Yield measures: statistics of a layer, accumulated while its kernels are read."""
 
 
 @hookspec
 def filtercrawl_analyses() -> Iterator[Analysis]:  # type: ignore[empty-body]
-    """Yield analyses: what `filtercrawl analyze` makes tables and figures of."""
+    """Yield analyses, from which `filtercrawl analyze` makes tables and figures."""
 
 
 @hookspec
 def filtercrawl_commands() -> Iterator[Command]:  # type: ignore[empty-body]
     """Yield commands of the command line."""
+
+
+@hookspec
+def filtercrawl_visual_categories() -> Iterator[VisualCategory]:  # type: ignore[empty-body]
+    """Yield the visual category of training datasets, such as `natural` for ImageNet."""

@@ -1,4 +1,8 @@
-"""Find plugins by their entry points and collect what they register; a broken plugin is named and left out."""
+"""Find plugins by their entry points and collect what they offer; a broken plugin is named and left out.
+
+There is one entry-point group for each kind of thing that plugins offer: `filtercrawl.sources`, `filtercrawl.readers`
+and so on. A module is imported when something of a kind that it is declared for is first asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any, Final
 
 import pluggy
@@ -14,21 +19,37 @@ import pluggy
 from filtercrawl.api import hookspecs
 from filtercrawl.api.analysis import Analysis
 from filtercrawl.api.checkpoint import VisualCategory
-from filtercrawl.api.command import Command
 from filtercrawl.api.errors import UsageError, describe_error
-from filtercrawl.api.hook_scan import HOOKS, may_implement_hook
+from filtercrawl.api.hookspecs import API_VERSION, Command
 from filtercrawl.api.measure import Measure
 from filtercrawl.api.source import Reader, Source
-from filtercrawl.api.version import refusal
 
-GROUP: Final = "filtercrawl"
+_PROJECT: Final = "filtercrawl"
+# What plugins offer. Kind K is declared in the entry-point group `filtercrawl.K`; the hook `filtercrawl_K` yields it.
+KINDS: Final[Mapping[str, type[Any]]] = MappingProxyType(
+    {
+        "sources": Source,
+        "readers": Reader,
+        "measures": Measure,
+        "analyses": Analysis,
+        "commands": Command,
+        "visual_categories": VisualCategory,
+    }
+)
+# Versions of the interface that a plugin may be built for.
+_SUPPORTED_VERSIONS: Final = frozenset({API_VERSION})
 _MODULE: Final = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PluginFailure:
-    """A plugin that is left out: its entry point's name, and one line that says why."""
+    """A plugin that is left out.
+
+    Attributes:
+        plugin: The name of its entry points.
+        reason: One line that says why.
+    """
 
     plugin: str
     reason: str
@@ -36,7 +57,13 @@ class PluginFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginOrigin:
-    """Where a plugin comes from: its module, and its distribution with the version, None where it is in none."""
+    """Where a plugin comes from.
+
+    Attributes:
+        module: The module behind its entry point.
+        distribution: The installed distribution that declares it, None for a module given by `--plugin`.
+        version: The version of that distribution.
+    """
 
     module: str
     distribution: str | None = None
@@ -46,32 +73,67 @@ class PluginOrigin:
 OnError = Callable[[PluginFailure], None]
 
 
-def _silent(broken: PluginFailure) -> None:
-    """Tell nobody."""
+def _ignore(failure: PluginFailure) -> None:
+    """Do nothing about a broken plugin."""
 
 
-def load_plugins(found: Iterable[EntryPoint] | None = None, on_error: OnError = _silent) -> Plugins:
-    """Return the plugins behind `found`, by default every installed entry point of the group `filtercrawl`.
+def group_of(kind: str) -> str:
+    """Return the entry-point group of a kind."""
+    return f"{_PROJECT}.{kind}"
 
-    Nothing is imported yet. on_error: called once for every plugin that turns out to be broken, when it does.
+
+def installed_entry_points() -> tuple[EntryPoint, ...]:
+    """Return the entry points of every installed plugin, also those of groups that do not exist."""
+    installed = entry_points()
+    groups = [group for group in installed.groups if group.partition(".")[0] == _PROJECT]
+    return tuple(entry for group in groups for entry in installed.select(group=group))
+
+
+def load_plugins(entries: Iterable[EntryPoint] | None = None, on_error: OnError = _ignore) -> Plugins:
+    """Return the plugins behind entry points; no module is imported yet.
+
+    Args:
+        entries: Entry points of the groups `filtercrawl.*`; by default those of everything that is installed.
+        on_error: Called once for every plugin that turns out to be broken, when it does.
     """
-    return Plugins(entry_points(group=GROUP) if found is None else found, on_error)
+    return Plugins(installed_entry_points() if entries is None else entries, on_error)
+
+
+def implemented_kinds(module: str) -> tuple[str, ...]:
+    """Import a plugin's module and return the kinds that it has a hook for.
+
+    Raises:
+        UsageError: It is not the name of a module, or the module cannot be used.
+    """
+    if not _MODULE.fullmatch(module):
+        raise UsageError(f"{module}: not the name of a module, such as filtercrawl_acme")
+    manager = _PluginManager()
+    if failure := manager.load(EntryPoint(name=module, value=module, group="")):
+        raise UsageError(f"{module}: {failure}")
+    return tuple(kind for kind in KINDS if manager.implementations(module, kind))
 
 
 class Plugins:
-    """Everything that the installed plugins register, each imported when something of its kind is first asked for.
+    """Everything that the installed plugins offer.
 
-    Never raises for a plugin's sake: one that cannot be imported, has an unknown hook, is built for an unknown version
-    of the interface, raises in a hook or yields something of the wrong type is in `broken`, and the others work.
+    No property raises because of a plugin: one that cannot be imported, has an unknown hook, lacks the hook of a group
+    it is declared in, is built for an unknown version of the interface, raises in a hook or yields something of the
+    wrong type is in `broken`, and the others work.
+
+    Attributes:
+        entries: The entry points, sorted by name; a plugin has one in each group of which it offers something.
     """
 
-    def __init__(self, found: Iterable[EntryPoint], tell: OnError = _silent) -> None:
-        self.entries = tuple(sorted(found, key=lambda entry: entry.name))
-        self._tell = tell
+    def __init__(self, entries: Iterable[EntryPoint], on_error: OnError = _ignore) -> None:
+        self.entries = tuple(sorted(entries, key=lambda entry: (entry.name, entry.group)))
+        self._on_error = on_error
         self._broken: list[PluginFailure] = []
-        self._asked: set[EntryPoint] = set()
-        self._manager = pluggy.PluginManager(GROUP)
-        self._manager.add_hookspecs(hookspecs)
+        self._manager = _PluginManager()
+        groups = {group_of(kind) for kind in KINDS}
+        for entry in self.entries:
+            if entry.group not in groups:
+                known = ", ".join(sorted(groups))
+                self._mark_broken(entry.name, f"no entry-point group has the name {entry.group}; groups are {known}")
 
     @cached_property
     def sources(self) -> Mapping[str, Source]:
@@ -80,40 +142,48 @@ class Plugins:
 
     @cached_property
     def origin(self) -> Mapping[str, str]:
-        """The name of a source -> the plugin it comes from."""
+        """The plugin that each source comes from: source name to plugin name."""
         return {source.name: plugin for plugin, source in self._collected_sources}
 
     @cached_property
     def readers(self) -> tuple[Reader, ...]:
-        return tuple(reader for _, reader in self._collect("filtercrawl_readers", Reader))
+        return tuple(reader for _, reader in self._collect("readers"))
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
-        return tuple(measure for _, measure in self._collect("filtercrawl_measures", Measure))
+        return tuple(measure for _, measure in self._collect("measures"))
 
     @cached_property
     def analyses(self) -> tuple[Analysis, ...]:
-        return tuple(analysis for _, analysis in self._collect("filtercrawl_analyses", Analysis))
-
-    @cached_property
-    def categories(self) -> Mapping[str, str]:
-        """A training data set -> what its pictures show."""
-        items = self._collect("filtercrawl_visual_categories", VisualCategory)
-        return {item.dataset: item.category for _, item in items}
+        return tuple(analysis for _, analysis in self._collect("analyses"))
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:
-        return tuple(command for _, command in self._collect("filtercrawl_commands", Command))
+        return tuple(command for _, command in self._collect("commands"))
+
+    @cached_property
+    def visual_categories(self) -> Mapping[str, str]:
+        """The visual category of training datasets, by dataset name."""
+        return {item.dataset: item.category for _, item in self._collect("visual_categories")}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all plugins, sorted."""
+        return tuple(sorted({entry.name for entry in self.entries}))
 
     @property
     def broken(self) -> tuple[PluginFailure, ...]:
-        """Every plugin that does not work, and why; to know that, all are imported and all hooks called."""
-        for kind in ("sources", "readers", "measures", "analyses", "categories", "commands"):
+        """Every plugin that does not work, and why; to find out, all are imported and all hooks are called."""
+        for kind in KINDS:
             getattr(self, kind)
         return tuple(self._broken)
 
     def origin_of(self, plugin: str) -> PluginOrigin:
-        """Say where the plugin of this name comes from; raises KeyError for a stranger."""
+        """Return where the plugin of this name comes from.
+
+        Raises:
+            KeyError: No plugin has this name.
+        """
         entry = next((entry for entry in self.entries if entry.name == plugin), None)
         if entry is None:
             raise KeyError(plugin)
@@ -121,94 +191,146 @@ class Plugins:
             return PluginOrigin(module=entry.value)
         return PluginOrigin(module=entry.value, distribution=entry.dist.name, version=entry.dist.version)
 
+    def of_module(self, module: str) -> Plugins:
+        """Return only what the plugin in this module offers."""
+        return Plugins((entry for entry in self.entries if entry.value == module), self._on_error)
+
     def with_plugin(self, module: str) -> Plugins:
-        """Return these plugins and the one in a module that is not installed; raises UsageError where it is broken."""
+        """Return these plugins and the one in a module that is not installed.
+
+        Raises:
+            UsageError: The module is not one, or the plugin in it is broken.
+        """
         if any(entry.value == module for entry in self.entries):
             return self
         for entry in self.entries:
             if module in (entry.name, entry.dist and entry.dist.name):
-                raise UsageError(f"{module}: no module; the plugin of this name is the module {entry.value}")
-        if not _MODULE.fullmatch(module):
-            raise UsageError(f"{module}: no name of a module, such as filtercrawl_acme")
-        one = EntryPoint(name=module, value=module, group=GROUP)
-        for broken in Plugins([one]).broken:
-            raise UsageError(f"{module}: {broken.reason}")
-        return Plugins([*self.entries, one], self._tell)
+                raise UsageError(f"{module} is not a module; the plugin of this name is the module {entry.value}")
+        added = [EntryPoint(name=module, value=module, group=group_of(kind)) for kind in implemented_kinds(module)]
+        for failure in Plugins(added).broken:
+            raise UsageError(f"{module}: {failure.reason}")
+        return Plugins([*self.entries, *added], self._on_error)
 
     def without_plugin(self, name: str) -> Plugins:
-        """Return these plugins but for the one of this name; raises UsageError where there is none."""
-        left = [entry for entry in self.entries if entry.name != name]
-        if len(left) == len(self.entries):
-            known = ", ".join(entry.name for entry in self.entries)
-            raise UsageError(f"--no-plugin {name}: no plugin has this name; installed are {known}")
-        return Plugins(left, self._tell)
+        """Return these plugins except the one of this name.
+
+        Raises:
+            UsageError: No plugin has this name.
+        """
+        if name not in self.names:
+            raise UsageError(f"--no-plugin {name}: no plugin has this name; installed are {', '.join(self.names)}")
+        return Plugins([entry for entry in self.entries if entry.name != name], self._on_error)
 
     @cached_property
     def _collected_sources(self) -> list[tuple[str, Source]]:
-        return self._collect("filtercrawl_sources", Source)
+        return self._collect("sources")
 
-    def _collect(self, hook: str, kind: type[Any]) -> list[tuple[str, Any]]:
-        """Call one hook of every plugin by itself, so that one that raises does not silence the others."""
-        for entry in self.entries:
-            if entry not in self._asked and may_implement_hook(entry, hook):
-                self._asked.add(entry)
-                self._import(entry)
+    def _collect(self, kind: str) -> list[tuple[str, Any]]:
+        """Return (plugin name, item) for all that plugins offer of one kind.
+
+        Each plugin's hook is called by itself, so that one that raises does not silence the others.
+        """
+        hook = f"{_PROJECT}_{kind}"
         collected: list[tuple[str, Any]] = []
         taken: dict[str, str] = {}
-        caller = getattr(self._manager.hook, hook)
-        for implementation in sorted(caller.get_hookimpls(), key=lambda impl: str(impl.plugin_name)):
-            plugin = str(implementation.plugin_name)
-            try:
-                items = list(_call(implementation.function))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's hook may raise anything
-                self._mark_broken(plugin, f"{hook}: {describe_error(error)}")
+        for entry in self.entries:
+            if entry.group != group_of(kind) or not self._load(entry):
                 continue
-            for item in items:
-                why = _validate_item(item, kind) or (
-                    taken.get(item.name) and f"{item.name!r} is already {taken[item.name]}'s"
-                )
-                if why:
-                    self._mark_broken(plugin, f"{hook}: {why}")
-                else:
-                    taken[item.name] = plugin
-                    collected.append((plugin, item))
+            functions = self._manager.implementations(entry.value, kind)
+            if not functions:
+                self._mark_broken(entry.name, f"it is declared in the group {entry.group}, but has no hook {hook}")
+            for function in functions:
+                try:
+                    items = _items(function)
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's hook may raise anything
+                    self._mark_broken(entry.name, f"{hook}: {describe_error(error)}")
+                    continue
+                for item in items:
+                    problem = _validate_item(item, KINDS[kind])
+                    if problem is None and item.name in taken:
+                        problem = f"the name {item.name!r} is already taken by the plugin {taken[item.name]}"
+                    if problem:
+                        self._mark_broken(entry.name, f"{hook}: {problem}")
+                    else:
+                        taken[item.name] = entry.name
+                        collected.append((entry.name, item))
         return collected
 
-    def _import(self, entry: EntryPoint) -> None:
-        try:
-            plugin = entry.load()
-            if refused := refusal(getattr(plugin, "FILTERCRAWL_API", None)):
-                self._mark_broken(entry.name, refused)
-                return
-            self._manager.register(plugin, name=entry.name)
-            self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            self._mark_broken(entry.name, f"{describe_error(error)}; hooks are {', '.join(HOOKS)}")
-            self._manager.unregister(name=entry.name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's module may raise anything
-            self._mark_broken(entry.name, describe_error(error))
-            if self._manager.has_plugin(entry.name):
-                self._manager.unregister(name=entry.name)
+    def _load(self, entry: EntryPoint) -> bool:
+        """Import the plugin behind an entry point unless that was done before; return whether it can be used."""
+        failure = self._manager.load(entry)
+        if failure is not None and all(entry.name != known.plugin for known in self._broken):
+            self._mark_broken(entry.name, failure)
+        return failure is None
 
     def _mark_broken(self, plugin: str, reason: str) -> None:
-        broken = PluginFailure(plugin=plugin, reason=reason)
-        self._broken.append(broken)
-        self._tell(broken)
+        failure = PluginFailure(plugin=plugin, reason=reason)
+        self._broken.append(failure)
+        self._on_error(failure)
 
 
-def _call(function: Callable[..., Any]) -> Iterable[Any]:
-    result = function()
+class _PluginManager:
+    """Plugins that were imported, by the module (or object in a module) behind their entry points."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(_PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._failures: dict[str, str | None] = {}
+
+    def load(self, entry: EntryPoint) -> str | None:
+        """Import a plugin once; return why it cannot be used, None where it can."""
+        if entry.value not in self._failures:
+            self._failures[entry.value] = self._register(entry)
+        return self._failures[entry.value]
+
+    def implementations(self, value: str, kind: str) -> list[Callable[..., Any]]:
+        """Return the functions by which a loaded plugin implements the hook of a kind."""
+        caller = getattr(self._manager.hook, f"{_PROJECT}_{kind}")
+        return [found.function for found in caller.get_hookimpls() if found.plugin_name == value]
+
+    def _register(self, entry: EntryPoint) -> str | None:
+        failure: str | None
+        try:
+            plugin = entry.load()
+            failure = _version_problem(getattr(plugin, "FILTERCRAWL_API", None))
+            if failure is None:
+                self._manager.register(plugin, name=entry.value)
+                self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            hooks = ", ".join(f"{_PROJECT}_{kind}" for kind in KINDS)
+            failure = f"{describe_error(error)}; hooks are {hooks}"
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's module may raise anything
+            failure = describe_error(error)
+        if failure is not None and self._manager.has_plugin(entry.value):
+            self._manager.unregister(name=entry.value)
+        return failure
+
+
+def _version_problem(stated: object) -> str | None:
+    """Say why a plugin that states this version of the interface is not loaded; None where it may be."""
+    if stated is None or (stated in _SUPPORTED_VERSIONS and type(stated) is int):
+        return None
+    known = ", ".join(str(version) for version in sorted(_SUPPORTED_VERSIONS))
+    return (
+        f"it is built for version {stated!r} of the plugin interface (FILTERCRAWL_API), and this filtercrawl supports "
+        f"{known}; install a release of the plugin or of filtercrawl that fits the other"
+    )
+
+
+def _items(hook: Callable[..., Any]) -> list[Any]:
+    result = hook()
     if not isinstance(result, Iterable):
-        raise TypeError(f"gives {type(result).__name__}, not an iterable")
-    return result
+        raise TypeError(f"returns {type(result).__name__}, not an iterable")
+    return list(result)
 
 
 def _validate_item(item: object, kind: type[Any]) -> str | None:
+    """Say what is wrong with something that a hook yielded; None where nothing is."""
     if not isinstance(item, kind):
-        return f"yields {type(item).__name__}, which is no {kind.__name__}"
+        return f"yields {type(item).__name__}, not {kind.__name__}"
     name = item.name
     if kind is VisualCategory:
-        return None  # named by its data set, which is nobody's path
+        return None  # named after its dataset, which is never used as a path
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         return f"the name {name!r} is not lower-case letters, digits and hyphens"
     return None

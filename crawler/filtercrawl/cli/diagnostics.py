@@ -13,8 +13,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from filtercrawl.api.errors import FiltercrawlError, UsageError
+from filtercrawl.api.hookspecs import API_VERSION
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.version import API_VERSION
 from filtercrawl.config import Settings, device, hub_endpoint, is_set
 from filtercrawl.transport.client import HttpTransport
 
@@ -40,7 +40,7 @@ def run_checks(plugins: Plugins, settings: Settings, *, network: bool = False) -
         f"Python {platform.python_version()}",
     )
     yield from _libraries()
-    yield Check(name="plugins", found=f"{len(plugins.entries)} installed, {len(plugins.sources)} sources")
+    yield Check(name="plugins", found=f"{len(plugins.names)} installed, {len(plugins.sources)} sources")
     for broken in plugins.broken:
         advice = f"{broken.reason}; repair it or leave it out: --no-plugin {broken.plugin}"
         yield Check(name="plugin", found=broken.plugin, problem=advice)

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from filtercrawl.api.errors import describe_error
-from filtercrawl.api.plugin_manager import GROUP, Plugins, load_plugins
+from filtercrawl.api.plugin_manager import KINDS, Plugins, group_of, implemented_kinds, load_plugins
 from filtercrawl.api.source import SupportsBuild
 from filtercrawl.config import resolve
 from filtercrawl.testing import analysis_checks, build_check, listing_checks, reader_checks, sync_checks
@@ -107,7 +107,7 @@ def check(
     UsageError for a module that is no plugin.
     """
     plugins = load_plugins().with_plugin(module)
-    mine = _own(plugins, module)
+    mine = plugins.of_module(module)
     tally = _CheckRecorder(only)
     fake = conformance or _beside(module, "conformance")
     settings = {} if fake else resolve({}).sources
@@ -133,10 +133,20 @@ def check(
     _readers(mine, plugins, module, tally, listing_only=listing_only)
     if mine.analyses and tally.is_selected("analysis"):
         tally.record("analysis", analysis_checks.analyses(mine.analyses, module))
-    if not (mine.sources or mine.readers or mine.analyses or mine.measures or mine.commands or mine.categories):
-        advice = "write a function marked by `hookimpl`, such as `filtercrawl_sources`"
-        tally.findings.append(Finding(check="hooks", what=f"{module} implements no hook", what_to_do=advice))
+    tally.findings += _hooks(mine, module)
     return CheckReport(findings=tuple(tally.findings), passed=tuple(tally.passed), left_out=tally.left_out)
+
+
+def _hooks(mine: Plugins, module: str) -> Iterator[Finding]:
+    """Yield what is wrong with the hooks of a plugin and the entry points that declare them."""
+    declared = {entry.group for entry in mine.entries}
+    for kind in implemented_kinds(module):
+        if group_of(kind) not in declared:
+            what = f"{module} has the hook filtercrawl_{kind}, but no entry point in the group {group_of(kind)}"
+            yield Finding(check="hooks", what=what, what_to_do="add the entry point to its pyproject.toml")
+    if not any(getattr(mine, kind) for kind in KINDS):
+        advice = "write a function marked by `hookimpl`, such as `filtercrawl_sources`"
+        yield Finding(check="hooks", what=f"{module} implements no hook", what_to_do=advice)
 
 
 def _readers(mine: Plugins, plugins: Plugins, module: str, tally: _CheckRecorder, *, listing_only: bool) -> None:
@@ -147,10 +157,6 @@ def _readers(mine: Plugins, plugins: Plugins, module: str, tally: _CheckRecorder
             tally.record("reader-tensors", reader_checks.reads(reader, samples(), plugins.readers))
         elif not listing_only:
             tally.left_out["reader-tensors"] = "needs files of the format: the plugin has no `samples()`"
-
-
-def _own(plugins: Plugins, module: str) -> Plugins:
-    return Plugins(entry for entry in plugins.entries if entry.value == module and entry.group == GROUP)
 
 
 def _beside(module: str, name: str) -> Callable[..., Any] | None:

@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 
-from filtercrawl.api.command import Command
 from filtercrawl.api.formatting import escape_control
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
 
 

@@ -11,9 +11,8 @@ from typing import Annotated
 
 import typer
 
-from filtercrawl.api.command import Command
 from filtercrawl.api.errors import PolicyError
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption
 from filtercrawl.config import resolve
 from filtercrawl_publish.export.cnn_filter_db.selection import ExportSelection, select_models

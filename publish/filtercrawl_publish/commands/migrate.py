@@ -7,8 +7,7 @@ from dataclasses import asdict
 
 import typer
 
-from filtercrawl.api.command import Command
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.config import resolve
 

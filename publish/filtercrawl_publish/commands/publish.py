@@ -9,10 +9,9 @@ from typing import Annotated
 
 import typer
 
-from filtercrawl.api.command import Command
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control, format_count, format_size
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import now, resolve

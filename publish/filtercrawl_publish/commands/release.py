@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.command import Command
 from filtercrawl.api.errors import Cancelled, FiltercrawlError, UsageError
 from filtercrawl.api.formatting import escape_control
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.options import JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from filtercrawl.api.command import Command
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
 from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.dataset.card import card

@@ -11,9 +11,8 @@ from typing import Annotated
 
 import typer
 
-from filtercrawl.api.command import Command
 from filtercrawl.api.errors import DatasetError, UsageError
-from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.config import resolve
 from filtercrawl.dataset.files import manifest
 from filtercrawl.transport import network

@@ -16,7 +16,7 @@ import torch
 from conftest import Sync
 from filtercrawl import api
 from filtercrawl.api import hookspecs
-from filtercrawl.api.plugin_manager import load_plugins
+from filtercrawl.api.plugin_manager import KINDS, load_plugins
 from support.paths import REPOSITORY
 from support.plugins import BUNDLED, checkpoint, entry, skipped, source
 from support.zoo_files import models, put, state, table
@@ -47,11 +47,11 @@ def raising() -> Iterator[Any]:
     [
         ({"filtercrawl_sorces": lambda: iter(())}, "filtercrawl_sorces"),
         ({"filtercrawl_sources": raising}, "RuntimeError: no such luck"),
-        ({"filtercrawl_sources": lambda: iter([42])}, "yields int, which is no Source"),
-        ({"filtercrawl_sources": lambda: 42}, "gives int, not an iterable"),
-        ({"filtercrawl_readers": lambda: iter([object()])}, "yields object, which is no Reader"),
+        ({"filtercrawl_sources": lambda: iter([42])}, "yields int, not Source"),
+        ({"filtercrawl_sources": lambda: 42}, "returns int, not an iterable"),
+        ({"filtercrawl_readers": lambda: iter([object()])}, "yields object, not Reader"),
         ({"filtercrawl_analyses": raising}, "RuntimeError: no such luck"),
-        ({"filtercrawl_analyses": lambda: iter([42])}, "yields int, which is no Analysis"),
+        ({"filtercrawl_analyses": lambda: iter([42])}, "yields int, not Analysis"),
         ({"filtercrawl_sources": lambda: iter([type("Z", (), {"name": "../up", "checkpoints": print})()])}, "'../up'"),
         ({"filtercrawl_sources": lambda: iter([type("Z", (), {"name": "local", "checkpoints": print})()])}, "already"),
     ],
@@ -67,8 +67,30 @@ def test_a_broken_plugin_is_named_and_the_others_work(
 
 
 def test_a_plugin_that_cannot_be_imported_is_named() -> None:
-    found = load_plugins([*BUNDLED, EntryPoint(name="gone", value="no_such_module_anywhere", group="filtercrawl")])
+    gone = EntryPoint(name="gone", value="no_such_module_anywhere", group="filtercrawl.sources")
+    found = load_plugins([*BUNDLED, gone])
     assert [(broken.plugin, "ModuleNotFoundError" in broken.reason) for broken in found.broken] == [("gone", True)]
+
+
+def test_a_hook_is_called_only_where_its_group_declares_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = entry(
+        monkeypatch, "both", filtercrawl_sources=lambda: iter(()), filtercrawl_readers=lambda: iter([object()])
+    )
+    assert load_plugins([both]).broken == ()
+    readers = EntryPoint(name="both", value=both.value, group="filtercrawl.readers")
+    broken = load_plugins([both, readers]).broken
+    assert [(failure.plugin, failure.reason) for failure in broken] == [
+        ("both", "filtercrawl_readers: yields object, not Reader")
+    ]
+
+
+def test_a_group_without_its_hook_or_of_no_kind_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacks = entry(monkeypatch, "lacks", filtercrawl_sources=lambda: iter(()))
+    lacks = EntryPoint(name="lacks", value=lacks.value, group="filtercrawl.measures")
+    stray = EntryPoint(name="stray", value="no_such_module", group="filtercrawl.sorces")
+    reasons = {failure.plugin: failure.reason for failure in load_plugins([lacks, stray]).broken}
+    assert reasons["lacks"] == "it is declared in the group filtercrawl.measures, but has no hook filtercrawl_measures"
+    assert reasons["stray"].startswith("no entry-point group has the name filtercrawl.sorces; groups are ")
 
 
 def test_a_plugin_may_add_visual_categories(
@@ -85,7 +107,7 @@ def test_a_plugin_may_add_visual_categories(
             entry(monkeypatch, "lungs", filtercrawl_visual_categories=lambda: iter([added])),
         ]
     )
-    assert plugins.categories["imagenet-1k"] == "natural"
+    assert plugins.visual_categories["imagenet-1k"] == "natural"
     run_sync("acme", plugins=plugins)
     assert models(dataset)["acme/one"]["visual_category"] == "medical xray"
     assert {row["training_dataset"] for row in table(dataset, "index")} == {"lungs-2.0"}
@@ -174,7 +196,7 @@ DOCS = REPOSITORY / "docs/plugins.md"
 def test_every_hook_is_documented_with_its_signature() -> None:
     page = DOCS.read_text("utf-8")
     hooks = [name for name in vars(hookspecs) if name.startswith("filtercrawl_")]
-    assert len(hooks) == 6
+    assert sorted(hooks) == sorted(f"filtercrawl_{kind}" for kind in KINDS)
     for name in hooks:
         signature = f"{name}{inspect.signature(getattr(hookspecs, name), eval_str=False)}".replace("'", "")
         assert signature in page, f"docs/plugins.md lacks: {signature}"

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from filtercrawl import api
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.plugin_manager import Plugins, load_plugins
+from filtercrawl.api.plugin_manager import Plugins, group_of, implemented_kinds, load_plugins
 from filtercrawl.cli.app import build
 from support.plugins import declared
 from support.zoo_files import put, state
@@ -56,11 +56,11 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     monkeypatch.syspath_prepend(str(place))
     written: list[str] = []
 
-    def make(name: str, text: str) -> EntryPoint:
+    def make(name: str, text: str, kind: str = "sources") -> EntryPoint:
         module = f"isolated_{name}_{tmp_path.name.replace('-', '_')}"
         (place / f"{module}.py").write_text(text, "utf-8")
         written.append(module)
-        return EntryPoint(name=name, value=module, group="filtercrawl")
+        return EntryPoint(name=name, value=module, group=f"filtercrawl.{kind}")
 
     return make
 
@@ -74,7 +74,7 @@ def call() -> Call:
 
 
 def test_a_plugin_is_imported_when_something_of_its_kind_is_asked_for(write: Write) -> None:
-    one, two = write("one", SOURCE.format(head="", name="one")), write("two", COMMAND.format(heavy="json"))
+    one, two = write("one", SOURCE.format(head="", name="one")), write("two", COMMAND.format(heavy="json"), "commands")
     plugins = load_plugins([one, two])
     assert not {one.value, two.value} & sys.modules.keys()
     assert plugins.readers == ()
@@ -104,7 +104,7 @@ def test_an_object_in_a_module_may_be_the_plugin(write: Write) -> None:
     text = SOURCE.format(head="", name="one").replace("@hookimpl\ndef", "class Plugin:\n  @hookimpl\n  def")
     text = text.replace("():\n    yield Zoo", "(self):\n    yield Zoo") + "\nplugin = Plugin()\n"
     module = write("held", text)
-    assert list(load_plugins([EntryPoint("held", f"{module.value}:plugin", "filtercrawl")]).sources) == ["one"]
+    assert list(load_plugins([EntryPoint("held", f"{module.value}:plugin", "filtercrawl.sources")]).sources) == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -197,12 +197,12 @@ def test_what_needs_no_heavy_library_imports_none(words: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-def test_the_bundled_plugins_implement_the_hooks_that_their_source_names() -> None:
+def test_the_bundled_plugins_declare_every_hook_that_they_implement() -> None:
     entries = declared()
-    lazily, eagerly = load_plugins(entries), load_plugins(entries)
-    assert eagerly.broken == ()
-    assert set(lazily.sources) == set(eagerly.sources)
-    assert [command.name for command in lazily.commands] == [command.name for command in eagerly.commands]
+    assert load_plugins(entries).broken == ()
+    for module in {entry.value for entry in entries}:
+        groups = {entry.group for entry in entries if entry.value == module}
+        assert {group_of(kind) for kind in implemented_kinds(module)} == groups
 
 
 def test_config_says_what_holds_and_why_and_shows_no_secret(

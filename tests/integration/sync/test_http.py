@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
-from support.plugins import AcmeZoo, entry
+from support.plugins import BUNDLED, AcmeZoo, entry
 from support.zoo_files import layers, models, put, state
 
-BUNDLED = tuple(entry_points(group="filtercrawl"))
 PATIENCE = RetryPolicy(read=0.3, attempts=4)
 QUICK = CancellationToken(sleep=lambda seconds: None)
 

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,8 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
 from support.hub.server import HubServer
 from support.paths import TESTS
-from support.plugins import AcmeZoo, entry
+from support.plugins import BUNDLED, AcmeZoo, entry
 from support.zoo_files import layers, models, state
-
-BUNDLED = tuple(entry_points(group="filtercrawl"))
 
 
 @pytest.fixture
@@ -166,7 +163,7 @@ def test_a_run_that_is_stopped_ends_soon_and_cleanly(
 
 VICTIM = """
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 
@@ -175,14 +172,14 @@ from filtercrawl.api import hookimpl
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
-from support.plugins import AcmeZoo
+from support.plugins import BUNDLED, AcmeZoo
 
 plugin = ModuleType("plugin_acme")
 plugin.filtercrawl_sources = hookimpl(lambda: iter([AcmeZoo(sys.argv[1])]))
 sys.modules["plugin_acme"] = plugin
-mine = EntryPoint(name="acme", value="plugin_acme", group="filtercrawl")
+mine = EntryPoint(name="acme", value="plugin_acme", group="filtercrawl.sources")
 settings = Settings(dataset=Path(sys.argv[2]), device="cpu")
-plugins = load_plugins([*entry_points(group="filtercrawl"), mine])
+plugins = load_plugins([*BUNDLED, mine])
 report = sync(["acme"], SyncContext(settings=settings, plugins=plugins))
 print(report.bytes_fetched, report.layers)
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,10 +20,9 @@ from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.commands.verify import verify_folder
 from support.http_server import FileServer
-from support.plugins import AcmeZoo, entry
+from support.plugins import BUNDLED, AcmeZoo, entry
 from support.zoo_files import layers, models, table
 
-BUNDLED = tuple(entry_points(group="filtercrawl"))
 SHIPPED = {
     "speechmos": "*/*.onnx",
     "silero_vad": "data/silero*",

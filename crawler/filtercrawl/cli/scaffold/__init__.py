@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from filtercrawl.api.errors import PolicyError, UsageError
-from filtercrawl.api.version import API_VERSION
+from filtercrawl.api.hookspecs import API_VERSION
+from filtercrawl.api.plugin_manager import group_of
 
 Kind = Literal["source", "reader", "analysis"]
 KINDS: Final[tuple[Kind, ...]] = ("source", "reader", "analysis")
+_GROUPS: Final[Mapping[Kind, str]] = {"source": "sources", "reader": "readers", "analysis": "analyses"}
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LONGEST: Final = 40
 
@@ -36,6 +38,7 @@ def write(name: str, kind: Kind, parent: Path) -> Path:
         "@MODULE@": f"filtercrawl_{name.replace('-', '_')}",
         "@CLASS@": "".join(part.capitalize() for part in name.split("-")),
         "@KIND@": kind,
+        "@GROUP@": group_of(_GROUPS[kind]),
         "@API@": str(API_VERSION),
         "@VERSION@": ".".join(version("filtercrawl").split(".")[:2]),
     }

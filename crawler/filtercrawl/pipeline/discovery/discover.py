@@ -82,7 +82,7 @@ def list_selector(selector: Selector, context: DiscoveryContext) -> Listing:
             names.add(offer.name)
             offer = context.opt_out.skip_excluded(selector.source, offer)  # noqa: PLW2901 - the same offer, as it may be used
             if isinstance(offer, Checkpoint):
-                checkpoints.append(with_visual_category(offer, context.plugins.categories))
+                checkpoints.append(with_visual_category(offer, context.plugins.visual_categories))
             else:
                 skipped.append(offer)
     except UsageError:
