@@ -15,10 +15,10 @@ from filtercrawl.api.errors import Cancelled, DatasetError, UsageError
 from filtercrawl.api.formatting import escape_control, format_count
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
-from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.cli.sync import cancel_on_signal
 from filtercrawl.config import resolve
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl_analysis.report.run_analyses import select_analyses
 from filtercrawl_analysis.statistics.groups import POSITION
 

@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import Analysis, AnalysisOptions, DatasetView, SampleSize
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
 from filtercrawl.dataset.files.lock import locked
+from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.report.run_analyses import run_analyses
 from filtercrawl_analysis.report.writer import ReportInput, WrittenReport, write_report

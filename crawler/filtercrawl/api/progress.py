@@ -1,4 +1,4 @@
-"""What a long run tells whoever watches."""
+"""Receiver of the progress of a long run."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ from typing import Protocol
 
 
 class Progress(Protocol):
+    """Receives the progress of a run; called from the main thread of the run only."""
+
     def message(self, line: str) -> None:
-        """One line for the log."""
+        """Show one line."""
         ...
 
     def start(self, total: int) -> None:
-        """So many checkpoints are to be read."""
+        """Begin a run over `total` items, for example checkpoints."""
         ...
 
     def done(self, model_id: str, what: str) -> None:
-        """One of them is settled."""
+        """Count one item as done; `what` is its outcome in one word, or the reason why it failed."""
+        ...
+
+    def step(self, done: int, total: int, what: str) -> None:
+        """Show how far one long step of the current item is."""
         ...
 
 
 class NullProgress:
-    """Tells nothing; for callers from Python."""
+    """A `Progress` that shows nothing."""
 
     def message(self, line: str) -> None:
         pass
@@ -29,4 +35,7 @@ class NullProgress:
         pass
 
     def done(self, model_id: str, what: str) -> None:
+        pass
+
+    def step(self, done: int, total: int, what: str) -> None:
         pass

@@ -13,8 +13,8 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control, format_count, format_size
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
-from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import now, resolve
+from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.publish import PublishOptions, PublishResult, publish
 from filtercrawl_publish.repository.open import open_repository

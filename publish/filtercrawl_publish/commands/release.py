@@ -14,10 +14,10 @@ from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.cli.sync import all_selectors, cancel_on_signal, summarize
 from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
 from filtercrawl.config import now, resolve, step_summary
+from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl_publish.release import markdown
 from filtercrawl_publish.release.notify import notify, split_command

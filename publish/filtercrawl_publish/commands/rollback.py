@@ -12,9 +12,9 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
+from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
 from filtercrawl_publish.repository.signature import SIGNATURE
 

@@ -14,8 +14,8 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
-from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, now, resolve
+from filtercrawl.display.progress_bar import ProgressBar
 
 
 def withdraw_models(

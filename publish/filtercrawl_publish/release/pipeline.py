@@ -12,8 +12,8 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import ConflictError, UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.transport import Transport
-from filtercrawl.cli.progress_bar import ProgressBar
 from filtercrawl.config import Settings, device, now
+from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl_analysis.commands.runner import run as analyse

@@ -1,4 +1,4 @@
-"""Progress of a long run: a bar on a terminal, plain lines elsewhere, always on stderr."""
+"""Progress of a long run on stderr: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from filtercrawl.api.formatting import escape_control
 
 # Seconds between plain lines about one long step.
-_PAUSE: Final = 10.0
+_STEP_INTERVAL: Final = 10.0
 
 
 class ProgressBar:
-    """Implements `filtercrawl.api.progress.Progress`; use as a context manager. verb: what is done, before the bar."""
+    """A `Progress` on stderr; use as a context manager."""
 
     def __init__(self, verb: str = "reading") -> None:
+        """Create a bar that appears with `start`.
+
+        Args:
+            verb: What is done, shown before the bar.
+        """
         self._verb = verb
         self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._total = self._count = 0
-        self._told = time.monotonic()
+        self._step_shown = time.monotonic()
 
     def message(self, line: str) -> None:
         self._console.print(escape_control(line))
@@ -50,18 +55,18 @@ class ProgressBar:
         self._count += 1
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=1, description=escape_control(model_id)[-60:])
-            if " " in what:  # a reason: it must not scroll by with the bar
+            if " " in what:  # the reason of a failure: keep it above the bar
                 self.message(f"{model_id}: {what}")
         else:
             self.message(f"[{self._count}/{self._total}] {model_id}: {what}")
 
     def step(self, done: int, total: int, what: str) -> None:
-        """Tell how far a long step is: beside the bar, or in a plain line now and then."""
+        """Show how far one long step is: beside the bar, or in a plain line every ten seconds."""
         line = f"{escape_control(what)} {done:,}/{total:,}"
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=line[-60:])
-        elif not self._console.is_terminal and time.monotonic() - self._told >= _PAUSE:
-            self._told = time.monotonic()
+        elif not self._console.is_terminal and time.monotonic() - self._step_shown >= _STEP_INTERVAL:
+            self._step_shown = time.monotonic()
             self.message(f"  {line}")
 
     def __enter__(self) -> Self:
