@@ -9,11 +9,11 @@ from torchvision.models import get_model_weights, list_models
 
 from filtercrawl_plugins.metadata.datasets import timm_datasets, torchvision_datasets
 from filtercrawl_plugins.metadata.families import family
-from filtercrawl_plugins.metadata.licenses import normalize_license
+from filtercrawl_plugins.metadata.licenses import spdx_with_evidence
 from filtercrawl_plugins.metadata.onnx_zoo import model_folder
 from filtercrawl_plugins.metadata.tasks import timm_task, torchvision_task
 from filtercrawl_plugins.metadata.visual_categories import CATEGORIES, visual_category
-from filtercrawl_plugins.sources._common.url_hash import hash_from_url
+from filtercrawl_plugins.sources.shared.url_revision import hash_from_url
 
 # Of the Hub's tasks, those that these zoos have networks for.
 TASKS = {
@@ -147,7 +147,7 @@ def test_tasks_are_words_of_the_hub() -> None:
     ],
 )
 def test_a_licence_is_spdx_or_evidence_alone(stated: str | None, expected: tuple[str | None, str | None]) -> None:
-    assert normalize_license(stated, "cfg") == expected
+    assert spdx_with_evidence(stated, "cfg") == expected
 
 
 @pytest.mark.parametrize(

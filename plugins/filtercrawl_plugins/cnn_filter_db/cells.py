@@ -11,7 +11,7 @@ from typing import Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
-from filtercrawl_plugins.formats.pickle.nodes import Array, DType, Stub
+from filtercrawl_plugins.formats.pickle.objects import NumpyArray, NumpyDType, Stub
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
 
 # The published table has 1.3 million cells of objects; an object costs some 200 bytes by the walker's estimate.
@@ -37,20 +37,20 @@ class Matrix:
 
     shape: tuple[int, ...]
     cells: list[Cell]
-    fortran: bool = False
+    fortran_order: bool = False
 
     def column(self, index: int) -> list[Cell]:
         """Return cells [:, index] of two axes, or all of one."""
         if len(self.shape) == 1:
             return self.cells
         rows, columns = self.shape
-        if self.fortran:
+        if self.fortran_order:
             return self.cells[index * rows : (index + 1) * rows]
         return self.cells[index::columns]
 
     @property
     def transposed(self) -> Matrix:
-        return Matrix(self.shape[::-1], self.cells, len(self.shape) == 2 and not self.fortran)
+        return Matrix(self.shape[::-1], self.cells, len(self.shape) == 2 and not self.fortran_order)
 
 
 def to_plain_value(value: object) -> Cell:
@@ -69,8 +69,8 @@ def to_plain_value(value: object) -> Cell:
 def scalar(stub: Stub) -> Cell:
     """Return the number or text of a NumPy scalar."""
     match stub.args:
-        case (DType() as kind, bytes(data)) if stub.path in SCALARS:
-            order = ">" if kind.order == ">" else "<"
+        case (NumpyDType() as kind, bytes(data)) if stub.path in SCALARS:
+            order = ">" if kind.byte_order == ">" else "<"
             if kind.code in FORMS and len(data) == struct.calcsize(FORMS[kind.code]):
                 return to_plain_value(struct.unpack(order + FORMS[kind.code], data)[0])
             if kind.code.startswith("U"):
@@ -78,10 +78,10 @@ def scalar(stub: Stub) -> Cell:
     return UnknownObject(stub.path)
 
 
-def matrix(data: bytes, name: str) -> Matrix:
+def read_matrix(data: bytes, name: str) -> Matrix:
     """Read a pickled array of objects; raises CheckpointError."""
     value = unpickle(Cursor(MemoryFile(data, name)), BUDGET).value
-    if isinstance(value, Array) and isinstance(value.data, list):
+    if isinstance(value, NumpyArray) and isinstance(value.data, list):
         shape = tuple(size for size in value.shape if isinstance(size, int) and size >= 0)
         if len(shape) == len(value.shape) in (1, 2) and math.prod(shape) == len(value.data):
             # NumPy pickles objects in the order of rows, also those of an array that lies in the order of columns.
@@ -89,7 +89,7 @@ def matrix(data: bytes, name: str) -> Matrix:
     raise FormatError(f"{name}: its pickle is no array of objects")
 
 
-def names(data: object, name: str) -> list[str]:
+def read_names(data: object, name: str) -> list[str]:
     """Read a pickled list of names, as PyTables keeps it in an attribute; raises CheckpointError."""
     if isinstance(data, str):
         data = data.encode("latin-1", "replace")
@@ -101,11 +101,11 @@ def names(data: object, name: str) -> list[str]:
     raise FormatError(f"{name}: is no list of names")
 
 
-def texts(values: Iterable[bytes], encoding: str, missing: str | None) -> list[Cell]:
+def decode_texts(values: Iterable[bytes], encoding: str, missing: str | None) -> list[Cell]:
     """Decode fixed-width text; missing: how the table writes a cell without value."""
     decoded = (value.decode(encoding, "replace") for value in values)
     return [None if text == missing else text for text in decoded]
 
 
-def to_list(values: Sequence[object]) -> list[Cell]:
+def to_cells(values: Sequence[object]) -> list[Cell]:
     return [to_plain_value(value) for value in values]

@@ -17,7 +17,7 @@ SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 NODE: Final = 536_870_912
 
 
-def library() -> ModuleType:
+def import_h5py() -> ModuleType:
     """Return h5py; raises UnsupportedError where it is not installed."""
     try:
         import h5py
@@ -28,7 +28,7 @@ def library() -> ModuleType:
     return module
 
 
-class Stream(io.RawIOBase):
+class RangeFileStream(io.RawIOBase):
     """A range file as a stream; keeps the error that a C library in between would lose."""
 
     def __init__(self, file: RandomAccessFile) -> None:
@@ -62,7 +62,7 @@ class Stream(io.RawIOBase):
 
 
 @contextmanager
-def translate_hdf5_errors(file: RandomAccessFile, stream: Stream) -> Iterator[None]:
+def translate_hdf5_errors(file: RandomAccessFile, stream: RangeFileStream) -> Iterator[None]:
     """Turn whatever h5py raises into FormatError; an error of the file below counts first."""
     try:
         yield
@@ -79,9 +79,9 @@ class Hdf5:
     """An open HDF5 file; every node is looked up in it by a hard link, never in another file. Close it."""
 
     def __init__(self, file: RandomAccessFile) -> None:
-        h5py = library()
+        h5py = import_h5py()
         self.file = file
-        self.stream = Stream(file)
+        self.stream = RangeFileStream(file)
         with translate_hdf5_errors(file, self.stream):
             self._root = h5py.File(self.stream, "r")
         self._h5py = h5py

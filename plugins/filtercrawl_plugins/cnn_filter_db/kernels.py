@@ -10,7 +10,7 @@ from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
 from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, translate_hdf5_errors
 
-FILTERS: Final = "filters"
+FILTERS_PATH: Final = "filters"
 DTYPES: Final = {"<f8": "float64", "<f4": "float32", "<f2": "float16"}
 # A chunk is decoded whole; real ones have some MB.
 CHUNK: Final = 67_108_864
@@ -26,8 +26,8 @@ class StoredKernels:
 
     def __init__(self, hdf5: Hdf5) -> None:
         self._hdf5 = hdf5
-        self.name = f"{hdf5.file.name}: /{FILTERS}"
-        self._data = hdf5.dataset(FILTERS)
+        self.name = f"{hdf5.file.name}: /{FILTERS_PATH}"
+        self._data = hdf5.dataset(FILTERS_PATH)
         with translate_hdf5_errors(hdf5.file, hdf5.stream):
             shape: tuple[int, ...] = tuple(self._data.shape or ())
             dtype, chunks = self._data.dtype.str, self._data.chunks
@@ -38,8 +38,8 @@ class StoredKernels:
                     f"{self.name} has numbers of type {dtype}; float64, float32 and float16 are read"
                 )
             self.dtype, self.count = DTYPES[dtype], int(shape[0])
-            self.row = 9 * self._data.dtype.itemsize
-            self.size = self.count * self.row
+            self.row_bytes = 9 * self._data.dtype.itemsize
+            self.size = self.count * self.row_bytes
             self._offset = None if chunks else self._data.id.get_offset()
             if chunks and math.prod(chunks) * self._data.dtype.itemsize > CHUNK:
                 raise UnsupportedError(f"{self.name} has chunks of over {CHUNK} bytes")
@@ -49,7 +49,7 @@ class StoredKernels:
             check_range(hdf5.file, self._offset, self.size)
 
     @property
-    def laid_out(self) -> bool:
+    def is_contiguous(self) -> bool:
         """Whether the rows lie in the file as they are."""
         return self._offset is not None
 
@@ -59,11 +59,11 @@ class StoredKernels:
             return self._hdf5.file.read(self._offset + offset, length)
         pieces, stop = [], offset + length
         while offset < stop:
-            first = offset // self.row
-            last = min(-(-stop // self.row), first + max(1, CHUNK_BYTES // self.row))
+            first = offset // self.row_bytes
+            last = min(-(-stop // self.row_bytes), first + max(1, CHUNK_BYTES // self.row_bytes))
             with translate_hdf5_errors(self._hdf5.file, self._hdf5.stream):
                 rows = self._data[first:last].tobytes()
-            pieces.append(rows[offset - first * self.row : stop - first * self.row])
+            pieces.append(rows[offset - first * self.row_bytes : stop - first * self.row_bytes])
             offset += len(pieces[-1])
         return b"".join(pieces)
 

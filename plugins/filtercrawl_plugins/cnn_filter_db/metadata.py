@@ -8,7 +8,7 @@ from typing import Final
 
 from filtercrawl.api.checkpoint import CheckpointMetadata
 from filtercrawl_plugins.cnn_filter_db.cells import Cell, UnknownObject
-from filtercrawl_plugins.cnn_filter_db.models import word
+from filtercrawl_plugins.cnn_filter_db.models import to_label
 from filtercrawl_plugins.metadata.visual_categories import CATEGORIES
 
 # Tasks for which the Hub has the same word; the others keep their own, for each is a group of the paper.
@@ -35,8 +35,8 @@ def parse_metadata(facts: Mapping[str, Cell]) -> CheckpointMetadata:
         training_datasets=(*datasets(facts.get("Pretraining-Dataset")), *datasets(facts.get("Training-Dataset"))),
         visual_category=lower(category if category is not None else facts.get("Datatype")),
         # The table has no column for it; what `filtercrawl export` writes has, for its names are those of checkpoints.
-        architecture=word(facts["Architecture"] if "Architecture" in facts else facts.get("Name")),
-        paper=word(facts.get("Paper")),
+        architecture=to_label(facts["Architecture"] if "Architecture" in facts else facts.get("Name")),
+        paper=to_label(facts.get("Paper")),
         extra={"cnn_filter_db": kept},
     )
 
@@ -54,7 +54,7 @@ def parse_int(cell: Cell) -> Cell:
 
 def datasets(cell: Cell) -> tuple[str, ...]:
     """Return the data sets of a cell, which commas separate, under the names that this dataset has for them."""
-    stated = (word(part) for part in cell.split(",")) if isinstance(cell, str) else ()
+    stated = (to_label(part) for part in cell.split(",")) if isinstance(cell, str) else ()
     return tuple(_DATASETS.get(_SQUEEZE.sub("", name.casefold()), name) for name in stated if name)
 
 
@@ -65,5 +65,5 @@ def split_words(cell: Cell) -> str | None:
 
 
 def lower(cell: Cell) -> str | None:
-    text = word(cell) if isinstance(cell, str) else None
+    text = to_label(cell) if isinstance(cell, str) else None
     return None if text is None else text.lower()

@@ -15,14 +15,14 @@ from filtercrawl_plugins.cnn_filter_db.models import PublishedLayer
 
 MAGIC: Final = b"\x89filtercrawl cnn-filter-db 1\r\n"
 # Bytes of the number behind the magic: how long the header is.
-LENGTH: Final = 8
+LENGTH_BYTES: Final = 8
 
 
-def header(dtype: str, layers: Sequence[PublishedLayer]) -> bytes:
+def build_header(dtype: str, layers: Sequence[PublishedLayer]) -> bytes:
     """Describe a model: what its rows say, and nothing of where in the file they point."""
-    rows = [[layer.name, layer.kernels, layer.depth, layer.depth_norm] for layer in layers]
+    rows = [[layer.name, layer.n_kernels, layer.depth, layer.depth_norm] for layer in layers]
     text = json.dumps({"dtype": dtype, "layers": rows}, separators=(",", ":")).encode()
-    return MAGIC + len(text).to_bytes(LENGTH, "little") + text
+    return MAGIC + len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
 class ModelFile:
@@ -31,10 +31,10 @@ class ModelFile:
     def __init__(self, hdf5: Hdf5, layers: Sequence[PublishedLayer], name: str) -> None:
         self._hdf5 = hdf5
         self._kernels = kernels = StoredKernels(hdf5)
-        self._header = header(kernels.dtype, layers)
+        self._header = build_header(kernels.dtype, layers)
         self._layers = layers
         # Where each layer begins here, and where the last one ends.
-        sizes = (layer.kernels * kernels.row for layer in layers)
+        sizes = (layer.n_kernels * kernels.row_bytes for layer in layers)
         self._starts = list(accumulate(sizes, initial=len(self._header)))
         self.name = name
         self.size = self._starts[-1]
@@ -47,7 +47,7 @@ class ModelFile:
         return b"".join(pieces)
 
     def source_spans(self, start: int, stop: int) -> Iterable[Span]:
-        if self._kernels.laid_out:
+        if self._kernels.is_contiguous:
             yield from (Span(self._kernels, first, last) for first, last in self._source_ranges(start, stop))
 
     def _source_ranges(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
@@ -56,7 +56,7 @@ class ModelFile:
         while start < stop:
             at = bisect_right(self._starts, start) - 1
             end = min(stop, self._starts[at + 1])
-            first = self._layers[at].start * self._kernels.row + start - self._starts[at]
+            first = self._layers[at].start * self._kernels.row_bytes + start - self._starts[at]
             yield first, first + end - start
             start = end
 

@@ -11,8 +11,8 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl_plugins.cnn_filter_db.cells import Cell
-from filtercrawl_plugins.cnn_filter_db.pandas_table import META, Frame
-from filtercrawl_plugins.sources.local.walk import escape_name, is_safe_name
+from filtercrawl_plugins.cnn_filter_db.pandas_table import META_PATH, Frame
+from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name
 
 # Columns of a layer; all others are of its model.
 OF_LAYER: Final = frozenset({"model_id", "conv_depth", "conv_depth_norm", "layer_id", "filter_ids"})
@@ -27,7 +27,7 @@ class PublishedLayer:
 
     name: str
     start: int
-    kernels: int
+    n_kernels: int
     depth: int | None
     depth_norm: float | None
 
@@ -36,10 +36,10 @@ class PublishedLayer:
 class PublishedModel:
     """A model of the file. number: its model_id; name: unique in the file; problem: why its rows cannot be used."""
 
-    number: str
+    model_id: str
     name: str
     layers: tuple[PublishedLayer, ...]
-    facts: Mapping[str, Cell] = field(default_factory=dict)
+    columns: Mapping[str, Cell] = field(default_factory=dict)
     problem: str | None = None
 
 
@@ -47,7 +47,7 @@ def published_models(frame: Frame, available: int, file: str) -> list[PublishedM
     """Return the models of a table in its order. available: kernels in the file. Raises FormatError."""
     for needed in ("model_id", "filter_ids"):
         if needed not in frame:
-            raise FormatError(f"{file}: the table /{META} has no column {needed}")
+            raise FormatError(f"{file}: the table /{META_PATH} has no column {needed}")
     rows: dict[str, list[int]] = {}
     for row, cell in enumerate(frame["model_id"]):
         rows.setdefault(number(cell, file), []).append(row)
@@ -60,8 +60,10 @@ def model(frame: Frame, key: str, name: str, rows: Sequence[int], available: int
     try:
         layers = tuple(layers_of(frame, rows, available))
     except FormatError as error:
-        return PublishedModel(number=key, name=name, layers=(), facts=facts, problem=f"model {key} ({name}): {error}")
-    return PublishedModel(number=key, name=name, layers=layers, facts=facts)
+        return PublishedModel(
+            model_id=key, name=name, layers=(), columns=facts, problem=f"model {key} ({name}): {error}"
+        )
+    return PublishedModel(model_id=key, name=name, layers=layers, columns=facts)
 
 
 def layers_of(frame: Frame, rows: Sequence[int], available: int) -> Iterator[PublishedLayer]:
@@ -70,7 +72,7 @@ def layers_of(frame: Frame, rows: Sequence[int], available: int) -> Iterator[Pub
     for row in rows:
         depth = at(frame, "conv_depth", row)
         given = at(frame, "layer_id", row)
-        name = word(given) or f"conv{word(depth) or ''}"
+        name = to_label(given) or f"conv{to_label(depth) or ''}"
         seen[name] += 1
         name = name if seen[name] == 1 else f"{name}~{seen[name]}"
         span = at(frame, "filter_ids", row)
@@ -82,7 +84,7 @@ def layers_of(frame: Frame, rows: Sequence[int], available: int) -> Iterator[Pub
                 f"layer {name!r}: filter_ids is {shown}, not FIRST:LAST of the {available} kernels in /filters"
             )
         counted, norm = depth_and_share(depth, at(frame, "conv_depth_norm", row))
-        yield PublishedLayer(name=name, start=start, kernels=last - start + 1, depth=counted, depth_norm=norm)
+        yield PublishedLayer(name=name, start=start, n_kernels=last - start + 1, depth=counted, depth_norm=norm)
 
 
 def depth_and_share(depth: Cell, norm: Cell) -> tuple[int | None, float | None]:
@@ -100,7 +102,7 @@ def depth_and_share(depth: Cell, norm: Cell) -> tuple[int | None, float | None]:
 
 def names(facts: Mapping[str, Mapping[str, Cell]]) -> dict[str, str]:
     """Name every model by its column `model`, else by `Name`; by its model_id too where that is not unique."""
-    stated = {key: word(row.get("model")) or word(row.get("Name")) or "model" for key, row in facts.items()}
+    stated = {key: to_label(row.get("model")) or to_label(row.get("Name")) or "model" for key, row in facts.items()}
     often = Counter(stated.values())
     single = {key: name for key, name in stated.items() if often[name] == 1 and name != "model"}
     taken = set(single.values())
@@ -114,7 +116,7 @@ def names(facts: Mapping[str, Mapping[str, Cell]]) -> dict[str, str]:
     return single
 
 
-def word(cell: Cell) -> str | None:
+def to_label(cell: Cell) -> str | None:
     """Return a cell as a name fit to be shown; None for what is none."""
     if isinstance(cell, float) and cell == int(cell):
         cell = int(cell)
@@ -125,9 +127,9 @@ def word(cell: Cell) -> str | None:
 
 
 def number(cell: Cell, file: str) -> str:
-    found = word(cell)
+    found = to_label(cell)
     if found is None:
-        raise FormatError(f"{file}: the table /{META} has a row without model_id")
+        raise FormatError(f"{file}: the table /{META_PATH} has a row without model_id")
     return found
 
 

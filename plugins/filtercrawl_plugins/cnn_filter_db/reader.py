@@ -10,9 +10,9 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import ITEMSIZE, Convolution, Depth, StoredTensor, TensorLocation
 from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5
-from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS
-from filtercrawl_plugins.cnn_filter_db.model_file import LENGTH, MAGIC
-from filtercrawl_plugins.cnn_filter_db.pandas_table import META
+from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS_PATH
+from filtercrawl_plugins.cnn_filter_db.model_file import LENGTH_BYTES, MAGIC
+from filtercrawl_plugins.cnn_filter_db.pandas_table import META_PATH
 
 
 class CnnFilterDbReader:
@@ -32,10 +32,10 @@ class CnnFilterDbReader:
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         file = files.main
-        behind = len(MAGIC) + LENGTH
+        behind = len(MAGIC) + LENGTH_BYTES
         if file.size < behind or file.read(0, len(MAGIC)) != MAGIC:
             raise UnsupportedError(f"{file.name}: holds many models; ask for them by cnn-filter-db:{file.name}")
-        length = int.from_bytes(file.read(len(MAGIC), LENGTH), "little")
+        length = int.from_bytes(file.read(len(MAGIC), LENGTH_BYTES), "little")
         if length > file.size - behind:
             raise FormatError(f"{file.name}: its header claims {length} bytes")
         facts = json.loads(file.read(behind, length))
@@ -65,7 +65,7 @@ def holds_all(file: RandomAccessFile) -> bool:
     try:
         hdf5 = Hdf5(file)
         try:
-            return hdf5.node(META) is not None and hdf5.node(FILTERS) is not None
+            return hdf5.node(META_PATH) is not None and hdf5.node(FILTERS_PATH) is not None
         finally:
             hdf5.close()
     except CheckpointError:

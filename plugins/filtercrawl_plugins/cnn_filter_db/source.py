@@ -14,10 +14,10 @@ from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedErro
 from filtercrawl.api.range_file import LocalFile, RandomAccessFile
 from filtercrawl.api.source import Query
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5, library
+from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5, import_h5py
 from filtercrawl_plugins.cnn_filter_db.kernels import StoredKernels
 from filtercrawl_plugins.cnn_filter_db.metadata import parse_metadata
-from filtercrawl_plugins.cnn_filter_db.model_file import ModelFile, header
+from filtercrawl_plugins.cnn_filter_db.model_file import ModelFile, build_header
 from filtercrawl_plugins.cnn_filter_db.models import PublishedModel, published_models
 from filtercrawl_plugins.cnn_filter_db.pandas_table import read_frame
 from filtercrawl_plugins.sources.local.source import LocalPattern
@@ -30,7 +30,7 @@ class FileContents:
     etag: str
     models: dict[str, PublishedModel]
     dtype: str
-    row: int
+    row_bytes: int
 
 
 class CnnFilterDbSource:
@@ -56,7 +56,7 @@ class CnnFilterDbSource:
         """Yield the models in the order of the table; raises UsageError for a file that is no published one."""
         place = LocalPattern.parse(query.pattern, self.name)
         try:
-            library()
+            import_h5py()
         except UnsupportedError as error:
             raise UsageError(str(error)) from error
         try:
@@ -68,14 +68,14 @@ class CnnFilterDbSource:
         for model in contents.models.values():
             if not fnmatchcase(model.name, pattern):
                 continue
-            size = sum(layer.kernels for layer in model.layers) * contents.row
+            size = sum(layer.n_kernels for layer in model.layers) * contents.row_bytes
             file_of_it = RemoteFile(
-                url=f"{path.as_uri()}#{quote(model.number, safe='')}",
-                size=None if model.problem else len(header(contents.dtype, model.layers)) + size,
+                url=f"{path.as_uri()}#{quote(model.model_id, safe='')}",
+                size=None if model.problem else len(build_header(contents.dtype, model.layers)) + size,
                 etag=contents.etag,
                 path=path.name,
             )
-            yield Checkpoint(name=place.label + model.name, files=(file_of_it,), meta=parse_metadata(model.facts))
+            yield Checkpoint(name=place.label + model.name, files=(file_of_it,), meta=parse_metadata(model.columns))
 
     def part(self, checkpoint: Checkpoint, file: RandomAccessFile) -> RandomAccessFile:
         """Return one model as a file of its own; raises FormatError where its rows point outside the file."""
@@ -87,7 +87,7 @@ class CnnFilterDbSource:
             raise FormatError(f"{file.name}: holds no model {unquote(url.fragment)!r}")
         if model.problem is not None:
             raise FormatError(f"{file.name}: {model.problem}")
-        return ModelFile(Hdf5(file), model.layers, f"{file.name}#{model.number}")
+        return ModelFile(Hdf5(file), model.layers, f"{file.name}#{model.model_id}")
 
     def _contents(self, path: Path, file: LocalFile) -> FileContents:
         """Read the table of a file, once for as long as the file stays as it is."""
@@ -115,5 +115,8 @@ def read_contents(file: LocalFile) -> FileContents:
     finally:
         hdf5.close()
     return FileContents(
-        etag=file.etag, models={model.number: model for model in models}, dtype=kernels.dtype, row=kernels.row
+        etag=file.etag,
+        models={model.model_id: model for model in models},
+        dtype=kernels.dtype,
+        row_bytes=kernels.row_bytes,
     )

@@ -14,11 +14,11 @@ from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.metadata.datasets import torchvision_datasets
 from filtercrawl_plugins.metadata.families import family
-from filtercrawl_plugins.metadata.licenses import normalize_license
+from filtercrawl_plugins.metadata.licenses import spdx_with_evidence
 from filtercrawl_plugins.metadata.tasks import torchvision_task
 from filtercrawl_plugins.metadata.visual_categories import visual_category
-from filtercrawl_plugins.sources._common.patterns import check_keys, match_names, own_categories
-from filtercrawl_plugins.sources._common.url_hash import hash_from_url
+from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_visual_categories
+from filtercrawl_plugins.sources.shared.url_revision import hash_from_url
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,11 +59,11 @@ class TorchvisionSource:
         """Yield the entries that match, sorted by model; raises UsageError where none does."""
         from torchvision.models import get_model_weights, list_models
 
-        check_keys(self.name, query, "visual_category")
-        categories = own_categories(self.name, query)
+        check_settings(self.name, query, "visual_category")
+        categories = read_visual_categories(self.name, query)
         models = {model: get_model_weights(model) for model in list_models()}
         entries = {f"{model}/{weights.name}": weights for model, every in models.items() for weights in every}
-        wanted = match_names(self.name, query, entries, part="/")
+        wanted = match_names(self.name, query, entries, separator="/")
         by_url: dict[str, list[str]] = {}
         for name, weights in entries.items():
             by_url.setdefault(weights.url, []).append(name)
@@ -107,7 +107,7 @@ def _offer(names: list[str], url: str, weights: WeightsEnum, categories: Mapping
     stated = weights.meta
     datasets = torchvision_datasets(recipe)
     module = type(weights).__module__
-    license_, evidence = normalize_license(stated.get("license"), "torchvision meta license")
+    license_, evidence = spdx_with_evidence(stated.get("license"), "torchvision meta license")
     named = hash_from_url(url)
     whole = named if named is not None and len(named) == 64 else None
     meta = CheckpointMetadata(

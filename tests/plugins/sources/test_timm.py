@@ -23,7 +23,7 @@ from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
-from filtercrawl_plugins.sources.timm.registry import entries
+from filtercrawl_plugins.sources.timm.registry import list_entries
 from filtercrawl_plugins.sources.timm.source import TimmSource
 from support.http_server import FileServer
 from support.hub.server import HubServer
@@ -65,20 +65,20 @@ def one(pattern: str) -> Checkpoint:
 
 def described(name: str) -> Checkpoint:
     """What the source says of an entry, without the network."""
-    entry = next(entry for entry in entries() if name in entry.names)
+    entry = next(entry for entry in list_entries() if name in entry.names)
     return Checkpoint(name=name, files=(RemoteFile(url="https://x.example/x"),), meta=entry.meta({}))
 
 
 def test_every_entry_of_the_library_is_there_once() -> None:
-    names = [name for entry in entries() for name in entry.names]
+    names = [name for entry in list_entries() for name in entry.names]
     assert sorted(names) == sorted(timm.list_pretrained())
     assert TimmSource().offers() == len(names)
-    places = [(entry.repo, entry.file, entry.repo or entry.url) for entry in entries()]
+    places = [(entry.repo, entry.file, entry.repo or entry.url) for entry in list_entries()]
     assert len(set(places)) == len(places)
 
 
 def test_every_entry_is_well_formed() -> None:
-    for entry in entries():
+    for entry in list_entries():
         meta = entry.meta({})
         assert all(name.isascii() and name.isprintable() for name in entry.names)
         assert (entry.repo and entry.repo.count("/") == 1) or entry.url.startswith("https://"), entry
@@ -96,13 +96,13 @@ def test_every_entry_is_well_formed() -> None:
 def test_a_licence_that_is_none_of_spdx_is_evidence_only() -> None:
     stated = {config.license for name in timm.list_pretrained() if (config := timm.get_pretrained_cfg(name))}
     assert "dinov3-license" in stated
-    entry = next(entry for entry in entries() if entry.config.license == "dinov3-license")
+    entry = next(entry for entry in list_entries() if entry.config.license == "dinov3-license")
     meta = entry.meta({})
     assert (meta.license, meta.license_evidence) == (None, "timm cfg license: dinov3-license")
 
 
 def test_a_file_that_entries_share_is_offered_once_under_the_name_of_its_repository() -> None:
-    shared = [entry for entry in entries() if len(entry.names) > 1]
+    shared = [entry for entry in list_entries() if len(entry.names) > 1]
     assert shared
     for entry in shared:
         assert entry.repo == f"timm/{entry.names[0]}"
@@ -204,7 +204,7 @@ def test_a_gated_repository_is_read_with_a_token_where_that_is_wanted(monkeypatc
 
 
 def test_an_alias_finds_the_file_it_shares(hub: HubServer) -> None:
-    name, alias = next(entry.names for entry in entries() if len(entry.names) == 2)
+    name, alias = next(entry.names for entry in list_entries() if len(entry.names) == 2)
     hub.create(f"timm/{name}", {"model.safetensors": b"x"})
     found = one(alias)
     assert (found.name, found.aliases) == (name, (alias,))

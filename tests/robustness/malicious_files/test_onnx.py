@@ -198,7 +198,7 @@ def test_claims_of_petabytes_take_no_memory() -> None:
 
 
 def test_a_graph_beyond_all_measure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filtercrawl_plugins.formats.protobuf.wire.BUDGET", 10_000)
+    monkeypatch.setattr("filtercrawl_plugins.formats.protobuf.wire.FIELD_BUDGET", 10_000)
     tiny_nodes = b"\x0a\x00" * 5_000
     tiny_inputs = delimited(1, b"\x0a\x00" * 20_000)
     text = delimited(1, delimited(1, b"n" * 4000) * 50)
@@ -209,7 +209,7 @@ def test_a_graph_beyond_all_measure_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_names_that_nesting_multiplies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filtercrawl_plugins.readers.onnx.graph.tensor_names.MOST_LETTERS", 10_000)
+    monkeypatch.setattr("filtercrawl_plugins.readers.onnx.graph.tensor_names.MAX_NAME_CHARACTERS", 10_000)
     inner = branch([], [tensor(f"t{i}", random_array(1)) for i in range(20)])
     built = model([node("If", ["c"], "y", "n" * 1000, then_branch=inner)])
     with pytest.raises(UnsupportedError, match="names of its tensors"):

@@ -28,23 +28,23 @@ class Cursor:
         return self._base + self._at
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Bytes to the end of the stretch."""
         return self.stop - self.position
 
-    def byte(self) -> int:
+    def read_byte(self) -> int:
         if self._at == len(self._buffer):
             self._fill(1)
         self._at += 1
         return self._buffer[self._at - 1]
 
-    def take(self, length: int) -> bytes:
+    def read(self, length: int) -> bytes:
         if self._at + length > len(self._buffer):
             self._fill(length)
         self._at += length
         return self._buffer[self._at - length : self._at]
 
-    def line(self) -> bytes:
+    def read_line(self) -> bytes:
         """Take the bytes up to a newline, which is taken too and left out; raises FormatError past 1 MiB."""
         searched = 0
         while (end := self._buffer.find(b"\n", self._at + searched)) < 0:
@@ -58,7 +58,7 @@ class Cursor:
 
     def _fill(self, length: int) -> None:
         """Have at least `length` bytes in the buffer from the position on."""
-        if length > self.left:
+        if length > self.remaining:
             raise TruncatedError(f"{self.file.name}: ends in the middle of a pickle; fetch it again")
         start = self.position
         self._buffer = self.file.read(start, min(length + CHUNK, self.stop - start))

@@ -6,21 +6,27 @@ import re
 import struct
 from collections.abc import Callable
 
-from filtercrawl_plugins.formats.pickle.machine import LARGE, OPCODES, SMALL, Machine, opcode
-from filtercrawl_plugins.formats.pickle.nodes import Pairs
+from filtercrawl_plugins.formats.pickle.machine import (
+    LARGE_OBJECT_COST,
+    OPCODE_HANDLERS,
+    SMALL_OBJECT_COST,
+    Machine,
+    opcode,
+)
+from filtercrawl_plugins.formats.pickle.objects import PickledDict
 
 # A whole number of more bytes is no size, offset or setting of anything.
 LONG = 1024
 
 
-def literal(code: bytes, make: Callable[[], object], cost: int = SMALL) -> None:
+def literal(code: bytes, make: Callable[[], object], cost: int = SMALL_OBJECT_COST) -> None:
     """Register an opcode that pushes a new, empty value."""
 
     def push(m: Machine) -> None:
         m.charge(cost)
         m.stack.append(make())
 
-    OPCODES[code[0]] = push
+    OPCODE_HANDLERS[code[0]] = push
 
 
 def number(code: bytes, form: str) -> None:
@@ -28,9 +34,9 @@ def number(code: bytes, form: str) -> None:
     layout = struct.Struct(form)
 
     def push(m: Machine) -> None:
-        m.stack.append(layout.unpack(m.cursor.take(layout.size))[0])
+        m.stack.append(layout.unpack(m.cursor.read(layout.size))[0])
 
-    OPCODES[code[0]] = push
+    OPCODE_HANDLERS[code[0]] = push
 
 
 def string(code: bytes, form: str, decode: Callable[[bytes], object]) -> None:
@@ -38,19 +44,19 @@ def string(code: bytes, form: str, decode: Callable[[bytes], object]) -> None:
     layout = struct.Struct(form)
 
     def push(m: Machine) -> None:
-        m.stack.append(decode(m.take(layout.unpack(m.cursor.take(layout.size))[0])))
+        m.stack.append(decode(m.read_bytes(layout.unpack(m.cursor.read(layout.size))[0])))
 
-    OPCODES[code[0]] = push
+    OPCODE_HANDLERS[code[0]] = push
 
 
 def memo(get: bytes, put: bytes, form: str) -> None:
     """Register the two opcodes that use a memo number in a fixed form."""
     layout = struct.Struct(form)
-    OPCODES[get[0]] = lambda m: m.get(layout.unpack(m.cursor.take(layout.size))[0])
-    OPCODES[put[0]] = lambda m: m.put(layout.unpack(m.cursor.take(layout.size))[0])
+    OPCODE_HANDLERS[get[0]] = lambda m: m.memo_get(layout.unpack(m.cursor.read(layout.size))[0])
+    OPCODE_HANDLERS[put[0]] = lambda m: m.memo_put(layout.unpack(m.cursor.read(layout.size))[0])
 
 
-def unicode(data: bytes) -> str:
+def decode_unicode(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
@@ -59,7 +65,7 @@ literal(b"\x88", lambda: True)
 literal(b"\x89", lambda: False)
 literal(b"]", list)
 literal(b")", tuple)
-literal(b"}", Pairs, LARGE)
+literal(b"}", PickledDict, LARGE_OBJECT_COST)
 literal(b"\x8f", list)
 number(b"J", "<i")
 number(b"K", "<B")
@@ -72,24 +78,24 @@ string(b"B", "<I", bytes)
 string(b"C", "<B", bytes)
 string(b"\x8e", "<Q", bytes)
 string(b"\x96", "<Q", bytes)
-string(b"X", "<I", unicode)
-string(b"\x8c", "<B", unicode)
-string(b"\x8d", "<Q", unicode)
+string(b"X", "<I", decode_unicode)
+string(b"\x8c", "<B", decode_unicode)
+string(b"\x8d", "<Q", decode_unicode)
 memo(b"h", b"q", "<B")
 memo(b"j", b"r", "<I")
 
 
 @opcode(b"\x80")
 def proto(m: Machine) -> None:
-    if (version := m.cursor.byte()) > 5:
+    if (version := m.cursor.read_byte()) > 5:
         raise ValueError(f"pickle protocol {version}")
 
 
 @opcode(b"\x95")
 def frame(m: Machine) -> None:
-    (length,) = struct.unpack("<Q", m.cursor.take(8))
-    if length > m.cursor.left:
-        raise ValueError(f"a frame of {length} bytes, where {m.cursor.left} are left")
+    (length,) = struct.unpack("<Q", m.cursor.read(8))
+    if length > m.cursor.remaining:
+        raise ValueError(f"a frame of {length} bytes, where {m.cursor.remaining} are left")
 
 
 @opcode(b".")
@@ -98,7 +104,7 @@ def stop(m: Machine) -> None:
 
 
 def digits(m: Machine) -> bytes:
-    line = m.cursor.line()
+    line = m.cursor.read_line()
     if len(line) > LONG:
         raise ValueError(f"a number of {len(line)} digits")
     return line
@@ -107,21 +113,21 @@ def digits(m: Machine) -> bytes:
 @opcode(b"IL")
 def decimal(m: Machine) -> None:
     line = digits(m)
-    m.charge(SMALL + len(line))
+    m.charge(SMALL_OBJECT_COST + len(line))
     m.stack.append({b"00": False, b"01": True}.get(line, int(line.rstrip(b"L"))))
 
 
 @opcode(b"\x8a")
 def long1(m: Machine) -> None:
-    m.stack.append(int.from_bytes(m.take(m.cursor.byte()), "little", signed=True))
+    m.stack.append(int.from_bytes(m.read_bytes(m.cursor.read_byte()), "little", signed=True))
 
 
 @opcode(b"\x8b")
 def long4(m: Machine) -> None:
-    (length,) = struct.unpack("<i", m.cursor.take(4))
+    (length,) = struct.unpack("<i", m.cursor.read(4))
     if not 0 <= length <= LONG:
         raise ValueError(f"a number of {length} bytes")
-    m.stack.append(int.from_bytes(m.take(length), "little", signed=True))
+    m.stack.append(int.from_bytes(m.read_bytes(length), "little", signed=True))
 
 
 @opcode(b"F")
@@ -131,8 +137,8 @@ def decimal_float(m: Machine) -> None:
 
 @opcode(b"S")
 def quoted(m: Machine) -> None:
-    line = m.cursor.line().strip()
-    m.charge(SMALL + len(line))
+    line = m.cursor.read_line().strip()
+    m.charge(SMALL_OBJECT_COST + len(line))
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"":
         raise ValueError("a string without quotes")
     m.stack.append(ESCAPE.sub(unescape, line[1:-1]))
@@ -151,21 +157,21 @@ def unescape(match: re.Match[bytes]) -> bytes:
 
 @opcode(b"V")
 def raw_unicode(m: Machine) -> None:
-    line = m.cursor.line()
-    m.charge(SMALL + 4 * len(line))
+    line = m.cursor.read_line()
+    m.charge(SMALL_OBJECT_COST + 4 * len(line))
     m.stack.append(line.decode("raw-unicode-escape"))
 
 
 @opcode(b"g")
 def get_decimal(m: Machine) -> None:
-    m.get(int(digits(m)))
+    m.memo_get(int(digits(m)))
 
 
 @opcode(b"p")
 def put_decimal(m: Machine) -> None:
-    m.put(int(digits(m)))
+    m.memo_put(int(digits(m)))
 
 
 @opcode(b"\x94")
 def memoize(m: Machine) -> None:
-    m.put(len(m.memo))
+    m.memo_put(len(m.memo))

@@ -6,21 +6,21 @@ from collections.abc import Callable
 
 from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
-from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
+from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 
 # Bytes of memory that the objects of one pickle may take, as estimated; it bounds the number of opcodes too.
-BUDGET = 268_435_456
-OPCODE, SMALL, LARGE = 32, 64, 200
+MEMORY_BUDGET = 268_435_456
+OPCODE_COST, SMALL_OBJECT_COST, LARGE_OBJECT_COST = 32, 64, 200
 
-Opcode = Callable[["Machine"], None]
-OPCODES: dict[int, Opcode] = {}
+OpcodeHandler = Callable[["Machine"], None]
+OPCODE_HANDLERS: dict[int, OpcodeHandler] = {}
 
 
-def opcode(codes: bytes) -> Callable[[Opcode], Opcode]:
+def opcode(codes: bytes) -> Callable[[OpcodeHandler], OpcodeHandler]:
     """Register what the opcodes of these bytes do."""
 
-    def register(function: Opcode) -> Opcode:
-        OPCODES.update(dict.fromkeys(codes, function))
+    def register(function: OpcodeHandler) -> OpcodeHandler:
+        OPCODE_HANDLERS.update(dict.fromkeys(codes, function))
         return function
 
     return register
@@ -29,46 +29,46 @@ def opcode(codes: bytes) -> Callable[[Opcode], Opcode]:
 class Machine:
     """Where the opcodes of one pickle work; storages are kept by key as they are first named."""
 
-    def __init__(self, cursor: Cursor, budget: int = BUDGET) -> None:
+    def __init__(self, cursor: Cursor, budget: int = MEMORY_BUDGET) -> None:
         self.cursor = cursor
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
         self.storages: dict[str, PickledStorage] = {}
-        self.left = budget
+        self.remaining_budget = budget
         self.stopped = False
 
     def charge(self, cost: int) -> None:
         """Pay for memory before it is taken; raises UnsafeError when the budget is spent."""
-        self.left -= cost
-        if self.left < 0:
+        self.remaining_budget -= cost
+        if self.remaining_budget < 0:
             raise UnsafeFileError(
                 f"{self.cursor.file.name}: its pickle asks for too many objects; it is not read further"
             )
 
-    def take(self, length: int) -> bytes:
+    def read_bytes(self, length: int) -> bytes:
         """Take a string of the stream, paid for."""
-        self.charge(SMALL + length)
-        return self.cursor.take(length)
+        self.charge(SMALL_OBJECT_COST + length)
+        return self.cursor.read(length)
 
-    def mark(self) -> None:
-        self.charge(SMALL)
+    def push_mark(self) -> None:
+        self.charge(SMALL_OBJECT_COST)
         self.marks.append(self.stack)
         self.stack = []
 
-    def since_mark(self) -> list[object]:
+    def pop_mark(self) -> list[object]:
         """Take what was pushed since the last mark."""
         items = self.stack
         self.stack = self.marks.pop()
         return items
 
-    def put(self, index: int) -> None:
+    def memo_put(self, index: int) -> None:
         if not 0 <= index < 1 << 32:
             raise ValueError("a memo number that is none")
-        self.charge(SMALL)
+        self.charge(SMALL_OBJECT_COST)
         self.memo[index] = self.stack[-1]
 
-    def get(self, index: int) -> None:
+    def memo_get(self, index: int) -> None:
         try:
             self.stack.append(self.memo[index])
         except KeyError:

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from filtercrawl_plugins.formats.pickle.literal_opcodes import unicode
-from filtercrawl_plugins.formats.pickle.machine import LARGE, OPCODES, SMALL, Machine, opcode
-from filtercrawl_plugins.formats.pickle.nodes import (
-    NAME,
-    Array,
-    DType,
+from filtercrawl_plugins.formats.pickle.literal_opcodes import decode_unicode
+from filtercrawl_plugins.formats.pickle.machine import (
+    LARGE_OBJECT_COST,
+    OPCODE_HANDLERS,
+    SMALL_OBJECT_COST,
+    Machine,
+    opcode,
+)
+from filtercrawl_plugins.formats.pickle.objects import (
+    MAX_NAME_LENGTH,
     Global,
-    Pairs,
+    NumpyArray,
+    NumpyDType,
+    PickledDict,
     PickledStorage,
     PickledTensor,
     Stub,
-    text,
+    to_name,
 )
-from filtercrawl_plugins.formats.pickle.reduce import call, persistent, set_array, set_dtype
+from filtercrawl_plugins.formats.pickle.reduce import (
+    apply_reduce,
+    resolve_persistent_id,
+    set_array_state,
+    set_dtype_state,
+)
 
-__all__ = ["OPCODES"]
+__all__ = ["OPCODE_HANDLERS"]
 
 # Parts of state of one object; Python writes two at most.
 STATES = 8
@@ -25,7 +36,7 @@ STATES = 8
 
 @opcode(b"(")
 def mark(m: Machine) -> None:
-    m.mark()
+    m.push_mark()
 
 
 @opcode(b"0")
@@ -33,12 +44,12 @@ def pop(m: Machine) -> None:
     if m.stack:
         m.stack.pop()
     else:
-        m.since_mark()
+        m.pop_mark()
 
 
 @opcode(b"1")
 def pop_mark(m: Machine) -> None:
-    m.since_mark()
+    m.pop_mark()
 
 
 @opcode(b"2")
@@ -48,8 +59,8 @@ def dup(m: Machine) -> None:
 
 @opcode(b"t")
 def tuple_(m: Machine) -> None:
-    items = m.since_mark()
-    m.charge(SMALL + 8 * len(items))
+    items = m.pop_mark()
+    m.charge(SMALL_OBJECT_COST + 8 * len(items))
     m.stack.append(tuple(items))
 
 
@@ -57,10 +68,10 @@ def fixed_tuple(code: bytes, length: int) -> None:
     def push(m: Machine) -> None:
         if len(m.stack) < length:
             raise IndexError
-        m.charge(SMALL)
+        m.charge(SMALL_OBJECT_COST)
         m.stack[-length:] = [tuple(m.stack[-length:])]
 
-    OPCODES[code[0]] = push
+    OPCODE_HANDLERS[code[0]] = push
 
 
 fixed_tuple(b"\x85", 1)
@@ -70,16 +81,16 @@ fixed_tuple(b"\x87", 3)
 
 @opcode(b"l\x91")
 def list_(m: Machine) -> None:
-    items = m.since_mark()
-    m.charge(SMALL)
+    items = m.pop_mark()
+    m.charge(SMALL_OBJECT_COST)
     m.stack.append(items)
 
 
 @opcode(b"d")
 def dict_(m: Machine) -> None:
-    items = m.since_mark()
-    m.charge(SMALL)
-    m.stack.append(Pairs())
+    items = m.pop_mark()
+    m.charge(SMALL_OBJECT_COST)
+    m.stack.append(PickledDict())
     add_pairs(m, items)
 
 
@@ -90,7 +101,7 @@ def append(m: Machine) -> None:
 
 @opcode(b"e\x90")
 def appends(m: Machine) -> None:
-    add_elements(m, m.since_mark())
+    add_elements(m, m.pop_mark())
 
 
 def add_elements(m: Machine, items: list[object]) -> None:
@@ -114,52 +125,52 @@ def set_item(m: Machine) -> None:
 
 @opcode(b"u")
 def set_items(m: Machine) -> None:
-    add_pairs(m, m.since_mark())
+    add_pairs(m, m.pop_mark())
 
 
 def add_pairs(m: Machine, items: list[object]) -> None:
     target = m.stack[-1]
     if len(items) % 2:
         raise ValueError("a key without a value")
-    m.charge(SMALL * len(items))
+    m.charge(SMALL_OBJECT_COST * len(items))
     if isinstance(target, Stub):
         if target.pairs is None:
-            target.pairs = Pairs()
+            target.pairs = PickledDict()
         target = target.pairs
-    if not isinstance(target, Pairs):
+    if not isinstance(target, PickledDict):
         raise TypeError("puts keys into what is no mapping")
     target.pairs.extend(zip(items[::2], items[1::2], strict=True))
 
 
 @opcode(b"c")
 def global_(m: Machine) -> None:
-    module, name = m.cursor.line(), m.cursor.line()
-    m.charge(LARGE + len(module) + len(name))
-    if len(module) > NAME or len(name) > NAME:
+    module, name = m.cursor.read_line(), m.cursor.read_line()
+    m.charge(LARGE_OBJECT_COST + len(module) + len(name))
+    if len(module) > MAX_NAME_LENGTH or len(name) > MAX_NAME_LENGTH:
         raise ValueError("it names a class by more than a name")
-    m.stack.append(Global(unicode(module), unicode(name)))
+    m.stack.append(Global(decode_unicode(module), decode_unicode(name)))
 
 
 @opcode(b"\x93")
 def stack_global(m: Machine) -> None:
-    name, module = text(m.stack.pop()), text(m.stack.pop())
+    name, module = to_name(m.stack.pop()), to_name(m.stack.pop())
     if name is None or module is None:
         raise TypeError("it names a class by what is no name")
-    m.charge(LARGE)
+    m.charge(LARGE_OBJECT_COST)
     m.stack.append(Global(module, name))
 
 
 @opcode(b"R\x81")
 def reduce(m: Machine) -> None:
     args = m.stack.pop()
-    m.stack.append(call(m, m.stack.pop(), args))
+    m.stack.append(apply_reduce(m, m.stack.pop(), args))
 
 
 @opcode(b"\x92")
 def new_object_ex(m: Machine) -> None:
     keywords, args, cls = m.stack.pop(), m.stack.pop(), m.stack.pop()
-    made = call(m, cls, args)
-    if isinstance(made, Stub) and isinstance(keywords, Pairs) and keywords.pairs:
+    made = apply_reduce(m, cls, args)
+    if isinstance(made, Stub) and isinstance(keywords, PickledDict) and keywords.pairs:
         m.charge(8 * len(made.args))
         made.args = (*made.args, keywords)
     m.stack.append(made)
@@ -168,20 +179,20 @@ def new_object_ex(m: Machine) -> None:
 @opcode(b"i")
 def instance(m: Machine) -> None:
     global_(m)
-    cls, args = m.stack.pop(), tuple(m.since_mark())
-    m.stack.append(call(m, cls, args))
+    cls, args = m.stack.pop(), tuple(m.pop_mark())
+    m.stack.append(apply_reduce(m, cls, args))
 
 
 @opcode(b"o")
 def object_(m: Machine) -> None:
-    cls, *args = m.since_mark()
-    m.stack.append(call(m, cls, tuple(args)))
+    cls, *args = m.pop_mark()
+    m.stack.append(apply_reduce(m, cls, tuple(args)))
 
 
 @opcode(b"b")
 def build(m: Machine) -> None:
     state, target = m.stack.pop(), m.stack[-1]
-    m.charge(SMALL)
+    m.charge(SMALL_OBJECT_COST)
     if isinstance(target, Stub):
         if target.states is None:
             target.states = []
@@ -190,20 +201,20 @@ def build(m: Machine) -> None:
         target.states.extend(part for part in parts if part is not None)
         if len(target.states) > STATES:
             raise ValueError("it sets the state of one object again and again")
-    elif isinstance(target, Pairs):
+    elif isinstance(target, PickledDict):
         target.state = state
-    elif isinstance(target, Array):
-        set_array(target, state)
-    elif isinstance(target, DType):
-        set_dtype(target, state)
+    elif isinstance(target, NumpyArray):
+        set_array_state(target, state)
+    elif isinstance(target, NumpyDType):
+        set_dtype_state(target, state)
     elif not isinstance(target, PickledTensor | PickledStorage):
         raise TypeError("puts state into what has none")
 
 
 @opcode(b"Q")
 def persistent_id(m: Machine) -> None:
-    m.charge(LARGE)
-    m.stack.append(persistent(m, m.stack.pop()))
+    m.charge(LARGE_OBJECT_COST)
+    m.stack.append(resolve_persistent_id(m, m.stack.pop()))
 
 
 @opcode(b"P\x82\x83\x84\x97\x98")

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from filtercrawl_plugins.formats.pickle.machine import LARGE, SMALL, Machine
-from filtercrawl_plugins.formats.pickle.nodes import (
-    Array,
-    DType,
+from filtercrawl_plugins.formats.pickle.machine import LARGE_OBJECT_COST, SMALL_OBJECT_COST, Machine
+from filtercrawl_plugins.formats.pickle.objects import (
     Global,
-    Pairs,
+    NumpyArray,
+    NumpyDType,
+    PickledDict,
     PickledStorage,
     PickledTensor,
     Quantizer,
     Stub,
-    text,
+    to_name,
 )
 
 Arguments = tuple[object, ...]
 Rebuild = Callable[[Machine, Arguments], object]
 
 # What a storage's class says of its numbers; quantised codes are the integers that they are stored as.
-STORAGES: Final = {
+STORAGE_DTYPES: Final = {
     "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16",
     "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16",
     "CharStorage": "int8", "ByteStorage": "uint8", "BoolStorage": "bool",
@@ -31,29 +31,29 @@ STORAGES: Final = {
     "QUInt4x2Storage": "quint4x2", "QUInt2x4Storage": "quint2x4", "UntypedStorage": "uint8",
     "_UntypedStorage": "uint8",
 }  # fmt: skip
-CODES: Final = {
+NUMPY_DTYPES: Final = {
     "f2": "float16", "f4": "float32", "f8": "float64", "c8": "complex64", "c16": "complex128", "b1": "bool",
     "i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8", "u2": "uint16", "u4": "uint32",
     "u8": "uint64",
 }  # fmt: skip
 
 
-def call(machine: Machine, function: object, args: object) -> object:
+def apply_reduce(machine: Machine, function: object, args: object) -> object:
     """Return what stands for `function(*args)`; a function that is not in the table below becomes a stub."""
     if not isinstance(args, tuple):
         raise TypeError("calls with arguments that are no tuple")
-    machine.charge(LARGE)
+    machine.charge(LARGE_OBJECT_COST)
     known = REBUILD.get(function.path) if isinstance(function, Global) else None
     return known(machine, args) if known else Stub(function, args)
 
 
-def persistent(machine: Machine, pid: object) -> object:
+def resolve_persistent_id(machine: Machine, pid: object) -> object:
     """Return what a persistent id of torch stands for: a storage, or a class that came with its source."""
     if isinstance(pid, tuple) and len(pid) > 8:
         raise ValueError("it holds a persistent id that torch does not write")
     match pid:
         case (b"storage" | "storage", Global() as kind, key, _, int(numel), *rest) if numel >= 0:
-            dtype, name = STORAGES.get(kind.name), text(key)
+            dtype, name = STORAGE_DTYPES.get(kind.name), to_name(key)
             if dtype is None or name is None:
                 raise ValueError("it names a storage of no known kind")
             view = None
@@ -132,7 +132,7 @@ def wrapper(_: Machine, args: Arguments) -> object:
 def first(_: Machine, args: Arguments) -> object:
     """A parameter, a variable, a tensor moved from a device: what it wraps."""
     match args:
-        case (PickledTensor() | Array() as inner, *_):
+        case (PickledTensor() | NumpyArray() as inner, *_):
             return inner
     return Stub(Global("torch", "Tensor"), args)
 
@@ -140,7 +140,7 @@ def first(_: Machine, args: Arguments) -> object:
 def from_type(machine: Machine, args: Arguments) -> object:
     match args:
         case (Global() as function, _, tuple(inner), *_) if REBUILD.get(function.path) is not from_type:
-            return call(machine, function, inner)
+            return apply_reduce(machine, function, inner)
     return Stub(Global("torch", "Tensor"), args)
 
 
@@ -153,14 +153,14 @@ def embedded(_: Machine, args: Arguments) -> object:
 
 def mapping(machine: Machine, args: Arguments) -> object:
     match args:
-        case (Pairs(pairs=pairs),):
-            machine.charge(SMALL * len(pairs))
-            return Pairs(list(pairs))
+        case (PickledDict(pairs=pairs),):
+            machine.charge(SMALL_OBJECT_COST * len(pairs))
+            return PickledDict(list(pairs))
         case (list() | tuple() as entries,):
-            machine.charge(SMALL * len(entries))
+            machine.charge(SMALL_OBJECT_COST * len(entries))
             if all(isinstance(entry, list | tuple) and len(entry) == 2 for entry in entries):
-                return Pairs([(key, value) for key, value in entries])
-    return Pairs()
+                return PickledDict([(key, value) for key, value in entries])
+    return PickledDict()
 
 
 def default_mapping(machine: Machine, args: Arguments) -> object:
@@ -184,7 +184,7 @@ def item(_: Machine, args: Arguments) -> object:
 def encode(machine: Machine, args: Arguments) -> object:
     match args:
         case (str(characters), *_):
-            machine.charge(SMALL + len(characters))
+            machine.charge(SMALL_OBJECT_COST + len(characters))
             return characters.encode("latin-1")
     return b""
 
@@ -195,31 +195,31 @@ def stand_in(_: Machine, args: Arguments) -> object:
 
 
 def array(_: Machine, __: Arguments) -> object:
-    return Array()
+    return NumpyArray()
 
 
 def array_from_buffer(_: Machine, args: Arguments) -> object:
     match args:
-        case (bytes(data), DType() as dtype, tuple(shape), order, *_):
-            return Array(shape, dtype, order in ("F", b"F"), data)
+        case (bytes(data), NumpyDType() as dtype, tuple(shape), order, *_):
+            return NumpyArray(shape, dtype, order in ("F", b"F"), data)
     raise TypeError("an array of wrong arguments")
 
 
 def dtype(_: Machine, args: Arguments) -> object:
-    code = text(args[0]) if args else None
-    return DType(code or "")
+    code = to_name(args[0]) if args else None
+    return NumpyDType(code or "")
 
 
-def set_dtype(target: DType, state: object) -> None:
+def set_dtype_state(target: NumpyDType, state: object) -> None:
     match state:
         case (_, order, *_):
-            target.order = text(order) or "?"
+            target.byte_order = to_name(order) or "?"
 
 
-def set_array(target: Array, state: object) -> None:
+def set_array_state(target: NumpyArray, state: object) -> None:
     match state:
-        case (_, tuple(shape), DType() as kind, fortran, data):
-            target.shape, target.dtype, target.fortran, target.data = shape, kind, bool(fortran), data
+        case (_, tuple(shape), NumpyDType() as kind, fortran, data):
+            target.shape, target.dtype, target.fortran_order, target.data = shape, kind, bool(fortran), data
         case _:
             raise TypeError("an array of wrong state")
 

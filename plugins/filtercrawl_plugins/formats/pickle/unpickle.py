@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
-from filtercrawl_plugins.formats.pickle.machine import BUDGET, OPCODE, Machine
-from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
-from filtercrawl_plugins.formats.pickle.object_opcodes import OPCODES
+from filtercrawl_plugins.formats.pickle.machine import MEMORY_BUDGET, OPCODE_COST, Machine
+from filtercrawl_plugins.formats.pickle.object_opcodes import OPCODE_HANDLERS
+from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 
 
 @dataclass(frozen=True, slots=True)
 class Unpickled:
-    """The object of a pickle, as `filtercrawl_plugins.formats.pickle.nodes`, and its storages by key."""
+    """The object of a pickle, as `filtercrawl_plugins.formats.pickle.objects`, and its storages by key."""
 
     value: object
     storages: dict[str, PickledStorage]
 
 
-def unpickle(cursor: Cursor, budget: int = BUDGET) -> Unpickled:
+def unpickle(cursor: Cursor, budget: int = MEMORY_BUDGET) -> Unpickled:
     """Read the pickle at the cursor and leave the cursor behind it.
 
     Raises FormatError where it breaks the protocol, TruncatedError where it ends early, UnsafeError where it
@@ -29,9 +29,9 @@ def unpickle(cursor: Cursor, budget: int = BUDGET) -> Unpickled:
     code = 0
     try:
         while not machine.stopped:
-            code = cursor.byte()
-            machine.charge(OPCODE)
-            OPCODES[code](machine)
+            code = cursor.read_byte()
+            machine.charge(OPCODE_COST)
+            OPCODE_HANDLERS[code](machine)
         value = machine.stack[-1]
     except IndexError:
         detail = "it takes more from its stack than it holds"

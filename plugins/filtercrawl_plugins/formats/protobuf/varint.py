@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl_plugins.formats.protobuf.wire import Span
+from filtercrawl_plugins.formats.protobuf.wire import ByteRange
 
 # Bytes decoded at a time: what numpy needs beside the result is some thirty times this.
 CHUNK_BYTES: Final = 1 << 20
 
 
-def decode_varints(file: RandomAccessFile, span: Span, out: NDArray[np.generic]) -> int:
+def decode_varints(file: RandomAccessFile, span: ByteRange, out: NDArray[np.generic]) -> int:
     """Decode the varints in `span` into `out`, 1-D, of an unsigned type or bool; return how many there were.
 
     Negative numbers stand as 64-bit two's complement and are cut to the type's width. Raises FormatError

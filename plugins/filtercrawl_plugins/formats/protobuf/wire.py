@@ -9,10 +9,10 @@ from filtercrawl.api.errors import FormatError, TruncatedError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile
 
 VARINT: Final = 0
-FIXED64: Final = 1
-BYTES: Final = 2
-FIXED32: Final = 5
-_WIDTH: Final = {FIXED64: 8, FIXED32: 4}
+I64: Final = 1
+LEN: Final = 2
+I32: Final = 5
+_WIDTH: Final = {I64: 8, I32: 4}
 
 # Read ahead: little after a jump over a tensor's numbers, more and more while message follows message.
 FIRST_READ: Final = 4096
@@ -20,7 +20,7 @@ LONGEST_READ: Final = 256 * 1024
 
 # What one walk may cost: one a field, more for what becomes an object or text. A graph of a hundred thousand
 # nodes costs half of it. Without a bound, one gigabyte of nodes of two bytes would take a hundred of memory.
-BUDGET: Final = 10_000_000
+FIELD_BUDGET: Final = 10_000_000
 MESSAGE_COST: Final = 8
 LONGEST_TEXT: Final = 4096
 
@@ -29,13 +29,13 @@ class Field(NamedTuple):
     """One field of a message. value: of a varint, else 0. start, end: where its payload lies in the file."""
 
     number: int
-    kind: int
+    wire_type: int
     value: int
     start: int
     end: int
 
 
-class Wire:
+class WireReader:
     """A file of protobuf messages. Encoding: https://protobuf.dev/programming-guides/encoding/.
 
     stop: nothing from there on is read; the file's end if not said.
@@ -47,7 +47,7 @@ class Wire:
         self._buffer = b""
         self._start = 0
         self._ahead = FIRST_READ
-        self._left = BUDGET
+        self._left = FIELD_BUDGET
 
     def fields(self, start: int, end: int) -> Iterator[Field]:
         """Yield the fields of the message that lies at [start, end).
@@ -57,7 +57,7 @@ class Wire:
         """
         position = start
         while position < end:
-            self.spend(1)
+            self.charge(1)
             tag, payload = self._varint(position, end)
             number, kind = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
@@ -66,7 +66,7 @@ class Wire:
                 value, position = self._varint(payload, end)
                 yield Field(number, kind, value, payload, position)
                 continue
-            if kind == BYTES:
+            if kind == LEN:
                 length, payload = self._varint(payload, end)
             elif kind in _WIDTH:
                 length = _WIDTH[kind]
@@ -77,21 +77,21 @@ class Wire:
                 raise self._past(payload, position, end)
             yield Field(number, kind, 0, payload, position)
 
-    def integers(self, field: Field) -> Iterator[int]:
+    def read_integers(self, field: Field) -> Iterator[int]:
         """Yield the signed 64-bit integers of a field: one, or packed ones."""
-        if field.kind == VARINT:
+        if field.wire_type == VARINT:
             yield signed(field.value)
             return
         position = field.start
         while position < field.end:
-            self.spend(1)
+            self.charge(1)
             value, position = self._varint(position, field.end)
             yield signed(value)
 
-    def payload(self, field: Field) -> bytes:
+    def read_payload(self, field: Field) -> bytes:
         """Read what a field holds; meant for what is short, for it is paid from the budget."""
         length = field.end - field.start
-        self.spend(length // 16)
+        self.charge(length // 16)
         first = field.start - self._start
         if first < 0 or first + length > len(self._buffer):
             if length > FIRST_READ:
@@ -100,13 +100,13 @@ class Wire:
             first = 0
         return self._buffer[first : first + length]
 
-    def text(self, field: Field) -> str:
+    def read_text(self, field: Field) -> str:
         """Read a name. What is no UTF-8 is escaped, so that different names stay different."""
         if field.end - field.start > LONGEST_TEXT:
             raise self._broken(field.start, f"a name of {field.end - field.start} bytes")
-        return self.payload(field).decode("utf-8", "backslashreplace")
+        return self.read_payload(field).decode("utf-8", "backslashreplace")
 
-    def spend(self, cost: int) -> None:
+    def charge(self, cost: int) -> None:
         """Take from the budget of this walk; raises UnsupportedError when it is used up."""
         self._left -= cost
         if self._left < 0:
@@ -157,7 +157,7 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-class Span(NamedTuple):
+class ByteRange(NamedTuple):
     """Bytes of the main file, from start up to end."""
 
     start: int

@@ -34,7 +34,7 @@ class ZipArchive:
                 f"{file.name}: a zip archive of {count} entries; more than {MAX_ENTRIES} are not read"
             )
         self.entries = self._read_directory(file.read(start, length), count)
-        self._ends = sorted(entry.header for entry in self.entries.values())
+        self._ends = sorted(entry.header_offset for entry in self.entries.values())
         self._ends.append(start)
         if len(set(self._ends)) < len(self._ends):
             raise FormatError(f"{file.name}: two entries of the zip archive lie at one place")
@@ -52,9 +52,9 @@ class ZipArchive:
             raise FormatError(f"{self.file.name}: the archive has no entry {name[:80]!r}; fetch it again")
         if name not in self._opened:
             packed = CompressedData(self.file, entry, self._end(entry))
-            if entry.deflated:
+            if entry.is_deflated:
                 self._check_ratio(entry)
-            self._opened[name] = (open_deflated if entry.deflated else open_stored)(packed, entry)
+            self._opened[name] = (open_deflated if entry.is_deflated else open_stored)(packed, entry)
         return self._opened[name]
 
     def read(self, name: str, limit: int) -> bytes:
@@ -120,7 +120,12 @@ class ZipArchive:
             if name in entries:
                 raise FormatError(f"{self.file.name}: the zip archive has two entries {name!r}")
             entries[name] = ZipEntry(
-                name=name, header=header, packed=packed, size=size, deflated=method == 8, crc=crc or None
+                name=name,
+                header_offset=header,
+                compressed_size=packed,
+                size=size,
+                is_deflated=method == 8,
+                crc=crc or None,
             )
         return entries
 
@@ -140,18 +145,18 @@ class ZipArchive:
 
     def _check_overlaps(self) -> None:
         for entry in self.entries.values():
-            if entry.min_size + entry.packed > self._end(entry):
+            if entry.min_data_offset + entry.compressed_size > self._end(entry):
                 raise FormatError(f"{self.file.name}: its entry {entry.name!r} overlaps what follows it")
 
     def _end(self, entry: ZipEntry) -> int:
         """Return where whatever lies behind an entry starts."""
-        after = bisect_right(self._ends, entry.header)
+        after = bisect_right(self._ends, entry.header_offset)
         return self._ends[after] if after < len(self._ends) else 0
 
     def _check_ratio(self, entry: ZipEntry) -> None:
         self._inflated += entry.size
         if (
-            entry.size > MAX_COMPRESSION_RATIO * entry.packed + MAX_COMPRESSION_RATIO
+            entry.size > MAX_COMPRESSION_RATIO * entry.compressed_size + MAX_COMPRESSION_RATIO
             or self._inflated > MAX_INFLATED_BYTES
         ):
             raise UnsafeFileError(f"{self.file.name}: its entry {entry.name!r} claims to inflate to {entry.size} bytes")

@@ -26,16 +26,16 @@ class ZipEntry:
     """
 
     name: str
-    header: int
-    packed: int
+    header_offset: int
+    compressed_size: int
     size: int
-    deflated: bool
+    is_deflated: bool
     crc: int | None
 
     @property
-    def min_size(self) -> int:
+    def min_data_offset(self) -> int:
         """The lowest offset at which its bytes can start."""
-        return self.header + _LOCAL.size + len(self.name.encode("utf-8", "surrogateescape"))
+        return self.header_offset + _LOCAL.size + len(self.name.encode("utf-8", "surrogateescape"))
 
 
 class CompressedData:
@@ -46,7 +46,7 @@ class CompressedData:
 
     def __init__(self, file: RandomAccessFile, entry: ZipEntry, end: int) -> None:
         self.name = file.name
-        self.size = entry.packed
+        self.size = entry.compressed_size
         self._file = file
         self._entry = entry
         self._end = end
@@ -67,7 +67,7 @@ class CompressedData:
         if self._start is not None:
             yield Span(self._file, self._start + start, self._start + stop)
             return
-        header, least = self._entry.header, self._entry.min_size
+        header, least = self._entry.header_offset, self._entry.min_data_offset
         most = min(self._end - self.size, least + EXTRA)
         if start:
             yield Span(self._file, header, header + _LOCAL.size)
@@ -77,8 +77,8 @@ class CompressedData:
 
     def _find(self) -> int:
         """Return the offset of the first byte."""
-        fields = _LOCAL.unpack(self._file.read(self._entry.header, _LOCAL.size))
-        start = self._entry.header + _LOCAL.size + int(fields[9]) + int(fields[10])
+        fields = _LOCAL.unpack(self._file.read(self._entry.header_offset, _LOCAL.size))
+        start = self._entry.header_offset + _LOCAL.size + int(fields[9]) + int(fields[10])
         if fields[0] != b"PK\3\4" or start + self.size > self._end:
             raise FormatError(f"{self.name}: its entry {self._entry.name!r} is not where the table says")
         return start

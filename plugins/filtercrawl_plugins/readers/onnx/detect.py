@@ -7,7 +7,7 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError, TruncatedError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl_plugins.formats.protobuf.wire import Field, Wire
+from filtercrawl_plugins.formats.protobuf.wire import Field, WireReader
 from filtercrawl_plugins.readers.onnx.graph import fields
 
 _GRAPH: Final = 7
@@ -22,10 +22,10 @@ _GRAPH_FIELDS: Final = 3
 _PARTS: Final = {
     1: fields.NODE,
     5: fields.TENSOR,
-    11: fields.VALUE,
-    12: fields.VALUE,
-    13: fields.VALUE,
-    15: fields.SPARSE,
+    11: fields.VALUE_INFO,
+    12: fields.VALUE_INFO,
+    13: fields.VALUE_INFO,
+    15: fields.SPARSE_TENSOR,
 }
 
 
@@ -35,11 +35,11 @@ def looks_like_onnx(file: RandomAccessFile) -> bool:
     A file that ends too early is still claimed when its graph has begun, so that what is wrong with it gets
     said.
     """
-    wire = Wire(file)
+    wire = WireReader(file)
     versioned = False
     try:
         for n, field in enumerate(wire.fields(0, _ENDLESS)):
-            if field.kind not in fields.MODEL.get(field.number, ()) or n > _MOST_FIELDS:
+            if field.wire_type not in fields.MODEL.get(field.number, ()) or n > _MOST_FIELDS:
                 return False
             if field.number == _GRAPH:
                 return _is_graph(wire, field, versioned=versioned)
@@ -52,7 +52,7 @@ def looks_like_onnx(file: RandomAccessFile) -> bool:
     return False
 
 
-def _is_graph(wire: Wire, graph: Field, *, versioned: bool) -> bool:
+def _is_graph(wire: WireReader, graph: Field, *, versioned: bool) -> bool:
     whole = 0
     try:
         for field in wire.fields(graph.start, graph.end):
@@ -66,11 +66,11 @@ def _is_graph(wire: Wire, graph: Field, *, versioned: bool) -> bool:
     return whole > 0
 
 
-def _is_sound(wire: Wire, field: Field) -> bool:
-    if field.kind not in fields.GRAPH.get(field.number, ()):
+def _is_sound(wire: WireReader, field: Field) -> bool:
+    if field.wire_type not in fields.GRAPH.get(field.number, ()):
         return False
     table = _PARTS.get(field.number)
     if table is None:
         return True
     parts = islice(wire.fields(field.start, field.end), _MOST_FIELDS)
-    return all(part.kind in table.get(part.number, ()) for part in parts)
+    return all(part.wire_type in table.get(part.number, ()) for part in parts)

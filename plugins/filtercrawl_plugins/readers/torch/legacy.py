@@ -8,9 +8,9 @@ from typing import Final
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
-from filtercrawl_plugins.formats.pickle.nodes import Pairs, PickledStorage, text
+from filtercrawl_plugins.formats.pickle.objects import PickledDict, PickledStorage, to_name
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
-from filtercrawl_plugins.readers.torch.storage import Loaded, Region, storage_region
+from filtercrawl_plugins.readers.torch.storage import LoadedObject, StorageRegion, storage_region
 
 MAGIC: Final = 0x1950A86A20F9469CFC6C
 PROTOCOL: Final = 1001
@@ -40,7 +40,7 @@ def is_tar(file: RandomAccessFile) -> bool:
     return head[257:262] == b"ustar" and head[:100].rstrip(b"\0").removeprefix(b"./") in TAR_MEMBERS
 
 
-def load_legacy(file: RandomAccessFile) -> Loaded:
+def load_legacy(file: RandomAccessFile) -> LoadedObject:
     """Read the pickles of a legacy file; raises FormatError where a storage is not where it should be."""
     if is_tar(file):
         raise UnsupportedError(f"{file.name}: a tar archive of torch before 0.2; load and save it with a newer torch")
@@ -48,19 +48,19 @@ def load_legacy(file: RandomAccessFile) -> Loaded:
     magic, protocol, system = (unpickle(cursor, HEADER).value for _ in range(3))
     if magic != MAGIC or protocol != PROTOCOL:
         raise UnsupportedError(f"{file.name}: a torch file of a protocol that is not known here")
-    if isinstance(system, Pairs) and dict(system.items()).get("little_endian") is False:
+    if isinstance(system, PickledDict) and dict(system.items()).get("little_endian") is False:
         raise UnsupportedError(f"{file.name}: its numbers are big-endian; save it on a little-endian machine")
     content = unpickle(cursor)
     keys = unpickle(cursor).value
     places = storage_offsets(cursor, keys, content.storages)
 
-    def locate(storage: PickledStorage) -> Region:
+    def locate(storage: PickledStorage) -> StorageRegion:
         first = content.storages[storage.key]
         if storage.key not in places or storage.numel * storage.itemsize > first.numel * first.itemsize:
             raise FormatError(f"{file.name}: it promises the storage {storage.key[:80]!r} and does not hold it")
         return storage_region(places[storage.key], 0, storage)
 
-    return Loaded(content.value, locate)
+    return LoadedObject(content.value, locate)
 
 
 class LengthPrefixedStorage:
@@ -114,7 +114,7 @@ def storage_offsets(
     places: dict[str, LengthPrefixedStorage] = {}
     position = cursor.position
     for key in keys:
-        name = text(key)
+        name = to_name(key)
         storage = storages.get(name) if name is not None else None
         if storage is None or name is None or name in places:
             raise FormatError(f"{file.name}: its list of storages names one that no tensor has, or one twice")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from filtercrawl.api.tensor import Convolution, Op
-from filtercrawl_plugins.formats.pickle.nodes import Pairs, Stub, text
+from filtercrawl_plugins.formats.pickle.objects import PickledDict, Stub, to_name
 
-WRAPPERS: Final = ("_parameters", "_buffers", "_modules")
-SETTINGS: Final = frozenset(
+REGISTRIES: Final = ("_parameters", "_buffers", "_modules")
+CONVOLUTION_SETTINGS: Final = frozenset(
     {"in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "transposed", "groups"}
 )
 
@@ -27,7 +27,7 @@ _CONVOLUTION: Final = re.compile(r"Conv(Transpose)?[123]d")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Module:
+class SavedModule:
     """A module by the last part of its class's name, the names of what it holds, and its settings.
 
     settings: those of a convolution, or none; its sizes (`in_channels`, `out_channels`, `kernel_size`) may be
@@ -52,13 +52,13 @@ class Module:
             op=cast("Op", f"conv_transpose{rank}d" if transposed else f"conv{rank}d"),
             groups=groups,
             stride=spatial(self.settings.get("stride"), rank),
-            padding=(0,) * rank if text(padding) == "valid" else spatial(padding, rank),
+            padding=(0,) * rank if to_name(padding) == "valid" else spatial(padding, rank),
             dilation=spatial(self.settings.get("dilation"), rank),
             learned=True if name in self.parameters else False if name in self.buffers else None,
             source="module",
         )
 
-    def reason(self, name: str) -> str | None:
+    def skip_reason(self, name: str) -> str | None:
         """Say why the tensor `name`, which the module itself holds, is no kernel; None where that is open."""
         if name == "bias" and (self.settings or _CONVOLUTION.fullmatch(self.cls)):
             return "bias"
@@ -80,26 +80,26 @@ class Module:
         return shape == (first, second // groups, *kernel)
 
 
-def module(stub: Stub) -> Module:
+def describe_module(stub: Stub) -> SavedModule:
     """Read off a module's stub what it is."""
     attributes = dict(stub.attributes())
-    settings = {name: value for name, value in attributes.items() if name in SETTINGS}
-    return Module(
+    settings = {name: value for name, value in attributes.items() if name in CONVOLUTION_SETTINGS}
+    return SavedModule(
         cls=stub.path.rpartition(".")[2],
         parameters=names(attributes.get("_parameters")),
         buffers=names(attributes.get("_buffers")),
-        settings=settings if len(settings) == len(SETTINGS) else {},
+        settings=settings if len(settings) == len(CONVOLUTION_SETTINGS) else {},
     )
 
 
 def is_module(stub: Stub) -> bool:
     """Tell whether a stub carries the state of a `torch.nn.Module`."""
-    held = {name for name, value in stub.attributes() if isinstance(value, Pairs)}
-    return held.issuperset(WRAPPERS)
+    held = {name for name, value in stub.attributes() if isinstance(value, PickledDict)}
+    return held.issuperset(REGISTRIES)
 
 
 def names(mapping: object) -> frozenset[str]:
-    return frozenset(name for name, _ in mapping.items()) if isinstance(mapping, Pairs) else frozenset()
+    return frozenset(name for name, _ in mapping.items()) if isinstance(mapping, PickledDict) else frozenset()
 
 
 def spatial(value: object, rank: int) -> tuple[int, ...] | None:

@@ -8,12 +8,12 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import StoredTensor
-from filtercrawl_plugins.formats.pickle.nodes import PickledStorage
+from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, is_tar, load_legacy
-from filtercrawl_plugins.readers.torch.storage import Loaded, Locate, Region, TensorLocator
+from filtercrawl_plugins.readers.torch.storage import LoadedObject, LocateStorage, StorageRegion, TensorLocator
 from filtercrawl_plugins.readers.torch.tensor_walk import TensorPath, TensorWalk
-from filtercrawl_plugins.readers.torch.torchscript import Code
-from filtercrawl_plugins.readers.torch.zip_file import PICKLE, TorchZipContents, archive_kind
+from filtercrawl_plugins.readers.torch.torchscript import TorchScriptCode
+from filtercrawl_plugins.readers.torch.zip_file import PICKLE_NAME, TorchArchive, archive_kind
 
 
 class TorchReader:
@@ -35,7 +35,7 @@ class TorchZip(TorchReader):
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor that the object holds, once the whole file is known to be sound."""
-        yield from locate_tensors(files.main, TorchZipContents(files.main).load(PICKLE, "data"))
+        yield from locate_tensors(files.main, TorchArchive(files.main).load_pickle(PICKLE_NAME, "data"))
 
 
 class TorchLegacy(TorchReader):
@@ -62,39 +62,39 @@ class TorchScript(TorchReader):
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the attributes of the module, then the constants of its code."""
         file = files.main
-        contents = TorchZipContents(file)
-        walk = TensorWalk(file.name, Code(contents.archive, contents.root).module)
-        loaded = contents.load(PICKLE, "data")
-        placer = TensorLocator(file, loaded.locate)
-        stored = [placer.stored(found) for found in walk.tensors(loaded.value, TensorPath())]
-        if contents.holds("constants.pkl"):
-            loaded = contents.load("constants.pkl", "constants")
-            placer.locate = loaded.locate
+        contents = TorchArchive(file)
+        walk = TensorWalk(file.name, TorchScriptCode(contents.archive, contents.root).describe_module)
+        loaded = contents.load_pickle(PICKLE_NAME, "data")
+        placer = TensorLocator(file, loaded.locate_storage)
+        stored = [placer.locate(found) for found in walk.tensors(loaded.value, TensorPath())]
+        if contents.has_entry("constants.pkl"):
+            loaded = contents.load_pickle("constants.pkl", "constants")
+            placer.locate_storage = loaded.locate_storage
             found = walk.tensors(loaded.value, TensorPath(path=("constants",)))
-            stored.extend(placer.stored(constant, "constant") for constant in found)
+            stored.extend(placer.locate(constant, "constant") for constant in found)
         yield from stored
 
 
-def locate_tensors(file: RandomAccessFile, loaded: Loaded) -> list[StoredTensor]:
+def locate_tensors(file: RandomAccessFile, loaded: LoadedObject) -> list[StoredTensor]:
     """Return every tensor of what one file holds, in order."""
-    placer = TensorLocator(file, with_embedded(loaded.locate, file.name))
-    return [placer.stored(found) for found in TensorWalk(file.name).tensors(loaded.value, TensorPath())]
+    placer = TensorLocator(file, with_embedded(loaded.locate_storage, file.name))
+    return [placer.locate(found) for found in TensorWalk(file.name).tensors(loaded.value, TensorPath())]
 
 
-def with_embedded(locate: Locate, name: str) -> Locate:
+def with_embedded(locate: LocateStorage, name: str) -> LocateStorage:
     """Return `locate`, able to open storages that are files inside the pickle, one level deep."""
-    opened: dict[int, Region] = {}
+    opened: dict[int, StorageRegion] = {}
 
-    def find(storage: PickledStorage) -> Region:
+    def find(storage: PickledStorage) -> StorageRegion:
         if storage.embedded is None:
             return locate(storage)
         key = id(storage.embedded)
         if key not in opened:
             file = MemoryFile(storage.embedded, name)
-            inner = load_legacy(file) if is_legacy(file) else TorchZipContents(file).load(PICKLE, "data")
+            inner = load_legacy(file) if is_legacy(file) else TorchArchive(file).load_pickle(PICKLE_NAME, "data")
             if not isinstance(inner.value, PickledStorage) or inner.value.embedded is not None:
                 raise FormatError(f"{name}: a storage of its own inside the pickle is none")
-            opened[key] = inner.locate(inner.value)
+            opened[key] = inner.locate_storage(inner.value)
         return opened[key]
 
     return find

@@ -12,8 +12,8 @@ import numpy as np
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import ITEMSIZE, Quantization, StoredTensor, TensorLocation, row_major
-from filtercrawl_plugins.formats.pickle.nodes import Array, PickledStorage, PickledTensor, Quantizer
-from filtercrawl_plugins.formats.pickle.reduce import CODES
+from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledStorage, PickledTensor, Quantizer
+from filtercrawl_plugins.formats.pickle.reduce import NUMPY_DTYPES
 from filtercrawl_plugins.readers.torch.tensor_walk import FoundTensor
 
 RANK: Final = 64
@@ -26,7 +26,7 @@ SCALES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
+class StorageRegion:
     """Where a storage lies: `size` bytes of a file, numbers of one dtype."""
 
     file: RandomAccessFile
@@ -35,35 +35,35 @@ class Region:
     dtype: str
 
 
-Locate = Callable[[PickledStorage], Region]
+LocateStorage = Callable[[PickledStorage], StorageRegion]
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedObject:
     """The object of a checkpoint, and what finds its storages."""
 
     value: object
-    locate: Locate
+    locate_storage: LocateStorage
 
 
-def storage_region(file: RandomAccessFile, offset: int, storage: PickledStorage) -> Region:
+def storage_region(file: RandomAccessFile, offset: int, storage: PickledStorage) -> StorageRegion:
     """Return the region of a storage whose root starts at an offset: all of it, or its view."""
     start, count = storage.view or (0, storage.numel)
     itemsize = storage.itemsize
-    return Region(file=file, offset=offset + start * itemsize, size=count * itemsize, dtype=storage.dtype)
+    return StorageRegion(file=file, offset=offset + start * itemsize, size=count * itemsize, dtype=storage.dtype)
 
 
 class TensorLocator:
     """Makes the stored tensors of one file, whose storages `locate` finds, and counts what they claim."""
 
-    def __init__(self, file: RandomAccessFile, locate: Locate) -> None:
+    def __init__(self, file: RandomAccessFile, locate: LocateStorage) -> None:
         self._file = file
-        self.locate = locate
+        self.locate_storage = locate
         self._bytes = 0
         self._scales = 0
         self._names: set[str] = set()
 
-    def stored(self, found: FoundTensor, reason: str | None = None) -> StoredTensor:
+    def locate(self, found: FoundTensor, reason: str | None = None) -> StoredTensor:
         """Return a tensor with its place; raises FormatError where it reaches beyond its storage."""
         place = found.path
         name = self._unique(found.name)
@@ -78,7 +78,7 @@ class TensorLocator:
             attribute = place.key[-1] if place.key else ""
             convolution = place.owner.convolution(attribute, shape)
             if convolution is None:
-                reason = reason or place.owner.reason(attribute)
+                reason = reason or place.owner.skip_reason(attribute)
         quantization = None
         if isinstance(found.value, PickledTensor) and found.value.quantizer is not None and extent is not None:
             quantization = self._quantization(found.value.quantizer, shape, name)
@@ -102,13 +102,13 @@ class TensorLocator:
         )
 
     def _extent(
-        self, value: PickledTensor | Array, shape: tuple[int, ...], name: str
+        self, value: PickledTensor | NumpyArray, shape: tuple[int, ...], name: str
     ) -> tuple[TensorLocation | None, str]:
-        if isinstance(value, Array):
+        if isinstance(value, NumpyArray):
             return self._array(value, shape, name)
         if value.storage is None:
             return None, value.dtype or "unknown"
-        region = self.locate(value.storage)
+        region = self.locate_storage(value.storage)
         dtype = value.dtype or region.dtype
         if dtype not in ITEMSIZE:
             return None, dtype
@@ -126,17 +126,17 @@ class TensorLocator:
         offset = region.offset + (0 if empty else value.offset * ITEMSIZE[dtype])
         return TensorLocation(file=region.file, offset=offset, dtype=dtype, shape=shape, strides=strides), dtype
 
-    def _array(self, value: Array, shape: tuple[int, ...], name: str) -> tuple[TensorLocation | None, str]:
+    def _array(self, value: NumpyArray, shape: tuple[int, ...], name: str) -> tuple[TensorLocation | None, str]:
         code = value.dtype.code if value.dtype else ""
-        dtype = CODES.get(code)
+        dtype = NUMPY_DTYPES.get(code)
         if dtype is None or value.dtype is None or not isinstance(value.data, bytes):
             return None, dtype or f"numpy {code[:16]}"
-        if value.dtype.order == ">" and ITEMSIZE[dtype] > 1:
+        if value.dtype.byte_order == ">" and ITEMSIZE[dtype] > 1:
             return None, dtype
         if len(value.data) != math.prod(shape) * ITEMSIZE[dtype]:
             raise FormatError(f"{self._file.name}: the array {name!r} of shape {shape} has {len(value.data)} bytes")
         self._count(shape, dtype)
-        strides = row_major(shape[::-1])[::-1] if value.fortran else row_major(shape)
+        strides = row_major(shape[::-1])[::-1] if value.fortran_order else row_major(shape)
         file = MemoryFile(value.data, self._file.name)
         return TensorLocation(file=file, offset=0, dtype=dtype, shape=shape, strides=strides), dtype
 

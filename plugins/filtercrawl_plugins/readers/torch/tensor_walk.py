@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from filtercrawl.api.errors import UnsafeFileError
-from filtercrawl_plugins.formats.pickle.nodes import NAME, Array, Pairs, PickledTensor, Stub
-from filtercrawl_plugins.readers.torch.modules import WRAPPERS, Module, is_module, module
+from filtercrawl_plugins.formats.pickle.objects import MAX_NAME_LENGTH, NumpyArray, PickledDict, PickledTensor, Stub
+from filtercrawl_plugins.readers.torch.modules import REGISTRIES, SavedModule, describe_module, is_module
 
 MAX_DEPTH: Final = 500
 MAX_STEPS: Final = 5_000_000
@@ -17,9 +17,9 @@ OPEN: Final = 15
 # Where TorchScript puts every class that it makes.
 SCRIPTED: Final = "__torch__."
 
-Leaf = PickledTensor | Array
-Path = tuple[str, ...]
-NODES: Final = (PickledTensor, Array, Pairs, Stub, list, tuple)
+Leaf = PickledTensor | NumpyArray
+KeyPath = tuple[str, ...]
+NODES: Final = (PickledTensor, NumpyArray, PickledDict, Stub, list, tuple)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +31,14 @@ class TensorPath:
     module; owner: that module. submodule: it is one, and not just something that a module refers to.
     """
 
-    path: Path = ()
-    root: Path = ()
-    key: Path | None = None
-    layer: Path | None = None
-    owner: Module | None = None
+    path: KeyPath = ()
+    root: KeyPath = ()
+    key: KeyPath | None = None
+    layer: KeyPath | None = None
+    owner: SavedModule | None = None
     submodule: bool = False
 
-    def source_spans(self, name: str) -> TensorPath:
+    def child(self, name: str) -> TensorPath:
         key = None if self.key is None else (*self.key, name)
         return TensorPath(path=(*self.path, name), root=self.root, key=key, layer=self.layer, owner=self.owner)
 
@@ -56,7 +56,7 @@ class FoundTensor:
 class TensorWalk:
     """One walk over one object: iterative, safe against cycles, bounded in depth and in steps."""
 
-    def __init__(self, file: str, describe: Callable[[Stub], Module] = module) -> None:
+    def __init__(self, file: str, describe: Callable[[Stub], SavedModule] = describe_module) -> None:
         self._file = file
         self._describe = describe
         self._steps = 0
@@ -68,8 +68,8 @@ class TensorWalk:
         An object that is reached again is walked again where it is a submodule or lies in a plain container:
         its tensors then have a second name. A module's other references to objects seen before are only that.
         """
-        if isinstance(top, PickledTensor | Array):
-            yield FoundTensor(start if start.path else start.source_spans("tensor"), top)
+        if isinstance(top, PickledTensor | NumpyArray):
+            yield FoundTensor(start if start.path else start.child("tensor"), top)
             return
         frames = [(id(top), self._children(top, start))]
         open_ids = {id(top)}
@@ -78,7 +78,7 @@ class TensorWalk:
             identity, children = frames[-1]
             for place, child in children:
                 self._spend(OPEN)
-                if isinstance(child, PickledTensor | Array):
+                if isinstance(child, PickledTensor | NumpyArray):
                     self._check_name(place)
                     yield FoundTensor(place, child)
                     continue
@@ -99,19 +99,19 @@ class TensorWalk:
         if isinstance(node, list | tuple):
             for index, value in enumerate(node):
                 if self._holds(value):
-                    yield place.source_spans(str(index)), value
-        elif isinstance(node, Pairs):
+                    yield place.child(str(index)), value
+        elif isinstance(node, PickledDict):
             for name, value in node.items():
                 if self._holds(value):
-                    yield place.source_spans(name), value
+                    yield place.child(name), value
             if node.state is not None and self._holds(node.state):
-                yield place.source_spans("state"), node.state
+                yield place.child("state"), node.state
         elif isinstance(node, Stub):
             yield from self._attributes(node, place)
             yield from self._children(node.pairs, place)
             yield from self._children(node.elements, place)
             if node.args and self._holds(node.args):
-                yield place.source_spans("args"), node.args
+                yield place.child("args"), node.args
 
     def _attributes(self, stub: Stub, place: TensorPath) -> Iterator[tuple[TensorPath, object]]:
         scripted = stub.path.startswith(SCRIPTED)
@@ -123,16 +123,16 @@ class TensorWalk:
         else:
             inside = place
         for name, value in stub.attributes():
-            if inside.owner is not None and name in WRAPPERS and isinstance(value, Pairs):
+            if inside.owner is not None and name in REGISTRIES and isinstance(value, PickledDict):
                 for inner, child in value.items():
                     if self._holds(child):
                         path, key = (*inside.path, name, inner), (*(inside.key or ()), inner)
                         yield replace(inside, path=path, key=key, submodule=name == "_modules"), child
             elif self._holds(value):
-                yield replace(inside.source_spans(name), submodule=scripted and isinstance(value, Stub)), value
+                yield replace(inside.child(name), submodule=scripted and isinstance(value, Stub)), value
         for state in stub.states or ():
-            if not isinstance(state, Pairs) and self._holds(state):
-                yield inside.source_spans("state"), state
+            if not isinstance(state, PickledDict) and self._holds(state):
+                yield inside.child("state"), state
 
     def _see(self, value: object) -> None:
         """Note an object and all its submodules, so that what only refers to one does not name it first."""
@@ -143,7 +143,7 @@ class TensorWalk:
                 continue
             self._seen.add(id(stub))
             for name, modules in stub.attributes():
-                if name == "_modules" and isinstance(modules, Pairs):
+                if name == "_modules" and isinstance(modules, PickledDict):
                     waiting.extend(child for _, child in modules.items() if self._holds(child))
 
     def _holds(self, value: object) -> bool:
@@ -152,7 +152,9 @@ class TensorWalk:
             self._spend(1 + len(value))
             return any(isinstance(element, NODES) for element in value)
         self._spend(1)
-        return isinstance(value, NODES) and not (isinstance(value, Pairs) and not value.pairs and value.state is None)
+        return isinstance(value, NODES) and not (
+            isinstance(value, PickledDict) and not value.pairs and value.state is None
+        )
 
     def _spend(self, steps: int) -> None:
         self._steps += steps
@@ -162,5 +164,5 @@ class TensorWalk:
     def _check_name(self, place: TensorPath) -> None:
         length = sum(map(len, place.path))
         self._spend(length // OPEN)
-        if length > NAME:
-            raise UnsafeFileError(f"{self._file}: the name of a tensor is longer than {NAME} characters")
+        if length > MAX_NAME_LENGTH:
+            raise UnsafeFileError(f"{self._file}: the name of a tensor is longer than {MAX_NAME_LENGTH} characters")

@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from filtercrawl_plugins.formats.pickle.nodes import Stub
+from filtercrawl_plugins.formats.pickle.objects import Stub
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
-from filtercrawl_plugins.readers.torch.modules import SETTINGS, Module, module
+from filtercrawl_plugins.readers.torch.modules import CONVOLUTION_SETTINGS, SavedModule, describe_module
 
 CODE_BYTES: Final = 1 << 20
 
@@ -22,7 +22,7 @@ _CALL = re.compile(
 )
 
 
-class Code:
+class TorchScriptCode:
     """The code of an archive: what scripted classes state as constants, and traced ones in their one call."""
 
     def __init__(self, archive: ZipArchive, root: str) -> None:
@@ -30,18 +30,18 @@ class Code:
         self._folder = f"{root}code/"
         self._files: dict[str, dict[str, str]] = {}
 
-    def module(self, stub: Stub) -> Module:
+    def describe_module(self, stub: Stub) -> SavedModule:
         """Return what a scripted module is, as far as its attributes and its class's text tell."""
         path, _, cls = stub.path.rpartition(".")
-        found = module(stub)
+        found = describe_module(stub)
         text = self._classes(path).get(cls)
         if text is None:
             return found
         held = {kind: frozenset(re.findall(r"\w+", names)) for kind, names in _HELD.findall(text)}
-        settings = {name: constant(value) for name, value in _FINAL.findall(text) if name in SETTINGS}
-        settings.update((name, value) for name, value in stub.attributes() if name in SETTINGS)
+        settings = {name: constant(value) for name, value in _FINAL.findall(text) if name in CONVOLUTION_SETTINGS}
+        settings.update((name, value) for name, value in stub.attributes() if name in CONVOLUTION_SETTINGS)
         calls = _CALL.findall(text)
-        if settings.keys() != SETTINGS:
+        if settings.keys() != CONVOLUTION_SETTINGS:
             settings = convolution_from_call(*calls[0]) if len(calls) == 1 else {}
         return replace(
             found,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from filtercrawl.api.checkpoint import CheckpointMetadata
 from filtercrawl_plugins.metadata.datasets import timm_datasets
 from filtercrawl_plugins.metadata.families import family
-from filtercrawl_plugins.metadata.spdx import spdx
+from filtercrawl_plugins.metadata.licenses import to_spdx
 from filtercrawl_plugins.metadata.visual_categories import visual_category
 from filtercrawl_plugins.sources.hub.model_config import architecture
-from filtercrawl_plugins.sources.hub.sanitize import sanitize_list, sanitize_text
+from filtercrawl_plugins.sources.shared.untrusted_text import sanitize_list, sanitize_text
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -75,7 +75,7 @@ def stated_license(card: Mapping[str, Any]) -> tuple[str | None, str | None]:
     if text is None:
         return None, None
     more = sanitize_text(card.get("license_name"))
-    return spdx(text), f"card license: {text}" + (f" ({more})" if more else "")
+    return to_spdx(text), f"card license: {text}" + (f" ({more})" if more else "")
 
 
 def recipe(repo_id: str, named: str | None) -> str | None:

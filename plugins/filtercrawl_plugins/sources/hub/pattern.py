@@ -19,7 +19,7 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)i?b?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pattern:
+class HubPattern:
     """A pattern, read. repo: `ORG/REPO`, or None where a listing is asked; path: glob or folder inside the repo.
 
     names: glob for the repo's name in a listing. sizes: bytes a checkpoint, inclusive. since: of the last commit.
@@ -34,7 +34,7 @@ class Pattern:
     since: datetime | None = None
 
     @classmethod
-    def parse(cls, text: str | None) -> Pattern:
+    def parse(cls, text: str | None) -> HubPattern:
         """Read the part of a selector after the colon; raises UsageError."""
         text = (text or "").strip()
         place, slash, rest = text.partition("/")
@@ -52,7 +52,7 @@ class Pattern:
         return cls(text=text.rstrip("/"), names=repo, filters={"author": place})
 
     @classmethod
-    def _of_filters(cls, text: str) -> Pattern:
+    def _of_filters(cls, text: str) -> HubPattern:
         filters: dict[str, str] = {}
         for part in text.split(","):
             name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -70,7 +70,7 @@ class Pattern:
             since=_date(filters),
         )
 
-    def query(self) -> dict[str, Any]:
+    def list_arguments(self) -> dict[str, Any]:
         """Return what `HfApi.list_models` is asked."""
         tags = [self.filters[name] for name in ("tag", "library") if name in self.filters]
         if "license" in self.filters:
@@ -92,15 +92,15 @@ class Pattern:
         """Tell whether a path inside the repo is asked for."""
         return self.path is None or fnmatchcase(path, self.path) or path.startswith(f"{self.path}/")
 
-    def refused(self, size: int) -> str | None:
+    def size_exclusion_reason(self, size: int) -> str | None:
         """Say why a checkpoint of `size` bytes is left out, or None."""
         least, most = self.sizes
         if (least is None or size >= least) and (most is None or size <= most):
             return None
-        return f"of {size} bytes{self.bounds}"
+        return f"of {size} bytes{self.size_bounds_suffix}"
 
     @property
-    def bounds(self) -> str:
+    def size_bounds_suffix(self) -> str:
         """How a reason of `refused` ends."""
         asked = [f"{name}={self.filters[name]}" for name in ("min_size", "max_size") if name in self.filters]
         return f", asked for {','.join(asked)}"

@@ -11,19 +11,25 @@ from filtercrawl.api.errors import AccessDeniedError, NotFoundError, UnsafeFileE
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.api.transport import Transport
 from filtercrawl.transport import hub
-from filtercrawl_plugins.sources.hub import model_config, no_conv_models, weight_files
+from filtercrawl_plugins.sources.hub import model_config, weight_files
 from filtercrawl_plugins.sources.hub.model_card import checkpoint_metadata
-from filtercrawl_plugins.sources.hub.pattern import Pattern
-from filtercrawl_plugins.sources.hub.revision import Blob, RepoRevision, offer, offer_from_state, state_for_next_run
+from filtercrawl_plugins.sources.hub.pattern import HubPattern
+from filtercrawl_plugins.sources.hub.revision import (
+    RepoFile,
+    RepoRevision,
+    files_from_state,
+    make_checkpoint,
+    state_for_next_run,
+)
 from filtercrawl_plugins.sources.hub.weight_files import WeightFiles
-from filtercrawl_plugins.sources.local.walk import escape_name, is_safe_name
+from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo
 
 # Fields that the Hub itself computes. A card may hold anything, and must not break the listing of all others.
-LISTED: Final = (
+LIST_FIELDS: Final = (
     "sha", "lastModified", "createdAt", "siblings", "tags", "library_name", "pipeline_tag", "gated", "disabled",
     "private", "config",
 )  # fmt: skip
@@ -39,10 +45,10 @@ class RepoLister:
 
     client: HfApi
     transport: Transport
-    pattern: Pattern
-    taken_in: frozenset[str]
-    known: Mapping[str, PreviousState]
-    held: frozenset[str]
+    pattern: HubPattern
+    included_access: frozenset[str]
+    previous_states: Mapping[str, PreviousState]
+    known_repos: frozenset[str]
 
     def offers(self, info: ModelInfo) -> Iterator[Offer]:
         """Yield what a listed repo holds; raises NetworkError where it cannot be told."""
@@ -52,29 +58,29 @@ class RepoLister:
             yield Skipped(name=display_name(info.id), reason=reason, revision=info.sha)
         elif not found:
             # One that held weights before is not skipped: what was in it is gone.
-            if info.id not in self.held:
+            if info.id not in self.known_repos:
                 yield Skipped(name=info.id, reason="no weight files", revision=info.sha)
         else:
             before = self._offers_from_history(info, found if self.pattern.path is None else self._asked(info))
             yield from before if before is not None else self._list_new_revision(info)
 
-    def refused(self, skipped: Skipped) -> Iterator[Offer]:
+    def skip_inaccessible(self, skipped: Skipped) -> Iterator[Offer]:
         """Pass on that a repo cannot be seen; one that was there before is gone, which is not the same as skipped."""
-        if skipped.name not in self.held or skipped.reason != hub.MISSING:
+        if skipped.name not in self.known_repos or skipped.reason != hub.MISSING:
             yield skipped
 
     def _closed(self, info: ModelInfo) -> str | None:
         if info.disabled:
             return "disabled by the Hub"
-        if info.private and "private" not in self.taken_in:
+        if info.private and "private" not in self.included_access:
             return "private; `private = true` in [sources.hub] takes it in"
-        if info.gated and "gated" not in self.taken_in:
+        if info.gated and "gated" not in self.included_access:
             return "gated; `gated = true` in [sources.hub] takes it in where the token allows"
         return None if info.sha else "empty: no commit yet"
 
     def _known_refusal(self, info: ModelInfo) -> str | None:
         """A gate that was closed stays so until the next commit, or until the repo is asked for by its name."""
-        known = self.known.get(info.id)
+        known = self.previous_states.get(info.id)
         if not info.gated or self.pattern.repo is not None or known is None or known.outcome != "skipped":
             return None
         return known.reason if known.revision == info.sha and known.reason == hub.GATED else None
@@ -85,32 +91,32 @@ class RepoLister:
 
     def _offers_from_history(self, info: ModelInfo, asked: list[WeightFiles]) -> list[Offer] | None:
         """Return the offers of a commit that the dataset has seen; None where the Hub must be asked."""
-        place = RepoRevision(endpoint=self.client.endpoint, repo=info.id, sha=str(info.sha))
+        place = RepoRevision(endpoint=self.client.endpoint, repo=info.id, commit=str(info.sha))
         offers: list[Offer] = list(unsafe(info))
         for found in asked:
-            known = self.known.get(place.name(found))
-            blobs = offer_from_state(place, found, known)
+            known = self.previous_states.get(place.name(found))
+            blobs = files_from_state(place, found, known)
             if found.copy_of is not None:
-                offers.append(Skipped(name=place.name(found), reason=found.copy_of, revision=place.sha))
+                offers.append(Skipped(name=place.name(found), reason=found.copy_of, revision=place.commit))
             elif blobs is not None and known is not None:
-                offers.append(self._sized(place, blobs) or offer(place, blobs, known.meta))
+                offers.append(self._sized(place, blobs) or make_checkpoint(place, blobs, known.meta))
             elif (reason := self._unchanged_offers(place, known)) is not None:
-                offers.append(Skipped(name=place.name(found), reason=reason, revision=place.sha))
+                offers.append(Skipped(name=place.name(found), reason=reason, revision=place.commit))
             else:
                 return None
         return offers
 
     def _unchanged_offers(self, place: RepoRevision, known: PreviousState | None) -> str | None:
         """Return the reason for which a file of this commit was skipped, if it is one still."""
-        if known is None or known.outcome != "skipped" or known.revision != place.sha or known.reason is None:
+        if known is None or known.outcome != "skipped" or known.revision != place.commit or known.reason is None:
             return None
         by_size = known.reason.startswith("of ")
-        return known.reason if not by_size or known.reason.endswith(self.pattern.bounds) else None
+        return known.reason if not by_size or known.reason.endswith(self.pattern.size_bounds_suffix) else None
 
-    def _sized(self, place: RepoRevision, blobs: list[Blob]) -> Skipped | None:
-        reason = self.pattern.refused(sum(blob.size or 0 for blob in blobs))
+    def _sized(self, place: RepoRevision, blobs: list[RepoFile]) -> Skipped | None:
+        reason = self.pattern.size_exclusion_reason(sum(blob.size or 0 for blob in blobs))
         name = f"{place.repo}/{blobs[0].path}"
-        return None if reason is None else Skipped(name=name, reason=reason, revision=place.sha)
+        return None if reason is None else Skipped(name=name, reason=reason, revision=place.commit)
 
     def _list_new_revision(self, listed: ModelInfo) -> Iterator[Offer]:
         try:
@@ -122,14 +128,14 @@ class RepoLister:
         if info is None:
             yield Skipped(name=listed.id, reason="what the Hub says of it cannot be read", revision=listed.sha)
             return
-        place = RepoRevision(endpoint=self.client.endpoint, repo=listed.id, sha=str(info.sha))
-        blobs = {sibling.rfilename: Blob.of(sibling) for sibling in info.siblings or []}
+        place = RepoRevision(endpoint=self.client.endpoint, repo=listed.id, commit=str(info.sha))
+        blobs = {sibling.rfilename: RepoFile.from_sibling(sibling) for sibling in info.siblings or []}
         configs: dict[str, dict[str, Any] | None] = {}
         yield from unsafe(info)
         for found in self._asked(info):
             files = [blobs[path] for path in found.paths]
             if found.copy_of is not None:
-                yield Skipped(name=place.name(found), reason=found.copy_of, revision=place.sha)
+                yield Skipped(name=place.name(found), reason=found.copy_of, revision=place.commit)
             elif (skipped := self._sized(place, files)) is not None:
                 yield skipped
             else:
@@ -138,21 +144,21 @@ class RepoLister:
                 if beside in blobs:
                     if beside not in configs:
                         configs[beside] = self._config(place, found, blobs[beside])
-                    extra |= {"config": configs[beside], "config_blob": blobs[beside].blob}
+                    extra |= {"config": configs[beside], "config_blob": blobs[beside].git_oid}
                 yield self._offer_all(place, files, checkpoint_metadata(info, extra.get("config"), extra))
 
-    def _offer_all(self, place: RepoRevision, files: list[Blob], meta: CheckpointMetadata) -> Offer:
-        reason = no_conv_models.has_no_convolutions(meta.extra.get("config"))
+    def _offer_all(self, place: RepoRevision, files: list[RepoFile], meta: CheckpointMetadata) -> Offer:
+        reason = model_config.has_no_convolutions(meta.extra.get("config"))
         if reason is not None:
-            return Skipped(name=f"{place.repo}/{files[0].path}", reason=reason, revision=place.sha)
-        return offer(place, files, meta)
+            return Skipped(name=f"{place.repo}/{files[0].path}", reason=reason, revision=place.commit)
+        return make_checkpoint(place, files, meta)
 
-    def _config(self, place: RepoRevision, found: WeightFiles, blob: Blob) -> dict[str, Any] | None:
-        known = self.known.get(place.name(found))
-        if known is not None and blob.blob and known.meta.extra.get("config_blob") == blob.blob:
+    def _config(self, place: RepoRevision, found: WeightFiles, blob: RepoFile) -> dict[str, Any] | None:
+        known = self.previous_states.get(place.name(found))
+        if known is not None and blob.git_oid and known.meta.extra.get("config_blob") == blob.git_oid:
             kept: dict[str, Any] | None = known.meta.extra.get("config")
             return kept
-        return model_config.fetch_config(self.transport, blob.remote(place))
+        return model_config.fetch_config(self.transport, blob.to_remote_file(place))
 
     def _inspect(self, listed: ModelInfo) -> ModelInfo | None:
         """Ask for the files and the card; None where a card is such that the Hub's client cannot take it."""
@@ -176,7 +182,7 @@ def skip_reason(info: ModelInfo, found: list[WeightFiles]) -> str | None:
     """
     if not is_safe_name(info.id):
         return "its name is not printable UTF-8"
-    return no_conv_models.has_no_convolutions(info.config) if all(each.is_at_root for each in found) else None
+    return model_config.has_no_convolutions(info.config) if all(each.is_at_root for each in found) else None
 
 
 def unsafe(info: ModelInfo) -> Iterator[Skipped]:

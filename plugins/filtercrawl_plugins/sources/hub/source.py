@@ -11,8 +11,8 @@ from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundErro
 from filtercrawl.api.source import Query
 from filtercrawl.api.transport import Transport
 from filtercrawl.transport import hub
-from filtercrawl_plugins.sources.hub.pattern import Pattern
-from filtercrawl_plugins.sources.hub.repo_lister import LISTED, RepoLister
+from filtercrawl_plugins.sources.hub.pattern import HubPattern
+from filtercrawl_plugins.sources.hub.repo_lister import LIST_FIELDS, RepoLister
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -34,26 +34,26 @@ class HubSource:
 
     def canonical(self, pattern: str) -> str:
         """Spell a pattern with its filters in order; raises UsageError."""
-        return Pattern.parse(pattern).text
+        return HubPattern.parse(pattern).text
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
         """Yield what the pattern asks for; raises UsageError, and NetworkError once all that could be had is out."""
-        pattern, settings = Pattern.parse(query.pattern), _Settings.of(query.settings)
+        pattern, settings = HubPattern.parse(query.pattern), _Settings.of(query.settings)
         client = hub.api(transport, settings.endpoint)
         visit = RepoLister(
             client=client,
             transport=transport,
             pattern=pattern,
-            taken_in=settings.taken_in,
-            known=query.previous_states,
-            held=frozenset(
-                repo_of(name) for name, known in query.previous_states.items() if known.outcome != "skipped"
+            included_access=settings.taken_in,
+            previous_states=query.previous_states,
+            known_repos=frozenset(
+                repo_id_of(name) for name, known in query.previous_states.items() if known.outcome != "skipped"
             ),
         )
         troubles = []
-        for info in repos(client, pattern):
+        for info in list_matching_repos(client, pattern):
             try:
-                yield from visit.offers(info) if not isinstance(info, Skipped) else visit.refused(info)
+                yield from visit.offers(info) if not isinstance(info, Skipped) else visit.skip_inaccessible(info)
             except NetworkError as error:
                 troubles.append(str(error))
         if troubles:
@@ -95,19 +95,19 @@ class _Settings:
         return cls(endpoint=endpoint, taken_in=frozenset(name for name, value in flags.items() if value))
 
 
-def repo_of(name: str) -> str:
+def repo_id_of(name: str) -> str:
     """Return the repo in a checkpoint's name."""
     return "/".join(name.split("/")[:2])
 
 
-def repos(client: HfApi, pattern: Pattern) -> Iterator[ModelInfo | Skipped]:
+def list_matching_repos(client: HfApi, pattern: HubPattern) -> Iterator[ModelInfo | Skipped]:
     """Yield the repos asked for, each once; raises NetworkError."""
     if pattern.repo is not None:
         yield from _one(client, pattern.repo)
         return
     seen: set[str] = set()
     with hub.translate_hub_errors("the listing of the Hub"):
-        for info in client.list_models(**pattern.query(), expand=list(LISTED)):
+        for info in client.list_models(**pattern.list_arguments(), expand=list(LIST_FIELDS)):
             if pattern.since and info.last_modified and info.last_modified < pattern.since:
                 return  # the latest come first
             if info.id not in seen and pattern.matches_repo(info.id):
@@ -119,7 +119,7 @@ def _one(client: HfApi, repo: str) -> Iterator[ModelInfo | Skipped]:
     """Ask for one repo by its name; one that moved comes back under its new one."""
     try:
         with hub.translate_hub_errors(repo):
-            info = client.model_info(repo, expand=list(LISTED))
+            info = client.model_info(repo, expand=list(LIST_FIELDS))
     except (AccessDeniedError, NotFoundError) as error:
         yield Skipped(name=repo, reason=str(error).removeprefix(f"{repo}: "))
     else:

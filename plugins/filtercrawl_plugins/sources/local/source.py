@@ -12,7 +12,8 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import file_version, relative_path
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, is_safe_name, os_error_reason, walk
+from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, os_error_reason, walk
+from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,7 @@ class LocalPattern:
             path, label = text, ""
         if not path.strip() or "\0" in path:
             raise UsageError(f"{source} needs a path: {source}:PATH")
-        return cls(
-            path=default_folder(path.strip(), source), label=f"{validate_label(label, source)}/" if marker else ""
-        )
+        return cls(path=expand_home(path.strip(), source), label=f"{validate_label(label, source)}/" if marker else "")
 
 
 class LocalSource:
@@ -83,7 +82,7 @@ def offer(name: str, found: FoundFile) -> Checkpoint:
     return Checkpoint(name=name, files=(file,))
 
 
-def default_folder(path: str, source: str = "local") -> Path:
+def expand_home(path: str, source: str = "local") -> Path:
     """Put a home folder in the place of `~`, which no shell does after a colon."""
     try:
         return Path(path).expanduser()

@@ -1,23 +1,31 @@
-"""Walk a folder of strangers' files: sorted, never out of it, never in circles, whatever the names."""
+"""Walk a folder of untrusted files: in sorted order, never outside the folder, never in a cycle of links."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-# Version control, caches of other programs, and the state of this one: never checkpoints of their own.
-LEFT_OUT = frozenset({".git", ".cache", ".filtercrawl"})
+from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name
 
-_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|U[0-9a-f]{8})")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Version control, caches of other programs, and the state of filtercrawl itself never contain checkpoints.
+EXCLUDED_FOLDERS: Final = frozenset({".git", ".cache", ".filtercrawl"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundFile:
-    """A regular file. name: POSIX path below the folder; status: of the file that a link leads to."""
+    """A regular file.
+
+    Attributes:
+        name: POSIX path relative to the root folder.
+        path: Path to open it by.
+        status: Status of the file itself, also where `path` is a symlink.
+    """
 
     name: str
     path: Path
@@ -26,7 +34,12 @@ class FoundFile:
 
 @dataclass(frozen=True, kw_only=True)
 class SkippedPath:
-    """A file or folder that was seen and not entered. name: as in `Found`, made printable."""
+    """A file or folder that cannot be read or must not be followed.
+
+    Attributes:
+        name: POSIX path relative to the root folder, escaped so that it is printable.
+        reason: Why it is skipped.
+    """
 
     name: str
     reason: str
@@ -34,7 +47,14 @@ class SkippedPath:
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """A folder on the way. real: its resolved path; linked: whether a link was followed to get there."""
+    """A folder during the walk.
+
+    Attributes:
+        path: Path to list it by.
+        name: POSIX path relative to the root folder, with a trailing slash; empty for the root.
+        real: The path with all symlinks resolved.
+        linked: Whether the walk followed a symlink to a folder to get here.
+    """
 
     path: Path
     name: str
@@ -44,7 +64,14 @@ class Folder:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderEntry:
-    """A name in a folder with what it leads to, looked up once. real: where a link ends, else None."""
+    """One entry of a folder, with its status.
+
+    Attributes:
+        folder: The folder that contains it.
+        path: Path of the entry.
+        status: Status of the target, symlinks followed.
+        real: Resolved target of a symlink; None for anything else.
+    """
 
     folder: Folder
     path: Path
@@ -61,24 +88,32 @@ class FolderEntry:
 
 
 def walk(root: Path) -> Iterator[FoundFile | SkippedPath]:
-    """Yield every regular file below `root`, a resolved path, in the order of their names.
+    """Yield every regular file below a folder, sorted by name.
 
-    A link is followed where it ends inside `root`: to a file always, to a folder unless it leads up to one
-    that it lies in, or another folder link was followed before it. What such links hide is listed under its
-    real path, so nothing is lost, and links that point at each other cannot multiply.
+    A symlink to a file is followed if the target lies inside `root`. A symlink to a folder is followed under the same
+    condition, unless it leads to one of its own parents or the walk has already followed a folder link. Whatever such a
+    link would show is listed under its real path anyway, and links that point at each other cannot multiply.
+
+    Folders in `EXCLUDED_FOLDERS` and datasets written by filtercrawl are left out.
+
+    Args:
+        root: A resolved path.
+
+    Yields:
+        Files, and the paths that were skipped.
     """
-    stack = [_entries(Folder(path=root, name="", real=root, linked=False), root)]
+    stack = [_list_entries(Folder(path=root, name="", real=root, linked=False), root)]
     while stack:
         item = next(stack[-1], None)
         if item is None:
             stack.pop()
         elif isinstance(item, Folder):
-            stack.append(_entries(item, root))
+            stack.append(_list_entries(item, root))
         else:
             yield item
 
 
-def _entries(folder: Folder, root: Path) -> Iterator[FoundFile | SkippedPath | Folder]:
+def _list_entries(folder: Folder, root: Path) -> Iterator[FoundFile | SkippedPath | Folder]:
     try:
         paths = list(folder.path.iterdir())
     except OSError as error:
@@ -86,23 +121,24 @@ def _entries(folder: Folder, root: Path) -> Iterator[FoundFile | SkippedPath | F
         return
     if folder.name and _is_dataset(paths):
         return
-    looked_up = [pair for path in paths if (pair := _look_up(path, folder, root))]
-    # A folder counts with its slash, so that names come out sorted as whole strings.
-    for _, entry in sorted(looked_up, key=lambda pair: pair[0]):
+    keyed_entries = [keyed for path in paths if (keyed := _inspect(path, folder, root))]
+    # Folders sort with their trailing slash, so that the names of all files come out sorted as whole strings.
+    for _, entry in sorted(keyed_entries, key=lambda keyed: keyed[0]):
         if isinstance(entry, SkippedPath):
             yield entry
         elif not entry.is_folder:
-            yield from _file(entry)
-        elif entry.path.name not in LEFT_OUT and _may_enter(entry):
-            real, linked = (
-                entry.real or folder.real / entry.path.name,
-                folder.linked or entry.real is not None,
+            yield from _check_file(entry)
+        elif entry.path.name not in EXCLUDED_FOLDERS and _may_enter(entry):
+            yield Folder(
+                path=entry.path,
+                name=f"{entry.name}/",
+                real=entry.real or folder.real / entry.path.name,
+                linked=folder.linked or entry.real is not None,
             )
-            yield Folder(path=entry.path, name=f"{entry.name}/", real=real, linked=linked)
 
 
-def _look_up(path: Path, folder: Folder, root: Path) -> tuple[str, FolderEntry | SkippedPath] | None:
-    """Return an entry with its place in the order; None for what has vanished in the meantime."""
+def _inspect(path: Path, folder: Folder, root: Path) -> tuple[str, FolderEntry | SkippedPath] | None:
+    """Return the sort key of a path and its entry; None if it has been deleted in the meantime."""
     name = f"{folder.name}{path.name}"
     if not is_safe_name(path.name):
         return name, SkippedPath(name=escape_name(name), reason="the name is not printable UTF-8")
@@ -119,7 +155,8 @@ def _look_up(path: Path, folder: Folder, root: Path) -> tuple[str, FolderEntry |
     return (f"{name}/" if entry.is_folder else name), entry
 
 
-def _file(entry: FolderEntry) -> Iterator[FoundFile | SkippedPath]:
+def _check_file(entry: FolderEntry) -> Iterator[FoundFile | SkippedPath]:
+    """Yield a regular file if it is readable; nothing for sockets, pipes and devices."""
     if not stat.S_ISREG(entry.status.st_mode):
         return
     if os.access(entry.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
@@ -135,35 +172,13 @@ def _may_enter(entry: FolderEntry) -> bool:
 
 
 def _is_dataset(paths: list[Path]) -> bool:
-    names = {path.name: path for path in paths}
-    if ".filtercrawl" in names:
+    """Return whether a folder with this content is a dataset that filtercrawl wrote."""
+    by_name = {path.name: path for path in paths}
+    if ".filtercrawl" in by_name:
         return True
-    return "manifest.json" in names and "data" in names and (names["data"] / "layers").is_dir()
-
-
-def is_safe_name(name: str) -> bool:
-    """Tell whether a name is printable text: all UTF-8, all visible, nothing like an escape."""
-    return name.isprintable() and not _ESCAPE.search(name)
-
-
-def escape_name(name: str) -> str:
-    r"""Write a name that `is_safe_name` refuses so that it can be shown: `\xff` for a byte that is not UTF-8.
-
-    Two names never come out the same, nor as a name that is plain.
-    """
-    return "".join(_escape(char) for char in name)
-
-
-def _escape(char: str) -> str:
-    code = ord(char)
-    if char.isprintable() and char != "\\":
-        return char
-    # Python holds a byte that is not UTF-8 as a surrogate.
-    if code < 0x80 or 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code & 0xFF:02x}"
-    return f"\\U{code:08x}"
+    return "manifest.json" in by_name and "data" in by_name and (by_name["data"] / "layers").is_dir()
 
 
 def os_error_reason(error: OSError | RuntimeError) -> str:
-    """Say why the system refused, without the path."""
+    """Return the reason of an operating system error without the path, which may not be printable."""
     return (error.strerror if isinstance(error, OSError) else None) or "symlinks that lead to each other"

@@ -9,7 +9,7 @@ from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, Skipped
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.sources._common.hub_listing import HubRepoListing, list_author_repos
+from filtercrawl_plugins.sources.shared.hub_listing import HubRepoListing, list_author_repos
 
 _ORGANISATION: Final = "onnxmodelzoo"
 _MANIFESTED: Final = "validated/"
@@ -17,7 +17,7 @@ _EXTERNAL: Final = (".data", ".onnx_data", ".onnx.data", ".bin", ".pb", ".weight
 _OPSET: Final = re.compile(r"[_-][Oo]pset(\d+)")
 
 
-def exports(transport: Transport) -> Iterator[Offer]:
+def list_exports(transport: Transport) -> Iterator[Offer]:
     """Yield every ONNX file of the zoo's repositories that is none of the manifest's, as `exports/REPO/PATH`.
 
     The commit of a repository is the etag of its files: one listing and no request a file. Raises NetworkError.
@@ -34,9 +34,9 @@ def exports(transport: Transport) -> Iterator[Offer]:
 
 
 def _offer(name: str, path: str, repo: HubRepoListing) -> Checkpoint:
-    file = repo.file(path)
+    file = repo.remote_file(path)
     beside = (other for other in sorted(repo.files or ()) if other != path and _is_data_of(path, other))
-    files = (file, *(repo.file(other) for other in beside))
+    files = (file, *(repo.remote_file(other) for other in beside))
     opset = _OPSET.search(name)
     return Checkpoint(
         name=name,

@@ -13,9 +13,9 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import hub_endpoint
-from filtercrawl_plugins.sources._common.patterns import check_keys, flag, match_names, own_categories
-from filtercrawl_plugins.sources.onnx_zoo.exports import exports
+from filtercrawl_plugins.sources.onnx_zoo.exports import list_exports
 from filtercrawl_plugins.sources.onnx_zoo.manifest import read_manifest
+from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
 
 # The zoo's own files moved from GitHub to this repository, which keeps their paths.
 _MANIFEST: Final = "onnxmodelzoo/legacy_models/resolve/main/ONNX_HUB_MANIFEST.json"
@@ -33,12 +33,12 @@ class OnnxZoo:
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
         """Yield the models that match; raises UsageError where none does, NetworkError where there is no manifest."""
-        check_keys(self.name, query, "manifest", "exports", "visual_category")
-        categories = own_categories(self.name, query)
-        manifest, more = _manifest(query.settings), flag(self.name, query, "exports")
+        check_settings(self.name, query, "manifest", "exports", "visual_category")
+        categories = read_visual_categories(self.name, query)
+        manifest, more = _manifest(query.settings), read_flag(self.name, query, "exports")
         offers = list(unique(read_manifest(transport.get_json(manifest), manifest, categories)))
         if more:
-            offers += exports(transport)
+            offers += list_exports(transport)
         offered = {name: offer.name for offer in offers for name in _names(offer)}
         wanted = {offered[name] for name in match_names(self.name, query, offered)}
         yield from (offer for offer in offers if offer.name in wanted)

@@ -14,7 +14,7 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import file_version
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.metadata.spdx import stated_license
+from filtercrawl_plugins.metadata.licenses import license_from_metadata
 from filtercrawl_plugins.sources.local.walk import os_error_reason
 from filtercrawl_plugins.sources.packages.distributions import Distribution, RecordedFile, installed_distributions
 
@@ -104,7 +104,7 @@ def could_hold_weights(path: str) -> bool:
 
 
 def distribution_metadata(distribution: Distribution) -> CheckpointMetadata:
-    license_, evidence = stated_license(distribution.metadata)
+    license_, evidence = license_from_metadata(distribution.metadata)
     return CheckpointMetadata(
         license=license_,
         license_evidence=evidence,

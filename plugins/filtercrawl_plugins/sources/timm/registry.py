@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from filtercrawl.api.checkpoint import CheckpointMetadata
 from filtercrawl_plugins.metadata.datasets import timm_datasets
 from filtercrawl_plugins.metadata.families import family
-from filtercrawl_plugins.metadata.licenses import normalize_license
+from filtercrawl_plugins.metadata.licenses import spdx_with_evidence
 from filtercrawl_plugins.metadata.tasks import timm_task
 from filtercrawl_plugins.metadata.visual_categories import visual_category
-from filtercrawl_plugins.sources._common.url_hash import hash_from_url
+from filtercrawl_plugins.sources.shared.url_revision import hash_from_url
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -53,7 +53,7 @@ class TimmEntry:
         architecture, _, tag = self.names[0].partition(".")
         module = model_entrypoint(architecture).__module__.rpartition(".")[2]
         datasets = timm_datasets(tag)
-        license_, evidence = normalize_license(config.license, "timm cfg license")
+        license_, evidence = spdx_with_evidence(config.license, "timm cfg license")
         return CheckpointMetadata(
             task=timm_task(config.num_classes, datasets),
             training_datasets=datasets,
@@ -77,7 +77,7 @@ class TimmEntry:
         }
 
 
-def entries() -> list[TimmEntry]:
+def list_entries() -> list[TimmEntry]:
     """Return every file of pretrained weights that the installed timm names, in its order; asks no network."""
     import timm
 

@@ -9,15 +9,14 @@ from typing import Final
 from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile, Skipped, combined_etag
 from filtercrawl.api.errors import NetworkError
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.sources._common.head_request import fetch_etag
-from filtercrawl_plugins.sources._common.hub_listing import INDEX, HubRepoListing, fetch_repo_details, readable
-from filtercrawl_plugins.sources._common.url_hash import hash_from_url
+from filtercrawl_plugins.sources.shared.hub_listing import INDEX_SUFFIX, HubRepoListing, fetch_repo_details, has_access
+from filtercrawl_plugins.sources.shared.url_revision import fetch_etag, hash_from_url
 from filtercrawl_plugins.sources.timm.registry import TimmEntry
 
 # In the order in which timm itself looks for them; an index stands for its shards.
 _SAFE: Final = "model.safetensors"
 _PICKLED: Final = "pytorch_model.bin"
-_FILES: Final = (_SAFE, _SAFE + INDEX, _PICKLED, _PICKLED + INDEX)
+_FILES: Final = (_SAFE, _SAFE + INDEX_SUFFIX, _PICKLED, _PICKLED + INDEX_SUFFIX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class EntryResolver:
 
     transport: Transport
     repos: Mapping[str, HubRepoListing]
-    known: Mapping[str, PreviousState]
+    previous_states: Mapping[str, PreviousState]
     gated: bool
     categories: Mapping[str, str]
 
@@ -38,7 +37,7 @@ class EntryResolver:
         """Return what an entry offers; None for one that was there and is gone."""
         if entry.repo is None:
             return self._at_url(entry)
-        repo, known = self.repos.get(entry.repo), self.known.get(entry.names[0])
+        repo, known = self.repos.get(entry.repo), self.previous_states.get(entry.names[0])
         if repo is not None:
             return self._in_repo(entry, repo, known)
         if known is not None and known.outcome != "skipped":
@@ -52,13 +51,13 @@ class EntryResolver:
             reason = f"{repo.id} holds neither {_SAFE} nor {_PICKLED}"
         if reason is not None or path is None:
             return Skipped(name=name, reason=str(reason), revision=repo.commit)
-        files = repo.set_of(path)
+        files = repo.with_shards(path)
         listed_hash = files[0].sha256 if len(files) == 1 else None
         offer = self._checkpoint(entry, files, listed_hash)
         # The commit is the etag of the files: while it stands, so do their bytes. Where another has come it may be but
         # a page that changed: the files' own hashes say so, for one request instead of a second reading.
         if listed_hash is None and known is not None and known.etag not in (None, combined_etag(offer)):
-            return replace(offer, files=fetch_repo_details(self.transport, repo).set_of(path))
+            return replace(offer, files=fetch_repo_details(self.transport, repo).with_shards(path))
         return offer
 
     def _closed(self, repo: HubRepoListing, known: PreviousState | None) -> str | None:
@@ -73,11 +72,11 @@ class EntryResolver:
         if known is not None and known.outcome == "skipped" and (known.reason, known.revision) == (denied, repo.commit):
             return denied  # the gate stays as it was until the next commit
         held = known is not None and known.outcome != "skipped" and known.etag == repo.commit
-        return None if held or readable(self.transport, repo) else denied
+        return None if held or has_access(self.transport, repo) else denied
 
     def _at_url(self, entry: TimmEntry) -> Offer:
         revision = hash_from_url(entry.url)
-        known = self.known.get(entry.names[0])
+        known = self.previous_states.get(entry.names[0])
         remembered = known.etag if known is not None and known.outcome != "skipped" else None
         try:
             # Asked once: a night over a zoo that stands still asks for listings alone, and such files never change.

@@ -11,9 +11,9 @@ from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.sources._common.hub_listing import list_repos
-from filtercrawl_plugins.sources._common.patterns import check_keys, flag, match_names, own_categories
-from filtercrawl_plugins.sources.timm.registry import entries
+from filtercrawl_plugins.sources.shared.hub_listing import list_repos
+from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
+from filtercrawl_plugins.sources.timm.registry import list_entries
 from filtercrawl_plugins.sources.timm.resolve import EntryResolver
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ class TimmSource:
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
         """Yield the entries that match; raises UsageError where none does, NetworkError where the Hub is silent."""
-        check_keys(self.name, query, "gated", "visual_category")
-        gated, categories = flag(self.name, query, "gated"), own_categories(self.name, query)
-        everything = entries()
-        wanted = match_names(self.name, query, (name for entry in everything for name in entry.names), part=".")
+        check_settings(self.name, query, "gated", "visual_category")
+        gated, categories = read_flag(self.name, query, "gated"), read_visual_categories(self.name, query)
+        everything = list_entries()
+        wanted = match_names(self.name, query, (name for entry in everything for name in entry.names), separator=".")
         asked = [entry for entry in everything if not wanted.isdisjoint(entry.names)]
         repos = list_repos(transport, (entry.repo for entry in asked if entry.repo))
         visit = EntryResolver(
-            transport=transport, repos=repos, known=query.previous_states, gated=gated, categories=categories
+            transport=transport, repos=repos, previous_states=query.previous_states, gated=gated, categories=categories
         )
         yield from filter(None, map(visit.offer, asked))
 

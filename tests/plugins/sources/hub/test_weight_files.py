@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl_plugins.sources.hub.model_config import architecture, parse_config
-from filtercrawl_plugins.sources.hub.no_conv_models import has_no_convolutions
+from filtercrawl_plugins.sources.hub.model_config import architecture, has_no_convolutions, parse_config
 from filtercrawl_plugins.sources.hub.weight_files import group_weight_files
 
 

@@ -6,26 +6,26 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl_plugins.formats.protobuf.wire import BYTES, FIXED32, FIXED64, VARINT, Field, Wire
+from filtercrawl_plugins.formats.protobuf.wire import I32, I64, LEN, VARINT, Field, WireReader
 
 Layout = Mapping[int, tuple[int, ...]]
 
 _INT = (VARINT,)
-_LEN = (BYTES,)
-_FLOAT = (FIXED32,)
+_LEN = (LEN,)
+_FLOAT = (I32,)
 # A repeated number may be packed or not, whatever the schema says.
-_INTS = (VARINT, BYTES)
-_FLOATS = (FIXED32, BYTES)
-_DOUBLES = (FIXED64, BYTES)
+_INTS = (VARINT, LEN)
+_FLOATS = (I32, LEN)
+_DOUBLES = (I64, LEN)
 
 MODEL: Final[Layout] = {1: _INT, 2: _LEN, 3: _LEN, 4: _LEN, 5: _INT, 6: _LEN, 7: _LEN, 8: _LEN, 14: _LEN, 20: _LEN, 25: _LEN, 26: _LEN}  # fmt: skip  # noqa: E501 - a table reads best in one line
 GRAPH: Final[Layout] = dict.fromkeys((1, 2, 5, 10, 11, 12, 13, 14, 15, 16), _LEN)
 NODE: Final[Layout] = dict.fromkeys((1, 2, 3, 4, 5, 6, 7, 8, 9, 10), _LEN)
 FUNCTION: Final[Layout] = dict.fromkeys((1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14), _LEN)
 TRAINING: Final[Layout] = dict.fromkeys((1, 2, 3, 4), _LEN)
-VALUE: Final[Layout] = dict.fromkeys((1, 2, 3, 4), _LEN)
-ENTRY: Final[Layout] = dict.fromkeys((1, 2), _LEN)
-SPARSE: Final[Layout] = {1: _LEN, 2: _LEN, 3: _INTS}
+VALUE_INFO: Final[Layout] = dict.fromkeys((1, 2, 3, 4), _LEN)
+STRING_ENTRY: Final[Layout] = dict.fromkeys((1, 2), _LEN)
+SPARSE_TENSOR: Final[Layout] = {1: _LEN, 2: _LEN, 3: _INTS}
 ATTRIBUTE: Final[Layout] = {
     **dict.fromkeys((1, 4, 5, 6, 9, 10, 11, 13, 14, 15, 21, 22, 23), _LEN),
     2: _FLOAT, 3: _INT, 7: _FLOATS, 8: _INTS, 20: _INT,
@@ -36,13 +36,13 @@ TENSOR: Final[Layout] = {
 }  # fmt: skip
 
 
-def known_fields(wire: Wire, start: int, end: int, layout: Layout) -> Iterator[Field]:
+def known_fields(wire: WireReader, start: int, end: int, layout: Layout) -> Iterator[Field]:
     """Yield the fields that a layout knows; raises FormatError where one is encoded as it cannot be."""
     for field in wire.fields(start, end):
         kinds = layout.get(field.number)
         if kinds is None:
             continue
-        if field.kind not in kinds:
-            what = f"field {field.number} at byte {field.start} has wire type {field.kind}"
+        if field.wire_type not in kinds:
+            what = f"field {field.number} at byte {field.start} has wire type {field.wire_type}"
             raise FormatError(f"{wire.file.name}: {what}, which no ONNX file has; fetch it again")
         yield field

@@ -36,7 +36,7 @@ _NORMALISED: Final = dict.fromkeys((1, 2, 3, 4), "norm")
 _RECURRENT: Final = dict.fromkeys((1, 2, 3, 7), "recurrent")
 
 # Why an input's tensor is no kernel; an input that is not named here takes constants.
-INPUTS: Final[Mapping[str, Mapping[int, str]]] = {
+INPUT_ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "Conv": {2: "bias"},
     "ConvTranspose": {2: "bias"},
     "FusedConv": {2: "bias"},
@@ -84,7 +84,7 @@ INPUTS: Final[Mapping[str, Mapping[int, str]]] = {
 }
 
 # What multiplies by a matrix or convolves: a constant added behind it is its bias.
-LINEAR_MAPS: Final = frozenset(
+LINEAR_OPS: Final = frozenset(
     {"Conv", "ConvTranspose", "FusedConv", "ConvInteger", "DeformConv"}
     | {"MatMul", "Gemm", "MatMulInteger", "FusedMatMul", "MatMulNBits"}
 )
@@ -99,8 +99,8 @@ _MATRIX: Final = 4
 class UpcomingWeights(NamedTuple):
     """What follows the nodes of a graph. weights: long tensors; spatial: about what share of their bytes is kernels."""
 
-    weights: int
-    spatial: float
+    n_tensors: int
+    kernel_share: float
 
 
 def upcoming_weights(nodes: Iterable[Node]) -> UpcomingWeights:
@@ -124,17 +124,17 @@ def upcoming_weights(nodes: Iterable[Node]) -> UpcomingWeights:
 
 
 def _is_long(node: Node, slot: int) -> bool:
-    operator = CONVOLUTIONS.get((node.domain, node.op))
+    operator = CONVOLUTIONS.get((node.domain, node.op_type))
     if operator is not None:
         return slot == operator.weight
-    if node.op in _LONG_FIRST_INPUT:
+    if node.op_type in _LONG_FIRST_INPUT:
         return slot == 0
-    return INPUTS.get(node.op, {}).get(slot) in _LONG
+    return INPUT_ROLES.get(node.op_type, {}).get(slot) in _LONG
 
 
 def _taps(node: Node) -> int:
     """Return the taps of a node's kernels as far as they weigh: 0 for depthwise ones, 1 for a matrix and nonsense."""
-    if (node.domain, node.op) not in CONVOLUTIONS or "kernel_shape" not in node.attributes:
+    if (node.domain, node.op_type) not in CONVOLUTIONS or "kernel_shape" not in node.attributes:
         return 1
     if "group" in node.attributes and node.attributes["group"].i > 1:
         return 0
@@ -144,15 +144,15 @@ def _taps(node: Node) -> int:
 
 def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None:
     """Return how a node convolves; None where it does not, or not in ONNX's own layout."""
-    operator = CONVOLUTIONS.get((node.domain, node.op))
+    operator = CONVOLUTIONS.get((node.domain, node.op_type))
     channels_last = scope.attribute(node, "channels_last")
     if channels_last is not None and channels_last.i:
         return None
     return operator
 
 
-def unsupported_weight_reason(scope: Scope, node: Node) -> int | None:
+def unsupported_weight_input(scope: Scope, node: Node) -> int | None:
     """Return the weight's input of a node that convolves in its own way: other layout, other operator."""
-    if "Conv" not in node.op or convolution_operator(scope, node) is not None:
+    if "Conv" not in node.op_type or convolution_operator(scope, node) is not None:
         return None
-    return 3 if node.op.startswith("QLinear") else 1
+    return 3 if node.op_type.startswith("QLinear") else 1

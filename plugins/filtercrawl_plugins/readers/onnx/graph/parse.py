@@ -7,7 +7,7 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, hint_seeks
-from filtercrawl_plugins.formats.protobuf.wire import MESSAGE_COST, Field, Span, Wire
+from filtercrawl_plugins.formats.protobuf.wire import MESSAGE_COST, ByteRange, Field, WireReader
 from filtercrawl_plugins.readers.onnx.graph import fields
 from filtercrawl_plugins.readers.onnx.graph.fields import Layout, known_fields
 from filtercrawl_plugins.readers.onnx.graph.operators import upcoming_weights
@@ -35,7 +35,7 @@ def read_model(file: RandomAccessFile) -> Model:
 
 class _Parser:
     def __init__(self, file: RandomAccessFile) -> None:
-        self._wire = Wire(file)
+        self._wire = WireReader(file)
         self._depth = 0
 
     def model(self) -> Model:
@@ -56,7 +56,7 @@ class _Parser:
                 n_training += 1
         if len(graphs) != 1:
             raise self._error(f"holds {len(graphs)} graphs where an ONNX model holds one; fetch it again")
-        return Model(graph=graphs[0], functions=tuple(functions), training=tuple(training))
+        return Model(graph=graphs[0], functions=tuple(functions), training_graphs=tuple(training))
 
     def _fields(self, field: Field, table: Layout) -> Iterator[Field]:
         return known_fields(self._wire, field.start, field.end, table)
@@ -89,7 +89,7 @@ class _Parser:
         return Graph(nodes=tuple(nodes), initializers=tuple(initializers), inputs=tuple(inputs), outputs=tuple(outputs))
 
     def _value(self, field: Field) -> str:
-        names = (self._wire.text(f) for f in self._fields(field, fields.VALUE) if f.number == 1)
+        names = (self._wire.read_text(f) for f in self._fields(field, fields.VALUE_INFO) if f.number == 1)
         return next(names, "")
 
     def _function(self, field: Field) -> Function:
@@ -99,9 +99,9 @@ class _Parser:
         defaults: dict[str, Attribute] = {}
         for f in self._fields(field, fields.FUNCTION):
             if f.number in text:
-                text[f.number] = self._wire.text(f)
+                text[f.number] = self._wire.read_text(f)
             elif f.number in values:
-                values[f.number].append(self._wire.text(f))
+                values[f.number].append(self._wire.read_text(f))
             elif f.number == 7:
                 nodes.append(self._node(f))
             elif f.number == 11:
@@ -112,22 +112,22 @@ class _Parser:
         return Function(name=text[1], domain=domain, overload=text[13], body=body, defaults=defaults)
 
     def _node(self, field: Field) -> Node:
-        self._wire.spend(MESSAGE_COST)
+        self._wire.charge(MESSAGE_COST)
         text = {3: "", 4: "", 7: "", 8: ""}
         values: dict[int, list[str]] = {1: [], 2: []}
         attributes: dict[str, Attribute] = {}
         for f in self._fields(field, fields.NODE):
             if f.number in values:
-                values[f.number].append(self._wire.text(f))
+                values[f.number].append(self._wire.read_text(f))
             elif f.number in text:
-                text[f.number] = self._wire.text(f)
+                text[f.number] = self._wire.read_text(f)
             elif f.number == 5:
                 attribute = self._attribute(f)
                 if attribute.name in attributes:
                     raise self._error(f"a node at byte {field.start} has two attributes {attribute.name[:80]!r}")
                 attributes[attribute.name] = attribute
         return Node(
-            op=text[4],
+            op_type=text[4],
             domain=_domain(text[7]),
             overload=text[8],
             name=text[3],
@@ -137,7 +137,7 @@ class _Parser:
         )
 
     def _attribute(self, field: Field) -> Attribute:
-        self._wire.spend(MESSAGE_COST)
+        self._wire.charge(MESSAGE_COST)
         text = {1: "", 21: ""}
         floats: dict[int, list[bytes]] = {2: [], 7: []}
         ints: dict[int, list[int]] = {3: [], 8: []}
@@ -146,13 +146,13 @@ class _Parser:
         graphs: list[Graph] = []
         for f in self._fields(field, fields.ATTRIBUTE):
             if f.number in text:
-                text[f.number] = self._wire.text(f)
+                text[f.number] = self._wire.read_text(f)
             elif f.number in floats:
-                floats[f.number].append(self._wire.payload(f))
+                floats[f.number].append(self._wire.read_payload(f))
             elif f.number in ints:
-                ints[f.number].extend(self._wire.integers(f))
+                ints[f.number].extend(self._wire.read_integers(f))
             elif f.number in strings:
-                strings[f.number].append(self._wire.payload(f) if f.end - f.start <= LONGEST_STRING else b"")
+                strings[f.number].append(self._wire.read_payload(f) if f.end - f.start <= LONGEST_STRING else b"")
             elif f.number in (5, 10):
                 tensors.append(read_tensor(self._wire, f))
             elif f.number in (22, 23):
@@ -164,8 +164,8 @@ class _Parser:
             raise self._error(f"the floats of the attribute at byte {field.start} are no multiple of 4 bytes")
         return Attribute(
             name=text[1],
-            message=Span(field.start, field.end),
-            ref=text[21],
+            message=ByteRange(field.start, field.end),
+            ref_attr_name=text[21],
             i=(ints[3] or [0])[-1],
             f=(floats[2] or [bytes(4)])[-1],
             s=(strings[4] or [b""])[-1],

@@ -10,9 +10,16 @@ from filtercrawl_plugins.readers.onnx.graph.types import Node, TensorLike
 
 # Operators after which the numbers are still the stored ones, one for one; a Cast may round them, but what is
 # stored is what counts.
-SAME_NUMBERS: Final = frozenset({"Identity", "Cast", "CastLike"})
+VALUE_PRESERVING_OPS: Final = frozenset({"Identity", "Cast", "CastLike"})
 # Operators after which it is still the same parameter, if in another order.
-SAME_PARAMETER: Final = SAME_NUMBERS | {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand"}
+PARAMETER_PRESERVING_OPS: Final = VALUE_PRESERVING_OPS | {
+    "Reshape",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Flatten",
+    "Expand",
+}
 
 _ONNX: Final = frozenset({"", "com.microsoft"})
 _LONGEST_CHAIN: Final = 32
@@ -26,13 +33,13 @@ class TensorOrigin:
     rounded: it is quantised and turned back on the way, as training for quantisation does.
     """
 
-    held: TensorLike
+    tensor: TensorLike
     dequantize: tuple[Scope, Node] | None = None
     cast: bool = False
-    rounded: bool = False
+    fake_quantized: bool = False
 
 
-def find_origin(scope: Scope, name: str, through: frozenset[str] = SAME_NUMBERS) -> TensorOrigin | None:
+def find_origin(scope: Scope, name: str, through: frozenset[str] = VALUE_PRESERVING_OPS) -> TensorOrigin | None:
     """Follow a value back through the operators named; None where it comes from anything else."""
     dequantize: tuple[Scope, Node] | None = None
     cast = rounded = False
@@ -43,14 +50,14 @@ def find_origin(scope: Scope, name: str, through: frozenset[str] = SAME_NUMBERS)
         scope, what = found
         if not isinstance(what, Node):
             return TensorOrigin(what, dequantize, cast, rounded)
-        if scope.function(what) is not None or what.domain not in _ONNX:
+        if scope.called_function(what) is not None or what.domain not in _ONNX:
             return None
-        if what.op == "DequantizeLinear" and dequantize is None:
+        if what.op_type == "DequantizeLinear" and dequantize is None:
             dequantize = scope, what
-        elif what.op == "QuantizeLinear" and dequantize is not None:
+        elif what.op_type == "QuantizeLinear" and dequantize is not None:
             dequantize, rounded = None, True
-        elif what.op in through:
-            cast = cast or what.op.startswith("Cast")
+        elif what.op_type in through:
+            cast = cast or what.op_type.startswith("Cast")
         else:
             return None
         name = what.input(0)
@@ -79,7 +86,7 @@ def source_tensors(scope: Scope, name: str) -> list[TensorLike]:
         if not isinstance(what, Node):
             result.append(what)
             continue
-        if len(what.inputs) > _MOST_BEHIND or any(True for _ in home.inner(what)):
+        if len(what.inputs) > _MOST_BEHIND or any(True for _ in home.subscopes(what)):
             return []
         pending.extend((home, input_name) for input_name in what.inputs)
     return result

@@ -19,7 +19,7 @@ class FunctionCall:
     """A node that calls a function: where it stands, and what it passes for each of the function's names."""
 
     scope: Scope
-    actual: dict[str, str]
+    arguments: dict[str, str]
     attributes: dict[str, Attribute]
 
 
@@ -44,7 +44,7 @@ class Scope:
             if name in graph.producers:
                 return scope, graph.producers[name]
             if scope.call is not None:
-                name, scope = scope.call.actual.get(name, ""), scope.call.scope
+                name, scope = scope.call.arguments.get(name, ""), scope.call.scope
             elif name in graph.inputs:
                 return None
             else:
@@ -55,32 +55,32 @@ class Scope:
         """Return a node's attribute, in a function what the call says where the node refers to it."""
         attribute = node.attributes.get(name)
         scope: Scope | None = self
-        while attribute is not None and attribute.ref:
+        while attribute is not None and attribute.ref_attr_name:
             while scope is not None and scope.call is None:
                 scope = scope.outer
             if scope is None or scope.call is None:
                 return None
-            attribute, scope = scope.call.attributes.get(attribute.ref), scope.call.scope
+            attribute, scope = scope.call.attributes.get(attribute.ref_attr_name), scope.call.scope
         return attribute
 
-    def function(self, node: Node) -> Function | None:
+    def called_function(self, node: Node) -> Function | None:
         """Return the model's own function that a node calls; it goes before an operator of that name."""
-        return self.functions.get((node.domain, node.op, node.overload))
+        return self.functions.get((node.domain, node.op_type, node.overload))
 
-    def inner(self, node: Node) -> Iterator[Scope]:
+    def subscopes(self, node: Node) -> Iterator[Scope]:
         """Yield what a node runs: its subgraphs, the body of its function."""
         for _, graph in node.subgraphs():
             yield Scope(graph=graph, outer=self, depth=self.depth + 1, functions=self.functions)
-        function = self.function(node)
+        function = self.called_function(node)
         if function is not None:
             # zip, not strict: trailing optional inputs may be left out.
             actual = dict(zip(function.body.inputs, node.inputs, strict=False))
             attributes = {**function.defaults, **node.attributes}
-            call = FunctionCall(scope=self, actual=actual, attributes=attributes)
+            call = FunctionCall(scope=self, arguments=actual, attributes=attributes)
             yield Scope(graph=function.body, call=call, depth=self.depth + 1, functions=self.functions)
 
 
-def scopes(model: Model, file: str) -> Iterator[Scope]:
+def iterate_scopes(model: Model, file: str) -> Iterator[Scope]:
     """Yield every graph of a model once for each place where it is run: outer ones first, as nodes follow.
 
     Raises UnsupportedError where functions unfold to more than a million nodes or call themselves.
@@ -94,5 +94,5 @@ def scopes(model: Model, file: str) -> Iterator[Scope]:
         if n_nodes > MOST_NODES or scope.depth > DEEPEST:
             raise UnsupportedError(f"{file}: its functions unfold without end; no such file is read")
         yield scope
-        inner = [deeper for node in scope.graph.nodes for deeper in scope.inner(node)]
+        inner = [deeper for node in scope.graph.nodes for deeper in scope.subscopes(node)]
         pending.extend(reversed(inner))

@@ -9,7 +9,7 @@ from typing import Final
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl_plugins.readers.onnx.graph.types import Graph, Model, TensorLike
 
-MOST_LETTERS: Final = 1 << 26
+MAX_NAME_CHARACTERS: Final = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class NamedTensor:
     """A tensor and its unique name. training: it belongs to the training graphs of the file."""
 
     name: str
-    held: TensorLike
+    tensor: TensorLike
     training: bool = False
 
 
@@ -35,10 +35,10 @@ def name_tensors(model: Model, file: str) -> list[NamedTensor]:
     letters = 0
     for tensor in _everywhere(model):
         letters += len(tensor.name)
-        if letters > MOST_LETTERS:
+        if letters > MAX_NAME_CHARACTERS:
             raise UnsupportedError(f"{file}: the names of its tensors are longer than any that are read")
         found.append(tensor)
-    found.sort(key=lambda named: named.held.message.start)
+    found.sort(key=lambda named: named.tensor.message.start)
     return _unique(found)
 
 
@@ -54,7 +54,7 @@ def _everywhere(model: Model) -> Iterator[NamedTensor]:
             for graph in attribute.graphs:
                 for name, held in _graph(graph, (function.name, attribute.name)):
                     yield NamedTensor(name, held)
-    for path, graph in model.training:
+    for path, graph in model.training_graphs:
         for name, held in _graph(graph, (path,)):
             yield NamedTensor(name, held, training=True)
 
@@ -64,7 +64,7 @@ def _graph(graph: Graph, path: tuple[str, ...]) -> Iterator[tuple[str, TensorLik
         yield "/".join((*path, tensor.name or "unnamed")), tensor
     for i, node in enumerate(graph.nodes):
         own = node.constant
-        label = node.name or f"{node.op}_{i}"
+        label = node.name or f"{node.op_type}_{i}"
         if own is not None:
             yield "/".join((*path, next(iter(node.outputs), "") or label)), own
         for attribute in node.attributes.values():
@@ -87,5 +87,5 @@ def _unique(found: list[NamedTensor]) -> list[NamedTensor]:
                 count += 1
             seen[tensor.name] = count
             taken.add(name)
-        result.append(NamedTensor(name, tensor.held, tensor.training))
+        result.append(NamedTensor(name, tensor.tensor, tensor.training))
     return result

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from filtercrawl_plugins.formats.protobuf.wire import Span
+from filtercrawl_plugins.formats.protobuf.wire import ByteRange
 
 
-class Numbers(NamedTuple):
+class TypedData(NamedTuple):
     """A field of repeated numbers: its payload in bytes; where it lies, if in one piece."""
 
     size: int
-    span: Span | None
+    span: ByteRange | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +23,10 @@ class OnnxTensor:
 
     name: str
     shape: tuple[int, ...]
-    type: int
-    message: Span
-    raw: Span | None = None
-    numbers: Mapping[int, Numbers] = field(default_factory=dict)
+    data_type: int
+    message: ByteRange
+    raw_data: ByteRange | None = None
+    typed_data: Mapping[int, TypedData] = field(default_factory=dict)
     external: Mapping[str, str] | None = None
     segmented: bool = False
 
@@ -37,17 +37,17 @@ class SparseTensor:
 
     name: str
     shape: tuple[int, ...]
-    type: int
-    message: Span
+    data_type: int
+    message: ByteRange
 
 
 @dataclass(frozen=True, kw_only=True)
-class Literal:
+class ConstantValue:
     """Numbers written into an attribute of a Constant node; little-endian bytes, None for text."""
 
     shape: tuple[int, ...]
     dtype: str
-    message: Span
+    message: ByteRange
     data: bytes | None
 
     @property
@@ -56,7 +56,7 @@ class Literal:
 
 
 # What holds numbers; the start of its message tells one from another.
-TensorLike = OnnxTensor | SparseTensor | Literal
+TensorLike = OnnxTensor | SparseTensor | ConstantValue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ class Attribute:
     """An attribute of a node. ref: the function's attribute that stands for it. f, floats: float32 bytes."""
 
     name: str
-    message: Span
-    ref: str = ""
+    message: ByteRange
+    ref_attr_name: str = ""
     i: int = 0
     f: bytes = b"\0\0\0\0"
     s: bytes = b""
@@ -80,7 +80,7 @@ class Attribute:
 class Node:
     """One operator call. domain: empty for ONNX's own operators. An absent input has an empty name."""
 
-    op: str
+    op_type: str
     domain: str = ""
     overload: str = ""
     name: str = ""
@@ -95,7 +95,7 @@ class Node:
     @cached_property
     def constant(self) -> TensorLike | None:
         """What a Constant node holds; None for any other node, and where a function's caller says it."""
-        if self.op != "Constant" or self.domain:
+        if self.op_type != "Constant" or self.domain:
             return None
         return next((held for a in self.attributes.values() if (held := _constant(a))), None)
 
@@ -153,30 +153,30 @@ class Model:
 
     graph: Graph
     functions: tuple[Function, ...] = ()
-    training: tuple[tuple[str, Graph], ...] = ()
+    training_graphs: tuple[tuple[str, Graph], ...] = ()
 
 
 def _constant(attribute: Attribute) -> TensorLike | None:
-    if attribute.ref:
+    if attribute.ref_attr_name:
         return None
     at = attribute.message
     match attribute.name:
         case "value" | "sparse_value":
             return attribute.tensors[0] if attribute.tensors else None
         case "value_float":
-            return Literal(shape=(), dtype="float32", message=at, data=attribute.f)
+            return ConstantValue(shape=(), dtype="float32", message=at, data=attribute.f)
         case "value_floats":
             n = len(attribute.floats) // 4
-            return Literal(shape=(n,), dtype="float32", message=at, data=attribute.floats)
+            return ConstantValue(shape=(n,), dtype="float32", message=at, data=attribute.floats)
         case "value_int":
-            return Literal(shape=(), dtype="int64", message=at, data=_int64(attribute.i))
+            return ConstantValue(shape=(), dtype="int64", message=at, data=_int64(attribute.i))
         case "value_ints":
             data = b"".join(map(_int64, attribute.ints))
-            return Literal(shape=(len(attribute.ints),), dtype="int64", message=at, data=data)
+            return ConstantValue(shape=(len(attribute.ints),), dtype="int64", message=at, data=data)
         case "value_string":
-            return Literal(shape=(), dtype="string", message=at, data=None)
+            return ConstantValue(shape=(), dtype="string", message=at, data=None)
         case "value_strings":
-            return Literal(shape=(attribute.n_strings,), dtype="string", message=at, data=None)
+            return ConstantValue(shape=(attribute.n_strings,), dtype="string", message=at, data=None)
         case _:
             return None
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import ITEMSIZE
-from filtercrawl_plugins.readers.onnx.graph.types import Literal, TensorLike
+from filtercrawl_plugins.readers.onnx.graph.types import ConstantValue, TensorLike
 
 # Fields of TensorProto that hold numbers when raw_data does not.
 FLOAT_DATA: Final = 4
@@ -28,7 +28,7 @@ class ElementType(NamedTuple):
         return self.dtype in ITEMSIZE
 
 
-TYPES: Final = {
+ELEMENT_TYPES: Final = {
     1: ElementType("float32", FLOAT_DATA),
     2: ElementType("uint8", INT32_DATA),
     3: ElementType("int8", INT32_DATA),
@@ -64,11 +64,11 @@ def element_type(number: int) -> ElementType:
     """Look up a data_type; one newer than this table is unreadable. Raises FormatError for none at all."""
     if number <= 0:
         raise FormatError("has no data type")
-    return TYPES.get(number, ElementType(f"onnx_type_{number}", 0))
+    return ELEMENT_TYPES.get(number, ElementType(f"onnx_type_{number}", 0))
 
 
 def dtype_of(held: TensorLike) -> str:
     """Name the type of a tensor's elements."""
-    if isinstance(held, Literal):
+    if isinstance(held, ConstantValue):
         return held.dtype
-    return TYPES[held.type].dtype if held.type in TYPES else f"onnx_type_{held.type}"
+    return ELEMENT_TYPES[held.data_type].dtype if held.data_type in ELEMENT_TYPES else f"onnx_type_{held.data_type}"

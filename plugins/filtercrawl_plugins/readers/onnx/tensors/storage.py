@@ -13,8 +13,8 @@ from filtercrawl.api.range_file import LazyFile, MemoryFile, RandomAccessFile, c
 from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.protobuf.varint import decode_varints
-from filtercrawl_plugins.formats.protobuf.wire import Span, Wire
-from filtercrawl_plugins.readers.onnx.graph.types import Literal, Numbers, OnnxTensor, TensorLike
+from filtercrawl_plugins.formats.protobuf.wire import ByteRange, WireReader
+from filtercrawl_plugins.readers.onnx.graph.types import ConstantValue, OnnxTensor, TensorLike, TypedData
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import DOUBLE_DATA, FLOAT_DATA, element_type
 
 
@@ -25,31 +25,31 @@ class TensorStorage:
         self._files = files
         self._companions: dict[str, RandomAccessFile] = {}
 
-    def extent(self, held: TensorLike) -> TensorLocation | None:
+    def locate(self, held: TensorLike) -> TensorLocation | None:
         """Locate the numbers; None where they are no plain elements that torch has a dtype for.
 
         Raises FormatError where their count does not match the shape, TruncatedError where a file is too
         short, UnsafeError where the external file lies elsewhere than beside the model.
         """
         main = self._files.main
-        if isinstance(held, Literal):
+        if isinstance(held, ConstantValue):
             if held.data is None:
                 return None
             return TensorLocation(file=MemoryFile(held.data, main.name), offset=0, dtype=held.dtype, shape=held.shape)
         if not isinstance(held, OnnxTensor) or held.segmented:
             return None
         try:
-            element = element_type(held.type)
+            element = element_type(held.data_type)
         except FormatError as error:
-            raise FormatError(f"{where(main, held)} {error}; fetch it again") from error
+            raise FormatError(f"{tensor_context(main, held)} {error}; fetch it again") from error
         if not element.readable:
             return None
         size = math.prod(held.shape) * ITEMSIZE[element.dtype]
         if held.external is not None:
             file, offset = self._external(held, held.external, size)
-        elif held.raw is not None:
-            self._expect(held, size, held.raw.size)
-            file, offset = main, held.raw.start
+        elif held.raw_data is not None:
+            self._expect(held, size, held.raw_data.size)
+            file, offset = main, held.raw_data.start
         else:
             file, offset = self._typed(held, element.field, element.dtype, size)
         return TensorLocation(file=file, offset=offset, dtype=element.dtype, shape=held.shape)
@@ -71,13 +71,13 @@ class TensorStorage:
             return default
         if not (text.isascii() and text.isdigit() and len(text) <= 19):
             raise FormatError(
-                f"{where(self._files.main, tensor)} has the external {key} {text[:40]!r}, which is no number"
+                f"{tensor_context(self._files.main, tensor)} has the external {key} {text[:40]!r}, which is no number"
             )
         return int(text)
 
     def _typed(self, tensor: OnnxTensor, number: int, dtype: str, size: int) -> tuple[RandomAccessFile, int]:
         main = self._files.main
-        numbers = tensor.numbers.get(number, Numbers(0, None))
+        numbers = tensor.typed_data.get(number, TypedData(0, None))
         if number in (FLOAT_DATA, DOUBLE_DATA):
             self._expect(tensor, size, numbers.size)
             if numbers.span is not None or not size:
@@ -100,10 +100,12 @@ class TensorStorage:
 
     def _mismatch(self, tensor: OnnxTensor, stored: str) -> FormatError:
         shape = "x".join(map(str, tensor.shape)) or "one number"
-        return FormatError(f"{where(self._files.main, tensor)} claims {shape} but stores {stored}; fetch it again")
+        return FormatError(
+            f"{tensor_context(self._files.main, tensor)} claims {shape} but stores {stored}; fetch it again"
+        )
 
 
-def companions(file: RandomAccessFile, tensors: Iterable[TensorLike]) -> tuple[str, ...]:
+def external_paths(file: RandomAccessFile, tensors: Iterable[TensorLike]) -> tuple[str, ...]:
     """Name the external files, each once, in order; raises UnsafeError for one that lies elsewhere."""
     paths = (
         external_path(file, held, held.external)
@@ -120,19 +122,19 @@ def external_path(file: RandomAccessFile, tensor: OnnxTensor, entry: Mapping[str
         if not path.parts:
             raise UnsafeFileError("names no file for its external data")
     except UnsafeFileError as error:
-        raise UnsafeFileError(f"{where(file, tensor)} {error}") from error
+        raise UnsafeFileError(f"{tensor_context(file, tensor)} {error}") from error
     return str(path)
 
 
-def where(file: RandomAccessFile, held: TensorLike) -> str:
+def tensor_context(file: RandomAccessFile, held: TensorLike) -> str:
     """Say which tensor of which file a message is about, in one line whatever its name holds."""
     return f"{file.name}: tensor {held.name[:80]!r} at byte {held.message.start}"
 
 
-def _pieces(file: RandomAccessFile, tensor: OnnxTensor, number: int) -> Iterator[Span]:
-    for field in Wire(file, tensor.message.end).fields(*tensor.message):
+def _pieces(file: RandomAccessFile, tensor: OnnxTensor, number: int) -> Iterator[ByteRange]:
+    for field in WireReader(file, tensor.message.end).fields(*tensor.message):
         if field.number == number:
-            yield Span(field.start, field.end)
+            yield ByteRange(field.start, field.end)
 
 
 def _join(file: RandomAccessFile, tensor: OnnxTensor, number: int) -> bytes:
@@ -146,5 +148,7 @@ def _decode(file: RandomAccessFile, tensor: OnnxTensor, number: int, dtype: str)
     for span in _pieces(file, tensor, number):
         done += decode_varints(file, span, out[done:])
     if done != out.size:
-        raise FormatError(f"{where(file, tensor)} stores {done} numbers, its shape has {out.size}; fetch it again")
+        raise FormatError(
+            f"{tensor_context(file, tensor)} stores {done} numbers, its shape has {out.size}; fetch it again"
+        )
     return out.tobytes()

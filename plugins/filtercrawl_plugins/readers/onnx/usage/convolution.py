@@ -9,13 +9,13 @@ from filtercrawl.api.tensor import Convolution, Op
 from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse
 
 
-def convolution(use: ConvolutionUse, n_calls: int) -> Convolution:
+def read_convolution(use: ConvolutionUse, n_calls: int) -> Convolution:
     """Read operator, groups, stride, padding and dilation of a node whose weight has 3 to 5 axes.
 
     padding: None where `auto_pad` leaves it to the size of the input. Raises FormatError where the attributes
     do not fit the weight. Defaults: https://onnx.ai/onnx/operators/onnx__Conv.html.
     """
-    shape = use.origin.held.shape
+    shape = use.origin.tensor.shape
     axes = len(shape) - 2
     given = use.scope.attribute(use.node, "group")
     groups = 1 if given is None else given.i

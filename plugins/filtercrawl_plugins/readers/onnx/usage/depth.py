@@ -10,9 +10,9 @@ from typing import Final
 
 from filtercrawl.api.tensor import Depth
 from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
-from filtercrawl_plugins.readers.onnx.graph.operators import convolution_operator, unsupported_weight_reason
+from filtercrawl_plugins.readers.onnx.graph.operators import convolution_operator, unsupported_weight_input
 from filtercrawl_plugins.readers.onnx.graph.provenance import find_origin
-from filtercrawl_plugins.readers.onnx.graph.scope import Scope, scopes
+from filtercrawl_plugins.readers.onnx.graph.scope import Scope, iterate_scopes
 from filtercrawl_plugins.readers.onnx.graph.types import Model, Node
 
 # Bits of all trails together, 256 MiB: networks need a hundredth, and beyond it ancestors are not counted.
@@ -22,7 +22,7 @@ _ALIGNED: Final = frozenset({"function", "If", "Loop", "Scan", "SequenceMap"})
 _NOWHERE: Final = DepthState()
 
 
-def depths(model: Model, file: str) -> dict[int, Depth]:
+def compute_depths(model: Model, file: str) -> dict[int, Depth]:
     """Return the depth of each tensor that is a convolution's weight, by the start of its message.
 
     Paths run along values, through functions, both branches of an If and one round of a Loop or Scan; what decides
@@ -69,7 +69,7 @@ class _DepthPass:
 
     def _node(self, scope: Scope, node: Node) -> list[DepthState]:
         given = [self._find(name) for name in node.inputs]
-        inner = list(scope.inner(node))
+        inner = list(scope.subscopes(node))
         if inner:
             return self._inner(scope, node, given, inner)
         trail = reduce(DepthState.join, given, _NOWHERE)
@@ -77,13 +77,13 @@ class _DepthPass:
             operator = convolution_operator(scope, node)
             held = find_origin(scope, node.input(operator.weight)) if operator is not None else None
             if held is not None:
-                self.used[held.held.message.start].append(len(self.calls))
+                self.used[held.tensor.message.start].append(len(self.calls))
             trail = self.calls.add(trail)
         return [trail] * len(node.outputs)
 
     def _inner(self, scope: Scope, node: Node, given: list[DepthState], inner: list[Scope]) -> list[DepthState]:
         """Run what a node holds; each of its outputs depends on the graphs' outputs at the same place."""
-        op = "function" if scope.function(node) is not None else node.op
+        op = "function" if scope.called_function(node) is not None else node.op_type
         # A loop may run no round at all; of another operator than ONNX's own nobody knows what goes where.
         results = [_NOWHERE] * len(node.outputs)
         if op == "Loop":
@@ -121,13 +121,13 @@ def _convolves(scope: Scope, node: Node) -> bool:
     """Tell whether a node is a convolution of any layout; a deformable one is an operator of its own."""
     if convolution_operator(scope, node) is not None:
         return True
-    return unsupported_weight_reason(scope, node) is not None and "Deform" not in node.op
+    return unsupported_weight_input(scope, node) is not None and "Deform" not in node.op_type
 
 
 def _size(model: Model, file: str) -> tuple[int, int]:
     n_values = n_calls = 0
-    for scope in scopes(model, file):
+    for scope in iterate_scopes(model, file):
         for node in scope.graph.nodes:
             n_values += len(node.outputs)
-            n_calls += "Conv" in node.op
+            n_calls += "Conv" in node.op_type
     return n_values, n_calls

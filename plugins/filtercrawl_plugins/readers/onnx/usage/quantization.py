@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from filtercrawl.api.tensor import FLOAT_DTYPES, ITEMSIZE, Quantization
-from filtercrawl_plugins.readers.onnx.graph.provenance import SAME_PARAMETER, find_origin
+from filtercrawl_plugins.readers.onnx.graph.provenance import PARAMETER_PRESERVING_OPS, find_origin
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 from filtercrawl_plugins.readers.onnx.graph.types import Node
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
@@ -21,14 +21,14 @@ _LONGEST_WAY: Final = 4
 _MOST_USERS: Final = 16
 
 
-def quantization(use: ConvolutionUse, storage: TensorStorage) -> Quantization | None:
+def read_quantization(use: ConvolutionUse, storage: TensorStorage) -> Quantization | None:
     """Read scale and zero point of a weight of codes; None where the file does not state them plainly.
 
     They stand in QLinearConv, in a DequantizeLinear before the convolution, or around ConvInteger as dynamic
     quantisation writes it: its scale is then the constant one of the two that are multiplied, and 1 where
     there is none. A Cast alone makes numbers of codes as they are. Blocked scales are none of these.
     """
-    held = use.origin.held
+    held = use.origin.tensor
     shape = held.shape
     operator = use.operator
     if use.origin.dequantize is not None:
@@ -59,10 +59,10 @@ def _read(
 
 
 def _numbers(storage: TensorStorage, scope: Scope, name: str, size: int) -> tuple[float, ...] | None:
-    found = find_origin(scope, name, SAME_PARAMETER)
-    if found is None or found.dequantize is not None or math.prod(found.held.shape) not in (1, size):
+    found = find_origin(scope, name, PARAMETER_PRESERVING_OPS)
+    if found is None or found.dequantize is not None or math.prod(found.tensor.shape) not in (1, size):
         return None
-    extent = storage.extent(found.held)
+    extent = storage.locate(found.tensor)
     if extent is None or extent.dtype.startswith("complex"):
         return None
     raw = extent.read(tuple((0, n) for n in extent.shape))
@@ -76,16 +76,16 @@ def _scale_behind(scope: Scope, node: Node) -> str:
     for _ in range(_LONGEST_WAY):
         users = scope.graph.consumers.get(name, [])[:_MOST_USERS] if name else []
         for user in users:
-            if user.op == "Mul" and not user.domain:
+            if user.op_type == "Mul" and not user.domain:
                 other = user.input(1) if user.input(0) == name else user.input(0)
                 return _constant_factor(scope, other)
-        name = next((user.outputs[0] for user in users if user.op == "Cast" and user.outputs), "")
+        name = next((user.outputs[0] for user in users if user.op_type == "Cast" and user.outputs), "")
     return ""
 
 
 def _constant_factor(scope: Scope, name: str) -> str:
     found = scope.find(name)
-    if found is None or not isinstance(found[1], Node) or found[1].op != "Mul":
+    if found is None or not isinstance(found[1], Node) or found[1].op_type != "Mul":
         return ""
     # The input's scale comes first and is constant only where quantisation is static.
     return next((factor for factor in found[1].inputs[::-1] if find_origin(scope, factor) is not None), "")

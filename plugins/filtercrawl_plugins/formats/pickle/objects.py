@@ -9,7 +9,7 @@ from typing import Final
 from filtercrawl.api.tensor import ITEMSIZE
 
 # No name of a tensor, a class or a storage is longer.
-NAME: Final = 4096
+MAX_NAME_LENGTH: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class Global:
 
 
 @dataclass(slots=True, eq=False)
-class Pairs:
+class PickledDict:
     """A mapping as its keys and values came; nothing is hashed, so nothing is slow or unhashable.
 
     state: what a subclass or an attribute added.
@@ -38,7 +38,7 @@ class Pairs:
         """Yield names and values as a dictionary would hold them: the last value at the first place."""
         held: dict[tuple[bool, str], object] = {}
         for index, (key, value) in enumerate(self.pairs):
-            name = text(key)
+            name = to_name(key)
             held[isinstance(key, int), str(index) if name is None else name] = value
         for (_, name), value in held.items():
             yield name, value
@@ -52,7 +52,7 @@ class Stub:
     args: tuple[object, ...] = ()
     states: list[object] | None = None
     elements: list[object] | None = None
-    pairs: Pairs | None = None
+    pairs: PickledDict | None = None
 
     @property
     def path(self) -> str:
@@ -61,7 +61,7 @@ class Stub:
     def attributes(self) -> Iterator[tuple[str, object]]:
         """Yield what its `__dict__` and slots would hold."""
         for state in self.states or ():
-            if isinstance(state, Pairs):
+            if isinstance(state, PickledDict):
                 yield from state.items()
 
 
@@ -109,26 +109,26 @@ class PickledTensor:
 
 
 @dataclass(slots=True, eq=False)
-class DType:
+class NumpyDType:
     """A NumPy dtype: `f4` and its byte order."""
 
     code: str
-    order: str = "<"
+    byte_order: str = "<"
 
 
 @dataclass(slots=True, eq=False)
-class Array:
+class NumpyArray:
     """A NumPy array, whose bytes lie in the pickle itself; data None until its state came."""
 
     shape: tuple[object, ...] = ()
-    dtype: DType | None = None
-    fortran: bool = False
+    dtype: NumpyDType | None = None
+    fortran_order: bool = False
     data: object = None
 
 
-def text(key: object) -> str | None:
+def to_name(key: object) -> str | None:
     """Return a key as a name, fit for every encoding; None for what is no plain value, or too long for a name."""
-    if isinstance(key, bytes | str) and len(key) > NAME:
+    if isinstance(key, bytes | str) and len(key) > MAX_NAME_LENGTH:
         return None
     if isinstance(key, int) and abs(key) >= 1 << 64:
         return None

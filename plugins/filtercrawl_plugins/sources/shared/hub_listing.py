@@ -18,7 +18,7 @@ from filtercrawl.transport.hub import api, translate_hub_errors
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo, RepoSibling
 
-INDEX: Final = ".index.json"
+INDEX_SUFFIX: Final = ".index.json"
 Field = Literal["sha", "siblings", "gated", "disabled"]
 _FIELDS: Final[tuple[Field, ...]] = get_args(Field)
 # The Hub finds every name that holds the text it is asked for; a letter or two would save nothing.
@@ -39,18 +39,18 @@ class HubRepoListing:
     gated: bool = False
     disabled: bool = False
 
-    def file(self, path: str) -> RemoteFile:
+    def remote_file(self, path: str) -> RemoteFile:
         """Return a file at the listed commit, which is its etag: while that stands, so do the bytes."""
         size, sha256 = (self.files or {}).get(path, (None, None))
         url = f"{hub_endpoint()}/{self.id}/resolve/{self.commit or 'main'}/{quote(path)}"
         return RemoteFile(url=url, size=size, sha256=sha256, etag=self.commit, path=path)
 
-    def set_of(self, path: str) -> tuple[RemoteFile, ...]:
+    def with_shards(self, path: str) -> tuple[RemoteFile, ...]:
         """Return a file, and behind an index the shards beside it: `model-00001-of-00002.safetensors`."""
-        stem, _, suffix = path.removesuffix(INDEX).rpartition(".")
+        stem, _, suffix = path.removesuffix(INDEX_SUFFIX).rpartition(".")
         shard = re.compile(rf"{re.escape(stem)}-\d+-of-\d+\.{re.escape(suffix)}")
-        shards = sorted(filter(shard.fullmatch, self.files or ())) if path.endswith(INDEX) else []
-        return (self.file(path), *map(self.file, shards))
+        shards = sorted(filter(shard.fullmatch, self.files or ())) if path.endswith(INDEX_SUFFIX) else []
+        return (self.remote_file(path), *map(self.remote_file, shards))
 
 
 def list_repos(transport: Transport, ids: Iterable[str]) -> dict[str, HubRepoListing]:
@@ -86,7 +86,7 @@ def fetch_repo_details(transport: Transport, repo: HubRepoListing) -> HubRepoLis
         return repo  # reading the files says what is wrong, of this one alone
 
 
-def readable(transport: Transport, repo: HubRepoListing) -> bool:
+def has_access(transport: Transport, repo: HubRepoListing) -> bool:
     """Ask whether a gated repository can be read with the token that is set; raises NetworkError."""
     try:
         with translate_hub_errors(repo.id):
