@@ -16,8 +16,7 @@ from filtercrawl.config import Settings, device, now
 from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl_analysis.commands.runner import run as analyse
-from filtercrawl_analysis.report.run_analyses import select_analyses
+from filtercrawl_analysis.run.execute import execute
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.publishing.preupload import LayerUploader
 from filtercrawl_publish.publishing.publish import PublishOptions, complete_interrupted_publish, publish
@@ -95,14 +94,14 @@ def _release(request: ReleaseRequest, record: RunRecord, transport: Transport) -
         return
     with record.timed("analyze"):
         options = AnalysisOptions(device=str(device.select_device(request.settings.device)))
-        written, _ = analyse(
-            select_analyses(request.plugins.analyses, ()),
+        report = execute(
+            request.plugins.analyses,
             request.settings,
             options,
-            request.watch,
-            request.cancellation,
+            progress=request.watch,
+            cancellation=request.cancellation,
         )
-        record.left_out = written.left_out
+        record.left_out = dict(report.left_out)
     request.cancellation.raise_if_cancelled()
     with record.timed("publish"):
         if base is not None:

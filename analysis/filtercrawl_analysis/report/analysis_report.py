@@ -1,0 +1,101 @@
+"""What `analyze` returns: the findings, tables and files of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from filtercrawl.api.analysis import SampleSize
+from filtercrawl.api.formatting import escape_control
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPORT_PAGE: Final = "analysis/report.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisReport:
+    """The results of one run of `analyze`, as they were written into the dataset.
+
+    Attributes:
+        dataset: The dataset folder.
+        results: The content of `analysis/results.json`.
+        paths: All files that were written, relative to the dataset.
+        left_out: What failed and is not in the report (an analysis or a figure), with the reason.
+        tables: The result tables by name, as Arrow; the files hold the same rows.
+        seconds_by_analysis: Wall-clock seconds of each analysis, by its name.
+        seconds: Wall-clock seconds of the whole run.
+    """
+
+    dataset: Path
+    results: Mapping[str, Any]
+    paths: tuple[str, ...]
+    left_out: Mapping[str, str]
+    tables: Mapping[str, pa.Table] = field(repr=False)
+    seconds_by_analysis: Mapping[str, float]
+    seconds: float
+
+    @property
+    def page(self) -> Path:
+        """The HTML report."""
+        return self.dataset / REPORT_PAGE
+
+    @property
+    def sample_size(self) -> SampleSize:
+        """How many kernels, layers and models were analyzed."""
+        return SampleSize(**self.results["basis"])
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The findings of all analyses, one sentence or two each, in the order of the report."""
+        return tuple(finding for analysis in self.results["analyses"] for finding in analysis["findings"])
+
+    def to_pandas(self, table: str) -> pd.DataFrame:
+        """Return one result table as a pandas data frame.
+
+        Args:
+            table: The name of the table, such as `layer_quality`.
+
+        Raises:
+            KeyError: No table of this run has that name.
+        """
+        frame: pd.DataFrame = self.tables[table].to_pandas()
+        return frame
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the results with times and totals, and without the hashes of files: the output of `--json`."""
+        results = {key: value for key, value in self.results.items() if key != "sha256"}
+        analyses = [
+            analysis | {"seconds": self.seconds_by_analysis[analysis["name"]]} for analysis in results["analyses"]
+        ]
+        return {
+            "dataset": str(self.dataset),
+            **results,
+            "analyses": analyses,
+            "tables": sum(len(analysis["tables"]) for analysis in analyses),
+            "figures": sum(len(analysis["figures"]) for analysis in analyses),
+            "findings": list(self.findings),
+            "files": list(self.paths),
+            "seconds": self.seconds,
+        }
+
+    def _repr_html_(self) -> str:
+        """Show findings and sample size in a notebook; text from the dataset is escaped."""
+        size = self.sample_size
+        findings = "".join(f"<li>{_escaped(finding)}</li>" for finding in self.findings)
+        left_out = "".join(f"<li>{_escaped(name)}: {_escaped(why)}</li>" for name, why in self.left_out.items())
+        return (
+            f"<p><b>Analysis</b> of {size.kernels:,} kernels in {size.layers:,} layers of {size.models:,} models; "
+            f"{len(self.tables):,} tables; report: <code>{_escaped(str(self.page))}</code></p><ul>{findings}</ul>"
+            + (f"<p>Left out:</p><ul>{left_out}</ul>" if left_out else "")
+        )
+
+
+def _escaped(text: str) -> str:
+    return escape(escape_control(text))

@@ -1,0 +1,93 @@
+"""The Python function behind `filtercrawl analyze`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from filtercrawl.api.analysis import AnalysisOptions
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
+from filtercrawl.api.progress import Progress
+from filtercrawl.config import resolve
+from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+from filtercrawl_analysis.report.analysis_report import AnalysisReport
+from filtercrawl_analysis.statistics.groups import POSITION
+
+DEFAULT_OPTIONS: Final = AnalysisOptions()
+
+
+def analyze(
+    dataset: str | Path | None = None,
+    *,
+    by: Sequence[str] | None = None,
+    exact: bool = False,
+    resamples: int = DEFAULT_OPTIONS.resamples,
+    seed: int = DEFAULT_OPTIONS.seed,
+    only: Sequence[str] | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    cancellation: CancellationToken | None = None,
+    plugins: Plugins | None = None,
+) -> AnalysisReport:
+    """Run the analyses of all installed plugins over a dataset and write tables, figures and a report into it.
+
+    Everything is written below `analysis/` in the dataset and replaces what an earlier run wrote there. The same
+    dataset and options give the same bytes.
+
+    Args:
+        dataset: The dataset folder. By default the one that `FILTERCRAWL_DATASET` or `filtercrawl.toml` names.
+        by: Columns of `index` or `models` whose groups are compared, or `position`. By default task, visual category,
+            training dataset, family and depth decile.
+        exact: Read the kernels, as CNN Filter DB does (arXiv 2203.15331), and not only their sketches.
+        resamples: Bootstrap resamples of models for confidence intervals, and draws of each permutation null.
+        seed: Seed of all random numbers.
+        only: Names of the analyses to run. By default all.
+        device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        progress: Receives the progress of the run. By default nothing does.
+        cancellation: Ends the run when it is cancelled from another thread or a signal handler.
+        plugins: The plugins to take analyses from. By default all that are installed.
+
+    Returns:
+        The report, with its findings, its tables in memory and the paths of all files. An analysis that fails is named
+        in `left_out`; the others are in the report.
+
+    Raises:
+        UsageError: A column, an analysis or the device does not exist.
+        DatasetError: There is no dataset in the folder, or it cannot be read or written.
+        ConflictError: Another process is working on the dataset.
+        Cancelled: The run was cancelled; nothing was written.
+    """
+    started = time.monotonic()
+    columns = tuple(dict.fromkeys(by or DEFAULT_OPTIONS.by))
+    check_columns(columns)
+    settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device})
+    if not (settings.dataset / "data/models.parquet").is_file():
+        raise DatasetError(
+            f"{settings.dataset}: no dataset here; `filtercrawl sync SELECTOR --dataset {settings.dataset}` makes one"
+        )
+    # torch and matplotlib take seconds to import: not before the request is known to be sound.
+    from filtercrawl.config.device import select_device
+    from filtercrawl_analysis.report.run_analyses import select_analyses
+    from filtercrawl_analysis.run.execute import execute
+
+    options = AnalysisOptions(
+        by=columns, exact=exact, resamples=resamples, seed=seed, device=str(select_device(settings.device))
+    )
+    analyses = select_analyses((plugins or load_plugins()).analyses, only or ())
+    return execute(analyses, settings, options, progress=progress, cancellation=cancellation, started=started)
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Check that every column is one of `index` or `models`, or the position in a network.
+
+    Raises:
+        UsageError: A column does not exist; the message lists those that do.
+    """
+    known = sorted({*INDEX.names, *MODELS.names, POSITION})
+    for column in columns:
+        if column not in known:
+            raise UsageError(f"--by: no column is named {column!r}; known are {', '.join(known)}")

@@ -1,0 +1,96 @@
+"""Run analyses while no other process writes to the dataset, then write the report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import pyarrow.compute as pc
+
+from filtercrawl.api.analysis import Analysis, AnalysisOptions, DatasetView, SampleSize
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.progress import NullProgress, Progress
+from filtercrawl.config import Settings, now
+from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
+from filtercrawl.dataset.files.lock import locked
+from filtercrawl_analysis.data.dataset_view import FolderDatasetView
+from filtercrawl_analysis.report.analysis_report import AnalysisReport
+from filtercrawl_analysis.report.run_analyses import run_analyses
+from filtercrawl_analysis.report.writer import ReportInput, write_report
+
+
+def execute(
+    analyses: Sequence[Analysis],
+    settings: Settings,
+    options: AnalysisOptions,
+    *,
+    progress: Progress | None = None,
+    cancellation: CancellationToken | None = None,
+    started: float | None = None,
+) -> AnalysisReport:
+    """Run analyses over the dataset of `settings` and write the report into it.
+
+    Args:
+        analyses: The analyses to run, in this order.
+        settings: Names the dataset folder.
+        options: What the analyses are asked for.
+        progress: Receives the progress of the run.
+        cancellation: Ends the run between two steps of an analysis.
+        started: When the run started, by `time.monotonic`. By default now.
+
+    Returns:
+        The report that was written.
+
+    Raises:
+        Cancelled: The run was cancelled; nothing was written.
+        ConflictError: Another process is working on the dataset.
+        DatasetError: The folder cannot be read or written.
+    """
+    dataset, begin = settings.dataset, time.monotonic() if started is None else started
+    reporter, token = progress or NullProgress(), cancellation or CancellationToken()
+
+    def step(done: int, total: int, what: str) -> None:
+        token.raise_if_cancelled()
+        reporter.step(done, total, what)
+
+    with locked(dataset), open_catalog(settings) as catalog:
+        export_if_needed(dataset, catalog)  # a killed run may have left tables that are older than the catalog
+        view = FolderDatasetView(dataset, options, step)
+        reporter.start(len(analyses))
+        runs = []
+        for run in run_analyses(analyses, view, reporter):
+            runs.append(run)
+            token.raise_if_cancelled()
+        reporter.message("writing tables and figures")
+        # The list of files is about to be out of date: if this process is killed now, the next run corrects it.
+        catalog.set_meta("stale", "1")
+        content = ReportInput(
+            dataset_id=catalog.dataset_id,
+            version=version("filtercrawl"),
+            made=now(),
+            options=options,
+            basis=total_sample_size(view),
+            sections=tuple(runs),
+        )
+        written = write_report(dataset, content, reporter.step)
+        export_if_needed(dataset, catalog)
+    return AnalysisReport(
+        dataset=dataset,
+        results=written.results,
+        paths=tuple(written.paths),
+        left_out=written.left_out,
+        tables={table.name: table.rows for run in runs for table in run.result.tables},
+        seconds_by_analysis={run.name: run.seconds for run in runs},
+        seconds=round(time.monotonic() - begin, 3),
+    )
+
+
+def total_sample_size(view: DatasetView) -> SampleSize:
+    """Count the kernels, layers and models that analyses see."""
+    index = view.index
+    return SampleSize(
+        kernels=pc.sum(index["n_kernels"]).as_py() or 0,
+        layers=index.num_rows,
+        models=pc.count_distinct(index["model_id"]).as_py(),
+    )
