@@ -87,11 +87,12 @@ class AnalysisReport:
 
     def _repr_html_(self) -> str:
         """Show findings and sample size in a notebook; text from the dataset is escaped."""
-        size = self.sample_size
+        from filtercrawl_analysis.report.html import format_sample_size  # imports matplotlib
+
         findings = "".join(f"<li>{_escaped(finding)}</li>" for finding in self.findings)
         left_out = "".join(f"<li>{_escaped(name)}: {_escaped(why)}</li>" for name, why in self.left_out.items())
         return (
-            f"<p><b>Analysis</b> of {size.kernels:,} kernels in {size.layers:,} layers of {size.models:,} models; "
+            f"<p><b>Analysis</b> of {format_sample_size(self.sample_size)}; "
             f"{len(self.tables):,} tables; report: <code>{_escaped(str(self.page))}</code></p><ul>{findings}</ul>"
             + (f"<p>Left out:</p><ul>{left_out}</ul>" if left_out else "")
         )
