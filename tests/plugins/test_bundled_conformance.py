@@ -127,9 +127,9 @@ def test_hub(hub: HubServer) -> None:
     assert set(verdict.passed) == EVERY | {"build"}
 
 
-@pytest.mark.parametrize(("module", "pattern"), [("packages", None), ("torchvision", "resnet18")])
+@pytest.mark.parametrize(("module", "pattern"), [("packages.source", None), ("torchvision", "resnet18")])
 def test_what_is_installed(module: str, pattern: str | None) -> None:
-    verdict = check(f"filtercrawl_plugins.{module}", listing_only=True, pattern=pattern)
+    verdict = check(f"filtercrawl_plugins.sources.{module}", listing_only=True, pattern=pattern)
     assert verdict.findings == ()
     assert set(verdict.passed) == LISTING | ({"build"} if module == "torchvision" else set())
 

@@ -120,7 +120,7 @@ print(sum(len(batch) for batch in KernelDataset("org/kernels@v1", "7x7")))
     missing = python(
         hub, tmp_path, "-c", "from filtercrawl.load import load_layers; load_layers('org/kernels')", fails=True
     )
-    assert "GoneError: org/kernels@" in missing.splitlines()[-1]
+    assert "NotFoundError: org/kernels@" in missing.splitlines()[-1]
 
 
 def test_what_goes_wrong_on_the_way_is_tried_again(hub: HubServer, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_each_limit_is_named(staged: StagedVersion, limit: str, words: str) -> N
 
 
 def test_every_limit_is_tried() -> None:
-    tried = {"repo_files", "folder_entries", "commit_files", "file", "regular", "card", "row_group", "many"}
+    tried = {"repo_files", "folder_entries", "commit_files", "file", "regular", "card", "row_group", "max_small_files"}
     assert {field.name for field in fields(Limits)} == tried
 
 

@@ -30,7 +30,7 @@ import httpx2, numpy, pyarrow.parquet, torch
 from filtercrawl.api import Checkpoint, RemoteFile
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.sync import Run, sync
+from filtercrawl.pipeline.sync import SyncContext, sync
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -55,7 +55,7 @@ class Far:  # the same file behind a server
 
 vars(plugins).update(sources={**plugins.sources, "far": Far()}, origin={**plugins.origin, "far": "far"})
 selector = "far" if place.startswith("http") else f"local:{place}"
-report = sync([selector], Run(settings=Settings(dataset=Path(dataset), device="cpu"), plugins=plugins))
+report = sync([selector], SyncContext(settings=Settings(dataset=Path(dataset), device="cpu"), plugins=plugins))
 stop.set()
 watcher.join()
 assert not report.failures, report.failures

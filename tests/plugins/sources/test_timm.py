@@ -182,10 +182,10 @@ def test_a_gated_repository_is_asked_about_once_a_commit(hub: HubServer) -> None
     assert hub.counts()["auth-check"] == 1
     known = {name: PreviousState(outcome="skipped", reason=skipped.reason, revision=skipped.revision)}
     hub.forget()
-    assert offers(name, settings=wanted, known=known) == [skipped]
+    assert offers(name, settings=wanted, previous_states=known) == [skipped]
     assert set(hub.counts()) == {"list"}
     hub.commit(f"timm/{name}", {"README.md": b"x"})
-    offers(name, settings=wanted, known=known)
+    offers(name, settings=wanted, previous_states=known)
     assert hub.counts()["auth-check"] == 1
 
 
