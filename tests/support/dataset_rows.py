@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS, MODELS
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 
@@ -56,8 +57,8 @@ class MemoryRows:
     def releases(self) -> dict[str, str | None]:
         return {row["model_id"]: row["first_release"] for row in self.model_rows}
 
-    def models(self) -> Iterator[Row]:
-        return iter(sorted(self.model_rows, key=lambda row: row["model_id"]))
+    def models(self) -> Iterator[ModelRow]:
+        return map(ModelRow.from_arrow, sorted(self.model_rows, key=lambda row: row["model_id"]))
 
     def index(self) -> Iterator[Row]:
         return iter(sorted(self.index_rows, key=lambda row: row["model_id"]))

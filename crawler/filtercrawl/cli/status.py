@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.formatting import escape_control, format_count, format_plural
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.config import resolve
+
+if TYPE_CHECKING:
+    from filtercrawl.dataset.schema.model_row import ModelRow
 
 
 def run(dataset: DatasetOption = None, json: JsonOption = False) -> None:
@@ -40,19 +43,16 @@ def run(dataset: DatasetOption = None, json: JsonOption = False) -> None:
             typer.echo(f"{what}: {escape_control(model_id)}: {escape_control(reason)}")
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(rows: list[ModelRow]) -> dict[str, Any]:
     """Count checkpoints by source and outcome, and collect the reasons of those that are not in the dataset."""
     sources: dict[str, Counter[str]] = {}
     for row in rows:
-        sources.setdefault(row["source"], Counter())[row["outcome"]] += 1
-    emitted = [row for row in rows if row["layers_file"] is not None]
+        sources.setdefault(row.source, Counter())[row.outcome] += 1
+    emitted = [row for row in rows if row.layers_file is not None]
     return {
         "checkpoints": len(rows),
-        "layers": sum(row["n_layers"] or 0 for row in emitted),
-        "kernels": sum(row["n_kernels"] or 0 for row in emitted),
+        "layers": sum(row.n_layers or 0 for row in emitted),
+        "kernels": sum(row.n_kernels or 0 for row in emitted),
         "sources": {source: dict(sorted(outcomes.items())) for source, outcomes in sorted(sources.items())},
-        **{
-            what: {row["model_id"]: row["reason"] for row in rows if row["outcome"] == what}
-            for what in ("failed", "skipped")
-        },
+        **{what: {row.model_id: row.reason for row in rows if row.outcome == what} for what in ("failed", "skipped")},
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self
 
@@ -48,14 +48,6 @@ class LicensePolicy:
     def dropped(self, license_id: str | None) -> str | None:
         """Say why a checkpoint is left out; None where it is not."""
         return f"licence {license_id or 'unknown'}: the policy is drop" if self.decide(license_id) == "drop" else None
-
-    def count_violations(self, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Policy]]:
-        """Yield (model_id, policy) of the checkpoints that hold more than their licence allows."""
-        for model_id, row in rows.items():
-            policy = self.decide(row["license"])
-            held = {"drop": row["outcome"] not in ("skipped", "withdrawn"), "metadata": row["layers_file"] is not None}
-            if held.get(policy, False):
-                yield model_id, policy
 
     @classmethod
     def of(cls, table: Mapping[str, Any], where: str) -> Self:

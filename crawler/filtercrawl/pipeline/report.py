@@ -131,7 +131,7 @@ class Report:
             cost.checkpoints.update(new=-1, renamed=1)
         if result.error is not None:
             self.failures[todo.model_id] = result.error
-            if todo.previous is None or todo.previous["reason"] is None:
+            if todo.previous is None or todo.previous.reason is None:
                 self.new_failures.append(todo.model_id)
         if outcome == "emitted" and result.layers is not None:
             emitted = [row for row in result.layers.rows if row["layer_sha256"] is not None]

@@ -15,7 +15,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog, repair_after_crash
 from filtercrawl.dataset.files.layout import TEMPORARY
 from filtercrawl.dataset.files.lock import locked
-from filtercrawl.dataset.tables.model_row import ContentKey, has_weights
+from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
 from filtercrawl.dataset.tables.staged_layers import discard
 from filtercrawl.pipeline.committing.commit import CatalogWriter, CommitOutcome
 from filtercrawl.pipeline.context import SyncContext
@@ -54,7 +54,7 @@ def sync(selectors: Sequence[str], run: SyncContext) -> Report:
     transport = run.transport or network(run.settings.network, cancellation=run.cancellation)
     with locked(run.settings.dataset), open_catalog(run.settings, run.progress) as catalog:
         repair_after_crash(run.settings.dataset, catalog, run.progress, run.already_uploaded)
-        known = {row["model_id"]: row for row in catalog.models(private=True)}
+        known = {row.model_id: row for row in catalog.models()}
         scout = DiscoveryContext(
             plugins=run.plugins,
             transport=transport,
@@ -112,7 +112,7 @@ def sync(selectors: Sequence[str], run: SyncContext) -> Report:
                         )
                     run.progress.done(crawled.task.model_id, crawled.error or became)
             for model_id, row in known.items():
-                if scout.opt_out.matches(row) and row["outcome"] not in ("skipped", "withdrawn"):
+                if scout.opt_out.matches(row) and row.outcome not in ("skipped", "withdrawn"):
                     writer.prune(model_id, OPTED_OUT)
             finish_sync(plan, listings, writer, run, report)
     report.requests = transport.requests
@@ -142,7 +142,7 @@ def layer_bytes_on_disk(dataset: Path, catalog: Catalog) -> int:
     return sum(size for path, size, _ in catalog.layer_files() if (dataset / path).is_file())
 
 
-def plan_options(run: SyncContext, catalog: Catalog, known: Mapping[str, Mapping[str, object]]) -> PlanOptions:
+def plan_options(run: SyncContext, catalog: Catalog, known: Mapping[str, ModelRow]) -> PlanOptions:
     settings = run.settings
     return PlanOptions(
         now=run.now,
@@ -157,40 +157,40 @@ def plan_options(run: SyncContext, catalog: Catalog, known: Mapping[str, Mapping
 
 
 def refuse_collisions(
-    listings: Sequence[Listing], known: Mapping[str, Mapping[str, object]], texts: Mapping[str, str | None]
+    listings: Sequence[Listing], known: Mapping[str, ModelRow], texts: Mapping[str, str | None]
 ) -> None:
     """Raise UsageError where another root, listed earlier and still there, has a file of the same name."""
     for listing in listings:
         if not listing.selector.on_this_machine:
             continue
         for checkpoint in listing.checkpoints:
-            row = known.get(f"{listing.selector.source}/{checkpoint.name}", {})
-            before, here = row.get("_url"), checkpoint.files[0].url
-            others = [texts.get(str(other)) for other in list(row.get("selectors") or [])]  # type: ignore[call-overload]
-            if before in (None, here) or str(listing.selector) in others or not others:
+            row = known.get(f"{listing.selector.source}/{checkpoint.name}")
+            before = None if row is None else row.state.url
+            others = [texts.get(other) for other in ((row and row.selectors) or ())]
+            if before in (None, checkpoint.files[0].url) or str(listing.selector) in others or not others:
                 continue
-            if local_path(RemoteFile(url=str(before))).exists():
+            if local_path(RemoteFile(url=before)).exists():
                 raise UsageError(
                     describe_collision(checkpoint.name, str(others[0] or "an earlier run"), str(listing.selector))
                 )
 
 
-def model_by_content(known: Mapping[str, Mapping[str, object]]) -> dict[ContentKey, str]:
+def model_by_content(known: Mapping[str, ModelRow]) -> dict[ContentKey, str]:
     """Return (file sha256, prefix, policy) -> model_id of every content that need not be read again."""
     return {
-        (str(row["file_sha256"]), str(row["_prefix"]), str(row["kernel_policy"])): model_id
+        row.content_key: model_id
         for model_id, row in sorted(known.items(), reverse=True)
-        if row["file_sha256"] and row["reason"] is None and row.get("_prefix") is not None and has_weights(row)
+        if row.file_sha256 and row.reason is None and row.state.prefix is not None and row.has_weights
     }
 
 
-def removed_by_hash(plan: Plan, known: Mapping[str, Mapping[str, object]]) -> dict[tuple[str, str], list[str]]:
+def removed_by_hash(plan: Plan, known: Mapping[str, ModelRow]) -> dict[tuple[str, str], list[str]]:
     """Return (selector id, file sha256) -> the names that are gone: a new name with such a file is a rename."""
     gone: dict[tuple[str, str], list[str]] = {}
     for model_id, selector_id in sorted(plan.removed):
-        digest = known[model_id]["file_sha256"]
-        if digest and known[model_id]["reason"] is None:
-            gone.setdefault((selector_id, str(digest)), []).append(model_id)
+        row = known[model_id]
+        if row.file_sha256 and row.reason is None:
+            gone.setdefault((selector_id, row.file_sha256), []).append(model_id)
     return gone
 
 
@@ -243,14 +243,7 @@ def finish_sync(
                 "n_offered": len(listing.checkpoints),
             }
         )
-    for model_id, policy in list(
-        writer.license_policy.count_violations({row["model_id"]: row for row in catalog.models()})
-    ):
-        if policy == "drop":
-            row = catalog.model(model_id) or {}
-            writer.prune(model_id, writer.license_policy.dropped(row.get("license")) or "")
-        else:
-            writer.withhold(model_id)
+    writer.enforce_licenses()
     if catalog.needs_export:
         run.progress.message("writing the tables")
         export_if_needed(settings.dataset, catalog)

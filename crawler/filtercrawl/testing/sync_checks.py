@@ -170,7 +170,7 @@ def pattern_removal(trial: PluginHarness) -> Iterator[Violation]:
 
 def _emitted(trial: PluginHarness) -> set[str]:
     with Catalog(trial.folder / "dataset") as catalog:
-        return {row["model_id"] for row in catalog.models() if row["outcome"] == "emitted"}
+        return {row.model_id for row in catalog.models() if row.outcome == "emitted"}
 
 
 def _problem(report: Report) -> str:

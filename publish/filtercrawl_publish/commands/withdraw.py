@@ -36,26 +36,24 @@ def withdraw_models(
     if not reason.strip():
         raise UsageError("--reason is empty: whoever misses a checkpoint must find why it is gone")
     with locked(settings.dataset), open_catalog(settings) as catalog:
-        rows = {row["model_id"]: row for row in catalog.models()}
+        rows = {row.model_id: row for row in catalog.models()}
         for model_id in models:
             if model_id not in rows:
                 close = difflib.get_close_matches(model_id, rows, 3)
                 hint = f"; did you mean {' or '.join(close)}?" if close else "; `[sync] opt_out` keeps new ones out"
                 raise UsageError(f"{settings.dataset}: holds no checkpoint {model_id!r}{hint}")
-        files = [rows[model_id]["layers_file"] for model_id in models]
+        files = [rows[model_id].layers_file for model_id in models]
         keepers = WeightOwnership(
             dataset=settings.dataset,
             catalog=catalog,
             license_policy=settings.license_policy,
             fetch_layers_file=fetch_layers_file,
         )
-        duplicates = {model_id for model_id, row in rows.items() if row["duplicate_of"] is not None}
+        duplicates = {model_id for model_id, row in rows.items() if row.duplicate_of is not None}
         for model_id in dict.fromkeys(models):
             keepers.withdraw(model_id, " ".join(reason.split()), now())
         promoted = [
-            row["model_id"]
-            for row in catalog.models()
-            if row["model_id"] in duplicates and row["layers_file"] is not None
+            row.model_id for row in catalog.models() if row.model_id in duplicates and row.layers_file is not None
         ]
         export_if_needed(settings.dataset, catalog)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl_publish.repository.signature import SIGNATURE
 
 __all__ = ["BESIDE", "StagedVersion", "clear_pending", "has_catalog", "list_files", "pending_version", "stage_version"]
@@ -110,18 +111,18 @@ def _sign(catalog: Catalog, version: str) -> None:
     """Give what is new its first release; what an unfinished run called by another version is new still."""
     before = catalog.get_meta(_PENDING) or None
     open_ = (None, before) if before != version else (None,)
-    rows = [row for row in catalog.models(private=True) if _unreleased(row, open_)]
+    rows = [row for row in catalog.models() if _unreleased(row, open_)]
     if rows:
         with catalog.transaction():
             for row in rows:
-                catalog.update_model(row | {"first_release": version})
+                catalog.update_model(replace(row, first_release=version))
             catalog.set_meta(_PENDING, version)
     elif before != version:
         catalog.set_meta(_PENDING, version)
 
 
-def _unreleased(row: dict[str, Any], open_: tuple[str | None, ...]) -> bool:
-    return row["outcome"] in _RELEASED and row.get("first_release") in open_
+def _unreleased(row: ModelRow, open_: tuple[str | None, ...]) -> bool:
+    return row.outcome in _RELEASED and row.first_release in open_
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from conftest import NOW, Sync
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.crawl_state import pack_state, unpack_state
+from filtercrawl.dataset.schema.model_row import ModelRow
 from support.zoo_files import models, published, put, state
 
 
-def rows(dataset: Path) -> dict[str, dict[str, Any]]:
+def rows(dataset: Path) -> dict[str, ModelRow]:
     with Catalog(dataset) as catalog:
-        return {row["model_id"]: row for row in catalog.models(private=True)}
+        return {row.model_id: row for row in catalog.models()}
 
 
 @pytest.fixture
@@ -42,7 +40,7 @@ def mixed(zoo: Path, run_sync: Sync) -> Path:
 
 def test_nothing_is_lost(mixed: Path, dataset: Path, run_sync: Sync) -> None:
     before, tables = rows(dataset), published(dataset)
-    assert before["local/old.safetensors"]["_offered_as"] == "new.safetensors"
+    assert before["local/old.safetensors"].state.offered_as == "new.safetensors"
     shutil.rmtree(dataset / ".filtercrawl")
     report = run_sync(now=NOW)
     counts = report.as_json()["checkpoints"]
@@ -51,8 +49,7 @@ def test_nothing_is_lost(mixed: Path, dataset: Path, run_sync: Sync) -> None:
     assert after.keys() == before.keys()
     for model_id, row in before.items():
         # A path of this machine is not published, nor is it needed.
-        known = {name: value for name, value in row.items() if name.startswith("_") and name != "_url"}
-        assert {name: after[model_id].get(name) for name in known} == known, model_id
+        assert replace(after[model_id], state=replace(after[model_id].state, url=row.state.url)) == row, model_id
     assert published(dataset) == tables
 
 
@@ -62,35 +59,3 @@ def test_known_content_is_linked_and_not_read(mixed: Path, dataset: Path, run_sy
     report = run_sync(now=NOW + timedelta(hours=1))
     assert report.as_json()["checkpoints"]["duplicate"] == 1
     assert models(dataset)["local/third.safetensors"]["bytes_fetched"] == 0
-
-
-_text = st.none() | st.text()
-
-
-@given(revision=_text, etag=_text, tried=st.tuples(_text, _text), prefix=st.text(), version=_text, name=_text)
-def test_state_comes_back(
-    revision: str | None,
-    etag: str | None,
-    tried: tuple[str | None, str | None],
-    prefix: str,
-    version: str | None,
-    name: str | None,
-) -> None:
-    public = {"model_id": "s/m", "revision": revision, "etag": etag, "url": "https://host/m"}
-    private = {
-        "_tried": {"revision": tried[0], "etag": tried[1]}, "_files": [["m", etag]], "_prefix": prefix,
-        "_version": version, "_offered_as": name,
-    }  # fmt: skip
-    back = unpack_state({**public, "state": pack_state({**public, **private, "_url": "file:///home/me/m"})})
-    assert {key: back.get(key) for key in private} == private
-    assert back["_url"] == "https://host/m"
-    assert "home" not in (pack_state({**public, **private, "_url": "file:///home/me/m"}) or "") or "home" in str(
-        private
-    )
-
-
-def test_rows_of_before_there_was_such_a_column() -> None:
-    assert unpack_state({"model_id": "s/m", "revision": None}) == {"model_id": "s/m", "revision": None}
-    assert pack_state({"model_id": "s/m", "revision": None, "etag": None}) is None
-    with pytest.raises(ValueError, match="no JSON object"):
-        unpack_state({"model_id": "s/m", "state": "[]"})

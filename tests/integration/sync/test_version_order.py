@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 from conftest import Sync
 from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.version_order import release_order
-from filtercrawl.dataset.tables.model_row import ownership_key
 from support.zoo_files import models, put, rows_of, state, table
 
 VERSIONS = [
@@ -23,6 +24,12 @@ def test_versions_are_ordered_by_their_numbers() -> None:
     assert sorted(mixed, key=release_order) == VERSIONS
 
 
+def model_row(catalog: Catalog, model_id: str) -> ModelRow:
+    row = catalog.model(model_id)
+    assert row is not None
+    return row
+
+
 def test_rows_of_the_tenth_version_of_a_day_come_after_those_of_the_second(
     run_sync: Sync, dataset: Path, zoo: Path
 ) -> None:
@@ -33,7 +40,7 @@ def test_rows_of_the_tenth_version_of_a_day_come_after_those_of_the_second(
     first, second = "local/a.safetensors", "local/b.safetensors"
     with Catalog(dataset) as catalog, catalog.transaction():
         for model_id, version in ((first, "v2026.11.23.10"), (second, "v2026.11.23.2")):
-            catalog.update_model((catalog.model(model_id) or {}) | {"first_release": version})
+            catalog.update_model(replace(model_row(catalog, model_id), first_release=version))
     put(zoo / "c.safetensors", state(3))
     run_sync()
     expected = [second, first, "local/c.safetensors"]
@@ -50,11 +57,12 @@ def test_the_earlier_version_keeps_the_weights(run_sync: Sync, dataset: Path, zo
     run_sync()
     with Catalog(dataset) as catalog, catalog.transaction():
         for name, version in (("a", "v2026.11.23.10"), ("b", "v2026.11.23.2")):
-            catalog.update_model((catalog.model(f"local/{name}.safetensors") or {}) | {"first_release": version})
+            known = model_row(catalog, f"local/{name}.safetensors")
+            catalog.update_model(replace(known, first_release=version))
     ranked = sorted(models(dataset), key=lambda model_id: model_id)
     with Catalog(dataset) as catalog:
-        rows = [catalog.model(model_id) or {} for model_id in ranked]
-    assert [row["name"] for row in sorted(rows, key=ownership_key)] == ["b.safetensors", "a.safetensors"]
+        rows = [model_row(catalog, model_id) for model_id in ranked]
+    assert [row.name for row in sorted(rows, key=lambda row: row.ownership_key)] == ["b.safetensors", "a.safetensors"]
     put(zoo / "b.safetensors", state(1))  # now both are one content
     run_sync()
     assert models(dataset)["local/b.safetensors"]["outcome"] == "emitted"

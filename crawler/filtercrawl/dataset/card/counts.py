@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.dataset.files.parquet import Row
+from filtercrawl.dataset.schema.model_row import ModelRow
 
 
 @dataclass
@@ -42,6 +43,6 @@ class DatasetCounts:
         if is_redistributable(row["license"]):
             self.redistributable_rows[row["file"]] += row["n_parts"]
 
-    def add_model(self, row: Row) -> None:
+    def add_model(self, row: ModelRow) -> None:
         """Count a row of `models`."""
-        self.outcomes[row["outcome"]] += 1
+        self.outcomes[row.outcome] += 1

@@ -1,30 +1,41 @@
-"""Which of several checkpoints of one content keeps the weights, and what happens when one of them goes."""
+"""Which of several checkpoints of one content stores the weights, and what happens when one of them goes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from filtercrawl.config.license_policy import METADATA, LicensePolicy
-from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import replace_if_changed
 from filtercrawl.dataset.files.layers_reader import LayersFileReader
 from filtercrawl.dataset.files.layout import TEMPORARY
-from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.validation import storable
-from filtercrawl.dataset.tables.model_row import UNREAD, clear_content, mark_weights_lost, outcome, ownership_key
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, copy_layers, discard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from filtercrawl.dataset.catalog import Catalog
+    from filtercrawl.dataset.schema.model_row import ModelRow
+    from filtercrawl.dataset.schema.rows import Row
 
 
 @dataclass(kw_only=True)
 class WeightOwnership:
-    """The checkpoints of a dataset and their files of layers.
+    """Decides which checkpoint stores the weights that several have in common.
 
-    rights: whose weights may be published. fetch_layers_file: puts a file of layers into its place that only a release
-    holds, where
-    weights must be written again.
+    Among checkpoints of the same layers, the first by `ModelRow.ownership_key` stores the weights, the others are
+    duplicates of it. When the owner is removed, or its license no longer lets its weights be published, the next one
+    takes them over.
+
+    Attributes:
+        dataset: The dataset folder.
+        catalog: Its catalog.
+        license_policy: Whose weights may be published.
+        fetch_layers_file: Downloads a layers file that only the last release has, where its weights must be written
+            again; None where there is no release.
     """
 
     dataset: Path
@@ -33,108 +44,123 @@ class WeightOwnership:
     fetch_layers_file: Callable[[str], None] | None = None
 
     def prune(self, model_id: str, reason: str = "no longer offered by its source") -> None:
-        """Take out what a checkpoint brought; the row in `models` stays and says why."""
+        """Remove the content of a checkpoint; its row in `models` stays and says why."""
         known = self.catalog.model(model_id)
-        if known is not None and known["outcome"] != "withdrawn":
+        if known is not None and known.outcome != "withdrawn":
             with self.catalog.transaction():
-                self._clear_content(
-                    known, {"outcome": "skipped", "reason": reason, "selectors": [], "file_sha256": None}
+                left = replace(
+                    known.without_content(), outcome="skipped", reason=reason, selectors=(), file_sha256=None
                 )
+                self._remove_content(known, left)
 
     def withdraw(self, model_id: str, reason: str, when: datetime) -> None:
-        """Take out what a checkpoint brought, for good: it is never read again, and `withdrawn` says why."""
-        known = self.catalog.model(model_id)
-        assert known is not None
+        """Remove the content of a checkpoint for good: it is never read again, and `withdrawn` says why."""
+        known = self._known(model_id)
         with self.catalog.transaction():
-            if known["outcome"] != "withdrawn":
+            if known.outcome != "withdrawn":
                 self.catalog.put_withdrawn(model_id, reason, when)
-            self._clear_content(known, {"outcome": "withdrawn", "reason": reason})
+            self._remove_content(known, replace(known.without_content(), outcome="withdrawn", reason=reason))
 
     def fail(self, model_id: str, reason: str) -> None:
-        """Take out what a checkpoint brought; it counts as one that could not be read, and is read again."""
-        known = self.catalog.model(model_id)
-        assert known is not None
+        """Remove the content of a checkpoint; it counts as failed, and is read again."""
+        known = self._known(model_id)
         with self.catalog.transaction():
-            self._clear_content(known, {**UNREAD, "outcome": "failed", "reason": reason, "num_params": None})
+            left = replace(known.without_content().unread(), outcome="failed", reason=reason, num_params=None)
+            self._remove_content(known, left)
 
     def withhold(self, model_id: str) -> None:
-        """Take out the weights that a checkpoint keeps; its rows in `models`, `index` and `ledger` stay."""
+        """Remove the weights that a checkpoint stores; its rows in `models`, `index` and `ledger` stay."""
         known = self.catalog.model(model_id)
-        if known is None or known["layers_file"] is None:
+        if known is None or known.layers_file is None:
             return
         with self.catalog.transaction():
-            twins = self._duplicates(known)
-            wanted = any(map(self.may_publish_weights, twins)) and self.is_available(known["layers_file"])
-            heir = self._transfer(known, twins) if wanted else None
-            if heir is not None:
-                record = known | {"outcome": "duplicate", "duplicate_of": heir, "layers_file": None}
-                self.catalog.update_model(record)
+            duplicates = self._duplicates(known)
+            wanted = any(map(self.may_publish_weights, duplicates)) and self.is_available(known.layers_file)
+            owner = self._transfer(known, duplicates) if wanted else None
+            if owner is not None:
+                self.catalog.update_model(replace(known, outcome="duplicate", duplicate_of=owner, layers_file=None))
             else:
-                for row in (known, *twins):
-                    self.catalog.update_model(row | {"layers_file": None, "license_policy": METADATA})
+                for row in (known, *duplicates):
+                    self.catalog.update_model(replace(row, layers_file=None, license_policy=METADATA))
 
-    def may_publish_weights(self, record: Mapping[str, object]) -> bool:
+    def enforce_licenses(self) -> None:
+        """Remove what the dataset holds of a checkpoint beyond what its license allows, by today's policy."""
+        for row in [row for row in self.catalog.models() if row.exceeds(self.license_policy.decide(row.license))]:
+            reason = self.license_policy.dropped(row.license)
+            if reason is not None:
+                self.prune(row.model_id, reason)
+            else:
+                self.withhold(row.model_id)
+
+    def may_publish_weights(self, row: ModelRow) -> bool:
         """Tell whether the weights of a checkpoint may be published."""
-        return self.license_policy.decide(record["license"]) == "keep"
+        return self.license_policy.decide(row.license) == "keep"
 
     def is_available(self, layers_file: str) -> bool:
-        """Tell whether a file of layers lies here or can be fetched from the last version."""
+        """Tell whether a layers file is here or can be fetched from the last release."""
         return (self.dataset / layers_file).is_file() or layers_file in self.catalog.released()
 
-    def transfer_ownership(self, leaving: Row) -> None:
-        """Before a keeper's content goes: hand its weights to the next of the checkpoints that share them."""
-        if leaving["layers_file"] is not None or leaving.get("license_policy") == METADATA:
+    def transfer_ownership(self, leaving: ModelRow) -> None:
+        """Hand the weights of a checkpoint whose content is about to go to the next one that shares them."""
+        if leaving.layers_file is not None or leaving.license_policy == METADATA:
             self._transfer(leaving, self._duplicates(leaving))
 
-    def copied_layers(self, record: Mapping[str, object], rows: Sequence[Row], layers_file: str) -> StagedLayers:
-        """Write the layers in a file of the dataset once more, as another checkpoint's."""
+    def copied_layers(self, row: ModelRow, layers: Sequence[Row], layers_file: str) -> StagedLayers:
+        """Write the layers in a file of the dataset once more, as those of another checkpoint."""
         if self.fetch_layers_file is not None and not (self.dataset / layers_file).is_file():
             self.fetch_layers_file(layers_file)
         stored = LayersFileReader(self.dataset / layers_file)
         try:
-            return copy_layers(str(record["model_id"]), str(record["source"]), rows, stored, self.dataset / TEMPORARY)
+            return copy_layers(row.model_id, row.source, layers, stored, self.dataset / TEMPORARY)
         finally:
             stored.close()
 
     def install_layers(self, staged: StagedLayers) -> None:
+        """Move a staged layers file into the dataset."""
         if staged.staged is not None and staged.path is not None and staged.sha256 is not None:
             replace_if_changed(staged.staged, self.dataset / staged.path)
             discard(staged)
             self.catalog.put_layer_file(staged.path, staged.size, staged.sha256)
 
-    def _clear_content(self, known: Row, changes: Row) -> None:
+    def _known(self, model_id: str) -> ModelRow:
+        known = self.catalog.model(model_id)
+        assert known is not None
+        return known
+
+    def _remove_content(self, known: ModelRow, left: ModelRow) -> None:
         self.transfer_ownership(known)
-        self.catalog.drop_content(known["model_id"])
-        self.catalog.put_model(storable(clear_content(known) | changes))
+        self.catalog.drop_content(known.model_id)
+        self.catalog.put_model(storable(left))
 
-    def _duplicates(self, record: Row) -> list[Row]:
-        mark = self.catalog.fingerprint(record["model_id"])
-        return [twin for twin in self.catalog.duplicates_of(mark or "") if twin["model_id"] != record["model_id"]]
+    def _duplicates(self, row: ModelRow) -> list[ModelRow]:
+        fingerprint = self.catalog.fingerprint(row.model_id)
+        return [other for other in self.catalog.duplicates_of(fingerprint or "") if other.model_id != row.model_id]
 
-    def _transfer(self, leaving: Row, duplicates: Sequence[Row]) -> str | None:
-        """Make the first in rank the keeper, of those that may be one; return its id."""
+    def _transfer(self, leaving: ModelRow, duplicates: Sequence[ModelRow]) -> str | None:
+        """Make the first duplicate whose license allows it the owner; return its model_id, None for nobody."""
         if not duplicates:
             return None
-        if leaving["layers_file"] is not None and not self.is_available(leaving["layers_file"]):
-            for twin in duplicates:
-                self.catalog.drop_content(twin["model_id"])
+        if leaving.layers_file is not None and not self.is_available(leaving.layers_file):
+            for row in duplicates:
+                self.catalog.drop_content(row.model_id)
                 self.catalog.put_model(
-                    mark_weights_lost(twin, f"its weights were lost with {leaving['model_id']}; it is read again")
+                    row.with_lost_weights(f"its weights were lost with {leaving.model_id}; it is read again")
                 )
             return None
-        heir = min(duplicates, key=lambda twin: (not self.may_publish_weights(twin), ownership_key(twin)))
-        file = None
-        if leaving["layers_file"] is not None and self.may_publish_weights(heir):
-            shard = self.copied_layers(heir, self.catalog.layers_of(heir["model_id"]), leaving["layers_file"])
-            self.install_layers(shard)
-            file, rows = shard.path, shard.rows
-        policy = {"license_policy": None if file is not None else METADATA}
-        for twin in duplicates:
-            is_heir = twin["model_id"] == heir["model_id"]
-            changed = {"layers_file": file, "duplicate_of": None} if is_heir else {"duplicate_of": heir["model_id"]}
-            record = twin | policy | changed
-            became = "emitted" if is_heir else outcome(record)
-            self.catalog.update_model(record | {"outcome": "failed" if twin["outcome"] == "failed" else became})
-        if file is not None:
-            self.catalog.put_content(heir["model_id"], rows, self.catalog.ledger_of(heir["model_id"]))
-        return str(heir["model_id"])
+        owner = min(duplicates, key=lambda row: (not self.may_publish_weights(row), row.ownership_key))
+        copied = None
+        if leaving.layers_file is not None and self.may_publish_weights(owner):
+            copied = self.copied_layers(owner, self.catalog.layers_of(owner.model_id), leaving.layers_file)
+            self.install_layers(copied)
+        file = None if copied is None else copied.path
+        for row in duplicates:
+            changed = replace(row, license_policy=None if file is not None else METADATA)
+            if row.model_id == owner.model_id:
+                changed = replace(changed, layers_file=file, duplicate_of=None, outcome="emitted")
+            else:
+                changed = replace(changed, duplicate_of=owner.model_id)
+                changed = replace(changed, outcome=changed.content_outcome)
+            self.catalog.update_model(replace(changed, outcome="failed") if row.outcome == "failed" else changed)
+        if copied is not None and file is not None:
+            self.catalog.put_content(owner.model_id, copied.rows, self.catalog.ledger_of(owner.model_id))
+        return owner.model_id

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import PurePath
-from typing import Any, Final
-
-import pyarrow as pa
+from typing import Final
 
 from filtercrawl.config.spdx import is_redistributable
-from filtercrawl.dataset.catalog.crawl_state import pack_state
-from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+from filtercrawl.dataset.catalog.encoding import decode_model, samples_key
+from filtercrawl.dataset.schema.arrow import INDEX
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.tables import sketches
 from filtercrawl.dataset.tables.samples import Samples
@@ -24,7 +23,6 @@ _OF_MODEL: Final = {
     "architecture": "architecture", "family": "family", "recipe": "tag", "license": "license", "run_id": "run_id",
     "step": "step", "run_final": "run_final",
 }  # fmt: skip
-_TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
 # Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
 RANK: Final = "release_order(first_release), model_id"
 # The order of checkpoints in a table that has many rows of each: what a version adds comes last, so that the bytes
@@ -44,11 +42,10 @@ class PublishedTables:
         """Return model_id -> first release of the checkpoints that keep weights."""
         return dict(self._db.execute("SELECT model_id, first_release FROM models WHERE layers_file IS NOT NULL"))
 
-    def models(self, *, private: bool = False) -> Iterator[Row]:
-        """Rows of `models`, sorted by model_id."""
+    def models(self) -> Iterator[ModelRow]:
+        """Yield the rows of `models`, sorted by model_id."""
         for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
-            row = decode_row(record)
-            yield row if private else {name: row.get(name) for name in MODELS.names} | {"state": pack_state(row)}
+            yield decode_model(record)
 
     def index(self) -> Iterator[Row]:
         """Rows of `index`, sorted by first release, by model_id, and then as in the checkpoint."""
@@ -60,12 +57,11 @@ class PublishedTables:
             FROM layers JOIN models USING (model_id) ORDER BY {_ORDER}, position
         """  # noqa: S608 - constant
         for layer, model, file, layer_id, first in self._db.execute(sql):
-            row, owner = json.loads(layer), decode_row(model)
+            row, owner = json.loads(layer), decode_model(model)
             out = {name: row.get(name) for name in INDEX.names}
-            out |= {name: owner.get(of_model) for name, of_model in _OF_MODEL.items()}
-            datasets = owner.get("training_datasets")
-            out["training_dataset"] = datasets[-1] if datasets else None
-            out["redistributable"] = is_redistributable(owner.get("license"))
+            out |= {name: getattr(owner, of_model) for name, of_model in _OF_MODEL.items()}
+            out["training_dataset"] = owner.training_datasets[-1] if owner.training_datasets else None
+            out["redistributable"] = is_redistributable(owner.license)
             stored = file is not None and row["layer_sha256"] is not None
             out["file"] = file if stored else None
             out["row_group"] = row["row_group"] if stored else None
@@ -142,28 +138,3 @@ class PublishedTables:
             here_only = PurePath((row["selector"] or "").partition(":")[2]).is_absolute()
             listed = row["listed"] and datetime.fromisoformat(row["listed"])
             yield row | {"selector": None if here_only else row["selector"], "listed": listed}
-
-
-def samples_key(layer_sha256: str, taps: int) -> str:
-    """Name the kernels picked from a layer: the same bytes are other kernels where the size is another."""
-    return f"{layer_sha256}/{taps}"
-
-
-def encode_row(record: Mapping[str, Any]) -> str:
-    """Write a row as JSON."""
-    return json.dumps(record, default=_time)
-
-
-def _time(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} does not belong into the catalog")
-
-
-def decode_row(text: str) -> Row:
-    """Read a row of `models` back; columns that are younger than it are null."""
-    record: Row = dict.fromkeys(MODELS.names) | json.loads(text)
-    for name in _TIMES:
-        if record.get(name) is not None:
-            record[name] = datetime.fromisoformat(record[name])
-    return record

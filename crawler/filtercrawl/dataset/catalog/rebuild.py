@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.crawl_state import unpack_state
 from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.rows import Row
-from filtercrawl.dataset.tables.model_row import fingerprint
+from filtercrawl.dataset.tables.index_row import fingerprint
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
 
@@ -37,15 +37,16 @@ def rebuild_catalog(dataset: Path, catalog: Catalog) -> int:
                     ledger[row["model_id"]].append(_entry(row))
             count = 0
             for record in _rows(dataset / "data/models.parquet"):
-                rows = layers.get(record["model_id"], [])
-                catalog.put_model(unpack_state(record), fingerprint(rows))
-                catalog.put_content(record["model_id"], rows, ledger.pop(record["model_id"], []))
+                model = ModelRow.from_arrow(record)
+                rows = layers.get(model.model_id, [])
+                catalog.put_model(model, fingerprint(rows))
+                catalog.put_content(model.model_id, rows, ledger.pop(model.model_id, []))
                 count += 1
             catalog.put_samples(_samples(files_of(dataset, "samples"), layers))
             for path in files_of(dataset, "sketches"):
                 catalog.put_sketches(_rows(path, 256))
             _listings(dataset, catalog)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DatasetError(
             f"{dataset}: the published tables cannot be read ({error}); start in an empty folder"
         ) from error

@@ -15,7 +15,6 @@ from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
 from filtercrawl.dataset.tables.export import delete_orphans, export
-from filtercrawl.dataset.tables.model_row import UNREAD, mark_weights_lost
 
 
 def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalog:
@@ -53,7 +52,7 @@ def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalo
 
 def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None:
     """Fail every checkpoint with a row that the tables cannot hold, as older versions wrote some; it is read again."""
-    faults = {row["model_id"]: fault for row, fault in unfit(catalog.models(), MODELS)}
+    faults = {row["model_id"]: fault for row, fault in unfit((row.to_arrow() for row in catalog.models()), MODELS)}
     for row, fault in unfit(catalog.index(), INDEX):
         faults.setdefault(row["model_id"], f"the layer {shown(row['layer'])}: {fault}")
     for source in catalog.ledger_sources():
@@ -66,8 +65,9 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None
     )
 
     keepers = WeightOwnership(dataset=settings.dataset, catalog=catalog, license_policy=settings.license_policy)
-    # Duplicates first: none of them may be asked to keep the weights of another.
-    for model_id in sorted(faults, key=lambda name: ((catalog.model(name) or {})["layers_file"] is not None, name)):
+    stores_weights = {row.model_id for row in catalog.models() if row.layers_file is not None}
+    # Duplicates first: none of them may be asked to store the weights of another.
+    for model_id in sorted(faults, key=lambda name: (name in stores_weights, name)):
         reason = f"an older version stored what the tables cannot hold: {faults[model_id]}; it is read again"
         progress.message(f"{model_id}: {reason}")
         keepers.fail(model_id, reason)
@@ -93,18 +93,18 @@ def repair_after_crash(
     elsewhere, sent = {*catalog.released(), *already_uploaded}, catalog.uploaded()
     missing = [
         row
-        for row in catalog.models(private=True)
-        if row["layers_file"] and row["layers_file"] not in elsewhere and not (dataset / row["layers_file"]).is_file()
+        for row in catalog.models()
+        if row.layers_file and row.layers_file not in elsewhere and not (dataset / row.layers_file).is_file()
     ]
     known = {path for path, _, _ in catalog.layer_files()}
     if missing and not sent and not (dataset / "data/layers").is_dir():
         return  # only the tables were fetched, the layers lie elsewhere
     for row in missing:
-        progress.message(f"{row['model_id']}: its layers file is missing and will be written again")
-        if row["layers_file"] in sent:
-            _forget(catalog, row["model_id"])
-        elif row["layers_file"] in known:
-            catalog.update_model(row | UNREAD)
+        progress.message(f"{row.model_id}: its layers file is missing and will be written again")
+        if row.layers_file in sent:
+            _forget(catalog, row.model_id)
+        elif row.layers_file in known:
+            catalog.update_model(row.unread())
     if not catalog.needs_export:  # else the published tables may still name files that the catalog has forgotten
         delete_orphans(dataset, catalog)
 
@@ -117,9 +117,9 @@ def _forget(catalog: Catalog, model_id: str) -> None:
     sharing = catalog.duplicates_of(catalog.fingerprint(model_id) or "")
     with catalog.transaction():
         for row in sharing:
-            catalog.drop_content(row["model_id"])
+            catalog.drop_content(row.model_id)
             catalog.put_model(
-                mark_weights_lost(row, "its weights went with a version that was not made; it is read again")
+                row.with_lost_weights("its weights went with a version that was not made; it is read again")
             )
 
 

@@ -12,9 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.catalog.encoding import decode_model, encode_model, samples_key
 from filtercrawl.dataset.catalog.migrations import MIGRATIONS
-from filtercrawl.dataset.catalog.published import RANK, PublishedTables, decode_row, encode_row, samples_key
+from filtercrawl.dataset.catalog.published import RANK, PublishedTables
 from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.dataset.tables import sketches
@@ -94,30 +96,24 @@ class Catalog(PublishedTables):
 
     # One checkpoint.
 
-    def model(self, model_id: str) -> Row | None:
-        """Return a row of `models` with its private fields (names with a leading underscore)."""
+    def model(self, model_id: str) -> ModelRow | None:
+        """Return the row of a checkpoint; None for one that was never seen."""
         row = self._db.execute("SELECT record FROM models WHERE model_id = ?", (model_id,)).fetchone()
-        return None if row is None else decode_row(row[0])
+        return None if row is None else decode_model(row[0])
 
-    def put_model(self, record: Mapping[str, Any], fingerprint: str | None = None) -> None:
+    def put_model(self, row: ModelRow, fingerprint: str | None = None) -> None:
+        """Store the row of a checkpoint, and the fingerprint of its layers."""
         columns = (
-            record["model_id"], record["source"], record["outcome"], record.get("file_sha256"), fingerprint,
-            record.get("layers_file"), record.get("first_release"), encode_row(record),
+            row.model_id, row.source, row.outcome, row.file_sha256, fingerprint, row.layers_file, row.first_release,
+            encode_model(row),
         )  # fmt: skip
         self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?)", columns)
 
-    def update_model(self, record: Mapping[str, Any]) -> None:
-        """Replace a checkpoint's record and leave its content as it is."""
-        columns = (
-            record["outcome"],
-            record.get("layers_file"),
-            record.get("first_release"),
-            encode_row(record),
-            record["model_id"],
-        )
+    def update_model(self, row: ModelRow) -> None:
+        """Replace the row of a checkpoint and leave its content as it is."""
         self._db.execute(
             "UPDATE models SET outcome = ?, layers_file = ?, first_release = ?, record = ? WHERE model_id = ?",
-            columns,
+            (row.outcome, row.layers_file, row.first_release, encode_model(row), row.model_id),
         )
 
     def fingerprint(self, model_id: str) -> str | None:
@@ -167,10 +163,10 @@ class Catalog(PublishedTables):
 
     # Who else has the same content.
 
-    def duplicates_of(self, fingerprint: str) -> list[Row]:
-        """Return the checkpoints of one content, the keeper of the weights first."""
+    def duplicates_of(self, fingerprint: str) -> list[ModelRow]:
+        """Return the checkpoints of one content, the one that stores the weights first."""
         sql = f"SELECT record FROM models WHERE fingerprint = ? ORDER BY layers_file IS NULL, {RANK}"  # noqa: S608 - constant
-        return [decode_row(record) for (record,) in self._db.execute(sql, (fingerprint,))]
+        return [decode_model(record) for (record,) in self._db.execute(sql, (fingerprint,))]
 
     # Listings and names.
 

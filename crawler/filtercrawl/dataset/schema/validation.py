@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import StoredTensor
-from filtercrawl.dataset.schema.arrow import MODELS
+from filtercrawl.dataset.schema.column import TableRow
+
+R = TypeVar("R", bound=TableRow)
 
 # The largest size, and the largest number of elements, that the int64 columns hold.
 LARGEST: Final = 2**63 - 1
@@ -89,18 +92,18 @@ def unfit(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[tupl
                 yield row, fault
 
 
-def storable(row: Mapping[str, Any], schema: pa.Schema = MODELS) -> dict[str, Any]:
+def storable(row: R) -> R:
     """Return a row that its table can hold: text that is not valid Unicode is escaped, other unfit values are null.
 
     For what sources state of a checkpoint (a license, a date, a step), which is no reason not to read it.
     """
-    kept = dict(row)
-    for field in schema:
-        value = kept.get(field.name)
+    values, changes = row.to_arrow(), {}
+    for field in row.SCHEMA:
+        value = values[field.name]
         if value is not None and not fits(value, field.type):
             escaped = _escaped(value)
-            kept[field.name] = escaped if fits(escaped, field.type) else None
-    return kept
+            changes[field.name] = escaped if fits(escaped, field.type) else None
+    return replace(row, **changes) if changes else row  # type: ignore[type-var]  # every row is a dataclass
 
 
 def fits(value: object, kind: pa.DataType) -> bool:
@@ -149,7 +152,7 @@ def _escaped(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, list | tuple):
-        return [_escaped(item) for item in value]
+        return tuple(_escaped(item) for item in value)
     return value
 
 

@@ -22,6 +22,7 @@ from filtercrawl.dataset.files.atomic import remove, remove_temporary_files, wri
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, File, Row, Table, record_batches, write_table
 from filtercrawl.dataset.files.table_files import TablePartitions, base_path, files_of
 from filtercrawl.dataset.schema.arrow import FILES, TABLES
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables import preview, samples, sketches
 from filtercrawl.dataset.tables.samples import Samples
 
@@ -43,8 +44,8 @@ class Rows(Protocol):
         """Return model_id -> first release of the checkpoints that keep weights."""
         ...
 
-    def models(self) -> Iterator[dict[str, Any]]:
-        """Yield MODELS rows by model_id."""
+    def models(self) -> Iterator[ModelRow]:
+        """Yield the rows of `models` by model_id."""
         ...
 
     def index(self) -> Iterator[dict[str, Any]]:
@@ -165,7 +166,7 @@ def _write_tables(folder: Path, rows: Rows, tally: DatasetCounts) -> dict[str, l
     def models() -> Iterator[Row]:
         for row in rows.models():
             tally.add_model(row)
-            yield row
+            yield row.to_arrow()
 
     def table(name: str, content: Iterable[pa.RecordBatch], path: str | None = None) -> Iterator[Table]:
         written = write_table(folder, path or f"data/{name}.parquet", TABLES[name], content)

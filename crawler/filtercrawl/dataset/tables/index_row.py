@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -64,6 +65,18 @@ def n_parts(shape: Sequence[int]) -> list[tuple[int, int]]:
 def convolution_kind(row: Row) -> tuple[str, int]:
     """The order of the rows: a row group holds one kernel size and one answer to whether it is depthwise."""
     return row["kernel"], {False: 0, True: 1, None: 2}[row["depthwise"]]
+
+
+def fingerprint(rows: Sequence[Row]) -> str | None:
+    """Digest the multiset of (kernel size, layer_sha256) of the emitted layers; None where there are none."""
+    lines = sorted(f"{row['kernel']} {row['layer_sha256']}\n" for row in rows if row["layer_sha256"] is not None)
+    return hashlib.sha256("".join(lines).encode()).hexdigest() if lines else None
+
+
+def rebase_layer_row(row: Row, model_id: str, source: str) -> Row:
+    """Give a layer of another checkpoint with the same file this one's ids."""
+    layer_id = f"{model_id}#{row['tensor']}" + ("" if row["bank_index"] is None else f"@{row['bank_index']}")
+    return row | {"model_id": model_id, "source": source, "layer_id": layer_id, "row_id": f"{layer_id}#part0"}
 
 
 def _listed(values: tuple[int, ...] | None) -> list[int] | None:

@@ -121,9 +121,9 @@ def with_fetch_stats(result: CrawlResult, files: CheckpointFiles) -> CrawlResult
 def is_unchanged(task: CrawlTask, digest: str | None, version: str | None) -> bool:
     """Tell whether a source that knows neither revision nor hash offers what the server gave the last time."""
     known = task.previous
-    if known is None or digest is not None or version is None or known["reason"] is not None:
+    if known is None or digest is not None or version is None or known.reason is not None:
         return False
-    return bool(version == known.get("_version") and known["kernel_policy"] == task.policy)
+    return version == known.state.version and known.kernel_policy == task.policy
 
 
 def should_download_whole_file(structure: Structure, task: CrawlTask, files: CheckpointFiles) -> bool:

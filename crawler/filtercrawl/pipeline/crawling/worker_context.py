@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from filtercrawl.api.source import Reader, Source
-from filtercrawl.dataset.tables.model_row import ContentKey
+from filtercrawl.dataset.schema.model_row import ContentKey
 from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions
 from filtercrawl.transport import MeasuredTransport
 

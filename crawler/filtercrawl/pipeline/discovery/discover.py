@@ -14,6 +14,7 @@ from filtercrawl.api.range_file import LocalFile, file_version, relative_path
 from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.history import previous_states
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -37,7 +38,7 @@ class DiscoveryContext:
     plugins: Plugins
     transport: Transport
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    previous_states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    previous_states: Mapping[str, ModelRow] = field(default_factory=dict)
     opt_out: OptOut = field(default_factory=OptOut)
 
 
@@ -122,7 +123,7 @@ def attach_companions(listing: Listing, context: DiscoveryContext) -> Listing:
     companions: set[str] = set()
     ignored: list[Checkpoint] = []
     for checkpoint in listing.checkpoints:
-        known = context.previous_states.get(f"{listing.selector.source}/{checkpoint.name}", {})
+        known = context.previous_states.get(f"{listing.selector.source}/{checkpoint.name}")
         grouped = with_companions(checkpoint, context.plugins.readers, known)
         (found if grouped is not None else ignored).append(grouped or checkpoint)
         main, *others = (grouped or checkpoint).files
@@ -134,7 +135,7 @@ def attach_companions(listing: Listing, context: DiscoveryContext) -> Listing:
     )
 
 
-def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Mapping[str, Any]) -> Checkpoint | None:
+def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: ModelRow | None) -> Checkpoint | None:
     """Return a checkpoint with the files that its main file names; None where it holds no weights.
 
     Looks only at files of this machine, and only where they may have changed since the last run.
@@ -142,15 +143,16 @@ def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Ma
     main = checkpoint.files[0]
     if len(checkpoint.files) > 1 or not main.url.startswith("file:"):
         return checkpoint
-    before = known.get("_files") or []
+    before = (known.state.files if known is not None else None) or ()
     if before and main.etag is not None and before[0][1] == main.etag:
-        return replace(checkpoint, files=(main, *find_companion_files(checkpoint, [path for path, _ in before[1:]])))
+        paths = [path for path, _ in before[1:] if path is not None]
+        return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
     try:
         with LocalFile(local_path(main)) as file:
             reader = find_reader(readers, file)
             if reader is None:
                 suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
-                return checkpoint if suffix in WEIGHT_EXTENSIONS or known else None
+                return checkpoint if suffix in WEIGHT_EXTENSIONS or known is not None else None
             paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companion_paths(file)]
             return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
     except Cancelled:

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from filtercrawl.api.checkpoint import CheckpointMetadata, PreviousState
+from filtercrawl.dataset.schema.model_row import ModelRow
 
 
-def previous_states(rows: Mapping[str, Mapping[str, Any]], source: str) -> dict[str, PreviousState]:
+def previous_states(rows: Mapping[str, ModelRow], source: str) -> dict[str, PreviousState]:
     """Return what is known of one source, by the names under which it offered or skipped things.
 
     rows: of `models`, by model_id. What was looked at last counts, also where it could not be read.
     """
-    return {row.get("_offered_as") or row["name"]: _known(row) for row in rows.values() if row["source"] == source}
+    return {row.offered_as: _known(row) for row in rows.values() if row.source == source}
 
 
-def _known(row: Mapping[str, Any]) -> PreviousState:
-    tried = row.get("_tried") or row
+def _known(row: ModelRow) -> PreviousState:
+    tried = row.attempted_version
     return PreviousState(
-        revision=tried["revision"], etag=tried["etag"], outcome=row["outcome"], reason=row["reason"], meta=_meta(row)
+        revision=tried.revision, etag=tried.etag, outcome=row.outcome, reason=row.reason, meta=_meta(row)
     )
 
 
-def _meta(row: Mapping[str, Any]) -> CheckpointMetadata:
-    plain = ("task", "visual_category", "architecture", "family", "tag", "library", "license", "license_evidence")
+def _meta(row: ModelRow) -> CheckpointMetadata:
     return CheckpointMetadata(
-        **{name: row[name] for name in (*plain, "paper", "released")},
-        training_datasets=tuple(row["training_datasets"] or ()),
-        metrics=json.loads(row["metrics"] or "{}"),
-        extra=json.loads(row["extra"] or "{}"),
+        task=row.task,
+        visual_category=row.visual_category,
+        architecture=row.architecture,
+        family=row.family,
+        tag=row.tag,
+        library=row.library,
+        license=row.license,
+        license_evidence=row.license_evidence,
+        paper=row.paper,
+        released=row.released,
+        training_datasets=row.training_datasets or (),
+        metrics=json.loads(row.metrics or "{}"),
+        extra=json.loads(row.extra or "{}"),
     )

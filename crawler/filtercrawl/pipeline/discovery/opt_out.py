@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
+from filtercrawl.dataset.schema.model_row import ModelRow
 
 REASON = "opted out"
 
@@ -27,10 +27,10 @@ class OptOut:
         met = any(fnmatchcase(text, pattern) for text in texts(source, offer) for pattern in self.patterns)
         return Skipped(name=offer.name, reason=REASON) if met else offer
 
-    def matches(self, row: Mapping[str, Any]) -> bool:
+    def matches(self, row: ModelRow) -> bool:
         """Tell whether a row of `models` is of something that must not be kept."""
-        names = [f"{row['source']}:{name}" for name in (row["name"], *(row["aliases"] or []))]
-        return any(fnmatchcase(text, pattern) for text in (*names, row["url"] or "") for pattern in self.patterns)
+        names = [f"{row.source}:{name}" for name in (row.name, *(row.aliases or ()))]
+        return any(fnmatchcase(text, pattern) for text in (*names, row.url or "") for pattern in self.patterns)
 
 
 def texts(source: str, offer: Offer) -> Iterator[str]:

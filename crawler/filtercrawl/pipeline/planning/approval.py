@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from filtercrawl.api.checkpoint import combined_etag
 from filtercrawl.api.errors import UsageError
-from filtercrawl.dataset.tables.model_row import source_columns_changed
-from filtercrawl.pipeline.planning.types import CrawlTask, ModelRow, Plan
+from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.tables.source_metadata import source_metadata_changed
+from filtercrawl.pipeline.planning.types import CrawlTask, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def _fingerprint(todo: CrawlTask) -> tuple[str, str | None, str | None]:
 
 
 def _restated(plan: Plan, known: Mapping[str, ModelRow]) -> Iterable[str]:
-    return (model_id for model_id in plan.unchanged if source_columns_changed(known[model_id], plan.seen[model_id][1]))
+    return (model_id for model_id in plan.unchanged if source_metadata_changed(known[model_id], plan.seen[model_id][1]))
 
 
 def _text(value: object) -> str | None:

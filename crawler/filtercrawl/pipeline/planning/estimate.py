@@ -12,7 +12,7 @@ from filtercrawl.api.range_file import LazyFile
 from filtercrawl.api.source import Source
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
 from filtercrawl.api.vocabulary import KernelPolicy
-from filtercrawl.dataset.tables.model_row import ContentKey
+from filtercrawl.dataset.schema.model_row import ContentKey
 from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.planning.types import CrawlTask
@@ -55,7 +55,7 @@ def estimate_cost(
     )
     if found is not None:
         return found
-    before = known["bytes_fetched"] if known is not None and known["kernel_policy"] == task.policy else None
+    before = known.bytes_fetched if known is not None and known.kernel_policy == task.policy else None
     return CostEstimate(bytes=before or size, requests=None, size=size)
 
 

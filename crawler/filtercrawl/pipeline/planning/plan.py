@@ -7,10 +7,9 @@ from typing import Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
 from filtercrawl.api.vocabulary import POLICIES, KernelPolicy
-from filtercrawl.config.license_policy import METADATA
-from filtercrawl.dataset.tables.model_row import UNREAD
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.discover import Listing
-from filtercrawl.pipeline.planning.types import CrawlTask, ModelRow, Plan, PlanOptions
+from filtercrawl.pipeline.planning.types import CrawlTask, Plan, PlanOptions
 
 
 def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:
@@ -44,7 +43,7 @@ def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:
                     model_id=model_id,
                     selector_id=selector_id,
                     action=why,
-                    policy=widest_policy(options.policy, known.get("kernel_policy") if known else None),
+                    policy=widest_policy(options.policy, known.kernel_policy if known else None),
                     previous=known,
                 )
         for skip in listing.skipped:
@@ -68,13 +67,9 @@ def license_refusal(license_id: str | None, options: PlanOptions) -> str | None:
 
 def effective_state(known: ModelRow | None, checkpoint: Checkpoint, options: PlanOptions) -> ModelRow | None:
     """Return what is known; where its weights were withheld and may now be kept, as of bytes that nobody has read."""
-    if (
-        known is None
-        or known.get("license_policy") != METADATA
-        or options.license_policy.decide(checkpoint.meta.license) != "keep"
-    ):
+    if known is None or known.has_weights or options.license_policy.decide(checkpoint.meta.license) != "keep":
         return known
-    return {**known, **UNREAD}
+    return known.unread()
 
 
 Decision = Literal["new", "changed", "retry", "unchanged", "waiting"]
@@ -84,22 +79,22 @@ def decide(checkpoint: Checkpoint, known: ModelRow | None, options: PlanOptions)
     """Say what to do about one checkpoint."""
     if known is None:
         return "new"
-    if known["outcome"] == "withdrawn":
+    if known.outcome == "withdrawn":
         return "unchanged"
-    tried = known.get("_tried") or {"revision": known["revision"], "etag": known["etag"]}
+    tried = known.attempted_version
     if checkpoint.revision is not None:
-        same = checkpoint.revision == tried["revision"]
+        same = checkpoint.revision == tried.revision
     else:
-        same = combined_etag(checkpoint) is not None and combined_etag(checkpoint) == tried["etag"]
-    if not same or known["outcome"] == "skipped":
+        same = combined_etag(checkpoint) is not None and combined_etag(checkpoint) == tried.etag
+    if not same or known.outcome == "skipped":
         return "changed"
-    if known["reason"] is not None:  # the last try failed on these very bytes
-        due = known["next_retry"] is None or known["next_retry"] <= options.now
+    if known.reason is not None:  # the last try failed on these very bytes
+        due = known.next_retry is None or known.next_retry <= options.now
         again = options.retry == "all" or (
-            options.retry == "due" and (due or known["filtercrawl_version"] != options.version)
+            options.retry == "due" and (due or known.filtercrawl_version != options.version)
         )
         return "retry" if again else "waiting"
-    before = known.get("kernel_policy")
+    before = known.kernel_policy
     return "unchanged" if before is not None and widest_policy(options.policy, before) == before else "changed"
 
 
@@ -118,7 +113,7 @@ def find_removed(listings: Sequence[Listing], known: Mapping[str, ModelRow], see
     return [
         (model_id, selector_id)
         for model_id, row in known.items()
-        if model_id not in seen and row["outcome"] not in ("withdrawn", "skipped") and not model_id.startswith(hidden)
-        for selector_id in (row.get("selectors") or [])
+        if model_id not in seen and row.outcome not in ("withdrawn", "skipped") and not model_id.startswith(hidden)
+        for selector_id in (row.selectors or ())
         if selector_id in complete
     ]

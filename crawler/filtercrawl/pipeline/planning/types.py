@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped
 from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.config import Retry
 from filtercrawl.config.license_policy import LicensePolicy
-
-ModelRow = Mapping[str, Any]
+from filtercrawl.dataset.schema.model_row import ModelRow
 
 
 @dataclass(frozen=True, kw_only=True)

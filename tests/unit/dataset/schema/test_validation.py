@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -10,7 +11,9 @@ import pytest
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import StoredTensor
-from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
+from filtercrawl.dataset.schema.arrow import INDEX, LEDGER
+from filtercrawl.dataset.schema.crawl_state import CrawlState
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.validation import (
     check_row,
     check_tensors,
@@ -113,16 +116,13 @@ def test_unfit_rows_are_found_among_many() -> None:
 
 
 def test_what_a_source_states_is_made_to_fit() -> None:
-    row = {
-        "license": "mit\ud800",
-        "training_datasets": ["a", "\udc80"],
-        "step": 2**70,
-        "seed": 1,
-        "_files": [["\ud800"]],
-    }
-    assert storable(row, MODELS) == {
-        "license": "mit\\ud800", "training_datasets": ["a", "\\udc80"], "step": None, "seed": 1, "_files": [["\ud800"]],
-    }  # fmt: skip
+    row = ModelRow(
+        model_id="a/b", source="a", name="b", outcome="emitted", license="mit\ud800", training_datasets=("a", "\udc80"),
+        step=2**70, seed=1, state=CrawlState(prefix="\ud800"),
+    )  # fmt: skip
+    expected = replace(row, license="mit\\ud800", training_datasets=("a", "\\udc80"), step=None)
+    assert storable(row) == expected
+    assert storable(expected) is expected
 
 
 def test_any_value_is_shown_in_one_short_printable_line() -> None:

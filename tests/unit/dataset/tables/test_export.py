@@ -116,7 +116,7 @@ def test_tables_hold_the_rows(tmp_path: Path) -> None:
     assert counts == {"models": 3, "layers": 10, "kernels": sum(row["n_kernels"] for row in rows.index_rows)}
     for name, expected in (
         ("index", rows.index()),
-        ("models", rows.models()),
+        ("models", sorted(rows.model_rows, key=lambda row: row["model_id"])),
         ("withdrawn", rows.withdrawn()),
     ):
         table = pq.read_table(tmp_path / f"data/{name}.parquet")

@@ -1,0 +1,47 @@
+"""How the catalog keeps rows: as JSON text."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Final
+
+import pyarrow as pa
+
+from filtercrawl.dataset.schema.arrow import MODELS
+from filtercrawl.dataset.schema.crawl_state import CrawlState
+from filtercrawl.dataset.schema.model_row import ModelRow
+
+_TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
+# The crawl state lies beside the columns, under its fields' names with this in front.
+_STATE: Final = "_"
+_STATE_FIELDS: Final = ("tried", "files", "prefix", "version", "offered_as")
+
+
+def encode_model(row: ModelRow) -> str:
+    """Write a row of `models` as JSON, with its crawl state in full."""
+    state: dict[str, Any] = {_STATE + name: value for name, value in row.state.as_json().items()}
+    if row.state.url is not None:
+        state[_STATE + "url"] = row.state.url
+    return json.dumps({**vars(row), "state": None, **state}, default=_time)
+
+
+def _time(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"the catalog has no form for a {type(value).__name__}")
+
+
+def decode_model(text: str) -> ModelRow:
+    """Read a row of `models` back; columns that are newer than it are null."""
+    stored: dict[str, Any] = json.loads(text)
+    for name in _TIMES:
+        if stored.get(name) is not None:
+            stored[name] = datetime.fromisoformat(stored[name])
+    known = {name: stored[_STATE + name] for name in _STATE_FIELDS if _STATE + name in stored}
+    return ModelRow.from_stored(stored, CrawlState.from_json(known, stored.get(_STATE + "url")))
+
+
+def samples_key(layer_sha256: str, taps: int) -> str:
+    """Name the kernels picked from a layer: the same bytes are other kernels where the size is another."""
+    return f"{layer_sha256}/{taps}"

@@ -1,0 +1,73 @@
+"""What a source states of a checkpoint, in the columns of `models`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from filtercrawl.api.checkpoint import Checkpoint, combined_etag
+from filtercrawl.config.urls import redact_url
+from filtercrawl.dataset.schema.crawl_state import AttemptedVersion
+from filtercrawl.dataset.schema.validation import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from filtercrawl.dataset.schema.model_row import ModelRow
+
+# Columns whose change is reason enough to publish; an address or the source's own notes wait for the next change.
+_PUBLISHED_AT_ONCE: Final = (
+    "task", "visual_category", "architecture", "family", "tag", "library", "license", "license_evidence", "paper",
+    "released", "training_datasets", "metrics",
+)  # fmt: skip
+
+
+def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:
+    """Return the row with what its source states now, which may change while the bytes stay."""
+    meta, url = checkpoint.meta, checkpoint.files[0].url
+    return storable(
+        replace(
+            row,
+            task=meta.task,
+            visual_category=meta.visual_category,
+            architecture=meta.architecture,
+            family=meta.family,
+            tag=meta.tag,
+            library=meta.library,
+            license=meta.license,
+            license_evidence=meta.license_evidence,
+            paper=meta.paper,
+            released=meta.released,
+            training_datasets=tuple(meta.training_datasets) or None,
+            metrics=_json(meta.metrics),
+            extra=_json(meta.extra),
+            url=None if url.startswith("file:") else redact_url(url),  # never a path of this machine
+        )
+    )
+
+
+def source_metadata_changed(row: ModelRow, checkpoint: Checkpoint) -> bool:
+    """Tell whether the source now states something else that readers should learn without delay."""
+    current = with_source_metadata(row, checkpoint)
+    return any(getattr(row, name) != getattr(current, name) for name in _PUBLISHED_AT_ONCE)
+
+
+def attempted_version(checkpoint: Checkpoint) -> AttemptedVersion:
+    """Return the version of a checkpoint that is offered."""
+    return AttemptedVersion(revision=checkpoint.revision, etag=combined_etag(checkpoint))
+
+
+def file_etags(checkpoint: Checkpoint) -> tuple[tuple[str | None, str | None], ...]:
+    """Return path and etag of each file, the main file first."""
+    return tuple((file.path, file.etag) for file in checkpoint.files)
+
+
+def location(checkpoint: Checkpoint) -> str:
+    """Return where the main file lies: its URL without signature and credentials, or a `file:` URL."""
+    url = checkpoint.files[0].url
+    return url if url.startswith("file:") else redact_url(url)
+
+
+def _json(stated: Mapping[str, Any]) -> str | None:
+    return json.dumps(stated, sort_keys=True) if stated else None
