@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from filtercrawl.api.analysis import SampleSize
-from filtercrawl.api.formatting import escape_control
+from filtercrawl.display.html import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,17 +85,17 @@ class AnalysisReport:
         }
 
     def _repr_html_(self) -> str:
-        """Show findings and sample size in a notebook; text from the dataset is escaped."""
+        """Show the sample size, what failed and the findings in a notebook; text from the dataset is escaped."""
         from filtercrawl_analysis.report.html import format_sample_size  # imports matplotlib
 
-        findings = "".join(f"<li>{_escaped(finding)}</li>" for finding in self.findings)
-        left_out = "".join(f"<li>{_escaped(name)}: {_escaped(why)}</li>" for name, why in self.left_out.items())
-        return (
-            f"<p><b>Analysis</b> of {format_sample_size(self.sample_size)}; "
-            f"{len(self.tables):,} tables; report: <code>{_escaped(str(self.page))}</code></p><ul>{findings}</ul>"
-            + (f"<p>Left out:</p><ul>{left_out}</ul>" if left_out else "")
-        )
-
-
-def _escaped(text: str) -> str:
-    return escape(escape_control(text))
+        rows = [
+            ("report", str(self.page)),
+            ("tables", f"{len(self.tables):,}"),
+            *((f"left out: {name}", reason) for name, reason in self.left_out.items()),
+            *(
+                (analysis["title"], finding)
+                for analysis in self.results["analyses"]
+                for finding in analysis["findings"]
+            ),
+        ]
+        return html_table(f"Analysis of {format_sample_size(self.sample_size)}", rows)

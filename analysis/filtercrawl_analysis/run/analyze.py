@@ -14,6 +14,7 @@ from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import resolve
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+from filtercrawl.display.session import open_progress
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
 from filtercrawl_analysis.statistics.groups import POSITION
 
@@ -29,7 +30,7 @@ def analyze(
     seed: int = DEFAULT_OPTIONS.seed,
     only: Sequence[str] | None = None,
     device: str | None = None,
-    progress: Progress | None = None,
+    progress: bool | Progress | None = None,
     cancellation: CancellationToken | None = None,
     plugins: Plugins | None = None,
 ) -> AnalysisReport:
@@ -47,7 +48,8 @@ def analyze(
         seed: Seed of all random numbers.
         only: Names of the analyses to run. By default all.
         device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        progress: Receives the progress of the run. By default nothing does.
+        progress: True for a progress bar, False for none, or an object that receives the progress. By default a bar
+            in a notebook or an interactive session.
         cancellation: Ends the run when it is cancelled from another thread or a signal handler.
         plugins: The plugins to take analyses from. By default all that are installed.
 
@@ -78,7 +80,8 @@ def analyze(
         by=columns, exact=exact, resamples=resamples, seed=seed, device=str(select_device(settings.device))
     )
     analyses = select_analyses((plugins or load_plugins()).analyses, only or ())
-    return execute(analyses, settings, options, progress=progress, cancellation=cancellation, started=started)
+    with open_progress(progress, "analyzing") as receiver:
+        return execute(analyses, settings, options, progress=receiver, cancellation=cancellation, started=started)
 
 
 def check_columns(columns: Sequence[str]) -> None:

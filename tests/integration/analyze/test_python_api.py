@@ -52,7 +52,7 @@ def test_a_notebook_shows_escaped_text() -> None:
     name = "<script>alert(1)</script>\x1b[31m"
     results = {
         "basis": {"kernels": 12, "layers": 2, "models": 1},
-        "analyses": [{"name": "a", "findings": [f"Most are {name}."]}],
+        "analyses": [{"name": "a", "title": "A", "findings": [f"Most are {name}."]}],
     }
     report = AnalysisReport(
         dataset=Path("<data>"),
@@ -69,7 +69,7 @@ def test_a_notebook_shows_escaped_text() -> None:
     assert escape("<script>alert(1)</script>") in html
     assert "&lt;data&gt;" in html
     assert "why &amp; how" in html
-    assert "12 kernels of 2 layers of 1 model;" in html
+    assert "12 kernels of 2 layers of 1 model<" in html
 
 
 def test_requests_that_cannot_be_met(crawled: Path, tmp_path: Path) -> None:
