@@ -75,8 +75,8 @@ class Raw:
     def tensors(self, files):
         if files.main.size < 76:
             raise FormatError(f"{files.main.name}: ends after {files.main.size} bytes")
-        extent = TensorLocation(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
-        yield StoredTensor(name="w.weight", key="w.weight", shape=(2, 1, 3, 3), dtype="float32", location=extent)
+        location = TensorLocation(file=files.main, offset=4, dtype="float32", shape=(2, 1, 3, 3))
+        yield StoredTensor(name="w.weight", key="w.weight", shape=(2, 1, 3, 3), dtype="float32", location=location)
 
 def samples():
     yield b"RAW!" + bytes(72)
@@ -96,9 +96,9 @@ CLAIM, CUT = "return file.size >= 4 and file.read(0, 4)", "if files.main.size < 
         ("reader-claims", CLAIM, "return file.read(0, file.size)[:4]", "reads 524288 bytes"),
         ("reader-tensors", 'b"RAW!" + bytes(72)', 'b"WAR!" + bytes(72)', "sample 0 is not claimed"),
         ("reader-tensors", CUT, "if files.main.size < 76 and 1 / 0:", "raises ZeroDivisionError"),
-        ("reader-tensors", 'dtype="float32", extent', 'dtype="f4", extent', "the dtype 'f4' is unknown"),
-        ("reader-tensors", "location=extent)", "location=None)", "neither an extent nor a reason"),
-        ("reader-tensors", "location=extent)", "location=extent, reason='odd')", "the reason 'odd'"),
+        ("reader-tensors", 'dtype="float32", location', 'dtype="f4", location', "the dtype 'f4' is unknown"),
+        ("reader-tensors", "location=location)", "location=None)", "neither a location nor a reason"),
+        ("reader-tensors", "location=location)", "location=location, reason='odd')", "the reason 'odd'"),
         ("reader-tensors", "yield StoredTensor", "yield dict", "`tensors` yields dict"),
     ],
 )
