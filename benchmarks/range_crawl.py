@@ -22,7 +22,7 @@ from filtercrawl.dataset.tables.index_row import n_parts
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.pipeline.crawling.worker_context import WeightedSemaphore
+from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.scheduler import PREFETCHED_TASKS
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy

@@ -31,7 +31,7 @@ from safetensors.torch import save
 
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from support.http_server import FileServer
 from support.hub.server import HubServer
@@ -72,7 +72,7 @@ class Night:
             mirrors={"https://download.pytorch.org/": f"{files.url}/"},
         )
 
-    def run(self, title: str) -> tuple[Report, Mapping[str, int]]:
+    def run(self, title: str) -> tuple[SyncReport, Mapping[str, int]]:
         self.hub.forget()
         before = len(self.files.log)
         report = sync(SELECTORS, SyncContext(settings=self.settings, plugins=self.plugins))

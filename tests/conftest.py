@@ -24,10 +24,10 @@ import pytest
 
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 
-Sync = Callable[..., Report]
+Sync = Callable[..., SyncReport]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -64,7 +64,7 @@ def zoo(tmp_path: Path) -> Path:
 def run_sync(plugins: Plugins, dataset: Path, zoo: Path) -> Sync:
     """Sync selectors (default: the folder `zoo`) into `dataset`; keyword arguments are settings, `now` the clock."""
 
-    def call(*selectors: str, now: datetime = NOW, plugins: Plugins = plugins, **settings: Any) -> Report:
+    def call(*selectors: str, now: datetime = NOW, plugins: Plugins = plugins, **settings: Any) -> SyncReport:
         chosen = Settings(**{"dataset": dataset, "device": "cpu", **settings})
         return sync(selectors or (f"local:{zoo}",), SyncContext(settings=chosen, plugins=plugins, now=now))
 

@@ -23,7 +23,7 @@ from conftest import NOW
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport.client import HttpTransport
 from filtercrawl.transport.retry import RetryPolicy
@@ -72,7 +72,7 @@ class World:
     monkeypatch: pytest.MonkeyPatch
     number: Iterator[int]
 
-    def crawl(self, files: Mapping[str, bytes] = FILES, **chosen: object) -> tuple[Report, Path]:
+    def crawl(self, files: Mapping[str, bytes] = FILES, **chosen: object) -> tuple[SyncReport, Path]:
         rows = []
         for name, data in files.items():
             known = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -103,7 +103,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         yield World(server, tmp_path, monkeypatch, count())
 
 
-def check(report: Report, dataset: Path) -> None:
+def check(report: SyncReport, dataset: Path) -> None:
     """Hold everything that was written against the truth; what is missing must be recorded as failed."""
     stored = layers(dataset) if (dataset / "data/layers").is_dir() else {}
     rows = models(dataset)

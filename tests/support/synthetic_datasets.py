@@ -15,7 +15,7 @@ from filtercrawl.api import CheckpointMetadata
 from filtercrawl.api.analysis import AnalysisOptions, Result
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_analysis.analyses.registry import ANALYSES
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
@@ -43,7 +43,7 @@ def plant(folder: Path, nets: Iterable[Net], **settings: object) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         plugins = load_plugins([*BUNDLED, source(patch, "acme", lambda: iter(offers))])
         chosen = Settings(**{"dataset": folder / "dataset", "device": "cpu", "jobs": 1, **settings})  # type: ignore[arg-type]
-        report: Report = sync(("acme",), SyncContext(settings=chosen, plugins=plugins, now=NOW))
+        report: SyncReport = sync(("acme",), SyncContext(settings=chosen, plugins=plugins, now=NOW))
     assert report.failures == {}
     return folder / "dataset"
 

@@ -19,7 +19,7 @@ from filtercrawl.config import Settings, resolve
 from filtercrawl.display.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
-    from filtercrawl.pipeline.report import Cost, Report
+    from filtercrawl.pipeline.report import Cost, SyncReport
 
 
 @with_sync_options
@@ -99,7 +99,7 @@ def format_cost(cost: Cost, settings: Settings) -> str:
     )
 
 
-def summarize(report: Report, settings: Settings) -> None:
+def summarize(report: SyncReport, settings: Settings) -> None:
     from filtercrawl.pipeline.report import WORDS
 
     counts = report.checkpoints

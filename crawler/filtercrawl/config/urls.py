@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from filtercrawl.api.errors import UsageError
 
 _PORTS = {"http": 80, "https": 443}
+# Without the punctuation that may follow a URL in a sentence.
+_URL_IN_TEXT = re.compile(r"https?://[^\s'\"<>]*[^\s'\"<>.,:;)\]]")
 
 
 def origin(url: str) -> str:
@@ -31,6 +34,11 @@ def redact_url(url: str) -> str:
         return bare
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def redact_urls(text: str) -> str:
+    """Return a text in which every URL is redacted."""
+    return _URL_IN_TEXT.sub(lambda match: redact_url(match[0]), text)
 
 
 def apply_mirrors(url: str, mirrors: Mapping[str, str]) -> str:

@@ -1,23 +1,25 @@
-"""What a run did, for people and for `--json`."""
+"""Report of a sync run."""
 
 from __future__ import annotations
 
+import html
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from filtercrawl.api.formatting import format_count, format_size
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.planning.approval import Approval
 
 if TYPE_CHECKING:
-    from filtercrawl.pipeline.crawling.result import CrawlResult
+    from filtercrawl.pipeline.crawling.crawl import CrawlResult  # imports torch, which takes seconds
     from filtercrawl.pipeline.discovery.discover import Listing
     from filtercrawl.pipeline.planning.estimate import CostEstimate
     from filtercrawl.pipeline.planning.types import CrawlTask, Plan
 
-# What can be said of checkpoints, in the order in which it is told.
+# Counts of checkpoints, in the order in which they are shown.
 WORDS: Final = (
     "discovered", "new", "changed", "retry", "unchanged", "removed", "renamed", "duplicate", "failed", "skipped",
     "waiting", "ignored",
@@ -26,11 +28,16 @@ WORDS: Final = (
 
 @dataclass(kw_only=True)
 class Cost:
-    """What checkpoints cost. bytes: read or fetched, of so many that their files have; requests: sent for them.
+    """What the checkpoints of one source cost, or in a dry run are expected to cost.
 
-    whole: how many were fetched in full, for most of their bytes are wanted. n_upper_bounds: in a dry run, how many
-    are of an
-    architecture that nothing tells: their bytes are those of the whole files, and their requests are not counted.
+    Attributes:
+        checkpoints: Counts of checkpoints by what was done with them.
+        bytes: Bytes read or fetched.
+        total_bytes: Size of the files.
+        requests: Requests sent for the files.
+        n_in_full: Checkpoints that are fetched in full, since most of their bytes are needed.
+        n_upper_bounds: In a dry run, checkpoints of unknown architecture: their bytes are those of the whole files,
+            and their requests are not counted.
     """
 
     checkpoints: Counter[str] = field(default_factory=Counter)
@@ -42,10 +49,11 @@ class Cost:
 
     @property
     def share(self) -> float | None:
-        """The share of the files that is fetched; None where none is, or a small one was looked at again."""
+        """Fraction of the files that is fetched; None if nothing is, or more than the size of a small file."""
         return self.bytes / self.total_bytes if 0 < self.bytes <= self.total_bytes else None
 
     def as_json(self) -> dict[str, Any]:
+        """Return the cost as `--json` prints it."""
         counts = {word: self.checkpoints[word] for word in ("new", "changed", "retry", "removed", "renamed")}
         share = None if self.share is None else round(self.share, 6)
         return counts | {
@@ -55,14 +63,28 @@ class Cost:
 
 
 @dataclass(kw_only=True)
-class Report:
-    """Counts of one run.
+class SyncReport:
+    """What one sync run did, or in a dry run would do.
 
-    checkpoints: discovered = all that the sources offered, skipped ones included; new and changed = read for the
-    first time or again, whatever became of them; duplicate, failed and renamed = of those. layers, kernels: emitted
-    in this run. bytes_offered: the size of the files that were read. bytes_on_disk: of the layers that lie here.
-    n_left: still to do after a limit. by_source: what each source's checkpoints cost, or are expected to in a dry run.
-    deferred: model ids of what is to do and not approved. proposal: of a dry run, what a run would do.
+    Attributes:
+        checkpoints: Counts by the words of `WORDS`. `discovered`: everything that the sources offered, also what is
+            skipped. `new`, `changed`, `retry`: crawled for the first time, for a change, after a failure; `duplicate`,
+            `failed` and `renamed` are counted among these.
+        layers: Layers written.
+        kernels: Kernels written.
+        bytes_fetched: Bytes read or fetched.
+        bytes_offered: Size of the files that were read.
+        bytes_on_disk: Bytes of the layers files in the dataset folder.
+        requests: Requests of the whole run.
+        seconds: Duration of the run.
+        n_left: Checkpoints left for the next run, because of a limit or a cancellation.
+        failures: Reason by model id of each checkpoint that failed.
+        new_failures: Model ids of failures that did not fail before.
+        problems: By selector, why its listing is not complete.
+        removed_models: Model ids that are no longer offered.
+        by_source: Cost of each source's checkpoints.
+        deferred: Model ids that were not approved.
+        proposal: Of a dry run, what a run would do; it can be approved.
     """
 
     checkpoints: Counter[str] = field(default_factory=Counter)
@@ -83,9 +105,11 @@ class Report:
     proposal: Approval | None = None
 
     @classmethod
-    def of(cls, listings: Sequence[Listing], plan: Plan) -> Report:
-        """Begin with what the plan says."""
-        report = cls()
+    def of(
+        cls, listings: Sequence[Listing], plan: Plan, deferred: Sequence[str] = (), bytes_on_disk: int = 0
+    ) -> SyncReport:
+        """Return the report of a run that is about to carry out a plan."""
+        report = cls(deferred=list(deferred), bytes_on_disk=bytes_on_disk, n_left=len(plan.tasks))
         for listing in listings:
             report.checkpoints["discovered"] += len(listing.checkpoints) + len(listing.skipped)
             report.checkpoints["ignored"] += listing.ignored
@@ -94,11 +118,10 @@ class Report:
         report.checkpoints["unchanged"] = len(plan.unchanged)
         report.checkpoints["waiting"] = len(plan.waiting)
         report.checkpoints["skipped"] = len(plan.skipped)
-        report.n_left = len(plan.tasks)
         return report
 
     def add_estimate(self, task: CrawlTask, estimate: CostEstimate) -> None:
-        """Take in what one checkpoint is expected to cost."""
+        """Add what one checkpoint is expected to cost."""
         self.checkpoints[task.action] += 1
         cost = self._cost(task)
         cost.bytes += estimate.bytes or 0
@@ -113,13 +136,14 @@ class Report:
         return cost
 
     def count(self, result: CrawlResult, outcome: str) -> None:
-        """Take in one checkpoint."""
-        todo = result.task
-        self.checkpoints["unchanged" if outcome == "unchanged" and todo.action == "changed" else todo.action] += 1
+        """Add the result of one checkpoint."""
+        task = result.task
+        self.n_left -= 1
+        self.checkpoints["unchanged" if outcome == "unchanged" and task.action == "changed" else task.action] += 1
         self.bytes_fetched += result.bytes_fetched
-        offered = result.file_bytes or sum(file.size or 0 for file in todo.checkpoint.files)
+        offered = result.file_bytes or sum(file.size or 0 for file in task.checkpoint.files)
         self.bytes_offered += offered
-        cost = self._cost(todo)
+        cost = self._cost(task)
         cost.bytes += result.bytes_fetched
         cost.total_bytes += offered
         cost.requests += result.requests
@@ -130,22 +154,24 @@ class Report:
             self.checkpoints["new"] -= 1
             cost.checkpoints.update(new=-1, renamed=1)
         if result.error is not None:
-            self.failures[todo.model_id] = result.error
-            if todo.previous is None or todo.previous.reason is None:
-                self.new_failures.append(todo.model_id)
+            self.failures[task.model_id] = result.error
+            if task.previous is None or task.previous.reason is None:
+                self.new_failures.append(task.model_id)
         if outcome == "emitted" and result.layers is not None:
             emitted = [row for row in result.layers.rows if row["layer_sha256"] is not None]
             self.bytes_on_disk += result.layers.size
             self.layers += len(emitted)
             self.kernels += sum(row["n_kernels"] for row in emitted)
 
-    def count_removed(self, model_id: str, source: str) -> None:
+    def count_removed(self, model_id: str) -> None:
+        """Add a checkpoint that its source no longer offers."""
+        source = model_id.partition("/")[0]
         self.checkpoints["removed"] += 1
         self.by_source.setdefault(source, Cost()).checkpoints["removed"] += 1
         self.removed_models.append(model_id)
 
     def budget_exhausted(self, settings: Settings, deadline: float | None) -> bool:
-        """Whether a budget of the run is used up."""
+        """Tell whether the run has reached its deadline (of `time.monotonic`), its disk space or its bytes."""
         if deadline is not None and time.monotonic() >= deadline:
             return True
         if self.disk_is_full(settings):
@@ -153,16 +179,17 @@ class Report:
         return settings.max_bytes is not None and self.bytes_fetched >= settings.max_bytes
 
     def disk_is_full(self, settings: Settings) -> bool:
-        """Whether the layers that lie here take all that they may."""
+        """Tell whether the layers files in the folder take all the space that they may."""
         return settings.max_disk is not None and self.bytes_on_disk >= settings.max_disk
 
     def exit_code(self, settings: Settings) -> int:
-        """0 fine; 3 finished, but a source or checkpoints failed as `--fail-on` counts them."""
+        """Return the exit code: 3 if a source or checkpoints failed as `--fail-on` counts them, else 0."""
         every = self.failures or self.checkpoints["waiting"]
         counted = {"new": self.new_failures or self.problems, "any": every or self.problems, "none": ()}
         return 3 if counted[settings.fail_on] else 0
 
     def as_json(self) -> dict[str, Any]:
+        """Return the report as `sync --json` prints it."""
         return {
             "checkpoints": {name: self.checkpoints[name] for name in WORDS},
             "layers": self.layers,
@@ -177,3 +204,27 @@ class Report:
             "removed": sorted(self.removed_models),
             "sources": {source: cost.as_json() for source, cost in sorted(self.by_source.items())},
         }
+
+    def _repr_html_(self) -> str:
+        """Return the report as HTML, for notebooks."""
+        counts = {word: format_count(self.checkpoints[word]) for word in WORDS if self.checkpoints[word]}
+        totals = {
+            "layers": format_count(self.layers),
+            "kernels": format_count(self.kernels),
+            "fetched": f"{format_size(self.bytes_fetched)} of {format_size(self.bytes_offered)}",
+            "requests": format_count(self.requests),
+            "seconds": f"{self.seconds:.1f}",
+            "left for the next run": format_count(self.n_left),
+        }
+        tables = [_html_table("checkpoints", counts), _html_table("run", totals)]
+        if self.problems:
+            tables.append(_html_table("incomplete listings", self.problems))
+        if self.failures:
+            tables.append(_html_table("failures", self.failures))
+        return "".join(tables)
+
+
+def _html_table(caption: str, rows: Mapping[str, str]) -> str:
+    """Return a table of two columns; names and messages come from files and servers, so they are escaped."""
+    cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows.items())
+    return f"<table><caption>{html.escape(caption)}</caption>{cells}</table>"

@@ -1,16 +1,27 @@
-"""The whole run: discover, plan, crawl, commit, export."""
+"""One sync run: bring a dataset up to date with what its sources offer."""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
-from filtercrawl.api.checkpoint import RemoteFile, local_path
-from filtercrawl.api.errors import Cancelled, UsageError
-from filtercrawl.config import device
+import torch
+
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.formatting import format_plural, format_size
+from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.api.progress import NullProgress, Progress
+from filtercrawl.config import Settings, now
+from filtercrawl.config.device import select_device
+from filtercrawl.config.urls import redact_url, redact_urls
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog, repair_after_crash
 from filtercrawl.dataset.files.layout import TEMPORARY
@@ -18,165 +29,167 @@ from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
 from filtercrawl.dataset.tables.staged_layers import discard
 from filtercrawl.pipeline.committing.commit import CatalogWriter, CommitOutcome
-from filtercrawl.pipeline.context import SyncContext
-from filtercrawl.pipeline.crawling.crawl import OUT_OF_MEMORY, crawl
-from filtercrawl.pipeline.crawling.result import CrawlResult
-from filtercrawl.pipeline.crawling.worker_context import WeightedSemaphore, WorkerContext
+from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.pipeline.crawling.crawl import OUT_OF_MEMORY, CrawlResult, WorkerContext, crawl
+from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions
-from filtercrawl.pipeline.discovery.discover import DiscoveryContext, Listing, describe_collision, discover
+from filtercrawl.pipeline.discovery.collisions import refuse_name_collisions
+from filtercrawl.pipeline.discovery.discover import DiscoveryContext, Listing, discover
 from filtercrawl.pipeline.discovery.opt_out import REASON as OPTED_OUT
-from filtercrawl.pipeline.discovery.opt_out import load_opt_out
+from filtercrawl.pipeline.discovery.opt_out import OptOut, load_opt_out
 from filtercrawl.pipeline.discovery.selector import Selector
-from filtercrawl.pipeline.malloc import return_freed_memory
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.planning.estimate import estimate_cost
 from filtercrawl.pipeline.planning.plan import make_plan
 from filtercrawl.pipeline.planning.types import Plan, PlanOptions
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.process_settings import crawl_process_settings
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.scheduler import crawl_concurrently
 from filtercrawl.transport import MeasuredTransport, network
 
 __all__ = ["SyncContext", "sync"]
 
-VERSION = version("filtercrawl")
+VERSION: Final = version("filtercrawl")
+logger = logging.getLogger(__name__)
 
 
-def sync(selectors: Sequence[str], run: SyncContext) -> Report:
-    """Bring the dataset up to date with what the selectors offer.
+@dataclass(kw_only=True)
+class SyncContext:
+    """Dependencies of one sync run.
 
-    Incremental: what has not changed costs nothing. Safe to kill: the next run ends with the same files. Raises
-    UsageError, BusyError or DatasetError; what is wrong with one checkpoint or one source is in the report.
+    Attributes:
+        settings: Settings of the run.
+        plugins: Installed plugins.
+        progress: Receives progress.
+        transport: Network access; None for the one that the settings describe.
+        cancellation: Cancel it to end the run cleanly after the checkpoints that have begun.
+        now: Time of the run, written into the tables.
+        approval: The part of the plan that may be carried out; None for all of it.
+        fetch_layers_file: Fetches a layers file that only the last published version holds.
+        already_uploaded: Layers files that the next version's repository has already.
+        free_disk_space: Called when the layers take `max_disk`; returns the bytes that are still in the folder.
     """
-    return_freed_memory()
+
+    settings: Settings
+    plugins: Plugins
+    progress: Progress = field(default_factory=NullProgress)
+    transport: MeasuredTransport | None = None
+    cancellation: CancellationToken = field(default_factory=CancellationToken)
+    now: datetime = field(default_factory=now)
+    approval: Approval | None = None
+    fetch_layers_file: Callable[[str], None] | None = None
+    already_uploaded: Collection[str] = ()
+    free_disk_space: Callable[[], int] | None = None
+
+
+def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
+    """Bring a dataset up to date with what the selectors offer.
+
+    The run is incremental: what has not changed is not read again. It may be killed at any moment; the next run ends
+    with the same files. A checkpoint or a source that fails is in the report and ends nothing.
+
+    Args:
+        selectors: `SOURCE` or `SOURCE:PATTERN` each.
+        context: Dependencies of the run.
+
+    Returns:
+        What the run did, or with `dry_run` what it would do.
+
+    Raises:
+        UsageError: A selector or a setting is wrong.
+        ConflictError: Another run works on the dataset.
+        DatasetError: The dataset cannot be read or written.
+    """
     started = time.monotonic()
-    chosen = [Selector.parse(text, run.plugins) for text in selectors]
-    where = device.select_device(run.settings.device)
-    transport = run.transport or network(run.settings.network, cancellation=run.cancellation)
-    with locked(run.settings.dataset), open_catalog(run.settings, run.progress) as catalog:
-        repair_after_crash(run.settings.dataset, catalog, run.progress, run.already_uploaded)
+    settings, cancellation = context.settings, context.cancellation
+    chosen = [Selector.parse(text, context.plugins) for text in selectors]
+    device = select_device(settings.device)
+    transport = context.transport or network(settings.network, cancellation=cancellation)
+    logger.info("sync started: %s into %s", format_plural(len(chosen), "selector"), settings.dataset)
+    with crawl_process_settings(), locked(settings.dataset), open_catalog(settings, context.progress) as catalog:
+        repair_after_crash(settings.dataset, catalog, context.progress, context.already_uploaded)
         known = {row.model_id: row for row in catalog.models()}
-        scout = DiscoveryContext(
-            plugins=run.plugins,
-            transport=transport,
-            settings=run.settings.sources,
-            previous_states=known,
-            opt_out=load_opt_out(run.settings, transport),
-        )
-        listings = discover(chosen, scout)
-        refuse_collisions(listings, known, catalog.selectors())
-        plan = make_plan(listings, plan_options(run, catalog, known))
-        left_for_later: list[str] = []
-        if run.approval is not None:
-            plan, left_for_later = run.approval.restrict(plan, known)
-        report = Report.of(listings, plan)
-        report.deferred = left_for_later
-        report.bytes_on_disk = layer_bytes_on_disk(run.settings.dataset, catalog)
-        if run.settings.dry_run:
-            report.proposal = Approval.of(plan, known, run.settings.limit)
-            estimate_plan(plan, model_by_content(known), run, transport, report)
+        opt_out = load_opt_out(settings, transport)
+        listings = list_offers(chosen, context, transport, opt_out, known, catalog.selectors())
+        plan, deferred = plan_run(listings, context, opt_out, known, catalog.renamed())
+        report = SyncReport.of(listings, plan, deferred, layer_bytes_on_disk(settings.dataset, catalog))
+        index = ContentIndex(content_owners(known), (task.model_id for task in plan.tasks))
+        if settings.dry_run:
+            report.proposal = Approval.of(plan, known, settings.limit)
+            estimate_plan(plan, index, context, transport, report)
         else:
-            writer = CatalogWriter(
-                dataset=run.settings.dataset,
-                catalog=catalog,
-                license_policy=run.settings.license_policy,
-                now=run.now,
-                version=VERSION,
-                model_by_content=model_by_content(known),
-                removed_by_content=removed_by_hash(plan, known),
-                fetch_layers_file=run.fetch_layers_file,
-            )
-            workshop = LayerWriteOptions(
-                staging=run.settings.dataset / TEMPORARY,
-                device=where,
-                measures=run.plugins.measures,
-                check_cancelled=run.cancellation.raise_if_cancelled,
-            )
-            context = WorkerContext(
-                sources=run.plugins.sources,
-                readers=run.plugins.readers,
-                write_options=workshop,
-                transport=transport,
-                model_by_content=writer.model_by_content,
-                write_slots=WeightedSemaphore(run.settings.jobs),
-                verify_all=run.settings.prove,
-            )
-            with suppress(Cancelled):  # what was committed is published all the same
-                free_disk_space(run, report)
-                for crawled in crawl_concurrently(plan.tasks, context, run, report):
-                    crawled, became = committed(crawled, writer, context)  # noqa: PLW2901 - the same, perhaps read again
-                    report.count(crawled, became)
-                    free_disk_space(run, report)
-                    if crawled.structure_error is not None:
-                        run.progress.message(
-                            f"{crawled.task.model_id}: no structure from its graph: {crawled.structure_error}"
-                        )
-                    run.progress.done(crawled.task.model_id, crawled.error or became)
-            for model_id, row in known.items():
-                if scout.opt_out.matches(row) and row.outcome not in ("skipped", "withdrawn"):
-                    writer.prune(model_id, OPTED_OUT)
-            finish_sync(plan, listings, writer, run, report)
+            writer = make_writer(context, catalog, index, removed_by_hash(plan, known))
+            workers = make_worker_context(context, transport, index, device)
+            crawl_and_commit(plan, workers, writer, context, report)
+            prune_opted_out(plan, writer)
+            record_offers(plan, listings, writer, context)
+            prune_removed(plan, writer, report, enabled=settings.prune)
+            writer.enforce_licenses()
+            export(settings.dataset, catalog, context.progress)
     report.requests = transport.requests
     report.seconds = round(time.monotonic() - started, 3)
+    log_end(report)
     return report
 
 
-def committed(crawled: CrawlResult, book: CatalogWriter, crew: WorkerContext) -> tuple[CrawlResult, CommitOutcome]:
-    """Write one result into the catalog; one whose twin is gone is read first. Returns the result that was written."""
-    try:
-        while (became := book.commit(crawled)) == "again":
-            crawled = crawl(crawled.task, crew)
-    except MemoryError:  # the transaction was rolled back
-        discard(crawled.layers)
-        crawled = CrawlResult(task=crawled.task, error=OUT_OF_MEMORY)
-        became = book.commit(crawled)
-    return crawled, became
+def list_offers(
+    selectors: Sequence[Selector],
+    context: SyncContext,
+    transport: MeasuredTransport,
+    opt_out: OptOut,
+    known: Mapping[str, ModelRow],
+    previous_selectors: Mapping[str, str | None],
+) -> list[Listing]:
+    """List what every selector offers."""
+    listings = discover(
+        selectors,
+        DiscoveryContext(
+            plugins=context.plugins,
+            transport=transport,
+            settings=context.settings.sources,
+            previous_states=known,
+            opt_out=opt_out,
+        ),
+    )
+    refuse_name_collisions(listings, known, previous_selectors)
+    for listing in listings:
+        log_listing(listing)
+    return listings
 
 
-def free_disk_space(run: SyncContext, report: Report) -> None:
-    if run.free_disk_space is not None and report.disk_is_full(run.settings):
-        report.bytes_on_disk = run.free_disk_space()
+def plan_run(
+    listings: Sequence[Listing],
+    context: SyncContext,
+    opt_out: OptOut,
+    known: Mapping[str, ModelRow],
+    renamed: Mapping[tuple[str, str], str],
+) -> tuple[Plan, list[str]]:
+    """Return what the run will do, and the model ids that are not approved and so left for a later run."""
+    settings = context.settings
+    plan = make_plan(
+        listings,
+        PlanOptions(
+            now=context.now,
+            version=VERSION,
+            policy=settings.kernel_size,
+            retry=settings.retry,
+            licenses=settings.license,
+            license_policy=settings.license_policy,
+            opt_out=opt_out,
+            known_models=known,
+            renamed=renamed,
+        ),
+    )
+    return (plan, []) if context.approval is None else context.approval.restrict(plan, known)
 
 
 def layer_bytes_on_disk(dataset: Path, catalog: Catalog) -> int:
-    """Return the bytes of the files of layers that lie here; a release may hold others."""
+    """Return the bytes of the layers files in the folder; a published version may hold others."""
     return sum(size for path, size, _ in catalog.layer_files() if (dataset / path).is_file())
 
 
-def plan_options(run: SyncContext, catalog: Catalog, known: Mapping[str, ModelRow]) -> PlanOptions:
-    settings = run.settings
-    return PlanOptions(
-        now=run.now,
-        version=VERSION,
-        policy=settings.kernel_size,
-        retry=settings.retry,
-        licenses=settings.license,
-        license_policy=settings.license_policy,
-        known_models=known,
-        renamed=catalog.renamed(),
-    )
-
-
-def refuse_collisions(
-    listings: Sequence[Listing], known: Mapping[str, ModelRow], texts: Mapping[str, str | None]
-) -> None:
-    """Raise UsageError where another root, listed earlier and still there, has a file of the same name."""
-    for listing in listings:
-        if not listing.selector.on_this_machine:
-            continue
-        for checkpoint in listing.checkpoints:
-            row = known.get(f"{listing.selector.source}/{checkpoint.name}")
-            before = None if row is None else row.state.url
-            others = [texts.get(other) for other in ((row and row.selectors) or ())]
-            if before in (None, checkpoint.files[0].url) or str(listing.selector) in others or not others:
-                continue
-            if local_path(RemoteFile(url=before)).exists():
-                raise UsageError(
-                    describe_collision(checkpoint.name, str(others[0] or "an earlier run"), str(listing.selector))
-                )
-
-
-def model_by_content(known: Mapping[str, ModelRow]) -> dict[ContentKey, str]:
-    """Return (file sha256, prefix, policy) -> model_id of every content that need not be read again."""
+def content_owners(known: Mapping[str, ModelRow]) -> dict[ContentKey, str]:
+    """Return the checkpoint that holds each content, for all contents that need not be read again."""
     return {
         row.content_key: model_id
         for model_id, row in sorted(known.items(), reverse=True)
@@ -185,65 +198,208 @@ def model_by_content(known: Mapping[str, ModelRow]) -> dict[ContentKey, str]:
 
 
 def removed_by_hash(plan: Plan, known: Mapping[str, ModelRow]) -> dict[tuple[str, str], list[str]]:
-    """Return (selector id, file sha256) -> the names that are gone: a new name with such a file is a rename."""
-    gone: dict[tuple[str, str], list[str]] = {}
+    """Return the removed model ids by (selector id, file SHA-256): a new name with such a file is a rename."""
+    removed: dict[tuple[str, str], list[str]] = {}
     for model_id, selector_id in sorted(plan.removed):
         row = known[model_id]
         if row.file_sha256 and row.reason is None:
-            gone.setdefault((selector_id, row.file_sha256), []).append(model_id)
-    return gone
+            removed.setdefault((selector_id, row.file_sha256), []).append(model_id)
+    return removed
 
 
 def estimate_plan(
-    plan: Plan,
-    model_by_content: Mapping[ContentKey, str],
-    run: SyncContext,
-    transport: MeasuredTransport,
-    report: Report,
+    plan: Plan, index: ContentIndex, context: SyncContext, transport: MeasuredTransport, report: SyncReport
 ) -> None:
-    """Say what the plan is expected to cost, without asking for anything and writing nothing."""
-    run.progress.start(len(plan.tasks))
-    for todo in plan.tasks:
-        run.cancellation.raise_if_cancelled()
-        report.add_estimate(
-            todo, estimate_cost(todo, model_by_content, run.plugins.sources.get(todo.source), transport)
-        )
-        run.progress.done(todo.model_id, todo.action)
+    """Add to the report what the plan is expected to cost; sends no request and writes nothing."""
+    context.progress.start(len(plan.tasks))
+    for task in plan.tasks:
+        context.cancellation.raise_if_cancelled()
+        estimate = estimate_cost(task, index, context.plugins.sources.get(task.source), transport)
+        report.add_estimate(task, estimate)
+        context.progress.done(task.model_id, task.action)
     for model_id in sorted({model_id for model_id, _ in plan.removed}):
-        report.count_removed(model_id, known_source(model_id))
+        report.count_removed(model_id)
 
 
-def known_source(model_id: str) -> str:
-    return model_id.partition("/")[0]
+def make_writer(
+    context: SyncContext, catalog: Catalog, index: ContentIndex, removed: Mapping[tuple[str, str], list[str]]
+) -> CatalogWriter:
+    """Return the writer of results, for use by the main thread."""
+    return CatalogWriter(
+        dataset=context.settings.dataset,
+        catalog=catalog,
+        license_policy=context.settings.license_policy,
+        now=context.now,
+        version=VERSION,
+        index=index,
+        removed_by_content=removed,
+        fetch_layers_file=context.fetch_layers_file,
+    )
 
 
-def finish_sync(
-    plan: Plan, listings: Sequence[Listing], writer: CatalogWriter, run: SyncContext, report: Report
+def make_worker_context(
+    context: SyncContext, transport: MeasuredTransport, index: ContentIndex, device: torch.device
+) -> WorkerContext:
+    """Return what the workers of a run share."""
+    settings, plugins = context.settings, context.plugins
+    return WorkerContext(
+        sources=plugins.sources,
+        readers=plugins.readers,
+        transport=transport,
+        index=index,
+        write_options=LayerWriteOptions(staging=settings.dataset / TEMPORARY, device=device, measures=plugins.measures),
+        write_slots=WeightedSemaphore(settings.jobs),
+        verify_all=settings.prove,
+        cancellation=context.cancellation,
+    )
+
+
+def crawl_and_commit(
+    plan: Plan, workers: WorkerContext, writer: CatalogWriter, context: SyncContext, report: SyncReport
 ) -> None:
-    """Note what was seen, prune, and publish what changed."""
-    catalog, settings = writer.catalog, run.settings
+    """Crawl the tasks of the plan and commit each result; ends early when cancelled or when a budget is used up."""
+    settings, progress = context.settings, context.progress
+    tasks = plan.tasks[: settings.limit]
+    deadline = None if settings.time_limit is None else time.monotonic() + settings.time_limit
+
+    def may_start() -> bool:
+        return not context.cancellation.cancelled and not report.budget_exhausted(settings, deadline)
+
+    progress.start(len(tasks))
+    results = crawl_concurrently(tasks, workers, jobs=settings.jobs, may_start=may_start)
+    with closing(results), suppress(Cancelled):  # what was committed is exported all the same
+        free_disk_space(context, report)
+        for crawled in results:
+            started = time.perf_counter()
+            result, outcome = commit_result(crawled, writer, workers)
+            report.count(result, outcome)
+            log_checkpoint(result, outcome, time.perf_counter() - started)
+            if result.structure_error is not None:
+                progress.message(f"{result.task.model_id}: no structure from its graph: {result.structure_error}")
+            progress.done(result.task.model_id, result.error or outcome)
+            free_disk_space(context, report)
+
+
+def commit_result(
+    result: CrawlResult, writer: CatalogWriter, workers: WorkerContext
+) -> tuple[CrawlResult, CommitOutcome]:
+    """Commit one result, and return the result that was committed with its outcome.
+
+    A checkpoint that was to take over the weights of a duplicate is crawled itself if those weights are lost.
+    """
+    try:
+        while (outcome := writer.commit(result)) == "must_recrawl":
+            result = crawl(result.task, workers)
+    except MemoryError:  # the transaction was rolled back
+        discard(result.layers)
+        result = CrawlResult(task=result.task, error=OUT_OF_MEMORY)
+        outcome = writer.commit(result)
+    return result, outcome
+
+
+def free_disk_space(context: SyncContext, report: SyncReport) -> None:
+    """Have layers files moved elsewhere when they take all the space that they may."""
+    if context.free_disk_space is not None and report.disk_is_full(context.settings):
+        report.bytes_on_disk = context.free_disk_space()
+
+
+def prune_opted_out(plan: Plan, writer: CatalogWriter) -> None:
+    """Remove the content of checkpoints that the opt-outs name."""
+    for model_id in plan.opted_out:
+        writer.prune(model_id, OPTED_OUT)
+
+
+def record_offers(plan: Plan, listings: Sequence[Listing], writer: CatalogWriter, context: SyncContext) -> None:
+    """Record which checkpoints and selectors were listed, and what was skipped."""
     for source, selector_id, skipped in plan.skipped:
         offered = plan.seen.get(f"{source}/{skipped.name}")
         writer.skip(source, selector_id, skipped, offered[1] if offered else None)
     for model_id in plan.unchanged:
         writer.mark_seen(model_id, *plan.seen[model_id])
-    for model_id in sorted({model_id for model_id, _ in plan.removed} - writer.renamed):
-        report.count_removed(model_id, known_source(model_id))
-        if settings.prune:
-            writer.prune(model_id)
     for listing in listings:
         selector = listing.selector
-        catalog.put_selector(
+        writer.catalog.put_selector(
             {
                 "selector_id": selector.id,
                 "source": selector.source,
                 "selector": str(selector),
-                "plugin": run.plugins.origin[selector.source],
-                "listed": run.now.isoformat() if listing.problem is None else None,
+                "plugin": context.plugins.origin[selector.source],
+                "listed": context.now.isoformat() if listing.problem is None else None,
                 "n_offered": len(listing.checkpoints),
             }
         )
-    writer.enforce_licenses()
+
+
+def prune_removed(plan: Plan, writer: CatalogWriter, report: SyncReport, *, enabled: bool) -> None:
+    """Count the checkpoints that are no longer offered, and remove their content if that is enabled."""
+    for model_id in sorted({model_id for model_id, _ in plan.removed} - writer.renamed):
+        report.count_removed(model_id)
+        if enabled:
+            writer.prune(model_id)
+
+
+def export(dataset: Path, catalog: Catalog, progress: Progress) -> None:
+    """Write the tables, the card and the manifest if the catalog changed."""
     if catalog.needs_export:
-        run.progress.message("writing the tables")
-        export_if_needed(settings.dataset, catalog)
+        progress.message("writing the tables")
+        export_if_needed(dataset, catalog)
+
+
+def log_listing(listing: Listing) -> None:
+    """Log what one selector offers."""
+    level = logging.INFO if listing.problem is None else logging.WARNING
+    problem = "" if listing.problem is None else f"; incomplete: {redact_urls(listing.problem)}"
+    offered, skipped = len(listing.checkpoints), len(listing.skipped)
+    selector = redact_url(str(listing.selector))
+    logger.log(
+        level,
+        "%s: offers %s, %d skipped, listed in %.2f s%s",
+        selector,
+        format_plural(offered, "checkpoint"),
+        skipped,
+        listing.seconds,
+        problem,
+        extra={"selector": selector, "offered": offered, "skipped": skipped, "seconds": {"list": listing.seconds}},
+    )
+
+
+def log_checkpoint(result: CrawlResult, outcome: CommitOutcome, commit_seconds: float) -> None:
+    """Log what happened to one checkpoint: one line, a warning if it failed."""
+    model_id, reason = result.task.model_id, result.error
+    seconds = {stage: round(taken, 6) for stage, taken in (*result.seconds.items(), ("commit", commit_seconds))}
+    logger.log(
+        logging.INFO if reason is None else logging.WARNING,
+        "%s: %s%s, %s in %s, %.2f s",
+        model_id,
+        outcome,
+        "" if reason is None else f" ({reason})",
+        format_size(result.bytes_fetched),
+        format_plural(result.requests, "request"),
+        sum(seconds.values()),
+        extra={
+            "checkpoint": model_id,
+            "outcome": outcome,
+            "reason": reason,
+            "bytes_fetched": result.bytes_fetched,
+            "requests": result.requests,
+            "seconds": seconds,
+        },
+    )
+
+
+def log_end(report: SyncReport) -> None:
+    """Log the totals of the run."""
+    counts = ", ".join(f"{count} {word}" for word, count in report.checkpoints.items() if count)
+    logger.info(
+        "sync finished in %.1f s: %s; %s in %s",
+        report.seconds,
+        counts or "nothing offered",
+        format_size(report.bytes_fetched),
+        format_plural(report.requests, "request"),
+        extra={
+            "checkpoints": dict(report.checkpoints),
+            "bytes_fetched": report.bytes_fetched,
+            "requests": report.requests,
+            "seconds": {"total": report.seconds},
+        },
+    )

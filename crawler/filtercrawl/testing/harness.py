@@ -19,7 +19,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.api.source import Query, Source
 from filtercrawl.config import NetworkSettings, Settings
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.testing.fake_zoo import FakeZoo
 from filtercrawl.testing.file_server import FileServer
@@ -95,7 +95,7 @@ class PluginHarness:
             files=after[1] - before[1], requests=requests,
         )  # fmt: skip
 
-    def sync(self, pattern: str | None = None, *, progress: Progress | None = None, prune: bool = False) -> Report:
+    def sync(self, pattern: str | None = None, *, progress: Progress | None = None, prune: bool = False) -> SyncReport:
         """Bring the trial's dataset up to date with the zoo."""
         wanted = pattern or self.pattern
         settings = Settings(

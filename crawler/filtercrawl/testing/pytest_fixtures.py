@@ -10,7 +10,7 @@ import pytest
 
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.testing.file_server import FileServer
 from filtercrawl.testing.suite import CheckReport, check
@@ -37,11 +37,11 @@ def check_plugin() -> Callable[..., CheckReport]:
 
 
 @pytest.fixture
-def sync_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Report]:
+def sync_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SyncReport]:
     """Sync selectors into `tmp_path / "dataset"` with the plugin in a module; keyword arguments are settings."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
-    def run(module: str, *selectors: str, **settings: Any) -> Report:
+    def run(module: str, *selectors: str, **settings: Any) -> SyncReport:
         chosen = Settings(**{"dataset": tmp_path / "dataset", "device": "cpu", **settings})
         return sync(list(selectors), SyncContext(settings=chosen, plugins=load_plugins().with_plugin(module)))
 

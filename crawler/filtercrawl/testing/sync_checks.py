@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from filtercrawl.api.errors import FiltercrawlError, describe_error
 from filtercrawl.api.progress import NullProgress
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.harness import NAMES, PluginHarness
 from filtercrawl.testing.listing_checks import marks
@@ -173,7 +173,7 @@ def _emitted(trial: PluginHarness) -> set[str]:
         return {row.model_id for row in catalog.models() if row.outcome == "emitted"}
 
 
-def _problem(report: Report) -> str:
+def _problem(report: SyncReport) -> str:
     told = [*report.problems.values(), *report.failures.values()]
     return f" ({told[0]})" if told else ""
 

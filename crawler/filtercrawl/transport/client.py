@@ -23,6 +23,7 @@ from filtercrawl.transport.bulk_queue import BulkQueue
 from filtercrawl.transport.context import FetchContext
 from filtercrawl.transport.http_file import HttpFile
 from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.log_redaction import redact_http_logs
 from filtercrawl.transport.middleware import MAX_RESPONSE_BYTES, WHOLE, PolicyTransport
 from filtercrawl.transport.range_cache import RangeCache
 from filtercrawl.transport.readahead import ActiveReaders
@@ -44,6 +45,7 @@ class HttpTransport:
         clock: Clock | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
+        redact_http_logs()
         self._patience = retry_policy or RetryPolicy()
         self._clock = clock or Clock()
         self._cancellation = cancellation or CancellationToken()

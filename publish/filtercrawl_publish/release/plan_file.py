@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config import Settings, resolve
 from filtercrawl.pipeline.planning.approval import Approval
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 
 _FORMAT: Final = 1
 # What decides about the content of a release. All else may differ when it is applied: the number of jobs, and what is
@@ -31,7 +31,7 @@ class PlanFile:
     sources: Mapping[str, Any]
 
     @classmethod
-    def of(cls, repo: str, head: str | None, selectors: Sequence[str], settings: Settings, report: Report) -> Self:
+    def of(cls, repo: str, head: str | None, selectors: Sequence[str], settings: Settings, report: SyncReport) -> Self:
         return cls(
             repo=repo,
             head=head,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
-from filtercrawl.pipeline.report import WORDS, Report
+from filtercrawl.pipeline.report import WORDS, SyncReport
 
 # incomplete: exit code 3, whether or not a version was published.
 Outcome = Literal["published", "unchanged", "planned", "incomplete", "refused", "busy", "stopped", "error"]
@@ -41,7 +41,7 @@ class RunRecord:
     version: str | None = None
     warnings: Sequence[str] = ()
     why: str | None = None
-    report: Report = field(default_factory=Report)
+    report: SyncReport = field(default_factory=SyncReport)
     failing: Mapping[str, str | None] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     requests_to_repo: int = 0

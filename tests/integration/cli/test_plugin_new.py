@@ -123,7 +123,9 @@ def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    templates = {path for path in (REPOSITORY / "crawler/filtercrawl/cli/scaffold/templates").rglob("*") if path.is_file()}
+    templates = {
+        path for path in (REPOSITORY / "crawler/filtercrawl/cli/scaffold/templates").rglob("*") if path.is_file()
+    }
     assert len(templates) > 10
     assert names >= {path.relative_to(REPOSITORY / "crawler").as_posix() for path in templates}
     assert "filtercrawl/testing/pytest_fixtures.py" in names

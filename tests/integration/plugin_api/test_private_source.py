@@ -26,7 +26,7 @@ from filtercrawl.config import Settings
 from filtercrawl.extraction.architecture import on_meta
 from filtercrawl.pipeline import sync as syncing
 from filtercrawl.pipeline.inspect import inspect
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
@@ -35,7 +35,7 @@ from support.zoo_files import State, layers, models, put, table
 
 TOKEN = "tok-5ecret"
 STEPS = 500
-Crawl = Callable[..., Report]
+Crawl = Callable[..., SyncReport]
 
 
 class Lab:
@@ -171,7 +171,7 @@ def installed(lab: Server, monkeypatch: pytest.MonkeyPatch) -> Plugins:
 def crawl(lab: Server, installed: Plugins, dataset: Path) -> Crawl:
     """Sync the lab with its token; what was asked before is forgotten."""
 
-    def call(**settings: Any) -> Report:
+    def call(**settings: Any) -> SyncReport:
         lab.asked()
         chosen = Settings(**{"dataset": dataset, "device": "cpu", "auth": {lab.api.url: "LAB_TOKEN"}, **settings})
         quick = network(

@@ -17,7 +17,7 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import NetworkError, UsageError
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
@@ -61,14 +61,14 @@ def acme(tmp_path: Path) -> Iterator[Zoo]:
         yield Zoo(server, folder, files)
 
 
-Crawl = Callable[..., Report]
+Crawl = Callable[..., SyncReport]
 
 
 @pytest.fixture
 def crawl(monkeypatch: pytest.MonkeyPatch, dataset: Path) -> Crawl:
     """Sync `acme` from an index."""
 
-    def call(index: str, where: Path = dataset, limits: NetworkSettings | None = None, **settings: Any) -> Report:
+    def call(index: str, where: Path = dataset, limits: NetworkSettings | None = None, **settings: Any) -> SyncReport:
         mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]))
         run = SyncContext(
             settings=Settings(dataset=where, device="cpu", jobs=1, **settings),

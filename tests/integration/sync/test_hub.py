@@ -17,14 +17,14 @@ from huggingface_hub import errors
 
 from conftest import NOW, Sync
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.transport import network
 from filtercrawl.transport.hub import api, translate_hub_errors
 from filtercrawl.transport.retry import RetryPolicy
 from support.hub.server import Fault, HubServer, sha256
 from support.zoo_files import layers, models, published, put, state
 
-Crawl = Callable[..., Report]
+Crawl = Callable[..., SyncReport]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def weights(tmp_path: Path) -> Callable[[int], bytes]:
 def crawl(run_sync: Sync, hub: HubServer) -> Crawl:
     """Sync a pattern of the Hub; the log then holds what was asked."""
 
-    def call(pattern: str = "org/*", **settings: Any) -> Report:
+    def call(pattern: str = "org/*", **settings: Any) -> SyncReport:
         hub.forget()
         return run_sync(f"hub:{pattern}", **settings)
 

@@ -23,13 +23,13 @@ from filtercrawl.cli.app import build
 from filtercrawl.config import resolve
 from filtercrawl.config.license_policy import LicensePolicy
 from filtercrawl.config.spdx import is_redistributable
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl_publish.commands.verify import verify_folder
 from support.plugins import declared, source
 from support.zoo_files import layers, models, published, put, state, table
 
 Terms = dict[str, str | None]
-SyncTerms = Callable[..., Report]
+SyncTerms = Callable[..., SyncReport]
 METADATA = LicensePolicy(metadata=("CC-BY-NC-4.0",))
 DROP = LicensePolicy(drop=("CC-BY-NC-4.0",))
 
@@ -49,7 +49,7 @@ def sync_terms(zoo: Path, terms: Terms, run_sync: Sync, monkeypatch: pytest.Monk
 
     found = load_plugins([*declared(), source(monkeypatch, "terms", offers)])
 
-    def call(policy: LicensePolicy = LicensePolicy(), **settings: Any) -> Report:  # noqa: B008 - frozen
+    def call(policy: LicensePolicy = LicensePolicy(), **settings: Any) -> SyncReport:  # noqa: B008 - frozen
         return run_sync("terms", plugins=found, license_policy=policy, **settings)
 
     return call

@@ -16,18 +16,14 @@ from typing import Any
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import save
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from conftest import NOW
 from filtercrawl.api import LayerSummary
-from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.pipeline.crawling.worker_context import WeightedSemaphore
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
 from support.hub.server import HubServer
@@ -53,11 +49,12 @@ def listing(server: FileServer, files: Mapping[str, bytes]) -> str:
 def crawl(
     monkeypatch: pytest.MonkeyPatch, index: str, dataset: Path, run: Callable[[SyncContext], None] = lambda run: None,
     hooks: Mapping[str, Callable[[], Any]] | None = None, **chosen: Any,
-) -> Report:  # fmt: skip
-    mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]), **(hooks or {}))
+) -> SyncReport:  # fmt: skip
+    mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]))
+    others = [entry(monkeypatch, f"acme_{hook}", **{hook: function}) for hook, function in (hooks or {}).items()]
     made = SyncContext(
         settings=Settings(**{"dataset": dataset, "device": "cpu", **chosen}),
-        plugins=load_plugins([*BUNDLED, mine]),
+        plugins=load_plugins([*BUNDLED, mine, *others]),
         now=NOW,
     )
     run(made)
@@ -218,39 +215,6 @@ def test_a_killed_run_does_not_fetch_again_what_it_has(server: FileServer, datas
     assert int(answer[0]) <= len(data) - kept
     assert int(answer[1]) == 8
     assert {row["outcome"] for row in models(dataset).values()} == {"emitted"}
-
-
-@given(sizes=st.lists(st.integers(1, 12), min_size=1, max_size=8))
-@settings(max_examples=20, deadline=None)
-def test_no_more_is_handed_out_than_there_is(sizes: list[int]) -> None:
-    room, lock, held, most = WeightedSemaphore(10), threading.Lock(), [0], [0]
-
-    def work(size: int) -> None:
-        with room.acquire(size):
-            with lock:
-                held[0] += min(size, 10)
-                most[0] = max(most[0], held[0])
-            time.sleep(0.001)
-            with lock:
-                held[0] -= min(size, 10)
-
-    threads = [threading.Thread(target=work, args=(size,)) for size in sizes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert not any(thread.is_alive() for thread in threads)
-    assert most[0] <= 10
-
-
-def test_who_waits_for_room_can_be_stopped() -> None:
-    room = WeightedSemaphore(1)
-
-    def pause() -> None:
-        raise Cancelled
-
-    with room.acquire(1), pytest.raises(Cancelled), room.acquire(1, pause):
-        pass
 
 
 def test_a_dry_run_tells_bytes_and_requests_from_the_architecture_alone(

@@ -14,7 +14,7 @@ from conftest import NOW, Sync
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
@@ -50,7 +50,7 @@ def shipped(folder: Path) -> Path:
 
 def crawl(
     root: Path, server: FileServer, dataset: Path, monkeypatch: pytest.MonkeyPatch, gap: int | None = None
-) -> Report:
+) -> SyncReport:
     rows = []
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name, data = path.relative_to(root).as_posix(), path.read_bytes()

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from conftest import Sync
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl_publish.commands.verify import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.malicious_pickles import BOMBS, MALICIOUS, PAYLOADS
@@ -88,7 +88,7 @@ MISNAMED: dict[str, Callable[[], bytes]] = {
 }
 
 
-def check(report: Report, dataset: Path, bad: set[str]) -> None:
+def check(report: SyncReport, dataset: Path, bad: set[str]) -> None:
     """Every bad file failed with one line that names it; the rest of the folder is sound."""
     assert set(report.failures) == {f"local/{name}" for name in bad}
     for model_id, row in models(dataset).items():

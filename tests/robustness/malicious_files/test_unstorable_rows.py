@@ -23,7 +23,7 @@ from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.extraction.ledger import LedgerEntry
-from filtercrawl.pipeline.report import Report
+from filtercrawl.pipeline.report import SyncReport
 from filtercrawl_publish.commands.verify import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.onnx_models import model, node, random_array
@@ -39,7 +39,7 @@ def good(zoo: Path) -> None:
     put(zoo / "zz.safetensors", state(2))
 
 
-def check(dataset: Path, report: Report, bad: str, words: str) -> None:
+def check(dataset: Path, report: SyncReport, bad: str, words: str) -> None:
     """The bad file failed with one clear line; the good ones are published."""
     assert set(report.failures) == {f"local/{bad}"}
     line = report.failures[f"local/{bad}"]

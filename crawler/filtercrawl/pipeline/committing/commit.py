@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
 from filtercrawl.config.license_policy import METADATA
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
-from filtercrawl.dataset.schema.model_row import ContentKey, ModelOutcome, ModelRow
+from filtercrawl.dataset.schema.model_row import ModelOutcome, ModelRow
 from filtercrawl.dataset.schema.validation import storable
 from filtercrawl.dataset.tables.index_row import fingerprint, rebase_layer_row
 from filtercrawl.dataset.tables.source_metadata import (
@@ -21,14 +21,15 @@ from filtercrawl.dataset.tables.source_metadata import (
 )
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.pipeline.committing.new_row import content_key, new_model_row, revision, same_content, selectors
+from filtercrawl.pipeline.crawling.content_index import ContentIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from filtercrawl.extraction.ledger import LedgerEntry
-    from filtercrawl.pipeline.crawling.result import CrawlResult
+    from filtercrawl.pipeline.crawling.crawl import CrawlResult
 
-CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "again"]
+CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "must_recrawl"]
 # A failed checkpoint is tried again after one day, two, four, ... at most this many.
 _MAX_RETRY_DAYS: Final = 32
 
@@ -40,32 +41,31 @@ class CatalogWriter(WeightOwnership):
     Attributes:
         now: The time of the run.
         version: The version of filtercrawl.
-        model_by_content: The model_id of every content that is known; workers look here, so that a file that another
-            checkpoint has too is not read.
+        index: Contents that are known, shared with the workers.
         removed_by_content: (selector id, file sha256) -> model ids that are no longer listed.
         renamed: The model ids for which a new name was found.
     """
 
     now: datetime
     version: str
-    model_by_content: dict[ContentKey, str] = field(default_factory=dict)
-    removed_by_content: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    index: ContentIndex = field(default_factory=ContentIndex)
+    removed_by_content: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)
     renamed: set[str] = field(default_factory=set)
 
     def commit(self, result: CrawlResult) -> CommitOutcome:
         """Write one result and return what became of the checkpoint.
 
-        `again`: it was to be linked to a checkpoint whose content has changed meanwhile, or to weights that are lost;
-        so it must be read after all.
+        `must_recrawl`: nothing was written; the checkpoint was to take over the weights of a duplicate, but they are
+        lost, so that it has to be read itself.
         """
         became = self._commit(result)
         if became in ("emitted", "duplicate", "no_kernels"):
             model_id, known = result.task.model_id, result.task.previous
-            if known is not None and self.model_by_content.get(known.content_key) == model_id:
-                del self.model_by_content[known.content_key]  # its old content is gone
+            if known is not None:
+                self.index.remove(known.content_key, model_id)  # its old content is gone
             written = self.catalog.model(model_id)
             if result.file_sha256 is not None and written is not None and written.has_weights:
-                self.model_by_content.setdefault(content_key(result), model_id)
+                self.index.add(content_key(result), model_id)
         return became
 
     def _commit(self, result: CrawlResult) -> CommitOutcome:
@@ -78,17 +78,15 @@ class CatalogWriter(WeightOwnership):
         if old_name is not None:
             return self._store_rename(result, old_name)
         row = new_model_row(result, self.now, self.version)
-        # Looked up again: another worker may have been reading the same content. The tables must not depend on timing.
-        original = result.duplicate_of or self.model_by_content.get(content_key(result))
-        if result.duplicate_of is not None and self.model_by_content.get(content_key(result)) != result.duplicate_of:
-            return "again"
+        # Looked up once more: an earlier checkpoint may have hashed the same content after this one.
+        original = result.duplicate_of or self.index.get(content_key(result))
         if original is not None and original != result.task.model_id:
             if not self._layers_file_missing(row, original):
                 discard(result.layers)
                 return self._store_duplicate(replace(row, bytes_fetched=0), original)
             if result.layers is None:
-                del self.model_by_content[content_key(result)]
-                return "again"
+                self.index.remove(content_key(result), original)
+                return "must_recrawl"
         assert result.layers is not None
         assert result.tensors is not None
         ledger = result.tensors.ledger

@@ -13,7 +13,7 @@ from filtercrawl.dataset.tables.source_metadata import attempted_version, file_e
 if TYPE_CHECKING:  # torch takes seconds to import, and a row needs none
     from datetime import datetime
 
-    from filtercrawl.pipeline.crawling.result import CrawlResult
+    from filtercrawl.pipeline.crawling.crawl import CrawlResult
 
 
 def new_model_row(result: CrawlResult, now: datetime, version: str) -> ModelRow:

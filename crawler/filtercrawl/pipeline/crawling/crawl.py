@@ -1,10 +1,17 @@
-"""Read one checkpoint: claim, fetch, extract, write its layers out of sight. A worker's task; no catalog is touched."""
+"""Crawl one checkpoint in a worker thread: identify its content, read its tensors, stage its layers.
+
+A worker reads the catalog only through the `ContentIndex` and writes nothing but staged files; the main thread commits
+the `CrawlResult`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import (
     Cancelled,
@@ -15,99 +22,216 @@ from filtercrawl.api.errors import (
     describe_error,
 )
 from filtercrawl.api.range_file import prefetch
-from filtercrawl.api.source import Source, find_reader
+from filtercrawl.api.source import Reader, Source, find_reader
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.config.urls import redact_urls
 from filtercrawl.dataset.schema.arrow import MODELS
 from filtercrawl.dataset.schema.validation import check_row, check_tensors
-from filtercrawl.dataset.tables.staged_layers import discard
+from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
-from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.pipeline.crawling.result import CrawlResult
-from filtercrawl.pipeline.crawling.worker_context import WorkerContext
-from filtercrawl.pipeline.crawling.write_layers import write_layers
+from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.pipeline.crawling.stage_timer import StageTimer
+from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
+from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions, write_layers
 from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
 from filtercrawl.pipeline.planning.types import CrawlTask
+from filtercrawl.transport import MeasuredTransport
 
-# Why a checkpoint failed that needed more memory than there is; the memory is free again when the next one is read.
+# Recorded as the reason of a checkpoint whose crawl raised MemoryError; its memory is free again for the next one.
 OUT_OF_MEMORY: Final = "ran out of memory while reading; give this machine more memory, or set --jobs 1"
+# Bytes that may have been fetched, or be on their way, without being written yet.
+_PREFETCH_BYTES: Final = 2 * 1024**3
+_MAX_REASON_LENGTH: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerContext:
+    """Dependencies and concurrency limits shared by crawl workers.
+
+    Attributes:
+        sources: Sources by name.
+        readers: Readers of checkpoint formats, in the order in which they are asked.
+        transport: Network access.
+        index: Contents that are known or being read.
+        write_options: How layers are written.
+        write_slots: Limits how many checkpoints are written at a time, while others are fetched.
+        verify_all: Fetch every file in full whose SHA-256 is declared, and verify it.
+        cancellation: Ends the run.
+        prefetch_budget: Limits the bytes that are fetched before they are written.
+    """
+
+    sources: Mapping[str, Source]
+    readers: tuple[Reader, ...]
+    transport: MeasuredTransport
+    index: ContentIndex
+    write_options: LayerWriteOptions
+    write_slots: WeightedSemaphore
+    verify_all: bool = False
+    cancellation: CancellationToken = field(default_factory=CancellationToken)
+    prefetch_budget: WeightedSemaphore = field(default_factory=lambda: WeightedSemaphore(_PREFETCH_BYTES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlResult:
+    """The result of crawling one checkpoint.
+
+    Exactly one of `error`, `duplicate_of`, `unchanged` and `tensors` is set.
+
+    Attributes:
+        task: What was crawled.
+        format: Name of the reader; None if the file was not opened.
+        file_sha256: SHA-256 of the files; None if it is not known.
+        file_bytes: Size of all files.
+        verification: What the bytes were checked against: `sha256`, `etag`, `size` or `none`.
+        version: The server's version of the file, such as its ETag.
+        structure_error: Why the architecture is not known although the source should know it.
+        bytes_fetched: Bytes fetched, or read of local files; hashing does not count.
+        requests: Requests sent for the files.
+        fetched_in_full: Whether every byte was fetched, which pays if most of them are needed.
+        seconds: Seconds by stage.
+        error: Why the crawl failed.
+        duplicate_of: Model id of the checkpoint with the same content.
+        unchanged: The server says that the file is the one that was read before.
+        tensors: The tensors, classified.
+        layers: The layers, staged.
+    """
+
+    task: CrawlTask
+    format: str | None = None
+    file_sha256: str | None = None
+    file_bytes: int | None = None
+    verification: str = "none"
+    version: str | None = None
+    structure_error: str | None = None
+    bytes_fetched: int = 0
+    requests: int = 0
+    fetched_in_full: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+    duplicate_of: str | None = None
+    unchanged: bool = False
+    tensors: ClassifiedTensors | None = None
+    layers: StagedLayers | None = None
 
 
 def crawl(task: CrawlTask, context: WorkerContext) -> CrawlResult:
-    """Read one checkpoint; whatever is wrong with it becomes its reason. Raises Stopped."""
+    """Crawl one checkpoint; whatever is wrong with it becomes the error of the result.
+
+    Raises:
+        Cancelled: The run is to end.
+    """
+    timer = StageTimer()
     try:
-        context.write_options.check_cancelled()
+        context.cancellation.raise_if_cancelled()
         try:
-            return crawl_once(task, context)
-        except ChangedError:
-            return crawl_once(
-                task, context, changed_during_read=True
-            )  # from its beginning: no byte of the old version is left
-    except FiltercrawlError as error:
-        return CrawlResult(task=task, error=one_line(str(error)))
+            result = crawl_once(task, context, timer)
+        except ChangedError:  # from its beginning: no byte of the old version may be left
+            result = crawl_once(task, context, timer, changed_during_read=True)
     except Cancelled:
         raise
+    except FiltercrawlError as error:
+        result = CrawlResult(task=task, error=one_line(str(error)))
     except MemoryError:
-        return CrawlResult(task=task, error=OUT_OF_MEMORY)
+        result = CrawlResult(task=task, error=OUT_OF_MEMORY)
     except Exception as error:  # noqa: BLE001 - a reader's mistake costs one checkpoint, never the run
-        return CrawlResult(
-            task=task, error=one_line(f"unexpected {describe_error(error)}; please report this as a bug")
-        )
+        message = one_line(f"unexpected {describe_error(error)}; please report this as a bug")
+        result = CrawlResult(task=task, error=message)
+    return replace(result, seconds=timer.seconds)
 
 
-def crawl_once(task: CrawlTask, context: WorkerContext, *, changed_during_read: bool = False) -> CrawlResult:
-    """Read one checkpoint; raises CheckpointError. changed_during_read: it changed under way, so a stated sha256 wants
-    its proof.
+def crawl_once(
+    task: CrawlTask, context: WorkerContext, timer: StageTimer, *, changed_during_read: bool = False
+) -> CrawlResult:
+    """Crawl one checkpoint.
+
+    Args:
+        task: What to crawl.
+        context: What workers share.
+        timer: Measures the stages `header`, `extract`, `wait`, `fetch` and `write`.
+        changed_during_read: The file changed during the previous attempt; fetch it in full and verify its SHA-256.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be read.
+        Cancelled: The run is to end.
     """
     checkpoint = task.checkpoint
     source = context.sources.get(task.source)
-    with CheckpointFiles(checkpoint, context.readers, context.transport, source) as files:
+    with timer.stage("header"), CheckpointFiles(checkpoint, context.readers, context.transport, source) as files:
         digest = files.stated_sha256
-        twin = context.model_by_content.get((digest, checkpoint.prefix, task.policy)) if digest else None
-        if twin is not None:
-            return CrawlResult(task=task, file_sha256=digest, file_bytes=files.size, duplicate_of=twin)
+        owner = claim_content(digest, task, context, timer)
+        if owner is not None:
+            return CrawlResult(task=task, file_sha256=digest, file_bytes=files.size, duplicate_of=owner)
         if (changed_during_read or context.verify_all) and digest is not None:
-            files.verify_sha256()
+            with timer.stage("fetch"):
+                files.verify_sha256()
         structure = None if files.local else structure_of(source, checkpoint)
         if structure is not None and should_download_whole_file(structure, task, files):
-            files.fetch_whole()  # before its header is there to say the same
+            files.fetch_whole()  # before the header can say the same
         reader = find_reader(context.readers, files.main)
         if reader is None:
             what = "empty" if files.main.size == 0 else "of no known format"
             raise FormatError(f"{files.main.name}: the file is {what}; no reader claims it")
-        digest = files.sha256()  # of this machine's files; of others, as by now their server has told
-        twin = context.model_by_content.get((digest, checkpoint.prefix, task.policy)) if digest else None
-        found = CrawlResult(
-            task=task, format=reader.name, file_sha256=digest, version=files.version, duplicate_of=twin,
-            unchanged=twin is None and is_unchanged(task, digest, files.version),
+        digest = files.sha256()  # of local files; of others what their server has declared by now
+        owner = claim_content(digest, task, context, timer)
+        identified = CrawlResult(
+            task=task, format=reader.name, file_sha256=digest, version=files.version, duplicate_of=owner,
+            unchanged=owner is None and is_unchanged(task, digest, files.version),
         )  # fmt: skip
-        if found.duplicate_of is not None or found.unchanged:
-            return with_fetch_stats(found, files)
+        if identified.duplicate_of is not None or identified.unchanged:
+            return with_fetch_stats(identified, files)
         stored = tuple(reader.tensors(files))
         check_tensors(files.main.name, stored)
-        tensors, note = attach_architecture(source, checkpoint, stored, structure)
-        extracted = classify_tensors(tensors, task.policy, checkpoint.prefix)
-        check_row(files.main.name, {"num_params": extracted.num_params}, MODELS)
-        wanted = [layer.tensor.location.byte_span for layer in extracted.emitted if layer.tensor.location is not None]
-        with context.prefetch_budget.acquire(
-            0 if files.local else sum(span.stop - span.start for span in wanted), context.write_options.check_cancelled
-        ):
-            prefetch(wanted)
-            with context.write_slots.acquire(1, context.write_options.check_cancelled):
-                shard = write_layers(task.model_id, task.source, extracted.layers, context.write_options)
+        with timer.stage("extract"):
+            tensors, structure_error = attach_architecture(source, checkpoint, stored, structure)
+            classified = classify_tensors(tensors, task.policy, checkpoint.prefix)
+            check_row(files.main.name, {"num_params": classified.num_params}, MODELS)
+        staged = fetch_and_write(classified, task, context, files, timer)
         try:
             files.check_unchanged()
             digest = files.sha256()
         except CheckpointError:
-            discard(shard)
+            discard(staged)
             raise
         return with_fetch_stats(
-            replace(found, file_sha256=digest, structure_error=note, tensors=extracted, layers=shard), files
+            replace(identified, file_sha256=digest, structure_error=structure_error, tensors=classified, layers=staged),
+            files,
         )
 
 
+def claim_content(digest: str | None, task: CrawlTask, context: WorkerContext, timer: StageTimer) -> str | None:
+    """Return the checkpoint that holds the content of a task, None if this worker has to read it."""
+    if digest is None:
+        return None
+    with timer.stage("wait"):
+        key = (digest, task.checkpoint.prefix, task.policy)
+        return context.index.claim(key, task.model_id, context.cancellation)
+
+
+def fetch_and_write(
+    classified: ClassifiedTensors,
+    task: CrawlTask,
+    context: WorkerContext,
+    files: CheckpointFiles,
+    timer: StageTimer,
+) -> StagedLayers:
+    """Fetch the weights of the layers in the background and write each layer as its bytes arrive."""
+    spans = [layer.tensor.location.byte_span for layer in classified.emitted if layer.tensor.location is not None]
+    remote_bytes = 0 if files.local else sum(span.stop - span.start for span in spans)
+    with ExitStack() as held:
+        with timer.stage("wait"):
+            held.enter_context(context.prefetch_budget.acquire(remote_bytes, context.cancellation))
+            prefetch(spans)
+            held.enter_context(context.write_slots.acquire(1, context.cancellation))
+        with timer.stage("write"):
+            return write_layers(
+                task.model_id, task.source, classified.layers, context.write_options, context.cancellation, timer
+            )
+
+
 def with_fetch_stats(result: CrawlResult, files: CheckpointFiles) -> CrawlResult:
-    """Say what reading cost, and how far what was read is proven."""
+    """Add what reading the files cost and how far their bytes were verified."""
     return replace(
         result,
         file_bytes=files.size,
@@ -119,7 +243,7 @@ def with_fetch_stats(result: CrawlResult, files: CheckpointFiles) -> CrawlResult
 
 
 def is_unchanged(task: CrawlTask, digest: str | None, version: str | None) -> bool:
-    """Tell whether a source that knows neither revision nor hash offers what the server gave the last time."""
+    """Tell whether the server's version is the one that was read before; for files without revision or hash."""
     known = task.previous
     if known is None or digest is not None or version is None or known.reason is not None:
         return False
@@ -127,9 +251,9 @@ def is_unchanged(task: CrawlTask, digest: str | None, version: str | None) -> bo
 
 
 def should_download_whole_file(structure: Structure, task: CrawlTask, files: CheckpointFiles) -> bool:
-    """Tell by the architecture alone whether most of the bytes are wanted."""
-    found = estimate_from_architecture(structure, task.checkpoint, task.policy, files.link)
-    return found is not None and found.in_full
+    """Tell from the architecture alone whether most of the bytes are needed."""
+    estimate = estimate_from_architecture(structure, task.checkpoint, task.policy, files.link)
+    return estimate is not None and estimate.in_full
 
 
 def attach_architecture(
@@ -138,17 +262,29 @@ def attach_architecture(
     tensors: tuple[StoredTensor, ...],
     structure: Structure | None = None,
 ) -> tuple[tuple[StoredTensor, ...], str | None]:
-    """Give tensors what the graph of their network proves, where the source can build it; and say why not."""
+    """Add to tensors what the graph of their network proves, if the source can build it.
+
+    Args:
+        source: The source of the checkpoint.
+        checkpoint: The checkpoint.
+        tensors: Its tensors.
+        structure: Its architecture, if it is known already.
+
+    Returns:
+        The tensors, and why the architecture is not fully known, None if it is or if no source builds it.
+    """
     if structure is None and any(len(tensor.shape) >= 3 for tensor in tensors):  # else there is no convolution
         structure = structure_of(source, checkpoint)
     if structure is None:
         return tensors, None
-    applied = match_tensors(structure, tensors, checkpoint.prefix)
-    return applied.tensors, None if structure.problem is None else one_line(structure.problem)
+    matched = match_tensors(structure, tensors, checkpoint.prefix)
+    return matched.tensors, None if structure.problem is None else one_line(structure.problem)
 
 
 def one_line(text: str) -> str:
-    """Fold a message into one printable line of bearable length."""
-    folded = " ".join(text.split())
+    """Fold a message into one printable line of at most 500 characters, its URLs without credentials."""
+    folded = " ".join(redact_urls(text).split())
     printable = "".join(c if c.isprintable() else "\ufffd" for c in folded)
-    return printable if len(printable) <= 500 else printable[:499] + "\u2026"
+    if len(printable) <= _MAX_REASON_LENGTH:
+        return printable
+    return printable[: _MAX_REASON_LENGTH - 1] + "\u2026"

@@ -1,10 +1,10 @@
-"""Normalize, hash, measure and write one checkpoint's layers, memory bounded by a row group."""
+"""Convert, hash, measure and stage the layers of one checkpoint, with memory bounded by a row group."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.dataset.files.layers_writer import LayersFileWriter, staging
 from filtercrawl.dataset.schema.arrow import INDEX
@@ -23,23 +24,47 @@ from filtercrawl.dataset.tables.staged_layers import LayerPart, StagedLayers, li
 from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
+from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerWriteOptions:
-    """How layers are made: where files are staged, on which device, with which measures.
+    """How layers are written.
 
-    pause is called between layers; it may raise to end the work on a large checkpoint soon.
+    Attributes:
+        staging: Folder of staged files.
+        device: Where weights are converted and measured.
+        measures: Measures of each layer.
     """
 
     staging: Path
     device: torch.device
     measures: tuple[Measure, ...]
-    check_cancelled: Callable[[], None] = lambda: None
 
 
-def write_layers(model_id: str, source: str, layers: Iterable[Layer], options: LayerWriteOptions) -> StagedLayers:
-    """Normalize, hash, measure and write the layers of one checkpoint; raises CheckpointError."""
+def write_layers(
+    model_id: str,
+    source: str,
+    layers: Iterable[Layer],
+    options: LayerWriteOptions,
+    cancellation: CancellationToken | None = None,
+    timer: StageTimer | None = None,
+) -> StagedLayers:
+    """Convert, hash, measure and stage the layers of one checkpoint.
+
+    Args:
+        model_id: The checkpoint.
+        source: Its source.
+        layers: Its layers; those with an exclusion reason get a row and no weights.
+        options: How they are written.
+        cancellation: Ends the work between two layers.
+        timer: Measures the stage `fetch`: reading weights and converting them to float32.
+
+    Raises:
+        CheckpointError: The weights cannot be read.
+        Cancelled: The run is to end.
+    """
+    timer = timer or StageTimer()
     described = [(layer_row(model_id, source, layer), layer) for layer in layers]
     rows = [row for row, _ in described]
     for row in rows:
@@ -52,12 +77,13 @@ def write_layers(model_id: str, source: str, layers: Iterable[Layer], options: L
         return StagedLayers.without_file(rows)
     with staging(options.staging, model_id) as writer:
         for row, layer in emitted:
-            options.check_cancelled()
+            if cancellation is not None:
+                cancellation.raise_if_cancelled()
             row["row_group"] = writer.start(
                 convolution_kind(row), 4 * n_parts(layer.shape)[0][1] * layer.numel_per_out_channel()
             )
-            samples.append(_write_layer(layer, row, writer, options, sketches))
-            check_row(row["layer_id"], row, INDEX)  # again, for what the measures add
+            samples.append(_write_layer(layer, row, writer, options, timer, sketches))
+            check_row(row["layer_id"], row, INDEX)  # again, with what the measures added
     return StagedLayers(
         **writer.finished(model_id, source)._asdict(),
         rows=tuple(rows),
@@ -67,23 +93,33 @@ def write_layers(model_id: str, source: str, layers: Iterable[Layer], options: L
 
 
 def _write_layer(
-    layer: Layer, row: Row, writer: LayersFileWriter, options: LayerWriteOptions, sketches: list[Row]
+    layer: Layer,
+    row: Row,
+    writer: LayersFileWriter,
+    options: LayerWriteOptions,
+    timer: StageTimer,
+    sketches: list[Row],
 ) -> tuple[str, Samples]:
     spans = n_parts(layer.shape)
-    # A layer's hash stands in each of its rows: a layer of one part is read once, a longer one twice.
-    only = to_float32(layer, *spans[0], options.device) if len(spans) == 1 else None
+
+    def read(start: int, stop: int) -> torch.Tensor:
+        with timer.stage("fetch"):
+            return to_float32(layer, start, stop, options.device)
+
+    # The hash of a layer is in each of its rows: a layer of one part is read once, a longer one twice.
+    only = read(*spans[0]) if len(spans) == 1 else None
 
     def weights() -> Iterator[tuple[int, torch.Tensor]]:
         for start, stop in spans:
-            yield start, only if only is not None else to_float32(layer, start, stop, options.device)
+            yield start, only if only is not None else read(start, stop)
 
     whole, peak, n_nonfinite = hashlib.sha256(), 0.0, 0
-    found: list[LayerPart] = []
+    parts: list[LayerPart] = []
     for number, (start, weight) in enumerate(weights()):
         data = little_endian(weight.cpu().numpy())
         whole.update(data)
         digest = (whole if len(spans) == 1 else hashlib.sha256(data)).hexdigest()
-        found.append(LayerPart(number=number, start=start, shape=tuple(weight.shape), sha256=digest))
+        parts.append(LayerPart(number=number, start=start, shape=tuple(weight.shape), sha256=digest))
         largest, bad = extremes(weight)
         peak, n_nonfinite = max(peak, largest), n_nonfinite + bad
     row["layer_sha256"] = row["weight_sha256"] = whole.hexdigest()
@@ -96,21 +132,22 @@ def _write_layer(
         filters_known=layer.filters_known,
     )
     running = [measure.start(summary) for measure in options.measures]
-    chosen = np.asarray(sample_positions(row["layer_sha256"], layer.n_kernels), np.int64)
-    taken: list[NDArray[np.float32]] = []
-    for part, (start, weight) in zip(found, weights(), strict=True):
+    positions = np.asarray(sample_positions(row["layer_sha256"], layer.n_kernels), np.int64)
+    sampled: list[NDArray[np.float32]] = []
+    for part, (start, weight) in zip(parts, weights(), strict=True):
         for accumulator in running:
             accumulator.update(weight)
         numbers = weight.cpu().contiguous().view(-1, layer.taps).numpy()
-        here = chosen[(chosen >= start * layer.shape[1]) & (chosen < (start + len(weight)) * layer.shape[1])]
-        taken.append(numbers[here - start * layer.shape[1]])
+        first, last = start * layer.shape[1], (start + len(weight)) * layer.shape[1]
+        here = positions[(positions >= first) & (positions < last)]
+        sampled.append(numbers[here - first])
         writer.add(part.row(row), numbers.reshape(-1))
     for accumulator in running:
         row.update(accumulator.finish())
     sketcher = next((accumulator for accumulator in running if isinstance(accumulator, Sketcher)), None)
     if sketcher is not None:
         sketches.append({**sketcher.sketch(), "layer_sha256": row["layer_sha256"]})
-    samples = Samples(positions=chosen, values=np.concatenate(taken))
+    samples = Samples(positions=positions, values=np.concatenate(sampled))
     if row["weight_kind"] == "learned" and is_fixed_filter_bank(layer, samples.values):
         row["weight_kind"] = "fixed"
     return row["layer_sha256"], samples
@@ -120,7 +157,7 @@ def extremes(weight: torch.Tensor) -> tuple[float, int]:
     """Return the largest finite magnitude and the number of values that are not finite."""
     low, high = torch.aminmax(weight)
     peak = max(abs(float(low)), abs(float(high)))
-    if math.isfinite(peak):  # a NaN passes through aminmax: one cheap look clears most layers
+    if math.isfinite(peak):  # aminmax passes NaN on, so that one cheap test clears most layers
         return peak, 0
     finite = torch.isfinite(weight)
     magnitudes = weight[finite].abs()

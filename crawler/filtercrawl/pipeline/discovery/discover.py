@@ -1,13 +1,24 @@
-"""Ask each source what it has; put shards and external data with the file that names them."""
+"""List what each selector offers, and attach the companion files that a checkpoint's main file names."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped, folder, local_path
+from filtercrawl.api.checkpoint import (
+    Checkpoint,
+    CheckpointMetadata,
+    Offer,
+    PreviousState,
+    RemoteFile,
+    Skipped,
+    folder,
+    local_path,
+)
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import LocalFile, file_version, relative_path
@@ -15,25 +26,42 @@ from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.pipeline.discovery.history import previous_states
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What one selector offers. problem: why the listing is not complete, None where it is."""
+    """What one selector offers.
+
+    Attributes:
+        selector: The selector.
+        checkpoints: What may be crawled.
+        skipped: What the source or an opt-out leaves out, with the reason.
+        ignored: Number of files that hold no weights.
+        problem: Why the listing is not complete, None if it is.
+        seconds: Time that the listing took.
+    """
 
     selector: Selector
     checkpoints: tuple[Checkpoint, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     ignored: int = 0
     problem: str | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiscoveryContext:
-    """What discovery needs: the plugins, the network, settings a source, and what the dataset knows by model_id."""
+    """Dependencies of discovery.
+
+    Attributes:
+        plugins: Installed sources, readers and visual categories.
+        transport: Network access.
+        settings: Settings of each source, by its name.
+        previous_states: Rows of `models` by model id.
+        opt_out: What may not be fetched.
+    """
 
     plugins: Plugins
     transport: Transport
@@ -43,29 +71,21 @@ class DiscoveryContext:
 
 
 def discover(selectors: Sequence[Selector], context: DiscoveryContext) -> list[Listing]:
-    """List every selector; a source that raises or yields nonsense is named in its listing and stops no other.
+    """List every selector; a source that fails is reported in its listing and stops no other.
 
-    Raises UsageError for a pattern that a source refuses and for two files that would bear one name.
+    Raises:
+        UsageError: A source rejects its pattern.
     """
-    listings = [attach_companions(list_selector(selector, context), context) for selector in dict.fromkeys(selectors)]
-    places: dict[tuple[str, str], tuple[str, Selector]] = {}
-    for listing in listings:
-        if not listing.selector.on_this_machine:
-            continue  # its source alone gives names, and may give one file at two addresses
-        for checkpoint in listing.checkpoints:
-            url = checkpoint.files[0].url
-            before, other = places.setdefault((listing.selector.source, checkpoint.name), (url, listing.selector))
-            if before != url:
-                raise UsageError(describe_collision(checkpoint.name, str(other), str(listing.selector)))
-    return listings
-
-
-def describe_collision(name: str, one: str, other: str) -> str:
-    return f"{one} and {other} both offer {name!r}; give one of them a label: '{other} as=LABEL'"
+    return [attach_companions(list_selector(selector, context), context) for selector in dict.fromkeys(selectors)]
 
 
 def list_selector(selector: Selector, context: DiscoveryContext) -> Listing:
-    """Run one source to its end, or to its first fault."""
+    """List one selector until its source ends or fails.
+
+    Raises:
+        UsageError: The source rejects the pattern.
+    """
+    started = time.monotonic()
     checkpoints: list[Checkpoint] = []
     skipped: list[Skipped] = []
     names: set[str] = set()
@@ -81,20 +101,64 @@ def list_selector(selector: Selector, context: DiscoveryContext) -> Listing:
             if problem:
                 break
             names.add(offer.name)
-            offer = context.opt_out.skip_excluded(selector.source, offer)  # noqa: PLW2901 - the same offer, as it may be used
-            if isinstance(offer, Checkpoint):
-                checkpoints.append(with_visual_category(offer, context.plugins.visual_categories))
+            allowed = context.opt_out.skip_excluded(selector.source, offer)
+            if isinstance(allowed, Checkpoint):
+                checkpoints.append(with_visual_category(allowed, context.plugins.visual_categories))
             else:
-                skipped.append(offer)
+                skipped.append(allowed)
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001 - a stranger's source may raise anything
+    except Exception as error:  # noqa: BLE001 - a plugin's source may raise anything
         problem = describe_error(error)
-    return Listing(selector=selector, checkpoints=tuple(checkpoints), skipped=tuple(skipped), problem=problem)
+    return Listing(
+        selector=selector,
+        checkpoints=tuple(checkpoints),
+        skipped=tuple(skipped),
+        problem=problem,
+        seconds=time.monotonic() - started,
+    )
+
+
+def previous_states(rows: Mapping[str, ModelRow], source: str) -> dict[str, PreviousState]:
+    """Return what the dataset knows of one source's checkpoints, so that the source need not ask again.
+
+    Args:
+        rows: Rows of `models` by model id.
+        source: Name of the source.
+
+    Returns:
+        The state after the last attempt, also a failed one, by the name under which the source last offered it.
+    """
+    return {row.offered_as: _previous_state(row) for row in rows.values() if row.source == source}
+
+
+def _previous_state(row: ModelRow) -> PreviousState:
+    attempted = row.attempted_version
+    return PreviousState(
+        revision=attempted.revision,
+        etag=attempted.etag,
+        outcome=row.outcome,
+        reason=row.reason,
+        meta=CheckpointMetadata(
+            task=row.task,
+            visual_category=row.visual_category,
+            architecture=row.architecture,
+            family=row.family,
+            tag=row.tag,
+            library=row.library,
+            license=row.license,
+            license_evidence=row.license_evidence,
+            paper=row.paper,
+            released=row.released,
+            training_datasets=row.training_datasets or (),
+            metrics=json.loads(row.metrics or "{}"),
+            extra=json.loads(row.extra or "{}"),
+        ),
+    )
 
 
 def with_visual_category(checkpoint: Checkpoint, categories: Mapping[str, str]) -> Checkpoint:
-    """Say what the pictures of the last training data set show, where the source does not and a plugin does."""
+    """Add the visual category of the last training dataset, if a plugin knows it and the source does not say."""
     meta = checkpoint.meta
     if meta.visual_category is not None or not meta.training_datasets:
         return checkpoint
@@ -102,7 +166,7 @@ def with_visual_category(checkpoint: Checkpoint, categories: Mapping[str, str]) 
 
 
 def validate_offer(offer: Offer | object, names: set[str]) -> str | None:
-    """Say what is wrong with something that a source yielded, or None."""
+    """Return what is wrong with something that a source yielded, None if nothing is."""
     if not isinstance(offer, Checkpoint | Skipped):
         return f"yields {type(offer).__name__}, neither Checkpoint nor Skipped"
     if not isinstance(offer.name, str) or not offer.name or not offer.name.isprintable():
@@ -110,35 +174,37 @@ def validate_offer(offer: Offer | object, names: set[str]) -> str | None:
     if offer.name in names:
         return f"yields two checkpoints named {offer.name!r}"
     if isinstance(offer, Checkpoint):
-        sound = isinstance(offer.files, tuple) and offer.files and all(isinstance(f, RemoteFile) for f in offer.files)
-        return None if sound else f"{offer.name}: files is not a tuple of RemoteFile with at least one"
+        is_valid = (
+            isinstance(offer.files, tuple) and offer.files and all(isinstance(f, RemoteFile) for f in offer.files)
+        )
+        return None if is_valid else f"{offer.name}: files is not a tuple of RemoteFile with at least one"
     return None if isinstance(offer.reason, str) else f"{offer.name}: the reason of a Skipped is no text"
 
 
 def attach_companions(listing: Listing, context: DiscoveryContext) -> Listing:
-    """Give every local checkpoint its companions, drop those from the listing, and ignore what holds no weights."""
+    """Attach companion files to local checkpoints, drop them from the listing, and ignore files without weights."""
     if isinstance(context.plugins.sources[listing.selector.source], SupportsSubfile):
-        return listing  # which has looked into the files
-    found: list[Checkpoint] = []
+        return listing  # such a source has looked into the files already
+    kept: list[Checkpoint] = []
     companions: set[str] = set()
     ignored: list[Checkpoint] = []
     for checkpoint in listing.checkpoints:
         known = context.previous_states.get(f"{listing.selector.source}/{checkpoint.name}")
         grouped = with_companions(checkpoint, context.plugins.readers, known)
-        (found if grouped is not None else ignored).append(grouped or checkpoint)
+        (kept if grouped is not None else ignored).append(grouped or checkpoint)
         main, *others = (grouped or checkpoint).files
         companions.update(file.url for file in others if file.url != main.url)
     return replace(
         listing,
-        checkpoints=tuple(c for c in found if c.files[0].url not in companions),
+        checkpoints=tuple(c for c in kept if c.files[0].url not in companions),
         ignored=sum(c.files[0].url not in companions for c in ignored),
     )
 
 
 def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: ModelRow | None) -> Checkpoint | None:
-    """Return a checkpoint with the files that its main file names; None where it holds no weights.
+    """Return a checkpoint with the companion files that its main file names, None if it holds no weights.
 
-    Looks only at files of this machine, and only where they may have changed since the last run.
+    Only local files are opened, and only if they may have changed since the last run.
     """
     main = checkpoint.files[0]
     if len(checkpoint.files) > 1 or not main.url.startswith("file:"):
@@ -157,19 +223,20 @@ def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Mo
             return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
     except Cancelled:
         raise
-    except Exception:  # noqa: BLE001 - whatever a reader stumbles over, reading the checkpoint says what is wrong
+    except Exception:  # noqa: BLE001 - crawling the checkpoint will say what is wrong with it
         return checkpoint
 
 
 def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]:
-    """Find companions on disk; one that is missing or lies outside the checkpoint's root is left out.
+    """Yield the companions that exist inside the checkpoint's root.
 
-    So is one that cannot be looked up: a name that is too long or holds a NUL or a surrogate, a circle of symlinks.
+    One that cannot be looked up is left out too: its name is too long, holds a NUL or a surrogate, or its symlinks
+    form a cycle.
     """
     main = checkpoint.files[0]
-    place = local_path(main)
-    depth = len(PurePosixPath(main.path or place.name).parts)
-    root = Path(*place.parts[:-depth])
+    main_path = local_path(main)
+    depth = len(PurePosixPath(main.path or main_path.name).parts)
+    root = Path(*main_path.parts[:-depth])
     for path in dict.fromkeys(paths):
         try:
             target = (root / path).resolve()

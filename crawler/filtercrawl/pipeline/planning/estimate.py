@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -38,7 +38,7 @@ class CostEstimate:
 
 
 def estimate_cost(
-    task: CrawlTask, model_by_content: Mapping[ContentKey, str], source: Source | None, transport: MeasuredTransport
+    task: CrawlTask, known_contents: Container[ContentKey], source: Source | None, transport: MeasuredTransport
 ) -> CostEstimate:
     """Return what one checkpoint will cost, without asking for anything: its source may build its network."""
     checkpoint, known = task.checkpoint, task.previous
@@ -47,7 +47,7 @@ def estimate_cost(
     main = checkpoint.files[0]
     if main.url.startswith("file:"):
         return CostEstimate(bytes=size, requests=0, size=size, in_full=True)
-    if len(sizes) == 1 and main.sha256 and (main.sha256, checkpoint.prefix, task.policy) in model_by_content:
+    if len(sizes) == 1 and main.sha256 and (main.sha256, checkpoint.prefix, task.policy) in known_contents:
         return CostEstimate(bytes=0, requests=0, size=size)
     structure = structure_of(source, checkpoint, run=False)
     found = (

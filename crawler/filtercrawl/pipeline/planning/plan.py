@@ -1,4 +1,4 @@
-"""What there is to do: a pure comparison of what is offered with what the catalog knows."""
+"""Plan a run: compare what is offered with what the catalog knows, as pure functions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from filtercrawl.pipeline.planning.types import CrawlTask, Plan, PlanOptions
 
 
 def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:
-    """Compare listings with what is known; reads nothing and changes nothing."""
-    todo: dict[str, CrawlTask] = {}
+    """Compare listings with what is known, and return what the run will do."""
+    tasks: dict[str, CrawlTask] = {}
     unchanged: list[str] = []
     waiting: list[str] = []
     skipped: dict[str, tuple[str, str, Skipped]] = {}
@@ -27,46 +27,47 @@ def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:
                 continue  # two selectors, one checkpoint
             seen[model_id] = (selector_id, checkpoint)
             if (reason := license_refusal(checkpoint.meta.license, options)) is not None:
-                left = Skipped(name=checkpoint.name, reason=reason, revision=checkpoint.revision)
-                skipped[model_id] = (source, selector_id, left)
+                refused = Skipped(name=checkpoint.name, reason=reason, revision=checkpoint.revision)
+                skipped[model_id] = (source, selector_id, refused)
                 continue
             known = effective_state(options.known_models.get(model_id), checkpoint, options)
-            why = decide(checkpoint, known, options)
-            if why == "unchanged":
+            action = decide(checkpoint, known, options)
+            if action == "unchanged":
                 unchanged.append(model_id)
-            elif why == "waiting":
+            elif action == "waiting":
                 waiting.append(model_id)
             else:
-                todo[model_id] = CrawlTask(
+                tasks[model_id] = CrawlTask(
                     checkpoint=checkpoint,
                     source=source,
                     model_id=model_id,
                     selector_id=selector_id,
-                    action=why,
+                    action=action,
                     policy=widest_policy(options.policy, known.kernel_policy if known else None),
                     previous=known,
                 )
         for skip in listing.skipped:
             skipped.setdefault(f"{source}/{skip.name}", (source, selector_id, skip))
     return Plan(
-        tasks=tuple(todo[model_id] for model_id in sorted(todo)),
+        tasks=tuple(tasks[model_id] for model_id in sorted(tasks)),
         unchanged=tuple(unchanged),
         waiting=tuple(waiting),
         skipped=tuple(skipped.values()),
         removed=tuple(find_removed(listings, options.known_models, seen.keys() | skipped.keys())),
         seen=seen,
+        opted_out=tuple(find_opted_out(options)),
     )
 
 
 def license_refusal(license_id: str | None, options: PlanOptions) -> str | None:
-    """Say why a licence is reason enough to leave a checkpoint out; None where it is not."""
+    """Return why a checkpoint may not be crawled under its license, None if it may."""
     if options.licenses and license_id not in options.licenses:
         return f"licence {license_id or 'unknown'}, asked for {', '.join(options.licenses)}"
     return options.license_policy.dropped(license_id)
 
 
 def effective_state(known: ModelRow | None, checkpoint: Checkpoint, options: PlanOptions) -> ModelRow | None:
-    """Return what is known; where its weights were withheld and may now be kept, as of bytes that nobody has read."""
+    """Return the known row of a checkpoint, as if it were never read if its withheld weights may be kept now."""
     if known is None or known.has_weights or options.license_policy.decide(checkpoint.meta.license) != "keep":
         return known
     return known.unread()
@@ -76,37 +77,48 @@ Decision = Literal["new", "changed", "retry", "unchanged", "waiting"]
 
 
 def decide(checkpoint: Checkpoint, known: ModelRow | None, options: PlanOptions) -> Decision:
-    """Say what to do about one checkpoint."""
+    """Decide what to do with one offered checkpoint.
+
+    Args:
+        checkpoint: What is offered.
+        known: Its row of `models`, None for a new checkpoint.
+        options: What the plan depends on.
+    """
     if known is None:
         return "new"
     if known.outcome == "withdrawn":
         return "unchanged"
-    tried = known.attempted_version
+    attempted = known.attempted_version
     if checkpoint.revision is not None:
-        same = checkpoint.revision == tried.revision
+        is_same = checkpoint.revision == attempted.revision
     else:
-        same = combined_etag(checkpoint) is not None and combined_etag(checkpoint) == tried.etag
-    if not same or known.outcome == "skipped":
+        is_same = combined_etag(checkpoint) is not None and combined_etag(checkpoint) == attempted.etag
+    if not is_same or known.outcome == "skipped":
         return "changed"
-    if known.reason is not None:  # the last try failed on these very bytes
-        due = known.next_retry is None or known.next_retry <= options.now
-        again = options.retry == "all" or (
-            options.retry == "due" and (due or known.filtercrawl_version != options.version)
+    if known.reason is not None:  # the last attempt failed on the same bytes
+        is_due = known.next_retry is None or known.next_retry <= options.now
+        may_retry = options.retry == "all" or (
+            options.retry == "due" and (is_due or known.filtercrawl_version != options.version)
         )
-        return "retry" if again else "waiting"
+        return "retry" if may_retry else "waiting"
     before = known.kernel_policy
     return "unchanged" if before is not None and widest_policy(options.policy, before) == before else "changed"
 
 
 def widest_policy(policy: KernelPolicy, before: KernelPolicy | None) -> KernelPolicy:
-    """The wider of two policies: a narrower one drops nothing that is already there."""
+    """Return the wider of two policies: a narrower one removes nothing that is already in the dataset."""
     return policy if before is None else max(policy, before, key=POLICIES.index)
 
 
 def find_removed(listings: Sequence[Listing], known: Mapping[str, ModelRow], seen: set[str]) -> list[tuple[str, str]]:
-    """Return (model_id, selector id) of what a selector listed before and, listed in full, does not offer now.
+    """Return (model id, selector id) of what a selector listed before and does not offer now.
 
-    What lies below a folder that was skipped was not looked at: it is not gone.
+    Only complete listings count, and nothing below a skipped folder: nobody has looked there.
+
+    Args:
+        listings: What the selectors offer.
+        known: Rows of `models` by model id.
+        seen: Model ids of everything that is offered or skipped.
     """
     complete = {listing.selector.id for listing in listings if listing.problem is None}
     hidden = tuple(f"{listing.selector.source}/{skip.name}/" for listing in listings for skip in listing.skipped)
@@ -116,4 +128,13 @@ def find_removed(listings: Sequence[Listing], known: Mapping[str, ModelRow], see
         if model_id not in seen and row.outcome not in ("withdrawn", "skipped") and not model_id.startswith(hidden)
         for selector_id in (row.selectors or ())
         if selector_id in complete
+    ]
+
+
+def find_opted_out(options: PlanOptions) -> list[str]:
+    """Return the model ids of what the dataset holds although an opt-out names it."""
+    return [
+        model_id
+        for model_id, row in options.known_models.items()
+        if options.opt_out.matches(row) and row.outcome not in ("skipped", "withdrawn")
     ]

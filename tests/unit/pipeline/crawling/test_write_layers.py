@@ -15,6 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import Convolution, StoredTensor, TensorLocation
 from filtercrawl.dataset.files import layers_writer
@@ -149,12 +151,11 @@ def test_a_slug_is_a_plain_name(name: str) -> None:
     assert set(found) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
-def test_a_failure_leaves_nothing_behind(tmp_path: Path) -> None:
-    def stop() -> None:
-        raise RuntimeError("enough")
-
+def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    token = CancellationToken()
+    token.cancel()
     layers = classify_tensors(tensors({"a.weight": np.ones((2, 2, 3, 3), "f4")})).layers
-    workshop = LayerWriteOptions(staging=tmp_path, device=torch.device("cpu"), measures=(), check_cancelled=stop)
-    with pytest.raises(RuntimeError, match="enough"):
-        write_layers("lab/net", "lab", layers, workshop)
+    options = LayerWriteOptions(staging=tmp_path, device=torch.device("cpu"), measures=())
+    with pytest.raises(Cancelled):
+        write_layers("lab/net", "lab", layers, options, token)
     assert list(tmp_path.iterdir()) == []

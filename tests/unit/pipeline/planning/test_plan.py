@@ -1,0 +1,169 @@
+"""Plans: a comparison of listings with known rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile, Skipped
+from filtercrawl.config.license_policy import METADATA, LicensePolicy
+from filtercrawl.dataset.schema.crawl_state import AttemptedVersion, CrawlState
+from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.pipeline.discovery.discover import Listing
+from filtercrawl.pipeline.discovery.opt_out import OptOut
+from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.pipeline.planning.plan import decide, effective_state, find_removed, make_plan, widest_policy
+from filtercrawl.pipeline.planning.types import PlanOptions
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+LAB = Selector("lab")
+
+
+def options(**changes: Any) -> PlanOptions:
+    return PlanOptions(**{"now": NOW, "version": "2.0", **changes})
+
+
+def checkpoint(
+    name: str = "net", revision: str | None = "r1", license_id: str | None = None, **file: Any
+) -> Checkpoint:
+    files = (RemoteFile(**{"url": f"https://lab.example/{name}", **file}),)
+    return Checkpoint(name=name, revision=revision, files=files, meta=CheckpointMetadata(license=license_id))
+
+
+def row(name: str = "net", **changes: Any) -> ModelRow:
+    columns: dict[str, Any] = {
+        "model_id": f"lab/{name}", "source": "lab", "name": name, "url": f"https://lab.example/{name}",
+        "outcome": "emitted", "revision": "r1", "filtercrawl_version": "2.0", "kernel_policy": "spatial",
+        "selectors": (LAB.id,), **changes,
+    }  # fmt: skip
+    return ModelRow(**columns)
+
+
+def listing(*checkpoints: Checkpoint, selector: Selector = LAB, **more: Any) -> Listing:
+    return Listing(selector=selector, checkpoints=checkpoints, **more)
+
+
+@pytest.mark.parametrize(
+    ("offered", "known", "changes", "expected"),
+    [
+        (checkpoint(), None, {}, "new"),
+        (checkpoint(), row(), {}, "unchanged"),
+        (checkpoint(revision="r2"), row(), {}, "changed"),
+        (checkpoint(revision="r2"), row(outcome="withdrawn"), {}, "unchanged"),
+        (checkpoint(), row(outcome="skipped", reason="gated"), {}, "changed"),
+        (checkpoint(revision=None, etag="e1"), row(etag="e1"), {}, "unchanged"),
+        (checkpoint(revision=None, etag="e2"), row(etag="e1"), {}, "changed"),
+        (checkpoint(revision=None), row(), {}, "changed"),  # no revision and no etag: nobody knows
+        (
+            checkpoint(revision="r2"),
+            row(state=CrawlState(tried=AttemptedVersion(revision="r2"))),
+            {},
+            "unchanged",
+        ),
+        (checkpoint(), row(kernel_policy="3x3"), {}, "changed"),  # a wider policy than before
+        (checkpoint(), row(kernel_policy="spatial"), {"policy": "3x3"}, "unchanged"),  # a narrower one removes nothing
+        (checkpoint(), row(kernel_policy=None), {}, "changed"),
+    ],
+)
+def test_decisions(offered: Checkpoint, known: Any, changes: dict[str, Any], expected: str) -> None:
+    assert decide(offered, known, options(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("retry", "next_retry", "version", "expected"),
+    [
+        ("due", NOW - timedelta(days=1), "2.0", "retry"),
+        ("due", NOW, "2.0", "retry"),
+        ("due", NOW + timedelta(days=1), "2.0", "waiting"),
+        ("due", NOW + timedelta(days=1), "1.0", "retry"),  # another version may read it
+        ("all", NOW + timedelta(days=1), "2.0", "retry"),
+        ("none", NOW - timedelta(days=1), "1.0", "waiting"),
+    ],
+)
+def test_failures_are_retried_when_they_are_due(retry: Any, next_retry: datetime, version: str, expected: str) -> None:
+    failed = row(outcome="failed", reason="truncated", next_retry=next_retry, filtercrawl_version=version)
+    assert decide(checkpoint(), failed, options(retry=retry)) == expected
+
+
+def test_a_changed_file_is_read_even_if_its_last_attempt_failed() -> None:
+    failed = row(outcome="failed", reason="truncated", next_retry=NOW + timedelta(days=1))
+    assert decide(checkpoint(revision="r2"), failed, options()) == "changed"
+
+
+def test_tasks_are_in_the_order_of_their_model_ids() -> None:
+    plan = make_plan([listing(checkpoint("c"), checkpoint("a"), checkpoint("b"))], options())
+    assert [task.model_id for task in plan.tasks] == ["lab/a", "lab/b", "lab/c"]
+    assert {task.action for task in plan.tasks} == {"new"}
+
+
+def test_two_selectors_may_offer_one_checkpoint() -> None:
+    narrow = Selector("lab", "n*")
+    plan = make_plan([listing(checkpoint()), listing(checkpoint(), selector=narrow)], options())
+    assert [task.selector_id for task in plan.tasks] == [LAB.id]
+
+
+def test_a_renamed_checkpoint_keeps_its_model_id() -> None:
+    known = {"lab/old": row("old")}
+    plan = make_plan([listing(checkpoint("net"))], options(known_models=known, renamed={("lab", "net"): "lab/old"}))
+    assert (plan.unchanged, plan.tasks, plan.removed) == (("lab/old",), (), ())
+
+
+def test_a_task_keeps_the_widest_policy() -> None:
+    known = {"lab/net": row(kernel_policy="spatial", revision="r0")}
+    plan = make_plan([listing(checkpoint())], options(policy="3x3", known_models=known))
+    assert [task.policy for task in plan.tasks] == ["spatial"]
+    assert widest_policy("3x3", None) == "3x3"
+
+
+def test_licenses_skip_what_is_not_asked_for() -> None:
+    offers = listing(checkpoint("mit", license_id="MIT"), checkpoint("gpl", license_id="GPL-3.0"), checkpoint("none"))
+    plan = make_plan([offers], options(licenses=("MIT",)))
+    assert [task.model_id for task in plan.tasks] == ["lab/mit"]
+    assert {skip.name for _, _, skip in plan.skipped} == {"gpl", "none"}
+
+
+def test_the_license_policy_skips_what_it_drops() -> None:
+    policy = LicensePolicy(drop=("GPL-3.0",))
+    offers = listing(checkpoint("mit", license_id="MIT"), checkpoint("gpl", license_id="GPL-3.0"))
+    plan = make_plan([offers], options(license_policy=policy))
+    assert [task.model_id for task in plan.tasks] == ["lab/mit"]
+    assert [(skip.name, skip.revision) for _, _, skip in plan.skipped] == [("gpl", "r1")]
+
+
+def test_withheld_weights_that_may_be_kept_now_are_read() -> None:
+    withheld = row(license_policy=METADATA, file_sha256="a" * 64)
+    assert effective_state(withheld, checkpoint(), options()) == withheld.unread()
+    still = options(license_policy=LicensePolicy(default="metadata"))
+    assert effective_state(withheld, checkpoint(), still) == withheld
+    plan = make_plan([listing(checkpoint())], options(known_models={"lab/net": withheld}))
+    assert [task.action for task in plan.tasks] == ["changed"]
+
+
+def test_only_a_complete_listing_of_the_same_selector_removes() -> None:
+    other = Selector("lab", "x*")
+    known = {"lab/gone": row("gone"), "lab/theirs": row("theirs", selectors=(other.id,)), "lab/net": row("net")}
+    seen = {"lab/net"}
+    assert find_removed([listing(checkpoint())], known, seen) == [("lab/gone", LAB.id)]
+    assert find_removed([listing(checkpoint(), problem="timed out")], known, seen) == []
+
+
+def test_what_lies_below_a_skipped_folder_is_not_removed() -> None:
+    known = {"lab/folder/net": row("folder/net"), "lab/folder2/net": row("folder2/net")}
+    hidden = Skipped(name="folder", reason="permission denied")
+    assert find_removed([listing(skipped=(hidden,))], known, {"lab/folder"}) == [("lab/folder2/net", LAB.id)]
+
+
+def test_what_was_skipped_or_withdrawn_is_not_removed() -> None:
+    known = {"lab/a": row("a", outcome="skipped"), "lab/b": row("b", outcome="withdrawn")}
+    assert find_removed([listing()], known, set()) == []
+
+
+def test_what_an_opt_out_names_is_removed_once() -> None:
+    known = {
+        "lab/a": row("a"), "lab/b": row("b", outcome="skipped"),
+        "lab/c": row("c", aliases=("alias",)), "lab/d": row("d"),
+    }  # fmt: skip
+    plan = make_plan([], options(known_models=known, opt_out=OptOut(("lab:a", "lab:b", "lab:alias"))))
+    assert plan.opted_out == ("lab/a", "lab/c")
