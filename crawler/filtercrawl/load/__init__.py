@@ -1,12 +1,45 @@
-"""What one wants of a dataset: layers chosen by a condition, tensors without copies, shuffled kernels.
+"""Read a dataset: choose layers with SQL, get torch tensors without copies, iterate over shuffled kernels."""
 
-`layers` gives a table, `tensors` and `flat` make tensors of it, `load_first_layers` gives those that see the picture,
-and
-`Kernels` is a torch dataset to train on. A dataset is a folder, or `org/name` or `org/name@revision` on the Hub.
-"""
+from __future__ import annotations
 
-from filtercrawl.load.kernel_dataset import KernelDataset
-from filtercrawl.load.layers import load_first_layers, load_layers
-from filtercrawl.load.tensors import to_flat_tensor, to_tensors
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["KernelDataset", "load_first_layers", "load_layers", "to_flat_tensor", "to_tensors"]
+if TYPE_CHECKING:
+    from filtercrawl.load.dataset import Dataset, DatasetInfo, open_dataset
+    from filtercrawl.load.kernel_dataset import KernelDataset
+    from filtercrawl.load.layers import load_first_layers, load_layers
+    from filtercrawl.load.tensors import to_flat_tensor, to_tensors
+
+__all__ = [
+    "Dataset",
+    "DatasetInfo",
+    "KernelDataset",
+    "load_first_layers",
+    "load_layers",
+    "open_dataset",
+    "to_flat_tensor",
+    "to_tensors",
+]
+
+_MODULES: Final = {
+    "Dataset": "dataset",
+    "DatasetInfo": "dataset",
+    "KernelDataset": "kernel_dataset",
+    "load_first_layers": "layers",
+    "load_layers": "layers",
+    "open_dataset": "dataset",
+    "to_flat_tensor": "tensors",
+    "to_tensors": "tensors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name on first use: torch takes seconds, and tables alone do not need it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

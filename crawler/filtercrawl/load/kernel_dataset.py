@@ -1,4 +1,4 @@
-"""Kernels as a stream of shuffled batches, to train on."""
+"""A torch dataset of shuffled kernels."""
 
 from __future__ import annotations
 
@@ -19,32 +19,40 @@ from filtercrawl.load.query import LayerRequest, group_by_row_group, select_laye
 from filtercrawl.load.row_groups import read_layer_parts
 from filtercrawl.load.shuffle_buffer import ShuffleBuffer
 
-# Bytes of kernels that are mixed at a time; reading takes some row groups beside them.
-BUFFER_BYTES: Final = 134_217_728
+# Size of the shuffle buffer; reading takes some row groups besides.
+BUFFER_BYTES: Final = 128 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
 class _RowGroup:
-    """What is read at a time: a row group, and the layers of it that are wanted."""
+    """One unit of reading: a row group, and the layers of it that are selected."""
 
     file: str
     group: int
-    layers: tuple[LayerRequest, ...]
+    requests: tuple[LayerRequest, ...]
 
 
 class KernelDataset(IterableDataset[torch.Tensor]):
-    """All kernels of one size, shuffled: an iterable of float32 batches `[batch_size, *kernel_size]`, the last smaller.
+    """All kernels of one size in shuffled batches, as a torch `IterableDataset`.
 
-    root, where: as for `filtercrawl.load.layers`; a weight that several layers share is taken once. kernel: as the
-    column `kernel` has it, `3x3`. Give it to a DataLoader with `batch_size=None`. kernel_size: a tuple; n_kernels: in
-    an epoch.
+    Yields float32 tensors `[batch_size, *kernel_size]`, the last one smaller. A weight that several layers share is
+    taken once. Give it to a `DataLoader` with `batch_size=None`.
 
-    The same seed, epoch and number of workers give the same batches, bit for bit; no worker and one are the same. Of
-    several workers each takes its own row groups. Row groups are read in random order and mixed in a pool of
-    `pool_bytes` (128 MiB), so that memory is bounded whatever the size of the dataset, in each worker. From a Hub row
-    groups are fetched anew in every epoch, unless the files are in the cache of huggingface_hub.
+    The same seed, epoch and number of workers give the same batches, bit for bit; no worker and one worker are the
+    same. Each of several workers reads its own row groups. Row groups are read in random order and shuffled in a
+    buffer, so memory is bounded in each worker whatever the size of the dataset. From the Hub, row groups are fetched
+    in every epoch, unless the cache of huggingface_hub holds the files.
 
-    Raises UsageError where nothing matches, and as `layers`.
+    Attributes:
+        kernel_size: For example `(3, 3)`.
+        n_kernels: Kernels of one epoch.
+
+    Example:
+        >>> kernels = filtercrawl.KernelDataset("org/kernels", "3x3", where="weight_kind = 'learned'")
+        >>> for epoch in range(2):
+        ...     kernels.set_epoch(epoch)
+        ...     for batch in torch.utils.data.DataLoader(kernels, batch_size=None, num_workers=1):
+        ...         ...  # float32 [8192, 3, 3]
     """
 
     def __init__(
@@ -56,47 +64,64 @@ class KernelDataset(IterableDataset[torch.Tensor]):
         seed: int = 0,
         where: str | None = None,
         buffer_bytes: int = BUFFER_BYTES,
+        revision: str | None = None,
     ) -> None:
+        """Select the kernels; weights are read when the dataset is iterated.
+
+        Args:
+            repo_or_path: A folder, `org/name` or `org/name@revision`.
+            kernel: The kernel size as in the column `kernel`, for example `3x3`.
+            batch_size: Kernels of a batch.
+            seed: Seed of the order; not negative.
+            where: A condition as for `filtercrawl.load_layers`; None for all kernels of the size.
+            buffer_bytes: Size of the shuffle buffer of each worker, by default 128 MiB.
+            revision: A branch, tag or commit of a repository; by default `main`.
+
+        Raises:
+            UsageError: Nothing matches, or an argument is not understood.
+            DatasetError: The dataset is damaged.
+            NetworkError: The Hub does not answer, or has no such repository or revision.
+        """
         if batch_size < 1 or seed < 0:
             raise UsageError(f"a batch has at least one kernel and a seed is not negative: {batch_size=}, {seed=}")
-        self._place = open_location(repo_or_path)
+        self._location = open_location(repo_or_path, revision)
         this_size = duckdb.ColumnExpression("kernel") == duckdb.ConstantExpression(kernel)
-        chosen = select_layers(self._place.index(), where, ["kernel_size", "n_kernels"], this_size)
-        _, first = np.unique(np.array(chosen["layer_sha256"].to_pylist(), str), return_index=True)
-        chosen = chosen.take(np.sort(first))
-        if not chosen.num_rows:
-            raise UsageError(f"{self._place}: no kernels of {kernel}" + (f" where {where}" if where else ""))
-        self.kernel_size: tuple[int, ...] = tuple(chosen["kernel_size"][0].as_py())
-        self.n_kernels: int = sum(chosen["n_kernels"].to_pylist())
-        self._units = [
-            _RowGroup(file=file, group=group, layers=tuple(layers))
-            for file, groups in group_by_row_group(chosen).items()
-            for group, layers in groups.items()
+        selected = select_layers(self._location.index(), where, ["kernel_size", "n_kernels"], this_size)
+        _, first = np.unique(np.array(selected["layer_sha256"].to_pylist(), str), return_index=True)
+        selected = selected.take(np.sort(first))
+        if not selected.num_rows:
+            raise UsageError(f"{self._location}: no kernels of {kernel}" + (f" where {where}" if where else ""))
+        self.kernel_size: tuple[int, ...] = tuple(selected["kernel_size"][0].as_py())
+        self.n_kernels: int = sum(selected["n_kernels"].to_pylist())
+        self._row_groups = [
+            _RowGroup(file=file, group=group, requests=tuple(requests))
+            for file, groups in group_by_row_group(selected).items()
+            for group, requests in groups.items()
         ]
         self._batch_size = batch_size
         self._seed = seed
-        self._pool = buffer_bytes
-        # Shared, since workers that outlive an epoch have a copy of all else.
+        self._buffer_bytes = buffer_bytes
+        # In shared memory, since persistent workers have a copy of everything else.
         self._epoch: torch.Tensor = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch is next, from 0: each has an order of its own. Without it every pass is the same."""
+        """Choose the order of the next pass: each epoch, from 0, has its own; without it every pass is the same."""
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         epoch = int(self._epoch)
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._units))[number::workers]
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._row_groups))[number::workers]
         taps = int(np.prod(self.kernel_size))
         seed = np.random.SeedSequence([self._seed, epoch, number, workers]).generate_state(1, np.uint64)
         random = torch.Generator().manual_seed(int(seed[0] >> 1))
-        pool = ShuffleBuffer(self._pool // (4 * taps), taps, self._batch_size, random)
-        for batch in pool.batches(self._read(order, taps)):
+        buffer = ShuffleBuffer(self._buffer_bytes // (4 * taps), taps, self._batch_size, random)
+        for batch in buffer.batches(self._read(order, taps)):
             yield batch.view(-1, *self.kernel_size)
 
     def _read(self, order: NDArray[np.int64], taps: int) -> Iterator[NDArray[np.float32]]:
-        for unit in (self._units[number] for number in order):
-            with open_parquet(self._place, unit.file) as file:
-                for piece in read_layer_parts(file, unit.group, unit.layers):
-                    yield piece.numbers.reshape(-1, taps)
+        for row_group in (self._row_groups[number] for number in order):
+            with open_parquet(self._location, row_group.file) as file:
+                for part in read_layer_parts(file, row_group.group, row_group.requests):
+                    yield part.numbers.reshape(-1, taps)

@@ -1,15 +1,14 @@
-"""Layers that match a condition, as one Arrow table; only the row groups that hold them are opened."""
+"""Load the layers that match a condition as one Arrow table; only row groups that hold them are read."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import torch
 from duckdb import ColumnExpression, Expression
 
 from filtercrawl.api.errors import DatasetError, UsageError
@@ -17,71 +16,113 @@ from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
 from filtercrawl.load.location import DatasetLocation, open_location, open_parquet
 from filtercrawl.load.query import group_by_row_group, select_layers
 from filtercrawl.load.row_groups import read_layer_parts
-from filtercrawl.load.tensors import to_tensors
 
-# In the order of `index`; the weight, which it does not have, last. A layer that is read has its hashes.
+if TYPE_CHECKING:
+    import torch
+
+# In the order of `index`, with the weight last; types of `layers` first, where hashes are not null.
 _FIELDS: Final = {name: (LAYERS if name in LAYERS.names else INDEX).field(name) for name in (*INDEX.names, "weight")}
 
 
-def load_layers(repo_or_path: str | Path, where: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the layers that match, a row a layer, in the order of `index`.
+def load_layers(
+    repo_or_path: str | Path,
+    where: str | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    revision: str | None = None,
+) -> pa.Table:
+    """Load the layers that match a condition, one row per layer, in the order of `index`.
 
-    repo_or_path: a folder, `org/name` or `org/name@revision`. where: a condition over the columns of `index`, as in
-    DuckDB's
-    SQL (`kernel = '3x3' and depthwise`); None for all. columns: of `layers` or `index`, to be given beside `shape` and
-    `weight`; by default those of `layers`. `weight` is a large list of float32, `[out_channels, in_channels/groups,
-    *kernel_size]` flat in row-major order; all weights lie in one buffer, in the order of the rows.
+    Memory: the result and one row group (at most 64 MiB). From the Hub, `index` is downloaded once and cached; of the
+    layers files only the matching row groups are fetched, or none if the cache of huggingface_hub holds the file.
 
-    A layer that is stored in parts is one row here, `part` 0 of 1. A layer of a duplicate checkpoint has its own
-    names and facts, and the weight from where it is stored; of duplicates that match only one is given. Layers whose
-    weight is not stored, pointwise ones for example, are left out.
+    Args:
+        repo_or_path: A folder, `org/name` or `org/name@revision`.
+        where: A condition over the columns of `index` in the SQL of DuckDB, for example
+            `kernel = '3x3' and depthwise`; None for all layers.
+        columns: Columns of `layers` or `index`; `shape` and `weight` are added. By default those of `layers`.
+        revision: A branch, tag or commit of a repository; by default `main`.
 
-    Memory: the result and one row group (at most 64 MiB). Of a Hub, `index` is fetched once and cached, of the files of
-    layers only the row groups in question; a file that the cache of huggingface_hub holds is not asked for.
+    Returns:
+        `weight` is a large list of float32, flat in row-major order of `[out_channels, in_channels/groups,
+        *kernel_size]`; all weights are in one buffer, in the order of the rows. `to_tensors` makes tensors of it.
 
-    Raises UsageError for a condition or a column that is not understood, DatasetError where the dataset is damaged,
-    NetworkError where the Hub does not answer.
+        A layer that is stored in parts is one row, with `part` 0 of 1. A layer of a duplicate checkpoint has its own
+        names and metadata, and the weight of where it is stored; of duplicates that match, one is returned. Layers
+        whose weight is not stored, for example pointwise ones, are left out.
+
+    Raises:
+        UsageError: The condition, a column or the dataset is not understood.
+        DatasetError: The dataset is damaged.
+        NetworkError: The Hub does not answer, or has no such repository or revision.
+
+    Example:
+        >>> table = filtercrawl.load_layers("org/kernels", "kernel = '7x7' and depthwise", ["layer"])
+        >>> table["layer"].to_pylist(), filtercrawl.to_tensors(table)
     """
-    return _load_layers(repo_or_path, where, LAYERS.names if columns is None else columns)
+    return _load_layers(repo_or_path, revision, where, LAYERS.names if columns is None else columns)
 
 
-def load_first_layers(repo_or_path: str | Path, where: str | None = None) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield (recipe, weight) of each convolution that no other precedes, of the layers that match.
+def load_first_layers(
+    repo_or_path: str | Path, where: str | None = None, *, revision: str | None = None
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the first convolutions of networks: those that no other convolution precedes.
 
-    recipe: as in `index`, the model_id where it is unknown. weight: float32 `[out_channels, in_channels/groups,
-    *kernel_size]`, not to be written to. Networks whose order of layers is unknown release nothing. Raises as `layers`.
+    Networks whose order of layers is unknown yield nothing.
+
+    Args:
+        repo_or_path: A folder, `org/name` or `org/name@revision`.
+        where: A condition as for `load_layers`; None for all.
+        revision: A branch, tag or commit of a repository; by default `main`.
+
+    Yields:
+        The recipe as in `index`, or the model id if it is unknown; and the weight, float32 `[out_channels,
+        in_channels/groups, *kernel_size]`, which must not be written to.
+
+    Raises:
+        UsageError: The condition or the dataset is not understood.
+        DatasetError: The dataset is damaged.
+        NetworkError: The Hub does not answer, or has no such repository or revision.
+
+    Example:
+        >>> for recipe, weight in filtercrawl.load_first_layers("org/kernels", "family = 'resnet'"):
+        ...     print(recipe, tuple(weight.shape))
     """
-    found = _load_layers(repo_or_path, where, ["recipe", "model_id"], ColumnExpression("is_first"))
-    names = zip(found["recipe"].to_pylist(), found["model_id"].to_pylist(), strict=True)
-    for (recipe, model_id), weight in zip(names, to_tensors(found), strict=True):
+    from filtercrawl.load.tensors import to_tensors  # imports torch
+
+    table = _load_layers(repo_or_path, revision, where, ["recipe", "model_id"], ColumnExpression("is_first"))
+    names = zip(table["recipe"].to_pylist(), table["model_id"].to_pylist(), strict=True)
+    for (recipe, model_id), weight in zip(names, to_tensors(table), strict=True):
         yield recipe or model_id, weight
 
 
-def _load_layers(repo_or_path: str | Path, where: str | None, columns: Sequence[str], *also: Expression) -> pa.Table:
+def _load_layers(
+    repo_or_path: str | Path, revision: str | None, where: str | None, columns: Sequence[str], *conditions: Expression
+) -> pa.Table:
     names = list(dict.fromkeys((*columns, "shape", "weight")))
     if unknown := [name for name in names if name not in _FIELDS]:
         raise UsageError(f"no column of layers or index: {', '.join(unknown)}; there are {', '.join(_FIELDS)}")
-    dataset = open_location(repo_or_path)
-    chosen = select_layers(dataset.index(), where, [name for name in names if name != "weight"], *also)
-    # A row holds its whole layer, in however many rows it is stored.
-    made = {"weight": _weights(dataset, chosen), "n_parts": pa.array(np.ones(chosen.num_rows, np.int32))}
-    arrays = [made[name] if name in made else chosen[name] for name in names]
+    location = open_location(repo_or_path, revision)
+    selected = select_layers(location.index(), where, [name for name in names if name != "weight"], *conditions)
+    # A row holds its whole layer, in however many rows that is stored.
+    replaced = {"weight": _read_weights(location, selected), "n_parts": pa.array(np.ones(selected.num_rows, np.int32))}
+    arrays = [replaced[name] if name in replaced else selected[name] for name in names]
     return pa.Table.from_arrays(arrays, schema=pa.schema([_FIELDS[name] for name in names]))
 
 
-def _weights(dataset: DatasetLocation, chosen: pa.Table) -> pa.Array[Any]:
-    """Read the weights of the chosen layers, each straight to its place in one buffer."""
-    sizes = [math.prod(shape) for shape in chosen["shape"].to_pylist()]
+def _read_weights(location: DatasetLocation, selected: pa.Table) -> pa.Array[Any]:
+    """Read the weights of the selected layers into one buffer, in the order of the rows."""
+    sizes = [math.prod(shape) for shape in selected["shape"].to_pylist()]
     if min(sizes, default=0) < 0:
-        raise DatasetError(f"{dataset}: the index has a shape of {min(sizes)} numbers")
+        raise DatasetError(f"{location}: the index has a shape of {min(sizes)} numbers")
     offsets = np.cumsum([0, *sizes], dtype=np.int64)
     buffer = pa.allocate_buffer(4 * int(offsets[-1]))
     numbers = np.frombuffer(buffer, np.float32)
-    for path, groups in group_by_row_group(chosen).items():
-        with open_parquet(dataset, path) as file:
-            for group, wanted in groups.items():
-                for piece in read_layer_parts(file, group, wanted):
-                    start = offsets[piece.layer.row] + piece.start * piece.layer.channel
-                    numbers[start : start + len(piece.numbers)] = piece.numbers
+    for path, groups in group_by_row_group(selected).items():
+        with open_parquet(location, path) as file:
+            for group, requests in groups.items():
+                for part in read_layer_parts(file, group, requests):
+                    start = offsets[part.request.row] + part.start * part.request.channel_size
+                    numbers[start : start + len(part.numbers)] = part.numbers
     values = pa.Array.from_buffers(pa.float32(), len(numbers), [None, buffer])
     return pa.LargeListArray.from_arrays(pa.array(offsets), values)

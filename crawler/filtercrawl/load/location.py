@@ -1,4 +1,4 @@
-"""Where a dataset lies: a folder, or a repo on the Hub at one commit."""
+"""Where a dataset is: a folder, or a repository on the Hub at one commit."""
 
 from __future__ import annotations
 
@@ -13,70 +13,35 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
-from filtercrawl.load.hub_dataset import HubDataset
+from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.transport.hub import translate_hub_errors
 
 INDEX_PATH: Final = "data/index.parquet"
-_REPO: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)
+_REPOSITORY: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)
 
 
 class DatasetLocation(Protocol):
-    """A dataset that is read; pickled, it is the same dataset at the same commit."""
+    """A dataset to read. A pickled location stays at the same dataset and commit."""
 
     def index(self) -> Path:
-        """Return `index` as a file of this machine."""
+        """Return the local file of `index`."""
+        ...
+
+    def file(self, path: str) -> Path:
+        """Return a published file as a local file, downloaded if necessary."""
         ...
 
     def source(self, path: str) -> Path | BinaryIO:
-        """Return what to read a published file from; only what is read of it is fetched."""
+        """Return what to read a published file from; only the bytes that are read are fetched."""
         ...
 
     def __str__(self) -> str: ...
 
 
-def open_location(repo_or_path: str | Path) -> DatasetLocation:
-    """Find the dataset at `repo_or_path`: a folder, `org/name` or `org/name@revision`; where both could be meant, the
-    folder.
-
-    Raises DatasetError for a folder that holds none, UsageError for a text that is neither.
-    """
-    folder = Path(repo_or_path)
-    if folder.is_dir():
-        return _Folder(folder)
-    named = _REPO.fullmatch(repo_or_path) if isinstance(repo_or_path, str) else None
-    if named is None:
-        raise UsageError(f"{repo_or_path}: no such folder, and no `org/name` or `org/name@revision` of the Hub")
-    return HubDataset.open(named[1], named[2], INDEX_PATH)
-
-
-@contextmanager
-def open_parquet(dataset: DatasetLocation, path: str) -> Iterator[pq.ParquetFile]:
-    """Open a file of `layers`; raises DatasetError or NetworkError where it cannot be read."""
-    # The path was written by whoever published the dataset.
-    pure = PurePosixPath(path)
-    if pure.parts[:2] != ("data", "layers") or ".." in pure.parts or "\\" in path or "\0" in path:
-        raise DatasetError(f"{dataset}: {path!r} in {INDEX_PATH} is no place of a file of layers")
-    with (
-        translate_hub_errors(f"{dataset}: {path}") if isinstance(dataset, HubDataset) else _reading(f"{dataset}/{path}")
-    ):
-        try:
-            # Without buffering every column would be a request of its own.
-            with pq.ParquetFile(dataset.source(path), pre_buffer=True) as file:
-                yield file
-        except (pa.ArrowException, ValueError) as error:
-            raise DatasetError(f"{dataset}/{path}: cannot be read ({error})") from error
-
-
-@contextmanager
-def _reading(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DatasetError(f"{what}: cannot be read ({error.strerror or error})") from error
-
-
 @dataclass(frozen=True)
-class _Folder:
+class FolderLocation:
+    """A dataset folder."""
+
     root: Path
 
     def index(self) -> Path:
@@ -85,8 +50,77 @@ class _Folder:
             raise DatasetError(f"{self.root}: holds no dataset, there is no {INDEX_PATH}")
         return path
 
+    def file(self, path: str) -> Path:
+        if not (self.root / path).is_file():
+            raise DatasetError(f"{self.root}: there is no {path}")
+        return self.root / path
+
     def source(self, path: str) -> Path:
         return self.root / path
 
     def __str__(self) -> str:
         return str(self.root)
+
+
+def open_location(repo_or_path: str | Path, revision: str | None = None) -> FolderLocation | HubLocation:
+    """Find a dataset.
+
+    Args:
+        repo_or_path: A folder, `org/name` or `org/name@revision`. A folder that exists is preferred.
+        revision: A branch, tag or commit of a repository; None for the one in `repo_or_path`, or else `main`.
+
+    Raises:
+        UsageError: The text names neither a folder nor a repository, or a revision is given twice or of a folder.
+        NetworkError: The Hub cannot be reached, or has no such repository or revision.
+    """
+    folder = Path(repo_or_path)
+    if folder.is_dir():
+        if revision is not None:
+            raise UsageError(f"{folder}: is a folder, which has no revision {revision!r}")
+        return FolderLocation(folder)
+    name = _REPOSITORY.fullmatch(repo_or_path) if isinstance(repo_or_path, str) else None
+    if name is None:
+        raise UsageError(f"{repo_or_path}: no such folder, and no `org/name` or `org/name@revision` of the Hub")
+    if name[2] and revision is not None:
+        raise UsageError(f"{repo_or_path}: the revision is given twice, as @{name[2]} and as revision={revision!r}")
+    return HubLocation.open(name[1], revision or name[2], INDEX_PATH)
+
+
+@contextmanager
+def open_parquet(location: DatasetLocation, path: str) -> Iterator[pq.ParquetFile]:
+    """Open a layers file.
+
+    Raises:
+        DatasetError: The path is not that of a layers file, or the file cannot be read.
+        NetworkError: The Hub does not answer.
+    """
+    # The path was written by whoever published the dataset.
+    pure = PurePosixPath(path)
+    if pure.parts[:2] != ("data", "layers") or ".." in pure.parts or "\\" in path or "\0" in path:
+        raise DatasetError(f"{location}: {path!r} in {INDEX_PATH} is not the path of a layers file")
+    # Without buffering every column would be a request of its own.
+    with reading(location, path), pq.ParquetFile(location.source(path), pre_buffer=True) as file:
+        yield file
+
+
+@contextmanager
+def reading(location: DatasetLocation, path: str) -> Iterator[None]:
+    """Translate errors of reading one published file into DatasetError and NetworkError."""
+    translated = (
+        translate_hub_errors(f"{location}: {path}")
+        if isinstance(location, HubLocation)
+        else _translate_os_errors(f"{location}/{path}")
+    )
+    with translated:
+        try:
+            yield
+        except (pa.ArrowException, ValueError) as error:
+            raise DatasetError(f"{location}/{path}: cannot be read ({error})") from error
+
+
+@contextmanager
+def _translate_os_errors(description: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatasetError(f"{description}: cannot be read ({error.strerror or error})") from error

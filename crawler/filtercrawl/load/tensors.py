@@ -1,4 +1,4 @@
-"""Torch tensors that lie in the memory of an Arrow table: nothing is copied, nothing may be written to."""
+"""Torch tensors that share the memory of an Arrow table: nothing is copied, and they must not be written to."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ from torch.utils.dlpack import from_dlpack
 
 from filtercrawl.api.errors import DatasetError, UsageError
 
-# By these a layer that is stored in parts is put together; a table that leaves them out has whole layers.
+# Columns by which a layer that is stored in parts is joined; a table without them has whole layers.
 _PARTS: Final = frozenset({"layer_id", "part", "n_parts"})
 
 
 def to_flat_tensor(column: pa.ChunkedArray[Any] | pa.Array[Any]) -> torch.Tensor:
-    """Return the numbers of a column of lists, row after row, as one flat tensor of the column's dtype.
+    """Return the numbers of a column, row after row, as one flat tensor of the column's dtype.
 
-    A column in one chunk, as `layers` gives it, is not copied: the tensor is its memory, not to be written to. Several
-    chunks are copied into one. Raises UsageError for a column that holds nulls, or anything but numbers.
+    A column in one chunk, as in a table of `load_layers`, is not copied: the tensor shares its memory and must not be
+    written to. Several chunks are copied into one tensor.
+
+    Args:
+        column: A column of numbers or of lists of numbers.
+
+    Raises:
+        UsageError: The column holds nulls, or anything but numbers.
+
+    Example:
+        >>> table = filtercrawl.load_layers("org/kernels", "kernel = '3x3'")
+        >>> kernels = filtercrawl.to_flat_tensor(table["weight"]).view(-1, 3, 3)
     """
     pieces = [_numbers(chunk) for chunk in (column.chunks if isinstance(column, pa.ChunkedArray) else [column])]
     if len(pieces) == 1:
@@ -28,11 +38,24 @@ def to_flat_tensor(column: pa.ChunkedArray[Any] | pa.Array[Any]) -> torch.Tensor
 
 
 def to_tensors(table: pa.Table) -> list[torch.Tensor]:
-    """Return one tensor a row of `layers`, `[out_channels, in_channels/groups, *kernel_size]` float32, without copies.
+    """Return one tensor per layer, without copies.
 
-    The tensors are the table's memory, not to be written to. Needs the columns `shape` and `weight`. Of a table that
-    did not come from `filtercrawl.load.layers` and holds all parts of a layer, they are joined, which copies them: one
-    tensor in the place of the first. Raises DatasetError where a weight does not have its shape.
+    The tensors share the table's memory and must not be written to. In a table that does not come from `load_layers`
+    and holds all parts of a layer, the parts are joined into one tensor in place of the first, which copies them.
+
+    Args:
+        table: A table with the columns `shape` and `weight`.
+
+    Returns:
+        float32 tensors `[out_channels, in_channels/groups, *kernel_size]`.
+
+    Raises:
+        UsageError: A column is missing, or `weight` holds nulls.
+        DatasetError: A weight does not have the size of its shape.
+
+    Example:
+        >>> table = filtercrawl.load_layers("org/kernels", "model_id = 'timm/resnet18.a1_in1k'", ["layer"])
+        >>> weights = dict(zip(table["layer"].to_pylist(), filtercrawl.to_tensors(table), strict=True))
     """
     for name in ("shape", "weight"):
         if name not in table.column_names:

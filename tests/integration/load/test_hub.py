@@ -110,12 +110,15 @@ def file_of(dataset: Path) -> str:
 def test_a_version_is_pinned_and_what_is_cached_is_not_asked_for(hub: HubServer, tmp_path: Path) -> None:
     code = """
 import huggingface_hub
-from filtercrawl.load import KernelDataset, load_layers
+from filtercrawl.load import KernelDataset, load_layers, open_dataset
 huggingface_hub.snapshot_download("org/kernels", repo_type="dataset", revision="v1", allow_patterns=["data/*"])
 print(load_layers("org/kernels@v1", "architecture = 'resnet18'").num_rows)
-print(sum(len(batch) for batch in KernelDataset("org/kernels@v1", "7x7")))
+print(sum(len(batch) for batch in KernelDataset("org/kernels", "7x7", revision="v1")))
+dataset = open_dataset("org/kernels", revision="v1")
+print(dataset.revision, dataset.models().num_rows, dataset.kernels("7x7").n_kernels, dataset.info.counts["layers"])
 """
-    assert python(hub, tmp_path, "-c", code).split() == ["3", "32"]
+    first = hub.datasets["org/kernels"].tags["v1"]
+    assert python(hub, tmp_path, "-c", code).split() == ["3", "32", first, "4", "32", "12"]
     assert not [request for request in of_layers(hub) if "range" in request.headers]
     missing = python(
         hub, tmp_path, "-c", "from filtercrawl.load import load_layers; load_layers('org/kernels')", fails=True

@@ -1,0 +1,216 @@
+"""A dataset as an object: its configs, tables and layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.formatting import format_count
+from filtercrawl.dataset.card.card import PATH as CARD
+from filtercrawl.dataset.card.card import Card
+from filtercrawl.dataset.files.manifest import PATH as MANIFEST
+from filtercrawl.dataset.files.table_files import table_of
+from filtercrawl.dataset.schema.arrow import TABLES
+from filtercrawl.display import html_table
+from filtercrawl.load.layers import load_layers
+from filtercrawl.load.location import INDEX_PATH, FolderLocation, open_location, reading
+
+if TYPE_CHECKING:
+    from filtercrawl.load.hub_location import HubLocation
+    from filtercrawl.load.kernel_dataset import KernelDataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """The content of a dataset's `manifest.json`.
+
+    Attributes:
+        dataset_id: The id that a dataset keeps for all its versions.
+        root: SHA-256 over the paths, sizes and hashes of all published files.
+        schema_version: The version of the schema of all tables.
+        filtercrawl_version: The version that wrote the dataset.
+        counts: Numbers of checkpoints, layers and kernels.
+    """
+
+    dataset_id: str
+    root: str
+    schema_version: int
+    filtercrawl_version: str
+    counts: Mapping[str, int]
+
+
+class Dataset:
+    """A filtercrawl dataset: a folder, or a repository on the Hub at one commit. Returned by `open_dataset`."""
+
+    def __init__(self, location: FolderLocation | HubLocation) -> None:
+        self._location = location
+
+    @property
+    def repo_or_path(self) -> str:
+        """`org/name`, or the path of the folder."""
+        return str(self._location) if isinstance(self._location, FolderLocation) else self._location.repo_id
+
+    @property
+    def revision(self) -> str | None:
+        """The commit on the Hub; None for a folder."""
+        return None if isinstance(self._location, FolderLocation) else self._location.commit
+
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """Identity, versions and counts of the dataset.
+
+        Raises:
+            DatasetError: `manifest.json` is missing or cannot be read.
+        """
+        with reading(self._location, MANIFEST):
+            text = self._location.file(MANIFEST).read_bytes()
+        try:
+            content = json.loads(text)
+            return DatasetInfo(
+                dataset_id=str(content["dataset_id"]),
+                root=str(content["root"]),
+                schema_version=int(content["schema_version"]),
+                filtercrawl_version=str(content["filtercrawl_version"]),
+                counts={str(name): int(count) for name, count in content["counts"].items()},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DatasetError(f"{self}: {MANIFEST} is not a manifest ({error!r})") from error
+
+    @cached_property
+    def configs(self) -> tuple[str, ...]:
+        """Names that `datasets.load_dataset(path, name)` accepts, as the card lists them.
+
+        Raises:
+            DatasetError: The card is missing or cannot be read.
+        """
+        return tuple(self._paths_by_config)
+
+    def index(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return `index`: one row per layer, everything but the weights.
+
+        Args:
+            columns: The columns to read; None for all.
+        """
+        return self.table("index", columns)
+
+    def models(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return `models`: one row per checkpoint, with its outcome.
+
+        Args:
+            columns: The columns to read; None for all.
+        """
+        return self.table("models", columns)
+
+    def table(self, config: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return one table as a whole; empty if the dataset has no rows of it.
+
+        Args:
+            config: A config other than `layers`, for example `ledger` or `samples`.
+            columns: The columns to read; None for all.
+
+        Returns:
+            The rows in the types of the schema. A column that an older dataset does not have is null.
+
+        Raises:
+            UsageError: There is no such table or column.
+            DatasetError: A file cannot be read.
+            NetworkError: The Hub does not answer.
+        """
+        if config not in TABLES or config == "layers":
+            known = ", ".join(name for name in TABLES if name != "layers")
+            raise UsageError(f"no table is named {config!r}; there are {known}; layers() returns weights")
+        schema = TABLES[config]
+        names = schema.names if columns is None else list(columns)
+        if unknown := [name for name in names if name not in schema.names]:
+            raise UsageError(f"{config} has no column {', '.join(unknown)}; there are {', '.join(schema.names)}")
+        selected = pa.schema([schema.field(name) for name in names])
+        return pa.concat_tables([selected.empty_table(), *(self._read(path, selected) for path in self._paths(config))])
+
+    def layers(self, where: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the layers that match a condition, with their weights; see `filtercrawl.load_layers`."""
+        return load_layers(self.repo_or_path, where, columns, revision=self.revision)
+
+    def kernels(self, kernel: str, *, batch_size: int = 8192, seed: int = 0, where: str | None = None) -> KernelDataset:
+        """Return a torch dataset of all kernels of one size; see `filtercrawl.KernelDataset`."""
+        from filtercrawl.load.kernel_dataset import KernelDataset
+
+        return KernelDataset(
+            self.repo_or_path, kernel, batch_size=batch_size, seed=seed, where=where, revision=self.revision
+        )
+
+    def __str__(self) -> str:
+        return str(self._location)
+
+    def __repr__(self) -> str:
+        revision = "" if self.revision is None else f", revision={self.revision!r}"
+        return f"open_dataset({self.repo_or_path!r}{revision})"
+
+    def _repr_html_(self) -> str:
+        """Show identity, counts and configs in a notebook; text from the dataset is escaped."""
+        rows: dict[str, object] = {"revision": self.revision} if self.revision else {}
+        rows |= {name: format_count(count) for name, count in self.info.counts.items()}
+        rows |= {"configs": ", ".join(self.configs), "dataset id": self.info.dataset_id, "root": self.info.root}
+        return html_table(str(self), rows)
+
+    @cached_property
+    def _paths_by_config(self) -> dict[str, tuple[str, ...]]:
+        with reading(self._location, CARD):
+            text = self._location.file(CARD).read_text("utf-8")
+        try:
+            return {str(config["config_name"]): tuple(_paths(config)) for config in Card.parse(text).header["configs"]}
+        except (KeyError, TypeError) as error:
+            raise DatasetError(f"{self}: {CARD} lists no configs") from error
+
+    def _paths(self, config: str) -> tuple[str, ...]:
+        if config == "index":
+            return (INDEX_PATH,)
+        paths = self._paths_by_config.get(config, ())
+        # The card was written by whoever published the dataset.
+        for path in paths:
+            if not path.startswith("data/") or "\\" in path or table_of(path) != config:
+                raise DatasetError(f"{self}: {path!r} in {CARD} is not the path of a file of {config}")
+        return paths
+
+    def _read(self, path: str, schema: pa.Schema) -> pa.Table:
+        with reading(self._location, path):
+            with pq.ParquetFile(self._location.file(path)) as file:
+                stored = file.schema_arrow.names
+                table = file.read(columns=[name for name in schema.names if name in stored])
+            for field in (field for field in schema if field.name not in stored):  # added by a later version
+                table = table.append_column(field, pa.nulls(file.metadata.num_rows, field.type))
+            return table.select(schema.names).cast(schema)
+
+
+def open_dataset(repo_or_path: str | Path, *, revision: str | None = None) -> Dataset:
+    """Open a dataset to read its tables and layers. No weight is read before one is asked for.
+
+    Args:
+        repo_or_path: A folder, `org/name` or `org/name@revision`.
+        revision: A branch, tag or commit of a repository; by default `main`. A version of a dataset is a tag.
+
+    Raises:
+        DatasetError: The folder holds no dataset.
+        UsageError: The text names neither a folder nor a repository.
+        NetworkError: The Hub cannot be reached, or has no such repository or revision.
+
+    Example:
+        >>> dataset = filtercrawl.open_dataset("org/kernels", revision="v2026.11.23")
+        >>> dataset.index(["kernel", "n_kernels"]).group_by("kernel").aggregate([("n_kernels", "sum")])
+        >>> dataset.layers("kernel = '7x7' and depthwise")["weight"]
+    """
+    location = open_location(repo_or_path, revision)
+    location.index()
+    return Dataset(location)
+
+
+def _paths(config: Mapping[str, Any]) -> list[str]:
+    """Return the paths and patterns of one entry of `configs` in a card's header."""
+    return [str(path) for split in config["data_files"] for path in split["path"]]

@@ -1,0 +1,94 @@
+"""A dataset repository on the Hub, pinned to one commit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Self
+
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
+from filtercrawl.config import hub_endpoint
+from filtercrawl.transport.hub import MISSING, translate_hub_errors
+
+# Seconds between attempts of a download, of which huggingface_hub makes one.
+_RETRY_DELAYS: Final = (0.5, 2.0, 5.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubLocation:
+    """A dataset repository at one commit.
+
+    Files are read by byte ranges, or from the cache of huggingface_hub if that holds them. Requests go through
+    huggingface_hub's own HTTP client, since the process belongs to the caller. A pickled location stays at the same
+    commit.
+
+    Attributes:
+        repo_id: `org/name`.
+        commit: The SHA of the commit.
+        index_file: The file of `index` in the cache of huggingface_hub.
+    """
+
+    repo_id: str
+    commit: str
+    index_file: Path
+
+    @classmethod
+    def open(cls, repo_id: str, revision: str | None, index_path: str) -> Self:
+        """Download `index` and find out from it which commit a revision is at.
+
+        Args:
+            repo_id: `org/name`.
+            revision: A branch, tag or commit; None for `main`.
+            index_path: The path of `index` in the repository.
+
+        Raises:
+            NetworkError: The Hub cannot be reached, or there is no such repository, revision or file.
+        """
+        file = _download(repo_id, index_path, revision, f"{repo_id}@{revision or 'main'} (no folder here)")
+        # The cache keeps a file as snapshots/COMMIT/PATH.
+        return cls(repo_id=repo_id, commit=file.parents[index_path.count("/")].name, index_file=file)
+
+    def index(self) -> Path:
+        return self.index_file
+
+    def file(self, path: str) -> Path:
+        return _download(self.repo_id, path, self.commit, f"{self}: {path}")
+
+    def source(self, path: str) -> Path | BinaryIO:
+        """Return what to read a file of the commit from; call it, and read, inside `translate_hub_errors`."""
+        import huggingface_hub
+
+        cached = huggingface_hub.try_to_load_from_cache(self.repo_id, path, repo_type="dataset", revision=self.commit)
+        if isinstance(cached, str):
+            return Path(cached)
+        files = huggingface_hub.HfFileSystem(endpoint=hub_endpoint())
+        try:
+            # Parquet knows what it will read; a cache would only read more.
+            opened: BinaryIO = files.open(f"datasets/{self.repo_id}@{self.commit}/{path}", "rb", cache_type="none")
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{self}: {path}: {MISSING}") from error
+        return opened
+
+    def __str__(self) -> str:
+        return f"{self.repo_id}@{self.commit[:12]}"
+
+
+def _download(repo_id: str, path: str, revision: str | None, description: str) -> Path:
+    """Return a file of the cache of huggingface_hub, downloaded if it is not there; `description` is for errors."""
+    import huggingface_hub
+
+    for delay in (*_RETRY_DELAYS, None):
+        try:
+            with translate_hub_errors(description):
+                return Path(
+                    huggingface_hub.hf_hub_download(
+                        repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
+                    )
+                )
+        except NetworkError as error:
+            final = isinstance(error, AccessDeniedError | NotFoundError) or huggingface_hub.is_offline_mode()
+            if delay is None or final:
+                raise
+            time.sleep(delay)
+    raise AssertionError("the last attempt returns or raises")
