@@ -10,6 +10,7 @@ import typer
 
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
+from filtercrawl.config.resolve import SettingName, all_settings, all_tables
 
 INTRODUCTION = """# Commands
 
@@ -18,8 +19,13 @@ Written by `python docs/commands.py` from the program's own help.
 Exit codes: 0 fine, also when there was nothing to do; 1 stopped by an error; 2 wrong usage or settings; 3 finished, but
 checkpoints failed as `--fail-on` counts them, or an analysis did; 4 refused by a guard; 5 busy, try again; 130 and 143
 stopped cleanly.
+"""
 
-Every option of `sync` can also stand in the environment (`FILTERCRAWL_KERNEL_SIZE`) or in `filtercrawl.toml`:
+SETTINGS = """## Settings
+
+A setting is taken from the option of the command, else from the environment variable, else from `filtercrawl.toml` in
+the current folder, else it has its default. An unknown key in the file is an error. `filtercrawl config` shows what
+holds and where it comes from.
 
 ```toml
 [sync]
@@ -35,7 +41,29 @@ def page() -> str:
     group: Any = typer.main.get_command(build(load_plugins()))
     options = [parameter for parameter in group.params if parameter.name != "show_version"]
     before = ["Before the command stand options that choose plugins:\n", *table(options), ""]
-    return "\n".join([INTRODUCTION, *before, *(section(name, command) for name, command in commands(group))])
+    sections = (section(name, command) for name, command in commands(group))
+    return "\n".join([INTRODUCTION, SETTINGS, *settings(), "", *before, *sections])
+
+
+def settings() -> Iterator[str]:
+    """Yield the reference of the settings, a table for each table of the file."""
+    named = list(all_settings())
+    for key, description in all_tables().items():
+        yield f"### [{key}]\n\n{description.help}\n"
+        rows = [setting for setting in named if setting.table.key == key]
+        if rows:
+            yield "| key | value | default | variable | what it does |\n|---|---|---|---|---|"
+            yield from (setting_row(setting) for setting in rows)
+            yield ""
+
+
+def setting_row(setting: SettingName) -> str:
+    field = setting.field
+    unit = f" ({field.type.unit})" if field.type.unit else ""
+    default = "false" if field.is_flag else field.default_text or ""
+    variable = "" if setting.variable is None else f"`{setting.variable}`"
+    value = f"`{field.metavar}`{unit}".replace("|", "\\|")
+    return f"| `{field.name}` | {value} | {default} | {variable} | {field.about.help} |"
 
 
 def commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

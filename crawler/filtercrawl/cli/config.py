@@ -6,7 +6,7 @@ import typer
 
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl.config.effective import resolved_settings
+from filtercrawl.config.listing import resolved_settings
 
 
 def run(json: JsonOption = False) -> None:

@@ -1,27 +1,90 @@
-"""Options that more than one command has."""
+"""Options that more than one command has; those of settings are made from the settings' own descriptions."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 import typer
 
-DatasetOption = Annotated[
-    Path | None,
-    typer.Option("--dataset", metavar="DIR", help="The dataset folder.", show_default="./filtercrawl-dataset"),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; everything else goes to stderr.")]
-KernelSizeOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="3x3|spatial|all",
-        help="Which kernels to emit; spatial: more than one tap.",
-        show_default="spatial",
+from filtercrawl.config import PublishSettings, Settings
+from filtercrawl.config.fields import SettingField, settings_of
+
+SyncOptions = Mapping[str, Any]
+# Stands in a command's signature where `with_sync_options` puts the options.
+SYNC_OPTIONS: Final[SyncOptions] = MappingProxyType({})
+
+
+def setting_option(name: str, model: type[Any] = Settings, *, text: str | None = None) -> Any:
+    """Return the Typer option of one setting.
+
+    Args:
+        name: The setting's field in the model.
+        model: The dataclass that describes it.
+        text: Help in place of the setting's own, for a command in which it does something else.
+    """
+    return _option(settings_of(model)[name], text)
+
+
+def _option(field: SettingField, text: str | None = None) -> Any:
+    flag = f"--{field.name.replace('_', '-')}"
+    if field.is_flag:
+        return typer.Option(flag, help=text or field.about.help)
+    return typer.Option(
+        flag, metavar=field.metavar, help=text or field.about.help, show_default=field.default_text or False
+    )
+
+
+def _annotation(field: SettingField) -> Any:
+    """Return a parameter's annotation: values stay text, so that every source of a setting is read the same way."""
+    kind: Any = bool if field.is_flag else list[str] if field.is_list else str
+    return Annotated[kind | None, _option(field)]
+
+
+SelectorsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SELECTOR",
+        help="SOURCE or SOURCE:PATTERN, for example local:models or packages:speechmos.",
     ),
 ]
+DatasetOption = Annotated[Path | None, setting_option("dataset")]
+KernelSizeOption = Annotated[str | None, setting_option("kernel_size")]
+SummaryOption = Annotated[Path | None, setting_option("summary", PublishSettings)]
+NotifyOption = Annotated[str | None, setting_option("notify_cmd", PublishSettings)]
+SignKeyOption = Annotated[Path | None, setting_option("sign_key", PublishSettings)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; everything else goes to stderr.")]
+
+
+def with_sync_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each setting of the table `[sync]`, where its parameter `options` stands.
+
+    The command receives them as a mapping by setting name, None for those left out.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    described = {name: field for name, field in settings_of(Settings).items() if field.about.option}
+    added = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=_annotation(field))
+        for name, field in described.items()
+    ]
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        parameters += added if name == "options" else [parameter]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        options = {name: given.pop(name) for name in described}
+        lists = {name: options[name] or None for name, field in described.items() if field.is_list}
+        command(**given, options=options | lists)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -13,8 +13,14 @@ import typer
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
-from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
+from filtercrawl.cli.options import (
+    SYNC_OPTIONS,
+    JsonOption,
+    SelectorsArgument,
+    SyncOptions,
+    print_json,
+    with_sync_options,
+)
 from filtercrawl.config import Settings, resolve
 from filtercrawl.display.progress_bar import ProgressBar
 

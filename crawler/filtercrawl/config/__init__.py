@@ -1,4 +1,4 @@
-"""Settings: a command's option, then `FILTERCRAWL_*`, then `filtercrawl.toml`; the only reader of the environment."""
+"""Settings: options of a command, then `FILTERCRAWL_*`, then `filtercrawl.toml`. Nothing else reads the environment."""
 
 from filtercrawl.config.environment import (
     cache_home,
@@ -10,9 +10,8 @@ from filtercrawl.config.environment import (
     secret,
     step_summary,
 )
-from filtercrawl.config.resolve import resolve, setting_sources
+from filtercrawl.config.resolve import FILE, resolve
 from filtercrawl.config.settings import FailOn, NetworkSettings, PublishSettings, Retry, Settings
-from filtercrawl.config.toml_file import FILE
 
 __all__ = [
     "FILE",
@@ -29,6 +28,5 @@ __all__ = [
     "proxy",
     "resolve",
     "secret",
-    "setting_sources",
     "step_summary",
 ]  # fmt: skip

@@ -1,38 +1,61 @@
-"""What may be published of a checkpoint under which licence, as `[license]` of the settings says."""
+"""What is kept of a checkpoint under which license: the table `[license]` of the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
-from filtercrawl.api.errors import UsageError
+from filtercrawl.config.fields import Setting, ValueType
 from filtercrawl.config.spdx import evaluate_expression, normalize_name
 
 Policy = Literal["keep", "metadata", "drop"]
 METADATA: Final = "metadata"
-# From the strictest on.
+# From the strictest to the most permissive.
 POLICIES: Final[tuple[Policy, ...]] = ("drop", "metadata", "keep")
+
+
+def _parse_license_ids(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) and name for name in value):
+        raise TypeError(value)
+    return tuple(value)
+
+
+LicenseIds = Annotated[
+    tuple[str, ...],
+    ValueType(expected="a list of SPDX license ids", metavar="[SPDX, ...]", parse=_parse_license_ids, show=", ".join),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LicensePolicy:
-    """keep: everything; metadata: rows in `models`, `index` and `ledger`, no weights; drop: a row in `models`.
+    """The table `[license]`: for each license one of three policies.
 
-    default: of licences that no list names; unknown: of checkpoints whose licence nobody states, None as `default`.
-    keep, metadata, drop: SPDX identifiers, to which also those with `-only` and `-or-later` belong.
+    `keep` keeps everything; `metadata` keeps rows in `models`, `index` and `ledger`, and no weights; `drop` keeps a row
+    in `models`. An SPDX identifier in a list also means those with `-only` and `-or-later`.
     """
 
-    default: Policy = "keep"
-    unknown: Policy | None = None
-    keep: tuple[str, ...] = ()
-    metadata: tuple[str, ...] = ()
-    drop: tuple[str, ...] = ()
+    default: Annotated[Policy, Setting("The policy for licenses that no list names.")] = "keep"
+    unknown: Annotated[
+        Policy | None,
+        Setting("The policy for checkpoints whose license nobody states.", default_text="that of default"),
+    ] = None
+    keep: Annotated[LicenseIds, Setting("Licenses under which everything is kept.")] = ()
+    metadata: Annotated[LicenseIds, Setting("Licenses under which everything but weights is kept.")] = ()
+    drop: Annotated[LicenseIds, Setting("Licenses under which only a row in `models` is kept.")] = ()
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for policy in POLICIES:
+            names = {name.lower() for name in getattr(self, policy)}
+            if twice := seen & names:
+                raise ValueError(f"names {min(twice)!r} in more than one list")
+            seen |= names
 
     def decide(self, license_id: Any) -> Policy:
-        """Return the policy of an SPDX expression, None for a licence that is unknown.
+        """Return the policy for an SPDX expression; None is a license that is unknown.
 
-        Of several by choice (OR) the most permissive counts, of several at once (AND) the strictest.
+        Of licenses to choose from (OR) the most permissive policy counts, of licenses that all apply (AND) the
+        strictest.
         """
         if license_id is None:
             return self.unknown or self.default
@@ -46,26 +69,5 @@ class LicensePolicy:
         return POLICIES.index((exact or close or [self.default])[0])
 
     def dropped(self, license_id: str | None) -> str | None:
-        """Say why a checkpoint is left out; None where it is not."""
+        """Return why a checkpoint is left out; None where it is not."""
         return f"licence {license_id or 'unknown'}: the policy is drop" if self.decide(license_id) == "drop" else None
-
-    @classmethod
-    def of(cls, table: Mapping[str, Any], where: str) -> Self:
-        """Take the table of the settings; raises UsageError, about `where`, for what it cannot hold."""
-        if unknown := table.keys() - {"default", "unknown", *POLICIES}:
-            known = "default, unknown, keep, metadata and drop"
-            raise UsageError(f"{where} has the unknown key {min(unknown)!r}; known are {known}")
-        words = {key: table[key] for key in ("default", "unknown") if key in table}
-        for key, word in words.items():
-            if word not in POLICIES:
-                raise UsageError(f"{where} {key} is one of keep, metadata and drop, not {word!r}")
-        seen: set[str] = set()
-        for key in POLICIES:
-            names = table.get(key, [])
-            if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-                raise UsageError(f"{where} {key} is a list of SPDX licence ids")
-            if twice := seen & {name.lower() for name in names}:
-                raise UsageError(f"{where} names {min(twice)!r} in more than one list")
-            seen |= {name.lower() for name in names}
-            words[key] = tuple(names)
-        return cls(**words)

@@ -1,80 +1,148 @@
-"""Where a setting comes from: a command's option, then `FILTERCRAWL_*`, then `filtercrawl.toml`."""
+"""Find the value of each setting: an option of the command, then `FILTERCRAWL_*`, then `filtercrawl.toml`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.config.license_policy import LicensePolicy
-from filtercrawl.config.parsers import PUBLISH, SYNC
-from filtercrawl.config.settings import PublishSettings, Settings
-from filtercrawl.config.toml_file import FILE, auth, mirrors, read_config_file
+from filtercrawl.config.fields import SettingField, Table, settings_of, tables_of
+from filtercrawl.config.settings import Settings
 
-PREFIX: Final = "FILTERCRAWL_"
+FILE: Final = "filtercrawl.toml"
+DEFAULT: Final = "default"
+_SYNC: Final = Table("sync", "What `sync` and `release` read and write.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingName:
+    """One setting and the names under which it can be given.
+
+    Attributes:
+        table: The table of the file that it stands in.
+        field: Its description.
+        model_field: The field of `Settings` that holds the table; None for `[sync]`, whose keys are fields themselves.
+    """
+
+    table: Table
+    field: SettingField
+    model_field: str | None
+
+    @property
+    def name(self) -> str:
+        """Its name in `filtercrawl config`: that of a key of `[sync]` alone, else `TABLE.KEY`."""
+        return self.field.name if self.model_field is None else f"{self.table.key}.{self.field.name}"
+
+    @property
+    def variable(self) -> str | None:
+        """The environment variable that it can come from."""
+        return f"FILTERCRAWL_{self.field.name.upper()}" if self.table.environment else None
+
+    @property
+    def option(self) -> str:
+        return f"--{self.field.name.replace('_', '-')}"
+
+
+def all_settings() -> Iterator[SettingName]:
+    """Yield every setting that has a name of its own, by tables."""
+    for field in settings_of(Settings).values():
+        yield SettingName(table=_SYNC, field=field, model_field=None)
+    for model_field, (table, model) in tables_of(Settings).items():
+        if table.parse is None:
+            for field in settings_of(model).values():
+                yield SettingName(table=table, field=field, model_field=model_field)
+
+
+def all_tables() -> Mapping[str, Table]:
+    """Return every table of the file by its key."""
+    return {table.key: table for table in (_SYNC, *(table for table, _ in tables_of(Settings).values()))}
 
 
 def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
-    """Merge options (None means not given) with the environment and `filtercrawl.toml` in `folder` (default: here).
+    """Return the settings that hold.
 
-    Raises UsageError for unknown keys and for values of the wrong kind, naming where they stand.
+    Args:
+        options: Values by setting name; None means that it is not given.
+        folder: Where `filtercrawl.toml` is looked for, by default the current folder.
+
+    Raises:
+        UsageError: A key is unknown or a value is of the wrong kind; the text names where it stands.
     """
+    return resolve_with_origins(options, folder)[0]
+
+
+def resolve_with_origins(options: Mapping[str, Any], folder: Path | None = None) -> tuple[Settings, dict[str, str]]:
+    """Return what `resolve` does, and where each setting comes from: an option, a variable, the file or `default`."""
     path = (folder or Path.cwd()) / FILE
-    tables = read_config_file(path)
-    values: dict[str, Any] = {
-        "sources": tables.get("sources", {}),
-        "auth": auth(tables.get("auth", {}), path),
-        "mirrors": mirrors(tables.get("mirrors", {}), path),
-        "license_policy": LicensePolicy.of(tables.get("license", {}), f"{path}: [license]"),
-    }
-    values["publish"] = PublishSettings(**_parsed("publish", PUBLISH, options, tables, path))
-    return Settings(**values, **_parsed("sync", SYNC, options, tables, path))
-
-
-def _parsed(
-    name: str,
-    parsers: Mapping[str, Callable[[Any], Any]],
-    options: Mapping[str, Any],
-    tables: Mapping[str, Mapping[str, Any]],
-    path: Path,
-) -> dict[str, Any]:
-    """Return what is set of one table's keys, wherever it is set."""
-    values = {}
-    for key, parse in parsers.items():
-        where, raw = _first(key, options, name, tables.get(name, {}), path)
+    tables = _read_file(path)
+    values: dict[str | None, dict[str, Any]] = {None: {}}
+    origins = {}
+    known_options = set()
+    for setting in all_settings():
+        table = values.setdefault(setting.model_field, {})
+        if setting.table.environment:
+            known_options.add(setting.field.name)
+        origin, raw = _find(setting, options, tables.get(setting.table.key, {}))
+        origins[setting.name] = DEFAULT if raw is None else origin
         if raw is not None:
-            try:
-                values[key] = parse(raw)
-            except (ValueError, TypeError) as error:
-                raise UsageError(f"{where}: {raw!r} is not {error}") from error
-    return values
+            table[setting.field.name] = _parse(setting.field, raw, origin)
+    if unknown := options.keys() - known_options:
+        raise UsageError(f"unknown setting {min(unknown)!r}; known are {', '.join(sorted(known_options))}")
+    top = values.pop(None)
+    for model_field, (description, model) in tables_of(Settings).items():
+        try:
+            if description.parse is None:
+                top[model_field] = model(**values[model_field])
+            else:
+                top[model_field] = description.parse(tables.get(description.key, {}))
+        except ValueError as error:
+            raise UsageError(f"{path}: [{description.key}] {error}") from error
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from error
+    return Settings(**top), origins
 
 
-def setting_sources(options: Mapping[str, Any], folder: Path | None = None) -> dict[str, str]:
-    """Return where each setting of `resolve` comes from: an option, a variable, the file, or `default`.
-
-    By its name; those of the tables `[publish]` and `[license]` as `publish.NAME` and `license.NAME`.
-    """
-    path = (folder or Path.cwd()) / FILE
-    tables = read_config_file(path)
-    found = {}
-    for name, parsers, prefix in (("sync", SYNC, ""), ("publish", PUBLISH, "publish.")):
-        for key in parsers:
-            where, raw = _first(key, options, name, tables.get(name, {}), path)
-            found[prefix + key] = "default" if raw is None else where
-    stated = tables.get("license", {})
-    for key in (item.name for item in fields(LicensePolicy)):
-        found[f"license.{key}"] = f"{path.name} [license] {key}" if key in stated else "default"
-    return found
+def _find(setting: SettingName, options: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return where a setting is given and what it is there; None where it is given nowhere."""
+    name, variable = setting.field.name, setting.variable
+    if variable is not None:
+        if options.get(name) is not None:
+            return setting.option, options[name]
+        if variable in os.environ:
+            return variable, os.environ[variable]
+    return f"{FILE} [{setting.table.key}] {name}", table.get(name)
 
 
-def _first(key: str, options: Mapping[str, Any], name: str, table: Mapping[str, Any], path: Path) -> tuple[str, Any]:
-    if options.get(key) is not None:
-        return f"--{key.replace('_', '-')}", options[key]
-    variable = PREFIX + key.upper()
-    if variable in os.environ:
-        return variable, os.environ[variable]
-    return f"{path.name} [{name}] {key}", table.get(key)
+def _parse(field: SettingField, raw: Any, origin: str) -> Any:
+    try:
+        return field.type.parse(raw)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UsageError(f"{origin}: {raw!r} is not {field.type.expected}") from error
+
+
+def _read_file(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the tables of a file, every key known; none where there is no file."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    known_tables = all_tables()
+    for name, table in tables.items():
+        if name not in known_tables or not isinstance(table, dict):
+            known = ", ".join(f"[{table}]" for table in known_tables)
+            raise UsageError(f"{path}: unknown key {name!r}; this version reads the tables {known}")
+    keys: dict[str, list[str]] = {}
+    for setting in all_settings():
+        keys.setdefault(setting.table.key, []).append(setting.field.name)
+    for name, known_keys in keys.items():
+        tables[name] = {key.replace("-", "_"): value for key, value in tables.get(name, {}).items()}
+        if unknown := tables[name].keys() - set(known_keys):
+            known = ", ".join(sorted(known_keys))
+            raise UsageError(f"{path}: unknown key {min(unknown)!r} in [{name}]; known are {known}")
+    return tables

@@ -1,4 +1,4 @@
-"""What a run was asked to do, as records."""
+"""The settings of filtercrawl, each described once: in the annotation of its field."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.config.environment import cache_home, hub_endpoint
+from filtercrawl.config.fields import Count, Duration, File, Folder, Fraction, PositiveCount, Setting, Size, Table
 from filtercrawl.config.license_policy import LicensePolicy
+from filtercrawl.config.tables import parse_auth, parse_mirrors, parse_sources
 from filtercrawl.config.urls import origin
 
 Retry = Literal["all", "due", "none"]
@@ -19,11 +21,15 @@ FailOn = Literal["new", "any", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """What the transport must know.
+    """The settings that the transport needs, as `Settings.network` derives them.
 
-    auth: origin (`https://host`) -> the name of the environment variable with its token. mirrors: URL prefix -> the
-    prefix asked instead, both ending in a slash. max_requests, max_bytes: of one run, None for no bound. cache: the
-    folder for fetched bytes, None for one that goes with the run; cache_size: its bytes, None for no bound.
+    Attributes:
+        auth: Origin (`https://host`) to the name of the environment variable with its token.
+        mirrors: URL prefix to the prefix that is asked instead, both ending in a slash.
+        max_requests: How many requests one run may send, None for no limit.
+        max_bytes: How many bytes one run may receive, None for no limit.
+        cache: The folder for fetched bytes, None for one that is deleted with the run.
+        cache_size: How many bytes the cache may hold, None for no limit.
     """
 
     auth: Mapping[str, str] = field(default_factory=dict)
@@ -36,62 +42,100 @@ class NetworkSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishSettings:
-    """The table `[publish]`.
+    """The table `[publish]`."""
 
-    max_lost: the share of the last release's layers, or models, that a release may lack before it is refused, 0 to 1.
-    notify_cmd: a command that is run once at the end of a release, by words, without a shell. summary: a file for what
-    the release did, in Markdown. sign_key: a file with the private key by which versions are signed.
-    """
-
-    max_lost: float = 0.05
-    notify_cmd: str | None = None
-    summary: Path | None = None
-    sign_key: Path | None = None
+    max_lost: Annotated[
+        Fraction, Setting("Refuse a release that lacks more than this fraction of the last one's layers or models.")
+    ] = 0.05
+    notify_cmd: Annotated[
+        str | None,
+        Setting(
+            "Run this command at the end of a release, without a shell, with run.json on stdin and FILTERCRAWL_OUTCOME "
+            "set.",
+            metavar="CMD",
+            private=True,
+        ),
+    ] = None
+    summary: Annotated[
+        File | None,
+        Setting("Write what the release did into this file, in Markdown.", default_text="$GITHUB_STEP_SUMMARY"),
+    ] = None
+    sign_key: Annotated[File | None, Setting("Sign the manifest with the Ed25519 private key in this file.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a run was asked to do; the fields are the options of `filtercrawl sync`.
+    """Everything that a run can be told: the tables of `filtercrawl.toml`, whose table `[sync]` is the first fields."""
 
-    limit: at most so many checkpoints are read. license: SPDX ids to keep, () for all. max_bytes: read from
-    checkpoints in one run, and from the network. max_requests: sent in one run. max_disk: bytes of all `layers`.
-    prove: fetch files whole where their sha256 is stated, so that it is held against every byte.
-    cache: the folder for fetched bytes, None for the user's own; cache_size: how many it may hold between runs.
-    time_limit: seconds. rebuild: make the catalog again from the published tables first. opt_out: what is never
-    fetched nor kept, as `SOURCE:PATTERN` or as a URL pattern; opt_out_from: files or URLs with more, one a line.
-    sources, auth, mirrors, publish: the tables of these names; license_policy: the table `license`.
-    """
-
-    dataset: Path = Path("filtercrawl-dataset")
-    limit: int | None = None
-    kernel_size: KernelPolicy = "spatial"
-    license: tuple[str, ...] = ()
-    device: str = "auto"
-    jobs: int = 2
-    engine: Literal["local"] = "local"
-    max_bytes: int | None = None
-    max_disk: int | None = None
-    cache: Path | None = None
-    cache_size: int = 16 * 1024**3
-    max_requests: int | None = None
-    time_limit: float | None = None
-    prove: bool = False
-    prune: bool = False
-    retry: Retry = "due"
-    dry_run: bool = False
-    rebuild: bool = False
-    fail_on: FailOn = "new"
-    opt_out: tuple[str, ...] = ()
-    opt_out_from: tuple[str, ...] = ()
-    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    auth: Mapping[str, str] = field(default_factory=dict)
-    mirrors: Mapping[str, str] = field(default_factory=dict)
-    license_policy: LicensePolicy = field(default_factory=LicensePolicy)
-    publish: PublishSettings = field(default_factory=PublishSettings)
+    dataset: Annotated[Folder, Setting("The dataset folder.")] = Path("filtercrawl-dataset")
+    limit: Annotated[Count | None, Setting("Read at most N checkpoints.")] = None
+    kernel_size: Annotated[KernelPolicy, Setting("Which kernels to keep; spatial: those with more than one tap.")] = (
+        "spatial"
+    )
+    license: Annotated[
+        tuple[str, ...], Setting("Only checkpoints under this license; may be repeated.", metavar="SPDX")
+    ] = ()
+    device: Annotated[str, Setting("The device that normalizes kernels.", metavar="auto|cpu|cuda|mps")] = "auto"
+    jobs: Annotated[PositiveCount, Setting("Work on this many checkpoints at a time.")] = 2
+    engine: Annotated[Literal["local"], Setting("What runs the work.")] = "local"
+    max_bytes: Annotated[Size | None, Setting("Stop after reading this many bytes of checkpoints, for example 2G.")] = (
+        None
+    )
+    max_disk: Annotated[
+        Size | None,
+        Setting("Keep layers within this size: `sync` stops there, `release` publishes some of them early."),
+    ] = None
+    cache: Annotated[
+        Folder | None, Setting("Keep fetched bytes in this folder.", default_text="~/.cache/filtercrawl")
+    ] = None
+    cache_size: Annotated[Size, Setting("Keep at most this many fetched bytes between runs.")] = 16 * 1024**3
+    max_requests: Annotated[Count | None, Setting("Send at most N requests to the network.")] = None
+    time_limit: Annotated[Duration | None, Setting("Stop cleanly after this long, for example 5h.")] = None
+    prove: Annotated[bool, Setting("Fetch files in full where a sha256 is stated, and check them against it.")] = False
+    prune: Annotated[bool, Setting("Remove checkpoints that the sources no longer offer.")] = False
+    retry: Annotated[
+        Retry, Setting("Which failed checkpoints to try again; due: those whose waiting time is over.")
+    ] = "due"
+    dry_run: Annotated[bool, Setting("Show what there is to do, and do nothing.")] = False
+    rebuild: Annotated[bool, Setting("Rebuild the catalog from the published tables first.")] = False
+    fail_on: Annotated[
+        FailOn, Setting("Which failed checkpoints cause exit code 3; new: those that the last run did not have.")
+    ] = "new"
+    opt_out: Annotated[
+        tuple[str, ...],
+        Setting("Checkpoints that are never fetched nor kept: SOURCE:PATTERN or URL patterns.", option=False),
+    ] = ()
+    opt_out_from: Annotated[
+        tuple[str, ...], Setting("Files or URLs with more such patterns, one a line.", option=False)
+    ] = ()
+    publish: Annotated[PublishSettings, Table("publish", "How versions are published.")] = field(
+        default_factory=PublishSettings
+    )
+    license_policy: Annotated[
+        LicensePolicy,
+        Table("license", "What is kept of checkpoints under which license.", environment=False),
+    ] = field(default_factory=LicensePolicy)
+    sources: Annotated[
+        Mapping[str, Mapping[str, Any]],
+        Table("sources", "Settings of single sources, in tables [sources.NAME].", parse=parse_sources),
+    ] = field(default_factory=dict)
+    auth: Annotated[
+        Mapping[str, str],
+        Table(
+            "auth",
+            'Tokens, in tables [auth."ORIGIN"] whose one key token_env names the environment variable with the token. '
+            "It is sent to this origin only.",
+            parse=parse_auth,
+        ),
+    ] = field(default_factory=dict)
+    mirrors: Annotated[
+        Mapping[str, str],
+        Table("mirrors", "URL prefixes and the URL prefixes that are asked instead.", parse=parse_mirrors),
+    ] = field(default_factory=dict)
 
     @property
     def network(self) -> NetworkSettings:
-        """What of it the transport must know; the Hub's own token serves where nothing else is named."""
+        """The settings that the transport needs; HF_TOKEN is the Hub's token where `[auth]` names no other."""
         auth = dict(self.auth)
         if os.environ.get("HF_TOKEN"):
             auth.setdefault(origin(hub_endpoint()), "HF_TOKEN")

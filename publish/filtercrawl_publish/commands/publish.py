@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control, format_count, format_size
 from filtercrawl.api.hookspecs import Command, hookimpl
-from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
+from filtercrawl.cli.options import DatasetOption, JsonOption, SignKeyOption, print_json, setting_option
 from filtercrawl.config import now, resolve
 from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.transport import network
@@ -28,12 +27,12 @@ def run(
     dataset: DatasetOption = None,
     max_disk: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Delete layers here once they were sent, where all take so much."),
+        setting_option("max_disk", text="Delete local layers that were uploaded, until all take at most this much."),
     ] = None,
-    sign_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Sign the manifest with this Ed25519 key.", show_default=False)
+    sign_key: SignKeyOption = None,
+    dry_run: Annotated[
+        bool | None, setting_option("dry_run", text="Show what would be uploaded, and upload nothing.")
     ] = None,
-    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Say what would be sent and send nothing.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Publish the dataset as one version: commit what is new, load it back, then tag it.

@@ -13,9 +13,17 @@ from filtercrawl.api.errors import Cancelled, FiltercrawlError, UsageError
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.cli.options import JsonOption, print_json
+from filtercrawl.cli.options import (
+    SYNC_OPTIONS,
+    JsonOption,
+    NotifyOption,
+    SelectorsArgument,
+    SummaryOption,
+    SyncOptions,
+    print_json,
+    with_sync_options,
+)
 from filtercrawl.cli.sync import all_selectors, cancel_on_signal, summarize
-from filtercrawl.cli.sync_options import SYNC_OPTIONS, SelectorsArgument, SyncOptions, with_sync_options
 from filtercrawl.config import now, resolve, step_summary
 from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -45,14 +53,8 @@ def release(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Publish also where much of the last version is gone.")
     ] = False,
-    summary: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write what was done in Markdown.", show_default="$GITHUB_STEP_SUMMARY"),
-    ] = None,
-    notify_cmd: Annotated[
-        str | None,
-        typer.Option(metavar="CMD", help="Run at the end, with run.json on stdin and FILTERCRAWL_OUTCOME set."),
-    ] = None,
+    summary: SummaryOption = None,
+    notify_cmd: NotifyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Sync, analyze and publish: go on from the last version of a repo and publish the next, if anything changed.

@@ -100,13 +100,13 @@ def test_failed_checkpoints_make_exit_code_3(call, zoo: Path, dataset: Path) -> 
         (["sync", "local:.", "--engine", "ray"], "--engine"),
         (["inspect", "local:."], "names no checkpoint"),
         (["inspect", "no-such.pth"], "no such file, and no source of this name; installed are cnn-filter-db, hub"),
-        (["plugin", "check", "no-module"], "no-module: no name of a module"),
+        (["plugin", "check", "no-module"], "no-module: not the name of a module"),
         (["plugin", "check", "no_module"], "no_module: ModuleNotFoundError"),
         (
             ["plugin", "check", "onnx_zoo"],
             "the plugin of this name is the module filtercrawl_plugins.sources.onnx_zoo.source",
         ),
-        (["--plugin", "a b", "sources"], "a b: no name of a module"),
+        (["--plugin", "a b", "sources"], "a b: not the name of a module"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(call, words: list[str], said: str) -> None:

@@ -237,8 +237,8 @@ def test_what_is_not_there_cannot_be_withdrawn(zoo: Path, dataset: Path, run_syn
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
-        ('default = "maybe"', "one of keep, metadata and drop"),
-        ('keep = "MIT"', "is a list"),
+        ('default = "maybe"', "one of keep, metadata, drop"),
+        ('keep = "MIT"', "a list of SPDX license ids"),
         ('keep = ["MIT"]\ndrop = ["mit"]', "more than one list"),
         ('Keep = ["MIT"]', "unknown key 'Keep'"),
     ],

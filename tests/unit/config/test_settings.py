@@ -33,7 +33,7 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("sync = 3", ["unknown key 'sync'"]),
         ("[sources]\nacme = 3", ["[sources.NAME]"]),
         ("[publish]\nmax_loss = 0.1", ["unknown key 'max_loss' in [publish]", "max_lost"]),
-        ("[publish]\nmax-lost = 5", ["[publish] max_lost", "5 is not a share, from 0 to 1"]),
+        ("[publish]\nmax-lost = 5", ["[publish] max_lost", "5 is not a fraction, from 0 to 1"]),
     ],
 )
 def test_mistakes_in_the_file(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -70,11 +70,35 @@ def test_values(key: str, text: object, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "text"), [("max_bytes", "lots"), ("time_limit", "soon"), ("limit", -1), ("limit", True)]
+    ("key", "text"),
+    [
+        ("max_bytes", "lots"),
+        ("time_limit", "soon"),
+        ("limit", -1),
+        ("limit", True),
+        ("limit", 2.5),
+        ("dataset", ""),
+        ("device", 3),
+    ],
 )
 def test_values_that_are_none(key: str, text: object) -> None:
     with pytest.raises(UsageError, match=f"--{key.replace('_', '-')}"):
         resolve({key: text})
+
+
+def test_an_error_names_the_variable_or_the_place_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FILTERCRAWL_MAX_LOST", "all")
+    with pytest.raises(UsageError, match=r"^FILTERCRAWL_MAX_LOST: 'all' is not a fraction, from 0 to 1$"):
+        resolve({}, tmp_path)
+    monkeypatch.delenv("FILTERCRAWL_MAX_LOST")
+    (tmp_path / "filtercrawl.toml").write_text('[sync]\ntime_limit = "later"')
+    with pytest.raises(UsageError, match=r"^filtercrawl.toml \[sync\] time_limit: 'later' is not a duration such as"):
+        resolve({}, tmp_path)
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"unknown setting 'job'; known are .*jobs"):
+        resolve({"job": 3})
 
 
 def test_clock_can_be_fixed(monkeypatch: pytest.MonkeyPatch) -> None:
