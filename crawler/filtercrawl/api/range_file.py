@@ -66,7 +66,7 @@ class Prefetchable(Protocol):
 class SequentialScan(Protocol):
     """A file that chooses how far it reads ahead of a reader that finds its way step by step."""
 
-    def hint_seeks(self, number: int, wanted: float) -> None:
+    def hint_seeks(self, n_seeks: int, reread: float) -> None:
         """Learn over about how many long stretches the reader will jump from here on.
 
         wanted: about which share of their bytes, 0 to 1, will be read all the same once the way is known.
@@ -74,10 +74,10 @@ class SequentialScan(Protocol):
         ...
 
 
-def hint_seeks(file: RandomAccessFile, number: int, wanted: float) -> None:
+def hint_seeks(file: RandomAccessFile, n_seeks: int, reread: float) -> None:
     """Say over about how many stretches the way through a file still leads. A hint, as `want` is."""
     if isinstance(file, SequentialScan):
-        file.hint_seeks(number, wanted)
+        file.hint_seeks(n_seeks, reread)
 
 
 def prefetch(spans: Iterable[Span]) -> None:

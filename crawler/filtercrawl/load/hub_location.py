@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -10,9 +9,10 @@ from typing import BinaryIO, Final, Self
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.config import hub_endpoint
 from filtercrawl.transport.hub import MISSING, translate_hub_errors
+from filtercrawl.transport.retry import RetryPolicy
 
-# Seconds between attempts of a download, of which huggingface_hub makes one.
-_RETRY_DELAYS: Final = (0.5, 2.0, 5.0)
+# huggingface_hub makes one attempt of a download.
+_DOWNLOADS: Final = RetryPolicy.with_delays(0.5, 2.0, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +78,16 @@ def _download(repo_id: str, path: str, revision: str | None, description: str) -
     """Return a file of the cache of huggingface_hub, downloaded if it is not there; `description` is for errors."""
     import huggingface_hub
 
-    for delay in (*_RETRY_DELAYS, None):
-        try:
-            with translate_hub_errors(description):
-                return Path(
-                    huggingface_hub.hf_hub_download(
-                        repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
-                    )
+    def attempt() -> Path:
+        with translate_hub_errors(description):
+            return Path(
+                huggingface_hub.hf_hub_download(
+                    repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
                 )
-        except NetworkError as error:
-            final = isinstance(error, AccessDeniedError | NotFoundError) or huggingface_hub.is_offline_mode()
-            if delay is None or final:
-                raise
-            time.sleep(delay)
-    raise AssertionError("the last attempt returns or raises")
+            )
+
+    def retryable(error: Exception) -> bool:
+        final = isinstance(error, AccessDeniedError | NotFoundError) or huggingface_hub.is_offline_mode()
+        return isinstance(error, NetworkError) and not final
+
+    return _DOWNLOADS.run(attempt, retryable=retryable)

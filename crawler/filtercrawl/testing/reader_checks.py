@@ -127,7 +127,9 @@ def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Violation]:
                 reader, f"{tensor.name}: the dtype {tensor.dtype!r} is unknown", "use torch's names, as float32"
             )
         if tensor.location is None and tensor.reason is None:
-            yield _wrong(reader, f"{tensor.name}: neither a location nor a reason", "say why its numbers cannot be read")
+            yield _wrong(
+                reader, f"{tensor.name}: neither a location nor a reason", "say why its numbers cannot be read"
+            )
         if tensor.reason is not None and tensor.reason not in REASONS:
             yield _wrong(
                 reader, f"{tensor.name}: the reason {tensor.reason!r} is no word of the ledger",

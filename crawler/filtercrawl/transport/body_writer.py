@@ -1,4 +1,4 @@
-"""Where the body of one answer goes: into the cache, a MiB at a time."""
+"""Write the body of one response into the cache, in chunks."""
 
 from __future__ import annotations
 
@@ -7,48 +7,60 @@ from typing import Final
 
 from filtercrawl.transport.cache_entry import CacheEntry
 
-# Each of the requests under way holds one in memory.
-_CHUNK_BYTES: Final = 1024 * 1024
+# Each request in progress holds up to this many bytes in memory before they are written to the cache.
+_WRITE_BYTES: Final = 1024 * 1024
 
 
 class BodyWriter:
-    """Takes bytes from `start` on; size: how many have come. kept: called whenever some of them can be read."""
+    """Writes one response body into the cache, in chunks.
 
-    def __init__(self, start: int, kept: Callable[[], None] = lambda: None) -> None:
+    Attributes:
+        start: Offset in the file of the first byte.
+        size: Bytes received so far.
+    """
+
+    def __init__(self, start: int, on_chunk: Callable[[], None] = lambda: None) -> None:
+        """Create a writer without a target.
+
+        Args:
+            start: Offset in the file of the first byte.
+            on_chunk: Called whenever a chunk can be read from the cache.
+        """
         self.start = start
         self.size = 0
-        self._kept = kept
-        self._pieces: CacheEntry | None = None
-        self._waiting = bytearray()
+        self._on_chunk = on_chunk
+        self._entry: CacheEntry | None = None
+        self._buffer = bytearray()
         self._written = 0
 
-    def set_target(self, pieces: CacheEntry) -> None:
-        """Say where the bytes are kept, which the first answer tells."""
-        self._pieces = pieces
+    def set_target(self, entry: CacheEntry) -> None:
+        """Set the cache entry, which the first response determines; call it before `write`."""
+        self._entry = entry
 
     def write(self, data: bytes) -> None:
-        self._waiting += data
+        """Add bytes; they are written to the cache a MiB at a time."""
+        self._buffer += data
         self.size += len(data)
-        if len(self._waiting) >= _CHUNK_BYTES:
-            self._keep()
+        if len(self._buffer) >= _WRITE_BYTES:
+            self._write_chunk()
 
-    def restart(self) -> None:
-        """Forget what came."""
-        if self._pieces is not None:
-            self._pieces.invalidate(self.start, self.start + self.size)
-        self._waiting.clear()
+    def drop(self) -> None:
+        """Remove everything that was written, from the cache too."""
+        if self._entry is not None:
+            self._entry.invalidate(self.start, self.start + self.size)
+        self._buffer.clear()
         self.size = 0
 
     def flush(self) -> int:
-        """Keep what came; returns how many bytes were kept since the last time."""
-        if self._waiting:
-            self._keep()
+        """Write what is buffered; return how many bytes were written to the cache since the last flush."""
+        if self._buffer:
+            self._write_chunk()
         written, self._written = self._written, 0
         return written
 
-    def _keep(self) -> None:
-        assert self._pieces is not None
-        self._pieces.add(self.start + self.size - len(self._waiting), bytes(self._waiting))
-        self._written += len(self._waiting)
-        self._waiting.clear()
-        self._kept()
+    def _write_chunk(self) -> None:
+        assert self._entry is not None
+        self._entry.add(self.start + self.size - len(self._buffer), bytes(self._buffer))
+        self._written += len(self._buffer)
+        self._buffer.clear()
+        self._on_chunk()

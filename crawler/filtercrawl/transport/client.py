@@ -1,4 +1,4 @@
-"""The transport over HTTP."""
+"""The transport over HTTP: JSON, listings of several pages, and files read by byte range."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import threading
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -19,23 +18,27 @@ from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.errors import NetworkError
 from filtercrawl.config import NetworkSettings, proxy
 from filtercrawl.config.urls import redact_url
-from filtercrawl.transport.bulk_queue import BulkQueue
-from filtercrawl.transport.context import FetchContext
-from filtercrawl.transport.http_file import HttpFile
+from filtercrawl.transport.http_file import FileContext, HttpFile
 from filtercrawl.transport.link_model import LinkEstimate
 from filtercrawl.transport.log_redaction import redact_http_logs
-from filtercrawl.transport.middleware import MAX_RESPONSE_BYTES, WHOLE, PolicyTransport
+from filtercrawl.transport.middleware import MAX_RESPONSE_BYTES, READ_WHOLE, PolicyTransport
+from filtercrawl.transport.prefetcher import DownloadPools
 from filtercrawl.transport.range_cache import RangeCache
+from filtercrawl.transport.range_fetcher import FetchContext
 from filtercrawl.transport.readahead import ActiveReaders
 from filtercrawl.transport.responses import map_http_errors, raise_for_status, validate_url
 from filtercrawl.transport.retry import Clock, RetryPolicy
 
-_NEXT: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
+_NEXT_LINK: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 _MAX_REDIRECTS: Final = 10
 
 
 class HttpTransport:
-    """Implements `filtercrawl.api.transport.Transport`. Thread-safe; connects at the first request."""
+    """Implements `filtercrawl.api.transport.Transport`. Thread-safe; connects at the first request.
+
+    Attributes:
+        client: The one HTTP client. Closing it does nothing, since others borrow it; close the transport.
+    """
 
     def __init__(
         self,
@@ -45,116 +48,124 @@ class HttpTransport:
         clock: Clock | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
+        """Prepare the client, the cache and the download threads.
+
+        Args:
+            settings: Credentials, mirrors, budgets and cache; the defaults are used if omitted.
+            cancellation: Ends waits and downloads once it is cancelled.
+            clock: Time and randomness, for tests.
+            retry_policy: Attempts, delays and timeouts, for tests.
+        """
         redact_http_logs()
-        self._patience = retry_policy or RetryPolicy()
-        self._clock = clock or Clock()
-        self._cancellation = cancellation or CancellationToken()
-        self._polite = PolicyTransport(
-            _ProxyTransport(self._patience),
-            settings or NetworkSettings(),
-            self._patience,
-            self._cancellation,
-            self._clock,
-        )
+        settings = settings or NetworkSettings()
+        cancellation = cancellation or CancellationToken()
+        clock = clock or Clock()
+        policy = retry_policy or RetryPolicy()
+        self._middleware = PolicyTransport(_ProxyTransport(policy.per_host), settings, policy, cancellation, clock)
         self.client: httpx2.Client = _UnclosableClient(
-            transport=self._polite,
+            transport=self._middleware,
             follow_redirects=True,
             max_redirects=_MAX_REDIRECTS,
-            timeout=httpx2.Timeout(self._patience.read, connect=self._patience.connect, pool=self._patience.pool),
+            timeout=httpx2.Timeout(policy.read, connect=policy.connect, pool=policy.pool),
             headers={"User-Agent": f"filtercrawl/{version('filtercrawl')}"},
         )
-        known = settings or NetworkSettings()
-        self._pools = [ThreadPoolExecutor(2 * self._patience.per_host, name) for name in ("fetch", "bulk")]
-        self._means = FetchContext(
-            client=self.client,
-            cache=RangeCache(known.cache, known.cache_size),
-            pool=self._pools[0],
-            bulk=self._pools[1],
-            link=self._polite.link,
+        self._pools = DownloadPools(policy.per_host)
+        self._files = FileContext(
+            fetch=FetchContext(
+                client=self.client,
+                cache=RangeCache(settings.cache, settings.cache_size),
+                retry_policy=policy,
+                clock=clock,
+            ),
+            pools=self._pools,
+            link=self._middleware.link,
             active_readers=ActiveReaders(),
-            bulk_queue=BulkQueue(),
-            retry_policy=self._patience,
-            cancellation=self._cancellation,
-            clock=self._clock,
+            cancellation=cancellation,
         )
-        self._end = weakref.finalize(self, self._polite.close)
+        self._close_connections = weakref.finalize(self, self._middleware.close)
 
     @property
     def requests(self) -> int:
-        return self._polite.requests
+        """Requests sent, retries and redirects included."""
+        return self._middleware.requests
 
     @property
     def bytes_fetched(self) -> int:
-        return self._polite.bytes_fetched
+        """Bytes of response bodies received."""
+        return self._middleware.bytes_fetched
 
     def get_json(self, url: str) -> Any:
+        """Return the JSON at a URL; raises NetworkError."""
         return self._get(url)[0]
 
     def pages(self, url: str) -> Iterator[Any]:
-        following: str | None = url
+        """Yield the JSON of a page and of all that its `Link: <...>; rel="next"` headers lead to."""
+        next_url: str | None = url
         seen = set()
-        while following is not None:
-            if following in seen:
-                raise NetworkError(f"{redact_url(following)}: the pages of this listing lead in a circle")
-            seen.add(following)
-            page, answer = self._get(following)
+        while next_url is not None:
+            if next_url in seen:
+                raise NetworkError(f"{redact_url(next_url)}: the pages of this listing link in a circle")
+            seen.add(next_url)
+            page, response = self._get(next_url)
             yield page
-            match = _NEXT.search(", ".join(answer.headers.get_list("Link")))
-            following = urljoin(str(answer.url), match[1]) if match else None
+            match = _NEXT_LINK.search(", ".join(response.headers.get_list("Link")))
+            next_url = urljoin(str(response.url), match[1]) if match else None
 
     def open(self, file: RemoteFile, listed_at: str | None = None) -> HttpFile:
+        """Open a file without a request; `listed_at` identifies it in the cache where its URL is temporary."""
         validate_url(file.url)
-        return HttpFile(file, listed_at or file.url, self._means)
+        return HttpFile(file, listed_at or file.url, self._files)
 
     def link(self, url: str) -> LinkEstimate:
-        return self._polite.link(url)
+        """Return the measured latency and bandwidth of a URL's host."""
+        return self._middleware.link(url)
 
     def close(self) -> None:
-        """Close all connections; the transport is of no use afterwards."""
-        for pool in self._pools:
-            pool.shutdown(wait=False, cancel_futures=True)
-        self._end()
+        """Close all connections; the transport cannot be used afterwards."""
+        self._pools.close()
+        self._close_connections()
 
     def _get(self, url: str) -> tuple[Any, httpx2.Response]:
         where = redact_url(validate_url(url))
         body = bytearray()
+        headers, extensions = {"Accept": "application/json"}, {READ_WHOLE: True}
         with (
             map_http_errors(where),
-            self.client.stream("GET", url, headers={"Accept": "application/json"}, extensions={WHOLE: True}) as answer,
+            self.client.stream("GET", url, headers=headers, extensions=extensions) as response,
         ):
-            raise_for_status(answer, where)
-            for piece in answer.iter_bytes():
-                body += piece
+            raise_for_status(response, where)
+            for chunk in response.iter_bytes():
+                body += chunk
                 if len(body) > MAX_RESPONSE_BYTES:
-                    raise NetworkError(f"{where}: the answer is larger than {MAX_RESPONSE_BYTES} bytes")
+                    raise NetworkError(f"{where}: the response is larger than {MAX_RESPONSE_BYTES} bytes")
         try:
-            return json.loads(body), answer
+            return json.loads(body), response
         except (ValueError, RecursionError) as error:
-            raise NetworkError(f"{where}: the answer is no JSON ({error})") from error
+            raise NetworkError(f"{where}: the response is not JSON ({error})") from error
 
 
 class _UnclosableClient(httpx2.Client):
-    """A client that cannot be closed by those who borrow it: huggingface_hub closes what it was given."""
+    """A client that borrowers cannot close: huggingface_hub closes the client it is given."""
 
     def close(self) -> None:
         pass
 
 
 class _ProxyTransport(httpx2.BaseTransport):
-    """The connections themselves: made at the first request, through the proxies that the environment names."""
+    """Connections, opened at the first request, through the proxies that the environment names."""
 
-    def __init__(self, retry_policy: RetryPolicy) -> None:
-        self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=retry_policy.per_host * 2)
+    def __init__(self, per_host: int) -> None:
+        self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=per_host * 2)
         self._by_proxy: dict[str | None, httpx2.HTTPTransport] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        via = proxy(request.url.scheme, request.url.netloc.decode("ascii"))
+        proxy_url = proxy(request.url.scheme, request.url.netloc.decode("ascii"))
         with self._lock:
-            if via not in self._by_proxy:
-                self._by_proxy[via] = httpx2.HTTPTransport(proxy=via, limits=self._limits)
-        return self._by_proxy[via].handle_request(request)
+            if proxy_url not in self._by_proxy:
+                self._by_proxy[proxy_url] = httpx2.HTTPTransport(proxy=proxy_url, limits=self._limits)
+        return self._by_proxy[proxy_url].handle_request(request)
 
     def close(self) -> None:
-        for wire in self._by_proxy.values():
-            wire.close()
+        for transport in self._by_proxy.values():
+            transport.close()

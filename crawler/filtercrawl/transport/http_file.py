@@ -1,131 +1,164 @@
-"""A remote file read by byte range: what is wanted comes in the background, what is not foreseen step by step."""
+"""A remote file read by byte range: announced ranges are prefetched, other reads fetch ahead step by step."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.range_file import check_range
 from filtercrawl.transport.coalesce import Range
-from filtercrawl.transport.context import FetchContext
 from filtercrawl.transport.link_model import LinkEstimate
-from filtercrawl.transport.prefetcher import Prefetcher
-from filtercrawl.transport.range_fetcher import RangeFetcher
-from filtercrawl.transport.readahead import ReadAhead
+from filtercrawl.transport.prefetcher import DownloadPools, Prefetcher
+from filtercrawl.transport.range_fetcher import FetchContext, RangeFetcher
+from filtercrawl.transport.readahead import ActiveReaders, ReadAhead
 
-_HEAD: Final = 64 * 1024
-# Most files of these names are archives, whose directory stands at the end.
-_ARCHIVES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".zip")
-# A zip archive's last record with the longest comment, and before it what leads to a large directory.
-_TAIL: Final = 65_535 + 22 + 20
-# Seconds of a trip from which on a request that may be of no use is worth it.
+_HEAD_BYTES: Final = 64 * 1024
+# Most files of these names are zip archives, whose central directory is at the end.
+_ARCHIVE_SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".zip")
+# The last record of a zip archive with the longest comment, and the locator before it of a large central directory.
+_TAIL_BYTES: Final = 65_535 + 22 + 20
+# Seconds of latency from which on a request that may turn out useless is worth it.
 _HIGH_LATENCY_SECONDS: Final = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileContext:
+    """Dependencies of all remote files of a run.
+
+    Attributes:
+        fetch: Client, cache and retry policy.
+        pools: Threads for background downloads.
+        link: Returns the measured latency and bandwidth of a URL's host.
+        active_readers: The files that are being read step by step.
+        cancellation: Ends every download of the run.
+    """
+
+    fetch: FetchContext
+    pools: DownloadPools
+    link: Callable[[str], LinkEstimate]
+    active_readers: ActiveReaders
+    cancellation: CancellationToken
 
 
 class HttpFile:
     """Implements `filtercrawl.api.transport.OpenedFile`. Thread-safe."""
 
-    def __init__(self, file: RemoteFile, listed_at: str, context: FetchContext) -> None:
-        self._cancellation = context.cancellation.child()
-        self._remote = RangeFetcher(file, listed_at, context, self._cancellation)
-        self._fetching = Prefetcher(self._remote, context, self._cancellation, self._costs)
-        self._means = context
-        self._walk: ReadAhead | None = None
+    def __init__(self, file: RemoteFile, listed_at: str, context: FileContext) -> None:
+        """Open a file without a request.
+
+        Args:
+            file: The file to read.
+            listed_at: The URL that identifies the file in the cache.
+            context: Dependencies of all remote files.
+        """
+        self._cancellation = context.cancellation.child()  # closing the file ends its downloads alone
+        self._fetcher = RangeFetcher(file, listed_at, context.fetch, self._cancellation)
+        self._prefetcher = Prefetcher(self._fetcher, context.pools, self._cancellation, self._estimate_link)
+        self._context = context
+        self._readahead: ReadAhead | None = None
         self._lock = threading.RLock()
-        self.name = self._remote.name
+        self.name = self._fetcher.name
 
     @property
     def size(self) -> int:
-        """Length in bytes; asks the server where the source did not tell."""
-        if self._remote.size is None:
+        """Length in bytes; sends a request where the source did not state it."""
+        if self._fetcher.size is None:
             with self._lock:
-                if self._remote.size is None:
-                    self._remote.fetch(0, _HEAD)
-        assert self._remote.size is not None
-        return self._remote.size
+                if self._fetcher.size is None:
+                    self._fetcher.fetch(0, _HEAD_BYTES)
+        assert self._fetcher.size is not None
+        return self._fetcher.size
 
     @property
     def sha256(self) -> str | None:
-        """The file's sha256 as its source or its server states it; asks nothing."""
-        return self._remote.sha256
+        """The SHA-256 that the source or the server states, None where neither does; sends no request."""
+        return self._fetcher.version.sha256
 
     @property
     def bytes_read(self) -> int:
         """Bytes received from the server."""
-        return self._remote.bytes_read
+        return self._fetcher.bytes_read
 
     @property
     def requests(self) -> int:
         """Requests sent for this file, redirects included."""
-        return self._remote.requests
+        return self._fetcher.requests
 
     @property
     def fetched_in_full(self) -> bool:
-        """Whether the whole file is here, or on its way."""
-        return self._remote.size is not None and not self._fetching.unwanted()
+        """Whether the whole file is in the cache or queued."""
+        return self._fetcher.size is not None and not self._prefetcher.unplanned()
 
     @property
     def validated(self) -> bool:
-        """Whether every answer was held against something that changes with the file."""
-        return self._remote.validated
+        """Whether every response was compared with a validator that changes with the file."""
+        return bool(self._fetcher.version.validators)
 
     @property
     def version(self) -> str | None:
-        """What the server calls this version of the file: its strong ETag."""
-        return self._remote.version
+        """The strong ETag of the file; None where the server states none."""
+        return self._fetcher.version.etag
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`.
 
-        Raises TruncatedError past the end, NetworkError, and ChangedError where the file is not what it was.
+        Raises:
+            TruncatedError: The file ends before.
+            NetworkError: The bytes cannot be downloaded.
+            ChangedError: The file is not the version that was listed or read before.
+            Cancelled: The run is to end, or the file was closed.
         """
         check_range(self, offset, length)
         if length == 0:
             return b""
-        while (data := self._remote.read(offset, offset + length)) is None:
-            self._fetching.wait_for(offset, offset + length, self._ahead)
-            check_range(self, offset, length)  # the first answer may have told another size
+        while (data := self._fetcher.read(offset, offset + length)) is None:
+            self._prefetcher.wait_for(offset, offset + length, self._read_ahead_end)
+            check_range(self, offset, length)  # the first response may have stated another size
         return data
 
     def prefetch(self, ranges: Sequence[Range]) -> None:
-        """Begin to bring what will be read; returns at once. Nothing, where not even the file's length is known yet."""
-        size = self._remote.size
-        self._means.active_readers.remove(self)
+        """Start to download ranges that will be read; do nothing while the length of the file is unknown."""
+        size = self._fetcher.size
+        self._context.active_readers.remove(self)
         if size is not None:
-            self._fetching.prefetch([(max(start, 0), min(stop, size)) for start, stop in ranges])
+            self._prefetcher.prefetch([(max(start, 0), min(stop, size)) for start, stop in ranges])
 
-    def hint_seeks(self, number: int, wanted: float) -> None:
-        """Learn over about how many long stretches a reader on its way will still jump; see `ranges.SequentialScan`."""
+    def hint_seeks(self, n_seeks: int, reread: float) -> None:
+        """Take over about how many long stretches will be skipped; see `range_file.SequentialScan`."""
         with self._lock:
-            if self._walk is not None:
-                self._walk.hint_seeks(number, wanted)
+            if self._readahead is not None:
+                self._readahead.hint_seeks(n_seeks, reread)
 
     def check_unchanged(self) -> None:
-        """Nothing to do: every answer was held against the version that the first one was of."""
+        """Do nothing: every response was compared with the version of the first one."""
 
     def close(self) -> None:
-        self._means.active_readers.remove(self)
+        """End the downloads of this file and release its cache entry."""
+        self._context.active_readers.remove(self)
         self._cancellation.cancel()
-        self._fetching.close()
-        self._remote.close()
+        self._prefetcher.close()
+        self._fetcher.close()
 
-    def _ahead(self, start: int, stop: int) -> int:
+    def _read_ahead_end(self, start: int, stop: int) -> int:
         with self._lock:
-            if self._walk is None:
-                self._walk = ReadAhead(self.size)
-                self._means.active_readers.add(self)
+            if self._readahead is None:
+                self._readahead = ReadAhead(self.size)
+                self._context.active_readers.add(self)
                 if start == 0:
                     self._prefetch_tail()
-            return self._walk.next_end(start, stop, self._means.active_readers.shared_link(self._costs()))
+            link = self._context.active_readers.shared_link(self._estimate_link())
+            return self._readahead.next_end(start, stop, link)
 
     def _prefetch_tail(self) -> None:
-        """Ask for an archive's directory while its head is on its way, where a trip is worth more than a guess."""
-        link = self._costs()
-        far = link.round_trip_s > _HIGH_LATENCY_SECONDS and link.fixed_gap is None
-        if far and self.name.lower().endswith(_ARCHIVES) and self.size > _HEAD + _TAIL:
-            self._fetching.prefetch([(self.size - _TAIL, self.size)])
+        """Request an archive's central directory along with its head, where the latency saved outweighs the guess."""
+        link = self._estimate_link()
+        is_far = link.round_trip_s > _HIGH_LATENCY_SECONDS and link.fixed_gap is None
+        if is_far and self.name.lower().endswith(_ARCHIVE_SUFFIXES) and self.size > _HEAD_BYTES + _TAIL_BYTES:
+            self._prefetcher.prefetch([(self.size - _TAIL_BYTES, self.size)])
 
-    def _costs(self) -> LinkEstimate:
-        return self._means.link(self._remote.address)
+    def _estimate_link(self) -> LinkEstimate:
+        return self._context.link(self._fetcher.url)

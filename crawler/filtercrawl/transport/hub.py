@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 # What `translate_hub_errors` says of a repo to which the token, if any, gives no access, and of one that it cannot see.
 GATED: Final = "gated, and access is not granted; ask for it on the repo's page and set a token"
 MISSING: Final = "not on the Hub, or private"
-# Seconds between tries of a download, of which huggingface_hub makes one.
-_PAUSES: Final = (0.5, 2.0, 5.0)
 # Characters of an answer that are passed on, at most.
 _WORDS: Final = 200
 

@@ -1,9 +1,11 @@
-"""What lies below the one HTTP client: mirrors, credentials by origin, rate budgets, retries, counts."""
+"""HTTP middleware below the client: mirrors, credentials by origin, rate limits, retries and budgets."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import httpx2
@@ -11,38 +13,43 @@ import httpx2
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import BudgetExhaustedError
 from filtercrawl.config import NetworkSettings, secret
-from filtercrawl.config.urls import apply_mirrors, origin
+from filtercrawl.config.urls import apply_mirrors, origin, redact_url
 from filtercrawl.transport.link_model import LinkEstimate, LinkMeter
 from filtercrawl.transport.rate_limit import HostLimiter
-from filtercrawl.transport.responses import describe_failure
-from filtercrawl.transport.retry import (
+from filtercrawl.transport.responses import (
     TRANSIENT_ERRORS,
     TRANSIENT_STATUS,
     UNSENT_ERRORS,
-    Clock,
-    RetryPolicy,
+    describe_failure,
     is_retryable,
-    retry_after,
+    parse_retry_after,
 )
+from filtercrawl.transport.retry import Clock, RetryPolicy, TransientError, WaitBudget, WaitLimitExceededError
 
-# A listing page or a description; weights are streamed.
+logger = logging.getLogger(__name__)
+
+# The largest listing page or description that is read; weights are streamed.
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
-# Request extension: read the whole answer under the retries, whatever its type.
-WHOLE: Final = "filtercrawl.whole"
+# Request extension: read the whole response within the retries, whatever its content type.
+READ_WHOLE: Final = "filtercrawl.read_whole"
 
 
 class RetriesExhaustedError(httpx2.TransportError):
-    """Every try failed, or the host asks for more patience than there is.
+    """Every attempt failed, or the server asks for a longer wait than allowed.
 
-    None of the errors that huggingface_hub tries again by itself: the tries have been made.
+    Not one of the errors that huggingface_hub retries by itself: this request has been retried already.
     """
 
 
 class PolicyTransport(httpx2.BaseTransport):
-    """Sends requests as a good guest does.
+    """An httpx2 transport that applies mirrors, credentials, rate limits, retries and budgets. Thread-safe.
 
-    An answer in JSON is read here as a whole, so that a break within it is tried again like any other fault, also for
-    client libraries that would not. requests: sent, tries and redirects included; bytes_fetched: of bodies, as sent.
+    JSON responses are read here as a whole, so that a connection that breaks within one is retried like any other
+    failure, for client libraries too that would not do so.
+
+    Attributes:
+        requests: Requests sent, retries and redirects included.
+        bytes_fetched: Bytes of response bodies received, as sent (compressed).
     """
 
     def __init__(
@@ -57,190 +64,195 @@ class PolicyTransport(httpx2.BaseTransport):
         self.bytes_fetched = 0
         self._inner = inner
         self._settings = settings
-        self._patience = retry_policy
+        self._retry_policy = retry_policy
         self._cancellation = cancellation
         self._clock = clock
         self._hosts: dict[str, HostLimiter] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Return the answer, whatever its status; raises httpx2.TransportError, BudgetError or UsageError."""
-        sent = self._prepare_request(request)
-        host = self._host(origin(str(sent.url)))
-        path = sent.url.path
-        tries = 1 if host.down else self._patience.attempts
-        waited = 0.0
-        for attempt in range(tries):
-            waited += self._sleep(host.wait_for_rate_limit(path), waited)
-            fault: int | httpx2.TransportError
-            asked_for = None
-            try:
-                answer = self._send(sent, host)
-            except TRANSIENT_ERRORS as error:
-                if not is_retryable(sent, error):
-                    raise
-                fault = error
-            else:
-                host.down = False
-                if answer.status_code not in TRANSIENT_STATUS or not is_retryable(sent, answer.status_code):
-                    return answer
-                fault = answer.status_code
-                asked_for = retry_after(answer.headers, self._clock)
-                answer.close()
-                if fault == 429 and asked_for is not None:
-                    host.block_for(path, asked_for)
-            if attempt + 1 < tries:
-                wait = (asked_for or 0.0) + self._patience.backoff(attempt, self._clock)
-                waited += self._sleep(wait, waited)
-        # One that could not be reached gets one try a request from now on, until it answers.
-        host.down = isinstance(fault, UNSENT_ERRORS)
-        raise RetriesExhaustedError(describe_failure(fault) + (f", {tries} times in a row" if tries > 1 else ""))
+        """Send a request, with retries.
+
+        Returns:
+            The response, whatever its status.
+
+        Raises:
+            httpx2.TransportError: The request failed; RetriesExhaustedError after retries.
+            BudgetExhaustedError: The budget of requests or bytes is used up.
+            UsageError: The token for the origin is not set.
+        """
+        request = self._prepare_request(request)
+        url = redact_url(str(request.url))
+        host = self._host(origin(str(request.url)))
+        # A host that could not be reached gets one attempt a request until it responds.
+        policy = replace(self._retry_policy, attempts=1) if host.unreachable else self._retry_policy
+        waits = WaitBudget(policy.total_timeout, self._cancellation)
+
+        def attempt() -> httpx2.Response:
+            delay = host.reserve(request.url.path)
+            if delay > 0:
+                logger.debug("%s: waiting %.1f s for the rate limit", url, delay)
+                waits.sleep(delay)
+            response = self._send(request, host)
+            host.unreachable = False
+            status = response.status_code
+            if status not in TRANSIENT_STATUS or not is_retryable(request, status):
+                return response
+            retry_after = parse_retry_after(response.headers, self._clock.wall())
+            response.close()
+            if status == 429 and retry_after is not None:
+                host.block_for(request.url.path, retry_after)
+            raise TransientError(describe_failure(status), retry_after)
+
+        def retryable(error: Exception) -> bool:
+            return isinstance(error, TransientError) or (
+                isinstance(error, TRANSIENT_ERRORS) and is_retryable(request, error)
+            )
+
+        def on_retry(error: Exception, delay: float) -> None:
+            logger.debug("%s: %s; retry in %.1f s", url, describe_failure(error), delay)
+
+        try:
+            return policy.run(attempt, retryable=retryable, on_retry=on_retry, waits=waits, clock=self._clock)
+        except WaitLimitExceededError as error:
+            raise RetriesExhaustedError(str(error)) from error
+        except (TransientError, *TRANSIENT_ERRORS) as error:
+            if not retryable(error):
+                raise
+            host.unreachable = isinstance(error, UNSENT_ERRORS)
+            times = f", {policy.attempts} times in a row" if policy.attempts > 1 else ""
+            raise RetriesExhaustedError(describe_failure(error) + times) from error
 
     def link(self, url: str) -> LinkEstimate:
-        """Return what the host of an address was measured to cost."""
-        going = httpx2.URL(apply_mirrors(url, self._settings.mirrors))
-        host = self._host(origin(str(going)))
-        return host.gauge.estimate(self._patience.per_host, host.spacing(going.path), self._patience.gap)
+        """Return the measured latency and bandwidth of the host that serves a URL, its mirror where it has one."""
+        mirrored = httpx2.URL(apply_mirrors(url, self._settings.mirrors))
+        host = self._host(origin(str(mirrored)))
+        return host.meter.estimate(self._retry_policy.per_host, host.spacing(mirrored.path), self._retry_policy.gap)
 
     def close(self) -> None:
         self._inner.close()
 
     def _prepare_request(self, request: httpx2.Request) -> httpx2.Request:
-        """The request as it goes out: to the mirror where there is one, with what only that origin may see."""
-        asked = str(request.url)
+        """Return the request as it is sent: to the mirror, with the credentials of that origin only."""
+        url = str(request.url)
         if request.url.scheme not in ("http", "https"):
             raise httpx2.UnsupportedProtocol(f"only http and https are followed, not {request.url.scheme}")
-        going = apply_mirrors(asked, self._settings.mirrors)
+        mirrored = apply_mirrors(url, self._settings.mirrors)
         headers = request.headers.copy()
-        headers.pop("Cookie", None)  # nothing here needs any, and they know no ports
-        if origin(asked) != origin(going):
+        headers.pop("Cookie", None)  # none is needed, and cookies are not bound to a port
+        if origin(url) != origin(mirrored):
             headers.pop("Authorization", None)
-            headers["Host"] = httpx2.URL(going).netloc.decode("ascii")
-        variable = self._settings.auth.get(origin(going))
+            headers["Host"] = httpx2.URL(mirrored).netloc.decode("ascii")
+        variable = self._settings.auth.get(origin(mirrored))
         if variable is not None and "Authorization" not in headers:
             headers["Authorization"] = f"Bearer {secret(variable)}"
         return httpx2.Request(
-            request.method, going, headers=headers, stream=request.stream, extensions=request.extensions
+            request.method, mirrored, headers=headers, stream=request.stream, extensions=request.extensions
         )
 
     def _host(self, name: str) -> HostLimiter:
         with self._lock:
-            return self._hosts.setdefault(name, HostLimiter(self._patience.per_host, self._clock))
-
-    def _sleep(self, seconds: float, waited: float) -> float:
-        if seconds <= 0:
-            return 0.0
-        if waited + seconds > self._patience.total_timeout:
-            raise RetriesExhaustedError(f"asks to wait {seconds:.0f} s; run again later")
-        self._cancellation.sleep(seconds)
-        return seconds
+            return self._hosts.setdefault(name, HostLimiter(self._retry_policy.per_host, self._clock))
 
     def _send(self, request: httpx2.Request, host: HostLimiter) -> httpx2.Response:
-        """Send once; the host's turnstile is passed until the body is closed."""
-        if not host.semaphore.acquire(timeout=self._patience.pool):
+        """Send once; one of the host's connections is taken until the response is closed."""
+        if not host.connections.acquire(timeout=self._retry_policy.pool):
             raise httpx2.PoolTimeout("every connection to this host was busy for too long")
         try:
             self._count_request()
         except BaseException:
-            host.semaphore.release()
+            host.connections.release()
             raise
         sent = self._clock.monotonic()
-        host.gauge.on_request()
+        host.meter.on_request()
         try:
-            answer = self._inner.handle_request(request)
+            response = self._inner.handle_request(request)
         except BaseException:
-            host.gauge.on_error()
-            host.semaphore.release()
+            host.meter.on_error()
+            host.connections.release()
             raise
-        assert isinstance(answer.stream, httpx2.SyncByteStream)
-        body = _Body(answer.stream, self._meter(host, sent), host.semaphore.release)
-        streamed = httpx2.Response(
-            answer.status_code, headers=answer.headers, stream=body, extensions=answer.extensions
+        received = self._clock.monotonic()
+        logger.debug(
+            "%s %s: HTTP %d after %.3f s",
+            request.method,
+            redact_url(str(request.url)),
+            response.status_code,
+            received - sent,
         )
+        host.meter.on_response_start(received - sent, received)
+        assert isinstance(response.stream, httpx2.SyncByteStream)
+        body = _MeteredBody(response.stream, host, self._clock, self._count_bytes)
+        metered = _replace_body(response, body)
         try:
-            host.update_from_headers(request.url.path, answer.headers)
-            return _read_whole_body(streamed) if _is_small(request, streamed) else streamed
+            host.update_from_headers(request.url.path, response.headers)
+            return _read_whole_body(metered) if _is_small(request, metered) else metered
         except BaseException:
             body.close()
             raise
 
     def _count_request(self) -> None:
-        limit, most = self._settings.max_requests, self._settings.max_bytes
+        max_requests, max_bytes = self._settings.max_requests, self._settings.max_bytes
         with self._lock:
-            if limit is not None and self.requests >= limit:
-                raise BudgetExhaustedError(f"the budget of {limit} requests is used up; run again to go on")
-            if most is not None and self.bytes_fetched >= most:
-                raise BudgetExhaustedError(f"the budget of {most} bytes is used up; run again to go on")
+            if max_requests is not None and self.requests >= max_requests:
+                raise BudgetExhaustedError(f"the budget of {max_requests} requests is used up; run again to continue")
+            if max_bytes is not None and self.bytes_fetched >= max_bytes:
+                raise BudgetExhaustedError(f"the budget of {max_bytes} bytes is used up; run again to continue")
             self.requests += 1
 
-    def _meter(self, host: HostLimiter, sent: float) -> _Meter:
-        def count(number: int) -> None:
-            with self._lock:
-                self.bytes_fetched += number
-
-        return _Meter(host.gauge, self._clock, sent, count)
+    def _count_bytes(self, n: int) -> None:
+        with self._lock:
+            self.bytes_fetched += n
 
 
-class _Meter:
-    """Counts and times one body."""
+class _MeteredBody(httpx2.SyncByteStream):
+    """A response body that is counted and timed as it arrives, and that frees its connection when it is closed."""
 
-    def __init__(self, gauge: LinkMeter, clock: Clock, sent: float, count: Callable[[int], None]) -> None:
-        self._gauge = gauge
+    def __init__(
+        self, stream: httpx2.SyncByteStream, host: HostLimiter, clock: Clock, count: Callable[[int], None]
+    ) -> None:
+        self._stream = stream
+        self._meter: LinkMeter = host.meter
+        self._connections = host.connections
         self._clock = clock
         self._count = count
-        now = clock.monotonic()
-        gauge.on_response_start(now - sent, now)
-
-    def came(self, number: int) -> None:
-        self._count(number)
-        self._gauge.on_bytes(number, self._clock.monotonic())
-
-    def end(self) -> None:
-        self._gauge.on_response_end(self._clock.monotonic())
-
-
-class _Body(httpx2.SyncByteStream):
-    """A body that is counted as it comes, and that opens the turnstile when it ends."""
-
-    def __init__(self, stream: httpx2.SyncByteStream, meter: _Meter, left: Callable[[], None]) -> None:
-        self._stream = stream
-        self._meter = meter
-        self._left: Callable[[], None] | None = left
+        self._closed = False
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._stream:
-            self._meter.came(len(piece))
-            yield piece
+        for chunk in self._stream:
+            self._count(len(chunk))
+            self._meter.on_bytes(len(chunk), self._clock.monotonic())
+            yield chunk
 
     def close(self) -> None:
         with self._lock:
-            left, self._left = self._left, None
-        if left is not None:
-            self._meter.end()
-            try:
-                self._stream.close()
-            finally:
-                left()
+            if self._closed:
+                return
+            self._closed = True
+        self._meter.on_response_end(self._clock.monotonic())
+        try:
+            self._stream.close()
+        finally:
+            self._connections.release()
 
 
-def _is_small(request: httpx2.Request, answer: httpx2.Response) -> bool:
-    if request.method == "HEAD" or answer.status_code == 206:
+def _is_small(request: httpx2.Request, response: httpx2.Response) -> bool:
+    if request.method == "HEAD" or response.status_code == 206:
         return False
-    return WHOLE in request.extensions or answer.headers.get("Content-Type", "").startswith("application/json")
+    return READ_WHOLE in request.extensions or response.headers.get("Content-Type", "").startswith("application/json")
 
 
-def _read_whole_body(answer: httpx2.Response) -> httpx2.Response:
-    """Read a body, still encoded as it was sent."""
-    raw = bytearray()
-    assert isinstance(answer.stream, httpx2.SyncByteStream)
-    for piece in answer.stream:
-        raw += piece
-        if len(raw) > MAX_RESPONSE_BYTES:
-            raise RetriesExhaustedError(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
-    answer.stream.close()
-    return _copy_response(answer, httpx2.ByteStream(bytes(raw)))
+def _read_whole_body(response: httpx2.Response) -> httpx2.Response:
+    """Return the response with its body in memory, still encoded as it was sent."""
+    body = bytearray()
+    assert isinstance(response.stream, httpx2.SyncByteStream)
+    for chunk in response.stream:
+        body += chunk
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise RetriesExhaustedError(f"the response is larger than {MAX_RESPONSE_BYTES} bytes")
+    response.stream.close()
+    return _replace_body(response, httpx2.ByteStream(bytes(body)))
 
 
-def _copy_response(answer: httpx2.Response, body: httpx2.SyncByteStream) -> httpx2.Response:
-    return httpx2.Response(answer.status_code, headers=answer.headers, stream=body, extensions=answer.extensions)
+def _replace_body(response: httpx2.Response, body: httpx2.SyncByteStream) -> httpx2.Response:
+    return httpx2.Response(response.status_code, headers=response.headers, stream=body, extensions=response.extensions)

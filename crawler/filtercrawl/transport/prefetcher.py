@@ -1,9 +1,11 @@
-"""Brings the wanted ranges of one file in the background, several at a time, each byte once."""
+"""Download the ranges of one file that will be read, in the background, several at a time and each byte once."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import Final, Literal
 
@@ -20,153 +22,231 @@ from filtercrawl.transport.coalesce import (
     subtract,
     total_bytes,
 )
-from filtercrawl.transport.context import FetchContext
 from filtercrawl.transport.link_model import LinkEstimate
 from filtercrawl.transport.range_fetcher import RangeFetcher
 
-_WAIT_SECONDS: Final = 1.0
-_FAR: Final = 1024 * 1024
-# Less than this waits for nobody's turn: it is here before it would be noticed.
+# A waiting thread looks this often, in seconds, whether the run was cancelled.
+_POLL_SECONDS: Final = 1.0
+# A read that reaches this many bytes further than asked for continues in the background.
+_BACKGROUND_BYTES: Final = 1024 * 1024
+# Files with more bytes than this to fetch queue for a bulk slot.
 _BULK_BYTES: Final = 8 * 1024 * 1024
+# Files that fill a connection together. Were all files downloaded at once, all would end at the same time, and nothing
+# would be downloaded while the headers of the next ones are read.
+MAX_CONCURRENT_FILES: Final = 4
+
+
+class BulkQueue:
+    """First-in, first-out queue that limits bulk downloads to a few files at a time. Thread-safe.
+
+    Early files are then complete before later ones start. `start` functions are called without a lock held.
+    """
+
+    def __init__(self, max_concurrent: int = MAX_CONCURRENT_FILES) -> None:
+        self._free = max_concurrent
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+
+    def submit(self, start: Callable[[], None]) -> None:
+        """Call `start` now or when a slot is free; every start must be followed by one `release`."""
+        with self._lock:
+            if self._free == 0:
+                self._waiting.append(start)
+                return
+            self._free -= 1
+        start()
+
+    def release(self) -> None:
+        """Give a slot back; the file that has waited longest starts."""
+        with self._lock:
+            if not self._waiting:
+                self._free += 1
+                return
+            start = self._waiting.popleft()
+        start()
+
+
+class DownloadPools:
+    """Threads for background downloads, shared by all files of a run.
+
+    Attributes:
+        small: For small downloads, such as headers.
+        bulk: For files with a bulk slot, which must not wait behind the headers of all the files after them.
+        bulk_queue: Hands out the bulk slots.
+    """
+
+    def __init__(self, per_host: int) -> None:
+        """Create the pools; threads start with the first download.
+
+        Args:
+            per_host: Concurrent requests to one host.
+        """
+        self.small: Executor = ThreadPoolExecutor(2 * per_host, "fetch")
+        self.bulk: Executor = ThreadPoolExecutor(2 * per_host, "bulk")
+        self.bulk_queue = BulkQueue()
+
+    def close(self) -> None:
+        """Drop what is queued; return without waiting for the downloads in progress."""
+        for pool in (self.small, self.bulk):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Prefetcher:
-    """What of a file is wanted and what is under way. Thread-safe.
+    """Queue of the ranges of one file to download. Thread-safe.
 
-    Which ranges are joined is decided as each request is made, by what the host was last measured to cost. Who wants
-    much waits for its turn. The first fault ends it: whoever needs bytes that are not there gets that fault.
+    Ranges are coalesced as each request is made, by what the host was last measured to cost. The first error ends the
+    queue: every reader that needs bytes that are missing gets that error.
     """
 
     def __init__(
         self,
-        remote: RangeFetcher,
-        context: FetchContext,
+        fetcher: RangeFetcher,
+        pools: DownloadPools,
         cancellation: CancellationToken,
         link: Callable[[], LinkEstimate],
     ) -> None:
-        self._remote = remote
-        self._means = context
+        """Create an empty queue.
+
+        Args:
+            fetcher: Downloads the ranges.
+            pools: Threads to download in.
+            cancellation: Ends the downloads; cancelled when the file is closed.
+            link: Returns the present estimate of the host's latency and bandwidth.
+        """
+        self._fetcher = fetcher
+        self._pools = pools
         self._cancellation = cancellation
         self._link = link
-        self._turn: Literal["none", "asked", "had"] = "none"
-        self._change = threading.Condition()
+        self._bulk_slot: Literal["none", "queued", "held"] = "none"
+        self._changed = threading.Condition()
         self._pending: tuple[Range, ...] = ()
-        self._under_way: list[Range] = []
-        self._pumps = 0
-        self._fault: BaseException | None = None
+        self._in_progress: list[Range] = []
+        self._n_workers = 0
+        self._error: BaseException | None = None
 
     def prefetch(self, ranges: Sequence[Range]) -> FetchPlan:
-        """Begin to bring ranges; returns at once what was chosen to be fetched."""
-        with self._change:
-            chosen = plan_fetch(ranges, self._free(self._remote.missing(0, self._size)), self._link())
-            begin = self._begin(chosen.ranges)
-        begin()
-        return chosen
+        """Start to download ranges, (start, stop) in bytes; return at once what was chosen to be downloaded."""
+        with self._changed:
+            plan = plan_fetch(ranges, self._unplanned(self._fetcher.missing(0, self._size)), self._link())
+            start = self._enqueue(plan.ranges)
+        start()
+        return plan
 
-    def unwanted(self) -> tuple[Range, ...]:
-        """Return what of the file is neither here nor on its way."""
-        with self._change:
-            return self._free(self._remote.missing(0, self._size))
+    def unplanned(self) -> tuple[Range, ...]:
+        """Return the parts of the file that are neither in the cache nor queued."""
+        with self._changed:
+            return self._unplanned(self._fetcher.missing(0, self._size))
 
-    def wait_for(self, start: int, stop: int, ahead: Callable[[int, int], int]) -> None:
-        """Return when bytes `start` to `stop` are here, some of which are not; raises what went wrong.
+    def wait_for(self, start: int, stop: int, read_ahead: Callable[[int, int], int]) -> None:
+        """Return when the bytes from `start` to `stop` are in the cache.
 
-        ahead: where to stop, given the first missing byte and `stop`; asked where nobody brings that byte yet.
+        Args:
+            start: First byte.
+            stop: End of the range, exclusive.
+            read_ahead: Returns where to end the download, given the first missing byte and `stop`; called for bytes
+                that nothing downloads yet.
+
+        Raises:
+            NetworkError: The download failed.
+            ChangedError: The file has changed.
+            Cancelled: The run is to end, or the file was closed.
         """
         while True:
-            with self._change:
-                missing = self._remote.missing(start, stop)
+            with self._changed:
+                missing = self._fetcher.missing(start, stop)
                 if not missing:
                     return
                 first = missing[0]
-                if self._fault is not None:
-                    raise self._fault
+                if self._error is not None:
+                    raise self._error
                 self._cancellation.raise_if_cancelled()
-                busy = normalize_ranges((*self._pending, *self._under_way))
+                busy = normalize_ranges((*self._pending, *self._in_progress))
                 expected = intersection((first,), busy)
                 if expected and expected[0][0] == first[0]:
-                    self._change.wait(_WAIT_SECONDS)
+                    self._changed.wait(_POLL_SECONDS)
                     continue
-                end = ahead(first[0], stop)
-                if end - stop > _FAR:  # much more than is waited for: it comes while what is here is read
-                    proceed = self._begin(self._free(self._remote.missing(first[0], end)))
+                end = read_ahead(first[0], stop)
+                if end - stop > _BACKGROUND_BYTES:  # the rest arrives while these bytes are read
+                    proceed = self._enqueue(self._unplanned(self._fetcher.missing(first[0], end)))
                 else:
-                    here = (start for start, _ in (*busy, *self._remote.ranges) if start > first[0])
-                    taken = (first[0], min((end, *here)))
-                    self._under_way.append(taken)
-                    proceed = partial(self._fetch, taken)
+                    later = (start for start, _ in (*busy, *self._fetcher.ranges) if start > first[0])
+                    taken = (first[0], min((end, *later)))
+                    self._in_progress.append(taken)
+                    proceed = partial(self._download, taken)
             proceed()
 
     def close(self) -> None:
-        """Drop what is queued and wait until the requests under way have ended; cancel the token first."""
-        with self._change:
+        """Drop what is queued and wait until the requests in progress have ended; cancel the token first."""
+        with self._changed:
             self._pending = ()
-            while self._under_way:
-                self._change.wait(_WAIT_SECONDS)
+            while self._in_progress:
+                self._changed.wait(_POLL_SECONDS)
 
     @property
     def _size(self) -> int:
-        assert self._remote.size is not None
-        return self._remote.size
+        assert self._fetcher.size is not None
+        return self._fetcher.size
 
-    def _begin(self, ranges: Sequence[Range]) -> Callable[[], None]:
-        """Put ranges into the queue; returns what starts to bring them, to be called without the lock."""
-        if self._fault is not None or self._cancellation.cancelled:
-            return _nothing
+    def _enqueue(self, ranges: Sequence[Range]) -> Callable[[], None]:
+        """Add ranges to the queue; return what starts their download, to be called without the lock."""
+        if self._error is not None or self._cancellation.cancelled:
+            return _do_nothing
         self._pending = normalize_ranges((*self._pending, *ranges))
-        if self._turn == "asked":
-            return _nothing
-        if self._turn == "none" and total_bytes(self._pending) > _BULK_BYTES:
-            self._turn = "asked"
-            return partial(self._means.bulk_queue.submit, self._on_bulk_slot)
+        if self._bulk_slot == "queued":
+            return _do_nothing
+        if self._bulk_slot == "none" and total_bytes(self._pending) > _BULK_BYTES:
+            self._bulk_slot = "queued"
+            return partial(self._pools.bulk_queue.submit, self._on_bulk_slot)
         return self._start_workers
 
     def _on_bulk_slot(self) -> None:
-        with self._change:
-            self._turn = "had"
+        with self._changed:
+            self._bulk_slot = "held"
             self._start_workers()
-            over = self._release_bulk_slot()
-        if over:
-            self._means.bulk_queue.release()
+            is_done = self._release_bulk_slot()
+        if is_done:
+            self._pools.bulk_queue.release()
 
     def _start_workers(self) -> None:
-        """Put as many pumps to the queue as the host takes requests."""
-        with self._change:
-            pool = self._means.bulk if self._turn == "had" else self._means.pool
-            for _ in range(min(n_requests(self._pending), self._link().max_concurrent) - self._pumps):
+        """Start as many workers as the host takes concurrent requests, and no more than there are requests."""
+        with self._changed:
+            pool = self._pools.bulk if self._bulk_slot == "held" else self._pools.small
+            for _ in range(min(n_requests(self._pending), self._link().max_concurrent) - self._n_workers):
                 pool.submit(self._worker)
-                self._pumps += 1
+                self._n_workers += 1
 
     def _release_bulk_slot(self) -> bool:
-        if self._turn != "had" or self._pumps:
+        """Return whether the slot has just become unused; the caller gives it back without the lock."""
+        if self._bulk_slot != "held" or self._n_workers:
             return False
-        self._turn = "none"
+        self._bulk_slot = "none"
         return True
 
-    def _free(self, ranges: tuple[Range, ...]) -> tuple[Range, ...]:
-        return subtract(ranges, normalize_ranges((*self._pending, *self._under_way)))
+    def _unplanned(self, ranges: tuple[Range, ...]) -> tuple[Range, ...]:
+        return subtract(ranges, normalize_ranges((*self._pending, *self._in_progress)))
 
     def _worker(self) -> None:
-        """Make one request after the other until nothing is wanted."""
+        """Make one request after the other until the queue is empty."""
         try:
             while (taken := self._take()) is not None:
-                self._fetch(taken)
-        except BaseException as error:  # noqa: BLE001 - it is whoever needs the bytes that must hear of it
-            with self._change:
-                self._fault = self._fault or error
+                self._download(taken)
+        except BaseException as error:  # noqa: BLE001 - raised in the threads that read the bytes
+            with self._changed:
+                self._error = self._error or error
                 self._pending = ()
         finally:
-            with self._change:
-                self._pumps -= 1
-                over = self._release_bulk_slot()
-                self._change.notify_all()
-            if over:
-                self._means.bulk_queue.release()
+            with self._changed:
+                self._n_workers -= 1
+                is_done = self._release_bulk_slot()
+                self._changed.notify_all()
+            if is_done:
+                self._pools.bulk_queue.release()
 
     def _take(self) -> Range | None:
+        """Take the next request from the queue; None if it is empty."""
         link = self._link()
-        with self._change:
-            missing = subtract(self._remote.missing(0, self._size), normalize_ranges(self._under_way))
+        with self._changed:
+            missing = subtract(self._fetcher.missing(0, self._size), normalize_ranges(self._in_progress))
             ranges = coalesce(intersection(self._pending, missing), missing, link.gap)
             if not ranges:
                 self._pending = ()
@@ -174,22 +254,22 @@ class Prefetcher:
             start, stop = ranges[0]
             taken = (start, min(stop, start + MAX_REQUEST_BYTES))
             self._pending = subtract(self._pending, ((0, taken[1]),))
-            self._under_way.append(taken)
+            self._in_progress.append(taken)
             return taken
 
-    def _fetch(self, taken: Range) -> None:
+    def _download(self, taken: Range) -> None:
         try:
             self._cancellation.raise_if_cancelled()
-            self._remote.fetch(*taken, kept=self._notify)
+            self._fetcher.fetch(*taken, on_chunk=self._notify)
         finally:
-            with self._change:
-                self._under_way.remove(taken)
-                self._change.notify_all()
+            with self._changed:
+                self._in_progress.remove(taken)
+                self._changed.notify_all()
 
     def _notify(self) -> None:
-        with self._change:
-            self._change.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     pass

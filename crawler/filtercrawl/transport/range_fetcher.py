@@ -1,10 +1,12 @@
-"""The bytes of one remote file: ranges fetched exactly, resumed where they break, never of two versions of the file."""
+"""Download ranges of one remote file into the cache: resumed where they break, never of two versions of the file."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import httpx2
@@ -16,182 +18,230 @@ from filtercrawl.config.urls import redact_url
 from filtercrawl.transport.body_writer import BodyWriter
 from filtercrawl.transport.cache_entry import CacheEntry
 from filtercrawl.transport.coalesce import Range, total_bytes
-from filtercrawl.transport.content_range import (
+from filtercrawl.transport.middleware import RetriesExhaustedError
+from filtercrawl.transport.range_cache import RangeCache
+from filtercrawl.transport.remote_version import RemoteVersion
+from filtercrawl.transport.responses import (
     InvalidResponseError,
     check_identity_encoding,
+    describe_failure,
     length_from_unsatisfied_range,
-    linked_sha256,
     parse_content_range,
+    raise_for_status,
 )
-from filtercrawl.transport.context import FetchContext
-from filtercrawl.transport.middleware import RetriesExhaustedError
-from filtercrawl.transport.responses import describe_failure, raise_for_status
+from filtercrawl.transport.retry import Clock, RetryPolicy, WaitBudget, WaitLimitExceededError
 
-# What a try must bring to count as progress: a server that breaks after every byte must not hold us for ever.
+logger = logging.getLogger(__name__)
+
+# Bytes that a failed attempt must have brought to count as progress: a server that breaks after every byte must not
+# be retried forever.
 _MIN_PROGRESS_BYTES: Final = 64 * 1024
+# Statuses of a signed URL, to which a redirect led, that has expired.
 _EXPIRED: Final = (401, 403, 404, 410)
-_VERSION: Final = ("ETag", "Last-Modified")
 _BROKEN: Final = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, InvalidResponseError)
 
 
-class RangeFetcher:
-    """Fetches from one file into the cache. Thread-safe.
+@dataclass(frozen=True, kw_only=True)
+class FetchContext:
+    """Dependencies of all downloads of a run."""
 
-    size, sha256: None until the source or an answer tells, as the Hub's do of large files. bytes_read: received;
-    requests: sent, redirects included. The address that a redirect led to is kept, and asked for anew at the original
-    one when it has expired.
+    client: httpx2.Client
+    cache: RangeCache
+    retry_policy: RetryPolicy
+    clock: Clock
+
+
+class RangeFetcher:
+    """Downloads from one file into the cache. Thread-safe.
+
+    The URL that a redirect led to is kept for further requests; the original one is asked again when it has expired.
+
+    Attributes:
+        name: Path of the file within its checkpoint, or the last part of its URL.
+        version: Size, hash and validators of the file; every response is compared with it.
+        bytes_read: Bytes received, those received twice included.
+        requests: Requests sent, redirects included.
     """
 
     def __init__(
         self, file: RemoteFile, listed_at: str, context: FetchContext, cancellation: CancellationToken
     ) -> None:
+        """Open the cache entry where the source states a SHA-256; otherwise the first response decides on it.
+
+        Args:
+            file: The file to download.
+            listed_at: The URL that identifies the file in the cache.
+            context: Client, cache and retry policy.
+            cancellation: Ends downloads; cancelled when the file is closed.
+        """
         self.name = file.path or redact_url(file.url).rsplit("/", 1)[-1]
-        self.size = file.size
-        self.sha256 = file.sha256
         self.bytes_read = 0
         self.requests = 0
-        self._file = file
-        self._listed_at = listed_at
-        self._means = context
-        self._cancellation = cancellation
         self._where = f"{self.name} at {redact_url(file.url)}"
-        self._led_to: str | None = None
-        self._version: dict[str, str] = {}
-        self._pieces: CacheEntry | None = None
-        self._lasting = True
+        self.version = RemoteVersion(self._where, file.size, file.sha256)
+        self._file = file
+        # A signature is left out: the version distinguishes the contents.
+        self._cache_key = redact_url(listed_at)
+        self._context = context
+        self._cancellation = cancellation
+        self._redirected_url: str | None = None
+        self._entry: CacheEntry | None = None
+        self._reusable = True
         self._outdated: ChangedError | None = None
         self._lock = threading.RLock()
-        self._reading_whole = threading.Lock()
+        self._downloading_whole = threading.Lock()
         if file.sha256 is not None:
-            # What the file holds is known beforehand, and so which of it an earlier run has brought.
-            self._pieces = context.cache.entry(self._address, {"sha256": file.sha256})
-            self._version = self._pieces.version
+            self._entry = context.cache.entry(self._cache_key, {"sha256": file.sha256})
+            self.version.validators = self._entry.version
 
     @property
-    def address(self) -> str:
-        """Where the bytes come from: behind the redirect, once one was followed."""
-        return self._led_to or self._file.url
+    def size(self) -> int | None:
+        """Length in bytes; None until the source or a response states it."""
+        return self.version.size
 
     @property
-    def validated(self) -> bool:
-        """Whether every answer was held against something that changes with the file."""
-        return bool(self._version)
-
-    @property
-    def version(self) -> str | None:
-        """What the server calls this version of the file; None where it says nothing, or only when it was changed."""
-        tag = self._version.get("ETag", "")
-        return tag if tag and not tag.startswith("W/") else None
+    def url(self) -> str:
+        """The URL that the bytes come from: that of the redirect once one was followed."""
+        return self._redirected_url or self._file.url
 
     @property
     def ranges(self) -> tuple[Range, ...]:
-        """What is here."""
-        return () if self._pieces is None else self._pieces.ranges
+        """The ranges that are in the cache."""
+        return () if self._entry is None else self._entry.ranges
 
     def missing(self, start: int, stop: int) -> tuple[Range, ...]:
-        """Return what of a range is not here."""
-        return ((start, stop),) if self._pieces is None else self._pieces.missing(start, stop)
+        """Return the parts of a range that are not in the cache."""
+        return ((start, stop),) if self._entry is None else self._entry.missing(start, stop)
 
     def read(self, start: int, stop: int) -> bytes | None:
-        """Return bytes that are here, or None."""
-        return None if self._pieces is None else self._pieces.read(start, stop)
+        """Return bytes from the cache; None where some are missing."""
+        return None if self._entry is None else self._entry.read(start, stop)
 
-    def fetch(self, start: int, stop: int, kept: Callable[[], None] = lambda: None) -> None:
-        """Bring the bytes from `start` to `stop`, to the end of the file where that comes first.
+    def fetch(self, start: int, stop: int, on_chunk: Callable[[], None] = lambda: None) -> None:
+        """Download the missing bytes from `start` to `stop`, or to the end of the file where that comes first.
 
-        kept: called whenever some of them are here. A server that ignores ranges is read as a whole, once. Raises
-        NetworkError, or ChangedError where the file is not what it was.
+        A server that ignores ranges is read as a whole, once.
+
+        Args:
+            start: First byte.
+            stop: End of the range, exclusive.
+            on_chunk: Called whenever more bytes are in the cache.
+
+        Raises:
+            NetworkError: The server cannot be reached or refuses, or the disk is full.
+            ChangedError: The file is not the version that was listed or read before.
+            Cancelled: The run is to end, or the file was closed.
         """
-        tries = 0
-        while missing := self._still_missing(start, stop):
-            if self._outdated is not None:
-                raise self._outdated  # another request has noticed
-            self._cancellation.raise_if_cancelled()
-            sink = BodyWriter(missing[0][0], kept)
-            broken: Exception | None = None
-            try:
-                self._means.cache.reserve(total_bytes(missing), self._where)
-                self._request(sink, missing[-1][1])
-            except _BROKEN as error:
-                broken = error
-            except ChangedError as error:
-                self._outdated = error
-                sink.restart()
-                if self._pieces is not None:
-                    self._pieces.discard()
-                raise
-            finally:
-                self._means.cache.added(sink.flush())
-            if broken is None and self.size == 0:
-                return
-            if broken is not None:
-                progress = total_bytes(missing) - total_bytes(self._still_missing(start, stop))
-                tries = 1 if progress >= _MIN_PROGRESS_BYTES else tries + 1
-                if tries >= self._means.retry_policy.attempts:
-                    raise NetworkError(f"{self._where}: {describe_failure(broken)}, {tries} times in a row") from broken
-                self._cancellation.sleep(self._means.retry_policy.backoff(tries - 1, self._means.clock))
+        n_missing = 0  # before the last request
+
+        def request_missing() -> None:
+            nonlocal n_missing
+            while missing := self._missing_of_file(start, stop):
+                n_missing = total_bytes(missing)
+                self._request(missing[0][0], missing[-1][1], n_missing, on_chunk)
+                if self.size == 0:
+                    return
+
+        def made_progress() -> bool:
+            return n_missing - total_bytes(self._missing_of_file(start, stop)) >= _MIN_PROGRESS_BYTES
+
+        def on_retry(error: Exception, delay: float) -> None:
+            logger.debug("%s: %s; retry in %.1f s", self._where, describe_failure(error), delay)
+
+        policy = self._context.retry_policy
+        try:
+            policy.run(
+                request_missing,
+                retryable=lambda error: isinstance(error, _BROKEN),
+                made_progress=made_progress,
+                on_retry=on_retry,
+                waits=WaitBudget(policy.total_timeout, self._cancellation),
+                clock=self._context.clock,
+            )
+        except _BROKEN as error:
+            raise NetworkError(f"{self._where}: {describe_failure(error)}, {policy.attempts} times in a row") from error
+        except WaitLimitExceededError as error:
+            raise NetworkError(f"{self._where}: {error}") from error
 
     def close(self) -> None:
-        if self._pieces is not None:
-            if not self._lasting:
-                self._pieces.discard()
-            self._pieces.close()
+        """Release the cache entry; delete it if no other run could tell which version it is of."""
+        if self._entry is not None:
+            if not self._reusable:
+                self._entry.discard()
+            self._entry.close()
 
-    @property
-    def _address(self) -> str:
-        """By what the cache knows the file: where it is listed, a signature left out where the version tells enough."""
-        return redact_url(self._listed_at)
-
-    def _still_missing(self, start: int, stop: int) -> tuple[Range, ...]:
+    def _missing_of_file(self, start: int, stop: int) -> tuple[Range, ...]:
         return self.missing(start, stop if self.size is None else min(stop, self.size))
 
-    def _request(self, sink: BodyWriter, stop: int) -> None:
-        """Ask once for the bytes from the sink's start up to `stop`; raises one of _BROKEN if it breaks."""
-        at = sink.start
-        headers = {"Accept-Encoding": "identity", "Range": f"bytes={at}-{stop - 1}", **self._if_range()}
-        with self._answer(headers) as answer:
-            if answer.status_code == 416:
-                self._empty(answer, at)
+    def _request(self, start: int, stop: int, size: int, on_chunk: Callable[[], None]) -> None:
+        """Send one request for a range of which `size` bytes are missing, and keep what it brings."""
+        if self._outdated is not None:
+            raise self._outdated  # a concurrent request has noticed
+        self._cancellation.raise_if_cancelled()
+        writer = BodyWriter(start, on_chunk)
+        try:
+            self._context.cache.reserve(size, self._where)
+            self._download(writer, stop)
+        except ChangedError as error:
+            self._outdated = error
+            writer.drop()
+            if self._entry is not None:
+                self._entry.discard()
+            raise
+        finally:
+            self._context.cache.added(writer.flush())
+
+    def _download(self, writer: BodyWriter, stop: int) -> None:
+        """Request the bytes from the start of `writer` up to `stop`; raise one of _BROKEN if the transfer breaks."""
+        start = writer.start
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{stop - 1}", **self.version.if_range}
+        with self._response(headers) as response:
+            if response.status_code == 416:
+                self._check_empty(response, start)
                 return
-            self._check(answer)
-            if answer.status_code == 206:
-                end = self._span(answer, at, stop)
-                self._record_version(answer, sink)
-                self._stream_body(answer, sink, end - at)
+            check_identity_encoding(response)
+            self.version.check(response)
+            if response.status_code == 206:
+                end, size = parse_content_range(response, start, stop)
+                if size == "*" and self.size is None:
+                    raise NetworkError(f"{self._where}: the server does not state how long the file is")
+                self.version.check_size(size)
+                self._record_version(response, writer)
+                self._write_body(response, writer, end - start)
                 if end < min(stop, self.size or end):
-                    raise InvalidResponseError("less came than was asked for")
+                    raise InvalidResponseError("the response is shorter than the range that was asked for")
                 return
-            self._total(answer.headers.get("Content-Length", ""))
-            if self._reading_whole.acquire(blocking=False):
+            self.version.check_size(response.headers.get("Content-Length", ""))
+            if self._downloading_whole.acquire(blocking=False):
                 try:
-                    self._whole(answer, sink)
+                    self._download_whole(response, writer)
                 finally:
-                    self._reading_whole.release()
+                    self._downloading_whole.release()
                 return
-        with self._reading_whole:
-            pass  # another request brings the whole file already; what it did not bring is asked for again
+        with self._downloading_whole:
+            pass  # a concurrent request downloads the whole file; what it did not bring is requested again
 
     @contextmanager
-    def _answer(self, headers: dict[str, str]) -> Iterator[httpx2.Response]:
-        """An answer with status 200, 206 or 416; any other is an error."""
-        address = self._led_to
+    def _response(self, headers: dict[str, str]) -> Iterator[httpx2.Response]:
+        """Send a request; yield a response with status 200, 206 or 416 and raise for any other."""
+        redirected = self._redirected_url
         try:
-            with self._means.client.stream("GET", address or self._file.url, headers=headers) as answer:
+            with self._context.client.stream("GET", redirected or self._file.url, headers=headers) as response:
                 with self._lock:
-                    self.requests += 1 + len(answer.history)
-                status = answer.status_code
-                if address is not None and status in _EXPIRED:
-                    raise InvalidResponseError(f"HTTP {status} where a redirect led to")
+                    self.requests += 1 + len(response.history)
+                status = response.status_code
+                if redirected is not None and status in _EXPIRED:
+                    raise InvalidResponseError(f"HTTP {status} at the target of the redirect")
                 if status == 412:
-                    raise self._changed()
+                    raise self.version.changed()
                 if status != 416:
-                    raise_for_status(answer, self._where)
+                    raise_for_status(response, self._where)
                     if status not in (200, 206):
                         raise InvalidResponseError(f"HTTP {status}")
-                yield answer
+                yield response
         except (InvalidResponseError, RetriesExhaustedError) as error:
-            self._led_to = None  # the next try asks at the original address, and may be led elsewhere
-            if address is None and isinstance(error, RetriesExhaustedError):
+            self._redirected_url = None  # the next attempt asks the original URL, and may be redirected elsewhere
+            if redirected is None and isinstance(error, RetriesExhaustedError):
                 raise NetworkError(f"{self._where}: {describe_failure(error)}") from error
             raise InvalidResponseError(describe_failure(error)) from error
         except _BROKEN:
@@ -199,89 +249,47 @@ class RangeFetcher:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise NetworkError(f"{self._where}: {describe_failure(error)}") from error
 
-    def _if_range(self) -> dict[str, str]:
-        known = self.version or self._version.get("Last-Modified", "")
-        return {"If-Range": known} if known else {}
-
-    def _check(self, answer: httpx2.Response) -> None:
-        """Raise SpoiledError for bytes that are not the file's own, ChangedError for those of another version."""
-        check_identity_encoding(answer)
-        for header, before in self._version.items():
-            if answer.headers.get(header, before) != before:
-                raise self._changed()
-        linked = linked_sha256(answer)
-        if linked is not None and self.sha256 not in (None, linked):
-            raise ChangedError(
-                f"{self._where}: has sha256 {linked[:16]}... by its server, but {str(self.sha256)[:16]}... was said "
-                "before; list it again"
-            )
-        self.sha256 = linked or self.sha256
-
-    def _span(self, answer: httpx2.Response, at: int, stop: int) -> int:
-        """Return where the body ends in the file."""
-        end, length = parse_content_range(answer, at, stop)
-        if length == "*" and self.size is None:
-            raise NetworkError(f"{self._where}: the server does not tell how long the file is")
-        self._total(length)
-        return end
-
-    def _empty(self, answer: httpx2.Response, at: int) -> None:
-        """Take the answer that nothing lies where it was asked for: fine in an empty file alone."""
-        length = length_from_unsatisfied_range(answer)
-        self._total(length)
-        if at < int(length):
+    def _check_empty(self, response: httpx2.Response, start: int) -> None:
+        """Accept that no byte lies in the range only if the file ends before it."""
+        size = length_from_unsatisfied_range(response)
+        self.version.check_size(size)
+        if start < int(size):
             raise InvalidResponseError("HTTP 416 within the file")
 
-    def _total(self, told: str) -> None:
-        """Learn the file's length or compare it."""
-        if not (told.isascii() and told.isdigit()):
-            return
+    def _record_version(self, response: httpx2.Response, writer: BodyWriter) -> None:
+        """Record which version this is and where it was found, and open its cache entry for the writer."""
         with self._lock:
-            if self.size is None:
-                self.size = int(told)
-        if self.size != int(told):
-            raise ChangedError(
-                f"{self._where}: has {int(told)} bytes, not {self.size} as was said before; list it again"
-            )
+            if self.version.record_validators(response) and self._entry is not None:
+                self._entry.version = self.version.validators
+            if self._entry is None:
+                etag, cache = self.version.etag, self._context.cache
+                self._reusable = etag is not None
+                key = {"ETag": etag or "", "size": str(self.size)}
+                self._entry = cache.entry(self._cache_key, key) if self._reusable else cache.private()
+            if response.history:
+                self._redirected_url = str(response.url)
+            writer.set_target(self._entry)
 
-    def _record_version(self, answer: httpx2.Response, sink: BodyWriter) -> None:
-        """Remember which version of the file this is and where it was found; from now on there is a place for it."""
-        with self._lock:
-            if not self._version:
-                self._version = {name: answer.headers[name] for name in _VERSION if name in answer.headers}
-                if self._pieces is not None:
-                    self._pieces.version = self._version
-            if self._pieces is None:
-                self._lasting = self.version is not None
-                cache, told = self._means.cache, {"ETag": self.version or "", "size": str(self.size)}
-                self._pieces = cache.entry(self._address, told) if self._lasting else cache.private()
-            if answer.history:
-                self._led_to = str(answer.url)
-            sink.set_target(self._pieces)
-
-    def _stream_body(self, answer: httpx2.Response, sink: BodyWriter, length: int | None) -> None:
-        """Write a body to its sink; where its length is known it must be that."""
-        came = 0
-        for piece in answer.iter_raw():
+    def _write_body(self, response: httpx2.Response, writer: BodyWriter, length: int | None) -> None:
+        """Write a body to the cache; where its length in bytes is known it must be that."""
+        received = 0
+        for chunk in response.iter_raw():
             self._cancellation.raise_if_cancelled()
-            came += len(piece)
-            if length is not None and came > length:
-                sink.restart()  # who lies about the length is not believed about the rest
-                raise InvalidResponseError(f"more came than the {length} bytes that were announced")
-            sink.write(piece)
+            received += len(chunk)
+            if length is not None and received > length:
+                writer.drop()  # the length was wrong, so the content may be as well
+                raise InvalidResponseError(f"the response is longer than the {length} bytes that were announced")
+            writer.write(chunk)
             with self._lock:
-                self.bytes_read += len(piece)
-        if length is not None and came < length:
-            raise InvalidResponseError(f"{came} bytes came of {length}")
+                self.bytes_read += len(chunk)
+        if length is not None and received < length:
+            raise InvalidResponseError(f"the response ended after {received} of {length} bytes")
 
-    def _whole(self, answer: httpx2.Response, sink: BodyWriter) -> None:
-        """Take a whole file from its beginning, whatever was asked for."""
+    def _download_whole(self, response: httpx2.Response, writer: BodyWriter) -> None:
+        """Keep a response that has the whole file whatever was asked for."""
         if self.size is not None:
-            self._means.cache.reserve(self.size, self._where)
-        sink.start = 0
-        self._record_version(answer, sink)
-        self._stream_body(answer, sink, self.size)
-        self._total(str(sink.size))
-
-    def _changed(self) -> ChangedError:
-        return ChangedError(f"{self._where}: changed while it was read; run again")
+            self._context.cache.reserve(self.size, self._where)
+        writer.start = 0
+        self._record_version(response, writer)
+        self._write_body(response, writer, self.size)
+        self.version.check_size(str(writer.size))

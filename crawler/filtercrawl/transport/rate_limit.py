@@ -1,4 +1,4 @@
-"""How fast a host may be asked: so many requests at a time, and no more than its rate limit leaves."""
+"""Rate limiting: concurrent requests to a host, and the quotas that its `RateLimit` headers state."""
 
 from __future__ import annotations
 
@@ -11,77 +11,91 @@ from typing import Final
 from filtercrawl.transport.link_model import LinkMeter
 from filtercrawl.transport.retry import Clock
 
-# "api";r=0;t=55: of the quota `api` nothing remains, for 55 seconds more.
-_LIMIT: Final = re.compile(r'"?([\w-]+)"?\s*;\s*r\s*=\s*(\d{1,9})\s*;\s*t\s*=\s*(\d{1,9})')
-# "fixed window";"api";q=500;w=300: the quota `api` is 500 requests.
-_POLICY: Final = re.compile(r'"?([\w-]+)"?\s*;\s*q\s*=\s*(\d{1,9})')
-# Below this share of a quota the rest is spread over the rest of its window.
+# "api";r=0;t=55: no request remains of the quota `api` for another 55 seconds.
+_RATE_LIMIT: Final = re.compile(r'"?([\w-]+)"?\s*;\s*r\s*=\s*(\d{1,9})\s*;\s*t\s*=\s*(\d{1,9})')
+# "fixed window";"api";q=500;w=300: the quota `api` is 500 requests in a window of 300 seconds.
+_RATE_LIMIT_POLICY: Final = re.compile(r'"?([\w-]+)"?\s*;\s*q\s*=\s*(\d{1,9})')
+# Below this share of a quota the remaining requests are spread evenly over the rest of the window.
 _LOW_QUOTA: Final = 0.1
 
 
 @dataclass
 class _Quota:
-    """When the next request may go, and how far apart requests are kept."""
+    """One quota of a host.
 
-    open_at: float = 0.0
+    Attributes:
+        next_request: Monotonic time in seconds before which no request may be sent.
+        spacing: Seconds between two requests.
+    """
+
+    next_request: float = 0.0
     spacing: float = 0.0
 
 
 class HostLimiter:
-    """One origin: its turnstile, its quotas, and what its answers were measured to cost. Thread-safe.
+    """Limits of one origin, and what its responses were measured to cost. Thread-safe.
 
-    A host may keep several quotas and tells an answer's only in the answer; a path is held to the quota that the last
-    answer under the same first folder named.
+    A host may have several quotas and names that of a response only in the response. A path counts against the quota
+    that the last response under the same first folder (`/api/...`) named.
+
+    Attributes:
+        connections: One permit for each request that may be in progress.
+        meter: Measures latency and bandwidth.
+        unreachable: Whether the last attempt could not connect.
     """
 
-    def __init__(self, at_a_time: int, clock: Clock) -> None:
-        self.semaphore = threading.BoundedSemaphore(at_a_time)
-        self.gauge = LinkMeter()
-        self.down = False
+    def __init__(self, max_concurrent: int, clock: Clock) -> None:
+        self.connections = threading.BoundedSemaphore(max_concurrent)
+        self.meter = LinkMeter()
+        self.unreachable = False
         self._clock = clock
         self._lock = threading.Lock()
         self._quotas: dict[str, _Quota] = {}
-        self._quota_of: dict[str, str] = {}
+        self._quota_by_folder: dict[str, str] = {}
 
-    def wait_for_rate_limit(self, path: str) -> float:
-        """Take the next place in the queue for a path; returns the seconds until its turn."""
+    def reserve(self, path: str) -> float:
+        """Reserve the next request for a path; return the seconds to wait before it may be sent."""
         with self._lock:
-            quota = self._quotas.get(self._quota_of.get(_folder(path), ""))
+            quota = self._quota(path)
             if quota is None:
                 return 0.0
             now = self._clock.monotonic()
-            turn = max(now, quota.open_at)
+            send_at = max(now, quota.next_request)
             if quota.spacing:
-                quota.open_at = turn + quota.spacing
-            return turn - now
+                quota.next_request = send_at + quota.spacing
+            return send_at - now
 
     def update_from_headers(self, path: str, headers: Mapping[str, str]) -> None:
-        """Learn from an answer's `RateLimit` and `RateLimit-Policy` headers."""
-        policies = {name: int(most) for name, most in _POLICY.findall(headers.get("RateLimit-Policy", ""))}
-        for name, remaining, seconds in _LIMIT.findall(headers.get("RateLimit", "")):
-            left, window = int(remaining), float(seconds)
+        """Read the `RateLimit` and `RateLimit-Policy` headers of a response to a request for a path."""
+        quotas = {name: int(size) for name, size in _RATE_LIMIT_POLICY.findall(headers.get("RateLimit-Policy", ""))}
+        for name, remaining, window in _RATE_LIMIT.findall(headers.get("RateLimit", "")):
+            n_remaining, seconds = int(remaining), float(window)
             with self._lock:
-                self._quota_of[_folder(path)] = name
+                self._quota_by_folder[_first_folder(path)] = name
                 quota = self._quotas.setdefault(name, _Quota())
-                if left == 0:
-                    quota.open_at = self._clock.monotonic() + window
+                if n_remaining == 0:
+                    quota.next_request = self._clock.monotonic() + seconds
                     quota.spacing = 0.0
                 else:
-                    quota.spacing = window / left if left < policies.get(name, 0) * _LOW_QUOTA else 0.0
+                    is_low = n_remaining < quotas.get(name, 0) * _LOW_QUOTA
+                    quota.spacing = seconds / n_remaining if is_low else 0.0
 
     def spacing(self, path: str) -> float:
-        """Return the seconds that two requests for a path are kept apart at present."""
+        """Return the seconds between two requests for a path at present; 0 where they are not spread."""
         with self._lock:
-            quota = self._quotas.get(self._quota_of.get(_folder(path), ""))
+            quota = self._quota(path)
             return 0.0 if quota is None else quota.spacing
 
     def block_for(self, path: str, seconds: float) -> None:
-        """Let nobody ask under a path's first folder for a while: the host said so."""
+        """Send nothing under a path's first folder for some seconds, as `Retry-After` asked."""
         with self._lock:
-            name = self._quota_of.setdefault(_folder(path), f"/{_folder(path)}")
+            name = self._quota_by_folder.setdefault(_first_folder(path), f"/{_first_folder(path)}")
             quota = self._quotas.setdefault(name, _Quota())
-            quota.open_at = max(quota.open_at, self._clock.monotonic() + seconds)
+            quota.next_request = max(quota.next_request, self._clock.monotonic() + seconds)
+
+    def _quota(self, path: str) -> _Quota | None:
+        return self._quotas.get(self._quota_by_folder.get(_first_folder(path), ""))
 
 
-def _folder(path: str) -> str:
+def _first_folder(path: str) -> str:
     return path.lstrip("/").partition("/")[0]

@@ -16,6 +16,7 @@ from filtercrawl.dataset.files.atomic import atomic_write
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.transport import hub
 from filtercrawl.transport.responses import map_http_errors, raise_for_status
+from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 from filtercrawl_publish.repository.hub_commit import addition, info, to_hub_operations
 from filtercrawl_publish.repository.retry import http_status, retry_write
@@ -29,8 +30,8 @@ _NEW: Final = frozenset({".gitattributes", "README.md"})
 _CHUNK_BYTES: Final = 1024 * 1024
 # Files that are fetched side by side.
 _MAX_CONCURRENT: Final = 8
-# Seconds before what came otherwise than stated is fetched anew; the transport itself tries failed requests again.
-_PAUSES: Final = (0.2, 2.0)
+# A file whose hash is not the stated one is downloaded again; the transport itself retries failed requests.
+_DOWNLOADS: Final = RetryPolicy.with_delays(0.2, 2.0)
 # Contents that are asked for at a time, and the answer to a commit that names one which is not there.
 _ASKED: Final = 256
 _NO_CONTENT: Final = 400
@@ -242,7 +243,7 @@ class HubRepository:
                     raise NetworkError(f"{self.id}@{revision}: {path} is not what the repo says it is")
             return True
 
-        retry_write(f"{self.id}@{revision}: {path}", act, delays=_PAUSES)
+        retry_write(f"{self.id}@{revision}: {path}", act, policy=_DOWNLOADS)
 
     def _download_chunks(self, path: str, revision: str) -> Iterator[bytes]:
         from huggingface_hub import get_token, hf_hub_url

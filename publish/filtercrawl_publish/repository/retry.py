@@ -4,58 +4,71 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from json import JSONDecodeError
 from typing import Final, TypeVar
 
 from filtercrawl.api.errors import AccessDeniedError, ConflictError, DatasetError, NetworkError, NotFoundError
 from filtercrawl.transport import hub
+from filtercrawl.transport.retry import RetryPolicy
 
 Found = TypeVar("Found")
 
-# Seconds between tries; a commit that nobody answered for may take a minute to land.
-_PAUSES: Final = (0.2, 2.0, 15.0, 45.0)
-# The Hub's words for "not on top of what you think".
+# A commit whose response was lost may take a minute to appear.
+WRITES: Final = RetryPolicy.with_delays(0.2, 2.0, 15.0, 45.0)
+# The Hub's statuses for a commit whose parent is not the head any more.
 _CONFLICT_STATUS: Final = (409, 412)
+_RETRYABLE_STATUS: Final = (408, 429)
 
 
 def retry_write(
     description: str,
     write: Callable[[], Found],
     already_applied: Callable[[], Found | None] = lambda: None,
-    delays: Sequence[float] = _PAUSES,
+    policy: RetryPolicy = WRITES,
 ) -> Found:
-    """Do `write` until it is known to be done, once more after each of the pauses, in seconds.
+    """Write to the Hub until the write is known to have taken effect.
 
-    landed: looks whether it has been, after an answer that says nothing certain, and returns what `write` would have;
-    it may raise BusyError. Raises NetworkError when patience is at its end, BusyError where the Hub says that
-    something else is there and `landed` finds nothing of ours, ForbiddenError, GoneError and DatasetError at once.
+    Args:
+        description: What is written and where, for messages.
+        write: One attempt.
+        already_applied: Called after a failed attempt: returns the result of the write if it has taken effect although
+            its response was lost, otherwise None.
+        policy: Attempts and delays.
+
+    Returns:
+        What `write` or `already_applied` returned.
+
+    Raises:
+        ConflictError: The Hub has a newer commit, and it is not this write.
+        AccessDeniedError: The token does not allow the write.
+        NotFoundError: The repository does not exist.
+        DatasetError: The Hub's client refuses the data.
+        NetworkError: Every attempt failed.
     """
-    for pause in (*delays, None):
+
+    def attempt() -> Found:
         try:
             with _readable_errors(description):
                 return write()
         except NetworkError as error:
-            answer = http_status(error)
-            if isinstance(error, AccessDeniedError | NotFoundError) or (
-                answer and answer < 500 and answer not in _LATER
-            ):
+            if http_status(error) not in _CONFLICT_STATUS:
                 raise
-            found = already_applied()
-            if found is not None:
-                return found
-            if answer in _CONFLICT_STATUS:
-                raise ConflictError(f"{description}: the Hub says that somebody else was faster; run again") from error
-            if pause is None:
-                raise
-        time.sleep(pause)
-    raise AssertionError("the last try returns or raises")
+            result = already_applied()
+            if result is None:
+                raise ConflictError(f"{description}: somebody else published at the same time; run again") from error
+            return result
+
+    return policy.run(attempt, retryable=_is_retryable, already_applied=already_applied)
 
 
-_LATER: Final = (408, 429, *_CONFLICT_STATUS)
+def _is_retryable(error: Exception) -> bool:
+    if not isinstance(error, NetworkError) or isinstance(error, AccessDeniedError | NotFoundError):
+        return False
+    status = http_status(error)
+    return not status or status >= 500 or status in _RETRYABLE_STATUS
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -130,13 +129,6 @@ def test_tries_end(server: FileServer, transport: Transport, time: Time) -> None
     assert time.slept == [0.25, 0.5, 1.0, 2.0, 4.0]
 
 
-def test_backoff_is_bounded_and_jitters() -> None:
-    patience, clock = RetryPolicy(), Clock(random=random.Random(1).random)
-    waits = [patience.backoff(30, clock) for _ in range(200)]
-    assert 0 <= min(waits) < 2
-    assert 28 < max(waits) <= patience.max_delay
-
-
 @pytest.mark.parametrize("written", ["7", "date"])
 def test_retry_after_is_honoured(server: FileServer, transport: Transport, time: Time, written: str) -> None:
     value = formatdate(time.now + 7, usegmt=True) if written == "date" else written
@@ -245,7 +237,7 @@ def test_only_http(transport: Transport, url: str) -> None:
 def test_a_redirect_leads_to_no_file(server: FileServer, transport: Transport) -> None:
     with pytest.raises(NetworkError):
         transport.get_json(server.redirect("/a", "file:///etc/passwd"))
-    with pytest.raises(NetworkError, match="redirects without end"):
+    with pytest.raises(NetworkError, match="too many redirects"):
         transport.get_json(server.redirect("/b", "/b"))
 
 
@@ -257,7 +249,7 @@ def test_credentials_in_a_url_are_refused(transport: Transport) -> None:
 
 
 def test_an_answer_that_is_no_json(server: FileServer, transport: Transport) -> None:
-    with pytest.raises(NetworkError, match="no JSON"):
+    with pytest.raises(NetworkError, match="not JSON"):
         transport.get_json(server.put("/a", b"<html>"))
 
 

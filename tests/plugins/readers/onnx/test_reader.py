@@ -395,8 +395,8 @@ class Jumped(MemoryFile):
         super().__init__(data)
         self.told: list[tuple[int, float]] = []
 
-    def hint_seeks(self, number: int, wanted: float) -> None:
-        self.told.append((number, wanted))
+    def hint_seeks(self, n_seeks: int, reread: float) -> None:
+        self.told.append((n_seeks, reread))
 
 
 def test_the_file_is_told_once_how_many_weights_follow_the_nodes() -> None:

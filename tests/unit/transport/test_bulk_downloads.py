@@ -10,8 +10,8 @@ import pytest
 
 from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.errors import Cancelled
-from filtercrawl.transport.bulk_queue import MAX_CONCURRENT_FILES, BulkQueue
 from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.prefetcher import MAX_CONCURRENT_FILES, BulkQueue
 from support.http_server import Answer, Asked, FileServer, ranged
 
 BIG = 9 * 1024 * 1024
