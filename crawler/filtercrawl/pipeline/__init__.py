@@ -1,1 +1,1 @@
-"""One sync run: discovery, planning, crawling, committing."""
+"""A sync run: list the sources, plan, crawl concurrently, commit, export."""

@@ -1,4 +1,4 @@
-"""Look into one checkpoint without writing anything."""
+"""Inspect one checkpoint, or the architecture that a selector names, without writing anything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ _FACTS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """One checkpoint's ledger. tensors: a row each, with op, kernel, groups and the like where it is a convolution."""
+    """The tensors of one checkpoint and what a sync would do with them.
+
+    Attributes:
+        name: Name of the checkpoint.
+        format: Name of the reader.
+        tensors: A row for each tensor; those of convolutions have the columns of `index`, such as `op` and `kernel`.
+    """
 
     name: str
     format: str
@@ -36,38 +42,48 @@ class Inspection:
 
 
 def inspect_structure(text: str, plugins: Plugins, settings: Settings) -> list[dict[str, Any]]:
-    """Return the layers of the architecture that a selector names, a row each, without reading a weight.
+    """Return a row for each layer of the architecture that a selector names; reads no weights.
 
-    Raises UsageError where the source builds no networks or does not know this one.
+    Raises:
+        UsageError: The source builds no networks, or does not know this one.
     """
     selector = Selector.parse(text, plugins)
     source = plugins.sources[selector.source]
     if not isinstance(source, SupportsBuild):
         raise UsageError(f"{text}: the source {selector.source} builds no networks; timm and torchvision do")
-    recalled = source.recall(selector.pattern or "") if isinstance(source, SupportsLookup) else None
-    found = structure_of(
-        source, recalled or select_checkpoint(text, selector, plugins, settings, network(settings.network))
-    )
-    if found is None or (found.problem is not None and not found.facts):
-        raise UsageError(f"{text}: {found.problem if found else 'is not built by its source'}")
-    return structure_rows(found)
+    checkpoint = source.recall(selector.pattern or "") if isinstance(source, SupportsLookup) else None
+    if checkpoint is None:
+        checkpoint = select_checkpoint(text, selector, plugins, settings, network(settings.network))
+    structure = structure_of(source, checkpoint)
+    if structure is None or (structure.problem is not None and not structure.facts):
+        raise UsageError(f"{text}: {structure.problem if structure else 'is not built by its source'}")
+    return structure_rows(structure)
 
 
 def select_checkpoint(
     text: str, selector: Selector, plugins: Plugins, settings: Settings, transport: Transport
 ) -> Checkpoint:
-    """Return the one checkpoint that a selector names; raises UsageError where it names none or several."""
-    scout = DiscoveryContext(plugins=plugins, transport=transport, settings=settings.sources)
-    listing = discover([selector], scout)[0]
+    """Return the one checkpoint that a selector names.
+
+    Raises:
+        UsageError: The selector names no checkpoint, or several.
+    """
+    context = DiscoveryContext(plugins=plugins, transport=transport, settings=settings.sources)
+    listing = discover([selector], context)[0]
     if len(listing.checkpoints) != 1:
         some = ", ".join(checkpoint.name for checkpoint in listing.checkpoints[:3])
-        found = f"{len(listing.checkpoints)} checkpoints ({some}, ...); name one" if some else "no checkpoint"
-        raise UsageError(f"{text}: names {found}" + (f" ({listing.problem})" if listing.problem else ""))
+        names = f"{len(listing.checkpoints)} checkpoints ({some}, ...); name one" if some else "no checkpoint"
+        raise UsageError(f"{text}: names {names}" + (f" ({listing.problem})" if listing.problem else ""))
     return listing.checkpoints[0]
 
 
 def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
-    """Read the one checkpoint that a selector names; raises UsageError where it names none or several."""
+    """Read the one checkpoint that a selector names.
+
+    Raises:
+        UsageError: The selector names no checkpoint, or several.
+        CheckpointError: The checkpoint cannot be read.
+    """
     selector = Selector.parse(text, plugins)
     transport = network(settings.network)
     checkpoint = select_checkpoint(text, selector, plugins, settings, transport)
@@ -78,10 +94,10 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
             raise FormatError(f"{files.main.name}: no reader claims this file")
         tensors, _ = attach_architecture(source, checkpoint, tuple(reader.tensors(files)))
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
-        extracted = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)
+        classified = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)
     layers = {
         layer.tensor.name: layer_row(f"{selector.source}/{checkpoint.name}", selector.source, layer)
-        for layer in extracted.layers
+        for layer in classified.layers
     }
     return Inspection(
         name=checkpoint.name,
@@ -96,6 +112,6 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
                 "notes": notes[entry.tensor],
                 **{fact: layers.get(entry.tensor, {}).get(fact) for fact in _FACTS},
             }
-            for entry in extracted.ledger
+            for entry in classified.ledger
         ),
     )

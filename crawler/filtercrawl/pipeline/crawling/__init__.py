@@ -1,1 +1,1 @@
-"""Reading one checkpoint in a worker."""
+"""Crawl one checkpoint in a worker: open its files, read its tensors, stage its layers."""

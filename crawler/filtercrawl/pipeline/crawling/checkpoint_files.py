@@ -1,4 +1,4 @@
-"""The files of one checkpoint, opened by their paths beside each other."""
+"""Open and verify the files of one checkpoint."""
 
 from __future__ import annotations
 
@@ -26,9 +26,15 @@ from filtercrawl.transport.link_model import LinkEstimate
 
 
 class CheckpointFiles:
-    """Opens the files of a checkpoint; implements `filtercrawl.api.source.Files`. Use as a context manager.
+    """Files of a checkpoint, each opened when it is first needed; use as a context manager.
 
-    source: whose files they are; it resolves their URLs where it can, each when its file is first needed.
+    Implements `filtercrawl.api.source.Files`.
+
+    Args:
+        checkpoint: The checkpoint.
+        readers: Readers, for files that name other files.
+        transport: Network access.
+        source: Source of the checkpoint; resolves the URLs of its files if it can.
     """
 
     def __init__(
@@ -49,11 +55,23 @@ class CheckpointFiles:
 
     @property
     def main(self) -> RandomAccessFile:
-        """The file that a reader claims, opened when it is first asked for; raises CheckpointError."""
+        """The main file, which a reader is found for.
+
+        Raises:
+            CheckpointError: It cannot be opened.
+        """
         return self._reader_view(self._checkpoint.files[0])
 
     def open(self, path: str) -> RandomAccessFile:
-        """Open the file at a relative POSIX path beside the main one; raises UnsafeError or CheckpointError."""
+        """Open a companion file.
+
+        Args:
+            path: POSIX path relative to the folder of the main file.
+
+        Raises:
+            UnsafeFileError: The path leads out of the checkpoint.
+            CheckpointError: The checkpoint has no such file.
+        """
         try:
             wanted = str(folder(self._checkpoint) / relative_path(path))
         except UnsafeFileError as error:
@@ -64,7 +82,7 @@ class CheckpointFiles:
         raise CheckpointError(f"{self.main.name}: needs the file {path!r}, which is not beside it")
 
     def tensors(self, path: str) -> Iterator[StoredTensor]:
-        """Yield the tensors of the file at `path`, by whichever reader claims it."""
+        """Yield the tensors of a companion file, read by the reader that recognizes it."""
         file = self.open(path)
         reader = find_reader(self._readers, file)
         if reader is None:
@@ -73,20 +91,26 @@ class CheckpointFiles:
 
     @property
     def local(self) -> bool:
-        """Whether all files lie on this machine."""
+        """Whether all files are on this machine."""
         return all(_is_local(file) for file in self._checkpoint.files)
 
     def sha256(self) -> str | None:
-        """One file's own sha256; of several, the sha256 of their `sha256  path` lines; None where nobody knows.
+        """Return the SHA-256 of the files: of a single file its own, of several that of their `sha256  path` lines.
 
-        Files of this machine, and remote ones that are fetched whole, are hashed, and must have the sha256 that is
-        stated of them: raises CheckpointError. Of others the one is taken that their source or their server states.
+        Local files and files that were fetched in full are hashed and compared with the declared hash. For others the
+        hash is returned that their source or their server declares.
+
+        Returns:
+            The hash in hex, None if it is not known.
+
+        Raises:
+            CheckpointError: A file does not have the hash that is declared for it.
         """
         return self._combine_hashes([self._sha256(file) for file in self._checkpoint.files])
 
     @property
     def stated_sha256(self) -> str | None:
-        """What `sha256` will be, where the source states it of every file and all are remote; costs no request."""
+        """What `sha256` will return, if the source declares hash and size of every file and all are remote."""
         files = self._checkpoint.files
         if any(file.size is None or _is_local(file) for file in files):
             return None
@@ -94,7 +118,7 @@ class CheckpointFiles:
 
     @property
     def verification_level(self) -> str:
-        """What the bytes that were read were held against: a stated sha256, an etag, their number, or nothing."""
+        """What the bytes that were read were checked against: `sha256`, `etag`, `size` or `none`."""
         files = self._checkpoint.files
         if all(file.url in self._sums and self._stated(file) is not None for file in files):
             return "sha256"
@@ -105,7 +129,7 @@ class CheckpointFiles:
 
     @property
     def version(self) -> str | None:
-        """What the server calls this version of the one file that the checkpoint is; None where it does not say."""
+        """The server's version of the file, such as its ETag; None if there is none or the files are several."""
         opened = self._opened.get(self._checkpoint.files[0].url)
         return None if opened is None or isinstance(opened, LocalFile) or len(self._opened) > 1 else opened.version
 
@@ -117,7 +141,7 @@ class CheckpointFiles:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes that readers asked for of local files, where hashing does not count, and that came of remote ones."""
+        """Bytes read of local files, without hashing, and bytes fetched of remote ones."""
         return sum(file.bytes_read for file in self._opened.values()) - self._hashed
 
     @property
@@ -127,32 +151,40 @@ class CheckpointFiles:
 
     @property
     def fetched_in_full(self) -> bool:
-        """Whether every file was fetched whole."""
+        """Whether every file was fetched in full."""
         opened = self._opened
         files = [opened.get(file.url) for file in self._checkpoint.files]
         return all(file is not None and not isinstance(file, LocalFile) and file.fetched_in_full for file in files)
 
     @property
     def size(self) -> int:
-        """Bytes of all files together; a stated size costs no request."""
+        """Size of all files; costs a request only for a file whose size is not declared."""
         return sum(self._size(file) for file in self._checkpoint.files)
 
     @property
     def link(self) -> LinkEstimate:
-        """What asking for the main file's bytes was measured to cost."""
+        """Measured latency and bandwidth of the main file's host."""
         return self._transport.link(self._checkpoint.files[0].url)
 
     def fetch_whole(self) -> None:
-        """Begin to bring every byte, where the length of the files is known."""
+        """Begin to fetch every file of known size in full, in the background."""
         prefetch(Span(self._open(file), 0, file.size) for file in self._checkpoint.files if file.size is not None)
 
     def verify_sha256(self) -> None:
-        """Fetch every byte and hash it; raises CheckpointError where a file has not the sha256 that is stated of it."""
+        """Fetch every file in full and hash it.
+
+        Raises:
+            CheckpointError: A file does not have the hash that is declared for it.
+        """
         prefetch(Span(self._open(file), 0, self._size(file)) for file in self._checkpoint.files)
         self.sha256()
 
     def check_unchanged(self) -> None:
-        """Raise ChangedError if a file that was read is no longer what it was."""
+        """Check that the files did not change while they were read.
+
+        Raises:
+            ChangedError: A file changed.
+        """
         for file in self._opened.values():
             file.check_unchanged()
 
@@ -188,7 +220,7 @@ class CheckpointFiles:
         return self._opened[file.url]
 
     def _reader_view(self, file: RemoteFile) -> RandomAccessFile:
-        """The file as readers see it: of one that holds many checkpoints, the part that is this one."""
+        """Return a file as readers see it: of a file with many checkpoints, the part of this one."""
         opened, source = self._open(file), self._source
         if source is None or not isinstance(source, SupportsSubfile):
             return opened
@@ -203,7 +235,7 @@ class CheckpointFiles:
         return self._parts[file.url]
 
     def _resolved(self, file: RemoteFile) -> RemoteFile:
-        """The file at the address where it can be read now; nothing else of it may change."""
+        """Return the file with the URL at which it can be read now."""
         source = self._source
         if source is None or not isinstance(source, SupportsUrlResolution):
             return file
@@ -229,7 +261,7 @@ class CheckpointFiles:
 
 
 class _CompanionView:
-    """A companion seen as the main file, so that its reader can work as ever."""
+    """A companion file shown to its reader as the main file."""
 
     def __init__(self, files: CheckpointFiles, main: RandomAccessFile) -> None:
         self._files = files
@@ -239,10 +271,10 @@ class _CompanionView:
         return self._files.open(path)
 
     def tensors(self, path: str) -> Iterator[StoredTensor]:
-        # Shards may be of any format but an index: files that name each other in a circle must end.
+        # A shard may have any format but that of an index: files that name each other must not recurse.
         raise FormatError(f"{self.main.name}: an index that names another index ({path!r})")
 
 
 def display_name(file: RemoteFile) -> str:
-    """What to call a file in a message."""
+    """Return the name of a file for messages."""
     return file.path or redact_url(file.url).rsplit("/", 1)[-1]

@@ -1,1 +1,1 @@
-"""Listing what the selected sources offer."""
+"""Find out what the selected sources offer."""

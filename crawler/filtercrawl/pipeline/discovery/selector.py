@@ -1,4 +1,4 @@
-"""A selector: which source to ask, and for what."""
+"""Selectors: which source to list, and what of it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,23 @@ from filtercrawl.dataset.schema.validation import is_text
 
 @dataclass(frozen=True)
 class Selector:
-    """`SOURCE` or `SOURCE:PATTERN`."""
+    """A source and a pattern that selects among what it offers.
+
+    Attributes:
+        source: Name of the source.
+        pattern: The pattern in the source's own syntax; None for everything.
+    """
 
     source: str
     pattern: str | None = None
 
     @classmethod
     def parse(cls, text: str, plugins: Plugins) -> Self:
-        """Read a selector as typed; raises UsageError for a source that no plugin brings, or text that is not UTF-8."""
+        """Parse `SOURCE` or `SOURCE:PATTERN`.
+
+        Raises:
+            UsageError: No plugin provides the source, the source rejects the pattern, or the text is not valid UTF-8.
+        """
         name, colon, pattern = text.partition(":")
         source = plugins.sources.get(name)
         if source is None:
@@ -35,12 +44,12 @@ class Selector:
 
     @property
     def id(self) -> str:
-        """A short digest: what a later run, or another machine, knows the selector by."""
+        """A short digest, the same in every run and on every machine."""
         return hashlib.sha256(str(self).encode()).hexdigest()[:16]
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether the pattern is a path of this machine, which is never published."""
+        """Whether the pattern is an absolute path, which is never published."""
         return self.pattern is not None and PurePath(self.pattern).is_absolute()
 
     def __str__(self) -> str:

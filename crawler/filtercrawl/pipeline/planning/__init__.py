@@ -1,1 +1,1 @@
-"""Deciding what to crawl, and estimating its cost."""
+"""Decide what to crawl, and estimate its cost."""

@@ -1,4 +1,4 @@
-"""A plan that somebody looked at, and a later run that does that much and no more."""
+"""Approved plans: a later run carries out what was approved and nothing else."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from filtercrawl.pipeline.planning.types import CrawlTask, Plan
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """What may be done. todo: model_id -> (why, revision, etag) of what may be read, None where its source tells none;
-    removed, skipped, restated: model ids that may go, be left out, and be described anew.
+    """The part of a plan that may be carried out.
+
+    Attributes:
+        todo: (action, revision, etag) by model id of what may be crawled.
+        removed: Model ids that may be removed.
+        skipped: Model ids that may be recorded as skipped.
+        restated: Model ids whose metadata may be updated.
     """
 
     todo: Mapping[str, tuple[str, str | None, str | None]] = field(default_factory=dict)
@@ -26,15 +31,16 @@ class Approval:
 
     @classmethod
     def of(cls, plan: Plan, known: Mapping[str, ModelRow], limit: int | None = None) -> Self:
-        """Approve a whole plan, of what is to be read the first `limit`."""
+        """Approve a whole plan, with the first `limit` of its tasks."""
         return cls(
-            todo={todo.model_id: _fingerprint(todo) for todo in plan.tasks[:limit]},
+            todo={task.model_id: _fingerprint(task) for task in plan.tasks[:limit]},
             removed=frozenset(model_id for model_id, _ in plan.removed),
             skipped=frozenset(f"{source}/{skip.name}" for source, _, skip in plan.skipped),
             restated=frozenset(_restated(plan, known)),
         )
 
     def as_json(self) -> dict[str, Any]:
+        """Return the approval as a plan file stores it."""
         names = ("why", "revision", "etag")
         return {
             "todo": [{"model_id": k} | dict(zip(names, mark, strict=True)) for k, mark in sorted(self.todo.items())],
@@ -45,7 +51,11 @@ class Approval:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read what `as_json` gave; raises UsageError for anything else."""
+        """Parse the result of `as_json`.
+
+        Raises:
+            UsageError: It is something else.
+        """
         try:
             lists = {name: frozenset(map(str, content[name])) for name in ("removed", "skipped", "restated")}
             todo = {
@@ -57,24 +67,23 @@ class Approval:
         return cls(todo=todo, **lists)
 
     def restrict(self, plan: Plan, known: Mapping[str, ModelRow]) -> tuple[Plan, list[str]]:
-        """Return what of a plan is approved, and the model ids that are left for another time."""
-        todo = tuple(todo for todo in plan.tasks if self.todo.get(todo.model_id) == _fingerprint(todo))
-        kept = {todo.model_id for todo in todo}
+        """Return the approved part of a plan, and the model ids of the rest."""
+        tasks = tuple(task for task in plan.tasks if self.todo.get(task.model_id) == _fingerprint(task))
         described = set(_restated(plan, known)) - self.restated
-        left = {todo.model_id for todo in plan.tasks} - kept
-        left |= {model_id for model_id, _ in plan.removed} - self.removed | described
-        allowed = replace(
+        deferred = {task.model_id for task in plan.tasks} - {task.model_id for task in tasks}
+        deferred |= {model_id for model_id, _ in plan.removed} - self.removed | described
+        approved = replace(
             plan,
-            tasks=todo,
+            tasks=tasks,
             removed=tuple(pair for pair in plan.removed if pair[0] in self.removed),
             skipped=tuple(item for item in plan.skipped if f"{item[0]}/{item[2].name}" in self.skipped),
             unchanged=tuple(model_id for model_id in plan.unchanged if model_id not in described),
         )
-        return allowed, sorted(left)
+        return approved, sorted(deferred)
 
 
-def _fingerprint(todo: CrawlTask) -> tuple[str, str | None, str | None]:
-    return todo.action, todo.checkpoint.revision, combined_etag(todo.checkpoint)
+def _fingerprint(task: CrawlTask) -> tuple[str, str | None, str | None]:
+    return task.action, task.checkpoint.revision, combined_etag(task.checkpoint)
 
 
 def _restated(plan: Plan, known: Mapping[str, ModelRow]) -> Iterable[str]:

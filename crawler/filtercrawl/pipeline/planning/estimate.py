@@ -1,4 +1,4 @@
-"""What will be fetched of a checkpoint, as far as its architecture tells before a byte of it is read."""
+"""Estimate what crawling a checkpoint costs, from its architecture and before any byte of it is read."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ from filtercrawl.transport import MeasuredTransport
 from filtercrawl.transport.coalesce import plan_fetch
 from filtercrawl.transport.link_model import LinkEstimate
 
-# What readers look at first; headers of usual networks are not longer.
+# Bytes that readers read first; the headers of most networks are not longer.
 _HEAD = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostEstimate:
-    """bytes, requests: to be fetched; size: of the files in full. in_full: every byte, for most are wanted.
+    """What crawling one checkpoint is expected to cost.
 
-    None means unknown; bytes are then at most what the files have.
+    Attributes:
+        bytes: Bytes to be fetched, an upper bound if `requests` is None; None if not even that is known.
+        requests: Requests to be sent, None if unknown.
+        size: Size of the files, None if unknown.
+        in_full: Whether the files are fetched in full, since most of their bytes are needed.
     """
 
     bytes: int | None
@@ -40,7 +44,14 @@ class CostEstimate:
 def estimate_cost(
     task: CrawlTask, known_contents: Container[ContentKey], source: Source | None, transport: MeasuredTransport
 ) -> CostEstimate:
-    """Return what one checkpoint will cost, without asking for anything: its source may build its network."""
+    """Estimate what one checkpoint will cost; sends no request, but may have the source build the network.
+
+    Args:
+        task: The checkpoint.
+        known_contents: Contents that need not be read.
+        source: Its source, None if it is not installed.
+        transport: Knows the latency and bandwidth of hosts.
+    """
     checkpoint, known = task.checkpoint, task.previous
     sizes = [file.size for file in checkpoint.files]
     size = None if None in sizes else sum(number or 0 for number in sizes)
@@ -62,10 +73,19 @@ def estimate_cost(
 def estimate_from_architecture(
     structure: Structure, checkpoint: Checkpoint, policy: KernelPolicy, link: LinkEstimate
 ) -> CostEstimate | None:
-    """Lay the tensors of an architecture out as its file will hold them, and choose requests as for the file itself.
+    """Plan the requests for a file from the architecture alone, as they are planned from its header later.
 
-    None where the architecture is not known, or where it cannot be that of the file, which has room for fewer numbers
-    of one byte or for twice as many of eight.
+    The tensors are laid out as the file is expected to store them.
+
+    Args:
+        structure: The architecture.
+        checkpoint: The checkpoint.
+        policy: Which kernel sizes are kept.
+        link: Latency and bandwidth of the host.
+
+    Returns:
+        The estimate; None if the architecture is not known or does not fit the file: its numbers do not fit at one
+        byte each, or fill less than half of it at eight.
     """
     numbers = sum(math.prod(facts.shape) for facts in structure.facts.values())
     sizes = [file.size for file in checkpoint.files]
@@ -93,15 +113,15 @@ def _dtype(numbers: int, size: int | None) -> str:
 
 
 def _lay_out_tensors(structure: Structure, checkpoint: Checkpoint, dtype: str, size: int) -> Iterator[StoredTensor]:
-    """Yield tensors one behind the other at the end of the file, in the order in which its format keeps them."""
+    """Yield the tensors one after the other at the end of the file, in the order of its format."""
     names = list(structure.facts)
     if PurePosixPath(checkpoint.files[0].path or checkpoint.files[0].url).suffix == ".safetensors":
-        names.sort()  # as its own library writes them
+        names.sort()  # as the safetensors library writes them
     total = sum(math.prod(structure.facts[name].shape) for name in names) * ITEMSIZE[dtype]
-    place = LazyFile(max(size, total), bytes, "expected")  # of which only places are asked
+    file = LazyFile(max(size, total), bytes, "expected")  # only locations in it are used
     offset = max(size - total, 0)
     for name in names:
         shape = structure.facts[name].shape
-        extent = TensorLocation(file=place, offset=offset, dtype=dtype, shape=shape)
-        yield StoredTensor(name=name, key=name, shape=shape, dtype=dtype, location=extent)
+        location = TensorLocation(file=file, offset=offset, dtype=dtype, shape=shape)
+        yield StoredTensor(name=name, key=name, shape=shape, dtype=dtype, location=location)
         offset += math.prod(shape) * ITEMSIZE[dtype]
