@@ -1,106 +1,104 @@
 """Every error that filtercrawl raises on purpose.
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
-import pluggy
-from filtercrawl.api import hookspecs
-from filtercrawl.api.analysis import Analysis
-from filtercrawl.api.version import refusal
-from filtercrawl.api.source import Reader, Source
-from filtercrawl.api.checkpoint import VisualCategory
-from filtercrawl.api.measure import Measure
-from filtercrawl.api.hook_scan import HOOKS, may_implement
 
 FiltercrawlError
-├── UsageError            wrong command, selector or setting          exit 2
-├── RefusedError          a guard or a policy said no                 exit 4
-├── BusyError             somebody else is at work on the dataset     exit 5
-├── DatasetError          the dataset folder is not what it should be exit 1
-├── NetworkError          a server could not be reached or said no    exit 1
-│   ├── ForbiddenError    it wants a token, or a better one (HTTP 401, 403)
-│   └── GoneError         it has no such thing (HTTP 404, 410)
-└── CheckpointError       one checkpoint cannot be read: recorded as failed, the run goes on
-    ├── FormatError       the bytes are not what their format promises
-    │   └── TruncatedError    the file ends before the bytes it promises
-    ├── UnsupportedError  a sound file that this version cannot read
-    ├── UnsafeError       the file asks for something that is never done
-    └── ChangedError      the file changed while it was read
+├── UsageError                a command, selector or setting is wrong         exit 2
+├── PolicyError               a safeguard or policy forbids the action        exit 4
+├── ConflictError             another process works on the same data          exit 5
+├── DatasetError              the dataset folder is missing or damaged        exit 1
+├── NetworkError              a server cannot be reached or refuses           exit 1
+│   ├── AccessDeniedError     it requires a token, or a different one (HTTP 401, 403)
+│   └── NotFoundError         it has no such file or repository (HTTP 404, 410)
+└── CheckpointError           one checkpoint cannot be read: it is recorded as failed, the run continues
+├── FormatError           the file violates its format
+│   └── TruncatedError    the file ends too early
+├── UnsupportedError      the file is valid, but this version cannot read it
+├── UnsafeFileError       reading the file would be unsafe
+└── ChangedError          the file changed while it was read
 
-Stopped                   a signal, not an error: the run ends cleanly
-└── BudgetError           its budget of requests or bytes is used up
+Cancelled                     a signal, not an error: the run ends cleanly
+└── BudgetExhaustedError      the budget of requests or bytes is used up
 """
+
+from __future__ import annotations
 
 
 class FiltercrawlError(Exception):
-    """Base of all errors here; its text is one line that says what, where and what to do."""
+    """Base class; its text is one line that says what went wrong, where, and what to do.
+
+    Attributes:
+        exit_code: Exit code of a command that ends with this error.
+    """
 
     exit_code = 1
 
 
 class UsageError(FiltercrawlError):
+    """A command, selector or setting is wrong."""
+
     exit_code = 2
 
 
 class PolicyError(FiltercrawlError):
+    """A safeguard or a policy forbids the action."""
+
     exit_code = 4
 
 
 class ConflictError(FiltercrawlError):
+    """Another process works on the dataset, or published at the same time."""
+
     exit_code = 5
 
 
 class DatasetError(FiltercrawlError):
-    pass
+    """The dataset folder is missing, damaged, or cannot be written."""
 
 
 class NetworkError(FiltercrawlError):
-    pass
+    """A server cannot be reached, refuses a request, or its response cannot be used."""
 
 
 class AccessDeniedError(NetworkError):
-    pass
+    """The server requires a token, or a different one (HTTP 401 or 403)."""
 
 
 class NotFoundError(NetworkError):
-    pass
+    """The server has no such file or repository (HTTP 404 or 410)."""
 
 
 class CheckpointError(FiltercrawlError):
-    pass
+    """One checkpoint cannot be read; it is recorded as failed and the run continues."""
 
 
 class FormatError(CheckpointError):
-    pass
+    """A file violates its format."""
 
 
 class TruncatedError(FormatError):
-    pass
+    """A file ends before the bytes that its format declares."""
 
 
 class UnsupportedError(CheckpointError):
-    pass
+    """A valid file that this version cannot read."""
 
 
 class UnsafeFileError(CheckpointError):
-    pass
+    """Reading the file would be unsafe: it would execute code, leave its folder, or exceed a limit."""
 
 
 class ChangedError(CheckpointError):
-    pass
+    """A file changed while it was read."""
 
 
 class Cancelled(Exception):  # noqa: N818 - a signal, not an error
-    """The run was asked to stop; the checkpoint in hand is left for the next one."""
+    """The run is to end; checkpoints in progress are left for the next run."""
 
 
 class BudgetExhaustedError(Cancelled):
-    """The run may ask the network for nothing more; what is in hand is left for the next one."""
+    """The run has used up its budget of requests or bytes; what is left is done by the next run."""
 
 
 def describe_error(error: BaseException) -> str:
-    """One line for a foreign error."""
+    """Return one line that describes an error of any library: its type and its text."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

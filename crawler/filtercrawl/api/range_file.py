@@ -1,4 +1,4 @@
-"""Files that are read by byte range, wherever they lie."""
+"""Files that are read by byte range: on this machine, in memory, remote, or derived from other files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from filtercrawl.api.errors import (
 
 
 class RandomAccessFile(Protocol):
-    """One file of known size; `read` gives exactly the bytes asked for or raises."""
+    """One file of known size; `read` returns exactly the bytes that were requested, or raises."""
 
     @property
     def name(self) -> str:
-        """What to call the file in a message."""
+        """Name of the file in messages."""
         ...
 
     @property
@@ -32,12 +32,18 @@ class RandomAccessFile(Protocol):
         ...
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`; raises TruncatedError past the end."""
+        """Return `length` bytes from `offset`; raises TruncatedError past the end of the file."""
         ...
 
 
 class Span(NamedTuple):
-    """Bytes of a file, from start up to stop."""
+    """Bytes of a file.
+
+    Attributes:
+        file: The file.
+        start: Offset of the first byte.
+        stop: End of the range, exclusive.
+    """
 
     file: RandomAccessFile
     start: int
@@ -46,42 +52,44 @@ class Span(NamedTuple):
 
 @runtime_checkable
 class DerivedFile(Protocol):
-    """A file whose bytes lie in others: a part of an archive, or what a decoder makes of it."""
+    """A file whose bytes come from other files: a member of an archive, or the output of a decoder."""
 
     def source_spans(self, start: int, stop: int) -> Iterable[Span]:
-        """Yield what is read of other files when bytes `start` to `stop` are read of this one; reads nothing."""
+        """Yield the bytes of other files that reading `start` to `stop` of this one reads; read nothing."""
         ...
 
 
 @runtime_checkable
 class Prefetchable(Protocol):
-    """A file that brings bytes in fewer and larger steps where it is told beforehand which will be read."""
+    """A file that downloads in fewer and larger requests if the ranges to be read are announced."""
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Begin to bring the bytes of these (start, stop), in any order; returns at once, and raises nothing."""
+        """Start to download ranges, (start, stop) in bytes and in any order; return at once and raise nothing."""
         ...
 
 
 @runtime_checkable
 class SequentialScan(Protocol):
-    """A file that chooses how far it reads ahead of a reader that finds its way step by step."""
+    """A file that decides how far to read ahead of a reader that parses it step by step."""
 
     def hint_seeks(self, n_seeks: int, reread: float) -> None:
-        """Learn over about how many long stretches the reader will jump from here on.
+        """Estimate the seeks that follow, as a hint for reading ahead.
 
-        wanted: about which share of their bytes, 0 to 1, will be read all the same once the way is known.
+        Args:
+            n_seeks: About how many long stretches the reader will skip from here on.
+            reread: About which share of their bytes, 0 to 1, will be read afterwards.
         """
         ...
 
 
 def hint_seeks(file: RandomAccessFile, n_seeks: int, reread: float) -> None:
-    """Say over about how many stretches the way through a file still leads. A hint, as `want` is."""
+    """Announce seeks to a file that reads ahead; do nothing for other files. See `SequentialScan.hint_seeks`."""
     if isinstance(file, SequentialScan):
         file.hint_seeks(n_seeks, reread)
 
 
 def prefetch(spans: Iterable[Span]) -> None:
-    """Say which bytes will be read soon. A hint: every read is right without it, and slower where files are far."""
+    """Announce bytes that will be read soon. Reads are correct without it, but slower for remote files."""
     wanted: dict[int, tuple[Prefetchable, list[tuple[int, int]]]] = {}
     for span in _source_spans(spans):
         if isinstance(span.file, Prefetchable) and span.start < span.stop:
@@ -91,7 +99,7 @@ def prefetch(spans: Iterable[Span]) -> None:
 
 
 def _source_spans(spans: Iterable[Span]) -> Iterator[Span]:
-    """Replace spans of views by those of the files that hold the bytes."""
+    """Replace spans of derived files by those of the files that hold the bytes."""
     for span in spans:
         if isinstance(span.file, DerivedFile):
             yield from _source_spans(span.file.source_spans(span.start, span.stop))
@@ -100,14 +108,13 @@ def _source_spans(spans: Iterable[Span]) -> Iterator[Span]:
 
 
 def check_range(file: RandomAccessFile, offset: int, length: int) -> None:
-    """Raise TruncatedError unless `length` bytes lie in `file` from `offset` on; costs no memory."""
+    """Raise TruncatedError unless a file has `length` bytes from `offset` on; allocates nothing."""
     if offset < 0 or length < 0 or offset + length > file.size:
-        message = f"{file.name}: promises bytes {offset} to {offset + length}, but has {file.size}"
-        raise TruncatedError(message)
+        raise TruncatedError(f"{file.name}: declares bytes {offset} to {offset + length}, but the file has {file.size}")
 
 
 class MemoryFile:
-    """Bytes in memory behind the interface of a file."""
+    """Bytes in memory with the interface of a file."""
 
     def __init__(self, data: bytes, name: str = "<memory>") -> None:
         self._data = data
@@ -123,13 +130,21 @@ class MemoryFile:
 
 
 class LazyFile:
-    """Bytes that a decoder makes at the first read; their number is known before. made_from: what the decoder reads."""
+    """The output of a decoder that runs at the first read."""
 
-    def __init__(self, size: int, decode: Callable[[], bytes], name: str, made_from: Iterable[Span] = ()) -> None:
+    def __init__(self, size: int, decode: Callable[[], bytes], name: str, sources: Iterable[Span] = ()) -> None:
+        """Create a file without decoding it.
+
+        Args:
+            size: Length of the output in bytes.
+            decode: Returns the output.
+            name: Name of the file in messages.
+            sources: The bytes of other files that `decode` reads.
+        """
         self.size = size
         self.name = name
         self._decode = decode
-        self._made_from = tuple(made_from)
+        self._sources = tuple(sources)
         self._data: bytes | None = None
 
     def read(self, offset: int, length: int) -> bytes:
@@ -137,65 +152,73 @@ class LazyFile:
         if self._data is None:
             data = self._decode()
             if len(data) != self.size:
-                raise TruncatedError(f"{self.name}: decodes to {len(data)} bytes, promised {self.size}")
+                raise TruncatedError(f"{self.name}: decodes to {len(data)} bytes, but {self.size} were declared")
             self._data = data
         return self._data[offset : offset + length]
 
     def source_spans(self, start: int, stop: int) -> Iterable[Span]:
-        """Whatever part is read, all is decoded; nothing any more once that is done."""
-        return self._made_from if start < stop and self._data is None else ()
+        """Yield all sources, since any read decodes the whole; none after that."""
+        return self._sources if start < stop and self._data is None else ()
 
 
 class LocalFile:
-    """A file on this machine; counts the bytes it hands out and notices when the file changes."""
+    """A file on this machine; counts the bytes read and detects changes.
+
+    Attributes:
+        path: Path of the file.
+        name: Name of the file in messages.
+        size: Length in bytes when it was opened.
+        bytes_read: Bytes read so far.
+    """
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
         self.name = name or path.name
         self.bytes_read = 0
         self._lock = threading.Lock()
-        self._fd = -1  # closed, also where it cannot be opened
+        self._fd = -1  # so that `close` works on a file that could not be opened
         try:
             self._fd = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
         status = os.fstat(self._fd)
         self.size = status.st_size
-        self._stamp = file_version(status)
+        self._version = file_version(status)
 
     def read(self, offset: int, length: int) -> bytes:
         check_range(self, offset, length)
-        pieces = []
+        chunks = []
         try:
             while length:  # one pread returns at most 2 GiB, and may return less
-                piece = os.pread(self._fd, length, offset)
-                if not piece:
-                    raise ChangedError(f"{self.name}: became shorter while it was read; run again")
-                pieces.append(piece)
-                offset += len(piece)
-                length -= len(piece)
+                chunk = os.pread(self._fd, length, offset)
+                if not chunk:
+                    raise ChangedError(f"{self.name}: was truncated while it was read; run again")
+                chunks.append(chunk)
+                offset += len(chunk)
+                length -= len(chunk)
         except OSError as error:
             raise CheckpointError(f"{self.name}: {error.strerror or error}") from error
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         with self._lock:
             self.bytes_read += len(data)
         return data
 
     @property
     def etag(self) -> str:
-        """Changes whenever the file may have changed: size, inode and times."""
-        return self._stamp
+        """Version of the file when it was opened; see `file_version`."""
+        return self._version
 
     def check_unchanged(self) -> None:
         """Raise ChangedError if the file is not the one that was opened."""
         try:
-            same = file_version(os.fstat(self._fd)) == self._stamp == file_version(self.path.stat())
+            same = file_version(os.fstat(self._fd)) == self._version == file_version(self.path.stat())
         except OSError:
             same = False
         if not same:
             raise ChangedError(f"{self.name}: changed while it was read; run again")
 
     def close(self) -> None:
+        """Close the file; reading it afterwards fails."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -213,15 +236,19 @@ class LocalFile:
 
 
 def file_version(status: os.stat_result) -> str:
-    """What tells one state of a local file from another without reading it."""
+    """Return a text that changes whenever a local file may have changed: its size, times and inode."""
     return f"{status.st_size}-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}-{status.st_ino:x}"
 
 
 def relative_path(path: str) -> PurePosixPath:
-    """Check a path that a file names: relative, no way up; raises UnsafeError."""
+    """Return a path that a file refers to, relative to its own folder.
+
+    Raises:
+        UnsafeFileError: The path is empty, absolute, or leads out of the folder.
+    """
     pure = PurePosixPath(path)
     if not path or pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path or ":" in path:
-        raise UnsafeFileError(f"names the file {path!r} outside its own folder; such paths are never followed")
+        raise UnsafeFileError(f"refers to the file {path!r} outside its own folder; such paths are never followed")
     return pure
 
 
@@ -229,7 +256,7 @@ _CHUNK: Final = 1024 * 1024
 
 
 def sha256(file: RandomAccessFile) -> str:
-    """Hash a file in pieces of 1 MiB."""
+    """Return the SHA-256 of a file in hexadecimal; read 1 MiB at a time."""
     digest = hashlib.sha256()
     for offset in range(0, file.size, _CHUNK):
         digest.update(file.read(offset, min(_CHUNK, file.size - offset)))

@@ -1,4 +1,4 @@
-"""A tensor as a checkpoint stores it: its name, its place, and what the file proves about its use."""
+"""A tensor as a checkpoint stores it: name, location in the file, and the facts that the file states about it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,31 @@ from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
 Op = Literal["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 SliceBounds = tuple[tuple[int, int], ...]
 
-# Bytes of one element, by the names that torch gives its dtypes.
+# Bytes of one element by dtype, with the names of torch.
 ITEMSIZE = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1,
     "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1,
     "uint16": 2, "uint32": 4, "uint64": 8, "bool": 1, "complex64": 8, "complex128": 16, "complex32": 4,
 }  # fmt: skip
-# Bytes read at a time: small enough that a copy stays in the cache and adds nothing to the peak.
+# Bytes read at a time: a copy of this size stays in the CPU cache and does not raise peak memory.
 READ_CHUNK_BYTES = 1024 * 1024
 FLOAT_DTYPES = frozenset(name for name in ITEMSIZE if name.startswith(("float", "bfloat")))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TensorLocation:
-    """Where a tensor's numbers lie: a strided view of one file, little-endian.
+    """Location of a tensor's elements: a strided view of one file. Elements are little-endian.
 
-    offset: of element [0, ..., 0], in bytes. strides: in elements, none negative; empty means row-major.
+    Attributes:
+        file: The file that holds the elements.
+        offset: Byte offset of element [0, ..., 0].
+        dtype: A key of `ITEMSIZE`.
+        shape: Size of each axis, in elements; () for a scalar.
+        strides: Step of each axis, in elements, non-negative; () means row-major and is replaced by those strides.
+
+    Raises:
+        FormatError: The strides do not match the shape.
+        TruncatedError: The view exceeds the file.
     """
 
     file: RandomAccessFile
@@ -43,30 +52,37 @@ class TensorLocation:
         if not self.strides:
             object.__setattr__(self, "strides", row_major(self.shape))
         if len(self.strides) != len(self.shape) or min(self.strides, default=0) < 0:
-            raise FormatError(f"{self.file.name}: strides {self.strides} do not fit the shape {self.shape}")
+            raise FormatError(f"{self.file.name}: strides {self.strides} do not match the shape {self.shape}")
         check_range(self.file, self.offset, self.span(tuple((0, n) for n in self.shape)) * self.itemsize)
 
     @property
     def itemsize(self) -> int:
+        """Bytes of one element."""
         return ITEMSIZE[self.dtype]
 
     def span(self, box: SliceBounds) -> int:
-        """Elements from the first to the last of a box, both included, as they lie in the file."""
+        """Return how many elements of the file lie from the first to the last element of a box, both included."""
         if any(stop <= start for start, stop in box):
             return 0
         return 1 + sum((stop - start - 1) * stride for (start, stop), stride in zip(box, self.strides, strict=True))
 
     @property
     def byte_span(self) -> Span:
-        """The bytes of the file from the first element to the last."""
+        """The bytes of the file from the first element to the last, gaps included."""
         whole = tuple((0, size) for size in self.shape)
         return Span(self.file, self.offset, self.offset + self.span(whole) * self.itemsize)
 
     def read(self, box: SliceBounds) -> NDArray[np.uint8]:
-        """Read the elements in `box` ((start, stop) per axis) as raw bytes, shape [*box, itemsize], row-major.
+        """Read a box of the tensor.
 
-        Reads little more than the box holds, and in pieces: where it lies scattered it is gathered part by part, so
-        that memory is bounded by the box and not by the tensor.
+        Little more than the box is read. A box whose elements are scattered is gathered part by part, so that memory
+        is bounded by the box and not by the tensor.
+
+        Args:
+            box: (start, stop) of each axis, in elements.
+
+        Returns:
+            The raw little-endian bytes: uint8 of shape [*box, itemsize], row-major.
         """
         out = np.empty((*(stop - start for start, stop in box), self.itemsize), np.uint8)
         if out.size:
@@ -99,9 +115,12 @@ def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Quantization:
-    """How integer codes become weights: `(code - zero_point) * scale`, in float32.
+    """Affine quantization: a weight is `(code - zero_point) * scale`, in float32.
 
-    scale, zero_point: one number, or one an index of `axis`. A scale of None means that the file holds none.
+    Attributes:
+        scale: One number for the tensor, or one for each index of `axis`.
+        zero_point: One code for the tensor, or one for each index of `axis`.
+        axis: The axis of the tensor that `scale` and `zero_point` belong to.
     """
 
     scale: tuple[float, ...] = (1.0,)
@@ -111,11 +130,18 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
-    """What a file proves about the convolution that uses a tensor; None where it does not say.
+    """What a file states about the convolution that uses a tensor. None: the file does not state it.
 
-    groups: None where only kernels are known, one a row, and not how they make up filters. stride, padding, dilation:
-    one number a spatial axis; padding has two a spatial axis, all begins and then all ends as in ONNX, where the two
-    sides differ. learned: False for a buffer, which no training changed.
+    Attributes:
+        op: The operation.
+        groups: Number of groups; None where only kernels are known, one to a row, and not which filter they belong to.
+        stride: Elements, one for each spatial axis.
+        padding: Elements, one for each spatial axis; two for each, all begins and then all ends as in ONNX, where the
+            two sides differ.
+        dilation: Elements, one for each spatial axis.
+        learned: Whether training changes the weight; False for a buffer.
+        n_calls: How often one forward pass uses it.
+        source: Where the facts come from.
     """
 
     op: Op
@@ -129,17 +155,22 @@ class Convolution:
 
     @property
     def transposed(self) -> bool:
+        """Whether this is a transposed convolution, whose weight has the input channels first."""
         return self.op.startswith("conv_transpose")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Depth:
-    """Where in its network a convolution stands, counted in convolutions of any kind, 1x1 and fixed ones included.
+    """Position of a convolution in its network, counted in convolutions of any kind, 1x1 and fixed ones included.
 
-    conv_depth: convolutions on the longest path before it, 0 for a first one; conv_depth_norm: conv_depth over the
-    deepest of the network, in 0..1, and 0.0 where all have one depth. n_conv_ancestors: convolutions it depends on;
-    is_first: on none; is_last: none depends on it. None where that is unknown. Of several calls the first counts;
-    is_last is that of the last.
+    Where a convolution is called several times the first call counts, and the last one for `is_last`.
+
+    Attributes:
+        conv_depth: Convolutions on the longest path before it; 0 for a first one.
+        conv_depth_norm: `conv_depth` divided by the largest of the network, in [0, 1]; 0.0 where all are equal.
+        n_conv_ancestors: Convolutions it depends on; None where unknown.
+        is_first: Whether it depends on none; None where unknown.
+        is_last: Whether none depends on it; None where unknown.
     """
 
     conv_depth: int
@@ -150,8 +181,8 @@ class Depth:
 
     @property
     def decile(self) -> int:
-        """The bin of conv_depth_norm, 0 to 9: bins are (a, b] of width 0.1, and the first includes 0."""
-        # The edges are divided as the depth was: equal fractions are equal floats.
+        """Bin of `conv_depth_norm`, 0 to 9; bins are (a, b] of width 0.1, and the first includes 0."""
+        # Edges are computed by division as the depth was, so that equal fractions are equal floats.
         return next(i for i in range(10) if self.conv_depth_norm <= (i + 1) / 10)
 
 
@@ -159,14 +190,25 @@ class Depth:
 class StoredTensor:
     """One tensor of a checkpoint.
 
-    root: the containers above the mapping that holds it (`("state_dict",)`); key: its name in that mapping, or the
-    path of attributes in a pickled module, wrappers left out (`layer1.0.conv1.weight`); name: the full path as in
-    the ledger. layer: the module or node it belongs to, where the file says; otherwise it follows from the key.
-    location: None where the numbers cannot be read; `reason` then says so. reason: why the file itself proves that
-    this is no kernel (a word of the ledger). notes: what else it tells of the weight, a word each, which
-    `filtercrawl inspect` shows. depth, weight_kind: from the graph, where it is known.
-    bank: the shape of the kernels of one expert where the tensor is a bank of them, stacked along its first axis;
-    `filtercrawl.extraction.architecture.expand_banks` takes it apart into tensors that have a bank_index instead.
+    Attributes:
+        name: Full path of the tensor in the checkpoint, unique within it.
+        key: Name in the mapping that holds it, or the path of attributes in a pickled module without wrappers
+            (`layer1.0.conv1.weight`).
+        root: Keys of the containers above that mapping (`("state_dict",)`).
+        layer: The module or graph node it belongs to; None where it follows from `key`.
+        shape: Size of each axis, in elements.
+        dtype: Name of the stored dtype, as torch calls it where torch has it.
+        location: Where its elements are; None where they cannot be read, and `reason` then says why.
+        convolution: What the file states about the convolution that uses it; None where it states nothing.
+        quantization: How stored codes become weights; None for weights that are stored as such.
+        reason: Why the file shows that this is not a kernel, or cannot be read, a word of
+            `filtercrawl.api.vocabulary.REASONS`; None where it does not.
+        notes: Other facts about the weight, one word each, which `filtercrawl inspect` shows.
+        depth: Position in the network, from the graph; None where it is unknown.
+        weight_kind: How the network obtains its weight, from the graph; None where it is unknown.
+        bank: Shape of the kernels of one expert, where the tensor is a bank of experts stacked along its first axis;
+            `filtercrawl.extraction.expert_banks.expand_banks` splits it.
+        bank_index: Index of the expert in its bank; None for a tensor that comes from no bank.
     """
 
     name: str

@@ -85,7 +85,7 @@ def test_much_is_read_in_pieces(strides: tuple[int, ...]) -> None:
     [((2, 3), (3, 1), 1), ((2, 4), (), 0), ((1 << 40, 1 << 40), (), 0), ((3, 3), (1 << 60, 1), 0), ((7,), (), 0)],
 )
 def test_a_view_beyond_its_file_is_refused(shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> None:
-    with pytest.raises(TruncatedError, match="promises bytes"):
+    with pytest.raises(TruncatedError, match="declares bytes"):
         TensorLocation(file=MemoryFile(bytes(24)), offset=offset, dtype="float32", shape=shape, strides=strides)
 
 
@@ -112,7 +112,7 @@ def test_a_read_gives_exactly_the_bytes_or_raises(data: bytes, offset: int, leng
 
 
 def test_a_decoder_that_gives_another_length_is_refused() -> None:
-    with pytest.raises(TruncatedError, match="decodes to 2 bytes, promised 3"):
+    with pytest.raises(TruncatedError, match="decodes to 2 bytes, but 3 were declared"):
         LazyFile(3, lambda: b"ab", "x").read(0, 1)
 
 

@@ -131,7 +131,7 @@ def open_deflated(packed: CompressedData, entry: ZipEntry) -> RandomAccessFile:
             raise damaged_entry_error(packed.name, entry)
         return data
 
-    return LazyFile(entry.size, decode, packed.name, made_from=(Span(packed, 0, packed.size),))
+    return LazyFile(entry.size, decode, packed.name, sources=(Span(packed, 0, packed.size),))
 
 
 def damaged_entry_error(name: str, entry: ZipEntry) -> FormatError:

@@ -92,7 +92,7 @@ class TensorStorage:
 
     def _lazy(self, tensor: OnnxTensor, size: int, decode: Callable[[], bytes]) -> LazyFile:
         main = self._files.main
-        return LazyFile(size, decode, main.name, made_from=(range_file.Span(main, *tensor.message),))
+        return LazyFile(size, decode, main.name, sources=(range_file.Span(main, *tensor.message),))
 
     def _expect(self, tensor: OnnxTensor, size: int, stored: int) -> None:
         if size != stored:
