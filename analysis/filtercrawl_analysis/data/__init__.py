@@ -1,1 +1,1 @@
-"""Reading a dataset for analysis."""
+"""Reading a dataset folder: the view that analyses get, its kernels and its sketches."""

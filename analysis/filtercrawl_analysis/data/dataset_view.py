@@ -1,4 +1,4 @@
-"""What a dataset folder holds, as analyses see it: learned kernels of final checkpoints, each distinct tensor once."""
+"""The view of a dataset folder that analyses get: learned kernels of final checkpoints, each distinct tensor once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.vocabulary import TRAINED
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS, SAMPLES, SKETCHES
-from filtercrawl_analysis.data.kernel_reader import kernels_of
+from filtercrawl_analysis.data.kernel_reader import read_kernels
 from filtercrawl_analysis.data.layer_lookup import LayerRowLookup, open_parquet
 from filtercrawl_analysis.data.sketch_backfill import SketchBuilder
 
 
 class FolderDatasetView:
-    """The `DatasetView` of a dataset folder, read with bounded memory and written to by nobody.
+    """The `DatasetView` of a dataset folder, read with bounded memory; nothing is written.
 
-    Of `index` it keeps layers that are learned (`weight_kind` learned or standardized), were read (`layer_sha256` is
+    `index` holds the layers that are learned (`weight_kind` is learned or standardized), were read (`layer_sha256` is
     known), belong to a final checkpoint (`run_final` is not false) and are the first of their `layer_sha256`: the one
     whose weight is stored, else the first in the order of the dataset. A folder without layers gives empty tables.
     """
@@ -35,70 +35,91 @@ class FolderDatasetView:
         options: AnalysisOptions | None = None,
         progress: Callable[[int, int, str], None] | None = None,
     ) -> None:
+        """Open a folder; files are read when something is asked for.
+
+        Args:
+            folder: The dataset folder.
+            options: What the analyses are asked for; by default the defaults.
+            progress: Called by `progress`.
+        """
         self._folder = folder
         self._options = options or AnalysisOptions()
         self._progress = progress
 
     @property
     def options(self) -> AnalysisOptions:
+        """What the analyses are asked for."""
         return self._options
 
     def progress(self, done: int, total: int, what: str) -> None:
+        """Report how far a long step is."""
         if self._progress is not None:
             self._progress(done, total, what)
 
     @cached_property
     def models(self) -> pa.Table:
-        return _read(self._folder / "data/models.parquet", MODELS)
+        """All rows of `models`."""
+        return _read_table(self._folder / "data/models.parquet", MODELS)
 
     @cached_property
     def index(self) -> pa.Table:
-        return _joined(self._all.take(pa.array(_chosen(self._all), pa.int64())), self.models)
+        """The rows of `index` that analyses see, with the columns of `models` that it lacks as `model_NAME`."""
+        rows = pa.array(_select_rows(self._full_index), pa.int64())
+        return _join_models(self._full_index.take(rows), self.models)
 
     def sketches(self, layers: Sequence[str]) -> pa.Table:
-        """Return the sketches of these layers in this order, by SKETCHES.
+        """Return the sketches of layers, computed from their kernels where none are stored.
 
-        A layer without one, as in a dataset of an older version, is sketched from its kernels, once a run. Raises
-        DatasetError where it has no kernels either.
+        Args:
+            layers: The layer_sha256 of each.
+
+        Returns:
+            Rows of the schema SKETCHES in the order of `layers`.
+
+        Raises:
+            DatasetError: A layer has neither a sketch nor kernels.
         """
         tables = list(self._stored_sketches.tables(layers))
         known = {digest for table in tables for digest in table["layer_sha256"].to_pylist()}
         missing = [digest for digest in dict.fromkeys(layers) if digest not in known]
         if missing:
-            tables.append(self._made.get(missing, self.kernels))
+            tables.append(self._sketch_builder.get(missing, self.kernels))
         if not tables:
             return SKETCHES.empty_table()
-        whole = pa.concat_tables(tables)
-        places = pc.index_in(pa.array(layers, pa.string()), whole["layer_sha256"].combine_chunks())
-        if places.null_count:
-            lacking = layers[places.is_null().to_pylist().index(True)]
-            raise DatasetError(f"{self._folder}: the layer {lacking[:16]}... has neither a sketch nor kernels")
-        return whole.take(places)
+        combined = pa.concat_tables(tables)
+        rows = pc.index_in(pa.array(layers, pa.string()), combined["layer_sha256"].combine_chunks())
+        if rows.null_count:
+            absent = layers[rows.is_null().to_pylist().index(True)]
+            raise DatasetError(f"{self._folder}: layer {absent[:16]}... has neither a sketch nor kernels")
+        return combined.take(rows)
 
     def samples(self, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield (layer_sha256, at most 64 kernels float32 [k, taps]) for those of these layers that have any."""
+        """Yield layer_sha256 and at most 64 sampled kernels, float32 [k, taps], of those layers that have any."""
         done: set[str] = set()
         for table in self._stored_samples.tables(layers):
-            names = table["layer_sha256"].to_pylist()
+            digests = table["layer_sha256"].to_pylist()
             ids = table["layer_id"].to_pylist()
-            values = table["values"].combine_chunks()
-            numbers, offsets = values.values.to_numpy(), values.offsets.to_numpy()
+            lists = table["values"].combine_chunks()
+            values, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()
             for start, stop in _runs(ids):
-                if names[start] in done:
+                if digests[start] in done:
                     continue  # the same tensor of another checkpoint
-                done.add(names[start])
-                yield names[start], numbers[offsets[start] : offsets[stop]].reshape(stop - start, -1)
+                done.add(digests[start])
+                yield digests[start], values[offsets[start] : offsets[stop]].reshape(stop - start, -1)
 
     def kernels(self, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield (layer_sha256, kernels float32 [k, taps]) a part at a time, the parts of a layer behind one another.
+        """Yield layer_sha256 and kernels, float32 [k, taps]; a layer in one or more consecutive parts.
 
-        In the order of the files, not of `layers`. Raises DatasetError for a file that is not there.
+        In the order of the files, not of `layers`.
+
+        Raises:
+            DatasetError: A file or a layer is missing.
         """
-        yield from kernels_of(self._folder, self._all, layers)
+        yield from read_kernels(self._folder, self._full_index, layers)
 
     @cached_property
-    def _all(self) -> pa.Table:
-        return _read(self._folder / "data/index.parquet", INDEX)
+    def _full_index(self) -> pa.Table:
+        return _read_table(self._folder / "data/index.parquet", INDEX)
 
     @cached_property
     def _stored_sketches(self) -> LayerRowLookup:
@@ -109,12 +130,12 @@ class FolderDatasetView:
         return LayerRowLookup(files_of(self._folder, "samples"), SAMPLES, ("layer_sha256", "layer_id", "values"))
 
     @cached_property
-    def _made(self) -> SketchBuilder:
-        return SketchBuilder(self._all)
+    def _sketch_builder(self) -> SketchBuilder:
+        return SketchBuilder(self._full_index)
 
 
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a table by its schema: columns that an older version lacks are null."""
+def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a table by its schema; columns that an older version did not write are null."""
     if not path.is_file():
         return schema.empty_table()
     with open_parquet(path) as file:
@@ -126,7 +147,8 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, names=schema.names)
 
 
-def _chosen(index: pa.Table) -> list[int]:
+def _select_rows(index: pa.Table) -> list[int]:
+    """Return the rows of `index` that analyses see, see `FolderDatasetView`."""
     names = ("weight_kind", "layer_sha256", "run_final", "file")
     best: dict[str, tuple[bool, int]] = {}
     for row, (kind, digest, final, file) in enumerate(zip(*(index[n].to_pylist() for n in names), strict=True)):
@@ -136,17 +158,17 @@ def _chosen(index: pa.Table) -> list[int]:
     return sorted(row for _, row in best.values())
 
 
-def _joined(index: pa.Table, models: pa.Table) -> pa.Table:
+def _join_models(index: pa.Table, models: pa.Table) -> pa.Table:
     """Add the columns of `models` that `index` lacks, as model_NAME."""
-    places = pc.index_in(index["model_id"].combine_chunks(), models["model_id"].combine_chunks())
+    rows = pc.index_in(index["model_id"].combine_chunks(), models["model_id"].combine_chunks())
     for name in models.column_names:
         if name not in INDEX.names:
-            index = index.append_column(f"model_{name}", models[name].take(places))
+            index = index.append_column(f"model_{name}", models[name].take(rows))
     return index
 
 
 def _runs(values: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Yield where each stretch of equal values starts and ends."""
+    """Yield the start and end of each run of equal values."""
     start, position, last = 0, 0, None
     for position, value in enumerate(values):
         if position and value != last:

@@ -1,4 +1,4 @@
-"""Rows of Parquet tables, found by their layer_sha256 without reading the rest."""
+"""Lookup of rows of Parquet tables by their layer_sha256, without reading other row groups."""
 
 from __future__ import annotations
 
@@ -13,35 +13,47 @@ from filtercrawl.api.errors import DatasetError
 
 
 class LayerRowLookup:
-    """Where the rows of each layer lie in some files; memory is bounded by a row group and what is asked for."""
+    """Finds the rows of layers in files by an index of the layer_sha256 of each row group.
+
+    Memory is bounded by one row group and the rows that are asked for.
+    """
 
     def __init__(self, paths: Sequence[Path], schema: pa.Schema, columns: Sequence[str] | None = None) -> None:
+        """Index files.
+
+        Args:
+            paths: The files.
+            schema: Their schema.
+            columns: The columns to return; by default all of the schema.
+
+        Raises:
+            DatasetError: A file cannot be read.
+        """
         self._columns = list(columns or schema.names)
-        self._places: list[tuple[Path, int, pa.ChunkedArray]] = []
+        self._row_groups: list[tuple[Path, int, pa.ChunkedArray]] = []
         for path in paths:
             with open_parquet(path) as file:
-                self._places += [
-                    (
-                        path,
-                        group,
-                        file.read_row_group(group, columns=["layer_sha256"], use_threads=False)["layer_sha256"],
-                    )
-                    for group in range(file.num_row_groups)
-                ]
+                for group in range(file.num_row_groups):
+                    rows = file.read_row_group(group, columns=["layer_sha256"], use_threads=False)
+                    self._row_groups.append((path, group, rows["layer_sha256"]))
 
     def tables(self, layers: Sequence[str]) -> Iterator[pa.Table]:
-        """Yield the rows of these layers, a table a row group that has any, in the order of the files."""
+        """Yield the rows of these layers, one table for each row group that has any, in the order of the files."""
         wanted = pa.array(list(dict.fromkeys(layers)), pa.string())
-        for path, group, digests in self._places:
-            hit = pc.is_in(digests, value_set=wanted)
-            if not pc.any(hit).as_py():
+        for path, group, digests in self._row_groups:
+            mask = pc.is_in(digests, value_set=wanted)
+            if not pc.any(mask).as_py():
                 continue
             with open_parquet(path) as file:
-                yield file.read_row_group(group, columns=self._columns, use_threads=False).filter(hit)
+                yield file.read_row_group(group, columns=self._columns, use_threads=False).filter(mask)
 
 
 def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file of the dataset; raises DatasetError."""
+    """Open a Parquet file of the dataset.
+
+    Raises:
+        DatasetError: The file cannot be read.
+    """
     try:
         return pq.ParquetFile(path)
     except (OSError, ValueError) as error:

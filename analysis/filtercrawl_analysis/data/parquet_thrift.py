@@ -1,43 +1,49 @@
-"""Structs of Thrift's compact protocol, which the headers of Parquet pages are."""
+"""A minimal parser of Thrift's compact protocol, in which the headers of Parquet pages are written."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 _TRUE, _FALSE, _BYTE, _I64, _DOUBLE, _BINARY, _STRUCT = 1, 2, 3, 6, 7, 8, 12
-# The header of a page has structs in structs in structs, and no more.
-_DEEPEST: Final = 8
+# The header of a page nests structs three deep.
+_MAX_DEPTH: Final = 8
 
 
 def parse_struct(data: bytes) -> tuple[dict[int, Any], int]:
-    """Return the fields of the struct that `data` begins with, by number, and its length in bytes.
+    """Parse the struct at the start of `data`.
 
-    Numbers are int, structs dict, text and doubles their bytes. Raises ValueError for what ends too soon and for
-    lists, sets and maps, which headers of pages have none of.
+    Args:
+        data: Bytes that begin with a struct in compact protocol.
+
+    Returns:
+        Its fields by number, and its length in bytes. Integers are int, structs dict, strings and doubles their bytes.
+
+    Raises:
+        ValueError: The data ends too soon, or holds a list, set or map, which headers of pages do not have.
     """
-    reader = _Reader(data)
+    parser = _Parser(data)
     try:
-        found = reader.struct(0)
+        fields = parser.struct(0)
     except IndexError:
-        raise ValueError("a struct that goes on after the end") from None
-    return found, reader.at
+        raise ValueError("the data ends within a Thrift struct") from None
+    return fields, parser.position
 
 
-class _Reader:
+class _Parser:
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.at = 0
+        self.position = 0
 
     def struct(self, depth: int) -> dict[int, Any]:
-        if depth > _DEEPEST:
-            raise ValueError("structs in structs without end")
-        found: dict[int, Any] = {}
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"Thrift structs are nested deeper than {_MAX_DEPTH}")
+        fields: dict[int, Any] = {}
         number = 0
-        while head := self._byte():
-            # The number of a field is told by how far it lies from the one before.
-            number = number + (head >> 4) if head >> 4 else self._zigzag()
-            found[number] = self._value(head & 15, depth)
-        return found
+        while header := self._byte():
+            # The upper half of the header is the difference to the previous field number, or 0 if that follows.
+            number = number + (header >> 4) if header >> 4 else self._zigzag()
+            fields[number] = self._value(header & 15, depth)
+        return fields
 
     def _value(self, kind: int, depth: int) -> Any:
         if kind in (_TRUE, _FALSE):
@@ -50,7 +56,7 @@ class _Reader:
             return self._bytes(8 if kind == _DOUBLE else self._varint())
         if kind == _STRUCT:
             return self.struct(depth + 1)
-        raise ValueError(f"a field of kind {kind}")
+        raise ValueError(f"unsupported Thrift field type {kind}")
 
     def _zigzag(self) -> int:
         number = self._varint()
@@ -63,14 +69,14 @@ class _Reader:
             number |= (byte & 127) << shift
             if byte < 128:
                 return number
-        raise ValueError("a number of more than 64 bits")
+        raise ValueError("a Thrift integer of more than 64 bits")
 
     def _byte(self) -> int:
-        self.at += 1
-        return self._data[self.at - 1]
+        self.position += 1
+        return self._data[self.position - 1]
 
     def _bytes(self, length: int) -> bytes:
-        if self.at + length > len(self._data):
+        if self.position + length > len(self._data):
             raise IndexError
-        self.at += length
-        return self._data[self.at - length : self.at]
+        self.position += length
+        return self._data[self.position - length : self.position]

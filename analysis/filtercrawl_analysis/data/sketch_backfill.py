@@ -1,4 +1,4 @@
-"""Sketches made now, for layers of a dataset that was written before there were any."""
+"""Sketches computed on demand, for layers of datasets that were written before sketches existed."""
 
 from __future__ import annotations
 
@@ -15,36 +15,45 @@ from filtercrawl.dataset.schema.arrow import SKETCHES
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 
 Kernels = NDArray[np.float32]
-Reads = Callable[[Sequence[str]], Iterator[tuple[str, Kernels]]]
+ReadKernels = Callable[[Sequence[str]], Iterator[tuple[str, Kernels]]]
 
 
 class SketchBuilder:
-    """Makes sketches from kernels, as `sync` does, and keeps them. index: all rows of `index`."""
+    """Computes sketches from kernels, as `sync` does, and caches them."""
 
     def __init__(self, index: pa.Table) -> None:
+        """Prepare for the layers of `index`, a table of all its rows."""
         self._index = index
-        self._kept: dict[str, dict[str, Any]] = {}
+        self._cache: dict[str, dict[str, Any]] = {}
 
-    def get(self, layers: Sequence[str], kernels: Reads) -> pa.Table:
-        """Return the sketches of these layers; kernels: reads theirs, the parts of a layer behind one another."""
-        missing = [digest for digest in layers if digest not in self._kept]
+    def get(self, layers: Sequence[str], read_kernels: ReadKernels) -> pa.Table:
+        """Return the sketches of layers.
+
+        Args:
+            layers: The layer_sha256 of each.
+            read_kernels: Reads the kernels of layers, the parts of a layer one after the other.
+
+        Returns:
+            Rows of the schema SKETCHES in the order of `layers`.
+        """
+        missing = [digest for digest in layers if digest not in self._cache]
         if missing:
             summaries = self._summaries()
-            running: tuple[str, LayerSketch] | None = None
-            for digest, part in kernels(missing):
-                if running is None or running[0] != digest:
-                    self._finish(running)
-                    running = digest, LayerSketch(summaries[digest])
-                # Filters of one kernel: a sketch knows no filters.
+            current: tuple[str, LayerSketch] | None = None
+            for digest, part in read_kernels(missing):
+                if current is None or current[0] != digest:
+                    self._finish(current)
+                    current = digest, LayerSketch(summaries[digest])
+                # As filters of one kernel each: a sketch does not depend on filters.
                 weight = torch.from_numpy(part.copy()).view(len(part), 1, *summaries[digest].shape[2:])
-                running[1].update(weight)
-            self._finish(running)
-        return pa.Table.from_pylist([self._kept[digest] for digest in layers], schema=SKETCHES)
+                current[1].update(weight)
+            self._finish(current)
+        return pa.Table.from_pylist([self._cache[digest] for digest in layers], schema=SKETCHES)
 
-    def _finish(self, running: tuple[str, LayerSketch] | None) -> None:
-        if running is not None:
-            digest, sketch = running
-            self._kept[digest] = {"layer_sha256": digest, **sketch.finish()}
+    def _finish(self, current: tuple[str, LayerSketch] | None) -> None:
+        if current is not None:
+            digest, sketch = current
+            self._cache[digest] = {"layer_sha256": digest, **sketch.finish()}
 
     def _summaries(self) -> dict[str, LayerSummary]:
         rows = self._index.select(["layer_sha256", "shape", "n_kernels", "taps", "norm_linf"]).to_pylist()
@@ -53,7 +62,7 @@ class SketchBuilder:
                 shape=tuple(row["shape"]),
                 n_kernels=row["n_kernels"],
                 taps=row["taps"],
-                # No finite weight: no maximum, and nothing that it would be used for.
+                # Null without a finite weight; nothing then uses the maximum.
                 max_abs=row["norm_linf"] or 0.0,
             )
             for row in rows

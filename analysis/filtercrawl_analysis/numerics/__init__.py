@@ -1,1 +1,1 @@
-"""Numerical building blocks: moments, covariance, Gram matrices, DCT."""
+"""Numerical building blocks: covariance, moments, Gram matrices, the DCT, scaling, and merging of sketches."""

@@ -1,4 +1,4 @@
-"""The discrete cosine transform of kernels of any size, one axis after the other."""
+"""The discrete cosine transform of kernels of any size, one axis at a time."""
 
 from __future__ import annotations
 
@@ -9,29 +9,36 @@ import torch
 
 from filtercrawl_analysis.numerics.dct_basis import dct_matrix
 
-# An axis of more taps goes through an FFT: its square matrix would outgrow the kernels.
-_LONGEST: Final = 128
+# Longer axes are transformed by FFT: their dense matrix would outgrow the kernels.
+_MAX_DENSE_AXIS: Final = 128
 
 
 def dct(kernels: torch.Tensor, kernel_size: tuple[int, ...]) -> torch.Tensor:
-    """Return the orthonormal n-D DCT-II of columns, float64 [taps, n], coefficients in row-major order of frequencies.
+    """Return the orthonormal n-dimensional DCT-II of kernels.
 
-    The same transform as `basis` holds up to its order, without a matrix of taps x taps.
+    The same transform as `dct_basis`, but for the order of the coefficients, without a matrix of taps x taps.
+
+    Args:
+        kernels: Kernels as columns, row-major, float64 [taps, n].
+        kernel_size: The size of the kernels along each axis.
+
+    Returns:
+        Coefficients as columns, float64 [taps, n], in row-major order of their frequencies.
     """
-    turned = kernels.reshape(*kernel_size, -1)
+    x = kernels.reshape(*kernel_size, -1)
     for size in reversed(kernel_size):
-        # The last axis is transformed and comes first: after a round all lie as they did.
-        last = turned.ndim - 2
-        if size <= _LONGEST:
-            rows = torch.tensor(dct_matrix(size), device=kernels.device)
-            turned = torch.tensordot(rows, turned, dims=([1], [last]))
+        # The last kernel axis is transformed and moved to the front: after one pass, all axes are back in place.
+        last = x.ndim - 2
+        if size <= _MAX_DENSE_AXIS:
+            matrix = torch.tensor(dct_matrix(size), device=kernels.device)
+            x = torch.tensordot(matrix, x, dims=([1], [last]))
         else:
-            turned = _fast(turned.movedim(last, 0))
-    return turned.reshape(kernels.shape)
+            x = _dct_by_fft(x.movedim(last, 0))
+    return x.reshape(kernels.shape)
 
 
-def _fast(x: torch.Tensor) -> torch.Tensor:
-    """The transform along the first axis by an FFT of its length (Makhoul 1980)."""
+def _dct_by_fft(x: torch.Tensor) -> torch.Tensor:
+    """Transform along the first axis by an FFT of its length (Makhoul 1980)."""
     size = len(x)
     spectrum = torch.fft.fft(torch.cat([x[::2], x[1::2].flip(0)]), dim=0)
     angles = torch.arange(size, dtype=x.dtype, device=x.device) * (math.pi / (2 * size))

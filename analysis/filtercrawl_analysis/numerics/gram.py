@@ -1,4 +1,4 @@
-"""Products of all pairs of rows, no more than half of them multiplied."""
+"""Gram matrices: products of all pairs of rows, computing little more than one triangle."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Final
 
 import torch
 
-# Rows multiplied with as many others at a time: 1 MiB of products.
+# Rows per block: 1 MiB of products.
 BLOCK: Final = 512
-# The same for oneDNN, which multiplies diagonal blocks whole: smaller ones waste less, larger ones take twice as long.
-_BLOCK_OF_ONEDNN: Final = 64
+# Rows per block for oneDNN, which multiplies diagonal blocks in full: smaller blocks waste less, and larger ones take
+# twice as long.
+_ONEDNN_BLOCK: Final = 64
 
 
 def gram(rows: torch.Tensor) -> torch.Tensor:
-    """Return the products of all pairs of rows [n, k], [n, n]: rows @ rows.T.
+    """Return rows @ rows.T, [n, n], of rows [n, k].
 
-    On the CPU by numpy, which multiplies one half and mirrors it: torch knows no such product.
+    On the CPU by numpy, which multiplies one triangle and mirrors it; torch has no such product.
     """
     if rows.device.type != "cpu":
         return rows @ rows.T
@@ -26,47 +27,57 @@ def gram(rows: torch.Tensor) -> torch.Tensor:
 
 
 def pairwise_products(rows: torch.Tensor) -> Iterator[tuple[slice, slice, torch.Tensor]]:
-    """Yield the products of rows [n, k] by blocks on and below the diagonal: which rows, with which, rows @ rows.T.
+    """Yield the blocks of rows @ rows.T on and below the diagonal.
 
-    On the CPU, many float32 rows go through oneDNN, which uses vectors of 512 bits on every processor that has them;
-    the BLAS of numpy knows some of those as older ones and takes half as long again.
+    On the CPU, many float32 rows go through oneDNN, which uses 512-bit vectors on every processor that has them. The
+    BLAS of numpy takes some of these processors for older ones and needs half as long again.
+
+    Args:
+        rows: Rows, [n, k].
+
+    Yields:
+        The rows of the block, its columns, and the products.
     """
     n = len(rows)
-    vectors = rows.device.type == "cpu" and rows.dtype == torch.float32 and n >= _BLOCK_OF_ONEDNN
-    product = _onednn() if vectors else None
-    step = BLOCK if product is None else _BLOCK_OF_ONEDNN
+    many_float32 = rows.device.type == "cpu" and rows.dtype == torch.float32 and n >= _ONEDNN_BLOCK
+    product = _onednn_product() if many_float32 else None
+    step = BLOCK if product is None else _ONEDNN_BLOCK
     for start in range(0, n, step):
         stop = min(start + step, n)
-        here, below = slice(start, stop), slice(stop, n)
+        diagonal, below = slice(start, stop), slice(stop, n)
         if product is not None:
-            strip = product(rows[start:], rows[here])  # at once: of square blocks it takes twice as long
-            yield here, here, strip[: stop - start]
+            strip = product(rows[start:], rows[diagonal])  # one call: square blocks would take twice as long
+            yield diagonal, diagonal, strip[: stop - start]
             if stop < n:
-                yield below, here, strip[stop - start :]
+                yield below, diagonal, strip[stop - start :]
             continue
-        yield here, here, gram(rows[here])
+        yield diagonal, diagonal, gram(rows[diagonal])
         if stop < n:
-            yield below, here, rows[below] @ rows[here].T
+            yield below, diagonal, rows[below] @ rows[diagonal].T
 
 
 @cache
-def _onednn() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
-    """Return a @ b.T by oneDNN, of float32 tensors as they lie; None where it is not worth it, or torch has it not.
+def _onednn_product() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
+    """Return a function that computes a @ b.T of float32 tensors by oneDNN, without copying them.
 
-    torch's public operations either copy what they give to oneDNN or ask MKL, which leaves half of the vectors of other
-    makers' processors unused. The one that its own compiler calls does neither; it is tried before it is believed.
+    torch's public operations either copy their operands for oneDNN or call MKL, which leaves half of the vector width
+    of other vendors' processors unused. The private operation that torch's own compiler calls does neither. As it is
+    private, its result is checked once before it is used.
+
+    Returns:
+        The function, or None where the processor does not profit or this torch does not have the operation.
     """
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not available or torch.backends.cpu.get_cpu_capability() != "AVX512":
         return None
 
     def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")  # noqa: SLF001
-        return found
+        result: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")  # noqa: SLF001
+        return result
 
-    numbers = torch.arange(6.0).reshape(3, 2)
+    sample = torch.arange(6.0).reshape(3, 2)
     try:
-        right = torch.equal(product(numbers, numbers[:2]), numbers @ numbers[:2].T)
+        correct = torch.equal(product(sample, sample[:2]), sample @ sample[:2].T)
     except (RuntimeError, AttributeError, TypeError):
         return None
-    return product if right else None
+    return product if correct else None

@@ -135,10 +135,10 @@ def test_sketches_need_no_file_of_layers_and_kernels_name_what_is_missing(plante
     view = FolderDatasetView(copy)
     digests = view.index["layer_sha256"].to_pylist()
     assert len(view.sketches(digests)) == len(digests)
-    with pytest.raises(DatasetError, match=r"is not there; run `filtercrawl sync`"):
+    with pytest.raises(DatasetError, match=r"the file is missing; run `filtercrawl sync`"):
         list(view.kernels(digests))
     shutil.rmtree(copy / "data/sketches")
-    with pytest.raises(DatasetError, match=r"is not there; run `filtercrawl sync`"):
+    with pytest.raises(DatasetError, match=r"the file is missing; run `filtercrawl sync`"):
         FolderDatasetView(copy).sketches(digests)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.schema.arrow import ROW_NUMBERS
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
-from filtercrawl_analysis.data.parquet_pages import merge_byte_planes, pages, read_byte_planes
+from filtercrawl_analysis.data.parquet_pages import find_pages, merge_byte_planes, read_byte_planes
 from filtercrawl_analysis.data.parquet_thrift import parse_struct
 from support.synthetic_datasets import Net, plant
 
@@ -62,7 +62,7 @@ def test_pages_of_every_row_group_hold_the_bytes_that_arrow_reads(planted: Path)
         counts = []
         for number in range(file.num_row_groups):
             lists = file.read_row_group(number, columns=["weight"])["weight"].chunk(0)
-            found = pages(plain, file.metadata.row_group(number), np.asarray(lists.offsets)[1:])
+            found = find_pages(plain, file.metadata.row_group(number), np.asarray(lists.offsets)[1:])
             assert found is not None, "what sync writes is read page by page"
             numbers = np.concatenate([merge_byte_planes(read_byte_planes(plain, page)) for page in found])
             assert np.array_equal(numbers.view(np.uint32), lists.values.to_numpy(zero_copy_only=False).view(np.uint32))
@@ -92,7 +92,7 @@ def test_other_layouts_give_the_same_kernels(planted: Path, tmp_path: Path, layo
     pq.write_table(table, file_of(copy), **({"use_dictionary": False} | layout))
     with pq.ParquetFile(file_of(copy)) as file, file_of(copy).open("rb") as plain:
         ends = np.cumsum(table["n_kernels"].to_numpy() * table["taps"].to_numpy())
-        assert (pages(plain, file.metadata.row_group(0), ends) is not None) is ours
+        assert (find_pages(plain, file.metadata.row_group(0), ends) is not None) is ours
     before, after = read(planted), read(copy)
     assert before.keys() == after.keys()
     for digest, numbers in before.items():
@@ -104,9 +104,9 @@ def test_rows_of_other_lengths_than_pages_are_left_to_arrow(planted: Path) -> No
         group = file.metadata.row_group(0)
         facts = file.read_row_group(0, columns=["n_kernels", "taps"])
         ends = np.cumsum(facts["n_kernels"].to_numpy() * facts["taps"].to_numpy())
-        assert pages(plain, group, ends) is not None
-        assert pages(plain, group, ends + 9) is None
-        assert pages(plain, group, np.r_[ends, ends[-1] + 9]) is None
+        assert find_pages(plain, group, ends) is not None
+        assert find_pages(plain, group, ends + 9) is None
+        assert find_pages(plain, group, np.r_[ends, ends[-1] + 9]) is None
 
 
 def test_damaged_pages_are_an_error_that_names_the_file(planted: Path, tmp_path: Path) -> None:
@@ -163,9 +163,9 @@ def test_any_bytes_are_a_struct_or_refused(data: bytes) -> None:
 
 
 def test_structs_without_end_are_refused() -> None:
-    with pytest.raises(ValueError, match="without end"):
+    with pytest.raises(ValueError, match="nested deeper"):
         parse_struct(b"\x1c" * 5000)
-    with pytest.raises(ValueError, match="after the end"):
+    with pytest.raises(ValueError, match="ends within"):
         parse_struct(b"\x18\x7fab")
 
 

@@ -81,7 +81,7 @@ def test_the_range_holds_every_coefficient() -> None:
 
 @pytest.mark.parametrize("size", [(), (0, 3), (3, -1)])
 def test_no_kernel_size(size: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="no kernel size"):
+    with pytest.raises(ValueError, match="not a kernel size"):
         dct_basis(size)
 
 
