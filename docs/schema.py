@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from filtercrawl.dataset.schema.arrow import LAYERS, SCHEMA_VERSION, TABLES
-from filtercrawl.dataset.schema.columns import TABLES as MEANING
+from filtercrawl.dataset.schema.arrow import ROWS, SCHEMA_VERSION
+from filtercrawl.dataset.schema.column import TableRow
+from filtercrawl.dataset.schema.layer_row import LayerRow
 
 ABOUT = {
     "layers": "A row a layer, or a part of one, with its weight. These files never change.",
@@ -32,13 +33,13 @@ belong together.
 
 def page() -> str:
     """Return the page: a section a table, a line a column."""
-    return "\n".join([INTRODUCTION, *(section(name, schema) for name, schema in {"layers": LAYERS, **TABLES}.items())])
+    return "\n".join([INTRODUCTION, *(section(name, row) for name, row in {"layers": LayerRow, **ROWS}.items())])
 
 
-def section(name: str, schema: pa.Schema) -> str:
+def section(name: str, row: type[TableRow]) -> str:
     rows = [
-        f"| `{field.name}` | {kind(field)} | {MEANING[name][field.name].replace('|', chr(92) + '|')} |"
-        for field in schema
+        f"| `{field.name}` | {kind(field)} | {row.DESCRIPTIONS[field.name].replace('|', chr(92) + '|')} |"
+        for field in row.SCHEMA
     ]
     return "\n".join([f"## {name}\n", f"{ABOUT[name]}\n", "| column | type | meaning |", "|---|---|---|", *rows, ""])
 

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 from filtercrawl.api.measure import LayerSummary
 from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS, MODELS
+from filtercrawl.dataset.schema.layer_row import IndexRow
+from filtercrawl.dataset.schema.ledger_row import LedgerRow
+from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
@@ -60,14 +63,14 @@ class MemoryRows:
     def models(self) -> Iterator[ModelRow]:
         return map(ModelRow.from_arrow, sorted(self.model_rows, key=lambda row: row["model_id"]))
 
-    def index(self) -> Iterator[Row]:
-        return iter(sorted(self.index_rows, key=lambda row: row["model_id"]))
+    def index(self) -> Iterator[IndexRow]:
+        return map(IndexRow.from_arrow, sorted(self.index_rows, key=lambda row: row["model_id"]))
 
     def ledger_sources(self) -> list[str]:
         return sorted(self.ledger_rows)
 
-    def ledger(self, source: str) -> Iterator[Row]:
-        return iter(self.ledger_rows[source])
+    def ledger(self, source: str) -> Iterator[LedgerRow]:
+        return map(LedgerRow.from_arrow, self.ledger_rows[source])
 
     def samples(self, layer_sha256: str) -> Samples | None:
         return self.stored.get(layer_sha256)
@@ -80,14 +83,14 @@ class MemoryRows:
         kept = {row["layer_sha256"]: row["model_id"] for row in rows}
         return iter([(kept[content], self.sketched[content]) for content in sorted(kept.keys() & self.sketched.keys())])
 
-    def renames(self) -> Iterator[Row]:
-        return iter(self.rename_rows)
+    def renames(self) -> Iterator[RenameRow]:
+        return map(RenameRow.from_arrow, self.rename_rows)
 
-    def withdrawn(self) -> Iterator[Row]:
-        return iter(self.withdrawn_rows)
+    def withdrawn(self) -> Iterator[WithdrawnRow]:
+        return map(WithdrawnRow.from_arrow, self.withdrawn_rows)
 
-    def sources(self) -> Iterator[Row]:
-        return iter(self.source_rows)
+    def sources(self) -> Iterator[SourceRow]:
+        return map(SourceRow.from_arrow, self.source_rows)
 
     def layer_files(self) -> Iterator[tuple[str, int, str]]:
         return iter(self.files)

@@ -11,7 +11,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import SupportsBuild, SupportsLookup, find_reader
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
-from filtercrawl.dataset.tables.index_row import layer_row
+from filtercrawl.dataset.tables.index_row import index_row
 from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
@@ -96,7 +96,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
         classified = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)
     layers = {
-        layer.tensor.name: layer_row(f"{selector.source}/{checkpoint.name}", selector.source, layer)
+        layer.tensor.name: index_row(f"{selector.source}/{checkpoint.name}", selector.source, layer)
         for layer in classified.layers
     }
     return Inspection(
@@ -110,7 +110,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
                 "outcome": "skipped" if entry.reason else "emitted",
                 "reason": entry.reason,
                 "notes": notes[entry.tensor],
-                **{fact: layers.get(entry.tensor, {}).get(fact) for fact in _FACTS},
+                **{fact: getattr(layers.get(entry.tensor), fact, None) for fact in _FACTS},
             }
             for entry in classified.ledger
         ),

@@ -158,10 +158,10 @@ class SyncReport:
             if task.previous is None or task.previous.reason is None:
                 self.new_failures.append(task.model_id)
         if outcome == "emitted" and result.layers is not None:
-            emitted = [row for row in result.layers.rows if row["layer_sha256"] is not None]
+            emitted = [row for row in result.layers.rows if row.emitted]
             self.bytes_on_disk += result.layers.size
             self.layers += len(emitted)
-            self.kernels += sum(row["n_kernels"] for row in emitted)
+            self.kernels += sum(row.n_kernels for row in emitted)
 
     def count_removed(self, model_id: str) -> None:
         """Add a checkpoint that its source no longer offers."""

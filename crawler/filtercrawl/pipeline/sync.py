@@ -26,6 +26,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog, repair_after_crash
 from filtercrawl.dataset.files.layout import TEMPORARY
 from filtercrawl.dataset.files.lock import locked
+from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
 from filtercrawl.dataset.tables.staged_layers import discard
 from filtercrawl.pipeline.committing.commit import CatalogWriter, CommitOutcome
@@ -319,14 +320,14 @@ def record_offers(plan: Plan, listings: Sequence[Listing], writer: CatalogWriter
     for listing in listings:
         selector = listing.selector
         writer.catalog.put_selector(
-            {
-                "selector_id": selector.id,
-                "source": selector.source,
-                "selector": str(selector),
-                "plugin": context.plugins.origin[selector.source],
-                "listed": context.now.isoformat() if listing.problem is None else None,
-                "n_offered": len(listing.checkpoints),
-            }
+            SourceRow(
+                selector_id=selector.id,
+                source=selector.source,
+                selector=str(selector),
+                plugin=context.plugins.origin[selector.source],
+                listed=context.now if listing.problem is None else None,
+                n_offered=len(listing.checkpoints),
+            )
         )
 
 

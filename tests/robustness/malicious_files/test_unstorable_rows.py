@@ -21,7 +21,7 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.schema.rows import Row
+from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl_publish.commands.verify import verify_folder
@@ -145,7 +145,7 @@ def test_memory_that_runs_out_in_the_catalog_fails_one_checkpoint(
     put(zoo / "net.pt", state(3))
     write = Catalog.put_content
 
-    def put_content(self: Catalog, model_id: str, rows: Sequence[Row], ledger: Sequence[LedgerEntry]) -> None:
+    def put_content(self: Catalog, model_id: str, rows: Sequence[IndexRow], ledger: Sequence[LedgerEntry]) -> None:
         write(self, model_id, rows, ledger)
         if model_id == "local/net.pt":
             raise MemoryError

@@ -15,7 +15,9 @@ from filtercrawl.dataset.card.configs import REDISTRIBUTABLE, Config
 from filtercrawl.dataset.card.counts import DatasetCounts
 from filtercrawl.dataset.card.figures import REPORT, CardFigure
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.schema import arrow, columns
+from filtercrawl.dataset.schema.column import TableRow
+from filtercrawl.dataset.schema.layer_row import IndexRow, LayerRow
+from filtercrawl.dataset.schema.model_row import ModelRow
 
 # Lines of a table of counts; what is rarer is summed up in one.
 _SHOWN: Final = 15
@@ -90,14 +92,17 @@ def _redistributable(tally: DatasetCounts, names: set[str]) -> str:
 
 def _schema() -> str:
     """Describe the main tables, folded away."""
-    tables: Mapping[str, tuple[pa.Schema, Mapping[str, str]]] = {
-        "layers": (arrow.LAYERS, columns.LAYERS),
-        "index (beside those of layers)": (arrow.INDEX, columns.INDEX),
-        "models": (arrow.MODELS, columns.MODELS),
+    tables: Mapping[str, tuple[type[TableRow], tuple[str, ...]]] = {
+        "layers": (LayerRow, tuple(LayerRow.DESCRIPTIONS)),
+        "index (beside those of layers)": (
+            IndexRow,
+            tuple(name for name in IndexRow.DESCRIPTIONS if name not in LayerRow.DESCRIPTIONS),
+        ),
+        "models": (ModelRow, tuple(ModelRow.DESCRIPTIONS)),
     }
     parts = ["## Columns\n\nAll types are stated in the header of this card; null means unknown."]
-    for title, (types, meanings) in tables.items():
-        lines = [(f"`{name}`", _type(types.field(name).type), meaning) for name, meaning in meanings.items()]
+    for title, (row, names) in tables.items():
+        lines = [(f"`{name}`", _type(row.SCHEMA.field(name).type), row.DESCRIPTIONS[name]) for name in names]
         told = _table(("column", "type", "what"), lines)
         parts.append(f"<details>\n<summary>{title}</summary>\n\n{told}\n\n</details>")
     return "\n\n".join(parts)

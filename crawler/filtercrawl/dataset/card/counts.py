@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from filtercrawl.config.spdx import is_redistributable
-from filtercrawl.dataset.files.parquet import Row
+from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 
 
@@ -30,18 +30,18 @@ class DatasetCounts:
     def kernels(self) -> int:
         return self.by_source.total()
 
-    def add_layer(self, row: Row) -> None:
+    def add_layer(self, row: IndexRow) -> None:
         """Count a row of `index`."""
-        if row["file"] is None:
+        if row.file is None:
             return
         self.layers += 1
-        self.layer_rows[row["file"].split("/")[2]] += row["n_parts"]
-        self.by_source[row["source"]] += row["n_kernels"]
-        self.by_kernel[row["kernel"]] += row["n_kernels"]
-        self.by_task[row["task"]] += row["n_kernels"]
-        self.by_license[row["license"]] += row["n_kernels"]
-        if is_redistributable(row["license"]):
-            self.redistributable_rows[row["file"]] += row["n_parts"]
+        self.layer_rows[row.file.split("/")[2]] += row.n_parts
+        self.by_source[row.source] += row.n_kernels
+        self.by_kernel[row.kernel] += row.n_kernels
+        self.by_task[row.task] += row.n_kernels
+        self.by_license[row.license] += row.n_kernels
+        if is_redistributable(row.license):
+            self.redistributable_rows[row.file] += row.n_parts
 
     def add_model(self, row: ModelRow) -> None:
         """Count a row of `models`."""

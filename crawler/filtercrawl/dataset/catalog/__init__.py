@@ -2,6 +2,5 @@
 
 from filtercrawl.dataset.catalog.store import Catalog
 from filtercrawl.dataset.files.layout import HIDDEN
-from filtercrawl.dataset.schema.rows import Row
 
-__all__ = ["HIDDEN", "Catalog", "Row"]
+__all__ = ["HIDDEN", "Catalog"]

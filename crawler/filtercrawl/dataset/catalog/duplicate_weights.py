@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from filtercrawl.dataset.catalog import Catalog
+    from filtercrawl.dataset.schema.layer_row import IndexRow
     from filtercrawl.dataset.schema.model_row import ModelRow
-    from filtercrawl.dataset.schema.rows import Row
 
 
 @dataclass(kw_only=True)
@@ -105,7 +105,7 @@ class WeightOwnership:
         if leaving.layers_file is not None or leaving.license_policy == METADATA:
             self._transfer(leaving, self._duplicates(leaving))
 
-    def copied_layers(self, row: ModelRow, layers: Sequence[Row], layers_file: str) -> StagedLayers:
+    def copied_layers(self, row: ModelRow, layers: Sequence[IndexRow], layers_file: str) -> StagedLayers:
         """Write the layers in a file of the dataset once more, as those of another checkpoint."""
         if self.fetch_layers_file is not None and not (self.dataset / layers_file).is_file():
             self.fetch_layers_file(layers_file)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from filtercrawl.dataset.schema.arrow import MODELS
 from filtercrawl.dataset.schema.crawl_state import CrawlState
+from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 
 _TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
@@ -40,6 +41,16 @@ def decode_model(text: str) -> ModelRow:
             stored[name] = datetime.fromisoformat(stored[name])
     known = {name: stored[_STATE + name] for name in _STATE_FIELDS if _STATE + name in stored}
     return ModelRow.from_stored(stored, CrawlState.from_json(known, stored.get(_STATE + "url")))
+
+
+def encode_layer(row: IndexRow) -> str:
+    """Write a row of `index` as JSON, without what is unknown of it."""
+    return json.dumps({name: value for name, value in vars(row).items() if value is not None})
+
+
+def decode_layer(text: str) -> IndexRow:
+    """Read a row of `index` back."""
+    return IndexRow.from_arrow(json.loads(text))
 
 
 def samples_key(layer_sha256: str, taps: int) -> str:

@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePath
-from typing import Final
+from typing import Any, Final
 
 from filtercrawl.config.spdx import is_redistributable
-from filtercrawl.dataset.catalog.encoding import decode_model, samples_key
-from filtercrawl.dataset.schema.arrow import INDEX
+from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, samples_key
+from filtercrawl.dataset.schema.layer_row import IndexRow
+from filtercrawl.dataset.schema.ledger_row import LedgerRow
+from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.tables import sketches
 from filtercrawl.dataset.tables.samples import Samples
 
-# Columns of `index` that are a checkpoint's, and under which name `models` has them.
-_OF_MODEL: Final = {
-    "task": "task", "visual_category": "visual_category", "training_datasets": "training_datasets",
-    "architecture": "architecture", "family": "family", "recipe": "tag", "license": "license", "run_id": "run_id",
-    "step": "step", "run_final": "run_final",
-}  # fmt: skip
 # Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
 RANK: Final = "release_order(first_release), model_id"
 # The order of checkpoints in a table that has many rows of each: what a version adds comes last, so that the bytes
@@ -47,8 +43,8 @@ class PublishedTables:
         for (record,) in self._db.execute("SELECT record FROM models ORDER BY model_id"):
             yield decode_model(record)
 
-    def index(self) -> Iterator[Row]:
-        """Rows of `index`, sorted by first release, by model_id, and then as in the checkpoint."""
+    def index(self) -> Iterator[IndexRow]:
+        """Yield the rows of `index`, sorted by first release, by model_id, and then as in the checkpoint."""
         sql = f"""
             SELECT layers.record, models.record, models.layers_file, layers.layer_id,
                    first_value(layers.layer_id) OVER (
@@ -57,31 +53,46 @@ class PublishedTables:
             FROM layers JOIN models USING (model_id) ORDER BY {_ORDER}, position
         """  # noqa: S608 - constant
         for layer, model, file, layer_id, first in self._db.execute(sql):
-            row, owner = json.loads(layer), decode_model(model)
-            out = {name: row.get(name) for name in INDEX.names}
-            out |= {name: getattr(owner, of_model) for name, of_model in _OF_MODEL.items()}
-            out["training_dataset"] = owner.training_datasets[-1] if owner.training_datasets else None
-            out["redistributable"] = is_redistributable(owner.license)
-            stored = file is not None and row["layer_sha256"] is not None
-            out["file"] = file if stored else None
-            out["row_group"] = row["row_group"] if stored else None
-            out["duplicate_of"] = first if row["layer_sha256"] is not None and first != layer_id else None
-            yield out
+            row, owner = decode_layer(layer), decode_model(model)
+            stored = file is not None and row.emitted
+            yield replace(
+                row,
+                file=file if stored else None,
+                row_group=row.row_group if stored else None,
+                task=owner.task,
+                visual_category=owner.visual_category,
+                training_datasets=owner.training_datasets,
+                training_dataset=owner.training_datasets[-1] if owner.training_datasets else None,
+                architecture=owner.architecture,
+                family=owner.family,
+                recipe=owner.tag,
+                license=owner.license,
+                run_id=owner.run_id,
+                step=owner.step,
+                run_final=owner.run_final,
+                duplicate_of=first if row.emitted and first != layer_id else None,
+                redistributable=is_redistributable(owner.license),
+            )
 
     def ledger_sources(self) -> list[str]:
         sql = "SELECT DISTINCT source FROM models WHERE model_id IN (SELECT model_id FROM ledger) ORDER BY source"
         return [source for (source,) in self._db.execute(sql)]
 
-    def ledger(self, source: str) -> Iterator[Row]:
+    def ledger(self, source: str) -> Iterator[LedgerRow]:
+        """Yield the rows of `ledger` of one source, sorted as `index` is."""
         sql = f"""
             SELECT model_id, tensor, shape, dtype, reason FROM ledger JOIN models USING (model_id)
             WHERE source = ? ORDER BY {_ORDER}, position
         """  # noqa: S608 - constant
         for model_id, tensor, shape, dtype, reason in self._db.execute(sql, (source,)):
-            yield {
-                "model_id": model_id, "tensor": tensor, "shape": json.loads(shape), "dtype": dtype,
-                "outcome": "emitted" if reason is None else "skipped", "reason": reason,
-            }  # fmt: skip
+            yield LedgerRow(
+                model_id=model_id,
+                tensor=tensor,
+                shape=tuple(json.loads(shape)),
+                dtype=dtype,
+                outcome="emitted" if reason is None else "skipped",
+                reason=reason,
+            )
 
     def samples(self, layer_sha256: str) -> Samples | None:
         """Return the kernels picked from a layer; None where layers of other sizes have the same bytes (zeros do)."""
@@ -97,7 +108,7 @@ class PublishedTables:
         sql = "SELECT DISTINCT source FROM models WHERE layers_file IS NOT NULL ORDER BY source"
         return [source for (source,) in self._db.execute(sql)]
 
-    def sketches(self, source: str) -> Iterator[tuple[str, Row]]:
+    def sketches(self, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Rows of `sketches` for the layers whose weights the checkpoints of one source keep, as `index` has them.
 
         Each behind its model_id. SQLite takes that from the row in which it finds the minimum.
@@ -116,25 +127,29 @@ class PublishedTables:
         for model_id, data in self._db.execute(sql, (source,)):
             yield model_id, sketches.from_bytes(data)
 
-    def renames(self) -> Iterator[Row]:
+    def renames(self) -> Iterator[RenameRow]:
+        """Yield the rows of `renames`, sorted by model_id and time."""
         sql = "SELECT model_id, old_name, new_name, seen FROM renames ORDER BY model_id, seen, new_name"
         for model_id, old, new, seen in self._db.execute(sql):
-            yield {
-                "model_id": model_id,
-                "old_name": old,
-                "new_name": new,
-                "seen": datetime.fromisoformat(seen),
-            }
+            yield RenameRow(model_id=model_id, old_name=old, new_name=new, seen=datetime.fromisoformat(seen))
 
-    def withdrawn(self) -> Iterator[Row]:
+    def withdrawn(self) -> Iterator[WithdrawnRow]:
+        """Yield the rows of `withdrawn`, sorted by model_id."""
         for model_id, reason, when in self._db.execute("SELECT * FROM withdrawn ORDER BY model_id"):
-            yield {"model_id": model_id, "reason": reason, "withdrawn": datetime.fromisoformat(when)}
+            yield WithdrawnRow(model_id=model_id, reason=reason, withdrawn=datetime.fromisoformat(when))
 
-    def sources(self) -> Iterator[Row]:
-        """A selector that holds a path of this machine is not told."""
-        names = ("selector_id", "source", "selector", "plugin", "listed", "n_offered")
-        for values in self._db.execute(f"SELECT {', '.join(names)} FROM selectors ORDER BY source, selector_id"):  # noqa: S608
-            row = dict(zip(names, values, strict=True))
-            here_only = PurePath((row["selector"] or "").partition(":")[2]).is_absolute()
-            listed = row["listed"] and datetime.fromisoformat(row["listed"])
-            yield row | {"selector": None if here_only else row["selector"], "listed": listed}
+    def sources(self) -> Iterator[SourceRow]:
+        """Yield the rows of `sources`; a selector that holds a path of this machine is left out of its row."""
+        sql = """
+            SELECT selector_id, source, selector, plugin, listed, n_offered FROM selectors ORDER BY source, selector_id
+        """
+        for selector_id, source, selector, plugin, listed, n_offered in self._db.execute(sql):
+            local = PurePath((selector or "").partition(":")[2]).is_absolute()
+            yield SourceRow(
+                selector_id=selector_id,
+                source=source,
+                selector=None if local else selector,
+                plugin=plugin,
+                listed=datetime.fromisoformat(listed) if listed else None,
+                n_offered=n_offered,
+            )

@@ -15,11 +15,14 @@ import pyarrow.parquet as pq
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.schema.layer_row import IndexRow
+from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.tables.index_row import fingerprint
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
+
+Row = dict[str, Any]
 
 
 def rebuild_catalog(dataset: Path, catalog: Catalog) -> int:
@@ -30,7 +33,7 @@ def rebuild_catalog(dataset: Path, catalog: Catalog) -> int:
     try:
         with catalog.transaction():
             catalog.set_meta("dataset_id", json.loads((dataset / "manifest.json").read_text("utf-8"))["dataset_id"])
-            layers = _grouped(dataset / "data/index.parquet")
+            layers = _layers_by_model(dataset / "data/index.parquet")
             ledger: dict[str, list[LedgerEntry]] = defaultdict(list)
             for path in files_of(dataset, "ledger"):
                 for row in _rows(path):
@@ -65,19 +68,19 @@ def _optional(path: Path) -> Iterator[Row]:
         yield from _rows(path)
 
 
-def _grouped(path: Path) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in _optional(path):
-        found[row["model_id"]].append(row)
-    return found
+def _layers_by_model(path: Path) -> dict[str, list[IndexRow]]:
+    layers: dict[str, list[IndexRow]] = defaultdict(list)
+    for row in map(IndexRow.from_arrow, _optional(path)):
+        layers[row.model_id].append(row)
+    return layers
 
 
 def _entry(row: Row) -> LedgerEntry:
     return LedgerEntry(tensor=row["tensor"], shape=tuple(row["shape"]), dtype=row["dtype"], reason=row["reason"])
 
 
-def _samples(paths: list[Path], layers: dict[str, list[Row]]) -> Iterator[tuple[str, Samples]]:
-    width = {row["layer_id"]: row["shape"][1] for rows in layers.values() for row in rows}
+def _samples(paths: list[Path], layers: dict[str, list[IndexRow]]) -> Iterator[tuple[str, Samples]]:
+    width = {row.layer_id: row.shape[1] for rows in layers.values() for row in rows}
     picked: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     layer_of: dict[str, str] = {}
     for row in (row for path in paths for row in _rows(path)):
@@ -97,6 +100,6 @@ def _listings(dataset: Path, catalog: Catalog) -> None:
         source = row["model_id"].partition("/")[0]
         catalog.put_rename(source, row["new_name"], row["model_id"], row["old_name"], row["seen"])
     for row in _optional(dataset / "data/sources.parquet"):
-        catalog.put_selector(row | {"listed": row["listed"] and row["listed"].isoformat()})
+        catalog.put_selector(SourceRow.from_arrow(row))
     for row in _optional(dataset / "data/withdrawn.parquet"):
         catalog.put_withdrawn(row["model_id"], row["reason"], row["withdrawn"])

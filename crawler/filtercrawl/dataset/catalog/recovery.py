@@ -52,12 +52,12 @@ def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalo
 
 def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None:
     """Fail every checkpoint with a row that the tables cannot hold, as older versions wrote some; it is read again."""
-    faults = {row["model_id"]: fault for row, fault in unfit((row.to_arrow() for row in catalog.models()), MODELS)}
-    for row, fault in unfit(catalog.index(), INDEX):
-        faults.setdefault(row["model_id"], f"the layer {shown(row['layer'])}: {fault}")
+    faults = {row.model_id: fault for row, fault in unfit(catalog.models(), MODELS)}
+    for layer, fault in unfit(catalog.index(), INDEX):
+        faults.setdefault(layer.model_id, f"the layer {shown(layer.layer)}: {fault}")
     for source in catalog.ledger_sources():
-        for row, fault in unfit(catalog.ledger(source), LEDGER):
-            faults.setdefault(row["model_id"], f"the tensor {shown(row['tensor'])}: {fault}")
+        for entry, fault in unfit(catalog.ledger(source), LEDGER):
+            faults.setdefault(entry.model_id, f"the tensor {shown(entry.tensor)}: {fault}")
     if not faults:
         return
     from filtercrawl.dataset.catalog.duplicate_weights import (

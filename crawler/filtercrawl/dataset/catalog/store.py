@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.catalog.encoding import decode_model, encode_model, samples_key
+from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, encode_layer, encode_model, samples_key
 from filtercrawl.dataset.catalog.migrations import MIGRATIONS
 from filtercrawl.dataset.catalog.published import RANK, PublishedTables
 from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.schema.layer_row import IndexRow
+from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.dataset.schema.rows import Row
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.dataset.tables import sketches
 from filtercrawl.dataset.tables.samples import Samples
@@ -120,12 +121,12 @@ class Catalog(PublishedTables):
         row = self._db.execute("SELECT fingerprint FROM models WHERE model_id = ?", (model_id,)).fetchone()
         return None if row is None else row[0]
 
-    def put_content(self, model_id: str, layers: Sequence[Row], ledger: Sequence[LedgerEntry]) -> None:
+    def put_content(self, model_id: str, layers: Sequence[IndexRow], ledger: Sequence[LedgerEntry]) -> None:
         """Replace the layers and the ledger of a checkpoint."""
         self.drop_content(model_id)
         self._db.executemany(
             "INSERT INTO layers VALUES (?, ?, ?, ?, ?)",
-            [(model_id, i, row["layer_id"], row["layer_sha256"], json.dumps(row)) for i, row in enumerate(layers)],
+            [(model_id, i, row.layer_id, row.layer_sha256, encode_layer(row)) for i, row in enumerate(layers)],
         )
         self._db.executemany(
             "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?)",
@@ -136,9 +137,10 @@ class Catalog(PublishedTables):
         self._db.execute("DELETE FROM layers WHERE model_id = ?", (model_id,))
         self._db.execute("DELETE FROM ledger WHERE model_id = ?", (model_id,))
 
-    def layers_of(self, model_id: str) -> list[Row]:
+    def layers_of(self, model_id: str) -> list[IndexRow]:
+        """Return the layers of a checkpoint, in its order."""
         rows = self._db.execute("SELECT record FROM layers WHERE model_id = ? ORDER BY position", (model_id,))
-        return [json.loads(record) for (record,) in rows]
+        return [decode_layer(record) for (record,) in rows]
 
     def ledger_of(self, model_id: str) -> list[LedgerEntry]:
         sql = "SELECT tensor, shape, dtype, reason FROM ledger WHERE model_id = ? ORDER BY position"
@@ -170,9 +172,11 @@ class Catalog(PublishedTables):
 
     # Listings and names.
 
-    def put_selector(self, row: Mapping[str, Any]) -> None:
-        names = ("selector_id", "source", "selector", "plugin", "listed", "n_offered")
-        self._db.execute("INSERT OR REPLACE INTO selectors VALUES (?, ?, ?, ?, ?, ?)", [row[name] for name in names])
+    def put_selector(self, row: SourceRow) -> None:
+        """Note that a selector was listed; `selector` is as it was typed."""
+        listed = None if row.listed is None else row.listed.isoformat()
+        columns = (row.selector_id, row.source, row.selector, row.plugin, listed, row.n_offered)
+        self._db.execute("INSERT OR REPLACE INTO selectors VALUES (?, ?, ?, ?, ?, ?)", columns)
 
     def selectors(self) -> dict[str, str | None]:
         """Return selector id -> selector as it was typed; None where another machine listed it."""

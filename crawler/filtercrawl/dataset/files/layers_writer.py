@@ -14,11 +14,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from filtercrawl.api.range_file import LocalFile, sha256
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, SCHEMA_VERSION
-from filtercrawl.dataset.schema.rows import Row
+from filtercrawl.dataset.schema.layer_row import LayerRow
 
 # One file format for every reader: zstd-1 over byte_stream_split is the best of the layouts measured.
 _WRITER: Final[Mapping[str, Any]] = {
@@ -60,8 +59,7 @@ class LayersFileWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows: list[Row] = []
-        self._weights: list[NDArray[np.float32]] = []
+        self._rows: list[LayerRow] = []
         self._bytes = 0
         self._written = 0
         self._key: tuple[str, int] | None = None
@@ -89,13 +87,13 @@ class LayersFileWriter:
         self._key = key
         return self._written
 
-    def add(self, row: Row, numbers: NDArray[np.float32]) -> None:
-        if self._rows and self._bytes + numbers.nbytes > ROW_GROUP_BYTES:
+    def add(self, row: LayerRow) -> None:
+        """Add the next row, of the layer that was started last."""
+        if self._rows and self._bytes + row.weight.nbytes > ROW_GROUP_BYTES:
             self._flush()
         self._rows.append(row)
-        self._weights.append(numbers)
-        self._bytes += numbers.nbytes
-        self.digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+        self._bytes += row.weight.nbytes
+        self.digest.update(json.dumps(_without_weight(row), sort_keys=True).encode() + b"\n")
 
     def finished(self, model_id: str, source: str) -> StagedFile:
         """Describe the closed file, and name the place that its content gives it."""
@@ -108,19 +106,25 @@ class LayersFileWriter:
     def _flush(self) -> None:
         if not self._rows:
             return
-        ends = np.cumsum([0, *(len(weight) for weight in self._weights)], dtype=np.int64)
-        numbers = self._weights[0] if len(self._weights) == 1 else np.concatenate(self._weights)
-        self._weights.clear()
+        weights = [row.weight for row in self._rows]
+        others, n_rows = [_without_weight(row) for row in self._rows], len(self._rows)
+        self._rows.clear()
+        ends = np.cumsum([0, *(len(weight) for weight in weights)], dtype=np.int64)
+        numbers = weights[0] if len(weights) == 1 else np.concatenate(weights)
+        weights.clear()
         weight = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(numbers))
-        facts = pa.Table.from_pylist(self._rows, schema=LAYERS.remove(LAYERS.get_field_index("weight")))
+        facts = pa.Table.from_pylist(others, schema=LAYERS.remove(LAYERS.get_field_index("weight")))
         columns = [facts[name].combine_chunks() if name != "weight" else weight for name in LAYERS.names]
-        self._parquet.write_table(pa.Table.from_arrays(columns, schema=LAYERS), row_group_size=len(self._rows))
+        self._parquet.write_table(pa.Table.from_arrays(columns, schema=LAYERS), row_group_size=n_rows)
         # Writing takes several times a row group; what the pool keeps of it would lie beside the next layer's measures.
         del numbers, weight, columns
         pa.default_memory_pool().release_unused()
-        self._rows.clear()
         self._bytes = 0
         self._written += 1
+
+
+def _without_weight(row: LayerRow) -> dict[str, Any]:
+    return {name: value for name, value in vars(row).items() if name != "weight"}
 
 
 def filename_slug(name: str) -> str:

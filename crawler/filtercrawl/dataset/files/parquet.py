@@ -51,8 +51,9 @@ class ContentDefinedBoundary:
     key: str
     one_in: int
 
-    def is_boundary(self, row: Row) -> bool:
-        return zlib.crc32(str(row[self.key]).encode()) % self.one_in == 0
+    def is_boundary(self, key: str) -> bool:
+        """Tell whether a row group ends with the row that has this value in the column."""
+        return zlib.crc32(key.encode()) % self.one_in == 0
 
 
 def record_batches(
@@ -62,7 +63,7 @@ def record_batches(
     group: list[Row] = []
     for row in rows:
         group.append(row)
-        if len(group) == size or (cut is not None and cut.is_boundary(row)):
+        if len(group) == size or (cut is not None and cut.is_boundary(str(row[cut.key]))):
             batch = pa.RecordBatch.from_pylist(group, schema=schema)
             group = []  # before the batch is used: one batch of dictionaries at a time
             yield batch

@@ -21,7 +21,7 @@ def column(kind: pa.DataType, description: str, *, default: Any = MISSING, nulla
         kind: The Arrow type of the column.
         description: What the column means, in one line of Markdown for the card and the documentation.
         default: The value where none is given. The field is required without one.
-        nullable: Whether the column may hold null; by default it may where the default is None.
+        nullable: Whether the column may hold null; by default it may exactly where the default is None.
     """
     may_be_null = default is None if nullable is None else nullable
     # The name is filled in by `table_row`: a field does not know it yet.
@@ -40,10 +40,12 @@ class TableRow:
     Attributes:
         SCHEMA: The Arrow schema of the table, in the order of the row's fields.
         DESCRIPTIONS: What each column means, by name.
+        LIST_COLUMNS: The columns of lists, which a row holds as tuples.
     """
 
     SCHEMA: ClassVar[pa.Schema]
     DESCRIPTIONS: ClassVar[Mapping[str, str]]
+    LIST_COLUMNS: ClassVar[tuple[str, ...]]
 
     def to_arrow(self) -> dict[str, Any]:
         """Return the row as values of its Arrow columns, by name."""
@@ -56,7 +58,10 @@ class TableRow:
         Raises:
             TypeError: A required column is missing.
         """
-        row = {field.name: _value(values[field.name], field) for field in cls.SCHEMA if field.name in values}
+        row = {name: values[name] for name in cls.DESCRIPTIONS if name in values}
+        for name in cls.LIST_COLUMNS:
+            if row.get(name) is not None:
+                row[name] = tuple(row[name])
         return cls(**row)
 
 
@@ -69,9 +74,6 @@ def table_row(cls: type[R]) -> type[R]:
     row = dataclass(frozen=True, kw_only=True)(cls)
     columns = fields(row)  # type: ignore[arg-type]  # mypy does not see that it is a dataclass now
     row.SCHEMA = pa.schema([column.metadata[_FIELD].with_name(column.name) for column in columns])
+    row.LIST_COLUMNS = tuple(field.name for field in row.SCHEMA if pa.types.is_list(field.type))
     row.DESCRIPTIONS = {column.name: column.metadata[_DESCRIPTION] for column in columns}
     return row
-
-
-def _value(value: Any, field: pa.Field[Any]) -> Any:
-    return tuple(value) if value is not None and pa.types.is_list(field.type) else value

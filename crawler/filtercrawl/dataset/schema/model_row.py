@@ -31,15 +31,13 @@ _time: Final = pa.timestamp("us", tz="UTC")
 class ModelRow(TableRow):
     """One checkpoint that was ever seen. None means unknown."""
 
-    model_id: str = column(pa.string(), "`source/name`; never changes", nullable=False)
-    source: str = column(pa.string(), "the source that listed it", nullable=False)
-    name: str = column(pa.string(), "the name under which it was first listed", nullable=False)
+    model_id: str = column(pa.string(), "`source/name`; never changes")
+    source: str = column(pa.string(), "the source that listed it")
+    name: str = column(pa.string(), "the name under which it was first listed")
     aliases: tuple[str, ...] | None = column(_texts, "other names", default=None)
-    outcome: ModelOutcome = column(
-        pa.string(), "emitted, no_kernels, duplicate, skipped, failed or withdrawn", nullable=False
-    )
+    outcome: ModelOutcome = column(pa.string(), "emitted, no_kernels, duplicate, skipped, failed or withdrawn")
     reason: str | None = column(pa.string(), "why it was not emitted", default=None)
-    attempts: int = column(pa.int32(), "failed attempts in a row", default=0, nullable=False)
+    attempts: int = column(pa.int32(), "failed attempts in a row", default=0)
     next_retry: datetime | None = column(_time, "not retried before this time", default=None)
     revision: str | None = column(pa.string(), "changes exactly when the bytes do", default=None)
     etag: str | None = column(pa.string(), "as the server states it", default=None)

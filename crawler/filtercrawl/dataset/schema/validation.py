@@ -75,19 +75,19 @@ def row_fault(row: Mapping[str, Any], schema: pa.Schema) -> str | None:
     return None
 
 
-def unfit(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[tuple[Mapping[str, Any], str]]:
+def unfit(rows: Iterable[R], schema: pa.Schema) -> Iterator[tuple[R, str]]:
     """Yield the rows that their table cannot hold, and why. Whole batches are tried first, which takes little time."""
     rest = iter(rows)
     required = [field.name for field in schema if not field.nullable]
     while batch := list(islice(rest, _BATCH)):
         try:
-            table = pa.RecordBatch.from_pylist(batch, schema=schema)
+            table = pa.RecordBatch.from_pylist([row.to_arrow() for row in batch], schema=schema)
             if not any(table[name].null_count for name in required):
                 continue
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
             pass
         for row in batch:
-            fault = row_fault({name: row.get(name) for name in schema.names}, schema)
+            fault = row_fault(row.to_arrow(), schema)
             if fault is not None:
                 yield row, fault
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -22,6 +22,10 @@ from filtercrawl.dataset.files.atomic import remove, remove_temporary_files, wri
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, File, Row, Table, record_batches, write_table
 from filtercrawl.dataset.files.table_files import TablePartitions, base_path, files_of
 from filtercrawl.dataset.schema.arrow import FILES, TABLES
+from filtercrawl.dataset.schema.column import TableRow
+from filtercrawl.dataset.schema.layer_row import IndexRow
+from filtercrawl.dataset.schema.ledger_row import LedgerRow
+from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables import preview, samples, sketches
 from filtercrawl.dataset.tables.samples import Samples
@@ -29,11 +33,11 @@ from filtercrawl.dataset.tables.samples import Samples
 # Row groups of `index` have some hundred kilobytes.
 _CUT: Final = ContentDefinedBoundary(key="layer_id", one_in=1_000)
 _SAFE: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
-Batches = Callable[[Iterator[Row]], Iterable[pa.RecordBatch]]
+T = TypeVar("T")
 
 
 class Rows(Protocol):
-    """What the catalog offers; rows are dictionaries by the schemas of `filtercrawl.dataset.schema.arrow`."""
+    """The rows that are exported, as the catalog provides them."""
 
     @property
     def dataset_id(self) -> str:
@@ -48,14 +52,14 @@ class Rows(Protocol):
         """Yield the rows of `models` by model_id."""
         ...
 
-    def index(self) -> Iterator[dict[str, Any]]:
-        """Yield INDEX rows by first release, by model_id and by their order in the file."""
+    def index(self) -> Iterator[IndexRow]:
+        """Yield the rows of `index` by first release, by model_id and by their order in the file."""
         ...
 
     def ledger_sources(self) -> list[str]: ...
 
-    def ledger(self, source: str) -> Iterator[dict[str, Any]]:
-        """Yield LEDGER rows of one source."""
+    def ledger(self, source: str) -> Iterator[LedgerRow]:
+        """Yield the rows of `ledger` of one source."""
         ...
 
     def samples(self, layer_sha256: str) -> Samples | None:
@@ -68,11 +72,11 @@ class Rows(Protocol):
         """Yield model_id and SKETCHES row of the layers whose weights one source's checkpoints keep, as in `index`."""
         ...
 
-    def renames(self) -> Iterator[dict[str, Any]]: ...
+    def renames(self) -> Iterator[RenameRow]: ...
 
-    def withdrawn(self) -> Iterator[dict[str, Any]]: ...
+    def withdrawn(self) -> Iterator[WithdrawnRow]: ...
 
-    def sources(self) -> Iterator[dict[str, Any]]: ...
+    def sources(self) -> Iterator[SourceRow]: ...
 
     def layer_files(self) -> Iterator[tuple[str, int, str]]:
         """Yield path, size and sha256 of the immutable files, as they were written."""
@@ -161,27 +165,32 @@ def _write_tables(folder: Path, rows: Rows, tally: DatasetCounts) -> dict[str, l
         for row in rows.index():
             tally.add_layer(row)
             choice.offer(row)
-            yield row
+            yield row.to_arrow()
 
-    def models() -> Iterator[Row]:
+    def models() -> Iterator[ModelRow]:
         for row in rows.models():
             tally.add_model(row)
-            yield row.to_arrow()
+            yield row
 
     def table(name: str, content: Iterable[pa.RecordBatch], path: str | None = None) -> Iterator[Table]:
         written = write_table(folder, path or f"data/{name}.parquet", TABLES[name], content)
         if written:
             yield written
 
-    def rows_of(name: str, content: Iterable[Row], path: str | None = None) -> Iterator[Table]:
-        return table(name, record_batches(content, TABLES[name]), path)
+    def rows_of(name: str, content: Iterable[TableRow], path: str | None = None) -> Iterator[Table]:
+        return table(name, record_batches((row.to_arrow() for row in content), TABLES[name]), path)
 
-    def parted(name: str, content: Iterable[tuple[str, Row]], made: Batches, path: str | None = None) -> list[Table]:
+    def parted(
+        name: str,
+        content: Iterable[tuple[str, T]],
+        made: Callable[[Iterator[T]], Iterable[pa.RecordBatch]],
+        path: str | None = None,
+    ) -> list[Table]:
         split = parts.split(content, f"data/{path or name}")
         return [written for path, group in split for written in table(name, made(group), path)]
 
-    def kept(index: Iterable[Row]) -> Iterator[tuple[str, Row]]:
-        return ((row["model_id"], row) for row in index if row["file"] is not None)
+    def stored(index: Iterable[IndexRow]) -> Iterator[tuple[str, IndexRow]]:
+        return ((row.model_id, row) for row in index if row.file is not None)
 
     found = {
         "index": list(table("index", record_batches(index(), TABLES["index"], cut=_CUT))),
@@ -191,7 +200,7 @@ def _write_tables(folder: Path, rows: Rows, tally: DatasetCounts) -> dict[str, l
             for source in sorted(rows.ledger_sources())
             for written in rows_of("ledger", rows.ledger(source), f"data/ledger/{_safe(source)}.parquet")
         ],
-        "samples": parted("samples", kept(rows.index()), lambda group: samples.sample_batches(group, rows.samples)),
+        "samples": parted("samples", stored(rows.index()), lambda group: samples.sample_batches(group, rows.samples)),
         "sketches": [
             written
             for source in sorted(rows.sketch_sources())
@@ -199,7 +208,7 @@ def _write_tables(folder: Path, rows: Rows, tally: DatasetCounts) -> dict[str, l
                 "sketches", rows.sketches(source), sketches.sketch_batches, f"sketches/{_safe(source)}"
             )
         ],
-        "preview": parted("preview", kept(choice.rows()), lambda group: preview.table(group, rows.samples)),
+        "preview": parted("preview", stored(choice.rows()), lambda group: preview.table(group, rows.samples)),
         "renames": list(rows_of("renames", rows.renames())),
         "withdrawn": list(rows_of("withdrawn", rows.withdrawn())),
         "sources": list(rows_of("sources", rows.sources())),

@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, Row, record_batches
+from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, record_batches
 from filtercrawl.dataset.schema.arrow import PREVIEW
+from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.tables.samples import Samples
 
 LIMIT: Final = 2_000
@@ -43,38 +44,38 @@ class LayerReservoir:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
-        self._heap: list[tuple[int, int, Row]] = []
+        self._heap: list[tuple[int, int, IndexRow]] = []
         self._offered = 0
 
-    def offer(self, row: Row) -> None:
+    def offer(self, row: IndexRow) -> None:
         """Consider a row of `index`; layers without a file are left out."""
-        if row["file"] is None:
+        if row.file is None:
             return
         self._offered += 1
         # The largest digest of those kept lies on top; the running number keeps rows from being compared.
-        digest = hashlib.sha256(row["layer_id"].encode()).digest()
+        digest = hashlib.sha256(row.layer_id.encode()).digest()
         entry = (-int.from_bytes(digest), -self._offered, row)
         if len(self._heap) < self._limit:
             heapq.heappush(self._heap, entry)
         else:
             heapq.heappushpop(self._heap, entry)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[IndexRow]:
         """Return the kept rows in the order in which they were offered."""
         return [row for _, _, row in sorted(self._heap, key=lambda entry: -entry[1])]
 
 
-def table(rows: Iterable[Row], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
+def table(rows: Iterable[IndexRow], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
     """Turn rows of `index` into batches of PREVIEW. find: gives a layer's samples by its layer_sha256."""
     pictures: dict[str, bytes | None] = {}
 
-    def shown(row: Row) -> dict[str, Any]:
-        content = row["layer_sha256"]
+    def shown(row: IndexRow) -> dict[str, Any]:
+        content = row.layer_sha256 or ""
         if content not in pictures:
             samples = find(content)
-            pictures[content] = render_layer(samples.values, row["kernel_size"]) if samples else None
+            pictures[content] = render_layer(samples.values, row.kernel_size) if samples else None
         data = pictures[content]
-        return {**row, "picture": None if data is None else {"bytes": data, "path": f"{content[:16]}.png"}}
+        return {**row.to_arrow(), "picture": None if data is None else {"bytes": data, "path": f"{content[:16]}.png"}}
 
     return record_batches(map(shown, rows), PREVIEW, _BATCH_ROWS, _CUT)
 

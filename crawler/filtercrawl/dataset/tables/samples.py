@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.files.parquet import BATCH_ROWS, ContentDefinedBoundary, Row
+from filtercrawl.dataset.files.parquet import BATCH_ROWS, ContentDefinedBoundary
 from filtercrawl.dataset.schema.arrow import SAMPLES
+from filtercrawl.dataset.schema.layer_row import IndexRow
 
 LIMIT: Final = 64
 
@@ -82,33 +83,35 @@ class Samples:
         return cls(positions=positions.astype(np.int64), values=values.astype(np.float32).reshape(k, taps))
 
 
-def sample_batches(index: Iterable[Row], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
+def sample_batches(index: Iterable[IndexRow], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
     """Turn the layers that `layers` holds into batches of SAMPLES, in the order of `index`.
 
     find: gives a layer's samples by its layer_sha256; layers without are left out, as are layers without a
     file, whose kernels are another checkpoint's.
     """
-    group: list[tuple[Row, Samples]] = []
+    group: list[tuple[IndexRow, Samples]] = []
     rows = numbers = 0
     for row in index:
-        samples = find(row["layer_sha256"]) if row["file"] is not None else None
+        if row.file is None or row.layer_sha256 is None:
+            continue
+        samples = find(row.layer_sha256)
         if samples is None or not len(samples.positions):
             continue
         group.append((row, samples))
         rows += len(samples.positions)
         numbers += samples.values.size
-        if rows >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.is_boundary(row):
+        if rows >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.is_boundary(row.layer_sha256):
             yield _batch(group)
             group, rows, numbers = [], 0, 0
     if group:
         yield _batch(group)
 
 
-def _batch(group: list[tuple[Row, Samples]]) -> pa.RecordBatch:
+def _batch(group: list[tuple[IndexRow, Samples]]) -> pa.RecordBatch:
     # Column by column: millions of row dictionaries would take minutes.
     counts = [len(samples.positions) for _, samples in group]
-    columns = {name: _spread([row[name] for row, _ in group], counts, name) for name in _SHARED}
-    inputs = np.repeat([row["shape"][1] for row, _ in group], counts)
+    columns = {name: _spread([getattr(row, name) for row, _ in group], counts, name) for name in _SHARED}
+    inputs = np.repeat([row.shape[1] for row, _ in group], counts)
     out, inner = np.divmod(np.concatenate([samples.positions for _, samples in group]), inputs)
     names = zip(columns["layer_id"].to_pylist(), out.tolist(), inner.tolist(), strict=True)
     columns["kernel_id"] = pa.array([f"{layer}:{o}:{i}" for layer, o, i in names], pa.string())

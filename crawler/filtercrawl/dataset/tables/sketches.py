@@ -42,7 +42,7 @@ def sketch_batches(rows: Iterable[Row]) -> Iterator[pa.RecordBatch]:
     for row in rows:
         group.append(row)
         numbers += sum(len(row[name] or ()) for name in _LISTS)
-        if len(group) >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.is_boundary(row):
+        if len(group) >= BATCH_ROWS or numbers >= _BATCH_NUMBERS or _CUT.is_boundary(str(row["layer_sha256"])):
             yield pa.RecordBatch.from_pylist(group, schema=SKETCHES)
             group, numbers = [], 0
     if group:

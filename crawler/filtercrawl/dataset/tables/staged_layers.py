@@ -4,61 +4,73 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl.dataset.files.layers_reader import LayersFileReader
 from filtercrawl.dataset.files.layers_writer import staging
-from filtercrawl.dataset.schema.arrow import LAYERS
-from filtercrawl.dataset.schema.rows import Row
-from filtercrawl.dataset.tables.index_row import convolution_kind, n_parts
+from filtercrawl.dataset.schema.layer_row import ConvolutionRow, IndexRow, LayerRow, row_id_of
+from filtercrawl.dataset.tables.index_row import n_parts
 from filtercrawl.dataset.tables.samples import Samples
 
 
 @dataclass(frozen=True, kw_only=True)
 class StagedLayers:
-    """What was written for one checkpoint, still out of sight.
+    """The layers of one checkpoint, written to a file that is not yet part of the dataset.
 
-    staged: the file, None when no layer is emitted; path: where it belongs in the dataset; rows: a row of `index` a
-    layer, without the columns that other checkpoints or the source fill, in the order of the checkpoint; samples: what
-    was picked from each layer, beside its layer_sha256; sketches: rows of SKETCHES, where a measure makes them.
+    Attributes:
+        staged: The file; None when no layer is emitted.
+        path: Where it belongs in the dataset.
+        size: Its bytes.
+        sha256: Its SHA-256.
+        rows: The layers in the order of the checkpoint, without the columns that its source or other checkpoints fill.
+        samples: The kernels picked from each layer, with its layer_sha256.
+        sketches: Rows of `sketches`, where a measure makes them.
     """
 
     staged: Path | None
     path: str | None
     size: int
     sha256: str | None
-    rows: tuple[Row, ...]
+    rows: tuple[IndexRow, ...]
     samples: tuple[tuple[str, Samples], ...]
-    sketches: tuple[Row, ...] = ()
+    sketches: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
-    def without_file(cls, rows: Iterable[Row]) -> Self:
+    def without_file(cls, rows: Iterable[IndexRow]) -> Self:
         """Describe layers whose weights lie elsewhere, or that have none to be written."""
         return cls(staged=None, path=None, size=0, sha256=None, rows=tuple(rows), samples=())
 
 
 def copy_layers(
-    model_id: str, source: str, rows: Sequence[Row], stored: LayersFileReader, folder: Path
+    model_id: str, source: str, rows: Sequence[IndexRow], stored: LayersFileReader, folder: Path
 ) -> StagedLayers:
-    """Write layers again whose numbers the dataset already holds, under other ids: how a duplicate is promoted."""
-    emitted = sorted((row for row in rows if row["layer_sha256"] is not None), key=convolution_kind)
+    """Write layers whose numbers the dataset already stores once more, under other ids.
+
+    Args:
+        model_id: The checkpoint that becomes the owner of the weights.
+        source: Its source.
+        rows: Its layers.
+        stored: The layers file of the checkpoint that stored them so far.
+        folder: Where the new file is staged.
+    """
+    copied = list(rows)
+    order = sorted((i for i, row in enumerate(rows) if row.emitted), key=lambda i: rows[i].convolution_kind)
     with staging(folder, model_id) as writer:
-        for row in emitted:
-            a_channel = math.prod(row["shape"][1:])
-            spans = n_parts(tuple(row["shape"]))
-            row["row_group"] = writer.start(convolution_kind(row), 4 * spans[0][1] * a_channel)
+        for i in order:
+            row, per_channel = rows[i], math.prod(rows[i].shape[1:])
+            spans, digest = n_parts(row.shape), row.layer_sha256 or ""
+            copied[i] = replace(row, row_group=writer.start(row.convolution_kind, 4 * spans[0][1] * per_channel))
             for part, (start, stop) in enumerate(spans):
-                numbers = stored.read(row["layer_sha256"], start * a_channel, stop * a_channel)
-                digest = row["layer_sha256"] if len(spans) == 1 else hashlib.sha256(little_endian(numbers)).hexdigest()
-                here = LayerPart(number=part, start=start, shape=(stop - start, *row["shape"][1:]), sha256=digest)
-                writer.add(here.row(row), numbers)
-    return StagedLayers(**writer.finished(model_id, source)._asdict(), rows=tuple(rows), samples=())
+                numbers = stored.read(digest, start * per_channel, stop * per_channel)
+                sha256 = digest if len(spans) == 1 else hashlib.sha256(little_endian(numbers)).hexdigest()
+                writer.add(layer_part(row, part, start, (stop - start, *row.shape[1:]), sha256, numbers))
+    return StagedLayers(**writer.finished(model_id, source)._asdict(), rows=tuple(copied), samples=())
 
 
 def discard(staged: StagedLayers | None) -> None:
@@ -67,25 +79,26 @@ def discard(staged: StagedLayers | None) -> None:
         staged.staged.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerPart:
-    """Consecutive output channels of a layer, one row of `layers`; shape: theirs; sha256: of their float32 bytes."""
+def layer_part(
+    layer: IndexRow, part: int, out_start: int, shape: tuple[int, ...], sha256: str, numbers: NDArray[np.float32]
+) -> LayerRow:
+    """Return the row of `layers` of consecutive output channels of a layer.
 
-    number: int
-    start: int
-    shape: tuple[int, ...]
-    sha256: str
-
-    def row(self, layer: Row) -> Row:
-        """Return the row of `layers`, without its weight, from that of `index`."""
-        return {name: layer[name] for name in LAYERS.names if name != "weight"} | {
-            "row_id": f"{layer['layer_id']}#part{self.number}",
-            "part": self.number,
-            "out_start": self.start,
-            "shape": list(self.shape),
-            "n_kernels": self.shape[0] * self.shape[1],
-            "weight_sha256": self.sha256,
-        }
+    Args:
+        layer: The layer, whose bytes were hashed.
+        part: The number of the part, from 0.
+        out_start: Its first output channel.
+        shape: Its shape, `[out, in/groups, *kernel_size]`.
+        sha256: The SHA-256 of its little-endian float32 bytes.
+        numbers: Its weight, flat, row-major.
+    """
+    assert layer.layer_sha256 is not None
+    shared = {name: getattr(layer, name) for name in ConvolutionRow.DESCRIPTIONS}
+    own = {
+        "row_id": row_id_of(layer.layer_id, part), "part": part, "out_start": out_start, "shape": shape,
+        "n_kernels": shape[0] * shape[1],
+    }  # fmt: skip
+    return LayerRow(**{**shared, **own}, weight_sha256=sha256, layer_sha256=layer.layer_sha256, weight=numbers)
 
 
 def little_endian(weight: NDArray[np.float32]) -> memoryview:

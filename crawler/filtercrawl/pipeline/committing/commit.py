@@ -11,7 +11,7 @@ from filtercrawl.config.license_policy import METADATA
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.schema.model_row import ModelOutcome, ModelRow
 from filtercrawl.dataset.schema.validation import storable
-from filtercrawl.dataset.tables.index_row import fingerprint, rebase_layer_row
+from filtercrawl.dataset.tables.index_row import fingerprint
 from filtercrawl.dataset.tables.source_metadata import (
     attempted_version,
     file_etags,
@@ -90,15 +90,15 @@ class CatalogWriter(WeightOwnership):
         assert result.layers is not None
         assert result.tensors is not None
         ledger = result.tensors.ledger
-        emitted = [layer for layer in result.layers.rows if layer["layer_sha256"] is not None]
+        emitted = [layer for layer in result.layers.rows if layer.emitted]
         row = replace(
             row,
             num_params=result.tensors.num_params,
             tensors_emitted=sum(entry.reason is None for entry in ledger),
             tensors_skipped=sum(entry.reason is not None for entry in ledger),
             n_layers=len(emitted),
-            n_kernels=sum(layer["n_kernels"] for layer in emitted),
-            n_kernels_3x3=sum(layer["n_kernels"] for layer in emitted if layer["kernel"] == "3x3"),
+            n_kernels=sum(layer.n_kernels for layer in emitted),
+            n_kernels_3x3=sum(layer.n_kernels for layer in emitted if layer.kernel == "3x3"),
         )
         return self._store_content(row, result.layers, ledger)
 
@@ -235,7 +235,7 @@ class CatalogWriter(WeightOwnership):
             tensors_emitted=original.tensors_emitted,
             tensors_skipped=original.tensors_skipped,
         )
-        layers = [rebase_layer_row(layer, row.model_id, row.source) for layer in self.catalog.layers_of(original_id)]
+        layers = [layer.of_checkpoint(row.model_id, row.source) for layer in self.catalog.layers_of(original_id)]
         return self._store_content(row, StagedLayers.without_file(layers), self.catalog.ledger_of(original_id))
 
     def _store_content(self, row: ModelRow, layers: StagedLayers, ledger: Sequence[LedgerEntry]) -> CommitOutcome:

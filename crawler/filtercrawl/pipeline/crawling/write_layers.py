@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,11 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.dataset.files.layers_writer import LayersFileWriter, staging
 from filtercrawl.dataset.schema.arrow import INDEX
-from filtercrawl.dataset.schema.rows import Row
+from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.validation import check_row
-from filtercrawl.dataset.tables.index_row import convolution_kind, layer_row, n_parts
+from filtercrawl.dataset.tables.index_row import index_row, n_parts
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
-from filtercrawl.dataset.tables.staged_layers import LayerPart, StagedLayers, little_endian
+from filtercrawl.dataset.tables.staged_layers import StagedLayers, layer_part, little_endian
 from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
@@ -65,25 +66,26 @@ def write_layers(
         Cancelled: The run is to end.
     """
     timer = timer or StageTimer()
-    described = [(layer_row(model_id, source, layer), layer) for layer in layers]
-    rows = [row for row, _ in described]
+    layers = tuple(layers)
+    rows = [index_row(model_id, source, layer) for layer in layers]
     for row in rows:
-        check_row(row["layer_id"], row, INDEX)
-    emitted = [(row, layer) for row, layer in described if layer.exclusion_reason is None]
-    emitted.sort(key=lambda item: convolution_kind(item[0]))
+        check_row(row.layer_id, row.to_arrow(), INDEX)
+    emitted = [i for i, layer in enumerate(layers) if layer.exclusion_reason is None]
+    emitted.sort(key=lambda i: rows[i].convolution_kind)
     samples: list[tuple[str, Samples]] = []
-    sketches: list[Row] = []
+    sketches: list[Mapping[str, Any]] = []
     if not emitted:
         return StagedLayers.without_file(rows)
     with staging(options.staging, model_id) as writer:
-        for row, layer in emitted:
+        for i in emitted:
             if cancellation is not None:
                 cancellation.raise_if_cancelled()
-            row["row_group"] = writer.start(
-                convolution_kind(row), 4 * n_parts(layer.shape)[0][1] * layer.numel_per_out_channel()
-            )
-            samples.append(_write_layer(layer, row, writer, options, timer, sketches))
-            check_row(row["layer_id"], row, INDEX)  # again, with what the measures added
+            layer, row = layers[i], rows[i]
+            first_bytes = 4 * n_parts(layer.shape)[0][1] * layer.numel_per_out_channel()
+            row = replace(row, row_group=writer.start(row.convolution_kind, first_bytes))
+            rows[i], picked = _write_layer(layer, row, writer, options, timer, sketches)
+            samples.append((rows[i].layer_sha256 or "", picked))
+            check_row(row.layer_id, rows[i].to_arrow(), INDEX)  # again, with what the measures added
     return StagedLayers(
         **writer.finished(model_id, source)._asdict(),
         rows=tuple(rows),
@@ -94,12 +96,13 @@ def write_layers(
 
 def _write_layer(
     layer: Layer,
-    row: Row,
+    row: IndexRow,
     writer: LayersFileWriter,
     options: LayerWriteOptions,
     timer: StageTimer,
-    sketches: list[Row],
-) -> tuple[str, Samples]:
+    sketches: list[Mapping[str, Any]],
+) -> tuple[IndexRow, Samples]:
+    """Write one layer; return its row with hashes and measures, and the kernels picked from it."""
     spans = n_parts(layer.shape)
 
     def read(start: int, stop: int) -> torch.Tensor:
@@ -114,16 +117,15 @@ def _write_layer(
             yield start, only if only is not None else read(start, stop)
 
     whole, peak, n_nonfinite = hashlib.sha256(), 0.0, 0
-    parts: list[LayerPart] = []
-    for number, (start, weight) in enumerate(weights()):
+    digests: list[str] = []
+    for _, weight in weights():
         data = little_endian(weight.cpu().numpy())
         whole.update(data)
-        digest = (whole if len(spans) == 1 else hashlib.sha256(data)).hexdigest()
-        parts.append(LayerPart(number=number, start=start, shape=tuple(weight.shape), sha256=digest))
+        digests.append((whole if len(spans) == 1 else hashlib.sha256(data)).hexdigest())
         largest, bad = extremes(weight)
         peak, n_nonfinite = max(peak, largest), n_nonfinite + bad
-    row["layer_sha256"] = row["weight_sha256"] = whole.hexdigest()
-    row["n_nonfinite"] = n_nonfinite
+    layer_sha256 = whole.hexdigest()
+    row = replace(row, layer_sha256=layer_sha256, weight_sha256=layer_sha256, n_nonfinite=n_nonfinite)
     summary = LayerSummary(
         shape=layer.shape,
         n_kernels=layer.n_kernels,
@@ -132,25 +134,25 @@ def _write_layer(
         filters_known=layer.filters_known,
     )
     running = [measure.start(summary) for measure in options.measures]
-    positions = np.asarray(sample_positions(row["layer_sha256"], layer.n_kernels), np.int64)
+    positions = np.asarray(sample_positions(layer_sha256, layer.n_kernels), np.int64)
     sampled: list[NDArray[np.float32]] = []
-    for part, (start, weight) in zip(parts, weights(), strict=True):
+    for part, ((start, weight), sha256) in enumerate(zip(weights(), digests, strict=True)):
         for accumulator in running:
             accumulator.update(weight)
         numbers = weight.cpu().contiguous().view(-1, layer.taps).numpy()
         first, last = start * layer.shape[1], (start + len(weight)) * layer.shape[1]
         here = positions[(positions >= first) & (positions < last)]
         sampled.append(numbers[here - first])
-        writer.add(part.row(row), numbers.reshape(-1))
+        writer.add(layer_part(row, part, start, tuple(weight.shape), sha256, numbers.reshape(-1)))
     for accumulator in running:
-        row.update(accumulator.finish())
+        row = row.with_measures(accumulator.finish())
     sketcher = next((accumulator for accumulator in running if isinstance(accumulator, Sketcher)), None)
     if sketcher is not None:
-        sketches.append({**sketcher.sketch(), "layer_sha256": row["layer_sha256"]})
+        sketches.append({**sketcher.sketch(), "layer_sha256": layer_sha256})
     samples = Samples(positions=positions, values=np.concatenate(sampled))
-    if row["weight_kind"] == "learned" and is_fixed_filter_bank(layer, samples.values):
-        row["weight_kind"] = "fixed"
-    return row["layer_sha256"], samples
+    if row.weight_kind == "learned" and is_fixed_filter_bank(layer, samples.values):
+        row = replace(row, weight_kind="fixed")
+    return row, samples
 
 
 def extremes(weight: torch.Tensor) -> tuple[float, int]:

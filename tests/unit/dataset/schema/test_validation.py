@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -13,6 +14,7 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER
 from filtercrawl.dataset.schema.crawl_state import CrawlState
+from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.validation import (
     check_row,
@@ -105,8 +107,9 @@ def test_a_row_is_checked_as_far_as_it_is_known() -> None:
 
 
 def test_unfit_rows_are_found_among_many() -> None:
-    sound = {"model_id": "a", "tensor": "w", "shape": [1], "dtype": "float32", "outcome": "emitted", "reason": None}
-    bad = [sound | {"shape": [2**63]}, sound | {"tensor": "\ud800"}, sound | {"dtype": None}, sound | {"shape": [True]}]
+    sound = LedgerRow(model_id="a", tensor="w", shape=(1,), dtype="float32", outcome="emitted")
+    wrong: list[dict[str, Any]] = [{"shape": (2**63,)}, {"tensor": "\ud800"}, {"dtype": None}, {"shape": (True,)}]
+    bad = [replace(sound, **changes) for changes in wrong]
     rows = [sound] * 25_000
     for place, row in zip((0, 9_999, 10_000, 25_003), bad, strict=True):
         rows.insert(place, row)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.tables.preview import IMAGE_SIZE_PX, LayerReservoir, render_layer, table
 from filtercrawl.dataset.tables.samples import Samples, sample_batches, sample_positions
 
@@ -60,19 +61,13 @@ def test_damaged_samples_are_refused(data: bytes) -> None:
             Samples.from_bytes(damaged)
 
 
-def row(
-    layer_id: str, content: str = A, file: str | None = "f", kernel_size: tuple[int, ...] = (3, 3)
-) -> dict[str, Any]:
-    known = {"layer_id": layer_id, "model_id": "m", "source": "s", "op": "conv2d", "kernel": "3x3", "taps": 9}
-    shape = [4, 2, *kernel_size]
-    more = {
-        "kernel_size": list(kernel_size),
-        "shape": shape,
-        "n_kernels": 8,
-        "layer_sha256": content,
-        "file": file,
-    }
-    return {**known, **more, "depthwise": None, "weight_kind": "learned", "task": None, "license": None}
+def row(layer_id: str, content: str = A, file: str | None = "f", kernel_size: tuple[int, ...] = (3, 3)) -> IndexRow:
+    return IndexRow(
+        model_id="m", layer_id=layer_id, row_id=f"{layer_id}#part0", source="s", layer="l", tensor="l.weight",
+        op="conv2d", kernel="3x3", kernel_size=kernel_size, taps=9, shape=(4, 2, *kernel_size), out_channels=4,
+        n_kernels=8, part=0, n_parts=1, out_start=0, stored_dtype="float32", layer_sha256=content, file=file,
+        weight_kind="learned", structure_source="state_dict", operator_verified=False,
+    )  # fmt: skip
 
 
 def test_samples_of_layers_without_a_file_are_another_checkpoints() -> None:
@@ -95,11 +90,11 @@ def test_the_same_layers_are_shown_in_whatever_order_they_come(order: list[int])
     for number in order:
         choice.offer(row(f"layer-{number}"))
         choice.offer(row(f"pointwise-{number}", file=None))
-    shown = [found["layer_id"] for found in choice.rows()]
+    shown = [found.layer_id for found in choice.rows()]
     wanted = LayerReservoir(limit=10)
     for number in range(30):
         wanted.offer(row(f"layer-{number}"))
-    assert sorted(shown) == sorted(found["layer_id"] for found in wanted.rows())
+    assert sorted(shown) == sorted(found.layer_id for found in wanted.rows())
     assert len(shown) == 10
     assert shown == sorted(shown, key=lambda name: order.index(int(name.removeprefix("layer-"))))
 

@@ -89,15 +89,15 @@ def test_what_holds_of_every_file(weights: Weights, row_numbers: int) -> None:
         assert len(part) <= row_numbers or row["shape"][0] == 1
         assert row["weight_sha256"] == hashlib.sha256(part.tobytes()).hexdigest()
         assert row["row_id"] == f"{row['layer_id']}#part{row['part']}"
-    index = {row["tensor"]: row for row in written.rows}
+    index = {row.tensor: row for row in written.rows}
     for name, weight in weights.items():
         of_layer = [(row, part) for row, part in zip(rows, numbers, strict=True) if row["tensor"] == name]
         assert [row["part"] for row, _ in of_layer] == list(range(of_layer[0][0]["n_parts"]))
         assert [row["out_start"] for row, _ in of_layer] == [0, *np.cumsum([r["shape"][0] for r, _ in of_layer])[:-1]]
         assert np.concatenate([part for _, part in of_layer]).tobytes() == weight.tobytes()
         digest = hashlib.sha256(weight.tobytes()).hexdigest()
-        assert {row["layer_sha256"] for row, _ in of_layer} == {digest} == {index[name]["layer_sha256"]}
-        assert index[name]["row_group"] == next(g for layer_id, g in groups if layer_id == f"lab/net#{name}")
+        assert {row["layer_sha256"] for row, _ in of_layer} == {digest} == {index[name].layer_sha256}
+        assert index[name].row_group == next(g for layer_id, g in groups if layer_id == f"lab/net#{name}")
 
 
 def check_groups(file: pq.ParquetFile, limit: int) -> None:
