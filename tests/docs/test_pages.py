@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from conftest import Sync
-from filtercrawl import api
+from filtercrawl import api, testing
 from filtercrawl.api import AnalysisOptions, Checkpoint, CheckpointMetadata
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.vocabulary import REASONS
@@ -121,16 +121,24 @@ def test_the_readme_names_both_commands() -> None:
     assert second.endswith("pytest -n auto")
 
 
-@pytest.mark.parametrize("name", ["schema", "api"])
+@pytest.mark.parametrize("name", ["schema", "architecture"])
 def test_a_reference_is_what_the_code_says(name: str) -> None:
     page = runpy.run_path(str(REPOSITORY / f"docs/{name}.py"))["page"]()
     assert (REPOSITORY / f"docs/{name}.md").read_text("utf-8") == page, f"run `python docs/{name}.py`"
 
 
+def test_the_architecture_picture_shows_the_import_contracts() -> None:
+    drawn = runpy.run_path(str(REPOSITORY / "docs/architecture.py"))
+    picture = drawn["picture"](drawn["packages"]())
+    assert (REPOSITORY / "docs/architecture.svg").read_text("utf-8") == picture, "run `python docs/architecture.py`"
+
+
 def test_the_reference_has_every_public_name() -> None:
-    groups = runpy.run_path(str(REPOSITORY / "docs/api.py"))["GROUPS"]
-    names = [name for group in groups.values() for name in group]
-    assert sorted(names) == sorted(api.__all__)
+    page = (REPOSITORY / "docs/api.md").read_text("utf-8")
+    assert sorted(re.findall(r"^::: filtercrawl\.api\.(\w+)$", page, re.MULTILINE)) == sorted(api.__all__)
+    tools = sorted(re.findall(r"^::: filtercrawl\.testing\.(\w+)$", page, re.MULTILINE))
+    assert tools == sorted(name for name in testing.__all__ if name != "CHECKS")
+    assert f"FILTERCRAWL_API = {api.API_VERSION}" in page
 
 
 def test_the_page_on_plugins_has_every_check() -> None:
@@ -147,6 +155,8 @@ def test_the_site_can_be_built(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site/tutorial/index.html").is_file()
+    reference = (tmp_path / "site/api/index.html").read_text("utf-8")
+    assert all(f'id="filtercrawl.api.{name}"' in reference for name in api.__all__)
 
 
 def test_what_a_night_sends_is_what_was_measured() -> None:
