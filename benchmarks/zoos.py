@@ -77,7 +77,7 @@ class Night:
         before = len(self.files.log)
         report = sync(SELECTORS, SyncContext(settings=self.settings, plugins=self.plugins))
         asked = dict(self.hub.counts()) | {"files": len(self.files.log) - before}
-        found = report.as_json()
+        found = report.to_dict()
         told = {name: count for name, count in found["checkpoints"].items() if count and name != "discovered"}
         print(f"{title:<28} {told}  {found['bytes_fetched']:,} bytes, requests seen: {asked}")
         assert not report.failures, report.failures

@@ -71,7 +71,7 @@ def analyze(
             typer.echo("stopped; nothing was written", err=True)
             raise typer.Exit(128 + received[0]) from None
     if json:
-        print_json(report.as_json())
+        print_json(report.to_dict())
     else:
         print_summary(report)
     raise typer.Exit(3 if report.left_out else 0)

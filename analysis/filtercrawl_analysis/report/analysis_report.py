@@ -67,7 +67,7 @@ class AnalysisReport:
         frame: pd.DataFrame = self.tables[table].to_pandas()
         return frame
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the results with times and totals, and without the hashes of files: the output of `--json`."""
         results = {key: value for key, value in self.results.items() if key != "sha256"}
         analyses = [

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import Cancelled
@@ -73,3 +77,38 @@ class CancellationToken:
         self.raise_if_cancelled()
         (self._replaced_sleep or self._event.wait)(seconds)
         self.raise_if_cancelled()
+
+
+@contextmanager
+def cancel_on_interrupt(cancellation: CancellationToken) -> Iterator[None]:
+    """Let a keyboard interrupt end the work cleanly.
+
+    The first one cancels, and KeyboardInterrupt is raised when the work has ended; a second one is raised at once.
+    Other threads than the main one, and programs with a signal handler of their own, keep theirs.
+
+    Raises:
+        KeyboardInterrupt: The user interrupted the work.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    interrupted = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        if interrupted:
+            signal.default_int_handler(number, frame)
+        interrupted = True
+        cancellation.cancel()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    except Cancelled:
+        if not interrupted:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interrupted:
+        raise KeyboardInterrupt

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control, format_plural
 from filtercrawl.cli.options import JsonOption, KernelSizeOption, print_json
 from filtercrawl.config import resolve
-
-if TYPE_CHECKING:
-    from filtercrawl.pipeline.inspect import Inspection
+from filtercrawl.python_api.inspect import selector_of
 
 
 def run(
@@ -33,30 +28,15 @@ def run(
     from filtercrawl.pipeline import inspect
 
     settings = resolve({"kernel_size": kernel_size})
-    selector = f"local:{what}" if Path(what).is_file() else what
-    if ":" not in selector and selector not in context.obj.sources:
-        known = ", ".join(sorted(context.obj.sources))
-        raise UsageError(f"{what}: no such file, and no source of this name; installed are {known}")
+    selector = selector_of(what, context.obj)
     if structure:
         show_structure(inspect.inspect_structure(selector, context.obj, settings), json=json)
         return
     found = inspect.inspect(selector, context.obj, settings)
     if json:
-        print_json(as_json(found))
-        return
-    typer.echo(f"{escape_control(found.name)}: {found.format}, {format_plural(len(found.tensors), 'tensor')}")
-    width = max((len(row["tensor"]) for row in found.tensors), default=0)
-    for row in found.tensors:
-        shape = "x".join(map(str, row["shape"])) or "scalar"
-        verdict = (
-            f"emitted as {row['op']} {row['kernel']}" if row["outcome"] == "emitted" else f"skipped: {row['reason']}"
-        )
-        noted = f" ({escape_control(', '.join(row['notes']))})" if row["notes"] else ""
-        typer.echo(
-            f"  {escape_control(row['tensor']):<{min(width, 70)}}  {shape:<18} {row['dtype']:<9} {verdict}{noted}"
-        )
-    totals = Counter(row["reason"] or "emitted" for row in found.tensors)
-    typer.echo(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
+        print_json(found.to_dict())
+    else:
+        typer.echo(str(found))
 
 
 def show_structure(layers: list[dict[str, Any]], *, json: bool) -> None:
@@ -72,7 +52,3 @@ def show_structure(layers: list[dict[str, Any]], *, json: bool) -> None:
     typer.echo(
         f"{format_plural(len(layers), 'layer')}, {format_plural(sum(row['n_kernels'] for row in layers), 'kernel')}"
     )
-
-
-def as_json(found: Inspection) -> dict[str, Any]:
-    return {"name": found.name, "format": found.format, "tensors": list(found.tensors)}

@@ -51,7 +51,7 @@ def run(
             SyncContext(settings=settings, plugins=context.obj, progress=watch, cancellation=cancellation),
         )
     if json:
-        print_json(report.as_json())
+        print_json(report.to_dict())
     else:
         summarize(report, settings)
     if received:

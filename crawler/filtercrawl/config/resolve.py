@@ -62,20 +62,23 @@ def all_tables() -> Mapping[str, Table]:
     return {table.key: table for table in (_SYNC, *(table for table, _ in tables_of(Settings).values()))}
 
 
-def resolve(options: Mapping[str, Any], folder: Path | None = None) -> Settings:
+def resolve(options: Mapping[str, Any], folder: Path | None = None, *, keywords: bool = False) -> Settings:
     """Return the settings that hold.
 
     Args:
         options: Values by setting name; None means that it is not given.
         folder: Where `filtercrawl.toml` is looked for, by default the current folder.
+        keywords: Whether the options are keyword arguments of a Python function: errors then name them as such.
 
     Raises:
         UsageError: A key is unknown or a value is of the wrong kind; the text names where it stands.
     """
-    return resolve_with_origins(options, folder)[0]
+    return resolve_with_origins(options, folder, keywords=keywords)[0]
 
 
-def resolve_with_origins(options: Mapping[str, Any], folder: Path | None = None) -> tuple[Settings, dict[str, str]]:
+def resolve_with_origins(
+    options: Mapping[str, Any], folder: Path | None = None, *, keywords: bool = False
+) -> tuple[Settings, dict[str, str]]:
     """Return what `resolve` does, and where each setting comes from: an option, a variable, the file or `default`."""
     path = (folder or Path.cwd()) / FILE
     tables = _read_file(path)
@@ -86,7 +89,7 @@ def resolve_with_origins(options: Mapping[str, Any], folder: Path | None = None)
         table = values.setdefault(setting.model_field, {})
         if setting.table.environment:
             known_options.add(setting.field.name)
-        origin, raw = _find(setting, options, tables.get(setting.table.key, {}))
+        origin, raw = _find(setting, options, tables.get(setting.table.key, {}), keywords)
         origins[setting.name] = DEFAULT if raw is None else origin
         if raw is not None:
             table[setting.field.name] = _parse(setting.field, raw, origin)
@@ -106,12 +109,14 @@ def resolve_with_origins(options: Mapping[str, Any], folder: Path | None = None)
     return Settings(**top), origins
 
 
-def _find(setting: SettingName, options: Mapping[str, Any], table: Mapping[str, Any]) -> tuple[str, Any]:
+def _find(
+    setting: SettingName, options: Mapping[str, Any], table: Mapping[str, Any], keywords: bool
+) -> tuple[str, Any]:
     """Return where a setting is given and what it is there; None where it is given nowhere."""
     name, variable = setting.field.name, setting.variable
     if variable is not None:
         if options.get(name) is not None:
-            return setting.option, options[name]
+            return name if keywords else setting.option, options[name]
         if variable in os.environ:
             return variable, os.environ[variable]
     return f"{FILE} [{setting.table.key}] {name}", table.get(name)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import FormatError, UsageError
+from filtercrawl.api.formatting import escape_control, format_count, format_plural
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import SupportsBuild, SupportsLookup, find_reader
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
 from filtercrawl.dataset.tables.index_row import index_row
+from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
@@ -33,12 +37,40 @@ class Inspection:
     Attributes:
         name: Name of the checkpoint.
         format: Name of the reader.
-        tensors: A row for each tensor; those of convolutions have the columns of `index`, such as `op` and `kernel`.
+        tensors: For each tensor its name, shape, dtype, outcome, reason and notes; those of convolutions also have the
+            columns of `index`, such as `op` and `kernel`.
     """
 
     name: str
     format: str
     tensors: tuple[dict[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the output of `filtercrawl inspect --json`."""
+        return {"name": self.name, "format": self.format, "tensors": list(self.tensors)}
+
+    def __str__(self) -> str:
+        lines = [f"{escape_control(self.name)}: {self.format}, {format_plural(len(self.tensors), 'tensor')}"]
+        width = min(max((len(row["tensor"]) for row in self.tensors), default=0), 70)
+        for row in self.tensors:
+            shape = "x".join(map(str, row["shape"])) or "scalar"
+            notes = f" ({escape_control(', '.join(row['notes']))})" if row["notes"] else ""
+            name = f"{escape_control(row['tensor']):<{width}}"
+            lines.append(f"  {name}  {shape:<18} {row['dtype']:<9} {_verdict(row)}{notes}")
+        totals = Counter(row["reason"] or "emitted" for row in self.tensors)
+        lines.append(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        totals = Counter(row["reason"] or "emitted" for row in self.tensors)
+        counts = {word: format_count(count) for word, count in totals.most_common()}
+        emitted = {row["tensor"]: _verdict(row) for row in self.tensors if row["outcome"] == "emitted"}
+        return html_table(f"{self.name}: {self.format}", counts) + html_table("emitted", emitted)
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """Say in a few words what becomes of a tensor."""
+    return f"emitted as {row['op']} {row['kernel']}" if row["outcome"] == "emitted" else f"skipped: {row['reason']}"
 
 
 def inspect_structure(text: str, plugins: Plugins, settings: Settings) -> list[dict[str, Any]]:

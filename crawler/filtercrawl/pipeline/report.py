@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.formatting import format_count, format_size
+from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
 from filtercrawl.config import Settings
+from filtercrawl.display import html_table
 from filtercrawl.pipeline.planning.approval import Approval
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Cost:
         """Fraction of the files that is fetched; None if nothing is, or more than the size of a small file."""
         return self.bytes / self.total_bytes if 0 < self.bytes <= self.total_bytes else None
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the cost as `--json` prints it."""
         counts = {word: self.checkpoints[word] for word in ("new", "changed", "retry", "removed", "renamed")}
         share = None if self.share is None else round(self.share, 6)
@@ -188,7 +188,7 @@ class SyncReport:
         counted = {"new": self.new_failures or self.problems, "any": every or self.problems, "none": ()}
         return 3 if counted[settings.fail_on] else 0
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the report as `sync --json` prints it."""
         return {
             "checkpoints": {name: self.checkpoints[name] for name in WORDS},
@@ -202,8 +202,23 @@ class SyncReport:
             "failures": self.failures,
             "problems": self.problems,
             "removed": sorted(self.removed_models),
-            "sources": {source: cost.as_json() for source, cost in sorted(self.by_source.items())},
+            "sources": {source: cost.to_dict() for source, cost in sorted(self.by_source.items())},
         }
+
+    def __str__(self) -> str:
+        counts = ", ".join(
+            f"{format_count(self.checkpoints[word])} {word}" for word in WORDS[1:] if self.checkpoints[word]
+        )
+        lines = [f"checkpoints: {counts or 'none'}"]
+        for selector, problem in self.problems.items():
+            lines.append(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
+        for model_id, reason in self.failures.items():
+            lines.append(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
+        if self.n_left:
+            lines.append(f"{format_count(self.n_left)} left for the next run")
+        written = f"{format_plural(self.layers, 'layer')} and {format_plural(self.kernels, 'kernel')}"
+        lines.append(f"{written} written in {self.seconds:.1f} s")
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """Return the report as HTML, for notebooks."""
@@ -216,15 +231,9 @@ class SyncReport:
             "seconds": f"{self.seconds:.1f}",
             "left for the next run": format_count(self.n_left),
         }
-        tables = [_html_table("checkpoints", counts), _html_table("run", totals)]
+        tables = [html_table("checkpoints", counts), html_table("run", totals)]
         if self.problems:
-            tables.append(_html_table("incomplete listings", self.problems))
+            tables.append(html_table("incomplete listings", self.problems))
         if self.failures:
-            tables.append(_html_table("failures", self.failures))
+            tables.append(html_table("failures", self.failures))
         return "".join(tables)
-
-
-def _html_table(caption: str, rows: Mapping[str, str]) -> str:
-    """Return a table of two columns; names and messages come from files and servers, so they are escaped."""
-    cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows.items())
-    return f"<table><caption>{html.escape(caption)}</caption>{cells}</table>"

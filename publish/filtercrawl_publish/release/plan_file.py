@@ -38,7 +38,7 @@ class PlanFile:
             selectors=tuple(selectors),
             settings={name: getattr(settings, name) for name in _DECIDING},
             approval=report.proposal or Approval(),
-            sources={source: cost.as_json() for source, cost in sorted(report.by_source.items())},
+            sources={source: cost.to_dict() for source, cost in sorted(report.by_source.items())},
         )
 
     @classmethod
@@ -65,7 +65,7 @@ class PlanFile:
     def write(self, path: Path) -> None:
         content = {
             "format": _FORMAT, "repo": self.repo, "head": self.head, "selectors": list(self.selectors),
-            "settings": dict(self.settings), **self.approval.as_json(), "sources": dict(self.sources),
+            "settings": dict(self.settings), **self.approval.to_dict(), "sources": dict(self.sources),
         }  # fmt: skip
         try:
             path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")

@@ -73,7 +73,7 @@ class RunRecord:
                 "all": dict(sorted(self.failing.items())),
             },
             "missing": report.problems, "analyses_left_out": dict(self.left_out),
-            "sources": {source: cost.as_json() for source, cost in sorted(report.by_source.items())},
+            "sources": {source: cost.to_dict() for source, cost in sorted(report.by_source.items())},
             "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
         }  # fmt: skip
         hidden: dict[str, Any] = self._hidden(found)

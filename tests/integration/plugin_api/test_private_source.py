@@ -261,7 +261,7 @@ def test_a_token_goes_to_its_origin_and_nowhere_else(lab: Server, crawl: Crawl, 
     refused = crawl(auth={}, dataset=dataset.parent / "other")
     assert list(refused.problems) == ["lab"]
     assert "401" in refused.problems["lab"]
-    texts = json.dumps([report.as_json(), refused.as_json(), report.failures, refused.problems])
+    texts = json.dumps([report.to_dict(), refused.to_dict(), report.failures, refused.problems])
     assert TOKEN not in texts
     assert "s1gned" not in texts
     assert [p for p in dataset.rglob("*") if p.is_file() and TOKEN.encode() in p.read_bytes()] == []

@@ -258,7 +258,7 @@ def test_layers_may_go_once_they_are_published(
     assert gone.get("what") == "nothing", gone
     assert not list((dataset / "data/layers").rglob("*.parquet"))
     put(zoo / "c.safetensors", state(3))
-    assert run_sync().as_json()["checkpoints"]["unchanged"] == 2
+    assert run_sync().to_dict()["checkpoints"]["unchanged"] == 2
     second = children.publish(dataset, hub, max_disk=0)
     assert second is not None
     assert second.get("what") == "published", second

@@ -95,7 +95,7 @@ def test_kernels_are_bit_equal_to_those_on_disk(
     acme: Zoo, crawl: Crawl, dataset: Path, tmp_path: Path, run_sync: Sync
 ) -> None:
     report = crawl(acme.publish())
-    assert report.as_json()["checkpoints"]["new"] == 3
+    assert report.to_dict()["checkpoints"]["new"] == 3
     assert report.failures == {}
     run_sync(f"local:{acme.folder}", dataset=tmp_path / "local")
     over_http, on_disk = layers(dataset), layers(tmp_path / "local")

@@ -57,7 +57,7 @@ def test_kernels_are_bit_equal_to_the_file_on_the_second_origin(
     data = weights(1)
     hub.create("org/net", {"model.safetensors": data}, card=card)
     report = crawl()
-    assert report.as_json()["checkpoints"]["new"] == 1
+    assert report.to_dict()["checkpoints"]["new"] == 1
     stored = layers(dataset)
     assert stored.keys() == {f"hub/org/net/model.safetensors#{name}.weight" for name in ("stem", "deep")}
     for layer_id, weight in stored.items():
@@ -79,7 +79,7 @@ def test_nothing_is_fetched_of_what_did_not_change(
     before = published(dataset)
     hub.commit("org/net1", {"notes.txt": b"news"})
     report = crawl(now=NOW + timedelta(days=1))
-    assert report.as_json()["checkpoints"]["unchanged"] == 2
+    assert report.to_dict()["checkpoints"]["unchanged"] == 2
     assert (hub.counts()["resolve"], hub.counts()["lfs"]) == (0, 0)
     assert {path: digest for path, digest in published(dataset).items() if "layers" in path} == {
         path: digest for path, digest in before.items() if "layers" in path
@@ -96,7 +96,7 @@ def test_changed_deleted_and_gated(
     hub.delete("org/deleted")
     hub.repos["org/gated"].gated = "manual"
     report = crawl()
-    assert report.as_json()["checkpoints"]["changed"] == 1
+    assert report.to_dict()["checkpoints"]["changed"] == 1
     assert report.removed_models == ["hub/org/deleted/model.safetensors"]
     rows, stored = models(dataset), layers(dataset)
     new = stored["hub/org/changed/model.safetensors#stem.weight"]
@@ -113,7 +113,7 @@ def test_a_moved_repo_keeps_its_id(
     crawl()
     hub.move("org/old", "org/new")
     report = crawl()
-    assert report.as_json()["checkpoints"]["renamed"] == 1
+    assert report.to_dict()["checkpoints"]["renamed"] == 1
     row = models(dataset)["hub/org/old/model.safetensors"]
     assert row["aliases"] == ["org/new/model.safetensors"]
 
@@ -163,7 +163,7 @@ def test_faults_end_in_the_same_dataset_as_a_quiet_run(
     hub.fail("/api/models", Fault(status=429, headers={"Retry-After": "0"}), Fault(cut=10, end="reset"))
     hub.fail("/org/net1/resolve/*", Fault(status=500))
     hub.fail("/lfs/*", Fault(cut=100), Fault(cut=7, end="reset"), Fault(status=503))
-    assert crawl().as_json()["checkpoints"]["failed"] == 0
+    assert crawl().to_dict()["checkpoints"]["failed"] == 0
     one, two = layers(tmp_path / "quiet"), layers(dataset)
     assert one.keys() == two.keys()
     assert all(np.array_equal(one[name], two[name]) for name in one)
@@ -176,7 +176,7 @@ def test_a_token_goes_to_the_hub_and_nowhere_else(
     monkeypatch.setenv("HF_TOKEN", hub.token)
     hub.create("org/gated", {"model.safetensors": weights(1)})
     hub.repos["org/gated"].gated = "manual"
-    assert crawl(sources={"hub": {"gated": True}}).as_json()["checkpoints"]["new"] == 1
+    assert crawl(sources={"hub": {"gated": True}}).to_dict()["checkpoints"]["new"] == 1
     told = {asked.kind for asked in hub.log if asked.headers.get("authorization") == "Bearer hf_secret"}
     assert told == {"list", "auth-check", "info", "resolve"}
     assert hub.counts()["lfs"] > 0

@@ -43,7 +43,7 @@ def test_nothing_is_lost(mixed: Path, dataset: Path, run_sync: Sync) -> None:
     assert before["local/old.safetensors"].state.offered_as == "new.safetensors"
     shutil.rmtree(dataset / ".filtercrawl")
     report = run_sync(now=NOW)
-    counts = report.as_json()["checkpoints"]
+    counts = report.to_dict()["checkpoints"]
     assert (counts["unchanged"], counts["waiting"], report.bytes_fetched) == (5, 1, 0)
     after = rows(dataset)
     assert after.keys() == before.keys()
@@ -57,5 +57,5 @@ def test_known_content_is_linked_and_not_read(mixed: Path, dataset: Path, run_sy
     shutil.rmtree(dataset / ".filtercrawl")
     shutil.copy(mixed / "a.safetensors", mixed / "third.safetensors")
     report = run_sync(now=NOW + timedelta(hours=1))
-    assert report.as_json()["checkpoints"]["duplicate"] == 1
+    assert report.to_dict()["checkpoints"]["duplicate"] == 1
     assert models(dataset)["local/third.safetensors"]["bytes_fetched"] == 0

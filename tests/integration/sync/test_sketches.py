@@ -107,7 +107,7 @@ def test_a_dataset_from_before_there_were_sketches(zoo: Path, dataset: Path, run
     )
     db.close()
     report = run_sync()
-    assert report.as_json()["checkpoints"]["unchanged"] == 1
+    assert report.to_dict()["checkpoints"]["unchanged"] == 1
     assert sketches(dataset) == []
     assert list(verify_folder(dataset)) == []
     put(zoo / "b.safetensors", state(2))

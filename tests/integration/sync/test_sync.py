@@ -22,7 +22,7 @@ def test_kernels_are_bit_equal_to_the_file(zoo: Path, dataset: Path, run_sync: S
     weights = state()
     put(zoo / "a/net.safetensors", weights)
     report = run_sync()
-    assert report.as_json()["checkpoints"]["new"] == 1
+    assert report.to_dict()["checkpoints"]["new"] == 1
     assert (report.layers, report.kernels) == (2, 4 * 3 + 4)
     stored = layers(dataset)
     assert stored.keys() == {"local/a/net.safetensors#stem.weight", "local/a/net.safetensors#deep.weight"}
@@ -65,7 +65,7 @@ def test_second_run_does_nothing(zoo: Path, dataset: Path, run_sync: Sync) -> No
         if path.is_file() and ".filtercrawl" not in path.parts
     }
     report = run_sync(now=NOW + timedelta(days=1))
-    assert report.as_json()["checkpoints"]["unchanged"] == 1
+    assert report.to_dict()["checkpoints"]["unchanged"] == 1
     assert (report.layers, report.bytes_fetched) == (0, 0)
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
@@ -75,7 +75,7 @@ def test_a_new_date_alone_changes_nothing(zoo: Path, dataset: Path, run_sync: Sy
     run_sync()
     before = published(dataset)
     file.touch()
-    assert run_sync(now=NOW + timedelta(days=1)).as_json()["checkpoints"]["unchanged"] == 1
+    assert run_sync(now=NOW + timedelta(days=1)).to_dict()["checkpoints"]["unchanged"] == 1
     assert published(dataset) == before
 
 
@@ -87,7 +87,7 @@ def test_a_changed_file_is_read_again(zoo: Path, dataset: Path, run_sync: Sync) 
     stamp = (dataset / other).stat().st_mtime_ns
     put(zoo / "net.safetensors", state(3))
     report = run_sync()
-    assert report.as_json()["checkpoints"]["changed"] == 1
+    assert report.to_dict()["checkpoints"]["changed"] == 1
     assert np.array_equal(layers(dataset)["local/net.safetensors#stem.weight"], state(3)["stem.weight"].numpy())
     assert len(list((dataset / "data/layers").rglob("*.parquet"))) == 2
     assert (dataset / other).stat().st_mtime_ns == stamp
@@ -150,7 +150,7 @@ def test_the_same_tensors_in_another_format_are_a_duplicate(zoo: Path, dataset: 
     put(zoo / "net.safetensors", state())
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state().items()}}, zoo / "net.pth")
     report = run_sync()
-    assert report.as_json()["checkpoints"]["duplicate"] == 1
+    assert report.to_dict()["checkpoints"]["duplicate"] == 1
     assert models(dataset)["local/net.safetensors"]["duplicate_of"] == "local/net.pth"
     index = {row["layer_id"]: row for row in table(dataset, "index")}
     assert index["local/net.pth#state_dict.module.stem.weight"]["layer"] == "stem"
@@ -182,7 +182,7 @@ def test_a_renamed_file_keeps_its_id(zoo: Path, dataset: Path, run_sync: Sync) -
     put(zoo / "old.safetensors", state())
     run_sync()
     (zoo / "old.safetensors").rename(zoo / "new.safetensors")
-    counts = run_sync().as_json()["checkpoints"]
+    counts = run_sync().to_dict()["checkpoints"]
     assert (counts["renamed"], counts["new"], counts["removed"]) == (1, 0, 0)
     found = models(dataset)
     assert found.keys() == {"local/old.safetensors"}
@@ -190,7 +190,7 @@ def test_a_renamed_file_keeps_its_id(zoo: Path, dataset: Path, run_sync: Sync) -
     assert [(row["old_name"], row["new_name"]) for row in table(dataset, "renames")] == [
         ("old.safetensors", "new.safetensors")
     ]
-    assert run_sync().as_json()["checkpoints"]["unchanged"] == 1
+    assert run_sync().to_dict()["checkpoints"]["unchanged"] == 1
 
 
 def test_files_that_trade_places_keep_their_own_content(zoo: Path, dataset: Path, run_sync: Sync) -> None:
@@ -213,7 +213,7 @@ def test_wider_policy_is_a_change_and_narrower_drops_nothing(zoo: Path, dataset:
     put(zoo / "net.safetensors", state())
     assert run_sync(kernel_size="3x3").layers == 1
     assert run_sync(kernel_size="all").layers == 3
-    assert run_sync(kernel_size="3x3").as_json()["checkpoints"]["unchanged"] == 1
+    assert run_sync(kernel_size="3x3").to_dict()["checkpoints"]["unchanged"] == 1
     assert len(layers(dataset)) == 3
 
 
@@ -226,14 +226,14 @@ def test_failures_are_recorded_and_retried_with_growing_pauses(zoo: Path, datase
     assert (row["outcome"], row["attempts"], row["next_retry"]) == ("failed", 1, NOW + timedelta(days=1))
     assert "\n" not in row["reason"]
     report = run_sync(now=NOW + timedelta(hours=1))
-    assert report.as_json()["checkpoints"]["waiting"] == 1
+    assert report.to_dict()["checkpoints"]["waiting"] == 1
     assert report.exit_code(settings(fail_on="new")) == 0
     assert report.exit_code(settings(fail_on="any")) == 3
     run_sync(now=NOW + timedelta(days=1))
     row = models(dataset)["local/net.safetensors"]
     assert (row["attempts"], row["next_retry"]) == (2, NOW + timedelta(days=3))
-    assert run_sync(retry="none", now=NOW + timedelta(days=9)).as_json()["checkpoints"]["retry"] == 0
-    assert run_sync(retry="all", now=NOW + timedelta(days=1)).as_json()["checkpoints"]["retry"] == 1
+    assert run_sync(retry="none", now=NOW + timedelta(days=9)).to_dict()["checkpoints"]["retry"] == 0
+    assert run_sync(retry="all", now=NOW + timedelta(days=1)).to_dict()["checkpoints"]["retry"] == 1
     (zoo / "net.safetensors").write_bytes(good)
     assert run_sync().layers == 2
     row = models(dataset)["local/net.safetensors"]
@@ -269,12 +269,12 @@ def test_sharded_checkpoints_are_one(zoo: Path, dataset: Path, run_sync: Sync) -
     (zoo / "config.json").write_text("{}")
     report = run_sync()
     assert (
-        report.as_json()["checkpoints"] | {"discovered": 1, "ignored": 1, "new": 1} == report.as_json()["checkpoints"]
+        report.to_dict()["checkpoints"] | {"discovered": 1, "ignored": 1, "new": 1} == report.to_dict()["checkpoints"]
     )
     assert models(dataset)["local/model.safetensors.index.json"]["n_layers"] == 200
-    assert run_sync().as_json()["checkpoints"]["unchanged"] == 1
+    assert run_sync().to_dict()["checkpoints"]["unchanged"] == 1
     save_file({"layers.7.weight": torch.ones(2, 3, 3, 3)}, zoo / "model-00007-of-00200.safetensors")
-    assert run_sync().as_json()["checkpoints"]["changed"] == 1
+    assert run_sync().to_dict()["checkpoints"]["changed"] == 1
     (zoo / "model-00199-of-00200.safetensors").unlink()
     report = run_sync()
     assert "model-00199-of-00200.safetensors" in report.failures["local/model.safetensors.index.json"]
@@ -318,7 +318,7 @@ def test_limits_stop_cleanly_and_the_next_run_goes_on(zoo: Path, dataset: Path, 
 def test_dry_run_writes_nothing(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
     report = run_sync(dry_run=True)
-    assert report.as_json()["sources"]["local"]["new"] == 1
+    assert report.to_dict()["sources"]["local"]["new"] == 1
     assert published(dataset) == {}
 
 
@@ -349,7 +349,7 @@ def test_catalog_is_rebuilt_from_the_published_files(zoo: Path, dataset: Path, r
     shutil.rmtree(dataset / ".filtercrawl")
     shutil.rmtree(dataset / "data/layers")  # an empty machine has the tables and nothing else
     report = run_sync()
-    assert report.as_json()["checkpoints"] | {"unchanged": 3, "waiting": 1, "new": 0} == report.as_json()["checkpoints"]
+    assert report.to_dict()["checkpoints"] | {"unchanged": 3, "waiting": 1, "new": 0} == report.to_dict()["checkpoints"]
     assert {path: digest for path, digest in before.items() if "layers/" not in path} == published(dataset)
 
 
@@ -362,7 +362,7 @@ def test_catalog_is_rebuilt_on_request(zoo: Path, dataset: Path, run_sync: Sync)
     (dataset / ".filtercrawl/catalog.sqlite").write_bytes(b"not a database, but long enough to look like one" * 9)
     with pytest.raises(DatasetError, match="rebuild"):
         run_sync()
-    assert run_sync(rebuild=True).as_json()["checkpoints"]["unchanged"] == 1
+    assert run_sync(rebuild=True).to_dict()["checkpoints"]["unchanged"] == 1
     assert published(dataset) == before
 
 
@@ -420,12 +420,12 @@ def test_what_is_opted_out_is_never_kept(zoo: Path, dataset: Path, run_sync: Syn
     run_sync(opt_out=("local:a.*", "local:c.*"))
     assert models(dataset)["local/c.safetensors"]["outcome"] == "skipped"
     assert {layer.partition("#")[0] for layer in layers(dataset)} == {"local/b.safetensors"}
-    assert run_sync(opt_out=("local:a.*", "local:c.*")).as_json()["checkpoints"]["unchanged"] == 1
+    assert run_sync(opt_out=("local:a.*", "local:c.*")).to_dict()["checkpoints"]["unchanged"] == 1
 
 
 def test_licence_filter(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
     report = run_sync(license=("MIT",))
-    assert report.as_json()["checkpoints"]["skipped"] == 1
+    assert report.to_dict()["checkpoints"]["skipped"] == 1
     assert "licence unknown" in models(dataset)["local/net.safetensors"]["reason"]
     assert run_sync().layers == 2

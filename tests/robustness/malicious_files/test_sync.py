@@ -114,11 +114,11 @@ def test_bad_files_beside_good_ones(zoo: Path, dataset: Path, run_sync: Sync) ->
     (zoo / "config.json").write_text("{}")
     report = run_sync()
     check(report, dataset, set(BAD))
-    assert report.as_json()["checkpoints"]["ignored"] == 2
+    assert report.to_dict()["checkpoints"]["ignored"] == 2
     found = {key.partition("#")[0] for key in layers(dataset)}
     assert found == {"local/good/net.safetensors", *(f"local/{name}" for name in MISNAMED)}
     before = published(dataset)
-    assert run_sync().as_json()["checkpoints"]["waiting"] == len(BAD)
+    assert run_sync().to_dict()["checkpoints"]["waiting"] == len(BAD)
     assert published(dataset) == before
 
 

@@ -8,7 +8,7 @@ from filtercrawl.pipeline.report import WORDS, SyncReport
 def test_the_json_has_a_count_for_every_word() -> None:
     report = SyncReport()
     report.count_removed("lab/net")
-    content = report.as_json()
+    content = report.to_dict()
     assert list(content["checkpoints"]) == list(WORDS)
     assert (content["checkpoints"]["removed"], content["removed"]) == (1, ["lab/net"])
     assert content["sources"]["lab"]["removed"] == 1

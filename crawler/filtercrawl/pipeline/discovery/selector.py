@@ -9,7 +9,7 @@ from typing import Self
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.source import Source, SupportsCanonicalPattern
+from filtercrawl.api.source import Source, SupportsCanonicalPattern, needs_pattern
 from filtercrawl.dataset.schema.validation import is_text
 
 
@@ -58,3 +58,8 @@ class Selector:
 
 def canonical(source: Source, pattern: str) -> str:
     return source.canonical(pattern) if isinstance(source, SupportsCanonicalPattern) else pattern
+
+
+def default_selectors(plugins: Plugins) -> list[str]:
+    """Return the selectors of a run that names none: every source that needs no pattern."""
+    return [name for name, source in sorted(plugins.sources.items()) if not needs_pattern(source)]

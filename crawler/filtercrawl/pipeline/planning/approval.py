@@ -39,7 +39,7 @@ class Approval:
             restated=frozenset(_restated(plan, known)),
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the approval as a plan file stores it."""
         names = ("why", "revision", "etag")
         return {
@@ -51,7 +51,7 @@ class Approval:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Parse the result of `as_json`.
+        """Parse the result of `to_dict`.
 
         Raises:
             UsageError: It is something else.

@@ -1,0 +1,138 @@
+"""The Python function behind `filtercrawl.sync`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Literal
+
+from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
+from filtercrawl.api.progress import Progress
+from filtercrawl.api.vocabulary import KernelPolicy
+from filtercrawl.config import FailOn, Retry, resolve
+from filtercrawl.display import open_progress
+
+if TYPE_CHECKING:
+    from filtercrawl.pipeline.report import SyncReport
+
+
+def sync(
+    *selectors: str,
+    dataset: str | PathLike[str] | None = None,
+    limit: int | None = None,
+    kernel_size: KernelPolicy | None = None,
+    license: Sequence[str] | None = None,  # noqa: A002 - the name of the setting
+    device: str | None = None,
+    jobs: int | None = None,
+    engine: Literal["local"] | None = None,
+    max_bytes: int | str | None = None,
+    max_disk: int | str | None = None,
+    cache: str | PathLike[str] | None = None,
+    cache_size: int | str | None = None,
+    max_requests: int | None = None,
+    time_limit: float | str | None = None,
+    prove: bool | None = None,
+    prune: bool | None = None,
+    retry: Retry | None = None,
+    dry_run: bool | None = None,
+    rebuild: bool | None = None,
+    fail_on: FailOn | None = None,
+    opt_out: Sequence[str] | None = None,
+    opt_out_from: Sequence[str] | None = None,
+    plugins: Plugins | None = None,
+    progress: bool | Progress | None = None,
+    cancellation: CancellationToken | None = None,
+) -> SyncReport:
+    """Bring a dataset up to date: read what is new or changed of the sources, and write its kernels.
+
+    The function does what `filtercrawl sync` does. Each setting is the keyword given here, or else the environment
+    variable `FILTERCRAWL_*`, or else `filtercrawl.toml` in the current folder, or else its default.
+
+    A checkpoint or a source that fails ends nothing: it is in the report. The run may be stopped at any moment and
+    repeated; what was committed stays. A keyboard interrupt ends it after the checkpoints in progress and the tables
+    are written, and raises KeyboardInterrupt then; a second one ends it at once.
+
+    Args:
+        *selectors: `SOURCE` or `SOURCE:PATTERN` each, for example `timm:resnet*` or `local:models`. Without any, every
+            installed source that needs no pattern is asked.
+        dataset: The dataset folder, by default `filtercrawl-dataset`; made if there is none.
+        limit: Read at most so many checkpoints.
+        kernel_size: Which kernels to keep: `3x3`, `spatial` (more than one tap; the default) or `all`.
+        license: Only checkpoints under one of these SPDX licenses.
+        device: Where kernels are normalized: `auto` (the default), `cpu`, `cuda`, `cuda:1` or `mps`.
+        jobs: How many checkpoints to work on at a time, by default 2.
+        engine: What runs the work.
+        max_bytes: Stop after reading so many bytes; a number, or a size such as `2G`.
+        max_disk: Stop when the layers of the dataset take so many bytes; a number, or a size such as `20G`.
+        cache: The folder for fetched bytes, by default `~/.cache/filtercrawl`.
+        cache_size: How many fetched bytes to keep between runs, by default `16G`.
+        max_requests: Send at most so many requests.
+        time_limit: Stop cleanly after so many seconds, or a time such as `5h`.
+        prove: Fetch files in full where a SHA-256 is stated, and check them against it.
+        prune: Remove checkpoints that the sources no longer offer.
+        retry: Which failed checkpoints to try again: `all`, `due` (those whose waiting time is over; the default) or
+            `none`.
+        dry_run: Report what there is to do, and do nothing.
+        rebuild: Rebuild the catalog from the published tables first.
+        fail_on: Which failures `SyncReport.exit_code` counts: `new` (the default), `any` or `none`.
+        opt_out: Checkpoints that are never fetched nor kept: `SOURCE:PATTERN` or URL patterns.
+        opt_out_from: Files or URLs with more such patterns, one per line.
+        plugins: Sources, readers and measures; by default those of all installed plugins.
+        progress: True shows a progress bar, False shows nothing, None shows one in interactive sessions. Or an object
+            that receives the progress.
+        cancellation: Cancel it, for example from another thread, to end the run like a keyboard interrupt; the report
+            is returned then, with what is left in `n_left`.
+
+    Returns:
+        What was read and written, what failed and why. A notebook shows it as a table; `to_dict` is the output of
+        `--json`.
+
+    Raises:
+        UsageError: A selector or a setting is wrong; the message names it.
+        ConflictError: Another run works on the dataset.
+        DatasetError: The folder cannot be read or written.
+        KeyboardInterrupt: The user interrupted the run; it ended cleanly.
+
+    Example:
+        >>> report = filtercrawl.sync("timm:resnet*", "local:models", dataset="kernels", kernel_size="3x3")
+        >>> report.kernels, report.failures
+    """
+    settings = resolve(
+        {
+            "dataset": dataset,
+            "limit": limit,
+            "kernel_size": kernel_size,
+            "license": license,
+            "device": device,
+            "jobs": jobs,
+            "engine": engine,
+            "max_bytes": max_bytes,
+            "max_disk": max_disk,
+            "cache": cache,
+            "cache_size": cache_size,
+            "max_requests": max_requests,
+            "time_limit": time_limit,
+            "prove": prove,
+            "prune": prune,
+            "retry": retry,
+            "dry_run": dry_run,
+            "rebuild": rebuild,
+            "fail_on": fail_on,
+            "opt_out": opt_out,
+            "opt_out_from": opt_out_from,
+        },
+        keywords=True,
+    )
+    # torch takes seconds to import: not before the settings are known to be right.
+    from filtercrawl.pipeline.discovery.selector import default_selectors
+    from filtercrawl.pipeline.sync import SyncContext
+    from filtercrawl.pipeline.sync import sync as run_sync
+
+    plugins = plugins or load_plugins()
+    cancellation = cancellation or CancellationToken()
+    with open_progress(progress, "reading") as shown, cancel_on_interrupt(cancellation):
+        return run_sync(
+            selectors or default_selectors(plugins),
+            SyncContext(settings=settings, plugins=plugins, progress=shown, cancellation=cancellation),
+        )
