@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.analysis import AnalysisOptions
-from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
@@ -62,11 +62,16 @@ def analyze(
         DatasetError: There is no dataset in the folder, or it cannot be read or written.
         ConflictError: Another process is working on the dataset.
         Cancelled: The run was cancelled; nothing was written.
+        KeyboardInterrupt: The user interrupted the run; nothing was written.
+
+    Example:
+        >>> report = filtercrawl.analyze("kernels", by=["family"])
+        >>> report.findings, report.to_pandas("layer_quality")
     """
     started = time.monotonic()
     columns = tuple(dict.fromkeys(by or DEFAULT_OPTIONS.by))
     check_columns(columns)
-    settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device})
+    settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device}, keywords=True)
     if not (settings.dataset / "data/models.parquet").is_file():
         raise DatasetError(
             f"{settings.dataset}: no dataset here; `filtercrawl sync SELECTOR --dataset {settings.dataset}` makes one"
@@ -80,7 +85,8 @@ def analyze(
         by=columns, exact=exact, resamples=resamples, seed=seed, device=str(select_device(settings.device))
     )
     analyses = select_analyses((plugins or load_plugins()).analyses, only or ())
-    with open_progress(progress, "analyzing") as receiver:
+    cancellation = cancellation or CancellationToken()
+    with open_progress(progress, "analyzing") as receiver, cancel_on_interrupt(cancellation):
         return execute(analyses, settings, options, progress=receiver, cancellation=cancellation, started=started)
 
 
