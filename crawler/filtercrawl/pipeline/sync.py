@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +24,7 @@ from filtercrawl.config.device import select_device
 from filtercrawl.config.urls import redact_url, redact_urls
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog, repair_after_crash
+from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.layout import TEMPORARY
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.schema.listing_rows import SourceRow
@@ -66,9 +67,7 @@ class SyncContext:
         cancellation: Cancel it to end the run cleanly after the checkpoints that have begun.
         now: Time of the run, written into the tables.
         approval: The part of the plan that may be carried out; None for all of it.
-        fetch_layers_file: Fetches a layers file that only the last published version holds.
-        already_uploaded: Layers files that the next version's repository has already.
-        free_disk_space: Called when the layers take `max_disk`; returns the bytes that are still in the folder.
+        layer_store: Where the layers files are stored; None for the dataset folder alone.
     """
 
     settings: Settings
@@ -78,9 +77,7 @@ class SyncContext:
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     now: datetime = field(default_factory=now)
     approval: Approval | None = None
-    fetch_layers_file: Callable[[str], None] | None = None
-    already_uploaded: Collection[str] = ()
-    free_disk_space: Callable[[], int] | None = None
+    layer_store: LayerStore | None = None
 
 
 def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
@@ -106,9 +103,10 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
     device = select_device(settings.device)
     transport = context.transport or network(settings.network, cancellation=cancellation)
+    layer_store = context.layer_store or LocalLayerStore(settings.dataset)
     logger.info("sync started: %s into %s", format_plural(len(chosen), "selector"), settings.dataset)
     with crawl_process_settings(), locked(settings.dataset), open_catalog(settings, context.progress) as catalog:
-        repair_after_crash(settings.dataset, catalog, context.progress, context.already_uploaded)
+        repair_after_crash(settings.dataset, catalog, context.progress, layer_store)
         known = {row.model_id: row for row in catalog.models()}
         opt_out = load_opt_out(settings, transport)
         listings = list_offers(chosen, context, transport, opt_out, known, catalog.selectors())
@@ -119,7 +117,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
             report.proposal = Approval.of(plan, known, settings.limit)
             estimate_plan(plan, index, context, transport, report)
         else:
-            writer = make_writer(context, catalog, index, removed_by_hash(plan, known))
+            writer = make_writer(context, catalog, layer_store, index, removed_by_hash(plan, known))
             workers = make_worker_context(context, transport, index, device)
             crawl_and_commit(plan, workers, writer, context, report)
             prune_opted_out(plan, writer)
@@ -223,7 +221,11 @@ def estimate_plan(
 
 
 def make_writer(
-    context: SyncContext, catalog: Catalog, index: ContentIndex, removed: Mapping[tuple[str, str], list[str]]
+    context: SyncContext,
+    catalog: Catalog,
+    layer_store: LayerStore,
+    index: ContentIndex,
+    removed: Mapping[tuple[str, str], list[str]],
 ) -> CatalogWriter:
     """Return the writer of results, for use by the main thread."""
     return CatalogWriter(
@@ -234,7 +236,7 @@ def make_writer(
         version=VERSION,
         index=index,
         removed_by_content=removed,
-        fetch_layers_file=context.fetch_layers_file,
+        layer_store=layer_store,
     )
 
 
@@ -269,7 +271,7 @@ def crawl_and_commit(
     progress.start(len(tasks))
     results = crawl_concurrently(tasks, workers, jobs=settings.jobs, may_start=may_start)
     with closing(results), suppress(Cancelled):  # what was committed is exported all the same
-        free_disk_space(context, report)
+        free_space_if_full(writer.layer_store, report, settings)
         for crawled in results:
             started = time.perf_counter()
             result, outcome = commit_result(crawled, writer, workers)
@@ -278,7 +280,7 @@ def crawl_and_commit(
             if result.structure_error is not None:
                 progress.message(f"{result.task.model_id}: no structure from its graph: {result.structure_error}")
             progress.done(result.task.model_id, result.error or outcome)
-            free_disk_space(context, report)
+            free_space_if_full(writer.layer_store, report, settings)
 
 
 def commit_result(
@@ -298,10 +300,10 @@ def commit_result(
     return result, outcome
 
 
-def free_disk_space(context: SyncContext, report: SyncReport) -> None:
+def free_space_if_full(layer_store: LayerStore, report: SyncReport, settings: Settings) -> None:
     """Have layers files moved elsewhere when they take all the space that they may."""
-    if context.free_disk_space is not None and report.disk_is_full(context.settings):
-        report.bytes_on_disk = context.free_disk_space()
+    if report.disk_is_full(settings):
+        report.bytes_on_disk = layer_store.free_space()
 
 
 def prune_opted_out(plan: Plan, writer: CatalogWriter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -15,16 +15,17 @@ from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.config import Settings, now, resolve
+from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.display.progress_bar import ProgressBar
 
 
 def withdraw_models(
-    models: Sequence[str], reason: str, settings: Settings, fetch_layers_file: Callable[[str], None] | None = None
+    models: Sequence[str], reason: str, settings: Settings, layer_store: LayerStore | None = None
 ) -> dict[str, Any]:
     """Withdraw checkpoints from the dataset folder and write its tables; returns what became of them.
 
     Each keeps a row in `models` and has one in `withdrawn`; it is never read again. Where others have the same weights,
-    the first in rank keeps them from now on. fetch_layers_file: puts a file of layers into its place that is not here.
+    the first in rank keeps them from now on. layer_store: where the layers files are; None for the folder alone.
 
     Raises UsageError, before anything is done, for an id that `models` does not have; BusyError while another run is at
     work.
@@ -47,7 +48,7 @@ def withdraw_models(
             dataset=settings.dataset,
             catalog=catalog,
             license_policy=settings.license_policy,
-            fetch_layers_file=fetch_layers_file,
+            layer_store=layer_store or LocalLayerStore(settings.dataset),
         )
         duplicates = {model_id for model_id, row in rows.items() if row.duplicate_of is not None}
         for model_id in dict.fromkeys(models):
@@ -118,6 +119,7 @@ def withdraw_from_repository(
     """
     from filtercrawl.transport import network
     from filtercrawl_publish.publishing import purge as purging
+    from filtercrawl_publish.publishing.layer_store import RepositoryLayerStore
     from filtercrawl_publish.publishing.publish import PublishOptions, publish
     from filtercrawl_publish.release.restore import restore_version
     from filtercrawl_publish.repository.open import open_repository
@@ -134,8 +136,8 @@ def withdraw_from_repository(
         base = restore_version(place, settings, watch)
         if base is None:
             raise UsageError(f"{place.id}: nothing is published there")
-        commit = base.commit
-        found = withdraw_models(models, reason, settings, lambda path: place.fetch([path], commit, dataset))
+        store = RepositoryLayerStore(dataset=dataset, repository=place, commit=base.commit, log=watch.message)
+        found = withdraw_models(models, reason, settings, store)
         published = publish(
             dataset, place, PublishOptions(when=now(), sign_key=settings.publish.sign_key, log=watch.message)
         )

@@ -18,6 +18,7 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl_analysis.run.execute import execute
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
+from filtercrawl_publish.publishing.layer_store import RepositoryLayerStore
 from filtercrawl_publish.publishing.preupload import LayerUploader
 from filtercrawl_publish.publishing.publish import PublishOptions, complete_interrupted_publish, publish
 from filtercrawl_publish.publishing.staging import pending_version
@@ -112,13 +113,7 @@ def _release(request: ReleaseRequest, record: RunRecord, transport: Transport) -
 def _run(
     request: ReleaseRequest, base: BaseVersion | None, repository: Repository, ahead: LayerUploader
 ) -> SyncContext:
-    """The sync of a night; weights that only the last version holds are fetched where they are needed."""
-
-    def bring(path: str) -> None:
-        if base is not None:
-            request.watch.message(f"fetching {path} from {base.version}")
-            repository.fetch([path], base.commit, request.settings.dataset)
-
+    """Return the context of the sync; weights that only the last version has are fetched when they are needed."""
     return SyncContext(
         settings=request.settings,
         plugins=request.plugins,
@@ -126,9 +121,14 @@ def _run(
         cancellation=request.cancellation,
         now=request.now,
         approval=request.approved.approval if request.approved else None,
-        fetch_layers_file=bring,
-        already_uploaded=ahead.uploaded(ask=not request.settings.dry_run).keys(),
-        free_disk_space=ahead.free_disk_space,
+        layer_store=RepositoryLayerStore(
+            dataset=request.settings.dataset,
+            repository=repository,
+            commit=base.commit if base is not None else None,
+            uploaded=ahead.uploaded(ask=not request.settings.dry_run).keys(),
+            uploader=ahead,
+            log=request.watch.message,
+        ),
     )
 
 

@@ -13,11 +13,12 @@ from filtercrawl.dataset.schema.validation import storable
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, copy_layers, discard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
     from filtercrawl.dataset.catalog import Catalog
+    from filtercrawl.dataset.files.layer_store import LayerStore
     from filtercrawl.dataset.schema.layer_row import IndexRow
     from filtercrawl.dataset.schema.model_row import ModelRow
 
@@ -34,14 +35,13 @@ class WeightOwnership:
         dataset: The dataset folder.
         catalog: Its catalog.
         license_policy: Whose weights may be published.
-        fetch_layers_file: Downloads a layers file that only the last release has, where its weights must be written
-            again; None where there is no release.
+        layer_store: Where the layers files are stored.
     """
 
     dataset: Path
     catalog: Catalog
+    layer_store: LayerStore
     license_policy: LicensePolicy = field(default_factory=LicensePolicy)
-    fetch_layers_file: Callable[[str], None] | None = None
 
     def prune(self, model_id: str, reason: str = "no longer offered by its source") -> None:
         """Remove the content of a checkpoint; its row in `models` stays and says why."""
@@ -107,8 +107,7 @@ class WeightOwnership:
 
     def copied_layers(self, row: ModelRow, layers: Sequence[IndexRow], layers_file: str) -> StagedLayers:
         """Write the layers in a file of the dataset once more, as those of another checkpoint."""
-        if self.fetch_layers_file is not None and not (self.dataset / layers_file).is_file():
-            self.fetch_layers_file(layers_file)
+        self.layer_store.fetch(layers_file)
         stored = LayersFileReader(self.dataset / layers_file)
         try:
             return copy_layers(row.model_id, row.source, layers, stored, self.dataset / TEMPORARY)

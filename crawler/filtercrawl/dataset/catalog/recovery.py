@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
 from pathlib import Path
 
 from filtercrawl.api.errors import DatasetError
@@ -11,6 +10,7 @@ from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.rebuild import rebuild_catalog
+from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
@@ -64,7 +64,12 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None
         WeightOwnership,  # torch takes seconds to import, and a catalog needs none
     )
 
-    keepers = WeightOwnership(dataset=settings.dataset, catalog=catalog, license_policy=settings.license_policy)
+    keepers = WeightOwnership(
+        dataset=settings.dataset,
+        catalog=catalog,
+        license_policy=settings.license_policy,
+        layer_store=LocalLayerStore(settings.dataset),
+    )
     stores_weights = {row.model_id for row in catalog.models() if row.layers_file is not None}
     # Duplicates first: none of them may be asked to store the weights of another.
     for model_id in sorted(faults, key=lambda name: (name in stores_weights, name)):
@@ -83,18 +88,20 @@ def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
         return [], ""
 
 
-def repair_after_crash(
-    dataset: Path, catalog: Catalog, progress: Progress, already_uploaded: Collection[str] = ()
-) -> None:
-    """Mend what a killed run left: drop what it had not committed; what it had is published at the end of this run.
+def repair_after_crash(dataset: Path, catalog: Catalog, progress: Progress, layer_store: LayerStore) -> None:
+    """Repair what a killed run left: remove what it had not committed, and mark what is lost to be read again.
 
-    already_uploaded: files of layers that lie where the next version will be made, and need not lie here.
+    Args:
+        dataset: The dataset folder.
+        catalog: Its catalog.
+        progress: Receives a line for each checkpoint that is read again.
+        layer_store: Where the layers files are stored.
     """
-    elsewhere, sent = {*catalog.released(), *already_uploaded}, catalog.uploaded()
+    released, sent = catalog.released(), catalog.uploaded()
     missing = [
         row
         for row in catalog.models()
-        if row.layers_file and row.layers_file not in elsewhere and not (dataset / row.layers_file).is_file()
+        if row.layers_file and row.layers_file not in released and not layer_store.contains(row.layers_file)
     ]
     known = {path for path, _, _ in catalog.layer_files()}
     if missing and not sent and not (dataset / "data/layers").is_dir():
