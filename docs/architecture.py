@@ -24,10 +24,10 @@ GAP: Final = 8
 
 INTRODUCTION = """# Architecture
 
-filtercrawl is four packages in one wheel. A package imports only packages below it, and nobody imports a plugin by name:
-bundled plugins come in through the same entry points as anybody's. Inside a package each folder imports only folders below
-it. [import-linter](https://import-linter.readthedocs.io) checks this in CI, and this page is generated from its contracts by
-`python docs/architecture.py`.
+filtercrawl is four packages in one wheel. A package imports only packages below it, and nobody imports a plugin by
+name: bundled plugins come in through the same entry points as anybody's. Inside a package each folder imports only
+folders below it. [import-linter](https://import-linter.readthedocs.io) checks this in CI, and this page is generated
+from its contracts by `python docs/architecture.py`.
 
 ![Packages and their folders, in layers: each imports only what is below it](architecture.svg)
 """
@@ -72,14 +72,13 @@ def picture(shown: list[Package]) -> str:
         for number, layer in enumerate(package.layers):
             top = y + GAP + number * (ROW + GAP)
             width = (WIDTH - LEFT - 2 * GAP - GAP * len(layer)) / len(layer)
-            for place, folder in enumerate(layer):
-                x = LEFT + place * (width + GAP)
-                parts.append(
-                    f'<rect class="folder" x="{x:.0f}" y="{top}" width="{width:.0f}" height="{ROW}" rx="4"/>'
-                )
+            for column, folder in enumerate(layer):
+                x = LEFT + column * (width + GAP)
+                parts.append(f'<rect class="folder" x="{x:.0f}" y="{top}" width="{width:.0f}" height="{ROW}" rx="4"/>')
                 parts.append(f'<text class="name" x="{x + 12:.0f}" y="{top + 20}">{folder}</text>')
                 for line, words in enumerate(wrap(package.summary(folder), int(width / 6.4))[:2]):
-                    parts.append(f'<text class="what" x="{x + 12:.0f}" y="{top + 38 + 16 * line}">{escape(words.replace("`", ""))}</text>')
+                    text, baseline = escape(words.replace("`", "")), top + 38 + 16 * line
+                    parts.append(f'<text class="what" x="{x + 12:.0f}" y="{baseline}">{text}</text>')
         y += height + GAP
     style = (
         "text{font-family:system-ui,sans-serif;fill:#1b1f24}.name{font-size:15px;font-weight:600}"
