@@ -10,6 +10,7 @@ import typer
 
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
+from filtercrawl.cli.options import LogFormatOption, VerboseOption
 from filtercrawl.config.resolve import SettingName, all_settings, all_tables
 
 INTRODUCTION = """# Commands
@@ -20,6 +21,9 @@ Exit codes: 0 fine, also when there was nothing to do; 1 stopped by an error; 2 
 checkpoints failed as `--fail-on` counts them, or an analysis did; 4 refused by a guard; 5 busy, try again; 130 and 143
 stopped cleanly.
 """
+
+# What every command has, by its help.
+SHARED = {option.help for annotation in (VerboseOption, LogFormatOption) for option in annotation.__metadata__}
 
 SETTINGS = """## Settings
 
@@ -40,9 +44,11 @@ def page() -> str:
     """Return the page: what every command does, its arguments and options."""
     group: Any = typer.main.get_command(build(load_plugins()))
     options = [parameter for parameter in group.params if parameter.name != "show_version"]
+    every = [p for p in group.get_command(group.context_class(group), "status").params if is_shared(p)]
+    shared = ["Every command has these options:\n", *table(every), ""]
     before = ["Before the command stand options that choose plugins:\n", *table(options), ""]
     sections = (section(name, command) for name, command in commands(group))
-    return "\n".join([INTRODUCTION, SETTINGS, *settings(), "", *before, *sections])
+    return "\n".join([INTRODUCTION, *before, *shared, SETTINGS, *settings(), *sections])
 
 
 def settings() -> Iterator[str]:
@@ -81,7 +87,13 @@ def section(name: str, command: Any) -> str:
     """Describe one command; from its parameters and not from rendered help, which changes with Typer's versions."""
     usage = " ".join(["filtercrawl", name, *(argument(p) for p in command.params if is_argument(p)), "[OPTIONS]"])
     about = "\n\n".join(" ".join(part.split()) for part in (command.help or "").split("\n\n"))
-    return "\n".join([f"## {name}\n", f"    {usage}\n", f"{about}\n", *table(command.params), ""])
+    own = [parameter for parameter in command.params if not is_shared(parameter)]
+    return "\n".join([f"## {name}\n", f"    {usage}\n", f"{about}\n", *table(own), ""])
+
+
+def is_shared(parameter: Any) -> bool:
+    """Tell whether every command has this option; `sources` has a `--verbose` of its own."""
+    return parameter.help in SHARED
 
 
 def table(parameters: list[Any]) -> list[str]:

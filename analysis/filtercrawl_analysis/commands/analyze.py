@@ -11,9 +11,10 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.formatting import escape_control, format_count
 from filtercrawl.api.hookspecs import Command, hookimpl
+from filtercrawl.cli.log_output import show_on_stderr
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
+from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.cli.sync import cancel_on_signal
-from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl_analysis.run.analyze import DEFAULT_OPTIONS
 from filtercrawl_analysis.run.analyze import analyze as run_analysis
 
@@ -53,7 +54,7 @@ def analyze(
     Exit code 3: an analysis failed, is named and left out. What an earlier run wrote there is replaced.
     """
     cancellation = CancellationToken()
-    with ProgressBar("analyzing") as bar, cancel_on_signal(cancellation, "the step in hand") as received:
+    with open_command_progress("analyzing") as bar, cancel_on_signal(cancellation, "the step in hand") as received:
         try:
             report = run_analysis(
                 dataset,
@@ -68,7 +69,7 @@ def analyze(
                 plugins=context.obj,
             )
         except Cancelled:
-            typer.echo("stopped; nothing was written", err=True)
+            show_on_stderr("stopped; nothing was written")
             raise typer.Exit(128 + received[0]) from None
     if json:
         print_json(report.to_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -13,6 +14,10 @@ from typer.core import TyperGroup
 from filtercrawl.api.errors import FiltercrawlError
 from filtercrawl.api.plugin_manager import PluginFailure, Plugins, load_plugins
 from filtercrawl.cli import config, doctor, inspect, plugin, sources, status, sync
+from filtercrawl.cli.log_output import configure_logging
+from filtercrawl.cli.options import with_logging_options
+
+logger = logging.getLogger(__name__)
 
 _OPTIONS: dict[str, Any] = {
     "add_completion": False,
@@ -122,7 +127,7 @@ def build(plugins: Plugins) -> typer.Typer:
         ("config", config.run),
         ("doctor", doctor.run),
     ):
-        app.command(name)(run)
+        app.command(name)(with_logging_options(run))
     app.add_typer(plugin.app, name="plugin")
     return app
 
@@ -130,7 +135,7 @@ def build(plugins: Plugins) -> typer.Typer:
 def _single(name: str, run: Callable[..., None]) -> Any:
     """Return one plugin's command as Typer makes it."""
     alone = typer.Typer(**_OPTIONS)
-    alone.command(name)(run)
+    alone.command(name)(with_logging_options(run))
     return typer.main.get_command(alone)
 
 
@@ -142,15 +147,17 @@ def tell_version(asked: bool) -> None:
 
 
 def warn(broken: PluginFailure) -> None:
-    typer.echo(f"warning: plugin {broken.plugin} is left out: {broken.reason}", err=True)
+    """Name a plugin that is left out."""
+    logger.warning("plugin %s is left out: %s", broken.plugin, broken.reason)
 
 
 def main() -> None:
     """Run the command line; the process ends with the exit codes of the contract."""
+    configure_logging()
     try:
         build(load_plugins(on_error=warn))()
     except FiltercrawlError as error:
-        typer.echo(f"error: {error}", err=True)
+        logger.error("%s", error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Whoever read our output has gone, as in `filtercrawl status | head`.

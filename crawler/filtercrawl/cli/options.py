@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from filtercrawl.cli.log_output import LogFormat, configure_logging
 from filtercrawl.config import PublishSettings, Settings
 from filtercrawl.config.fields import SettingField, settings_of
 
@@ -81,6 +82,43 @@ def with_sync_options(command: Callable[..., None]) -> Callable[..., None]:
         options = {name: given.pop(name) for name in described}
         lists = {name: options[name] or None for name, field in described.items() if field.is_list}
         command(**given, options=options | lists)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
+
+
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Write details of the work to stderr.")]
+LogFormatOption = Annotated[
+    LogFormat,
+    typer.Option(
+        "--log-format",
+        metavar="text|json",
+        help="How lines on stderr are written; json: one object a line, in place of the progress display.",
+        show_default="text",
+    ),
+]
+
+
+def with_logging_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options `--verbose` and `--log-format`, and configure logging before it runs.
+
+    A command with a parameter `verbose` of its own keeps it, and receives its value.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own_verbose = "verbose" in signature.parameters
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter("verbose", kind, default=False, annotation=VerboseOption),
+        inspect.Parameter("log_format", kind, default=LogFormat.TEXT, annotation=LogFormatOption),
+    ]
+    parameters = [*signature.parameters.values(), *added[own_verbose:]]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        verbose = given["verbose"] if own_verbose else given.pop("verbose")
+        configure_logging(given.pop("log_format"), verbose=bool(verbose))
+        command(**given)
 
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

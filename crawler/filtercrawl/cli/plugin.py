@@ -10,7 +10,7 @@ import typer
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
-from filtercrawl.cli.options import JsonOption, print_json
+from filtercrawl.cli.options import JsonOption, print_json, with_logging_options
 
 app = typer.Typer(
     help="Begin a plugin, and check one.",
@@ -22,6 +22,7 @@ app = typer.Typer(
 
 
 @app.command("check")
+@with_logging_options
 def check_plugin(
     module: Annotated[
         str,
@@ -80,6 +81,7 @@ class Kind(Enum):
 
 
 @app.command("new")
+@with_logging_options
 def new_plugin(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: lower-case letters, digits and hyphens.")],

@@ -13,6 +13,7 @@ import typer
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
+from filtercrawl.cli.log_output import show_on_stderr
 from filtercrawl.cli.options import (
     SYNC_OPTIONS,
     JsonOption,
@@ -21,8 +22,8 @@ from filtercrawl.cli.options import (
     print_json,
     with_sync_options,
 )
+from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.config import Settings, resolve
-from filtercrawl.display.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
     from filtercrawl.pipeline.report import Cost, SyncReport
@@ -45,7 +46,7 @@ def run(
 
     settings = resolve(options)
     cancellation = CancellationToken()
-    with ProgressBar() as watch, cancel_on_signal(cancellation) as received:
+    with open_command_progress() as watch, cancel_on_signal(cancellation) as received:
         report = sync(
             selectors or list(all_selectors(context)),
             SyncContext(settings=settings, plugins=context.obj, progress=watch, cancellation=cancellation),
@@ -55,7 +56,7 @@ def run(
     else:
         summarize(report, settings)
     if received:
-        typer.echo("stopped; the next run goes on from here", err=True)
+        show_on_stderr("stopped; the next run continues from here")
         raise typer.Exit(128 + received[0])
     raise typer.Exit(report.exit_code(settings))
 
@@ -82,7 +83,7 @@ def cancel_on_signal(cancellation: CancellationToken, after: str = "the checkpoi
             signal.raise_signal(number)
         received.append(number)
         cancellation.cancel()
-        typer.echo(f"stopping after {after}; once more ends at once", err=True)
+        show_on_stderr(f"stopping after {after}; press again to end at once")
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

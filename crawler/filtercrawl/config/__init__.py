@@ -9,6 +9,7 @@ from filtercrawl.config.environment import (
     proxy,
     secret,
     step_summary,
+    token_values,
 )
 from filtercrawl.config.resolve import FILE, resolve
 from filtercrawl.config.settings import FailOn, NetworkSettings, PublishSettings, Retry, Settings
@@ -29,4 +30,5 @@ __all__ = [
     "resolve",
     "secret",
     "step_summary",
+    "token_values",
 ]  # fmt: skip

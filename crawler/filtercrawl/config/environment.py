@@ -37,13 +37,30 @@ def hub_endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
 
 
+# Tokens that this process has read, so that they can be kept out of everything that it shows.
+_tokens_read: Final[set[str]] = set()
+
+
+def token_values() -> frozenset[str]:
+    """Return the tokens in use: those that `secret` has returned, and that of the Hub."""
+    hub_token = os.environ.get("HF_TOKEN", "").strip()
+    return frozenset(_tokens_read | {hub_token} - {""})
+
+
 def secret(variable: str) -> str:
-    """Return the token in an environment variable; raises UsageError, which never shows it, where it is none."""
+    """Return the token in an environment variable.
+
+    Raises:
+        UsageError: The variable is not set or holds no token; the text never shows its value.
+    """
     token = os.environ.get(variable, "").strip()
     if not token:
         raise UsageError(f"the environment variable {variable} is named as a token, but it is not set")
     if not (token.isascii() and token.isprintable() and " " not in token):
-        raise UsageError(f"the environment variable {variable} holds no token: only printable ASCII makes one")
+        raise UsageError(
+            f"the environment variable {variable} holds no token: a token is printable ASCII without spaces"
+        )
+    _tokens_read.add(token)
     return token
 
 

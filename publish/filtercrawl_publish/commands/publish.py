@@ -12,8 +12,8 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control, format_count, format_size
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, SignKeyOption, print_json, setting_option
+from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.config import now, resolve
-from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.publish import PublishOptions, PublishResult, publish
 from filtercrawl_publish.repository.open import open_repository
@@ -45,7 +45,7 @@ def run(
     place = open_repository(repo, network(settings.network))
     if place.revision is not None:
         raise UsageError(f"{repo!r}: is published to as a whole; leave the @{place.revision} out")
-    with ProgressBar() as watch:
+    with open_command_progress() as watch:
         release = PublishOptions(
             version=version,
             when=now(),

@@ -23,9 +23,9 @@ from filtercrawl.cli.options import (
     print_json,
     with_sync_options,
 )
+from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.cli.sync import all_selectors, cancel_on_signal, summarize
 from filtercrawl.config import now, resolve, step_summary
-from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl_publish.release import markdown
 from filtercrawl_publish.release.notify import notify, split_command
@@ -81,7 +81,7 @@ def release(
     from filtercrawl_publish.release import pipeline
 
     cancellation = CancellationToken()
-    with ProgressBar() as watch, cancel_on_signal(cancellation) as received:
+    with open_command_progress() as watch, cancel_on_signal(cancellation) as received:
         night = pipeline.ReleaseRequest(
             repo=repo,
             selectors=chosen,

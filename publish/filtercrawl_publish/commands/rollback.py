@@ -12,9 +12,9 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
+from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
-from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
 from filtercrawl_publish.repository.signature import SIGNATURE
 
@@ -105,7 +105,7 @@ def run(
     place = open_repository(repo, network(resolve({}).network))
     if place.revision is not None:
         raise UsageError(f"{repo!r}: name the version as the second argument, without @{place.revision}")
-    with ProgressBar() as watch:
+    with open_command_progress() as watch:
         found = rollback(place, version, PublishOptions(version=name, when=now(), log=watch.message))
     if json:
         print_json(asdict(found))

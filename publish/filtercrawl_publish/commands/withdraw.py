@@ -13,10 +13,11 @@ import typer
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
+from filtercrawl.api.progress import Progress
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
+from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.config import Settings, now, resolve
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
-from filtercrawl.display.progress_bar import ProgressBar
 
 
 def withdraw_models(
@@ -92,7 +93,7 @@ def withdraw(
     elif len(names) < 2:
         raise UsageError("name the repo and then the checkpoints, or the folder with --dataset")
     else:
-        with ProgressBar() as watch:
+        with open_command_progress() as watch:
             found = withdraw_from_repository(names[0], names[1:], reason, watch, purge=purge)
     if as_json:
         print_json(found)
@@ -110,7 +111,7 @@ def withdraw(
 
 
 def withdraw_from_repository(
-    repo: str, models: Sequence[str], reason: str, watch: ProgressBar, *, purge: bool
+    repo: str, models: Sequence[str], reason: str, watch: Progress, *, purge: bool
 ) -> dict[str, Any]:
     """Publish a version without these checkpoints, from the last one and without its weights; returns what was done.
 

@@ -11,9 +11,9 @@ from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import ConflictError, UsageError
 from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.api.progress import Progress
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings, device, now
-from filtercrawl.display.progress_bar import ProgressBar
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl_analysis.run.execute import execute
@@ -39,7 +39,7 @@ class ReleaseRequest:
     selectors: Sequence[str]
     settings: Settings
     plugins: Plugins
-    watch: ProgressBar
+    watch: Progress
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     plan: Path | None = None
     approved: PlanFile | None = None

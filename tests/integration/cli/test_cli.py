@@ -209,7 +209,7 @@ def test_a_stopped_run_ends_cleanly_and_goes_on_later(
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == code
-    assert "the next run goes on from here" in said
+    assert "the next run continues from here" in said
     settled = len(models(dataset))
     assert 3 <= settled < 400
     result = call(*words, "--limit", "5")
