@@ -1,22 +1,26 @@
-"""Network access: ranges, retries, rate limits, budgets, cache."""
+"""Network access: byte ranges of remote files, a cache of them, retries, rate limits, credentials and budgets.
+
+A request goes from `client` or `http_file` through `middleware`, which applies `rate_limit` and `retry`. For a file
+that is read by byte range, `prefetcher` queues ranges, `range_planning` chooses the requests by the costs that
+`link_model` measured, `range_fetcher` sends them, and `range_cache` keeps the bytes; `readahead` serves reads that were
+not announced.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.transport import OpenedFile, Transport
-
-if TYPE_CHECKING:
-    from filtercrawl.api.cancellation import CancellationToken
-    from filtercrawl.config import NetworkSettings
-    from filtercrawl.transport.link_model import LinkEstimate
-    from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.config import NetworkSettings
+from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.retry import Clock, RetryPolicy
 
 __all__ = ["MeasuredTransport", "OpenedFile", "Transport", "network"]
 
 
 class MeasuredTransport(Transport, Protocol):
-    """A transport that knows what requests to a host cost."""
+    """A transport that measures what requests to a host cost."""
 
     def link(self, url: str) -> LinkEstimate:
         """Return the measured latency and bandwidth of a URL's host; a default where nothing was measured yet."""
@@ -38,6 +42,6 @@ def network(
         clock: Time and randomness, for tests.
         retry_policy: Attempts, delays and timeouts, for tests.
     """
-    from filtercrawl.transport.client import HttpTransport  # an HTTP library is no business of a run over local files
+    from filtercrawl.transport.client import HttpTransport  # runs over local files need no HTTP library
 
     return HttpTransport(settings, cancellation=cancellation, clock=clock, retry_policy=retry_policy)

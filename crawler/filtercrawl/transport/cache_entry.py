@@ -1,4 +1,4 @@
-"""Bytes of one remote file as they came: pieces on disk, each written once and whole."""
+"""Cached bytes of one version of a remote file: chunks on disk, each written once and as a whole."""
 
 from __future__ import annotations
 
@@ -19,225 +19,238 @@ from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.errors import NetworkError
-from filtercrawl.transport.coalesce import Range, normalize_ranges, subtract
+from filtercrawl.transport.range_planning import Range, normalize_ranges, subtract
 
-_NAME: Final = re.compile(r"(\d{1,18})-(\d{1,18})-([0-9a-f]{8})")
-_LOCK: Final = "lock"
-_VERSION: Final = "version.json"
-# Headers are read in thousands of small steps: pieces up to this size are kept in memory, so many of them.
-_SMALL: Final = 256 * 1024
-_KEPT: Final = 16
+# Name of a chunk: start, stop and the CRC-32 of its bytes.
+_CHUNK_NAME: Final = re.compile(r"(\d{1,18})-(\d{1,18})-([0-9a-f]{8})")
+_LOCK_FILE: Final = "lock"
+_VERSION_FILE: Final = "version.json"
+# Headers are read in thousands of small steps: this many chunks of up to this size are kept in memory.
+_SMALL_CHUNK_BYTES: Final = 256 * 1024
+_CHUNKS_IN_MEMORY: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Chunk:
+    """A file with the bytes from `start` to `stop`; `verified` once this process has written it or checked its CRC."""
+
     start: int
     stop: int
     path: Path
-    trusted: bool = True  # written by this process, so that nobody need look whether it is whole
+    verified: bool = True
 
 
 class CacheEntry:
-    """The bytes of one version of one file, kept in a folder of its own. Thread-safe, and safe between processes.
+    """The bytes of one version of one file, in a folder of its own. Thread-safe, and safe between processes.
 
-    A piece appears under its name when it is complete, and its name holds its CRC-32: what another run left is believed
-    after its first reading. While the folder is open, a lock says so to whoever makes room.
+    A chunk appears under its name when it is complete, and its name has its CRC-32, which is checked when a chunk that
+    another run left is first read. A lock on the folder tells other processes that it is in use.
+
+    Attributes:
+        folder: The folder of the chunks.
     """
 
     def __init__(self, folder: Path) -> None:
+        """Open the folder, or create it; raises NetworkError if the disk refuses."""
         self.folder = folder
         self._lock = threading.Lock()
         self._discarded = False
-        self._pieces: list[_Chunk] = []  # sorted by start; none overlaps another
-        self._memory: OrderedDict[int, bytes] = OrderedDict()
+        self._chunks: list[_Chunk] = []  # sorted by start, without overlaps
+        self._memory: OrderedDict[int, bytes] = OrderedDict()  # by start, the least recently used first
+        self._lock_fd = -1
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._held = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._held, fcntl.LOCK_SH)
-            os.utime(folder)  # the order in which folders are given up
-            self._pieces = _listed(folder)
+            self._lock_fd = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
+            os.utime(folder)  # entries are evicted in this order
+            self._chunks = _list_chunks(folder)
         except OSError as error:
             raise disk_error(folder, error) from error
 
     @property
     def version(self) -> dict[str, str]:
-        """What told versions of the file apart when the first of these bytes came; empty where nothing came yet."""
+        """The validators of the response that the first of these bytes came from; empty where there is none yet."""
         try:
-            return dict(json.loads((self.folder / _VERSION).read_text("utf-8")))
+            return dict(json.loads((self.folder / _VERSION_FILE).read_text("utf-8")))
         except (OSError, ValueError):
             return {}
 
     @version.setter
-    def version(self, found: Mapping[str, str]) -> None:
-        self._put(_VERSION, json.dumps(dict(found)).encode())
+    def version(self, validators: Mapping[str, str]) -> None:
+        self._write_file(_VERSION_FILE, json.dumps(dict(validators)).encode())
 
     @property
     def ranges(self) -> tuple[Range, ...]:
-        """What is here: (start, stop) in bytes, sorted and apart."""
+        """The cached ranges: (start, stop) in bytes, sorted, neither overlapping nor adjacent."""
         with self._lock:
-            return normalize_ranges((piece.start, piece.stop) for piece in self._pieces)
+            return normalize_ranges((chunk.start, chunk.stop) for chunk in self._chunks)
 
     def missing(self, start: int, stop: int) -> tuple[Range, ...]:
-        """Return what of a range is not here."""
-        with self._lock:  # of thousands of pieces only those that may lie there
-            first = max(bisect_right(self._pieces, start, key=lambda piece: piece.start) - 1, 0)
-            last = bisect_left(self._pieces, stop, key=lambda piece: piece.start)
-            here = normalize_ranges((piece.start, piece.stop) for piece in self._pieces[first:last])
-        return subtract(normalize_ranges([(start, stop)]), here)
+        """Return the parts of a range that are not cached."""
+        with self._lock:  # of thousands of chunks only those that may overlap the range
+            first = max(bisect_right(self._chunks, start, key=lambda chunk: chunk.start) - 1, 0)
+            last = bisect_left(self._chunks, stop, key=lambda chunk: chunk.start)
+            cached = normalize_ranges((chunk.start, chunk.stop) for chunk in self._chunks[first:last])
+        return subtract(normalize_ranges([(start, stop)]), cached)
 
     def add(self, start: int, data: bytes) -> None:
-        """Keep bytes that came from `start` on; what is here already is left as it is. Raises NetworkError."""
+        """Store the bytes of the file from `start` on; bytes that are cached already stay as they are.
+
+        Raises:
+            NetworkError: They cannot be written.
+        """
         if self._discarded:
-            return  # the last of a version that is no more
+            return  # late bytes of a version that is no longer wanted
         for first, last in self.missing(start, start + len(data)):
             part = data[first - start : last - start]
-            path = self._put(f"{first}-{last}-{zlib.crc32(part):08x}", part)
+            path = self._write_file(f"{first}-{last}-{zlib.crc32(part):08x}", part)
             with self._lock:
-                # Another request may have brought some of it meanwhile; what is lacking then is fetched again.
-                kept = self._insert(_Chunk(start=first, stop=last, path=path))
-                if kept and len(part) <= _SMALL:
+                # A concurrent request may have stored some of these bytes; what is then missing is fetched again.
+                inserted = self._insert(_Chunk(start=first, stop=last, path=path))
+                if inserted and len(part) <= _SMALL_CHUNK_BYTES:
                     self._remember(first, part)
-                if not kept and all(piece.path != path for piece in self._pieces):
+                if not inserted and all(chunk.path != path for chunk in self._chunks):
                     path.unlink(missing_ok=True)
 
     def read(self, start: int, stop: int) -> bytes | None:
-        """Return bytes that are here; None where one of the pieces turned out not to be."""
+        """Return the bytes from `start` to `stop`; None if some are missing, evicted or damaged."""
         parts = []
         while start < stop:
             with self._lock:
-                at = bisect_right(self._pieces, start, key=lambda piece: piece.start) - 1
-                piece = self._pieces[at] if at >= 0 else None
-            if piece is None or piece.stop <= start:
+                index = bisect_right(self._chunks, start, key=lambda chunk: chunk.start) - 1
+                chunk = self._chunks[index] if index >= 0 else None
+            if chunk is None or chunk.stop <= start:
                 return None
-            part = self._part(piece, start, min(stop, piece.stop))
+            part = self._read_chunk(chunk, start, min(stop, chunk.stop))
             if part is None:
-                self._drop(piece)
+                self._remove(chunk)
                 return None
             parts.append(part)
             start += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def invalidate(self, start: int, stop: int) -> None:
-        """Drop the pieces that begin in a range, for they came with a lie."""
+        """Remove the chunks that start in [start, stop): their response turned out to be invalid."""
         with self._lock:
-            doubted = [piece for piece in self._pieces if start <= piece.start < stop]
-        for piece in doubted:
-            self._drop(piece)
+            chunks = [chunk for chunk in self._chunks if start <= chunk.start < stop]
+        for chunk in chunks:
+            self._remove(chunk)
 
     def discard(self) -> None:
-        """Give up what is here, for it is of a version of the file that is no more."""
+        """Delete the entry, and store nothing more in it."""
         with self._lock:
             self._discarded = True
-            self._pieces.clear()
+            self._chunks.clear()
             self._memory.clear()
         remove_entry(self.folder)
 
     def close(self) -> None:
-        if self._held >= 0:
-            os.close(self._held)
-            self._held = -1
+        """Release the lock on the folder, so that it may be evicted."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
 
     def __del__(self) -> None:
         self.close()
 
-    def _part(self, piece: _Chunk, start: int, stop: int) -> bytes | None:
+    def _read_chunk(self, chunk: _Chunk, start: int, stop: int) -> bytes | None:
         with self._lock:
-            known = self._memory.get(piece.start)
-            if known is not None:
-                self._memory.move_to_end(piece.start)
-                return known[start - piece.start : stop - piece.start]
+            data = self._memory.get(chunk.start)
+            if data is not None:
+                self._memory.move_to_end(chunk.start)
+                return data[start - chunk.start : stop - chunk.start]
         try:
-            if not piece.trusted and not self._verify_crc(piece):
+            if not chunk.verified and not self._verify(chunk):
                 return None
-            small = piece.stop - piece.start <= _SMALL
-            first, last = (piece.start, piece.stop) if small else (start, stop)
-            with piece.path.open("rb") as file:
-                file.seek(first - piece.start)
+            is_small = chunk.stop - chunk.start <= _SMALL_CHUNK_BYTES
+            first, last = (chunk.start, chunk.stop) if is_small else (start, stop)
+            with chunk.path.open("rb") as file:
+                file.seek(first - chunk.start)
                 data = file.read(last - first)
         except OSError:
-            return None  # another process made room: the bytes are fetched again
+            return None  # evicted by another process
         if len(data) != last - first:
             return None
-        if small:
+        if is_small:
             with self._lock:
-                self._remember(piece.start, data)
+                self._remember(chunk.start, data)
         return data[start - first : stop - first]
 
-    def _verify_crc(self, piece: _Chunk) -> bool:
-        """Look whether a piece of an earlier run is what was written: the machine may have stopped in between."""
-        if piece.path.name.rpartition("-")[2] != f"{zlib.crc32(piece.path.read_bytes()):08x}":
+    def _verify(self, chunk: _Chunk) -> bool:
+        """Check the CRC-32 of a chunk of an earlier run: the machine may have stopped before it reached the disk."""
+        if chunk.path.name.rpartition("-")[2] != f"{zlib.crc32(chunk.path.read_bytes()):08x}":
             return False
         with self._lock:
-            at = self._pieces.index(piece) if piece in self._pieces else -1
-            if at >= 0:
-                self._pieces[at] = _Chunk(start=piece.start, stop=piece.stop, path=piece.path)
+            index = self._chunks.index(chunk) if chunk in self._chunks else -1
+            if index >= 0:
+                self._chunks[index] = _Chunk(start=chunk.start, stop=chunk.stop, path=chunk.path)
         return True
 
-    def _insert(self, piece: _Chunk) -> bool:
-        if any(other.start < piece.stop and piece.start < other.stop for other in self._pieces):
+    def _insert(self, chunk: _Chunk) -> bool:
+        if any(other.start < chunk.stop and chunk.start < other.stop for other in self._chunks):
             return False
-        self._pieces.insert(bisect_right(self._pieces, piece.start, key=lambda other: other.start), piece)
+        self._chunks.insert(bisect_right(self._chunks, chunk.start, key=lambda other: other.start), chunk)
         return True
 
-    def _drop(self, piece: _Chunk) -> None:
+    def _remove(self, chunk: _Chunk) -> None:
         with self._lock:
-            if piece in self._pieces:
-                self._pieces.remove(piece)
-            self._memory.pop(piece.start, None)
-        piece.path.unlink(missing_ok=True)
+            if chunk in self._chunks:
+                self._chunks.remove(chunk)
+            self._memory.pop(chunk.start, None)
+        chunk.path.unlink(missing_ok=True)
 
     def _remember(self, start: int, data: bytes) -> None:
         self._memory[start] = data
         self._memory.move_to_end(start)
-        while len(self._memory) > _KEPT:
+        while len(self._memory) > _CHUNKS_IN_MEMORY:
             self._memory.popitem(last=False)
 
-    def _put(self, name: str, data: bytes) -> Path:
-        """Write a file that appears whole or not at all."""
-        path, hidden = self.folder / name, self.folder / f".{os.getpid()}-{secrets.token_hex(4)}"
+    def _write_file(self, name: str, data: bytes) -> Path:
+        """Write a file that appears as a whole or not at all."""
+        path, scratch = self.folder / name, self.folder / f".{os.getpid()}-{secrets.token_hex(4)}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            hidden.write_bytes(data)
-            hidden.replace(path)
+            scratch.write_bytes(data)
+            scratch.replace(path)
         except OSError as error:
             with suppress(OSError):
-                hidden.unlink(missing_ok=True)
+                scratch.unlink(missing_ok=True)
             raise disk_error(self.folder, error) from error
         return path
 
 
-def _listed(folder: Path) -> list[_Chunk]:
-    """Return the pieces that earlier runs left; of two that overlap, as two runs at a time may leave them, one."""
-    found: list[_Chunk] = []
+def _list_chunks(folder: Path) -> list[_Chunk]:
+    """Return the chunks of earlier runs; of overlapping ones, which concurrent runs may leave, only the first."""
+    chunks: list[_Chunk] = []
     for path in folder.iterdir():
-        match = _NAME.fullmatch(path.name)
+        match = _CHUNK_NAME.fullmatch(path.name)
         if match and path.stat().st_size == int(match[2]) - int(match[1]):
-            found.append(_Chunk(start=int(match[1]), stop=int(match[2]), path=path, trusted=False))
-    found.sort(key=lambda piece: (piece.start, -piece.stop))
+            chunks.append(_Chunk(start=int(match[1]), stop=int(match[2]), path=path, verified=False))
+    chunks.sort(key=lambda chunk: (chunk.start, -chunk.stop))
     kept: list[_Chunk] = []
-    for piece in found:
-        if not kept or piece.start >= kept[-1].stop:
-            kept.append(piece)
+    for chunk in chunks:
+        if not kept or chunk.start >= kept[-1].stop:
+            kept.append(chunk)
     return kept
 
 
 def in_use(folder: Path) -> bool:
-    """Tell whether some process has a folder of pieces open."""
+    """Tell whether a process has the entry in a folder open."""
     try:
-        held = os.open(folder / _LOCK, os.O_RDWR)
+        fd = os.open(folder / _LOCK_FILE, os.O_RDWR)
     except OSError:
         return False
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:
-        os.close(held)
+        os.close(fd)
     return False
 
 
 def remove_entry(folder: Path) -> None:
-    """Delete a folder of pieces: first out of sight, so that nobody opens half of it."""
+    """Delete the folder of an entry; it is renamed first, so that nobody opens one that is half deleted."""
     hidden = folder.with_name(f".{os.getpid()}-{secrets.token_hex(4)}")
     with suppress(OSError):
         folder.rename(hidden)
@@ -245,7 +258,8 @@ def remove_entry(folder: Path) -> None:
 
 
 def disk_error(folder: Path, error: OSError) -> NetworkError:
+    """Return the error to raise when the folder of an entry cannot be written."""
     return NetworkError(
-        f"{folder.parent}: fetched bytes cannot be kept there ({error.strerror or error}); "
-        "set cache under [sync] to a folder with room"
+        f"{folder.parent}: downloaded bytes cannot be stored there ({error.strerror or error}); "
+        "set cache under [sync] to a writable folder with free space"
     )

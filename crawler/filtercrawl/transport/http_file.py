@@ -10,10 +10,10 @@ from typing import Final
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.range_file import check_range
-from filtercrawl.transport.coalesce import Range
 from filtercrawl.transport.link_model import LinkEstimate
 from filtercrawl.transport.prefetcher import DownloadPools, Prefetcher
 from filtercrawl.transport.range_fetcher import FetchContext, RangeFetcher
+from filtercrawl.transport.range_planning import Range
 from filtercrawl.transport.readahead import ActiveReaders, ReadAhead
 
 _HEAD_BYTES: Final = 64 * 1024

@@ -1,4 +1,4 @@
-"""The one door to the Hugging Face Hub: its own client library, over the transport of the run."""
+"""The Hugging Face Hub through its own client library, over the transport of the run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ if TYPE_CHECKING:
     import httpx2
     from huggingface_hub import HfApi
 
-# What `translate_hub_errors` says of a repo to which the token, if any, gives no access, and of one that it cannot see.
-GATED: Final = "gated, and access is not granted; ask for it on the repo's page and set a token"
+# Messages of `translate_hub_errors` for a repository that requires access, and for one that does not exist for us.
+GATED: Final = "gated, and access is not granted; request access on the repository's page and set a token"
 MISSING: Final = "not on the Hub, or private"
-# Characters of an answer that are passed on, at most.
-_WORDS: Final = 200
+# Characters of a server's message that are passed on, at most.
+_MAX_MESSAGE: Final = 200
 
 
 def api(transport: Transport, endpoint: str | None = None) -> HfApi:
     """Return the Hub's client, every request of which goes through `transport.client`.
 
-    endpoint: by default that of the environment. The client finds its token itself. huggingface_hub knows one HTTP
-    client a process, so the last transport given is the one in use.
+    The client finds its token itself. huggingface_hub has one HTTP client for the process, so that the last transport
+    given here is used by all.
+
+    Args:
+        transport: The transport of the run.
+        endpoint: URL of the Hub; by default that of the environment.
     """
-    import huggingface_hub  # takes a while, and most runs need none
+    import huggingface_hub  # slow to import, and most runs need no Hub
 
     apply_default_timeouts(transport.client)
     huggingface_hub.set_client_factory(lambda: transport.client)
@@ -41,33 +45,38 @@ def api(transport: Transport, endpoint: str | None = None) -> HfApi:
 
 
 def uses_xet() -> bool:
-    """Tell whether the client sends large files by Xet."""
+    """Tell whether the client uploads large files with Xet."""
     from huggingface_hub import constants
 
     return not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None
 
 
 def apply_default_timeouts(client: httpx2.Client) -> None:
-    """Give the client's own timeouts to requests that ask for none: huggingface_hub would wait for ever."""
+    """Give the timeouts of a client to requests without any: huggingface_hub would wait forever."""
     hooks = client.event_hooks
     if not any(isinstance(hook, _Timeouts) for hook in hooks["request"]):
         client.event_hooks = {**hooks, "request": [*hooks["request"], _Timeouts(client.timeout)]}
 
 
 class _Timeouts:
+    """Request hook that adds the timeouts a request does not set."""
+
     def __init__(self, default: httpx2.Timeout) -> None:
         self._default = default.as_dict()
 
     def __call__(self, request: httpx2.Request) -> None:
-        asked = request.extensions.get("timeout") or {}
-        request.extensions["timeout"] = self._default | {name: s for name, s in asked.items() if s is not None}
+        requested = request.extensions.get("timeout") or {}
+        request.extensions["timeout"] = self._default | {name: s for name, s in requested.items() if s is not None}
 
 
 @contextmanager
 def translate_hub_errors(what: str) -> Iterator[None]:
-    """Turn what the Hub's client raises into a NetworkError about `what`, in one line.
+    """Turn errors of the Hub's client into errors of this project, in one line that starts with `what`.
 
-    ForbiddenError: gated or disabled. GoneError: not there, or private. NetworkError: anything else.
+    Raises:
+        AccessDeniedError: The repository is gated or disabled, or the token does not allow the request.
+        NotFoundError: The repository, revision or file does not exist, or is private.
+        NetworkError: Any other error of the client or the connection.
     """
     import httpx2
     from huggingface_hub import errors
@@ -79,20 +88,20 @@ def translate_hub_errors(what: str) -> Iterator[None]:
     except errors.DisabledRepoError as error:
         raise AccessDeniedError(f"{what}: disabled by the Hub") from error
     except errors.LocalEntryNotFoundError as error:
-        raise NetworkError(f"{what}: the Hub cannot be reached, and the cache does not hold it") from error
+        raise NetworkError(f"{what}: the Hub cannot be reached, and the file is not in the cache") from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         raise NotFoundError(f"{what}: {MISSING}") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         kind = AccessDeniedError if status in (401, 403) else NotFoundError if status in (404, 410) else NetworkError
-        raise kind(f"{what}: the Hub answers {status}{_reason(error.server_message)}") from error
+        raise kind(f"{what}: the Hub responded with HTTP {status}{_reason(error.server_message)}") from error
     except errors.HFValidationError as error:
-        raise NotFoundError(f"{what}: no name that the Hub could have") from error
+        raise NotFoundError(f"{what}: not a valid repository name") from error
     except (httpx2.HTTPError, httpx2.InvalidURL, errors.OfflineModeIsEnabled, OSError) as error:
         raise NetworkError(f"{what}: {error or type(error).__name__}") from error
 
 
 def _reason(message: str | None) -> str:
-    """Return the Hub's own words as the end of a line, for people: they may be anything."""
-    words = "".join(c for c in " ".join((message or "").split()) if c.isprintable())
-    return f": {words[:_WORDS]}" if words else ""
+    """Return the Hub's own message as the end of a line, cut and without control characters."""
+    text = "".join(c for c in " ".join((message or "").split()) if c.isprintable())
+    return f": {text[:_MAX_MESSAGE]}" if text else ""

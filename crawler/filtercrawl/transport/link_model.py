@@ -1,4 +1,4 @@
-"""What asking a host costs: the latency and the bandwidth that its answers were measured to have."""
+"""Latency and bandwidth of a host, measured from its responses: what a request and a byte cost."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-# Bytes that are not worth a request on any network: they take less time than one takes to make.
+# Fewer bytes are not worth a request on any network: they take less time than a request.
 MIN_GAP: Final = 64 * 1024
 MAX_GAP: Final = 16 * 1024 * 1024
-# A sample of bandwidth is taken over so many bytes: less is told by buffers, not by the network.
-_SAMPLE: Final = 2 * 1024 * 1024
-_REMEMBERED: Final = 15
-# Seconds of this machine's own time that a request takes: on a fast link it is what requests cost.
-_OWN: Final = 0.001
+# Bytes of one sample of the bandwidth: fewer would measure buffers rather than the network.
+_SAMPLE_BYTES: Final = 2 * 1024 * 1024
+# Weight of a new sample in the moving average of the bandwidth.
+_SAMPLE_WEIGHT: Final = 0.3
+# The latency is the median of this many last responses.
+_N_LATENCIES: Final = 15
+# Seconds of CPU time of one request on this machine, which dominate on a fast link.
+_OWN_COST_SECONDS: Final = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinkEstimate:
-    """What a request and a byte cost.
+    """Cost of a request and of a byte.
 
-    latency: seconds from a request to its answer. bandwidth: bytes a second, of all connections together.
-    max_concurrent:
-    requests that may be under way; sharers: those that are, and share the bandwidth. spacing: seconds that the host's
-    rate limit keeps two requests apart. fixed_gap: joins ranges by this many bytes and no more, and never takes a file
-    as a whole; None for what pays.
+    Attributes:
+        latency: Seconds from a request to the headers of its response.
+        bandwidth: Bytes a second, of all connections together.
+        max_concurrent: Requests that may be in progress.
+        n_streams: Requests that are in progress and share the bandwidth.
+        spacing: Seconds between two requests that the host's rate limit requires.
+        fixed_gap: Bytes across which ranges are coalesced, without ever fetching a whole file; None to derive it.
     """
 
     latency: float = 0.05
@@ -38,94 +43,94 @@ class LinkEstimate:
 
     @property
     def request_cost_s(self) -> float:
-        """Seconds that one request more costs while others are under way."""
-        return max(self.latency / self.max_concurrent, self.spacing, _OWN)
+        """Seconds that one more request costs while others are in progress."""
+        return max(self.latency / self.max_concurrent, self.spacing, _OWN_COST_SECONDS)
 
     @property
     def round_trip_s(self) -> float:
-        """Seconds to wait for an answer without which nothing else can be asked."""
+        """Seconds to wait for a response on which the next request depends."""
         return max(self.latency, self.spacing)
 
     @property
     def bandwidth_per_stream(self) -> float:
-        """Bytes a second that one connection gets while the others have theirs."""
+        """Bytes a second of one connection while the others are in use."""
         return self.bandwidth / max(self.n_streams, 1)
 
     @property
     def gap(self) -> int:
-        """Bytes that come in the time of one request more."""
+        """Bytes that arrive in the time that one more request costs: ranges closer together are coalesced."""
         if self.fixed_gap is not None:
             return self.fixed_gap
         return min(max(int(self.request_cost_s * self.bandwidth), MIN_GAP), MAX_GAP)
 
-    def seconds(self, requests: int, number: int) -> float:
-        """Return the time that so many independent requests for so many bytes take together."""
-        rounds = -(-requests // self.max_concurrent)
-        return max(rounds * self.latency, requests * self.spacing) + number / self.bandwidth
+    def seconds(self, n_requests: int, n_bytes: int) -> float:
+        """Return the time in seconds that independent requests take together."""
+        rounds = -(-n_requests // self.max_concurrent)
+        return max(rounds * self.latency, n_requests * self.spacing) + n_bytes / self.bandwidth
 
 
 class LinkMeter:
-    """Measures one host while it answers. Thread-safe; times are of one monotonic clock, in seconds."""
+    """Measures one host while it responds. Thread-safe. All times are of one monotonic clock, in seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
+        self._latencies: deque[float] = deque(maxlen=_N_LATENCIES)
         self._bandwidth: float | None = None
-        self._asking = 0
-        self._under_way = 0
-        self._since = 0.0
-        self._busy = 0.0
-        self._came = 0
+        self._n_requests = 0
+        self._n_bodies = 0
+        self._updated = 0.0
+        self._sample_seconds = 0.0
+        self._sample_bytes = 0
 
     def on_request(self) -> None:
-        """A request is sent."""
+        """Count a request that is sent."""
         with self._lock:
-            self._asking += 1
+            self._n_requests += 1
 
     def on_error(self) -> None:
-        """A request has no answer."""
+        """Count a request that failed before its response began."""
         with self._lock:
-            self._asking -= 1
+            self._n_requests -= 1
 
-    def on_response_start(self, seconds: float, now: float) -> None:
-        """An answer has begun to come, so many seconds after its request."""
+    def on_response_start(self, latency: float, now: float) -> None:
+        """Record that a response began, `latency` seconds after its request."""
         with self._lock:
-            self._latencies.append(seconds)
+            self._latencies.append(latency)
             self._advance(now)
-            self._under_way += 1
+            self._n_bodies += 1
 
-    def on_bytes(self, number: int, now: float) -> None:
-        """Bytes of a body came."""
+    def on_bytes(self, n: int, now: float) -> None:
+        """Record bytes of a body that arrived."""
         with self._lock:
             self._advance(now)
-            self._came += number
-            if self._came >= _SAMPLE and self._busy > 0:
-                sample = self._came / self._busy
-                before = self._bandwidth
-                self._bandwidth = sample if before is None else before + 0.3 * (sample - before)
-                self._came, self._busy = 0, 0.0
+            self._sample_bytes += n
+            if self._sample_bytes >= _SAMPLE_BYTES and self._sample_seconds > 0:
+                sample = self._sample_bytes / self._sample_seconds
+                previous = sample if self._bandwidth is None else self._bandwidth
+                self._bandwidth = previous + _SAMPLE_WEIGHT * (sample - previous)
+                self._sample_bytes, self._sample_seconds = 0, 0.0
 
     def on_response_end(self, now: float) -> None:
-        """An answer has ended."""
+        """Record that a response ended."""
         with self._lock:
             self._advance(now)
-            self._under_way -= 1
-            self._asking -= 1
+            self._n_bodies -= 1
+            self._n_requests -= 1
 
-    def estimate(self, at_a_time: int, spacing: float, fixed_gap: int | None) -> LinkEstimate:
-        """Return what was measured; what was not yet is guessed."""
+    def estimate(self, max_concurrent: int, spacing: float, fixed_gap: int | None) -> LinkEstimate:
+        """Return what was measured, with the defaults of `LinkEstimate` for what was not yet."""
         with self._lock:
             return LinkEstimate(
                 latency=median(self._latencies) if self._latencies else LinkEstimate.latency,
                 bandwidth=self._bandwidth or LinkEstimate.bandwidth,
-                max_concurrent=at_a_time,
-                n_streams=max(self._asking, 1),
+                max_concurrent=max_concurrent,
+                n_streams=max(self._n_requests, 1),
                 spacing=spacing,
                 fixed_gap=fixed_gap,
             )
 
     def _advance(self, now: float) -> None:
-        # Only time in which bodies were under way counts: a host that is not asked is not slow.
-        if self._under_way:
-            self._busy += now - self._since
-        self._since = now
+        # Only the time in which bodies arrive counts: a host without requests is not slow.
+        if self._n_bodies:
+            self._sample_seconds += now - self._updated
+        self._updated = now

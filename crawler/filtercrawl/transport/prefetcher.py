@@ -10,7 +10,9 @@ from functools import partial
 from typing import Final, Literal
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.transport.coalesce import (
+from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.range_fetcher import RangeFetcher
+from filtercrawl.transport.range_planning import (
     MAX_REQUEST_BYTES,
     FetchPlan,
     Range,
@@ -22,8 +24,6 @@ from filtercrawl.transport.coalesce import (
     subtract,
     total_bytes,
 )
-from filtercrawl.transport.link_model import LinkEstimate
-from filtercrawl.transport.range_fetcher import RangeFetcher
 
 # A waiting thread looks this often, in seconds, whether the run was cancelled.
 _POLL_SECONDS: Final = 1.0

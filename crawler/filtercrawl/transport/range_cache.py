@@ -1,8 +1,9 @@
-"""Where fetched bytes are kept, between runs too, so that what was interrupted goes on where it stopped."""
+"""Cache of downloaded ranges, kept between runs, so that interrupted downloads resume."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import tempfile
 import threading
@@ -14,83 +15,109 @@ from typing import Final
 from filtercrawl.api.errors import NetworkError
 from filtercrawl.transport.cache_entry import CacheEntry, disk_error, in_use, remove_entry
 
-# Room is made down to this share of the limit, so that it need not be made for every piece.
+logger = logging.getLogger(__name__)
+
+# Entries are evicted down to this share of the limit, so that not every new chunk evicts one.
 _EVICTION_TARGET: Final = 0.8
-# Looked at after so many new bytes.
-_STEP: Final = 64 * 1024 * 1024
+# The size of the cache is checked after this many new bytes.
+_CHECK_INTERVAL_BYTES: Final = 64 * 1024 * 1024
 
 
 class RangeCache:
-    """A folder of `CacheEntry`, one a file and version. Thread-safe, and safe between processes.
+    """A folder of cache entries, one for each file and version. Thread-safe, and safe between processes.
 
-    folder: None for one that goes with this object. limit: bytes; beyond it the folders that were used least lately
-    are given up, but none that is in use. Never takes more than half of the disk's free space.
+    At most half of the free space of the disk is used. Entries in use are never evicted.
+
+    Attributes:
+        folder: The folder of the entries.
     """
 
-    def __init__(self, folder: Path | None = None, limit: int | None = None) -> None:
-        self.lasting = folder is not None
+    def __init__(self, folder: Path | None = None, max_bytes: int | None = None) -> None:
+        """Open a cache.
+
+        Args:
+            folder: The folder of the entries; None for a temporary one that is deleted with this object.
+            max_bytes: Size beyond which the least recently used entries are evicted; None for no limit.
+        """
         self._lock = threading.Lock()
         if folder is None:
-            home = tempfile.mkdtemp(prefix="filtercrawl-")
-            weakref.finalize(self, shutil.rmtree, home, ignore_errors=True)
-            folder = Path(home)
+            temporary = tempfile.mkdtemp(prefix="filtercrawl-")
+            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+            folder = Path(temporary)
         self.folder = folder
-        self._limit = limit
-        self._new = _STEP  # look at the first occasion what other runs left
-        self._private = 0
+        self._max_bytes = max_bytes
+        self._unchecked_bytes = _CHECK_INTERVAL_BYTES  # check at the first write what earlier runs left
+        self._n_private = 0
 
-    def entry(self, address: str, version: Mapping[str, str]) -> CacheEntry:
-        """Open the bytes of one version of the file at an address; raises NetworkError where the disk refuses."""
-        text = "\n".join([address, *(f"{name}: {value}" for name, value in sorted(version.items()))])
-        return CacheEntry(self.folder / hashlib.sha256(text.encode()).hexdigest()[:32])
+    def entry(self, url: str, version: Mapping[str, str]) -> CacheEntry:
+        """Open the entry of one version of the file at a URL.
+
+        Args:
+            url: The URL without a signature.
+            version: What identifies the version, by name: a SHA-256, or an ETag and size.
+
+        Raises:
+            NetworkError: The folder cannot be written.
+        """
+        key = "\n".join([url, *(f"{name}: {value}" for name, value in sorted(version.items()))])
+        return CacheEntry(self.folder / hashlib.sha256(key.encode()).hexdigest()[:32])
 
     def private(self) -> CacheEntry:
-        """Open a folder for a file whose version nothing tells, so that no other run may take it up."""
+        """Open a new entry for a file whose version is unknown, so that no other run may use it."""
         with self._lock:
-            self._private += 1
-            number = self._private
+            self._n_private += 1
+            number = self._n_private
         return CacheEntry(self.folder / f".{id(self):x}-{number}")
 
     def reserve(self, size: int, name: str) -> None:
-        """Raise NetworkError where so many bytes do not fit."""
-        room = self._free() // 2
-        if size > room:
+        """Check that there is space for a download.
+
+        Args:
+            size: Bytes to download.
+            name: The file, for the message.
+
+        Raises:
+            NetworkError: More than half of the free space would be used.
+        """
+        available = self._free_bytes() // 2
+        if size > available:
             raise NetworkError(
-                f"{name}: {size} bytes do not fit into {self.folder}, where {room} may be used; "
+                f"{name}: {size} bytes do not fit into {self.folder}, where {available} may be used; "
                 "set cache under [sync] to a folder on a larger disk"
             )
 
-    def added(self, number: int) -> None:
-        """Note that bytes were written, and make room where the limit is passed."""
+    def added(self, n: int) -> None:
+        """Count bytes that were written, and evict entries if the cache is too large."""
         with self._lock:
-            self._new += number
-            if self._new < _STEP:
+            self._unchecked_bytes += n
+            if self._unchecked_bytes < _CHECK_INTERVAL_BYTES:
                 return
-            self._new = 0
+            self._unchecked_bytes = 0
             self._evict()
 
     def _evict(self) -> None:
         sizes: dict[Path, int] = {}
-        ages: dict[Path, float] = {}
+        last_used: dict[Path, float] = {}
         try:
             for folder in self.folder.iterdir():
                 if folder.is_dir():
                     sizes[folder] = sum(file.stat().st_size for file in folder.iterdir())
-                    ages[folder] = folder.stat().st_mtime
+                    last_used[folder] = folder.stat().st_mtime
         except OSError:
-            return  # another process is making room
+            return  # another process is evicting
         used = sum(sizes.values())
-        limit = min(self._limit if self._limit is not None else used, (self._free() + used) // 2)
+        limit = min(self._max_bytes if self._max_bytes is not None else used, (self._free_bytes() + used) // 2)
         if used <= limit:
             return
-        for folder in sorted(sizes, key=lambda known: ages[known]):
+        for folder in sorted(sizes, key=lambda entry: last_used[entry]):
             if used <= _EVICTION_TARGET * limit:
                 return
             if not in_use(folder):
+                logger.debug("evicting %d bytes from the cache: %s", sizes[folder], folder.name)
                 remove_entry(folder)
                 used -= sizes[folder]
 
-    def _free(self) -> int:
+    def _free_bytes(self) -> int:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             return shutil.disk_usage(self.folder).free

@@ -17,9 +17,9 @@ from filtercrawl.api.errors import ChangedError, NetworkError
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport.body_writer import BodyWriter
 from filtercrawl.transport.cache_entry import CacheEntry
-from filtercrawl.transport.coalesce import Range, total_bytes
 from filtercrawl.transport.middleware import RetriesExhaustedError
 from filtercrawl.transport.range_cache import RangeCache
+from filtercrawl.transport.range_planning import Range, total_bytes
 from filtercrawl.transport.remote_version import RemoteVersion
 from filtercrawl.transport.responses import (
     InvalidResponseError,

@@ -1,4 +1,4 @@
-"""How far to read ahead of a reader that finds its way through a file step by step."""
+"""Read-ahead for a reader that parses a file step by step, such as a pickle or an ONNX graph."""
 
 from __future__ import annotations
 
@@ -8,88 +8,104 @@ from typing import Final
 
 from filtercrawl.transport.link_model import LinkEstimate
 
-_LEAST: Final = 4 * 1024
-_FIRST: Final = 64 * 1024
-_ONWARD: Final = 1024 * 1024
-_MOST: Final = 8 * 1024 * 1024
-# Reads in order fetch ahead up to what comes in so many trips: longer ones would hardly save time.
-_TRIPS: Final = 4
-# The share of a whole download that may be spent on finding out whether jumping over tensors pays.
-_TRIAL: Final = 0.1
+_MIN_BYTES: Final = 4 * 1024
+_FIRST_BYTES: Final = 64 * 1024
+_SEQUENTIAL_BYTES: Final = 1024 * 1024
+_MAX_BYTES: Final = 8 * 1024 * 1024
+# Sequential reads fetch ahead up to what arrives in this many round trips: more would hardly save time.
+_MAX_ROUND_TRIPS: Final = 4
+# Share of the time of a whole download that may be spent to find out whether seeking is faster.
+_TRIAL_SHARE: Final = 0.1
 
 
 class ActiveReaders:
-    """Who is on the way through a file at present: they share the bandwidth, though each is mostly waiting."""
+    """Registry of files being read step by step; the estimated bandwidth is divided among them. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ids: set[int] = set()
 
-    def add(self, walker: object) -> None:
+    def add(self, reader: object) -> None:
+        """Register a file."""
         with self._lock:
-            self._ids.add(id(walker))
+            self._ids.add(id(reader))
 
-    def remove(self, walker: object) -> None:
+    def remove(self, reader: object) -> None:
+        """Unregister a file; do nothing if it is not registered."""
         with self._lock:
-            self._ids.discard(id(walker))
+            self._ids.discard(id(reader))
 
     def shared_link(self, link: LinkEstimate) -> LinkEstimate:
-        """Return a link as it looks with all of them on it."""
+        """Return an estimate in which every registered file has a stream, though most are waiting at any moment."""
         return replace(link, n_streams=max(link.n_streams, len(self._ids)))
 
 
 @dataclass
 class ReadAhead:
-    """The way of one reader through one file of `size` bytes.
+    """Decides how far to read ahead in one file.
 
-    Each step waits for the one before, so that it costs a whole trip. Reads in order fetch ahead, twice as much each
-    time; a jump begins anew with little. Where the jumps turn out to be too short to be worth their trips, or are too
-    many, or nothing could be gained by any, all that follows is taken at once.
+    Each step depends on the one before and costs a round trip. Sequential reads fetch ahead, twice as much each time; a
+    seek starts again with little. The rest of the file is fetched at once where seeks are too short to be worth their
+    round trips, too many, or could save nothing.
+
+    Attributes:
+        size: Length of the file in bytes.
     """
 
     size: int
-    _end: int = 0
-    _ahead: int = 0
-    _jumps: int = 0
-    _from: int = 0
-    _expected: int = 0
-    _wanted: float = 0.0
+    _end: int = 0  # of what was fetched last
+    _ahead_bytes: int = 0
+    _n_seeks: int = 0
+    _first_seek: int = 0  # where sequential reading ended
+    _expected_seeks: int = 0
+    _reread: float = 0.0
 
-    def hint_seeks(self, jumps: int, wanted: float = 0.0) -> None:
-        """Learn how many jumps are about to follow, and which share of what they pass over is read afterwards."""
-        self._expected = self._jumps + jumps
-        self._wanted = wanted
+    def hint_seeks(self, n_seeks: int, reread: float = 0.0) -> None:
+        """Take over an estimate of the seeks that follow.
+
+        Args:
+            n_seeks: Long stretches that will be skipped from here on.
+            reread: Share of their bytes, 0 to 1, that will be read afterwards.
+        """
+        self._expected_seeks = self._n_seeks + n_seeks
+        self._reread = reread
 
     def next_end(self, start: int, stop: int, link: LinkEstimate) -> int:
-        """Return where to stop fetching so that bytes `start` to `stop`, the first of which is missing, are there."""
-        first = self._ahead == 0
-        a_trip = int(link.round_trip_s * link.bandwidth)
-        if first:
-            self._ahead = _FIRST
-        elif self._end <= start <= self._end + _LEAST:
-            # What comes in half of the trip that it saves is worth reading, whether it is needed or not.
-            more = max(2 * self._ahead, int(link.round_trip_s * link.bandwidth_per_stream) // 2)
-            self._ahead = min(more, max(_TRIPS * a_trip, _ONWARD), _MOST)
+        """Return where to end the next fetch.
+
+        Args:
+            start: First missing byte.
+            stop: End of the bytes that are read, exclusive.
+            link: Latency and bandwidth of the host.
+        """
+        is_first = self._ahead_bytes == 0
+        round_trip_bytes = int(link.round_trip_s * link.bandwidth)
+        if is_first:
+            self._ahead_bytes = _FIRST_BYTES
+        elif self._end <= start <= self._end + _MIN_BYTES:
+            # What arrives in half of the round trip that it saves is worth fetching, whether it is needed or not.
+            ahead = max(2 * self._ahead_bytes, int(link.round_trip_s * link.bandwidth_per_stream) // 2)
+            self._ahead_bytes = min(ahead, max(_MAX_ROUND_TRIPS * round_trip_bytes, _SEQUENTIAL_BYTES), _MAX_BYTES)
         else:
-            self._ahead = min(max(a_trip // 32, _LEAST), _FIRST)
-            self._from = self._from or self._end
-            self._jumps += 1
-        self._end = min(max(stop, start + self._ahead), self.size)
-        if not first and start > self._from and self._is_too_slow(start, link):
+            self._ahead_bytes = min(max(round_trip_bytes // 32, _MIN_BYTES), _FIRST_BYTES)
+            self._first_seek = self._first_seek or self._end
+            self._n_seeks += 1
+        self._end = min(max(stop, start + self._ahead_bytes), self.size)
+        if not is_first and start > self._first_seek and self._is_seeking_slower(start, link):
             self._end = self.size
         return self._end
 
-    def _is_too_slow(self, at: int, link: LinkEstimate) -> bool:
-        """Tell whether reading on to the end costs less than jumping as so far."""
+    def _is_seeking_slower(self, position: int, link: LinkEstimate) -> bool:
+        """Tell whether fetching the rest of the file takes less time than seeking as so far."""
         if link.fixed_gap is not None:
             return False
-        rest = link.round_trip_s + (self.size - at) / link.bandwidth_per_stream
-        if self._expected >= self._jumps > 0:
-            return (1 - self._wanted) * rest < (self._expected - self._jumps + 1) * link.round_trip_s
-        if (self._jumps + 1) * link.round_trip_s <= _TRIAL * (
-            link.round_trip_s + self.size / link.bandwidth_per_stream
-        ):
+        rest_s = link.round_trip_s + (self.size - position) / link.bandwidth_per_stream
+        if self._expected_seeks >= self._n_seeks > 0:
+            return (1 - self._reread) * rest_s < (self._expected_seeks - self._n_seeks + 1) * link.round_trip_s
+        whole_s = link.round_trip_s + self.size / link.bandwidth_per_stream
+        if (self._n_seeks + 1) * link.round_trip_s <= _TRIAL_SHARE * whole_s:
             return False
-        if not self._jumps:
-            return rest < 2 * link.round_trip_s
-        return rest < (self.size - at) / max(at - self._from, 1) * self._jumps * link.round_trip_s
+        if not self._n_seeks:
+            return rest_s < 2 * link.round_trip_s
+        bytes_per_seek = max(position - self._first_seek, 1) / self._n_seeks
+        return rest_s < (self.size - position) / bytes_per_seek * link.round_trip_s

@@ -146,5 +146,5 @@ def test_offline_a_repo_that_is_not_cached_is_told(hub: HubServer, tmp_path: Pat
     code += "from filtercrawl.load import load_layers; load_layers('org/kernels')"
     told = python(hub, tmp_path, "-c", code, fails=True).splitlines()[-1]
     assert told.startswith("filtercrawl.api.errors.NetworkError: org/kernels@main")
-    assert "cannot be reached, and the cache does not hold it" in told
+    assert "cannot be reached, and the file is not in the cache" in told
     assert hub.log == []

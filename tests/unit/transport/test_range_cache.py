@@ -74,11 +74,11 @@ def test_the_same_bytes_may_come_twice_at_the_same_time(tmp_path: Path, first: t
     begun, go = threading.Event(), threading.Event()
 
     class Held(CacheEntry):
-        def _put(self, name: str, part: bytes) -> Path:
+        def _write_file(self, name: str, part: bytes) -> Path:
             if threading.current_thread() is other:
                 begun.set()
                 assert go.wait(10)
-            return super()._put(name, part)
+            return super()._write_file(name, part)
 
     pieces = Held(tmp_path / "one")
     other = threading.Thread(target=lambda: pieces.add(first[0], data[slice(*first)]))

@@ -168,7 +168,7 @@ def test_what_the_hub_will_never_take(hub: HubServer, add: dict[str, Path]) -> N
         opened().commit(CommitOperations(add=add), None, "one", "")
     add["README.md"].write_text(CARD)
     hub.token = "secret"
-    with pytest.raises(AccessDeniedError, match="the Hub answers 403: You don't have the rights to write to this repo"):
+    with pytest.raises(AccessDeniedError, match=r"HTTP 403: You don't have the rights to write to this repo"):
         opened().commit(CommitOperations(add=add), None, "one", "")
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl.transport.coalesce import (
+from filtercrawl.transport.link_model import MIN_GAP, LinkEstimate, LinkMeter
+from filtercrawl.transport.range_planning import (
     MAX_REQUEST_BYTES,
     coalesce,
     intersection,
@@ -17,7 +18,6 @@ from filtercrawl.transport.coalesce import (
     subtract,
     total_bytes,
 )
-from filtercrawl.transport.link_model import MIN_GAP, LinkEstimate, LinkMeter
 from filtercrawl.transport.readahead import ReadAhead
 
 MIB = 1024 * 1024
