@@ -16,10 +16,10 @@ from filtercrawl_analysis.numerics.gram import BLOCK, pairwise_products
 def test_every_pair_of_rows_comes_once(
     n: int, kind: torch.dtype, onednn: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if onednn and gram._onednn() is None:
+    if onednn and gram._onednn_product() is None:
         pytest.skip("oneDNN is not worth it on this processor, or this torch has it not")
     if not onednn:
-        monkeypatch.setattr(gram, "_onednn", lambda: None)
+        monkeypatch.setattr(gram, "_onednn_product", lambda: None)
     rows = torch.from_numpy(np.random.default_rng(n).standard_normal((n, 50))).to(kind)
     found, often = np.zeros((n, n)), np.zeros((n, n), int)
     for here, there, block in pairwise_products(rows):
@@ -43,4 +43,4 @@ def test_a_torch_without_the_operation_is_no_fault(broken: Exception, monkeypatc
 
     monkeypatch.setattr(torch.ops, "mkldnn", Changed())
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert gram._onednn.__wrapped__() is None
+    assert gram._onednn_product.__wrapped__() is None
