@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.vocabulary import TRAINED
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.table_files import files_of
-from filtercrawl.dataset.schema.arrow import INDEX, MODELS, SAMPLES, SKETCHES
+from filtercrawl.dataset.schema.arrow import INDEX, SAMPLES, SKETCHES
 from filtercrawl_analysis.data.kernel_reader import read_kernels
-from filtercrawl_analysis.data.layer_lookup import LayerRowLookup, open_parquet
+from filtercrawl_analysis.data.layer_lookup import LayerRowLookup
 from filtercrawl_analysis.data.sketch_backfill import SketchBuilder
 
 
@@ -59,7 +60,7 @@ class FolderDatasetView:
     @cached_property
     def models(self) -> pa.Table:
         """All rows of `models`."""
-        return _read_table(self._folder / "data/models.parquet", MODELS)
+        return DatasetFolder(self._folder).table("models")
 
     @cached_property
     def index(self) -> pa.Table:
@@ -119,7 +120,7 @@ class FolderDatasetView:
 
     @cached_property
     def _full_index(self) -> pa.Table:
-        return _read_table(self._folder / "data/index.parquet", INDEX)
+        return DatasetFolder(self._folder).table("index")
 
     @cached_property
     def _stored_sketches(self) -> LayerRowLookup:
@@ -132,19 +133,6 @@ class FolderDatasetView:
     @cached_property
     def _sketch_builder(self) -> SketchBuilder:
         return SketchBuilder(self._full_index)
-
-
-def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a table by its schema; columns that an older version did not write are null."""
-    if not path.is_file():
-        return schema.empty_table()
-    with open_parquet(path) as file:
-        table = file.read(use_threads=False)
-    columns = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
-        for field in schema
-    ]
-    return pa.table(columns, names=schema.names)
 
 
 def _select_rows(index: pa.Table) -> list[int]:

@@ -14,9 +14,9 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.config import Settings
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder, with_schema
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.parquet import write_table
-from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 
@@ -42,7 +42,7 @@ def migrate_dataset(settings: Settings) -> MigrationResult:
     BusyError while another run is at work.
     """
     dataset = settings.dataset
-    before = check_schema_version(dataset)
+    before = DatasetFolder(dataset).schema_version()
     if before is None:
         raise DatasetError(f"{dataset}: no dataset here: no {manifest.PATH} states its schema version")
     with locked(dataset):
@@ -78,13 +78,7 @@ def _batches(file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch
     """Yield row groups with the columns that the schema has and they have not."""
     for number in range(file.num_row_groups):
         for batch in file.read_row_group(number).to_batches():
-            columns = [
-                batch[field.name].cast(field.type)
-                if field.name in batch.schema.names
-                else pa.nulls(batch.num_rows, field.type)
-                for field in schema
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema)
+            yield with_schema(batch, schema)
 
 
 def _refuse_required(path: Path, schema: pa.Schema, lacking: list[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +10,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.schema_version import check_schema_version
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.schema.arrow import MODELS
 
 Row = dict[str, Any]
@@ -49,21 +47,15 @@ class DatasetSnapshot:
     @classmethod
     def open(cls, folder: Path, name: str) -> DatasetSnapshot:
         """Raises UsageError where no dataset is, DatasetError for one that a newer version wrote."""
-        if not (folder / manifest.PATH).is_file() and not (folder / "data").is_dir():
+        if not DatasetFolder(folder).exists():
             raise UsageError(f"{name}: is no dataset: neither {manifest.PATH} nor data/ is there")
-        check_schema_version(folder)
+        DatasetFolder(folder, name).schema_version()
         return cls(folder, name)
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
         """manifest.json; empty where there is none. Raises DatasetError where it cannot be read."""
-        try:
-            found = json.loads((self.folder / manifest.PATH).read_bytes())
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, RecursionError) as error:
-            raise DatasetError(f"{self.name}: {manifest.PATH} cannot be read ({error})") from error
-        return found if isinstance(found, dict) else {}
+        return DatasetFolder(self.folder, self.name).manifest()
 
     @cached_property
     def models(self) -> dict[str, Row]:
@@ -72,17 +64,7 @@ class DatasetSnapshot:
 
     def rows(self, name: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """Yield the rows of a table; none where it is absent, null where it lacks a column."""
-        path = self.folder / f"data/{name}.parquet"
-        if not path.is_file():
-            return
-        try:
-            with pq.ParquetFile(path) as file:
-                there = None if columns is None else [column for column in columns if column in file.schema_arrow.names]
-                blank = dict.fromkeys(columns or ())
-                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=there):
-                    yield from (blank | row for row in batch.to_pylist())
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise DatasetError(f"{self.name}: data/{name}.parquet cannot be read ({error})") from error
+        return DatasetFolder(self.folder, self.name).rows(name, columns)
 
     def columns(self, name: str) -> list[str]:
         """Return the columns of a table, of the first file where it has several; none where it is absent."""

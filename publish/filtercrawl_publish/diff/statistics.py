@@ -10,11 +10,8 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
-import pyarrow.parquet as pq
 
-from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.files.table_files import files_of
-from filtercrawl.dataset.schema.arrow import SKETCHES
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl_analysis.numerics.dct_basis import BINS, dct_basis, histogram_range
 from filtercrawl_analysis.numerics.merge import Sketches
 from filtercrawl_analysis.numerics.moments import Array, Moments, sketch_moments
@@ -126,16 +123,11 @@ def statistics_shift(before: TrainedKernelStats | None, after: TrainedKernelStat
 
 
 def _batches(folder: Path) -> Iterator[pa.Table]:
-    for path in files_of(folder, "sketches"):
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=SKETCHES.names):
-                    table = pa.Table.from_batches([batch])
-                    table = table.filter(_pc.equal(table["kernel"], KERNEL))
-                    if table.num_rows:
-                        yield table
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise DatasetError(f"data/sketches/{path.name} cannot be read ({error}); run `filtercrawl sync`") from error
+    for batch in DatasetFolder(folder).batches("sketches", size=_BATCH_ROWS):
+        table = pa.Table.from_batches([batch])
+        table = table.filter(_pc.equal(table["kernel"], KERNEL))
+        if table.num_rows:
+            yield table
 
 
 def _both(a: Moments, b: Moments) -> Moments:

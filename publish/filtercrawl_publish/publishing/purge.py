@@ -8,11 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from filtercrawl.api.errors import DatasetError, PolicyError
+from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.transport import Transport
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.transport import hub
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.retry import retry_write
@@ -99,9 +97,7 @@ def _files(repository: Repository, commit: str, models: Collection[str]) -> froz
     """Return the files of layers of these checkpoints in one version."""
     with TemporaryDirectory(prefix="filtercrawl-") as folder:
         repository.fetch([_MODELS], commit, Path(folder))
-        try:
-            table = pq.read_table(Path(folder, _MODELS), columns=["model_id", "layers_file"])
-        except (OSError, pa.ArrowException) as error:
-            raise DatasetError(f"{repository.id}@{commit[:10]}: {_MODELS} cannot be read ({error})") from error
+        version = DatasetFolder(Path(folder), f"{repository.id}@{commit[:10]}")
+        table = version.table("models", ["model_id", "layers_file"])
     rows = zip(table["model_id"].to_pylist(), table["layers_file"].to_pylist(), strict=True)
     return frozenset(file for model_id, file in rows if model_id in models and file is not None)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.range_file import relative_path
@@ -18,6 +14,7 @@ from filtercrawl.dataset.card import card
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.schema.model_row import ModelRow
@@ -94,7 +91,9 @@ def list_files(folder: Path) -> StagedVersion:
     differs, and where no dataset is.
     """
     stated = _manifest(folder)
-    files = {row["path"]: File(**row) for row in _rows(folder)}
+    files = {file.path: file for file in DatasetFolder(folder).files()}
+    for path in files:
+        relative_path(path)
     for file in files.values():
         _check(folder, file)
     beside = {name: _described(folder, name) for name in BESIDE if (folder / name).is_file()}
@@ -125,31 +124,13 @@ def _unreleased(row: ModelRow, open_: tuple[str | None, ...]) -> bool:
     return row.outcome in _RELEASED and row.first_release in open_
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        stated = json.loads((folder / manifest.PATH).read_bytes())
-        (folder / card.PATH).stat()
-    except FileNotFoundError as error:
-        raise DatasetError(
-            f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{folder / manifest.PATH}: cannot be read ({error})") from error
-    if not isinstance(stated, dict) or not isinstance(stated.get("counts"), dict):
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    if not all((folder / name).is_file() for name in (card.PATH, manifest.PATH)):
+        raise DatasetError(f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one")
+    stated = DatasetFolder(folder).manifest()
+    if not isinstance(stated.get("counts"), dict):
         raise DatasetError(f"{folder / manifest.PATH}: is no manifest; run `filtercrawl sync` to write it again")
     return stated
-
-
-def _rows(folder: Path) -> Iterator[dict[str, Any]]:
-    try:
-        table = pq.read_table(folder / manifest.TABLE, columns=["path", "size", "sha256"])
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(
-            f"{folder / manifest.TABLE}: cannot be read ({error}); there is nothing to publish"
-        ) from error
-    for row in table.to_pylist():
-        relative_path(row["path"])
-        yield row
 
 
 def _check(folder: Path, file: File) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import PolicyError
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl_publish.repository.base import Repository
 
 _TABLES = ("data/models.parquet", "data/index.parquet")
@@ -91,19 +91,13 @@ def _loss(what: str, count: int, of: int, names: set[str]) -> LossReport:
 
 
 def _models(folder: Path) -> dict[str, str]:
-    path = folder / _TABLES[0]
-    if not path.is_file():
-        return {}
-    table = pq.read_table(path, columns=["model_id", "outcome"])
+    table = DatasetFolder(folder).table("models", ["model_id", "outcome"])
     return dict(zip(table["model_id"].to_pylist(), table["outcome"].to_pylist(), strict=True))
 
 
 def _layers(folder: Path) -> list[GuardedLayer]:
-    path = folder / _TABLES[1]
-    if not path.is_file():
-        return []
     names = ["layer_id", "model_id", "layer_sha256", "n_parts", "file"]
-    table = pq.read_table(path, columns=names)
+    table = DatasetFolder(folder).table("index", names)
     columns = (table.filter(pc.is_valid(table["layer_sha256"]))[name].to_pylist() for name in names)
     return [
         GuardedLayer(layer_id=layer_id, model_id=model_id, sha256=sha256, rows=rows, stored=file is not None)

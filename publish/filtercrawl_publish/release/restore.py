@@ -10,9 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from filtercrawl.api.errors import DatasetError, NotFoundError, PolicyError
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings
@@ -21,6 +18,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import open_catalog
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import atomic_write, remove
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
@@ -140,11 +138,7 @@ def _manifest(repository: Repository, version: str, commit: str) -> dict[str, An
 
 
 def _files(dataset: Path) -> dict[str, tuple[int, str]]:
-    try:
-        rows = pq.read_table(dataset / manifest.TABLE).to_pylist() if (dataset / manifest.TABLE).is_file() else []
-        return {row["path"]: (row["size"], row["sha256"]) for row in rows}
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DatasetError(f"{manifest.TABLE} of the last version cannot be read ({error})") from error
+    return {file.path: (file.size, file.sha256) for file in DatasetFolder(dataset, "the last version").files()}
 
 
 def _tables(dataset: Path) -> Iterable[str]:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.pipeline.report import WORDS, SyncReport
 
 # incomplete: exit code 3, whether or not a version was published.
@@ -86,9 +86,8 @@ class RunRecord:
 
     def read_dataset(self, dataset: Path) -> None:
         """See which checkpoints the dataset says have failed, in this run or before."""
-        path = dataset / "data/models.parquet"
-        if path.is_file():
-            table = pq.read_table(path, columns=["model_id", "reason", "outcome"])
+        if (dataset / "data/models.parquet").is_file():
+            table = DatasetFolder(dataset).table("models", ["model_id", "reason", "outcome"])
             rows = table.filter(pc.equal(table["outcome"], "failed"))
             self.failing = dict(zip(rows["model_id"].to_pylist(), rows["reason"].to_pylist(), strict=True))
 

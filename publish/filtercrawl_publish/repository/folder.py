@@ -13,10 +13,8 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from filtercrawl.api.errors import ConflictError, DatasetError, NotFoundError, PolicyError, UsageError
@@ -24,6 +22,7 @@ from filtercrawl.api.range_file import relative_path
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import atomic_write, write_text
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 
@@ -175,7 +174,7 @@ class FolderRepository:
     def _plain(self) -> list[File]:
         """The files of a dataset folder: those that it lists, and those that the list cannot name."""
         place = self._folder
-        listed = [File(**row) for row in _rows(place / manifest.TABLE)]
+        listed = DatasetFolder(place).files()
         rest = [name for name in (card.PATH, manifest.PATH, manifest.TABLE) if (place / name).is_file()]
         return sorted((*listed, *(_described(place, name) for name in rest)), key=lambda file: file.path)
 
@@ -235,16 +234,6 @@ def _is_plain(folder: Path) -> bool:
 
 def _commit(files: Iterable[File]) -> str:
     return manifest.root_hash(files)[:40]
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path, columns=["path", "size", "sha256"]).to_pylist()
-        return rows
-    except FileNotFoundError:
-        return []
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{path}: cannot be read ({error})") from error
 
 
 def _listing(path: Path) -> list[File]:

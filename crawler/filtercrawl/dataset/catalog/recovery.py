@@ -10,8 +10,8 @@ from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.rebuild import rebuild_catalog
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
-from filtercrawl.dataset.files.schema_version import check_schema_version
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
 from filtercrawl.dataset.tables.export import delete_orphans, export
@@ -24,7 +24,7 @@ def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalo
     Raises DatasetError for a dataset that a newer version wrote.
     """
     dataset = settings.dataset
-    check_schema_version(dataset)
+    DatasetFolder(dataset).schema_version()
     published = (dataset / "data/models.parquet").is_file()
     held: list[tuple[str, str]] = []
     if settings.rebuild:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 
 _LAYER: Final = (
     "model_id", "layer_id", "tensor", "op", "kernel", "taps", "bank_index", "n_kernels", "conv_depth",
@@ -94,13 +94,10 @@ def depth(layer: Mapping[str, Any]) -> float:
 
 def read(dataset: Path, table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     """Return rows of a published table; raises DatasetError where there is none."""
-    path = dataset / "data" / f"{table}.parquet"
-    if not path.is_file():
+    folder = DatasetFolder(dataset)
+    if not folder.table_paths(table):
         raise DatasetError(f"{dataset}: is no dataset, or holds nothing yet; run `filtercrawl sync` first")
-    try:
-        rows = pq.read_table(path, columns=list(columns))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error})") from error
+    rows = folder.table(table, columns)
     if table == "index":  # others are of no use here, and may be millions
         rows = rows.filter(pc.equal(rows["op"], "conv2d"))
     found: list[dict[str, Any]] = rows.to_pylist()

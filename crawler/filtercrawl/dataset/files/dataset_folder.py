@@ -1,0 +1,156 @@
+"""Read the published files of a dataset folder: its manifest, its list of files and its tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
+
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
+
+# Rows that are Python objects at a time.
+_BATCH_ROWS: Final = 8192
+
+
+@dataclass(frozen=True)
+class DatasetFolder:
+    """A dataset folder, of which only some tables need to be present.
+
+    Whoever must not trust what wrote the folder, such as a verification, reads the files itself.
+
+    Attributes:
+        path: The folder.
+        name: What to call it in errors; its path where empty.
+    """
+
+    path: Path
+    name: str = ""
+
+    def exists(self) -> bool:
+        """Tell whether the folder holds a dataset, or part of one."""
+        return (self.path / manifest.PATH).is_file() or (self.path / "data").is_dir()
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Return the content of `manifest.json`; empty where there is none.
+
+        Raises:
+            DatasetError: It cannot be read, or is no JSON object.
+        """
+        try:
+            stated = json.loads((self.path / manifest.PATH).read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._unreadable(manifest.PATH, error) from error
+        if not isinstance(stated, dict):
+            raise DatasetError(f"{self}: {manifest.PATH} is no JSON object; run `filtercrawl sync` to write it again")
+        return stated
+
+    def schema_version(self) -> int | None:
+        """Return the schema version of the tables; None where no readable manifest states one.
+
+        Raises:
+            DatasetError: The version is newer than this program, for which the tables may mean something else.
+        """
+        try:
+            version = self.manifest().get("schema_version")
+        except DatasetError:
+            return None
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            return None
+        if version > SCHEMA_VERSION:
+            raise DatasetError(
+                f"{self}: has schema version {version}, this filtercrawl reads {SCHEMA_VERSION}: update filtercrawl"
+            )
+        return version
+
+    def files(self) -> list[File]:
+        """Return the published files that `data/files.parquet` lists; empty where there is no such list.
+
+        Raises:
+            DatasetError: The list cannot be read.
+        """
+        return [File(**row) for row in self.table("files").to_pylist()]
+
+    def table_paths(self, table: str) -> list[Path]:
+        """Return the Parquet files of a table: by source, then by the version that added them."""
+        return files_of(self.path, table)
+
+    def table(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return a table in the types of its schema; empty where it is absent.
+
+        Args:
+            table: Its name, for example `index`.
+            columns: The columns to read; None for all. One that an older version did not write is null.
+
+        Raises:
+            DatasetError: A file cannot be read.
+        """
+        schema = _schema(table, columns)
+        tables = []
+        for path in self.table_paths(table):
+            with self._open(path) as file:
+                read = file.read(columns=_present(file, schema), use_threads=False)
+            tables.append(with_schema(read, schema))
+        return pa.concat_tables(tables) if tables else schema.empty_table()
+
+    def batches(
+        self, table: str, columns: Sequence[str] | None = None, size: int = _BATCH_ROWS
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield a table in batches of at most `size` rows; the arguments and errors of `table`."""
+        schema = _schema(table, columns)
+        for path in self.table_paths(table):
+            with self._open(path) as file:
+                for batch in file.iter_batches(batch_size=size, columns=_present(file, schema), use_threads=False):
+                    yield with_schema(batch, schema)
+
+    def rows(
+        self, table: str, columns: Sequence[str] | None = None, size: int = _BATCH_ROWS
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a table as dictionaries; the arguments and errors of `table`."""
+        for batch in self.batches(table, columns, size):
+            yield from batch.to_pylist()
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[pq.ParquetFile]:
+        try:
+            with pq.ParquetFile(path) as file:
+                yield file
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._unreadable(path.relative_to(self.path).as_posix(), error) from error
+
+    def _unreadable(self, path: str, error: Exception) -> DatasetError:
+        return DatasetError(f"{self}: {path} cannot be read ({error}); run `filtercrawl sync` to write it again")
+
+    def __str__(self) -> str:
+        return self.name or str(self.path)
+
+
+def _schema(table: str, columns: Sequence[str] | None) -> pa.Schema:
+    schema = TABLES[table]
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+
+
+def _present(file: pq.ParquetFile, schema: pa.Schema) -> list[str]:
+    return [name for name in schema.names if name in file.schema_arrow.names]
+
+
+def with_schema(rows: Rows, schema: pa.Schema) -> Rows:
+    """Return a table or record batch with all columns of a schema, those that it lacks null."""
+    columns = [
+        rows[field.name].cast(field.type) if field.name in rows.schema.names else pa.nulls(len(rows), field.type)
+        for field in schema
+    ]
+    return type(rows).from_arrays(columns, schema=schema)

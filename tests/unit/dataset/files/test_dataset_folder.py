@@ -1,0 +1,81 @@
+"""A dataset folder is read in one way: whole or in part, of this version or an older one, or damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.schema.arrow import MODELS, SCHEMA_VERSION, SKETCHES
+from filtercrawl.dataset.tables.export import export
+from support.dataset_rows import example
+
+
+def test_all_of_a_dataset_is_read(tmp_path: Path) -> None:
+    rows = example(tmp_path)
+    root = export(tmp_path, rows).root
+    folder = DatasetFolder(tmp_path)
+    assert folder.exists()
+    assert folder.manifest()["root"] == root
+    assert folder.schema_version() == SCHEMA_VERSION
+    listed = {file.path for file in folder.files()}
+    assert {path for path, _, _ in rows.files} < listed
+    assert folder.table("models").schema.equals(MODELS)
+    assert folder.table("models", ["outcome", "model_id"]).to_pylist()[0] == {
+        "outcome": "emitted", "model_id": "local/a.safetensors",
+    }  # fmt: skip
+    # Tables with a file for each source are read as one.
+    ledger = list(folder.rows("ledger", size=2))
+    assert ledger == [row for source in rows.ledger_sources() for row in rows.ledger_rows[source]]
+    assert sum(map(len, folder.batches("ledger", size=2))) == folder.table("ledger").num_rows == len(ledger)
+    assert folder.table("sketches").schema.equals(SKETCHES)
+
+
+def test_a_folder_without_tables_is_empty(tmp_path: Path) -> None:
+    folder = DatasetFolder(tmp_path)
+    assert not folder.exists()
+    assert (folder.manifest(), folder.schema_version(), folder.files()) == ({}, None, [])
+    assert (folder.table("models").num_rows, list(folder.rows("ledger"))) == (0, [])
+
+
+def test_columns_that_an_older_version_did_not_write_are_null(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    pq.write_table(
+        pa.table({"model_id": ["a"], "attempts": pa.array([1], pa.int64())}), tmp_path / "data/models.parquet"
+    )
+    folder = DatasetFolder(tmp_path)
+    assert folder.table("models", ["attempts", "license"]).to_pylist() == [{"attempts": 1, "license": None}]
+    assert folder.table("models").schema.equals(MODELS)
+    assert next(folder.rows("models"))["model_id"] == "a"
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/models.parquet").write_bytes(b"PAR1")
+    (tmp_path / "manifest.json").write_text("{")
+    folder = DatasetFolder(tmp_path, "org/name@v1")
+    for read in (lambda: folder.table("models"), lambda: list(folder.rows("models"))):
+        with pytest.raises(DatasetError, match=r"^org/name@v1: data/models.parquet cannot be read"):
+            read()
+    with pytest.raises(DatasetError, match=r"^org/name@v1: manifest.json cannot be read"):
+        folder.manifest()
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(DatasetError, match="is no JSON object"):
+        folder.manifest()
+
+
+@pytest.mark.parametrize("stated", [None, True, 0, "1", [1]])
+def test_a_version_that_is_no_number_is_none(tmp_path: Path, stated: object) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": stated}))
+    assert DatasetFolder(tmp_path).schema_version() is None
+
+
+def test_a_newer_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION + 1}))
+    with pytest.raises(DatasetError, match="update filtercrawl"):
+        DatasetFolder(tmp_path).schema_version()
