@@ -1,4 +1,4 @@
-"""The command line: a file a command; what a command does lies elsewhere."""
+"""The command line: one module a command, thin layers over the other packages."""
 
 from filtercrawl.cli.app import main
 

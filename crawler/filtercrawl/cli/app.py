@@ -1,4 +1,4 @@
-"""Put the commands together, bundled ones and those of plugins, and turn errors into one line and an exit code."""
+"""The application: built-in commands and those of plugins, and the exit code and message of an error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 import typer
 from typer.core import TyperGroup
@@ -25,61 +25,60 @@ _OPTIONS: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
     "rich_markup_mode": None,
 }
-
-
-# Characters, more than any first sentence has.
-_WHOLE = 1000
+# Characters, more than the first sentence of any help text has.
+_NO_LIMIT: Final = 1000
 
 
 class Commands(TyperGroup):
-    """The commands of filtercrawl itself, and behind them those of plugins, which are imported only to be shown or run.
+    """The built-in commands, and those of plugins, which are imported only when they are listed or run.
 
-    By then the options that choose plugins have been read: they are eager.
+    The options that choose plugins are eager, so they have been read by then.
     """
 
     plugins: ClassVar[Plugins]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.commands:
-            self._take_in(ctx)
+            self._add_plugin_commands(ctx)
         return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        self._take_in(ctx)
+        self._add_plugin_commands(ctx)
         return super().list_commands(ctx)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the commands with the whole first sentence of their help, where Typer would cut it to a line."""
+        """List the commands with the first sentence of their help in full; Typer would cut it to one line."""
         found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.get_short_help_str(_WHOLE)) for name, command in found])
+            formatter.write_dl([(name, command.get_short_help_str(_NO_LIMIT)) for name, command in found])
 
-    def _take_in(self, ctx: Any) -> None:
+    def _add_plugin_commands(self, ctx: Any) -> None:
         for command in selected_plugins(ctx).commands:
-            self.commands.setdefault(command.name, _single(command.name, command.run))
+            self.commands.setdefault(command.name, _plugin_command(command.name, command.run))
 
 
-def with_plugins(context: typer.Context, modules: list[str] | None) -> None:
-    """Take in plugins that are not installed; they may lie in the folder that one is in."""
+def add_plugins(context: typer.Context, modules: list[str] | None) -> None:
+    """Handle `--plugin`: add plugins that are not installed; their modules may be in the current folder."""
     for module in modules or ():
         if "" not in sys.path:
             sys.path.append("")
         context.obj = selected_plugins(context).with_plugin(module)
 
 
-def without_plugins(context: typer.Context, names: list[str] | None) -> None:
+def remove_plugins(context: typer.Context, names: list[str] | None) -> None:
+    """Handle `--no-plugin`."""
     for name in names or ():
         context.obj = selected_plugins(context).without_plugin(name)
 
 
 def selected_plugins(context: Any) -> Plugins:
-    """The plugins as far as options have chosen them."""
+    """Return the plugins that the options read so far leave."""
     found: Plugins = context.obj or context.command.plugins
     return found
 
 
 def build(plugins: Plugins) -> typer.Typer:
-    """Return the application; every command finds the plugins in the context's `obj`."""
+    """Return the application; commands find the plugins in the context's `obj`."""
     app = typer.Typer(
         name="filtercrawl",
         help="Crawl model zoos for trained convolution kernels and keep them as a Hugging Face dataset.",
@@ -91,32 +90,32 @@ def build(plugins: Plugins) -> typer.Typer:
     @app.callback()
     def root(
         context: typer.Context,
-        add: Annotated[  # noqa: ARG001 - its callback has taken it
+        add: Annotated[  # noqa: ARG001 - handled by its callback
             list[str] | None,
             typer.Option(
                 "--plugin",
                 metavar="MODULE",
                 is_eager=True,
-                callback=with_plugins,
-                help="Use the plugin in a module that is not installed as one; may be repeated.",
+                callback=add_plugins,
+                help="Use a plugin that is not installed, by its module; may be repeated.",
             ),
         ] = None,
-        leave_out: Annotated[  # noqa: ARG001 - its callback has taken it
+        leave_out: Annotated[  # noqa: ARG001 - handled by its callback
             list[str] | None,
             typer.Option(
                 "--no-plugin",
                 metavar="NAME",
                 is_eager=True,
-                callback=without_plugins,
-                help="Do without an installed plugin, which is not even imported; may be repeated.",
+                callback=remove_plugins,
+                help="Leave out an installed plugin, without importing it; may be repeated.",
             ),
         ] = None,
         show_version: Annotated[
             bool,
-            typer.Option("--version", is_eager=True, callback=tell_version, help="Show the version and exit."),
+            typer.Option("--version", is_eager=True, callback=print_version, help="Show the version and exit."),
         ] = False,
     ) -> None:
-        del show_version  # told, and ended with, before anything else is looked at
+        del show_version  # handled by its callback
         context.obj = selected_plugins(context)
 
     for name, run in (
@@ -132,34 +131,34 @@ def build(plugins: Plugins) -> typer.Typer:
     return app
 
 
-def _single(name: str, run: Callable[..., None]) -> Any:
-    """Return one plugin's command as Typer makes it."""
+def _plugin_command(name: str, run: Callable[..., None]) -> Any:
+    """Return the Typer command for a plugin's function."""
     alone = typer.Typer(**_OPTIONS)
     alone.command(name)(with_logging_options(run))
     return typer.main.get_command(alone)
 
 
-def tell_version(asked: bool) -> None:
-    """Answer `--version`, with which no command is named."""
+def print_version(asked: bool) -> None:
+    """Handle `--version`, which needs no command."""
     if asked:
         typer.echo(f"filtercrawl {version('filtercrawl')}")
         raise typer.Exit
 
 
-def warn(broken: PluginFailure) -> None:
-    """Name a plugin that is left out."""
-    logger.warning("plugin %s is left out: %s", broken.plugin, broken.reason)
+def log_failure(failure: PluginFailure) -> None:
+    """Log a plugin that is left out."""
+    logger.warning("plugin %s is left out: %s", failure.plugin, failure.reason)
 
 
 def main() -> None:
-    """Run the command line; the process ends with the exit codes of the contract."""
+    """Run the command line and end the process with its exit code."""
     configure_logging()
     try:
-        build(load_plugins(on_error=warn))()
+        build(load_plugins(on_error=log_failure))()
     except FiltercrawlError as error:
         logger.error("%s", error)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has gone, as in `filtercrawl status | head`.
+        # The reader of our output has ended, as in `filtercrawl status | head`.
         sys.stderr.close()
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""`filtercrawl config`: the settings in force, and where each comes from."""
+"""`filtercrawl config`: the settings that hold, and where each comes from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from filtercrawl.config.listing import resolved_settings
 
 
 def run(json: JsonOption = False) -> None:
-    """Show the settings in force here, and where each comes from: a variable, filtercrawl.toml or the default.
+    """Show the settings that hold here, and where each comes from: a variable, filtercrawl.toml or the default.
 
-    Options of a command go before all of them. Tokens are never shown, only the names of their variables.
+    Options of a command take precedence over all of these. Tokens are never shown, only the names of their variables.
     """
     rows = resolved_settings({})
     if json:

@@ -1,4 +1,4 @@
-"""What a run needs of this machine, looked at part by part."""
+"""The checks of `filtercrawl doctor`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ from filtercrawl.config import Settings, device, hub_endpoint, is_set
 from filtercrawl.transport.client import HttpTransport
 
 _LIBRARIES: Final = ("datasets", "huggingface_hub", "pyarrow", "timm", "torch", "torchvision")
-# Less than this is soon used up: a large checkpoint, and the tables beside it.
-_LITTLE: Final = 2 * 1024**3
+# Bytes of free disk space below which one large checkpoint and its tables may not fit.
+_LITTLE_SPACE: Final = 2 * 1024**3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at. problem: what is wrong and what to do, None where nothing is."""
+    """The result of one check.
+
+    Attributes:
+        name: What was checked.
+        found: What was found.
+        problem: What is wrong and what to do, None where nothing is.
+    """
 
     name: str
     found: str
@@ -33,7 +39,13 @@ class Check:
 
 
 def run_checks(plugins: Plugins, settings: Settings, *, network: bool = False) -> Iterator[Check]:
-    """Yield what was found. network: ask the servers too; without it nothing is sent."""
+    """Make the checks one by one.
+
+    Args:
+        plugins: The plugins to check.
+        settings: The settings that hold.
+        network: Whether to check servers too; without it no request is sent.
+    """
     yield Check(
         name="version",
         found=f"filtercrawl {version('filtercrawl')}, plugin interface {API_VERSION}, "
@@ -42,15 +54,17 @@ def run_checks(plugins: Plugins, settings: Settings, *, network: bool = False) -
     yield from _libraries()
     yield Check(name="plugins", found=f"{len(plugins.names)} installed, {len(plugins.sources)} sources")
     for broken in plugins.broken:
-        advice = f"{broken.reason}; repair it or leave it out: --no-plugin {broken.plugin}"
+        advice = f"{broken.reason}; fix it, or leave it out with --no-plugin {broken.plugin}"
         yield Check(name="plugin", found=broken.plugin, problem=advice)
     yield _device(settings.device)
     cache = settings.network.cache
-    for name, place in (("dataset", settings.dataset), ("cache", cache)):
-        if place is not None:
-            yield _check_folder(name, place)
+    for name, folder in (("dataset", settings.dataset), ("cache", cache)):
+        if folder is not None:
+            yield _check_folder(name, folder)
     for origin, variable in sorted(settings.auth.items()):
-        problem = None if is_set(variable) else f"the environment variable {variable} is named, but it is not set"
+        problem = (
+            None if is_set(variable) else f"the environment variable {variable} is named as a token, but it is not set"
+        )
         yield Check(name="token", found=f"{origin}: ${variable}", problem=problem)
     if network:
         for address in sorted({hub_endpoint(), *settings.auth, *(_origin(url) for url in settings.mirrors.values())}):
@@ -75,19 +89,19 @@ def _device(name: str) -> Check:
         return Check(name="device", found=name, problem=str(error))
 
 
-def _check_folder(name: str, place: Path) -> Check:
-    """Look at the disk that a folder lies on, or will lie on; nothing is made."""
-    there = next(parent for parent in (place.absolute(), *place.absolute().parents) if parent.exists())
+def _check_folder(name: str, folder: Path) -> Check:
+    """Check the disk on which a folder is, or would be; nothing is created."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     try:
-        free = shutil.disk_usage(there).free
+        free = shutil.disk_usage(existing).free
     except OSError as error:
-        return Check(name=name, found=str(place), problem=f"cannot be looked at: {error.strerror or error}")
+        return Check(name=name, found=str(folder), problem=f"its disk cannot be checked: {error.strerror or error}")
     problem: str | None = None
-    if not there.is_dir():
-        problem = f"{there} is no folder; choose another with --{name}"
-    elif free < _LITTLE:
-        problem = f"there is little room on this disk; choose another with --{name}"
-    return Check(name=name, found=f"{place}, {free / 1e9:.1f} GB free", problem=problem)
+    if not existing.is_dir():
+        problem = f"{existing} is not a folder; choose another with --{name}"
+    elif free < _LITTLE_SPACE:
+        problem = f"there is little space on this disk; choose another folder with --{name}"
+    return Check(name=name, found=f"{folder}, {free / 1e9:.1f} GB free", problem=problem)
 
 
 def _server(address: str, settings: Settings) -> Check:
@@ -95,10 +109,10 @@ def _server(address: str, settings: Settings) -> Check:
         with closing(HttpTransport(settings.network)) as transport:
             answer = transport.client.get(f"{address}/", follow_redirects=False)
     except (FiltercrawlError, OSError) as error:
-        return Check(name="network", found=address, problem=f"{error}; look at proxy, firewall and HF_ENDPOINT")
-    except Exception as error:  # noqa: BLE001 - an HTTP library has many errors, and all mean the same here
+        return Check(name="network", found=address, problem=f"{error}; check proxy, firewall and HF_ENDPOINT")
+    except Exception as error:  # noqa: BLE001 - an HTTP library has many errors, and all are handled alike here
         text = " ".join(str(error).split()) or type(error).__name__
-        return Check(name="network", found=address, problem=f"{text}; look at proxy, firewall and HF_ENDPOINT")
+        return Check(name="network", found=address, problem=f"{text}; check proxy, firewall and HF_ENDPOINT")
     return Check(name="network", found=f"{address} answers {answer.status_code}")
 
 

@@ -1,4 +1,4 @@
-"""`filtercrawl doctor`: whether this machine has what a run needs."""
+"""`filtercrawl doctor`: check that this machine can run filtercrawl."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ def run(
     context: typer.Context,
     dataset: DatasetOption = None,
     network: Annotated[
-        bool, typer.Option("--network", help="Also ask the Hub, and every origin with a token, whether it answers.")
+        bool,
+        typer.Option("--network", help="Also check that the Hub, every mirror and every origin with a token answers."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Check versions, plugins, devices, cache, disk space and, with --network, the servers. Exit code 1: a problem."""
-    from filtercrawl.cli.diagnostics import run_checks  # it imports torch, to see its devices
+    """Check versions, plugins, devices, cache, disk space and, with --network, servers. Exit code 1: a problem."""
+    from filtercrawl.cli.diagnostics import run_checks  # imports torch
 
     checks = list(run_checks(context.obj, resolve({"dataset": dataset}), network=network))
     if json:

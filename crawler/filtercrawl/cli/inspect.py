@@ -17,7 +17,7 @@ def run(
     what: Annotated[str, typer.Argument(metavar="FILE|SELECTOR", help="A file, or a selector of one checkpoint.")],
     kernel_size: KernelSizeOption = None,
     structure: Annotated[
-        bool, typer.Option("--structure", help="Show the layers of the architecture; no weight is read.")
+        bool, typer.Option("--structure", help="Show the layers of the architecture without reading weights.")
     ] = False,
     json: JsonOption = False,
 ) -> None:

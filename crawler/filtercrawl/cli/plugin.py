@@ -1,4 +1,4 @@
-"""`filtercrawl plugin`: begin a plugin, and check one."""
+"""`filtercrawl plugin`: create a plugin, and check one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from filtercrawl.api.formatting import escape_control
 from filtercrawl.cli.options import JsonOption, print_json, with_logging_options
 
 app = typer.Typer(
-    help="Begin a plugin, and check one.",
+    help="Create a plugin, and check one.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -26,20 +26,20 @@ app = typer.Typer(
 def check_plugin(
     module: Annotated[
         str,
-        typer.Argument(metavar="MODULE", help="The plugin's module, installed or in this folder, as filtercrawl_acme."),
+        typer.Argument(metavar="MODULE", help="Its module, installed or in this folder, for example filtercrawl_acme."),
     ],
     listing_only: Annotated[
-        bool, typer.Option("--listing-only", help="Leave out what needs the plugin's own fake zoo.")
+        bool, typer.Option("--listing-only", help="Leave out the checks that need the plugin's fake zoo.")
     ] = False,
     pattern: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="What to list of a source that needs a pattern.")
+        str | None, typer.Option(metavar="PATTERN", help="The pattern to list, for a source that needs one.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Check that a plugin keeps every promise. Exit code 1: it does not, or not all could be checked.
+    """Check that a plugin follows the rules of its interface. Exit code 1: it does not, or a check could not be made.
 
-    What needs a zoo that changes runs against the plugin's own `conformance(server)`, on loopback. Without it the real
-    zoo is listed.
+    Checks that need a zoo that changes run against the plugin's own `conformance(server)`, on this machine. Without it
+    the real zoo is listed.
     """
     import sys
 
@@ -47,33 +47,33 @@ def check_plugin(
 
     if "" not in sys.path:
         sys.path.append("")
-    verdict = check(module, listing_only=listing_only, pattern=pattern)
+    report = check(module, listing_only=listing_only, pattern=pattern)
     if json:
         print_json(
             {
                 "plugin": module,
-                "conforms": verdict.conforms,
-                "passed": list(verdict.passed),
-                "left_out": dict(verdict.left_out),
-                "findings": [vars(finding) for finding in verdict.findings],
+                "conforms": report.conforms,
+                "passed": list(report.passed),
+                "left_out": dict(report.left_out),
+                "findings": [vars(finding) for finding in report.findings],
             }
         )
     else:
-        for name in verdict.passed:
+        for name in report.passed:
             typer.echo(f"ok       {name}")
-        for why in dict.fromkeys(verdict.left_out.values()):
-            names = ", ".join(name for name, reason in verdict.left_out.items() if reason == why)
+        for why in dict.fromkeys(report.left_out.values()):
+            names = ", ".join(name for name, reason in report.left_out.items() if reason == why)
             typer.echo(f"not done {names}:\n         {escape_control(why)}")
-        for finding in verdict.findings:
+        for finding in report.findings:
             typer.echo(
                 f"wrong    {finding.check}: {escape_control(finding.what)}\n"
                 f"         {escape_control(finding.what_to_do)}"
             )
-    raise typer.Exit(0 if verdict.conforms else 1)
+    raise typer.Exit(0 if report.conforms else 1)
 
 
 class Kind(Enum):
-    """What a new plugin brings."""
+    """What a new plugin offers."""
 
     SOURCE = "source"
     READER = "reader"
@@ -84,20 +84,22 @@ class Kind(Enum):
 @with_logging_options
 def new_plugin(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: lower-case letters, digits and hyphens.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The plugin's name: lower-case letters, digits and hyphens.")
+    ],
     kind: Annotated[
-        Kind, typer.Option(metavar="source|reader|analysis", help="What it brings.", show_default="source")
+        Kind, typer.Option(metavar="source|reader|analysis", help="What the plugin offers.", show_default="source")
     ] = Kind.SOURCE,
 ) -> None:
     """Write a complete plugin into ./filtercrawl-NAME.
 
-    It installs, passes its own tests and does something at once: make it yours from there.
+    It can be installed, passes its own tests and works at once; change it from there.
     """
     from filtercrawl.cli.scaffold import write
 
     taken = context.obj.sources if kind is Kind.SOURCE else {}
     if name in taken:
-        raise UsageError(f"{name!r}: an installed source has this name; choose another")
+        raise UsageError(f"an installed source has the name {name!r}; choose another")
     folder = write(name, kind.value, Path.cwd())
     typer.echo(f"""wrote {folder.name}; now
 

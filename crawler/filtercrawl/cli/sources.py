@@ -1,4 +1,4 @@
-"""`filtercrawl sources`: what is installed, and what each source offers."""
+"""`filtercrawl sources`: the installed sources, and what each offers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from filtercrawl.cli.options import JsonOption, print_json
 def run(
     context: typer.Context,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show the distribution and the module that each comes from.")
+        bool,
+        typer.Option("--verbose", "-v", help="Show the distribution and the module of each."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """List the installed sources, and how many files each offers where that is known without asking a server.
+    """List the installed sources, and how many files each offers where that is known without a request.
 
-    The others offer what they find when they are synced; some need a pattern, as in hub:org/name.
+    The others list what they offer during a sync; some need a pattern, for example hub:org/name.
     """
     plugins: Plugins = context.obj
     rows = [
@@ -45,12 +46,14 @@ def run(
 
 
 def offers(source: Source, count: int | None) -> str:
+    """Describe what a source offers; `count` is None where only its listing tells."""
     if count is not None:
         return f"offers {format_count(count)} files"
     return "offers what its pattern names" if needs_pattern(source) else "offers what it finds"
 
 
 def line(row: dict[str, Any], offers: str) -> str:
+    """Return the line of one source."""
     text = f"{row['name']:<16} {offers:<34} plugin {row['plugin']}"
     if "module" not in row:
         return text

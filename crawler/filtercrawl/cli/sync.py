@@ -1,4 +1,4 @@
-"""`filtercrawl sync`: discover, fetch, extract, normalize, write; resumes by itself."""
+"""`filtercrawl sync`: bring a dataset up to date."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(
     May be stopped or killed at any moment and run again. Without selectors every installed source that needs no
     pattern is asked. For example: filtercrawl sync local:models 'timm:resnet*' --kernel-size 3x3.
     """
-    # torch takes seconds to import: only once the options are known to be right
+    # Importing torch takes seconds: not before the options have been checked.
     from filtercrawl.pipeline.sync import SyncContext, sync
 
     settings = resolve(options)
@@ -62,7 +62,7 @@ def run(
 
 
 def all_selectors(context: typer.Context) -> Iterator[str]:
-    """The sources that can be asked without a pattern."""
+    """Yield the names of the sources that need no pattern."""
     from filtercrawl.api.source import needs_pattern
 
     yield from (name for name, source in sorted(context.obj.sources.items()) if not needs_pattern(source))
@@ -94,34 +94,32 @@ def cancel_on_signal(cancellation: CancellationToken, after: str = "the checkpoi
 
 
 def format_cost(cost: Cost, settings: Settings) -> str:
-    """Say what one source's checkpoints cost, or will: bytes, share of their files, requests."""
+    """Describe what the checkpoints of one source cost, or will cost: bytes, share of their files, requests."""
     counts = ", ".join(f"{format_count(count)} {word}" for word, count in cost.checkpoints.items() if count)
     share = "" if cost.share is None else f" of {format_size(cost.total_bytes)} ({100 * cost.share:.1f} %)"
     verb = "will read" if settings.dry_run else "read"
     words = [f"{counts}; {verb} {'at most ' if cost.n_upper_bounds else ''}{format_size(cost.bytes)}{share}"]
     if cost.requests:
         words.append(f"in {'at least ' if cost.n_upper_bounds else ''}{format_count(cost.requests)} requests")
-    return " ".join(words) + (
-        f", {format_count(cost.n_in_full)} taken whole" if cost.n_in_full and cost.requests else ""
-    )
+    return " ".join(words) + (f", {format_count(cost.n_in_full)} in full" if cost.n_in_full and cost.requests else "")
 
 
 def summarize(report: SyncReport, settings: Settings) -> None:
+    """Print the results of a sync."""
     from filtercrawl.pipeline.report import WORDS
 
     counts = report.checkpoints
-    told = ", ".join(f"{format_count(counts[word])} {word}" for word in WORDS[1:] if counts[word])
-    typer.echo(f"checkpoints: {told or 'none'}")
+    counted = ", ".join(f"{format_count(counts[word])} {word}" for word in WORDS[1:] if counts[word])
+    typer.echo(f"checkpoints: {counted or 'none'}")
     for selector, problem in report.problems.items():
         typer.echo(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
     for model_id, reason in report.failures.items():
         typer.echo(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
     if report.removed_models and not settings.prune:
-        typer.echo(f"{format_count(len(report.removed_models))} are no longer offered; --prune takes them out")
+        typer.echo(f"{format_count(len(report.removed_models))} are no longer offered; --prune removes them")
     if counts["waiting"]:
-        typer.echo(
-            f"{format_count(counts['waiting'])} failed before and wait for their next try; --retry all tries them now"
-        )
+        waiting = format_count(counts["waiting"])
+        typer.echo(f"{waiting} failed before and wait for their next attempt; --retry all tries them now")
     if report.n_left:
         typer.echo(f"{format_count(report.n_left)} still to do")
     for source, cost in sorted(report.by_source.items()):
@@ -129,7 +127,7 @@ def summarize(report: SyncReport, settings: Settings) -> None:
     if settings.dry_run:
         return
     if not (counts["new"] or counts["changed"] or counts["retry"]):
-        if not report.problems:  # else nobody knows what there was to do
+        if not report.problems:  # with an incomplete listing, what there was to do is unknown
             typer.echo(f"nothing to do: {settings.dataset} is up to date")
         return
     written = f"{format_plural(report.layers, 'layer')} and {format_plural(report.kernels, 'kernel')}"

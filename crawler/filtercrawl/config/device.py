@@ -1,4 +1,4 @@
-"""Which torch device the kernels pass through."""
+"""The torch device that processes kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from filtercrawl.api.errors import UsageError
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """Turn `auto`, `cpu`, `cuda`, `cuda:1` or `mps` into a device that works here; raises UsageError."""
+    """Return a device that works on this machine.
+
+    Args:
+        name: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; `auto` prefers CUDA to MPS to the CPU.
+
+    Raises:
+        UsageError: The device cannot be used here.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -1,4 +1,4 @@
-"""What the environment says: tokens, addresses, folders, the clock, proxies."""
+"""Values from the environment that are not settings: tokens, addresses, folders, the clock and proxies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ HUB: Final = "https://huggingface.co"
 
 
 def is_set(variable: str) -> bool:
-    """Tell whether an environment variable holds anything; what it holds may be a secret."""
+    """Return whether an environment variable has a value, which may be a secret."""
     return bool(os.environ.get(variable, "").strip())
 
 
 def now() -> datetime:
-    """The time of this run in UTC; `SOURCE_DATE_EPOCH` fixes it where builds must be reproducible."""
+    """Return the current time in UTC, or that of `SOURCE_DATE_EPOCH` for reproducible builds.
+
+    Raises:
+        UsageError: `SOURCE_DATE_EPOCH` is not a number of seconds.
+    """
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     try:
         return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
@@ -28,12 +32,12 @@ def now() -> datetime:
 
 
 def cache_home() -> Path:
-    """The folder for what may be fetched again: `XDG_CACHE_HOME/filtercrawl`, by default below `~/.cache`."""
+    """Return the folder of the cache: `filtercrawl` below `XDG_CACHE_HOME`, by default `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "filtercrawl"
 
 
 def hub_endpoint() -> str:
-    """The address of the Hugging Face Hub, which `HF_ENDPOINT` may move; no slash at its end."""
+    """Return the URL of the Hugging Face Hub, or of its replacement in `HF_ENDPOINT`, without a slash at its end."""
     return (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
 
 
@@ -65,18 +69,18 @@ def secret(variable: str) -> str:
 
 
 def step_summary() -> Path | None:
-    """The file in which GitHub Actions wants Markdown about a step, None elsewhere."""
+    """Return the file for the Markdown summary of a step in GitHub Actions, None elsewhere."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     return Path(path) if path else None
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return what a command that is run for the user finds in its environment."""
+    """Return the environment for a command that is run for the user, with more variables."""
     return {**os.environ, **more}
 
 
 def proxy(scheme: str, netloc: str) -> str | None:
-    """Return the proxy that the environment names for a host, None where it is asked directly."""
+    """Return the URL of the proxy for a host, None for a direct connection."""
     if urllib.request.proxy_bypass(netloc):
         return None
     proxies = urllib.request.getproxies()

@@ -70,4 +70,4 @@ class LicensePolicy:
 
     def dropped(self, license_id: str | None) -> str | None:
         """Return why a checkpoint is left out; None where it is not."""
-        return f"licence {license_id or 'unknown'}: the policy is drop" if self.decide(license_id) == "drop" else None
+        return f"license {license_id or 'unknown'}: the policy is drop" if self.decide(license_id) == "drop" else None

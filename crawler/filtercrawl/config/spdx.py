@@ -1,4 +1,4 @@
-"""Licences: which of them let everybody pass weights on, and what an SPDX expression of several comes to."""
+"""SPDX license expressions: their evaluation, and which licenses permit redistribution."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-# SPDX identifiers, without `-only` and `-or-later`, of licences that let anybody redistribute what is under them and
-# what is derived from it, also for money, on conditions that a copy can meet: attribution, the same terms, the text.
-# Not here: NC (not for money), ND (nothing derived), and licences with rules of use of their own (RAIL, Gemma, Llama).
+# SPDX identifiers, without `-only` and `-or-later`, of licenses that permit anybody to redistribute the work and what
+# is derived from it, also commercially, on conditions that a copy can meet: attribution, the same terms, the license
+# text. Not included: NC (no commercial use), ND (no derivatives), and licenses with rules of use (RAIL, Gemma, Llama).
 REDISTRIBUTABLE: Final = (
     "0BSD", "AFL-3.0", "AGPL-3.0", "Apache-2.0", "Artistic-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSD-3-Clause-Clear",
     "BSL-1.0", "BlueOak-1.0.0", "CC-BY-2.0", "CC-BY-2.5", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-2.0", "CC-BY-SA-2.5",
@@ -22,21 +22,24 @@ _WORD: Final = re.compile(r"[()]|[^\s()]+")
 
 
 def is_redistributable(license_id: str | None) -> bool | None:
-    """Tell whether everybody may pass on what is under an SPDX expression; None where the licence is unknown."""
+    """Return whether an SPDX expression permits everybody to redistribute; None where the license is unknown."""
     if license_id is None:
         return None
     return bool(evaluate_expression(license_id, lambda name: int(normalize_name(name) in _FREE)))
 
 
 def normalize_name(name: str) -> str:
-    """Return a licence identifier in lower case without what says which later versions count too."""
+    """Return a license identifier in lower case without the suffix for later versions."""
     return name.lower().removesuffix("+").removesuffix("-only").removesuffix("-or-later")
 
 
 def evaluate_expression(expression: str, of: Callable[[str], int]) -> int:
-    """Return what an SPDX expression comes to where `of` says what each licence does: OR the best, AND the worst.
+    """Evaluate an SPDX expression: OR takes the maximum, AND the minimum of the values of its licenses.
 
-    An exception (`WITH`) only adds rights and is left aside. What is no expression counts as one name.
+    Args:
+        expression: An SPDX expression. An exception (`WITH`) only adds rights and is ignored. Text that is not an
+            expression counts as the name of one license.
+        of: Returns the value of one license.
     """
     words = _WORD.findall(expression)
     rest = iter([*words, ""])
@@ -68,9 +71,9 @@ def _one(rest: Iterator[str], of: Callable[[str], int]) -> tuple[int, str]:
     if word == "(":
         value, end = _any(rest, of)
         if end != ")":
-            raise ValueError(missing_operand(end))
+            raise ValueError(_missing_operand(end))
     elif word.upper() in ("", ")", "OR", "AND", "WITH"):
-        raise ValueError(missing_operand(word))
+        raise ValueError(_missing_operand(word))
     else:
         value = of(word)
     word = next(rest)
@@ -80,5 +83,5 @@ def _one(rest: Iterator[str], of: Callable[[str], int]) -> tuple[int, str]:
     return value, word
 
 
-def missing_operand(word: str) -> str:
-    return f"no licence before {word!r}"
+def _missing_operand(word: str) -> str:
+    return f"no license before {word!r}"

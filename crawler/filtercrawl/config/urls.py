@@ -1,4 +1,4 @@
-"""Addresses on the network: their origin, what of them may be shown, and where mirrors keep them."""
+"""URLs: their origin, their redaction for messages, and mirrors."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ _URL_IN_TEXT = re.compile(r"https?://[^\s'\"<>]*[^\s'\"<>.,:;)\]]")
 
 
 def origin(url: str) -> str:
-    """Return `scheme://host[:port]` in lower case, a default port left out; raises UsageError where there is none."""
+    """Return `scheme://host[:port]` of a URL in lower case, without a default port.
+
+    Raises:
+        UsageError: It is not an http or https URL.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise UsageError(f"{redact_url(url)!r} is no URL: {error}") from error
+        raise UsageError(f"{redact_url(url)!r} is not a URL: {error}") from error
     if parts.scheme not in _PORTS or not host:
-        raise UsageError(f"{redact_url(url)!r} is no http or https URL")
+        raise UsageError(f"{redact_url(url)!r} is not an http or https URL")
     named = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{named}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
 
 
 def redact_url(url: str) -> str:
-    """Return a URL as messages may show it: without user, password, query and fragment."""
+    """Return a URL without user, password, query and fragment, which may hold secrets."""
     bare = url.partition("?")[0].partition("#")[0]
     scheme, mark, rest = bare.partition("://")
     if not mark:
@@ -37,11 +41,11 @@ def redact_url(url: str) -> str:
 
 
 def redact_urls(text: str) -> str:
-    """Return a text in which every URL is redacted."""
+    """Return a text with every http and https URL in it redacted."""
     return _URL_IN_TEXT.sub(lambda match: redact_url(match[0]), text)
 
 
 def apply_mirrors(url: str, mirrors: Mapping[str, str]) -> str:
-    """Return where a URL is to be asked for: the longest prefix that a mirror serves is replaced."""
+    """Return a URL with the longest prefix that has a mirror replaced by it."""
     best = max((prefix for prefix in mirrors if url.startswith(prefix)), key=len, default=None)
     return url if best is None else mirrors[best] + url[len(best) :]

@@ -82,7 +82,7 @@ def test_failed_checkpoints_make_exit_code_3(call, zoo: Path, dataset: Path) -> 
     assert len([line for line in result.stdout.splitlines() if "local/bad.pth" in line]) == 1
     result = call("sync", f"local:{zoo}", "--dataset", dataset)
     assert result.exit_code == 0  # not new
-    assert "\n1 failed before and wait for their next try; --retry all tries them now\n" in result.stdout
+    assert "\n1 failed before and wait for their next attempt; --retry all tries them now\n" in result.stdout
     assert call("sync", f"local:{zoo}", "--dataset", dataset, "--fail-on", "any").exit_code == 3
     assert "failed: local/bad.pth" in call("status", "--dataset", dataset).stdout
     assert models(dataset)["local/net.safetensors"]["outcome"] == "emitted"

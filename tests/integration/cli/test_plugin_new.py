@@ -98,7 +98,7 @@ def test_a_name_that_no_plugin_can_have_is_refused(tmp_path: Path, name: str) ->
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     write("acme", "source", tmp_path)
-    with pytest.raises(PolicyError, match="is there already"):
+    with pytest.raises(PolicyError, match="exists already"):
         write("acme", "reader", tmp_path)
 
 

@@ -264,7 +264,7 @@ def test_doctor_finds_a_broken_plugin_and_a_missing_token(write: Write, call: Ca
     problems = {check["name"]: check["problem"] for check in json.loads(result.stdout)["checks"] if check["problem"]}
     assert "--no-plugin bad" in problems["plugin"]
     assert "NOT_SET" in problems["token"]
-    assert "is no folder" in problems["dataset"]
+    assert "is not a folder" in problems["dataset"]
     assert "problem" in call(load_plugins([bad]), "doctor").stdout
 
 

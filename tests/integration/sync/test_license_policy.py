@@ -121,7 +121,7 @@ def test_dropped_before_it_is_fetched(zoo: Path, dataset: Path, terms: Terms, sy
     report = sync_terms(DROP)
     assert not report.failures
     assert outcomes(dataset) == {
-        "a": ("skipped", "licence CC-BY-NC-4.0: the policy is drop"), "b": ("emitted", None),
+        "a": ("skipped", "license CC-BY-NC-4.0: the policy is drop"), "b": ("emitted", None),
     }  # fmt: skip
     terms["b"] = "CC-BY-NC-4.0"  # its source thinks better of it
     sync_terms(DROP)

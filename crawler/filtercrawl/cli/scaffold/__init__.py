@@ -1,4 +1,4 @@
-"""Write the package of a new plugin, from templates that lie beside this file."""
+"""Create the package of a new plugin from the templates beside this file."""
 
 from __future__ import annotations
 
@@ -22,9 +22,16 @@ _LONGEST: Final = 40
 
 
 def write(name: str, kind: Kind, parent: Path) -> Path:
-    """Write `filtercrawl-NAME` into a folder and return where it is.
+    """Write the package `filtercrawl-NAME` and return its folder.
 
-    Raises UsageError for a name that no plugin can have, RefusedError where something of that name is there.
+    Args:
+        name: The plugin's name.
+        kind: What the plugin offers.
+        parent: The folder to write into.
+
+    Raises:
+        UsageError: No plugin can have this name.
+        PolicyError: Something of that name exists already.
     """
     if not _NAME.fullmatch(name) or len(name) > _LONGEST:
         raise UsageError(
@@ -32,7 +39,7 @@ def write(name: str, kind: Kind, parent: Path) -> Path:
         )
     folder = parent / f"filtercrawl-{name}"
     if folder.exists():
-        raise PolicyError(f"{folder} is there already; choose another name, or move it away")
+        raise PolicyError(f"{folder} exists already; choose another name, or move it")
     words = {
         "@NAME@": name,
         "@MODULE@": f"filtercrawl_{name.replace('-', '_')}",
@@ -43,16 +50,19 @@ def write(name: str, kind: Kind, parent: Path) -> Path:
         "@VERSION@": ".".join(version("filtercrawl").split(".")[:2]),
     }
     for path, text in (*_templates("common"), *_templates(kind)):
-        place = folder / path.replace("MODULE", words["@MODULE@"])
-        place.parent.mkdir(parents=True, exist_ok=True)
+        target = folder / path.replace("MODULE", words["@MODULE@"])
+        target.parent.mkdir(parents=True, exist_ok=True)
         for mark, word in words.items():
-            text = text.replace(mark, word)  # noqa: PLW2901 - the same text, filled in
-        place.write_text(text, "utf-8")
+            text = text.replace(mark, word)  # noqa: PLW2901 - the same text, rendered
+        target.write_text(text, "utf-8")
     return folder
 
 
 def _templates(kind: str) -> Iterator[tuple[str, str]]:
-    """Yield (path in the package, text). They end in .txt, so that nobody takes them for modules; `dot.` is `.`."""
+    """Yield (path in the package, text) of the templates of one kind.
+
+    Their names end in .txt, so that no tool takes them for modules of this package; `dot.` stands for a leading dot.
+    """
     yield from _below(files("filtercrawl.cli.scaffold") / "templates" / kind, "")
 
 
