@@ -18,13 +18,13 @@ class Approval:
     """The part of a plan that may be carried out.
 
     Attributes:
-        todo: (action, revision, etag) by model id of what may be crawled.
+        tasks: (action, revision, etag) by model id of what may be crawled.
         removed: Model ids that may be removed.
         skipped: Model ids that may be recorded as skipped.
         restated: Model ids whose metadata may be updated.
     """
 
-    todo: Mapping[str, tuple[str, str | None, str | None]] = field(default_factory=dict)
+    tasks: Mapping[str, tuple[str, str | None, str | None]] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
     skipped: frozenset[str] = frozenset()
     restated: frozenset[str] = frozenset()
@@ -33,7 +33,7 @@ class Approval:
     def of(cls, plan: Plan, known: Mapping[str, ModelRow], limit: int | None = None) -> Self:
         """Approve a whole plan, with the first `limit` of its tasks."""
         return cls(
-            todo={task.model_id: _fingerprint(task) for task in plan.tasks[:limit]},
+            tasks={task.model_id: _fingerprint(task) for task in plan.tasks[:limit]},
             removed=frozenset(model_id for model_id, _ in plan.removed),
             skipped=frozenset(f"{source}/{skip.name}" for source, _, skip in plan.skipped),
             restated=frozenset(_restated(plan, known)),
@@ -43,7 +43,7 @@ class Approval:
         """Return the approval as a plan file stores it."""
         names = ("why", "revision", "etag")
         return {
-            "todo": [{"model_id": k} | dict(zip(names, mark, strict=True)) for k, mark in sorted(self.todo.items())],
+            "todo": [{"model_id": k} | dict(zip(names, mark, strict=True)) for k, mark in sorted(self.tasks.items())],
             "removed": sorted(self.removed),
             "skipped": sorted(self.skipped),
             "restated": sorted(self.restated),
@@ -58,17 +58,17 @@ class Approval:
         """
         try:
             lists = {name: frozenset(map(str, content[name])) for name in ("removed", "skipped", "restated")}
-            todo = {
+            tasks = {
                 str(item["model_id"]): (str(item["why"]), _text(item["revision"]), _text(item["etag"]))
                 for item in content["todo"]
             }
         except (KeyError, TypeError) as error:
             raise UsageError(f"is no plan of this program: {type(error).__name__}: {error}") from error
-        return cls(todo=todo, **lists)
+        return cls(tasks=tasks, **lists)
 
     def restrict(self, plan: Plan, known: Mapping[str, ModelRow]) -> tuple[Plan, list[str]]:
         """Return the approved part of a plan, and the model ids of the rest."""
-        tasks = tuple(task for task in plan.tasks if self.todo.get(task.model_id) == _fingerprint(task))
+        tasks = tuple(task for task in plan.tasks if self.tasks.get(task.model_id) == _fingerprint(task))
         described = set(_restated(plan, known)) - self.restated
         deferred = {task.model_id for task in plan.tasks} - {task.model_id for task in tasks}
         deferred |= {model_id for model_id, _ in plan.removed} - self.removed | described
