@@ -24,7 +24,7 @@ from filtercrawl.dataset.card.card import Card
 from filtercrawl.dataset.tables import index_row
 from filtercrawl.pipeline.crawling import write_layers
 from filtercrawl.pipeline.sync import SyncContext, sync
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.paths import child_environment
 from support.zoo_files import models, published, put, state, table
 

@@ -19,7 +19,7 @@ from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
-from filtercrawl_publish.publishing.publish import PublishOptions, publish
+from filtercrawl_publish.publishing import PublishOptions, publish_version
 from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import HubServer, sha256
 from support.hub.types import Repo
@@ -121,14 +121,14 @@ def _publish(job: dict[str, Any]) -> None:
     if job["hub"]:
         os.environ["HF_ENDPOINT"] = job["hub"]
     release = PublishOptions(
-        when=datetime.fromisoformat(job.get("when", DAY.isoformat())),
+        now=datetime.fromisoformat(job.get("when", DAY.isoformat())),
         version=job.get("version"),
         dry_run=job.get("dry_run", False),
         max_disk=job.get("max_disk"),
     )
     try:
         place = open_repository(job["repo"], network(retry_policy=RetryPolicy(base_delay=0.02, max_delay=0.2)))
-        found = vars(publish(Path(job["folder"]), place, release))
+        found = publish_version(Path(job["folder"]), place, release).to_dict()
     except FiltercrawlError as error:
         found = {"error": type(error).__name__, "text": str(error)}
     except BaseException as error:  # noqa: BLE001 - told to the test

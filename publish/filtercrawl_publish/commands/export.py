@@ -1,4 +1,4 @@
-"""The command `export`: a slice of the dataset in the layout that the notebook of CNN Filter DB reads."""
+"""The command `export`: write kernels in the layout of CNN Filter DB."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption
 from filtercrawl.config import resolve
-from filtercrawl_publish.export.cnn_filter_db.selection import ExportSelection, select_models
-from filtercrawl_publish.export.cnn_filter_db.writer import write_export
+from filtercrawl_publish.export.cnn_filter_db import ExportSelection, select_models, write_export
 
 
 class Layout(Enum):
-    """Layouts that a slice can be written in."""
+    """Supported layouts."""
 
     CNN_FILTER_DB = "cnn-filter-db"
 
 
-def export(
+def run(
     layout: Annotated[Layout, typer.Argument(help="The layout to write.", show_default=False)],
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
     dataset: DatasetOption = None,
@@ -36,10 +35,11 @@ def export(
         list[str] | None, typer.Option(metavar="TASK", help="Only models of this task; may be repeated.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Only models whose id or name fits, as in 'resnet*'.")
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only models whose id or name matches, such as 'resnet*'."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many models.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Maximum number of models.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write 3x3 kernels of the dataset in another layout.
@@ -48,23 +48,23 @@ def export(
     loads them. Takes learned 3x3 kernels of 2-D convolutions, transposed ones left out, of final checkpoints.
     """
     if file.exists() and not force:
-        raise PolicyError(f"{file} is there already; --force replaces it")
-    wanted = ExportSelection(
+        raise PolicyError(f"{file} exists; --force replaces it")
+    selection = ExportSelection(
         sources=tuple(source or ()), tasks=tuple(task or ()), patterns=tuple(model or ()), limit=limit
     )
     folder = resolve({"dataset": dataset}).dataset
-    models = select_models(folder, wanted)
+    models = select_models(folder, selection)
     total = sum(model.kernels for model in models)
     with typer.progressbar(length=total, label=f"{total:,} kernels", file=sys.stderr) as bar:
-        written = write_export(folder, models, file, bar.update)
-    found = {"file": str(file), "layout": layout.value, "models": len(models), "layers": written.layers}
+        result = write_export(folder, models, file, bar.update)
+    content = {"file": str(file), "layout": layout.value, "models": len(models), "layers": result.layers}
     if as_json:
-        typer.echo(json.dumps(found | {"kernels": written.kernels}))
+        typer.echo(json.dumps(content | {"kernels": result.kernels}))
     else:
-        counted = f"{written.kernels:,} kernels of {written.layers:,} layers in {len(models):,} models"
-        typer.echo(f"{file}: {counted}")
+        counts = f"{result.kernels:,} kernels of {result.layers:,} layers in {len(models):,} models"
+        typer.echo(f"{file}: {counts}")
 
 
 @hookimpl
 def filtercrawl_commands() -> Iterator[Command]:
-    yield Command(name="export", run=export)
+    yield Command(name="export", run=run)

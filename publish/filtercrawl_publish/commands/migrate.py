@@ -1,4 +1,4 @@
-"""The command `migrate`: a dataset of an older version becomes one of this version."""
+"""The command `migrate`: upgrade a dataset to the current schema."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.config import resolve
 
 
-def migrate(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
-    """Bring a dataset that an older filtercrawl wrote to this one's schema, in place.
+def run(dataset: DatasetOption = None, as_json: JsonOption = False) -> None:
+    """Upgrade a dataset that an older filtercrawl wrote to the current schema, in place.
 
-    Columns that were added since are null until their checkpoints are read again; files of layers are not touched.
-    May be killed at any moment and run again. `sync` and `release` do this by themselves where they write.
+    New columns are null until their checkpoints are read again; layers files are not changed. May be killed at any
+    moment and run again. `sync` and `release` do this automatically.
     """
-    from filtercrawl.dataset import migrate as migration
+    from filtercrawl.dataset.migrate import migrate_dataset
 
     settings = resolve({"dataset": dataset})
-    found = migration.migrate_dataset(settings)
+    result = migrate_dataset(settings)
     if as_json:
-        print_json({"dataset": str(settings.dataset), **asdict(found)})
+        print_json({"dataset": str(settings.dataset), **asdict(result)})
         return
-    for path, columns in found.added.items():
+    for path, columns in result.added.items():
         typer.echo(f"{path}: added {', '.join(columns)}")
-    if not found.changed:
-        typer.echo(f"{settings.dataset}: has this version's schema already")
+    if not result.changed:
+        typer.echo(f"{settings.dataset}: has the current schema already")
 
 
 @hookimpl
 def filtercrawl_commands() -> Iterator[Command]:
-    yield Command(name="migrate", run=migrate)
+    yield Command(name="migrate", run=run)

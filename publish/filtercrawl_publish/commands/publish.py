@@ -1,26 +1,23 @@
-"""`filtercrawl publish`."""
+"""The command `publish`: one atomic, verified, tagged version."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import escape_control, format_count, format_size
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, SignKeyOption, print_json, setting_option
 from filtercrawl.cli.progress import open_command_progress
-from filtercrawl.config import now, resolve
-from filtercrawl.transport import network
-from filtercrawl_publish.publishing.publish import PublishOptions, PublishResult, publish
-from filtercrawl_publish.repository.open import open_repository
+from filtercrawl_publish import api
 
 
 def run(
-    repo: Annotated[str, typer.Argument(help="A dataset repo, `org/name`, or a folder, `./name`.", show_default=False)],
+    repo: Annotated[
+        str, typer.Argument(help="A dataset repository, `org/name`, or a folder, `./name`.", show_default=False)
+    ],
     version: Annotated[
         str | None, typer.Option(metavar="V", help="The version's name.", show_default="vYYYY.MM.DD in UTC")
     ] = None,
@@ -35,42 +32,21 @@ def run(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Publish the dataset as one version: commit what is new, load it back, then tag it.
+    """Publish the dataset as one version: commit what is new, check that it loads, then tag it.
 
-    May be killed at any moment and run again. Nothing new: nothing is published. Exit code 4: above a limit of the
-    Hub; 5: somebody else published meanwhile.
+    May be killed at any moment and run again. Publishes nothing if nothing changed. Exit code 4: above a limit of the
+    Hub; 5: someone else published meanwhile.
     """
-    settings = resolve({"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run, "sign_key": sign_key})
-    most = None if max_disk is None else settings.max_disk  # what `sync` may take is set elsewhere, and is no wish
-    place = open_repository(repo, network(settings.network))
-    if place.revision is not None:
-        raise UsageError(f"{repo!r}: is published to as a whole; leave the @{place.revision} out")
-    with open_command_progress() as watch:
-        release = PublishOptions(
-            version=version,
-            when=now(),
-            dry_run=settings.dry_run,
-            sign_key=settings.publish.sign_key,
-            max_disk=most,
-            log=watch.message,
+    with open_command_progress() as progress:
+        result = api.publish(
+            dataset, repo, version=version, dry_run=dry_run, sign_key=sign_key, max_disk=max_disk, progress=progress
         )
-        found = publish(settings.dataset, place, release)
-        for warning in found.warnings:
-            watch.message(f"warning: {warning}")
+        for warning in result.warnings:
+            progress.message(f"warning: {warning}")
     if json:
-        print_json(asdict(found))
+        print_json(result.to_dict())
     else:
-        typer.echo(escape_control(format_result(found)))
-
-
-def format_result(found: PublishResult) -> str:
-    sums = f"{format_count(found.files)} files, {format_size(found.bytes)}, {format_count(found.removed)} removed"
-    return {
-        "published": f"published {found.version}: {found.repo} ({sums})",
-        "planned": f"would publish {found.version}: {found.repo} ({sums})",
-        "finished": f"finished {found.version}: {found.repo}; nothing is new since",
-        "nothing": f"nothing new since {found.version or 'the last commit'}: {found.repo}",
-    }[found.what]
+        typer.echo(escape_control(str(result)))
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""The published version that a local dataset is based on."""
+"""The published version that a local dataset is based on, recorded in its catalog."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from pathlib import Path
 
 from filtercrawl.dataset.catalog import Catalog
 
+__all__ = ["BaseVersion", "record_base"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaseVersion:
-    """The version that a dataset folder goes on from. root: of its manifest."""
+    """The version that a dataset folder continues.
+
+    Attributes:
+        repo: Id of the repository.
+        version: Its tag; the first digits of the commit if it has none.
+        commit: Full commit id.
+        root: Root hash of its manifest.
+    """
 
     repo: str
     version: str
@@ -21,7 +30,13 @@ class BaseVersion:
 
 
 def record_base(dataset: Path, base: BaseVersion, files: Iterable[tuple[str, str]] | None = None) -> None:
-    """Note that the folder is `base`; files: (path, sha256) of the layers that it holds, by default all there are."""
+    """Record that the dataset continues `base`, in one transaction.
+
+    Args:
+        dataset: The dataset folder.
+        base: The version.
+        files: (path, SHA-256) of the layers files that the version holds; None for all in the catalog.
+    """
     with Catalog(dataset) as catalog:
-        every = [(path, sha256) for path, _, sha256 in catalog.layer_files()]
-        catalog.put_released(every if files is None else files, json.dumps(asdict(base)))
+        known = [(path, sha256) for path, _, sha256 in catalog.layer_files()]
+        catalog.put_released(known if files is None else files, json.dumps(asdict(base)))

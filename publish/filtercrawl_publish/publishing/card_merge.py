@@ -1,4 +1,4 @@
-"""The card as people edited it where it is published: taken over, so that the next version does not undo it."""
+"""Keep edits that people made to the published card: the next version does not undo them."""
 
 from __future__ import annotations
 
@@ -9,44 +9,58 @@ from filtercrawl.api.errors import NotFoundError, PolicyError
 from filtercrawl.dataset.card.card import PATH, Card
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import write_text
-from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl_publish.publishing.staging import has_catalog
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.version_names import current
 
 __all__ = ["merge_user_edits"]
 
 
-def merge_user_edits(folder: Path, repository: Repository, head: str | None, tags: Mapping[str, str]) -> bool:
-    """Make the hand-written parts of the card in `folder` those of `head`, where somebody changed them there.
+def merge_user_edits(dataset: Path, repository: Repository, head: str | None, tags: Mapping[str, str]) -> bool:
+    """Replace the hand-written parts of the local card by those of `head`, if they were edited there.
 
-    The folder must be locked; the next export writes our parts of the card. A folder without a catalog stays as it is.
-    Returns whether there was something to take over. Raises RefusedError where the parts were changed here too, and
-    differently, since the last version; DatasetError for a card whose header cannot be read.
+    The generated parts are written by the next export. The dataset must be locked; a folder without a catalog is left
+    as it is.
+
+    Args:
+        dataset: The dataset folder.
+        repository: Where the card may have been edited.
+        head: The latest commit; only one without a tag can contain an edit.
+        tags: Commit by tag.
+
+    Returns:
+        Whether the local card changed.
+
+    Raises:
+        PolicyError: The hand-written parts were edited differently on both sides since the last version.
+        DatasetError: The header of a card cannot be read.
     """
-    if head is None or head in tags.values() or not (folder / HIDDEN / "catalog.sqlite").is_file():
+    if head is None or head in tags.values() or not has_catalog(dataset):
         return False
-    text = _text(repository, head)
-    theirs, here = Card.parse(text).user_content(), Card.parse(_here(folder)).user_content()
+    published_text = _published_card(repository, head)
+    published, local = Card.parse(published_text).user_content(), Card.parse(_local_card(dataset)).user_content()
     version = current(head, tags)
-    before = Card.parse(_text(repository, tags[version]) if version else "").user_content()
-    if theirs in (before, here):
+    base = Card.parse(_published_card(repository, tags[version]) if version else "").user_content()
+    if published in (base, local):
         return False
-    if here != before:
+    if local != base:
         since = f"since {version}" if version else "before the first version"
-        raise PolicyError(f"{PATH}: was edited {since} both here and in {repository.id}; make one like the other")
-    with Catalog(folder) as catalog:
+        raise PolicyError(
+            f"{PATH}: edited {since} both here and in {repository.id}; copy the edits of one into the other, run again"
+        )
+    with Catalog(dataset) as catalog:
         catalog.set_meta("stale", "1")
-    write_text(folder / PATH, folder, text)
+    write_text(dataset / PATH, dataset, published_text)
     return True
 
 
-def _text(repository: Repository, commit: str) -> str:
+def _published_card(repository: Repository, commit: str) -> str:
     try:
         return repository.read(PATH, commit).decode("utf-8", errors="replace")
     except NotFoundError:
         return ""
 
 
-def _here(folder: Path) -> str:
-    path = folder / PATH
+def _local_card(dataset: Path) -> str:
+    path = dataset / PATH
     return path.read_text("utf-8", errors="replace") if path.is_file() else ""

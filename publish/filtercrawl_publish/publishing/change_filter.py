@@ -1,4 +1,4 @@
-"""Whether a version would tell a reader anything new, or only that somebody looked again."""
+"""Detect whether a new version changes anything besides bookkeeping columns such as `last_seen` and `attempts`."""
 
 from __future__ import annotations
 
@@ -18,40 +18,50 @@ from filtercrawl_publish.repository.signature import SIGNATURE
 
 __all__ = ["has_reader_visible_change"]
 
-_MODELS: Final = "data/models.parquet"
-_SOURCES: Final = "data/sources.parquet"
-# Columns that a run changes by having run: when and where a name was last offered, what its source notes for itself,
-# and how often what fails was tried.
-_LAST_SEEN: Final = ("last_seen", "attempts", "next_retry", "url", "etag", "extra", "selectors", "state")
-_BOOKKEEPING: Final = {_MODELS: _LAST_SEEN, _SOURCES: ("listed",)}
-# Files that follow from others, or tell of a run.
-_FOLLOWING: Final = frozenset({
-    manifest.TABLE, manifest.PATH, card.PATH, manifest.CHANGELOG, manifest.CHANGES, SIGNATURE, "analysis/run.json",
+# Columns that change with every run: when and where a checkpoint was last offered, the state that its source keeps,
+# and how often a failed one was tried.
+_BOOKKEEPING_COLUMNS: Final = {
+    "data/models.parquet": (
+        "last_seen", "attempts", "next_retry", "url", "etag", "extra", "selectors", "state",
+    ),
+    "data/sources.parquet": ("listed",),
+}  # fmt: skip
+# Files that are derived from the others, or describe the run.
+_DERIVED_FILES: Final = frozenset({
+    manifest.TABLE, manifest.PATH, card.PATH, manifest.CHANGELOG, manifest.CHANGES, SIGNATURE, manifest.RUN,
 })  # fmt: skip
-_DIGEST: Final = re.compile(rb"\b[0-9a-f]{64}\b|\d[\d.,]* ?(?:[kMG]B|\|)")
+# Parts of the card that follow from the bytes of files: digests and sizes.
+_DERIVED_TEXT: Final = re.compile(rb"\b[0-9a-f]{64}\b|\d[\d.,]* ?(?:[kMG]B|\|)")
 
 
 def has_reader_visible_change(changes: FileChanges, staged: StagedVersion, repository: Repository, head: str) -> bool:
-    """Tell whether anything but times of looking differs from what is published at `head`.
+    """Return whether a staged version differs from `head` in anything but bookkeeping.
 
-    Where only `models` and `sources` changed they are fetched and compared without such columns.
+    If only `models` and `sources` changed, these tables of `head` are downloaded and compared without their
+    bookkeeping columns.
     """
-    if not changes.paths <= {*_BOOKKEEPING, *_FOLLOWING}:
+    if not changes.paths <= {*_BOOKKEEPING_COLUMNS, *_DERIVED_FILES}:
         return True
-    if card.PATH in changes.add:
-        before = repository.read(card.PATH, head)
-        if _DIGEST.sub(b"", before) != _DIGEST.sub(b"", (staged.folder / card.PATH).read_bytes()):
-            return True
-    tables = [path for path in _BOOKKEEPING if path in changes.paths]
+    if card.PATH in changes.add and not same_card_text(
+        repository.read(card.PATH, head), (staged.folder / card.PATH).read_bytes()
+    ):
+        return True
+    tables = [path for path in _BOOKKEEPING_COLUMNS if path in changes.paths]
     if any(path in changes.delete or path not in staged.files for path in tables):
         return True
     with TemporaryDirectory(prefix="filtercrawl-") as folder:
         repository.fetch(tables, head, Path(folder))
-        return any(_lasting(Path(folder, path), path) != _lasting(staged.folder / path, path) for path in tables)
+        return any(content_rows(Path(folder), path) != content_rows(staged.folder, path) for path in tables)
 
 
-def _lasting(file: Path, path: str) -> list[dict[str, Any]]:
-    quiet = _BOOKKEEPING[path]
-    schema = pq.read_schema(file)
-    rows: list[dict[str, Any]] = pq.read_table(file, columns=[n for n in schema.names if n not in quiet]).to_pylist()
+def same_card_text(before: bytes, after: bytes) -> bool:
+    """Return whether two cards differ at most in digests and sizes of files."""
+    return _DERIVED_TEXT.sub(b"", before) == _DERIVED_TEXT.sub(b"", after)
+
+
+def content_rows(folder: Path, path: str) -> list[dict[str, Any]]:
+    """Read a table of a dataset folder without its bookkeeping columns."""
+    file = folder / path
+    columns = [name for name in pq.read_schema(file).names if name not in _BOOKKEEPING_COLUMNS[path]]
+    rows: list[dict[str, Any]] = pq.read_table(file, columns=columns).to_pylist()
     return rows

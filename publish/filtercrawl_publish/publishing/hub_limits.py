@@ -1,9 +1,9 @@
-"""What the Hub and its viewer bear, looked at before anything is sent."""
+"""Check a version against the limits of the Hub and its dataset viewer, before anything is uploaded."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -16,16 +16,22 @@ from filtercrawl.dataset.card import card
 from filtercrawl_publish.publishing.staging import StagedVersion
 from filtercrawl_publish.publishing.upload import FileChanges
 
-__all__ = ["LIMITS", "Limits", "check_hub_limits", "is_large"]
+__all__ = ["LIMITS", "Limits", "check_hub_limits", "count_folder_entries", "is_large"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """As the Hub documented them in August 2026; numbers of files and bytes.
+    """Limits of the Hub as documented in August 2026.
 
-    regular: what a commit may hold that is no large file, all in one request. row_group: uncompressed, what the
-    viewer reads at once. max_small_files: files of one config above which a full load takes one request a file too
-    many.
+    Attributes:
+        repo_files: Files in a repository.
+        folder_entries: Files and folders directly in one folder.
+        commit_files: New files in one commit.
+        file: Bytes of one file.
+        regular: Bytes of all files of a commit that are not stored by LFS or Xet; they are sent in one request.
+        card: Bytes of README.md.
+        row_group: Uncompressed bytes of a row group that the viewer can read.
+        max_small_files: Files of a config above which loading it needs too many requests; only a warning.
     """
 
     repo_files: int = 100_000
@@ -39,58 +45,68 @@ class Limits:
 
 
 LIMITS: Final = Limits()
-# By name, as the Hub sorts files of a dataset; all else goes with the commit itself.
-_LARGE: Final = (".parquet", ".png", ".gz", ".zip", ".npz", ".h5")
+# Suffixes that the Hub's .gitattributes for datasets stores as large files; all others go with the commit.
+_LARGE_SUFFIXES: Final = (".parquet", ".png", ".gz", ".zip", ".npz", ".h5")
 _LARGE_BYTES: Final = 10 * 1024 * 1024
 
 
 def check_hub_limits(
-    staged: StagedVersion, changes: FileChanges, others: int = 0, limits: Limits = LIMITS
+    staged: StagedVersion, changes: FileChanges, other_files: int = 0, limits: Limits = LIMITS
 ) -> list[str]:
-    """Return warnings; raises RefusedError, which names all, where the Hub would refuse or show nothing.
+    """Check a staged version.
 
-    others: files in the repo that are not ours.
+    Args:
+        staged: The version.
+        changes: What of it is new in the repository.
+        other_files: Number of files in the repository that do not belong to the dataset.
+        limits: The limits to check.
+
+    Returns:
+        Warnings, one line each.
+
+    Raises:
+        PolicyError: The Hub would reject the version, or its viewer could not show it; names all reasons.
     """
-    problems = list(_hard_limit_errors(staged, changes, others, limits))
+    problems = list(_hard_limit_errors(staged, changes, other_files, limits))
     if problems:
-        raise PolicyError(f"this version cannot be published: {'; '.join(problems)}")
+        raise PolicyError(f"cannot publish this version: {'; '.join(problems)}")
     return list(_soft_limit_warnings(staged, limits))
 
 
-def _hard_limit_errors(staged: StagedVersion, changes: FileChanges, others: int, limits: Limits) -> Iterator[str]:
-    number = len(staged.files) + others
+def _hard_limit_errors(staged: StagedVersion, changes: FileChanges, other_files: int, limits: Limits) -> Iterator[str]:
+    number = len(staged.files) + other_files
     if number > limits.repo_files:
-        yield f"{number:,} files, and a repo holds {limits.repo_files:,}"
-    for folder, entries in sorted(_entries(staged).items()):
+        yield f"{number:,} files, a repository may have {limits.repo_files:,}"
+    for folder, entries in sorted(count_folder_entries(staged.files).items()):
         if entries > limits.folder_entries:
-            yield f"{entries:,} entries in {folder or 'the top folder'}, and a folder holds {limits.folder_entries:,}"
+            yield f"{entries:,} entries in {folder or 'the root folder'}, a folder may have {limits.folder_entries:,}"
     if len(changes.add) > limits.commit_files:
-        yield f"{len(changes.add):,} new files, and a commit takes {limits.commit_files:,}"
+        yield f"{len(changes.add):,} new files, a commit may have {limits.commit_files:,}"
     regular = sum(file.size for path, file in changes.add.items() if not is_large(path, file.size))
     if regular > limits.regular:
-        yield f"{regular:,} bytes outside the large files, and a commit takes {limits.regular:,}"
+        yield f"{regular:,} bytes in small files, a commit may have {limits.regular:,}"
     for path, file in changes.add.items():
-        most = limits.card if path == card.PATH else limits.file
-        if file.size > most:
-            yield f"{path} has {file.size:,} bytes, and may have {most:,}"
+        max_bytes = limits.card if path == card.PATH else limits.file
+        if file.size > max_bytes:
+            yield f"{path} has {file.size:,} bytes, it may have {max_bytes:,}"
         if path.endswith(".parquet"):
-            yield from _table(staged, path, limits)
+            yield from _parquet_errors(staged, path, limits)
 
 
-def _table(staged: StagedVersion, path: str, limits: Limits) -> Iterator[str]:
+def _parquet_errors(staged: StagedVersion, path: str, limits: Limits) -> Iterator[str]:
     try:
         with pq.ParquetFile(staged.folder / path) as file:
-            about = file.metadata
-            groups = [about.row_group(i) for i in range(about.num_row_groups)]
+            metadata = file.metadata
+            groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     except FileNotFoundError:
-        return  # sent ahead by an earlier run, which looked at it
+        return  # uploaded and checked by an earlier run
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise DatasetError(f"{path}: is no Parquet file ({str(error).splitlines()[0]})") from error
-    if not about.num_rows:
+        raise DatasetError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from error
+    if not metadata.num_rows:
         yield f"{path} has no rows, which `datasets` cannot read"
     largest = max((group.total_byte_size for group in groups if group.num_rows > 1), default=0)
     if largest > limits.row_group:
-        yield f"{path} has a row group of {largest:,} bytes, and the viewer reads {limits.row_group:,}"
+        yield f"{path} has a row group of {largest:,} bytes, the viewer reads at most {limits.row_group:,}"
 
 
 def _soft_limit_warnings(staged: StagedVersion, limits: Limits) -> Iterator[str]:
@@ -99,22 +115,22 @@ def _soft_limit_warnings(staged: StagedVersion, limits: Limits) -> Iterator[str]
     for name, count in configs.items():
         if count > limits.max_small_files:
             yield (
-                f"the config {name} has {count:,} files, and a full load is a request a file: choose by `index` and "
-                "read with `filtercrawl.load` instead"
+                f"the config {name} has {count:,} files, and loading it needs a request per file: select layers by "
+                "`index` and read them with `filtercrawl.load` instead"
             )
 
 
-def _entries(staged: StagedVersion) -> Counter[str]:
-    """Count what lies in each folder, folders included."""
-    found: dict[str, set[str]] = {}
-    for path in staged.files:
-        here = PurePosixPath(path)
-        for above in here.parents:
-            found.setdefault(str(above), set()).add(here.name)
-            here = above
-    return Counter({"" if name == "." else name: len(entries) for name, entries in found.items()})
+def count_folder_entries(paths: Iterable[str]) -> Counter[str]:
+    """Return the number of files and folders directly in each folder; the root is ""."""
+    entries: dict[str, set[str]] = {}
+    for path in paths:
+        child = PurePosixPath(path)
+        for parent in child.parents:
+            entries.setdefault(str(parent), set()).add(child.name)
+            child = parent
+    return Counter({"" if folder == "." else folder: len(names) for folder, names in entries.items()})
 
 
 def is_large(path: str, size: int) -> bool:
-    """Tell whether the Hub takes a file by LFS or Xet; all else goes with the commit, whole and in base64."""
-    return path.endswith(_LARGE) or size > _LARGE_BYTES
+    """Return whether the Hub stores a file by LFS or Xet; other files are sent with the commit, base64-encoded."""
+    return path.endswith(_LARGE_SUFFIXES) or size > _LARGE_BYTES

@@ -1,14 +1,17 @@
-"""Layers files of a release: in the dataset folder, in the last version, and uploaded for the next one."""
+"""The layers files of a release: in the dataset folder, in the last version, or uploaded for the next one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from filtercrawl.api.progress import Progress
 from filtercrawl.dataset.files.layer_store import LocalLayerStore
 from filtercrawl_publish.publishing.preupload import LayerUploader
 from filtercrawl_publish.repository.base import Repository
+
+__all__ = ["RepositoryLayerStore"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class RepositoryLayerStore:
         commit: Commit of the last version; None if nothing is published.
         uploaded: Files that were uploaded for the next version and are no longer in the folder.
         uploader: Uploads files ahead of the commit; None for a folder without a limit.
-        log: Receives messages.
+        progress: Receives a line per download.
     """
 
     dataset: Path
@@ -31,16 +34,16 @@ class RepositoryLayerStore:
     commit: str | None
     uploaded: Collection[str] = ()
     uploader: LayerUploader | None = None
-    log: Callable[[str], None]
+    progress: Progress
 
     def contains(self, path: str) -> bool:
-        """Tell whether a file is in the folder or was uploaded for the next version."""
+        """Return whether a file is in the folder or was uploaded for the next version."""
         return path in self.uploaded or (self.dataset / path).is_file()
 
     def fetch(self, path: str) -> None:
         """Download a file from the last version if it is not in the folder."""
         if self.commit is not None and not (self.dataset / path).is_file():
-            self.log(f"fetching {path} from the last version")
+            self.progress.message(f"downloading {path} from the last version")
             self.repository.fetch([path], self.commit, self.dataset)
 
     def free_space(self) -> int:

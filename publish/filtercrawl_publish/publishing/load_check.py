@@ -1,4 +1,4 @@
-"""Proof that a commit is what its own manifest says, and loads: looked at from outside, before it gets its tag."""
+"""Check after the commit, before the tag: does it match its manifest, and does every config load as a reader would?"""
 
 from __future__ import annotations
 
@@ -22,22 +22,28 @@ from filtercrawl.api.errors import DatasetError, NetworkError
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
-from filtercrawl_publish.publishing.staging import BESIDE
+from filtercrawl_publish.publishing.staging import UNLISTED_FILES
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 
 __all__ = ["LoadCheckJob", "TablePart", "verify_loads"]
 
-# Configs up to this size are loaded as a whole, both ways; of larger ones the first rows.
-_WHOLE: Final = 256 * 10**6
-# Files of layers whose content is fetched and hashed again, of a config that is not loaded as a whole.
-_SAMPLE: Final = 4
+# Configs up to this size are loaded in full, streaming and not; of larger ones only the first rows.
+_FULL_LOAD_BYTES: Final = 256 * 10**6
+# Layers files that are downloaded and hashed of a config that is not loaded in full.
+_SAMPLE_FILES: Final = 4
 _COUNTS: Final = ("models", "layers", "kernels")
-_CHILD: Final = "filtercrawl_publish.publishing.load_check_worker"
+_WORKER_MODULE: Final = "filtercrawl_publish.publishing.load_check_worker"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TablePart:
-    """A config to load. files: path, size and sha256 of those to fetch and hash; whole: or its first rows only."""
+    """One config to load.
+
+    Attributes:
+        name: Of the config.
+        files: (path, size, SHA-256) of the files to download and hash.
+        whole: Whether to load all rows; otherwise the first one is enough.
+    """
 
     name: str
     files: list[tuple[str, int, str]]
@@ -46,7 +52,14 @@ class TablePart:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadCheckJob:
-    """What a fresh process is to load. path, revision: as `datasets.load_dataset` takes them."""
+    """The task of the worker process, sent as JSON.
+
+    Attributes:
+        path: Argument of `datasets.load_dataset`.
+        revision: Argument of `datasets.load_dataset`; None for a folder.
+        parts: The configs.
+        counts: `models`, `layers` and `kernels` that the manifest states.
+    """
 
     path: str
     revision: str | None
@@ -55,98 +68,117 @@ class LoadCheckJob:
 
 
 def verify_loads(repository: Repository, commit: str, absent: frozenset[str] = frozenset()) -> None:
-    """Raise DatasetError unless the commit agrees with its manifest and every config loads, streaming and not.
+    """Check a commit using nothing but the repository.
 
-    Needs nothing but the commit: sizes and hashes of all files as the place states them, the content of tables and of
-    a sample of layers, counts of rows. The loading happens in a process of its own, with empty caches. absent: files
-    of a folder that lie elsewhere; configs that have one are not loaded.
+    Compares sizes and digests of all files as the repository states them with the file list, and its root hash with
+    the manifest. Then a worker process with empty caches loads every config with `datasets`, streaming and not, and
+    compares the number of rows; of large configs it reads the first rows and the digests of a few files.
+
+    Args:
+        repository: Where the commit is.
+        commit: Full id.
+        absent: Files of a local folder without a local copy; configs that contain one are not loaded.
+
+    Raises:
+        DatasetError: The commit is inconsistent or does not load.
+        NetworkError: It could not be loaded at all.
     """
-    seen = _CommitSnapshot(
+    snapshot = _CommitSnapshot(
         repository=repository,
         commit=commit,
-        found=repository.files(commit),
-        readme=repository.read(card.PATH, commit),
-        stated=_json(repository.read(manifest.PATH, commit)),
-        table=repository.read(manifest.TABLE, commit),
+        files=repository.files(commit),
+        card=repository.read(card.PATH, commit),
+        manifest=_parse_manifest(repository.read(manifest.PATH, commit)),
+        file_list=repository.read(manifest.TABLE, commit),
     )
-    _check_manifest(seen)
+    _check_manifest(snapshot)
     path, revision = repository.load_location(commit)
-    counts = {name: int(seen.stated["counts"][name]) for name in _COUNTS}
-    parts = list(_parts(seen, absent))
+    counts = {name: int(snapshot.manifest["counts"][name]) for name in _COUNTS}
+    parts = list(_parts(snapshot, absent))
     problems = _load(LoadCheckJob(path=path, revision=revision, parts=parts, counts=counts))
     if problems:
-        raise DatasetError(f"{seen.where}: does not load as it should: {'; '.join(problems[:3])}")
+        raise DatasetError(f"{snapshot.where}: does not load correctly: {'; '.join(problems[:3])}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _CommitSnapshot:
-    """What was fetched of a commit to judge it by."""
+    """The parts of a commit that are checked.
+
+    Attributes:
+        repository: Where it is.
+        commit: Full id.
+        files: What the repository states about each file.
+        card: README.md.
+        manifest: Parsed manifest.json.
+        file_list: data/files.parquet.
+    """
 
     repository: Repository
     commit: str
-    found: Mapping[str, RepositoryFile]
-    readme: bytes
-    stated: Mapping[str, Any]
-    table: bytes
+    files: Mapping[str, RepositoryFile]
+    card: bytes
+    manifest: Mapping[str, Any]
+    file_list: bytes
 
     @property
     def where(self) -> str:
         return f"{self.repository.id}@{self.commit[:10]}"
 
     @cached_property
-    def files(self) -> dict[str, File]:
-        """What `data/files.parquet` lists."""
+    def listed(self) -> dict[str, File]:
+        """The rows of the file list by path."""
         try:
-            rows = pq.read_table(pa.BufferReader(self.table), columns=["path", "size", "sha256"]).to_pylist()
+            rows = pq.read_table(pa.BufferReader(self.file_list), columns=["path", "size", "sha256"]).to_pylist()
         except (ValueError, pa.ArrowException) as error:
             raise DatasetError(f"{self.where}: {manifest.TABLE} cannot be read ({error})") from error
         return {row["path"]: File(**row) for row in rows}
 
 
-def _json(data: bytes) -> dict[str, Any]:
+def _parse_manifest(data: bytes) -> dict[str, Any]:
     try:
-        stated = json.loads(data)
-        {name: int(stated["counts"][name]) for name in _COUNTS}
+        content = json.loads(data)
+        {name: int(content["counts"][name]) for name in _COUNTS}
     except (ValueError, TypeError, KeyError) as error:
-        raise DatasetError(f"{manifest.PATH}: is no manifest") from error
-    return dict(stated)
+        raise DatasetError(f"{manifest.PATH}: not a manifest") from error
+    return dict(content)
 
 
-def _check_manifest(seen: _CommitSnapshot) -> None:
-    """Hold what the place has against the list, and the list against the manifest."""
-    root = manifest.root_hash(
-        [*seen.files.values(), File(path=card.PATH, size=len(seen.readme), sha256=_sha256(seen.readme))]
-    )
-    if root != seen.stated.get("root"):
-        raise DatasetError(f"{seen.where}: its manifest is of other files than those it lists")
-    for path, file in seen.files.items():
-        entry = seen.found.get(path)
-        if entry is None:
-            raise DatasetError(f"{seen.where}: {path} is listed and missing")
-        # Of a small file the Hub states git's hash, which says nothing of ours.
-        digest = entry.sha256 or _sha256(seen.repository.read(path, seen.commit))
-        if (entry.size, digest) != (file.size, file.sha256):
-            raise DatasetError(f"{seen.where}: {path} is not what is listed")
-    ours = tuple(f"{part}/" for part in manifest.PARTS)
-    for path in seen.found:
-        if path.startswith(ours) and path not in {*seen.files, *BESIDE}:
-            raise DatasetError(f"{seen.where}: {path} is there and not listed")
+def _check_manifest(snapshot: _CommitSnapshot) -> None:
+    """Compare the repository with the file list, and the file list with the manifest."""
+    text = snapshot.card
+    root = manifest.root_hash([*snapshot.listed.values(), File(path=card.PATH, size=len(text), sha256=_sha256(text))])
+    if root != snapshot.manifest.get("root"):
+        raise DatasetError(f"{snapshot.where}: {manifest.PATH} does not match the listed files")
+    for path, file in snapshot.listed.items():
+        stored = snapshot.files.get(path)
+        if stored is None:
+            raise DatasetError(f"{snapshot.where}: {path} is listed but missing")
+        # For a small file the Hub states only a git id, which cannot be compared with a SHA-256.
+        digest = stored.sha256 or _sha256(snapshot.repository.read(path, snapshot.commit))
+        if (stored.size, digest) != (file.size, file.sha256):
+            raise DatasetError(f"{snapshot.where}: {path} differs from {manifest.TABLE}")
+    owned = tuple(f"{part}/" for part in manifest.PARTS)
+    for path in snapshot.files:
+        if path.startswith(owned) and path not in {*snapshot.listed, *UNLISTED_FILES}:
+            raise DatasetError(f"{snapshot.where}: {path} is not listed in {manifest.TABLE}")
 
 
-def _parts(seen: _CommitSnapshot, absent: frozenset[str]) -> Iterator[TablePart]:
-    """Yield the configs of the card with their files."""
-    table = seen.table
-    every = [*seen.files.values(), File(path=manifest.TABLE, size=len(table), sha256=_sha256(table))]
-    for config in card.Card.parse(seen.readme.decode()).header.get("configs") or ():
-        patterns = [path for data in config["data_files"] for path in _words(data["path"])]
-        files = [file for file in every if any(fnmatchcase(file.path, pattern) for pattern in patterns)]
+def _parts(snapshot: _CommitSnapshot, absent: frozenset[str]) -> Iterator[TablePart]:
+    """Yield the configs of the card with the files to download."""
+    file_list = snapshot.file_list
+    all_files = [
+        *snapshot.listed.values(), File(path=manifest.TABLE, size=len(file_list), sha256=_sha256(file_list)),
+    ]  # fmt: skip
+    for config in card.Card.parse(snapshot.card.decode()).header.get("configs") or ():
+        patterns = [path for data in config["data_files"] for path in _as_list(data["path"])]
+        files = [file for file in all_files if any(fnmatchcase(file.path, pattern) for pattern in patterns)]
         if not files:
-            raise DatasetError(f"{seen.where}: the config {config['config_name']} has no file")
+            raise DatasetError(f"{snapshot.where}: the config {config['config_name']} has no file")
         if not absent.isdisjoint(file.path for file in files):
             continue
-        whole = sum(file.size for file in files) <= _WHOLE
-        fetched = files if whole else sorted(files, key=lambda file: file.sha256)[:_SAMPLE]
-        small = [file for file in fetched if whole or file.size <= _WHOLE]
+        whole = sum(file.size for file in files) <= _FULL_LOAD_BYTES
+        sample = files if whole else sorted(files, key=lambda file: file.sha256)[:_SAMPLE_FILES]
+        small = [file for file in sample if whole or file.size <= _FULL_LOAD_BYTES]
         yield TablePart(
             name=config["config_name"],
             files=[(file.path, file.size, file.sha256) for file in small],
@@ -155,41 +187,45 @@ def _parts(seen: _CommitSnapshot, absent: frozenset[str]) -> Iterator[TablePart]
 
 
 def _load(job: LoadCheckJob) -> list[str]:
-    """Load in a fresh process; return what is wrong."""
-    with TemporaryDirectory(prefix="filtercrawl-proof-") as home:
+    """Run the worker process; return the problems it found.
+
+    Raises:
+        NetworkError: It ended without an answer.
+    """
+    with TemporaryDirectory(prefix="filtercrawl-load-check-") as caches:
         environment = {
             name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
         }
-        environment["USE_TORCH"] = "0"  # `datasets` would import it for a second, and nothing here is a tensor
-        # Caches of its own: what a cache has proves nothing, and nothing is left behind.
+        environment["USE_TORCH"] = "0"  # `datasets` would spend a second on importing it, and needs no tensor here
+        # Empty caches: only what is downloaded now proves anything, and nothing is left behind.
         for name in ("HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_XET_CACHE", "HF_ASSETS_CACHE"):
-            environment[name] = str(Path(home, name))
-        said = Path(home, "stderr")
+            environment[name] = str(Path(caches, name))
+        stderr = Path(caches, "stderr")
         with (
-            said.open("w") as errors,
+            stderr.open("w") as errors,
             subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", _CHILD],
+                [sys.executable, "-m", _WORKER_MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,
                 text=True,
-            ) as child,
+            ) as worker,
         ):
-            assert child.stdin is not None
-            child.stdin.write(json.dumps(asdict(job)) + "\n")
-            child.stdin.flush()  # and stays open: the child ends when this process does
-            assert child.stdout is not None
-            answer = child.stdout.readline()
-            child.stdin.close()
-        last = said.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
+            assert worker.stdin is not None
+            worker.stdin.write(json.dumps(asdict(job)) + "\n")
+            worker.stdin.flush()  # stdin stays open: when this process is killed, it closes and the worker exits
+            assert worker.stdout is not None
+            answer = worker.stdout.readline()
+            worker.stdin.close()
+        last = stderr.read_text("utf-8", "replace").strip().splitlines()[-1:] or ["no answer"]
     try:
         return [str(problem) for problem in json.loads(answer)]
     except ValueError:
-        raise NetworkError(f"{job.path}: could not be loaded back: {last[0]}") from None
+        raise NetworkError(f"{job.path}: could not be loaded: {last[0]}") from None
 
 
-def _words(path: str | list[str]) -> list[str]:
+def _as_list(path: str | list[str]) -> list[str]:
     return [path] if isinstance(path, str) else path
 
 

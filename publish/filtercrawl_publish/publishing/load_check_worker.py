@@ -1,4 +1,4 @@
-"""The process that loads a commit back; run as a module, with a job on stdin."""
+"""Worker process of the load check: `python -m`, with a `LoadCheckJob` as JSON on stdin."""
 
 from __future__ import annotations
 
@@ -20,50 +20,51 @@ from filtercrawl.transport import hub, network
 
 
 def main() -> None:
-    """Answer with a list of what is wrong, as one line of JSON."""
+    """Print the list of problems as one line of JSON."""
     job = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    answer, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    answer, sys.stdout = sys.stdout, sys.stderr  # keeps what libraries print out of the answer
     datasets.disable_progress_bars()
-    datasets.config.USE_PARQUET_EXPORT = False  # what was published is loaded, nothing that was made of it
+    datasets.config.USE_PARQUET_EXPORT = False  # load the published files, not a conversion by the Hub
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     client = hub.api(network(resolve({}).network))
     print(json.dumps(list(_problems(job, client))), file=answer, flush=True)
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
+    """Wait until stdin closes, which happens when the parent is killed."""
     sys.stdin.read()
     os._exit(0)
 
 
 def _problems(job: dict[str, Any], client: Any) -> Iterator[str]:
     for part in job["parts"]:
-        chosen = {"path": job["path"], "name": part["name"], "split": "train", "revision": job["revision"]}
-        streamed = datasets.load_dataset(**chosen, streaming=True)
+        arguments = {"path": job["path"], "name": part["name"], "split": "train", "revision": job["revision"]}
+        streamed = datasets.load_dataset(**arguments, streaming=True)
         if not part["whole"]:
             if not list(islice(streamed, 1)):
                 yield f"{part['name']} has no rows"
-            sizes = [_examined(job, file, client) for file in part["files"]]
-            yield from (size for size in sizes if isinstance(size, str))
+            results = [_check_file(job, file, client) for file in part["files"]]
+            yield from (result for result in results if isinstance(result, str))
             continue
-        loaded = datasets.load_dataset(**chosen)
+        loaded = datasets.load_dataset(**arguments)
         if streamed.features != loaded.features:
-            yield f"{part['name']} has other features when it is streamed"
+            yield f"{part['name']} has different features when streamed"
         rows = 0
         for file in part["files"]:
-            examined = _examined(job, file, client)
-            if isinstance(examined, str):
-                yield examined
+            result = _check_file(job, file, client)
+            if isinstance(result, str):
+                yield result
             else:
-                rows += examined
-        counted = sum(len(batch) for batch in streamed.with_format("arrow").iter(1000))
-        if not rows == len(loaded) == counted:
-            yield f"{part['name']} has {rows} rows in its files, {len(loaded)} loaded, {counted} streamed"
-        yield from _miscounted(part["name"], loaded, job["counts"])
+                rows += result
+        n_streamed = sum(len(batch) for batch in streamed.with_format("arrow").iter(1000))
+        if not rows == len(loaded) == n_streamed:
+            yield f"{part['name']} has {rows} rows in its files, {len(loaded)} loaded, {n_streamed} streamed"
+        yield from _check_counts(part["name"], loaded, job["counts"])
 
 
-def _examined(job: dict[str, Any], file: tuple[str, int, str], client: Any) -> int | str:
-    """Return the rows of a file, or what is wrong with it."""
+def _check_file(job: dict[str, Any], file: tuple[str, int, str], client: Any) -> int | str:
+    """Return the number of rows of a file, or what is wrong with it."""
     path, size, sha256 = file
     if job["revision"] is None:
         local = Path(job["path"], path)
@@ -71,23 +72,23 @@ def _examined(job: dict[str, Any], file: tuple[str, int, str], client: Any) -> i
         local = Path(client.hf_hub_download(job["path"], path, repo_type="dataset", revision=job["revision"]))
     with local.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != sha256 or stream.tell() != size:
-            return f"{path} has other bytes than listed"
+            return f"{path} differs from its listed size or SHA-256"
     return int(pq.ParquetFile(local).metadata.num_rows)
 
 
-def _miscounted(name: str, loaded: Any, counts: dict[str, int]) -> Iterator[str]:
-    """Compare with the counts of the manifest."""
-    found = {}
+def _check_counts(name: str, loaded: Any, counts: dict[str, int]) -> Iterator[str]:
+    """Compare the rows of `models` and `index` with the counts of the manifest."""
+    loaded_counts = {}
     if name == "models":
-        found["models"] = len(loaded)
+        loaded_counts["models"] = len(loaded)
     if name == "index":
         table = loaded.with_format("arrow").select_columns(["file", "n_kernels"])[:]
         stored = table.filter(table["file"].is_valid())
-        found["layers"] = stored.num_rows
-        found["kernels"] = sum(stored["n_kernels"].to_pylist())
-    for what, number in found.items():
+        loaded_counts["layers"] = stored.num_rows
+        loaded_counts["kernels"] = sum(stored["n_kernels"].to_pylist())
+    for what, number in loaded_counts.items():
         if number != counts[what]:
-            yield f"{name} has {number} {what}, the manifest says {counts[what]}"
+            yield f"{name} has {number} {what}, the manifest states {counts[what]}"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Layers that a place has before the version that names them, so that a small disk holds a large release."""
+"""Upload layers before the commit that names them, so that a small disk can produce a large version."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from filtercrawl.api.errors import Cancelled, FiltercrawlError
 from filtercrawl.api.formatting import format_count, format_size
+from filtercrawl.api.progress import Progress
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import remove
 from filtercrawl.dataset.files.parquet import File
@@ -20,35 +21,44 @@ __all__ = ["LayerUploader"]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerUploader:
-    """The layers of a dataset that `place` has and no version of it names yet, and those that need not lie here.
+    """Uploads layers files that no version names yet, and deletes local copies that are not needed.
 
-    max_local_bytes: bytes of layers that may lie here, None for any number. The catalog of `dataset` notes what was
-    sent, so that
-    the next run commits it where this one ends before. Whoever calls a method holds the dataset, outside a transaction.
+    Uploads are recorded in the catalog before the local copy is deleted: if the process is killed, the next run commits
+    them without reading the checkpoints again. Callers hold the dataset lock and have no transaction open.
+
+    Attributes:
+        repository: Where the files go.
+        dataset: The dataset folder.
+        max_local_bytes: Bytes of layers files that may be kept locally; None for no limit.
+        progress: Receives a line per step.
     """
 
     repository: Repository
     dataset: Path
     max_local_bytes: int | None
-    log: Callable[[str], None]
+    progress: Progress
 
     def uploaded(self, *, ask: bool = True) -> dict[str, File]:
-        """Return path -> file of what was sent, by whichever run, lies here no more, and the place has still.
+        """Return by path the layers that were uploaded, have no local copy, and are still stored.
 
-        ask: the place, which takes the right to write to it; else it is believed.
+        Args:
+            ask: Whether to ask the repository, which needs write permission; otherwise the catalog is trusted.
         """
         if not has_catalog(self.dataset):
             return {}
         with Catalog(self.dataset) as catalog:
-            noted = catalog.uploaded(self.repository.url)
-            files = [file for file in _layers(catalog) if file.path in noted and not self._is_here(file)]
-        found = self.repository.uploaded(files) if ask and files else {file.path for file in files}
-        return {file.path: file for file in files if file.path in found}
+            recorded = catalog.uploaded(self.repository.url)
+            files = [file for file in _layers(catalog) if file.path in recorded and not self._is_local(file)]
+        stored = self.repository.uploaded(files) if ask and files else {file.path for file in files}
+        return {file.path: file for file in files if file.path in stored}
 
     def free_disk_space(self) -> int:
-        """Delete what the last version holds here; where that is not enough, send what is finished and delete it too.
+        """Delete local copies of what the last version holds; if that is not enough, upload the rest and delete it.
 
-        Returns the bytes of layers that lie here still. What cannot be sent stays, and is said.
+        An upload that fails is reported, and its files stay.
+
+        Returns:
+            Bytes of the layers files that are still local.
         """
         if self.is_full():
             self.drop_released()
@@ -58,46 +68,46 @@ class LayerUploader:
             except Cancelled:
                 raise
             except FiltercrawlError as error:
-                self.log(f"no room was made: {error}")
+                self.progress.message(f"could not free disk space: {error}")
         return sum(file.size for file in self._local_files())
 
     def is_full(self) -> bool:
-        """Tell whether layers take all that they may; never without a catalog, which notes what is deleted."""
+        """Return whether the local layers reach the limit; always False without a catalog to record uploads in."""
         if self.max_local_bytes is None or not has_catalog(self.dataset):
             return False
         return sum(file.size for file in self._local_files()) >= self.max_local_bytes
 
     def drop_released(self) -> None:
-        """Delete what the last version holds; what no version holds stays."""
+        """Delete the local copies of layers that the last version holds."""
         with Catalog(self.dataset) as catalog:
             released = catalog.released()
         self._delete(released)
 
-    def drop(self, went: Iterable[str]) -> None:
-        """Note which of these files are layers that the place was just sent, and delete them here."""
-        layers = {file.path for file in self._local_files()} & {*went}
+    def drop(self, paths: Iterable[str]) -> None:
+        """Record which of these just uploaded files are layers, then delete their local copies."""
+        layers = {file.path for file in self._local_files()} & {*paths}
         with Catalog(self.dataset) as catalog:
-            catalog.mark_uploaded(self.repository.url, layers)  # first: what is deleted and not noted would be lost
+            catalog.mark_uploaded(self.repository.url, layers)  # before the deletion, or a kill would lose them
         self._delete(layers)
 
     def mark_upload_lost(self) -> None:
-        """Note that the place has lost what it was sent: a sync reads those checkpoints again."""
+        """Record that the repository lost the uploads; the next sync reads those checkpoints again."""
         if has_catalog(self.dataset):
             with Catalog(self.dataset) as catalog:
                 catalog.clear_uploaded(self.repository.url)
 
     def _upload(self) -> None:
         files = self._local_files()
-        total = sum(file.size for file in files)
-        self.log(f"sending {format_count(len(files))} files of layers ahead, {format_size(total)}, to make room")
-        for went in upload_files(files, self.dataset, self.repository, self.log):
-            self.drop(went)
+        size = format_size(sum(file.size for file in files))
+        self.progress.message(f"uploading {format_count(len(files))} layers files early, {size}, to free disk space")
+        for paths in upload_files(files, self.dataset, self.repository, self.progress):
+            self.drop(paths)
 
     def _local_files(self) -> list[File]:
         with Catalog(self.dataset) as catalog:
-            return [file for file in _layers(catalog) if self._is_here(file)]
+            return [file for file in _layers(catalog) if self._is_local(file)]
 
-    def _is_here(self, file: File) -> bool:
+    def _is_local(self, file: File) -> bool:
         return (self.dataset / file.path).is_file()
 
     def _delete(self, paths: Iterable[str]) -> None:

@@ -1,9 +1,10 @@
-"""Take files out of the history of a repo on the Hub, and with them the versions that have them."""
+"""Delete the weights of withdrawn models from the history of a Hub repository, and the versions that contain them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -15,86 +16,104 @@ from filtercrawl.transport import hub
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
 from filtercrawl_publish.repository.retry import retry_write
 
-__all__ = ["PurgePlan", "plan_purge", "purge"]
+__all__ = ["PurgePlan", "plan_purge", "purge_history"]
 
 _MODELS: Final = "data/models.parquet"
-# Tables that hold numbers of the weights too: kernels, pictures and sums of them.
-_WITH_NUMBERS: Final = ("data/samples", "data/preview", "data/sketches/", "data/kernels_3x3/")
+# Tables with kernels, pictures or statistics of the weights.
+_DERIVED_FROM_WEIGHTS: Final = ("data/samples", "data/preview", "data/sketches/", "data/kernels_3x3/")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PurgePlan:
-    """What is to go. tags: versions that hold weights of the checkpoints; files: of layers, in any commit."""
+    """What a purge deletes.
+
+    Attributes:
+        tags: Commit by tag, of the versions that contain weights of the models.
+        files: Paths of their layers files, in any commit.
+    """
 
     tags: Mapping[str, str]
     files: frozenset[str]
 
 
 def plan_purge(repository: Repository, models: Collection[str], transport: Transport) -> PurgePlan:
-    """Find the versions that hold weights of these checkpoints, by the tables of every commit; deletes nothing.
+    """Find the versions and files that contain weights of these models, using the tables of all commits.
 
-    Raises RefusedError for a folder, and where the newest version still holds any.
+    Args:
+        repository: On the Hub.
+        models: Model ids.
+        transport: For requests to the Hub.
+
+    Raises:
+        PolicyError: The repository is a folder, or its latest version still contains weights of a model.
+        DatasetError: `models` of a version cannot be read.
     """
     head, tags = repository.head(), repository.tags()
     if Path(repository.load_location(head or "")[0]).is_dir():
-        raise PolicyError(f"{repository.id}: is a folder, whose old versions are folders too: delete those by hand")
+        raise PolicyError(f"{repository.id}: versions in a folder cannot be purged; delete their folders by hand")
     with hub.translate_hub_errors(repository.id):
         commits = {
             commit.commit_id for commit in hub.api(transport).list_repo_commits(repository.id, repo_type="dataset")
         }
-    held: dict[str, frozenset[str]] = {}
-    seen: dict[str | None, frozenset[str]] = {}
+    files_by_commit: dict[str, frozenset[str]] = {}
+    files_by_digest: dict[str | None, frozenset[str]] = {}  # versions often share the same table
     for commit in sorted(commits | {*tags.values()}):
-        entry = repository.files(commit).get(_MODELS)
-        if entry is None:
-            held[commit] = frozenset()
+        table = repository.files(commit).get(_MODELS)
+        if table is None:
+            files_by_commit[commit] = frozenset()
             continue
-        if entry.sha256 is None or entry.sha256 not in seen:
-            seen[entry.sha256] = _files(repository, commit, models)
-        held[commit] = seen[entry.sha256]
-    if head is not None and held.get(head):
-        raise PolicyError(f"{repository.id}: its newest version still holds {min(held[head])}; withdraw it first")
-    broken = {name: commit for name, commit in sorted(tags.items()) if held[commit]}
-    return PurgePlan(tags=broken, files=frozenset[str]().union(*held.values()))
+        if table.sha256 is None or table.sha256 not in files_by_digest:
+            files_by_digest[table.sha256] = _layers_files(repository, commit, models)
+        files_by_commit[commit] = files_by_digest[table.sha256]
+    if head is not None and files_by_commit.get(head):
+        raise PolicyError(
+            f"{repository.id}: the latest version still contains {min(files_by_commit[head])}; withdraw it first"
+        )
+    affected = {name: commit for name, commit in sorted(tags.items()) if files_by_commit[commit]}
+    return PurgePlan(tags=affected, files=frozenset[str]().union(*files_by_commit.values()))
 
 
-def purge(repository: Repository, plan: PurgePlan, transport: Transport) -> list[str]:
-    """Delete the tags, then the large files for good, from every commit; return the paths of the files.
+def purge_history(repository: Repository, plan: PurgePlan, transport: Transport) -> list[str]:
+    """Delete the tags of a plan, then its large files from every commit. This cannot be undone.
 
-    Beside the files of layers those tables go that hold kernels or sums of them and that no version has that stays.
-    It cannot be undone. After a kill a new plan goes on with what is left.
+    Besides the layers files, tables that are derived from weights are deleted if no remaining version has them. If the
+    process is killed, a new plan covers the rest.
+
+    Returns:
+        The paths of the deleted files.
     """
     api = hub.api(transport)
+
+    def delete_tag(tag: str) -> bool:
+        with hub.translate_hub_errors(f"{repository.id}: tag {tag}"):
+            api.delete_tag(repository.id, tag=tag, repo_type="dataset")
+        return True
+
     for tag in plan.tags:
-
-        def drop(tag: str = tag) -> bool:
-            with hub.translate_hub_errors(f"{repository.id}: tag {tag}"):
-                api.delete_tag(repository.id, tag=tag, repo_type="dataset")
-            return True
-
         if tag in repository.tags():
-            retry_write(f"{repository.id}: delete the tag {tag}", drop)
-    stays: set[str | None] = set()
+            retry_write(f"{repository.id}: delete the tag {tag}", partial(delete_tag, tag))
+    kept: set[str | None] = set()
     for commit in {*repository.tags().values(), repository.head() or ""}:
-        stays |= {entry.sha256 for entry in _large(repository.files(commit))}
+        kept |= {file.sha256 for file in _large_files(repository.files(commit))}
     with hub.translate_hub_errors(repository.id):
-        every = list(api.list_lfs_files(repository.id, repo_type="dataset"))
-        doomed = [
+        stored = list(api.list_lfs_files(repository.id, repo_type="dataset"))
+        deleted = [
             file
-            for file in every
-            if file.file_oid not in stays and (file.filename in plan.files or file.filename.startswith(_WITH_NUMBERS))
+            for file in stored
+            if file.file_oid not in kept
+            and (file.filename in plan.files or file.filename.startswith(_DERIVED_FROM_WEIGHTS))
         ]
-        if doomed:
-            api.permanently_delete_lfs_files(repository.id, doomed, rewrite_history=True, repo_type="dataset")
-    return sorted({file.filename for file in doomed})
+        if deleted:
+            api.permanently_delete_lfs_files(repository.id, deleted, rewrite_history=True, repo_type="dataset")
+    return sorted({file.filename for file in deleted})
 
 
-def _large(files: Mapping[str, RepositoryFile]) -> Iterator[RepositoryFile]:
-    return (entry for entry in files.values() if entry.sha256 is not None)
+def _large_files(files: Mapping[str, RepositoryFile]) -> Iterator[RepositoryFile]:
+    return (file for file in files.values() if file.sha256 is not None)
 
 
-def _files(repository: Repository, commit: str, models: Collection[str]) -> frozenset[str]:
-    """Return the files of layers of these checkpoints in one version."""
+def _layers_files(repository: Repository, commit: str, models: Collection[str]) -> frozenset[str]:
+    """Return the layers files of these models in one version."""
     with TemporaryDirectory(prefix="filtercrawl-") as folder:
         repository.fetch([_MODELS], commit, Path(folder))
         version = DatasetFolder(Path(folder), f"{repository.id}@{commit[:10]}")

@@ -1,4 +1,4 @@
-"""What is about to be published: the dataset folder as its catalog has it, listed and known to be whole."""
+"""Stage a version: export the catalog, name the version as the first release of new models, list all files."""
 
 from __future__ import annotations
 
@@ -20,21 +20,27 @@ from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl_publish.repository.signature import SIGNATURE
 
-__all__ = ["BESIDE", "StagedVersion", "clear_pending", "has_catalog", "list_files", "pending_version", "stage_version"]
+__all__ = [
+    "UNLISTED_FILES", "StagedVersion", "clear_pending", "has_catalog", "list_files", "pending_version", "stage_version",
+]  # fmt: skip
 
-# The catalog's word for the version that a run was about to publish.
+# The catalog's key for the version that a run is about to publish.
 _PENDING: Final = "releasing"
-# Outcomes of checkpoints that a version brings; a failed one is released when it can be read.
+# Outcomes of models that a version contains; a failed one gets its first release once it can be read.
 _RELEASED: Final = frozenset({"emitted", "duplicate", "no_kernels"})
-# Published beside the listed files, where they are there.
-BESIDE: Final = (card.PATH, manifest.PATH, manifest.TABLE, SIGNATURE, "analysis/run.json")
+# Files that are published if present, although the file list cannot or need not contain them.
+UNLISTED_FILES: Final = (card.PATH, manifest.PATH, manifest.TABLE, SIGNATURE, manifest.RUN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StagedVersion:
-    """A dataset folder that is published as it lies there. files: path -> size and sha256 as listed.
+    """A dataset folder that is published as it is.
 
-    A file of layers may be absent: then the place it goes to must have it already.
+    Attributes:
+        folder: The dataset folder.
+        files: Size and SHA-256 by path. A layers file may have no local copy; then the repository must have it.
+        counts: `models`, `layers` and `kernels`, from the manifest.
+        root: Root hash of the manifest.
     """
 
     folder: Path
@@ -44,110 +50,116 @@ class StagedVersion:
 
     @property
     def absent(self) -> frozenset[str]:
+        """Files without a local copy."""
         return frozenset(path for path in self.files if not (self.folder / path).is_file())
 
     @property
     def layers(self) -> list[str]:
+        """Paths of the layers files."""
         return [path for path in self.files if path.startswith("data/layers/")]
 
 
-def has_catalog(folder: Path) -> bool:
-    """Tell whether a folder is worked in; one that was only fetched has its files and no more."""
-    return (folder / HIDDEN / "catalog.sqlite").is_file()
+def has_catalog(dataset: Path) -> bool:
+    """Return whether the folder has a catalog; a downloaded dataset has none."""
+    return (dataset / HIDDEN / "catalog.sqlite").is_file()
 
 
-def pending_version(folder: Path) -> str | None:
-    """Return the version that a run before this one was about to publish and did not see tagged."""
-    if not has_catalog(folder):
+def pending_version(dataset: Path) -> str | None:
+    """Return the version that an earlier run started to publish and did not complete."""
+    if not has_catalog(dataset):
         return None
-    with Catalog(folder) as catalog:
+    with Catalog(dataset) as catalog:
         return catalog.get_meta(_PENDING) or None
 
 
-def stage_version(folder: Path, version: str) -> StagedVersion:
-    """Write the tables as the catalog has them, with `version` as the first release of what is new, and list all.
+def stage_version(dataset: Path, version: str) -> StagedVersion:
+    """Set the first release of new models to `version`, write the tables, and list all files.
 
-    The dataset must be locked. A folder without a catalog is taken as it is. Raises DatasetError where files and
-    list do not agree.
+    The dataset must be locked. A folder without a catalog is taken as it is.
+
+    Raises:
+        DatasetError: The files differ from the file list.
     """
-    if has_catalog(folder):
-        with Catalog(folder) as catalog:
-            _sign(catalog, version)
-            export_if_needed(folder, catalog)
-    return list_files(folder)
+    if has_catalog(dataset):
+        with Catalog(dataset) as catalog:
+            _set_first_release(catalog, version)
+            export_if_needed(dataset, catalog)
+    return list_files(dataset)
 
 
-def clear_pending(folder: Path) -> None:
-    """Forget that a version was under way: it is tagged, or there was nothing to publish."""
-    if has_catalog(folder):
-        with Catalog(folder) as catalog:
+def clear_pending(dataset: Path) -> None:
+    """Record that no version is being published: it has its tag, or there was nothing to publish."""
+    if has_catalog(dataset):
+        with Catalog(dataset) as catalog:
             catalog.set_meta(_PENDING, "")
 
 
-def list_files(folder: Path) -> StagedVersion:
-    """Return a dataset folder as its own list and manifest describe it.
+def list_files(dataset: Path) -> StagedVersion:
+    """Return a dataset folder as its file list and manifest describe it.
 
-    Sizes are compared for all files, hashes for all but those of layers. Raises DatasetError for the first that
-    differs, and where no dataset is.
+    Compares the sizes of all files, and the digests of all but the layers, which are verified when they are uploaded.
+
+    Raises:
+        DatasetError: A file differs from the list, or this is no dataset.
     """
-    stated = _manifest(folder)
-    files = {file.path: file for file in DatasetFolder(folder).files()}
+    content = _read_manifest(dataset)
+    files = {file.path: file for file in DatasetFolder(dataset).files()}
     for path in files:
         relative_path(path)
     for file in files.values():
-        _check(folder, file)
-    beside = {name: _described(folder, name) for name in BESIDE if (folder / name).is_file()}
-    root = manifest.root_hash([*files.values(), beside[card.PATH]])
-    if root != stated.get("root"):
+        _verify(dataset, file)
+    unlisted = {name: _file_info(dataset, name) for name in UNLISTED_FILES if (dataset / name).is_file()}
+    root = manifest.root_hash([*files.values(), unlisted[card.PATH]])
+    if root != content.get("root"):
         raise DatasetError(
-            f"{folder}: {manifest.PATH} is of other files than those listed; run `filtercrawl sync` to write it again"
+            f"{dataset}: {manifest.PATH} does not match the listed files; run `filtercrawl sync` to write it again"
         )
-    counts = {str(name): int(number) for name, number in stated["counts"].items()}
-    return StagedVersion(folder=folder, files=dict(sorted((files | beside).items())), counts=counts, root=root)
+    counts = {str(name): int(number) for name, number in content["counts"].items()}
+    return StagedVersion(folder=dataset, files=dict(sorted((files | unlisted).items())), counts=counts, root=root)
 
 
-def _sign(catalog: Catalog, version: str) -> None:
-    """Give what is new its first release; what an unfinished run called by another version is new still."""
-    before = catalog.get_meta(_PENDING) or None
-    open_ = (None, before) if before != version else (None,)
-    rows = [row for row in catalog.models() if _unreleased(row, open_)]
+def _set_first_release(catalog: Catalog, version: str) -> None:
+    """Set `first_release` of new models, including those that an interrupted run gave another version."""
+    pending = catalog.get_meta(_PENDING) or None
+    unpublished = (None, pending) if pending != version else (None,)
+    rows = [row for row in catalog.models() if _is_new(row, unpublished)]
     if rows:
         with catalog.transaction():
             for row in rows:
                 catalog.update_model(replace(row, first_release=version))
             catalog.set_meta(_PENDING, version)
-    elif before != version:
+    elif pending != version:
         catalog.set_meta(_PENDING, version)
 
 
-def _unreleased(row: ModelRow, open_: tuple[str | None, ...]) -> bool:
-    return row.outcome in _RELEASED and row.first_release in open_
+def _is_new(row: ModelRow, unpublished: tuple[str | None, ...]) -> bool:
+    return row.outcome in _RELEASED and row.first_release in unpublished
 
 
-def _manifest(folder: Path) -> Mapping[str, Any]:
-    if not all((folder / name).is_file() for name in (card.PATH, manifest.PATH)):
-        raise DatasetError(f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one")
-    stated = DatasetFolder(folder).manifest()
-    if not isinstance(stated.get("counts"), dict):
-        raise DatasetError(f"{folder / manifest.PATH}: is no manifest; run `filtercrawl sync` to write it again")
-    return stated
+def _read_manifest(dataset: Path) -> Mapping[str, Any]:
+    if not all((dataset / name).is_file() for name in (card.PATH, manifest.PATH)):
+        raise DatasetError(f"{dataset}: not a dataset; create one with `filtercrawl sync SELECTOR --dataset {dataset}`")
+    content = DatasetFolder(dataset).manifest()
+    if not isinstance(content.get("counts"), dict):
+        raise DatasetError(f"{dataset / manifest.PATH}: not a manifest; run `filtercrawl sync` to write it again")
+    return content
 
 
-def _check(folder: Path, file: File) -> None:
-    immutable = file.path.startswith("data/layers/")
+def _verify(dataset: Path, file: File) -> None:
+    is_layers_file = file.path.startswith("data/layers/")
     try:
-        size = (folder / file.path).stat().st_size
-        same = size == file.size and (immutable or _sha256(folder / file.path) == file.sha256)
+        size = (dataset / file.path).stat().st_size
+        same = size == file.size and (is_layers_file or _sha256(dataset / file.path) == file.sha256)
     except FileNotFoundError:
-        same = immutable
+        same = is_layers_file
     if not same:
         raise DatasetError(
-            f"{file.path}: is not what {manifest.TABLE} lists; run `filtercrawl sync` and look at `verify`"
+            f"{file.path}: differs from {manifest.TABLE}; run `filtercrawl sync`, then `filtercrawl verify {dataset}`"
         )
 
 
-def _described(folder: Path, path: str) -> File:
-    return File(path=path, size=(folder / path).stat().st_size, sha256=_sha256(folder / path))
+def _file_info(dataset: Path, path: str) -> File:
+    return File(path=path, size=(dataset / path).stat().st_size, sha256=_sha256(dataset / path))
 
 
 def _sha256(path: Path) -> str:

@@ -1,31 +1,38 @@
-"""What a version changes in the place it goes to, and sending the large part of it ahead."""
+"""Compare a staged version with a repository, and upload the content of new files before the commit."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.formatting import format_size
+from filtercrawl.api.progress import Progress
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.publishing.staging import StagedVersion
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile, git_oid
 from filtercrawl_publish.repository.signature import SIGNATURE
 
-__all__ = ["FileChanges", "compare_files", "upload_files"]
+__all__ = ["FileChanges", "batches", "compare_files", "upload_files"]
 
-# What is sent between two marks of progress.
+# One batch is uploaded between two progress messages.
 _BATCH_FILES: Final = 200
 _BATCH_BYTES: Final = 1024**3
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileChanges:
-    """add: files that the place has not, or has otherwise. delete: files of ours that the version has no more."""
+    """How a staged version differs from the head of a repository.
+
+    Attributes:
+        add: New and changed files by path.
+        delete: Files of the dataset that the version no longer has.
+        same: Number of unchanged files.
+    """
 
     add: dict[str, File]
     delete: tuple[str, ...]
@@ -33,14 +40,21 @@ class FileChanges:
 
     @property
     def bytes(self) -> int:
+        """Size of the new and changed files."""
         return sum(file.size for file in self.add.values())
 
     @property
     def paths(self) -> set[str]:
+        """Everything that differs."""
         return {*self.add, *self.delete}
 
     def operations(self, folder: Path, uploaded: Mapping[str, File]) -> CommitOperations:
-        """Return what is to be committed; uploaded: what of it the place has already."""
+        """Return the operations of the commit.
+
+        Args:
+            folder: The dataset folder.
+            uploaded: Files whose content the repository already has.
+        """
         add = {path: folder / path for path in self.add if path not in uploaded}
         return CommitOperations(add=add, uploaded=uploaded, delete=self.delete)
 
@@ -48,60 +62,67 @@ class FileChanges:
         return bool(self.add or self.delete)
 
 
-def compare_files(staged: StagedVersion, there: Mapping[str, RepositoryFile]) -> FileChanges:
-    """Say what to send: by path, size and hash; of files that lie there under their own hash nothing is read.
+def compare_files(staged: StagedVersion, published: Mapping[str, RepositoryFile]) -> FileChanges:
+    """Compare by path, size and digest; only small files for which the Hub states a git id are read.
 
-    Files outside data/ and analysis/ that the version does not have are somebody else's, and stay.
+    Files outside data/ and analysis/ that the version does not have belong to the repository's owner and stay.
     """
-    add = {path: file for path, file in staged.files.items() if not _same(staged.folder, file, there.get(path))}
-    ours = (*(f"{part}/" for part in manifest.PARTS), SIGNATURE)
-    delete = sorted(path for path in there if path.startswith(ours) and path not in staged.files)
+    add = {path: file for path, file in staged.files.items() if not _is_same(staged.folder, file, published.get(path))}
+    owned = (*(f"{part}/" for part in manifest.PARTS), SIGNATURE)
+    delete = sorted(path for path in published if path.startswith(owned) and path not in staged.files)
     return FileChanges(add=add, delete=tuple(delete), same=len(staged.files) - len(add))
 
 
 def upload_files(
-    files: Collection[File], folder: Path, repository: Repository, log: Callable[[str], None]
+    files: Collection[File], folder: Path, repository: Repository, progress: Progress
 ) -> Iterator[frozenset[str]]:
-    """Check that every file to send is what the list says, and send the large ones; nobody sees them yet.
+    """Verify each file against the file list, and upload the large ones; readers see nothing of it.
 
-    Says how far it is. Yields the paths that went, as they did. Raises DatasetError where a file is missing or differs.
+    Yields:
+        The paths that were uploaded, batch by batch.
+
+    Raises:
+        DatasetError: A file is missing or damaged.
     """
     done, total = 0, sum(file.size for file in files)
-    for batch in _batches(files):
+    for batch in batches(files):
         for file in batch:
-            _check(folder, file)
-        went = repository.upload({file.path: folder / file.path for file in batch})
+            _verify(folder, file)
+        uploaded = repository.upload({file.path: folder / file.path for file in batch})
         done += sum(file.size for file in batch)
-        log(f"sent {format_size(done)} of {format_size(total)}")
-        yield went
+        progress.message(f"uploaded {format_size(done)} of {format_size(total)}")
+        yield uploaded
 
 
-def _same(folder: Path, file: File, entry: RepositoryFile | None) -> bool:
-    if entry is None or entry.size != file.size:
+def _is_same(folder: Path, file: File, published: RepositoryFile | None) -> bool:
+    if published is None or published.size != file.size:
         return False
-    if entry.sha256 is not None:
-        return entry.sha256 == file.sha256
+    if published.sha256 is not None:
+        return published.sha256 == file.sha256
     path = folder / file.path
-    return path.is_file() and entry.oid == git_oid(path.read_bytes())
+    return path.is_file() and published.oid == git_oid(path.read_bytes())
 
 
-def _check(folder: Path, file: File) -> None:
+def _verify(folder: Path, file: File) -> None:
     try:
         with (folder / file.path).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise DatasetError(
-            f"{file.path}: is neither here nor where it is to be published; run `filtercrawl sync` to write it again"
+            f"{file.path}: missing both locally and in the repository; run `filtercrawl sync` to write it again"
         ) from error
     if digest != file.sha256:
-        raise DatasetError(f"{file.path}: is damaged; delete it and run `filtercrawl sync`")
+        raise DatasetError(f"{file.path}: damaged, its SHA-256 does not match; delete it and run `filtercrawl sync`")
 
 
-def _batches(files: Iterable[File]) -> Iterator[list[File]]:
+def batches(
+    files: Iterable[File], max_files: int = _BATCH_FILES, max_bytes: int = _BATCH_BYTES
+) -> Iterator[list[File]]:
+    """Split files into batches of limited number and size, in order; a file above `max_bytes` is a batch by itself."""
     batch: list[File] = []
     size = 0
     for file in files:
-        if batch and (len(batch) >= _BATCH_FILES or size + file.size > _BATCH_BYTES):
+        if batch and (len(batch) >= max_files or size + file.size > max_bytes):
             yield batch
             batch, size = [], 0
         batch.append(file)

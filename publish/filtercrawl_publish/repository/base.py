@@ -1,4 +1,4 @@
-"""Where versions are published: a dataset repo on the Hub or a folder, behind the same few methods."""
+"""The repository interface that the Hub and folders implement, and its records."""
 
 from __future__ import annotations
 
@@ -15,14 +15,25 @@ __all__ = ["CommitOperations", "Repository", "RepositoryFile", "git_oid"]
 
 @dataclass(frozen=True, kw_only=True)
 class RepositoryFile:
-    """What a remote says of one file: its size in bytes and its sha256, or for a small file its git oid (hex)."""
+    """What a repository states about one file.
+
+    Attributes:
+        size: In bytes.
+        sha256: Hex digest; None for small files that the Hub stores in git.
+        oid: Git object id, 40 hex digits; None where the repository has none.
+    """
 
     size: int
     sha256: str | None = None
     oid: str | None = None
 
     def is_file(self, path: Path, sha256: str | None = None) -> bool:
-        """Tell whether it is the file at `path`; sha256: of that file where it is known, else the file is read."""
+        """Return whether the local file has this content.
+
+        Args:
+            path: The local file.
+            sha256: Its digest if known; otherwise the file is read.
+        """
         if path.stat().st_size != self.size:
             return False
         if self.sha256 is not None:
@@ -32,11 +43,14 @@ class RepositoryFile:
 
 @dataclass(frozen=True, kw_only=True)
 class CommitOperations:
-    """What one commit changes.
+    """The changes of one commit; paths are relative to the root of the repository.
 
-    add: path in the repo -> local file. uploaded: path in the repo -> a file whose content the place has, as `upload`
-    or
-    `uploaded` said. delete: paths. copy: path in the repo -> (path, revision) in the same repo.
+    Attributes:
+        add: Path to local file.
+        uploaded: Path to a file whose content the repository already has, as reported by `Repository.upload` or
+            `Repository.uploaded`.
+        delete: Paths.
+        copy: Path to `(path, revision)` in the same repository.
     """
 
     add: Mapping[str, Path] = field(default_factory=dict)
@@ -49,87 +63,121 @@ class CommitOperations:
 
 
 class Repository(Protocol):
-    """A place that holds versions of one dataset; methods raise NetworkError, ForbiddenError and GoneError."""
+    """A store of versions of one dataset: commits, and tags that never move.
+
+    All methods may raise NetworkError, AccessDeniedError and NotFoundError.
+    """
 
     @property
     def id(self) -> str:
-        """`org/name`, or the folder as it was given."""
+        """`org/name`, or the folder as the user wrote it."""
         ...
 
     @property
     def revision(self) -> str | None:
-        """What stood behind `@` where it was named; None for the head."""
+        """The part behind `@` of the name that it was opened by; None for the head."""
         ...
 
     @property
     def url(self) -> str:
-        """What `datasets.load_dataset` takes."""
+        """The path argument for `datasets.load_dataset`."""
         ...
 
     def head(self) -> str | None:
-        """Return the commit that readers see who name no revision; None where nothing is published yet."""
+        """Return the commit that readers get who name no revision; None before the first one."""
         ...
 
     def tags(self) -> dict[str, str]:
-        """Return tag -> commit."""
+        """Return the commit of each tag."""
         ...
 
     def resolve(self, revision: str | None = None) -> str:
-        """Return the commit of a tag, of (the beginning of) a commit, by default of `self.revision` or the head.
+        """Return the commit of a revision.
 
-        Raises UsageError where there is none.
+        Args:
+            revision: A tag, a commit or the first 7 or more digits of one; by default `self.revision`, then the head.
+
+        Raises:
+            UsageError: There is no such revision.
         """
         ...
 
     def load_location(self, commit: str) -> tuple[str, str | None]:
-        """Return the path and the revision by which `datasets.load_dataset` opens a commit."""
+        """Return the arguments `path` and `revision` with which `datasets.load_dataset` opens a commit."""
         ...
 
     def title(self, commit: str) -> str:
-        """Return the title that a commit was made with."""
+        """Return the title of a commit."""
         ...
 
     def files(self, revision: str) -> dict[str, RepositoryFile]:
-        """Return path -> what is known of the file, for every file of a version."""
+        """Return every file of a revision by path."""
         ...
 
     def read(self, path: str, revision: str) -> bytes:
-        """Return the content of one small file; raises GoneError where there is none."""
+        """Return the content of one small file.
+
+        Raises:
+            NotFoundError: The revision has no such file.
+        """
         ...
 
     def fetch(self, paths: Iterable[str], revision: str, folder: Path) -> None:
-        """Bring files into `folder`, below which they get their paths; those that are there already stay."""
+        """Download files to the same paths below `folder`.
+
+        Each file is verified and appears atomically. Files that are there already with the right content are kept.
+
+        Raises:
+            NotFoundError: The revision lacks one of them.
+        """
         ...
 
     def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
-        """Send the content of large files ahead of the commit that names them; nobody sees them until then.
+        """Upload the content of large files before the commit that names them; readers see nothing of it.
 
-        Returns the paths that went; small files may go with the commit. What went can be committed as held.
+        Returns:
+            The paths that were uploaded, for `CommitOperations.uploaded`. Small files may be left for the commit.
         """
         ...
 
     def uploaded(self, files: Collection[File]) -> frozenset[str]:
-        """Return the paths of those large files, sent before, whose content the place has, though no version names it.
+        """Return the paths whose content was uploaded before and is still stored, though no version names it.
 
-        Where it cannot tell, it may name one that is lost: a commit of that raises GoneError.
+        Where the repository cannot tell it may include lost ones; committing these raises NotFoundError.
         """
         ...
 
     def commit(self, operations: CommitOperations, parent: str | None, title: str, body: str) -> str:
-        """Make ONE commit on top of `parent` (None: the repo is made first) and return it.
+        """Create one commit, atomically.
 
-        An answer that was lost is looked up: either the commit is there, or it is tried again. Raises BusyError
-        where the head is no longer `parent`.
+        If the response is lost, the repository is asked whether the commit exists before it is tried again.
+
+        Args:
+            operations: What changes.
+            parent: The expected head; None creates the repository first.
+            title: The first line of the message.
+            body: The rest of the message.
+
+        Returns:
+            The new commit.
+
+        Raises:
+            ConflictError: The head is no longer `parent`.
+            NotFoundError: Uploaded content is gone.
         """
         ...
 
     def tag(self, name: str, commit: str, message: str) -> None:
-        """Tag a commit; nothing happens where it has that tag already. Raises BusyError where another one has it."""
+        """Create a tag; does nothing if the commit has it already.
+
+        Raises:
+            ConflictError: Another commit has this tag.
+        """
         ...
 
 
 def git_oid(data: bytes) -> str:
-    """Return what git calls a file with this content."""
+    """Return the git object id of a blob, 40 hex digits."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 

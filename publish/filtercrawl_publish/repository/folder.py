@@ -1,7 +1,8 @@
-"""A folder as a place to publish to: it is replaced as a whole, and keeps every version.
+"""A repository in a folder.
 
-`FOLDER` is a symbolic link to the published version, one of the folders in `.FOLDER.versions` beside it; unchanged
-files are hard links, so that a version costs what is new in it. A plain dataset folder can be read the same way.
+`FOLDER` is a symbolic link to the latest version, a folder in `.FOLDER.versions` next to it. A new version appears by
+replacing the link, so readers see either the old or the new one. Unchanged files are hard links: a version needs disk
+space only for what is new. A dataset folder that was never published can be read through the same interface.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from filtercrawl.api.errors import ConflictError, DatasetError, NotFoundError, PolicyError, UsageError
+from filtercrawl.api.errors import ConflictError, DatasetError, NotFoundError, PolicyError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
@@ -25,15 +26,16 @@ from filtercrawl.dataset.files.atomic import atomic_write, write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
+from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
 
 _TAGS: Final = "tags.json"
-# Contents that were sent ahead of a commit, each by its sha256.
+# Content uploaded before its commit, one file per sha256.
 _UPLOADS: Final = "uploads"
 _CHUNK_BYTES: Final = 1024 * 1024
 
 
 class FolderRepository:
-    """Implements `Repository` in a folder. A commit is named by a hash over its files, 40 hex digits."""
+    """Implements `Repository`; the id of a commit is the first 40 hex digits of the root hash over its files."""
 
     def __init__(self, folder: str, revision: str | None = None) -> None:
         self.id = folder
@@ -50,10 +52,10 @@ class FolderRepository:
     def head(self) -> str | None:
         if self._folder.is_symlink():
             return self._folder.readlink().name
-        return _commit(self._plain()) if _is_plain(self._folder) else None
+        return _commit_id(self._unpublished_files()) if _is_unpublished(self._folder) else None
 
     def tags(self) -> dict[str, str]:
-        return {name: str(about["commit"]) for name, about in self._tagged().items()}
+        return {name: str(tag["commit"]) for name, tag in self._read_tags().items()}
 
     def resolve(self, revision: str | None = None) -> str:
         wanted = revision or self.revision
@@ -63,197 +65,214 @@ class FolderRepository:
         if wanted in tags:
             return tags[wanted]
         commits = [path.name for path in self._versions.glob("[0-9a-f]*") if path.is_dir()] + ([head] if head else [])
-        found = {commit for commit in commits if wanted and len(wanted) > 6 and commit.startswith(wanted)}
-        if len(found) == 1:
-            return found.pop()
-        raise UsageError(f"{self.id}: has no version {wanted or 'at all'}; versions are {', '.join(tags) or 'none'}")
+        matches = {commit for commit in commits if wanted and len(wanted) > 6 and commit.startswith(wanted)}
+        if len(matches) == 1:
+            return matches.pop()
+        raise unknown_revision(self.id, wanted, tags)
 
     def load_location(self, commit: str) -> tuple[str, str | None]:
         return str(self._version_folder(commit)), None
 
     def title(self, commit: str) -> str:
-        about = self._json(commit)
-        return str(json.loads(about.read_bytes())["title"]) if about.is_file() else ""
+        path = self._commit_file(commit)
+        return str(json.loads(path.read_bytes())["title"]) if path.is_file() else ""
 
     def files(self, revision: str) -> dict[str, RepositoryFile]:
-        place = self._version_folder(self.resolve(revision))
-        files = self._plain() if place == self._folder else _listing(place.with_suffix(".json"))
+        version = self._version_folder(self.resolve(revision))
+        files = (
+            self._unpublished_files() if version == self._folder else _read_commit_files(version.with_suffix(".json"))
+        )
         return {file.path: RepositoryFile(size=file.size, sha256=file.sha256) for file in files}
 
     def read(self, path: str, revision: str) -> bytes:
         try:
             return (self._version_folder(self.resolve(revision)) / relative_path(path)).read_bytes()
         except FileNotFoundError as error:
-            raise NotFoundError(f"{self.id}@{revision}: has no file {path!r}") from error
+            raise NotFoundError(f"{self.id}@{revision}: no file {path!r}") from error
 
     def fetch(self, paths: Iterable[str], revision: str, folder: Path) -> None:
-        place, stated = self._version_folder(self.resolve(revision)), self.files(revision)
+        version, files = self._version_folder(self.resolve(revision)), self.files(revision)
         for path in paths:
             target = folder / relative_path(path)
-            if path not in stated or not (place / path).is_file():
-                raise NotFoundError(f"{self.id}@{revision}: has no file {path!r}")
-            if target.is_file() and stated[path].is_file(target):
+            if path not in files or not (version / path).is_file():
+                raise NotFoundError(f"{self.id}@{revision}: no file {path!r}")
+            if target.is_file() and files[path].is_file(target):
                 continue
-            with atomic_write(target, folder) as scratch:
-                if _copy(place / path, scratch) != stated[path].sha256:
-                    raise DatasetError(f"{self.id}@{revision}: {path} is damaged")
+            with atomic_write(target, folder) as temporary:
+                if _copy(version / path, temporary) != files[path].sha256:
+                    raise DatasetError(f"{self.id}@{revision}: {path} is damaged; its SHA-256 does not match")
 
     def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
-        """Copy files beside the versions, by their content."""
-        with self._writing():
+        """Copy the files next to the versions, named by their SHA-256."""
+        with self._write_lock():
             for file in add.values():
-                self._stored(file)
+                self._store_upload(file)
         return frozenset(add)
 
     def uploaded(self, files: Collection[File]) -> frozenset[str]:
-        return frozenset(file.path for file in files if self._has(file))
+        return frozenset(file.path for file in files if self._is_uploaded(file))
 
     def commit(self, operations: CommitOperations, parent: str | None, title: str, body: str) -> str:
-        with self._writing():
+        """Build the version in a staging folder, rename it into place, then replace the link.
+
+        A kill leaves the old version visible; the next commit removes what was left in the staging folder.
+        """
+        with self._write_lock():
             head = self.head()
             if head != parent:
-                raise ConflictError(f"{self.id}: somebody else published meanwhile; run again to publish on top of it")
+                raise published_meanwhile(self.id)
             if self._folder.is_dir() and not self._folder.is_symlink() and not any(self._folder.iterdir()):
                 self._folder.rmdir()
             if self._folder.exists() and not self._folder.is_symlink():
-                raise PolicyError(f"{self.id}: is a folder that was not published; publish to a new one")
-            before = {} if head is None else {file.path: file for file in _listing(self._json(head))}
-            sources = {path: (self._version_folder(head or "") / path, file) for path, file in before.items()}
-            for path in operations.delete:
-                sources.pop(path)
-            for path, (source, revision) in operations.copy.items():
-                commit = self.resolve(revision)
-                there = {file.path: file for file in _listing(self._json(commit))}
-                sources[path] = (self._version_folder(commit) / source, there[source])
-            for path, local in operations.add.items():
-                relative_path(path)
-                stored, size = self._stored(local)
-                sources[path] = (stored, File(path=path, size=size, sha256=stored.name))
-            for path, file in operations.uploaded.items():
-                relative_path(path)
-                if not self._has(file):
-                    raise NotFoundError(f"{self.id}: {path}: what was sent ahead is there no more")
-                sources[path] = (self._uploaded(file), file)
-            files = sorted((File(path=path, size=f.size, sha256=f.sha256) for path, (_, f) in sources.items()),
-                           key=lambda file: file.path)  # fmt: skip
-            commit = _commit(files)
+                raise PolicyError(f"{self.id}: an existing folder would be overwritten; publish to a new folder")
+            sources = self._commit_sources(operations, head)
+            files = sorted(
+                (File(path=path, size=file.size, sha256=file.sha256) for path, (_, file) in sources.items()),
+                key=lambda file: file.path,
+            )
+            commit = _commit_id(files)
             if not self._version_folder(commit).is_dir():
-                scratch = self._build({path: source for path, (source, _) in sources.items()})
-                about = {"title": title, "body": body, "files": [[file.path, file.size, file.sha256] for file in files]}
-                write_text(self._json(commit), self._versions, json.dumps(about))
-                scratch.rename(self._versions / commit)
-                _sync(self._versions)
-            self._point(commit)
+                staging = self._build({path: source for path, (source, _) in sources.items()})
+                content = {
+                    "title": title,
+                    "body": body,
+                    "files": [[file.path, file.size, file.sha256] for file in files],
+                }
+                write_text(self._commit_file(commit), self._versions, json.dumps(content))
+                staging.rename(self._versions / commit)
+                _fsync(self._versions)
+            self._set_head(commit)
             shutil.rmtree(self._versions / _UPLOADS, ignore_errors=True)
             return commit
 
     def tag(self, name: str, commit: str, message: str) -> None:
-        with self._writing():
-            tags = self._tagged()
+        with self._write_lock():
+            tags = self._read_tags()
             if name in tags and tags[name]["commit"] != commit:
-                raise ConflictError(f"{self.id}: the version {name} is another commit; a tag never moves, run again")
+                raise tag_exists(self.id, name)
             text = json.dumps(tags | {name: {"commit": commit, "message": message}}, indent=1) + "\n"
             write_text(self._versions / _TAGS, self._versions, text)
 
-    def _tagged(self) -> dict[str, dict[str, str]]:
+    def _commit_sources(self, operations: CommitOperations, head: str | None) -> dict[str, tuple[Path, File]]:
+        """Return for each path of the new version the local file to link, and its size and digest."""
+        parent_files = [] if head is None else _read_commit_files(self._commit_file(head))
+        sources = {file.path: (self._version_folder(head or "") / file.path, file) for file in parent_files}
+        for path in operations.delete:
+            sources.pop(path)
+        for path, (source, revision) in operations.copy.items():
+            commit = self.resolve(revision)
+            files = {file.path: file for file in _read_commit_files(self._commit_file(commit))}
+            sources[path] = (self._version_folder(commit) / source, files[source])
+        for path, local in operations.add.items():
+            relative_path(path)
+            stored, size = self._store_upload(local)
+            sources[path] = (stored, File(path=path, size=size, sha256=stored.name))
+        for path, file in operations.uploaded.items():
+            relative_path(path)
+            if not self._is_uploaded(file):
+                raise NotFoundError(f"{self.id}: {path}: the uploaded content is gone")
+            sources[path] = (self._upload_path(file), file)
+        return sources
+
+    def _read_tags(self) -> dict[str, dict[str, str]]:
         try:
-            found = json.loads((self._versions / _TAGS).read_bytes())
+            tags = json.loads((self._versions / _TAGS).read_bytes())
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise DatasetError(f"{self._versions / _TAGS}: cannot be read ({error})") from error
-        return {str(name): dict(about) for name, about in found.items()}
+        return {str(name): dict(tag) for name, tag in tags.items()}
 
     def _version_folder(self, commit: str) -> Path:
-        place = self._versions / commit
-        return self._folder if _is_plain(self._folder) and not place.is_dir() else place
+        version = self._versions / commit
+        return self._folder if _is_unpublished(self._folder) and not version.is_dir() else version
 
-    def _json(self, commit: str) -> Path:
+    def _commit_file(self, commit: str) -> Path:
         return self._versions / f"{commit}.json"
 
-    def _plain(self) -> list[File]:
-        """The files of a dataset folder: those that it lists, and those that the list cannot name."""
-        place = self._folder
-        listed = DatasetFolder(place).files()
-        rest = [name for name in (card.PATH, manifest.PATH, manifest.TABLE) if (place / name).is_file()]
-        return sorted((*listed, *(_described(place, name) for name in rest)), key=lambda file: file.path)
+    def _unpublished_files(self) -> list[File]:
+        """Return the files of a dataset folder: those in its file list, and those that the list cannot contain."""
+        folder = self._folder
+        listed = DatasetFolder(folder).files()
+        rest = [name for name in (card.PATH, manifest.PATH, manifest.TABLE) if (folder / name).is_file()]
+        return sorted((*listed, *(_file_info(folder, name) for name in rest)), key=lambda file: file.path)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _write_lock(self) -> Iterator[None]:
         self._versions.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._versions / "lock").acquire(timeout=0):
                 yield
         except Timeout as error:
-            raise ConflictError(f"{self.id}: another process publishes to it; try again when it is done") from error
+            raise ConflictError(f"{self.id}: another process is publishing to it; run again later") from error
         except OSError as error:
             raise DatasetError(f"{self.id}: cannot be written ({error.strerror or error})") from error
 
-    def _has(self, file: File) -> bool:
-        stored = self._uploaded(file)
-        return stored.is_file() and stored.stat().st_size == file.size
+    def _is_uploaded(self, file: File) -> bool:
+        path = self._upload_path(file)
+        return path.is_file() and path.stat().st_size == file.size
 
-    def _uploaded(self, file: File) -> Path:
+    def _upload_path(self, file: File) -> Path:
         return self._versions / _UPLOADS / file.sha256
 
-    def _stored(self, file: Path) -> tuple[Path, int]:
-        """Copy a file to where it has its sha256 for a name; return that place and its size."""
+    def _store_upload(self, file: Path) -> tuple[Path, int]:
+        """Copy a file to the path that is named by its SHA-256; return that path and the size in bytes."""
         folder = self._versions / _UPLOADS
         folder.mkdir(exist_ok=True)
-        scratch = folder / "scratch"
-        digest = _copy(file, scratch)
-        scratch.chmod(0o444)  # versions share it
+        temporary = folder / "scratch"
+        digest = _copy(file, temporary)
+        temporary.chmod(0o444)  # versions share the file through hard links
         stored = folder / digest
-        scratch.replace(stored)
+        temporary.replace(stored)
         return stored, stored.stat().st_size
 
     def _build(self, sources: Mapping[str, Path]) -> Path:
-        """Put a version together out of sight."""
-        scratch = self._versions / "building"
-        shutil.rmtree(scratch, ignore_errors=True)
+        """Link the files of a version into a staging folder and sync it to disk."""
+        staging = self._versions / "building"
+        shutil.rmtree(staging, ignore_errors=True)
         for path, source in sources.items():
-            (scratch / path).parent.mkdir(parents=True, exist_ok=True)
-            _link(source, scratch / path)
-        for folder, _, _ in os.walk(scratch):
-            _sync(Path(folder))
-        return scratch
+            (staging / path).parent.mkdir(parents=True, exist_ok=True)
+            _link(source, staging / path)
+        for folder, _, _ in os.walk(staging):
+            _fsync(Path(folder))
+        return staging
 
-    def _point(self, commit: str) -> None:
-        """Let the folder be a version, in one step."""
+    def _set_head(self, commit: str) -> None:
+        """Replace the link atomically."""
         link = self._versions / "next"
         link.unlink(missing_ok=True)
         link.symlink_to(Path(self._versions.name) / commit)
         link.replace(self._folder)
-        _sync(self._folder.parent)
+        _fsync(self._folder.parent)
 
 
-def _is_plain(folder: Path) -> bool:
-    """Tell whether a folder is a dataset that was not published there."""
+def _is_unpublished(folder: Path) -> bool:
+    """Return whether this is a plain dataset folder and not the link to a version."""
     return not folder.is_symlink() and (folder / manifest.PATH).is_file()
 
 
-def _commit(files: Iterable[File]) -> str:
+def _commit_id(files: Iterable[File]) -> str:
     return manifest.root_hash(files)[:40]
 
 
-def _listing(path: Path) -> list[File]:
+def _read_commit_files(path: Path) -> list[File]:
     rows = json.loads(path.read_bytes())["files"]
     return [File(path=name, size=size, sha256=sha256) for name, size, sha256 in rows]
 
 
-def _described(folder: Path, path: str) -> File:
+def _file_info(folder: Path, path: str) -> File:
     data = (folder / path).read_bytes()
     return File(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy a file durably; return the sha256 of what was written."""
+    """Copy a file and sync it to disk; return the SHA-256 of what was written."""
     digest = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
     with source.open("rb") as read, target.open("wb") as written:
-        while piece := read.read(_CHUNK_BYTES):
-            digest.update(piece)
-            written.write(piece)
+        while chunk := read.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            written.write(chunk)
         written.flush()
         os.fsync(written.fileno())
     return digest.hexdigest()
@@ -262,11 +281,11 @@ def _copy(source: Path, target: Path) -> str:
 def _link(source: Path, target: Path) -> None:
     try:
         target.hardlink_to(source)
-    except OSError:  # a filesystem without such links
+    except OSError:  # the file system has no hard links
         _copy(source, target)
 
 
-def _sync(folder: Path) -> None:
+def _fsync(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""A dataset repo on the Hub, as a place to publish to."""
+"""A dataset repository on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from filtercrawl.api.errors import ConflictError, NetworkError, NotFoundError, UsageError
+from filtercrawl.api.errors import NetworkError, NotFoundError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files.atomic import atomic_write
@@ -18,27 +18,29 @@ from filtercrawl.transport import hub
 from filtercrawl.transport.responses import map_http_errors, raise_for_status
 from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
-from filtercrawl_publish.repository.hub_commit import addition, info, to_hub_operations
+from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
+from filtercrawl_publish.repository.hub_commit import add_operation, to_hub_operations, upload_info
 from filtercrawl_publish.repository.retry import http_status, retry_write
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-# All that a repo holds that was just made.
-_NEW: Final = frozenset({".gitattributes", "README.md"})
+# The files of a repository that was just created.
+_INITIAL_FILES: Final = frozenset({".gitattributes", "README.md"})
 _CHUNK_BYTES: Final = 1024 * 1024
-# Files that are fetched side by side.
+# Concurrent downloads.
 _MAX_CONCURRENT: Final = 8
-# A file whose hash is not the stated one is downloaded again; the transport itself retries failed requests.
+# A file that arrived damaged is downloaded again; the transport itself retries failed requests.
 _DOWNLOADS: Final = RetryPolicy.with_delays(0.2, 2.0)
-# Contents that are asked for at a time, and the answer to a commit that names one which is not there.
-_ASKED: Final = 256
-_NO_CONTENT: Final = 400
+# Files per request to the LFS batch endpoint.
+_LFS_BATCH: Final = 256
+# HTTP status of a commit that refers to content which was never uploaded, or was garbage-collected.
+_MISSING_CONTENT_STATUS: Final = 400
 
 
 class HubRepository:
-    """Implements `filtercrawl_publish.repository.base.Repository`."""
+    """Implements `Repository` with the Hub's own client, over our transport."""
 
     def __init__(self, repo_id: str, transport: Transport, revision: str | None = None) -> None:
         self.id = repo_id
@@ -48,7 +50,7 @@ class HubRepository:
 
     @property
     def _api(self) -> HfApi:
-        """Over this transport also where another client of the Hub was opened meanwhile."""
+        """The client; fetched anew each time because opening another one rebinds its transport."""
         return hub.api(self._transport)
 
     def head(self) -> str | None:
@@ -67,10 +69,10 @@ class HubRepository:
         if wanted and head is not None:
             with hub.translate_hub_errors(f"{self.id}@{wanted}"):
                 commits = self._api.list_repo_commits(self.id, repo_type="dataset", revision="main")
-            found = [commit.commit_id for commit in commits if len(wanted) > 6 and commit.commit_id.startswith(wanted)]
-            if len(found) == 1:
-                return found[0]
-        raise UsageError(f"{self.id}: has no version {wanted or 'at all'}; versions are {', '.join(tags) or 'none'}")
+            ids = [commit.commit_id for commit in commits if len(wanted) > 6 and commit.commit_id.startswith(wanted)]
+            if len(ids) == 1:
+                return ids[0]
+        raise unknown_revision(self.id, wanted, tags)
 
     def load_location(self, commit: str) -> tuple[str, str | None]:
         return self.id, commit
@@ -85,22 +87,22 @@ class HubRepository:
 
         with hub.translate_hub_errors(f"{self.id}@{revision}"):
             tree = self._api.list_repo_tree(self.id, repo_type="dataset", revision=revision, recursive=True)
-            return {item.path: _entry(item) for item in tree if isinstance(item, RepoFile)}
+            return {item.path: _repository_file(item) for item in tree if isinstance(item, RepoFile)}
 
     def read(self, path: str, revision: str) -> bytes:
         return b"".join(self._download_chunks(path, revision))
 
     def fetch(self, paths: Iterable[str], revision: str, folder: Path) -> None:
-        """The files are held against the size and hash that the repo states."""
-        stated = self.files(revision)
+        """Download concurrently; each file is compared with the size and digest that the Hub states."""
+        files = self.files(revision)
         wanted = list(paths)
         for path in wanted:
-            if path not in stated:
-                raise NotFoundError(f"{self.id}@{revision}: has no file {path!r}")
+            if path not in files:
+                raise NotFoundError(f"{self.id}@{revision}: no file {path!r}")
             relative_path(path)
         pool = ThreadPoolExecutor(_MAX_CONCURRENT, "fetch")
         try:
-            for _ in pool.map(lambda path: self._download(path, revision, stated[path], folder), wanted):
+            for _ in pool.map(lambda path: self._download(path, revision, files[path], folder), wanted):
                 pass
         finally:
             pool.shutdown(cancel_futures=True)
@@ -108,38 +110,38 @@ class HubRepository:
     def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
-        self._make()
+        self._create_if_missing()
         if not sys.stderr.isatty():
             disable_progress_bars()
-        operations = [addition(path, file) for path, file in add.items()]
+        operations = [add_operation(path, file) for path, file in add.items()]
 
-        def act() -> bool:
+        def preupload() -> bool:
             self._api.preupload_lfs_files(self.id, operations, repo_type="dataset", free_memory=True)
             return True
 
-        retry_write(f"{self.id}: upload", act)
-        # A small file goes with the commit, and is not freed.
+        retry_write(f"{self.id}: upload", preupload)
+        # The client leaves small files for the commit: their content is not freed.
         return frozenset(operation.path_in_repo for operation in operations if operation.path_or_fileobj == b"")
 
     def uploaded(self, files: Collection[File]) -> frozenset[str]:
-        """With Xet nobody can ask for a sha256 before it is committed: there, the commit tells."""
+        """Ask the LFS batch endpoint. Xet cannot be asked before the commit: all files are returned then."""
         if hub.uses_xet():
             return frozenset(file.path for file in files)
-        found: set[str] = set()
-        asked = list(files)
-        for start in range(0, len(asked), _ASKED):
-            batch = asked[start : start + _ASKED]
+        stored: set[str] = set()
+        candidates = list(files)
+        for start in range(0, len(candidates), _LFS_BATCH):
+            batch = candidates[start : start + _LFS_BATCH]
             try:
-                there = retry_write(f"{self.id}: ask for what was sent", partial(self._there, batch))
+                digests = retry_write(f"{self.id}: look for earlier uploads", partial(self._stored_digests, batch))
             except NotFoundError:
                 break
-            found |= {file.path for file in batch if file.sha256 in there}
-        return frozenset(found)
+            stored |= {file.path for file in batch if file.sha256 in digests}
+        return frozenset(stored)
 
     def commit(self, operations: CommitOperations, parent: str | None, title: str, body: str) -> str:
-        parent = parent or self._fresh()
+        parent = parent or self._initial_commit()
 
-        def act() -> str:
+        def create_commit() -> str:
             return self._api.create_commit(
                 self.id,
                 to_hub_operations(operations),
@@ -149,33 +151,33 @@ class HubRepository:
                 parent_commit=parent,
             ).oid
 
-        def landed() -> str | None:
+        def existing_commit() -> str | None:
             head = self.head()
             if head == parent or head is None:
                 return None
-            if self._holds(head, operations):
+            if self._contains(head, operations):
                 return head
-            raise ConflictError(f"{self.id}: somebody else published meanwhile; run again to publish on top of it")
+            raise published_meanwhile(self.id)
 
         try:
-            return retry_write(f"{self.id}: commit", act, landed)
+            return retry_write(f"{self.id}: commit", create_commit, existing_commit)
         except NetworkError as error:
-            if operations.uploaded and http_status(error) == _NO_CONTENT:
-                raise NotFoundError(f"{self.id}: what was sent ahead may be there no more: {error}") from error
+            if operations.uploaded and http_status(error) == _MISSING_CONTENT_STATUS:
+                raise NotFoundError(f"{self.id}: uploaded content may be gone: {error}") from error
             raise
 
     def tag(self, name: str, commit: str, message: str) -> None:
-        def there() -> str | None:
-            found = self.tags().get(name)
-            if found not in (None, commit):
-                raise ConflictError(f"{self.id}: the version {name} is another commit; a tag never moves, run again")
-            return found
+        def existing_tag() -> str | None:
+            target = self.tags().get(name)
+            if target not in (None, commit):
+                raise tag_exists(self.id, name)
+            return target
 
-        def act() -> str:
+        def create_tag() -> str:
             self._api.create_tag(self.id, tag=name, tag_message=message, revision=commit, repo_type="dataset")
             return commit
 
-        retry_write(f"{self.id}: tag {name}", act, there)
+        retry_write(f"{self.id}: tag {name}", create_tag, existing_tag)
 
     def _refs(self) -> tuple[str | None, dict[str, str]]:
         try:
@@ -186,64 +188,68 @@ class HubRepository:
         heads = [branch.target_commit for branch in refs.branches if branch.name == "main"]
         return (heads[0] if heads else None), {tag.name: tag.target_commit for tag in refs.tags}
 
-    def _make(self) -> str:
-        """Make the repo where there is none; return its head."""
+    def _create_if_missing(self) -> str:
+        """Create the repository if there is none; return its head."""
 
-        def act() -> bool:
+        def create_repo() -> bool:
             self._api.create_repo(self.id, repo_type="dataset", exist_ok=True)
             return True
 
         head = self.head()
         if head is None:
-            retry_write(f"{self.id}: make the repo", act)
+            retry_write(f"{self.id}: create the repository", create_repo)
             head = self.head()
         if head is None:
-            raise NetworkError(f"{self.id}: {hub.MISSING}, though it was just made; try again")
+            raise NetworkError(f"{self.id}: {hub.MISSING}, although it was just created; run again")
         return head
 
-    def _fresh(self) -> str:
-        """Return the head of a repo that nobody has published to."""
-        head = self._make()
-        if not self.files(head).keys() <= _NEW:
-            raise ConflictError(f"{self.id}: somebody else published the first version meanwhile; run again")
+    def _initial_commit(self) -> str:
+        """Return the head of a repository without published versions, created if needed."""
+        head = self._create_if_missing()
+        if not self.files(head).keys() <= _INITIAL_FILES:
+            raise published_meanwhile(self.id)
         return head
 
-    def _holds(self, commit: str, operations: CommitOperations) -> bool:
-        """Tell whether a commit has what the operations were to make."""
-        found = self.files(commit)
-        if any(path in found for path in operations.delete):
+    def _contains(self, commit: str, operations: CommitOperations) -> bool:
+        """Return whether a commit has the result of the operations."""
+        files = self.files(commit)
+        if any(path in files for path in operations.delete):
             return False
-        if not {*operations.add, *operations.uploaded, *operations.copy} <= found.keys():
+        if not {*operations.add, *operations.uploaded, *operations.copy} <= files.keys():
             return False
-        if any(found[path].sha256 != file.sha256 for path, file in operations.uploaded.items()):
+        if any(files[path].sha256 != file.sha256 for path, file in operations.uploaded.items()):
             return False
-        return all(found[path].is_file(file) for path, file in operations.add.items())
+        return all(files[path].is_file(file) for path, file in operations.add.items())
 
-    def _there(self, files: Collection[File]) -> set[str]:
-        """Return the sha256 of the contents that the Hub wants no upload of."""
+    def _stored_digests(self, files: Collection[File]) -> set[str]:
+        """Return the SHA-256 of those files that the Hub requests no upload of."""
         from huggingface_hub.lfs import post_lfs_batch_info
 
         api = self._api
         objects, _, _ = post_lfs_batch_info(
-            [info(file) for file in files], token=None, repo_type="dataset", repo_id=self.id, endpoint=api.endpoint
+            [upload_info(file) for file in files],
+            token=None,
+            repo_type="dataset",
+            repo_id=self.id,
+            endpoint=api.endpoint,
         )
-        return {str(found["oid"]) for found in objects if not found.get("actions")}
+        return {str(item["oid"]) for item in objects if not item.get("actions")}
 
-    def _download(self, path: str, revision: str, stated: RepositoryFile, folder: Path) -> None:
+    def _download(self, path: str, revision: str, expected: RepositoryFile, folder: Path) -> None:
         target = folder / path
-        if target.is_file() and stated.is_file(target):
+        if target.is_file() and expected.is_file(target):
             return
 
-        def act() -> bool:
-            with atomic_write(target, folder) as scratch:
-                with scratch.open("wb") as file:
-                    for piece in self._download_chunks(path, revision):
-                        file.write(piece)
-                if not stated.is_file(scratch):
-                    raise NetworkError(f"{self.id}@{revision}: {path} is not what the repo says it is")
+        def download() -> bool:
+            with atomic_write(target, folder) as temporary:
+                with temporary.open("wb") as file:
+                    for chunk in self._download_chunks(path, revision):
+                        file.write(chunk)
+                if not expected.is_file(temporary):
+                    raise NetworkError(f"{self.id}@{revision}: {path} differs from the size or digest the Hub states")
             return True
 
-        retry_write(f"{self.id}@{revision}: {path}", act, policy=_DOWNLOADS)
+        retry_write(f"{self.id}@{revision}: {path}", download, policy=_DOWNLOADS)
 
     def _download_chunks(self, path: str, revision: str) -> Iterator[bytes]:
         from huggingface_hub import get_token, hf_hub_url
@@ -252,10 +258,10 @@ class HubRepository:
         where = f"{self.id}@{revision}: {path}"
         token = get_token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        with map_http_errors(where), self._transport.client.stream("GET", url, headers=headers) as answer:
-            raise_for_status(answer, where)
-            yield from answer.iter_bytes(_CHUNK_BYTES)
+        with map_http_errors(where), self._transport.client.stream("GET", url, headers=headers) as response:
+            raise_for_status(response, where)
+            yield from response.iter_bytes(_CHUNK_BYTES)
 
 
-def _entry(item: RepoFile) -> RepositoryFile:
+def _repository_file(item: RepoFile) -> RepositoryFile:
     return RepositoryFile(size=item.size, sha256=item.lfs.sha256 if item.lfs else None, oid=item.blob_id)

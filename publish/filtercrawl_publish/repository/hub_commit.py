@@ -1,4 +1,4 @@
-"""What one commit changes, in the words of the Hub's own client."""
+"""Commit operations for the Hub's client."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def to_hub_operations(operations: CommitOperations) -> list[CommitOperation]:
-    """Return the client's operations, new ones: a commit changes them, also one that fails."""
+    """Return new operations of the client; it modifies them, also when a commit fails, so they cannot be reused."""
     from huggingface_hub import CommitOperationCopy, CommitOperationDelete
 
     return [
-        *(addition(path, file) for path, file in operations.add.items()),
+        *(add_operation(path, file) for path, file in operations.add.items()),
         *map(preuploaded_operation, operations.uploaded.values()),
         *(
             CommitOperationCopy(src_path_in_repo=source, path_in_repo=path, src_revision=revision)
@@ -30,24 +30,26 @@ def to_hub_operations(operations: CommitOperations) -> list[CommitOperation]:
     ]
 
 
-def addition(path: str, file: Path) -> CommitOperationAdd:
+def add_operation(path: str, file: Path) -> CommitOperationAdd:
+    """Add a local file at `path`."""
     from huggingface_hub import CommitOperationAdd
 
     return CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(file))
 
 
 def preuploaded_operation(file: File) -> CommitOperationAdd:
-    """Return what the client makes of an operation once its content was sent."""
+    """Add a file whose content was uploaded before: the state in which the client leaves such an operation."""
     from huggingface_hub import CommitOperationAdd
 
     operation = CommitOperationAdd(path_in_repo=file.path, path_or_fileobj=b"")
-    operation.upload_info = info(file)
-    operation._upload_mode = "lfs"  # noqa: SLF001 - the client has no public word for it
+    operation.upload_info = upload_info(file)
+    operation._upload_mode = "lfs"  # noqa: SLF001 - the client has no public name for it
     operation._is_uploaded = True  # noqa: SLF001
     return operation
 
 
-def info(file: File) -> UploadInfo:
+def upload_info(file: File) -> UploadInfo:
+    """Describe a large file by size and digest, for the LFS batch endpoint."""
     from huggingface_hub.lfs import UploadInfo
 
     return UploadInfo(size=file.size, sample=b"", sha256=bytes.fromhex(file.sha256))

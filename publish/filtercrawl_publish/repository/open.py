@@ -10,31 +10,48 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.transport import Transport
 from filtercrawl_publish.repository.base import Repository
 
-_WORD: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
+__all__ = ["open_head", "open_repository"]
+
+_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
+_HUB_REPOSITORY: Final = re.compile(rf"({_NAME}/{_NAME})(?:@(.+))?")
 
 
-_ON_HUB: Final = re.compile(rf"({_WORD}/{_WORD})(?:@(.+))?")
+def open_repository(name: str, transport: Transport) -> Repository:
+    """Open a repository for reading and writing; sends no request.
 
+    Args:
+        name: `org/name` or `org/name@revision` on the Hub, or a folder, with `@revision` if wanted. A folder starts
+            with `/`, `./`, `../` or `~`, or is an existing directory.
+        transport: Used for all requests to the Hub.
 
-def open_repository(text: str, transport: Transport) -> Repository:
-    """Open `org/name`, `org/name@revision` or a folder; asks nothing yet.
-
-    A folder begins with `/`, `./`, `../` or `~`, or is a directory that exists; `@` behind it names a version too.
-    Raises UsageError for anything else.
+    Raises:
+        UsageError: The name is neither.
     """
     from filtercrawl_publish.repository.folder import FolderRepository
     from filtercrawl_publish.repository.hub import HubRepository
 
-    path, at, revision = text.rpartition("@")
-    if text in (".", "..") or text.startswith(("/", "./", "../", "~")) or (text and Path(text).is_dir()):
-        if at and not Path(text).expanduser().exists():
+    path, at, revision = name.rpartition("@")
+    if name in (".", "..") or name.startswith(("/", "./", "../", "~")) or (name and Path(name).is_dir()):
+        if at and not Path(name).expanduser().exists():
             return FolderRepository(path, revision)
-        return FolderRepository(text)
+        return FolderRepository(name)
     if path and Path(path).is_dir():
         return FolderRepository(path, revision)
-    match = _ON_HUB.fullmatch(text)
+    match = _HUB_REPOSITORY.fullmatch(name)
     if match is None or ".." in match[1] or "--" in match[1] or match[1].endswith(".git"):
         raise UsageError(
-            f"{text!r} is neither a dataset repo on the Hub, `org/name` or `org/name@revision`, nor a folder, `./name`"
+            f"{name!r} is not a repository: expected `org/name` or `org/name@revision` on the Hub, or a folder `./name`"
         )
     return HubRepository(match[1], transport, match[2])
+
+
+def open_head(name: str, transport: Transport) -> Repository:
+    """Open a repository to write a new version to.
+
+    Raises:
+        UsageError: The name is no repository, or names a revision.
+    """
+    repository = open_repository(name, transport)
+    if repository.revision is not None:
+        raise UsageError(f"{name!r}: new versions go on top of the latest one; remove @{repository.revision}")
+    return repository

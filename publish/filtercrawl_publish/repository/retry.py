@@ -1,4 +1,4 @@
-"""Writing to the Hub in spite of lost answers: its client tries none of its writes again."""
+"""Retries for writes to the Hub, whose client retries none of them, also when a response was lost."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from filtercrawl.api.errors import AccessDeniedError, ConflictError, DatasetErro
 from filtercrawl.transport import hub
 from filtercrawl.transport.retry import RetryPolicy
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 # A commit whose response was lost may take a minute to appear.
 WRITES: Final = RetryPolicy.with_delays(0.2, 2.0, 15.0, 45.0)
-# The Hub's statuses for a commit whose parent is not the head any more.
+# HTTP status of a commit whose parent is no longer the head.
 _CONFLICT_STATUS: Final = (409, 412)
 _RETRYABLE_STATUS: Final = (408, 429)
 
 
 def retry_write(
     description: str,
-    write: Callable[[], Found],
-    already_applied: Callable[[], Found | None] = lambda: None,
+    write: Callable[[], Result],
+    already_applied: Callable[[], Result | None] = lambda: None,
     policy: RetryPolicy = WRITES,
-) -> Found:
+) -> Result:
     """Write to the Hub until the write is known to have taken effect.
 
     Args:
@@ -49,7 +49,7 @@ def retry_write(
         NetworkError: Every attempt failed.
     """
 
-    def attempt() -> Found:
+    def attempt() -> Result:
         try:
             with _readable_errors(description):
                 return write()
@@ -58,7 +58,7 @@ def retry_write(
                 raise
             result = already_applied()
             if result is None:
-                raise ConflictError(f"{description}: somebody else published at the same time; run again") from error
+                raise ConflictError(f"{description}: someone else published at the same time; run again") from error
             return result
 
     return policy.run(attempt, retryable=_is_retryable, already_applied=already_applied)
@@ -73,52 +73,52 @@ def _is_retryable(error: Exception) -> bool:
 
 @contextmanager
 def _readable_errors(what: str) -> Iterator[None]:
-    """Turn what writing raises into our errors; the client's own warnings are said by what follows from them."""
+    """Convert the client's exceptions to ours and silence its warnings, which these errors make redundant."""
     from huggingface_hub import errors
 
     try:
-        with hub.translate_hub_errors(what), _quiet:
+        with hub.translate_hub_errors(what), _silenced:
             yield
     except errors.HfHubHTTPError:
         raise
     except JSONDecodeError as error:
-        raise NetworkError(f"{what}: the Hub's answer is no JSON ({error})") from error
+        raise NetworkError(f"{what}: the Hub's response is not JSON ({error})") from error
     except ValueError as error:
         raise DatasetError(f"{what}: {' '.join(str(error).split())}") from error
-    except RuntimeError as error:  # so the client calls a failed upload
+    except RuntimeError as error:  # how the client reports a failed upload
         raise NetworkError(f"{what}: {error.__cause__ or error}") from error
 
 
 class _SilencedHubLogging:
-    """Silences the client for as long as anybody is inside: warnings and loggers are the whole process's."""
+    """Silences the client while at least one thread is inside; warnings and loggers are global to the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._inside = 0
-        self._end = ExitStack()
+        self._depth = 0
+        self._exit_stack = ExitStack()
 
     def __enter__(self) -> None:
         with self._lock:
-            self._inside += 1
-            if self._inside == 1:
+            self._depth += 1
+            if self._depth == 1:
                 logger = logging.getLogger("huggingface_hub")
-                self._end.callback(logger.setLevel, logger.level)
+                self._exit_stack.callback(logger.setLevel, logger.level)
                 logger.setLevel(logging.ERROR)
-                self._end.enter_context(warnings.catch_warnings())
+                self._exit_stack.enter_context(warnings.catch_warnings())
                 warnings.simplefilter("ignore")
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._end.close()
+            self._depth -= 1
+            if self._depth == 0:
+                self._exit_stack.close()
 
 
-_quiet = _SilencedHubLogging()
+_silenced = _SilencedHubLogging()
 
 
 def http_status(error: BaseException | None) -> int | None:
-    """Return the HTTP status behind an error, if an answer was behind it."""
+    """Return the HTTP status of the response that caused an error; None if there was no response."""
     from huggingface_hub import errors
 
     while error is not None:

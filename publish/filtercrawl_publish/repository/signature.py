@@ -1,6 +1,7 @@
-"""Signatures of a version: Ed25519 over the bytes of manifest.json, whose root is the hash of all files.
+"""Sign and verify versions with Ed25519.
 
-Keys are Ed25519, PEM or as OpenSSH writes them, without a passphrase. The signature lies beside the manifest, base64.
+The signed message is the content of manifest.json, whose root hash covers all files. Keys are PEM or OpenSSH files
+without a passphrase. The signature is stored next to the manifest, base64-encoded.
 """
 
 from __future__ import annotations
@@ -23,36 +24,48 @@ SIGNATURE: Final = "manifest.json.sig"
 
 
 def sign_manifest(folder: Path, key: Path | None) -> None:
-    """Sign the manifest of a folder with the private key in a file; without a key an old signature is taken away.
+    """Write the signature of a folder's manifest; deterministic.
 
-    The same key and manifest give the same bytes. Raises UsageError where the key cannot be used; nothing of it is
-    ever told.
+    Args:
+        folder: The dataset folder.
+        key: File with the private key; None removes an old signature.
+
+    Raises:
+        UsageError: The key cannot be used. The message never contains any part of it.
     """
     if key is None:
         remove(folder / SIGNATURE)
         return
-    signature = _private(key).sign((folder / manifest.PATH).read_bytes())
+    signature = _load_private_key(key).sign((folder / manifest.PATH).read_bytes())
     write_text(folder / SIGNATURE, folder, base64.b64encode(signature).decode() + "\n")
 
 
 def signature_error(folder: Path, key: Path) -> str | None:
-    """Say what is wrong with the signature of a folder's manifest by the public key in a file; None if it is right."""
+    """Return what is wrong with the signature of a folder's manifest, None if it is valid.
+
+    Args:
+        folder: The dataset folder.
+        key: File with the public key.
+
+    Raises:
+        UsageError: The key cannot be used.
+    """
     from cryptography.exceptions import InvalidSignature
 
-    public = _public(key)
+    public = _load_public_key(key)
     try:
         signature = base64.b64decode((folder / SIGNATURE).read_bytes().strip(), validate=True)
         public.verify(signature, (folder / manifest.PATH).read_bytes())
     except FileNotFoundError:
         return f"there is no signature of {manifest.PATH}"
     except (binascii.Error, ValueError):
-        return "is no signature"
+        return "is not a signature"
     except InvalidSignature:
-        return f"is no signature of this {manifest.PATH} by the key in {key.name}"
+        return f"does not match this {manifest.PATH} and the key in {key.name}"
     return None
 
 
-def _private(path: Path) -> Ed25519PrivateKey:
+def _load_private_key(path: Path) -> Ed25519PrivateKey:
     data = _read(path)
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -63,13 +76,13 @@ def _private(path: Path) -> Ed25519PrivateKey:
         else:
             key = serialization.load_pem_private_key(data, password=None)  # type: ignore[assignment]
     except Exception as error:
-        raise UsageError(f"{path}: holds no private key without a passphrase") from error
+        raise UsageError(f"{path}: no private key without a passphrase found") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise UsageError(f"{path}: holds another kind of key; Ed25519 is wanted, `ssh-keygen -t ed25519`")
+        raise UsageError(f"{path}: not an Ed25519 key; create one with `ssh-keygen -t ed25519`")
     return key
 
 
-def _public(path: Path) -> Ed25519PublicKey:
+def _load_public_key(path: Path) -> Ed25519PublicKey:
     data = _read(path)
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -80,17 +93,17 @@ def _public(path: Path) -> Ed25519PublicKey:
         else:
             key = serialization.load_pem_public_key(data)  # type: ignore[assignment]
     except Exception as error:
-        raise UsageError(f"{path}: holds no public key") from error
+        raise UsageError(f"{path}: no public key found") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise UsageError(f"{path}: holds another kind of key; Ed25519 is wanted")
+        raise UsageError(f"{path}: not an Ed25519 key")
     return key
 
 
 def _read(path: Path) -> bytes:
     try:
-        import cryptography  # noqa: F401 - only whether it is there
+        import cryptography  # noqa: F401 - only checks that it is installed
     except ImportError as error:
-        raise UsageError("signatures need a library: pip install 'filtercrawl[signing]'") from error
+        raise UsageError("signatures need the extra `signing`: pip install 'filtercrawl[signing]'") from error
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Whether the sketches are those of the stored layers: one each, and with the counts that `index` states."""
+"""Check sketches against the stored layers: one per layer and source, with the counts in `index`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Key = tuple[str, str]
 
 
 def check_sketches(folder: DatasetFolder) -> Iterator[Issue]:
-    """Check that each stored layer has its sketch, once a source, which agrees with `index`, and that nothing else has.
+    """Check that exactly the stored layers have a sketch, one per source, and that it agrees with `index`.
 
-    A dataset without any sketch is sound: it was written without a measure that makes them.
+    A dataset without any sketch is valid: it was synced without the measure that creates them.
     """
     paths = folder.tables("sketches")
     if not paths:
@@ -31,34 +31,34 @@ def check_sketches(folder: DatasetFolder) -> Iterator[Issue]:
         for row in folder.table("index", columns).to_pylist()
         if row["file"] is not None
     }
-    found: dict[str, set[Key]] = {}
+    keys_by_source: dict[str, set[Key]] = {}
     for path in paths:
-        here = found.setdefault(base_path(path.removesuffix(".parquet")), set())
+        keys = keys_by_source.setdefault(base_path(path.removesuffix(".parquet")), set())
         for batch in folder.open(path).iter_batches(batch_size=_BATCH_ROWS, columns=_COLUMNS):
             for row in batch.to_pylist():
                 key = row["layer_sha256"], row["kernel"]
                 where = f"{path}: {row['layer_sha256']} {row['kernel']}"
-                if key in here:
-                    yield Issue(where=where, what="stands there twice")
+                if key in keys:
+                    yield Issue(where=where, what="is listed twice")
                 elif key not in stored:
-                    yield Issue(where=where, what=f"is of no layer that {_INDEX} calls stored")
+                    yield Issue(where=where, what=f"belongs to no stored layer of {_INDEX}")
                 else:
-                    yield from (Issue(where=where, what=what) for what in _differs(row, stored[key]))
-                here.add(key)
-    for key in sorted(stored.keys() - set[Key]().union(*found.values())):
-        yield Issue(where=f"{_SKETCHES}: {stored[key]['layer_id']}", what="has no sketch, other layers have")
+                    yield from (Issue(where=where, what=what) for what in _compare(row, stored[key]))
+                keys.add(key)
+    for key in sorted(stored.keys() - set[Key]().union(*keys_by_source.values())):
+        yield Issue(where=f"{_SKETCHES}: {stored[key]['layer_id']}", what="has no sketch, other layers have one")
 
 
-def _differs(sketch: Row, layer: Row) -> Iterator[str]:
-    """Say how a sketch contradicts its row of `index`, or itself."""
+def _compare(sketch: Row, layer: Row) -> Iterator[str]:
+    """Compare a sketch with its row of `index`, and its own counts."""
     for name in ("taps", "n_kernels", "n_dead"):
         if layer[name] is not None and sketch[name] != layer[name]:
-            yield f"{name} is {sketch[name]}, {_INDEX} says {layer[name]}"
-    numbers, lacking = sketch["n_kernels"] * sketch["taps"], layer["n_nonfinite"]
-    if lacking is not None and sketch["power_sums"][:1] != [float(numbers - lacking)]:
-        yield f"counts {sketch['power_sums'][:1]} finite weights, {_INDEX} says {numbers - lacking}"
+            yield f"{name} is {sketch[name]}, {_INDEX} states {layer[name]}"
+    n_weights, n_nonfinite = sketch["n_kernels"] * sketch["taps"], layer["n_nonfinite"]
+    if n_nonfinite is not None and sketch["power_sums"][:1] != [float(n_weights - n_nonfinite)]:
+        yield f"counts {sketch['power_sums'][:1]} finite weights, {_INDEX} has {n_weights - n_nonfinite}"
     if not sketch["n_dead"] <= sketch["n_finite"] <= sketch["n_kernels"]:
         yield f"has {sketch['n_dead']} dead of {sketch['n_finite']} finite of {sketch['n_kernels']} kernels"
     counts = sketch["histogram"]
     if counts is not None and sum(counts) != sketch["n_finite"] * sketch["taps"]:
-        yield f"its histogram counts {sum(counts)} coefficients, not {sketch['n_finite'] * sketch['taps']}"
+        yield f"histogram counts {sum(counts)} coefficients, not {sketch['n_finite'] * sketch['taps']}"

@@ -24,7 +24,7 @@ from filtercrawl.api.errors import ConflictError, DatasetError, FiltercrawlError
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.files.lock import locked
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.paths import REPOSITORY
 from support.plugins import declared, entry
 from support.report_page import Page

@@ -15,7 +15,7 @@ import yaml
 from datasets import load_dataset
 
 from conftest import Sync
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.zoo_files import put, state
 
 

@@ -22,10 +22,10 @@ from filtercrawl.cli.app import build
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl_analysis.numerics.dct_basis import dct_basis
-from filtercrawl_publish.commands.verify import verify_folder
-from filtercrawl_publish.diff import changelog
-from filtercrawl_publish.diff.compare import Difference, compare_snapshots
-from filtercrawl_publish.diff.snapshot import DatasetSnapshot
+from filtercrawl_publish.comparison import changelog
+from filtercrawl_publish.comparison.compare import Difference, compare_snapshots
+from filtercrawl_publish.comparison.snapshot import DatasetSnapshot
+from filtercrawl_publish.verification import verify_folder
 from support.zoo_files import layers, put, state, table
 
 Grow = Callable[..., Path]
@@ -89,7 +89,7 @@ def test_every_kind_of_change(zoo: Path, dataset: Path, run_sync: Sync, snapshot
     path = before / "data/index.parquet"
     turned = pq.read_table(path).sort_by([("model_id", "descending")])
     pq.write_table(turned, path)
-    assert differ(before, dataset).as_json() == found.as_json()
+    assert differ(before, dataset).to_dict() == found.to_dict()
     back = differ(dataset, before)
     assert names(back.gone) == names(found.new)
     assert names(back.new) == names(found.gone)
@@ -105,8 +105,8 @@ def test_nothing_differs_from_itself(zoo: Path, dataset: Path, run_sync: Sync, p
     run_sync()
     found = differ(dataset, dataset)
     assert not found
-    assert found.movement is not None
-    assert (found.movement.drift, found.movement.max_share_change) == (0.0, 0.0)
+    assert found.statistics is not None
+    assert (found.statistics.drift, found.statistics.max_share_change) == (0.0, 0.0)
     assert "no difference" in command(plugins, str(dataset), str(dataset)).stdout
 
 
@@ -116,8 +116,8 @@ def test_everything_is_new_to_nobody(zoo: Path, dataset: Path, run_sync: Sync) -
     found = differ(None, dataset)
     assert names(found.new) == ["a.safetensors"]
     assert (found.before["models"], found.after["models"]) == (0, 1)
-    assert found.movement is not None
-    assert (found.movement.before, found.movement.drift) == (None, None)
+    assert found.statistics is not None
+    assert (found.statistics.before, found.statistics.drift) == (None, None)
 
 
 def test_statistics_are_those_of_the_kernels(zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow) -> None:
@@ -128,7 +128,7 @@ def test_statistics_are_those_of_the_kernels(zoo: Path, dataset: Path, run_sync:
     tilted = {name: t + torch.linspace(-2, 3, t.shape[-1]) if t.ndim == 4 else t for name, t in state(3, 24).items()}
     put(zoo / "c.safetensors", tilted)
     run_sync()
-    found = differ(before, dataset).movement
+    found = differ(before, dataset).statistics
     assert found is not None
     was, now = scaled(before), scaled(dataset)
     assert found.kernels == (len(was), len(now))
@@ -183,21 +183,21 @@ def test_licences_and_metadata(zoo: Path, dataset: Path, run_sync: Sync, snapsho
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
     found = differ(before, dataset)
     assert [(row["from"], row["to"]) for row in found.licenses] == [(None, "MIT")] * 7
-    assert found.stated["task"]["changed"] == 7
-    assert len(found.stated["task"]["examples"]) == 5
-    assert "under another licence" in changelog.section("v1", found)
+    assert found.metadata["task"]["changed"] == 7
+    assert len(found.metadata["task"]["examples"]) == 5
+    assert "under another license" in changelog.render_changelog("v1", found)
 
 
 def test_the_changelog_grows_and_is_published(zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow) -> None:
     put(zoo / "a.safetensors", state(1))
     run_sync()
-    changelog.write(None, dataset, "v2026.01.01", dataset)
+    changelog.write_changelog(None, dataset, "v2026.01.01", dataset)
     listed(dataset)
     first = snapshot("first")
     put(zoo / "b.safetensors", state(2))
     run_sync()
-    changelog.write(first, dataset, "v2026.01.02", dataset)  # of a version that was never published
-    changelog.write(first, dataset, "v2026.01.03", dataset)
+    changelog.write_changelog(first, dataset, "v2026.01.02", dataset)  # of a version that was never published
+    changelog.write_changelog(first, dataset, "v2026.01.03", dataset)
     listed(dataset)
     text = (dataset / "CHANGES.md").read_text()
     titles = [line for line in text.splitlines() if line.startswith("## ")]
@@ -227,8 +227,8 @@ def test_what_strangers_write_is_no_markup(zoo: Path, dataset: Path, run_sync: S
     path = dataset / "data/models.parquet"
     rows = [row | {"model_id": f"local/{evil}", "license": evil} for row in pq.read_table(path).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
-    text = changelog.section("v1", differ(None, dataset))
-    assert text.count("\n## ") == 0
+    text = changelog.render_changelog("v1", differ(None, dataset))
+    assert text.count("\n## ") == 1
     assert not set("<>[]") & set(text)
     assert "javascript:" not in text
 
@@ -248,7 +248,7 @@ def test_the_command(zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow, p
 
 
 def test_what_cannot_be_compared(zoo: Path, dataset: Path, run_sync: Sync, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no dataset"):
+    with pytest.raises(UsageError, match="not a dataset"):
         DatasetSnapshot.open(tmp_path, "here")
     put(zoo / "a.safetensors", state(1))
     put(zoo / "b.safetensors", state(2))

@@ -23,7 +23,7 @@ from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl_publish.publishing.publish import PublishOptions, publish
+from filtercrawl_publish.publishing import PublishOptions, publish_version
 from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.repository.signature import sign_manifest, signature_error
 from support.hub.server import Fault, HubServer, Repo, sha256
@@ -75,7 +75,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, plugins: Plugins) -> tupl
             for name, seed in seeds.items():
                 put(zoo / f"{name}.safetensors", state(seed))
             sync((f"local:{zoo}",), SyncContext(settings=settings, plugins=plugins, now=NOW))
-            publish(dataset, place, PublishOptions(version=version, when=NOW))
+            publish_version(dataset, place, PublishOptions(version=version, now=NOW))
         return server.datasets[REPO], server.blobs
 
 
@@ -305,7 +305,7 @@ def test_a_signature_is_of_one_key_and_one_manifest(
         assert signature_error(dataset, public) is not None
     (dataset / "manifest.json.sig").write_bytes(signature)
     (dataset / "manifest.json").write_bytes((dataset / "manifest.json").read_bytes() + b" ")
-    assert "no signature of this" in str(signature_error(dataset, public))
+    assert "does not match this" in str(signature_error(dataset, public))
     sign_manifest(dataset, None)
     assert not (dataset / "manifest.json.sig").exists()
     with pytest.raises(UsageError, match="no private key"):

@@ -37,12 +37,12 @@ def test_an_ordinary_dataset_passes(staged: StagedVersion) -> None:
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        ("repo_files", "files, and a repo holds 0"),
-        ("folder_entries", "entries in data, and a folder holds 0"),
-        ("commit_files", "new files, and a commit takes 0"),
-        ("file", r"data/index.parquet has [\d,]+ bytes, and may have 0"),
-        ("regular", "bytes outside the large files, and a commit takes 0"),
-        ("card", r"README.md has [\d,]+ bytes, and may have 0"),
+        ("repo_files", "files, a repository may have 0"),
+        ("folder_entries", "entries in data, a folder may have 0"),
+        ("commit_files", "new files, a commit may have 0"),
+        ("file", r"data/index.parquet has [\d,]+ bytes, it may have 0"),
+        ("regular", "bytes in small files, a commit may have 0"),
+        ("card", r"README.md has [\d,]+ bytes, it may have 0"),
         ("row_group", "has a row group of"),
     ],
 )
@@ -65,7 +65,7 @@ def test_many_files_are_a_warning_that_knows_a_way(staged: StagedVersion) -> Non
 
 def test_the_files_of_others_count(staged: StagedVersion) -> None:
     with pytest.raises(PolicyError, match="100,001 files"):
-        check_hub_limits(staged, everything(staged), others=100_001 - len(staged.files))
+        check_hub_limits(staged, everything(staged), other_files=100_001 - len(staged.files))
 
 
 def test_tables_that_no_reader_takes(staged: StagedVersion) -> None:
@@ -76,5 +76,5 @@ def test_tables_that_no_reader_takes(staged: StagedVersion) -> None:
     with pytest.raises(PolicyError, match=r"data/extra\.parquet has no rows"):
         check_hub_limits(staged, changes)
     path.write_bytes(b"PAR1")
-    with pytest.raises(DatasetError, match="is no Parquet file"):
+    with pytest.raises(DatasetError, match="not a Parquet file"):
         check_hub_limits(staged, changes)

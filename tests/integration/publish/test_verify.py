@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.schema.arrow import FILES, LAYERS
 from filtercrawl.dataset.tables.export import export
-from filtercrawl_publish.commands.verify import filtercrawl_commands, verify_folder
+from filtercrawl_publish.commands.verify import filtercrawl_commands
+from filtercrawl_publish.verification import verify_folder
 from support.dataset_rows import MemoryRows, example, sketch
 
 Row = dict[str, Any]
@@ -139,7 +140,7 @@ def test_an_empty_dataset_is_sound_but_for_its_list(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_dataset_is_wrong_usage(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UsageError, match="is no dataset"):
+        with pytest.raises(UsageError, match="not a dataset"):
             wrong(path)
 
 
@@ -155,13 +156,16 @@ def test_a_dataset_without_sketches_is_sound(rows: MemoryRows) -> None:
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"n_kernels": 47}, "n_kernels is 47, data/index.parquet says 160"),
+        ({"n_kernels": 47}, "n_kernels is 47, data/index.parquet states 160"),
         ({"taps": 8}, "taps is 8"),
         ({"n_dead": 161}, "has 161 dead of 160 finite of 160 kernels"),
         ({"n_finite": 161}, "has 0 dead of 161 finite of 160 kernels"),
-        ({"power_sums": [1439.0, 0.0, 0.0, 0.0, 0.0]}, "counts [1439.0] finite weights, data/index.parquet says 1440"),
-        ({"histogram": [1] * 630}, "its histogram counts 630 coefficients, not 1440"),
-        ({"kernel": "1x9"}, "is of no layer that data/index.parquet calls stored"),
+        (
+            {"power_sums": [1439.0, 0.0, 0.0, 0.0, 0.0]},
+            "counts [1439.0] finite weights, data/index.parquet has 1440",
+        ),
+        ({"histogram": [1] * 630}, "histogram counts 630 coefficients, not 1440"),
+        ({"kernel": "1x9"}, "belongs to no stored layer of data/index.parquet"),
     ],
 )
 def test_a_sketch_that_contradicts_its_layer(rows: MemoryRows, changes: Row, what: str) -> None:
@@ -181,7 +185,7 @@ def test_a_sketch_that_is_missing_and_one_twice(rows: MemoryRows) -> None:
     rows.sketch_sources = lambda: ["packages"]  # type: ignore[method-assign]
     export(rows.folder, rows)
     found = wrong(rows.folder)
-    assert f"data/sketches/packages.parquet: {contents[0]} {twice['kernel']}: stands there twice" in found
+    assert f"data/sketches/packages.parquet: {contents[0]} {twice['kernel']}: is listed twice" in found
     assert sum("has no sketch" in line for line in found) >= 4
     assert all("sketch" in line for line in found)
 
@@ -196,8 +200,8 @@ def test_a_sketch_in_two_parts_of_a_source(rows: MemoryRows) -> None:
     rows.sketches = lambda name: iter(parts)  # type: ignore[method-assign]
     rows.sketch_sources = lambda: [source, "local"]  # type: ignore[method-assign]
     export(rows.folder, rows)
-    twice = [line for line in wrong(rows.folder) if "stands there twice" in line]
-    where = f"{contents[0]} {first['kernel']}: stands there twice"
+    twice = [line for line in wrong(rows.folder) if "is listed twice" in line]
+    where = f"{contents[0]} {first['kernel']}: is listed twice"
     assert twice == [f"data/sketches/{name}.parquet: {where}" for name in ("local", source)]
 
 
@@ -214,7 +218,7 @@ def test_a_missing_a_grown_and_a_flipped_file(rows: MemoryRows) -> None:
         file.write(b"x")
     lines = wrong(rows.folder)
     assert len(lines) == 3
-    assert f"{first}: is listed and missing" in lines
+    assert f"{first}: is listed but missing" in lines
     assert any(line.startswith(f"{second}: has sha256 ") for line in lines)
     assert any(line.startswith("data/samples.parquet: has ") and " bytes, " in line for line in lines)
 
@@ -233,8 +237,8 @@ def test_a_list_that_names_files_outside_or_twice(rows: MemoryRows, tmp_path: Pa
     pq.write_table(pa.Table.from_pylist([*listed, listed[0], bad], schema=FILES), listing)
     lines = wrong(rows.folder)
     assert lines == [
-        f"data/files.parquet: lists {listed[0]['path']!r}, outside or twice",
-        "data/files.parquet: lists '../secret', outside or twice",
+        f"data/files.parquet: lists {listed[0]['path']!r}, which is unsafe or listed twice",
+        "data/files.parquet: lists '../secret', which is unsafe or listed twice",
     ]
 
 
@@ -244,7 +248,7 @@ def test_a_file_of_layers_that_is_no_parquet(rows: MemoryRows, content: bytes) -
     (rows.folder / path).write_bytes(content)
     note(rows, path)
     export(rows.folder, rows)
-    assert only(rows.folder).startswith(f"{path}: is no Parquet file: ")
+    assert only(rows.folder).startswith(f"{path}: is not a Parquet file: ")
 
 
 @pytest.mark.parametrize("name", ["index", "models", "files", "samples"])
@@ -262,7 +266,7 @@ def test_a_table_that_is_no_parquet_or_has_another_schema(rows: MemoryRows, name
             "has another schema than version 1: the order of the columns",
         ),
         (table.slice(0, 0), "has no rows"),
-        (None, "is no Parquet file"),
+        (None, "is not a Parquet file"),
     ):
         if damaged is None:
             path.write_bytes(b"PAR1")
@@ -296,7 +300,7 @@ def test_manifest(rows: MemoryRows) -> None:
     assert len(lines) == 2
     assert lines[0].startswith(f"manifest.json: states the root '{'0' * 64}'; that of the listed files")
     assert stated["root"] in lines[0]
-    assert lines[1] == "manifest.json: states schema version 2; this program checks 1"
+    assert lines[1] == "manifest.json: states schema version 2; this filtercrawl checks 1"
     for text in ("{", "[" * 100_000, "3", "\x00"):
         path.write_text(text)
         assert only(rows.folder).startswith("manifest.json: ")
@@ -377,23 +381,23 @@ def test_the_hash_of_a_layer_in_parts_is_of_all_parts_in_order(rows: MemoryRows)
 
 def test_a_part_that_is_missing_or_twice(rows: MemoryRows, template: MemoryRows) -> None:
     lines = damaged(rows, lambda found: [row for row in found if row["part"] != 1])
-    assert any("#part2: stands where part 1 of " in line for line in lines)
+    assert any("#part2: is where part 1 of " in line for line in lines)
     assert any("#part2: starts at output channel 16, not 8" in line for line in lines)
-    assert any("has (2, 12) (parts, output channels), its row says (3, 20)" in line for line in lines)
+    assert any("has (2, 12) (parts, output channels), its row states (3, 20)" in line for line in lines)
     lines = damaged(sound(rows.folder.parent / "twice"), lambda found: [row for row in found for _ in range(2)])
-    assert any(line.endswith(f"{A}#volume.weight: stands there twice") for line in lines)
+    assert any(line.endswith(f"{A}#volume.weight: is listed twice") for line in lines)
 
 
 @pytest.mark.parametrize(
     ("facts", "line"),
     [
-        ({"shape": [4, 3, 5]}, "holds 40 numbers, its shape [4, 3, 5] has 60"),
-        ({"kernel": "7"}, "kernel is '7', the rest of the row says '5'"),
-        ({"taps": 9}, "taps is 9, the rest of the row says 5"),
-        ({"n_kernels": 9}, "n_kernels is 9, the rest of the row says 8"),
-        ({"row_id": "x"}, "row_id is 'x', the rest of the row says "),
-        ({"groups": 2}, "groups is 2, data/index.parquet says 1"),
-        ({"op": "conv_transpose1d"}, "op is 'conv_transpose1d', data/index.parquet says 'conv1d'"),
+        ({"shape": [4, 3, 5]}, "holds 40 weights, its shape [4, 3, 5] has 60"),
+        ({"kernel": "7"}, "kernel is '7', the rest of the row implies '5'"),
+        ({"taps": 9}, "taps is 9, the rest of the row implies 5"),
+        ({"n_kernels": 9}, "n_kernels is 9, the rest of the row implies 8"),
+        ({"row_id": "x"}, "row_id is 'x', the rest of the row implies "),
+        ({"groups": 2}, "groups is 2, data/index.parquet states 1"),
+        ({"op": "conv_transpose1d"}, "op is 'conv_transpose1d', data/index.parquet states 'conv1d'"),
         ({"out_start": 3}, "starts at output channel 3, not 0"),
         ({"tensor": "y"}, "layer_id is "),
         ({"model_id": "local/other"}, "holds layers of 2 checkpoints: "),
@@ -406,7 +410,7 @@ def test_facts_that_contradict_the_weight_or_the_index(rows: MemoryRows, facts: 
 def test_layers_and_index_name_the_same(rows: MemoryRows, template: MemoryRows) -> None:
     where = f"{file_of(rows)}: {A}#stem.weight"
     lines = damaged(rows, lambda found: [row for row in found if row["layer"] != "stem"])
-    assert lines == [f"data/index.parquet: {A}#stem.weight: is not in {file_of(rows)}, which it names"]
+    assert lines == [f"data/index.parquet: {A}#stem.weight: is not in {file_of(rows)}, which its row names"]
     rows = copy(template, rows.folder.parent / "other")
     for row in rows.index_rows:
         if row["layer_id"] == f"{A}#stem.weight":
@@ -414,7 +418,7 @@ def test_layers_and_index_name_the_same(rows: MemoryRows, template: MemoryRows) 
     export(rows.folder, rows)
     lines = wrong(rows.folder)
     assert f"{where}: has no row in data/index.parquet that names this file" in lines
-    assert "data/index.parquet: names the file 'data/layers/local/00/none-00.parquet', which is not there" in lines
+    assert "data/index.parquet: names the file 'data/layers/local/00/none-00.parquet', which does not exist" in lines
 
 
 def test_the_index_names_the_row_group(rows: MemoryRows) -> None:
@@ -425,7 +429,7 @@ def test_the_index_names_the_row_group(rows: MemoryRows) -> None:
 
 def test_rows_are_sorted_and_row_groups_do_not_mix(rows: MemoryRows, template: MemoryRows) -> None:
     lines = damaged(rows, lambda found: found, one_group=True)
-    assert any(line.endswith("row group 0: mixes rows of several (kernel, depthwise)") for line in lines)
+    assert any(line.endswith("row group 0: mixes rows with different (kernel, depthwise)") for line in lines)
     rows = copy(template, rows.folder.parent / "other")
     lines = damaged(rows, lambda found: found[::-1])
     assert any("is not sorted by (kernel, depthwise)" in line for line in lines)
@@ -439,17 +443,17 @@ def test_ids_are_unique(rows: MemoryRows) -> None:
     rows.index_rows.append(dict(rows.index_rows[0]))
     export(rows.folder, rows)
     lines = wrong(rows.folder)
-    assert f"data/models.parquet: {A}: stands there 2 times" in lines
-    assert f"data/index.parquet: {rows.index_rows[0]['layer_id']}: stands there 2 times" in lines
+    assert f"data/models.parquet: {A}: is listed 2 times" in lines
+    assert f"data/index.parquet: {rows.index_rows[0]['layer_id']}: is listed 2 times" in lines
 
 
 @pytest.mark.parametrize(
     ("facts", "line"),
     [
-        ({"duplicate_of": "local/x"}, "is a duplicate of 'local/x', which is not there"),
+        ({"duplicate_of": "local/x"}, "is a duplicate of 'local/x', which does not exist"),
         ({"outcome": "fine"}, "has the unknown outcome 'fine'"),
-        ({"name": "b"}, "is not its source 'local' and name 'b'"),
-        ({"layers_file": None}, "is emitted and names no file of layers"),
+        ({"name": "b"}, "does not consist of its source 'local' and name 'b'"),
+        ({"layers_file": None}, "is emitted but names no layers file"),
         (
             {"layers_file": "data/layers/x.parquet"},
             "has its layers in 'data/layers/x.parquet', which is not listed",
@@ -475,7 +479,7 @@ def test_layers_of_a_checkpoint_that_nobody_knows(rows: MemoryRows) -> None:
 def test_links_between_layers(rows: MemoryRows) -> None:
     twin = next(row for row in rows.index_rows if row["duplicate_of"] is not None)
     other = next(row for row in rows.index_rows if row["layer"] == "volume")
-    for target, line in (("none", "which is not there"), (other["layer_id"], "which has other weights")):
+    for target, line in (("none", "which does not exist"), (other["layer_id"], "which has other weights")):
         twin["duplicate_of"] = target
         export(rows.folder, rows)
         assert line in only(rows.folder)
@@ -548,7 +552,7 @@ def test_a_ledger_that_does_not_balance(rows: MemoryRows) -> None:
     where = f"data/ledger: {A}"
     rows.model_rows[0]["tensors_skipped"] += 1
     export(rows.folder, rows)
-    assert only(rows.folder) == f"{where}: has 1 skipped tensors, data/models.parquet says 2"
+    assert only(rows.folder) == f"{where}: has 1 skipped tensors, data/models.parquet states 2"
     rows.model_rows[0]["tensors_skipped"] -= 1
     ledger = rows.ledger_rows["local"]
     ledger[0] = ledger[0] | {"tensor": "none"}
@@ -556,11 +560,11 @@ def test_a_ledger_that_does_not_balance(rows: MemoryRows) -> None:
     assert only(rows.folder) == f"{where}#none: is emitted, data/index.parquet has no such layer"
     ledger[0] = dict(ledger[1])
     export(rows.folder, rows)
-    assert only(rows.folder) == f"{where}#{ledger[1]['tensor']}: stands there 2 times"
+    assert only(rows.folder) == f"{where}#{ledger[1]['tensor']}: is listed 2 times"
     del ledger[0]
     export(rows.folder, rows)
     assert wrong(rows.folder) == [
-        f"{where}: has 4 emitted tensors, data/models.parquet says 5",
+        f"{where}: has 4 emitted tensors, data/models.parquet states 5",
         f"{where}: has 4 emitted tensors, data/index.parquet has 5",
     ]
 
@@ -571,7 +575,7 @@ def test_a_ledger_that_does_not_balance(rows: MemoryRows) -> None:
 def test_words_of_the_ledger(rows: MemoryRows, outcome: str, reason: str | None) -> None:
     rows.ledger_rows["local"][-1] |= {"outcome": outcome, "reason": reason}
     export(rows.folder, rows)
-    line = f"data/ledger: {A}: the outcome {outcome!r} with the reason {reason!r} is none of the vocabulary"
+    line = f"data/ledger: {A}: the outcome {outcome!r} with the reason {reason!r} is not in the vocabulary"
     assert line in wrong(rows.folder)
 
 

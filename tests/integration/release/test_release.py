@@ -31,8 +31,8 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.schema.version_order import release_order
 from filtercrawl.transport import network
-from filtercrawl_publish.commands.verify import verify_folder
 from filtercrawl_publish.repository.open import open_repository
+from filtercrawl_publish.verification import verify_folder
 from support.hub.server import Asked, Fault, HubServer
 from support.plugins import instead
 from support.zoo_files import layers, models, put, state
@@ -159,7 +159,7 @@ def test_a_quiet_night_on_an_empty_machine(job: Job) -> None:
     commits = len(job.hub.datasets[REPO].commits)
     assert job() == 0
     assert (job.record["outcome"], job.record["version"]) == ("unchanged", None)
-    assert job.record["why"] == f"nothing changed since {FIRST}"
+    assert job.record["why"] == f"no changes since {FIRST}"
     assert job.record["checkpoints"]["unchanged"] == 5
     assert (job.versions(), len(job.hub.datasets[REPO].commits)) == ([FIRST], commits)
     assert "list" in job.asked_of_zoo()
@@ -413,7 +413,7 @@ def test_a_release_is_larger_than_the_disk_may_be(job: Job) -> None:
     job.hub.create("org/x", dict(job.hub.repos["other/x"].head.files))
     zoo = ("hub:other/*", "hub:org/*")
     assert job("--max-disk", "3k", zoo=zoo) == 0
-    assert "to make room" in job.output
+    assert "to free disk space" in job.output
     assert job.record["checkpoints"]["new"] == 6
     assert len(job.versions()) == 1
     assert sum(path.stat().st_size for path in layers_of(job.folder)) < 3_000
@@ -470,7 +470,7 @@ def test_a_hub_that_promises_what_it_has_not_is_believed_once(job: Job) -> None:
         return None
 
     job.hub.watch = forgetful
-    with pytest.raises(DatasetError, match="what was sent ahead may be there no more"):
+    with pytest.raises(DatasetError, match="uploaded content may be gone"):
         job("--max-disk", "3k", machine="small")
     job.hub.watch = lambda number, asked, moment: None
     assert job("--max-disk", "3k", machine="small") == 0

@@ -20,7 +20,7 @@ from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.extraction.architecture import on_meta
 from filtercrawl.pipeline.sync import SyncContext, sync
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.architecture_reference import FAMILIES, export_depths
 from support.plugins import BUNDLED, entry
 from support.zoo_files import layers, put, state, table

@@ -18,7 +18,7 @@ from conftest import NOW
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.zoo_files import layers, models, table
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from conftest import Sync
 from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.onnx_models import model, node, random_array, tensor
 from support.torch_files import read, saved
 from support.zoo_files import layers, models, put, table

@@ -24,7 +24,7 @@ from filtercrawl.config import resolve
 from filtercrawl.config.license_policy import LicensePolicy
 from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.pipeline.report import SyncReport
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.plugins import declared, source
 from support.zoo_files import layers, models, published, put, state, table
 

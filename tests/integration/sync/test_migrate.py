@@ -21,8 +21,8 @@ from filtercrawl.config import Settings
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.migrate import migrate_dataset
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS, TABLES
-from filtercrawl_publish.commands.verify import verify_folder
-from filtercrawl_publish.diff.snapshot import DatasetSnapshot
+from filtercrawl_publish.comparison.snapshot import DatasetSnapshot
+from filtercrawl_publish.verification import verify_folder
 from support.zoo_files import models, published, put, state, table
 
 YOUNG = {
@@ -141,6 +141,6 @@ def test_the_command(dataset: Path, plugins: Plugins) -> None:
     told = json.loads(run.invoke(build(plugins), ["migrate", "--dataset", str(dataset), "--json"]).stdout)
     assert (told["before"], set(told["added"]["data/index.parquet"])) == (1, set(YOUNG["index"]))
     again = run.invoke(build(plugins), ["migrate", "--dataset", str(dataset)])
-    assert "has this version's schema already" in again.stdout
+    assert "has the current schema already" in again.stdout
     assert all(name in TABLES for name in YOUNG)
     assert len(table(dataset, "models")) == 3

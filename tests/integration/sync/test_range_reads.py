@@ -18,7 +18,7 @@ from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.http_server import FileServer
 from support.plugins import BUNDLED, AcmeZoo, entry
 from support.zoo_files import layers, models, table

@@ -13,7 +13,7 @@ from datasets import load_dataset
 
 from conftest import Sync
 from filtercrawl.dataset.schema.arrow import SKETCHES
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.sketch_reference import sketched
 from support.zoo_files import layers, models, published, put, state, table
 

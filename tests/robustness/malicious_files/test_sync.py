@@ -17,7 +17,7 @@ import torch
 
 from conftest import Sync
 from filtercrawl.pipeline.report import SyncReport
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.malicious_pickles import BOMBS, MALICIOUS, PAYLOADS
 from support.onnx_models import model, node, random_array, tensor

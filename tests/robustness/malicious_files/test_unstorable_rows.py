@@ -24,7 +24,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.pipeline.report import SyncReport
-from filtercrawl_publish.commands.verify import verify_folder
+from filtercrawl_publish.verification import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.onnx_models import model, node, random_array
 from support.onnx_models import tensor as onnx_tensor

@@ -1,4 +1,4 @@
-"""The table `/meta` of CNN Filter DB for models of this dataset: the columns that its users know."""
+"""The table `/meta` of CNN Filter DB, for models of this dataset."""
 
 from __future__ import annotations
 
@@ -9,70 +9,71 @@ from typing import Any, Final
 from filtercrawl_publish.export.cnn_filter_db.selection import SelectedModel
 
 LEVELS: Final = ("model_id", "conv_depth", "conv_depth_norm", "layer_id")
-# Columns of text and of numbers that are always there, in the published order; counts follow. Architecture is ours.
-TEXTS: Final = (
+# Columns that are always present, in the published order; counts by kernel size follow. Architecture is our addition.
+TEXT_COLUMNS: Final = (
     "filter_ids", "model", "producer", "Name", "Paper", "Pretraining-Dataset", "Training-Dataset", "Visual Category",
     "Task", "Accessible", "Dataset URL", "Architecture",
 )  # fmt: skip
-NUMBERS: Final = ("op_set", "depth", "total_filters", "3x3_filter_share")
-# The words of the table for tasks that the Hub has words for.
-TASKS: Final = {
+NUMBER_COLUMNS: Final = ("op_set", "depth", "total_filters", "3x3_filter_share")
+# Names of tasks in CNN Filter DB by their names on the Hub.
+_TASK_NAMES: Final = {
     "image-classification": "Classification",
     "image-segmentation": "Segmentation",
     "object-detection": "Object Detection",
     "depth-estimation": "Depth Estimation",
 }
 
-OF_LAYER: Final = (*LEVELS, "filter_ids")
+LAYER_VALUES: Final = (*LEVELS, "filter_ids")
 
 Row = dict[str, Any]
 
 
-def rows(models: Sequence[SelectedModel]) -> Iterator[tuple[Row, Row]]:
-    """Yield the columns of a layer and those of its model, the latter one object for all of its layers.
+def meta_rows(models: Sequence[SelectedModel]) -> Iterator[tuple[Row, Row]]:
+    """Yield for each layer its own columns and those of its model.
 
-    Kernels are numbered from 0 in this order; a model_id counts the models from 0.
+    Kernels are numbered from 0 in this order, as in `/filters`; models are numbered from 0 too. The columns of a model
+    are the same object for all of its layers.
     """
     start = 0
     for model_id, model in enumerate(models):
-        facts = of_model(model)
+        model_columns = model_row(model)
         for layer in model.layers:
             last = start + layer["n_kernels"] - 1
-            of_layer = {
+            layer_columns = {
                 "model_id": model_id,
                 "conv_depth": layer["conv_depth"],
                 "conv_depth_norm": layer["conv_depth_norm"],
                 "layer_id": layer["tensor"] + ("" if layer["bank_index"] is None else f"@{layer['bank_index']}"),
                 "filter_ids": f"{start}:{last}",
             }
-            yield of_layer, facts
+            yield layer_columns, model_columns
             start = last + 1
 
 
-def of_model(model: SelectedModel) -> Row:
-    """Return the columns of a model: as they were published where it came from such a file, else what is known."""
+def model_row(model: SelectedModel) -> Row:
+    """Return the columns of a model; for one that came from a CNN Filter DB file, as they were published there."""
     row = model.row
     published = json.loads(row["extra"] or "{}").get("cnn_filter_db")
-    stated: Mapping[str, Any] = published if isinstance(published, dict) else {}
-    trained = row["training_datasets"] or []
+    original: Mapping[str, Any] = published if isinstance(published, dict) else {}
+    datasets = row["training_datasets"] or []
     total = sum(count for kernel, count in model.counts.items() if kernel != "1x1")
     known = {
         "model": row["model_id"],
         "Name": row["architecture"] or row["name"],
         "Paper": row["paper"],
-        "Pretraining-Dataset": ", ".join(trained[:-1]) or None,
-        "Training-Dataset": trained[-1] if trained else None,
+        "Pretraining-Dataset": ", ".join(datasets[:-1]) or None,
+        "Training-Dataset": datasets[-1] if datasets else None,
         "Visual Category": row["visual_category"],
-        "Task": task(row["task"]),
+        "Task": task_name(row["task"]),
         "Accessible": row["url"],
         "Architecture": row["architecture"],
         "total_filters": total,
         "3x3_filter_share": model.counts["3x3"] / total,
     }
     counts = {f"({kernel.replace('x', ', ')}) filters": count for kernel, count in model.counts.items()}
-    return known | counts | {name: value for name, value in stated.items() if name not in OF_LAYER}
+    return known | counts | {name: value for name, value in original.items() if name not in LAYER_VALUES}
 
 
-def task(word: str | None) -> str | None:
-    """Write a task as the table does: `image-to-image` is `Image To Image`."""
-    return None if word is None else TASKS.get(word, word.replace("-", " ").title())
+def task_name(task: str | None) -> str | None:
+    """Return the name of a task in CNN Filter DB: `image-to-image` becomes `Image To Image`."""
+    return None if task is None else _TASK_NAMES.get(task, task.replace("-", " ").title())

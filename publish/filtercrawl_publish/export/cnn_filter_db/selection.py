@@ -1,4 +1,4 @@
-"""Which models of the dataset an export takes, and which of their layers."""
+"""Select models and layers for an export."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 
-_LAYER: Final = (
+_LAYER_COLUMNS: Final = (
     "model_id", "layer_id", "tensor", "op", "kernel", "taps", "bank_index", "n_kernels", "conv_depth",
     "conv_depth_norm", "weight_kind", "file",
 )  # fmt: skip
-_MODEL: Final = (
+_MODEL_COLUMNS: Final = (
     "model_id", "source", "name", "outcome", "url", "architecture", "task", "visual_category", "training_datasets",
     "paper", "run_final", "extra",
 )  # fmt: skip
@@ -25,7 +25,14 @@ _MODEL: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSelection:
-    """What to take; () and None mean all. patterns: of names or ids of models, with `*` and `?`."""
+    """Which models to export; () and None mean all.
+
+    Attributes:
+        sources: Names of sources.
+        tasks: Tasks as in `models`.
+        patterns: Patterns with `*` and `?` for ids or names of models.
+        limit: Maximum number of models.
+    """
 
     sources: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
@@ -33,7 +40,7 @@ class ExportSelection:
     limit: int | None = None
 
     def includes(self, model: Mapping[str, Any]) -> bool:
-        """Tell whether a row of `models` is in the slice, the limit aside."""
+        """Return whether a row of `models` is selected, ignoring the limit."""
         return (
             model["run_final"] is not False
             and (not self.sources or model["source"] in self.sources)
@@ -47,9 +54,12 @@ class ExportSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectedModel:
-    """A row of `models` and its layers. layers: rows of `index` whose kernels are taken, in the order of depth.
+    """A model to export.
 
-    counts: (height, width) -> kernels of that size in all 2-D convolutions of the model.
+    Attributes:
+        row: Of `models`.
+        layers: Rows of `index` whose kernels are exported, sorted by depth.
+        counts: Number of kernels by kernel size, in all 2-D convolutions of the model.
     """
 
     row: Mapping[str, Any]
@@ -58,47 +68,62 @@ class SelectedModel:
 
     @property
     def kernels(self) -> int:
+        """Number of exported kernels."""
         return sum(layer["n_kernels"] for layer in self.layers)
 
 
-def select_models(dataset: Path, wanted: ExportSelection) -> list[SelectedModel]:
-    """Return what an export takes, in the order of the dataset; raises DatasetError, UsageError where it is nothing."""
-    rows = [row for row in read(dataset, "models", _MODEL) if row["outcome"] == "emitted" and wanted.includes(row)]
+def select_models(dataset: Path, selection: ExportSelection) -> list[SelectedModel]:
+    """Return the selected models in the order of the dataset.
+
+    Raises:
+        UsageError: No model is selected, or none has learned 3x3 kernels.
+        DatasetError: The dataset cannot be read.
+    """
+    rows = [
+        row
+        for row in read_table(dataset, "models", _MODEL_COLUMNS)
+        if row["outcome"] == "emitted" and selection.includes(row)
+    ]
     ids = {row["model_id"] for row in rows}
     layers: dict[str, list[dict[str, Any]]] = {}
-    for layer in read(dataset, "index", _LAYER):
+    for layer in read_table(dataset, "index", _LAYER_COLUMNS):
         if layer["model_id"] in ids and layer["op"] == "conv2d":
             layers.setdefault(layer["model_id"], []).append(layer)
-    found = [taken for row in rows if (taken := model(row, layers.get(row["model_id"], []))).layers]
-    if not found:
-        raise UsageError(f"{dataset}: holds no learned 3x3 kernels of the models asked for")
-    return found[: wanted.limit]
+    models = [model for row in rows if (model := select_layers(row, layers.get(row["model_id"], []))).layers]
+    if not models:
+        raise UsageError(f"{dataset}: has no learned 3x3 kernels of the selected models")
+    return models[: selection.limit]
 
 
-def model(row: Mapping[str, Any], layers: list[dict[str, Any]]) -> SelectedModel:
+def select_layers(row: Mapping[str, Any], layers: list[dict[str, Any]]) -> SelectedModel:
+    """Return a model with those of its 2-D convolutions that are exported: learned 3x3 kernels with stored weights."""
     counts: dict[str, int] = {}
     for layer in layers:
         counts[layer["kernel"]] = counts.get(layer["kernel"], 0) + layer["n_kernels"]
-    taken = [
+    exported = [
         layer
         for layer in layers
         if layer["kernel"] == "3x3" and layer["weight_kind"] == "learned" and layer["file"] is not None
     ]
-    return SelectedModel(row=row, layers=tuple(sorted(taken, key=depth)), counts=counts)
+    return SelectedModel(row=row, layers=tuple(sorted(exported, key=_depth)), counts=counts)
 
 
-def depth(layer: Mapping[str, Any]) -> float:
-    """Order layers by depth, in the order of the checkpoint where that is unknown."""
+def _depth(layer: Mapping[str, Any]) -> float:
+    """Sort key; layers of unknown depth come first, in the order of the checkpoint."""
     return -1 if layer["conv_depth"] is None else layer["conv_depth"]
 
 
-def read(dataset: Path, table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return rows of a published table; raises DatasetError where there is none."""
+def read_table(dataset: Path, table: str, columns: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return the rows of a table.
+
+    Raises:
+        DatasetError: It is missing or cannot be read.
+    """
     folder = DatasetFolder(dataset)
     if not folder.table_paths(table):
-        raise DatasetError(f"{dataset}: is no dataset, or holds nothing yet; run `filtercrawl sync` first")
-    rows = folder.table(table, columns)
-    if table == "index":  # others are of no use here, and may be millions
-        rows = rows.filter(pc.equal(rows["op"], "conv2d"))
-    found: list[dict[str, Any]] = rows.to_pylist()
-    return found
+        raise DatasetError(f"{dataset}: not a dataset, or an empty one; run `filtercrawl sync` first")
+    content = folder.table(table, columns)
+    if table == "index":  # there may be millions of other layers
+        content = content.filter(pc.equal(content["op"], "conv2d"))
+    rows: list[dict[str, Any]] = content.to_pylist()
+    return rows

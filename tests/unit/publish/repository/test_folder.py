@@ -69,19 +69,19 @@ def test_refusals(tmp_path: Path, files: dict[str, Path]) -> None:
     here = opened(tmp_path / "out")
     first = here.commit(CommitOperations(add=files), None, "one", "")
     second = here.commit(CommitOperations(delete=("data/b.parquet",)), first, "two", "")
-    with pytest.raises(ConflictError, match="somebody else published"):
+    with pytest.raises(ConflictError, match="another version was published meanwhile"):
         here.commit(CommitOperations(delete=("data/a.parquet",)), first, "late", "")
     here.tag("v1", first, "")
     here.tag("v1", first, "")
-    with pytest.raises(ConflictError, match="a tag never moves"):
+    with pytest.raises(ConflictError, match="tags never move"):
         here.tag("v1", second, "")
     with pytest.raises(NotFoundError):
         here.read("data/c.parquet", second)
-    with pytest.raises(UsageError, match="versions are v1"):
+    with pytest.raises(UsageError, match="available: v1"):
         here.resolve("v2")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("precious")
-    with pytest.raises(PolicyError, match="publish to a new one"):
+    with pytest.raises(PolicyError, match="publish to a new folder"):
         opened(tmp_path / "mine").commit(CommitOperations(add=files), None, "one", "")
     assert (tmp_path / "mine/notes.txt").read_text() == "precious"
 
@@ -105,7 +105,7 @@ def test_what_is_fetched_is_whole_or_not_there(tmp_path: Path, files: dict[str, 
     (target / path).write_bytes(b"")
     here.fetch([path], head, target)
     assert (target / path).read_bytes() == b"a"
-    with pytest.raises(NotFoundError, match=r"has no file 'data/x\.parquet'"):
+    with pytest.raises(NotFoundError, match=r"no file 'data/x\.parquet'"):
         here.fetch(["data/x.parquet"], head, target)
     stored = tmp_path / ".out.versions" / head / path
     stored.chmod(0o644)
@@ -126,7 +126,7 @@ def test_what_was_uploaded_ahead_is_committed_by_its_hash(tmp_path: Path, files:
     files.pop(path).unlink()
     here = opened(tmp_path / "out")
     assert here.uploaded([sent, other, replace(sent, size=2)]) == {path}
-    with pytest.raises(NotFoundError, match=r"data/x\.parquet: what was sent ahead is there no more"):
+    with pytest.raises(NotFoundError, match=r"data/x\.parquet: the uploaded content is gone"):
         here.commit(CommitOperations(add=files, uploaded={path: sent, other.path: other}), None, "one", "")
     assert here.head() is None
     head = here.commit(CommitOperations(add=files, uploaded={path: sent}), None, "one", "")
@@ -136,5 +136,5 @@ def test_what_was_uploaded_ahead_is_committed_by_its_hash(tmp_path: Path, files:
 
 @pytest.mark.parametrize("text", ["org", "org/name/more", "org/..", "o r/g", "org/name.git", "", "@v1"])
 def test_what_is_no_place(text: str) -> None:
-    with pytest.raises(UsageError, match="neither a dataset repo"):
+    with pytest.raises(UsageError, match="is not a repository"):
         opened(text)

@@ -85,7 +85,7 @@ def test_versions_follow_each_other(hub: HubServer, add: dict[str, Path], tmp_pa
     old = opened("org/kernels@v1")
     assert old.resolve() == old.resolve(first[:8]) == first
     assert opened().resolve() == second
-    with pytest.raises(UsageError, match="versions are v1"):
+    with pytest.raises(UsageError, match="available: v1"):
         repo.resolve("v9")
     with pytest.raises(NotFoundError):
         repo.read("data/c.parquet", second)
@@ -96,10 +96,10 @@ def test_a_stale_parent_and_a_taken_tag_are_refused(hub: HubServer, add: dict[st
     first = repo.commit(CommitOperations(add=add), None, "one", "")
     second = repo.commit(CommitOperations(delete=("data/c.parquet",)), first, "two", "")
     for parent in (first, None):
-        with pytest.raises(ConflictError, match="somebody else published"):
+        with pytest.raises(ConflictError, match="another version was published meanwhile"):
             repo.commit(CommitOperations(delete=("data/a.parquet",)), parent, "late", "")
     repo.tag("v1", first, "")
-    with pytest.raises(ConflictError, match="a tag never moves"):
+    with pytest.raises(ConflictError, match="tags never move"):
         repo.tag("v1", second, "")
     assert hub.datasets["org/kernels"].tags == {"v1": first}
     assert repo.head() == second
@@ -133,7 +133,7 @@ def test_what_was_sent_ahead_and_lost_is_said(hub: HubServer, add: dict[str, Pat
     assert repo.uploaded(sent.values()) == frozenset()
     with pytest.raises(
         NotFoundError,
-        match=r"what was sent ahead may be there no more: .* 400: LFS pointer pointed to a file that does not exist",
+        match=r"uploaded content may be gone: .* 400: LFS pointer pointed to a file that does not exist",
     ):
         repo.commit(CommitOperations(uploaded=sent), None, "one", "")
 
@@ -176,7 +176,7 @@ def test_content_that_is_not_what_was_stated(hub: HubServer, add: dict[str, Path
     repo = opened()
     first = repo.commit(CommitOperations(add=add), None, "one", "")
     hub.blobs[sha256(b"a")] = b"x"
-    with pytest.raises(NetworkError, match="not what the repo says"):
+    with pytest.raises(NetworkError, match="differs from the size or digest"):
         repo.fetch(["data/a.parquet"], first, tmp_path / "out")
     assert not (tmp_path / "out/data/a.parquet").exists()
 

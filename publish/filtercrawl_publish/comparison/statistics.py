@@ -1,4 +1,4 @@
-"""How far the trained 3x3 kernels of two datasets lie apart: explained variance and drift, from merged sketches."""
+"""Shift of the statistics of trained 3x3 kernels between two datasets, from merged sketches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from filtercrawl_analysis.statistics.pca import explained_variance_along, princi
 
 KERNEL: Final = "3x3"
 _SIZE: Final = (3, 3)
-# Sketches looked at together: one of 3x3 kernels takes about 10 kB.
+# Sketches per batch; one of 3x3 kernels takes about 10 kB.
 _BATCH_ROWS: Final = 512
 # The stubs of pyarrow refuse columns in most of its functions.
 _pc: Final[Any] = pyarrow.compute
@@ -28,24 +28,34 @@ _pc: Final[Any] = pyarrow.compute
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedKernelStats:
-    """The sketches of some layers as one. counts: of coefficients, int64 [9, 70]; layers: how many are merged.
+    """Merged sketches of a set of layers.
 
-    versions: of the sketches; without: layers that have no sketch.
+    Attributes:
+        moments: Of the scaled kernels.
+        counts: Histogram of the coefficients in the fixed basis, int64 [9, 70].
+        layers: Number of merged sketches.
+        versions: Versions of the sketches' definition.
+        n_missing: Number of layers without a sketch.
     """
 
-    whole: Moments
+    moments: Moments
     counts: Array
     layers: int
     versions: frozenset[int]
-    without: int
+    n_missing: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticsShift:
-    """before, after: the shares of the variance along the nine principal components of each side, largest first.
+    """How the statistics of trained kernels differ; None for what needs both datasets and has only one.
 
-    drift: D between both in the fixed basis; kernels, layers: of each side; without: its layers that have no sketch.
-    None is what one side alone leaves undefined.
+    Attributes:
+        before: Shares of the variance along the nine principal components, largest first.
+        after: The same of the second dataset.
+        drift: Drift D between both in the fixed basis.
+        kernels: Number of kernels in each dataset.
+        layers: Number of layers with a sketch in each dataset.
+        n_missing: Number of layers without a sketch in each dataset.
     """
 
     before: list[float] | None
@@ -53,62 +63,84 @@ class StatisticsShift:
     drift: float | None
     kernels: tuple[int, int]
     layers: tuple[int, int]
-    without: tuple[int, int]
+    n_missing: tuple[int, int]
 
     @property
     def max_share_change(self) -> float | None:
-        """The largest change of a share."""
+        """The largest change of a share of variance."""
         if self.before is None or self.after is None:
             return None
         return max(abs(b - a) for a, b in zip(self.before, self.after, strict=True))
 
-    def as_json(self) -> dict[str, Any]:
+    @property
+    def max_share_component(self) -> int | None:
+        """Index of the principal component whose share changed most."""
+        if self.before is None or self.after is None:
+            return None
+        changes = [abs(b - a) for a, b in zip(self.before, self.after, strict=True)]
+        return changes.index(max(changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the part `movement` of changes.json."""
         sides = ("before", "after")
         return {
             "kernel": KERNEL,
             "kernels": dict(zip(sides, self.kernels, strict=True)),
             "layers": dict(zip(sides, self.layers, strict=True)),
-            "layers_without_sketch": dict(zip(sides, self.without, strict=True)),
+            "layers_without_sketch": dict(zip(sides, self.n_missing, strict=True)),
             "explained_variance": {"before": self.before, "after": self.after, "moved": self.max_share_change},
             "drift": self.drift,
         }
 
 
 def trained_kernel_stats(folder: Path, layers: set[str]) -> TrainedKernelStats | None:
-    """Merge the sketches of these layer_sha256, each once; None where there is none. Memory: a batch of sketches.
+    """Merge the sketches of some layers; memory: one batch of sketches.
 
-    Raises DatasetError where they cannot be read.
+    Args:
+        folder: The dataset folder.
+        layers: SHA-256 of the layers; each is merged once.
+
+    Returns:
+        The merged sketches; None if there are none.
+
+    Raises:
+        DatasetError: The sketches cannot be read.
     """
-    left = set(layers)
-    whole: Moments | None = None
+    missing = set(layers)
+    merged: Moments | None = None
     counts, versions = np.zeros((9, BINS)), set()
     for table in _batches(folder):
         rows = []
         for row, digest in enumerate(table["layer_sha256"].to_pylist()):
-            if digest in left:  # once: the sketch of a layer that several sources have is in several files
-                left.remove(digest)
+            if digest in missing:  # a layer that several sources have has a sketch in several files
+                missing.remove(digest)
                 rows.append(row)
         if not rows:
             continue
         chosen = table.take(pa.array(rows, pa.int64()))
         versions |= set(chosen["version"].to_pylist())
-        found = sketch_moments(chosen, "scaled").total()
-        whole = found if whole is None else _both(whole, found)
+        batch = sketch_moments(chosen, "scaled").total()
+        merged = batch if merged is None else _merge(merged, batch)
         histogram = Sketches.from_table(chosen).histogram
-        assert histogram is not None  # nine taps have one
+        assert histogram is not None  # sketches of nine taps have one
         counts += histogram.sum(0)
-    if whole is None:
+    if merged is None:
         return None
-    done = len(layers) - len(left)
-    return TrainedKernelStats(whole=whole, counts=counts, layers=done, versions=frozenset(versions), without=len(left))
+    return TrainedKernelStats(
+        moments=merged,
+        counts=counts,
+        layers=len(layers) - len(missing),
+        versions=frozenset(versions),
+        n_missing=len(missing),
+    )
 
 
 def statistics_shift(before: TrainedKernelStats | None, after: TrainedKernelStats | None) -> StatisticsShift | None:
-    """Compare two sides; None where neither has a sketch.
+    """Compare the statistics of two datasets; None if neither has sketches.
 
     Explained variance: principal components of the scaled kernels, as CNN Filter DB takes them (arXiv 2203.15331), from
-    the merged scatter. Drift: its D between the histograms of the coefficients in the fixed basis, weighted by the
-    shares of the variance of both sides together along it.
+    the merged scatter. Drift: D of the same paper between the histograms of the coefficients in the fixed basis,
+    weighted by the shares of the variance of both datasets together along it.
     """
     if before is None and after is None:
         return None
@@ -116,9 +148,9 @@ def statistics_shift(before: TrainedKernelStats | None, after: TrainedKernelStat
         before=_shares(before),
         after=_shares(after),
         drift=_drift(before, after),
-        kernels=(_number(before), _number(after)),
+        kernels=(_n_kernels(before), _n_kernels(after)),
         layers=(before.layers if before else 0, after.layers if after else 0),
-        without=(before.without if before else 0, after.without if after else 0),
+        n_missing=(before.n_missing if before else 0, after.n_missing if after else 0),
     )
 
 
@@ -130,7 +162,7 @@ def _batches(folder: Path) -> Iterator[pa.Table]:
             yield table
 
 
-def _both(a: Moments, b: Moments) -> Moments:
+def _merge(a: Moments, b: Moments) -> Moments:
     return Moments(
         n=np.concatenate([a.n, b.n]),
         mean=np.concatenate([a.mean, b.mean]),
@@ -138,21 +170,21 @@ def _both(a: Moments, b: Moments) -> Moments:
     ).total()
 
 
-def _shares(side: TrainedKernelStats | None) -> list[float] | None:
-    found = principal_components(side.whole) if side is not None else None
-    return None if found is None else [float(share) for share in found.explained_variance]
+def _shares(statistics: TrainedKernelStats | None) -> list[float] | None:
+    components = principal_components(statistics.moments) if statistics is not None else None
+    return None if components is None else [float(share) for share in components.explained_variance]
 
 
 def _drift(before: TrainedKernelStats | None, after: TrainedKernelStats | None) -> float | None:
     if before is None or after is None or before.versions != after.versions:
-        return None  # counts of other definitions cannot be compared
-    shares = explained_variance_along(_both(before.whole, after.whole), dct_basis(_SIZE))
+        return None  # histograms of different definitions cannot be compared
+    shares = explained_variance_along(_merge(before.moments, after.moments), dct_basis(_SIZE))
     if shares is None or not (before.counts.any() and after.counts.any()):
         return None
     low, high = histogram_range(9)
-    p, q = (probabilities(side.counts, (high - low) / BINS) for side in (before, after))
+    p, q = (probabilities(statistics.counts, (high - low) / BINS) for statistics in (before, after))
     return max(0.0, float(paired_drift(p, q, shares)))
 
 
-def _number(side: TrainedKernelStats | None) -> int:
-    return 0 if side is None else int(side.whole.n[0])
+def _n_kernels(statistics: TrainedKernelStats | None) -> int:
+    return 0 if statistics is None else int(statistics.moments.n[0])

@@ -1,4 +1,4 @@
-"""Tell somebody how a release ended, by a command of theirs."""
+"""Run the user's notification command at the end of a release."""
 
 from __future__ import annotations
 
@@ -11,29 +11,36 @@ from typing import Any, Final
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config import environment
 
-# Seconds until a command that does not end is ended.
+__all__ = ["notify", "split_command"]
+
+# A command that takes longer is killed.
 _TIMEOUT_SECONDS: Final = 60.0
 
 
 def split_command(command: str) -> list[str]:
-    """Split a command as a shell would, without being one; raises UsageError where there is none."""
+    """Split a command line into words by shell quoting rules; no shell is used.
+
+    Raises:
+        UsageError: It is empty or a quotation is not closed.
+    """
     try:
-        found = shlex.split(command)
+        words = shlex.split(command)
     except ValueError as error:
         raise UsageError(f"--notify-cmd: {command!r} is no command ({error})") from error
-    if not found:
-        raise UsageError("--notify-cmd: is empty")
-    return found
+    if not words:
+        raise UsageError("--notify-cmd: the command is empty")
+    return words
 
 
 def notify(command: str, record: Mapping[str, Any]) -> str | None:
-    """Run a command with the record as JSON on its stdin and FILTERCRAWL_OUTCOME in its environment; no shell.
+    """Run a command, without a shell, with the record as JSON on stdin and FILTERCRAWL_OUTCOME in its environment.
 
-    Returns what went wrong in one line, None where nothing did.
+    Returns:
+        What went wrong, None for success.
     """
     arguments = split_command(command)
     try:
-        done = subprocess.run(  # noqa: S603 - the user's own command
+        process = subprocess.run(  # noqa: S603 - the user's own command
             arguments,
             input=json.dumps(record).encode(),
             env=environment(FILTERCRAWL_OUTCOME=str(record["outcome"])),
@@ -42,7 +49,7 @@ def notify(command: str, record: Mapping[str, Any]) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"--notify-cmd: {arguments[0]} was ended after {_TIMEOUT_SECONDS:g} s"
+        return f"--notify-cmd: {arguments[0]} was killed after {_TIMEOUT_SECONDS:g} s"
     except OSError as error:
         return f"--notify-cmd: {arguments[0]} cannot be run ({error.strerror or error})"
-    return f"--notify-cmd: {arguments[0]} ended with {done.returncode}" if done.returncode else None
+    return f"--notify-cmd: {arguments[0]} exited with {process.returncode}" if process.returncode else None

@@ -1,0 +1,184 @@
+"""Compare two datasets by their tables: checkpoints, layers, licenses, columns, statistics. Reads no weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from filtercrawl.api.vocabulary import TRAINED
+from filtercrawl_publish.comparison.difference import Difference, LayerChurn
+from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, Row, SnapshotLayer, align_layers
+
+# Kernel size whose statistics are compared: that of the CNN Filter DB paper.
+_KERNEL: Final = "3x3"
+
+# Columns of `models` that describe a checkpoint and do not follow from its bytes.
+_METADATA_COLUMNS: Final = (
+    "aliases", "architecture", "family", "tag", "library", "task", "visual_category", "training_datasets", "paper",
+    "released", "run_id", "step", "seed", "run_final", "metrics", "license_evidence",
+)  # fmt: skip
+_MAX_EXAMPLES: Final = 5
+# Tables whose columns are compared; the schema of `layers` is frozen.
+_COMPARED_SCHEMAS: Final = ("index", "models", "sketches")
+
+
+def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) -> Difference:
+    """Compare two datasets by `index`, `models`, `sketches` and the small tables.
+
+    Memory: the rows of `models` of both, the layers of changed checkpoints, about 150 bytes per 3x3 layer, and one
+    batch of sketches.
+
+    Args:
+        before: None stands for an empty dataset.
+        after: What to compare it with.
+
+    Raises:
+        DatasetError: A table cannot be read.
+    """
+    difference = Difference(before=_describe(before), after=_describe(after))
+    layers = _LayerComparison()
+    for model_id, old_layers, new_layers in align_layers(before, after):
+        layers.add(model_id, old_layers, new_layers)
+    difference.kernels = dict(sorted(layers.kernels.items()))
+    old_models = before.models if before is not None else {}
+    _compare_models(difference, old_models, after.models, layers.changed)
+    withdrawn = _new_rows(before, after, "withdrawn", ("model_id",))
+    difference.withdrawn = [{"model_id": row["model_id"], "reason": row["reason"]} for row in withdrawn]
+    renames = _new_rows(before, after, "renames", ("model_id", "old_name", "new_name"))
+    difference.renamed = [{name: row[name] for name in ("model_id", "old_name", "new_name")} for row in renames]
+    reasons = {row["model_id"]: row["reason"] for row in after.rows("withdrawn")}
+    for row in difference.gone:
+        row["reason"] = reasons.get(row["model_id"], row["reason"])
+    if before is not None and old_models:
+        difference.columns = dict(_compare_columns(before, after))
+    from filtercrawl_publish.comparison.statistics import (  # imports torch, which commands only do when needed
+        statistics_shift,
+        trained_kernel_stats,
+    )
+
+    old_statistics = None if before is None else trained_kernel_stats(before.folder, layers.old_trained)
+    new_statistics = trained_kernel_stats(after.folder, layers.new_trained)
+    difference.statistics = statistics_shift(old_statistics, new_statistics)
+    for description, side in ((difference.before, "before"), (difference.after, "after")):
+        description |= {"layers": layers.totals[f"{side} layers"], "kernels": layers.totals[f"{side} kernels"]}
+    return difference
+
+
+def has_content(row: Row) -> bool:
+    """Return whether a checkpoint's content is known, also if it has no kernels or duplicates another one."""
+    return row.get("n_layers") is not None
+
+
+def _describe(snapshot: DatasetSnapshot | None) -> Row:
+    if snapshot is None:
+        return {"name": None, "dataset_id": None, "root": None, "models": 0}
+    ids = {key: snapshot.manifest.get(key) for key in ("dataset_id", "root")}
+    return {"name": snapshot.name, **ids, "models": sum(map(has_content, snapshot.models.values()))}
+
+
+class _LayerComparison:
+    """Accumulates the comparison of layers, one checkpoint after the other.
+
+    Attributes:
+        changed: Churn by model id, of checkpoints with other layers.
+        kernels: Churn of stored layers by kernel size.
+        totals: Stored layers and kernels of both datasets.
+        old_trained: SHA-256 of the first dataset's trained layers of the compared kernel size.
+        new_trained: The same of the second one.
+    """
+
+    def __init__(self) -> None:
+        self.changed: dict[str, LayerChurn] = {}
+        self.kernels: dict[str, LayerChurn] = {}
+        self.totals: Counter[str] = Counter()
+        self.old_trained: set[str] = set()
+        self.new_trained: set[str] = set()
+
+    def add(self, model_id: str, old: list[SnapshotLayer], new: list[SnapshotLayer]) -> None:
+        for layers, trained, side in ((old, self.old_trained, "before"), (new, self.new_trained, "after")):
+            stored = [layer for layer in layers if layer.stored]
+            self.totals[f"{side} layers"] += len(stored)
+            self.totals[f"{side} kernels"] += sum(layer.n_kernels for layer in stored)
+            trained.update(
+                layer.layer_sha256
+                for layer in layers
+                if layer.kernel == _KERNEL and layer.final and layer.weight_kind in TRAINED
+            )
+        churn = LayerChurn()
+        for layer in _layers_missing_in(old, new):
+            churn.add(layer)
+        for layer in _layers_missing_in(new, old):
+            churn.remove(layer)
+        if churn:
+            self.changed[model_id] = churn
+        old_stored, new_stored = ([layer for layer in layers if layer.stored] for layers in (old, new))
+        for layer in _layers_missing_in(old_stored, new_stored):
+            self.kernels.setdefault(layer.kernel, LayerChurn()).add(layer)
+        for layer in _layers_missing_in(new_stored, old_stored):
+            self.kernels.setdefault(layer.kernel, LayerChurn()).remove(layer)
+
+
+def _layers_missing_in(others: Iterable[SnapshotLayer], layers: Iterable[SnapshotLayer]) -> Iterator[SnapshotLayer]:
+    """Yield the layers that `others` does not have with the same weights."""
+    known = {(layer.layer_id, layer.kernel, layer.layer_sha256) for layer in others}
+    return (layer for layer in layers if (layer.layer_id, layer.kernel, layer.layer_sha256) not in known)
+
+
+def _compare_models(
+    difference: Difference, old: dict[str, Row], new: dict[str, Row], churn: dict[str, LayerChurn]
+) -> None:
+    metadata: dict[str, list[Row]] = {}
+    for model_id in sorted(old.keys() | new.keys()):
+        before, after = old.get(model_id, {}), new.get(model_id, {})
+        key = {"model_id": model_id}
+        if after.get("outcome") == "failed" and before.get("outcome") != "failed":
+            difference.failed.append(key | {"reason": after["reason"]})
+        if has_content(after) and not has_content(before):
+            counts = {name: after[name] for name in ("n_layers", "n_kernels", "license", "duplicate_of")}
+            difference.new.append(key | {"outcome": after["outcome"]} | counts)
+            continue
+        if has_content(before) and not has_content(after):
+            difference.gone.append(key | {"outcome": after.get("outcome"), "reason": after.get("reason")})
+            continue
+        if not has_content(after):
+            continue
+        _compare_model(difference, key, before, after, churn.get(model_id))
+        for column in _METADATA_COLUMNS:
+            if before.get(column) != after.get(column):
+                example = key | {"from": before.get(column), "to": after.get(column)}
+                metadata.setdefault(column, []).append(example)
+    difference.metadata = {
+        column: {"changed": len(rows), "examples": rows[:_MAX_EXAMPLES]} for column, rows in sorted(metadata.items())
+    }
+
+
+def _compare_model(difference: Difference, key: Row, before: Row, after: Row, churn: LayerChurn | None) -> None:
+    """Compare a checkpoint whose content both datasets have."""
+    files = (before["file_sha256"], after["file_sha256"])
+    another_file = None not in files and files[0] != files[1]
+    if another_file or churn is not None:
+        difference.changed.append(key | {"file": another_file} | vars(churn or LayerChurn()))
+    old_original, new_original = before["duplicate_of"], after["duplicate_of"]
+    if new_original is not None and old_original != new_original:
+        difference.merged.append(key | {"duplicate_of": new_original})
+    elif old_original is not None and new_original is None:
+        difference.promoted.append(key | {"was_duplicate_of": old_original})
+    if before["license"] != after["license"]:
+        difference.licenses.append(key | {"from": before["license"], "to": after["license"]})
+
+
+def _new_rows(before: DatasetSnapshot | None, after: DatasetSnapshot, table: str, key: tuple[str, ...]) -> list[Row]:
+    """Return the rows that only the second dataset has."""
+    known = {tuple(row[name] for name in key) for row in (before.rows(table) if before else ())}
+    return [row for row in after.rows(table) if tuple(row[name] for name in key) not in known]
+
+
+def _compare_columns(before: DatasetSnapshot, after: DatasetSnapshot) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    for table in _COMPARED_SCHEMAS:
+        old, new = before.columns(table), after.columns(table)
+        if not old or not new:
+            continue
+        added, removed = ([c for c in a if c not in b] for a, b in ((new, old), (old, new)))
+        if added or removed:
+            yield table, {"added": added, "removed": removed}

@@ -1,0 +1,189 @@
+"""Read the tables of one of two compared datasets, a checkpoint at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pyarrow.parquet as pq
+
+from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.transport import Transport
+from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.schema.arrow import MODELS
+from filtercrawl_publish.repository.open import open_repository
+
+Row = dict[str, Any]
+# Rows of `index` per batch.
+_BATCH_ROWS: Final = 8192
+_LAYER_COLUMNS: Final = (
+    "model_id",
+    "layer_id",
+    "layer_sha256",
+    "kernel",
+    "n_kernels",
+    "file",
+    "weight_kind",
+    "run_final",
+)
+# Tables that a comparison reads.
+TABLES: Final = ("models", "index", "withdrawn", "renames")
+
+
+class SnapshotLayer(NamedTuple):
+    """The columns of `index` that are compared.
+
+    Attributes:
+        layer_id: Its id.
+        layer_sha256: Of its weights.
+        kernel: Kernel size, such as `3x3`.
+        n_kernels: Number of kernels.
+        stored: Whether the dataset stores the weights for this layer, not only for a duplicate.
+        weight_kind: Such as `learned`.
+        final: Whether its checkpoint is the last one of its training run.
+    """
+
+    layer_id: str
+    layer_sha256: str
+    kernel: str
+    n_kernels: int
+    stored: bool
+    weight_kind: str
+    final: bool
+
+
+@dataclass(frozen=True)
+class DatasetSnapshot:
+    """A dataset folder of which only tables need to be present.
+
+    Attributes:
+        folder: The folder.
+        name: What to call it in messages.
+    """
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def open(cls, folder: Path, name: str) -> DatasetSnapshot:
+        """Open a folder.
+
+        Raises:
+            UsageError: It is not a dataset.
+            DatasetError: A newer version of filtercrawl wrote it.
+        """
+        if not DatasetFolder(folder).exists():
+            raise UsageError(f"{name}: not a dataset: it has neither {manifest.PATH} nor data/")
+        DatasetFolder(folder, name).schema_version()
+        return cls(folder, name)
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """Content of manifest.json; empty if there is none."""
+        return DatasetFolder(self.folder, self.name).manifest()
+
+    @cached_property
+    def models(self) -> dict[str, Row]:
+        """The rows of `models` by model_id."""
+        return {row["model_id"]: row for row in self.rows("models", MODELS.names)}
+
+    def rows(self, name: str, columns: Sequence[str] | None = None) -> Iterator[Row]:
+        """Yield the rows of a table; no rows if it is absent, null for columns that it lacks.
+
+        Raises:
+            DatasetError: It cannot be read.
+        """
+        return DatasetFolder(self.folder, self.name).rows(name, columns)
+
+    def columns(self, name: str) -> list[str]:
+        """Return the columns of a table, taken from its first file; none if it is absent."""
+        for path in (self.folder / f"data/{name}.parquet", *sorted((self.folder / f"data/{name}").glob("*.parquet"))):
+            if path.is_file():
+                return list(pq.read_schema(path).names)
+        return []
+
+    def layers(self) -> Iterator[tuple[str, list[SnapshotLayer]]]:
+        """Yield each checkpoint in `index` with its layers whose weights were read.
+
+        Raises:
+            DatasetError: The rows of a checkpoint are not consecutive, as every export writes them.
+        """
+        seen: set[str] = set()
+        for model_id, rows in groupby(self.rows("index", _LAYER_COLUMNS), key=lambda row: str(row["model_id"])):
+            if model_id in seen:
+                raise DatasetError(
+                    f"{self.name}: data/index.parquet is not in order; run `filtercrawl sync` to write it again"
+                )
+            seen.add(model_id)
+            if layers := [_layer(row) for row in rows if row["layer_sha256"] is not None]:
+                yield model_id, layers
+
+
+def _layer(row: Row) -> SnapshotLayer:
+    return SnapshotLayer(
+        layer_id=row["layer_id"],
+        layer_sha256=row["layer_sha256"],
+        kernel=row["kernel"],
+        n_kernels=row["n_kernels"],
+        stored=row["file"] is not None,
+        weight_kind=row["weight_kind"],
+        final=row["run_final"] is not False,
+    )
+
+
+def align_layers(
+    before: DatasetSnapshot | None, after: DatasetSnapshot
+) -> Iterator[tuple[str, list[SnapshotLayer], list[SnapshotLayer]]]:
+    """Yield every checkpoint that has layers in either dataset, with its layers in both; each once, in any order.
+
+    The order of `index` may differ between versions. Memory: one digest per checkpoint, and the layers of checkpoints
+    that differ. `after` is read twice.
+    """
+    digests = {model_id: _digest(layers) for model_id, layers in after.layers()} if before is not None else {}
+    same: set[str] = set()
+    differ: dict[str, list[SnapshotLayer]] = {}
+    for model_id, layers in before.layers() if before is not None else ():
+        if model_id not in digests:
+            yield model_id, layers, []
+        elif digests[model_id] == _digest(layers):
+            same.add(model_id)
+        else:
+            differ[model_id] = layers
+    for model_id, layers in after.layers():
+        yield model_id, layers if model_id in same else differ.pop(model_id, []), layers
+
+
+def _digest(layers: list[SnapshotLayer]) -> bytes:
+    return hashlib.blake2b(repr(sorted(layers)).encode(), digest_size=16).digest()
+
+
+def open_snapshot(name: str, folder: Path, transport: Transport) -> DatasetSnapshot:
+    """Open a local dataset, or download the tables of a published version.
+
+    Args:
+        name: A folder, `org/name` or `org/name@version`.
+        folder: Empty; receives the tables of a published version.
+        transport: For requests to the Hub.
+
+    Raises:
+        UsageError: There is no such dataset.
+        NetworkError: The Hub could not be reached.
+    """
+    if Path(name).is_dir():
+        return DatasetSnapshot.open(Path(name), name)
+    repository = open_repository(name, transport)
+    commit = repository.resolve()
+    repository.fetch(files_to_compare(repository.files(commit)), commit, folder)
+    return DatasetSnapshot.open(folder, name)
+
+
+def files_to_compare(paths: Iterable[str]) -> list[str]:
+    """Return the files of a version that a comparison reads."""
+    single_files = {manifest.PATH, *(f"data/{name}.parquet" for name in TABLES)}
+    return sorted(path for path in paths if path in single_files or path.startswith("data/sketches/"))

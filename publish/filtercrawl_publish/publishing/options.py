@@ -1,0 +1,99 @@
+"""Options and result of publishing one version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filtercrawl.api.formatting import format_count, format_size
+from filtercrawl.api.progress import NullProgress, Progress
+from filtercrawl.config import now
+from filtercrawl.display import html_table
+
+__all__ = ["PublishOptions", "PublishOutcome", "PublishResult"]
+
+# finished: a commit of an interrupted run got its tag. nothing: no reader-visible change. planned: a dry run.
+PublishOutcome = Literal["published", "finished", "nothing", "planned"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishOptions:
+    """How to publish one version.
+
+    Attributes:
+        version: The name of the version; None for that of the day in UTC.
+        now: Timezone-aware; the default version name is made from it.
+        dry_run: Report what would be uploaded, and write nothing.
+        sign_key: File with the Ed25519 private key that signs the manifest; None for no signature.
+        max_disk: Bytes of layers files above which the local copies of uploaded ones are deleted; None keeps all.
+        progress: Receives one line per step.
+    """
+
+    version: str | None = None
+    now: datetime = field(default_factory=now)
+    dry_run: bool = False
+    sign_key: Path | None = None
+    max_disk: int | None = None
+    progress: Progress = field(default_factory=NullProgress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishResult:
+    """What publishing did.
+
+    Attributes:
+        outcome: `published`; `finished` (the commit of an interrupted run got its tag, and nothing is new since);
+            `nothing` (no change that a reader would see); `planned` (a dry run).
+        repository: Its id.
+        version: The latest version of the repository now; in a dry run the next one.
+        commit: Its commit; None in a dry run.
+        files: Number of files uploaded, or to upload.
+        removed: Number of files that the version no longer has.
+        bytes: Size of the uploaded files.
+        warnings: Problems that do not prevent publishing.
+    """
+
+    outcome: PublishOutcome
+    repository: str
+    version: str | None
+    commit: str | None
+    files: int = 0
+    removed: int = 0
+    bytes: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `filtercrawl publish --json` prints."""
+        return {
+            "what": self.outcome,
+            "repo": self.repository,
+            "version": self.version,
+            "commit": self.commit,
+            "files": self.files,
+            "removed": self.removed,
+            "bytes": self.bytes,
+            "warnings": list(self.warnings),
+        }
+
+    def __str__(self) -> str:
+        return {
+            "published": f"published {self.version}: {self.repository} ({self._counts()})",
+            "planned": f"would publish {self.version}: {self.repository} ({self._counts()})",
+            "finished": f"finished {self.version}: {self.repository}; no changes since",
+            "nothing": f"no changes since {self.version or 'the last commit'}: {self.repository}",
+        }[self.outcome]
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "repository": self.repository,
+            "version": self.version,
+            "commit": self.commit,
+            "files": self._counts(),
+            "warnings": "; ".join(self.warnings) or "none",
+        }
+        return html_table(self.outcome, facts)
+
+    def _counts(self) -> str:
+        return f"{format_count(self.files)} files, {format_size(self.bytes)}, {format_count(self.removed)} removed"

@@ -1,0 +1,125 @@
+"""Publish the content of an earlier version as a new version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from filtercrawl.api.errors import UsageError
+from filtercrawl.dataset.card import card
+from filtercrawl.dataset.files import manifest
+from filtercrawl.display import html_table
+from filtercrawl_publish.publishing.load_check import verify_loads
+from filtercrawl_publish.publishing.options import PublishOptions
+from filtercrawl_publish.publishing.publish import TITLE_PREFIX, complete_interrupted_publish
+from filtercrawl_publish.repository import version_names
+from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
+from filtercrawl_publish.repository.signature import SIGNATURE
+
+__all__ = ["RollbackResult", "rollback_version"]
+
+# The files of a version; all other files of a repository belong to its owner and stay.
+_FOLDERS: Final = tuple(f"{part}/" for part in manifest.PARTS)
+_FILES: Final = frozenset({card.PATH, manifest.PATH, manifest.CHANGELOG, manifest.CHANGES, SIGNATURE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackResult:
+    """What a rollback did.
+
+    Attributes:
+        outcome: `published`; `finished` (the commit of an interrupted run got its tag); `nothing` (the latest version
+            has that content already).
+        repository: Its id.
+        version: The latest version of the repository now.
+        commit: Its commit.
+        restored: The earlier version whose content it has.
+    """
+
+    outcome: Literal["published", "finished", "nothing"]
+    repository: str
+    version: str | None
+    commit: str
+    restored: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `filtercrawl rollback --json` prints."""
+        return {
+            "what": self.outcome,
+            "repo": self.repository,
+            "version": self.version,
+            "commit": self.commit,
+            "to": self.restored,
+        }
+
+    def __str__(self) -> str:
+        if self.outcome == "nothing":
+            return f"{self.repository}: the latest version has the content of {self.restored} already"
+        return f"{self.outcome} {self.version}: {self.repository} has the content of {self.restored} again"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "repository": self.repository,
+            "version": self.version,
+            "commit": self.commit,
+            "content of": self.restored,
+        }
+        return html_table(self.outcome, facts)
+
+
+def rollback_version(repository: Repository, version: str, options: PublishOptions) -> RollbackResult:
+    """Publish the content of an earlier version as a new version.
+
+    Files are copied within the repository; no tag moves and no history is lost. The earlier version is loaded before
+    the commit, the new one after it and before its tag. If the process is killed, the next call completes it.
+
+    Args:
+        repository: Where the version is published.
+        version: The earlier version.
+        options: `version` is the name of the new version.
+
+    Raises:
+        UsageError: There is no such version, or the new name is invalid or exists already.
+        ConflictError: Someone else published at the same time.
+        DatasetError: The earlier version does not load.
+        NetworkError: The Hub could not be reached.
+    """
+    commit = repository.resolve(version)
+    state = complete_interrupted_publish(repository, options)
+    head = state.head
+    assert head is not None  # there is a version
+    restored, latest = _version_files(repository.files(commit)), _version_files(repository.files(head))
+    if manifest.PATH not in restored:
+        raise UsageError(f"{repository.id}@{version}: not a dataset version, it has no {manifest.PATH}")
+    changed = {path for path, file in restored.items() if not _is_same(file, latest.get(path))}
+    deleted = tuple(sorted(latest.keys() - restored.keys()))
+    if not changed and not deleted:
+        return RollbackResult(
+            outcome="finished" if state.completed else "nothing",
+            repository=repository.id,
+            version=state.head_version,
+            commit=head,
+            restored=version,
+        )
+    verify_loads(repository, commit)
+    name = version_names.validate_version(options.version or version_names.next_version(state.tags, options.now))
+    if name in state.tags:
+        raise UsageError(
+            f"{repository.id}: version {name} exists already, and tags never move; choose another --version"
+        )
+    options.progress.message(f"publishing {version} of {repository.id} as {name}")
+    operations = CommitOperations(copy={path: (path, commit) for path in sorted(changed)}, delete=deleted)
+    new_commit = repository.commit(operations, head, f"{TITLE_PREFIX}{name}", f"The content of {version}.")
+    verify_loads(repository, new_commit)
+    repository.tag(name, new_commit, f"{TITLE_PREFIX}{name}, the content of {version}")
+    return RollbackResult(
+        outcome="published", repository=repository.id, version=name, commit=new_commit, restored=version
+    )
+
+
+def _version_files(files: dict[str, RepositoryFile]) -> dict[str, RepositoryFile]:
+    return {path: file for path, file in files.items() if path.startswith(_FOLDERS) or path in _FILES}
+
+
+def _is_same(file: RepositoryFile, other: RepositoryFile | None) -> bool:
+    return other is not None and (file.size, file.sha256, file.oid) == (other.size, other.sha256, other.oid)

@@ -1,1 +1,0 @@
-"""The release pipeline: restore, sync, analyze, guard, publish."""

@@ -1,0 +1,216 @@
+"""The release pipeline: restore the last version, sync, analyze, guard against losses, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from filtercrawl.api.analysis import AnalysisOptions
+from filtercrawl.api.errors import Cancelled, ConflictError, FiltercrawlError
+from filtercrawl.api.transport import Transport
+from filtercrawl.config import Settings, device, step_summary
+from filtercrawl.pipeline.sync import SyncContext, sync
+from filtercrawl.transport import network
+from filtercrawl_analysis.run.execute import execute
+from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
+from filtercrawl_publish.publishing.layer_store import RepositoryLayerStore
+from filtercrawl_publish.publishing.options import PublishOptions
+from filtercrawl_publish.publishing.preupload import LayerUploader
+from filtercrawl_publish.publishing.publish import complete_interrupted_publish, publish_version
+from filtercrawl_publish.publishing.staging import pending_version
+from filtercrawl_publish.releasing.loss_guard import check_losses
+from filtercrawl_publish.releasing.markdown import release_summary, write_summary
+from filtercrawl_publish.releasing.notify import notify
+from filtercrawl_publish.releasing.plan_file import PlanFile
+from filtercrawl_publish.releasing.report import ReleaseOutcome, ReleaseReport, private_texts
+from filtercrawl_publish.releasing.request import ReleaseRequest
+from filtercrawl_publish.releasing.restore import MODELS, manifest_root, restore_version
+from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.open import open_head
+from filtercrawl_publish.repository.version_names import next_version
+
+__all__ = ["run_release"]
+
+# Outcomes by the exit code of an error.
+_OUTCOMES: Final[Mapping[int, ReleaseOutcome]] = {4: "refused", 5: "busy"}
+
+
+def run_release(request: ReleaseRequest) -> ReleaseReport:
+    """Sync, analyze and publish the next version of a repository, if anything changed.
+
+    However it ends, `analysis/run.json` and the summary are written and the notification command runs. If the process
+    is killed, the next release continues: finished checkpoints are not read again, and a commit without a tag gets it.
+
+    Returns:
+        The report; its outcome is `stopped` if the release was cancelled.
+
+    Raises:
+        PolicyError: Too much of the last version would be lost, or the dataset is another one.
+        ConflictError: Someone else published meanwhile, or the plan is out of date.
+        FiltercrawlError: What the steps raise.
+    """
+    settings = request.settings
+    paths = [settings.dataset, Path(request.repository).parent, Path.home()]
+    report = ReleaseReport(
+        repository=request.repository,
+        started=request.now,
+        settings=settings,
+        selectors=request.selectors,
+        private_texts=private_texts(request.selectors, paths, request.plugins),
+    )
+    try:
+        _release(request, report)
+    except Cancelled:
+        report.reason, report.outcome = "stopped by a signal", "stopped"
+        report.exit_code = request.cancelled_exit_code()
+    except FiltercrawlError as error:
+        report.reason, report.exit_code = str(error), error.exit_code
+        report.outcome = _OUTCOMES.get(error.exit_code, "error")
+        raise
+    except BaseException as error:
+        report.reason, report.outcome, report.exit_code = f"{type(error).__name__}: {error}", "error", 1
+        raise
+    finally:
+        _write_outputs(request, report)
+    return report
+
+
+def _release(request: ReleaseRequest, report: ReleaseReport) -> None:
+    # The budgets limit the sync: what it read until they were used up is still published.
+    settings = replace(request.settings.network, max_requests=None, max_bytes=None)
+    transport = network(settings, cancellation=request.cancellation)
+    try:
+        _run_steps(request, report, transport)
+    finally:
+        report.repository_requests = transport.requests
+
+
+def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transport) -> None:
+    settings, progress, dataset = request.settings, request.progress, request.settings.dataset
+    repository = open_head(request.repository, transport)
+    with report.timed("restore"):
+        if not settings.dry_run:
+            complete_interrupted_publish(repository, PublishOptions(now=request.now, progress=progress))
+        head = repository.head()
+        if request.approved_plan is not None and request.approved_plan.head != head:
+            raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
+        base = restore_version(repository, settings, progress)
+    report.base_version = base.version if base else None
+    uploader = LayerUploader(
+        repository=repository, dataset=dataset, max_local_bytes=settings.max_disk, progress=progress
+    )
+    with report.timed("sync"):
+        report.sync_report = sync(request.selectors, _sync_context(request, base, repository, uploader))
+    report.read_failed_models(dataset)
+    if settings.dry_run:
+        if request.write_plan is not None:
+            plan = PlanFile.of(repository.id, head, request.selectors, settings, report.sync_report)
+            plan.write(request.write_plan)
+        _set_outcome(report, settings, "planned")
+        return
+    request.cancellation.raise_if_cancelled()
+    if not (dataset / MODELS).is_file():
+        report.reason = "nothing to publish: the dataset is empty"
+        _set_outcome(report, settings, "unchanged")
+        return
+    if base is not None and manifest_root(dataset) == base.root:
+        report.reason = f"no changes since {base.version}"
+        _set_outcome(report, settings, "unchanged")
+        return
+    with report.timed("analyze"):
+        _analyze(request, report)
+    request.cancellation.raise_if_cancelled()
+    with report.timed("publish"):
+        if base is not None:
+            check_losses(repository, base.commit, dataset, settings.publish.max_lost)
+        _publish(request, report, repository, base)
+
+
+def _sync_context(
+    request: ReleaseRequest, base: BaseVersion | None, repository: Repository, uploader: LayerUploader
+) -> SyncContext:
+    """Return the context of the sync; weights that only the last version has are downloaded when they are needed."""
+    store = RepositoryLayerStore(
+        dataset=request.settings.dataset,
+        repository=repository,
+        commit=base.commit if base is not None else None,
+        uploaded=uploader.uploaded(ask=not request.settings.dry_run).keys(),
+        uploader=uploader,
+        progress=request.progress,
+    )
+    return SyncContext(
+        settings=request.settings,
+        plugins=request.plugins,
+        progress=request.progress,
+        cancellation=request.cancellation,
+        now=request.now,
+        approval=request.approved_plan.approval if request.approved_plan else None,
+        layer_store=store,
+    )
+
+
+def _analyze(request: ReleaseRequest, report: ReleaseReport) -> None:
+    options = AnalysisOptions(device=str(device.select_device(request.settings.device)))
+    result = execute(
+        request.plugins.analyses,
+        request.settings,
+        options,
+        progress=request.progress,
+        cancellation=request.cancellation,
+    )
+    report.failed_analyses = dict(result.left_out)
+
+
+def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Repository, base: BaseVersion | None) -> None:
+    settings, dataset = request.settings, request.settings.dataset
+    pending, tags = pending_version(dataset), repository.tags()
+    # run.json is part of the commit, so the version is chosen before: readers see it only if the commit succeeds.
+    report.version = pending if pending and pending not in tags else next_version(tags, request.now)
+    _set_outcome(report, settings, "published")
+    report.write(dataset)
+    options = PublishOptions(
+        version=report.version,
+        now=request.now,
+        sign_key=settings.publish.sign_key,
+        max_disk=settings.max_disk,
+        progress=request.progress,
+    )
+    try:
+        result = publish_version(dataset, repository, options)
+    except BaseException:
+        report.version = None
+        raise
+    report.warnings = result.warnings
+    if result.outcome != "published":
+        report.version, report.reason = None, f"no changes since {base.version if base else result.version}"
+        _set_outcome(report, settings, "unchanged")
+    if result.commit is not None:
+        version = result.version or (base.version if base else result.commit)
+        root = manifest_root(dataset) or ""
+        record_base(dataset, BaseVersion(repo=repository.id, version=version, commit=result.commit, root=root))
+
+
+def _set_outcome(report: ReleaseReport, settings: Settings, outcome: ReleaseOutcome) -> None:
+    report.exit_code = report.sync_report.exit_code(settings)
+    if report.failed_analyses and settings.fail_on != "none":
+        report.exit_code = 3
+    report.outcome = "incomplete" if report.exit_code else outcome
+
+
+def _write_outputs(request: ReleaseRequest, report: ReleaseReport) -> None:
+    """Write run.json and the summary, and run the notification command; failures are only reported."""
+    settings, progress = request.settings, request.progress
+    try:
+        if not settings.dry_run:
+            report.write(settings.dataset)
+        content, summary = report.to_dict(), settings.publish.summary or step_summary()
+        if summary is not None:
+            write_summary(release_summary(content), summary, append=settings.publish.summary is None)
+    except FiltercrawlError as error:
+        progress.message(str(error))
+    if settings.publish.notify_cmd is not None:
+        problem = notify(settings.publish.notify_cmd, report.to_dict())
+        if problem is not None:
+            progress.message(problem)

@@ -1,0 +1,31 @@
+"""Jinja templates for text and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jinja2
+
+from filtercrawl.api.formatting import format_count, format_size
+
+__all__ = ["text_environment"]
+
+
+def text_environment(package: str, escape_text: Callable[[str], str]) -> jinja2.Environment:
+    """Return a Jinja environment for the folder `templates` of a package.
+
+    Args:
+        package: Import name.
+        escape_text: The filter `text`, which templates apply to all text from outside: it makes the text harmless in
+            the output format.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(package, "templates"),
+        autoescape=False,  # noqa: S701 - the output is not HTML; templates escape with the filter `text`
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"text": lambda value: escape_text(str(value)), "count": format_count, "size": format_size}
+    return environment

@@ -1,0 +1,82 @@
+"""Layers of two snapshots are aligned by checkpoint, in whatever order `index` has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, align_layers, files_to_compare
+
+
+def snapshot(folder: Path, rows: list[tuple[str, str, str | None]]) -> DatasetSnapshot:
+    """Write an index of (model_id, layer_id, sha256)."""
+    (folder / "data").mkdir(parents=True)
+    columns: list[dict[str, Any]] = [
+        {
+            "model_id": model_id,
+            "layer_id": layer_id,
+            "layer_sha256": sha256,
+            "kernel": "3x3",
+            "n_kernels": 2,
+            "file": None if layer_id == "duplicate" else "f",
+            "weight_kind": "learned",
+            "run_final": None,
+        }
+        for model_id, layer_id, sha256 in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(columns), folder / "data/index.parquet")
+    return DatasetSnapshot(folder, folder.name)
+
+
+def aligned(before: DatasetSnapshot | None, after: DatasetSnapshot) -> dict[str, tuple[list[str], list[str]]]:
+    pairs = list(align_layers(before, after))
+    assert len({model_id for model_id, _, _ in pairs}) == len(pairs)
+    return {
+        model_id: ([layer.layer_sha256 for layer in old], [layer.layer_sha256 for layer in new])
+        for model_id, old, new in pairs
+    }
+
+
+def test_align_layers(tmp_path: Path) -> None:
+    before = snapshot(tmp_path / "a", [("same", "1", "x"), ("changed", "1", "y"), ("gone", "1", "z")])
+    after = snapshot(tmp_path / "b", [("new", "1", "n"), ("changed", "1", "Y"), ("same", "1", "x")])
+    assert aligned(before, after) == {
+        "gone": (["z"], []),
+        "same": (["x"], ["x"]),
+        "changed": (["y"], ["Y"]),
+        "new": ([], ["n"]),
+    }
+    assert aligned(None, before) == {"same": ([], ["x"]), "changed": ([], ["y"]), "gone": ([], ["z"])}
+
+
+def test_layers_without_weights_are_left_out(tmp_path: Path) -> None:
+    rows = [("a", "1", "x"), ("a", "unread", None), ("b", "unread", None), ("c", "duplicate", "x")]
+    layers = dict(snapshot(tmp_path / "a", rows).layers())
+    assert {model_id: [layer.stored for layer in found] for model_id, found in layers.items()} == {
+        "a": [True],
+        "c": [False],
+    }
+
+
+def test_an_index_out_of_order_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="not in order"):
+        list(snapshot(tmp_path / "a", [("a", "1", "x"), ("b", "1", "x"), ("a", "2", "x")]).layers())
+
+
+def test_absent_tables_and_columns(tmp_path: Path) -> None:
+    dataset = snapshot(tmp_path / "a", [("a", "1", "x")])
+    assert list(dataset.rows("withdrawn")) == []
+    assert dataset.columns("models") == []
+    assert list(dataset.rows("index", ("model_id", "sparsity"))) == [{"model_id": "a", "sparsity": None}]
+    with pytest.raises(UsageError, match="not a dataset"):
+        DatasetSnapshot.open(tmp_path / "none", "none")
+
+
+def test_files_to_compare() -> None:
+    paths = ["data/layers/a.parquet", "data/models.parquet", "data/sketches/timm.parquet", "manifest.json", "README.md"]
+    assert files_to_compare(paths) == ["data/models.parquet", "data/sketches/timm.parquet", "manifest.json"]
