@@ -94,12 +94,12 @@ CHECKS: dict[str, Callable[[Names], None]] = {
     "What is in it": what_is_in_it,
     "Kernels of one kind as one tensor": one_kind,
     "Dead kernels by depth": dead_by_depth,
-    "What fine-tuning moved": moved,
+    "What fine-tuning changed": moved,
     "Nearest kernels": nearest,
     "First layers as pictures": pictures,
     "Training on kernels": training,
     "Single layers with `datasets`": single,
-    "pandas alone": pandas_alone,
+    "pandas only": pandas_alone,
 }
 
 
