@@ -112,7 +112,7 @@ def test_the_command_says_what_to_do_next_and_refuses_names_that_are_taken(tmp_p
     assert run("acme").returncode == 4
     taken = run("timm")
     assert (taken.returncode, taken.stderr.count("\n")) == (2, 1)
-    assert "an installed source has this name" in taken.stderr
+    assert "an installed source has the name 'timm'" in taken.stderr
 
 
 @pytest.mark.slow
