@@ -1,1 +1,1 @@
-"""The commands of publishing."""
+"""The commands publish, release, verify, diff, rollback, withdraw, migrate and export; each calls one function."""

@@ -1,1 +1,1 @@
-"""Exports into other layouts."""
+"""Export kernels into the layouts of other tools."""

@@ -1,6 +1,6 @@
 """Checks of a dataset against itself: files, tables, weights, sketches, signature, and whether it loads."""
 
-from filtercrawl_publish.verification.issues import DatasetFolder, Issue
+from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 from filtercrawl_publish.verification.verify import (
     VerifyOptions,
     VerifyReport,
@@ -10,7 +10,7 @@ from filtercrawl_publish.verification.verify import (
 )
 
 __all__ = [
-    "DatasetFolder",
+    "CheckedFolder",
     "Issue",
     "VerifyOptions",
     "VerifyReport",

@@ -20,10 +20,10 @@ from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl.dataset.schema.arrow import FILES, SCHEMA_VERSION
 from filtercrawl_publish.repository.base import RepositoryFile
-from filtercrawl_publish.verification.issues import DatasetFolder, Issue, pc, schema_of
+from filtercrawl_publish.verification.issues import CheckedFolder, Issue, pc, schema_of
 
 
-def check_files(path: Path, remote: Mapping[str, RepositoryFile] | None = None) -> tuple[DatasetFolder, list[Issue]]:
+def check_files(path: Path, remote: Mapping[str, RepositoryFile] | None = None) -> tuple[CheckedFolder, list[Issue]]:
     """Compare the files of a dataset with its file list.
 
     Args:
@@ -55,13 +55,13 @@ def check_files(path: Path, remote: Mapping[str, RepositoryFile] | None = None) 
     return replace(folder, verified_files=frozenset(readable)), issues
 
 
-def _read_file_list(path: Path) -> tuple[DatasetFolder, list[Issue]]:
+def _read_file_list(path: Path) -> tuple[CheckedFolder, list[Issue]]:
     listing = path / manifest.TABLE
     if not listing.is_file():
         issue = Issue(where=manifest.TABLE, what="is missing; run `filtercrawl sync` to write it again")
-        return DatasetFolder(path=path, files=()), [issue]
+        return CheckedFolder(path=path, files=()), [issue]
     if schema_problem(listing, FILES) is not None:
-        return DatasetFolder(path=path, files=()), []  # reported with the other schemas
+        return CheckedFolder(path=path, files=()), []  # reported with the other schemas
     files, issues = {}, []
     for row in pq.read_table(listing, columns=FILES.names).to_pylist():
         try:
@@ -72,7 +72,7 @@ def _read_file_list(path: Path) -> tuple[DatasetFolder, list[Issue]]:
             issues.append(Issue(where=manifest.TABLE, what=f"lists {row['path']!r}, which is unsafe or listed twice"))
         else:
             files[row["path"]] = File(**row)
-    return DatasetFolder(path=path, files=tuple(files.values())), issues
+    return CheckedFolder(path=path, files=tuple(files.values())), issues
 
 
 def _compare_local(folder: Path, file: File) -> str | None:
@@ -98,7 +98,7 @@ def _compare_remote(file: File, stated: RepositoryFile) -> str | None:
     return None if stated.sha256 == file.sha256 else f"has sha256 {stated.sha256}, {file.sha256} is listed"
 
 
-def _unlisted_files(folder: DatasetFolder, remote: Collection[str]) -> Iterator[Issue]:
+def _unlisted_files(folder: CheckedFolder, remote: Collection[str]) -> Iterator[Issue]:
     """Report files below data/ and analysis/ that are not listed; hidden ones are ignored, as readers do."""
     listed = {file.path for file in folder.files} | {manifest.TABLE, manifest.RUN}
     local = [path for part in manifest.PARTS for path in (folder.path / part).rglob("*")]
@@ -130,7 +130,7 @@ def schema_problem(path: Path, schema: pa.Schema | None) -> str | None:
     return f"has another schema than version {SCHEMA_VERSION}: {', '.join(names)}"
 
 
-def check_manifest(folder: DatasetFolder) -> Iterator[Issue]:
+def check_manifest(folder: CheckedFolder) -> Iterator[Issue]:
     """Compare the root hash and the schema version in manifest.json with the files."""
     readme = folder.path / card.PATH
     try:
@@ -154,7 +154,7 @@ def check_manifest(folder: DatasetFolder) -> Iterator[Issue]:
         yield Issue(where=manifest.PATH, what=what)
 
 
-def check_card(folder: DatasetFolder) -> Iterator[Issue]:
+def check_card(folder: CheckedFolder) -> Iterator[Issue]:
     """Compare the configs that the card names with the tables that have files."""
     try:
         header = card.Card.parse((folder.path / card.PATH).read_text("utf-8")).header
@@ -188,7 +188,7 @@ def check_card(folder: DatasetFolder) -> Iterator[Issue]:
         yield Issue(where=card.PATH, what=f"does not state the features of the config {name!r}")
 
 
-def _redistributable_files(folder: DatasetFolder) -> set[str] | None:
+def _redistributable_files(folder: CheckedFolder) -> set[str] | None:
     """Return the layers files that may be redistributed; None if the index cannot be read."""
     if not folder.tables("index"):
         return None

@@ -39,7 +39,7 @@ class Issue:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetFolder:
+class CheckedFolder:
     """A dataset folder whose file list has been compared with its files.
 
     Attributes:

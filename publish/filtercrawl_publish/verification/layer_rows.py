@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_NUMBERS
-from filtercrawl_publish.verification.issues import DatasetFolder, Issue
+from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 
 Row = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ class ScannedLayer:
     parts: int = 0
 
 
-def scan_layers(folder: DatasetFolder, path: str) -> Iterator[ScannedLayer | Issue]:
+def scan_layers(folder: CheckedFolder, path: str) -> Iterator[ScannedLayer | Issue]:
     """Yield every layer of one file, checked, and what is wrong with its rows."""
     layer: ScannedLayer | None = None
     for item in _rows(folder, path):
@@ -67,7 +67,7 @@ def scan_layers(folder: DatasetFolder, path: str) -> Iterator[ScannedLayer | Iss
         yield from _check_layer(layer, path)
 
 
-def _rows(folder: DatasetFolder, path: str) -> Iterator[tuple[int, Row, NDArray[np.float32]] | Issue]:
+def _rows(folder: CheckedFolder, path: str) -> Iterator[tuple[int, Row, NDArray[np.float32]] | Issue]:
     """Yield row group, row and weight, float32 [n], of every row of a file, and what is wrong with its row groups."""
     previous_key: tuple[str, int] | None = None
     with folder.open(path) as file:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from filtercrawl.dataset.files.table_files import base_path
-from filtercrawl_publish.verification.issues import DatasetFolder, Issue
+from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 
 _SKETCHES: Final = "data/sketches"
 _INDEX: Final = "data/index.parquet"
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 Key = tuple[str, str]
 
 
-def check_sketches(folder: DatasetFolder) -> Iterator[Issue]:
+def check_sketches(folder: CheckedFolder) -> Iterator[Issue]:
     """Check that exactly the stored layers have a sketch, one per source, and that it agrees with `index`.
 
     A dataset without any sketch is valid: it was synced without the measure that creates them.

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from filtercrawl.api.vocabulary import OUTCOMES, REASONS
 from filtercrawl.config.license_policy import METADATA
-from filtercrawl_publish.verification.issues import DatasetFolder, Issue, pc
+from filtercrawl_publish.verification.issues import CheckedFolder, Issue, pc
 
 _MODELS, _INDEX, _LEDGER = "data/models.parquet", "data/index.parquet", "data/ledger"
 
 
-def check_models(folder: DatasetFolder) -> Iterator[Issue]:
+def check_models(folder: CheckedFolder) -> Iterator[Issue]:
     """Check ids, outcomes and links of `models`, and its counts against `index`."""
     columns = ["model_id", "source", "name", "outcome", "duplicate_of", "layers_file", "n_layers", "license_policy"]
     models = folder.table("models", columns)
@@ -44,7 +44,7 @@ def check_models(folder: DatasetFolder) -> Iterator[Issue]:
         yield Issue(where=_INDEX, what=f"has layers of {model_id!r}, which is not in {_MODELS}")
 
 
-def check_index(folder: DatasetFolder) -> Iterator[Issue]:
+def check_index(folder: CheckedFolder) -> Iterator[Issue]:
     """Check that the ids of `index` are unique and that the weights of every layer are in some file."""
     index = folder.table("index", ["model_id", "layer_id", "layer_sha256", "file", "duplicate_of"])
     yield from _check_unique(index["layer_id"], _INDEX)
@@ -67,7 +67,7 @@ def check_index(folder: DatasetFolder) -> Iterator[Issue]:
         yield Issue(where=f"{_INDEX}: {layer_id}", what="no file holds its weights")
 
 
-def check_ledger(folder: DatasetFolder) -> Iterator[Issue]:
+def check_ledger(folder: CheckedFolder) -> Iterator[Issue]:
     """Check that the ledger has every tensor once, and that `index` has exactly the emitted ones."""
     models = folder.table("models", ["model_id", "tensors_emitted", "tensors_skipped"])
     index = folder.table("index", ["model_id", "tensor", "layer_sha256"])

@@ -17,7 +17,7 @@ from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.repository.signature import SIGNATURE, signature_error
 from filtercrawl_publish.verification.files import check_card, check_files, check_manifest
-from filtercrawl_publish.verification.issues import DatasetFolder, Issue
+from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 from filtercrawl_publish.verification.sketches import check_sketches
 from filtercrawl_publish.verification.tables import check_index, check_ledger, check_models
 from filtercrawl_publish.verification.weights import check_weights
@@ -154,7 +154,7 @@ def verify_repository(repository: Repository, options: VerifyOptions, folder: Pa
     yield from _check_content(dataset)
 
 
-def _check_content(folder: DatasetFolder) -> Iterator[Issue]:
+def _check_content(folder: CheckedFolder) -> Iterator[Issue]:
     for check in (check_manifest, check_card, check_weights):
         yield from check(folder)
     for check, tables in (

@@ -9,13 +9,13 @@ import pyarrow as pa
 
 from filtercrawl.dataset.schema.arrow import LAYERS
 from filtercrawl_publish.verification.files import schema_problem
-from filtercrawl_publish.verification.issues import DatasetFolder, Issue
+from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 from filtercrawl_publish.verification.layer_rows import LAYER_COLUMNS, Row, ScannedLayer, scan_layers
 
 _INDEX_COLUMNS = [*LAYER_COLUMNS, "shape", "n_kernels", "weight_sha256", "file", "row_group"]
 
 
-def check_weights(folder: DatasetFolder) -> Iterator[Issue]:
+def check_weights(folder: CheckedFolder) -> Iterator[Issue]:
     """Read every row of `layers` and compare it with its own weight and with `index`.
 
     Memory: the index without its metrics, about half a kilobyte per layer, and one row group of weights.
@@ -41,7 +41,7 @@ def check_weights(folder: DatasetFolder) -> Iterator[Issue]:
             yield Issue(where="data/index.parquet", what=f"names the file {missing!r}, which does not exist")
 
 
-def _check_file(folder: DatasetFolder, path: str, rows: dict[str, Row] | None) -> Iterator[Issue]:
+def _check_file(folder: CheckedFolder, path: str, rows: dict[str, Row] | None) -> Iterator[Issue]:
     """Check one layers file, and compare it with its rows of `index` unless these are None."""
     seen: set[str] = set()
     models: set[str] = set()
@@ -68,7 +68,7 @@ def _check_file(folder: DatasetFolder, path: str, rows: dict[str, Row] | None) -
         yield Issue(where=path, what=f"holds layers of {len(models)} checkpoints: {', '.join(sorted(models))}")
 
 
-def _scan(folder: DatasetFolder, path: str) -> Iterator[ScannedLayer | Issue]:
+def _scan(folder: CheckedFolder, path: str) -> Iterator[ScannedLayer | Issue]:
     """Read a layers file; one that was downloaded for this is compared with the schema first, like the local ones."""
     with folder.materialize(path):
         problem = schema_problem(folder.path / path, LAYERS) if folder.fetch_file is not None else None
