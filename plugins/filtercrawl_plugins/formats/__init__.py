@@ -1,1 +1,1 @@
-"""Parsers of untrusted containers: pickle, protobuf, zip."""
+"""Parsers of untrusted container formats: pickle streams, protobuf messages and zip archives, read by byte range."""

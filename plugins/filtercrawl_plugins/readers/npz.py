@@ -1,4 +1,7 @@
-"""Reader for NumPy archives: a zip of arrays, each with a header of its own."""
+"""Reader of NumPy archives (`.npz`): a zip archive of `.npy` files.
+
+Format of an array: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,11 @@ from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation, row_m
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 
 MAGIC: Final = b"\x93NUMPY"
-# NumPy's own bound on the text that it is willing to parse.
-HEADER_LIMIT: Final = 10_000
-# What is read of an array at first: NumPy's header takes 128 bytes where the shape is not a long one.
-HEAD: Final = 256
+# Characters of an array header that NumPy itself accepts by default.
+MAX_HEADER_BYTES: Final = 10_000
+# Bytes of the first read of an array: a header has 128 bytes unless the shape is very long.
+HEAD_BYTES: Final = 256
+# torch dtypes by NumPy's type string; big-endian arrays are not readable.
 DTYPES: Final = {
     "<f8": "float64", "<f4": "float32", "<f2": "float16", "<i8": "int64", "<i4": "int32", "<i2": "int16",
     "<u8": "uint64", "<u4": "uint32", "<u2": "uint16", "|i1": "int8", "|u1": "uint8", "|b1": "bool",
@@ -27,6 +31,8 @@ DTYPES: Final = {
 
 
 class NpzReader:
+    """Reads archives of `.npy` files; the name of an array is its tensor name, `/` becomes `.` in the key."""
+
     name = "npz"
 
     def can_read(self, file: RandomAccessFile) -> bool:
@@ -38,59 +44,86 @@ class NpzReader:
             return False
         return bool(names) and all(name.endswith(".npy") for name in names)
 
-    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - protocol
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
+        """Yield the arrays in the order of the archive; raises CheckpointError."""
         archive = ZipArchive(files.main)
         arrays = {name.removesuffix(".npy"): archive.open(name) for name in archive.entries}
-        prefetch(Span(file, 0, min(HEAD, file.size)) for file in arrays.values())
+        prefetch(Span(file, 0, min(HEAD_BYTES, file.size)) for file in arrays.values())
         for name, file in arrays.items():
             yield read_array(name, file)
 
 
 def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
-    """Describe the array that a file holds; pickled objects and text are unreadable, and stay so."""
-    head = file.read(0, min(HEAD, file.size))
+    """Read the header of an array and return its record.
+
+    Args:
+        name: Name of the array in the archive.
+        file: The `.npy` file.
+
+    Returns:
+        The record; arrays of objects or text and big-endian arrays have the reason `unreadable`.
+
+    Raises:
+        FormatError: The file is no NumPy array, or its size does not match its shape.
+    """
+    head = file.read(0, min(HEAD_BYTES, file.size))
     if not head.startswith(MAGIC) or len(head) < 12 or head[6] not in (1, 2, 3):
-        raise FormatError(f"{file.name}: {name!r} is no NumPy array")
-    width = 2 if head[6] == 1 else 4
-    start = 8 + width
+        raise FormatError(f"{file.name}: {name!r} is not a NumPy array")
+    # Magic (6 bytes), version (2), length of the header (2 in version 1, else 4), header, elements.
+    start = 8 + (2 if head[6] == 1 else 4)
     length = int.from_bytes(head[8:start], "little")
     end = start + length
-    if length > HEADER_LIMIT or end > file.size:
-        raise FormatError(f"{file.name}: the header of {name!r} claims {length} bytes")
+    if length > MAX_HEADER_BYTES or end > file.size:
+        raise FormatError(
+            f"{file.name}: the header of {name!r} claims {length} bytes, more than is possible or supported"
+        )
     if end > len(head):
         head += file.read(len(head), end - len(head))
-    descr, fortran, shape = parse(head[start:end], f"{file.name}: {name!r}")
+    descr, fortran_order, shape = parse_header(head[start:end], f"{file.name}: {name!r}")
     dtype = DTYPES.get(descr)
-    extent = None
+    location = None
     if dtype is not None:
         if math.prod(shape) * ITEMSIZE[dtype] != file.size - end:
-            raise FormatError(f"{file.name}: {name!r} has {file.size - end} bytes for {dtype} {list(shape)}")
-        strides = tuple(reversed(row_major(shape[::-1]))) if fortran else ()
-        extent = TensorLocation(file=file, offset=end, dtype=dtype, shape=shape, strides=strides)
+            raise FormatError(
+                f"{file.name}: {name!r} has {file.size - end} bytes, which do not fit {dtype} {list(shape)}"
+            )
+        strides = tuple(reversed(row_major(shape[::-1]))) if fortran_order else ()
+        location = TensorLocation(file=file, offset=end, dtype=dtype, shape=shape, strides=strides)
     return StoredTensor(
         name=name,
         key=name.replace("/", "."),
         shape=shape,
         dtype=dtype or descr,
-        location=extent,
+        location=location,
         reason=None if dtype else "unreadable",
     )
 
 
-def parse(text: bytes, what: str) -> tuple[str, bool, tuple[int, ...]]:
-    """Read descr, fortran_order and shape from a header, which is a Python literal; raises FormatError."""
+def parse_header(header: bytes, array: str) -> tuple[str, bool, tuple[int, ...]]:
+    """Parse the header of an array, a Python literal.
+
+    Args:
+        header: The literal, padded with spaces.
+        array: Name of the array, for messages.
+
+    Returns:
+        (descr, fortran_order, shape): the type string, whether the array is in column-major order, and its sizes.
+
+    Raises:
+        FormatError: The header is not such a literal, or the shape is invalid.
+    """
     try:
-        header = ast.literal_eval(text.decode("latin-1").strip())
-        descr, fortran, shape = header["descr"], header["fortran_order"], header["shape"]
+        fields = ast.literal_eval(header.decode("latin-1").strip())
+        descr, fortran_order, shape = fields["descr"], fields["fortran_order"], fields["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
-        raise FormatError(f"{what} has a header that cannot be read") from error
-    sizes = isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 1 << 62 for size in shape)
-    if not sizes or len(shape) > 32 or not isinstance(fortran, bool):
-        raise FormatError(f"{what} has a header without a sound shape")
-    return str(descr)[:80], fortran, shape
+        raise FormatError(f"{array}: the header cannot be parsed") from error
+    valid = isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 1 << 62 for size in shape)
+    if not valid or len(shape) > 32 or not isinstance(fortran_order, bool):
+        raise FormatError(f"{array}: the header has an invalid shape")
+    return str(descr)[:80], fortran_order, shape
 
 
 @hookimpl

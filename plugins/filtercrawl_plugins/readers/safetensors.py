@@ -1,4 +1,7 @@
-"""Reader for safetensors: a JSON header with names, shapes and offsets, then the numbers."""
+"""Reader of safetensors: a JSON header with dtypes, shapes and offsets, then the numbers, little-endian.
+
+Specification: https://github.com/huggingface/safetensors#format.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
 
-# The format's own limit, which its reference implementation enforces too.
-HEADER_LIMIT = 100_000_000
+# Limit of the reference implementation.
+MAX_HEADER_BYTES = 100_000_000
 
+# torch dtypes by the names of the format.
 DTYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz", "I64": "int64",
@@ -25,56 +29,71 @@ DTYPES = {
 
 
 class SafetensorsReader:
+    """Reads safetensors files; a dtype that torch does not have has the reason `unreadable`."""
+
     name = "safetensors"
 
     def can_read(self, file: RandomAccessFile) -> bool:
         if file.size < 10:
             return False
         head = file.read(0, 9)
-        return int.from_bytes(head[:8], "little") <= HEADER_LIMIT and head[8:] == b"{"
+        return int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES and head[8:] == b"{"
 
-    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - protocol
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
+        """Yield the tensors in the order of their bytes, which must be contiguous; raises CheckpointError."""
         file = files.main
-        start, header = read_header(file)
+        data_start, header = read_header(file)
         entries = [(name, *check_entry(file, name, entry)) for name, entry in header.items() if name != "__metadata__"]
         entries.sort(key=lambda entry: entry[3:])
-        end = 0
-        for name, dtype, shape, begin, stop in entries:
-            if begin != end:
-                raise FormatError(f"{file.name}: the bytes of {name!r} start at {begin}, those before end at {end}")
-            end = stop
-            known = DTYPES.get(dtype)
-            extent = None
-            if known:
-                if stop - begin != math.prod(shape) * ITEMSIZE[known]:
-                    raise FormatError(f"{file.name}: {name!r} has {stop - begin} bytes for {dtype} {list(shape)}")
-                extent = TensorLocation(file=file, offset=start + begin, dtype=known, shape=shape)
+        previous_end = 0
+        for name, stored_dtype, shape, begin, end in entries:
+            if begin != previous_end:
+                raise FormatError(
+                    f"{file.name}: {name!r} starts at byte {begin}, the tensor before it ends at {previous_end}"
+                )
+            previous_end = end
+            dtype = DTYPES.get(stored_dtype)
+            location = None
+            if dtype:
+                if end - begin != math.prod(shape) * ITEMSIZE[dtype]:
+                    raise FormatError(
+                        f"{file.name}: {name!r} has {end - begin} bytes, which do not fit {stored_dtype} {list(shape)}"
+                    )
+                location = TensorLocation(file=file, offset=data_start + begin, dtype=dtype, shape=shape)
             yield StoredTensor(
                 name=name,
                 key=name,
                 shape=shape,
-                dtype=known or dtype.lower(),
-                location=extent,
-                reason=None if known else "unreadable",
+                dtype=dtype or stored_dtype.lower(),
+                location=location,
+                reason=None if dtype else "unreadable",
             )
 
 
 def read_header(file: RandomAccessFile) -> tuple[int, dict[str, Any]]:
-    """Return where the numbers start, and the header; raises FormatError or TruncatedError."""
+    """Read the header: its length as uint64, then JSON.
+
+    Returns:
+        Offset of the first tensor's bytes, and the header.
+
+    Raises:
+        FormatError: The header is not valid JSON, or has a key twice.
+        TruncatedError: The header exceeds the file.
+    """
     length = int.from_bytes(file.read(0, 8), "little")
     if length > file.size - 8:
-        raise TruncatedError(f"{file.name}: its header claims {length} bytes of the {file.size} in the file")
+        raise TruncatedError(f"{file.name}: its header claims {length} bytes, the file has {file.size}; fetch it again")
     try:
-        header = json.loads(file.read(8, length), object_pairs_hook=_unique)
+        header = json.loads(file.read(8, length), object_pairs_hook=_reject_duplicates)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{file.name}: the safetensors header is not valid JSON ({error})") from error
     return 8 + length, header
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) != len(pairs):
         raise ValueError("a key occurs twice")
@@ -82,17 +101,30 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def check_entry(file: RandomAccessFile, name: str, entry: object) -> tuple[str, tuple[int, ...], int, int]:
-    """Return dtype, shape, begin and end of one tensor; raises FormatError for anything but that."""
+    """Validate the header's entry of a tensor.
+
+    Args:
+        file: The file, for messages.
+        name: Name of the tensor.
+        entry: Value of the header under that name.
+
+    Returns:
+        (dtype, shape, begin, end); offsets are relative to the end of the header.
+
+    Raises:
+        FormatError: The entry has no valid dtype, shape or data_offsets.
+    """
     if isinstance(entry, dict):
         dtype, shape, offsets = entry.get("dtype"), _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
         if isinstance(dtype, str) and shape is not None and offsets and len(offsets) == 2 and offsets[0] <= offsets[1]:
             return dtype, shape, offsets[0], offsets[1]
-    raise FormatError(f"{file.name}: the entry of {name!r} lacks a sound dtype, shape or data_offsets")
+    raise FormatError(f"{file.name}: the entry of {name!r} has no valid dtype, shape or data_offsets")
 
 
 def _sizes(value: object) -> tuple[int, ...] | None:
-    sound = isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
-    return tuple(value) if isinstance(value, list) and sound else None
+    if not isinstance(value, list) or not all(type(item) is int and item >= 0 for item in value):
+        return None
+    return tuple(value)
 
 
 @hookimpl

@@ -69,7 +69,7 @@ def test_every_cut_is_told() -> None:
         assert READER.can_read(files.main)
         read_whatever(data[:length])
     half = MemoryFiles(data[: len(data) // 2])
-    with pytest.raises(TruncatedError, match=r"^model.onnx: ends at byte \d+, but promises more"):
+    with pytest.raises(TruncatedError, match=r"^model.onnx: ends at byte \d+, but a field at byte"):
         list(READER.tensors(half))
 
 
@@ -204,7 +204,7 @@ def test_a_graph_beyond_all_measure_is_refused(monkeypatch: pytest.MonkeyPatch) 
     text = delimited(1, delimited(1, b"n" * 4000) * 50)
     numbers = delimited(1, delimited(5, delimited(8, b"\x01" * 20_000)))
     for graph in (tiny_nodes, tiny_inputs, text, numbers):
-        with pytest.raises(UnsupportedError, match="larger than any that is read"):
+        with pytest.raises(UnsupportedError, match="more nodes and attributes"):
             list(READER.tensors(MemoryFiles(b"\x08\x08" + delimited(7, graph))))
 
 
@@ -218,5 +218,5 @@ def test_names_that_nesting_multiplies_are_refused(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("data", [b"\x08\x08", sound() + sound()])
 def test_a_model_has_one_graph(data: bytes) -> None:
-    with pytest.raises(FormatError, match="graphs where an ONNX model holds one"):
+    with pytest.raises(FormatError, match="graphs, an ONNX model has one"):
         list(READER.tensors(MemoryFiles(data)))

@@ -1,65 +1,76 @@
-"""Reads a stretch of a file from its start to its end, a buffer at a time."""
+"""Sequential, buffered reads from a byte range of a file."""
 
 from __future__ import annotations
 
-from filtercrawl.api.errors import FormatError, TruncatedError
-from filtercrawl.api.range_file import RandomAccessFile
+from typing import TYPE_CHECKING, Final
 
-CHUNK = 65_536
-LINE = 1_048_576
+from filtercrawl.api.errors import FormatError, TruncatedError
+
+if TYPE_CHECKING:
+    from filtercrawl.api.range_file import RandomAccessFile
+
+BUFFER_BYTES: Final = 65_536
+MAX_LINE_BYTES: Final = 1_048_576
 
 
 class Cursor:
-    """A position in bytes [start, stop) of a file; stop defaults to the file's end.
+    """A read position in bytes [start, stop) of a file.
 
-    Every method raises TruncatedError where the stretch ends too early, before any memory is taken.
+    Every method raises TruncatedError if the range ends too early, before any memory is allocated.
     """
 
     def __init__(self, file: RandomAccessFile, start: int = 0, stop: int | None = None) -> None:
+        """Start at offset `start`; `stop` defaults to the end of the file."""
         self.file = file
         self.stop = file.size if stop is None else stop
-        self._base = start
         self._buffer = b""
-        self._at = 0
+        self._buffer_start = start
+        self._index = 0
 
     @property
     def position(self) -> int:
-        """Offset in the file of the next byte."""
-        return self._base + self._at
+        """Offset of the next byte in the file."""
+        return self._buffer_start + self._index
 
     @property
     def remaining(self) -> int:
-        """Bytes to the end of the stretch."""
+        """Number of bytes up to `stop`."""
         return self.stop - self.position
 
     def read_byte(self) -> int:
-        if self._at == len(self._buffer):
+        """Read one byte as an integer."""
+        if self._index == len(self._buffer):
             self._fill(1)
-        self._at += 1
-        return self._buffer[self._at - 1]
+        self._index += 1
+        return self._buffer[self._index - 1]
 
     def read(self, length: int) -> bytes:
-        if self._at + length > len(self._buffer):
+        """Read exactly `length` bytes."""
+        if self._index + length > len(self._buffer):
             self._fill(length)
-        self._at += length
-        return self._buffer[self._at - length : self._at]
+        self._index += length
+        return self._buffer[self._index - length : self._index]
 
     def read_line(self) -> bytes:
-        """Take the bytes up to a newline, which is taken too and left out; raises FormatError past 1 MiB."""
+        r"""Read up to the next `\n`, which is consumed but not returned.
+
+        Raises:
+            FormatError: The line is longer than 1 MiB.
+        """
         searched = 0
-        while (end := self._buffer.find(b"\n", self._at + searched)) < 0:
-            searched = len(self._buffer) - self._at
-            if searched > LINE:
-                raise FormatError(f"{self.file.name}: a line of the pickle is longer than {LINE} bytes")
+        while (end := self._buffer.find(b"\n", self._index + searched)) < 0:
+            searched = len(self._buffer) - self._index
+            if searched > MAX_LINE_BYTES:
+                raise FormatError(f"{self.file.name}: the pickle contains a line of more than {MAX_LINE_BYTES} bytes")
             self._fill(searched + 1)
-        line = self._buffer[self._at : end]
-        self._at = end + 1
+        line = self._buffer[self._index : end]
+        self._index = end + 1
         return line
 
     def _fill(self, length: int) -> None:
-        """Have at least `length` bytes in the buffer from the position on."""
+        """Refill the buffer so that it holds at least `length` bytes from the current position."""
         if length > self.remaining:
             raise TruncatedError(f"{self.file.name}: ends in the middle of a pickle; fetch it again")
         start = self.position
-        self._buffer = self.file.read(start, min(length + CHUNK, self.stop - start))
-        self._base, self._at = start, 0
+        self._buffer = self.file.read(start, min(length + BUFFER_BYTES, self.stop - start))
+        self._buffer_start, self._index = start, 0

@@ -1,23 +1,31 @@
-"""The state of a pickle while it is read: stack, memo, and a budget that no stream can exceed."""
+"""State of a pickle machine: stack, marks, memo, and a memory budget that no stream can exceed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import UnsafeFileError
-from filtercrawl_plugins.formats.pickle.cursor import Cursor
-from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 
-# Bytes of memory that the objects of one pickle may take, as estimated; it bounds the number of opcodes too.
-MEMORY_BUDGET = 268_435_456
-OPCODE_COST, SMALL_OBJECT_COST, LARGE_OBJECT_COST = 32, 64, 200
+if TYPE_CHECKING:
+    from filtercrawl_plugins.formats.pickle.cursor import Cursor
+    from filtercrawl_plugins.formats.pickle.objects import PickledStorage
+
+# Estimated bytes of memory that the objects of one pickle may take. Every opcode costs some of it, so it bounds the
+# number of opcodes as well.
+MEMORY_BUDGET: Final = 268_435_456
+# Costs in bytes: of executing an opcode, of a small object such as a number, of one with a dictionary or slots.
+OPCODE_COST: Final = 32
+SMALL_OBJECT_COST: Final = 64
+LARGE_OBJECT_COST: Final = 200
 
 OpcodeHandler = Callable[["Machine"], None]
+# Handlers by opcode byte; `literal_opcodes` and `object_opcodes` register them on import.
 OPCODE_HANDLERS: dict[int, OpcodeHandler] = {}
 
 
 def opcode(codes: bytes) -> Callable[[OpcodeHandler], OpcodeHandler]:
-    """Register what the opcodes of these bytes do."""
+    """Return a decorator that registers a function as the handler of each opcode in `codes`."""
 
     def register(function: OpcodeHandler) -> OpcodeHandler:
         OPCODE_HANDLERS.update(dict.fromkeys(codes, function))
@@ -27,7 +35,17 @@ def opcode(codes: bytes) -> Callable[[OpcodeHandler], OpcodeHandler]:
 
 
 class Machine:
-    """Where the opcodes of one pickle work; storages are kept by key as they are first named."""
+    """The state that opcode handlers work on; see `pickletools` of the standard library for the opcodes.
+
+    Attributes:
+        cursor: Where the arguments of opcodes are read from.
+        stack: Objects above the topmost mark.
+        marks: Stacks below each mark, the innermost last.
+        memo: Objects by memo index.
+        storages: The first persistent storage of each key.
+        remaining_budget: Bytes left of the memory budget.
+        stopped: Whether STOP has been executed.
+    """
 
     def __init__(self, cursor: Cursor, budget: int = MEMORY_BUDGET) -> None:
         self.cursor = cursor
@@ -39,37 +57,44 @@ class Machine:
         self.stopped = False
 
     def charge(self, cost: int) -> None:
-        """Pay for memory before it is taken; raises UnsafeError when the budget is spent."""
+        """Deduct bytes from the memory budget, before the memory is allocated.
+
+        Raises:
+            UnsafeFileError: The budget is exhausted.
+        """
         self.remaining_budget -= cost
         if self.remaining_budget < 0:
             raise UnsafeFileError(
-                f"{self.cursor.file.name}: its pickle asks for too many objects; it is not read further"
+                f"{self.cursor.file.name}: its pickle creates more objects than any checkpoint needs; reading stopped"
             )
 
     def read_bytes(self, length: int) -> bytes:
-        """Take a string of the stream, paid for."""
+        """Read a string of the stream and charge for it."""
         self.charge(SMALL_OBJECT_COST + length)
         return self.cursor.read(length)
 
     def push_mark(self) -> None:
+        """Start a new stack above a mark."""
         self.charge(SMALL_OBJECT_COST)
         self.marks.append(self.stack)
         self.stack = []
 
     def pop_mark(self) -> list[object]:
-        """Take what was pushed since the last mark."""
+        """Remove the topmost mark and return what was pushed above it."""
         items = self.stack
         self.stack = self.marks.pop()
         return items
 
     def memo_put(self, index: int) -> None:
+        """Store the top of the stack in the memo."""
         if not 0 <= index < 1 << 32:
-            raise ValueError("a memo number that is none")
+            raise ValueError("memo index out of range")
         self.charge(SMALL_OBJECT_COST)
         self.memo[index] = self.stack[-1]
 
     def memo_get(self, index: int) -> None:
+        """Push an object of the memo."""
         try:
             self.stack.append(self.memo[index])
         except KeyError:
-            raise ValueError("it asks for a memo that was never put") from None
+            raise ValueError("a memo index is read before it is written") from None

@@ -1,6 +1,8 @@
-"""The opcodes of a pickle that build containers and objects, none of which imports or calls anything."""
+"""Handlers of the opcodes that build containers and objects; none of them imports or calls anything."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from filtercrawl_plugins.formats.pickle.literal_opcodes import decode_unicode
 from filtercrawl_plugins.formats.pickle.machine import (
@@ -30,83 +32,95 @@ from filtercrawl_plugins.formats.pickle.reduce import (
 
 __all__ = ["OPCODE_HANDLERS"]
 
-# Parts of state of one object; Python writes two at most.
-STATES = 8
+# State objects of one instance; Python writes two at most.
+MAX_STATES: Final = 8
 
 
 @opcode(b"(")
-def mark(m: Machine) -> None:
-    m.push_mark()
+def mark(machine: Machine) -> None:
+    """MARK."""
+    machine.push_mark()
 
 
 @opcode(b"0")
-def pop(m: Machine) -> None:
-    if m.stack:
-        m.stack.pop()
+def pop(machine: Machine) -> None:
+    """POP: discard the top of the stack, or the topmost mark."""
+    if machine.stack:
+        machine.stack.pop()
     else:
-        m.pop_mark()
+        machine.pop_mark()
 
 
 @opcode(b"1")
-def pop_mark(m: Machine) -> None:
-    m.pop_mark()
+def pop_mark(machine: Machine) -> None:
+    """POP_MARK."""
+    machine.pop_mark()
 
 
 @opcode(b"2")
-def dup(m: Machine) -> None:
-    m.stack.append(m.stack[-1])
+def dup(machine: Machine) -> None:
+    """DUP."""
+    machine.stack.append(machine.stack[-1])
 
 
 @opcode(b"t")
-def tuple_(m: Machine) -> None:
-    items = m.pop_mark()
-    m.charge(SMALL_OBJECT_COST + 8 * len(items))
-    m.stack.append(tuple(items))
+def tuple_(machine: Machine) -> None:
+    """TUPLE: a tuple of everything above the mark."""
+    items = machine.pop_mark()
+    machine.charge(SMALL_OBJECT_COST + 8 * len(items))
+    machine.stack.append(tuple(items))
 
 
-def fixed_tuple(code: bytes, length: int) -> None:
-    def push(m: Machine) -> None:
-        if len(m.stack) < length:
+def _register_tuple(code: bytes, length: int) -> None:
+    """Register an opcode that makes a tuple of the topmost `length` objects."""
+
+    def push(machine: Machine) -> None:
+        if len(machine.stack) < length:
             raise IndexError
-        m.charge(SMALL_OBJECT_COST)
-        m.stack[-length:] = [tuple(m.stack[-length:])]
+        machine.charge(SMALL_OBJECT_COST)
+        machine.stack[-length:] = [tuple(machine.stack[-length:])]
 
     OPCODE_HANDLERS[code[0]] = push
 
 
-fixed_tuple(b"\x85", 1)
-fixed_tuple(b"\x86", 2)
-fixed_tuple(b"\x87", 3)
+_register_tuple(b"\x85", 1)  # TUPLE1
+_register_tuple(b"\x86", 2)  # TUPLE2
+_register_tuple(b"\x87", 3)  # TUPLE3
 
 
 @opcode(b"l\x91")
-def list_(m: Machine) -> None:
-    items = m.pop_mark()
-    m.charge(SMALL_OBJECT_COST)
-    m.stack.append(items)
+def list_(machine: Machine) -> None:
+    """LIST, FROZENSET: a list of everything above the mark."""
+    items = machine.pop_mark()
+    machine.charge(SMALL_OBJECT_COST)
+    machine.stack.append(items)
 
 
 @opcode(b"d")
-def dict_(m: Machine) -> None:
-    items = m.pop_mark()
-    m.charge(SMALL_OBJECT_COST)
-    m.stack.append(PickledDict())
-    add_pairs(m, items)
+def dict_(machine: Machine) -> None:
+    """DICT: a dictionary of keys and values above the mark."""
+    items = machine.pop_mark()
+    machine.charge(SMALL_OBJECT_COST)
+    machine.stack.append(PickledDict())
+    _add_pairs(machine, items)
 
 
 @opcode(b"a")
-def append(m: Machine) -> None:
-    add_elements(m, [m.stack.pop()])
+def append(machine: Machine) -> None:
+    """APPEND."""
+    _add_elements(machine, [machine.stack.pop()])
 
 
 @opcode(b"e\x90")
-def appends(m: Machine) -> None:
-    add_elements(m, m.pop_mark())
+def appends(machine: Machine) -> None:
+    """APPENDS, ADDITEMS."""
+    _add_elements(machine, machine.pop_mark())
 
 
-def add_elements(m: Machine, items: list[object]) -> None:
-    target = m.stack[-1]
-    m.charge(8 * len(items))
+def _add_elements(machine: Machine, items: list[object]) -> None:
+    """Extend the list or stub at the top of the stack."""
+    target = machine.stack[-1]
+    machine.charge(8 * len(items))
     if isinstance(target, Stub):
         if target.elements is None:
             target.elements = []
@@ -114,93 +128,103 @@ def add_elements(m: Machine, items: list[object]) -> None:
     elif isinstance(target, list):
         target.extend(items)
     else:
-        raise TypeError("puts elements into what is no list")
+        raise TypeError("elements are added to an object that is not a list")
 
 
 @opcode(b"s")
-def set_item(m: Machine) -> None:
-    value, key = m.stack.pop(), m.stack.pop()
-    add_pairs(m, [key, value])
+def set_item(machine: Machine) -> None:
+    """SETITEM."""
+    value, key = machine.stack.pop(), machine.stack.pop()
+    _add_pairs(machine, [key, value])
 
 
 @opcode(b"u")
-def set_items(m: Machine) -> None:
-    add_pairs(m, m.pop_mark())
+def set_items(machine: Machine) -> None:
+    """SETITEMS."""
+    _add_pairs(machine, machine.pop_mark())
 
 
-def add_pairs(m: Machine, items: list[object]) -> None:
-    target = m.stack[-1]
+def _add_pairs(machine: Machine, items: list[object]) -> None:
+    """Add alternating keys and values to the dictionary or stub at the top of the stack."""
+    target = machine.stack[-1]
     if len(items) % 2:
-        raise ValueError("a key without a value")
-    m.charge(SMALL_OBJECT_COST * len(items))
+        raise ValueError("a dictionary key has no value")
+    machine.charge(SMALL_OBJECT_COST * len(items))
     if isinstance(target, Stub):
         if target.pairs is None:
             target.pairs = PickledDict()
         target = target.pairs
     if not isinstance(target, PickledDict):
-        raise TypeError("puts keys into what is no mapping")
+        raise TypeError("items are set on an object that is not a dictionary")
     target.pairs.extend(zip(items[::2], items[1::2], strict=True))
 
 
 @opcode(b"c")
-def global_(m: Machine) -> None:
-    module, name = m.cursor.read_line(), m.cursor.read_line()
-    m.charge(LARGE_OBJECT_COST + len(module) + len(name))
+def global_(machine: Machine) -> None:
+    """GLOBAL: push a class or function by name."""
+    module, name = machine.cursor.read_line(), machine.cursor.read_line()
+    machine.charge(LARGE_OBJECT_COST + len(module) + len(name))
     if len(module) > MAX_NAME_LENGTH or len(name) > MAX_NAME_LENGTH:
-        raise ValueError("it names a class by more than a name")
-    m.stack.append(Global(decode_unicode(module), decode_unicode(name)))
+        raise ValueError(f"the name of a class is longer than {MAX_NAME_LENGTH} characters")
+    machine.stack.append(Global(decode_unicode(module), decode_unicode(name)))
 
 
 @opcode(b"\x93")
-def stack_global(m: Machine) -> None:
-    name, module = to_name(m.stack.pop()), to_name(m.stack.pop())
+def stack_global(machine: Machine) -> None:
+    """STACK_GLOBAL: push a class or function whose name is on the stack."""
+    name, module = to_name(machine.stack.pop()), to_name(machine.stack.pop())
     if name is None or module is None:
-        raise TypeError("it names a class by what is no name")
-    m.charge(LARGE_OBJECT_COST)
-    m.stack.append(Global(module, name))
+        raise TypeError("the name of a class is not a string")
+    machine.charge(LARGE_OBJECT_COST)
+    machine.stack.append(Global(module, name))
 
 
 @opcode(b"R\x81")
-def reduce(m: Machine) -> None:
-    args = m.stack.pop()
-    m.stack.append(apply_reduce(m, m.stack.pop(), args))
+def reduce(machine: Machine) -> None:
+    """REDUCE, NEWOBJ."""
+    args = machine.stack.pop()
+    machine.stack.append(apply_reduce(machine, machine.stack.pop(), args))
 
 
 @opcode(b"\x92")
-def new_object_ex(m: Machine) -> None:
-    keywords, args, cls = m.stack.pop(), m.stack.pop(), m.stack.pop()
-    made = apply_reduce(m, cls, args)
-    if isinstance(made, Stub) and isinstance(keywords, PickledDict) and keywords.pairs:
-        m.charge(8 * len(made.args))
-        made.args = (*made.args, keywords)
-    m.stack.append(made)
+def new_object_ex(machine: Machine) -> None:
+    """NEWOBJ_EX: NEWOBJ with keyword arguments."""
+    keywords, args, cls = machine.stack.pop(), machine.stack.pop(), machine.stack.pop()
+    instance = apply_reduce(machine, cls, args)
+    if isinstance(instance, Stub) and isinstance(keywords, PickledDict) and keywords.pairs:
+        machine.charge(8 * len(instance.args))
+        instance.args = (*instance.args, keywords)
+    machine.stack.append(instance)
 
 
 @opcode(b"i")
-def instance(m: Machine) -> None:
-    global_(m)
-    cls, args = m.stack.pop(), tuple(m.pop_mark())
-    m.stack.append(apply_reduce(m, cls, args))
+def instance(machine: Machine) -> None:
+    """INST."""
+    global_(machine)
+    cls, args = machine.stack.pop(), tuple(machine.pop_mark())
+    machine.stack.append(apply_reduce(machine, cls, args))
 
 
 @opcode(b"o")
-def object_(m: Machine) -> None:
-    cls, *args = m.pop_mark()
-    m.stack.append(apply_reduce(m, cls, tuple(args)))
+def object_(machine: Machine) -> None:
+    """OBJ."""
+    cls, *args = machine.pop_mark()
+    machine.stack.append(apply_reduce(machine, cls, tuple(args)))
 
 
 @opcode(b"b")
-def build(m: Machine) -> None:
-    state, target = m.stack.pop(), m.stack[-1]
-    m.charge(SMALL_OBJECT_COST)
+def build(machine: Machine) -> None:
+    """BUILD: set the state of an object."""
+    state, target = machine.stack.pop(), machine.stack[-1]
+    machine.charge(SMALL_OBJECT_COST)
     if isinstance(target, Stub):
         if target.states is None:
             target.states = []
-        # An object with slots has two parts of state, of which the first may be missing.
+        # With slots the state is a pair (dict or None, slots), see object.__reduce_ex__.
         parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)
         target.states.extend(part for part in parts if part is not None)
-        if len(target.states) > STATES:
-            raise ValueError("it sets the state of one object again and again")
+        if len(target.states) > MAX_STATES:
+            raise ValueError(f"the state of one object is set more than {MAX_STATES} times")
     elif isinstance(target, PickledDict):
         target.state = state
     elif isinstance(target, NumpyArray):
@@ -208,15 +232,17 @@ def build(m: Machine) -> None:
     elif isinstance(target, NumpyDType):
         set_dtype_state(target, state)
     elif not isinstance(target, PickledTensor | PickledStorage):
-        raise TypeError("puts state into what has none")
+        raise TypeError("the state of an object that has none is set")
 
 
 @opcode(b"Q")
-def persistent_id(m: Machine) -> None:
-    m.charge(LARGE_OBJECT_COST)
-    m.stack.append(resolve_persistent_id(m, m.stack.pop()))
+def persistent_id(machine: Machine) -> None:
+    """BINPERSID."""
+    machine.charge(LARGE_OBJECT_COST)
+    machine.stack.append(resolve_persistent_id(machine, machine.stack.pop()))
 
 
 @opcode(b"P\x82\x83\x84\x97\x98")
-def foreign(_: Machine) -> None:
-    raise ValueError("it refers to something outside of the file")
+def external_reference(_: Machine) -> None:
+    """PERSID, EXT1, EXT2, EXT4, NEXT_BUFFER, READONLY_BUFFER."""
+    raise ValueError("it refers to an object outside of the file")

@@ -1,4 +1,4 @@
-"""What a pickle is made of once it is read as data: containers, stubs of objects, tensors by reference."""
+"""What unpickling as data returns: containers, stubs of objects, and tensors that refer to storages."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 
 from filtercrawl.api.tensor import ITEMSIZE
 
-# No name of a tensor, a class or a storage is longer.
+# Characters of the name of a tensor, a class or a storage.
 MAX_NAME_LENGTH: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Global:
-    """A class or function by name; it is never looked up."""
+    """A class or function by its name, which is never looked up."""
 
     module: str
     name: str
@@ -26,27 +26,40 @@ class Global:
 
 @dataclass(slots=True, eq=False)
 class PickledDict:
-    """A mapping as its keys and values came; nothing is hashed, so nothing is slow or unhashable.
+    """A dictionary as a list of pairs: keys are not hashed, so that no key can be unhashable or made to collide.
 
-    state: what a subclass or an attribute added.
+    Attributes:
+        pairs: Keys and values in the order of the stream; keys may repeat.
+        state: State that BUILD set on it, as for a subclass of dict.
     """
 
     pairs: list[tuple[object, object]] = field(default_factory=list)
     state: object = None
 
     def items(self) -> Iterator[tuple[str, object]]:
-        """Yield names and values as a dictionary would hold them: the last value at the first place."""
-        held: dict[tuple[bool, str], object] = {}
+        """Yield names and values like a dict: a repeated key keeps its first position and gets the last value.
+
+        A key that cannot be a name (see `to_name`) is replaced by its position.
+        """
+        items: dict[tuple[bool, str], object] = {}
         for index, (key, value) in enumerate(self.pairs):
             name = to_name(key)
-            held[isinstance(key, int), str(index) if name is None else name] = value
-        for (_, name), value in held.items():
+            items[isinstance(key, int), str(index) if name is None else name] = value
+        for (_, name), value in items.items():
             yield name, value
 
 
 @dataclass(slots=True, eq=False)
 class Stub:
-    """An object that was not made: what would have been called, with what, and what was put into it."""
+    """An object that was not created: the call that would create it, and what the stream adds to it.
+
+    Attributes:
+        cls: What would be called; a `Global` in most cases.
+        args: Positional arguments.
+        states: State objects that BUILD would set; None if there are none.
+        elements: List items; None if there are none.
+        pairs: Dictionary items; None if there are none.
+    """
 
     cls: object
     args: tuple[object, ...] = ()
@@ -59,7 +72,7 @@ class Stub:
         return self.cls.path if isinstance(self.cls, Global) else ""
 
     def attributes(self) -> Iterator[tuple[str, object]]:
-        """Yield what its `__dict__` and slots would hold."""
+        """Yield the attributes that the object would have, from `__dict__` and slots."""
         for state in self.states or ():
             if isinstance(state, PickledDict):
                 yield from state.items()
@@ -67,10 +80,14 @@ class Stub:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PickledStorage:
-    """Numbers by key, in a place that only the file's format knows.
+    """A torch storage by its key; the format of the file decides where its bytes lie.
 
-    dtype: as torch names it. numel: of the whole. view: first element and number of elements, of a part.
-    embedded: a file of its own that holds the storage; dtype and numel are then unknown here.
+    Attributes:
+        key: Key of the storage in the file.
+        dtype: Name of the torch dtype, such as `float32`.
+        numel: Number of elements of the whole storage.
+        view: (first element, number of elements) if this is a view of the storage.
+        embedded: A complete torch file that contains the storage; dtype and numel are then empty and 0.
     """
 
     key: str
@@ -86,7 +103,13 @@ class PickledStorage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantizer:
-    """Scale and zero point as saved: a number each, or a tensor or list with one an index of `axis`."""
+    """Quantization parameters as pickled.
+
+    Attributes:
+        scale: A number, or a list or tensor with one number per index of `axis`.
+        zero_point: The same.
+        axis: Axis of per-channel quantization.
+    """
 
     scale: object
     zero_point: object
@@ -95,9 +118,15 @@ class Quantizer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PickledTensor:
-    """A strided view of a storage. offset and strides in elements of `dtype`; dtype None is the storage's.
+    """A torch tensor: a strided view of a storage. Its values are unchecked.
 
-    storage: None where the file holds no numbers for it, or not in a strided form.
+    Attributes:
+        storage: None if the file has no numbers for it (meta tensors), or not as a strided array (sparse tensors).
+        offset: Offset of the first element, in elements.
+        shape: Sizes.
+        strides: Strides in elements.
+        dtype: Name of the torch dtype; None if it is that of the storage.
+        quantizer: Quantization parameters of a quantized tensor.
     """
 
     storage: PickledStorage | None
@@ -110,7 +139,7 @@ class PickledTensor:
 
 @dataclass(slots=True, eq=False)
 class NumpyDType:
-    """A NumPy dtype: `f4` and its byte order."""
+    """A NumPy dtype: its type code, such as `f4`, and its byte order."""
 
     code: str
     byte_order: str = "<"
@@ -118,7 +147,7 @@ class NumpyDType:
 
 @dataclass(slots=True, eq=False)
 class NumpyArray:
-    """A NumPy array, whose bytes lie in the pickle itself; data None until its state came."""
+    """A NumPy array, whose bytes are part of the pickle; `data` is None until BUILD sets its state."""
 
     shape: tuple[object, ...] = ()
     dtype: NumpyDType | None = None
@@ -127,7 +156,11 @@ class NumpyArray:
 
 
 def to_name(key: object) -> str | None:
-    """Return a key as a name, fit for every encoding; None for what is no plain value, or too long for a name."""
+    """Return a dictionary key or a name as text that can be encoded in UTF-8.
+
+    Returns:
+        None for anything but strings, bytes, numbers and None, and for a name longer than `MAX_NAME_LENGTH`.
+    """
     if isinstance(key, bytes | str) and len(key) > MAX_NAME_LENGTH:
         return None
     if isinstance(key, int) and abs(key) >= 1 << 64:

@@ -1,29 +1,43 @@
-"""Reads one pickle as data: nothing that it names is imported, nothing that it asks for is called."""
+"""Read one pickle as data, without importing or calling anything it names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.machine import MEMORY_BUDGET, OPCODE_COST, Machine
 from filtercrawl_plugins.formats.pickle.object_opcodes import OPCODE_HANDLERS
-from filtercrawl_plugins.formats.pickle.objects import PickledStorage
+
+if TYPE_CHECKING:
+    from filtercrawl_plugins.formats.pickle.cursor import Cursor
+    from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 
 
 @dataclass(frozen=True, slots=True)
 class Unpickled:
-    """The object of a pickle, as `filtercrawl_plugins.formats.pickle.objects`, and its storages by key."""
+    """A pickle as data.
+
+    Attributes:
+        value: A plain value, a container, or one of the classes in `filtercrawl_plugins.formats.pickle.objects`.
+        storages: The storages that its tensors refer to, by key.
+    """
 
     value: object
     storages: dict[str, PickledStorage]
 
 
 def unpickle(cursor: Cursor, budget: int = MEMORY_BUDGET) -> Unpickled:
-    """Read the pickle at the cursor and leave the cursor behind it.
+    """Read the pickle at the cursor, protocols 0 to 5, and leave the cursor after its STOP opcode.
 
-    Raises FormatError where it breaks the protocol, TruncatedError where it ends early, UnsafeError where it
-    asks for more memory than the budget, in bytes.
+    Args:
+        cursor: Position of the first opcode.
+        budget: Estimated bytes of memory that the objects may take.
+
+    Raises:
+        FormatError: The stream violates the protocol.
+        TruncatedError: The stream ends early.
+        UnsafeFileError: The objects would take more memory than the budget.
     """
     machine = Machine(cursor, budget)
     code = 0
@@ -34,14 +48,15 @@ def unpickle(cursor: Cursor, budget: int = MEMORY_BUDGET) -> Unpickled:
             OPCODE_HANDLERS[code](machine)
         value = machine.stack[-1]
     except IndexError:
-        detail = "it takes more from its stack than it holds"
-        raise FormatError(corrupt_pickle_error(cursor, code, detail)) from None
+        raise _format_error(cursor, code, "the stack is empty") from None
     except KeyError:
-        raise FormatError(corrupt_pickle_error(cursor, code, "there is no such opcode")) from None
+        raise _format_error(cursor, code, "there is no such opcode") from None
     except (ValueError, TypeError, OverflowError) as error:
-        raise FormatError(corrupt_pickle_error(cursor, code, str(error))) from error
+        raise _format_error(cursor, code, str(error)) from error
     return Unpickled(value, machine.storages)
 
 
-def corrupt_pickle_error(cursor: Cursor, code: int, detail: str) -> str:
-    return f"{cursor.file.name}: broken pickle before byte {cursor.position}, at opcode 0x{code:02x}: {detail}"
+def _format_error(cursor: Cursor, code: int, detail: str) -> FormatError:
+    return FormatError(
+        f"{cursor.file.name}: invalid pickle before byte {cursor.position}, at opcode 0x{code:02x}: {detail}"
+    )

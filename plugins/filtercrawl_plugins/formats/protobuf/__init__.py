@@ -1,1 +1,9 @@
-"""The protobuf wire format."""
+"""The protobuf wire format: messages walked field by field, long fields skipped without being read.
+
+Specification: https://protobuf.dev/programming-guides/encoding/.
+"""
+
+from filtercrawl_plugins.formats.protobuf.varint import decode_varints
+from filtercrawl_plugins.formats.protobuf.wire import ByteRange, Field, WireReader
+
+__all__ = ["ByteRange", "Field", "WireReader", "decode_varints"]

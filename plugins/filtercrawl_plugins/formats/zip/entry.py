@@ -1,4 +1,4 @@
-"""The bytes of one entry of a zip archive, found and checked while they are read."""
+"""The bytes of one entry of a zip archive, located by its local header and checked against its CRC-32 on read."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from typing import Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import LazyFile, RandomAccessFile, Span, check_range
 
-# What a local header may hold beside its fixed part and the name.
-EXTRA: Final = 65_535
+# Length of the extra field of a local header at most (it has 16 bits).
+MAX_EXTRA_BYTES: Final = 65_535
 
-_LOCAL: Final = struct.Struct("<4s5H3L2H")
+# Local file header up to the name: signature, versions, method, sizes, and the lengths of name and extra field.
+_LOCAL_HEADER: Final = struct.Struct("<4s5H3L2H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZipEntry:
-    """One file by the archive's table: where its header starts, its bytes as stored and as they are.
+    """An entry as the central directory states it.
 
-    crc: of the bytes as they are; None where none was computed. torch then writes 0 (`set_crc32_options(False)`, and
-    `skip_data` for storages alone), which stands for no bytes, and for others once in four billion.
+    Attributes:
+        name: Name, undecodable bytes as surrogates.
+        header_offset: Offset of the local header in the archive.
+        compressed_size: Bytes in the archive.
+        size: Bytes after decompression.
+        is_deflated: Whether the bytes are compressed by deflate (method 8); otherwise they are stored (method 0).
+        crc: CRC-32 of the decompressed bytes; None if it was not computed. torch then writes 0
+            (`set_crc32_options(False)`, or `skip_data` for the storages), a value that real content has once in four
+            billion files.
     """
 
     name: str
@@ -34,17 +42,19 @@ class ZipEntry:
 
     @property
     def min_data_offset(self) -> int:
-        """The lowest offset at which its bytes can start."""
-        return self.header_offset + _LOCAL.size + len(self.name.encode("utf-8", "surrogateescape"))
+        """The lowest possible offset of the data: after a local header without an extra field."""
+        return self.header_offset + _LOCAL_HEADER.size + len(self.name.encode("utf-8", "surrogateescape"))
 
 
 class CompressedData:
-    """An entry's bytes as they lie in the archive, before `end`, where something else starts.
+    """The bytes of an entry as stored in the archive, as a file.
 
-    Where they start is told only by the entry's own header, which is read at the first read.
+    Their offset follows only from the local header, which is read at the first read: the length of its extra field may
+    differ from that in the central directory.
     """
 
     def __init__(self, file: RandomAccessFile, entry: ZipEntry, end: int) -> None:
+        """Describe an entry whose data end at or before the offset `end` of the archive."""
         self.name = file.name
         self.size = entry.compressed_size
         self._file = file
@@ -57,38 +67,39 @@ class CompressedData:
         if not length:
             return b""
         if self._start is None:
-            self._start = self._find()
+            self._start = self._locate()
         return self._file.read(self._start + offset, length)
 
     def source_spans(self, start: int, stop: int) -> Iterator[Span]:
-        """Yield where bytes lie; before the header was read that is known up to what the header may hold."""
+        """Yield the ranges of the archive to read, wide enough for any extra field until the local header is read."""
         if start >= stop:
             return
         if self._start is not None:
             yield Span(self._file, self._start + start, self._start + stop)
             return
-        header, least = self._entry.header_offset, self._entry.min_data_offset
-        most = min(self._end - self.size, least + EXTRA)
+        header, lowest = self._entry.header_offset, self._entry.min_data_offset
+        highest = min(self._end - self.size, lowest + MAX_EXTRA_BYTES)
         if start:
-            yield Span(self._file, header, header + _LOCAL.size)
-            yield Span(self._file, least + start, most + stop)
+            yield Span(self._file, header, header + _LOCAL_HEADER.size)
+            yield Span(self._file, lowest + start, highest + stop)
         else:
-            yield Span(self._file, header, most + stop)
+            yield Span(self._file, header, highest + stop)
 
-    def _find(self) -> int:
-        """Return the offset of the first byte."""
-        fields = _LOCAL.unpack(self._file.read(self._entry.header_offset, _LOCAL.size))
-        start = self._entry.header_offset + _LOCAL.size + int(fields[9]) + int(fields[10])
+    def _locate(self) -> int:
+        """Return the offset of the first data byte, from the local header."""
+        fields = _LOCAL_HEADER.unpack(self._file.read(self._entry.header_offset, _LOCAL_HEADER.size))
+        start = self._entry.header_offset + _LOCAL_HEADER.size + int(fields[9]) + int(fields[10])
         if fields[0] != b"PK\3\4" or start + self.size > self._end:
-            raise FormatError(f"{self.name}: its entry {self._entry.name!r} is not where the table says")
+            raise FormatError(
+                f"{self.name}: its entry {self._entry.name!r} is not where the central directory says; fetch it again"
+            )
         return start
 
 
 class CrcCheckedFile:
-    """An entry's bytes, held against its CRC-32 as they pass: of one that is damaged, the last byte is not given out.
+    """An entry whose CRC-32 is computed while it is read in order; the read that returns its last byte checks it.
 
-    Nothing is read for the sake of it. Entries that are read in part, or in another order than their own, stay
-    unchecked.
+    Nothing is read only for the check. An entry that is read in part or out of order is not checked.
     """
 
     def __init__(self, file: RandomAccessFile, entry: ZipEntry) -> None:
@@ -97,15 +108,15 @@ class CrcCheckedFile:
         self._file = file
         self._entry = entry
         self._crc = 0
-        self._summed = 0
+        self._checked = 0
 
     def read(self, offset: int, length: int) -> bytes:
         data = self._file.read(offset, length)
-        known = self._summed - offset
-        if 0 <= known < length:
-            self._crc = zlib.crc32(memoryview(data)[known:], self._crc)
-            self._summed = offset + length
-        if self._summed == self.size and self._crc != self._entry.crc:
+        overlap = self._checked - offset
+        if 0 <= overlap < length:
+            self._crc = zlib.crc32(memoryview(data)[overlap:], self._crc)
+            self._checked = offset + length
+        if self._checked == self.size and self._crc != self._entry.crc:
             raise damaged_entry_error(self.name, self._entry)
         return data
 
@@ -113,26 +124,29 @@ class CrcCheckedFile:
         yield Span(self._file, start, stop)
 
 
-def open_stored(packed: CompressedData, entry: ZipEntry) -> RandomAccessFile:
-    """Return the bytes of an entry that is not deflated."""
-    return packed if entry.crc is None else CrcCheckedFile(packed, entry)
+def open_stored(compressed: CompressedData, entry: ZipEntry) -> RandomAccessFile:
+    """Return a stored entry as a file."""
+    return compressed if entry.crc is None else CrcCheckedFile(compressed, entry)
 
 
-def open_deflated(packed: CompressedData, entry: ZipEntry) -> RandomAccessFile:
-    """Return the bytes that an entry inflates to, all of them at the first read."""
+def open_deflated(compressed: CompressedData, entry: ZipEntry) -> RandomAccessFile:
+    """Return a deflated entry as a file; the first read inflates all of it."""
 
     def decode() -> bytes:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            data = inflater.decompress(packed.read(0, packed.size), entry.size + 1)
+            data = inflater.decompress(compressed.read(0, compressed.size), entry.size + 1)
         except zlib.error as error:
-            raise FormatError(f"{packed.name}: its entry {entry.name!r} does not inflate: {error}") from error
+            raise FormatError(
+                f"{compressed.name}: its entry {entry.name!r} cannot be inflated ({error}); fetch it again"
+            ) from error
         if len(data) == entry.size and entry.crc not in (None, zlib.crc32(data)):
-            raise damaged_entry_error(packed.name, entry)
+            raise damaged_entry_error(compressed.name, entry)
         return data
 
-    return LazyFile(entry.size, decode, packed.name, sources=(Span(packed, 0, packed.size),))
+    return LazyFile(entry.size, decode, compressed.name, sources=(Span(compressed, 0, compressed.size),))
 
 
 def damaged_entry_error(name: str, entry: ZipEntry) -> FormatError:
+    """Return the error for an entry of the archive `name` whose CRC-32 does not match."""
     return FormatError(f"{name}: its entry {entry.name!r} is damaged (CRC-32); fetch it again")

@@ -1,4 +1,4 @@
-"""Tells by its first bytes whether a file is an ONNX model."""
+"""Recognize ONNX models by their first bytes; the format has no magic number."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl_plugins.formats.protobuf.wire import Field, WireReader
 from filtercrawl_plugins.readers.onnx.graph import fields
 
+# Field numbers of ModelProto.
 _GRAPH: Final = 7
 _IR_VERSION: Final = 1
-# As of 2025 the version is 13; a number beyond this is no version.
-_HIGHEST_IR_VERSION: Final = 1000
-_ENDLESS: Final = 1 << 62
-# What is read before the graph, and of the graph, to be sure.
-_MOST_FIELDS: Final = 64
+# The IR version of 2025 is 13; a larger number than this is something else.
+_MAX_IR_VERSION: Final = 1000
+# The end of the outermost message is the end of the file, which is not needed here.
+_NO_END: Final = 1 << 62
+# Fields read of each message, and valid fields of the graph that suffice.
+_MAX_FIELDS: Final = 64
 _GRAPH_FIELDS: Final = 3
 
-_PARTS: Final = {
+# Messages in the fields of GraphProto.
+_GRAPH_MESSAGES: Final = {
     1: fields.NODE,
     5: fields.TENSOR,
     11: fields.VALUE_INFO,
@@ -30,47 +33,46 @@ _PARTS: Final = {
 
 
 def looks_like_onnx(file: RandomAccessFile) -> bool:
-    """Tell whether the file starts as a ModelProto: known fields up to a graph whose own start is one.
+    """Return whether a file starts like a ModelProto: known fields up to a graph that starts with known fields.
 
-    A file that ends too early is still claimed when its graph has begun, so that what is wrong with it gets
-    said.
+    A truncated file is recognized as well once its graph has begun, so that reading it reports the truncation.
     """
     wire = WireReader(file)
-    versioned = False
+    has_version = False
     try:
-        for n, field in enumerate(wire.fields(0, _ENDLESS)):
-            if field.wire_type not in fields.MODEL.get(field.number, ()) or n > _MOST_FIELDS:
+        for n, field in enumerate(wire.fields(0, _NO_END)):
+            if field.wire_type not in fields.MODEL.get(field.number, ()) or n > _MAX_FIELDS:
                 return False
             if field.number == _GRAPH:
-                return _is_graph(wire, field, versioned=versioned)
+                return _starts_like_graph(wire, field, has_version=has_version)
             if field.number == _IR_VERSION:
-                versioned = 0 < field.value <= _HIGHEST_IR_VERSION
-                if not versioned:
+                has_version = 0 < field.value <= _MAX_IR_VERSION
+                if not has_version:
                     return False
     except (FormatError, UnsupportedError):
         return False
     return False
 
 
-def _is_graph(wire: WireReader, graph: Field, *, versioned: bool) -> bool:
-    whole = 0
+def _starts_like_graph(wire: WireReader, graph: Field, *, has_version: bool) -> bool:
+    n_valid = 0
     try:
         for field in wire.fields(graph.start, graph.end):
-            if not _is_sound(wire, field):
+            if not _is_graph_field(wire, field):
                 return False
-            whole += 1
-            if whole == _GRAPH_FIELDS:
+            n_valid += 1
+            if n_valid == _GRAPH_FIELDS:
                 return True
     except TruncatedError:
-        return versioned or whole > 0
-    return whole > 0
+        return has_version or n_valid > 0
+    return n_valid > 0
 
 
-def _is_sound(wire: WireReader, field: Field) -> bool:
+def _is_graph_field(wire: WireReader, field: Field) -> bool:
     if field.wire_type not in fields.GRAPH.get(field.number, ()):
         return False
-    table = _PARTS.get(field.number)
+    table = _GRAPH_MESSAGES.get(field.number)
     if table is None:
         return True
-    parts = islice(wire.fields(field.start, field.end), _MOST_FIELDS)
-    return all(part.wire_type in table.get(part.number, ()) for part in parts)
+    subfields = islice(wire.fields(field.start, field.end), _MAX_FIELDS)
+    return all(subfield.wire_type in table.get(subfield.number, ()) for subfield in subfields)

@@ -1,4 +1,4 @@
-"""Reads ONNX models: structure first, numbers only where they are asked for."""
+"""The reader of ONNX models: structure first, numbers of tensors only on demand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse, T
 
 
 class OnnxReader:
-    """Reads every tensor of an ONNX model. A tensor has either a convolution that uses it, or a reason."""
+    """Reads every tensor of an ONNX model: each has the convolution that uses it, or a reason why it is no kernel."""
 
     name = "onnx"
 
@@ -30,61 +30,63 @@ class OnnxReader:
         return looks_like_onnx(file)
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
-        """Name the external data files in the order of the tensors; raises CheckpointError as they do."""
+        """Return the external data files in the order of the tensors; raises CheckpointError."""
         return external_paths(file, (tensor.tensor for tensor in name_tensors(read_model(file), file.name)))
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor in the order of the file; raises CheckpointError.
 
-        name: as `graph.tensor_names.named` says. layer: the node of the first convolution that
-        uses it, or its own name without `.weight` where that node has none.
+        Names are those of `graph.tensor_names.name_tensors`. The layer of a weight is the name of the first node that
+        convolves with it, or the tensor's name without `.weight` if the node has no name.
         """
         model = read_model(files.main)
         uses = collect_uses(model, files.main.name)
-        deep = compute_depths(model, files.main.name)
+        depths = compute_depths(model, files.main.name)
         storage = TensorStorage(files)
         for tensor in name_tensors(model, files.main.name):
-            stored = _stored(tensor, uses, storage, files.main)
-            yield replace(stored, depth=deep.get(tensor.tensor.message.start)) if stored.convolution else stored
+            stored = _to_stored_tensor(tensor, uses, storage, files.main)
+            yield replace(stored, depth=depths.get(tensor.tensor.message.start)) if stored.convolution else stored
 
 
-def _stored(tensor: NamedTensor, uses: TensorUsage, storage: TensorStorage, file: RandomAccessFile) -> StoredTensor:
-    held = tensor.tensor
-    start = held.message.start
-    extent = storage.locate(held)
-    dtype = dtype_of(held)
-    stored = StoredTensor(name=tensor.name, key=tensor.name, shape=held.shape, dtype=dtype, location=extent)
+def _to_stored_tensor(
+    named: NamedTensor, uses: TensorUsage, storage: TensorStorage, file: RandomAccessFile
+) -> StoredTensor:
+    tensor = named.tensor
+    start = tensor.message.start
+    location = storage.locate(tensor)
+    dtype = dtype_of(tensor)
+    stored = StoredTensor(name=named.name, key=named.name, shape=tensor.shape, dtype=dtype, location=location)
     if dtype == "string":
         return replace(stored, reason="constant")
-    if extent is None:
+    if location is None:
         return replace(stored, reason="unreadable")
     if dtype.startswith("complex"):
         return replace(stored, reason="complex")
-    if not math.prod(held.shape):
+    if not math.prod(tensor.shape):
         return replace(stored, reason="empty")
-    if tensor.training:
+    if named.training:
         return replace(stored, reason="optimizer_state")
     use = uses.convolutions.get(start)
     if use is None:
         return replace(stored, reason=uses.roles.get(start, "constant"))
     try:
-        return _weight(stored, use, uses.n_calls[start], storage)
+        return _with_convolution(stored, use, uses.n_calls[start], storage)
     except FormatError as error:
-        raise FormatError(f"{tensor_context(file, held)} {error}; fetch it again") from error
+        raise FormatError(f"{tensor_context(file, tensor)} {error}; fetch it again") from error
 
 
-def _weight(stored: StoredTensor, use: ConvolutionUse, n_calls: int, storage: TensorStorage) -> StoredTensor:
+def _with_convolution(stored: StoredTensor, use: ConvolutionUse, n_calls: int, storage: TensorStorage) -> StoredTensor:
     if not 3 <= len(stored.shape) <= 5:
         return replace(stored, reason="nonstandard_operator")
-    codes = None
+    quantization = None
     if stored.dtype not in FLOAT_DTYPES or stored.dtype.startswith("float8"):
-        codes = read_quantization(use, storage)
-        if codes is None and stored.dtype not in FLOAT_DTYPES:
+        quantization = read_quantization(use, storage)
+        if quantization is None and stored.dtype not in FLOAT_DTYPES:
             return replace(stored, reason="quantized_codes")
     return replace(
         stored,
         layer=use.node.name or stored.name.removesuffix(".weight"),
         convolution=read_convolution(use, n_calls),
-        quantization=codes,
+        quantization=quantization,
         notes=("fake_quantized",) if use.origin.fake_quantized else (),
     )

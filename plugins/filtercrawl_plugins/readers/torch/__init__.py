@@ -1,4 +1,8 @@
-"""Reads what PyTorch saves, in all three of its formats, and runs nothing of it."""
+"""Readers of files that PyTorch saves (zip, legacy, TorchScript); no code of a file is ever run.
+
+Flow: `zip_file` or `legacy` unpickles the object and locates its storages, `tensor_walk` finds its tensors, `modules`
+and `torchscript` say what they are used for, and `tensor_locator` turns them into records.
+"""
 
 from __future__ import annotations
 

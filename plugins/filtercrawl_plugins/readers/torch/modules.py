@@ -1,4 +1,4 @@
-"""What the saved state of a module proves about the tensors it holds."""
+"""What the pickled state of a `torch.nn.Module` proves about its tensors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from typing import Final, cast
 from filtercrawl.api.tensor import Convolution, Op
 from filtercrawl_plugins.formats.pickle.objects import PickledDict, Stub, to_name
 
+# Attributes of every module: dictionaries of its parameters, buffers and submodules.
 REGISTRIES: Final = ("_parameters", "_buffers", "_modules")
+# Attributes of `torch.nn.modules.conv._ConvNd`.
 CONVOLUTION_SETTINGS: Final = frozenset(
     {"in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "transposed", "groups"}
 )
 
 _NORM = r"((Frozen|Sync|Lazy)?BatchNorm|(Lazy)?InstanceNorm|(Group|Layer|RMS|LocalResponse)Norm)([123]d)?"
+# Reasons of the ledger by the class of the module that holds a tensor.
 _REASONS: Final = (
     (re.compile(_NORM), "norm"),
     (re.compile(r"(NonDynamicallyQuantizable|Lazy)?Linear|Bilinear|MultiheadAttention"), "linear"),
@@ -28,10 +31,14 @@ _CONVOLUTION: Final = re.compile(r"Conv(Transpose)?[123]d")
 
 @dataclass(frozen=True, kw_only=True)
 class SavedModule:
-    """A module by the last part of its class's name, the names of what it holds, and its settings.
+    """A module as its pickled state describes it.
 
-    settings: those of a convolution, or none; its sizes (`in_channels`, `out_channels`, `kernel_size`) may be
-    missing.
+    Attributes:
+        cls: Name of its class, without the package.
+        parameters: Names of its parameters.
+        buffers: Names of its buffers.
+        settings: Attributes of a convolution, or {} for any other module. `in_channels`, `out_channels` and
+            `kernel_size` may be missing.
     """
 
     cls: str
@@ -40,10 +47,10 @@ class SavedModule:
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def convolution(self, name: str, shape: tuple[int, ...]) -> Convolution | None:
-        """Return the convolution whose weight is the tensor `name` of this shape; None where none is."""
+        """Return the convolution whose weight is the attribute `name` of this shape, None if it is no such weight."""
         rank = len(shape) - 2
         transposed, groups = self.settings.get("transposed"), self.settings.get("groups")
-        if not (name.startswith("weight") and 1 <= rank <= 3 and self._fits(shape)):
+        if not (name.startswith("weight") and 1 <= rank <= 3 and self._has_stated_sizes(shape)):
             return None
         if not isinstance(transposed, bool) or not isinstance(groups, int) or not 1 <= groups < 1 << 31:
             return None
@@ -51,15 +58,15 @@ class SavedModule:
         return Convolution(
             op=cast("Op", f"conv_transpose{rank}d" if transposed else f"conv{rank}d"),
             groups=groups,
-            stride=spatial(self.settings.get("stride"), rank),
-            padding=(0,) * rank if to_name(padding) == "valid" else spatial(padding, rank),
-            dilation=spatial(self.settings.get("dilation"), rank),
+            stride=_sizes_of_rank(self.settings.get("stride"), rank),
+            padding=(0,) * rank if to_name(padding) == "valid" else _sizes_of_rank(padding, rank),
+            dilation=_sizes_of_rank(self.settings.get("dilation"), rank),
             learned=True if name in self.parameters else False if name in self.buffers else None,
             source="module",
         )
 
     def skip_reason(self, name: str) -> str | None:
-        """Say why the tensor `name`, which the module itself holds, is no kernel; None where that is open."""
+        """Return why the attribute `name` of this module is no kernel, None if the module does not tell."""
         if name == "bias" and (self.settings or _CONVOLUTION.fullmatch(self.cls)):
             return "bias"
         for pattern, reason in _REASONS:
@@ -67,12 +74,12 @@ class SavedModule:
                 return "bias" if reason == "linear" and "bias" in name else reason
         return None
 
-    def _fits(self, shape: tuple[int, ...]) -> bool:
-        """Tell whether a weight of this shape has the sizes that the settings state, if they do."""
+    def _has_stated_sizes(self, shape: tuple[int, ...]) -> bool:
+        """Return whether a weight has the channels and kernel size that the settings state, if they state any."""
         if "kernel_size" not in self.settings:
             return True
-        kernel = integers(self.settings["kernel_size"])
-        channels = integers((self.settings.get("in_channels"), self.settings.get("out_channels")))
+        kernel = _integers(self.settings["kernel_size"])
+        channels = _integers((self.settings.get("in_channels"), self.settings.get("out_channels")))
         groups = self.settings.get("groups")
         if kernel is None or channels is None or not isinstance(groups, int) or groups < 1:
             return False
@@ -81,34 +88,34 @@ class SavedModule:
 
 
 def describe_module(stub: Stub) -> SavedModule:
-    """Read off a module's stub what it is."""
+    """Describe a module by the attributes of its stub."""
     attributes = dict(stub.attributes())
     settings = {name: value for name, value in attributes.items() if name in CONVOLUTION_SETTINGS}
     return SavedModule(
         cls=stub.path.rpartition(".")[2],
-        parameters=names(attributes.get("_parameters")),
-        buffers=names(attributes.get("_buffers")),
+        parameters=_keys(attributes.get("_parameters")),
+        buffers=_keys(attributes.get("_buffers")),
         settings=settings if len(settings) == len(CONVOLUTION_SETTINGS) else {},
     )
 
 
 def is_module(stub: Stub) -> bool:
-    """Tell whether a stub carries the state of a `torch.nn.Module`."""
-    held = {name for name, value in stub.attributes() if isinstance(value, PickledDict)}
-    return held.issuperset(REGISTRIES)
+    """Return whether a stub has the state of a `torch.nn.Module`: all three registries."""
+    dictionaries = {name for name, value in stub.attributes() if isinstance(value, PickledDict)}
+    return dictionaries.issuperset(REGISTRIES)
 
 
-def names(mapping: object) -> frozenset[str]:
+def _keys(mapping: object) -> frozenset[str]:
     return frozenset(name for name, _ in mapping.items()) if isinstance(mapping, PickledDict) else frozenset()
 
 
-def spatial(value: object, rank: int) -> tuple[int, ...] | None:
-    """Return one number a spatial axis, as a setting states it; None for anything else."""
-    numbers = integers(value)
-    return numbers if numbers is not None and len(numbers) == rank else None
+def _sizes_of_rank(value: object, rank: int) -> tuple[int, ...] | None:
+    """Return a setting as one number per spatial axis, None if it is anything else."""
+    sizes = _integers(value)
+    return sizes if sizes is not None and len(sizes) == rank else None
 
 
-def integers(value: object) -> tuple[int, ...] | None:
+def _integers(value: object) -> tuple[int, ...] | None:
     if not isinstance(value, tuple | list) or len(value) > 8:
         return None
     if not all(isinstance(number, int) and 0 <= number < 1 << 31 for number in value):

@@ -1,4 +1,4 @@
-"""The three readers: each knows its own bytes, and all read objects and place tensors alike."""
+"""The readers of the three formats of torch; see `filtercrawl.api.Reader` for the methods."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, is_tar, load_legacy
-from filtercrawl_plugins.readers.torch.storage import LoadedObject, LocateStorage, StorageRegion, TensorLocator
+from filtercrawl_plugins.readers.torch.storage import LoadedObject, LocateStorage, StorageRegion
+from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator
 from filtercrawl_plugins.readers.torch.tensor_walk import TensorPath, TensorWalk
 from filtercrawl_plugins.readers.torch.torchscript import TorchScriptCode
 from filtercrawl_plugins.readers.torch.zip_file import PICKLE_NAME, TorchArchive, archive_kind
 
 
 class TorchReader:
-    """What the readers share: one file holds all."""
+    """What the three readers share: a torch file is complete in itself."""
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
-        """Return (): a torch file needs no other."""
+        """Return ()."""
         del file
         return ()
 
 
 class TorchZip(TorchReader):
-    """Reads zip archives of a pickle and its storages, as `torch.save` writes them since 2020."""
+    """Reads the zip archives that `torch.save` writes since version 1.6."""
 
     name = "torch-zip"
 
@@ -34,12 +35,12 @@ class TorchZip(TorchReader):
         return archive_kind(file) == self.name
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        """Yield every tensor that the object holds, once the whole file is known to be sound."""
+        """Yield every tensor of the object; nothing is yielded before the whole file has been checked."""
         yield from locate_tensors(files.main, TorchArchive(files.main).load_pickle(PICKLE_NAME, "data"))
 
 
 class TorchLegacy(TorchReader):
-    """Reads streams of pickles, as `torch.save` wrote them until 2020."""
+    """Reads the sequences of pickles that `torch.save` wrote before version 1.6."""
 
     name = "torch-legacy"
 
@@ -47,12 +48,12 @@ class TorchLegacy(TorchReader):
         return is_legacy(file) or is_tar(file)
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        """Yield every tensor that the object holds, once the whole file is known to be sound."""
+        """Yield every tensor of the object; nothing is yielded before the whole file has been checked."""
         yield from locate_tensors(files.main, load_legacy(files.main))
 
 
 class TorchScript(TorchReader):
-    """Reads the weights of TorchScript archives; their code is text and stays that."""
+    """Reads the tensors of TorchScript archives without running their code."""
 
     name = "torchscript"
 
@@ -60,32 +61,37 @@ class TorchScript(TorchReader):
         return archive_kind(file) == self.name
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        """Yield the attributes of the module, then the constants of its code."""
+        """Yield the attributes of the module, then the constants of its code (reason `constant`)."""
         file = files.main
-        contents = TorchArchive(file)
-        walk = TensorWalk(file.name, TorchScriptCode(contents.archive, contents.root).describe_module)
-        loaded = contents.load_pickle(PICKLE_NAME, "data")
-        placer = TensorLocator(file, loaded.locate_storage)
-        stored = [placer.locate(found) for found in walk.tensors(loaded.value, TensorPath())]
-        if contents.has_entry("constants.pkl"):
-            loaded = contents.load_pickle("constants.pkl", "constants")
-            placer.locate_storage = loaded.locate_storage
+        archive = TorchArchive(file)
+        walk = TensorWalk(file.name, TorchScriptCode(archive.archive, archive.root).describe_module)
+        loaded = archive.load_pickle(PICKLE_NAME, "data")
+        locator = TensorLocator(file, loaded.locate_storage)
+        tensors = [locator.locate(found) for found in walk.tensors(loaded.value, TensorPath())]
+        if archive.has_entry("constants.pkl"):
+            loaded = archive.load_pickle("constants.pkl", "constants")
+            locator.locate_storage = loaded.locate_storage
             found = walk.tensors(loaded.value, TensorPath(path=("constants",)))
-            stored.extend(placer.locate(constant, "constant") for constant in found)
-        yield from stored
+            tensors.extend(locator.locate(constant, "constant") for constant in found)
+        yield from tensors
 
 
 def locate_tensors(file: RandomAccessFile, loaded: LoadedObject) -> list[StoredTensor]:
-    """Return every tensor of what one file holds, in order."""
-    placer = TensorLocator(file, with_embedded(loaded.locate_storage, file.name))
-    return [placer.locate(found) for found in TensorWalk(file.name).tensors(loaded.value, TensorPath())]
+    """Return every tensor of a loaded object, in order."""
+    locator = TensorLocator(file, with_embedded_storages(loaded.locate_storage, file.name))
+    return [locator.locate(found) for found in TensorWalk(file.name).tensors(loaded.value, TensorPath())]
 
 
-def with_embedded(locate: LocateStorage, name: str) -> LocateStorage:
-    """Return `locate`, able to open storages that are files inside the pickle, one level deep."""
+def with_embedded_storages(locate: LocateStorage, name: str) -> LocateStorage:
+    """Extend a locator to storages that are pickled as complete torch files, one level deep.
+
+    Args:
+        locate: Locates all other storages.
+        name: Name of the file, for messages.
+    """
     opened: dict[int, StorageRegion] = {}
 
-    def find(storage: PickledStorage) -> StorageRegion:
+    def locate_embedded(storage: PickledStorage) -> StorageRegion:
         if storage.embedded is None:
             return locate(storage)
         key = id(storage.embedded)
@@ -93,8 +99,8 @@ def with_embedded(locate: LocateStorage, name: str) -> LocateStorage:
             file = MemoryFile(storage.embedded, name)
             inner = load_legacy(file) if is_legacy(file) else TorchArchive(file).load_pickle(PICKLE_NAME, "data")
             if not isinstance(inner.value, PickledStorage) or inner.value.embedded is not None:
-                raise FormatError(f"{name}: a storage of its own inside the pickle is none")
+                raise FormatError(f"{name}: an embedded storage is not a storage")
             opened[key] = inner.locate_storage(inner.value)
         return opened[key]
 
-    return find
+    return locate_embedded

@@ -1,4 +1,4 @@
-"""Finds every tensor in what a pickle holds, in order, and names it by its path."""
+"""Walk an unpickled object and find every tensor in it, in order, with its path."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ from filtercrawl_plugins.readers.torch.modules import REGISTRIES, SavedModule, d
 
 MAX_DEPTH: Final = 500
 MAX_STEPS: Final = 5_000_000
-# What it costs to open a container or to name a tensor, in steps of looking at one value.
-OPEN: Final = 15
-# Where TorchScript puts every class that it makes.
-SCRIPTED: Final = "__torch__."
+# Cost of visiting a child, in steps; looking at a value costs one.
+VISIT_COST: Final = 15
+# Module of all classes that TorchScript generates.
+SCRIPTED_PREFIX: Final = "__torch__."
 
 Leaf = PickledTensor | NumpyArray
 KeyPath = tuple[str, ...]
-NODES: Final = (PickledTensor, NumpyArray, PickledDict, Stub, list, tuple)
+# Values that are tensors or may contain some.
+_VISITED_TYPES: Final = (PickledTensor, NumpyArray, PickledDict, Stub, list, tuple)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorPath:
-    """Where in the object a value was found.
+    """Path of a value in the object of a checkpoint.
 
-    path: every container and attribute from the top. key: the attributes below the outermost module, wrappers
-    left out, and root the containers above it; None and () outside of modules. layer: the key of the nearest
-    module; owner: that module. submodule: it is one, and not just something that a module refers to.
+    Attributes:
+        path: Keys, indices and attributes from the top.
+        root: The part of `path` above the outermost module; () outside of modules.
+        key: Attributes below the outermost module, without the registries `_parameters`, `_buffers` and `_modules`;
+            None outside of modules.
+        layer: Key of the nearest module.
+        owner: The nearest module.
+        submodule: Whether the value is registered as a submodule, not just referred to by an attribute.
     """
 
     path: KeyPath = ()
@@ -39,130 +45,147 @@ class TensorPath:
     submodule: bool = False
 
     def child(self, name: str) -> TensorPath:
+        """Return the path of an element or attribute of the value."""
         key = None if self.key is None else (*self.key, name)
         return TensorPath(path=(*self.path, name), root=self.root, key=key, layer=self.layer, owner=self.owner)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundTensor:
+    """A tensor and its path."""
+
     path: TensorPath
     value: Leaf
 
     @property
     def name(self) -> str:
+        """Name in the ledger: the whole path, joined by dots."""
         return ".".join(self.path.path)
 
 
 class TensorWalk:
-    """One walk over one object: iterative, safe against cycles, bounded in depth and in steps."""
+    """An iterative depth-first walk, safe against cycles and limited in depth and steps."""
 
     def __init__(self, file: str, describe: Callable[[Stub], SavedModule] = describe_module) -> None:
+        """Prepare a walk.
+
+        Args:
+            file: Name of the file, for messages.
+            describe: Describes the module that a stub stands for.
+        """
         self._file = file
         self._describe = describe
         self._steps = 0
         self._seen: set[int] = set()
 
     def tensors(self, top: object, start: TensorPath) -> Iterator[FoundTensor]:
-        """Yield what the object holds; raises UnsafeError where it nests too deep or has no end.
+        """Yield the tensors of an object.
 
-        An object that is reached again is walked again where it is a submodule or lies in a plain container:
-        its tensors then have a second name. A module's other references to objects seen before are only that.
+        An object that is reached twice is walked twice if it is a submodule or an element of a plain container: its
+        tensors then have two names. An attribute of a module that refers to an object seen before is not followed.
+
+        Args:
+            top: The object.
+            start: Its path.
+
+        Raises:
+            UnsafeFileError: The object is nested too deeply or has too many parts.
         """
         if isinstance(top, PickledTensor | NumpyArray):
             yield FoundTensor(start if start.path else start.child("tensor"), top)
             return
         frames = [(id(top), self._children(top, start))]
         open_ids = {id(top)}
-        self._see(top)
+        self._mark_seen(top)
         while frames:
             identity, children = frames[-1]
-            for place, child in children:
-                self._spend(OPEN)
+            for path, child in children:
+                self._spend(VISIT_COST)
                 if isinstance(child, PickledTensor | NumpyArray):
-                    self._check_name(place)
-                    yield FoundTensor(place, child)
+                    self._check_name(path)
+                    yield FoundTensor(path, child)
                     continue
-                referred = isinstance(child, Stub) and place.owner is not None and not place.submodule
-                if id(child) in open_ids or (referred and id(child) in self._seen):
+                is_reference = isinstance(child, Stub) and path.owner is not None and not path.submodule
+                if id(child) in open_ids or (is_reference and id(child) in self._seen):
                     continue
                 if len(frames) == MAX_DEPTH:
-                    raise UnsafeFileError(f"{self._file}: its object is nested deeper than {MAX_DEPTH} levels")
-                frames.append((id(child), self._children(child, place)))
+                    raise UnsafeFileError(f"{self._file}: the object is nested deeper than {MAX_DEPTH} levels")
+                frames.append((id(child), self._children(child, path)))
                 open_ids.add(id(child))
-                self._see(child)
+                self._mark_seen(child)
                 break
             else:
                 frames.pop()
                 open_ids.discard(identity)
 
-    def _children(self, node: object, place: TensorPath) -> Iterator[tuple[TensorPath, object]]:
+    def _children(self, node: object, path: TensorPath) -> Iterator[tuple[TensorPath, object]]:
         if isinstance(node, list | tuple):
             for index, value in enumerate(node):
-                if self._holds(value):
-                    yield place.child(str(index)), value
+                if self._may_contain_tensors(value):
+                    yield path.child(str(index)), value
         elif isinstance(node, PickledDict):
             for name, value in node.items():
-                if self._holds(value):
-                    yield place.child(name), value
-            if node.state is not None and self._holds(node.state):
-                yield place.child("state"), node.state
+                if self._may_contain_tensors(value):
+                    yield path.child(name), value
+            if node.state is not None and self._may_contain_tensors(node.state):
+                yield path.child("state"), node.state
         elif isinstance(node, Stub):
-            yield from self._attributes(node, place)
-            yield from self._children(node.pairs, place)
-            yield from self._children(node.elements, place)
-            if node.args and self._holds(node.args):
-                yield place.child("args"), node.args
+            yield from self._attributes(node, path)
+            yield from self._children(node.pairs, path)
+            yield from self._children(node.elements, path)
+            if node.args and self._may_contain_tensors(node.args):
+                yield path.child("args"), node.args
 
-    def _attributes(self, stub: Stub, place: TensorPath) -> Iterator[tuple[TensorPath, object]]:
-        scripted = stub.path.startswith(SCRIPTED)
-        if scripted or is_module(stub):
-            outermost = place.key is None
-            root = place.path if outermost else place.root
-            key = place.key or ()
-            inside = TensorPath(path=place.path, root=root, key=key, layer=key, owner=self._describe(stub))
+    def _attributes(self, stub: Stub, path: TensorPath) -> Iterator[tuple[TensorPath, object]]:
+        is_scripted = stub.path.startswith(SCRIPTED_PREFIX)
+        if is_scripted or is_module(stub):
+            outermost = path.key is None
+            root = path.path if outermost else path.root
+            key = path.key or ()
+            inside = TensorPath(path=path.path, root=root, key=key, layer=key, owner=self._describe(stub))
         else:
-            inside = place
+            inside = path
         for name, value in stub.attributes():
             if inside.owner is not None and name in REGISTRIES and isinstance(value, PickledDict):
                 for inner, child in value.items():
-                    if self._holds(child):
-                        path, key = (*inside.path, name, inner), (*(inside.key or ()), inner)
-                        yield replace(inside, path=path, key=key, submodule=name == "_modules"), child
-            elif self._holds(value):
-                yield replace(inside.child(name), submodule=scripted and isinstance(value, Stub)), value
+                    if self._may_contain_tensors(child):
+                        child_path, key = (*inside.path, name, inner), (*(inside.key or ()), inner)
+                        yield replace(inside, path=child_path, key=key, submodule=name == "_modules"), child
+            elif self._may_contain_tensors(value):
+                yield replace(inside.child(name), submodule=is_scripted and isinstance(value, Stub)), value
         for state in stub.states or ():
-            if not isinstance(state, PickledDict) and self._holds(state):
+            if not isinstance(state, PickledDict) and self._may_contain_tensors(state):
                 yield inside.child("state"), state
 
-    def _see(self, value: object) -> None:
-        """Note an object and all its submodules, so that what only refers to one does not name it first."""
-        waiting = [value]
-        while waiting:
-            stub = waiting.pop()
+    def _mark_seen(self, value: object) -> None:
+        """Mark an object and all its submodules, so that an attribute that refers to one does not name it first."""
+        pending = [value]
+        while pending:
+            stub = pending.pop()
             if not isinstance(stub, Stub) or id(stub) in self._seen:
                 continue
             self._seen.add(id(stub))
             for name, modules in stub.attributes():
                 if name == "_modules" and isinstance(modules, PickledDict):
-                    waiting.extend(child for _, child in modules.items() if self._holds(child))
+                    pending.extend(child for _, child in modules.items() if self._may_contain_tensors(child))
 
-    def _holds(self, value: object) -> bool:
-        """Tell whether a value is a tensor or may hold some; every value looked at is a step."""
+    def _may_contain_tensors(self, value: object) -> bool:
+        """Return whether a value is a tensor or a container that may have some; counts the values looked at."""
         if isinstance(value, list | tuple):
             self._spend(1 + len(value))
-            return any(isinstance(element, NODES) for element in value)
+            return any(isinstance(element, _VISITED_TYPES) for element in value)
         self._spend(1)
-        return isinstance(value, NODES) and not (
+        return isinstance(value, _VISITED_TYPES) and not (
             isinstance(value, PickledDict) and not value.pairs and value.state is None
         )
 
     def _spend(self, steps: int) -> None:
         self._steps += steps
         if self._steps > MAX_STEPS:
-            raise UnsafeFileError(f"{self._file}: its object has too many parts, or repeats them without end")
+            raise UnsafeFileError(f"{self._file}: the object has more parts than any checkpoint needs")
 
-    def _check_name(self, place: TensorPath) -> None:
-        length = sum(map(len, place.path))
-        self._spend(length // OPEN)
+    def _check_name(self, path: TensorPath) -> None:
+        length = sum(map(len, path.path))
+        self._spend(length // VISIT_COST)
         if length > MAX_NAME_LENGTH:
             raise UnsafeFileError(f"{self._file}: the name of a tensor is longer than {MAX_NAME_LENGTH} characters")

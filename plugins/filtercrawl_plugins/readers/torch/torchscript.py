@@ -1,4 +1,4 @@
-"""Reads settings of convolutions off the code of a TorchScript archive, as text."""
+"""Settings of convolutions from the code of a TorchScript archive, which is parsed as text and never run."""
 
 from __future__ import annotations
 
@@ -10,60 +10,68 @@ from filtercrawl_plugins.formats.pickle.objects import Stub
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.torch.modules import CONVOLUTION_SETTINGS, SavedModule, describe_module
 
-CODE_BYTES: Final = 1 << 20
+MAX_CODE_BYTES: Final = 1 << 20
 
-_CLASS = re.compile(r"^class (\w+)\(Module\):$", re.MULTILINE)
-_HELD = re.compile(r'^  __(parameters|buffers)__ = \[((?:"\w+", ?)*)\]', re.MULTILINE)
-_FINAL = re.compile(r"^  (\w+) : Final\[.*\] = (.+)$", re.MULTILINE)
-_INTS = r"\[[\d, ]+\]"
-_CALL = re.compile(
+# A class of serialized code, the names of its parameters and buffers, and its constants.
+_CLASS: Final = re.compile(r"^class (\w+)\(Module\):$", re.MULTILINE)
+_REGISTRY: Final = re.compile(r'^  __(parameters|buffers)__ = \[((?:"\w+", ?)*)\]', re.MULTILINE)
+_CONSTANT: Final = re.compile(r"^  (\w+) : Final\[.*\] = (.+)$", re.MULTILINE)
+_INTS: Final = r"\[[\d, ]+\]"
+# The call in the forward method of a traced convolution: stride, padding, dilation, transposed, groups.
+_CALL: Final = re.compile(
     rf"torch\._convolution(?:_mode)?\(\w+, weight, \w+, ({_INTS}), ({_INTS}|\"\w+\"), ({_INTS}), "
     rf"(?:(True|False), {_INTS}, )?(\d+)"
 )
 
 
 class TorchScriptCode:
-    """The code of an archive: what scripted classes state as constants, and traced ones in their one call."""
+    """The classes of an archive's `code/` folder.
+
+    A scripted convolution states its settings as constants of its class, a traced one as arguments of its only call.
+    """
 
     def __init__(self, archive: ZipArchive, root: str) -> None:
+        """Read code from the folder `{root}code/` of an archive."""
         self._archive = archive
         self._folder = f"{root}code/"
         self._files: dict[str, dict[str, str]] = {}
 
     def describe_module(self, stub: Stub) -> SavedModule:
-        """Return what a scripted module is, as far as its attributes and its class's text tell."""
+        """Describe a module by its attributes and the text of its class."""
         path, _, cls = stub.path.rpartition(".")
-        found = describe_module(stub)
+        described = describe_module(stub)
         text = self._classes(path).get(cls)
         if text is None:
-            return found
-        held = {kind: frozenset(re.findall(r"\w+", names)) for kind, names in _HELD.findall(text)}
-        settings = {name: constant(value) for name, value in _FINAL.findall(text) if name in CONVOLUTION_SETTINGS}
+            return described
+        registered = {kind: frozenset(re.findall(r"\w+", names)) for kind, names in _REGISTRY.findall(text)}
+        settings = {
+            name: parse_constant(value) for name, value in _CONSTANT.findall(text) if name in CONVOLUTION_SETTINGS
+        }
         settings.update((name, value) for name, value in stub.attributes() if name in CONVOLUTION_SETTINGS)
         calls = _CALL.findall(text)
         if settings.keys() != CONVOLUTION_SETTINGS:
             settings = convolution_from_call(*calls[0]) if len(calls) == 1 else {}
         return replace(
-            found,
-            parameters=held.get("parameters", frozenset()),
-            buffers=held.get("buffers", frozenset()),
+            described,
+            parameters=registered.get("parameters", frozenset()),
+            buffers=registered.get("buffers", frozenset()),
             settings=settings,
         )
 
     def _classes(self, path: str) -> dict[str, str]:
-        """Return the texts of the classes in one file of code, by name; none where it is missing or long."""
+        """Return the text of each class in a module of the code, by name; {} if the file is missing or too long."""
         name = self._folder + path.replace(".", "/") + ".py"
         entry = self._archive.entries.get(name)
-        if entry is None or entry.size > CODE_BYTES:
+        if entry is None or entry.size > MAX_CODE_BYTES:
             return {}
         if name not in self._files:
-            parts = _CLASS.split(self._archive.read(name, CODE_BYTES).decode("utf-8", "replace"))
+            parts = _CLASS.split(self._archive.read(name, MAX_CODE_BYTES).decode("utf-8", "replace"))
             self._files[name] = dict(zip(parts[1::2], parts[2::2], strict=True))
         return self._files[name]
 
 
-def constant(value: str) -> object:
-    """Return a constant of the code: a tuple of whole numbers, one whole number, True or False, or text."""
+def parse_constant(value: str) -> object:
+    """Parse a literal of the code: a tuple of integers, an integer, True, False, or a string."""
     if re.fullmatch(r"[(\[][\d, ]+[)\]]", value):
         return tuple(int(number) for number in re.findall(r"\d{1,10}", value))
     if re.fullmatch(r"\d{1,10}", value):
@@ -72,5 +80,6 @@ def constant(value: str) -> object:
 
 
 def convolution_from_call(stride: str, padding: str, dilation: str, transposed: str, groups: str) -> dict[str, object]:
+    """Return the settings in the arguments of `torch._convolution`; channels and kernel size are not among them."""
     texts = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return {"transposed": transposed == "True", **{name: constant(value) for name, value in texts.items()}}
+    return {"transposed": transposed == "True", **{name: parse_constant(value) for name, value in texts.items()}}

@@ -1,4 +1,8 @@
-"""Takes apart the archives of torch: a pickle and its storages in one folder, with code for TorchScript."""
+"""Zip archives of torch: `torch.save` since version 1.6, and `torch.jit.save`.
+
+All entries are in one folder of any name: `data.pkl`, the storages `data/KEY`, and for TorchScript `code/` and
+`constants.pkl` with its storages `constants/KEY` (`torch.serialization`, `caffe2/serialize/inline_container.h`).
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,22 @@ from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.torch.storage import LoadedObject, LocateStorage, StorageRegion, storage_region
 
 PICKLE_NAME: Final = "data.pkl"
-PICKLE_BYTES: Final = 256 << 20
-HEAD: Final = 512
+MAX_PICKLE_BYTES: Final = 256 << 20
+# Bytes that contain the first local header.
+HEAD_BYTES: Final = 512
 
 
-def is_pickle(name: str) -> bool:
+def is_main_pickle(name: str) -> bool:
+    """Return whether an entry is `FOLDER/data.pkl`."""
     return name.endswith("/" + PICKLE_NAME) and name.count("/") == 1
 
 
 def archive_kind(file: RandomAccessFile) -> str | None:
-    """Tell `torch-zip` from `torchscript`; None for any other file.
+    """Return `torch-zip` or `torchscript`, None for any other file.
 
-    A broken archive whose first entry is one of torch's is taken for one: its error then says what is wrong.
+    A damaged archive whose first entry is one of torch's is claimed too, so that reading it reports the damage.
     """
-    head = file.read(0, min(HEAD, file.size))
+    head = file.read(0, min(HEAD_BYTES, file.size))
     if not head.startswith(b"PK\3\4"):
         return None
     try:
@@ -34,7 +40,7 @@ def archive_kind(file: RandomAccessFile) -> str | None:
     except CheckpointError:
         first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
         return "torch-zip" if first.endswith(b"/data.pkl") or b"/data/" in first else None
-    roots = [name.removesuffix(PICKLE_NAME) for name in names if is_pickle(name)]
+    roots = [name.removesuffix(PICKLE_NAME) for name in names if is_main_pickle(name)]
     if not roots:
         return None
     scripts = tuple(root + part for root in roots for part in ("code/", "constants.pkl"))
@@ -42,36 +48,52 @@ def archive_kind(file: RandomAccessFile) -> str | None:
 
 
 class TorchArchive:
-    """An archive by what its entries mean; all lie in one folder, `root`, that may have any name."""
+    """A zip archive of torch.
+
+    Attributes:
+        archive: The zip archive.
+        root: Name of the folder of all entries, with a trailing slash.
+    """
 
     def __init__(self, file: RandomAccessFile) -> None:
+        """Open an archive.
+
+        Raises:
+            CheckpointError: It is damaged, has no or several `data.pkl`, or its numbers are big-endian.
+        """
         self.archive = ZipArchive(file)
-        roots = [name.removesuffix(PICKLE_NAME) for name in self.archive.entries if is_pickle(name)]
+        roots = [name.removesuffix(PICKLE_NAME) for name in self.archive.entries if is_main_pickle(name)]
         if len(roots) != 1:
-            raise FormatError(f"{file.name}: the archive has {len(roots)} entries {PICKLE_NAME}, a checkpoint has one")
+            raise FormatError(f"{file.name}: the archive has {len(roots)} entries {PICKLE_NAME}, expected one")
         self.root = roots[0]
         if self.has_entry("byteorder") and self.archive.read(self.root + "byteorder", 16) != b"little":
             raise UnsupportedError(f"{file.name}: its numbers are big-endian; save it on a little-endian machine")
 
     def has_entry(self, name: str) -> bool:
+        """Return whether the folder contains an entry."""
         return self.root + name in self.archive.entries
 
-    def load_pickle(self, pickle: str, folder: str) -> LoadedObject:
-        """Read one of the pickles as data; its storages lie in `folder`."""
-        entry = self.archive.entries[self.root + pickle]
-        if entry.size > PICKLE_BYTES:
-            raise UnsafeFileError(
-                f"{self.archive.file.name}: its {pickle} claims {entry.size} bytes, {PICKLE_BYTES} at most"
-            )
-        return LoadedObject(unpickle(Cursor(self.archive.open(entry.name))).value, self._locate(folder))
+    def load_pickle(self, name: str, folder: str) -> LoadedObject:
+        """Read a pickle of the archive as data.
 
-    def _locate(self, folder: str) -> LocateStorage:
+        Args:
+            name: Name of the pickle in the folder of the archive.
+            folder: Subfolder of its storages.
+        """
+        entry = self.archive.entries[self.root + name]
+        if entry.size > MAX_PICKLE_BYTES:
+            raise UnsafeFileError(
+                f"{self.archive.file.name}: its {name} has {entry.size} bytes, at most {MAX_PICKLE_BYTES} are supported"
+            )
+        return LoadedObject(unpickle(Cursor(self.archive.open(entry.name))).value, self._storage_locator(folder))
+
+    def _storage_locator(self, folder: str) -> LocateStorage:
         def locate(storage: PickledStorage) -> StorageRegion:
             file = self.archive.open(f"{self.root}{folder}/{storage.key}")
-            promised = storage.numel * storage.itemsize
-            if promised > file.size:
+            expected = storage.numel * storage.itemsize
+            if expected > file.size:
                 raise FormatError(
-                    f"{file.name}: storage {storage.key[:80]!r} promises {promised} bytes and has {file.size}"
+                    f"{file.name}: storage {storage.key[:80]!r} has {file.size} bytes, expected {expected}"
                 )
             return storage_region(file, 0, storage)
 

@@ -1,1 +1,1 @@
-"""The ONNX graph: parsing, names, scopes, operators."""
+"""Structure of an ONNX model: `parse` builds the records of `types`, the other modules answer questions about them."""

@@ -1,4 +1,4 @@
-"""The fields of ONNX messages and how each may be encoded, from onnx.proto."""
+"""Fields of ONNX messages and the wire types that each may have, from onnx.proto (https://github.com/onnx/onnx)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl_plugins.formats.protobuf.wire import I32, I64, LEN, VARINT, Field, WireReader
 
+# Allowed wire types by field number.
 Layout = Mapping[int, tuple[int, ...]]
 
 _INT = (VARINT,)
 _LEN = (LEN,)
 _FLOAT = (I32,)
-# A repeated number may be packed or not, whatever the schema says.
+# Repeated numbers may be packed or not, whatever the schema says.
 _INTS = (VARINT, LEN)
 _FLOATS = (I32, LEN)
 _DOUBLES = (I64, LEN)
@@ -37,12 +38,22 @@ TENSOR: Final[Layout] = {
 
 
 def known_fields(wire: WireReader, start: int, end: int, layout: Layout) -> Iterator[Field]:
-    """Yield the fields that a layout knows; raises FormatError where one is encoded as it cannot be."""
+    """Yield the fields of a message that its layout contains; others are skipped.
+
+    Args:
+        wire: The file.
+        start: Offset of the message.
+        end: Offset of the byte after it.
+        layout: Fields and wire types of the message.
+
+    Raises:
+        FormatError: A field has a wire type that its layout does not allow.
+    """
     for field in wire.fields(start, end):
-        kinds = layout.get(field.number)
-        if kinds is None:
+        wire_types = layout.get(field.number)
+        if wire_types is None:
             continue
-        if field.wire_type not in kinds:
-            what = f"field {field.number} at byte {field.start} has wire type {field.wire_type}"
-            raise FormatError(f"{wire.file.name}: {what}, which no ONNX file has; fetch it again")
+        if field.wire_type not in wire_types:
+            detail = f"field {field.number} at byte {field.start} has wire type {field.wire_type}"
+            raise FormatError(f"{wire.file.name}: {detail}, which is not valid in ONNX; fetch it again")
         yield field

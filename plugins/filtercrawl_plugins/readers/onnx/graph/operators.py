@@ -1,4 +1,7 @@
-"""ONNX's operators that hold parameters, and what each input of theirs is."""
+"""ONNX operators with parameters and the role of each of their inputs.
+
+Operators: https://onnx.ai/onnx/operators/, for com.microsoft ContribOperators.md of ONNX Runtime.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,14 @@ from filtercrawl_plugins.readers.onnx.graph.types import Node
 
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionOperator:
-    """An operator that convolves: at which inputs its weight, its weight's scale and its zero point stand."""
+    """An operator that convolves, with the indices of its inputs.
+
+    Attributes:
+        weight: Index of the weight.
+        scale: Index of the scale of the weight; None if the operator has none.
+        zero_point: Index of the zero point of the weight; None if the operator has none.
+        transposed: Whether it is a transposed convolution.
+    """
 
     weight: int = 1
     scale: int | None = None
@@ -32,10 +42,10 @@ CONVOLUTIONS: Final[Mapping[tuple[str, str], ConvolutionOperator]] = {
     (_MICROSOFT, "QLinearConv"): ConvolutionOperator(weight=3, scale=4, zero_point=5),
 }
 
-_NORMALISED: Final = dict.fromkeys((1, 2, 3, 4), "norm")
+_NORMALIZATION: Final = dict.fromkeys((1, 2, 3, 4), "norm")
 _RECURRENT: Final = dict.fromkeys((1, 2, 3, 7), "recurrent")
 
-# Why an input's tensor is no kernel; an input that is not named here takes constants.
+# Reason of the ledger for the tensor at each input; tensors at other inputs are constants.
 INPUT_ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "Conv": {2: "bias"},
     "ConvTranspose": {2: "bias"},
@@ -43,12 +53,12 @@ INPUT_ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "DeformConv": {3: "bias"},
     "QLinearConv": {**dict.fromkeys((1, 2, 4, 5, 6, 7), "quantization"), 8: "bias"},
     "ConvInteger": dict.fromkeys((2, 3), "quantization"),
-    "BatchNormalization": _NORMALISED,
-    "InstanceNormalization": _NORMALISED,
-    "LayerNormalization": _NORMALISED,
-    "GroupNormalization": _NORMALISED,
-    "RMSNormalization": _NORMALISED,
-    "SimplifiedLayerNormalization": _NORMALISED,
+    "BatchNormalization": _NORMALIZATION,
+    "InstanceNormalization": _NORMALIZATION,
+    "LayerNormalization": _NORMALIZATION,
+    "GroupNormalization": _NORMALIZATION,
+    "RMSNormalization": _NORMALIZATION,
+    "SimplifiedLayerNormalization": _NORMALIZATION,
     "SkipLayerNormalization": {2: "norm", 3: "norm", 4: "bias"},
     "SkipSimplifiedLayerNormalization": {2: "norm", 3: "bias"},
     "LSTM": _RECURRENT,
@@ -83,33 +93,38 @@ INPUT_ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "QLinearGlobalAveragePool": dict.fromkeys((1, 2, 3, 4), "quantization"),
 }
 
-# What multiplies by a matrix or convolves: a constant added behind it is its bias.
+# Matrix products and convolutions: a constant that is added to the result is a bias.
 LINEAR_OPS: Final = frozenset(
     {"Conv", "ConvTranspose", "FusedConv", "ConvInteger", "DeformConv"}
     | {"MatMul", "Gemm", "MatMulInteger", "FusedMatMul", "MatMulNBits"}
 )
 
-# Where a tensor that stands in the file itself is long; biases, scales and shapes lie in a few bytes behind one.
-_LONG: Final = frozenset({"linear", "recurrent"})
+# Roles of long tensors; biases, scales and shapes take few bytes.
+_LONG_ROLES: Final = frozenset({"linear", "recurrent"})
 _LONG_FIRST_INPUT: Final = frozenset({"Gather", "DequantizeLinear"})
-# Numbers of a matrix for each pair of channels, beside the taps of a kernel: bottlenecks and MLPs widen by four.
-_MATRIX: Final = 4
+# Elements of a matrix per pair of channels, for comparison with the taps of a kernel: bottlenecks and MLPs widen by 4.
+_MATRIX_ELEMENTS: Final = 4
 
 
 class UpcomingWeights(NamedTuple):
-    """What follows the nodes of a graph. weights: long tensors; spatial: about what share of their bytes is kernels."""
+    """The tensors that follow the nodes of a graph in the file.
+
+    Attributes:
+        n_tensors: Number of long tensors.
+        kernel_share: Estimated share of their bytes, 0 to 1, that are spatial kernels.
+    """
 
     n_tensors: int
     kernel_share: float
 
 
 def upcoming_weights(nodes: Iterable[Node]) -> UpcomingWeights:
-    """Guess from nodes what the tensors are that they take from outside of their graph."""
-    made: set[str] = set()
+    """Estimate from the nodes which tensors follow them, so that the file can choose how far to read ahead."""
+    computed: set[str] = set()
     kernels: dict[str, int] = {}
     others: set[str] = set()
     for node in nodes:
-        made.update(node.outputs)
+        computed.update(node.outputs)
         for slot, name in enumerate(node.inputs):
             if name and _is_long(node, slot):
                 taps = _taps(node)
@@ -117,10 +132,10 @@ def upcoming_weights(nodes: Iterable[Node]) -> UpcomingWeights:
                     others.add(name)
                 else:
                     kernels.setdefault(name, taps)
-    kernels = {name: taps for name, taps in kernels.items() if name not in made}
-    others -= made | kernels.keys()
-    numbers = sum(list(kernels.values())[1:])  # the first layer sees few channels
-    return UpcomingWeights(len(kernels) + len(others), numbers / max(numbers + _MATRIX * len(others), 1))
+    kernels = {name: taps for name, taps in kernels.items() if name not in computed}
+    others -= computed | kernels.keys()
+    elements = sum(list(kernels.values())[1:])  # without the first layer, which has few input channels
+    return UpcomingWeights(len(kernels) + len(others), elements / max(elements + _MATRIX_ELEMENTS * len(others), 1))
 
 
 def _is_long(node: Node, slot: int) -> bool:
@@ -129,11 +144,11 @@ def _is_long(node: Node, slot: int) -> bool:
         return slot == operator.weight
     if node.op_type in _LONG_FIRST_INPUT:
         return slot == 0
-    return INPUT_ROLES.get(node.op_type, {}).get(slot) in _LONG
+    return INPUT_ROLES.get(node.op_type, {}).get(slot) in _LONG_ROLES
 
 
 def _taps(node: Node) -> int:
-    """Return the taps of a node's kernels as far as they weigh: 0 for depthwise ones, 1 for a matrix and nonsense."""
+    """Return the taps of a node's kernels: 0 if grouped (few bytes), 1 for a matrix or an invalid `kernel_shape`."""
     if (node.domain, node.op_type) not in CONVOLUTIONS or "kernel_shape" not in node.attributes:
         return 1
     if "group" in node.attributes and node.attributes["group"].i > 1:
@@ -143,7 +158,7 @@ def _taps(node: Node) -> int:
 
 
 def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None:
-    """Return how a node convolves; None where it does not, or not in ONNX's own layout."""
+    """Return how a node convolves, None if it does not or if its weight has the channels last."""
     operator = CONVOLUTIONS.get((node.domain, node.op_type))
     channels_last = scope.attribute(node, "channels_last")
     if channels_last is not None and channels_last.i:
@@ -152,7 +167,11 @@ def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None
 
 
 def unsupported_weight_input(scope: Scope, node: Node) -> int | None:
-    """Return the weight's input of a node that convolves in its own way: other layout, other operator."""
+    """Return the index of the weight of a convolution that is not supported: channels last, or another operator.
+
+    Returns:
+        None if the node is no convolution or `convolution_operator` supports it.
+    """
     if "Conv" not in node.op_type or convolution_operator(scope, node) is not None:
         return None
     return 3 if node.op_type.startswith("QLinear") else 1

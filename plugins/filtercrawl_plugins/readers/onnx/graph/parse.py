@@ -1,4 +1,7 @@
-"""Builds the model from the file's messages, reading structure and names but no numbers of tensors."""
+"""Parse the messages of an ONNX file into records: structure and names, without the numbers of tensors.
+
+Field numbers are those of onnx.proto.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +25,20 @@ from filtercrawl_plugins.readers.onnx.graph.types import (
     SparseTensor,
 )
 
-# Graphs within graphs. Protobuf's own libraries stop at 100 messages, which is 33 graphs.
-DEEPEST: Final = 32
-# Longer strings are blobs for some accelerator, and nothing that is looked at here.
-LONGEST_STRING: Final = 1024
+# Nested graphs. Protobuf libraries stop at 100 nested messages, which is 33 graphs.
+MAX_GRAPH_DEPTH: Final = 32
+# Longer string attributes are binary data for an accelerator and are not needed.
+MAX_STRING_BYTES: Final = 1024
 
 
 def read_model(file: RandomAccessFile) -> Model:
-    """Read the structure of an ONNX file; raises CheckpointError."""
+    """Read the structure of an ONNX file; raises CheckpointError if it is damaged or too large."""
     return _Parser(file).model()
 
 
 class _Parser:
+    """Reads one file; a method per message."""
+
     def __init__(self, file: RandomAccessFile) -> None:
         self._wire = WireReader(file)
         self._depth = 0
@@ -55,7 +60,7 @@ class _Parser:
                         training.append((f"training_info_{n_training}/{kind}", self._graph(g)))
                 n_training += 1
         if len(graphs) != 1:
-            raise self._error(f"holds {len(graphs)} graphs where an ONNX model holds one; fetch it again")
+            raise self._error(f"has {len(graphs)} graphs, an ONNX model has one; fetch it again")
         return Model(graph=graphs[0], functions=tuple(functions), training_graphs=tuple(training))
 
     def _fields(self, field: Field, table: Layout) -> Iterator[Field]:
@@ -63,9 +68,9 @@ class _Parser:
 
     def _graph(self, field: Field) -> Graph:
         self._depth += 1
-        if self._depth > DEEPEST:
+        if self._depth > MAX_GRAPH_DEPTH:
             raise UnsupportedError(
-                f"{self._wire.file.name}: nests graphs more than {DEEPEST} deep; no such file is read"
+                f"{self._wire.file.name}: nests graphs more than {MAX_GRAPH_DEPTH} levels deep, the supported maximum"
             )
         nodes: list[Node] = []
         initializers: list[OnnxTensor | SparseTensor] = []
@@ -76,19 +81,19 @@ class _Parser:
                 case 1:
                     nodes.append(self._node(f))
                 case 5:
-                    if not initializers:  # they follow the nodes, whoever wrote the file by the rules
+                    if not initializers:  # initializers follow the nodes if fields are in canonical order
                         hint_seeks(self._wire.file, *upcoming_weights(nodes))
                     initializers.append(read_tensor(self._wire, f))
                 case 11:
-                    inputs.append(self._value(f))
+                    inputs.append(self._value_name(f))
                 case 12:
-                    outputs.append(self._value(f))
+                    outputs.append(self._value_name(f))
                 case 15:
                     initializers.append(read_sparse(self._wire, f))
         self._depth -= 1
         return Graph(nodes=tuple(nodes), initializers=tuple(initializers), inputs=tuple(inputs), outputs=tuple(outputs))
 
-    def _value(self, field: Field) -> str:
+    def _value_name(self, field: Field) -> str:
         names = (self._wire.read_text(f) for f in self._fields(field, fields.VALUE_INFO) if f.number == 1)
         return next(names, "")
 
@@ -124,7 +129,9 @@ class _Parser:
             elif f.number == 5:
                 attribute = self._attribute(f)
                 if attribute.name in attributes:
-                    raise self._error(f"a node at byte {field.start} has two attributes {attribute.name[:80]!r}")
+                    raise self._error(
+                        f"a node at byte {field.start} has two attributes {attribute.name[:80]!r}; fetch it again"
+                    )
                 attributes[attribute.name] = attribute
         return Node(
             op_type=text[4],
@@ -152,7 +159,7 @@ class _Parser:
             elif f.number in ints:
                 ints[f.number].extend(self._wire.read_integers(f))
             elif f.number in strings:
-                strings[f.number].append(self._wire.read_payload(f) if f.end - f.start <= LONGEST_STRING else b"")
+                strings[f.number].append(self._wire.read_payload(f) if f.end - f.start <= MAX_STRING_BYTES else b"")
             elif f.number in (5, 10):
                 tensors.append(read_tensor(self._wire, f))
             elif f.number in (22, 23):
@@ -161,7 +168,9 @@ class _Parser:
                 graphs.append(self._graph(f))
         packed = b"".join(floats[7])
         if len(packed) % 4:
-            raise self._error(f"the floats of the attribute at byte {field.start} are no multiple of 4 bytes")
+            raise self._error(
+                f"the floats of the attribute at byte {field.start} are not a multiple of 4 bytes; fetch it again"
+            )
         return Attribute(
             name=text[1],
             message=ByteRange(field.start, field.end),
@@ -181,4 +190,5 @@ class _Parser:
 
 
 def _domain(name: str) -> str:
+    """Return the canonical name of a domain: `ai.onnx` is also written as the empty string."""
     return "" if name == "ai.onnx" else name

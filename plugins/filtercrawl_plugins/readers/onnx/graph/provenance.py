@@ -1,4 +1,4 @@
-"""Follows a value back to the tensor it comes from."""
+"""Trace a value back through nodes to the tensor it comes from."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 from filtercrawl_plugins.readers.onnx.graph.types import Node, TensorLike
 
-# Operators after which the numbers are still the stored ones, one for one; a Cast may round them, but what is
-# stored is what counts.
+# Operators whose output has the elements of their input in the same order. A Cast may round, but producer counts is the
+# stored tensor.
 VALUE_PRESERVING_OPS: Final = frozenset({"Identity", "Cast", "CastLike"})
-# Operators after which it is still the same parameter, if in another order.
+# Operators whose output is the same parameter, possibly in another layout.
 PARAMETER_PRESERVING_OPS: Final = VALUE_PRESERVING_OPS | {
     "Reshape",
     "Transpose",
@@ -21,16 +21,21 @@ PARAMETER_PRESERVING_OPS: Final = VALUE_PRESERVING_OPS | {
     "Expand",
 }
 
-_ONNX: Final = frozenset({"", "com.microsoft"})
-_LONGEST_CHAIN: Final = 32
-_MOST_BEHIND: Final = 64
+# Domains whose operators are known here.
+_KNOWN_DOMAINS: Final = frozenset({"", "com.microsoft"})
+_MAX_CHAIN: Final = 32
+_MAX_SOURCES: Final = 64
 
 
 @dataclass(frozen=True, eq=False)
 class TensorOrigin:
-    """Where a value comes from. dequantize: the node on the way that makes numbers of codes, and its scope.
+    """The tensor that a value comes from.
 
-    rounded: it is quantised and turned back on the way, as training for quantisation does.
+    Attributes:
+        tensor: The tensor.
+        dequantize: The DequantizeLinear node on the way, with its scope; None if there is none.
+        cast: Whether a Cast is on the way.
+        fake_quantized: Whether the value is quantized and dequantized on the way, as in quantization-aware training.
     """
 
     tensor: TensorLike
@@ -40,53 +45,63 @@ class TensorOrigin:
 
 
 def find_origin(scope: Scope, name: str, through: frozenset[str] = VALUE_PRESERVING_OPS) -> TensorOrigin | None:
-    """Follow a value back through the operators named; None where it comes from anything else."""
+    """Trace a value back to a tensor.
+
+    Args:
+        scope: Scope of the name.
+        name: Name of the value.
+        through: Operators that may be on the way, besides QuantizeLinear and DequantizeLinear.
+
+    Returns:
+        None if the value is an input, or another operator computes it.
+    """
     dequantize: tuple[Scope, Node] | None = None
-    cast = rounded = False
-    for _ in range(_LONGEST_CHAIN):
+    cast = fake_quantized = False
+    for _ in range(_MAX_CHAIN):
         found = scope.find(name)
         if found is None:
             return None
-        scope, what = found
-        if not isinstance(what, Node):
-            return TensorOrigin(what, dequantize, cast, rounded)
-        if scope.called_function(what) is not None or what.domain not in _ONNX:
+        scope, producer = found
+        if not isinstance(producer, Node):
+            return TensorOrigin(producer, dequantize, cast, fake_quantized)
+        if scope.called_function(producer) is not None or producer.domain not in _KNOWN_DOMAINS:
             return None
-        if what.op_type == "DequantizeLinear" and dequantize is None:
-            dequantize = scope, what
-        elif what.op_type == "QuantizeLinear" and dequantize is not None:
-            dequantize, rounded = None, True
-        elif what.op_type in through:
-            cast = cast or what.op_type.startswith("Cast")
+        if producer.op_type == "DequantizeLinear" and dequantize is None:
+            dequantize = scope, producer
+        elif producer.op_type == "QuantizeLinear" and dequantize is not None:
+            dequantize, fake_quantized = None, True
+        elif producer.op_type in through:
+            cast = cast or producer.op_type.startswith("Cast")
         else:
             return None
-        name = what.input(0)
+        name = producer.input(0)
     return None
 
 
 def source_tensors(scope: Scope, name: str) -> list[TensorLike]:
-    """List the tensors that a value is computed from, if it is computed from nothing else; else none.
+    """Return the tensors that a value is computed from, if it depends on nothing else.
 
-    A weight that is standardised or transposed before its convolution depends on stored tensors alone; one
-    that an input of the model takes part in does not. Gives up, with none, where more than a few nodes take
-    part.
+    A weight that is standardized or transposed before its convolution depends on stored tensors alone.
+
+    Returns:
+        [] if the value depends on an input of the model, or on more than 64 values.
     """
     result: list[TensorLike] = []
     pending = [(scope, name)]
     seen: set[tuple[int, str]] = set()
     while pending:
-        at, value = pending.pop()
-        if not value or (id(at), value) in seen:
+        value_scope, value = pending.pop()
+        if not value or (id(value_scope), value) in seen:
             continue
-        seen.add((id(at), value))
-        found = at.find(value)
-        if found is None or len(seen) > _MOST_BEHIND:
+        seen.add((id(value_scope), value))
+        found = value_scope.find(value)
+        if found is None or len(seen) > _MAX_SOURCES:
             return []
-        home, what = found
-        if not isinstance(what, Node):
-            result.append(what)
+        producer_scope, producer = found
+        if not isinstance(producer, Node):
+            result.append(producer)
             continue
-        if len(what.inputs) > _MOST_BEHIND or any(True for _ in home.subscopes(what)):
+        if len(producer.inputs) > _MAX_SOURCES or any(True for _ in producer_scope.subscopes(producer)):
             return []
-        pending.extend((home, input_name) for input_name in what.inputs)
+        pending.extend((producer_scope, input_name) for input_name in producer.inputs)
     return result

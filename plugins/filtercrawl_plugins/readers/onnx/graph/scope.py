@@ -1,4 +1,4 @@
-"""Where a name of a graph is looked up: in the graph, in the graphs around it, in the call of a function."""
+"""Name lookup in graphs: in the graph itself, the graphs around it, or the call of a function."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from typing import Final
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl_plugins.readers.onnx.graph.types import Attribute, Function, Graph, Model, Node, TensorLike
 
-# Functions that call functions unfold without end in a file that means harm.
-MOST_NODES: Final = 1_000_000
-DEEPEST: Final = 64
+# Limits for functions that call functions, whose expansion may grow exponentially in a malicious file.
+MAX_NODES: Final = 1_000_000
+MAX_DEPTH: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FunctionCall:
-    """A node that calls a function: where it stands, and what it passes for each of the function's names."""
+    """A node that calls a function.
+
+    Attributes:
+        scope: Scope of the node.
+        arguments: Names of values in that scope, by the function's input names.
+        attributes: Attributes that the node passes or the function has defaults for, by name.
+    """
 
     scope: Scope
     arguments: dict[str, str]
@@ -25,7 +31,15 @@ class FunctionCall:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scope:
-    """A graph at one place where it is run. outer: the graph around it. call: of the function it is."""
+    """A graph in one context in which it is run.
+
+    Attributes:
+        graph: The graph.
+        outer: Scope around a subgraph; None for the main graph and for functions.
+        call: The call, if the graph is the body of a function.
+        depth: Nesting depth, 0 for the main graph.
+        functions: Functions of the model by domain, name and overload.
+    """
 
     graph: Graph
     outer: Scope | None = None
@@ -34,13 +48,13 @@ class Scope:
     functions: dict[tuple[str, str, str], Function] = field(default_factory=dict)
 
     def find(self, name: str) -> tuple[Scope, TensorLike | Node] | None:
-        """Find what a value is: a tensor, or the node that makes it; None for an input of model or loop."""
+        """Return the tensor or node that produces a value, and its scope; None for an input of the model or a loop."""
         scope: Scope | None = self
         while scope is not None and name:
             graph = scope.graph
-            held = graph.tensors_by_name.get(name)
-            if held is not None:
-                return scope, held
+            tensor = graph.tensors_by_name.get(name)
+            if tensor is not None:
+                return scope, tensor
             if name in graph.producers:
                 return scope, graph.producers[name]
             if scope.call is not None:
@@ -52,7 +66,7 @@ class Scope:
         return None
 
     def attribute(self, node: Node, name: str) -> Attribute | None:
-        """Return a node's attribute, in a function what the call says where the node refers to it."""
+        """Return an attribute of a node, resolved through the calls of functions whose attributes it refers to."""
         attribute = node.attributes.get(name)
         scope: Scope | None = self
         while attribute is not None and attribute.ref_attr_name:
@@ -64,26 +78,31 @@ class Scope:
         return attribute
 
     def called_function(self, node: Node) -> Function | None:
-        """Return the model's own function that a node calls; it goes before an operator of that name."""
+        """Return the model-local function that a node calls; it takes precedence over an operator of the same name."""
         return self.functions.get((node.domain, node.op_type, node.overload))
 
     def subscopes(self, node: Node) -> Iterator[Scope]:
-        """Yield what a node runs: its subgraphs, the body of its function."""
+        """Yield the scopes of a node's subgraphs and of the body of the function it calls."""
         for _, graph in node.subgraphs():
             yield Scope(graph=graph, outer=self, depth=self.depth + 1, functions=self.functions)
         function = self.called_function(node)
         if function is not None:
-            # zip, not strict: trailing optional inputs may be left out.
-            actual = dict(zip(function.body.inputs, node.inputs, strict=False))
+            # Not strict: trailing optional inputs may be omitted.
+            arguments = dict(zip(function.body.inputs, node.inputs, strict=False))
             attributes = {**function.defaults, **node.attributes}
-            call = FunctionCall(scope=self, arguments=actual, attributes=attributes)
+            call = FunctionCall(scope=self, arguments=arguments, attributes=attributes)
             yield Scope(graph=function.body, call=call, depth=self.depth + 1, functions=self.functions)
 
 
 def iterate_scopes(model: Model, file: str) -> Iterator[Scope]:
-    """Yield every graph of a model once for each place where it is run: outer ones first, as nodes follow.
+    """Yield every graph of a model once per context in which it is run: outer ones first, in the order of nodes.
 
-    Raises UnsupportedError where functions unfold to more than a million nodes or call themselves.
+    Args:
+        model: The model.
+        file: Name of the file, for messages.
+
+    Raises:
+        UnsupportedError: The functions expand to more than a million nodes, or call themselves.
     """
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
     pending = [Scope(graph=model.graph, functions=functions)]
@@ -91,8 +110,8 @@ def iterate_scopes(model: Model, file: str) -> Iterator[Scope]:
     while pending:
         scope = pending.pop()
         n_nodes += len(scope.graph.nodes) + 1
-        if n_nodes > MOST_NODES or scope.depth > DEEPEST:
-            raise UnsupportedError(f"{file}: its functions unfold without end; no such file is read")
+        if n_nodes > MAX_NODES or scope.depth > MAX_DEPTH:
+            raise UnsupportedError(f"{file}: its functions expand to more than {MAX_NODES} nodes or {MAX_DEPTH} levels")
         yield scope
-        inner = [deeper for node in scope.graph.nodes for deeper in scope.subscopes(node)]
-        pending.extend(reversed(inner))
+        children = [child for node in scope.graph.nodes for child in scope.subscopes(node)]
+        pending.extend(reversed(children))

@@ -1,4 +1,4 @@
-"""Names every tensor that a model holds, once each and always alike."""
+"""Unique, stable names of all tensors of a model."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from typing import Final
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl_plugins.readers.onnx.graph.types import Graph, Model, TensorLike
 
+# Characters of all names together; nested nodes with long names multiply.
 MAX_NAME_CHARACTERS: Final = 1 << 26
 
 
 @dataclass(frozen=True)
 class NamedTensor:
-    """A tensor and its unique name. training: it belongs to the training graphs of the file."""
+    """A tensor and its unique name.
+
+    Attributes:
+        name: The name; see `name_tensors`.
+        tensor: The tensor.
+        training: Whether it belongs to a graph of `training_info`.
+    """
 
     name: str
     tensor: TensorLike
@@ -22,64 +29,72 @@ class NamedTensor:
 
 
 def name_tensors(model: Model, file: str) -> list[NamedTensor]:
-    """List the tensors of a model in the order of the file, each with a unique name.
+    """Return the tensors of a model in the order of the file, each with a unique name.
 
-    A tensor of the main graph has its own name, one in a Constant node that of the node's output, one in
-    another node's attribute `NODE/ATTRIBUTE`. In a subgraph the path stands before it
-    (`If_0/then_branch/NAME`), in a function the function's name, in training graphs
-    `training_info_0/algorithm`. A node without a name is called by its operator and its place among the nodes
-    (`If_3`), a tensor without one `unnamed`. The second of one name gets `~2` at its end, the third `~3`.
-    Raises UnsupportedError where the long names of nested nodes add up to more than memory should hold.
+    - An initializer of the main graph keeps its name; without one it is called `unnamed`.
+    - The value of a Constant node has the name of the node's output.
+    - A tensor in an attribute of another node is `NODE/ATTRIBUTE`; a node without a name is called by its operator and
+      its index (`If_3`).
+    - Tensors of subgraphs, functions and training graphs have a path before their name: `If_0/then_branch/NAME`,
+      `FUNCTION/NAME`, `training_info_0/algorithm/NAME`.
+    - The second tensor of one name gets the suffix `~2`, the third `~3`.
+
+    Args:
+        model: The model.
+        file: Name of the file, for messages.
+
+    Raises:
+        UnsupportedError: The names add up to more than 64 Mi characters.
     """
-    found = []
-    letters = 0
-    for tensor in _everywhere(model):
-        letters += len(tensor.name)
-        if letters > MAX_NAME_CHARACTERS:
-            raise UnsupportedError(f"{file}: the names of its tensors are longer than any that are read")
-        found.append(tensor)
-    found.sort(key=lambda named: named.tensor.message.start)
-    return _unique(found)
+    named_tensors = []
+    n_characters = 0
+    for tensor in _all_tensors(model):
+        n_characters += len(tensor.name)
+        if n_characters > MAX_NAME_CHARACTERS:
+            raise UnsupportedError(f"{file}: the names of its tensors have more than {MAX_NAME_CHARACTERS} characters")
+        named_tensors.append(tensor)
+    named_tensors.sort(key=lambda named: named.tensor.message.start)
+    return _make_unique(named_tensors)
 
 
-def _everywhere(model: Model) -> Iterator[NamedTensor]:
-    for name, held in _graph(model.graph, ()):
-        yield NamedTensor(name, held)
+def _all_tensors(model: Model) -> Iterator[NamedTensor]:
+    for name, tensor in _graph_tensors(model.graph, ()):
+        yield NamedTensor(name, tensor)
     for function in model.functions:
-        for name, held in _graph(function.body, (function.name,)):
-            yield NamedTensor(name, held)
+        for name, tensor in _graph_tensors(function.body, (function.name,)):
+            yield NamedTensor(name, tensor)
         for attribute in function.defaults.values():
             for tensor in attribute.tensors:
                 yield NamedTensor(f"{function.name}/{attribute.name}", tensor)
             for graph in attribute.graphs:
-                for name, held in _graph(graph, (function.name, attribute.name)):
-                    yield NamedTensor(name, held)
+                for name, tensor in _graph_tensors(graph, (function.name, attribute.name)):
+                    yield NamedTensor(name, tensor)
     for path, graph in model.training_graphs:
-        for name, held in _graph(graph, (path,)):
-            yield NamedTensor(name, held, training=True)
+        for name, tensor in _graph_tensors(graph, (path,)):
+            yield NamedTensor(name, tensor, training=True)
 
 
-def _graph(graph: Graph, path: tuple[str, ...]) -> Iterator[tuple[str, TensorLike]]:
+def _graph_tensors(graph: Graph, path: tuple[str, ...]) -> Iterator[tuple[str, TensorLike]]:
     for tensor in graph.initializers:
         yield "/".join((*path, tensor.name or "unnamed")), tensor
     for i, node in enumerate(graph.nodes):
-        own = node.constant
+        constant = node.constant
         label = node.name or f"{node.op_type}_{i}"
-        if own is not None:
-            yield "/".join((*path, next(iter(node.outputs), "") or label)), own
+        if constant is not None:
+            yield "/".join((*path, next(iter(node.outputs), "") or label)), constant
         for attribute in node.attributes.values():
             for tensor in attribute.tensors:
-                if tensor is not own:
+                if tensor is not constant:
                     yield "/".join((*path, label, attribute.name)), tensor
         for name, subgraph in node.subgraphs():
-            yield from _graph(subgraph, (*path, label, name))
+            yield from _graph_tensors(subgraph, (*path, label, name))
 
 
-def _unique(found: list[NamedTensor]) -> list[NamedTensor]:
-    taken = {tensor.name for tensor in found}
+def _make_unique(tensors: list[NamedTensor]) -> list[NamedTensor]:
+    taken = {tensor.name for tensor in tensors}
     seen: dict[str, int] = {}
     result = []
-    for tensor in found:
+    for tensor in tensors:
         name = tensor.name
         count = seen[name] = seen.get(name, 0) + 1
         if count > 1:

@@ -1,4 +1,4 @@
-"""An ONNX model as the file states it: graphs, nodes, and the tensors they hold, numbers left in the file."""
+"""Records of an ONNX model: graphs, nodes, functions and tensors, whose numbers stay in the file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from filtercrawl_plugins.formats.protobuf.wire import ByteRange
 
 
 class TypedData(NamedTuple):
-    """A field of repeated numbers: its payload in bytes; where it lies, if in one piece."""
+    """A typed field of TensorProto with numbers, such as `float_data`.
+
+    Attributes:
+        size: Bytes of its payload, over all pieces.
+        span: Range of its payload; None if it is in several pieces.
+    """
 
     size: int
     span: ByteRange | None
@@ -19,7 +24,18 @@ class TypedData(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxTensor:
-    """A TensorProto. type: its data_type; numbers: the typed fields (`float_data`, ...) by field number."""
+    """A TensorProto.
+
+    Attributes:
+        name: Its name, empty if it has none.
+        shape: Its dims.
+        data_type: TensorProto.DataType.
+        message: Range of the message; its start identifies the tensor.
+        raw_data: Range of the numbers if they are stored as raw bytes.
+        typed_data: The typed fields by field number.
+        external: Key-value pairs of the external data (`location`, `offset`, `length`); None if it is not external.
+        segmented: Whether the numbers are split over several messages, which no exporter does.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -33,7 +49,7 @@ class OnnxTensor:
 
 @dataclass(frozen=True, kw_only=True)
 class SparseTensor:
-    """A SparseTensorProto. type: the data_type of its values."""
+    """A SparseTensorProto; `data_type` is that of its values."""
 
     name: str
     shape: tuple[int, ...]
@@ -43,7 +59,7 @@ class SparseTensor:
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantValue:
-    """Numbers written into an attribute of a Constant node; little-endian bytes, None for text."""
+    """Numbers in an attribute of a Constant node: little-endian bytes, None for strings."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -55,13 +71,27 @@ class ConstantValue:
         return ""
 
 
-# What holds numbers; the start of its message tells one from another.
+# Anything with numbers; the start of `message` identifies it.
 TensorLike = OnnxTensor | SparseTensor | ConstantValue
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attribute:
-    """An attribute of a node. ref: the function's attribute that stands for it. f, floats: float32 bytes."""
+    """An AttributeProto.
+
+    Attributes:
+        name: Its name.
+        message: Range of the message.
+        ref_attr_name: In a function, the attribute of the function that gives the value.
+        i: Integer value.
+        f: Float value, as float32 bytes.
+        s: String value.
+        ints: Integer values.
+        floats: Float values, as float32 bytes.
+        n_strings: Number of string values.
+        tensors: Tensor values.
+        graphs: Subgraphs.
+    """
 
     name: str
     message: ByteRange
@@ -78,7 +108,7 @@ class Attribute:
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One operator call. domain: empty for ONNX's own operators. An absent input has an empty name."""
+    """A NodeProto; `domain` is empty for ONNX's own operators, and so is the name of an omitted input."""
 
     op_type: str
     domain: str = ""
@@ -89,18 +119,18 @@ class Node:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
 
     def input(self, slot: int) -> str:
-        """Name the value at an input, empty where there is none."""
+        """Return the name of the value at an input, empty if there is none."""
         return self.inputs[slot] if slot < len(self.inputs) else ""
 
     @cached_property
     def constant(self) -> TensorLike | None:
-        """What a Constant node holds; None for any other node, and where a function's caller says it."""
+        """The value of a Constant node; None for other nodes, and for a value that the caller of a function gives."""
         if self.op_type != "Constant" or self.domain:
             return None
-        return next((held for a in self.attributes.values() if (held := _constant(a))), None)
+        return next((value for attribute in self.attributes.values() if (value := _constant(attribute))), None)
 
     def subgraphs(self) -> Iterator[tuple[str, Graph]]:
-        """Yield the graphs in the attributes, each with a name that is unique in the node."""
+        """Yield the subgraphs, each with a name that is unique in the node."""
         for attribute in self.attributes.values():
             for i, graph in enumerate(attribute.graphs):
                 yield (attribute.name if len(attribute.graphs) == 1 else f"{attribute.name}_{i}"), graph
@@ -108,7 +138,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A graph, or the body of a function: then without initializers."""
+    """A GraphProto, or the body of a function, which has no initializers."""
 
     nodes: tuple[Node, ...] = ()
     initializers: tuple[OnnxTensor | SparseTensor, ...] = ()
@@ -117,28 +147,28 @@ class Graph:
 
     @cached_property
     def tensors_by_name(self) -> Mapping[str, TensorLike]:
-        """The tensors by the name of the value they are."""
+        """Initializers and constants by the name of their value."""
         constants = {n.outputs[0]: n.constant for n in self.nodes if n.outputs and n.constant}
         return {**constants, **{tensor.name: tensor for tensor in self.initializers}}
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:
-        """The node that makes each value."""
+        """The node that computes each value."""
         return {name: node for node in self.nodes for name in node.outputs if name}
 
     @cached_property
     def consumers(self) -> Mapping[str, list[Node]]:
-        """The nodes of this graph that take each value."""
-        found: dict[str, list[Node]] = {}
+        """The nodes of this graph that have each value as input."""
+        consumers: dict[str, list[Node]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(node.inputs):
-                found.setdefault(name, []).append(node)
-        return found
+                consumers.setdefault(name, []).append(node)
+        return consumers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """A model-local function, called by nodes of its domain, name and overload. defaults: of attributes."""
+    """A FunctionProto: called by nodes with its domain, name and overload; `defaults` are default attributes."""
 
     name: str
     domain: str
@@ -149,7 +179,7 @@ class Function:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """A whole file. training: the graphs of `training_info`, each with the path it is named by."""
+    """A ModelProto; `training_graphs` are those of `training_info`, each with the path in the names of its tensors."""
 
     graph: Graph
     functions: tuple[Function, ...] = ()
@@ -157,26 +187,27 @@ class Model:
 
 
 def _constant(attribute: Attribute) -> TensorLike | None:
+    """Return the value in an attribute of a Constant node, None for any other attribute."""
     if attribute.ref_attr_name:
         return None
-    at = attribute.message
+    message = attribute.message
     match attribute.name:
         case "value" | "sparse_value":
             return attribute.tensors[0] if attribute.tensors else None
         case "value_float":
-            return ConstantValue(shape=(), dtype="float32", message=at, data=attribute.f)
+            return ConstantValue(shape=(), dtype="float32", message=message, data=attribute.f)
         case "value_floats":
             n = len(attribute.floats) // 4
-            return ConstantValue(shape=(n,), dtype="float32", message=at, data=attribute.floats)
+            return ConstantValue(shape=(n,), dtype="float32", message=message, data=attribute.floats)
         case "value_int":
-            return ConstantValue(shape=(), dtype="int64", message=at, data=_int64(attribute.i))
+            return ConstantValue(shape=(), dtype="int64", message=message, data=_int64(attribute.i))
         case "value_ints":
             data = b"".join(map(_int64, attribute.ints))
-            return ConstantValue(shape=(len(attribute.ints),), dtype="int64", message=at, data=data)
+            return ConstantValue(shape=(len(attribute.ints),), dtype="int64", message=message, data=data)
         case "value_string":
-            return ConstantValue(shape=(), dtype="string", message=at, data=None)
+            return ConstantValue(shape=(), dtype="string", message=message, data=None)
         case "value_strings":
-            return ConstantValue(shape=(attribute.n_strings,), dtype="string", message=at, data=None)
+            return ConstantValue(shape=(attribute.n_strings,), dtype="string", message=message, data=None)
         case _:
             return None
 

@@ -1,1 +1,1 @@
-"""Where the numbers of ONNX tensors are stored."""
+"""Numbers of ONNX tensors: their element types and where they are stored."""

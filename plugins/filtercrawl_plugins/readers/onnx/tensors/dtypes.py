@@ -1,4 +1,4 @@
-"""The element types of ONNX, by their number in TensorProto.DataType."""
+"""Element types of ONNX by their number in TensorProto.DataType."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import ITEMSIZE
 from filtercrawl_plugins.readers.onnx.graph.types import ConstantValue, TensorLike
 
-# Fields of TensorProto that hold numbers when raw_data does not.
+# Numbers of the typed fields of TensorProto.
 FLOAT_DATA: Final = 4
 INT32_DATA: Final = 5
 INT64_DATA: Final = 7
@@ -17,14 +17,14 @@ UINT64_DATA: Final = 11
 
 
 class ElementType(NamedTuple):
-    """An element type: its name in torch, and the field that holds its numbers."""
+    """An element type: name of the torch dtype, and number of the typed field for its elements."""
 
     dtype: str
     field: int
 
     @property
     def readable(self) -> bool:
-        """Whether its elements are whole bytes that torch has a dtype for."""
+        """Whether torch has a dtype for it and its elements take whole bytes."""
         return self.dtype in ITEMSIZE
 
 
@@ -61,14 +61,16 @@ ELEMENT_TYPES: Final = {
 
 
 def element_type(number: int) -> ElementType:
-    """Look up a data_type; one newer than this table is unreadable. Raises FormatError for none at all."""
+    """Return an element type; one that is newer than this table is not readable. Raises FormatError for UNDEFINED."""
     if number <= 0:
         raise FormatError("has no data type")
     return ELEMENT_TYPES.get(number, ElementType(f"onnx_type_{number}", 0))
 
 
-def dtype_of(held: TensorLike) -> str:
-    """Name the type of a tensor's elements."""
-    if isinstance(held, ConstantValue):
-        return held.dtype
-    return ELEMENT_TYPES[held.data_type].dtype if held.data_type in ELEMENT_TYPES else f"onnx_type_{held.data_type}"
+def dtype_of(tensor: TensorLike) -> str:
+    """Return the dtype of a tensor: the name of the torch dtype if there is one."""
+    if isinstance(tensor, ConstantValue):
+        return tensor.dtype
+    return (
+        ELEMENT_TYPES[tensor.data_type].dtype if tensor.data_type in ELEMENT_TYPES else f"onnx_type_{tensor.data_type}"
+    )

@@ -1,1 +1,1 @@
-"""How the graph uses each tensor: convolution, depth, quantization."""
+"""What the graph uses each tensor for: convolutions with their attributes, depth and quantization, or another role."""

@@ -1,4 +1,4 @@
-"""How deep each convolution of an ONNX model stands, by the graph that leads to it."""
+"""Depth of each convolution of an ONNX model: the number of convolutions on the longest path to it."""
 
 from __future__ import annotations
 
@@ -15,116 +15,127 @@ from filtercrawl_plugins.readers.onnx.graph.provenance import find_origin
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, iterate_scopes
 from filtercrawl_plugins.readers.onnx.graph.types import Model, Node
 
-# Bits of all trails together, 256 MiB: networks need a hundredth, and beyond it ancestors are not counted.
-MOST_BITS: Final = 1 << 31
-# Whose outputs are those of their graphs, each at its place.
-_ALIGNED: Final = frozenset({"function", "If", "Loop", "Scan", "SequenceMap"})
-_NOWHERE: Final = DepthState()
+# Bits of all ancestor sets together (256 MiB). Networks need a hundredth; above it, ancestors are not counted.
+MAX_ANCESTOR_BITS: Final = 1 << 31
+# Operators whose outputs are the outputs of their graphs, in the same order.
+_ALIGNED_OPS: Final = frozenset({"function", "If", "Loop", "Scan", "SequenceMap"})
+_NO_ANCESTORS: Final = DepthState()
 
 
 def compute_depths(model: Model, file: str) -> dict[int, Depth]:
-    """Return the depth of each tensor that is a convolution's weight, by the start of its message.
+    """Return the depth of each convolution.
 
-    Paths run along values, through functions, both branches of an If and one round of a Loop or Scan; what decides
-    whether and how often a graph runs is no part of them. Every convolution counts wherever it is run, also one
-    whose weight is no tensor of the file; of several calls of one weight the first one in the order of execution.
-    Nothing is returned where nodes are not in the order that ONNX demands. Raises UnsupportedError as `scopes` does.
+    Paths follow values through functions, both branches of an If, and one iteration of a Loop or Scan; conditions and
+    trip counts are no part of them. Every convolution counts in each context in which it is run, also if its weight is
+    computed. Of several calls with one weight, the first in the order of execution counts.
+
+    Args:
+        model: The model.
+        file: Name of the file, for messages.
+
+    Returns:
+        Depth by the start of the weight's message; {} if the nodes are not in topological order.
+
+    Raises:
+        UnsupportedError: As `iterate_scopes`.
     """
-    n_values, n_calls = _size(model, file)
-    walk = _DepthPass(counted=n_values * n_calls <= MOST_BITS)
+    n_values, n_calls = _count_values(model, file)
+    walk = _DepthPass(counted=n_values * n_calls <= MAX_ANCESTOR_BITS)
     try:
         walk.run(Scope(graph=model.graph, functions={(f.domain, f.name, f.overload): f for f in model.functions}), {})
     except _OutOfOrderError:
         return {}
     finished = walk.calls.finish()
-    return {start: finished.of(calls[0], calls[-1]) for start, calls in walk.used.items()}
+    return {start: finished.of(calls[0], calls[-1]) for start, calls in walk.calls_by_weight.items()}
 
 
 class _OutOfOrderError(Exception):
-    pass
+    """A node uses a value that no earlier node computes."""
 
 
 class _DepthPass:
-    """Runs the graphs of a model with trails for values."""
+    """Runs the graphs of a model symbolically: every value is the state of the paths that lead to it."""
 
     def __init__(self, *, counted: bool) -> None:
         self.calls = CallGraph(counted=counted)
-        self.used: defaultdict[int, list[int]] = defaultdict(list)
-        # Of a graph that runs, the trails of its values; the graphs around it are below.
-        self._known: list[dict[str, DepthState]] = []
+        self.calls_by_weight: defaultdict[int, list[int]] = defaultdict(list)
+        # States of the values of the current graph (last) and of the graphs around it.
+        self._frames: list[dict[str, DepthState]] = []
 
     def run(self, scope: Scope, inputs: Mapping[str, DepthState]) -> list[DepthState]:
-        """Run a graph whose inputs have these trails; return those of its outputs."""
-        # A function sees nothing of where it is called.
-        hidden, self._known = (self._known, []) if scope.call is not None else ([], self._known)
-        known = {**dict.fromkeys((*scope.graph.inputs, *scope.graph.tensors_by_name), _NOWHERE), **inputs}
-        self._known.append(known)
+        """Run a graph whose inputs have these states and return the states of its outputs."""
+        # A function does not see the values of its caller.
+        hidden, self._frames = (self._frames, []) if scope.call is not None else ([], self._frames)
+        states = {**dict.fromkeys((*scope.graph.inputs, *scope.graph.tensors_by_name), _NO_ANCESTORS), **inputs}
+        self._frames.append(states)
         for node in scope.graph.nodes:
-            # Of a graph that gives too little the rest stays unknown.
-            known.update(zip(node.outputs, self._node(scope, node), strict=False))
+            # Not strict: a graph with fewer outputs than its node leaves the rest undefined.
+            states.update(zip(node.outputs, self._node(scope, node), strict=False))
         results = [self._find(name) for name in scope.graph.outputs]
-        self._known.pop()
-        self._known = hidden or self._known
+        self._frames.pop()
+        self._frames = hidden or self._frames
         return results
 
     def _node(self, scope: Scope, node: Node) -> list[DepthState]:
-        given = [self._find(name) for name in node.inputs]
-        inner = list(scope.subscopes(node))
-        if inner:
-            return self._inner(scope, node, given, inner)
-        trail = reduce(DepthState.join, given, _NOWHERE)
+        inputs = [self._find(name) for name in node.inputs]
+        subscopes = list(scope.subscopes(node))
+        if subscopes:
+            return self._run_subscopes(scope, node, inputs, subscopes)
+        state = reduce(DepthState.join, inputs, _NO_ANCESTORS)
         if _convolves(scope, node):
             operator = convolution_operator(scope, node)
-            held = find_origin(scope, node.input(operator.weight)) if operator is not None else None
-            if held is not None:
-                self.used[held.tensor.message.start].append(len(self.calls))
-            trail = self.calls.add(trail)
-        return [trail] * len(node.outputs)
+            origin = find_origin(scope, node.input(operator.weight)) if operator is not None else None
+            if origin is not None:
+                self.calls_by_weight[origin.tensor.message.start].append(len(self.calls))
+            state = self.calls.add(state)
+        return [state] * len(node.outputs)
 
-    def _inner(self, scope: Scope, node: Node, given: list[DepthState], inner: list[Scope]) -> list[DepthState]:
-        """Run what a node holds; each of its outputs depends on the graphs' outputs at the same place."""
+    def _run_subscopes(
+        self, scope: Scope, node: Node, inputs: list[DepthState], subscopes: list[Scope]
+    ) -> list[DepthState]:
+        """Run the graphs of a node; its outputs depend on the outputs of the graphs at the same index."""
         op = "function" if scope.called_function(node) is not None else node.op_type
-        # A loop may run no round at all; of another operator than ONNX's own nobody knows what goes where.
-        results = [_NOWHERE] * len(node.outputs)
+        # A loop may run zero times. How an unknown operator connects its inputs and graphs is unknown.
+        results = [_NO_ANCESTORS] * len(node.outputs)
         if op == "Loop":
-            results = given[2:]
-        elif op not in _ALIGNED:
-            results = [reduce(DepthState.join, given, _NOWHERE)] * len(node.outputs)
-        for deeper in inner:
-            outputs = self.run(deeper, _passed(op, deeper.graph.inputs, given))
+            results = inputs[2:]
+        elif op not in _ALIGNED_OPS:
+            results = [reduce(DepthState.join, inputs, _NO_ANCESTORS)] * len(node.outputs)
+        for subscope in subscopes:
+            outputs = self.run(subscope, _bind_inputs(op, subscope.graph.inputs, inputs))
             if op == "Loop":
-                outputs = outputs[1:]  # the first says whether to go on
-            elif op not in _ALIGNED:
-                outputs = [reduce(DepthState.join, outputs, _NOWHERE)] * len(results)
-            results = [a.join(b) for a, b in zip_longest(results, outputs, fillvalue=_NOWHERE)]
+                outputs = outputs[1:]  # the first is the condition
+            elif op not in _ALIGNED_OPS:
+                outputs = [reduce(DepthState.join, outputs, _NO_ANCESTORS)] * len(results)
+            results = [a.join(b) for a, b in zip_longest(results, outputs, fillvalue=_NO_ANCESTORS)]
         return results[: len(node.outputs)]
 
     def _find(self, name: str) -> DepthState:
         if not name:
-            return _NOWHERE
-        for known in reversed(self._known):
-            if name in known:
-                return known[name]
+            return _NO_ANCESTORS
+        for states in reversed(self._frames):
+            if name in states:
+                return states[name]
         raise _OutOfOrderError
 
 
-def _passed(op: str, names: tuple[str, ...], given: list[DepthState]) -> dict[str, DepthState]:
-    """Return the trails of a graph's inputs, which are the last ones of its node's."""
+def _bind_inputs(op: str, names: tuple[str, ...], inputs: list[DepthState]) -> dict[str, DepthState]:
+    """Return the states of a graph's inputs; they are the last inputs of its node."""
     if op == "function":
-        return dict(zip(names, given, strict=False))  # the last ones may be left out
+        return dict(zip(names, inputs, strict=False))  # trailing inputs may be omitted
     if op == "Loop":
-        return dict(zip(names[2:], given[2:], strict=False))  # not how often, and whether
-    return dict(zip(reversed(names), reversed(given), strict=False))
+        return dict(zip(names[2:], inputs[2:], strict=False))  # without trip count and condition
+    return dict(zip(reversed(names), reversed(inputs), strict=False))
 
 
 def _convolves(scope: Scope, node: Node) -> bool:
-    """Tell whether a node is a convolution of any layout; a deformable one is an operator of its own."""
+    """Return whether a node is a convolution in any layout; a deformable one does not count."""
     if convolution_operator(scope, node) is not None:
         return True
     return unsupported_weight_input(scope, node) is not None and "Deform" not in node.op_type
 
 
-def _size(model: Model, file: str) -> tuple[int, int]:
+def _count_values(model: Model, file: str) -> tuple[int, int]:
     n_values = n_calls = 0
     for scope in iterate_scopes(model, file):
         for node in scope.graph.nodes:

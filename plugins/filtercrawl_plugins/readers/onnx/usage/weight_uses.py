@@ -1,4 +1,4 @@
-"""Collects what each tensor is used for: by which convolutions, or else as what."""
+"""Find out what each tensor is used for: the convolutions with it, or its role in other operators."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from filtercrawl_plugins.readers.onnx.graph.scope import Scope, iterate_scopes
 from filtercrawl_plugins.readers.onnx.graph.types import Model, Node, TensorLike
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
 
-# What a tensor is, if it is used as more than one of these: the first.
-RANKS: Final = {
-    reason: rank
-    for rank, reason in enumerate(
+# A tensor with several roles gets the first of these; they are reasons of the ledger.
+ROLE_PRIORITY: Final = {
+    role: priority
+    for priority, role in enumerate(
         (
             "nonstandard_operator",
             "linear",
@@ -43,15 +43,16 @@ RANKS: Final = {
         )
     )
 }
-_ARITHMETIC: Final = frozenset({"Gather", "Add", "Sub", "Mul", "Div"})
-# Between a linear map and the addition of its bias.
-_BEFORE_BIAS: Final = PARAMETER_PRESERVING_OPS | {"DequantizeLinear", "QuantizeLinear", "Mul"}
-_LONGEST_WAY: Final = 8
+# Operators whose constant input may be a parameter; which one depends on the context.
+_ARITHMETIC_OPS: Final = frozenset({"Gather", "Add", "Sub", "Mul", "Div"})
+# Operators between a linear operator and the addition of its bias.
+_BEFORE_BIAS_OPS: Final = PARAMETER_PRESERVING_OPS | {"DequantizeLinear", "QuantizeLinear", "Mul"}
+_MAX_STEPS: Final = 8
 
 
 @dataclass(frozen=True, eq=False)
 class ConvolutionUse:
-    """A node that convolves with a tensor, and how the tensor gets there."""
+    """A node that convolves with a tensor, and the way from the tensor to the node."""
 
     scope: Scope
     node: Node
@@ -61,90 +62,100 @@ class ConvolutionUse:
 
 @dataclass(frozen=True)
 class TensorUsage:
-    """Uses of tensors, by the start of their message: the first convolution, their number, other uses."""
+    """Uses of tensors, by the start of their message.
+
+    Attributes:
+        convolutions: The first convolution with a tensor.
+        n_calls: Number of convolutions with it.
+        roles: Its role in other operators.
+    """
 
     convolutions: dict[int, ConvolutionUse] = field(default_factory=dict)
     n_calls: Counter[int] = field(default_factory=Counter)
     roles: dict[int, str] = field(default_factory=dict)
 
     def add_convolution(self, use: ConvolutionUse) -> None:
+        """Record a convolution."""
         start = use.origin.tensor.message.start
         self.convolutions.setdefault(start, use)
         self.n_calls[start] += 1
 
-    def add_role(self, held: TensorLike, reason: str) -> None:
-        start = held.message.start
-        self.roles[start] = min(self.roles.get(start, "constant"), reason, key=RANKS.__getitem__)
+    def add_role(self, tensor: TensorLike, role: str) -> None:
+        """Record a role; the one with the highest priority is kept."""
+        start = tensor.message.start
+        self.roles[start] = min(self.roles.get(start, "constant"), role, key=ROLE_PRIORITY.__getitem__)
 
 
 def collect_uses(model: Model, file: str) -> TensorUsage:
-    """Look at every input of every node wherever it is run; raises UnsupportedError as `scopes` does."""
+    """Return the uses of all tensors, from every input of every node; raises UnsupportedError as `iterate_scopes`."""
     uses = TensorUsage()
     for scope in iterate_scopes(model, file):
         for node in scope.graph.nodes:
             if scope.called_function(node) is None:
-                _node(uses, scope, node)
+                _add_node(uses, scope, node)
     return uses
 
 
-def _node(uses: TensorUsage, scope: Scope, node: Node) -> None:
+def _add_node(uses: TensorUsage, scope: Scope, node: Node) -> None:
     operator = convolution_operator(scope, node)
-    odd = unsupported_weight_input(scope, node)
+    unsupported = unsupported_weight_input(scope, node)
     for slot, name in enumerate(node.inputs):
         if operator is not None and slot == operator.weight:
-            found = find_origin(scope, name)
-            if found is not None:
-                uses.add_convolution(ConvolutionUse(scope, node, operator, found))
+            origin = find_origin(scope, name)
+            if origin is not None:
+                uses.add_convolution(ConvolutionUse(scope, node, operator, origin))
             else:
-                for held in source_tensors(scope, name):
-                    if len(held.shape) > 1 and math.prod(held.shape) > 1:
-                        uses.add_role(held, "nonstandard_operator")
-        elif slot == odd:
-            found = find_origin(scope, name, PARAMETER_PRESERVING_OPS)
-            if found is not None:
-                uses.add_role(found.tensor, "nonstandard_operator")
+                for tensor in source_tensors(scope, name):
+                    if len(tensor.shape) > 1 and math.prod(tensor.shape) > 1:
+                        uses.add_role(tensor, "nonstandard_operator")
+        elif slot == unsupported:
+            origin = find_origin(scope, name, PARAMETER_PRESERVING_OPS)
+            if origin is not None:
+                uses.add_role(origin.tensor, "nonstandard_operator")
         else:
-            _other(uses, scope, node, slot)
+            _add_input(uses, scope, node, slot)
 
 
-def _other(uses: TensorUsage, scope: Scope, node: Node, slot: int) -> None:
-    reason = INPUT_ROLES.get(node.op_type, {}).get(slot)
-    if reason is None and node.op_type not in _ARITHMETIC:
+def _add_input(uses: TensorUsage, scope: Scope, node: Node, slot: int) -> None:
+    role = INPUT_ROLES.get(node.op_type, {}).get(slot)
+    if role is None and node.op_type not in _ARITHMETIC_OPS:
         return
-    found = find_origin(scope, node.inputs[slot], PARAMETER_PRESERVING_OPS)
-    if found is not None:
-        reason = reason or _arithmetic(scope, node, slot, found)
-        if reason is not None:
-            uses.add_role(found.tensor, reason)
-    elif reason == "recurrent":  # gates are often put in another order first
-        for held in source_tensors(scope, node.inputs[slot]):
-            if dtype_of(held) in FLOAT_DTYPES:
-                uses.add_role(held, reason)
+    origin = find_origin(scope, node.inputs[slot], PARAMETER_PRESERVING_OPS)
+    if origin is not None:
+        role = role or _arithmetic_role(scope, node, slot, origin)
+        if role is not None:
+            uses.add_role(origin.tensor, role)
+    elif role == "recurrent":  # exporters reorder the gates first
+        for tensor in source_tensors(scope, node.inputs[slot]):
+            if dtype_of(tensor) in FLOAT_DTYPES:
+                uses.add_role(tensor, role)
 
 
-def _arithmetic(scope: Scope, node: Node, slot: int, found: TensorOrigin) -> str | None:
-    held = found.tensor
-    if dtype_of(held) not in FLOAT_DTYPES and found.dequantize is None:
+def _arithmetic_role(scope: Scope, node: Node, slot: int, origin: TensorOrigin) -> str | None:
+    """Return the role of a constant input of an arithmetic operator, None if it is just a constant."""
+    tensor = origin.tensor
+    if dtype_of(tensor) not in FLOAT_DTYPES and origin.dequantize is None:
         return None
     if node.op_type == "Gather":
-        return "embedding" if slot == 0 and len(held.shape) == 2 else None
+        return "embedding" if slot == 0 and len(tensor.shape) == 2 else None
     if node.op_type in ("Mul", "Div"):
         return "scale"
-    one_axis = sum(size > 1 for size in held.shape) <= 1
-    return "bias" if one_axis and _is_linear(scope, node.input(1 - slot)) else None
+    is_vector = sum(size > 1 for size in tensor.shape) <= 1
+    return "bias" if is_vector and _is_linear_result(scope, node.input(1 - slot)) else None
 
 
-def _is_linear(scope: Scope, name: str) -> bool:
-    for _ in range(_LONGEST_WAY):
+def _is_linear_result(scope: Scope, name: str) -> bool:
+    """Return whether a value is the result of a linear operator, possibly scaled or reshaped."""
+    for _ in range(_MAX_STEPS):
         found = scope.find(name)
         if found is None:
             return False
-        scope, what = found
-        if not isinstance(what, Node):
+        scope, producer = found
+        if not isinstance(producer, Node):
             return False
-        if what.op_type in LINEAR_OPS:
+        if producer.op_type in LINEAR_OPS:
             return True
-        if what.op_type not in _BEFORE_BIAS:
+        if producer.op_type not in _BEFORE_BIAS_OPS:
             return False
-        name = what.input(0)
+        name = producer.input(0)
     return False

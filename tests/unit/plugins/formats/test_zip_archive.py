@@ -1,0 +1,100 @@
+"""The central directory of zip archives, against the standard library's writer."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+
+import pytest
+
+from filtercrawl.api.errors import FormatError, TruncatedError, UnsafeFileError, UnsupportedError
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl_plugins.formats.zip import ZipArchive, archive
+
+CONTENT = {"a.txt": b"hello" * 100, "folder/b.bin": bytes(range(256)), "empty": b""}
+
+
+def write(compression: int = zipfile.ZIP_STORED, comment: bytes = b"") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as file:
+        for name, data in CONTENT.items():
+            file.writestr(name, data)
+        file.comment = comment
+    return buffer.getvalue()
+
+
+def parse(data: bytes) -> ZipArchive:
+    return ZipArchive(MemoryFile(data, "x.zip"))
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("comment", [b"", b"a comment with PK\5\6 in it"])
+def test_entries(compression: int, comment: bytes) -> None:
+    parsed = parse(write(compression, comment))
+    assert {name: parsed.read(name, 10_000) for name in parsed.entries} == CONTENT
+    entry = parsed.entries["a.txt"]
+    assert (entry.size, entry.is_deflated) == (500, compression == zipfile.ZIP_DEFLATED)
+    assert parsed.open("a.txt") is parsed.open("a.txt")
+
+
+def test_zip64_extra_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
+    monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
+    parsed = parse(write())
+    assert {name: parsed.read(name, 10_000) for name in parsed.entries} == CONTENT
+
+
+def test_resolve_zip64_takes_only_what_is_missing() -> None:
+    extra = struct.pack("<2HL", 0x5455, 4, 0) + struct.pack("<2HQ", 1, 8, 1 << 40)
+    assert archive._resolve_zip64(extra, 5, 0xFFFFFFFF, 7) == [5, 1 << 40, 7]
+    assert archive._resolve_zip64(extra[:-1], 5, 0xFFFFFFFF, 7) == [5, 0xFFFFFFFF, 7]
+    assert archive._resolve_zip64(extra, 5, 6, 7) == [5, 6, 7]
+
+
+def directory_header(data: bytes) -> int:
+    """Return the offset of the first header of the central directory."""
+    return data.index(b"PK\1\2")
+
+
+def patched(offset: int, field: bytes) -> bytes:
+    data = bytearray(write())
+    start = directory_header(data) + offset
+    data[start : start + len(field)] = field
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (write()[:-1], TruncatedError),
+        (b"", TruncatedError),
+        (patched(0, b"PK\0\0"), FormatError),
+        (patched(8, b"\1\0"), UnsupportedError),
+        (patched(10, b"\x0c\0"), UnsupportedError),
+        (patched(20, b"\xff\xff\xff\x0f"), UnsupportedError),
+        (patched(28, b"\xff\xff"), FormatError),
+        (patched(42, b"\x10\0\0\0"), FormatError),
+    ],
+    ids=["cut", "empty", "signature", "encrypted", "bzip2", "stored sizes differ", "name too long", "overlap"],
+)
+def test_damaged_directories(data: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^x\.zip: "):
+        parse(data)
+
+
+def test_duplicate_names() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("a", b"1")
+        file.filelist.append(file.filelist[0])
+    with pytest.raises(FormatError, match="two entries 'a'"):
+        parse(buffer.getvalue())
+
+
+def test_limits() -> None:
+    parsed = parse(write())
+    with pytest.raises(UnsafeFileError, match="at most 499"):
+        parsed.read("a.txt", 499)
+    with pytest.raises(FormatError, match="no entry 'missing'"):
+        parsed.open("missing")
