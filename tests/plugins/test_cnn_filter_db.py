@@ -171,7 +171,7 @@ def test_a_range_that_is_none_costs_its_model_alone(ids: Any, tmp_path: Path, da
     [broken] = [row for row in table(dataset, "models") if row["outcome"] == "failed"]
     assert broken["name"] == "broken"
     assert broken["reason"].startswith("filters.h5: model 9 (broken): layer 'Conv_9': filter_ids is ")
-    assert broken["reason"].endswith("not FIRST:LAST of the 60 kernels in /filters")
+    assert broken["reason"].endswith("expected FIRST:LAST of the 60 kernels in /filters")
 
 
 def test_names_are_unique_and_stay(tmp_path: Path, dataset: Path, run_sync: Sync) -> None:
@@ -344,7 +344,7 @@ def test_damage_is_an_error_of_ours_or_harmless(
 
 def test_other_files(tmp_path: Path, zoo: Path, dataset: Path, run_sync: Sync) -> None:
     (tmp_path / "text.h5").write_text("not HDF5")
-    with pytest.raises(UsageError, match=r"text\.h5: is no HDF5 file"):
+    with pytest.raises(UsageError, match=r"text\.h5: is not an HDF5 file"):
         run_sync(f"cnn-filter-db:{tmp_path / 'text.h5'}")
     with pytest.raises(UsageError, match="No such file"):
         run_sync(f"cnn-filter-db:{tmp_path / 'none.h5'}")

@@ -1,4 +1,9 @@
-"""Published files of CNN Filter DB (arXiv 2203.15331): a source of their models, and the reader of one model."""
+"""Published files of CNN Filter DB (arXiv 2203.15331): a source of their models, and the reader of one model.
+
+A file is HDF5 with a pandas table `/meta`, a row per layer, and all kernels in `/filters`. Flow: `hdf5` opens the file,
+`pandas_table` reads the table into `cells`, `models` groups its rows into models, `metadata` maps their columns, and
+`source` offers each model as a `model_file` with its `kernels`, which `reader` reads.
+"""
 
 from __future__ import annotations
 

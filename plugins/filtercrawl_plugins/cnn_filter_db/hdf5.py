@@ -1,4 +1,4 @@
-"""HDF5 as data: nodes that lie in the file itself, read through a range file, errors in our words."""
+"""HDF5 files read by byte range: links and external data are refused, errors of h5py become FormatError."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from filtercrawl.api.errors import Cancelled, FiltercrawlError, FormatError, Uns
 from filtercrawl.api.range_file import RandomAccessFile
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
-# Bytes of one node of the table at most; the published one has 22 MB in all.
-NODE: Final = 536_870_912
+# Bytes of one dataset of the table; the published table has 22 MB in all.
+MAX_DATASET_BYTES: Final = 536_870_912
 
 
 def import_h5py() -> ModuleType:
-    """Return h5py; raises UnsupportedError where it is not installed."""
+    """Return the module h5py; raises UnsupportedError if it is not installed."""
     try:
         import h5py
     except ImportError as error:
-        message = "files of CNN Filter DB need h5py: pip install 'filtercrawl[cnn-filter-db]'"
+        message = "files of CNN Filter DB need h5py; run: pip install 'filtercrawl[cnn-filter-db]'"
         raise UnsupportedError(message) from error
     module: ModuleType = h5py
     return module
 
 
 class RangeFileStream(io.RawIOBase):
-    """A range file as a stream; keeps the error that a C library in between would lose."""
+    """A random access file as a stream for h5py.
+
+    Attributes:
+        error: The error of the last failed read, which the C library would lose.
+    """
 
     def __init__(self, file: RandomAccessFile) -> None:
         self._file = file
-        self._at = 0
+        self._position = 0
         self.error: BaseException | None = None
 
     def readable(self) -> bool:
@@ -43,27 +47,27 @@ class RangeFileStream(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
-        return self._at
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._file.size}[whence]
+        return self._position
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def readinto(self, buffer: Any) -> int:
-        length = max(0, min(len(buffer), self._file.size - self._at))
+        length = max(0, min(len(buffer), self._file.size - self._position))
         try:
-            data = self._file.read(self._at, length)
+            data = self._file.read(self._position, length)
         except BaseException as error:
             self.error = error
             raise
         buffer[:length] = data
-        self._at += length
+        self._position += length
         return length
 
 
 @contextmanager
 def translate_hdf5_errors(file: RandomAccessFile, stream: RangeFileStream) -> Iterator[None]:
-    """Turn whatever h5py raises into FormatError; an error of the file below counts first."""
+    """Convert exceptions of h5py to FormatError; an error of the underlying file is raised instead if there is one."""
     try:
         yield
     except (FiltercrawlError, Cancelled):
@@ -72,13 +76,19 @@ def translate_hdf5_errors(file: RandomAccessFile, stream: RangeFileStream) -> It
         if stream.error is not None:
             raise stream.error from error
         detail = " ".join(str(error).split()) or type(error).__name__
-        raise FormatError(f"{file.name}: HDF5 that cannot be read ({detail})") from error
+        raise FormatError(f"{file.name}: invalid HDF5 ({detail})") from error
 
 
 class Hdf5:
-    """An open HDF5 file; every node is looked up in it by a hard link, never in another file. Close it."""
+    """An open HDF5 file whose nodes are dataset by hard links only, never in another file. Close it after use."""
 
     def __init__(self, file: RandomAccessFile) -> None:
+        """Open a file.
+
+        Raises:
+            FormatError: It is not a valid HDF5 file.
+            UnsupportedError: h5py is not installed.
+        """
         h5py = import_h5py()
         self.file = file
         self.stream = RangeFileStream(file)
@@ -87,58 +97,66 @@ class Hdf5:
         self._h5py = h5py
 
     def node(self, path: str) -> Any | None:
-        """Return a group or dataset by its path, None where there is none; raises UnsafeError if it lies elsewhere."""
-        here = self._root
+        """Return the group or dataset at a path, None if there is none.
+
+        Raises:
+            UnsafeFileError: The path contains a link, or the data are in another file.
+        """
+        node = self._root
         with translate_hdf5_errors(self.file, self.stream):
             for part in path.strip("/").split("/"):
-                if not isinstance(here, self._h5py.Group) or part not in here.keys():  # noqa: SIM118 - `in` follows links
+                if not isinstance(node, self._h5py.Group) or part not in node.keys():  # noqa: SIM118 - `in` follows links
                     return None
-                if not isinstance(here.get(part, getlink=True), self._h5py.HardLink):
+                if not isinstance(node.get(part, getlink=True), self._h5py.HardLink):
                     raise UnsafeFileError(f"{self.file.name}: {path!r} is a link; links are never followed")
-                here = here[part]
-            if isinstance(here, self._h5py.Dataset) and (here.is_virtual or here.external):
+                node = node[part]
+            if isinstance(node, self._h5py.Dataset) and (node.is_virtual or node.external):
                 raise UnsafeFileError(f"{self.file.name}: {path!r} lies in another file, which is never read")
-        return here
+        return node
 
     def dataset(self, path: str) -> Any:
-        """Return a dataset; raises FormatError where there is none."""
-        found = self.node(path)
-        if not isinstance(found, self._h5py.Dataset):
-            raise FormatError(f"{self.file.name}: holds no dataset {path!r}")
-        return found
+        """Return the dataset at a path; raises FormatError if there is none."""
+        dataset = self.node(path)
+        if not isinstance(dataset, self._h5py.Dataset):
+            raise FormatError(f"{self.file.name}: has no dataset {path!r}")
+        return dataset
 
     def is_dataset(self, node: object) -> bool:
+        """Return whether a node is a dataset."""
         return isinstance(node, self._h5py.Dataset)
 
     def array(self, path: str) -> Any:
-        """Return a whole dataset as a NumPy array; raises FormatError where it is too large to be a table's."""
-        found = self.dataset(path)
+        """Return a whole dataset as a NumPy array; raises FormatError if it is larger than a table may be."""
+        dataset = self.dataset(path)
         with translate_hdf5_errors(self.file, self.stream):
-            if math.prod(found.shape or ()) * found.dtype.itemsize > NODE:
-                raise FormatError(f"{self.file.name}: {path!r} claims {math.prod(found.shape)} elements")
-            return found[()]
+            if math.prod(dataset.shape or ()) * dataset.dtype.itemsize > MAX_DATASET_BYTES:
+                raise FormatError(
+                    f"{self.file.name}: {path!r} has {math.prod(dataset.shape)} elements, more than a table may have"
+                )
+            return dataset[()]
 
     def pickled(self, path: str) -> bytes:
-        """Return the bytes of the one object that PyTables keeps in an array of objects."""
-        found = self.dataset(path)
+        """Return the pickle that PyTables stores as the only element of a variable-length dataset."""
+        dataset = self.dataset(path)
         with translate_hdf5_errors(self.file, self.stream):
-            if found.shape != (1,) or self._h5py.check_vlen_dtype(found.dtype) is None:
-                raise FormatError(f"{self.file.name}: {path!r} is no pickled object")
-            value = found[0]
+            if dataset.shape != (1,) or self._h5py.check_vlen_dtype(dataset.dtype) is None:
+                raise FormatError(f"{self.file.name}: {path!r} is not a pickled object")
+            value = dataset[0]
             return bytes(value) if value.dtype.kind in "iu" and value.dtype.itemsize == 1 else b""
 
     def is_pickled(self, path: str) -> bool:
-        found = self.dataset(path)
+        """Return whether a dataset is a pickled object."""
+        dataset = self.dataset(path)
         with translate_hdf5_errors(self.file, self.stream):
-            return self._h5py.check_vlen_dtype(found.dtype) is not None
+            return self._h5py.check_vlen_dtype(dataset.dtype) is not None
 
     def is_empty(self, node: Any) -> bool:
-        """Tell whether pandas wrote an array that has no elements: it keeps the shape beside it."""
+        """Return whether pandas wrote an empty array, for which it stores the shape as an attribute."""
         with translate_hdf5_errors(self.file, self.stream):
             return "shape" in node.attrs
 
     def attribute(self, node: Any, name: str) -> Any:
-        """Return an attribute as int, bytes or str; None where it is none of these."""
+        """Return an attribute that is an int, bytes or str; None if it is missing or of another type."""
         with translate_hdf5_errors(self.file, self.stream):
             if name not in node.attrs:
                 return None
@@ -147,12 +165,13 @@ class Hdf5:
         return value if isinstance(value, int | bytes | str) else None
 
     def text(self, node: Any, name: str) -> str | None:
-        """Return an attribute that is text; PyTables pickles None as `N.`."""
+        """Return an attribute that is text; None if it is missing or None, which PyTables pickles as `N.`."""
         value = self.attribute(node, name)
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
         return value if isinstance(value, str) and value != "N." else None
 
     def close(self) -> None:
+        """Close the HDF5 file, not the underlying one."""
         with translate_hdf5_errors(self.file, self.stream):
             self._root.close()

@@ -1,4 +1,4 @@
-"""The kernels of a published file as bytes, row after row: where they lie, or through HDF5 where they are encoded."""
+"""The kernels of a published file as contiguous bytes: read directly from the file, or decoded by HDF5 if chunked."""
 
 from __future__ import annotations
 
@@ -12,19 +12,25 @@ from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, translate_hdf5_errors
 
 FILTERS_PATH: Final = "filters"
 DTYPES: Final = {"<f8": "float64", "<f4": "float32", "<f2": "float16"}
-# A chunk is decoded whole; real ones have some MB.
-CHUNK: Final = 67_108_864
-# Rows asked of HDF5 at a time, in bytes.
-CHUNK_BYTES: Final = 4_194_304
+# Bytes of an HDF5 chunk, which is decoded as a whole; published files have a few MB.
+MAX_CHUNK_BYTES: Final = 67_108_864
+# Bytes of rows that are requested from HDF5 at a time.
+READ_BYTES: Final = 4_194_304
 
 
 class StoredKernels:
-    """`/filters`, [N, 3, 3] or [N, 9], as a file of N rows without a header; implements RangeFile and View.
+    """The dataset `/filters`, [N, 3, 3] or [N, 9], as a file of N rows without a header.
 
-    dtype: as torch names it. Raises CheckpointError where the file holds no kernels that can be read.
+    Attributes:
+        name: Name for messages.
+        dtype: Name of the torch dtype.
+        count: Number of kernels, N.
+        row_bytes: Bytes of a kernel.
+        size: Bytes of all kernels.
     """
 
     def __init__(self, hdf5: Hdf5) -> None:
+        """Open the dataset of a file; raises CheckpointError if it has no kernels that can be read."""
         self._hdf5 = hdf5
         self.name = f"{hdf5.file.name}: /{FILTERS_PATH}"
         self._data = hdf5.dataset(FILTERS_PATH)
@@ -34,15 +40,13 @@ class StoredKernels:
             if (len(shape), math.prod(shape[1:])) not in ((3, 9), (2, 9)) or (len(shape) == 3 and shape[1] != 3):
                 raise FormatError(f"{self.name} has the shape {list(shape)}, not [N, 3, 3]")
             if dtype not in DTYPES:
-                raise UnsupportedError(
-                    f"{self.name} has numbers of type {dtype}; float64, float32 and float16 are read"
-                )
+                raise UnsupportedError(f"{self.name} has the dtype {dtype}; supported are float64, float32 and float16")
             self.dtype, self.count = DTYPES[dtype], int(shape[0])
             self.row_bytes = 9 * self._data.dtype.itemsize
             self.size = self.count * self.row_bytes
             self._offset = None if chunks else self._data.id.get_offset()
-            if chunks and math.prod(chunks) * self._data.dtype.itemsize > CHUNK:
-                raise UnsupportedError(f"{self.name} has chunks of over {CHUNK} bytes")
+            if chunks and math.prod(chunks) * self._data.dtype.itemsize > MAX_CHUNK_BYTES:
+                raise UnsupportedError(f"{self.name} has chunks of more than {MAX_CHUNK_BYTES} bytes")
         if not chunks and self.size:
             if self._offset is None:
                 raise FormatError(f"{self.name} was never written")
@@ -50,7 +54,7 @@ class StoredKernels:
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether the rows lie in the file as they are."""
+        """Whether the rows are stored in the file as they are, not in chunks."""
         return self._offset is not None
 
     def read(self, offset: int, length: int) -> bytes:
@@ -60,7 +64,7 @@ class StoredKernels:
         pieces, stop = [], offset + length
         while offset < stop:
             first = offset // self.row_bytes
-            last = min(-(-stop // self.row_bytes), first + max(1, CHUNK_BYTES // self.row_bytes))
+            last = min(-(-stop // self.row_bytes), first + max(1, READ_BYTES // self.row_bytes))
             with translate_hdf5_errors(self._hdf5.file, self._hdf5.stream):
                 rows = self._data[first:last].tobytes()
             pieces.append(rows[offset - first * self.row_bytes : stop - first * self.row_bytes])

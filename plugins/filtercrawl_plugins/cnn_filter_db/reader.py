@@ -1,4 +1,4 @@
-"""The reader of one model of CNN Filter DB, as `cnn-filter-db` hands it out; whole files are refused with a hint."""
+"""The reader of one model of CNN Filter DB, as the source `cnn-filter-db` provides it."""
 
 from __future__ import annotations
 
@@ -16,32 +16,34 @@ from filtercrawl_plugins.cnn_filter_db.pandas_table import META_PATH
 
 
 class CnnFilterDbReader:
-    """Kernels are listed one by one: a layer of n has the shape [n, 1, 3, 3], and its groups are not known.
+    """Reads the layers of one model; a whole published file is refused with a hint at the source.
 
-    conv_depth is the paper's: the rank of a layer's depth among the depths that hold a 2-D convolution.
+    A layer of n kernels has the shape [n, 1, 3, 3] and unknown groups. conv_depth is that of the paper: the rank of the
+    layer's depth among all depths with a 2-D convolution.
     """
 
     name = "cnn-filter-db"
 
     def can_read(self, file: RandomAccessFile) -> bool:
-        start = file.read(0, min(len(MAGIC), file.size))
-        return start == MAGIC or (start.startswith(SIGNATURE) and holds_all(file))
+        head = file.read(0, min(len(MAGIC), file.size))
+        return head == MAGIC or (head.startswith(SIGNATURE) and is_published_file(file))
 
-    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - the protocol's signature
+    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - protocol
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
+        """Yield the layers in order; raises CheckpointError."""
         file = files.main
-        behind = len(MAGIC) + LENGTH_BYTES
-        if file.size < behind or file.read(0, len(MAGIC)) != MAGIC:
-            raise UnsupportedError(f"{file.name}: holds many models; ask for them by cnn-filter-db:{file.name}")
+        header_start = len(MAGIC) + LENGTH_BYTES
+        if file.size < header_start or file.read(0, len(MAGIC)) != MAGIC:
+            raise UnsupportedError(f"{file.name}: contains many models; use the selector cnn-filter-db:{file.name}")
         length = int.from_bytes(file.read(len(MAGIC), LENGTH_BYTES), "little")
-        if length > file.size - behind:
-            raise FormatError(f"{file.name}: its header claims {length} bytes")
-        facts = json.loads(file.read(behind, length))
-        dtype, offset = facts["dtype"], behind + length
-        for name, kernels, depth, share in facts["layers"]:
-            shape = (kernels, 1, 3, 3)
+        if length > file.size - header_start:
+            raise FormatError(f"{file.name}: its header claims {length} bytes; fetch it again")
+        header = json.loads(file.read(header_start, length))
+        dtype, offset = header["dtype"], header_start + length
+        for name, n_kernels, depth, depth_norm in header["layers"]:
+            shape = (n_kernels, 1, 3, 3)
             yield StoredTensor(
                 name=name,
                 key=name,
@@ -50,18 +52,18 @@ class CnnFilterDbReader:
                 dtype=dtype,
                 location=TensorLocation(file=file, offset=offset, dtype=dtype, shape=shape),
                 convolution=Convolution(op="conv2d", groups=None, source="cnn_filter_db"),
-                depth=None if depth is None else depth_from_columns(depth, share),
+                depth=None if depth is None else make_depth(depth, depth_norm),
             )
-            offset += kernels * 9 * ITEMSIZE[dtype]
+            offset += n_kernels * 9 * ITEMSIZE[dtype]
 
 
-def depth_from_columns(depth: int, share: float) -> Depth:
-    """Say where a convolution stands. Transposed ones are not in the table: the least deep may not be the first."""
-    return Depth(conv_depth=depth, conv_depth_norm=share, n_conv_ancestors=None, is_first=None, is_last=None)
+def make_depth(depth: int, depth_norm: float) -> Depth:
+    """Return the depth of a layer. The table has no transposed convolutions, so the shallowest may not be the first."""
+    return Depth(conv_depth=depth, conv_depth_norm=depth_norm, n_conv_ancestors=None, is_first=None, is_last=None)
 
 
-def holds_all(file: RandomAccessFile) -> bool:
-    """Tell whether an HDF5 file has the table and the kernels of a published file; False where h5py is missing."""
+def is_published_file(file: RandomAccessFile) -> bool:
+    """Return whether an HDF5 file has the table and the kernels of a published file; False if h5py is missing."""
     try:
         hdf5 = Hdf5(file)
         try:

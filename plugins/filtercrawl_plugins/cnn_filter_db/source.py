@@ -1,4 +1,4 @@
-"""The source `cnn-filter-db`: the models of a published file of CNN Filter DB, a checkpoint each."""
+"""The source `cnn-filter-db`: each model of a published file of CNN Filter DB is a checkpoint."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ from filtercrawl_plugins.sources.local.source import LocalPattern
 
 @dataclass(frozen=True, kw_only=True)
 class FileContents:
-    """The models of a file by model_id, as its table says. row: bytes of a kernel."""
+    """The content of a published file.
+
+    Attributes:
+        etag: Version of the file.
+        models: Models by model_id.
+        dtype: Name of the torch dtype of the kernels.
+        row_bytes: Bytes of a kernel.
+    """
 
     etag: str
     models: dict[str, PublishedModel]
@@ -34,10 +41,11 @@ class FileContents:
 
 
 class CnnFilterDbSource:
-    """`cnn-filter-db:FILE.h5` offers every model of the file, named by the table's column `model`.
+    """Offers the models of a published file, named by the column `model` of its table.
 
-    `FILE.h5#PATTERN` offers those whose names fit, as in `#resnet*`; `as=LABEL` puts LABEL/ before the names. Nothing
-    is run that the file's pickles ask for. A checkpoint is a part of the file: its own kernels alone are hashed.
+    `cnn-filter-db:FILE.h5` offers all models, `FILE.h5#PATTERN` those whose names match, as in `#resnet*`; `as=LABEL`
+    puts `LABEL/` before the names. Pickles in the file are never run. A checkpoint is a part of the file, and only its
+    own kernels are hashed.
     """
 
     name = "cnn-filter-db"
@@ -45,22 +53,21 @@ class CnnFilterDbSource:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._read: dict[Path, FileContents] = {}
+        self._contents_by_path: dict[Path, FileContents] = {}
 
     def canonical(self, pattern: str) -> str:
-        """Spell a pattern with the absolute path; raises UsageError."""
-        place = LocalPattern.parse(pattern, self.name)
-        return f"{place.path.resolve()} as={place.label[:-1]}" if place.label else str(place.path.resolve())
+        """Return a pattern with an absolute path; raises UsageError."""
+        return LocalPattern.parse(pattern, self.name).canonical
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
-        """Yield the models in the order of the table; raises UsageError for a file that is no published one."""
-        place = LocalPattern.parse(query.pattern, self.name)
+        """Yield the models in the order of the table; raises UsageError if the file is not a published one."""
+        location = LocalPattern.parse(query.pattern, self.name)
         try:
             import_h5py()
         except UnsupportedError as error:
             raise UsageError(str(error)) from error
         try:
-            path, pattern = split_pattern(place.path.resolve())
+            path, pattern = split_pattern(location.path.resolve())
             with LocalFile(path) as file:
                 contents = self._contents(path, file)
         except CheckpointError as error:
@@ -69,45 +76,45 @@ class CnnFilterDbSource:
             if not fnmatchcase(model.name, pattern):
                 continue
             size = sum(layer.n_kernels for layer in model.layers) * contents.row_bytes
-            file_of_it = RemoteFile(
+            remote_file = RemoteFile(
                 url=f"{path.as_uri()}#{quote(model.model_id, safe='')}",
                 size=None if model.problem else len(build_header(contents.dtype, model.layers)) + size,
                 etag=contents.etag,
                 path=path.name,
             )
-            yield Checkpoint(name=place.label + model.name, files=(file_of_it,), meta=parse_metadata(model.columns))
+            yield Checkpoint(name=location.label + model.name, files=(remote_file,), meta=parse_metadata(model.columns))
 
     def part(self, checkpoint: Checkpoint, file: RandomAccessFile) -> RandomAccessFile:
-        """Return one model as a file of its own; raises FormatError where its rows point outside the file."""
+        """Return one model as a file of its own; raises FormatError if its rows are invalid."""
         url = urlsplit(checkpoint.files[0].url)
         if not isinstance(file, LocalFile):
-            raise UnsupportedError(f"{file.name}: only files of this machine are taken apart")
+            raise UnsupportedError(f"{file.name}: only local files can be split into models")
         model = self._contents(Path(unquote(url.path)), file).models.get(unquote(url.fragment))
         if model is None:
-            raise FormatError(f"{file.name}: holds no model {unquote(url.fragment)!r}")
+            raise FormatError(f"{file.name}: has no model {unquote(url.fragment)!r}")
         if model.problem is not None:
             raise FormatError(f"{file.name}: {model.problem}")
         return ModelFile(Hdf5(file), model.layers, f"{file.name}#{model.model_id}")
 
     def _contents(self, path: Path, file: LocalFile) -> FileContents:
-        """Read the table of a file, once for as long as the file stays as it is."""
+        """Return the content of a file; it is read again only when the file changes."""
         with self._lock:
-            known = self._read.get(path)
-            if known is None or known.etag != file.etag:
-                self._read[path] = known = read_contents(file)
-            return known
+            contents = self._contents_by_path.get(path)
+            if contents is None or contents.etag != file.etag:
+                self._contents_by_path[path] = contents = read_contents(file)
+            return contents
 
 
 def split_pattern(path: Path) -> tuple[Path, str]:
-    """Take `FILE#PATTERN` apart; a file that is really called so is itself."""
+    """Split `FILE#PATTERN`; a path that exists is not split."""
     name, marker, pattern = path.name.rpartition("#")
     return (path, "*") if not marker or not name or path.exists() else (path.with_name(name), pattern or "*")
 
 
 def read_contents(file: LocalFile) -> FileContents:
-    """Read the table; raises CheckpointError."""
+    """Read the table of a published file; raises CheckpointError."""
     if file.size < len(SIGNATURE) or file.read(0, len(SIGNATURE)) != SIGNATURE:
-        raise FormatError(f"{file.name}: is no HDF5 file (unpack it first, if its name ends in .xz)")
+        raise FormatError(f"{file.name}: is not an HDF5 file; if its name ends in .xz, decompress it first")
     hdf5 = Hdf5(file)
     try:
         kernels = StoredKernels(hdf5)

@@ -1,1 +1,1 @@
-"""What names in the zoos mean: tables that turn tags, paths and modules into the dataset's axes."""
+"""Tables that map names in model zoos (tags, paths, modules, licenses) to the columns of the dataset."""

@@ -1,4 +1,4 @@
-"""Which datasets a network was trained on, in order, read from the words of its tag."""
+"""Training datasets of a network, in order of training, from the tag or name of its weights."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 from itertools import groupby
 from typing import Final
 
-# The words of timm's tags. ImageNet-21k and -22k are two countings of one collection; each keeps the name it is given.
+# Datasets by the words of timm's tags. ImageNet-21k and -22k are two counts of one collection; each keeps its name.
 _TIMM: Final = {
     "in1k": "imagenet-1k",
     "in12k": "imagenet-12k",
     "in21k": "imagenet-21k",
     "in22k": "imagenet-22k",
     "inw21k": "imagenet-21k-winter",
-    # Methods without labels, each published with weights from one dataset: the tag names the method.
+    # Self-supervised methods: the tag names the method, and all of its published weights are from one dataset.
     "mae": "imagenet-1k",
     "fcmae": "imagenet-1k",
     "dino": "imagenet-1k",
-    # The first stage is ImageNet-22k; the tag of the second names only what came last.
+    # The tag names only the last of two stages; the first was ImageNet-22k.
     "ssld_stage2_ft": "imagenet-22k",
     "jft": "jft-300m",
     "ig1b": "instagram-1b",
@@ -54,7 +54,7 @@ _TIMM: Final = {
     "refcoco": "refcoco",
 }
 
-# The names of torchvision's weights, up to the version.
+# Datasets by the names of torchvision's weights without the version.
 _TORCHVISION: Final = {
     "IMAGENET1K": ("imagenet-1k",),
     "IMAGENET1K_FBGEMM": ("imagenet-1k",),
@@ -72,26 +72,30 @@ _TORCHVISION: Final = {
     "C_T_SKHT_K": ("flying-chairs", "flying-things-3d", "sintel", "kitti"),
 }
 
-# Pictures with labels: a head that was trained on one of them classifies.
-_LABELLED: Final = frozenset({"bamboo", *(name for name in _TIMM.values() if name.startswith("imagenet-"))})
+# Image datasets with class labels: a head that was trained on one of them is a classifier.
+_LABELED: Final = frozenset({"bamboo", *(name for name in _TIMM.values() if name.startswith("imagenet-"))})
 
+# Words of a tag are separated by underscores; longer words first, because some contain others.
 _WORDS: Final = re.compile(r"(?<![^_])(?:" + "|".join(sorted(_TIMM, key=len, reverse=True)) + r")(?![^_])")
 _VERSION: Final = re.compile(r"_V\d+$")
 
 
 def timm_datasets(tag: str) -> tuple[str, ...]:
-    """Return the datasets that a timm tag names, in order of training; () where it names none.
+    """Return the datasets that a timm tag names, in order of training.
 
-    `fb_in22k_ft_in1k` is (imagenet-22k, imagenet-1k). Two stages in a row on one dataset are one.
+    `fb_in22k_ft_in1k` gives (imagenet-22k, imagenet-1k). Consecutive stages on one dataset are one.
+
+    Returns:
+        () if the tag names no known dataset.
     """
     return tuple(name for name, _ in groupby(_TIMM[word] for word in _WORDS.findall(tag)))
 
 
 def torchvision_datasets(weights: str) -> tuple[str, ...]:
-    """Return the datasets that the name of torchvision weights stands for, in order of training; () if unknown."""
+    """Return the datasets of weights such as `IMAGENET1K_V2`, in order of training; () if unknown."""
     return _TORCHVISION.get(_VERSION.sub("", weights), ())
 
 
 def is_labelled(dataset: str) -> bool:
-    """Tell whether a dataset consists of pictures with a class each."""
-    return dataset in _LABELLED
+    """Return whether a dataset consists of images with class labels."""
+    return dataset in _LABELED

@@ -1,11 +1,11 @@
-"""The family an architecture belongs to: resnet, efficientnet, convnext, vit, ..."""
+"""Family of an architecture: resnet, efficientnet, convnext, vit, ..."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Modules that hold several families are told apart by how the architecture's name begins; the first that fits counts.
+# Families by the start of an architecture's name, for modules that define several families; the first match counts.
 _BY_NAME: Final = (
     ("mnasnet", r"(semnasnet|mnasnet|spnasnet)"),
     ("mobilenet", r"(tf_)?mobilenet(v[1-5]|_edgetpu)?(_|$)"),
@@ -36,7 +36,7 @@ _BY_NAME: Final = (
 )
 _COMPILED: Final = tuple((family, re.compile(pattern)) for family, pattern in _BY_NAME)
 
-# Modules whose name is not their family's.
+# Families of modules that are not named after their family.
 _BY_MODULE: Final = {
     "vision_transformer": "vit",
     "vision_transformer_hybrid": "vit",
@@ -64,6 +64,11 @@ _BY_MODULE: Final = {
 
 
 def family(architecture: str, module: str) -> str:
-    """Return the family of an architecture (`tf_efficientnet_b0`) that a library keeps in `module` (its last part)."""
+    """Return the family of an architecture.
+
+    Args:
+        architecture: Name in its library, such as `tf_efficientnet_b0`.
+        module: Last part of the module that defines it, such as `efficientnet`; the family if no table has another.
+    """
     by_name = next((name for name, pattern in _COMPILED if pattern.match(architecture)), None)
     return by_name or _BY_MODULE.get(module, module)

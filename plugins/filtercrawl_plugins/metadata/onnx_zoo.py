@@ -1,4 +1,4 @@
-"""What the folders of the ONNX model zoo hold: task, family and training datasets, by the path of a model."""
+"""Task, family and training datasets of the models in the ONNX model zoo, by folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """One folder of the zoo. None and () mean unknown."""
+    """What is known about the models in one folder; None and () mean unknown."""
 
     task: str | None = None
     family: str | None = None
@@ -28,7 +28,7 @@ def _detector(family: str, datasets: tuple[str, ...] = _COCO) -> ModelFolder:
     return ModelFolder(task="object-detection", family=family, datasets=datasets)
 
 
-# Below `validated/`, as their own pages in the zoo describe them.
+# Folders below `validated/`; the facts are from their README files in the zoo.
 _FOLDERS: Final = {
     "vision/classification/alexnet": _classifier("alexnet"),
     "vision/classification/caffenet": _classifier("alexnet"),
@@ -74,6 +74,6 @@ _UNKNOWN: Final = ModelFolder()
 
 
 def model_folder(name: str) -> ModelFolder:
-    """Return what is known about a model by its path below `validated/`; nothing for a folder not in the table."""
-    known = (str(parent) for parent in PurePosixPath(name).parents if str(parent) in _FOLDERS)
-    return _FOLDERS.get(next(known, ""), _UNKNOWN)
+    """Return what is known about a model by its path below `validated/`."""
+    folders = (str(parent) for parent in PurePosixPath(name).parents if str(parent) in _FOLDERS)
+    return _FOLDERS.get(next(folders, ""), _UNKNOWN)

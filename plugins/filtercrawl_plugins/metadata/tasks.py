@@ -1,4 +1,4 @@
-"""What a network was trained to do, in the Hub's vocabulary of tasks."""
+"""Task of a network, in the vocabulary of the Hub (https://huggingface.co/tasks)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ from typing import Final
 
 from filtercrawl_plugins.metadata.datasets import is_labelled
 
-# The package below torchvision.models that a model comes from. The Hub has no word for optical flow.
-_TORCHVISION: Final[Mapping[str, str | None]] = {
+# Tasks by package below torchvision.models. The Hub has no task for optical flow.
+_TASK_BY_PACKAGE: Final[Mapping[str, str | None]] = {
     "detection": "object-detection",
     "segmentation": "image-segmentation",
     "video": "video-classification",
     "optical_flow": None,
     "quantization": "image-classification",
 }
-_DETECTORS: Final = {"mask_rcnn": "image-segmentation", "keypoint_rcnn": "keypoint-detection"}
+# Modules of torchvision.models.detection with another task.
+_TASK_BY_MODULE: Final = {"mask_rcnn": "image-segmentation", "keypoint_rcnn": "keypoint-detection"}
 
 
 def timm_task(num_classes: int | None, datasets: Sequence[str]) -> str | None:
-    """Return the task of a timm network: by its head, and by what that was trained on.
+    """Return the task of a timm network.
 
-    Networks trained on pictures with text end in an embedding, which timm keeps where others have classes.
+    Networks that were trained on image-text pairs end in an embedding, whose size timm states as `num_classes`: so the
+    last dataset decides whether a head classifies.
+
+    Args:
+        num_classes: Number of classes in timm's configuration; None or 0 if there is no head.
+        datasets: Training datasets, the last one last.
+
+    Returns:
+        None if it has a head and the datasets are unknown.
     """
     if not num_classes:
         return "image-feature-extraction"
@@ -31,8 +40,8 @@ def timm_task(num_classes: int | None, datasets: Sequence[str]) -> str | None:
 
 
 def torchvision_task(module: str) -> str | None:
-    """Return the task of a network from a module such as `torchvision.models.detection.mask_rcnn`."""
+    """Return the task of a network by its module, such as `torchvision.models.detection.mask_rcnn`; None if unknown."""
     package, _, name = module.removeprefix("torchvision.models.").rpartition(".")
     if not package:
         return "image-classification"
-    return _DETECTORS.get(name) or _TORCHVISION.get(package)
+    return _TASK_BY_MODULE.get(name) or _TASK_BY_PACKAGE.get(package)

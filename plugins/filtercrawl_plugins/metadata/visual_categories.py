@@ -1,4 +1,4 @@
-"""What the pictures of a dataset show: the visual categories of CNN Filter DB, by dataset."""
+"""Visual category of a dataset's images, in the vocabulary of CNN Filter DB (arXiv 2203.15331)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 from filtercrawl.api.checkpoint import VisualCategory
 from filtercrawl.api.hookspecs import hookimpl
 
-# Photographs of the world. Collections of pictures with text from the whole web (laion, webli, ...) hold drawings,
-# pages and maps as well, rendered films are no photographs: both have no category here.
+# Photographs. Image-text collections from the web (laion, webli, ...) also contain drawings, documents and maps, and
+# rendered films are not photographs: neither has a category here.
 _NATURAL: Final = (
     *("imagenet-1k", "imagenet-12k", "imagenet-21k", "imagenet-21k-winter", "imagenet-22k", "bamboo"),
     *("instagram-1b", "instagram-3.6b", "jft-300m", "yfcc-15m", "yfcc-100m", "lvd-142m", "lvd-1689m", "sa-1b"),
@@ -27,13 +27,19 @@ CATEGORIES: Final[Mapping[str, str]] = {**dict.fromkeys(_NATURAL, "natural"), **
 
 @hookimpl
 def filtercrawl_visual_categories() -> Iterator[VisualCategory]:
+    """Yield the category of every dataset in the table."""
     for dataset, category in CATEGORIES.items():
         yield VisualCategory(dataset=dataset, category=category)
 
 
-def visual_category(datasets: Sequence[str], more: Mapping[str, str] | None = None) -> str | None:
-    """Return the category of the dataset that training ended with, None where it is not known.
+def visual_category(datasets: Sequence[str], overrides: Mapping[str, str] | None = None) -> str | None:
+    """Return the visual category of the dataset that training ended with.
 
-    more: dataset -> category, the user's own table; it counts before the one here.
+    Args:
+        datasets: Training datasets, the last one last.
+        overrides: Category by dataset, from the user's settings; takes precedence over the table.
+
+    Returns:
+        None if there is no dataset, or its category is unknown.
     """
-    return {**CATEGORIES, **(more or {})}.get(datasets[-1]) if datasets else None
+    return {**CATEGORIES, **(overrides or {})}.get(datasets[-1]) if datasets else None

@@ -223,7 +223,7 @@ def test_a_hub_that_does_not_answer_makes_no_complete_listing(hub: HubServer) ->
 
 
 def test_a_pattern_that_matches_nothing_says_so() -> None:
-    with pytest.raises(UsageError, match="nothing there is named 'resnte18'"):
+    with pytest.raises(UsageError, match="no name matches 'resnte18'"):
         offers("resnte18", Offline())  # type: ignore[arg-type]  # it must not be used
 
 

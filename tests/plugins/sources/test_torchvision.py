@@ -100,7 +100,7 @@ def test_patterns() -> None:
     assert offers("resnet50/IMAGENET1K_V2").keys() == {"resnet50/IMAGENET1K_V2"}
     assert offers("*/IMAGENET1K_V2").keys() == {name for name in entries() if name.endswith("/IMAGENET1K_V2")}
     assert both < offers("resnet*").keys()
-    with pytest.raises(UsageError, match="nothing there is named 'resnte50'"):
+    with pytest.raises(UsageError, match="no name matches 'resnte50'"):
         offers("resnte50")
     with pytest.raises(UsageError, match=r"\[sources.torchvision\]: unknown key 'weights'"):
         offers(weights="all")

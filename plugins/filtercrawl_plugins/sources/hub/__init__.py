@@ -1,4 +1,9 @@
-"""The source `hub`: any repo of models on the Hugging Face Hub."""
+"""The source `hub`: weights in the model repositories of the Hugging Face Hub.
+
+Flow: `pattern` parses the selector, `source` lists repositories, `repo_lister` turns each into offers with the help of
+`weight_files` (which files are checkpoints), `revision` (at which commit), `model_card` and `model_config` (what is
+known about them); `build` constructs the architecture.
+"""
 
 from __future__ import annotations
 

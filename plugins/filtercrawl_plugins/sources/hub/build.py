@@ -1,4 +1,4 @@
-"""Build the architecture that a config.json names: on the meta device, by the code of installed packages alone."""
+"""Build the architecture that a config.json names, on the meta device and only with code of installed packages."""
 
 from __future__ import annotations
 
@@ -15,78 +15,93 @@ from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import UnsupportedError
 
 Config = Mapping[str, Any]
-# More layers, channels or pixels than any network has: what a config may not ask for.
-_LARGEST: Final = 1 << 20
-_MOST_BLOCKS: Final = 4096
-_SIDE: Final = 224
-# What would fetch, read or run something; `auto_map` names code in the repo.
-_NEVER: Final = frozenset({"auto_map", "quantization_config", "trust_remote_code", "custom_pipelines"})
+# Upper limits of a config: any number, and the number of layers or the length of a list.
+_MAX_NUMBER: Final = 1 << 20
+_MAX_BLOCKS: Final = 4096
+# Side of a default input image, in pixels.
+_IMAGE_SIZE: Final = 224
+# Keys that would make a library fetch, read or run something; `auto_map` names code in the repository.
+_REMOVED_KEYS: Final = frozenset({"auto_map", "quantization_config", "trust_remote_code", "custom_pipelines"})
 
 
 def build(checkpoint: Checkpoint) -> nn.Module:
-    """Return the network of a checkpoint, without weights; raises UnsupportedError where it is not known."""
+    """Build the network of a checkpoint without weights.
+
+    Args:
+        checkpoint: A checkpoint whose `meta.extra["config"]` is its reduced config.json.
+
+    Returns:
+        The network on the meta device, in evaluation mode.
+
+    Raises:
+        UnsupportedError: The architecture is not known, its library is not installed, or the config is invalid.
+    """
     config = checkpoint.meta.extra.get("config")
     if not isinstance(config, Mapping):
-        raise UnsupportedError(f"{checkpoint.name}: its repo has no config.json that names an architecture")
-    for fits, make in _MAKERS:
-        if fits(config):
+        raise UnsupportedError(f"{checkpoint.name}: its repository has no config.json that names an architecture")
+    for applies, make in _BUILDERS:
+        if applies(config):
             try:
                 check_config_limits(config)
                 with torch.device("meta"):
                     module = make(config)
-                return module.to("meta").eval()  # some constructors make a tensor on a device of their own choice
+                return module.to("meta").eval()  # some constructors ignore the default device
             except UnsupportedError as error:
                 raise UnsupportedError(f"{checkpoint.name}: {error}") from error
-            except Exception as error:  # a stranger's numbers can break a constructor in any way
-                line = " ".join(str(error).split())[:200]
-                raise UnsupportedError(f"{checkpoint.name}: cannot be built: {type(error).__name__}: {line}") from error
+            except Exception as error:  # invalid numbers may raise anything in a constructor
+                detail = " ".join(str(error).split())[:200]
+                raise UnsupportedError(
+                    f"{checkpoint.name}: cannot be built: {type(error).__name__}: {detail}"
+                ) from error
     raise UnsupportedError(f"{checkpoint.name}: its config.json names no architecture")
 
 
 def sample(checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | None:
-    """Return inputs for `build`'s network on the meta device, batch 1; None where the default will do."""
+    """Return inputs of one call, batch size 1, on the meta device; None if the default image is suitable."""
     config = checkpoint.meta.extra.get("config") or {}
     if "_class_name" in config:
-        return _of_diffusers(config, module)
+        return _sample_diffusers(config, module)
     if "architecture" in config or not isinstance(config.get("model_type"), str):
         return None
     if getattr(module, "main_input_name", "pixel_values") == "input_values":
-        return (torch.empty(1, 16000, device="meta"),)  # a second of sound
-    channels, side = config.get("num_channels", 3), config.get("image_size", _SIDE)
+        return (torch.empty(1, 16000, device="meta"),)  # one second of audio at 16 kHz
+    channels, side = config.get("num_channels", 3), config.get("image_size", _IMAGE_SIZE)
     height, width = side if isinstance(side, list) and len(side) == 2 else (side, side)
     return (torch.empty(1, channels, height, width, device="meta"),)
 
 
 def check_config_limits(value: Any) -> None:
-    """Raise UnsupportedError for numbers that would keep a constructor busy for ever."""
+    """Raise UnsupportedError if a number in a config would make a constructor run for very long."""
     if isinstance(value, Mapping):
         for name, item in value.items():
-            if isinstance(item, int) and _counts(str(name)) and item > _MOST_BLOCKS:
-                raise UnsupportedError(f"its config asks for {name} = {item}")
+            if isinstance(item, int) and _is_count(str(name)) and item > _MAX_BLOCKS:
+                raise UnsupportedError(f"its config has {name} = {item}, at most {_MAX_BLOCKS} are supported")
             check_config_limits(item)
     elif isinstance(value, list):
-        if len(value) > _MOST_BLOCKS:
-            raise UnsupportedError(f"its config holds a list of {len(value)} values")
+        if len(value) > _MAX_BLOCKS:
+            raise UnsupportedError(f"its config has a list of {len(value)} values, at most {_MAX_BLOCKS} are supported")
         for item in value:
             check_config_limits(item)
-    elif isinstance(value, int) and abs(value) > _LARGEST:
-        raise UnsupportedError(f"its config holds the number {value}")
+    elif isinstance(value, int) and abs(value) > _MAX_NUMBER:
+        raise UnsupportedError(f"its config has the number {value}, beyond the supported maximum")
 
 
-def _counts(name: str) -> bool:
+def _is_count(name: str) -> bool:
+    """Return whether a key states a number of layers or blocks."""
     return any(word in name for word in ("depth", "layers", "blocks", "repeats", "stages", "experts"))
 
 
-def _timm(config: Config) -> nn.Module:
+def _build_timm(config: Config) -> nn.Module:
     import timm
 
     name = config["architecture"]
-    # Other names are addresses to timm, which it would fetch from.
+    # timm would take any other name as the address of a repository and fetch from it.
     if not isinstance(name, str) or not timm.is_model(name):
-        raise UnsupportedError(f"timm has no architecture {str(name)[:80]!r}; a newer timm may")
-    stated = config.get("model_args")
-    own = inspect.signature(timm.create_model).parameters
-    options = {key: value for key, value in (stated if isinstance(stated, Mapping) else {}).items() if key not in own}
+        raise UnsupportedError(f"the installed timm has no architecture {str(name)[:80]!r}; update timm")
+    model_args = config.get("model_args")
+    reserved = inspect.signature(timm.create_model).parameters
+    arguments = model_args if isinstance(model_args, Mapping) else {}
+    options = {key: value for key, value in arguments.items() if key not in reserved}
     if isinstance(config.get("num_classes"), int):
         options["num_classes"] = config["num_classes"]
     if isinstance(config.get("global_pool"), str):
@@ -99,31 +114,34 @@ def _timm(config: Config) -> nn.Module:
     return module
 
 
-def _transformers(config: Config) -> nn.Module:
-    transformers = _installed("transformers")
-    named = config.get("architectures")
-    kind = config.get("model_type")
-    if "auto_map" in config or not isinstance(kind, str):
-        raise UnsupportedError("its architecture is code in its repo, which is never run")
-    made = transformers.AutoConfig.for_model(kind, **_without_remote_code(config, "model_type"))
-    first = named[0] if isinstance(named, list) and named else None
-    module: nn.Module = _class(transformers, first, transformers.PreTrainedModel)(made)
+def _build_transformers(config: Config) -> nn.Module:
+    transformers = _import_package("transformers")
+    classes = config.get("architectures")
+    model_type = config.get("model_type")
+    if "auto_map" in config or not isinstance(model_type, str):
+        raise UnsupportedError("its architecture is defined by code in its repository, which is never run")
+    model_config = transformers.AutoConfig.for_model(model_type, **_without_remote_code(config, "model_type"))
+    class_name = classes[0] if isinstance(classes, list) and classes else None
+    module: nn.Module = _find_class(transformers, class_name, transformers.PreTrainedModel)(model_config)
     return module
 
 
-def _diffusers(config: Config) -> nn.Module:
-    diffusers = _installed("diffusers")
-    found = _class(diffusers, config["_class_name"], diffusers.ModelMixin)
-    module: nn.Module = found.from_config(_without_remote_code(config))
+def _build_diffusers(config: Config) -> nn.Module:
+    diffusers = _import_package("diffusers")
+    model_class = _find_class(diffusers, config["_class_name"], diffusers.ModelMixin)
+    module: nn.Module = model_class.from_config(_without_remote_code(config))
     return module
 
 
-def _of_diffusers(config: Config, module: nn.Module) -> tuple[Tensor, ...] | None:
+def _sample_diffusers(config: Config, module: nn.Module) -> tuple[Tensor, ...] | None:
+    """Return latent image, timestep and text embedding, as far as the network takes them."""
     names = list(inspect.signature(module.forward).parameters)
     side, channels = config.get("sample_size"), config.get("in_channels")
     if not isinstance(side, int) or not isinstance(channels, int) or names[:1] != ["sample"]:
         return None
-    image = torch.empty(1, channels, min(side, _SIDE // 32 * 32), min(side, _SIDE // 32 * 32), device="meta")
+    image = torch.empty(
+        1, channels, min(side, _IMAGE_SIZE // 32 * 32), min(side, _IMAGE_SIZE // 32 * 32), device="meta"
+    )
     if names[1:2] != ["timestep"]:
         return (image,)
     time = torch.empty(1, device="meta")
@@ -131,35 +149,35 @@ def _of_diffusers(config: Config, module: nn.Module) -> tuple[Tensor, ...] | Non
     return (image, time, torch.empty(1, 77, context, device="meta")) if isinstance(context, int) else (image, time)
 
 
-def _installed(package: str) -> Any:
+def _import_package(package: str) -> Any:
     if find_spec(package) is None:
-        raise UnsupportedError(f"its architecture is one of {package}, which is not installed")
+        raise UnsupportedError(f"its architecture needs {package}, which is not installed")
     return importlib.import_module(package)
 
 
-def _class(package: Any, name: object, base: type) -> Any:
-    """Return a class of a package by its name; raises UnsupportedError for anything else that has this name."""
+def _find_class(package: Any, name: object, base: type) -> Any:
+    """Return a class that a package defines and that derives from `base`; raises UnsupportedError otherwise."""
     found = getattr(package, name, None) if isinstance(name, str) and name.isidentifier() else None
-    own = inspect.isclass(found) and issubclass(found, base) and found.__module__.split(".")[0] == package.__name__
-    if not own:
+    is_own = inspect.isclass(found) and issubclass(found, base) and found.__module__.split(".")[0] == package.__name__
+    if not is_own:
         raise UnsupportedError(f"{package.__name__} has no architecture {str(name)[:80]!r}")
     return found
 
 
-def _without_remote_code(config: Config, *more: str) -> dict[str, Any]:
-    """Return a config without what would fetch or run something, nested ones too."""
-    kept = {}
+def _without_remote_code(config: Config, *other_keys: str) -> dict[str, Any]:
+    """Return a config, and the configs nested in it, without keys that would make a library fetch or run something."""
+    safe = {}
     for name, value in config.items():
-        if name in _NEVER or name in more:
+        if name in _REMOVED_KEYS or name in other_keys:
             continue
-        kept[name] = _without_remote_code(value) if isinstance(value, Mapping) else value
+        safe[name] = _without_remote_code(value) if isinstance(value, Mapping) else value
         if name in ("use_pretrained_backbone", "pretrained"):
-            kept[name] = False
-    return kept
+            safe[name] = False
+    return safe
 
 
-_MAKERS: Final[tuple[tuple[Callable[[Config], bool], Callable[[Config], nn.Module]], ...]] = (
-    (lambda config: "architecture" in config, _timm),
-    (lambda config: "_class_name" in config, _diffusers),
-    (lambda config: "model_type" in config, _transformers),
+_BUILDERS: Final[tuple[tuple[Callable[[Config], bool], Callable[[Config], nn.Module]], ...]] = (
+    (lambda config: "architecture" in config, _build_timm),
+    (lambda config: "_class_name" in config, _build_diffusers),
+    (lambda config: "model_type" in config, _build_transformers),
 )

@@ -1,4 +1,4 @@
-"""What a repo's card and tags say of its weights: as stated, sanitised, with the evidence."""
+"""Metadata from the model card and the tags of a repository: sanitized, with evidence."""
 
 from __future__ import annotations
 
@@ -20,25 +20,31 @@ if TYPE_CHECKING:
     from huggingface_hub.repocard_data import EvalResult
 
 _ARXIV: Final = re.compile(r"arxiv:(\d{4}\.\d{4,5}|[a-z.-]+/\d{7})", re.IGNORECASE)
-_MOST_METRICS: Final = 32
+_MAX_METRICS: Final = 32
 
 
 def checkpoint_metadata(
     info: ModelInfo, config: Mapping[str, Any] | None, extra: Mapping[str, Any]
 ) -> CheckpointMetadata:
-    """Return what is known of a checkpoint of a repo. config: its config.json, if it has one."""
+    """Return what a repository states about a checkpoint.
+
+    Args:
+        info: The repository as the Hub's client describes it.
+        config: Reduced config.json of the checkpoint, None if it has none.
+        extra: What to store in `meta.extra`.
+    """
     card: Mapping[str, Any] = vars(info.card_data) if info.card_data else {}
-    license_, evidence = stated_license(card)
-    named = architecture(config)
-    tag = recipe(info.id, named)
+    license_, evidence = license_from_card(card)
+    architecture_name = architecture(config)
+    tag = timm_tag(info.id, architecture_name)
     datasets = training_datasets(card, tag)
     return CheckpointMetadata(
         task=sanitize_text(info.pipeline_tag),
         training_datasets=datasets,
-        # A card lists datasets, but in no order: which was the last is known of one alone.
-        visual_category=visual_category(datasets) if len(datasets) == 1 or datasets == by_tag(tag) else None,
-        architecture=named,
-        family=_family(named, config or {}),
+        # The order of datasets in a card means nothing, so the last one is known only if there is just one.
+        visual_category=visual_category(datasets) if len(datasets) == 1 or datasets == datasets_from_tag(tag) else None,
+        architecture=architecture_name,
+        family=_family(architecture_name, config or {}),
         tag=tag,
         library=sanitize_text(info.library_name),
         license=license_,
@@ -51,41 +57,46 @@ def checkpoint_metadata(
 
 
 def training_datasets(card: Mapping[str, Any], tag: str | None) -> tuple[str, ...]:
-    """Return the datasets of the card; in order of training where a timm tag names the same ones."""
-    stated, named = sanitize_list(card.get("datasets")), by_tag(tag)
-    return named if not stated or set(stated) == set(named) else stated
+    """Return the datasets of the card, in the order of a timm tag that names the same ones."""
+    stated, from_tag = sanitize_list(card.get("datasets")), datasets_from_tag(tag)
+    return from_tag if not stated or set(stated) == set(from_tag) else stated
 
 
-def by_tag(tag: str | None) -> tuple[str, ...]:
+def datasets_from_tag(tag: str | None) -> tuple[str, ...]:
+    """Return the datasets that a timm tag names, in order of training."""
     return timm_datasets(tag) if tag else ()
 
 
-def _family(named: str | None, config: Mapping[str, Any]) -> str | None:
-    kind = sanitize_text(config.get("model_type")) or ""
-    known = "architecture" in config or kind
-    return family(kind or named, kind) or None if named and known else None
+def _family(architecture_name: str | None, config: Mapping[str, Any]) -> str | None:
+    model_type = sanitize_text(config.get("model_type")) or ""
+    is_known_library = "architecture" in config or model_type
+    if not architecture_name or not is_known_library:
+        return None
+    return family(model_type or architecture_name, model_type) or None
 
 
-def stated_license(card: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Return the SPDX expression that the card states and the line it stands in; None where it is none."""
+def license_from_card(card: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the SPDX expression of a card's license, None if it is no SPDX license, and the evidence for it."""
     stated = card.get("license")
     if isinstance(stated, list):
         stated = stated[0] if len(stated) == 1 else ", ".join(sanitize_list(stated))
     text = sanitize_text(stated)
     if text is None:
         return None, None
-    more = sanitize_text(card.get("license_name"))
-    return to_spdx(text), f"card license: {text}" + (f" ({more})" if more else "")
+    name = sanitize_text(card.get("license_name"))
+    return to_spdx(text), f"card license: {text}" + (f" ({name})" if name else "")
 
 
-def recipe(repo_id: str, named: str | None) -> str | None:
-    """Return the part of a timm repo's name behind its architecture, which tells how it was trained."""
+def timm_tag(repo_id: str, architecture_name: str | None) -> str | None:
+    """Return the tag of a timm repository, `a1_in1k` of `timm/resnet18.a1_in1k`, which tells how it was trained."""
     name = repo_id.partition("/")[2]
-    return sanitize_text(name[len(named) + 1 :]) if named and name.startswith(f"{named}.") else None
+    if not architecture_name or not name.startswith(f"{architecture_name}."):
+        return None
+    return sanitize_text(name[len(architecture_name) + 1 :])
 
 
 def paper(info: ModelInfo) -> str | None:
-    """Return the first paper that the tags name, as `arxiv:ID`."""
+    """Return the first arXiv paper in the tags, as `arxiv:ID`."""
     for tag in info.tags or []:
         if isinstance(tag, str) and (match := _ARXIV.fullmatch(tag)):
             return f"arxiv:{match[1]}"
@@ -93,13 +104,13 @@ def paper(info: ModelInfo) -> str | None:
 
 
 def metrics(info: ModelInfo) -> dict[str, Any]:
-    """Return `METRIC on DATASET` -> number as the card's model-index states them, with that evidence."""
-    found = dict(_results(info))
-    return found | {"evidence": "card model-index"} if found else {}
+    """Return `METRIC on DATASET` -> number from the card's model-index, and `evidence`; {} if there is none."""
+    values = dict(_results(info))
+    return values | {"evidence": "card model-index"} if values else {}
 
 
 def _results(info: ModelInfo) -> Iterator[tuple[str, float]]:
-    for result in _evaluations(info)[:_MOST_METRICS]:
+    for result in _evaluations(info)[:_MAX_METRICS]:
         metric, dataset, value = (
             sanitize_text(result.metric_type),
             sanitize_text(result.dataset_name),
@@ -115,6 +126,6 @@ def _evaluations(info: ModelInfo) -> list[EvalResult]:
     if info.card_data and info.card_data.eval_results:
         return info.card_data.eval_results
     try:
-        return model_index_to_eval_results(info.model_index)[1]  # type: ignore[arg-type]  # whatever the card holds
+        return model_index_to_eval_results(info.model_index)[1]  # type: ignore[arg-type]  # may be anything
     except (TypeError, KeyError, ValueError, AttributeError, IndexError):
         return []

@@ -1,4 +1,4 @@
-"""Look into repos one after the other: what each offers, and what it costs no request to know."""
+"""Turn listed repositories into offers; what the listing or the previous run already states costs no request."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo
 
-# Fields that the Hub itself computes. A card may hold anything, and must not break the listing of all others.
+# Fields that the Hub computes. The model card is not among them: one invalid card would break the whole listing.
 LIST_FIELDS: Final = (
     "sha", "lastModified", "createdAt", "siblings", "tags", "library_name", "pipeline_tag", "gated", "disabled",
     "private", "config",
@@ -37,10 +37,15 @@ LIST_FIELDS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class RepoLister:
-    """What looking into repos takes.
+    """Inspects repositories for one listing.
 
-    taken_in: `gated` and `private`, where such repos are wanted; known: by name, what the dataset knows; held: the
-    repos of which it holds or tried something.
+    Attributes:
+        client: Client of the Hub.
+        transport: Network access for files.
+        pattern: What is selected.
+        included_access: `gated` and `private`, if the settings include such repositories.
+        previous_states: What the dataset knows, by the name of a checkpoint or repository.
+        known_repos: Repositories of which the dataset has or has tried a checkpoint.
     """
 
     client: HfApi
@@ -51,117 +56,127 @@ class RepoLister:
     known_repos: frozenset[str]
 
     def offers(self, info: ModelInfo) -> Iterator[Offer]:
-        """Yield what a listed repo holds; raises NetworkError where it cannot be told."""
-        found = weight_files.group_weight_files(safe(info))  # whatever the pattern asks for
-        reason = self._closed(info) or self._known_refusal(info) or skip_reason(info, found)
+        """Yield the checkpoints of a listed repository; raises NetworkError if the Hub cannot be reached."""
+        weights = weight_files.group_weight_files(safe_paths(info))  # regardless of the pattern
+        reason = self._access_reason(info) or self._previous_gate_reason(info) or skip_reason(info, weights)
         if reason is not None:
             yield Skipped(name=display_name(info.id), reason=reason, revision=info.sha)
-        elif not found:
-            # One that held weights before is not skipped: what was in it is gone.
+        elif not weights:
+            # A repository that had weights before is not skipped: its checkpoints are gone.
             if info.id not in self.known_repos:
                 yield Skipped(name=info.id, reason="no weight files", revision=info.sha)
         else:
-            before = self._offers_from_history(info, found if self.pattern.path is None else self._asked(info))
-            yield from before if before is not None else self._list_new_revision(info)
+            selected = weights if self.pattern.path is None else self._select_weights(info)
+            offers = self._offers_from_previous_run(info, selected)
+            yield from offers if offers is not None else self._offers_from_hub(info)
 
     def skip_inaccessible(self, skipped: Skipped) -> Iterator[Offer]:
-        """Pass on that a repo cannot be seen; one that was there before is gone, which is not the same as skipped."""
+        """Yield the skip of an inaccessible repository; one that existed before is gone, which is not the same."""
         if skipped.name not in self.known_repos or skipped.reason != hub.MISSING:
             yield skipped
 
-    def _closed(self, info: ModelInfo) -> str | None:
+    def _access_reason(self, info: ModelInfo) -> str | None:
+        """Return why a repository is not accessible or not wanted, None if it is."""
         if info.disabled:
             return "disabled by the Hub"
         if info.private and "private" not in self.included_access:
-            return "private; `private = true` in [sources.hub] takes it in"
+            return "private; set `private = true` in [sources.hub] to include it"
         if info.gated and "gated" not in self.included_access:
-            return "gated; `gated = true` in [sources.hub] takes it in where the token allows"
+            return "gated; set `gated = true` in [sources.hub] to include it if the token has access"
         return None if info.sha else "empty: no commit yet"
 
-    def _known_refusal(self, info: ModelInfo) -> str | None:
-        """A gate that was closed stays so until the next commit, or until the repo is asked for by its name."""
-        known = self.previous_states.get(info.id)
-        if not info.gated or self.pattern.repo is not None or known is None or known.outcome != "skipped":
+    def _previous_gate_reason(self, info: ModelInfo) -> str | None:
+        """Return the reason of a denied access; it is asked again after the next commit or for a single repository."""
+        previous = self.previous_states.get(info.id)
+        if not info.gated or self.pattern.repo is not None or previous is None or previous.outcome != "skipped":
             return None
-        return known.reason if known.revision == info.sha and known.reason == hub.GATED else None
+        return previous.reason if previous.revision == info.sha and previous.reason == hub.GATED else None
 
-    def _asked(self, info: ModelInfo) -> list[WeightFiles]:
-        paths = safe(info)
+    def _select_weights(self, info: ModelInfo) -> list[WeightFiles]:
+        paths = safe_paths(info)
         return weight_files.group_weight_files(paths, [path for path in paths if self.pattern.matches_path(path)])
 
-    def _offers_from_history(self, info: ModelInfo, asked: list[WeightFiles]) -> list[Offer] | None:
-        """Return the offers of a commit that the dataset has seen; None where the Hub must be asked."""
-        place = RepoRevision(endpoint=self.client.endpoint, repo=info.id, commit=str(info.sha))
-        offers: list[Offer] = list(unsafe(info))
-        for found in asked:
-            known = self.previous_states.get(place.name(found))
-            blobs = files_from_state(place, found, known)
-            if found.copy_of is not None:
-                offers.append(Skipped(name=place.name(found), reason=found.copy_of, revision=place.commit))
-            elif blobs is not None and known is not None:
-                offers.append(self._sized(place, blobs) or make_checkpoint(place, blobs, known.meta))
-            elif (reason := self._unchanged_offers(place, known)) is not None:
-                offers.append(Skipped(name=place.name(found), reason=reason, revision=place.commit))
+    def _offers_from_previous_run(self, info: ModelInfo, selected: list[WeightFiles]) -> list[Offer] | None:
+        """Return the offers of a commit that the previous run saw, None if the Hub must be asked."""
+        repo_revision = RepoRevision(endpoint=self.client.endpoint, repo=info.id, commit=str(info.sha))
+        offers: list[Offer] = list(skip_unsafe_paths(info))
+        for weights in selected:
+            previous = self.previous_states.get(repo_revision.name(weights))
+            files = files_from_state(repo_revision, weights, previous)
+            if weights.copy_of is not None:
+                offers.append(
+                    Skipped(name=repo_revision.name(weights), reason=weights.copy_of, revision=repo_revision.commit)
+                )
+            elif files is not None and previous is not None:
+                offers.append(
+                    self._exclude_by_size(repo_revision, files) or make_checkpoint(repo_revision, files, previous.meta)
+                )
+            elif (reason := self._previous_skip_reason(repo_revision, previous)) is not None:
+                offers.append(Skipped(name=repo_revision.name(weights), reason=reason, revision=repo_revision.commit))
             else:
                 return None
         return offers
 
-    def _unchanged_offers(self, place: RepoRevision, known: PreviousState | None) -> str | None:
-        """Return the reason for which a file of this commit was skipped, if it is one still."""
-        if known is None or known.outcome != "skipped" or known.revision != place.commit or known.reason is None:
+    def _previous_skip_reason(self, repo_revision: RepoRevision, previous: PreviousState | None) -> str | None:
+        """Return why a file of this commit was skipped, None if it was not or the reason no longer applies."""
+        if previous is None or previous.outcome != "skipped" or previous.revision != repo_revision.commit:
             return None
-        by_size = known.reason.startswith("of ")
-        return known.reason if not by_size or known.reason.endswith(self.pattern.size_bounds_suffix) else None
+        if previous.reason is None:
+            return None
+        by_size = previous.reason.startswith("of ")
+        return previous.reason if not by_size or previous.reason.endswith(self.pattern.size_bounds_suffix) else None
 
-    def _sized(self, place: RepoRevision, blobs: list[RepoFile]) -> Skipped | None:
-        reason = self.pattern.size_exclusion_reason(sum(blob.size or 0 for blob in blobs))
-        name = f"{place.repo}/{blobs[0].path}"
-        return None if reason is None else Skipped(name=name, reason=reason, revision=place.commit)
+    def _exclude_by_size(self, repo_revision: RepoRevision, files: list[RepoFile]) -> Skipped | None:
+        reason = self.pattern.size_exclusion_reason(sum(file.size or 0 for file in files))
+        name = f"{repo_revision.repo}/{files[0].path}"
+        return None if reason is None else Skipped(name=name, reason=reason, revision=repo_revision.commit)
 
-    def _list_new_revision(self, listed: ModelInfo) -> Iterator[Offer]:
+    def _offers_from_hub(self, listed: ModelInfo) -> Iterator[Offer]:
         try:
-            info = self._inspect(listed)
+            info = self._fetch_details(listed)
         except (AccessDeniedError, NotFoundError) as error:
             reason = str(error).removeprefix(f"{listed.id}: ")
             yield Skipped(name=listed.id, reason=reason, revision=listed.sha)
             return
         if info is None:
-            yield Skipped(name=listed.id, reason="what the Hub says of it cannot be read", revision=listed.sha)
+            yield Skipped(name=listed.id, reason="the Hub's description of it is invalid", revision=listed.sha)
             return
-        place = RepoRevision(endpoint=self.client.endpoint, repo=listed.id, commit=str(info.sha))
-        blobs = {sibling.rfilename: RepoFile.from_sibling(sibling) for sibling in info.siblings or []}
+        repo_revision = RepoRevision(endpoint=self.client.endpoint, repo=listed.id, commit=str(info.sha))
+        files_by_path = {sibling.rfilename: RepoFile.from_sibling(sibling) for sibling in info.siblings or []}
         configs: dict[str, dict[str, Any] | None] = {}
-        yield from unsafe(info)
-        for found in self._asked(info):
-            files = [blobs[path] for path in found.paths]
-            if found.copy_of is not None:
-                yield Skipped(name=place.name(found), reason=found.copy_of, revision=place.commit)
-            elif (skipped := self._sized(place, files)) is not None:
+        yield from skip_unsafe_paths(info)
+        for weights in self._select_weights(info):
+            files = [files_by_path[path] for path in weights.paths]
+            if weights.copy_of is not None:
+                yield Skipped(name=repo_revision.name(weights), reason=weights.copy_of, revision=repo_revision.commit)
+            elif (skipped := self._exclude_by_size(repo_revision, files)) is not None:
                 yield skipped
             else:
-                beside = found.config_path
-                extra = state_for_next_run(place, files)
-                if beside in blobs:
-                    if beside not in configs:
-                        configs[beside] = self._config(place, found, blobs[beside])
-                    extra |= {"config": configs[beside], "config_blob": blobs[beside].git_oid}
-                yield self._offer_all(place, files, checkpoint_metadata(info, extra.get("config"), extra))
+                config_path = weights.config_path
+                extra = state_for_next_run(repo_revision, files)
+                if config_path in files_by_path:
+                    config_file = files_by_path[config_path]
+                    if config_path not in configs:
+                        configs[config_path] = self._load_config(repo_revision, weights, config_file)
+                    extra |= {"config": configs[config_path], "config_blob": config_file.git_oid}
+                yield self._offer(repo_revision, files, checkpoint_metadata(info, extra.get("config"), extra))
 
-    def _offer_all(self, place: RepoRevision, files: list[RepoFile], meta: CheckpointMetadata) -> Offer:
+    def _offer(self, repo_revision: RepoRevision, files: list[RepoFile], meta: CheckpointMetadata) -> Offer:
         reason = model_config.has_no_convolutions(meta.extra.get("config"))
         if reason is not None:
-            return Skipped(name=f"{place.repo}/{files[0].path}", reason=reason, revision=place.commit)
-        return make_checkpoint(place, files, meta)
+            return Skipped(name=f"{repo_revision.repo}/{files[0].path}", reason=reason, revision=repo_revision.commit)
+        return make_checkpoint(repo_revision, files, meta)
 
-    def _config(self, place: RepoRevision, found: WeightFiles, blob: RepoFile) -> dict[str, Any] | None:
-        known = self.previous_states.get(place.name(found))
-        if known is not None and blob.git_oid and known.meta.extra.get("config_blob") == blob.git_oid:
-            kept: dict[str, Any] | None = known.meta.extra.get("config")
-            return kept
-        return model_config.fetch_config(self.transport, blob.to_remote_file(place))
+    def _load_config(self, repo_revision: RepoRevision, weights: WeightFiles, file: RepoFile) -> dict[str, Any] | None:
+        """Return the config from the previous run if the file is unchanged, else fetch it."""
+        previous = self.previous_states.get(repo_revision.name(weights))
+        if previous is not None and file.git_oid and previous.meta.extra.get("config_blob") == file.git_oid:
+            config: dict[str, Any] | None = previous.meta.extra.get("config")
+            return config
+        return model_config.fetch_config(self.transport, file.to_remote_file(repo_revision))
 
-    def _inspect(self, listed: ModelInfo) -> ModelInfo | None:
-        """Ask for the files and the card; None where a card is such that the Hub's client cannot take it."""
+    def _fetch_details(self, listed: ModelInfo) -> ModelInfo | None:
+        """Fetch files and model card (one request); None if the Hub's client cannot parse the card."""
         with hub.translate_hub_errors(listed.id):
             if listed.gated:
                 self.client.auth_check(listed.id)
@@ -171,34 +186,37 @@ class RepoLister:
                 return None
 
 
-def names(info: ModelInfo) -> list[str]:
+def sibling_paths(info: ModelInfo) -> list[str]:
+    """Return the paths of all files of a repository."""
     return [sibling.rfilename for sibling in info.siblings or []]
 
 
-def skip_reason(info: ModelInfo, found: list[WeightFiles]) -> str | None:
-    """Say why no file of a repo can hold a convolution, by the config that came with the listing; None where one may.
+def skip_reason(info: ModelInfo, weights: list[WeightFiles]) -> str | None:
+    """Return why no file of a repository can contain a convolution, None if one may.
 
-    The config speaks of the files at the root and of their exports, not of components in folders of their own.
+    The config in the listing describes the files at the root and their exports, but not components in other folders.
     """
     if not is_safe_name(info.id):
         return "its name is not printable UTF-8"
-    return model_config.has_no_convolutions(info.config) if all(each.is_at_root for each in found) else None
+    return model_config.has_no_convolutions(info.config) if all(group.is_at_root for group in weights) else None
 
 
-def unsafe(info: ModelInfo) -> Iterator[Skipped]:
-    """Yield the weights whose path could be taken for something else."""
-    for path in names(info):
-        if weight_files.has_known_extension(path) and not is_safe(path):
+def skip_unsafe_paths(info: ModelInfo) -> Iterator[Skipped]:
+    """Yield a skip for each weight file whose path is not a plain relative path of printable text."""
+    for path in sibling_paths(info):
+        if weight_files.has_known_extension(path) and not is_safe_path(path):
             yield Skipped(
-                name=f"{info.id}/{escape_name(path)}", reason="its path is not a plain one", revision=info.sha
+                name=f"{info.id}/{escape_name(path)}", reason="its path is not a plain relative path", revision=info.sha
             )
 
 
-def safe(info: ModelInfo) -> list[str]:
-    return [path for path in names(info) if is_safe(path)]
+def safe_paths(info: ModelInfo) -> list[str]:
+    """Return the paths that `is_safe_path` accepts."""
+    return [path for path in sibling_paths(info) if is_safe_path(path)]
 
 
-def is_safe(path: str) -> bool:
+def is_safe_path(path: str) -> bool:
+    """Return whether a path is relative, stays in the repository, and is printable text."""
     try:
         relative_path(path)
     except UnsafeFileError:
@@ -207,4 +225,5 @@ def is_safe(path: str) -> bool:
 
 
 def display_name(name: str) -> str:
+    """Return a name, escaped if it is not printable."""
     return name if is_safe_name(name) else escape_name(name)

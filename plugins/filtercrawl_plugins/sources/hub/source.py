@@ -1,4 +1,4 @@
-"""The source `hub` itself: a listing page by page, and one more request for each repo that is new or has changed."""
+"""The source `hub`: a paginated listing, and one more request for each repository that is new or has changed."""
 
 from __future__ import annotations
 
@@ -21,46 +21,53 @@ if TYPE_CHECKING:
 
 
 class HubSource:
-    """Offers the weights in repos of the Hub: one checkpoint a file or sharded set, named `org/repo/path/in/repo`.
+    """Offers the weights in repositories of the Hub: one checkpoint per file or sharded set, `org/repo/path/in/repo`.
 
-    Repos and files without convolutions, copies of weights in other formats or precisions, and repos that are gated,
-    private or disabled are skipped, each with its reason. A repo whose commit the dataset has seen costs no request
-    but the listing's. Settings: `endpoint`, another Hub; `gated = true` and `private = true` take such repos in where
-    the token allows.
+    Skipped, each with its reason: repositories and files without convolutions, copies of the same weights in other
+    formats or precisions, and repositories that are gated, private or disabled. A repository whose commit the dataset
+    already knows costs no request besides the listing.
+
+    Settings in `[sources.hub]`: `endpoint` (URL of another Hub), `gated = true` and `private = true` (include such
+    repositories if the token has access).
     """
 
     name = "hub"
     needs_pattern = True
 
     def canonical(self, pattern: str) -> str:
-        """Spell a pattern with its filters in order; raises UsageError."""
+        """Return a pattern with its filters in sorted order; raises UsageError."""
         return HubPattern.parse(pattern).text
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
-        """Yield what the pattern asks for; raises UsageError, and NetworkError once all that could be had is out."""
-        pattern, settings = HubPattern.parse(query.pattern), _Settings.of(query.settings)
+        """Yield the checkpoints that match.
+
+        Raises:
+            UsageError: The pattern or a setting is invalid.
+            NetworkError: A repository could not be inspected; raised after all others have been yielded.
+        """
+        pattern, settings = HubPattern.parse(query.pattern), _Settings.from_table(query.settings)
         client = hub.api(transport, settings.endpoint)
-        visit = RepoLister(
+        lister = RepoLister(
             client=client,
             transport=transport,
             pattern=pattern,
-            included_access=settings.taken_in,
+            included_access=settings.included_access,
             previous_states=query.previous_states,
             known_repos=frozenset(
                 repo_id_of(name) for name, known in query.previous_states.items() if known.outcome != "skipped"
             ),
         )
-        troubles = []
+        errors = []
         for info in list_matching_repos(client, pattern):
             try:
-                yield from visit.offers(info) if not isinstance(info, Skipped) else visit.skip_inaccessible(info)
+                yield from lister.offers(info) if not isinstance(info, Skipped) else lister.skip_inaccessible(info)
             except NetworkError as error:
-                troubles.append(str(error))
-        if troubles:
-            more = f" (and {len(troubles) - 1} more repos)" if len(troubles) > 1 else ""
-            raise NetworkError(f"the listing is not complete: {troubles[0]}{more}")
+                errors.append(str(error))
+        if errors:
+            more = f" (and {len(errors) - 1} more repositories)" if len(errors) > 1 else ""
+            raise NetworkError(f"the listing is not complete: {errors[0]}{more}")
 
-    # Building pulls in torch, listing does not.
+    # `build` imports torch, which listing does not need.
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:
         """Build a network of timm, transformers or diffusers on the meta device; raises UnsupportedError."""
@@ -69,7 +76,7 @@ class HubSource:
         return build.build(checkpoint)
 
     def sample(self, checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | None:
-        """Return example inputs on the meta device; None where an image of the usual size will do."""
+        """Return example inputs on the meta device, None if the default image is suitable."""
         from filtercrawl_plugins.sources.hub import build
 
         return build.sample(checkpoint, module)
@@ -78,45 +85,45 @@ class HubSource:
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
     endpoint: str | None = None
-    taken_in: frozenset[str] = frozenset()
+    included_access: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, table: Mapping[str, Any]) -> _Settings:
+    def from_table(cls, table: Mapping[str, Any]) -> _Settings:
         unknown = table.keys() - {"endpoint", "gated", "private"}
         if unknown:
             raise UsageError(f"[sources.hub]: unknown key {min(unknown)!r}; known are endpoint, gated, private")
         endpoint = table.get("endpoint")
         if endpoint is not None and not (isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))):
-            raise UsageError(f"[sources.hub] endpoint: {endpoint!r} is no http or https URL")
+            raise UsageError(f"[sources.hub] endpoint: {endpoint!r} is not an http or https URL")
         flags = {name: table.get(name, False) for name in ("gated", "private")}
         for name, value in flags.items():
             if not isinstance(value, bool):
                 raise UsageError(f"[sources.hub] {name}: {value!r} is not true or false")
-        return cls(endpoint=endpoint, taken_in=frozenset(name for name, value in flags.items() if value))
+        return cls(endpoint=endpoint, included_access=frozenset(name for name, value in flags.items() if value))
 
 
 def repo_id_of(name: str) -> str:
-    """Return the repo in a checkpoint's name."""
+    """Return the repository id, `ORG/REPO`, in the name of a checkpoint."""
     return "/".join(name.split("/")[:2])
 
 
 def list_matching_repos(client: HfApi, pattern: HubPattern) -> Iterator[ModelInfo | Skipped]:
-    """Yield the repos asked for, each once; raises NetworkError."""
+    """Yield the repositories that a pattern selects, each once; raises NetworkError."""
     if pattern.repo is not None:
-        yield from _one(client, pattern.repo)
+        yield from _fetch_repo(client, pattern.repo)
         return
     seen: set[str] = set()
     with hub.translate_hub_errors("the listing of the Hub"):
         for info in client.list_models(**pattern.list_arguments(), expand=list(LIST_FIELDS)):
             if pattern.since and info.last_modified and info.last_modified < pattern.since:
-                return  # the latest come first
+                return  # sorted by last modification, the latest first
             if info.id not in seen and pattern.matches_repo(info.id):
                 seen.add(info.id)
                 yield info
 
 
-def _one(client: HfApi, repo: str) -> Iterator[ModelInfo | Skipped]:
-    """Ask for one repo by its name; one that moved comes back under its new one."""
+def _fetch_repo(client: HfApi, repo: str) -> Iterator[ModelInfo | Skipped]:
+    """Yield one repository by its id; one that has moved is returned under its new id."""
     try:
         with hub.translate_hub_errors(repo):
             info = client.model_info(repo, expand=list(LIST_FIELDS))

@@ -1,4 +1,4 @@
-"""Which files of a repo are checkpoints, which belong together, and which say the same twice: by their names alone."""
+"""Group the files of a repository into checkpoints and find copies of the same weights, by file names alone."""
 
 from __future__ import annotations
 
@@ -11,34 +11,41 @@ from typing import Final
 
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 
-# What trainers keep beside the weights: state of optimizers, of random generators, of the run.
-_TRAINER: Final = re.compile(
+# Files that trainers save beside the weights: state of optimizers, random generators and the run.
+_TRAINER_STATE: Final = re.compile(
     r"(training_args|optimizer|scheduler|rng_state|random_states)(_[\w-]+)?\.\w+|scaler\.pt|.+_optim(izer)?\.\w+"
 )
-# Folders of formats that no reader knows, whose files bear a known extension.
-_FOREIGN: Final = (".mlpackage", ".mlmodelc", "openvino")
+# Folders of formats without a reader whose files have a known extension (Core ML, OpenVINO).
+_FOREIGN_FOLDERS: Final = (".mlpackage", ".mlmodelc", "openvino")
 _INDEX: Final = re.compile(r"(?P<stem>.+)(?P<suffix>\.safetensors|\.bin)\.index(?:\.(?P<variant>\w+))?\.json")
 _SHARD: Final = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
+# Variants in a file name: exponential moving average or raw weights, full or half precision, quantized.
 _VARIANT: Final = re.compile(
     r"[._-](?:(?P<raw>non?[_-]?ema)|(?P<average>ema(?:[_-]?only)?)|fp32|float32|f32"
     r"|(?P<half>fp16|float16|f16|bf16|bfloat16)"
     r"|(?P<codes>fp8\w*|q?u?int[48]|q4f16|q[48]|bnb4|quantized|quant))(?=[._-]|$)",
     re.IGNORECASE,
 )
-# The names that client libraries give one network in the formats they know.
-_CANONICAL: Final = {"pytorch_model": "model", "open_clip_pytorch_model": "open_clip_model"}
-_WITH_CONFIG: Final = frozenset({"model", "diffusion_pytorch_model"})
-_AT_ROOT: Final = re.compile(r"\.|onnx|\d+_[A-Za-z]+")
-_FORMATS: Final = {".safetensors": 0, ".onnx": 3, ".npz": 2}
-_TORCH: Final = 1
+# Names that client libraries give the same network in different formats.
+_CANONICAL_NAMES: Final = {"pytorch_model": "model", "open_clip_pytorch_model": "open_clip_model"}
+# Names of files that a config.json in the same folder describes.
+_NAMES_WITH_CONFIG: Final = frozenset({"model", "diffusion_pytorch_model"})
+# Folders that belong to the network at the root: exports, and modules of sentence-transformers (`1_Pooling`).
+_ROOT_FOLDERS: Final = re.compile(r"\.|onnx|\d+_[A-Za-z]+")
+# Preference of formats, best first; any other extension is a torch file.
+_FORMAT_RANKS: Final = {".safetensors": 0, ".onnx": 3, ".npz": 2}
+_TORCH_RANK: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightFiles:
-    """The files of one checkpoint, as paths in the repo, the main one first.
+    """The files of one checkpoint.
 
-    copy_of: why it is left out where another file of the repo is preferred: of a moving average and raw weights the
-    average, an exported graph only where there is nothing else, full precision, safetensors.
+    Attributes:
+        paths: Paths in the repository, the main file first.
+        copy_of: Why the checkpoint is skipped in favor of another file with the same weights; None if it is not.
+            Preferred are, in this order: a moving average over raw weights, weights over an exported graph, full
+            precision, safetensors.
     """
 
     paths: tuple[str, ...]
@@ -50,80 +57,97 @@ class WeightFiles:
 
     @property
     def config_path(self) -> str:
-        """The config.json that tells the architecture, where the files bear the name that goes with one; else empty."""
-        name = _read(self)
-        if name.family[1] not in _WITH_CONFIG or self.main.endswith(".onnx"):
+        """Path of the config.json that describes the network; empty if the file name is not one that has a config."""
+        name = _parse_name(self)
+        if name.family[1] not in _NAMES_WITH_CONFIG or self.main.endswith(".onnx"):
             return ""
         return str(PurePosixPath(self.main).parent / "config.json")
 
     @property
     def is_at_root(self) -> bool:
-        """Whether the file lies at the root or where exports and heads of what lies there are kept."""
-        return _AT_ROOT.fullmatch(str(PurePosixPath(self.main).parent)) is not None
+        """Whether the file is at the root, or in a folder for exports or modules of the network at the root."""
+        return _ROOT_FOLDERS.fullmatch(str(PurePosixPath(self.main).parent)) is not None
 
 
 @dataclass(frozen=True)
-class _Name:
-    """What a file name says. family: what all copies of one network share; rank: the smaller, the better."""
+class _ParsedName:
+    """What a file name states.
+
+    Attributes:
+        family: (folder, name) that all copies of a network share.
+        rank: Preference, the smallest first: (moving average, exported, precision, format).
+    """
 
     family: tuple[str, str]
     rank: tuple[int, int, int, int]
 
 
-def group_weight_files(paths: Collection[str], asked: Iterable[str] | None = None) -> list[WeightFiles]:
-    """Return the checkpoints among the files of a repo, sorted by path; copies are sought among those asked for."""
-    everything = frozenset(paths)
-    sets = list(_sets(everything))
-    members = {path for found in sets for path in found.paths}
-    singles = (path for path in everything - members if _is_weights(path, everything))
-    found = [*sets, *(WeightFiles(paths=(path, *_external(path, everything))) for path in singles)]
-    wanted = None if asked is None else frozenset(asked)
-    named = [(w, _read(w)) for w in sorted(found, key=lambda w: w.main) if wanted is None or w.main in wanted]
-    best: dict[tuple[str, str], tuple[_Name, str]] = {}
+def group_weight_files(paths: Collection[str], selected: Iterable[str] | None = None) -> list[WeightFiles]:
+    """Group the files of a repository into checkpoints.
+
+    Args:
+        paths: Paths of all files.
+        selected: Main files to return, and to search for copies; None for all.
+
+    Returns:
+        Checkpoints, sorted by path.
+    """
+    all_paths = frozenset(paths)
+    sharded = list(_sharded_sets(all_paths))
+    members = {path for group in sharded for path in group.paths}
+    singles = (path for path in all_paths - members if _is_weights(path, all_paths))
+    groups = [*sharded, *(WeightFiles(paths=(path, *_external_data(path, all_paths))) for path in singles)]
+    wanted = None if selected is None else frozenset(selected)
+    named = [(group, _parse_name(group)) for group in groups if wanted is None or group.main in wanted]
+    named.sort(key=lambda pair: pair[0].main)
+    best: dict[tuple[str, str], tuple[_ParsedName, str]] = {}
     for weights, name in named:
         if name.family not in best or name.rank < best[name.family][0].rank:
             best[name.family] = name, weights.main
-    return [WeightFiles(paths=w.paths, copy_of=_reason(name, *best[name.family])) for w, name in named]
+    return [WeightFiles(paths=group.paths, copy_of=_copy_reason(name, *best[name.family])) for group, name in named]
 
 
 def has_known_extension(path: str) -> bool:
+    """Return whether the extension is one of weight files."""
     return PurePosixPath(path).suffix.lower() in WEIGHT_EXTENSIONS
 
 
-def _is_weights(path: str, everything: frozenset[str]) -> bool:
+def _is_weights(path: str, all_paths: frozenset[str]) -> bool:
     pure = PurePosixPath(path)
-    if not has_known_extension(path) or _TRAINER.fullmatch(pure.name):
+    if not has_known_extension(path) or _TRAINER_STATE.fullmatch(pure.name):
         return False
-    if any(part.endswith(_FOREIGN) for part in pure.parts[:-1]):
+    if any(part.endswith(_FOREIGN_FOLDERS) for part in pure.parts[:-1]):
         return False
-    return not (pure.suffix == ".bin" and str(pure.with_suffix(".xml")) in everything)  # OpenVINO's raw numbers
+    return not (
+        pure.suffix == ".bin" and str(pure.with_suffix(".xml")) in all_paths
+    )  # OpenVINO: numbers without shapes
 
 
-def _sets(everything: frozenset[str]) -> Iterable[WeightFiles]:
-    """Yield each index with its shards; shards without an index are files like any other."""
+def _sharded_sets(all_paths: frozenset[str]) -> Iterable[WeightFiles]:
+    """Yield each index with its shards. Shards without an index are checkpoints of their own."""
     shards: dict[tuple[str, str], list[str]] = {}
-    for path in sorted(everything):
+    for path in sorted(all_paths):
         if match := _SHARD.fullmatch(path):
             shards.setdefault((match["stem"], match["suffix"]), []).append(path)
-    for path in sorted(everything):
+    for path in sorted(all_paths):
         match = _INDEX.fullmatch(path)
         if match is None:
             continue
         stem = match["stem"] if match["variant"] is None else f"{match['stem']}.{match['variant']}"
-        if found := shards.get((stem, match["suffix"])):
-            yield WeightFiles(paths=(path, *found))
+        if members := shards.get((stem, match["suffix"])):
+            yield WeightFiles(paths=(path, *members))
 
 
-def _external(path: str, everything: frozenset[str]) -> list[str]:
-    """Return the files in which an ONNX graph may keep its numbers, by the names that exporters give them."""
+def _external_data(path: str, all_paths: frozenset[str]) -> list[str]:
+    """Return the external data files of an ONNX model, by the names that exporters give them."""
     if not path.endswith(".onnx"):
         return []
-    plain = (f"{path}_data", f"{path}.data", f"{path.removesuffix('.onnx')}.data")
-    numbered = takewhile(everything.__contains__, (f"{path}_data_{number}" for number in count(1)))
-    return [*(other for other in plain if other in everything), *numbered]
+    single = (f"{path}_data", f"{path}.data", f"{path.removesuffix('.onnx')}.data")
+    numbered = takewhile(all_paths.__contains__, (f"{path}_data_{number}" for number in count(1)))
+    return [*(other for other in single if other in all_paths), *numbered]
 
 
-def _read(weights: WeightFiles) -> _Name:
+def _parse_name(weights: WeightFiles) -> _ParsedName:
     path = weights.main
     if match := _INDEX.fullmatch(path):
         stem, suffix = f"{match['stem']}{'.' + match['variant'] if match['variant'] else ''}", match["suffix"]
@@ -134,20 +158,20 @@ def _read(weights: WeightFiles) -> _Name:
         if suffix == ".tar" and stem.endswith(".pth"):
             stem = stem.removesuffix(".pth")
     pure = PurePosixPath(stem)
-    words = list(_VARIANT.finditer(pure.name))
+    variants = list(_VARIANT.finditer(pure.name))
     name = _VARIANT.sub("", pure.name)
     folder = pure.parent.parent if pure.parent.name == "onnx" else pure.parent
-    has = {kind for match in words for kind, word in match.groupdict().items() if word}
-    ema = 0 if "average" in has else 2 if "raw" in has else 1
-    precision = 2 if "codes" in has else 1 if "half" in has else 0
-    return _Name(
-        family=(str(folder), _CANONICAL.get(name, name)),
-        rank=(ema, int(suffix == ".onnx"), precision, _FORMATS.get(suffix, _TORCH)),
+    present = {variant for match in variants for variant, text in match.groupdict().items() if text}
+    ema = 0 if "average" in present else 2 if "raw" in present else 1
+    precision = 2 if "codes" in present else 1 if "half" in present else 0
+    return _ParsedName(
+        family=(str(folder), _CANONICAL_NAMES.get(name, name)),
+        rank=(ema, int(suffix == ".onnx"), precision, _FORMAT_RANKS.get(suffix, _TORCH_RANK)),
     )
 
 
-def _reason(name: _Name, best: _Name, preferred: str) -> str | None:
-    """Say why one file is left out beside the preferred one of its family, or None."""
+def _copy_reason(name: _ParsedName, best: _ParsedName, preferred: str) -> str | None:
+    """Return why a file is skipped in favor of the preferred one of its family, None if it is not."""
     if name.rank == best.rank:
         return None
     if name.rank[0] > best.rank[0]:

@@ -1,1 +1,1 @@
-"""Files and folders of this machine."""
+"""The source `local`: checkpoints in files and folders of this machine."""

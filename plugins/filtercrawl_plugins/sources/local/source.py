@@ -1,4 +1,4 @@
-"""The source `local`: checkpoints in a file or a folder of this machine."""
+"""The source `local`: every file in a folder, or a single file, is a checkpoint if a reader recognizes it."""
 
 from __future__ import annotations
 
@@ -18,52 +18,75 @@ from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
 
 @dataclass(frozen=True, kw_only=True)
 class LocalPattern:
-    """What a selector names: a path, and the label before its names, empty or ending with a slash."""
+    """A parsed pattern, `PATH` or `PATH as=LABEL`.
+
+    Attributes:
+        path: File or folder.
+        label: Prefix of the names, with a trailing slash; empty if there is none.
+    """
 
     path: Path
     label: str
 
     @classmethod
     def parse(cls, pattern: str | None, source: str = "local") -> LocalPattern:
-        """Read `PATH` or `PATH as=LABEL`; source: who is asked, for the message. Raises UsageError."""
+        """Parse the part of a selector after the colon.
+
+        Args:
+            pattern: The pattern.
+            source: Name of the source, for messages.
+
+        Raises:
+            UsageError: The path is missing, or the label is not a relative path.
+        """
         text = (pattern or "").strip()
         path, marker, label = text.rpartition(" as=")
         if not marker:
             path, label = text, ""
         if not path.strip() or "\0" in path:
             raise UsageError(f"{source} needs a path: {source}:PATH")
-        return cls(path=expand_home(path.strip(), source), label=f"{validate_label(label, source)}/" if marker else "")
+        prefix = f"{validate_label(label, source)}/" if marker else ""
+        return cls(path=expand_home(path.strip(), source), label=prefix)
+
+    @property
+    def canonical(self) -> str:
+        """The pattern with an absolute path."""
+        path = str(self.path.resolve())
+        return f"{path} as={self.label.removesuffix('/')}" if self.label else path
 
 
 class LocalSource:
-    """Offers every regular file below a folder, one checkpoint each; readers decide which hold weights.
+    """Offers every regular file below a folder as a checkpoint; readers decide which contain weights.
 
-    `local:PATH` names a checkpoint by its POSIX path below PATH, `local:PATH as=LABEL` puts LABEL/ before it.
-    Symlinks are followed where they stay in the folder; version control, caches and datasets are left out.
+    `local:PATH` names a checkpoint by its POSIX path below PATH, `local:PATH as=LABEL` puts `LABEL/` before it.
+    Symlinks are followed if they stay in the folder. Version control, caches and datasets are left out.
     """
 
     name = "local"
     needs_pattern = True
 
     def canonical(self, pattern: str) -> str:
-        """Spell a pattern with the absolute path; raises UsageError."""
-        place = LocalPattern.parse(pattern)
-        return f"{place.path.resolve()} as={place.label[:-1]}" if place.label else str(place.path.resolve())
+        """Return a pattern with an absolute path; raises UsageError."""
+        return LocalPattern.parse(pattern).canonical
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
-        """Yield the files at the selector's path, sorted by name; raises UsageError for a missing path."""
-        place = LocalPattern.parse(query.pattern)
-        for entry in list_folder(place.path):
-            name = place.label + entry.name
-            yield offer(name, entry) if isinstance(entry, FoundFile) else Skipped(name=name, reason=entry.reason)
+        """Yield the files at the path, sorted by name; raises UsageError if the path does not exist."""
+        location = LocalPattern.parse(query.pattern)
+        for entry in list_folder(location.path):
+            name = location.label + entry.name
+            yield (
+                make_checkpoint(name, entry)
+                if isinstance(entry, FoundFile)
+                else Skipped(name=name, reason=entry.reason)
+            )
 
 
 def list_folder(path: Path) -> Iterator[FoundFile | SkippedPath]:
-    """Yield what lies at a path: the file itself, or all files below a folder. Raises UsageError."""
+    """Yield the file at a path, or all files below a folder; raises UsageError if there is neither."""
     try:
         root = path.resolve(strict=True)
         if root.is_dir():
-            next(root.iterdir(), None)
+            next(root.iterdir(), None)  # raises now if the folder cannot be listed
             return walk(root)
         status = root.stat()
     except (OSError, RuntimeError) as error:
@@ -75,7 +98,8 @@ def list_folder(path: Path) -> Iterator[FoundFile | SkippedPath]:
     return iter([FoundFile(name=path.name, path=root, status=status)])
 
 
-def offer(name: str, found: FoundFile) -> Checkpoint:
+def make_checkpoint(name: str, found: FoundFile) -> Checkpoint:
+    """Return the checkpoint of one file."""
     file = RemoteFile(
         url=found.path.as_uri(), size=found.status.st_size, etag=file_version(found.status), path=found.name
     )
@@ -83,22 +107,22 @@ def offer(name: str, found: FoundFile) -> Checkpoint:
 
 
 def expand_home(path: str, source: str = "local") -> Path:
-    """Put a home folder in the place of `~`, which no shell does after a colon."""
+    """Expand `~`, which a shell does not do after a colon; raises UsageError for an unknown user."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"{source}: {path!r} names a home folder that is not known") from error
+        raise UsageError(f"{source}: {path!r}: the home folder is not known") from error
 
 
 def validate_label(label: str, source: str = "local") -> str:
-    """Return the label as the start of a name; raises UsageError unless it is a plain relative path."""
+    """Return a label without surrounding spaces; raises UsageError unless it is a normalized relative path."""
     label = label.strip()
     try:
         clean = str(relative_path(label))
     except UnsafeFileError:
         clean = ""
     if clean != label or clean in {"", "."} or not is_safe_name(clean):
-        raise UsageError(f"{source}: the label {label!r} is not a relative name like lab/nets")
+        raise UsageError(f"{source}: the label {label!r} is not a relative path such as lab/nets")
     return clean
 
 

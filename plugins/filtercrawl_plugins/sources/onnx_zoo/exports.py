@@ -1,4 +1,4 @@
-"""The ONNX zoo's exports of other zoos' models, which lie on the Hub beside the models of its manifest."""
+"""The ONNX zoo's own exports of models of other zoos, in repositories of its organization on the Hub."""
 
 from __future__ import annotations
 
@@ -11,32 +11,37 @@ from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, Sk
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources.shared.hub_listing import HubRepoListing, list_author_repos
 
-_ORGANISATION: Final = "onnxmodelzoo"
-_MANIFESTED: Final = "validated/"
-_EXTERNAL: Final = (".data", ".onnx_data", ".onnx.data", ".bin", ".pb", ".weight")
+_ORGANIZATION: Final = "onnxmodelzoo"
+# Folder of the models that the manifest lists.
+_MANIFEST_FOLDER: Final = "validated/"
+# Extensions of external data files.
+_DATA_EXTENSIONS: Final = (".data", ".onnx_data", ".onnx.data", ".bin", ".pb", ".weight")
 _OPSET: Final = re.compile(r"[_-][Oo]pset(\d+)")
 
 
 def list_exports(transport: Transport) -> Iterator[Offer]:
-    """Yield every ONNX file of the zoo's repositories that is none of the manifest's, as `exports/REPO/PATH`.
+    """Yield every ONNX file of the zoo's repositories that is not in the manifest, as `exports/REPO/PATH`.
 
-    The commit of a repository is the etag of its files: one listing and no request a file. Raises NetworkError.
+    One listing and no request per file: the etag of a file is the commit of its repository.
+
+    Raises:
+        NetworkError: The Hub cannot be reached.
     """
-    for repo in sorted(list_author_repos(transport, _ORGANISATION), key=lambda repo: repo.id):
+    for repo in sorted(list_author_repos(transport, _ORGANIZATION), key=lambda repo: repo.id):
         name = f"exports/{repo.id.partition('/')[2]}"
         if repo.gated or repo.disabled:
             reason = "gated" if repo.gated else "disabled by the Hub"
             yield Skipped(name=name, reason=f"{repo.id} is {reason}", revision=repo.commit)
             continue
         for path in sorted(repo.files or ()):
-            if path.endswith(".onnx") and path.isprintable() and not path.startswith(_MANIFESTED):
-                yield _offer(f"{name}/{path}", path, repo)
+            if path.endswith(".onnx") and path.isprintable() and not path.startswith(_MANIFEST_FOLDER):
+                yield _make_checkpoint(f"{name}/{path}", path, repo)
 
 
-def _offer(name: str, path: str, repo: HubRepoListing) -> Checkpoint:
+def _make_checkpoint(name: str, path: str, repo: HubRepoListing) -> Checkpoint:
     file = repo.remote_file(path)
-    beside = (other for other in sorted(repo.files or ()) if other != path and _is_data_of(path, other))
-    files = (file, *(repo.remote_file(other) for other in beside))
+    data_paths = (other for other in sorted(repo.files or ()) if other != path and _is_data_of(path, other))
+    files = (file, *(repo.remote_file(data_path) for data_path in data_paths))
     opset = _OPSET.search(name)
     return Checkpoint(
         name=name,
@@ -47,6 +52,6 @@ def _offer(name: str, path: str, repo: HubRepoListing) -> Checkpoint:
 
 
 def _is_data_of(path: str, other: str) -> bool:
-    """Tell whether a file may hold the weights of an ONNX file: it lies beside it and begins with its name."""
+    """Return whether a file may be external data of a model: same folder, same start of the name."""
     model, data = PurePosixPath(path), PurePosixPath(other)
-    return data.parent == model.parent and data.name.startswith(model.stem) and data.name.endswith(_EXTERNAL)
+    return data.parent == model.parent and data.name.startswith(model.stem) and data.name.endswith(_DATA_EXTENSIONS)

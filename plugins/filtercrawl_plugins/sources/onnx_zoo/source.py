@@ -1,4 +1,4 @@
-"""The source `onnx`: the models of the ONNX zoo, by its manifest."""
+"""The source `onnx`: the models of the ONNX zoo."""
 
 from __future__ import annotations
 
@@ -17,58 +17,65 @@ from filtercrawl_plugins.sources.onnx_zoo.exports import list_exports
 from filtercrawl_plugins.sources.onnx_zoo.manifest import read_manifest
 from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
 
-# The zoo's own files moved from GitHub to this repository, which keeps their paths.
+# The files of the zoo have moved from GitHub to this repository on the Hub, under the same paths.
 _MANIFEST: Final = "onnxmodelzoo/legacy_models/resolve/main/ONNX_HUB_MANIFEST.json"
 
 
 class OnnxZoo:
-    """Offers the models of the zoo's manifest by their path there: `vision/classification/vgg/model/vgg16-7.onnx`.
+    """Offers the models of the manifest by their path: `vision/classification/vgg/model/vgg16-7.onnx`.
 
-    `[sources.onnx] manifest = URL` names another manifest; the models lie beside it. sha256 and size are the
-    manifest's, so a listing is one request. The same bytes under several paths are offered once, under the first; the
-    other paths are its aliases. `exports = true` adds the zoo's own exports of other zoos' models, `exports/...`.
+    A listing is one request, because the manifest states sha256 and size. The same bytes under several paths are
+    offered once, under the first path; the other paths are aliases.
+
+    Settings in `[sources.onnx]`: `manifest` (URL of another manifest, to which the paths of models are relative),
+    `exports = true` (also offer the zoo's exports of other zoos' models as `exports/...`), `visual_category`.
     """
 
     name = "onnx"
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
-        """Yield the models that match; raises UsageError where none does, NetworkError where there is no manifest."""
+        """Yield the models that match.
+
+        Raises:
+            UsageError: No model matches, or a setting is invalid.
+            NetworkError: The manifest or the listing of the exports cannot be fetched.
+        """
         check_settings(self.name, query, "manifest", "exports", "visual_category")
         categories = read_visual_categories(self.name, query)
-        manifest, more = _manifest(query.settings), read_flag(self.name, query, "exports")
-        offers = list(unique(read_manifest(transport.get_json(manifest), manifest, categories)))
-        if more:
+        manifest_url, with_exports = _manifest_url(query.settings), read_flag(self.name, query, "exports")
+        offers = list(merge_duplicates(read_manifest(transport.get_json(manifest_url), manifest_url, categories)))
+        if with_exports:
             offers += list_exports(transport)
-        offered = {name: offer.name for offer in offers for name in _names(offer)}
-        wanted = {offered[name] for name in match_names(self.name, query, offered)}
-        yield from (offer for offer in offers if offer.name in wanted)
+        primary_names = {name: offer.name for offer in offers for name in _all_names(offer)}
+        selected = {primary_names[name] for name in match_names(self.name, query, primary_names)}
+        yield from (offer for offer in offers if offer.name in selected)
 
 
-def unique(offers: Iterator[Offer]) -> Iterator[Offer]:
-    """Put offers of the same bytes together under the first name; of offers with one name, the first counts."""
-    kept: dict[str, Offer] = {}
+def merge_duplicates(offers: Iterator[Offer]) -> Iterator[Offer]:
+    """Merge checkpoints with the same sha256 under the first name; of offers with one name, keep the first."""
+    merged: dict[str, Offer] = {}
     by_digest: dict[str | None, str] = {}
     for offer in offers:
-        if offer.name in kept:
+        if offer.name in merged:
             continue
-        first = kept.get(by_digest.get(offer.revision, ""))
+        first = merged.get(by_digest.get(offer.revision, ""))
         if isinstance(offer, Checkpoint) and isinstance(first, Checkpoint):
-            kept[first.name] = replace(first, aliases=(*first.aliases, *_names(offer)))
+            merged[first.name] = replace(first, aliases=(*first.aliases, *_all_names(offer)))
             continue
-        kept[offer.name] = offer
+        merged[offer.name] = offer
         if isinstance(offer, Checkpoint):
             by_digest[offer.revision] = offer.name
-    yield from kept.values()
+    yield from merged.values()
 
 
-def _names(offer: Offer) -> tuple[str, ...]:
+def _all_names(offer: Offer) -> tuple[str, ...]:
     return (offer.name, *offer.aliases) if isinstance(offer, Checkpoint) else (offer.name,)
 
 
-def _manifest(settings: Mapping[str, Any]) -> str:
+def _manifest_url(settings: Mapping[str, Any]) -> str:
     url = settings.get("manifest", f"{hub_endpoint()}/{_MANIFEST}")
     if not isinstance(url, str) or urlsplit(url).scheme not in ("http", "https"):
-        raise UsageError(f"[sources.onnx] manifest: {url!r} is no http or https URL")
+        raise UsageError(f"[sources.onnx] manifest: {url!r} is not an http or https URL")
     return url
 
 

@@ -1,1 +1,1 @@
-"""Weights inside installed Python distributions."""
+"""The source `packages`: weights in installed Python distributions."""

@@ -1,4 +1,4 @@
-"""The source `packages`: weights that installed Python distributions ship."""
+"""The source `packages`: weights in installed Python distributions."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from filtercrawl_plugins.metadata.licenses import license_from_metadata
 from filtercrawl_plugins.sources.local.walk import os_error_reason
 from filtercrawl_plugins.sources.packages.distributions import Distribution, RecordedFile, installed_distributions
 
-# Source code, type stubs, libraries, pages and pictures: 96 of 100 files beside torch. Opening them all in
-# search of weights takes seven times as long.
-NEVER_WEIGHTS = frozenset(
+# Extensions of code, libraries, documents and images: 96 % of the files besides torch. Opening them all to look for
+# weights takes seven times as long.
+NON_WEIGHT_EXTENSIONS = frozenset(
     {
         *(".py", ".pyc", ".pyi", ".pyx", ".pxd", ".pxi", ".ipynb", ".typed", ".jinja", ".tpl"),
         *(".so", ".dylib", ".dll", ".pyd", ".a", ".lib", ".exe", ".cmake"),
@@ -29,49 +29,54 @@ NEVER_WEIGHTS = frozenset(
         *(".svg", ".png", ".jpg", ".jpeg", ".gif", ".ico", ".woff", ".woff2", ".ttf"),
     }
 )
-# What a library tests itself with: random weights and broken files, trained by nobody.
-TESTS = frozenset({"test", "tests"})
+# Folders of test data: random weights and invalid files.
+TEST_FOLDERS = frozenset({"test", "tests"})
 
 
 class PackagesSource:
-    """Offers the files of installed distributions, one checkpoint each; readers choose among them.
+    """Offers the files of installed distributions, one checkpoint each; readers decide which contain weights.
 
-    `packages` means every distribution, `packages:NAME` one, `packages:NAME*` those whose normalised name
-    matches. A checkpoint is named `distribution/path`, the path as in RECORD. Its sha256 is that of RECORD,
-    and the core holds the file against it; the licence is the one METADATA states. Editable installs and
-    distributions without a RECORD offer nothing, nor do folders named `test` or `tests`.
+    `packages` selects every distribution, `packages:NAME` one, `packages:NAME*` those whose normalized name matches.
+    A checkpoint is named `distribution/path`, the path as in RECORD. Its sha256 is the one in RECORD and is verified
+    when it is read; its license is the one in METADATA. Editable installs, distributions without a RECORD, and folders
+    named `test` or `tests` offer nothing.
     """
 
     name = "packages"
 
     def __init__(self, path: Sequence[str] | None = None) -> None:
-        """Look for distributions in the folders of `path`, by default those of `sys.path`."""
+        """Search the folders of `path`, by default those of `sys.path`."""
         self._path = path
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
-        """Yield the files of the distributions that match, sorted; raises UsageError where none does."""
+        """Yield the files of the distributions that match, sorted by name; raises UsageError if none matches."""
         pattern = canonicalize_name((query.pattern or "").strip() or "*")
-        chosen = [found for found in installed_distributions(self._path) if fnmatchcase(found.name, pattern)]
-        if not chosen and pattern != "*":
+        selected = [
+            distribution
+            for distribution in installed_distributions(self._path)
+            if fnmatchcase(distribution.name, pattern)
+        ]
+        if not selected and pattern != "*":
             raise UsageError(f"packages: no distribution {pattern!r} is installed here; install it and run again")
-        for distribution in chosen:
-            yield from offers(distribution)
+        for distribution in selected:
+            yield from list_offers(distribution)
 
 
-def offers(distribution: Distribution) -> Iterator[Offer]:
-    """Yield the files of one distribution that could hold weights, sorted by path."""
+def list_offers(distribution: Distribution) -> Iterator[Offer]:
+    """Yield the files of one distribution that may contain weights, sorted by path."""
     meta = distribution_metadata(distribution)
     for file in sorted(distribution.files(), key=lambda file: file.path):
-        if could_hold_weights(file.path):
-            yield from offer(distribution, file, meta)
+        if may_contain_weights(file.path):
+            yield from make_offer(distribution, file, meta)
 
 
-def offer(distribution: Distribution, recorded: RecordedFile, meta: CheckpointMetadata) -> Iterator[Offer]:
+def make_offer(distribution: Distribution, recorded: RecordedFile, meta: CheckpointMetadata) -> Iterator[Offer]:
+    """Yield the checkpoint of a file, a skip if it cannot be opened or has changed, or nothing if it is gone."""
     name = f"{distribution.name}/{recorded.path}"
     path = distribution.folder / recorded.path
     try:
         status = path.stat()
-    except FileNotFoundError:  # taken out since: gone, which is not the same as skipped
+    except FileNotFoundError:  # deleted since the install: gone, which is not the same as skipped
         return
     except OSError as error:
         yield Skipped(name=name, reason=f"cannot be opened: {os_error_reason(error)}")
@@ -92,18 +97,19 @@ def offer(distribution: Distribution, recorded: RecordedFile, meta: CheckpointMe
     yield Checkpoint(name=name, files=(file,), meta=meta)
 
 
-def could_hold_weights(path: str) -> bool:
-    """Tell whether a file of a distribution is worth a look, by its name alone."""
+def may_contain_weights(path: str) -> bool:
+    """Return whether a file of a distribution may contain weights, by its path alone."""
     pure = PurePosixPath(path)
-    if pure.parts[0].endswith((".dist-info", ".data")) or pure.suffix.lower() in NEVER_WEIGHTS:
+    if pure.parts[0].endswith((".dist-info", ".data")) or pure.suffix.lower() in NON_WEIGHT_EXTENSIONS:
         return False
-    if not TESTS.isdisjoint(pure.parts[:-1]):
+    if not TEST_FOLDERS.isdisjoint(pure.parts[:-1]):
         return False
-    # Beside the packages, and only there, `.pth` is a list of folders for Python's import system.
+    # At the top level of site-packages, `.pth` files configure Python's import path.
     return not (pure.suffix == ".pth" and len(pure.parts) == 1)
 
 
 def distribution_metadata(distribution: Distribution) -> CheckpointMetadata:
+    """Return what METADATA states about all checkpoints of a distribution."""
     license_, evidence = license_from_metadata(distribution.metadata)
     return CheckpointMetadata(
         license=license_,

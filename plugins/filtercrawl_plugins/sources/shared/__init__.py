@@ -1,1 +1,1 @@
-"""Helpers shared by several sources."""
+"""What several sources use: Hub listings, queries, revisions of URLs, and untrusted text."""

@@ -1,1 +1,1 @@
-"""The pretrained weights of timm."""
+"""The source `timm`: the pretrained weights that the installed timm lists."""

@@ -1,4 +1,4 @@
-"""The pretrained entries of the installed timm: where their weights lie, and what it says of them."""
+"""The pretrained entries of the installed timm: addresses and metadata of their weights."""
 
 from __future__ import annotations
 
@@ -24,29 +24,38 @@ _ARXIV: Final = re.compile(r"arXiv:\d{4}\.\d{4,5}(v\d+)?")
 
 @dataclass(frozen=True)
 class TimmEntry:
-    """One file of weights. names: of the entries it belongs to, the one of its repository first."""
+    """One file of weights.
+
+    Attributes:
+        names: `ARCHITECTURE.TAG` of all entries with this file; the name of its repository comes first.
+        config: timm's configuration of the first of them.
+    """
 
     names: tuple[str, ...]
     config: PretrainedCfg
 
     @property
     def repo(self) -> str | None:
-        """The repository on the Hub, `org/name`; None where the weights lie at a URL alone."""
+        """The repository on the Hub, `org/name`; None if the weights have only a URL."""
         return self.config.hf_hub_id or None
 
     @property
     def file(self) -> str | None:
-        """The file in the repository, where timm names one."""
+        """The file in the repository; None if timm does not name one."""
         return self.config.hf_hub_filename or None
 
     @cached_property
     def url(self) -> str:
-        """The address of weights outside the Hub; timm may give a file name beside it."""
+        """URL of weights that are not on the Hub; timm may state a pair of URL and file name."""
         url = self.config.url or ""
         return url if isinstance(url, str) else url[0]
 
     def meta(self, categories: Mapping[str, str]) -> CheckpointMetadata:
-        """Say what timm and its tag tell. categories: the user's own, dataset -> visual category."""
+        """Return what timm's configuration and the tag state.
+
+        Args:
+            categories: Visual category by dataset, from the user's settings.
+        """
         from timm.models import model_entrypoint
 
         config = self.config
@@ -78,25 +87,25 @@ class TimmEntry:
 
 
 def list_entries() -> list[TimmEntry]:
-    """Return every file of pretrained weights that the installed timm names, in its order; asks no network."""
+    """Return every file of pretrained weights that the installed timm lists, in its order; uses no network."""
     import timm
 
-    shared: dict[tuple[str, str], dict[str, PretrainedCfg]] = {}
+    by_address: dict[tuple[str, str], dict[str, PretrainedCfg]] = {}
     for name in timm.list_pretrained():
         config = timm.get_pretrained_cfg(name)
         assert config is not None, name
-        place = (config.hf_hub_id or "", str(config.hf_hub_filename if config.hf_hub_id else config.url))
-        shared.setdefault(place, {})[name] = config
-    return [_entry(repo.rpartition("/")[2], configs) for (repo, _), configs in shared.items()]
+        address = (config.hf_hub_id or "", str(config.hf_hub_filename if config.hf_hub_id else config.url))
+        by_address.setdefault(address, {})[name] = config
+    return [_make_entry(repo.rpartition("/")[2], configs) for (repo, _), configs in by_address.items()]
 
 
-def _entry(own: str, configs: Mapping[str, PretrainedCfg]) -> TimmEntry:
-    """Return the entry of one file. own: the name of its repository, which comes first."""
-    names = tuple(sorted(configs, key=lambda name: name != own))
+def _make_entry(repo_name: str, configs: Mapping[str, PretrainedCfg]) -> TimmEntry:
+    """Return the entry of a file that several names share; the name of its repository comes first."""
+    names = tuple(sorted(configs, key=lambda name: name != repo_name))
     return TimmEntry(names, configs[names[0]])
 
 
-def _paper(stated: str | tuple[str, ...] | None) -> str | None:
-    """Return the first arXiv id of a configuration, `arXiv:2301.00808`."""
-    ids = (stated,) if isinstance(stated, str) else stated or ()
-    return next((one for one in ids if _ARXIV.fullmatch(one)), None)
+def _paper(paper_ids: str | tuple[str, ...] | None) -> str | None:
+    """Return the first arXiv id, `arXiv:2301.00808`."""
+    ids = (paper_ids,) if isinstance(paper_ids, str) else paper_ids or ()
+    return next((paper_id for paper_id in ids if _ARXIV.fullmatch(paper_id)), None)

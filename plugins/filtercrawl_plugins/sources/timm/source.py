@@ -1,4 +1,4 @@
-"""The source `timm`: the pretrained weights that the installed timm names."""
+"""The source `timm`: the pretrained weights that the installed timm lists."""
 
 from __future__ import annotations
 
@@ -23,37 +23,43 @@ if TYPE_CHECKING:
 class TimmSource:
     """Offers `ARCHITECTURE.TAG` (`resnet18.a1_in1k`) for every pretrained entry of the installed timm.
 
-    The names are the library's own. Where a repository on the Hub holds the weights, a listing an organisation says
-    at which commit, and nothing is asked a file. Weights at a plain URL go by the hash in the file's name, or by
-    the ETag of one HEAD, asked once, where it has none. A file that several entries share is offered once, under
-    the name of its repository if one of them has it; the others are its aliases, and a pattern may name those as
-    well. Repositories that are disabled or gated are skipped; `[sources.timm] gated = true` takes gated ones in
-    where the token allows.
+    Names are those of timm. Weights on the Hub are listed with one request per organization, and their etag is the
+    commit. Weights at a plain URL have the hash in their file name as revision, or else the ETag of one HEAD request
+    that is sent once. A file that several entries share is offered once; the other names are aliases, which a pattern
+    may select as well. Disabled and gated repositories are skipped.
+
+    Settings in `[sources.timm]`: `gated = true` (include gated repositories if the token has access),
+    `visual_category`.
     """
 
     name = "timm"
 
     def offers(self) -> int:
-        """Count the entries of the library."""
+        """Return the number of entries."""
         import timm
 
         return len(timm.list_pretrained())
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
-        """Yield the entries that match; raises UsageError where none does, NetworkError where the Hub is silent."""
+        """Yield the entries that match.
+
+        Raises:
+            UsageError: No entry matches, or a setting is invalid.
+            NetworkError: The Hub cannot be reached.
+        """
         check_settings(self.name, query, "gated", "visual_category")
         gated, categories = read_flag(self.name, query, "gated"), read_visual_categories(self.name, query)
-        everything = list_entries()
-        wanted = match_names(self.name, query, (name for entry in everything for name in entry.names), separator=".")
-        asked = [entry for entry in everything if not wanted.isdisjoint(entry.names)]
-        repos = list_repos(transport, (entry.repo for entry in asked if entry.repo))
-        visit = EntryResolver(
+        entries = list_entries()
+        names = match_names(self.name, query, (name for entry in entries for name in entry.names), separator=".")
+        selected = [entry for entry in entries if not names.isdisjoint(entry.names)]
+        repos = list_repos(transport, (entry.repo for entry in selected if entry.repo))
+        resolver = EntryResolver(
             transport=transport, repos=repos, previous_states=query.previous_states, gated=gated, categories=categories
         )
-        yield from filter(None, map(visit.offer, asked))
+        yield from filter(None, map(resolver.offer, selected))
 
     def recall(self, name: str) -> Checkpoint | None:
-        """Return the record of `ARCHITECTURE.TAG` or `ARCHITECTURE` from the library alone."""
+        """Return the record of `ARCHITECTURE.TAG` or `ARCHITECTURE`, None if timm does not have it; uses no network."""
         import timm
 
         architecture, _, tag = name.partition(".")
@@ -63,13 +69,13 @@ class TimmSource:
         return Checkpoint(name=name, files=(RemoteFile(url=f"timm:{name}"),), meta=meta)
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:
-        """Build the architecture with the head of the weights, on the meta device; raises UnsupportedError."""
+        """Build the architecture with the head that the weights have, on the meta device; raises UnsupportedError."""
         import timm
 
         from filtercrawl.extraction.architecture import on_meta
 
         architecture, tag = checkpoint.meta.architecture or "", checkpoint.meta.tag
-        # Only a registered name: timm takes others for addresses, and would go and fetch.
+        # timm would take a name that is not registered as the address of a repository and fetch from it.
         if not re.fullmatch(r"\w+", architecture) or not timm.is_model(architecture):
             raise UnsupportedError(f"{checkpoint.name}: the installed timm has no {architecture!r}; update timm")
         tagged = f"{architecture}.{tag}"

@@ -257,12 +257,12 @@ def test_filters(hub: HubServer, pattern: str, found: set[str]) -> None:
 @pytest.mark.parametrize(
     ("pattern", "problem"),
     [
-        ("", "neither a repo nor a filter"),
-        ("timm", "neither a repo nor a filter"),
-        ("*/resnet", "no owner's name"),
-        ("org/re po", "no repo's name"),
-        ("org/net*/x.pt", "a path needs one repo"),
-        ("colour=red", "no filter is named 'colour'; known are author, dataset, library"),
+        ("", "neither a repository nor a filter"),
+        ("timm", "neither a repository nor a filter"),
+        ("*/resnet", "not the name of an owner"),
+        ("org/re po", "not the name of a repository"),
+        ("org/net*/x.pt", "a path needs a single repository"),
+        ("colour=red", "there is no filter 'colour'; known are author, dataset, library"),
         ("task=a,task=b", "given twice"),
         ("min_size=huge", "not a size"),
         ("since=yesterday", "not a date"),
@@ -325,7 +325,7 @@ def test_a_card_that_the_client_cannot_take_costs_its_own_repo_only(hub: HubServ
     hub.create("org/odd", {"model.pt": b"x"}, cardData={"ignore_metadata_errors": True})
     hub.create("org/sound", {"model.pt": b"y"})
     offers = listed(hub, "org/*")
-    assert reasons(offers) == {"org/odd": "what the Hub says of it cannot be read"}
+    assert reasons(offers) == {"org/odd": "the Hub's description of it is invalid"}
     assert "org/sound/model.pt" in offers
 
 
@@ -333,7 +333,7 @@ def test_paths_that_could_be_taken_for_something_else(hub: HubServer) -> None:
     hub.create("org/net", {"fine.pt": b"1", "a\nb.pt": b"2", "../up.pt": b"3", "c:\\d.pt": b"4"})
     offers = listed(hub, "org/*")
     assert [name for name, offer in offers.items() if isinstance(offer, Checkpoint)] == ["org/net/fine.pt"]
-    assert set(reasons(offers).values()) == {"its path is not a plain one"}
+    assert set(reasons(offers).values()) == {"its path is not a plain relative path"}
     assert all(name.isprintable() for name in offers)
     assert listed(hub, "org/*", remember(offers)) == offers
     assert hub.counts() == {"list": 1}
