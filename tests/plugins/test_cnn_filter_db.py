@@ -356,7 +356,7 @@ def test_other_files(tmp_path: Path, zoo: Path, dataset: Path, run_sync: Sync) -
     report = run_sync(f"local:{zoo}")  # a folder that happens to hold such files
     assert report.checkpoints["failed"] == 1
     [row] = table(dataset, "models")
-    assert row["reason"] == "filters.h5: holds many models; ask for them by cnn-filter-db:filters.h5"
+    assert row["reason"] == "filters.h5: contains many models; use the selector cnn-filter-db:filters.h5"
 
 
 def test_two_files_that_offer_one_name(tmp_path: Path, dataset: Path, run_sync: Sync) -> None:
