@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import jinja2
+from typing import TYPE_CHECKING
 
 from filtercrawl.api.formatting import format_count, format_size
+
+if TYPE_CHECKING:
+    import jinja2
 
 __all__ = ["text_environment"]
 
@@ -19,6 +21,8 @@ def text_environment(package: str, escape_text: Callable[[str], str]) -> jinja2.
         escape_text: The filter `text`, which templates apply to all text from outside: it makes the text harmless in
             the output format.
     """
+    import jinja2  # takes a while, and only few commands render text
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(package, "templates"),
         autoescape=False,  # noqa: S701 - the output is not HTML; templates escape with the filter `text`

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+import filtercrawl_publish
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
-from filtercrawl_publish import api
 
 
 def run(
@@ -23,7 +23,7 @@ def run(
     Reads tables only, no weights. Explained variance and drift are those of trained 3x3 kernels of final checkpoints,
     each distinct layer once, from their sketches. For example: filtercrawl diff org/kernels@v2026.11.22 org/kernels.
     """
-    difference = api.diff(a, b)
+    difference = filtercrawl_publish.diff(a, b)
     if as_json:
         print_json(difference.to_dict())
     else:

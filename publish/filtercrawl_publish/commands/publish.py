@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+import filtercrawl_publish
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, SignKeyOption, print_json, setting_option
 from filtercrawl.cli.progress import open_command_progress
-from filtercrawl_publish import api
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     Hub; 5: someone else published meanwhile.
     """
     with open_command_progress() as progress:
-        result = api.publish(
+        result = filtercrawl_publish.publish(
             dataset, repo, version=version, dry_run=dry_run, sign_key=sign_key, max_disk=max_disk, progress=progress
         )
         for warning in result.warnings:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import filtercrawl_publish
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
@@ -24,7 +25,6 @@ from filtercrawl.cli.options import (
 from filtercrawl.cli.progress import open_command_progress
 from filtercrawl.cli.sync import cancel_on_signal, summarize
 from filtercrawl.config import resolve
-from filtercrawl_publish import api
 
 
 @with_sync_options
@@ -55,7 +55,7 @@ def run(
     settings = resolve({**options, "summary": summary, "notify_cmd": notify_cmd})
     cancellation = CancellationToken()
     with open_command_progress() as progress, cancel_on_signal(cancellation) as signals:
-        report = api.release(
+        report = filtercrawl_publish.release(
             repo,
             selectors or (),
             settings=settings,

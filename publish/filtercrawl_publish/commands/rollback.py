@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+import filtercrawl_publish
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import JsonOption, print_json
 from filtercrawl.cli.progress import open_command_progress
-from filtercrawl_publish import api
 
 
 def run(
@@ -30,7 +30,7 @@ def run(
     `release` continues from the new version.
     """
     with open_command_progress() as progress:
-        result = api.rollback(repo, version, new_version=name, progress=progress)
+        result = filtercrawl_publish.rollback(repo, version, new_version=name, progress=progress)
     if json:
         print_json(result.to_dict())
     else:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+import filtercrawl_publish
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import print_json
-from filtercrawl_publish import api
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
     For a repository, the digests of weights are those that the Hub states, unless --weights is given. Exit code 1: the
     dataset is not sound.
     """
-    report = api.verify(
+    report = filtercrawl_publish.verify(
         dataset,
         weights=weights,
         public_key=public_key,

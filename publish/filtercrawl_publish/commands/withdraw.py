@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+import filtercrawl_publish
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.cli.progress import open_command_progress
-from filtercrawl_publish import api
 
 
 def run(
@@ -39,7 +39,9 @@ def run(
         raise UsageError("name the repository and then the checkpoints, or the folder with --dataset")
     repository, models = (None, names) if dataset is not None else (names[0], names[1:])
     with open_command_progress() as progress:
-        result = api.withdraw(models, reason, repository=repository, dataset=dataset, purge=purge, progress=progress)
+        result = filtercrawl_publish.withdraw(
+            models, reason, repository=repository, dataset=dataset, purge=purge, progress=progress
+        )
     if as_json:
         print_json(result.to_dict())
     else:
