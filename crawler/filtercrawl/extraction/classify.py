@@ -1,4 +1,4 @@
-"""Which tensors of a checkpoint are kernels: layers for those, a line in the ledger for every one."""
+"""Classify the tensors of a checkpoint: convolution layers, and a ledger entry for every tensor."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ from filtercrawl.extraction.ledger import LedgerEntry
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifiedTensors:
-    """A checkpoint taken apart: all its convolutions, and every tensor accounted for, in the order of the file."""
+    """The classified tensors of one checkpoint, in the order of the file.
+
+    Attributes:
+        layers: All convolutions, also those that the policy excludes.
+        ledger: One entry for each tensor.
+    """
 
     layers: tuple[Layer, ...]
     ledger: tuple[LedgerEntry, ...]
 
     @property
     def emitted(self) -> tuple[Layer, ...]:
+        """Layers whose weights are written."""
         return tuple(layer for layer in self.layers if layer.exclusion_reason is None)
 
     @property
     def num_params(self) -> int:
-        """Numbers in all tensors that are weights of the model: no optimizer state, no raw copies, no buffers."""
+        """Number of parameters of the model, without optimizer state, raw copies and buffers."""
         outside = {"optimizer_state", "raw_copy", "buffer", "constant", "outside_prefix"}
         return sum(math.prod(entry.shape) for entry in self.ledger if entry.reason not in outside)
 
@@ -38,19 +44,29 @@ class ClassifiedTensors:
 def classify_tensors(
     tensors: Iterable[StoredTensor], policy: KernelPolicy = "spatial", prefix: str = ""
 ) -> ClassifiedTensors:
-    """Sort the tensors of one checkpoint into layers and ledger.
+    """Sort the tensors of one checkpoint into layers and ledger entries.
 
-    policy: which kernel sizes are emitted; prefix: only names below it belong to the model. Raises FormatError when
-    two tensors have one name, for then the ledger could not balance.
+    Args:
+        tensors: The tensors that a reader yields.
+        policy: Kernel sizes to emit.
+        prefix: Only tensors whose names begin with it belong to the model.
+
+    Returns:
+        All layers and one ledger entry for each tensor.
+
+    Raises:
+        FormatError: Two tensors have the same name, so that the ledger could not balance, or a reader gave a reason
+        that
+            is not in the vocabulary.
     """
     every = tuple(tensors)
     check_names(every)
-    twice = find_ema_weights([tensor for tensor in every if not state_dict_names.in_optimizer(tensor.root, tensor.key)])
+    ema = find_ema_weights([tensor for tensor in every if not state_dict_names.in_optimizer(tensor.root, tensor.key)])
     layers: list[Layer] = []
     ledger: list[LedgerEntry] = []
     for tensor in every:
-        whole = replace(tensor, key=twice.ema_key_to_source_key.get(tensor.name, tensor.key))
-        found = exclusion_reason(tensor, prefix, twice) or classify_all(whole)
+        renamed = replace(tensor, key=ema.ema_key_to_source_key.get(tensor.name, tensor.key))
+        found = exclusion_reason(tensor, prefix, ema) or classify_all(renamed)
         reason = found if isinstance(found, str) else policy_exclusion_reason(found[0], policy)
         if not isinstance(found, str):
             layers += [replace(layer, exclusion_reason=reason) for layer in found]
@@ -60,24 +76,23 @@ def classify_tensors(
     return ClassifiedTensors(layers=tuple(layers), ledger=tuple(ledger))
 
 
-def exclusion_reason(tensor: StoredTensor, prefix: str, duplicated_names: EmaWeights) -> str | None:
-    """Say why a tensor is not looked at at all."""
+def exclusion_reason(tensor: StoredTensor, prefix: str, ema: EmaWeights) -> str | None:
+    """Return the reason to skip a tensor whatever it is, None if it has to be classified."""
     if not tensor.name.startswith(prefix):
         return "outside_prefix"
-    return "raw_copy" if tensor.name in duplicated_names.ema_source_names else None
+    return "raw_copy" if tensor.name in ema.ema_source_names else None
 
 
 def check_names(tensors: Sequence[StoredTensor]) -> None:
+    """Raise FormatError if two tensors have the same name."""
     name, count = max(Counter(tensor.name for tensor in tensors).items(), key=lambda item: item[1], default=("", 0))
     if count > 1:
         raise FormatError(f"the file holds {count} tensors named {name!r}; one name must mean one tensor")
 
 
 def classify_all(tensor: StoredTensor) -> list[Layer] | str:
-    """Say what one tensor is: its layers, of which a bank of kernels has several, or the reason why it is none."""
-    from filtercrawl.extraction.architecture import (
-        expand_banks,  # torch takes seconds to import, and a catalog needs none
-    )
+    """Return the layers of a tensor (a bank of kernels has several), or the reason why it is none."""
+    from filtercrawl.extraction.expert_banks import expand_banks
 
     layers: list[Layer] = []
     for expert in expand_banks(tensor):
@@ -89,7 +104,7 @@ def classify_all(tensor: StoredTensor) -> list[Layer] | str:
 
 
 def classify(tensor: StoredTensor) -> Layer | str:
-    """Say what one tensor is: a layer, or the reason why it is none."""
+    """Return the layer that a tensor is, or the reason why it is none."""
     if tensor.reason is not None:
         return tensor.reason
     if state_dict_names.in_optimizer(tensor.root, tensor.key):
@@ -109,7 +124,11 @@ def classify(tensor: StoredTensor) -> Layer | str:
 
 
 def layer_from_operator(tensor: StoredTensor) -> Layer | str:
-    """Describe a convolution whose operator the file states; `[in, out/groups, *k]` of transposed ones is reordered."""
+    """Return the layer of a tensor whose operator the file states.
+
+    The shape `[in, out/groups, *k]` of transposed convolutions is permuted to `[out, in/groups, *k]`. Returns
+    `nonstandard_operator` if the shape contradicts the operator.
+    """
     convolution = tensor.convolution
     assert convolution is not None
     shape, groups = tensor.shape, convolution.groups
@@ -131,7 +150,7 @@ def layer_from_operator(tensor: StoredTensor) -> Layer | str:
 
 
 def layer_from_shape(tensor: StoredTensor) -> Layer:
-    """Describe a kernel of a bare state dict: the shape proves its dimensions, and that is all."""
+    """Return the layer of a tensor in a bare state dict, where the shape proves the number of dimensions only."""
     return Layer(
         tensor=tensor,
         path=module_path(tensor),
@@ -144,7 +163,10 @@ def layer_from_shape(tensor: StoredTensor) -> Layer:
 
 
 def weight_kind(tensor: StoredTensor) -> str:
-    """Tell learned kernels from fixed ones and from raw tensors that are normalised at run time; graphs know best."""
+    """Return `fixed`, `standardized` (raw weights that are normalized at run time) or `learned`.
+
+    What a graph states takes precedence over names.
+    """
     unlearned = tensor.convolution is not None and tensor.convolution.learned is False
     if unlearned or state_dict_names.is_fixed_basis(tensor.name):
         return "fixed"
@@ -153,11 +175,12 @@ def weight_kind(tensor: StoredTensor) -> str:
 
 
 def module_path(tensor: StoredTensor) -> str:
+    """Return the path of the module that a tensor belongs to, without wrappers."""
     return state_dict_names.split_parameter_name(tensor.key)[0] or state_dict_names.strip_wrapper_prefixes(tensor.key)
 
 
 def policy_exclusion_reason(layer: Layer, policy: KernelPolicy) -> str | None:
-    """Say why a policy leaves a layer's weight out of the dataset, or None where it is written."""
+    """Return the reason why a policy excludes the weight of a layer, None if it is written."""
     if policy == "all":
         return None
     if layer.taps == 1:

@@ -9,26 +9,34 @@ from filtercrawl.api.tensor import StoredTensor, TensorLocation, row_major
 
 
 def expand_banks(tensor: StoredTensor) -> Iterator[StoredTensor]:
-    """Yield the experts of a bank, each a tensor `bank` of the same name with its bank_index; any other as it is.
+    """Split a bank of kernels; yields any other tensor unchanged.
 
-    The bank is `[n, prod(bank)]` or `[n, *bank]`; an expert's extent is a view of the bank's.
+    A bank is stored as `[n, prod(bank)]` or `[n, *bank]`.
+
+    Args:
+        tensor: A stored tensor; `tensor.bank` is the shape of one expert, None if it is no bank.
+
+    Yields:
+        One tensor of shape `tensor.bank` for each expert, with the name of the bank and its `bank_index`. Its location
+        is a
+        view of the bank's location; nothing is read.
     """
     if tensor.bank is None:
         yield tensor
         return
     for i in range(tensor.shape[0]):
-        extent = tensor.location
+        location = tensor.location
         quantization = tensor.quantization
-        if extent is not None:
-            inner = extent.strides[1:]
+        if location is not None:
+            inner = location.strides[1:]
             if len(inner) != len(tensor.bank):
                 inner = tuple(stride * inner[0] for stride in row_major(tensor.bank))
-            offset = extent.offset + i * extent.strides[0] * extent.itemsize
-            extent = TensorLocation(
-                file=extent.file, offset=offset, dtype=extent.dtype, shape=tensor.bank, strides=inner
+            offset = location.offset + i * location.strides[0] * location.itemsize
+            location = TensorLocation(
+                file=location.file, offset=offset, dtype=location.dtype, shape=tensor.bank, strides=inner
             )
         if quantization is not None and quantization.axis == 0 and len(quantization.scale) > 1:
             zero_point = quantization.zero_point
             zero_point = zero_point[i : i + 1] if len(zero_point) > 1 else zero_point
             quantization = replace(quantization, scale=quantization.scale[i : i + 1], zero_point=zero_point)
-        yield replace(tensor, shape=tensor.bank, location=extent, quantization=quantization, bank=None, bank_index=i)
+        yield replace(tensor, shape=tensor.bank, location=location, quantization=quantization, bank=None, bank_index=i)

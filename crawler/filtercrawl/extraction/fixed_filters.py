@@ -1,4 +1,4 @@
-"""Recognise kernels that no training made: Fourier bases and FIR filters stored as convolutions."""
+"""Recognize designed filters stored as convolutions: Fourier bases and FIR filters."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from numpy.typing import NDArray
 
 from filtercrawl.extraction.layer import Layer
 
-# Learned filter banks of this length keep far less of their energy in one spectral line.
+# Learned filters of this length have a far smaller share of their energy in one spectral line.
 _TAPS: Final = 32
 _SHARE: Final = 0.9
 
 
 def is_fixed_filter_bank(layer: Layer, kernels: NDArray[np.float32]) -> bool:
-    """Tell from sampled kernels [n, taps] whether a layer is a transform that was designed, not learned.
+    """Return whether a layer is a designed transform, not a learned one.
 
-    Looked for in long 1-D kernels of one input channel only.
+    Only long 1-D kernels with one input channel are tested.
+
+    Args:
+        layer: The layer.
+        kernels: A sample of its kernels, `[n, taps]`.
     """
     long = [size for size in layer.kernel_size if size > 1]
     if len(long) != 1 or layer.taps < _TAPS or layer.shape[1] != 1:
@@ -26,14 +30,14 @@ def is_fixed_filter_bank(layer: Layer, kernels: NDArray[np.float32]) -> bool:
 
 
 def is_linear_phase(kernels: NDArray[np.float32]) -> bool:
-    """Tell whether every kernel is its own mirror image, bit for bit: a designed filter is, a learned one never."""
+    """Return whether all kernels are symmetric, bit for bit; designed filters are, learned ones are not."""
     return bool(np.array_equal(kernels, kernels[:, ::-1]) and np.any(kernels != kernels[:, :1]))
 
 
 def is_sinusoidal_basis(kernels: NDArray[np.float32]) -> bool:
-    """Tell whether kernels [n, taps] are windowed sinusoids, each of one frequency.
+    """Return whether the kernels `[n, taps]` are windowed sinusoids with one frequency each.
 
-    The share of a kernel's energy within two bins of its strongest spectral line is near 1 for a windowed sine or
+    The share of a kernel's energy within two bins of its strongest spectral line is close to 1 for a windowed sine or
     cosine; the median over the samples decides.
     """
     if len(kernels) < 8:

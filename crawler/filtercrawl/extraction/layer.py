@@ -1,4 +1,4 @@
-"""One convolution's weight, as the dataset describes it."""
+"""A convolution found in a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from filtercrawl.api.tensor import Op, StoredTensor
 class Layer:
     """A convolution found in a checkpoint.
 
-    shape: [out_channels, in_channels/groups, *kernel_size], whatever the order in the file. groups, in_channels and
-    depthwise are None where neither the file nor the shape proves them; stored: whether its weight is written, or
-    why it is not (a word of the ledger).
+    Attributes:
+        tensor: The stored weight.
+        path: Module path.
+        op: Operator, for example `conv2d`.
+        shape: `[out_channels, in_channels/groups, *kernel_size]`, whatever the order in the file.
+        groups: Number of groups; None if neither the file nor the shape proves it.
+        operator_verified: Whether the file states the operator.
+        weight_kind: `learned`, `fixed`, `standardized` and so on.
+        exclusion_reason: Why the weight is not written, a reason of the ledger; None if it is written.
     """
 
     tensor: StoredTensor
@@ -28,45 +34,53 @@ class Layer:
 
     @property
     def out_channels(self) -> int:
+        """Number of output channels."""
         return self.shape[0]
 
     @property
     def in_channels(self) -> int | None:
+        """Number of input channels over all groups; None if the groups are unknown."""
         return None if self.groups is None else self.shape[1] * self.groups
 
     @property
     def kernel_size(self) -> tuple[int, ...]:
+        """Spatial size."""
         return self.shape[2:]
 
     @property
     def kernel(self) -> str:
-        """The size as one word: `3x3`, `1x7`, `3` for one dimension."""
+        """Spatial size as text: `3x3`, `1x7`, `3` for one dimension."""
         return "x".join(map(str, self.kernel_size))
 
     @property
     def taps(self) -> int:
+        """Spatial positions of one kernel."""
         return math.prod(self.kernel_size)
 
     @property
     def n_kernels(self) -> int:
+        """Number of kernels, out_channels * in_channels / groups."""
         return self.shape[0] * self.shape[1]
 
     @property
     def depthwise(self) -> bool | None:
-        """One input channel a group and more than one group; None where a shape alone cannot tell."""
+        """Whether there are several groups of one input channel; None if the shape alone cannot tell."""
         if self.groups is not None:
             return self.groups > 1 and self.shape[1] == 1
         return None if self.shape[1] == 1 and self.shape[0] > 1 else False
 
     @property
     def filters_known(self) -> bool:
-        """Whether the first axis is one of filters; False where kernels are merely listed."""
+        """Whether the first axis is the filters; False if the file lists kernels without saying which filter they are
+        in.
+        """
         return self.groups is not None or self.tensor.convolution is None
 
     @property
     def transposed(self) -> bool:
+        """Whether it is a transposed convolution."""
         return self.op.startswith("conv_transpose")
 
     def numel_per_out_channel(self) -> int:
-        """Numbers in one output channel's filter."""
+        """Return the number of weights of one filter."""
         return math.prod(self.shape[1:])

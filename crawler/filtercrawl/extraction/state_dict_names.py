@@ -1,14 +1,16 @@
-"""What the name and shape of a tensor in a state dict say about it, where the file itself says nothing."""
+"""Rules on names and shapes of state dict entries, for files that state nothing else.
+
+BatchNorm and other normalizations, biases, optimizer state, position embeddings and so on are recognized here.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Put in front of every name by DataParallel and torch.compile; no part of the network.
+# Prefixes that DataParallel and torch.compile add to every name.
 _WRAPPERS: Final = ("module.", "_orig_mod.")
-# The names under which modules keep a kernel. Spectral and weight normalisation and pruning keep the raw tensor under
-# their own names.
+# Parameter names of kernels. Spectral norm, weight norm and pruning store the raw tensor under names of their own.
 _WEIGHT: Final = re.compile(r"^(weight|weight_orig|weight_v|parametrizations\.weight\.original[01]?)$")
 _BUFFERS: Final = re.compile(r"^(num_batches_tracked|\w*mask|\w*_cache|position_ids|iter|step|epoch|counter)$")
 _OPTIMIZER_LEAF: Final = re.compile(
@@ -30,14 +32,14 @@ _FIXED: Final = re.compile(
 
 
 def strip_wrapper_prefixes(key: str) -> str:
-    """Drop the wrappers in front of a state dict's key."""
+    """Remove the prefixes of wrappers from a key."""
     while key.startswith(_WRAPPERS):
         key = key.split(".", 1)[1]
     return key
 
 
 def split_parameter_name(key: str) -> tuple[str, str]:
-    """Split a key into the path of its module and the name of the parameter there."""
+    """Split a key into the module path and the name of the parameter."""
     key = strip_wrapper_prefixes(key)
     for tail in (
         ".parametrizations.weight.original0",
@@ -51,7 +53,7 @@ def split_parameter_name(key: str) -> tuple[str, str]:
 
 
 def in_optimizer(root: tuple[str, ...], key: str) -> bool:
-    """Tell whether a tensor lies among an optimizer's state."""
+    """Return whether a tensor belongs to the state of an optimizer or a scheduler."""
     above = (*root, key.split(".", 1)[0]) if "." in key else root
     return any(_OPTIMIZER_ROOT.search(part.lower()) for part in above) or bool(
         _OPTIMIZER_LEAF.match(key.rpartition(".")[2])
@@ -59,27 +61,32 @@ def in_optimizer(root: tuple[str, ...], key: str) -> bool:
 
 
 def is_kernel(key: str, shape: tuple[int, ...]) -> bool:
-    """Tell whether a name and a shape are those of a convolution's weight.
+    """Return whether a name and a shape are those of a convolution's weight.
 
-    A transform stored as a convolution goes by the name of its basis.
+    Transforms stored as convolutions are recognized by the name of their basis.
     """
     module, leaf = split_parameter_name(key)
     if not (_WEIGHT.match(leaf) or _FIXED.search(key)) or not 3 <= len(shape) <= 5 or 0 in shape:
         return False
     if leaf.endswith("original0") or _POSITION.search(leaf.lower()):
         return False
-    # Position embeddings are broadcast over the batch; convolutions that make positions are convolutions.
+    # Position embeddings are broadcast over the batch; convolutions that compute positions are convolutions.
     if shape[0] == 1 and shape[1] > 1 and _POSITION.search(key.lower()):
         return False
     return not is_other_operator(module.rpartition(".")[2], shape)
 
 
 def is_other_operator(owner: str, shape: tuple[int, ...]) -> bool:
-    """Tell the weights of 3 to 5 axes that are of no convolution, by the name of their module and their shape.
+    """Return whether a weight with 3 to 5 axes belongs to no convolution, by its module's name and its shape.
 
-    A LayerNorm over several axes has a number for each element. Bilinear forms `[out, in, in]` and stacked matrices
-    (experts, `[n, in, out]`) are longer than 1-D kernels of many channels ever are. Modulated convolutions (StyleGAN2)
-    store `[1, out, in, k, k]`: five axes, but no 3-D convolution.
+    A LayerNorm over several axes has one weight an element. Bilinear forms `[out, in, in]` and stacked matrices
+    (experts,
+    `[n, in, out]`) are longer than 1-D kernels with many channels ever are. Modulated convolutions (StyleGAN2) store
+    `[1, out, in, k, k]`: five axes, but no 3-D convolution.
+
+    Args:
+        owner: Name of the module, the last component of its path.
+        shape: Shape of the weight.
     """
     if owner.lower() == "bilinear" or is_norm(owner):
         return True
@@ -89,30 +96,30 @@ def is_other_operator(owner: str, shape: tuple[int, ...]) -> bool:
 
 
 def is_norm(owner: str) -> bool:
-    """Tell whether a module's own name is that of a normalisation."""
+    """Return whether a module's name is that of a normalization."""
     return bool(_NORM_MODULE.search(owner)) and "conv" not in owner.lower()
 
 
 def exclusion_reason(root: tuple[str, ...], key: str, shape: tuple[int, ...], *, floating: bool) -> str:
-    """Say why a tensor of a state dict is no kernel, as far as its name and shape tell."""
+    """Return the reason why a state dict entry is no kernel, as far as its name and shape tell."""
     module, leaf = split_parameter_name(key)
-    whole = key.lower()
+    lowered = key.lower()
     owner = module.rpartition(".")[2]
     rules: tuple[tuple[str, bool], ...] = (
         ("optimizer_state", in_optimizer(root, key)),
         ("empty", 0 in shape),
         ("recurrent", bool(_RECURRENT.search(leaf))),
         ("norm", bool(_NORM_LEAF.match(leaf)) or is_norm(owner)),
-        ("attention_position", bool(_POSITION.search(whole)) and not whole.endswith("norm.weight")),
+        ("attention_position", bool(_POSITION.search(lowered)) and not lowered.endswith("norm.weight")),
         ("buffer", bool(_BUFFERS.match(leaf)) or (not floating and len(shape) != 2)),
         ("quantization", bool(_QUANTIZATION.search(leaf)) and len(shape) <= 1 and "weight" in leaf),
         ("bias", leaf == "bias" or leaf.endswith(("_bias", ".bias"))),
         ("activation", bool(_ACTIVATION.search(owner)) and len(shape) <= 1),
         ("scale", "scale" in leaf or "gamma" in leaf or leaf in ("alpha", "beta", "sigma", "gain")),
-        ("embedding", len(shape) == 2 and "emb" in whole),
+        ("embedding", len(shape) == 2 and "emb" in lowered),
         ("linear", len(shape) == 2 and leaf.startswith(("weight", "in_proj", "parametrizations", "w"))),
         ("buffer", len(shape) == 0),
-        # One number a channel beside no other hint: the weight of a normalisation in a Sequential.
+        # One weight a channel and no other hint: a normalization in a Sequential.
         ("norm", len(shape) == 1 and leaf == "weight"),
         ("nonstandard_operator", len(shape) >= 3 and bool(_WEIGHT.match(leaf))),
     )
@@ -120,5 +127,5 @@ def exclusion_reason(root: tuple[str, ...], key: str, shape: tuple[int, ...], *,
 
 
 def is_fixed_basis(name: str) -> bool:
-    """Tell whether a name is that of a transform stored as a convolution: Fourier, constant-Q, mel."""
+    """Return whether a name is that of a transform stored as a convolution: Fourier, constant-Q, mel."""
     return bool(_FIXED.search(name))

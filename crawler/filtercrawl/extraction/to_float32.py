@@ -1,4 +1,4 @@
-"""One layout, one dtype, one scale: a layer's weight as float32 `[out, in/groups, *kernel_size]` on the device."""
+"""Read a layer's weight as float32 `[out, in/groups, *kernel_size]` on a device."""
 
 from __future__ import annotations
 
@@ -11,41 +11,52 @@ from filtercrawl.extraction.layer import Layer
 
 
 def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> torch.Tensor:
-    """Read output channels `start` to `stop` of a layer.
+    """Read some output channels of a layer.
 
-    Returns float32 [stop - start, in_channels/groups, *kernel_size], contiguous, on `device`. Half precision is widened
-    exactly; float64 is rounded to nearest; codes become `(code - zero_point) * scale`. Memory is that of the part.
-    Raises CheckpointError where the file does not hold the bytes.
+    Half precision is widened exactly, float64 is rounded to nearest, quantized codes become
+    `(code - zero_point) * scale`. Memory is proportional to the part that is read.
+
+    Args:
+        layer: The layer.
+        start: First output channel.
+        stop: End of the output channels, exclusive.
+        device: Device of the result.
+
+    Returns:
+        float32 `[stop - start, in_channels/groups, *kernel_size]`, contiguous.
+
+    Raises:
+        CheckpointError: The file does not hold the bytes.
     """
-    extent = layer.tensor.location
-    assert extent is not None
+    location = layer.tensor.location
+    assert location is not None
     rest = tuple((0, size) for size in layer.shape[2:])
     if not layer.transposed:
-        box: SliceBounds = ((start, stop), (0, layer.shape[1]), *rest)
-        return read_float32(extent, box, layer.tensor.quantization, device)
-    # Stored as [in, out/groups, *k]: the channels of one group are a block of rows, to be turned on its side.
+        bounds: SliceBounds = ((start, stop), (0, layer.shape[1]), *rest)
+        return read_float32(location, bounds, layer.tensor.quantization, device)
+    # Stored as [in, out/groups, *k]: the channels of a group are a block of rows that has to be transposed.
     groups = layer.groups or 1
     width = layer.out_channels // groups
-    pieces = []
+    blocks = []
     for group in range(start // width, (stop - 1) // width + 1):
         first, last = max(start - group * width, 0), min(stop - group * width, width)
-        box = ((group * layer.shape[1], (group + 1) * layer.shape[1]), (first, last), *rest)
-        pieces.append(read_float32(extent, box, layer.tensor.quantization, device).transpose(0, 1))
-    return torch.cat(pieces).contiguous()
+        bounds = ((group * layer.shape[1], (group + 1) * layer.shape[1]), (first, last), *rest)
+        blocks.append(read_float32(location, bounds, layer.tensor.quantization, device).transpose(0, 1))
+    return torch.cat(blocks).contiguous()
 
 
 def read_float32(
-    extent: TensorLocation, box: SliceBounds, quantization: Quantization | None, device: torch.device
+    location: TensorLocation, bounds: SliceBounds, quantization: Quantization | None, device: torch.device
 ) -> torch.Tensor:
-    """Read a box of a stored tensor as float32 on the device, in the order of the file."""
-    stored = as_tensor(extent.read(box), extent.dtype)
+    """Read a slice of a stored tensor as float32 on a device, with the axes in the order of the file."""
+    stored = as_tensor(location.read(bounds), location.dtype)
     if stored.dtype == torch.float64:
-        stored = stored.float()  # before the move: not every device knows float64
+        stored = stored.float()  # before the move: not every device supports float64
     moved = stored.to(device)
     if quantization is None:
         return moved.float()
-    shape = [1] * len(box)
-    first, last = box[quantization.axis] if box else (0, 1)
+    shape = [1] * len(bounds)
+    first, last = bounds[quantization.axis] if bounds else (0, 1)
     shape[quantization.axis] = -1
     zero = _along(quantization.zero_point, first, last, torch.int32, device).view(shape)
     scale = _along(quantization.scale, first, last, torch.float32, device).view(shape)
