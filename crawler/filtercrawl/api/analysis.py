@@ -1,4 +1,4 @@
-"""What an analysis is given and what it gives: tables, figures that say what they rest on, and findings in words."""
+"""Protocols and records of analyses: their view of the dataset, and their tables, figures and findings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleSize:
-    """What a result rests on: so many kernels, of so many layers, of so many models."""
+    """The number of kernels, layers and models behind a result."""
 
     kernels: int
     layers: int
@@ -25,7 +25,14 @@ class SampleSize:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultTable:
-    """A table of results, written as Parquet and CSV. name: of its files, `drift_task`; about: what it says."""
+    """A table of results, written as Parquet and CSV.
+
+    Attributes:
+        name: Name of its files, for example `drift_task`.
+        title: Heading.
+        rows: The table.
+        about: One sentence on what it shows.
+    """
 
     name: str
     title: str
@@ -35,9 +42,17 @@ class ResultTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure, drawn when it is written. name: of its files; table: the name of the table that it shows.
+    """A figure, drawn when the report is written.
 
-    draw: draws on an empty `matplotlib.figure.Figure`; width, height: in inches.
+    Attributes:
+        name: Name of its files.
+        title: Heading.
+        caption: Text below the figure.
+        basis: What the figure is computed from.
+        table: Name of the table that it shows.
+        draw: Draws on an empty `matplotlib.figure.Figure`.
+        width: In inches.
+        height: In inches.
     """
 
     name: str
@@ -52,7 +67,13 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What an analysis found. findings: sentences for the top of the report, the most telling first."""
+    """The results of an analysis.
+
+    Attributes:
+        tables: Tables.
+        figures: Figures.
+        findings: Sentences for the top of the report, the most important first.
+    """
 
     tables: tuple[ResultTable, ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -61,11 +82,16 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisOptions:
-    """How to analyse.
+    """Options of `filtercrawl analyze`.
 
-    by: columns of `index` or `models` whose groups are compared. exact: read the kernels and take each comparison's own
-    histogram range, as the paper does, rather than the sketches with their fixed one. resamples: of models, for
-    confidence intervals. seed: of all that is drawn by chance. device: where kernels are looked at.
+    Attributes:
+        by: Columns of `index` or `models` whose groups are compared.
+        exact: Whether to read the kernels and use each comparison's own histogram range, as the paper does, in place
+        of the
+            sketches with their fixed range.
+        resamples: Number of bootstrap resamples of models.
+        seed: Seed of all random numbers.
+        device: Device for work on kernels.
     """
 
     by: tuple[str, ...] = ("task", "visual_category", "training_dataset", "family", "depth_decile")
@@ -76,47 +102,57 @@ class AnalysisOptions:
 
 
 class DatasetView(Protocol):
-    """What a dataset holds, as analyses see it: learned kernels of final checkpoints, each distinct tensor once.
-
-    index: rows of `index`, a layer each, with the columns of `models` that it lacks under `model_NAME`; models: rows of
-    `models`. Both in the order of the dataset.
-    """
+    """A dataset as analyses see it: learned kernels of final checkpoints, each distinct tensor once."""
 
     @property
-    def index(self) -> pa.Table: ...
+    def index(self) -> pa.Table:
+        """Rows of `index` in the order of the dataset, with the other columns of `models` as `model_NAME`."""
+        ...
 
     @property
-    def models(self) -> pa.Table: ...
+    def models(self) -> pa.Table:
+        """Rows of `models` in the order of the dataset."""
+        ...
 
     @property
-    def options(self) -> AnalysisOptions: ...
+    def options(self) -> AnalysisOptions:
+        """Options of the run."""
+        ...
 
     def sketches(self, layers: Sequence[str]) -> pa.Table:
-        """Return the sketches of these layer_sha256 in this order, by the schema SKETCHES; reads no weight."""
+        """Return the sketches of the layers with these `layer_sha256`, in this order; reads no weights."""
         ...
 
     def samples(self, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield (layer_sha256, at most 64 kernels [k, taps]) for those of these layers that have any."""
+        """Yield `(layer_sha256, kernels)`, at most 64 kernels `[k, taps]`, for layers that have samples."""
         ...
 
     def kernels(self, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield (layer_sha256, kernels [k, taps]), a layer in one or more parts; reads the files of `layers`."""
+        """Yield `(layer_sha256, kernels [k, taps])`, a layer in one or more parts; reads layers files."""
         ...
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """Tell whoever watches how far a long step is; may raise to end it."""
+        """Report the progress of a long step.
+
+        Raises:
+            Cancelled: The run is to end.
+        """
         ...
 
 
 @runtime_checkable
 class Analysis(Protocol):
-    """A plugin's analysis. name: lower-case letters, digits and hyphens; title: a heading of the report."""
+    """An analysis of a dataset."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the analysis: lower-case letters, digits and hyphens."""
+        ...
 
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """Heading in the report."""
+        ...
 
     def run(self, dataset: DatasetView) -> Result:
         """Analyze the dataset; groups that are too small are left out and reported, not raised."""

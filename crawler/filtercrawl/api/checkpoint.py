@@ -12,10 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """One file, by URL (`file:` for this machine).
+    """A file of a checkpoint, local or remote.
 
-    size in bytes; sha256 in lower-case hex; etag: changes when the bytes may have changed; path: relative POSIX path
-    beside the checkpoint's other files, by which an index or an ONNX graph names it.
+    Attributes:
+        url: Its URL; `file:` for local files.
+        size: Size in bytes.
+        sha256: SHA-256 in lower-case hex.
+        etag: Changes whenever the bytes may have changed.
+        path: POSIX path relative to the checkpoint's other files, by which an index or an ONNX graph names it.
     """
 
     url: str
@@ -27,7 +31,14 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """The training run a checkpoint belongs to: analyses take final checkpoints."""
+    """The training run that produced a checkpoint.
+
+    Attributes:
+        id: The same for all checkpoints of a run.
+        step: Training step of this checkpoint.
+        seed: Random seed of the run.
+        final: Whether it is the last checkpoint of the run; analyses use final checkpoints.
+    """
 
     id: str
     step: int | None = None
@@ -39,9 +50,20 @@ class TrainingRun:
 class CheckpointMetadata:
     """What a source knows about a checkpoint.
 
-    task: the Hub's vocabulary. training_datasets: in order of training. license: an SPDX expression;
-    license_evidence: where it was read. released: ISO 8601 date. metrics: accuracy as stated, with its evidence.
-    extra: the plugin's own axes, JSON.
+    Attributes:
+        task: Task in the vocabulary of the Hugging Face Hub.
+        training_datasets: Training data sets, in the order of training.
+        visual_category: What the images of the last training data set show.
+        architecture: Name of the network.
+        family: Family of architectures.
+        tag: Name of the training recipe.
+        library: Library that the checkpoint is for.
+        license: SPDX expression.
+        license_evidence: Where the license was found.
+        paper: URL or identifier of the paper.
+        released: ISO 8601 date.
+        metrics: Accuracy as stated, with its evidence; JSON.
+        extra: Further facts of the source; JSON.
     """
 
     task: str | None = None
@@ -61,13 +83,19 @@ class CheckpointMetadata:
 
 @dataclass(frozen=True, kw_only=True)
 class VisualCategory:
-    """What the pictures of a training data set show, in the words of CNN Filter DB: `natural`, `medical ct`."""
+    """What the images of a training data set show, in the vocabulary of CNN Filter DB: `natural`, `medical ct`.
+
+    Attributes:
+        dataset: Name of the data set.
+        category: Visual category.
+    """
 
     dataset: str
     category: str
 
     @property
     def name(self) -> str:
+        """Name of the data set, by which plugins must not collide."""
         return self.dataset
 
 
@@ -75,9 +103,16 @@ class VisualCategory:
 class Checkpoint:
     """One set of trained weights that a source offers.
 
-    name: unique and stable in its source; `source/name` is the model_id for ever. revision: changes exactly when the
-    bytes change; None where the source cannot tell without reading (the file's sha256 is then the revision, and its
-    etag says when to look). files: the main one first. prefix: the subtree that is the model (`state_dict.teacher.`).
+    Attributes:
+        name: Unique and stable within its source; `source/name` is the permanent model_id.
+        revision: Changes exactly when the bytes change. None if the source cannot tell without reading: the SHA-256 of
+        the
+            file is then the revision, and its etag says when to check again.
+        files: The files, the main one first.
+        prefix: Subtree of the file that is the model, for example `state_dict.teacher.`; empty for all of it.
+        aliases: Other names.
+        meta: What the source knows about it.
+        run: The training run it belongs to.
     """
 
     name: str
@@ -91,9 +126,12 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A checkpoint that was seen and is not offered, and why: neither failed nor gone.
+    """A checkpoint that exists and is not offered; it has neither failed nor been removed.
 
-    revision: at which the reason was found, so that the source need not look again until it changes.
+    Attributes:
+        name: Its name.
+        reason: Why it is not offered.
+        revision: The revision at which the reason was found, so that the source need not check again until it changes.
     """
 
     name: str
@@ -103,10 +141,14 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class PreviousState:
-    """What the dataset knows of a name that the source offered or skipped before.
+    """What the dataset knows of a checkpoint that the source offered or skipped before.
 
-    revision, etag: as the source gave them. outcome, reason: what became of it. meta: what the source said of it;
-    in `meta.extra` a source finds again what it needs to offer the same without asking.
+    Attributes:
+        revision: Revision that the source stated.
+        etag: Etag that the source stated.
+        outcome: What became of it.
+        reason: Why it failed or was skipped.
+        meta: What the source knew about it; `meta.extra` holds what it needs to offer the same again without a request.
     """
 
     revision: str | None = None
@@ -120,7 +162,7 @@ Offer = Checkpoint | Skipped
 
 
 def combined_etag(checkpoint: Checkpoint) -> str | None:
-    """One etag for all files of a checkpoint, None where one of them has none."""
+    """Return one etag for all files of a checkpoint; None if one of them has none."""
     tags = [file.etag for file in checkpoint.files]
     if len(tags) == 1 or None in tags:
         return tags[0] if len(tags) == 1 else None
@@ -128,7 +170,7 @@ def combined_etag(checkpoint: Checkpoint) -> str | None:
 
 
 def folder(checkpoint: Checkpoint) -> PurePosixPath:
-    """The folder of the main file, by which companions are named."""
+    """Return the folder of the main file, which paths of companions are relative to."""
     return PurePosixPath(checkpoint.files[0].path or checkpoint.name).parent
 
 
@@ -137,5 +179,5 @@ def _is_local(file: RemoteFile) -> bool:
 
 
 def local_path(file: RemoteFile) -> Path:
-    """Return where a `file:` URL points."""
+    """Return the path of a `file:` URL."""
     return Path(unquote(urlsplit(file.url).path))

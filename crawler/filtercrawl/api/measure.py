@@ -1,4 +1,4 @@
-"""Statistics of a layer, made while its kernels stream by on the device."""
+"""Protocols of measures: statistics of a layer, computed on the device while it is written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSummary:
-    """What is known of a layer before its kernels are shown to a measure.
+    """What is known of a layer before a measure sees its kernels.
 
-    shape: [out_channels, in_channels/groups, *kernel_size]. max_abs: the largest finite magnitude of the layer.
-    filters_known: False where the first axis merely lists kernels, so that nothing can be said of filters.
+    Attributes:
+        shape: `[out_channels, in_channels/groups, *kernel_size]`.
+        n_kernels: Number of kernels.
+        taps: Spatial positions of a kernel.
+        max_abs: Largest finite magnitude in the layer.
+        filters_known: False if the first axis only lists kernels, so that statistics of filters are undefined.
     """
 
     shape: tuple[int, ...]
@@ -26,37 +30,43 @@ class LayerSummary:
 
 
 class Accumulator(Protocol):
-    """Takes a layer part by part and gives its statistics at the end."""
+    """Receives a layer part by part and returns its statistics at the end."""
 
     def update(self, weight: torch.Tensor) -> None:
-        """Take the next output channels: float32 [out, in_channels/groups, *kernel_size] on the device."""
+        """Receive the next output channels, float32 `[out, in_channels/groups, *kernel_size]` on the device."""
         ...
 
     def finish(self) -> Mapping[str, float | int | None]:
-        """Return columns of `index`; None where a statistic is not defined."""
+        """Return columns of `index`; None if a statistic is undefined."""
         ...
 
 
 @runtime_checkable
 class Sketcher(Accumulator, Protocol):
-    """An accumulator that also gives what is kept of the layer beside its weights, for later analyses."""
+    """An accumulator that also returns a sketch: mergeable statistics for later analyses."""
 
     def sketch(self) -> Mapping[str, Any]:
-        """Return a row of the schema SKETCHES without layer_sha256; called once, after `finish`."""
+        """Return a row of `sketches` without `layer_sha256`; called once, after `finish`."""
         ...
 
 
 @runtime_checkable
 class Measure(Protocol):
-    """A plugin's statistics; `columns` names the columns of `index` that it fills.
+    """Statistics of layers that a plugin computes.
 
-    Where its accumulators are Sketchers, the dataset keeps their sketches; those of the first measure that has any.
+    If its accumulators are `Sketcher`s, the dataset stores their sketches. Of several such measures the first is used.
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the measure."""
+        ...
 
     @property
-    def columns(self) -> tuple[str, ...]: ...
+    def columns(self) -> tuple[str, ...]:
+        """Columns of `index` that it fills."""
+        ...
 
-    def start(self, layer: LayerSummary) -> Accumulator: ...
+    def start(self, layer: LayerSummary) -> Accumulator:
+        """Return an accumulator for one layer."""
+        ...

@@ -1,4 +1,4 @@
-"""What a source offers: checkpoints, their files, and what is known about them. None and () mean unknown."""
+"""Protocols of sources and readers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """What to list.
+    """What a source is asked to list.
 
-    pattern: the part of the selector after the colon. settings: the table `[sources.NAME]`. previous_states: by the
-    name under
-    which the source offered it.
+    Attributes:
+        pattern: The part of the selector after the colon; None for everything.
+        settings: The table `[sources.NAME]` of the settings.
+        previous_states: What the dataset knows of checkpoints that the source offered before, by the name it gave them.
     """
 
     pattern: str | None = None
@@ -30,37 +31,61 @@ class Query:
     previous_states: Mapping[str, PreviousState] = field(default_factory=dict)
 
     def matches(self, name: str) -> bool:
-        """Tell whether a name is asked for: it fits the pattern, as a shell's would, or there is no pattern."""
+        """Return whether a name matches the pattern (shell-style wildcards); everything matches if there is none."""
         return self.pattern is None or fnmatchcase(name, self.pattern.strip())
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Lists checkpoints. A listing that ends without an error is complete."""
+    """Lists checkpoints."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the source: lower-case letters, digits and hyphens."""
+        ...
 
-    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]: ...
+    def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
+        """List the checkpoints that a query asks for.
+
+        A listing that ends without an error is complete: checkpoints that it offered before and no longer offers count
+        as
+        removed. In doubt, raise.
+
+        Args:
+            transport: Network access; a source opens no connection of its own.
+            query: What to list.
+
+        Yields:
+            Checkpoints, and `Skipped` for those that exist and are not offered.
+
+        Raises:
+            NetworkError: The listing could not be completed.
+            UsageError: The pattern or a setting is wrong.
+        """
+        ...
 
 
 @runtime_checkable
 class SupportsCanonicalPattern(Protocol):
-    """A source whose patterns have several spellings; by the one spelling a later run knows what was listed."""
+    """A source whose patterns can be spelled in several ways."""
 
-    def canonical(self, pattern: str) -> str: ...
+    def canonical(self, pattern: str) -> str:
+        """Return the one spelling by which a later run recognizes what was listed."""
+        ...
 
 
 def needs_pattern(source: Source) -> bool:
-    """Tell whether a source can only be asked with a pattern: it says so by an attribute `needs_pattern`."""
+    """Return whether a source requires a pattern, which it states by an attribute `needs_pattern`."""
     return bool(getattr(source, "needs_pattern", False))
 
 
 @runtime_checkable
 class SupportsCount(Protocol):
-    """A source that can tell, without the network, how many checkpoints it offers."""
+    """A source that knows, without the network, how many checkpoints it offers."""
 
-    def offers(self) -> int: ...
+    def offers(self) -> int:
+        """Return the number of checkpoints."""
+        ...
 
 
 @runtime_checkable
@@ -68,99 +93,125 @@ class SupportsBuild(Protocol):
     """A source that can build the networks of its checkpoints."""
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:
-        """Build the architecture on the meta device (`filtercrawl.extraction.architecture.on_meta`):
-        no weights, no network.
+        """Build the architecture on the meta device, without weights and without the network.
 
-        Code that came with the checkpoint is never run. Called in a worker with a record that was pickled: what it
-        needs is in `checkpoint.meta`. Its state dict has the names and shapes of the checkpoint's file. Raises
-        UnsupportedError where the architecture is not known.
+        `filtercrawl.extraction.architecture.on_meta` helps. Code that came with the checkpoint must never be run.
+
+        Args:
+            checkpoint: A record that was pickled: everything needed must be in `checkpoint.meta`.
+
+        Returns:
+            A module whose state dict has the names and shapes of the checkpoint's file.
+
+        Raises:
+            UnsupportedError: The architecture is unknown.
         """
         ...
 
 
 @runtime_checkable
 class SupportsLookup(Protocol):
-    """A source that builds networks and knows their records without the network."""
+    """A source that builds networks and knows their records without network access."""
 
     def recall(self, name: str) -> Checkpoint | None:
-        """Return the record of a checkpoint or of an architecture, as far as `build` needs it; None for a stranger."""
+        """Return the record of a checkpoint or an architecture, as far as `build` needs it; None if it is unknown."""
         ...
 
 
 @runtime_checkable
 class SupportsSampleInput(Protocol):
-    """A source that builds networks which take something else than one image of the size in their configuration."""
+    """A source that builds networks whose input is not one image of the configured size."""
 
     def sample(self, checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | None:
-        """Return the positional arguments of one call, batch 1, on the meta device; None for the image."""
+        """Return the positional arguments of one call, batch size 1, on the meta device; None for the image."""
         ...
 
 
 @runtime_checkable
 class SupportsUrlResolution(Protocol):
-    """A source whose URLs expire, or are given out on demand."""
+    """A source whose URLs expire or are issued on demand."""
 
     def resolve(self, transport: Transport, file: RemoteFile) -> RemoteFile:
-        """Return the file with the URL at which it can be read now.
+        """Return the file with a URL that can be read now.
 
-        Called in a worker when the file is opened, never for one that need not be read. Only the URL of the answer is
-        taken: size, sha256, etag and path stay as they were listed. What it raises fails this one checkpoint.
+        Called in a worker when the file is opened, never for a file that need not be read. Only the URL of the result
+        is
+        used: size, sha256, etag and path stay as they were listed. An exception fails this checkpoint only.
         """
         ...
 
 
 @runtime_checkable
 class SupportsSubfile(Protocol):
-    """A source whose checkpoints lie together in one file of this machine."""
+    """A source with several checkpoints in one local file."""
 
     def part(self, checkpoint: Checkpoint, file: RandomAccessFile) -> RandomAccessFile:
-        """Return a file that holds what is this checkpoint's and nothing else; reads of the whole what that takes.
+        """Return a file with the content of one checkpoint only.
 
-        Readers see it in place of the whole, and its own bytes are hashed: the same content gives the same bytes. The
-        checkpoint's `file:` URL is that of the whole, with a fragment of its own. Called in a worker; closed where it
-        has a `close`. Raises CheckpointError.
+        Readers see it in place of the whole file, and its bytes are hashed: the same content must give the same bytes.
+        Called in a worker. The result is closed if it has a method `close`.
+
+        Args:
+            checkpoint: Its `file:` URL is that of the whole file, with a fragment of its own.
+            file: The whole file; only the bytes needed should be read.
+
+        Raises:
+            CheckpointError: The file does not hold the checkpoint.
         """
         ...
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Reads one file format. Content decides what a reader claims, never the file's name."""
+    """Reads one file format. The content of a file decides whether a reader can read it, never its name."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the format, as in the column `format` of `models`."""
+        ...
 
     def can_read(self, file: RandomAccessFile) -> bool:
-        """Tell whether the bytes are of this format; reads little, raises nothing for foreign bytes."""
+        """Return whether the content is of this format; reads little, and raises nothing for other content."""
         ...
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
-        """Name the other files that this one needs, as relative paths: shards, external data."""
+        """Return the relative paths of other files that this one needs, such as shards and external data."""
         ...
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        """Yield every tensor of the checkpoint, in the order of the file; raises CheckpointError."""
+        """Yield every tensor of the checkpoint, in the order of the file, without reading its numbers.
+
+        Raises:
+            CheckpointError: The files are damaged or inconsistent.
+        """
         ...
 
 
 class Files(Protocol):
-    """The files of one checkpoint: the main one, and others by their path beside it."""
+    """The files of one checkpoint."""
 
     @property
-    def main(self) -> RandomAccessFile: ...
+    def main(self) -> RandomAccessFile:
+        """The main file."""
+        ...
 
     def open(self, path: str) -> RandomAccessFile:
-        """Open the file at a relative POSIX path beside the main one.
+        """Open another file of the checkpoint.
 
-        Raises UnsafeError for a path that leaves the checkpoint's folder, CheckpointError where no such file is.
+        Args:
+            path: POSIX path relative to the folder of the main file.
+
+        Raises:
+            UnsafeFileError: The path leaves the folder of the checkpoint.
+            CheckpointError: There is no such file.
         """
         ...
 
     def tensors(self, path: str) -> Iterator[StoredTensor]:
-        """Yield the tensors of the file at `path`, by whichever reader claims it: how an index reads its shards."""
+        """Yield the tensors of another file, by the reader that can read it, as an index does with its shards."""
         ...
 
 
 def find_reader(readers: Iterable[Reader], file: RandomAccessFile) -> Reader | None:
-    """Return the reader whose format the content is of, or None."""
+    """Return the first reader that can read a file, or None."""
     return next((reader for reader in readers if reader.can_read(file)), None)

@@ -1,4 +1,4 @@
-"""The fixed words of the dataset: outcomes, reasons, which kernels are emitted."""
+"""Vocabularies of the dataset: outcomes, reasons of the ledger, kernel policies, tasks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Final, Literal
 
 # Which kernels are emitted.
 KernelPolicy = Literal["3x3", "spatial", "all"]
-# From narrow to wide: widening is a change, narrowing drops nothing.
+# From narrow to wide: widening a policy is a change, narrowing it drops nothing.
 POLICIES: Final[tuple[KernelPolicy, ...]] = ("3x3", "spatial", "all")
 
-# Why a tensor is in the ledger and not among the layers.
+# Why a tensor is no emitted layer.
 REASONS: Final[dict[str, str]] = {
     "pointwise": "a convolution of one tap, left out unless --kernel-size all",
     "kernel_size": "a convolution whose size --kernel-size leaves out",
     "bias": "an offset, one number a channel",
-    "norm": "scale, offset or running statistics of a normalisation",
+    "norm": "scale, offset or running statistics of a normalization",
     "scale": "a learned gain that multiplies activations or weights",
     "activation": "a parameter of an activation function",
     "linear": "the matrix of a fully connected layer",
@@ -25,7 +25,7 @@ REASONS: Final[dict[str, str]] = {
     "raw_copy": "the raw copy of weights whose moving average is emitted",
     "kernel_generator": "a matrix from which kernels are computed at run time",
     "nonstandard_operator": "looks like kernels, but belongs to no convolution of the standard kind",
-    "quantization": "a scale or zero point of quantised weights",
+    "quantization": "a scale or zero point of quantized weights",
     "quantized_codes": "integer codes whose scale the file does not hold",
     "buffer": "state that is no weight: counters, masks, caches",
     "constant": "a constant of the graph that is no weight of a convolution",
@@ -39,7 +39,7 @@ REASONS: Final[dict[str, str]] = {
 # What became of a checkpoint.
 OUTCOMES: Final = ("emitted", "no_kernels", "duplicate", "skipped", "failed", "withdrawn")
 
-# Extensions of files that hold weights: one that no reader claims is recorded as failed, any other is ignored.
+# Extensions of weight files: such a file that no reader can read is recorded as failed, any other is ignored.
 WEIGHT_EXTENSIONS: Final = frozenset(
     {".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".pkl", ".tar", ".jit", ".onnx", ".npz"}
 )
@@ -62,5 +62,5 @@ TASKS: Final = frozenset(
     }
 )  # fmt: skip
 
-# Kinds of weights that training made: what analyses look at. Raw weights of a standardised convolution are trained too.
+# Kinds of weights that analyses use. Raw weights of a standardized convolution are trained too.
 TRAINED: Final = ("learned", "standardized")
