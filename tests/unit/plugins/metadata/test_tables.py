@@ -1,4 +1,4 @@
-"""The tables that turn the names of zoos into axes: checked against the whole of what the libraries name."""
+"""Tables of datasets, families, tasks, licenses and categories, against all names in the installed libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from filtercrawl_plugins.metadata.licenses import spdx_with_evidence
 from filtercrawl_plugins.metadata.onnx_zoo import model_folder
 from filtercrawl_plugins.metadata.tasks import timm_task, torchvision_task
 from filtercrawl_plugins.metadata.visual_categories import CATEGORIES, visual_category
-from filtercrawl_plugins.sources.shared.url_revision import hash_from_url
 
 # Of the Hub's tasks, those that these zoos have networks for.
 TASKS = {
@@ -165,20 +164,3 @@ def test_a_licence_is_spdx_or_evidence_alone(stated: str | None, expected: tuple
 def test_the_folders_of_the_onnx_zoo(name: str, task: str | None, datasets: tuple[str, ...]) -> None:
     assert (model_folder(name).task, model_folder(name).datasets) == (task, datasets)
     assert model_folder(name).task in {*TASKS, None}
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://x.example/resnet18-f37072fd.pth", "f37072fd"),
-        ("https://x.example/xception-43020ad28.pth", "43020ad28"),
-        ("https://x.example/resnet18_fbgemm_16fa66dd.pth", "16fa66dd"),
-        ("https://x.example/IN1K-vit.h.14-300e.pth.tar", None),
-        ("https://x.example/net-abc.pth", None),
-        ("https://x-f37072fd.example/net.pth", None),
-        ("https://x.example/net.pth?v=-f37072fd.pth", None),
-        (f"https://x.example/net-{'ab' * 32}.safetensors", "ab" * 32),
-    ],
-)
-def test_the_hash_in_the_name_of_a_file(url: str, expected: str | None) -> None:
-    assert hash_from_url(url) == expected
