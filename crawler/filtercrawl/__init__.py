@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from filtercrawl.python_api.status import DatasetStatus, status
     from filtercrawl.python_api.sync import sync
     from filtercrawl_analysis import AnalysisReport, analyze
+    from filtercrawl_publish import Difference, PublishResult, VerifyReport, diff, publish, verify
 
     __version__: str
 
@@ -33,21 +34,27 @@ __all__ = [
     "AnalysisReport",
     "Dataset",
     "DatasetStatus",
+    "Difference",
     "FiltercrawlError",
     "Inspection",
     "KernelDataset",
+    "PublishResult",
     "SyncReport",
     "UsageError",
+    "VerifyReport",
     "__version__",
     "analyze",
+    "diff",
     "inspect",
     "load_first_layers",
     "load_layers",
     "open_dataset",
+    "publish",
     "status",
     "sync",
     "to_flat_tensor",
     "to_tensors",
+    "verify",
 ]
 
 # The packages above this one are named and not imported: the core works without them.
@@ -55,20 +62,26 @@ _MODULES: Final = {
     "AnalysisReport": "filtercrawl_analysis",
     "Dataset": "filtercrawl.load",
     "DatasetStatus": "filtercrawl.python_api.status",
+    "Difference": "filtercrawl_publish",
     "FiltercrawlError": "filtercrawl.api.errors",
     "Inspection": "filtercrawl.pipeline.inspect",
     "KernelDataset": "filtercrawl.load",
+    "PublishResult": "filtercrawl_publish",
     "SyncReport": "filtercrawl.pipeline.report",
     "UsageError": "filtercrawl.api.errors",
+    "VerifyReport": "filtercrawl_publish",
     "analyze": "filtercrawl_analysis",
+    "diff": "filtercrawl_publish",
     "inspect": "filtercrawl.python_api.inspect",
     "load_first_layers": "filtercrawl.load",
     "load_layers": "filtercrawl.load",
     "open_dataset": "filtercrawl.load",
+    "publish": "filtercrawl_publish",
     "status": "filtercrawl.python_api.status",
     "sync": "filtercrawl.python_api.sync",
     "to_flat_tensor": "filtercrawl.load",
     "to_tensors": "filtercrawl.load",
+    "verify": "filtercrawl_publish",
 }
 
 

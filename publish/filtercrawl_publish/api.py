@@ -67,17 +67,22 @@ def publish(
         DatasetError: The dataset is inconsistent or does not load.
         NetworkError: The Hub could not be reached.
         UsageError: An argument is invalid.
+
+    Example:
+        >>> result = filtercrawl.publish("kernels", "org/kernels", version="v2026.11.23")
+        >>> filtercrawl.open_dataset("org/kernels", revision=result.version)
     """
-    settings = resolve({"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run, "sign_key": sign_key})
+    options = {"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run, "sign_key": sign_key}
+    settings = resolve(options, keywords=True)
     with open_progress(progress, "publishing") as watch:
-        options = PublishOptions(
+        request = PublishOptions(
             version=version,
             dry_run=settings.dry_run,
             sign_key=settings.publish.sign_key,
             max_disk=None if max_disk is None else settings.max_disk,  # the setting of `sync` is no request to delete
             progress=watch,
         )
-        return publish_version(settings.dataset, open_head(repository, network(settings.network)), options)
+        return publish_version(settings.dataset, open_head(repository, network(settings.network)), request)
 
 
 def release(
@@ -155,6 +160,9 @@ def verify(
     Raises:
         UsageError: There is no such dataset.
         NetworkError: The Hub could not be reached.
+
+    Example:
+        >>> filtercrawl.verify("org/kernels@v2026.11.23").issues
     """
     options = VerifyOptions(weights=weights, public_key=public_key, load=load)
     issues = []
@@ -176,6 +184,9 @@ def diff(before: str | Path, after: str | Path) -> Difference:
         UsageError: There is no such dataset.
         DatasetError: A table cannot be read.
         NetworkError: The Hub could not be reached.
+
+    Example:
+        >>> print(filtercrawl.diff("org/kernels@v2026.11.22", "org/kernels"))
     """
     with TemporaryDirectory(prefix="filtercrawl-") as first, TemporaryDirectory(prefix="filtercrawl-") as second:
         transport = network(resolve({}).network)

@@ -14,9 +14,10 @@ from filtercrawl.config.fields import settings_of
 from filtercrawl.config.settings import Settings
 
 PUBLIC = [
-    "AnalysisReport", "Dataset", "DatasetStatus", "FiltercrawlError", "Inspection", "KernelDataset", "SyncReport",
-    "UsageError", "__version__", "analyze", "inspect", "load_first_layers", "load_layers", "open_dataset", "status",
-    "sync", "to_flat_tensor", "to_tensors",
+    "AnalysisReport", "Dataset", "DatasetStatus", "Difference", "FiltercrawlError", "Inspection", "KernelDataset",
+    "PublishResult", "SyncReport", "UsageError", "VerifyReport", "__version__", "analyze", "diff", "inspect",
+    "load_first_layers", "load_layers", "open_dataset", "publish", "status", "sync", "to_flat_tensor", "to_tensors",
+    "verify",
 ]  # fmt: skip
 
 
