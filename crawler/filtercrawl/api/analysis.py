@@ -86,8 +86,8 @@ class AnalysisOptions:
 
     Attributes:
         by: Columns of `index` or `models` whose groups are compared.
-        exact: Whether to read the kernels and use each comparison's own histogram range, as the paper does, in place
-        of the
+        exact: Whether to read the kernels and use each comparison's own histogram range, as the paper does, in place of
+            the
             sketches with their fixed range.
         resamples: Number of bootstrap resamples of models.
         seed: Seed of all random numbers.

@@ -56,7 +56,7 @@ def classify_tensors(
 
     Raises:
         FormatError: Two tensors have the same name, so that the ledger could not balance, or a reader gave a reason
-        that
+            that
             is not in the vocabulary.
     """
     every = tuple(tensors)

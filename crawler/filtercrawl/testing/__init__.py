@@ -1,7 +1,6 @@
-"""What authors of plugins test with: a zoo that changes, a server on loopback, and every promise that is checked.
+"""Tools for tests of plugins: a fake zoo, a local file server, and the checks of `filtercrawl plugin check`.
 
-`pytest_plugins = ["filtercrawl.testing.pytest_fixtures"]` in a conftest.py gives the fixtures;
-from the command line it is `filtercrawl plugin check MODULE`.
+`pytest_plugins = ["filtercrawl.testing.pytest_fixtures"]` in a conftest.py provides the fixtures.
 """
 
 from filtercrawl.testing.demo import demo

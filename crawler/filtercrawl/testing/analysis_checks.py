@@ -1,4 +1,4 @@
-"""Checks of an analysis: it is run by `filtercrawl analyze`, as it will be, over a small dataset and an empty one."""
+"""Checks of analyses, which are run by `filtercrawl analyze` over a small dataset and an empty one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SECONDS: Final = 600
 
 
 def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Violation]:
-    """All analyses of a plugin give results that can be written, for no kernels too, and the same ones twice."""
+    """An analysis gives results that can be written, also without kernels, and the same ones twice."""
     with TemporaryDirectory(prefix="filtercrawl-check-") as place:
         for name, count in (("small", 3), ("empty", 0)):
             dataset = _dataset(Path(place) / name, count)
@@ -39,7 +39,7 @@ def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Violation]:
 
 
 def _dataset(folder: Path, count: int) -> Path:
-    """Make a dataset of so many networks; of none, it is of a file without kernels."""
+    """Make a dataset of so many networks; with none, of a file without kernels."""
     zoo = folder / "zoo"
     zoo.mkdir(parents=True)
     for number in range(count):

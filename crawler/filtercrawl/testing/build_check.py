@@ -1,7 +1,6 @@
-"""Whether `build` needs neither network nor weights: called in a fresh process, with a record that was pickled.
+"""Check that `build` needs neither network nor weights, in a new process with a pickled record.
 
-`python -m filtercrawl.testing.build_check MODULE SOURCE` reads the record on stdin and prints what
-is wrong, if anything.
+`python -m filtercrawl.testing.build_check MODULE SOURCE` reads the record on stdin and prints what is wrong.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def build(trial: PluginHarness, module: str) -> Iterator[Violation]:
 
 
 def build_violations(module: str, source: str) -> str:
-    """Build the network of the record on stdin; returns what is wrong, or nothing."""
+    """Build the network of the record on stdin, and return what is wrong."""
     import torch
 
     checkpoint = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - our own process wrote it

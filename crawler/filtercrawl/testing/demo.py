@@ -1,4 +1,4 @@
-"""Serve a plugin's fake zoo to whoever wants to see a sync of it."""
+"""Serve the fake zoo of a plugin for a demonstration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ def demo(
 ) -> None:
     """Serve a zoo of three small networks on this machine, until it is interrupted or `stop` is set.
 
-    What it writes to stdout is a `filtercrawl.toml` by which the source of that name finds it. port: 0 for any.
+    Writes a `filtercrawl.toml` to stdout with which the source of that name finds the zoo.
+
+    Args:
+        conformance: Returns the zoo for a server.
+        source: Name of the source.
+        port: Port of the server, 0 for any free one.
+        stop: Ends the server when set.
     """
     stop = stop or threading.Event()
     with FileServer(port) as server:

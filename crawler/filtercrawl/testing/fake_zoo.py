@@ -1,4 +1,4 @@
-"""An invented zoo that changes, as its plugin's own source sees it: what most checks need."""
+"""A fake zoo that changes, as a plugin's own source sees it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ FILES: Final = "/files/"
 
 
 class FakeZoo:
-    """A zoo on loopback. A plugin derives from it and says in `serve` how the zoo lists `self.weights`.
+    """A zoo on a local server. A plugin derives from it and implements `serve`, which lists `self.weights`.
 
-    Its module, or the module `conformance` beside it, has a function `conformance(server)` that returns one.
-    pattern: for sources that need one. settings: the table `[sources.NAME]` by which the source finds this server.
+    The plugin's module, or the module `conformance` beside it, has a function `conformance(server)` that returns one.
+
+    Attributes:
+        pattern: A pattern for sources that need one.
+        settings: The table `[sources.NAME]` with which the source finds this server.
     """
 
     pattern: str | None = None
@@ -31,28 +34,28 @@ class FakeZoo:
         return {}
 
     def serve(self) -> None:
-        """Put the listing of `self.weights` (name -> bytes) on `self.server`; called after every change."""
+        """Publish the listing of `self.weights` (name to bytes) on `self.server`; called after every change."""
         raise NotImplementedError(f"{type(self).__name__} does not say how its zoo is listed")
 
     def url(self, name: str) -> str:
-        """The address of a checkpoint, signed anew whenever the check wants it."""
+        """Return the address of a checkpoint, newly signed after `sign`."""
         return f"{self.server.url}{FILES}{name}?signature={self.signature}"
 
     def sha256(self, name: str) -> str:
         return hashlib.sha256(self.weights[name]).hexdigest()
 
     def offered_as(self, name: str) -> str:
-        """The name under which the source offers what is called `name` here."""
+        """Return the name under which the source offers the checkpoint `name`."""
         return name
 
     def pattern_for(self, name: str) -> str | None:
-        """A pattern that names this checkpoint alone; None where the source has no such patterns."""
+        """Return a pattern that matches only this checkpoint; None if the source has no such patterns."""
         return self.offered_as(name)
 
     # What a check does to it.
 
     def add(self, name: str, data: bytes) -> None:
-        """Take a checkpoint in, or give one other bytes."""
+        """Add a checkpoint, or replace its bytes."""
         self.weights[name] = data
         self.server.put(FILES + name, data)
         self.serve()
@@ -63,12 +66,12 @@ class FakeZoo:
         self.serve()
 
     def sign(self) -> None:
-        """Give every address another signature."""
+        """Give every address a new signature."""
         self.signature += 1
         self.serve()
 
     def break_listing(self, after: int, status: int) -> None:
-        """Let all listing requests but the first `after` end with a status, until `heal`."""
+        """Let all listing requests except the first `after` end with a status, until `restore_listing`."""
         left = [after]
 
         def trouble(asked: RecordedRequest) -> int | None:
@@ -83,6 +86,6 @@ class FakeZoo:
         self.server.fail_requests(None)
 
     def requests(self) -> tuple[int, int]:
-        """How many requests there were so far: for listings, and for the checkpoints themselves."""
+        """Return the number of requests so far, for listings and for checkpoints."""
         files = sum(asked.path.startswith(FILES) for asked in list(self.server.log))
         return len(self.server.log) - files, files

@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback: files by range, JSON, and a day when nothing works."""
+"""A local HTTP server for tests: range requests, JSON responses and injectable failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from filtercrawl.testing.loopback_server import Handler, Loopback
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedRequest:
-    """One request as it arrived. path: decoded, without the query. headers: names in lower case."""
+    """One request.
+
+    Attributes:
+        path: Decoded path without the query.
+        headers: Headers with names in lower case.
+    """
 
     method: str
     path: str
@@ -24,9 +29,9 @@ class RecordedRequest:
 
 
 class FileServer(Loopback):
-    """Serves what it is given at `url`. Use as a context manager; `log` says what was asked.
+    """Serves files at `url`; a context manager. `log` has all requests.
 
-    The query of a request is not looked at, so that addresses may be signed.
+    Queries of requests are ignored, so addresses may be signed.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -37,14 +42,14 @@ class FileServer(Loopback):
         super().__init__(type("Handler", (_Handler,), {"owner": self}), port)
 
     def put(self, path: str, data: bytes, headers: Mapping[str, str] | None = None) -> str:
-        """Serve bytes at a path, with a strong ETag of the content; returns the URL."""
+        """Serve bytes at a path, with a strong ETag of the content, and return the URL."""
         etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         kind = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "ETag": etag}
         self._files[path] = (data, kind | dict(headers or {}))
         return self.url + path
 
     def json(self, path: str, value: Any, headers: Mapping[str, str] | None = None) -> str:
-        """Serve a JSON value; returns the URL."""
+        """Serve a JSON value, and return the URL."""
         return self.put(path, json.dumps(value).encode(), {"Content-Type": "application/json"} | dict(headers or {}))
 
     def remove(self, path: str) -> None:
@@ -52,7 +57,7 @@ class FileServer(Loopback):
         self._files.pop(path, None)
 
     def fail_requests(self, status: Callable[[RecordedRequest], int | None] | None) -> None:
-        """Answer requests for which this gives a status with that status, and others as ever; None ends it."""
+        """Answer a request with the status that this function returns, normally if it returns None; None ends it."""
         self._trouble = status
 
     def answer(self, asked: RecordedRequest) -> tuple[int, Mapping[str, str], bytes]:

@@ -1,4 +1,4 @@
-"""What is wrong with a plugin, and what to do about it."""
+"""What is wrong with a plugin, and what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ Violation = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A promise that a plugin does not keep. check: its name among the checks; what, what_to_do: one line each."""
+    """A check that a plugin fails.
+
+    Attributes:
+        check: Name of the check.
+        what: What is wrong, in one line.
+        what_to_do: What to do, in one line.
+    """
 
     check: str
     what: str

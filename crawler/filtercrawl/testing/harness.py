@@ -1,4 +1,4 @@
-"""One source on trial: its plugin, a zoo, a transport that knows a secret, and a dataset of its own."""
+"""A source under test, with its zoo, a transport that holds a secret, and a dataset."""
 
 from __future__ import annotations
 
@@ -36,9 +36,13 @@ _QUICK: Final = RetryPolicy(attempts=2, base_delay=0.0, connect=5.0, read=10.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """What one listing came to. error: what ended it, None for a complete one. outside: connections past the transport.
+    """The result of one listing.
 
-    lazy: whether nothing was asked before the first checkpoint was; files: weight files that were asked for.
+    Attributes:
+        error: What ended it; None if it is complete.
+        outside: Connections that bypassed the transport.
+        lazy: Whether no request was sent before the first checkpoint was needed.
+        files: Weight files that were requested.
     """
 
     offers: tuple[Offer, ...] = ()
@@ -52,7 +56,11 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginHarness:
-    """A source and what it is tried with. zoo: None where the real one is listed."""
+    """A source and what it is tested with.
+
+    Attributes:
+        zoo: The fake zoo; None if the real zoo is listed.
+    """
 
     source: Source
     plugins: Plugins
@@ -71,11 +79,11 @@ class PluginHarness:
 
     @cached_property
     def listing(self) -> Listed:
-        """One listing, made once: what checks that change nothing look at."""
+        """One listing, made once, for the checks that change nothing."""
         return self.list()
 
     def list(self, pattern: str | None = None, known: Mapping[str, Any] | None = None) -> Listed:
-        """List the source to its end or to its first fault."""
+        """List the source to its end or to its first error."""
         query = Query(pattern=pattern or self.pattern, settings=self._table(), previous_states=known or {})
         offers: list[Offer] = []
         error: BaseException | None = None
@@ -96,7 +104,7 @@ class PluginHarness:
         )  # fmt: skip
 
     def sync(self, pattern: str | None = None, *, progress: Progress | None = None, prune: bool = False) -> SyncReport:
-        """Bring the trial's dataset up to date with the zoo."""
+        """Sync the zoo into the harness's dataset."""
         wanted = pattern or self.pattern
         settings = Settings(
             dataset=self.folder / "dataset",
@@ -137,9 +145,9 @@ def make_harness(
     pattern: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Iterator[PluginHarness]:
-    """Give a source a fresh zoo of three checkpoints, where there is one, and an empty folder.
+    """Set up a source with a new fake zoo of three checkpoints, if there is one, and an empty folder.
 
-    While it lasts the environment holds a made-up token for the zoo's server, which no record may repeat.
+    In the context the environment holds an invented token for the zoo's server, which no record may repeat.
     """
     secret = f"t0ken-{secrets.token_hex(16)}"
     # Hub repos of whoever checks are nobody's business, and a proxy is none of loopback's.

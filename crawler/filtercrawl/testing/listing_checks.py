@@ -1,4 +1,4 @@
-"""Checks of a listing: they need no more than a source that can be listed."""
+"""Checks that need only a source that can be listed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from filtercrawl.testing.harness import PluginHarness
 
 
 def lazy(trial: PluginHarness) -> Iterator[Violation]:
-    """Nothing is asked before the first checkpoint is wanted, and no weight file is fetched to be listed."""
+    """No request is sent before the first checkpoint is needed, and no weight file is fetched to be listed."""
     found = trial.listing
     if not found.iterator:
         yield (
@@ -63,7 +63,7 @@ def listed(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def _where(error: BaseException, source: Source) -> str:
-    """Name the last line of the source's own module that an error came through, if there is one."""
+    """Return the last line of the source's own module in the traceback of an error, if there is one."""
     own = getattr(sys.modules.get(type(source).__module__), "__file__", None)
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == own]
     return f" ({Path(own).name}, line {lines[-1]})" if own and lines else ""
@@ -102,12 +102,12 @@ def types(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def vocabulary(trial: PluginHarness) -> Iterator[Violation]:
-    """Tasks, licences and dates are written as everybody writes them."""
+    """Tasks, licenses and dates follow the common vocabularies."""
     yield from record_checks.vocabulary(trial.listing.offers)
 
 
 def names(trial: PluginHarness) -> Iterator[Violation]:
-    """Names are fit to be ids and paths, and no two of them mean the same."""
+    """Names can be ids and paths, and no two of them mean the same."""
     yield from record_checks.names(trial.listing.offers)
 
 
@@ -117,7 +117,7 @@ def tokens(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def pattern(trial: PluginHarness) -> Iterator[Violation]:
-    """A pattern restricts what is listed: what a listing leaves out by it is not gone."""
+    """A pattern restricts what is listed; what it leaves out does not count as removed."""
     everything = [offer.name for offer in trial.listing.offers if isinstance(offer, Checkpoint)]
     if trial.pattern is not None or len(everything) < 2:
         return  # what a source that needs a pattern makes of it is its own affair
@@ -136,7 +136,7 @@ def pattern(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def marks(offers: tuple[Offer, ...]) -> dict[str, object]:
-    """What says that a checkpoint is the same: its revision, or the etags of its files."""
+    """Return what identifies the content of a checkpoint: its revision, or the etags of its files."""
     return {
         offer.name: (
             (offer.revision, tuple(file.etag for file in offer.files) if offer.revision is None else ())

@@ -1,4 +1,4 @@
-"""What all servers on loopback have in common: a thread that answers, and how it begins and ends."""
+"""The common base of local servers: a handler on a thread, and its start and end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 
 class Loopback:
-    """Answers at `url` by a handler, a thread a connection, from `start` to `close`; or as a context manager."""
+    """Answers requests at `url` by a handler, one thread a connection, from `start` to `close`; a context manager."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0) -> None:
         """port: 0 for any that is free."""
@@ -18,12 +18,12 @@ class Loopback:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> Self:
-        """Begin to answer."""
+        """Start to answer."""
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Answer no more."""
+        """Stop to answer."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
@@ -36,13 +36,13 @@ class Loopback:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Speaks HTTP/1.1 without delay and without a word on stderr."""
+    """Speaks HTTP/1.1 without delay and without output on stderr."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def body(self) -> bytes:
-        """Read the body of the request, whole or in chunks."""
+        """Read the body of the request, plain or chunked."""
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = b""

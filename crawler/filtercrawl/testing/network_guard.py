@@ -1,4 +1,4 @@
-"""Watch a plugin's connections: what does not go through the transport is written down and refused."""
+"""Refuse and record connections of a plugin that bypass the transport."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 
 @contextmanager
 def network_guard(*, loopback_only: bool, transport: bool = True) -> Iterator[list[str]]:
-    """Refuse connections that do not go through the transport, and yield the list of those that were tried.
+    """Refuse connections that bypass the transport, and yield the list of those that were attempted.
 
-    loopback_only: the transport, too, may only go to this machine. transport: False refuses it as well.
+    Args:
+        loopback_only: Whether the transport, too, may connect to this machine only.
+        transport: False refuses connections of the transport as well.
     """
     tried: list[str] = []
     connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
@@ -55,7 +57,7 @@ def network_guard(*, loopback_only: bool, transport: bool = True) -> Iterator[li
 
 
 def _in_transport() -> bool:
-    """Tell whether the transport is among the callers."""
+    """Return whether the transport is among the callers."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to see who calls
     while frame is not None:
         if str(frame.f_globals.get("__name__", "")).startswith("filtercrawl.transport"):

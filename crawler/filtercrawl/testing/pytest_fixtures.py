@@ -1,4 +1,4 @@
-"""Fixtures for the tests of a plugin: `pytest_plugins = ["filtercrawl.testing.pytest_fixtures"]` in its conftest.py."""
+"""Fixtures for tests of plugins: `pytest_plugins = ["filtercrawl.testing.pytest_fixtures"]` in a conftest.py."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from filtercrawl.testing.suite import CheckReport, check
 
 @pytest.fixture
 def file_server() -> Iterator[FileServer]:
-    """A server on loopback."""
+    """A local file server."""
     with FileServer() as server:
         yield server
 
 
 @pytest.fixture
 def check_plugin() -> Callable[..., CheckReport]:
-    """Check the plugin in a module, and fail with every finding; takes what `filtercrawl.testing.suite` takes."""
+    """Check the plugin in a module, and fail with every finding; takes the arguments of `filtercrawl.testing.check`."""
 
     def run(module: str, **options: Any) -> CheckReport:
         verdict = check(module, **options)

@@ -1,4 +1,4 @@
-"""Checks of a reader: what it claims, and what it says of the files that it claims."""
+"""Checks of readers: which files they accept, and what they say of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _A_LITTLE: Final = 64 * 1024
 
 
 class _Counted(MemoryFile):
-    """A file in memory that counts what is read of it."""
+    """A file in memory that counts the bytes that are read."""
 
     def __init__(self, data: bytes, name: str = "sample") -> None:
         super().__init__(data, name)
@@ -42,7 +42,7 @@ class _Counted(MemoryFile):
 
 
 class _Files:
-    """A sample's files, as its reader sees them."""
+    """The files of a sample, as its reader sees them."""
 
     def __init__(self, sample: Sample, reader: Reader) -> None:
         named = {"sample": sample} if isinstance(sample, bytes) else dict(sample)
@@ -62,7 +62,7 @@ class _Files:
 
 
 def claims(reader: Reader) -> Iterator[Violation]:
-    """Foreign bytes are declined without an error, by reading little."""
+    """A reader declines other content without an error, by reading little."""
     for what, data in UNRELATED_FILES.items():
         file = _Counted(data)
         try:
@@ -91,7 +91,7 @@ def claims(reader: Reader) -> Iterator[Violation]:
 
 
 def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]) -> Iterator[Violation]:
-    """Samples of the format are claimed and read; cut ones end in an error of filtercrawl."""
+    """Samples of the format are recognized and read; truncated ones end in an error of filtercrawl."""
     for number, sample in enumerate(samples):
         files = _Files(sample, reader)
         if not reader.can_read(files.main):
@@ -138,7 +138,7 @@ def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Violation]:
 
 
 def _cut(reader: Reader, sample: Sample) -> Iterator[Violation]:
-    """What a broken download leaves must not come as an error of Python's."""
+    """A truncated file must not end in an error of Python."""
     data = sample if isinstance(sample, bytes) else next(iter(sample.values()))
     for length in sorted({len(data) // 4, len(data) // 2, len(data) - 1}):
         files = _Files(data[:length], reader)

@@ -1,4 +1,4 @@
-"""Whether what a source yields is what its types and vocabularies say; pure functions of the records."""
+"""Check records of a source against their types and vocabularies; pure functions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def types(offers: Sequence[Offer]) -> Iterator[Violation]:
 
 
 def vocabulary(offers: Sequence[Offer]) -> Iterator[Violation]:
-    """Tasks, licences and dates are written as everybody writes them."""
+    """Tasks, licenses and dates follow the common vocabularies."""
     for offer in offers:
         if not isinstance(offer, Checkpoint) or not isinstance(offer.meta, CheckpointMetadata):
             continue
@@ -59,7 +59,7 @@ def vocabulary(offers: Sequence[Offer]) -> Iterator[Violation]:
 
 
 def names(offers: Sequence[Offer]) -> Iterator[Violation]:
-    """Names are fit to be ids and paths, and no two of them mean the same."""
+    """Names can be ids and paths, and no two of them mean the same."""
     meant: dict[str, str] = {}
     for offer in offers:
         name = offer.name if isinstance(offer.name, str) else ""
@@ -101,7 +101,7 @@ def _name(offer: Offer) -> str:
 
 
 def _fields(offer: object) -> Iterator[tuple[str, object, str]]:
-    """Yield (where, value, type) of all fields, those of files and metadata too."""
+    """Yield `(where, value, type)` of all fields, including those of files and metadata."""
     if not isinstance(offer, Checkpoint | Skipped):
         yield "the offer", offer, "Checkpoint or Skipped"
         return

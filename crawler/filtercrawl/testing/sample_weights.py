@@ -19,7 +19,7 @@ LAYERS: Final = 2
 
 
 def sample_weights(seed: int = 0) -> bytes:
-    """Return a safetensors file of a network with a 3x3 and a depthwise 5x5 layer, float32; a seed is a content."""
+    """Return a safetensors file with a 3x3 and a depthwise 5x5 layer, float32; the seed determines its content."""
     generator = np.random.default_rng(seed)
     header: dict[str, object] = {}
     body = b""

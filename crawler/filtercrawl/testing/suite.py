@@ -1,4 +1,4 @@
-"""Every promise of a plugin, checked one by one."""
+"""All checks of a plugin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from filtercrawl.testing.harness import PluginHarness, make_harness
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One check of a source. promise: what holds where it finds nothing. changing: it needs a zoo that changes."""
+    """One check of a source.
+
+    Attributes:
+        name: Name of the check.
+        promise: What holds if it finds nothing.
+        run: The check.
+        changing: Whether it needs a zoo that changes.
+    """
 
     name: str
     promise: str
@@ -59,7 +66,13 @@ _OF_NOTHING: Final = ("listing", "network")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckReport:
-    """What came of checking a plugin. passed: checks that found nothing; left_out: those not made, and why not."""
+    """The result of checking a plugin.
+
+    Attributes:
+        passed: Checks that found nothing.
+        findings: What is wrong.
+        left_out: Checks that were skipped, and why.
+    """
 
     findings: tuple[Finding, ...]
     passed: tuple[str, ...]
@@ -81,7 +94,7 @@ class _CheckRecorder:
         return self.only is None or name in self.only
 
     def record(self, name: str, found: Iterator[Violation]) -> None:
-        """Make one check; whatever a stranger's code raises in it is a finding, too."""
+        """Make one check; an exception in it is a finding."""
         mine: list[Violation] = []
         try:
             mine.extend(found)
@@ -102,9 +115,15 @@ def check(
 ) -> CheckReport:
     """Check the plugin in a module: all its sources, readers and analyses.
 
-    listing_only: leave out what needs a zoo that changes. pattern: for sources that need one. conformance: instead of
-    the plugin's own; a function of a FileServer that returns a FakeZoo. only: the names of checks, None for all. Raises
-    UsageError for a module that is no plugin.
+    Args:
+        module: Name of the module.
+        listing_only: Skip checks that need a zoo that changes.
+        pattern: A pattern for sources that need one.
+        conformance: Returns a FakeZoo for a FileServer, in place of the plugin's own function.
+        only: Names of the checks to make; None for all.
+
+    Raises:
+        UsageError: The module is no plugin.
     """
     plugins = load_plugins().with_plugin(module)
     mine = plugins.of_module(module)
@@ -160,7 +179,7 @@ def _readers(mine: Plugins, plugins: Plugins, module: str, tally: _CheckRecorder
 
 
 def _beside(module: str, name: str) -> Callable[..., Any] | None:
-    """Find `conformance` or `samples`: in the plugin's module, or in the module `conformance` of its package."""
+    """Return `conformance` or `samples` of the plugin's module or of the module `conformance` in its package."""
     plugin = import_module(module.partition(":")[0])
     for place in (plugin, *_submodules(plugin)):
         found: Callable[..., Any] | None = getattr(place, name, None)

@@ -1,4 +1,4 @@
-"""Checks against a zoo that changes: what a sync notices, and what it must not believe."""
+"""Checks against a zoo that changes: what a sync notices, and what it must not act on."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def incremental(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def revision(trial: PluginHarness) -> Iterator[Violation]:
-    """The revision changes where the bytes do, and nowhere else."""
+    """The revision changes if and only if the bytes change."""
     before = marks(trial.list().offers)
     changed, kept = (trial.fake.offered_as(name) for name in NAMES[:2])
     trial.fake.add(NAMES[0], sample_weights(99))
@@ -65,7 +65,7 @@ def revision(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def signed(trial: PluginHarness) -> Iterator[Violation]:
-    """Another signature in an address is no other revision."""
+    """A new signature in an address is no new revision."""
     before = marks(trial.list().offers)
     trial.fake.sign()
     after = marks(trial.list().offers)
@@ -91,7 +91,7 @@ def changed(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def deleted(trial: PluginHarness) -> Iterator[Violation]:
-    """What the zoo no longer has is gone."""
+    """What the zoo no longer has counts as removed."""
     trial.sync()
     trial.fake.delete(NAMES[0])
     gone, wanted = trial.sync(prune=True).removed_models, [trial.model_id(NAMES[0])]
@@ -103,7 +103,7 @@ def deleted(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def broken(trial: PluginHarness) -> Iterator[Violation]:
-    """A listing that breaks off, wherever it does, takes nothing away."""
+    """A listing that breaks off at any point removes nothing."""
     trial.sync()
     pages = trial.list().requests
     for after in range(min(pages, _HALF_WAY)):
@@ -125,7 +125,7 @@ def broken(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def typed(trial: PluginHarness) -> Iterator[Violation]:
-    """What goes wrong in a listing is an error of filtercrawl, not one of a library."""
+    """Faults in a listing are errors of filtercrawl, not of a library."""
     for status in (404, 500, 401):
         trial.fake.break_listing(0, status)
         found = trial.list()
@@ -139,7 +139,7 @@ def typed(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def crash(trial: PluginHarness) -> Iterator[Violation]:
-    """A run that dies after the first checkpoint loses none: the next one brings the rest."""
+    """A run that dies after the first checkpoint loses nothing: the next one brings the rest."""
     try:
         trial.sync(progress=_CrashingProgress())
     except _SimulatedCrash:
@@ -152,7 +152,7 @@ def crash(trial: PluginHarness) -> Iterator[Violation]:
 
 
 def pattern_removal(trial: PluginHarness) -> Iterator[Violation]:
-    """A run with a pattern takes out only what it listed itself."""
+    """A run with a pattern removes only what it listed itself."""
     one = trial.fake.pattern_for(NAMES[0])
     if trial.pattern is not None or one is None:
         return
@@ -179,7 +179,7 @@ def _problem(report: SyncReport) -> str:
 
 
 class _SimulatedCrash(BaseException):
-    """As sudden as a kill: no handler of errors may catch it."""
+    """As sudden as a kill: no error handler may catch it."""
 
 
 class _CrashingProgress(NullProgress):

@@ -1,4 +1,4 @@
-"""The structure of a network from its graph: which tensors are kernels, of which convolutions, how deep."""
+"""The structure of a network from its graph: which tensors are kernels, of which convolutions, at which depth."""
 
 from filtercrawl.extraction.architecture.build import structure_of
 from filtercrawl.extraction.architecture.facts import Structure, TensorFacts

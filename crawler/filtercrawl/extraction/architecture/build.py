@@ -1,4 +1,4 @@
-"""From a checkpoint's record to the structure of its network."""
+"""Build a checkpoint's network and return its structure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from filtercrawl.extraction.architecture.trace import structure_from_modules, tr
 def structure_of(
     source: Source | None, checkpoint: Checkpoint, *, run: bool = True, seconds: float = 120.0
 ) -> Structure | None:
-    """Let a source build the network of its checkpoint and trace it; None where the source builds none.
+    """Let a source build the network of its checkpoint, and trace it.
 
-    run: False for what its modules alone prove, which takes a third of the time.
+    A network that cannot be built gives a structure without facts whose `problem` says why; nothing is raised.
 
-    Raises nothing: a network that cannot be built is a structure without facts whose problem says why.
+    Args:
+        source: The source of the checkpoint.
+        checkpoint: The checkpoint.
+        run: False for what the modules alone prove, which takes a third of the time.
+        seconds: Time limit for tracing.
+
+    Returns:
+        The structure; None if the source builds no networks.
     """
     builder: object = source
     if not isinstance(builder, SupportsBuild):

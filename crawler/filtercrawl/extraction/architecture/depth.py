@@ -1,4 +1,4 @@
-"""The convolutions of a network in the order they run, and which depend on which."""
+"""The convolutions of a network in execution order, and how they depend on each other."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from filtercrawl.api.tensor import Depth
 
 
 class DepthState(NamedTuple):
-    """What a value depends on. ancestors: a bit for each convolution; length: of the longest path through them."""
+    """What a value depends on.
+
+    Attributes:
+        ancestors: Bit mask of the convolutions it depends on.
+        length: Number of convolutions on the longest path to it.
+    """
 
     ancestors: int = 0
     length: int = 0
 
     def join(self, other: DepthState) -> DepthState:
-        """Return the trail of a value that is made of both."""
+        """Return the state of a value computed from both."""
         return DepthState(self.ancestors | other.ancestors, max(self.length, other.length))
 
 
 @dataclass(frozen=True)
 class Depths:
-    """The finished account: where each call stands."""
+    """Depths of all calls of a network."""
 
     before: tuple[DepthState, ...]
     counted: bool
 
     def of(self, first: int, last: int) -> Depth:
-        """Return where the convolution stands whose first and last calls are these."""
+        """Return the depth of a convolution, given the indices of its first and last calls."""
         trail = self.before[first]
         return Depth(
             conv_depth=trail.length,
@@ -44,7 +49,7 @@ class Depths:
 
     @cached_property
     def followed(self) -> int:
-        """A bit for each call that another one depends on."""
+        """Bit mask of the calls that another call depends on."""
         followed = 0
         for trail in self.before:
             followed |= trail.ancestors
@@ -52,14 +57,18 @@ class Depths:
 
 
 class CallGraph:
-    """Collects calls while a network runs. counted: whether ancestors are told apart, or only the paths measured."""
+    """Collects convolution calls while a network runs.
+
+    Args:
+        counted: Whether ancestors are recorded, or only path lengths.
+    """
 
     def __init__(self, *, counted: bool = True) -> None:
         self._counted = counted
         self._before: list[DepthState] = []
 
     def add(self, trail: DepthState) -> DepthState:
-        """Record a call on a value of this trail; return the trail of its result."""
+        """Record a call on a value with this state, and return the state of its result."""
         bit = 1 << len(self._before) if self._counted else 0
         self._before.append(trail)
         return DepthState(trail.ancestors | bit, trail.length + 1)

@@ -1,4 +1,4 @@
-"""Watches a network run, and notes what each of its values was computed from."""
+"""A TorchDispatchMode that records what each value of a running network was computed from."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ _META: Final = torch.device("meta")
 
 @dataclass(frozen=True, kw_only=True)
 class ConvolutionCall:
-    """One convolution of a stored tensor. index: among all calls; the rest as `aten.convolution` was given it.
+    """One call of a convolution with a stored tensor; the other fields are arguments of `aten.convolution`.
 
-    covers: its kernel covers its whole input and gives one point; on_point: it is 1x1 and its input is one point.
+    Attributes:
+        index: Number of the call among all calls.
+        owner: The stored tensor it uses.
+        covers: Whether the kernel covers the whole input, so that the output is one point.
+        on_point: Whether it is 1x1 and its input is one point.
     """
 
     index: int
@@ -47,10 +51,15 @@ class ConvolutionCall:
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    """Labels the storage of every tensor with its origin. until: when to give up, by `time.monotonic`.
+    """Labels the storage of every tensor with its origin.
 
-    device: where tensors of two devices meet, `meta` or `cpu`; on the cpu nothing stays without numbers. Views share a
-    storage and so a label; what is written into a storage is added to its label.
+    Views share a storage and therefore a label; writing into a storage extends its label.
+
+    Args:
+        owned: Tensors of the state dict.
+        sample: Arguments of the call.
+        device: `meta` or `cpu`, where tensors of two devices are joined; on the CPU every tensor has data.
+        until: Deadline by `time.monotonic`; a TimeoutError is raised after it.
     """
 
     def __init__(self, owned: list[OwnedTensor], sample: Iterable[Any], device: str, until: float) -> None:
@@ -71,7 +80,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             self._set(tensor, ValueOrigin(of_input=True))
 
     def watch(self, module: nn.Module) -> Iterator[Any]:
-        """Follow which submodule is running; yields the handles of the hooks."""
+        """Record which submodule is running; yields the handles of the hooks."""
         for name, part in module.named_modules():
             yield part.register_forward_pre_hook(lambda _module, _args, name=name: self._callers.append(name))
             yield part.register_forward_hook(lambda *_: _drop(self._callers), always_call=True)
@@ -142,7 +151,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         return result, joined._replace(trail=self.calls.add(joined.trail), same=None)
 
     def _join_origins(self, values: Any) -> Any:
-        """Bring tensors to the one device, as zeros where they had no numbers."""
+        """Move tensors to the one device, as zeros if they had no data."""
         if isinstance(values, torch.Tensor) and values.device != self._device:
             moved = torch.empty_strided(values.shape, values.stride(), dtype=values.dtype, device=self._device)
             self._set(moved, self._get(values))
@@ -164,7 +173,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 
 
 def tensors(values: Any) -> list[torch.Tensor]:
-    """List the tensors in nested lists, tuples and mappings."""
+    """Return the tensors in nested lists, tuples and mappings."""
     found: list[torch.Tensor] = []
     for value in values.values() if isinstance(values, Mapping) else values:
         if isinstance(value, torch.Tensor):
@@ -175,7 +184,7 @@ def tensors(values: Any) -> list[torch.Tensor]:
 
 
 def _convolved(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
-    """Return the result of a convolution, of which only the shape matters."""
+    """Return the result of a convolution; only its shape matters."""
     if args[0].is_meta:
         made: torch.Tensor = _CONVOLUTION(*args, **kwargs)
         return made

@@ -26,12 +26,17 @@ _REASONS: Final[tuple[tuple[tuple[type[nn.Module], ...], str], ...]] = (
 
 @dataclass(frozen=True, kw_only=True)
 class TensorFacts:
-    """One tensor of a state dict.
+    """Facts about one tensor of a state dict.
 
-    shape: as the state dict holds it. layer: path of the module it belongs to. convolution: of the first call, with
-    n_calls 0 where the network in eval mode never calls it, and None where it could not be run. weight_kind: learned,
-    fixed, dynamic_bank, standardized or dense_as_conv. bank: the shape of one expert's kernels, `[out, in/groups, *k]`,
-    where the tensor is a bank of them along its first axis. reason: why it is no kernel, a word of the ledger.
+    Attributes:
+        shape: Shape in the state dict.
+        layer: Path of its module.
+        convolution: The first call; `n_calls` is 0 if the network in eval mode never calls it, and None if it was not
+            run.
+        depth: Position in the graph.
+        weight_kind: `learned`, `fixed`, `dynamic_bank`, `standardized` or `dense_as_conv`.
+        bank: Shape of one expert, `[out, in/groups, *k]`, if the tensor is a bank of kernels along its first axis.
+        reason: Why it is no kernel, a reason of the ledger.
     """
 
     shape: tuple[int, ...]
@@ -45,24 +50,28 @@ class TensorFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Structure:
-    """A network's structure: facts by the names of its state dict, in their order.
+    """The structure of a network.
 
-    problem: why the network could not be run, in one line; there are then no depths, and convolutions are those of
-    its modules. None means that a tensor without a convolution was seen not to be one.
+    Attributes:
+        facts: Facts by the names of the state dict, in its order. A tensor without a convolution is known to be no
+            kernel.
+        problem: Why the network could not be run, in one line. There are no depths then, and convolutions are those of
+            its
+            modules. None if it was run.
     """
 
     facts: Mapping[str, TensorFacts] = field(default_factory=dict)
     problem: str | None = None
 
     def convolutions(self) -> Iterator[tuple[str, TensorFacts, Convolution]]:
-        """Yield name, facts and convolution of each tensor that is a convolution's weight."""
+        """Yield name, facts and convolution of each tensor that is the weight of a convolution."""
         for name, facts in self.facts.items():
             if facts.convolution is not None:
                 yield name, facts, facts.convolution
 
 
 def attributes(module: nn.Module, leaf: str, learned: bool | None) -> Convolution | None:
-    """Read a convolution off the module that holds its weight; None where `leaf` is no weight of a convolution's."""
+    """Return the convolution of the module that holds a weight; None if `leaf` is no weight of a convolution."""
     if not isinstance(module, _ConvNd) or leaf != "weight" or not isinstance(module.stride, tuple):
         return None
     rank = len(module.kernel_size)
@@ -90,7 +99,7 @@ def _padding(module: _ConvNd) -> tuple[int, ...]:
 
 
 def exclusion_reason(module: nn.Module, leaf: str) -> str | None:
-    """Say why the tensor `leaf`, which the module itself holds, is no kernel; None where its class proves nothing."""
+    """Return why a tensor that the module holds is no kernel; None if its class proves nothing."""
     if isinstance(module, _ConvNd):
         return "bias" if leaf == "bias" else None
     for classes, word in _REASONS:
@@ -100,7 +109,7 @@ def exclusion_reason(module: nn.Module, leaf: str) -> str | None:
 
 
 def owning_module(name: str, modules: Mapping[str, nn.Module]) -> tuple[str, nn.Module | None]:
-    """Return path and module that a tensor belongs to; of a parametrized one, the module that is parametrized."""
+    """Return the path and the module of a tensor; of a parametrized one, the module that is parametrized."""
     path = split_parameter_name(name)[0]
     # A name may start as a wrapper does; the module then has it in full.
     path = path if path in modules else name.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""Lets other people's networks be built and run without a trace in the process."""
+"""Isolate third-party model code from the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOCK = threading.RLock()
 
 @contextmanager
 def isolated_model_code() -> Iterator[None]:
-    """Hold back warnings and put random numbers back, one thread at a time; may be nested."""
+    """Suppress warnings and restore the state of random generators; holds a process-wide lock, and may be nested."""
     with _LOCK, warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.simplefilter("ignore")  # of the libraries, about things that no user of ours can change
         yield

@@ -1,4 +1,4 @@
-"""Joins what a checkpoint stores with what its network's structure says of the same names."""
+"""Match a checkpoint's tensors with the structure of its network."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _PROBES: Final = 8
 
 @dataclass(frozen=True, kw_only=True)
 class MatchedTensors:
-    """A checkpoint's tensors, with what the structure proves of them.
+    """The tensors of a checkpoint with the facts that the structure proves.
 
-    tensors: all, in their order, banks still whole. matched: how many the structure knows by name and shape;
-    unmatched: the names of the others, which keep what their bytes prove.
+    Attributes:
+        tensors: All tensors in their order; banks are not split yet.
+        matched: Number of tensors that the structure knows by name and shape.
+        unmatched: Names of the others, which keep what their bytes prove.
     """
 
     tensors: tuple[StoredTensor, ...]
@@ -29,11 +31,18 @@ class MatchedTensors:
 
 
 def match_tensors(structure: Structure, tensors: Iterable[StoredTensor], prefix: str = "") -> MatchedTensors:
-    """Give tensors the convolution, depth, kind or reason that the structure proves.
+    """Add the convolution, depth, kind or reason that the structure proves to each tensor.
 
-    prefix: only names below it belong to the model. A tensor is known when its key, wrappers left out, is a name of the
-    structure and its shape is that tensor's. A whole mapping that lies one prefix deeper or higher than the structure
-    (`backbone.`) is known when every convolution of the part is then found with its shape. Nothing else is renamed.
+    A tensor matches if its key, without wrappers, is a name of the structure and its shape is equal. A mapping whose
+    names are
+    one prefix deeper or higher than the structure's (`backbone.`) matches if every convolution of that part is then
+    found with
+    its shape. Nothing else is renamed.
+
+    Args:
+        tensors: The tensors of a checkpoint.
+        structure: The structure of its network.
+        prefix: Only names below it belong to the model.
     """
     every = tuple(tensors)
     known = _known(structure, [tensor for tensor in every if tensor.name.startswith(prefix)])
@@ -61,7 +70,7 @@ def _known(structure: Structure, tensors: Sequence[StoredTensor]) -> dict[str, T
 
 
 def _renamed(structure: Structure, stored: Mapping[str, StoredTensor]) -> dict[str, str]:
-    """Return for each key of a mapping the structure's name for it, where one is proven."""
+    """Return the structure's name for each key of a mapping, where one is proven."""
     kernels = {name: facts.shape for name, facts, _ in structure.convolutions()}
     probes = sorted(kernels, key=len, reverse=True)[:_PROBES]
     if not any(name in stored for name in kernels):

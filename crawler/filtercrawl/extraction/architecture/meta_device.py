@@ -1,4 +1,4 @@
-"""Builds modules without the memory and the time of their weights."""
+"""Build modules on the meta device, without the memory and the time for their weights."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ _FACTORIES: Final = frozenset({torch.empty, torch.zeros, torch.ones, torch.full,
 
 
 def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
-    """Call a model's constructor with all that is large on the meta device; raises what the constructor raises.
+    """Call the constructor of a model with everything large on the meta device.
 
-    Some constructors compute with tensors (torchvision's regnets, anchors of detectors): those are small, and stay.
-    One that mixes small and large ones is called again, with all of them on the meta device. Initialising random
-    weights costs nothing there, and the caller's random numbers stay what they are.
+    Some constructors compute with tensors (torchvision's RegNets, anchors of detectors); those are small and stay on
+    the CPU. A
+    constructor that mixes small and large ones is called again with all of them on the meta device. Random
+    initialization costs
+    nothing there, and the caller's random state is unchanged.
+
+    Raises:
+        Exception: Whatever the constructor raises.
     """
     with isolated_model_code():
         try:

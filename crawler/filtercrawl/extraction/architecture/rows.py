@@ -1,4 +1,4 @@
-"""A structure as rows: the layers of an architecture without weights."""
+"""The layers of an architecture without weights, as rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
 
 
 def structure_rows(structure: Structure) -> list[dict[str, Any]]:
-    """Return a row a layer in the order of the state dict, named as the columns of `index`; a bank's experts each."""
+    """Return one row a layer in the order of the state dict, with the column names of `index`; experts of a bank
+    each.
+    """
     rows: list[dict[str, Any]] = []
     for name, facts, convolution in structure.convolutions():
         row = _row(name, facts, convolution)

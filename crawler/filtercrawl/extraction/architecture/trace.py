@@ -1,4 +1,4 @@
-"""Runs a network once without weights and says what each tensor of its state dict is."""
+"""Run a network once without weights and determine what each tensor of its state dict is."""
 
 from __future__ import annotations
 
@@ -34,10 +34,15 @@ _INPUT_SIZE: Final = (3, 224, 224)
 def trace(module: nn.Module, sample: tuple[Any, ...] | None = None, *, seconds: float = 120.0) -> Structure:
     """Run a network in eval mode on the meta device and return its structure.
 
-    module: without weights (`on_meta`); one that cannot be run on the meta device is filled with zeros. sample:
-    positional arguments of one call, batch 1, on the meta device; without it, one image of the size in the module's
-    configuration. Raises nothing for a network that cannot be run: `Structure.problem` then says why, and what its
-    modules prove is there without depths.
+    A network that cannot be run raises nothing: `Structure.problem` says why, and the structure has what its modules
+    prove,
+    without depths.
+
+    Args:
+        module: A network without weights (`on_meta`); one that cannot run on the meta device is filled with zeros.
+        sample: Positional arguments of one call, batch size 1, on the meta device; None for one image of the configured
+            size.
+        seconds: Time limit.
     """
     sample = default_sample(module) if sample is None else sample
     with isolated_model_code():
@@ -49,13 +54,13 @@ def trace(module: nn.Module, sample: tuple[Any, ...] | None = None, *, seconds: 
 
 
 def structure_from_modules(module: nn.Module) -> Structure:
-    """Return what the modules of a network prove without being run: no depths, no banks."""
+    """Return what the modules of a network prove without running it: no depths, no banks."""
     with isolated_model_code():
         return Structure(facts=_modules_alone(module))
 
 
 def default_sample(module: nn.Module) -> tuple[torch.Tensor, ...]:
-    """Return one image, `[1, 3, height, width]` on the meta device, of the size in the module's configuration."""
+    """Return one image `[1, 3, height, width]` on the meta device, of the size in the configuration of the module."""
     config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
     size = config.get("input_size") if isinstance(config, Mapping) else getattr(config, "input_size", None)
     return (torch.empty((1, *(size or _INPUT_SIZE)), device="meta"),)
@@ -143,7 +148,7 @@ def _facts(
 
 
 def _attributes(call: ConvolutionCall, item: OwnedTensor, owner: nn.Module | None) -> Convolution:
-    """Read a convolution off its call, or off the module whose weight is kept under another name."""
+    """Return the convolution of a call, or of the module whose weight has another name."""
     parametrized = attributes(owner, "weight", item.learned) if isinstance(owner, _ConvNd) else None
     if parametrized is not None:
         return parametrized
@@ -162,7 +167,7 @@ def _attributes(call: ConvolutionCall, item: OwnedTensor, owner: nn.Module | Non
 
 
 def _dense(tracer: Tracer, depths: Depths) -> frozenset[int]:
-    """Find the calls that are fully connected layers in disguise: on the whole map, with nothing but points behind."""
+    """Return the calls that are fully connected layers: on the whole map, followed only by points."""
     spatial_after = 0
     for index, trail in enumerate(depths.before):
         if not tracer.on_point[index]:
@@ -179,7 +184,7 @@ def _dense(tracer: Tracer, depths: Depths) -> frozenset[int]:
 
 
 def _on_device(module: nn.Module) -> bool:
-    """Put zeros where a module has no numbers; False where that is too much."""
+    """Replace parameters without data by zeros; returns False if that takes too much memory."""
     held = owned_tensors(module)
     if sum(item.tensor.nbytes for item in held if item.tensor.is_meta) > _LARGEST:
         return False

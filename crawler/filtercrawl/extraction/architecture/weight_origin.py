@@ -1,4 +1,4 @@
-"""Finds the stored tensor that a convolution's weight comes from, and how it was made of it."""
+"""Determine which stored tensor the weight of a convolution is computed from, and how."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from filtercrawl.extraction.state_dict_names import split_parameter_name
 
 @dataclass(frozen=True, kw_only=True)
 class OwnedTensor:
-    """A tensor that a module holds, by all its names. learned: False for a buffer, None for a frozen parameter."""
+    """A parameter or buffer of a module, with all its names.
+
+    Attributes:
+        learned: False for a buffer, None for a frozen parameter.
+    """
 
     names: tuple[str, ...]
     tensor: torch.Tensor
@@ -30,8 +34,10 @@ class OwnedTensor:
 class ValueOrigin(NamedTuple):
     """What a value was computed from.
 
-    sources: a bit for each tensor that the module holds. of_input: the sample too. same: the one whose numbers these
-    are, unchanged.
+    Attributes:
+        sources: Bit mask of the tensors of the module.
+        of_input: Whether the network's input takes part.
+        same: Index of the tensor whose numbers these are, unchanged.
     """
 
     trail: DepthState = DepthState()
@@ -49,8 +55,10 @@ class ValueOrigin(NamedTuple):
 class WeightOrigin:
     """A stored tensor that a convolution uses.
 
-    kind: a weight_kind, None for one that kernels are generated from. as_stored: False where the convolution sees its
-    numbers in another layout, such as without an axis, or a part of them.
+    Attributes:
+        kind: The weight kind; None for a tensor that kernels are generated from.
+        as_stored: False if the convolution sees the numbers in another layout, for example without an axis, or a part
+            of them.
     """
 
     index: int
@@ -60,7 +68,7 @@ class WeightOrigin:
 
 
 def owned_tensors(module: nn.Module) -> list[OwnedTensor]:
-    """List parameters and buffers, each storage once: tied weights may be one tensor or several."""
+    """Return parameters and buffers, each storage once: tied weights may be one tensor or several."""
     found: dict[tuple[object, ...], OwnedTensor] = {}
     held: list[tuple[str, torch.Tensor, bool]] = []
     held += [(name, tensor, True) for name, tensor in module.named_parameters(remove_duplicate=False)]
@@ -75,7 +83,7 @@ def owned_tensors(module: nn.Module) -> list[OwnedTensor]:
 
 
 def address(tensor: torch.Tensor) -> int:
-    """Name the storage of a tensor; views have that of what they show."""
+    """Return the address of the storage of a tensor; views have that of their base."""
     if tensor.layout != torch.strided:
         return id(tensor)
     return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 - the only name that a storage has
@@ -86,9 +94,10 @@ def weight_origins(
 ) -> Iterator[WeightOrigin]:
     """Yield the tensors whose kernels a convolution in the module `caller` uses, as far as that is proven.
 
-    A weight computed from nothing but stored tensors goes by the one that has its shape: it is normalised or masked
-    on the way. One that the input takes part in is looked for in the calling module only: a bank of experts, of which
-    every one has as many numbers as the weight.
+    A weight computed only from stored tensors belongs to the one with its shape: it is normalized or masked on the
+    way. If the
+    input takes part, only the calling module is searched, for a bank of experts with as many numbers each as the
+    weight.
     """
     shape = tuple(weight.shape)
     if origin.same is not None:
@@ -116,7 +125,7 @@ def weight_origins(
 
 
 def _as_stored(used: torch.Tensor, stored: torch.Tensor) -> bool:
-    """Tell whether a weight is the stored tensor, in whatever order of memory, or its one kernel for every channel."""
+    """Return whether a weight is the stored tensor, in any memory order, or its single kernel for every channel."""
     if used.shape == stored.shape:
         # Transposing a square weight changes its strides too, but into those of no order of memory.
         orders = [torch.contiguous_format, *([torch.channels_last] if used.dim() == 4 else [])]
