@@ -1,4 +1,8 @@
-"""The card, README.md: our part made new at every export, what people wrote beside it kept."""
+"""The dataset card, README.md: its YAML header and its body, of which we write one part and keep the rest.
+
+The card classes of `huggingface_hub` are not used: they drop keys whose value is null, write equal parts of the header
+as YAML aliases, which not every reader of cards knows, and let errors of the YAML parser through.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ _HEADER: Final = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL 
 _EMPTY: Final = BEGIN + END
 _OURS: Final = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
 _TAGS: Final = ("convolution", "kernels", "filters", "cnn", "model-weights")
-# Licences that the Hub has a word for, SPDX identifiers in lower case; it refuses a card with any other.
+# Licenses that the Hub has a name for, SPDX identifiers in lower case; it refuses a card with any other.
 _HUB_LICENSES: Final = frozenset({
     "apache-2.0", "mit", "isc", "unlicense", "zlib", "wtfpl", "ncsa", "bsl-1.0", "bsd-2-clause",
     "bsd-3-clause", "bsd-3-clause-clear", "mpl-2.0", "epl-1.0", "epl-2.0", "eupl-1.1", "eupl-1.2",
@@ -62,7 +66,7 @@ class Card:
         text, places = _OURS.subn(_EMPTY, self.body, count=1)
         return Card(header, text if places else f"{_EMPTY}\n{self.body}")
 
-    def render(self, about: CardContext) -> str:
+    def render(self, context: CardContext) -> str:
         """Return the card with our part made new.
 
         Of the header, `license`, `configs` and `dataset_info` are ours, of the body what the two markers
@@ -70,14 +74,14 @@ class Card:
         """
         own = self.user_content()
         header = dict(own.header)
-        if license_word := _license(set(about.tally.by_license)):
+        if license_word := _license(set(context.counts.by_license)):
             header["license"] = license_word
-        if about.configs:
-            header["configs"] = [config.header(about.dataset_id) for config in about.configs]
+        if context.configs:
+            header["configs"] = [config.header(context.dataset_id) for config in context.configs]
             header["configs"][0]["default"] = True
-            header["dataset_info"] = [config.info() for config in about.configs]
+            header["dataset_info"] = [config.info() for config in context.configs]
         dumped = yaml.dump(header, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10**9)
-        ours = f"{BEGIN}\n{render_body(about)}\n{END}"
+        ours = f"{BEGIN}\n{render_body(context)}\n{END}"
         text = own.body.replace(_EMPTY, ours, 1)
         return f"---\n{dumped}---\n{text}"
 

@@ -68,12 +68,12 @@ class Config:
 
 
 def build_configs(
-    tables: Mapping[str, Sequence[Table]], layers: Sequence[File], tally: DatasetCounts
+    tables: Mapping[str, Sequence[Table]], layers: Sequence[File], counts: DatasetCounts
 ) -> Iterator[Config]:
     """Yield the configs that have rows, the default one first."""
     for name, about in _ABOUT.items():
         if name == "layers" and layers:
-            yield from _of_layers(about, layers, tally)
+            yield from _of_layers(about, layers, counts)
         elif files := tables.get(name):
             yield Config(
                 name=name,
@@ -85,13 +85,13 @@ def build_configs(
             )
 
 
-def _of_layers(about: str, layers: Sequence[File], tally: DatasetCounts) -> Iterator[Config]:
+def _of_layers(about: str, layers: Sequence[File], counts: DatasetCounts) -> Iterator[Config]:
     # Patterns, since a card that listed every file of a large dataset would have megabytes.
     by_source: dict[str, list[File]] = {}
     for file in layers:
         by_source.setdefault(file.path.split("/")[2], []).append(file)
     patterns = {source: f"data/layers/{source}/*/*.parquet" for source in by_source}
-    rows = tally.layer_rows
+    rows = counts.layer_rows
     every = list(patterns.values())
     yield Config(name="layers", about=about, schema=LAYERS, paths=every, files=layers, rows=rows.total())
     for source, files in by_source.items():
@@ -103,15 +103,15 @@ def _of_layers(about: str, layers: Sequence[File], tally: DatasetCounts) -> Iter
             files=files,
             rows=rows[source],
         )
-    free = [file for file in layers if file.path in tally.redistributable_rows]
+    free = [file for file in layers if file.path in counts.redistributable_rows]
     if 0 < len(free) <= LISTED_FILES:
         yield Config(
             name=REDISTRIBUTABLE,
-            about="The weights whose licence lets everybody pass them on.",
+            about="The weights whose license lets everybody redistribute them.",
             schema=LAYERS,
             paths=[file.path for file in free],
             files=free,
-            rows=sum(tally.redistributable_rows[file.path] for file in free),
+            rows=sum(counts.redistributable_rows[file.path] for file in free),
         )
 
 

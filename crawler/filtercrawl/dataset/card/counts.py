@@ -12,9 +12,17 @@ from filtercrawl.dataset.schema.model_row import ModelRow
 
 @dataclass
 class DatasetCounts:
-    """Layers and kernels counted are those whose weights the dataset holds.
+    """Counts of the layers whose weights the dataset stores, and of checkpoints by outcome.
 
-    redistributable_rows: rows of the files of layers whose licence lets everybody pass them on.
+    Attributes:
+        by_source: Kernels by source.
+        by_kernel: Kernels by kernel size.
+        by_license: Kernels by license; None where it is unknown.
+        by_task: Kernels by task; None where it is unknown.
+        outcomes: Checkpoints by outcome.
+        layers: Number of layers.
+        layer_rows: Rows of `layers` by source.
+        redistributable_rows: Rows of each layers file whose license lets everybody redistribute it.
     """
 
     by_source: Counter[str] = field(default_factory=Counter)

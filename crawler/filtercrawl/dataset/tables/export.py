@@ -102,8 +102,8 @@ def export(folder: Path, rows: Rows) -> Exported:
     """
     found = _read_card(folder)
     layers = manifest.layer_files(folder, rows.layer_files())
-    tally = DatasetCounts()
-    tables = _write_tables(folder, rows, tally)
+    counts = DatasetCounts()
+    tables = _write_tables(folder, rows, counts)
     written = [table for group in tables.values() for table in group]
     paths = {table.path for table in written}
     obsolete = [path for path in _derived_paths(folder) if path not in paths]
@@ -117,20 +117,20 @@ def export(folder: Path, rows: Rows) -> Exported:
 
     about = CardContext(
         dataset_id=rows.dataset_id,
-        configs=list(build_configs(tables, layers, tally)),
-        tally=tally,
+        configs=list(build_configs(tables, layers, counts)),
+        counts=counts,
         figures=card_figures(folder),
         others=frozenset(file.path for file in others),
     )
     text = found.render(about)
     files.append(manifest.file_entry(card.PATH, text))
-    counts = {"models": tally.outcomes.total(), "layers": tally.layers, "kernels": tally.kernels}
+    totals = {"models": counts.outcomes.total(), "layers": counts.layers, "kernels": counts.kernels}
     changed = [table.path for table in written if table.changed]
-    for path, content in ((card.PATH, text), (manifest.PATH, manifest.manifest_text(rows.dataset_id, files, counts))):
+    for path, content in ((card.PATH, text), (manifest.PATH, manifest.manifest_text(rows.dataset_id, files, totals))):
         if write_text(folder / path, folder, content):
             changed.append(path)
     changed += [path for path in obsolete if remove(folder / path)]
-    return Exported(counts=counts, changed=tuple(sorted(changed)), root=manifest.root_hash(files))
+    return Exported(counts=totals, changed=tuple(sorted(changed)), root=manifest.root_hash(files))
 
 
 def delete_orphans(folder: Path, rows: Rows) -> list[str]:
@@ -157,19 +157,19 @@ def _read_card(folder: Path) -> card.Card:
         raise DatasetError(f"{card.PATH}: cannot be read ({error}); mend or delete it") from error
 
 
-def _write_tables(folder: Path, rows: Rows, tally: DatasetCounts) -> dict[str, list[Table]]:
+def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts) -> dict[str, list[Table]]:
     """Write every table but `files`; those without rows are not among the result."""
     choice, parts = preview.LayerReservoir(), TablePartitions(rows.releases())
 
     def index() -> Iterator[Row]:
         for row in rows.index():
-            tally.add_layer(row)
+            counts.add_layer(row)
             choice.offer(row)
             yield row.to_arrow()
 
     def models() -> Iterator[ModelRow]:
         for row in rows.models():
-            tally.add_model(row)
+            counts.add_model(row)
             yield row
 
     def table(name: str, content: Iterable[pa.RecordBatch], path: str | None = None) -> Iterator[Table]:
