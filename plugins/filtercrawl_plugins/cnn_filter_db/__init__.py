@@ -17,9 +17,11 @@ from filtercrawl_plugins.cnn_filter_db.source import CnnFilterDbSource
 
 @hookimpl
 def filtercrawl_sources() -> Iterator[Source]:
+    """Yield the source of this plugin."""
     yield CnnFilterDbSource()
 
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
+    """Yield the reader of this plugin."""
     yield CnnFilterDbReader()

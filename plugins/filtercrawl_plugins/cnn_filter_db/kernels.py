@@ -58,6 +58,7 @@ class StoredKernels:
         return self._offset is not None
 
     def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`; raises CheckpointError."""
         check_range(self, offset, length)
         if self._offset is not None:
             return self._hdf5.file.read(self._offset + offset, length)
@@ -72,5 +73,6 @@ class StoredKernels:
         return b"".join(pieces)
 
     def source_spans(self, start: int, stop: int) -> Iterable[Span]:
+        """Return the range of the published file with these bytes; () if its chunks must be decoded."""
         file: RandomAccessFile = self._hdf5.file
         return () if self._offset is None else (Span(file, self._offset + start, self._offset + stop),)

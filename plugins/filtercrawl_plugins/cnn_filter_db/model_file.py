@@ -43,6 +43,7 @@ class ModelFile:
         self.size = self._starts[-1]
 
     def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`; raises CheckpointError."""
         check_range(self, offset, length)
         stop = offset + length
         pieces = [self._header[offset:stop]]
@@ -50,6 +51,7 @@ class ModelFile:
         return b"".join(pieces)
 
     def source_spans(self, start: int, stop: int) -> Iterable[Span]:
+        """Yield the ranges of the published file with these bytes."""
         if self._kernels.is_contiguous:
             yield from (Span(self._kernels, first, last) for first, last in self._source_ranges(start, stop))
 

@@ -25,10 +25,12 @@ class CnnFilterDbReader:
     name = "cnn-filter-db"
 
     def can_read(self, file: RandomAccessFile) -> bool:
+        """Return whether a file is one model, or a whole published file, which `tensors` then refuses."""
         head = file.read(0, min(len(MAGIC), file.size))
         return head == MAGIC or (head.startswith(SIGNATURE) and is_published_file(file))
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - protocol
+        """Return ()."""
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:

@@ -36,6 +36,7 @@ class NpzReader:
     name = "npz"
 
     def can_read(self, file: RandomAccessFile) -> bool:
+        """Return whether a file is a zip archive in which every name ends in `.npy`."""
         if file.size < 4 or file.read(0, 4) != b"PK\3\4":
             return False
         try:
@@ -45,6 +46,7 @@ class NpzReader:
         return bool(names) and all(name.endswith(".npy") for name in names)
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - protocol
+        """Return ()."""
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
@@ -128,4 +130,5 @@ def parse_header(header: bytes, array: str) -> tuple[str, bool, tuple[int, ...]]
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
+    """Yield the reader of this plugin."""
     yield NpzReader()

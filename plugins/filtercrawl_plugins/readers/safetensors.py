@@ -34,12 +34,14 @@ class SafetensorsReader:
     name = "safetensors"
 
     def can_read(self, file: RandomAccessFile) -> bool:
+        """Return whether a file starts with a plausible header length and a JSON object."""
         if file.size < 10:
             return False
         head = file.read(0, 9)
         return int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES and head[8:] == b"{"
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - protocol
+        """Return ()."""
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
@@ -129,4 +131,5 @@ def _sizes(value: object) -> tuple[int, ...] | None:
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
+    """Yield the reader of this plugin."""
     yield SafetensorsReader()

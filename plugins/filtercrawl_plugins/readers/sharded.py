@@ -25,6 +25,7 @@ class ShardedReader:
     name = "sharded"
 
     def can_read(self, file: RandomAccessFile) -> bool:
+        """Return whether a file is a JSON object with the key `weight_map`."""
         if not 2 < file.size <= MAX_INDEX_BYTES or not file.read(0, min(file.size, 64)).lstrip().startswith(b"{"):
             return False
         return b'"weight_map"' in file.read(0, file.size)
@@ -70,4 +71,5 @@ def read_weight_map(file: RandomAccessFile) -> dict[str, str]:
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
+    """Yield the reader of this plugin."""
     yield ShardedReader()

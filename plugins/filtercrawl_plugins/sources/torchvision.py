@@ -157,4 +157,5 @@ def _extra(weights_meta: Mapping[str, Any], module: str, url_hash: str | None) -
 
 @hookimpl
 def filtercrawl_sources() -> Iterator[Source]:
+    """Yield the source of this plugin."""
     yield TorchvisionSource()

@@ -21,6 +21,7 @@ class Global:
 
     @property
     def path(self) -> str:
+        """Full name: module and name."""
         return f"{self.module}.{self.name}"
 
 
@@ -69,6 +70,7 @@ class Stub:
 
     @property
     def path(self) -> str:
+        """Full name of `cls`; empty if it is not a class by name."""
         return self.cls.path if isinstance(self.cls, Global) else ""
 
     def attributes(self) -> Iterator[tuple[str, object]]:
@@ -98,6 +100,7 @@ class PickledStorage:
 
     @property
     def itemsize(self) -> int:
+        """Bytes of an element."""
         return ITEMSIZE.get(self.dtype, 1)
 
 

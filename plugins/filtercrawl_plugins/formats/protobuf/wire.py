@@ -198,4 +198,5 @@ class ByteRange(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Number of bytes."""
         return self.end - self.start

@@ -63,6 +63,7 @@ class CompressedData:
         self._start: int | None = None
 
     def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`; raises FormatError if the entry is damaged."""
         check_range(self, offset, length)
         if not length:
             return b""
@@ -111,6 +112,7 @@ class CrcCheckedFile:
         self._checked = 0
 
     def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`; raises FormatError if the entry is damaged."""
         data = self._file.read(offset, length)
         overlap = self._checked - offset
         if 0 <= overlap < length:
@@ -121,6 +123,7 @@ class CrcCheckedFile:
         return data
 
     def source_spans(self, start: int, stop: int) -> Iterator[Span]:
+        """Yield the same bytes of the unchecked entry."""
         yield Span(self._file, start, stop)
 
 

@@ -17,4 +17,5 @@ __all__ = ["OnnxReader", "filtercrawl_readers"]
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
+    """Yield the reader of this plugin."""
     yield OnnxReader()

@@ -27,6 +27,7 @@ class OnnxReader:
     name = "onnx"
 
     def can_read(self, file: RandomAccessFile) -> bool:
+        """Return whether a file starts like an ONNX model; see `looks_like_onnx`."""
         return looks_like_onnx(file)
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:

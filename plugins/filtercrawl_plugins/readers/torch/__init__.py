@@ -17,6 +17,7 @@ __all__ = ["filtercrawl_readers"]
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
+    """Yield the readers of the three formats of torch."""
     yield TorchZip()
     yield TorchLegacy()
     yield TorchScript()

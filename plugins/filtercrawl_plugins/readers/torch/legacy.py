@@ -99,6 +99,7 @@ class LengthPrefixedStorage:
         return self._offset + COUNT_BYTES + self.size
 
     def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes of elements from `offset`; raises FormatError if the count is wrong."""
         check_range(self, offset, length)
         if not self._checked:
             self._check()

@@ -32,6 +32,7 @@ class TorchZip(TorchReader):
     name = "torch-zip"
 
     def can_read(self, file: RandomAccessFile) -> bool:
+        """Return whether a file is a zip archive of torch without code."""
         return archive_kind(file) == self.name
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
@@ -45,6 +46,7 @@ class TorchLegacy(TorchReader):
     name = "torch-legacy"
 
     def can_read(self, file: RandomAccessFile) -> bool:
+        """Return whether a file starts with the magic number, or is a tar archive of torch, which `tensors` refuses."""
         return is_legacy(file) or is_tar(file)
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
@@ -58,6 +60,7 @@ class TorchScript(TorchReader):
     name = "torchscript"
 
     def can_read(self, file: RandomAccessFile) -> bool:
+        """Return whether a file is a zip archive of torch with code or constants."""
         return archive_kind(file) == self.name
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:

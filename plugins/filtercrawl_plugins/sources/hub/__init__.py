@@ -16,4 +16,5 @@ from filtercrawl_plugins.sources.hub.source import HubSource
 
 @hookimpl
 def filtercrawl_sources() -> Iterator[Source]:
+    """Yield the source of this plugin."""
     yield HubSource()

@@ -53,6 +53,7 @@ class WeightFiles:
 
     @property
     def main(self) -> str:
+        """The first path, by which the checkpoint is named."""
         return self.paths[0]
 
     @property

@@ -128,4 +128,5 @@ def validate_label(label: str, source: str = "local") -> str:
 
 @hookimpl
 def filtercrawl_sources() -> Iterator[Source]:
+    """Yield the source of this plugin."""
     yield LocalSource()

@@ -80,10 +80,12 @@ class FolderEntry:
 
     @property
     def name(self) -> str:
+        """POSIX path relative to the root folder."""
         return f"{self.folder.name}{self.path.name}"
 
     @property
     def is_folder(self) -> bool:
+        """Whether it is a folder, symlinks followed."""
         return stat.S_ISDIR(self.status.st_mode)
 
 

@@ -81,4 +81,5 @@ def _manifest_url(settings: Mapping[str, Any]) -> str:
 
 @hookimpl
 def filtercrawl_sources() -> Iterator[Source]:
+    """Yield the source of this plugin."""
     yield OnnxZoo()

@@ -120,4 +120,5 @@ def distribution_metadata(distribution: Distribution) -> CheckpointMetadata:
 
 @hookimpl
 def filtercrawl_sources() -> Iterator[Source]:
+    """Yield the source of this plugin."""
     yield PackagesSource()

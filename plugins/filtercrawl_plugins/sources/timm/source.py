@@ -85,4 +85,5 @@ class TimmSource:
 
 @hookimpl
 def filtercrawl_sources() -> Iterator[Source]:
+    """Yield the source of this plugin."""
     yield TimmSource()

@@ -68,6 +68,7 @@ class ConstantValue:
 
     @property
     def name(self) -> str:
+        """A constant has no name of its own."""
         return ""
 
 
