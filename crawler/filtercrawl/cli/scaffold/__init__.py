@@ -10,6 +10,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final, Literal
 
+import jinja2
+
 from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.api.hookspecs import API_VERSION
 from filtercrawl.api.plugin_manager import group_of
@@ -40,29 +42,30 @@ def write(name: str, kind: Kind, parent: Path) -> Path:
     folder = parent / f"filtercrawl-{name}"
     if folder.exists():
         raise PolicyError(f"{folder} exists already; choose another name, or move it")
-    words = {
-        "@NAME@": name,
-        "@MODULE@": f"filtercrawl_{name.replace('-', '_')}",
-        "@CLASS@": "".join(part.capitalize() for part in name.split("-")),
-        "@KIND@": kind,
-        "@GROUP@": group_of(_GROUPS[kind]),
-        "@API@": str(API_VERSION),
-        "@VERSION@": ".".join(version("filtercrawl").split(".")[:2]),
+    module = f"filtercrawl_{name.replace('-', '_')}"
+    environment = jinja2.Environment(
+        autoescape=False,  # noqa: S701 - Python, TOML and Markdown, of names that were checked
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    values = {
+        "name": name,
+        "module": module,
+        "class_name": "".join(part.capitalize() for part in name.split("-")),
+        "kind": kind,
+        "group": group_of(_GROUPS[kind]),
+        "api_version": API_VERSION,
+        "version": ".".join(version("filtercrawl").split(".")[:2]),
     }
-    for path, text in (*_templates("common"), *_templates(kind)):
-        target = folder / path.replace("MODULE", words["@MODULE@"])
+    for path, template in (*_templates("common"), *_templates(kind)):
+        target = folder / path.replace("MODULE", module)
         target.parent.mkdir(parents=True, exist_ok=True)
-        for mark, word in words.items():
-            text = text.replace(mark, word)  # noqa: PLW2901 - the same text, rendered
-        target.write_text(text, "utf-8")
+        target.write_text(environment.from_string(template).render(values), "utf-8")
     return folder
 
 
 def _templates(kind: str) -> Iterator[tuple[str, str]]:
-    """Yield (path in the package, text) of the templates of one kind.
-
-    Their names end in .txt, so that no tool takes them for modules of this package; `dot.` stands for a leading dot.
-    """
+    """Yield (path in the package, template) of one kind; in file names `dot.` stands for a leading dot."""
     yield from _below(files("filtercrawl.cli.scaffold") / "templates" / kind, "")
 
 
@@ -72,4 +75,4 @@ def _below(folder: Traversable, prefix: str) -> Iterator[tuple[str, str]]:
         if entry.is_dir():
             yield from _below(entry, f"{prefix}{name}/")
         else:
-            yield prefix + name.removesuffix(".txt"), entry.read_text("utf-8")
+            yield prefix + name.removesuffix(".jinja"), entry.read_text("utf-8")
