@@ -350,4 +350,4 @@ def test_inspecting_resolves_too(lab: Server, installed: Plugins, dataset: Path)
     lab.add("plain", {"plain/net.safetensors": lab.weights(trained(1))})
     found = inspect("lab", installed, Settings(dataset=dataset, auth={lab.api.url: "LAB_TOKEN"}))
     kernels = {row["tensor"]: row["stride"] for row in found.tensors if row["outcome"] == "emitted"}
-    assert kernels == {"stem.weight": [2, 2], "deep.weight": [1, 1]}
+    assert kernels == {"stem.weight": (2, 2), "deep.weight": (1, 1)}

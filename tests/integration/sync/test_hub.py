@@ -238,7 +238,7 @@ def test_errors_of_the_client_become_ours(hub: HubServer) -> None:
         (AccessDeniedError, "disabled", lambda: client.model_info("org/disabled")),
         (NotFoundError, "not on the Hub", lambda: client.model_info("org/missing")),
         (NotFoundError, "not on the Hub", lambda: client.model_info("org/gated", revision="no-such")),
-        (NotFoundError, "no name", lambda: client.model_info("org/-.-/x")),
+        (NotFoundError, "not a valid repository name", lambda: client.model_info("org/-.-/x")),
         (NetworkError, "404", lambda: client.get_user_overview("nobody")),
     ]
     for kind, text, ask in cases:
