@@ -38,6 +38,12 @@ class FolderRepository:
     """Implements `Repository`; the id of a commit is the first 40 hex digits of the root hash over its files."""
 
     def __init__(self, folder: str, revision: str | None = None) -> None:
+        """Open a folder, which need not exist yet.
+
+        Args:
+            folder: Its path as the user wrote it; used in messages.
+            revision: A tag or commit to read; None for the latest version.
+        """
         self.id = folder
         self.revision = revision
         self._folder = Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100 - resolve() would follow the link

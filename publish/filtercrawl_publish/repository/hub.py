@@ -43,6 +43,13 @@ class HubRepository:
     """Implements `Repository` with the Hub's own client, over our transport."""
 
     def __init__(self, repo_id: str, transport: Transport, revision: str | None = None) -> None:
+        """Open a repository, which need not exist yet; sends no request.
+
+        Args:
+            repo_id: `org/name`.
+            transport: For all requests.
+            revision: A tag or commit to read; None for the head of `main`.
+        """
         self.id = repo_id
         self.revision = revision
         self.url = repo_id
