@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl_publish.repository.digests import file_info, file_sha256
 from filtercrawl_publish.repository.signature import SIGNATURE
 
 __all__ = [
@@ -108,7 +108,7 @@ def list_files(dataset: Path) -> StagedVersion:
         relative_path(path)
     for file in files.values():
         _verify(dataset, file)
-    unlisted = {name: _file_info(dataset, name) for name in UNLISTED_FILES if (dataset / name).is_file()}
+    unlisted = {name: file_info(dataset, name) for name in UNLISTED_FILES if (dataset / name).is_file()}
     root = manifest.root_hash([*files.values(), unlisted[card.PATH]])
     if root != content.get("root"):
         raise DatasetError(
@@ -149,19 +149,10 @@ def _verify(dataset: Path, file: File) -> None:
     is_layers_file = file.path.startswith("data/layers/")
     try:
         size = (dataset / file.path).stat().st_size
-        same = size == file.size and (is_layers_file or _sha256(dataset / file.path) == file.sha256)
+        same = size == file.size and (is_layers_file or file_sha256(dataset / file.path) == file.sha256)
     except FileNotFoundError:
         same = is_layers_file
     if not same:
         raise DatasetError(
             f"{file.path}: differs from {manifest.TABLE}; run `filtercrawl sync`, then `filtercrawl verify {dataset}`"
         )
-
-
-def _file_info(dataset: Path, path: str) -> File:
-    return File(path=path, size=(dataset / path).stat().st_size, sha256=_sha256(dataset / path))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from filtercrawl.api.progress import Progress
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.publishing.staging import StagedVersion
-from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile, git_oid
+from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
+from filtercrawl_publish.repository.digests import file_sha256, git_oid
 from filtercrawl_publish.repository.signature import SIGNATURE
 
 __all__ = ["FileChanges", "batches", "compare_files", "upload_files"]
@@ -105,8 +105,7 @@ def _is_same(folder: Path, file: File, published: RepositoryFile | None) -> bool
 
 def _verify(folder: Path, file: File) -> None:
     try:
-        with (folder / file.path).open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = file_sha256(folder / file.path)
     except FileNotFoundError as error:
         raise DatasetError(
             f"{file.path}: missing both locally and in the repository; run `filtercrawl sync` to write it again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
+from filtercrawl_publish.repository.digests import file_sha256
 from filtercrawl_publish.repository.version_names import current
 
 MODELS: Final = "data/models.parquet"
@@ -136,7 +136,7 @@ def _rebuild_catalog(published: Mapping[str, RepositoryFile], base: BaseVersion,
     dataset = settings.dataset
     rows = _read_file_list(dataset)
     for path, (_, sha256) in rows.items():
-        if not path.startswith(_LAYERS) and (dataset / path).is_file() and _sha256(dataset / path) != sha256:
+        if not path.startswith(_LAYERS) and (dataset / path).is_file() and file_sha256(dataset / path) != sha256:
             raise DatasetError(f"{base.repo}@{base.version}: {path} differs from {manifest.TABLE}")
     with open_catalog(replace(settings, rebuild=False)) as catalog:
         catalog.set_meta("stale", "0")  # it was created from these tables
@@ -177,8 +177,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

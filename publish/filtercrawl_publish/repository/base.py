@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl_publish.repository.digests import file_sha256, git_oid
 
-__all__ = ["CommitOperations", "Repository", "RepositoryFile", "git_oid"]
+__all__ = ["CommitOperations", "Repository", "RepositoryFile"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class RepositoryFile:
         if path.stat().st_size != self.size:
             return False
         if self.sha256 is not None:
-            return self.sha256 == (sha256 or _sha256(path))
+            return self.sha256 == (sha256 or file_sha256(path))
         return self.oid == git_oid(path.read_bytes())
 
 
@@ -174,13 +174,3 @@ class Repository(Protocol):
             ConflictError: Another commit has this tag.
         """
         ...
-
-
-def git_oid(data: bytes) -> str:
-    """Return the git object id of a blob, 40 hex digits."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,6 +26,7 @@ from filtercrawl.dataset.files.atomic import atomic_write, write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
+from filtercrawl_publish.repository.digests import file_info
 from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
 
 _TAGS: Final = "tags.json"
@@ -201,7 +202,7 @@ class FolderRepository:
         folder = self._folder
         listed = DatasetFolder(folder).files()
         rest = [name for name in (card.PATH, manifest.PATH, manifest.TABLE) if (folder / name).is_file()]
-        return sorted((*listed, *(_file_info(folder, name) for name in rest)), key=lambda file: file.path)
+        return sorted((*listed, *(file_info(folder, name) for name in rest)), key=lambda file: file.path)
 
     @contextmanager
     def _write_lock(self) -> Iterator[None]:
@@ -264,11 +265,6 @@ def _commit_id(files: Iterable[File]) -> str:
 def _read_commit_files(path: Path) -> list[File]:
     rows = json.loads(path.read_bytes())["files"]
     return [File(path=name, size=size, sha256=sha256) for name, size, sha256 in rows]
-
-
-def _file_info(folder: Path, path: str) -> File:
-    data = (folder / path).read_bytes()
-    return File(path=path, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def _copy(source: Path, target: Path) -> str:

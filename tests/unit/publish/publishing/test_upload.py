@@ -9,7 +9,8 @@ import pytest
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.publishing.staging import StagedVersion
 from filtercrawl_publish.publishing.upload import FileChanges, batches, compare_files
-from filtercrawl_publish.repository.base import RepositoryFile, git_oid
+from filtercrawl_publish.repository.base import RepositoryFile
+from filtercrawl_publish.repository.digests import git_oid
 
 
 def file(path: str, size: int = 1, sha256: str = "a" * 64) -> File:

@@ -19,7 +19,8 @@ from filtercrawl.api.errors import (
 from filtercrawl.dataset.files.manifest import file_entry
 from filtercrawl.transport import network
 from filtercrawl.transport.retry import RetryPolicy
-from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile, git_oid
+from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
+from filtercrawl_publish.repository.digests import git_oid
 from filtercrawl_publish.repository.open import open_repository
 from support.hub.server import Asked, Fault, HubServer, blob_id, sha256
 

@@ -1,0 +1,79 @@
+"""Publishing from Python: the public functions do what the commands do, return reports and print nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import filtercrawl_publish
+from conftest import Sync
+from filtercrawl.api.errors import UsageError
+from support.zoo_files import put, state
+
+
+class Lines:
+    """A `Progress` that keeps messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, line: str) -> None:
+        self.messages.append(line)
+
+    def start(self, total: int) -> None:
+        pass
+
+    def done(self, model_id: str, what: str) -> None:
+        pass
+
+    def step(self, done: int, total: int, what: str) -> None:
+        pass
+
+
+def test_versions_of_a_folder(
+    zoo: Path, dataset: Path, run_sync: Sync, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    repository, progress = str(tmp_path / "published"), Lines()
+    put(zoo / "a.safetensors", state(1))
+    run_sync()
+    planned = filtercrawl_publish.publish(dataset, repository, version="v1", dry_run=True)
+    assert (planned.outcome, planned.version, planned.commit) == ("planned", "v1", None)
+    first = filtercrawl_publish.publish(str(dataset), repository, version="v1", progress=progress)
+    assert (first.outcome, first.files) == ("published", planned.files)
+    assert str(first).startswith(f"published v1: {repository} (")
+    assert any(message.startswith("checking that ") for message in progress.messages)
+    assert filtercrawl_publish.publish(dataset, repository).outcome == "nothing"
+    put(zoo / "b.safetensors", state(2))
+    run_sync()
+    second = filtercrawl_publish.publish(dataset, repository, version="v2")
+    assert (second.outcome, second.version) == ("published", "v2")
+    difference = filtercrawl_publish.diff(f"{repository}@v1", dataset)
+    assert [row["model_id"] for row in difference.new] == ["local/b.safetensors"]
+    assert "- 1 new\n  - local/b.safetensors: " in str(difference)
+    assert "<table>" in difference._repr_html_()
+    assert filtercrawl_publish.verify(repository, load=False).sound
+    back = filtercrawl_publish.rollback(repository, "v1", new_version="v3")
+    assert (back.outcome, back.version, back.restored) == ("published", "v3", "v1")
+    assert filtercrawl_publish.rollback(repository, "v1").outcome == "nothing"
+    withdrawn = filtercrawl_publish.withdraw(["local/a.safetensors"], "a request", dataset=dataset)
+    assert (withdrawn.withdrawn, withdrawn.version) == (("local/a.safetensors",), None)
+    assert "withdrawn: local/a.safetensors" in str(withdrawn)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_cannot_be_done(dataset: Path, tmp_path: Path) -> None:
+    repository = str(tmp_path / "published")
+    for call in (
+        lambda: filtercrawl_publish.publish(dataset, f"{repository}@v1"),
+        lambda: filtercrawl_publish.publish(dataset, "no/such/name"),
+        lambda: filtercrawl_publish.rollback(repository, "v1"),
+        lambda: filtercrawl_publish.verify(tmp_path / "none"),
+        lambda: filtercrawl_publish.diff(tmp_path / "none", dataset),
+        lambda: filtercrawl_publish.withdraw(["a"], "a request"),
+        lambda: filtercrawl_publish.withdraw(["a"], "a request", repository="org/name", dataset=dataset),
+        lambda: filtercrawl_publish.withdraw(["a"], "a request", dataset=dataset, purge=True),
+        lambda: filtercrawl_publish.release(repository, ["local:x"], dataset=dataset, write_plan=tmp_path / "plan"),
+    ):
+        with pytest.raises(UsageError):
+            call()
