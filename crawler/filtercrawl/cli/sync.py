@@ -42,13 +42,14 @@ def run(
     pattern is asked. For example: filtercrawl sync local:models 'timm:resnet*' --kernel-size 3x3.
     """
     # Importing torch takes seconds: not before the options have been checked.
+    from filtercrawl.pipeline.discovery.selector import default_selectors
     from filtercrawl.pipeline.sync import SyncContext, sync
 
     settings = resolve(options)
     cancellation = CancellationToken()
     with open_command_progress() as watch, cancel_on_signal(cancellation) as received:
         report = sync(
-            selectors or list(all_selectors(context)),
+            selectors or default_selectors(context.obj),
             SyncContext(settings=settings, plugins=context.obj, progress=watch, cancellation=cancellation),
         )
     if json:
@@ -59,13 +60,6 @@ def run(
         show_on_stderr("stopped; the next run continues from here")
         raise typer.Exit(128 + received[0])
     raise typer.Exit(report.exit_code(settings))
-
-
-def all_selectors(context: typer.Context) -> Iterator[str]:
-    """Yield the names of the sources that need no pattern."""
-    from filtercrawl.api.source import needs_pattern
-
-    yield from (name for name, source in sorted(context.obj.sources.items()) if not needs_pattern(source))
 
 
 @contextmanager
