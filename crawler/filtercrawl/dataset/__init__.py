@@ -1,1 +1,1 @@
-"""The published folder: everything in it that follows from the catalog."""
+"""The dataset folder: schema, files, card, tables, catalog, and migration between schema versions."""

@@ -1,4 +1,4 @@
-"""From the schema of an older version to this one's: in place, table by table, the weights untouched."""
+"""Migrate a dataset folder to the current schema version: in place, table by table, without touching the weights."""
 
 from __future__ import annotations
 

@@ -44,7 +44,11 @@ class Card:
 
     @classmethod
     def parse(cls, text: str) -> Card:
-        """Read a card; raises DatasetError where its header is no YAML mapping."""
+        """Read a card.
+
+        Raises:
+            DatasetError: The header is no YAML mapping.
+        """
         text = text.replace("\r\n", "\n")
         found = _HEADER.match(text)
         if not found:
@@ -59,7 +63,7 @@ class Card:
         return cls(header, text[found.end() :])
 
     def user_content(self) -> Card:
-        """Return what somebody wrote: the card without our part of its header, and the place of that of its body."""
+        """Return what people wrote: the card without our part of the header, and with an empty part of the body."""
         header = {"pretty_name": "Trained convolution kernels", "tags": list(_TAGS), **self.header}
         for key in ("license", "configs", "dataset_info"):
             header.pop(key, None)
@@ -94,7 +98,7 @@ class _PlainDumper(yaml.SafeDumper):
 
 
 def _license(licenses: set[str | None]) -> str | None:
-    """Return the Hub's word for the one licence of all weights, if there is one."""
+    """Return the Hub's name for the license of all weights, if they have one in common."""
     if len(licenses) != 1:
         return None
     word = (licenses.pop() or "").lower().removesuffix("-only")

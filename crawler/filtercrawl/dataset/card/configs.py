@@ -15,7 +15,7 @@ from filtercrawl.dataset.schema.arrow import LAYERS, PREVIEW, TABLES
 
 _ABOUT: Final = {
     "preview": "A picture of the kernels of up to 2,000 layers.",
-    "index": "A row a layer: everything but the weights, and where they lie.",
+    "index": "A row a layer: everything but the weights, and where they are stored.",
     "models": "A row for every checkpoint ever seen, with its outcome.",
     "layers": "The weights: a row a layer, or a part of a very large one.",
     "samples": "At most 64 kernels a layer, picked by hash.",
@@ -26,8 +26,8 @@ _ABOUT: Final = {
     "sources": "What was listed, and when.",
     "files": "Path, size and sha256 of every file.",
 }
-# Of `layers`, what everybody may pass on. Its files lie among the others, so that the card must name each of them: of
-# more than so many it would have hundreds of kilobytes.
+# The part of `layers` that everybody may redistribute. Its files are among the others, so the card must list each of
+# them; beyond this number it would take hundreds of kilobytes.
 REDISTRIBUTABLE: Final = "redistributable"
 LISTED_FILES: Final = 1_000
 _PICTURE: Final = PREVIEW.field("picture").type
@@ -37,8 +37,13 @@ _PICTURE: Final = PREVIEW.field("picture").type
 class Config:
     """What `load_dataset(DIR, name)` reads.
 
-    about: one line for people; paths: the patterns by which `datasets` finds the files; files: those files,
-    by which it must notice a change; rows: in all of them.
+    Attributes:
+        name: The name of the config.
+        about: One line for people.
+        schema: The schema of its rows.
+        paths: The patterns by which `datasets` finds the files.
+        files: These files; a change of any must change the card.
+        rows: The number of rows in all of them.
     """
 
     name: str

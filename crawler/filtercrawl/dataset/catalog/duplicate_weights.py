@@ -136,7 +136,7 @@ class WeightOwnership:
         return [other for other in self.catalog.duplicates_of(fingerprint or "") if other.model_id != row.model_id]
 
     def _transfer(self, leaving: ModelRow, duplicates: Sequence[ModelRow]) -> str | None:
-        """Make the first duplicate whose license allows it the owner; return its model_id, None for nobody."""
+        """Make the first duplicate whose license allows it the owner; return its model_id, None if there is none."""
         if not duplicates:
             return None
         if leaving.layers_file is not None and not self.is_available(leaving.layers_file):

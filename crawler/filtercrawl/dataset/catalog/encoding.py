@@ -14,7 +14,7 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 
 _TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
-# The crawl state lies beside the columns, under its fields' names with this in front.
+# The crawl state is stored next to the columns, under its fields' names with this prefix.
 _STATE: Final = "_"
 _STATE_FIELDS: Final = ("tried", "files", "prefix", "version", "offered_as")
 

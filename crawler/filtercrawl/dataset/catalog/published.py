@@ -1,4 +1,4 @@
-"""The catalog's rows as they are published, table by table."""
+"""Query the catalog for the rows of each published table."""
 
 from __future__ import annotations
 

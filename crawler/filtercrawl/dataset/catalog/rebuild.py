@@ -93,5 +93,5 @@ def _put_listings(folder: DatasetFolder, catalog: Catalog) -> None:
         catalog.put_rename(source, rename.new_name, rename.model_id, rename.old_name, rename.seen)
     for row in map(SourceRow.from_arrow, folder.rows("sources")):
         catalog.put_selector(row)
-    for gone in map(WithdrawnRow.from_arrow, folder.rows("withdrawn")):
-        catalog.put_withdrawn(gone.model_id, gone.reason, gone.withdrawn)
+    for withdrawn in map(WithdrawnRow.from_arrow, folder.rows("withdrawn")):
+        catalog.put_withdrawn(withdrawn.model_id, withdrawn.reason, withdrawn.withdrawn)

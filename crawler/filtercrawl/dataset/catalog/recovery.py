@@ -1,4 +1,4 @@
-"""How a run begins: with a catalog, whatever the last run left behind."""
+"""Open the catalog at the start of a run, and repair what a killed run or an older version left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from filtercrawl.dataset.tables.export import delete_orphans, export
 def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalog:
     """Open the catalog; one that is missing is rebuilt from the published tables, where there are any.
 
-    Where the last run did not write the tables, rows that they cannot hold are taken out, and `progress` is told.
+    Where the last run did not write the tables, rows that they cannot hold are removed and reported to `progress`.
     Raises DatasetError for a dataset that a newer version wrote.
     """
     dataset = settings.dataset
@@ -40,7 +40,7 @@ def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalo
                 if held:
                     catalog.put_released(held, release)
             else:
-                # Of the place, not of chance: two runs from nothing give the same files.
+                # From the path, not random: two runs that start in one empty folder give the same files.
                 catalog.set_meta("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
         elif catalog.needs_export:
             drop_unfit(catalog, settings, progress or NullProgress())
@@ -64,7 +64,7 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None
         WeightOwnership,  # torch takes seconds to import, and a catalog needs none
     )
 
-    keepers = WeightOwnership(
+    ownership = WeightOwnership(
         dataset=settings.dataset,
         catalog=catalog,
         license_policy=settings.license_policy,
@@ -75,7 +75,7 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None
     for model_id in sorted(faults, key=lambda name: (name in stores_weights, name)):
         reason = f"an older version stored what the tables cannot hold: {faults[model_id]}; it is read again"
         progress.message(f"{model_id}: {reason}")
-        keepers.fail(model_id, reason)
+        ownership.fail(model_id, reason)
 
 
 def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
@@ -105,7 +105,7 @@ def repair_after_crash(dataset: Path, catalog: Catalog, progress: Progress, laye
     ]
     known = {path for path, _, _ in catalog.layer_files()}
     if missing and not sent and not (dataset / "data/layers").is_dir():
-        return  # only the tables were fetched, the layers lie elsewhere
+        return  # only the tables were fetched, the layers are stored elsewhere
     for row in missing:
         progress.message(f"{row.model_id}: its layers file is missing and will be written again")
         if row.layers_file in sent:
@@ -119,7 +119,7 @@ def repair_after_crash(dataset: Path, catalog: Catalog, progress: Progress, laye
 def _forget(catalog: Catalog, model_id: str) -> None:
     """Take a checkpoint for one that could not be read, and those that share its weights.
 
-    So the next version does not claim what nobody has, however many runs it takes to read it again.
+    The next version then lists no weights that are lost, however many runs it takes to read them again.
     """
     sharing = catalog.duplicates_of(catalog.fingerprint(model_id) or "")
     with catalog.transaction():

@@ -1,4 +1,4 @@
-"""What has been crawled: one SQLite file beside the dataset, never published."""
+"""The catalog: an SQLite file in the dataset folder with everything that was crawled. It is never published."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ class Catalog(PublishedTables):
             ((row["layer_sha256"], row["kernel"], sketches.to_bytes(row)) for row in rows),
         )
 
-    # Who else has the same content.
+    # Checkpoints of the same content.
 
     def duplicates_of(self, fingerprint: str) -> list[ModelRow]:
         """Return the checkpoints of one content, the one that stores the weights first."""
@@ -207,7 +207,7 @@ class Catalog(PublishedTables):
         return self.get_meta("release")
 
     def put_released(self, files: Iterable[tuple[str, str]], release: str) -> None:
-        """Note the (path, sha256) of every file of layers that the last release holds: they need not lie here."""
+        """Note the (path, sha256) of every layers file that the last release has: those need not be in the folder."""
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("DELETE FROM released")
         self._db.executemany("INSERT INTO released VALUES (?, ?)", files)
@@ -220,18 +220,18 @@ class Catalog(PublishedTables):
         return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
 
     def mark_uploaded(self, repository: str, files: Iterable[str]) -> None:
-        """Note the paths of files of layers that a place was sent and that no release names yet."""
+        """Note the paths of layers files that were uploaded to a repository and that no release lists yet."""
         sent = self._uploaded()
         self.set_meta("sent", json.dumps(sent | {repository: sorted({*sent.get(repository, ()), *files})}))
 
     def clear_uploaded(self, repository: str) -> None:
-        """Note that a place has lost what it was sent: it is as if nobody had it."""
+        """Note that a repository has lost what was uploaded to it."""
         sent = self._uploaded()
         lost = {*sent.get("", ()), *sent.pop(repository, ())}
         self.set_meta("sent", json.dumps(sent | {"": sorted(lost)}))
 
     def uploaded(self, repository: str | None = None) -> set[str]:
-        """Return what a place was sent, by default any place: one that has lost it too."""
+        """Return the paths that were uploaded to a repository, by default to any, including those it has lost."""
         return {path for name, paths in self._uploaded().items() if repository in (None, name) for path in paths}
 
     def _uploaded(self) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, also when the machine stops in between."""
+"""Atomic, durable writes: a file appears as a whole or not at all, even if the machine stops."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def atomic_write(target: Path, dataset: Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary(target: Path, dataset: Path) -> Iterator[Path]:
-    """Yield a free path inside `dataset` for what may become `target`; gone when the block ends."""
+    """Yield a free path inside `dataset` for what may become `target`; it is deleted when the block ends."""
     folder = dataset / TEMPORARY
     path = folder / f".{os.getpid()}-{secrets.token_hex(8)}-{target.name[-80:]}"
     try:
@@ -73,7 +73,7 @@ def remove(target: Path) -> bool:
 
 
 def remove_temporary_files(dataset: Path) -> None:
-    """Delete what killed runs left half-written; only while nobody else writes to the dataset."""
+    """Delete unfinished files of killed runs; only while holding the lock of the dataset."""
     for path in (dataset / TEMPORARY).glob(".*"):
         remove(path)
 

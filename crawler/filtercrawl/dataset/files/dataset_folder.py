@@ -28,7 +28,7 @@ _BATCH_ROWS: Final = 8192
 class DatasetFolder:
     """A dataset folder, of which only some tables need to be present.
 
-    Whoever must not trust what wrote the folder, such as a verification, reads the files itself.
+    Code that must not trust the program that wrote the folder, such as verification, reads the files itself.
 
     Attributes:
         path: The folder.

@@ -1,4 +1,4 @@
-"""Weights that the dataset already holds, read back from an immutable file a row at a time."""
+"""Read weights back from an immutable layers file, a row at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LayersFileReader:
         except (OSError, ValueError) as error:
             raise DatasetError(f"{path}: cannot be read ({error}); run `filtercrawl sync` to write it again") from error
         self._path = path
-        # Where each number of a layer lies: (first number, one past the last, row group, row in it).
+        # Which row has which numbers of a layer: (first number, one past the last, row group, row in it).
         self._spans: dict[str, list[tuple[int, int, int, int]]] = {}
         names = ["layer_sha256", "layer_id", "shape"]
         layer_of: dict[str, str] = {}

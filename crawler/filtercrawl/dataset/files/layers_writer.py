@@ -1,4 +1,4 @@
-"""The immutable file of one checkpoint's layers, and how it is written: row group by row group, out of sight."""
+"""Write the immutable layers file of one checkpoint, row group by row group, in a staging folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,14 @@ _WRITER: Final[Mapping[str, Any]] = {
 
 
 class StagedFile(NamedTuple):
-    """A file that is written and still out of sight. path: where it belongs in the dataset; size: bytes."""
+    """A finished file in the staging folder.
+
+    Attributes:
+        staged: The file.
+        path: Where it belongs in the dataset.
+        size: Its bytes.
+        sha256: Its SHA-256.
+    """
 
     staged: Path
     path: str
@@ -43,7 +50,7 @@ class StagedFile(NamedTuple):
 
 @contextmanager
 def staging(folder: Path, model_id: str) -> Iterator[LayersFileWriter]:
-    """Open a file out of sight, which is gone again if anything goes wrong."""
+    """Open a file in the staging folder; it is deleted if the block raises."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".{hashlib.sha256(model_id.encode()).hexdigest()[:32]}.parquet"
     try:
@@ -81,7 +88,7 @@ class LayersFileWriter:
             self._file.close()
 
     def start(self, key: tuple[str, int], upcoming: int) -> int:
-        """Begin a layer whose first row has `upcoming` bytes; return the row group that row will lie in."""
+        """Begin a layer whose first row has `upcoming` bytes; return the row group of that row."""
         if self._key != key or self._bytes + upcoming > ROW_GROUP_BYTES:
             self._flush()
         self._key = key
@@ -96,7 +103,7 @@ class LayersFileWriter:
         self.digest.update(json.dumps(_without_weight(row), sort_keys=True).encode() + b"\n")
 
     def finished(self, model_id: str, source: str) -> StagedFile:
-        """Describe the closed file, and name the place that its content gives it."""
+        """Describe the closed file; its path in the dataset follows from its content."""
         digest = self.digest.hexdigest()[:32]
         name = f"{filename_slug(model_id.partition('/')[2])}-{digest}.parquet"
         with LocalFile(self._path) as file:
@@ -116,7 +123,7 @@ class LayersFileWriter:
         facts = pa.Table.from_pylist(others, schema=LAYERS.remove(LAYERS.get_field_index("weight")))
         columns = [facts[name].combine_chunks() if name != "weight" else weight for name in LAYERS.names]
         self._parquet.write_table(pa.Table.from_arrays(columns, schema=LAYERS), row_group_size=n_rows)
-        # Writing takes several times a row group; what the pool keeps of it would lie beside the next layer's measures.
+        # Writing takes several times the memory of a row group; the pool would keep it during the next layer.
         del numbers, weight, columns
         pa.default_memory_pool().release_unused()
         self._bytes = 0

@@ -1,4 +1,4 @@
-"""One run at a time on one dataset."""
+"""Lock a dataset folder, so that one run at a time writes to it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from filtercrawl.dataset.files.layout import HIDDEN
 
 @contextmanager
 def locked(dataset: Path) -> Iterator[None]:
-    """Hold the dataset for this process; raises BusyError at once where another one does.
+    """Hold the lock of the dataset. It is the operating system's, so it ends with its process in any case.
 
-    The lock is the system's, so it ends with its process however that ends.
+    Raises:
+        ConflictError: Another process holds it.
+        DatasetError: The folder cannot be written.
     """
     folder = dataset / HIDDEN
     holder = folder / "holder"

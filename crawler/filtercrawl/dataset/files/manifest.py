@@ -1,4 +1,4 @@
-"""What the dataset consists of, down to one hash over everything published."""
+"""The manifest: which files are published, and one hash over all of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CSV_BYTES: Final = 100_000
 # What changed against the version before, for people and in full; beside the card, where somebody who browses looks.
 CHANGELOG: Final = "CHANGES.md"
 CHANGES: Final = "changes.json"
-# What the last release did. It tells of a run and not of the data, so it is published beside them and not listed:
+# What the last release did. It describes a run, not the data, so it is published but not listed:
 # nothing changed would else be a change.
 RUN: Final = "analysis/run.json"
 
@@ -58,8 +58,8 @@ def layer_files(folder: Path, known: Iterable[tuple[str, int, str]]) -> list[Fil
 
 def other_files(folder: Path, known: set[str]) -> Iterator[File]:
     """Yield what is published besides `known`, the files of layers and the card; each is read for its hash."""
-    for place, folders, names in chain.from_iterable(os.walk(folder / part) for part in PARTS):
-        here = Path(place)
+    for walked, folders, names in chain.from_iterable(os.walk(folder / part) for part in PARTS):
+        here = Path(walked)
         top = here == folder / "data"
         folders[:] = [name for name in folders if name[0] not in "._" and not (top and name == "layers")]
         for name in names:

@@ -1,4 +1,4 @@
-"""Rows to Parquet files: one full schema, bounded memory, the same bytes for the same rows."""
+"""Write rows to Parquet files: with their full schema, in bounded memory, the same bytes for the same rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(File):
-    """A Parquet file as it now lies in the dataset; changed: whether this write did."""
+    """A Parquet file in the dataset; changed: whether this write changed it."""
 
     rows: int
     changed: bool
@@ -101,7 +101,7 @@ def write_table(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa
 
 
 def _options(schema: pa.Schema) -> dict[str, Any]:
-    """What the Parquet writer is told; pages cut by content let a Hub store only what is new in a table."""
+    """Return the options of the Parquet writer; content-defined pages let the Hub store only what is new in a table."""
     leaves = [_leaf(field) for field in schema]
     floats = [leaf for leaf, kind in leaves if pa.types.is_float32(kind)]
     words = [leaf for leaf, kind in leaves if _repeats(leaf, kind)]

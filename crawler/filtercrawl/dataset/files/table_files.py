@@ -1,4 +1,4 @@
-"""Tables in parts: what a version adds lies in a file of its own, so that publishing it sends no old row again."""
+"""Which files a table consists of: a file of its own for the rows of each version, so no old row is sent again."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["TablePartitions", "base_path", "files_of", "table_of"]
 # So many versions after the last time, the parts become one again: a reader opens a few files, not one a version.
 _JOINED: Final = 32
 _MARK: Final = "--"
-# Tables of one file a source lie in a folder of their own.
+# Tables with a file for each source have a folder of their own.
 _BY_SOURCE: Final = frozenset({"ledger", "sketches"})
 T = TypeVar("T")
 
 
 class TablePartitions:
-    """Which file of a table the rows of a checkpoint lie in.
+    """Which file of a table has the rows of a checkpoint.
 
-    The rows of the first versions lie in `NAME.parquet`, those that a later version added in `NAME--VERSION.parquet`.
+    The rows of the first versions are in `NAME.parquet`, those that a later version added in `NAME--VERSION.parquet`.
     releases: model_id -> the first version that has it, None for none yet.
     """
 
@@ -61,7 +61,7 @@ def table_of(path: str) -> str | None:
 
 
 def files_of(folder: Path, table: str) -> list[Path]:
-    """Return the files of a table that lie in a dataset folder: by source, then by the version that brought them."""
+    """Return the files of a table in a dataset folder: by source, then by the version that added them."""
     data = folder / "data"
     found = data.glob(f"{table}/*.parquet" if table in _BY_SOURCE else f"{table}*.parquet")
     return sorted(

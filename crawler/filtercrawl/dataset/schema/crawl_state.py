@@ -36,7 +36,7 @@ class CrawlState:
         prefix: The prefix of the tensors' names that belong to the model.
         version: What the server called the bytes that were read.
         offered_as: The name under which the source offers the checkpoint now, where it was renamed.
-        url: Where the main file lies: a URL without its query, or a `file:` URL of this machine.
+        url: Location of the main file: a URL without its query, or a `file:` URL of this machine.
     """
 
     tried: AttemptedVersion | None = None

@@ -174,5 +174,5 @@ class ModelRow(TableRow):
         )
 
     def with_lost_weights(self, reason: str) -> Self:
-        """Return the row of a checkpoint whose weights nobody has any more: failed, and read again."""
+        """Return the row of a checkpoint whose weights are lost: failed, and read again."""
         return replace(self.without_content().unread(), outcome="failed", reason=reason)

@@ -1,4 +1,4 @@
-"""From the catalog's rows to the published folder."""
+"""Write the published folder from the catalog's rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Rows(Protocol):
 
     @property
     def dataset_id(self) -> str:
-        """What tells this dataset from every other."""
+        """The id of the dataset, which it keeps for all its versions."""
         ...
 
     def releases(self) -> dict[str, str | None]:
@@ -95,8 +95,8 @@ class Exported:
 def export(folder: Path, rows: Rows) -> Exported:
     """Write all of the dataset that follows from `rows`; files that would stay the same are not touched.
 
-    A file is in place before the card names it and goes after the card has ceased to, so whoever opens the
-    folder meanwhile finds what the card promises. Killed at any point, the next export ends with the same
+    A file is written before the card lists it and deleted after the card has stopped listing it, so that a reader
+    always finds what the card lists. Killed at any point, the next export ends with the same
     bytes. Raises DatasetError where the disk refuses, where the card's header cannot be read, and where a
     file of layers is not what was written.
     """
@@ -140,12 +140,12 @@ def delete_orphans(folder: Path, rows: Rows) -> list[str]:
     catalog row is still to come would go too.
     """
     known = {path for path, _, _ in rows.layer_files()}
-    strangers = [path.relative_to(folder).as_posix() for path in (folder / "data/layers").rglob("*.parquet")]
-    gone = sorted(path for path in strangers if path not in known)
-    for path in gone:
+    present = [path.relative_to(folder).as_posix() for path in (folder / "data/layers").rglob("*.parquet")]
+    orphans = sorted(path for path in present if path not in known)
+    for path in orphans:
         remove(folder / path)
     remove_temporary_files(folder)
-    return gone
+    return orphans
 
 
 def _read_card(folder: Path) -> card.Card:
@@ -217,7 +217,7 @@ def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts) -> dict[str, 
 
 
 def _derived_paths(folder: Path) -> Iterator[str]:
-    """Yield the tables that lie in the folder, that of the files apart."""
+    """Yield the tables in the folder, except the list of files."""
     for path in (path for name in TABLES if name != "files" for path in files_of(folder, name)):
         yield path.relative_to(folder).as_posix()
 

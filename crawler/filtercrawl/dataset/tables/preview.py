@@ -1,4 +1,4 @@
-"""A picture of every layer's kernels, and which layers are shown."""
+"""Draw a picture of a layer's kernels, and choose the layers of the config `preview`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LayerReservoir:
         if row.file is None:
             return
         self._offered += 1
-        # The largest digest of those kept lies on top; the running number keeps rows from being compared.
+        # The heap's top is the largest digest that is kept; the running number prevents comparing rows.
         digest = hashlib.sha256(row.layer_id.encode()).digest()
         entry = (-int.from_bytes(digest), -self._offered, row)
         if len(self._heap) < self._limit:
@@ -83,7 +83,7 @@ def table(rows: Iterable[IndexRow], find: Callable[[str], Samples | None]) -> It
 def render_layer(values: NDArray[np.float32], kernel_size: Sequence[int]) -> bytes:
     """Draw kernels [k, taps] as a PNG of at most SIDE x SIDE pixels, each scaled by its largest magnitude.
 
-    Blue is negative, white zero, orange positive, green not finite; the slices of a 3-D kernel lie side by
+    Blue is negative, white zero, orange positive, green not finite; the slices of a 3-D kernel are drawn side by
     side. Kernels that do not fit are left out from the end, taps that do not fit are averaged.
     """
     tiles = _tiles(_codes(_fitting(values.reshape(len(values), *kernel_size))))

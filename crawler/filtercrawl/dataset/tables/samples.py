@@ -1,4 +1,4 @@
-"""The few kernels of each layer that stand for all of it: picked by hash, the same on every machine."""
+"""Sample kernels of each layer by hash: the same ones on every machine."""
 
 from __future__ import annotations
 
@@ -55,8 +55,11 @@ def _numbers(key: str) -> Iterator[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Picked kernels of one layer. positions: int64 [k], as `sample_positions` gives them; values: float32 [k,
-    taps].
+    """Sampled kernels of one layer.
+
+    Attributes:
+        positions: int64 [k], as `sample_positions` returns them.
+        values: float32 [k, taps].
     """
 
     positions: NDArray[np.int64]
@@ -73,7 +76,11 @@ class Samples:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Undo `to_bytes`; raises DatasetError unless the length is what the header says."""
+        """Undo `to_bytes`.
+
+        Raises:
+            DatasetError: The length is not what the header says.
+        """
         k, taps = _HEADER.unpack_from(data) if len(data) >= _HEADER.size else (0, 0)
         start = _HEADER.size + 8 * k
         if len(data) != start + 4 * k * taps:

@@ -1,4 +1,4 @@
-"""Sketches of layers: how the catalog keeps them, and how many of them make a row group."""
+"""Sketches of layers: their form in the catalog, and their record batches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ def to_bytes(sketch: Row) -> bytes:
 
 
 def from_bytes(data: bytes) -> dict[str, Any]:
-    """Undo `to_bytes`; raises DatasetError where the data is damaged."""
+    """Undo `to_bytes`.
+
+    Raises:
+        DatasetError: The data is damaged.
+    """
     try:
         row: dict[str, Any] = json.loads(zlib.decompress(data))
     except (zlib.error, ValueError) as error:

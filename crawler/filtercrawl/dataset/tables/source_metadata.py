@@ -64,7 +64,7 @@ def file_etags(checkpoint: Checkpoint) -> tuple[tuple[str | None, str | None], .
 
 
 def location(checkpoint: Checkpoint) -> str:
-    """Return where the main file lies: its URL without signature and credentials, or a `file:` URL."""
+    """Return the location of the main file: its URL without signature and credentials, or a `file:` URL."""
     url = checkpoint.files[0].url
     return url if url.startswith("file:") else redact_url(url)
 

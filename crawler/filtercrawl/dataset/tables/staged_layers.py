@@ -43,7 +43,7 @@ class StagedLayers:
 
     @classmethod
     def without_file(cls, rows: Iterable[IndexRow]) -> Self:
-        """Describe layers whose weights lie elsewhere, or that have none to be written."""
+        """Describe layers whose weights are stored in another file, or that have none to be written."""
         return cls(staged=None, path=None, size=0, sha256=None, rows=tuple(rows), samples=())
 
 
