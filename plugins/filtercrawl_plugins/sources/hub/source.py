@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
-from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError, UsageError
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
 from filtercrawl.api.source import Query
 from filtercrawl.api.transport import Transport
 from filtercrawl.transport import hub
 from filtercrawl_plugins.sources.hub.pattern import HubPattern
 from filtercrawl_plugins.sources.hub.repo_lister import LIST_FIELDS, RepoLister
+from filtercrawl_plugins.sources.shared.query import check_settings, read_flag, read_url
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -45,7 +46,7 @@ class HubSource:
             UsageError: The pattern or a setting is invalid.
             NetworkError: A repository could not be inspected; raised after all others have been yielded.
         """
-        pattern, settings = HubPattern.parse(query.pattern), _Settings.from_table(query.settings)
+        pattern, settings = HubPattern.parse(query.pattern), _Settings.from_query(query)
         client = hub.api(transport, settings.endpoint)
         lister = RepoLister(
             client=client,
@@ -88,18 +89,10 @@ class _Settings:
     included_access: frozenset[str] = frozenset()
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any]) -> _Settings:
-        unknown = table.keys() - {"endpoint", "gated", "private"}
-        if unknown:
-            raise UsageError(f"[sources.hub]: unknown key {min(unknown)!r}; known are endpoint, gated, private")
-        endpoint = table.get("endpoint")
-        if endpoint is not None and not (isinstance(endpoint, str) and endpoint.startswith(("http://", "https://"))):
-            raise UsageError(f"[sources.hub] endpoint: {endpoint!r} is not an http or https URL")
-        flags = {name: table.get(name, False) for name in ("gated", "private")}
-        for name, value in flags.items():
-            if not isinstance(value, bool):
-                raise UsageError(f"[sources.hub] {name}: {value!r} is not true or false")
-        return cls(endpoint=endpoint, included_access=frozenset(name for name, value in flags.items() if value))
+    def from_query(cls, query: Query) -> _Settings:
+        check_settings("hub", query, "endpoint", "gated", "private")
+        included_access = frozenset(key for key in ("gated", "private") if read_flag("hub", query, key))
+        return cls(endpoint=read_url("hub", query, "endpoint"), included_access=included_access)
 
 
 def repo_id_of(name: str) -> str:

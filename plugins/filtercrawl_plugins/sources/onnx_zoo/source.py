@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer
-from filtercrawl.api.errors import UsageError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import hub_endpoint
 from filtercrawl_plugins.sources.onnx_zoo.exports import list_exports
 from filtercrawl_plugins.sources.onnx_zoo.manifest import read_manifest
-from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
+from filtercrawl_plugins.sources.shared.query import (
+    check_settings,
+    match_names,
+    read_flag,
+    read_url,
+    read_visual_categories,
+)
 
 # The files of the zoo have moved from GitHub to this repository on the Hub, under the same paths.
 _MANIFEST: Final = "onnxmodelzoo/legacy_models/resolve/main/ONNX_HUB_MANIFEST.json"
@@ -42,7 +46,8 @@ class OnnxZoo:
         """
         check_settings(self.name, query, "manifest", "exports", "visual_category")
         categories = read_visual_categories(self.name, query)
-        manifest_url, with_exports = _manifest_url(query.settings), read_flag(self.name, query, "exports")
+        manifest_url = read_url(self.name, query, "manifest") or f"{hub_endpoint()}/{_MANIFEST}"
+        with_exports = read_flag(self.name, query, "exports")
         offers = list(merge_duplicates(read_manifest(transport.get_json(manifest_url), manifest_url, categories)))
         if with_exports:
             offers += list_exports(transport)
@@ -70,13 +75,6 @@ def merge_duplicates(offers: Iterator[Offer]) -> Iterator[Offer]:
 
 def _all_names(offer: Offer) -> tuple[str, ...]:
     return (offer.name, *offer.aliases) if isinstance(offer, Checkpoint) else (offer.name,)
-
-
-def _manifest_url(settings: Mapping[str, Any]) -> str:
-    url = settings.get("manifest", f"{hub_endpoint()}/{_MANIFEST}")
-    if not isinstance(url, str) or urlsplit(url).scheme not in ("http", "https"):
-        raise UsageError(f"[sources.onnx] manifest: {url!r} is not an http or https URL")
-    return url
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.source import Query
@@ -53,4 +54,18 @@ def read_flag(source: str, query: Query, key: str) -> bool:
     value = query.settings.get(key, False)
     if not isinstance(value, bool):
         raise UsageError(f"[sources.{source}] {key}: {value!r} is not true or false")
+    return value
+
+
+def read_url(source: str, query: Query, key: str) -> str | None:
+    """Return a setting that is an http or https URL, None if it is not set; raises UsageError for anything else."""
+    value = query.settings.get(key)
+    if value is None:
+        return None
+    try:
+        url = urlsplit(value) if isinstance(value, str) else None
+    except ValueError:
+        url = None
+    if not isinstance(value, str) or url is None or url.scheme not in ("http", "https") or not url.netloc:
+        raise UsageError(f"[sources.{source}] {key}: {value!r} is not an http or https URL")
     return value

@@ -8,7 +8,13 @@ import pytest
 
 from filtercrawl.api import Query
 from filtercrawl.api.errors import UsageError
-from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
+from filtercrawl_plugins.sources.shared.query import (
+    check_settings,
+    match_names,
+    read_flag,
+    read_url,
+    read_visual_categories,
+)
 
 NAMES = ("resnet18.a1_in1k", "resnet18.tv_in1k", "resnet18d.ra2_in1k", "vit_tiny")
 
@@ -49,6 +55,14 @@ def test_flags() -> None:
     assert not read_flag("timm", query(), "gated")
     with pytest.raises(UsageError, match=r"\[sources\.timm\] gated: 1 is not true or false"):
         read_flag("timm", query(gated=1), "gated")
+
+
+def test_urls() -> None:
+    assert read_url("hub", query(endpoint="https://hub.example"), "endpoint") == "https://hub.example"
+    assert read_url("hub", query(), "endpoint") is None
+    for invalid in (3, "", "hub.example", "ftp://hub.example", "https:", "http://["):
+        with pytest.raises(UsageError, match=r"^\[sources\.hub\] endpoint: .* is not an http or https URL$"):
+            read_url("hub", query(endpoint=invalid), "endpoint")
 
 
 def test_visual_categories() -> None:
