@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -16,19 +15,17 @@ import torch
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
-from filtercrawl.api.formatting import format_plural, format_size
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, now
 from filtercrawl.config.device import select_device
-from filtercrawl.config.urls import redact_url, redact_urls
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog, repair_after_crash
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.layout import TEMPORARY
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.schema.listing_rows import SourceRow
-from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables.staged_layers import discard
 from filtercrawl.pipeline.committing.commit import CatalogWriter, CommitOutcome
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
@@ -42,17 +39,17 @@ from filtercrawl.pipeline.discovery.opt_out import OptOut, load_opt_out
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.planning.estimate import estimate_cost
-from filtercrawl.pipeline.planning.plan import make_plan
+from filtercrawl.pipeline.planning.plan import content_owners, make_plan, removed_by_hash
 from filtercrawl.pipeline.planning.types import Plan, PlanOptions
 from filtercrawl.pipeline.process_settings import crawl_process_settings
 from filtercrawl.pipeline.report import SyncReport
+from filtercrawl.pipeline.run_log import log_checkpoint, log_end, log_listing, log_start
 from filtercrawl.pipeline.scheduler import crawl_concurrently
 from filtercrawl.transport import MeasuredTransport, network
 
 __all__ = ["SyncContext", "sync"]
 
 VERSION: Final = version("filtercrawl")
-logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
@@ -104,7 +101,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     device = select_device(settings.device)
     transport = context.transport or network(settings.network, cancellation=cancellation)
     layer_store = context.layer_store or LocalLayerStore(settings.dataset)
-    logger.info("sync started: %s into %s", format_plural(len(chosen), "selector"), settings.dataset)
+    log_start(chosen, settings.dataset)
     with crawl_process_settings(), locked(settings.dataset), open_catalog(settings, context.progress) as catalog:
         repair_after_crash(settings.dataset, catalog, context.progress, layer_store)
         known = {row.model_id: row for row in catalog.models()}
@@ -185,25 +182,6 @@ def plan_run(
 def layer_bytes_on_disk(dataset: Path, catalog: Catalog) -> int:
     """Return the bytes of the layers files in the folder; a published version may hold others."""
     return sum(size for path, size, _ in catalog.layer_files() if (dataset / path).is_file())
-
-
-def content_owners(known: Mapping[str, ModelRow]) -> dict[ContentKey, str]:
-    """Return the checkpoint that holds each content, for all contents that need not be read again."""
-    return {
-        row.content_key: model_id
-        for model_id, row in sorted(known.items(), reverse=True)
-        if row.file_sha256 and row.reason is None and row.state.prefix is not None and row.has_weights
-    }
-
-
-def removed_by_hash(plan: Plan, known: Mapping[str, ModelRow]) -> dict[tuple[str, str], list[str]]:
-    """Return the removed model ids by (selector id, file SHA-256): a new name with such a file is a rename."""
-    removed: dict[tuple[str, str], list[str]] = {}
-    for model_id, selector_id in sorted(plan.removed):
-        row = known[model_id]
-        if row.file_sha256 and row.reason is None:
-            removed.setdefault((selector_id, row.file_sha256), []).append(model_id)
-    return removed
 
 
 def estimate_plan(
@@ -346,63 +324,3 @@ def export(dataset: Path, catalog: Catalog, progress: Progress) -> None:
     if catalog.needs_export:
         progress.message("writing the tables")
         export_if_needed(dataset, catalog)
-
-
-def log_listing(listing: Listing) -> None:
-    """Log what one selector offers."""
-    level = logging.INFO if listing.problem is None else logging.WARNING
-    problem = "" if listing.problem is None else f"; incomplete: {redact_urls(listing.problem)}"
-    offered, skipped = len(listing.checkpoints), len(listing.skipped)
-    selector = redact_url(str(listing.selector))
-    logger.log(
-        level,
-        "%s: offers %s, %d skipped, listed in %.2f s%s",
-        selector,
-        format_plural(offered, "checkpoint"),
-        skipped,
-        listing.seconds,
-        problem,
-        extra={"selector": selector, "offered": offered, "skipped": skipped, "seconds": {"list": listing.seconds}},
-    )
-
-
-def log_checkpoint(result: CrawlResult, outcome: CommitOutcome, commit_seconds: float) -> None:
-    """Log what happened to one checkpoint: one line, a warning if it failed."""
-    model_id, reason = result.task.model_id, result.error
-    seconds = {stage: round(taken, 6) for stage, taken in (*result.seconds.items(), ("commit", commit_seconds))}
-    logger.log(
-        logging.INFO if reason is None else logging.WARNING,
-        "%s: %s%s, %s in %s, %.2f s",
-        model_id,
-        outcome,
-        "" if reason is None else f" ({reason})",
-        format_size(result.bytes_fetched),
-        format_plural(result.requests, "request"),
-        sum(seconds.values()),
-        extra={
-            "checkpoint": model_id,
-            "outcome": outcome,
-            "reason": reason,
-            "bytes_fetched": result.bytes_fetched,
-            "requests": result.requests,
-            "seconds": seconds,
-        },
-    )
-
-
-def log_end(report: SyncReport) -> None:
-    """Log the totals of the run."""
-    counts = ", ".join(f"{count} {word}" for word, count in report.checkpoints.items() if count)
-    logger.info(
-        "sync finished in %.1f s: %s; %s in %s",
-        report.seconds,
-        counts or "nothing offered",
-        format_size(report.bytes_fetched),
-        format_plural(report.requests, "request"),
-        extra={
-            "checkpoints": dict(report.checkpoints),
-            "bytes_fetched": report.bytes_fetched,
-            "requests": report.requests,
-            "seconds": {"total": report.seconds},
-        },
-    )

@@ -81,7 +81,7 @@ def test_a_run_says_when_it_starts_what_it_lists_and_when_it_ends(
 ) -> None:
     put(zoo / "a.safetensors", state())
     run_sync()
-    lines = [record.getMessage() for record in caplog.records if record.name == "filtercrawl.pipeline.sync"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "filtercrawl.pipeline.run_log"]
     assert lines[0].startswith("sync started: 1 selector")
     assert "offers 1 checkpoint" in lines[1]
     assert lines[-1].startswith("sync finished in ")

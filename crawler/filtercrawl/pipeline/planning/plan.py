@@ -7,7 +7,7 @@ from typing import Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
 from filtercrawl.api.vocabulary import POLICIES, KernelPolicy
-from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
 from filtercrawl.pipeline.discovery.discover import Listing
 from filtercrawl.pipeline.planning.types import CrawlTask, Plan, PlanOptions
 
@@ -138,3 +138,22 @@ def find_opted_out(options: PlanOptions) -> list[str]:
         for model_id, row in options.known_models.items()
         if options.opt_out.matches(row) and row.outcome not in ("skipped", "withdrawn")
     ]
+
+
+def content_owners(known: Mapping[str, ModelRow]) -> dict[ContentKey, str]:
+    """Return the checkpoint that holds each content, for all contents that need not be read again."""
+    return {
+        row.content_key: model_id
+        for model_id, row in sorted(known.items(), reverse=True)
+        if row.file_sha256 and row.reason is None and row.state.prefix is not None and row.has_weights
+    }
+
+
+def removed_by_hash(plan: Plan, known: Mapping[str, ModelRow]) -> dict[tuple[str, str], list[str]]:
+    """Return the removed model ids by (selector id, file SHA-256): a new name with such a file is a rename."""
+    removed: dict[tuple[str, str], list[str]] = {}
+    for model_id, selector_id in sorted(plan.removed):
+        row = known[model_id]
+        if row.file_sha256 and row.reason is None:
+            removed.setdefault((selector_id, row.file_sha256), []).append(model_id)
+    return removed
