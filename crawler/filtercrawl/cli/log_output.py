@@ -51,6 +51,17 @@ class RedactionFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact message, extra fields, exception and stack; every record is kept."""
+        try:
+            self._redact_record(record)
+        except Exception as error:  # noqa: BLE001 - a wrong log call, for example of a plugin, must not end the run
+            for name in vars(record).keys() - _STANDARD_FIELDS:
+                delattr(record, name)
+            where = f"{record.pathname}:{record.lineno}"
+            record.msg, record.args = f"a log record of {where} cannot be shown ({type(error).__name__})", ()
+            record.exc_info = record.exc_text = record.stack_info = None
+        return True
+
+    def _redact_record(self, record: logging.LogRecord) -> None:
         tokens = [token for token in self._tokens() if len(token) >= _SHORTEST_TOKEN]
         record.msg, record.args = _redact(record.getMessage(), tokens), ()
         for name in vars(record).keys() - _STANDARD_FIELDS:
@@ -59,7 +70,6 @@ class RedactionFilter(logging.Filter):
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         record.exc_text = _redact(record.exc_text, tokens)
         record.stack_info = _redact(record.stack_info, tokens)
-        return True
 
 
 def _redact(value: Any, tokens: Iterable[str]) -> Any:
@@ -139,7 +149,8 @@ class StderrHandler(logging.Handler):
 
     def _is_wanted(self, record: logging.LogRecord) -> bool:
         """Keep what is severe enough; of other libraries only warnings and errors."""
-        if self.lowest == logging.WARNING and any(hasattr(record, name) for name in _SHOWN_BY_PROGRESS):
+        shown = record.levelno == logging.WARNING and any(hasattr(record, name) for name in _SHOWN_BY_PROGRESS)
+        if shown and self.lowest == logging.WARNING:
             return False
         ours = record.name.partition(".")[0].startswith("filtercrawl")
         return record.levelno >= (self.lowest if ours else logging.WARNING)

@@ -53,6 +53,17 @@ def test_secrets_are_removed_from_exceptions_and_stacks() -> None:
     assert "OSError: https://cdn.example/net.bin" in json.loads(line)["exception"]
 
 
+def test_a_wrong_log_call_ends_nothing() -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError(TOKEN)
+
+    for made in (record("%d of %d", "x"), record("odd", value=Odd())):
+        line = json.loads(JsonFormatter().format(made))
+        assert line["message"].startswith("a log record of file:1 cannot be shown (")
+        assert set(line) == {"time", "level", "logger", "message"}
+
+
 def test_what_is_no_secret_stays() -> None:
     made = record("read %d of %s", 3, "local/it.pt", n=3, ratio=0.5, missing=None, flags=[True])
     line = json.loads(JsonFormatter().format(made))
