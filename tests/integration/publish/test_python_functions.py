@@ -40,7 +40,8 @@ def test_versions_of_a_folder(
     planned = filtercrawl_publish.publish(dataset, repository, version="v1", dry_run=True)
     assert (planned.outcome, planned.version, planned.commit) == ("planned", "v1", None)
     first = filtercrawl_publish.publish(str(dataset), repository, version="v1", progress=progress)
-    assert (first.outcome, first.files) == ("published", planned.files)
+    assert first.outcome == "published"
+    assert first.files >= planned.files > 0  # a dry run does not write the change log
     assert str(first).startswith(f"published v1: {repository} (")
     assert any(message.startswith("checking that ") for message in progress.messages)
     assert filtercrawl_publish.publish(dataset, repository).outcome == "nothing"
@@ -59,7 +60,7 @@ def test_versions_of_a_folder(
     withdrawn = filtercrawl_publish.withdraw(["local/a.safetensors"], "a request", dataset=dataset)
     assert (withdrawn.withdrawn, withdrawn.version) == (("local/a.safetensors",), None)
     assert "withdrawn: local/a.safetensors" in str(withdrawn)
-    assert capfd.readouterr() == ("", "")
+    assert tuple(capfd.readouterr()) == ("", "")
 
 
 def test_what_cannot_be_done(dataset: Path, tmp_path: Path) -> None:
