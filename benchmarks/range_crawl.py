@@ -25,7 +25,7 @@ from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.scheduler import PREFETCHED_TASKS
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import RetryPolicy
+from filtercrawl.transport.options import TransportOptions
 
 READERS: Final[tuple[Reader, ...]] = load_plugins().readers
 # As many checkpoints at a time as a run has in hand, and as it writes.
@@ -39,7 +39,7 @@ class Knobs:
     """How requests are made. gap: bytes that are fetched rather than asked around, None for what the planner thinks."""
 
     gap: int | None = None
-    per_host: int = RetryPolicy().per_host
+    per_host: int = TransportOptions().max_concurrent
 
     @property
     def joining(self) -> str:
@@ -48,7 +48,7 @@ class Knobs:
 
     def transport(self) -> Transport:
         """A new transport, which has measured nothing yet."""
-        return network(retry_policy=RetryPolicy(per_host=self.per_host, gap=self.gap))
+        return network(options=TransportOptions(max_concurrent=self.per_host, fixed_gap=self.gap))
 
 
 def remote(written: Written, url: str, copy: int = 0) -> tuple[RemoteFile, ...]:

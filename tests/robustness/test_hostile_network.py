@@ -26,6 +26,7 @@ from filtercrawl.config import NetworkSettings, Settings
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Fault, FileServer, gzipped, multipart
 from support.plugins import BUNDLED, AcmeZoo, entry
@@ -34,7 +35,7 @@ from support.zoo_files import State, layers, models, state
 
 STATE = state(3, width=300)  # a third of a megabyte between the kernels, so that they come in several requests
 KERNELS = {name: STATE[name].numpy() for name in ("stem.weight", "deep.weight")}
-PATIENCE = RetryPolicy(read=0.2, attempts=3)
+OPTIONS = TransportOptions(read_timeout=0.2, retry=RetryPolicy(attempts=3))
 
 
 def npz(tensors: State) -> bytes:
@@ -83,7 +84,7 @@ class World:
         transport = HttpTransport(
             NetworkSettings(cache=place / "cache"),
             cancellation=CancellationToken(sleep=bool),
-            retry_policy=PATIENCE,
+            options=OPTIONS,
         )
         try:
             run = SyncContext(

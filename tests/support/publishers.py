@@ -18,6 +18,7 @@ from filtercrawl.api.errors import FiltercrawlError
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.transport import network
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.publishing import PublishOptions, publish_version
 from filtercrawl_publish.repository.open import open_repository
@@ -127,7 +128,9 @@ def _publish(job: dict[str, Any]) -> None:
         max_disk=job.get("max_disk"),
     )
     try:
-        place = open_repository(job["repo"], network(retry_policy=RetryPolicy(base_delay=0.02, max_delay=0.2)))
+        place = open_repository(
+            job["repo"], network(options=TransportOptions(retry=RetryPolicy(base_delay=0.02, max_delay=0.2)))
+        )
         found = publish_version(Path(job["folder"]), place, release).to_dict()
     except FiltercrawlError as error:
         found = {"error": type(error).__name__, "text": str(error)}

@@ -26,12 +26,13 @@ from filtercrawl.testing.file_server import FileServer
 from filtercrawl.testing.network_guard import network_guard
 from filtercrawl.testing.sample_weights import sample_weights
 from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 
 TOKEN: Final = "FILTERCRAWL_CHECK_TOKEN"  # noqa: S105 - the name of a variable
 NAMES: Final = ("net-a", "net-b", "net-c")
 # No waiting: what a server refuses twice it refuses.
-_QUICK: Final = RetryPolicy(attempts=2, base_delay=0.0, connect=5.0, read=10.0)
+_QUICK: Final = TransportOptions(connect_timeout=5.0, read_timeout=10.0, retry=RetryPolicy(attempts=2, base_delay=0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ class PluginHarness:
     @contextmanager
     def _transport(self) -> Iterator[HttpTransport]:
         network = NetworkSettings(auth=self.auth, cache=self.folder / "cache")
-        transport = HttpTransport(network, cancellation=CancellationToken(sleep=bool), retry_policy=_QUICK)
+        transport = HttpTransport(network, cancellation=CancellationToken(sleep=bool), options=_QUICK)
         try:
             yield transport
         finally:

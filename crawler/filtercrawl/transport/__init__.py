@@ -14,7 +14,8 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.transport import OpenedFile, Transport
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport.link_model import LinkEstimate
-from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.options import TransportOptions
+from filtercrawl.transport.retry import Clock
 
 __all__ = ["MeasuredTransport", "OpenedFile", "Transport", "network"]
 
@@ -32,7 +33,7 @@ def network(
     *,
     cancellation: CancellationToken | None = None,
     clock: Clock | None = None,
-    retry_policy: RetryPolicy | None = None,
+    options: TransportOptions | None = None,
 ) -> MeasuredTransport:
     """Return the transport of a run; it connects at the first request.
 
@@ -40,8 +41,8 @@ def network(
         settings: Credentials, mirrors, budgets and cache; the defaults are used if omitted.
         cancellation: Ends waits and downloads once it is cancelled.
         clock: Time and randomness, for tests.
-        retry_policy: Attempts, delays and timeouts, for tests.
+        options: Timeouts, limits and retries, for tests.
     """
     from filtercrawl.transport.client import HttpTransport  # runs over local files need no HTTP library
 
-    return HttpTransport(settings, cancellation=cancellation, clock=clock, retry_policy=retry_policy)
+    return HttpTransport(settings, cancellation=cancellation, clock=clock, options=options)

@@ -22,12 +22,13 @@ from filtercrawl.transport.http_file import FileContext, HttpFile
 from filtercrawl.transport.link_model import LinkEstimate
 from filtercrawl.transport.log_redaction import redact_http_logs
 from filtercrawl.transport.middleware import MAX_RESPONSE_BYTES, READ_WHOLE, PolicyTransport
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.prefetcher import DownloadPools
 from filtercrawl.transport.range_cache import RangeCache
 from filtercrawl.transport.range_fetcher import FetchContext
 from filtercrawl.transport.readahead import ActiveReaders
 from filtercrawl.transport.responses import map_http_errors, raise_for_status, validate_url
-from filtercrawl.transport.retry import Clock, RetryPolicy
+from filtercrawl.transport.retry import Clock
 
 _NEXT_LINK: Final = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
 _MAX_REDIRECTS: Final = 10
@@ -46,7 +47,7 @@ class HttpTransport:
         *,
         cancellation: CancellationToken | None = None,
         clock: Clock | None = None,
-        retry_policy: RetryPolicy | None = None,
+        options: TransportOptions | None = None,
     ) -> None:
         """Prepare the client, the cache and the download threads.
 
@@ -54,27 +55,29 @@ class HttpTransport:
             settings: Credentials, mirrors, budgets and cache; the defaults are used if omitted.
             cancellation: Ends waits and downloads once it is cancelled.
             clock: Time and randomness, for tests.
-            retry_policy: Attempts, delays and timeouts, for tests.
+            options: Timeouts, limits and retries, for tests.
         """
         redact_http_logs()
         settings = settings or NetworkSettings()
         cancellation = cancellation or CancellationToken()
         clock = clock or Clock()
-        policy = retry_policy or RetryPolicy()
-        self._middleware = PolicyTransport(_ProxyTransport(policy.per_host), settings, policy, cancellation, clock)
+        options = options or TransportOptions()
+        self._middleware = PolicyTransport(
+            _ProxyTransport(options.max_concurrent), settings, options, cancellation, clock
+        )
         self.client: httpx2.Client = _UnclosableClient(
             transport=self._middleware,
             follow_redirects=True,
             max_redirects=_MAX_REDIRECTS,
-            timeout=httpx2.Timeout(policy.read, connect=policy.connect, pool=policy.pool),
+            timeout=httpx2.Timeout(options.read_timeout, connect=options.connect_timeout, pool=options.pool_timeout),
             headers={"User-Agent": f"filtercrawl/{version('filtercrawl')}"},
         )
-        self._pools = DownloadPools(policy.per_host)
+        self._pools = DownloadPools(options.max_concurrent)
         self._files = FileContext(
             fetch=FetchContext(
                 client=self.client,
                 cache=RangeCache(settings.cache, settings.cache_size),
-                retry_policy=policy,
+                retry_policy=options.retry,
                 clock=clock,
             ),
             pools=self._pools,
@@ -154,8 +157,8 @@ class _UnclosableClient(httpx2.Client):
 class _ProxyTransport(httpx2.BaseTransport):
     """Connections, opened at the first request, through the proxies that the environment names."""
 
-    def __init__(self, per_host: int) -> None:
-        self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=per_host * 2)
+    def __init__(self, max_concurrent: int) -> None:
+        self._limits = httpx2.Limits(max_connections=None, max_keepalive_connections=2 * max_concurrent)
         self._by_proxy: dict[str | None, httpx2.HTTPTransport] = {}
         self._lock = threading.Lock()
 

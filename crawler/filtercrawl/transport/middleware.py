@@ -15,6 +15,7 @@ from filtercrawl.api.errors import BudgetExhaustedError
 from filtercrawl.config import NetworkSettings, secret
 from filtercrawl.config.urls import apply_mirrors, origin, redact_url
 from filtercrawl.transport.link_model import LinkEstimate, LinkMeter
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.rate_limit import HostLimiter
 from filtercrawl.transport.responses import (
     TRANSIENT_ERRORS,
@@ -24,7 +25,7 @@ from filtercrawl.transport.responses import (
     is_retryable,
     parse_retry_after,
 )
-from filtercrawl.transport.retry import Clock, RetryPolicy, TransientError, WaitBudget, WaitLimitExceededError
+from filtercrawl.transport.retry import Clock, TransientError, WaitBudget, WaitLimitExceededError
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class PolicyTransport(httpx2.BaseTransport):
         self,
         inner: httpx2.BaseTransport,
         settings: NetworkSettings,
-        retry_policy: RetryPolicy,
+        options: TransportOptions,
         cancellation: CancellationToken,
         clock: Clock,
     ) -> None:
@@ -64,7 +65,7 @@ class PolicyTransport(httpx2.BaseTransport):
         self.bytes_fetched = 0
         self._inner = inner
         self._settings = settings
-        self._retry_policy = retry_policy
+        self._options = options
         self._cancellation = cancellation
         self._clock = clock
         self._hosts: dict[str, HostLimiter] = {}
@@ -85,7 +86,7 @@ class PolicyTransport(httpx2.BaseTransport):
         url = redact_url(str(request.url))
         host = self._host(origin(str(request.url)))
         # A host that could not be reached gets one attempt a request until it responds.
-        policy = replace(self._retry_policy, attempts=1) if host.unreachable else self._retry_policy
+        policy = replace(self._options.retry, attempts=1) if host.unreachable else self._options.retry
         waits = WaitBudget(policy.total_timeout, self._cancellation)
 
         def attempt() -> httpx2.Response:
@@ -127,7 +128,7 @@ class PolicyTransport(httpx2.BaseTransport):
         """Return the measured latency and bandwidth of the host that serves a URL, its mirror where it has one."""
         mirrored = httpx2.URL(apply_mirrors(url, self._settings.mirrors))
         host = self._host(origin(str(mirrored)))
-        return host.meter.estimate(self._retry_policy.per_host, host.spacing(mirrored.path), self._retry_policy.gap)
+        return host.meter.estimate(self._options.max_concurrent, host.spacing(mirrored.path), self._options.fixed_gap)
 
     def close(self) -> None:
         self._inner.close()
@@ -152,11 +153,11 @@ class PolicyTransport(httpx2.BaseTransport):
 
     def _host(self, name: str) -> HostLimiter:
         with self._lock:
-            return self._hosts.setdefault(name, HostLimiter(self._retry_policy.per_host, self._clock))
+            return self._hosts.setdefault(name, HostLimiter(self._options.max_concurrent, self._clock))
 
     def _send(self, request: httpx2.Request, host: HostLimiter) -> httpx2.Response:
         """Send once; one of the host's connections is taken until the response is closed."""
-        if not host.connections.acquire(timeout=self._retry_policy.pool):
+        if not host.connections.acquire(timeout=self._options.pool_timeout):
             raise httpx2.PoolTimeout("every connection to this host was busy for too long")
         try:
             self._count_request()

@@ -75,14 +75,14 @@ class DownloadPools:
         bulk_queue: Hands out the bulk slots.
     """
 
-    def __init__(self, per_host: int) -> None:
+    def __init__(self, max_concurrent: int) -> None:
         """Create the pools; threads start with the first download.
 
         Args:
-            per_host: Concurrent requests to one host.
+            max_concurrent: Requests to one host at a time.
         """
-        self.small: Executor = ThreadPoolExecutor(2 * per_host, "fetch")
-        self.bulk: Executor = ThreadPoolExecutor(2 * per_host, "bulk")
+        self.small: Executor = ThreadPoolExecutor(2 * max_concurrent, "fetch")
+        self.bulk: Executor = ThreadPoolExecutor(2 * max_concurrent, "bulk")
         self.bulk_queue = BulkQueue()
 
     def close(self) -> None:

@@ -80,7 +80,7 @@ class WaitBudget:
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How often and how long to retry, with timeouts and limits of connections. All durations are in seconds.
+    """How often and how long to retry. All durations are in seconds.
 
     Attributes:
         attempts: How often one operation is attempted in a row.
@@ -88,12 +88,6 @@ class RetryPolicy:
         max_delay: Upper bound of any backoff delay.
         delays: Fixed delays between attempts in place of exponential backoff.
         total_timeout: All waits of one operation together, rate limits and server-stated waits included.
-        connect: Timeout of opening a connection.
-        read: Longest silence within a response.
-        pool: Longest wait for a free connection to a host.
-        per_host: Concurrent requests to one host.
-        gap: Bytes between two ranges up to which one request fetches both; None to derive it from the measured
-            latency and bandwidth.
     """
 
     attempts: int = 6
@@ -101,11 +95,6 @@ class RetryPolicy:
     max_delay: float = 30.0
     delays: tuple[float, ...] | None = None
     total_timeout: float = 600.0
-    connect: float = 10.0
-    read: float = 30.0
-    pool: float = 300.0
-    per_host: int = 16
-    gap: int | None = None
 
     @classmethod
     def with_delays(cls, *delays: float) -> Self:

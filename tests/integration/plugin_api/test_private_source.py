@@ -28,6 +28,7 @@ from filtercrawl.pipeline import sync as syncing
 from filtercrawl.pipeline.inspect import inspect
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.transport import network
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, ranged
 from support.plugins import BUNDLED, entry
@@ -177,7 +178,7 @@ def crawl(lab: Server, installed: Plugins, dataset: Path) -> Crawl:
         quick = network(
             chosen.network,
             cancellation=CancellationToken(sleep=bool),
-            retry_policy=RetryPolicy(attempts=3),
+            options=TransportOptions(retry=RetryPolicy(attempts=3)),
         )
         return syncing.sync(["lab"], syncing.SyncContext(settings=chosen, plugins=installed, transport=quick, now=NOW))
 

@@ -20,12 +20,13 @@ from filtercrawl.config import NetworkSettings, Settings
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 from support.plugins import BUNDLED, AcmeZoo, entry
 from support.zoo_files import layers, models, put, state
 
-PATIENCE = RetryPolicy(read=0.3, attempts=4)
+OPTIONS = TransportOptions(read_timeout=0.3, retry=RetryPolicy(attempts=4))
 QUICK = CancellationToken(sleep=lambda seconds: None)
 
 
@@ -73,7 +74,7 @@ def crawl(monkeypatch: pytest.MonkeyPatch, dataset: Path) -> Crawl:
         run = SyncContext(
             settings=Settings(dataset=where, device="cpu", jobs=1, **settings),
             plugins=load_plugins([*BUNDLED, mine]),
-            transport=network(limits, cancellation=QUICK, retry_policy=PATIENCE),
+            transport=network(limits, cancellation=QUICK, options=OPTIONS),
             now=NOW,
         )
         return sync(["acme"], run)

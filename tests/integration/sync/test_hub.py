@@ -20,6 +20,7 @@ from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundErro
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.transport import network
 from filtercrawl.transport.hub import api, translate_hub_errors
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from support.hub.server import Fault, HubServer, sha256
 from support.zoo_files import layers, models, published, put, state
@@ -220,7 +221,8 @@ def test_a_second_transport_does_not_close_the_first(hub: HubServer) -> None:
 def test_a_server_that_says_nothing_is_not_waited_for_for_ever() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = api(
-            network(retry_policy=RetryPolicy(read=0.05, attempts=1)), f"http://127.0.0.1:{silent.getsockname()[1]}"
+            network(options=TransportOptions(read_timeout=0.05, retry=RetryPolicy(attempts=1))),
+            f"http://127.0.0.1:{silent.getsockname()[1]}",
         )
         for ask in (lambda: list(client.list_models()), lambda: client.model_info("org/net")):
             with pytest.raises(NetworkError, match="org/it"), translate_hub_errors("org/it"):

@@ -16,6 +16,7 @@ from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Fault, FileServer
 from support.plugins import BUNDLED, AcmeZoo, entry
@@ -104,7 +105,7 @@ def test_signatures_and_tokens_are_in_no_line(
     run = SyncContext(
         settings=Settings(dataset=dataset, device="cpu"),
         plugins=load_plugins([*BUNDLED, mine]),
-        transport=network(settings, cancellation=quick, retry_policy=RetryPolicy(attempts=2)),
+        transport=network(settings, cancellation=quick, options=TransportOptions(retry=RetryPolicy(attempts=2))),
         now=NOW,
     )
     report = sync(["acme"], run)

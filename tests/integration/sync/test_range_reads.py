@@ -17,7 +17,7 @@ from filtercrawl.config import NetworkSettings, Settings
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
-from filtercrawl.transport.retry import RetryPolicy
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl_publish.verification import verify_folder
 from support.http_server import FileServer
 from support.plugins import BUNDLED, AcmeZoo, entry
@@ -59,7 +59,7 @@ def crawl(
     index = server.pages("/index", [rows])
     mine = entry(monkeypatch, "acme", filtercrawl_sources=lambda: iter([AcmeZoo(index)]))
     transport = network(
-        NetworkSettings(), cancellation=CancellationToken(sleep=bool), retry_policy=RetryPolicy(gap=gap)
+        NetworkSettings(), cancellation=CancellationToken(sleep=bool), options=TransportOptions(fixed_gap=gap)
     )
     run = SyncContext(
         settings=Settings(dataset=dataset, device="cpu"),

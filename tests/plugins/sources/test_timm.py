@@ -22,6 +22,7 @@ from filtercrawl.api.source import Query
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import network
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_plugins.sources.timm.registry import list_entries
 from filtercrawl_plugins.sources.timm.source import TimmSource
@@ -219,7 +220,7 @@ def test_an_architecture_alone_means_all_its_weights(hub: HubServer) -> None:
 def test_a_hub_that_does_not_answer_makes_no_complete_listing(hub: HubServer) -> None:
     hub.close()
     with pytest.raises(NetworkError, match="the models of timm"):
-        offers("resnet18.a1_in1k", network(retry_policy=RetryPolicy(attempts=1)))
+        offers("resnet18.a1_in1k", network(options=TransportOptions(retry=RetryPolicy(attempts=1))))
 
 
 def test_a_pattern_that_matches_nothing_says_so() -> None:

@@ -23,17 +23,17 @@ def server() -> Iterator[FileServer]:
         yield running
 
 
-def test_turns_are_handed_on_in_the_order_of_asking() -> None:
-    turns, begun = BulkQueue(2), []
+def test_queue_are_handed_on_in_the_order_of_asking() -> None:
+    queue, begun = BulkQueue(2), []
     for number in range(5):
-        turns.submit(lambda number=number: begun.append(number))  # type: ignore[misc]
+        queue.submit(lambda number=number: begun.append(number))  # type: ignore[misc]
     assert begun == [0, 1]
     for _ in range(3):
-        turns.release()
+        queue.release()
     assert begun == [0, 1, 2, 3, 4]
-    turns.release()
-    turns.release()
-    turns.submit(lambda: begun.append(5))
+    queue.release()
+    queue.release()
+    queue.submit(lambda: begun.append(5))
     assert begun[-1] == 5
 
 
@@ -58,7 +58,7 @@ def test_four_files_are_fetched_in_bulk_and_a_small_one_beside_them(server: File
         small = transport.open(RemoteFile(url=server.put("/small", b"small"), size=5, path="small"))
         small.prefetch([(0, 5)])
         assert small.read(0, 5) == b"small"
-        closer = threading.Thread(target=files[MAX_CONCURRENT_FILES].close)  # gives up while it waits for its turn
+        closer = threading.Thread(target=files[MAX_CONCURRENT_FILES].close)  # gives up while it is queued
         closer.start()
         closer.join(20)
         assert not closer.is_alive()

@@ -1,4 +1,4 @@
-"""The transport is a good guest: it waits, tries again, keeps secrets at their origin and within its budget."""
+"""Requests through the client: retries, rate limits, credentials by origin, budgets, mirrors, logging."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from filtercrawl.api.errors import AccessDeniedError, BudgetExhaustedError, Netw
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings, resolve
 from filtercrawl.transport import network
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import Clock, RetryPolicy
 from support.http_server import Answer, Asked, Fault, FileServer
 
@@ -65,10 +66,10 @@ def time() -> Time:
 
 @pytest.fixture
 def transport(time: Time) -> Transport:
-    return network(cancellation=time.cancellation, clock=time.clock, retry_policy=RetryPolicy(read=0.3))
+    return network(cancellation=time.cancellation, clock=time.clock, options=TransportOptions(read_timeout=0.3))
 
 
-def test_json_and_manners(server: FileServer, transport: Transport) -> None:
+def test_json_is_returned_and_counted(server: FileServer, transport: Transport) -> None:
     assert transport.get_json(server.json("/a", {"x": [1, None]})) == {"x": [1, None]}
     (asked,) = server.log
     assert asked.headers["user-agent"].startswith("filtercrawl/")
@@ -140,7 +141,9 @@ def test_retry_after_is_honoured(server: FileServer, transport: Transport, time:
 
 def test_one_refusal_holds_back_all_requests_to_that_place(server: FileServer, transport: Transport) -> None:
     time = Time()
-    transport = network(cancellation=time.cancellation, clock=time.clock, retry_policy=RetryPolicy(attempts=1))
+    transport = network(
+        cancellation=time.cancellation, clock=time.clock, options=TransportOptions(retry=RetryPolicy(attempts=1))
+    )
     server.json("/api/a", 1)
     server.json("/api/b", 2)
     server.fail("/api/a", Fault(status=429, headers={"Retry-After": "20"}))
@@ -151,7 +154,7 @@ def test_one_refusal_holds_back_all_requests_to_that_place(server: FileServer, t
     assert time.slept == [20.0]
 
 
-def test_more_patience_than_there_is(server: FileServer, transport: Transport, time: Time) -> None:
+def test_a_longer_wait_than_allowed_is_refused(server: FileServer, transport: Transport, time: Time) -> None:
     url = server.json("/a", 1)
     server.fail("/a", Fault(status=429, headers={"Retry-After": "86400"}))
     with pytest.raises(NetworkError, match="asks to wait 86400 s; run again later"):
@@ -192,7 +195,7 @@ def test_requests_that_change_something_are_sent_once(server: FileServer, transp
     assert answer.content == b"y"
 
 
-def test_a_host_that_is_down_is_not_courted(server: FileServer, time: Time) -> None:
+def test_an_unreachable_host_gets_one_attempt_a_request(server: FileServer, time: Time) -> None:
     server.close()
     transport = network(cancellation=time.cancellation, clock=time.clock)
     for expected in (5, 5):
@@ -209,7 +212,7 @@ def test_at_most_so_many_at_a_time(server: FileServer) -> None:
         return Answer(body=b"1")
 
     server.on("/slow", slow)
-    transport = network(retry_policy=RetryPolicy(per_host=3))
+    transport = network(options=TransportOptions(max_concurrent=3))
     with ThreadPoolExecutor(9) as pool:
         assert list(pool.map(transport.get_json, [server.url + "/slow"] * 9)) == [1] * 9
     assert server.most_at_once == 3
@@ -291,6 +294,21 @@ def test_mirrors(server: FileServer, time: Time) -> None:
     assert list(transport.pages("https://zoo.example/api/models")) == [[1], [2]]
     assert transport.get_json("https://zoo.example/special/x") == 3
     assert all(asked.headers["host"] == server.url.removeprefix("http://") for asked in server.log)
+
+
+def test_requests_retries_and_waits_are_logged_without_secrets(
+    server: FileServer, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "filtercrawl")
+    url = server.json("/api/a", 1, {"RateLimit": '"api";r=0;t=55'})
+    server.fail("/api/a", Fault(status=503))
+    for _ in range(2):
+        transport.get_json(url + f"?signature={TOKEN}")
+    lines = [record.getMessage() for record in caplog.records]
+    assert f"{url}: HTTP 503; retry in 0.2 s" in lines
+    assert f"{url}: waiting 55.0 s for the rate limit" in lines
+    assert [line for line in lines if line.startswith(f"GET {url}: HTTP 200 after ")]
+    assert TOKEN not in caplog.text
 
 
 Serve = Callable[[FileServer], str]

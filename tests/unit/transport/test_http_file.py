@@ -22,13 +22,14 @@ from filtercrawl.api.transport import OpenedFile, Transport
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport import network
 from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import Clock, RetryPolicy
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from support.http_server import Answer, Asked, Fault, FileServer, gzipped, multipart, ranged
 
 KIB = 1024
 DATA = random.Random(0).randbytes(3_000_000)
-PATIENCE = RetryPolicy(read=0.3, attempts=4)
+OPTIONS = TransportOptions(read_timeout=0.3, retry=RetryPolicy(attempts=4))
 QUICK = CancellationToken(sleep=lambda seconds: None)
 
 
@@ -46,7 +47,7 @@ def cdn() -> Iterator[FileServer]:
 
 @pytest.fixture
 def transport() -> Transport:
-    return network(cancellation=QUICK, retry_policy=PATIENCE)
+    return network(cancellation=QUICK, options=OPTIONS)
 
 
 @pytest.fixture
@@ -286,7 +287,7 @@ def signed(server: FileServer, cdn: FileServer, uses: int) -> str:
 
 def test_a_signed_address_is_used_until_it_expires(server: FileServer, cdn: FileServer) -> None:
     # A fixed gap: on a busy machine the measured latency could make one download of everything look cheaper.
-    transport = network(cancellation=QUICK, retry_policy=replace(PATIENCE, gap=0))
+    transport = network(cancellation=QUICK, options=replace(OPTIONS, fixed_gap=0))
     file = transport.open(RemoteFile(url=signed(server, cdn, uses=3), size=len(DATA)))
     for number in range(8):
         assert file.read(number * 300_000, 10) == DATA[number * 300_000 :][:10]
@@ -303,7 +304,7 @@ def test_a_signed_address_that_never_works(server: FileServer, cdn: FileServer, 
 
 def test_a_token_stays_at_its_origin(server: FileServer, cdn: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_TOKEN", "tok-123")
-    transport = network(NetworkSettings(auth={server.url: "LAB_TOKEN"}), cancellation=QUICK, retry_policy=PATIENCE)
+    transport = network(NetworkSettings(auth={server.url: "LAB_TOKEN"}), cancellation=QUICK, options=OPTIONS)
     file = transport.open(RemoteFile(url=signed(server, cdn, uses=1), size=len(DATA)))
     for offset in (0, 2_000_000):
         file.read(offset, 10)
@@ -350,8 +351,8 @@ def test_who_fetches_much_does_not_wait_for_the_structure_of_the_next_ones(serve
         assert going.wait(10)
         return ranged(asked, DATA, {"ETag": '"d"'})
 
-    one_at_a_time = replace(PATIENCE, read=20.0, per_host=1, gap=0)
-    with closing(HttpTransport(retry_policy=one_at_a_time)) as transport:
+    one_at_a_time = replace(OPTIONS, read_timeout=20.0, max_concurrent=1, fixed_gap=0)
+    with closing(HttpTransport(options=one_at_a_time)) as transport:
         few = [
             transport.open(RemoteFile(url=server.on(f"/next/{n}", held), size=len(DATA), sha256=f"{n:064x}"))
             for n in range(10)
@@ -371,7 +372,7 @@ def test_who_fetches_much_does_not_wait_for_the_structure_of_the_next_ones(serve
 
 def test_of_a_near_archive_the_tail_is_not_guessed_at(server: FileServer) -> None:
     still = Clock(monotonic=lambda: 0.0)  # every answer comes at once
-    with closing(HttpTransport(cancellation=QUICK, clock=still, retry_policy=PATIENCE)) as transport:
+    with closing(HttpTransport(cancellation=QUICK, clock=still, options=OPTIONS)) as transport:
         for name in ("first.safetensors", "net.pth"):  # the first one tells how near the host is
             server.log.clear()
             opened = transport.open(RemoteFile(url=server.put(f"/{name}", DATA), size=len(DATA), path=name))

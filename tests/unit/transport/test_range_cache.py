@@ -1,4 +1,4 @@
-"""Fetched bytes outlive the run that fetched them, take no more room than they may, and are never believed blindly."""
+"""The cache of downloaded ranges: kept between runs, limited in size, verified before use."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings
 from filtercrawl.transport.cache_entry import CacheEntry
 from filtercrawl.transport.client import HttpTransport
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.range_cache import RangeCache
 from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Fault, FileServer
@@ -38,8 +39,8 @@ def opening() -> Iterator[Opening]:
     """Make transports, as one run after another does."""
     made = []
 
-    def call(settings: NetworkSettings, patience: RetryPolicy | None = None) -> Transport:
-        made.append(HttpTransport(settings, cancellation=QUICK, retry_policy=patience))
+    def call(settings: NetworkSettings, options: TransportOptions | None = None) -> Transport:
+        made.append(HttpTransport(settings, cancellation=QUICK, options=options))
         return made[-1]
 
     yield call
@@ -252,7 +253,7 @@ def test_readers_and_requests_share_each_byte_once(opening: Opening, tmp_path: P
     """Many threads want, read and jump; every byte is fetched at most once."""
     chance = random.Random(5)
     with FileServer() as server:
-        transport = opening(NetworkSettings(cache=tmp_path), RetryPolicy(gap=0))
+        transport = opening(NetworkSettings(cache=tmp_path), TransportOptions(fixed_gap=0))
         file = transport.open(RemoteFile(url=server.put("/net", DATA), size=len(DATA)))
         wanted = [(chance.randrange(len(DATA) - 60_000), chance.choice((10, 5000, 60_000))) for _ in range(200)]
 
@@ -271,7 +272,7 @@ def test_readers_and_requests_share_each_byte_once(opening: Opening, tmp_path: P
 
 def test_one_fault_ends_all_that_waits_for_it(opening: Opening, tmp_path: Path) -> None:
     with FileServer() as server:
-        transport = opening(NetworkSettings(cache=tmp_path), RetryPolicy(attempts=2))
+        transport = opening(NetworkSettings(cache=tmp_path), TransportOptions(retry=RetryPolicy(attempts=2)))
         file = transport.open(RemoteFile(url=server.put("/net", DATA), size=len(DATA)))
         assert file.read(0, 10)
         server.fail("/net", Fault(status=503), always=True)

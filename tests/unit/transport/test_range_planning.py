@@ -91,7 +91,7 @@ def test_a_file_is_taken_as_a_whole_where_that_is_no_slower() -> None:
     most = plan_fetch([(0, 100 * MIB - 1000)], missing, link)
     assert most.is_full_file
     assert most.ranges == tuple(missing)
-    # Of one that is nearly all wanted, what is not is left where it lies: that is faster, if not by much.
+    # Of one that is nearly all wanted, the rest is not fetched: that is faster, if not by much.
     assert not plan_fetch([(0, 95 * MIB)], missing, link).is_full_file
     scattered = [(number * 20_000, number * 20_000 + 100) for number in range(4000)]
     assert len(plan_fetch(scattered, [(0, 80 * MIB)], LinkEstimate(latency=0.3, bandwidth=50e6)).ranges) == 1
@@ -127,7 +127,7 @@ def test_a_walk_over_short_steps_ends_in_one_reading() -> None:
     requests, came = steps(21 * MIB, 300_000, far)
     assert requests <= 3
     assert came <= 21 * MIB
-    requests, came = steps(346 * MIB, 7_000_000, far)  # longer than the bytes that come in one trip: jumping pays
+    requests, came = steps(346 * MIB, 7_000_000, far)  # more than arrives in one round trip: seeking pays
     assert requests >= 40
     assert came < 10 * MIB
     near = LinkEstimate(latency=0.001, bandwidth=50e6)

@@ -18,6 +18,7 @@ from filtercrawl.api.errors import (
 )
 from filtercrawl.dataset.files.manifest import file_entry
 from filtercrawl.transport import network
+from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import git_oid
@@ -35,7 +36,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 def opened(text: str = "org/kernels") -> Repository:
-    return open_repository(text, network(retry_policy=RetryPolicy(base_delay=0.01)))
+    return open_repository(text, network(options=TransportOptions(retry=RetryPolicy(base_delay=0.01))))
 
 
 @pytest.fixture

@@ -1,0 +1,29 @@
+"""Timeouts, limits and retries of the transport."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from filtercrawl.transport.retry import RetryPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportOptions:
+    """How requests are made; the defaults suit every server, so that only tests and benchmarks change them.
+
+    Attributes:
+        retry: Attempts and delays of one request.
+        connect_timeout: Seconds to open a connection.
+        read_timeout: Longest silence within a response, in seconds.
+        pool_timeout: Longest wait for a free connection to a host, in seconds.
+        max_concurrent: Requests to one host at a time.
+        fixed_gap: Bytes between two ranges up to which one request fetches both, without ever fetching a whole file
+            instead; None to derive it from the measured latency and bandwidth.
+    """
+
+    retry: RetryPolicy = RetryPolicy()  # noqa: RUF009 - frozen
+    connect_timeout: float = 10.0
+    read_timeout: float = 30.0
+    pool_timeout: float = 300.0
+    max_concurrent: int = 16
+    fixed_gap: int | None = None
