@@ -62,6 +62,7 @@ def execute(
         for run in run_analyses(analyses, view, reporter):
             runs.append(run)
             token.raise_if_cancelled()
+        token.raise_if_cancelled()  # also after the last analysis
         reporter.message("writing tables and figures")
         # The list of files is about to be out of date: if this process is killed now, the next run corrects it.
         catalog.set_meta("stale", "1")

@@ -12,8 +12,8 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
-from filtercrawl.api.source import needs_pattern
 from filtercrawl.config import Settings, now
+from filtercrawl.pipeline.discovery.selector import default_selectors
 from filtercrawl_publish.releasing.notify import split_command
 from filtercrawl_publish.releasing.plan_file import PlanFile
 
@@ -83,10 +83,9 @@ def prepare_release(
         raise UsageError("--plan requires --dry-run")
     if settings.publish.notify_cmd is not None:
         split_command(settings.publish.notify_cmd)
-    every_source = (name for name, source in sorted(plugins.sources.items()) if not needs_pattern(source))
     return ReleaseRequest(
         repository=repository,
-        selectors=tuple(selectors or every_source),
+        selectors=tuple(selectors or default_selectors(plugins)),
         settings=settings,
         plugins=plugins,
         write_plan=write_plan,
