@@ -1,1 +1,1 @@
-"""Per-layer statistics computed at sync time: quality and sketches."""
+"""Statistics of one layer, computed when `sync` reads it: quality measures and the sketch."""

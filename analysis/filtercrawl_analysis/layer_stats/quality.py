@@ -1,4 +1,4 @@
-"""Quality of a layer in the measures of CNN Filter DB: sparsity, variance entropy, orthogonality, norms."""
+"""Quality measures of a layer as defined by CNN Filter DB: sparsity, variance entropy, orthogonality, norms."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 
 
 class Quality:
-    """Fills the quality columns of `index`; definitions in arXiv 2203.15331, for any kernel size.
+    """Measure that fills the quality columns of `index` (definitions: arXiv 2203.15331), for any kernel size.
 
-    sparsity: share of kernels that are dead, that is with every |w| < max |w| of the layer / 100, in float32.
-    n_dead: their number. A layer of zeros has sparsity 1: nothing in it can act, though the published formula
-    says 0, as no magnitude is below a threshold of zero.
-    variance_entropy, variance_entropy_norm: see `KernelCovariance.entropy`; None above 1024 taps.
-    orthogonality: see `FilterOrthogonality`; None where the filters of a layer are not known.
-    norm_l1, norm_l2, norm_linf: sum |w|, sqrt(sum w^2), max |w|, in float64.
+    Columns:
+        `sparsity`: The share of kernels that are dead, that is with every |w| < max |w| of the layer / 100, compared in
+        float32. A layer of zeros has sparsity 1, as nothing in it can act; the published formula gives 0, since no
+        magnitude is below a threshold of zero.
 
-    Where a layer holds NaN or infinities, norms are those of its finite weights, orthogonality is that of its
-    filters without any, everything else that of its kernels without any. No column is ever NaN: what is not
-    defined is None.
+        `n_dead`: The number of dead kernels.
 
-    sketches: whether sketches of layers are made too, in the same look at their kernels.
+        `variance_entropy`, `variance_entropy_norm`: See `KernelCovariance.variance_entropy`; null above 1024 taps.
+
+        `orthogonality`: See `FilterOrthogonality`; null where the filters of a layer are not known.
+
+        `norm_l1`, `norm_l2`, `norm_linf`: sum |w|, sqrt(sum w^2) and max |w|, in float64.
+
+    Where a layer holds NaN or infinities, norms are those of its finite weights, orthogonality is that of its finite
+    filters, and everything else that of its finite kernels. No column is ever NaN: undefined values are None.
     """
 
     name = "quality"
@@ -46,14 +49,20 @@ class Quality:
     )
 
     def __init__(self, *, sketches: bool = True) -> None:
+        """Create the measure.
+
+        Args:
+            sketches: Whether to compute the sketch of each layer too, in the same pass over its kernels.
+        """
         self._sketches = sketches
 
     def start(self, layer: LayerSummary) -> LayerQuality:
+        """Return an accumulator for one layer."""
         return SketchedQuality(layer) if self._sketches else LayerQuality(layer, LayerMoments(layer))
 
 
 class LayerQuality:
-    """The quality of one layer, whatever parts its filters come in."""
+    """Accumulates the quality of one layer, in whatever parts its filters arrive."""
 
     def __init__(self, layer: LayerSummary, moments: LayerMoments) -> None:
         self._layer = layer
@@ -61,8 +70,8 @@ class LayerQuality:
         self._orthogonality = FilterOrthogonality(layer.shape) if layer.filters_known else None
 
     def update(self, weight: torch.Tensor) -> None:
-        """Take the next output channels: float32 [out, in_channels/groups, *kernel_size] on any device."""
-        if weight.device.type == "mps":  # which has no float64
+        """Add the next output channels, float32 [out, in_channels/groups, *kernel_size], on any device."""
+        if weight.device.type == "mps":  # has no float64
             weight = weight.cpu()
         if weight.numel() == 0:
             return
@@ -74,31 +83,32 @@ class LayerQuality:
         """Return the columns of `Quality`."""
         moments = self._moments
         entropy, entropy_norm = moments.covariance.variance_entropy() if moments.covariance else (None, None)
-        number, _, squares, *_ = moments.power_sums
+        n_weights, _, squares, *_ = moments.power_sums
         return {
             "sparsity": moments.n_dead / moments.n if moments.n else None,
             "n_dead": moments.n_dead,
             "variance_entropy": entropy,
             "variance_entropy_norm": entropy_norm,
             "orthogonality": self._orthogonality.value() if self._orthogonality else None,
-            "norm_l1": moments.norm_l1 if number else None,
-            "norm_l2": math.sqrt(squares) if number else None,
-            "norm_linf": self._layer.max_abs if number else None,
+            "norm_l1": moments.norm_l1 if n_weights else None,
+            "norm_l2": math.sqrt(squares) if n_weights else None,
+            "norm_linf": self._layer.max_abs if n_weights else None,
         }
 
 
 class SketchedQuality(LayerQuality):
-    """The quality and the sketch of one layer, of one look at its kernels."""
+    """Accumulates the quality and the sketch of one layer in one pass over its kernels."""
 
     def __init__(self, layer: LayerSummary) -> None:
         self._sketch = LayerSketch(layer)
         super().__init__(layer, self._sketch)
 
     def sketch(self) -> Mapping[str, Any]:
-        """Return the row of SKETCHES, without layer_sha256; see `LayerSketch`."""
+        """Return the row of the schema SKETCHES without layer_sha256; see `LayerSketch`."""
         return self._sketch.finish()
 
 
 @hookimpl
 def filtercrawl_measures() -> Iterator[Measure]:
+    """Register the measure `quality`."""
     yield Quality()

@@ -1,4 +1,4 @@
-"""What is kept of a layer instead of its weights: sums that merge, so that groups of layers need no kernel again."""
+"""The sketch of a layer: sums that merge exactly, so that analyses of groups of layers need no kernels."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from filtercrawl_analysis.numerics.scaling import column_chunks, finite_columns,
 from filtercrawl_analysis.numerics.streaming import bin_counts
 
 VERSION: Final = 1
-# Coefficients that are zero but for rounding lie on an edge of the histogram; lowered by this much of a bin, it has
-# them all on one side, on every machine.
+# Coefficients that are zero but for rounding lie on an edge between bins. Lowering the edges by this fraction of a bin
+# puts all of them into the same bin, on every machine.
 ROUNDING_MARGIN: Final = 2.0**-24
 
 
 class LayerSketch(LayerMoments):
-    """The sketch of one layer, whatever parts its filters come in; columns as in the schema SKETCHES.
+    """The sketch of one layer, in whatever parts its filters arrive; `finish` gives a row of the schema SKETCHES.
 
-    Sums are float64 and over the kernels without NaN and infinities, but for `power_sums` (number, sum w, sum w^2,
-    sum w^3, sum w^4) and `norm_l1`, which are over all finite weights. `radial_energy` is the energy, that is the sum
-    of squares over all kernels, of their coefficients in the DCT-II, a number a bin of `basis.radial_bins`.
+    Sums are float64 over the finite kernels, except `power_sums` (number, sum w, sum w^2, sum w^3, sum w^4) and
+    `norm_l1`, which are over all finite weights.
 
-    `raw_mean` and `raw_scatter` are of the kernels as stored, `scaled_mean`, `scaled_scatter` and `histogram` of those
-    that `scaling.scaled` gives: mean, sum (k - mean)(k - mean)^T, and how often each coefficient basis @ k (uncentred)
-    falls into each of 70 bins over `basis.histogram_range`. They are None above 49 taps.
+    `radial_energy` is the sum of squared DCT-II coefficients over all kernels by radial frequency, one value for each
+    bin of `dct_basis.radial_bins`.
+
+    `raw_mean` and `raw_scatter` are the mean and the scatter matrix sum (k - mean)(k - mean)^T of the kernels as
+    stored; `scaled_mean` and `scaled_scatter` those of the kernels scaled by `scaling.scale_kernels`. `histogram`
+    counts each coefficient basis @ k (not centered) of the scaled kernels in 70 bins over `dct_basis.histogram_range`.
+    These five are None above 49 taps.
     """
 
     powers = 4
@@ -40,13 +43,14 @@ class LayerSketch(LayerMoments):
         super().__init__(layer)
         self.n_zero = 0
         self._kernel_size = tuple(layer.shape[2:])
-        few = layer.taps <= MAX_TAPS
-        self._scaled = KernelCovariance(layer.taps) if few else None
-        self._basis = torch.from_numpy(dct_basis(self._kernel_size)) if few else None
+        has_basis = layer.taps <= MAX_TAPS
+        self._scaled_covariance = KernelCovariance(layer.taps) if has_basis else None
+        self._basis = torch.from_numpy(dct_basis(self._kernel_size)) if has_basis else None
         self._histogram: torch.Tensor | None = None
         self._energy: torch.Tensor | None = None
 
     def update(self, weight: torch.Tensor) -> None:
+        """Add the next output channels, [out, in_channels/groups, *kernel_size], on any device that has float64."""
         super().update(weight)
         if weight.numel() == 0:
             return
@@ -54,26 +58,26 @@ class LayerSketch(LayerMoments):
             kernels, peaks, top = finite_columns(chunk)
             if len(peaks):
                 self.n_zero += int((peaks == 0).sum())
-                self._look(kernels, peaks, top)
+                self._add_columns(kernels, peaks, top)
 
-    def _look(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> None:
-        """Take finite kernels as columns, their largest magnitudes and that of all."""
-        if self._basis is not None and self._scaled is not None:
-            small = scale_kernels(kernels, peaks, top).double()
-            self._count(self._basis, small)
-            self._scaled.update(small.T)
+    def _add_columns(self, kernels: torch.Tensor, peaks: torch.Tensor, top: float) -> None:
+        """Add finite kernels as columns; the arguments are the result of `finite_columns`."""
+        if self._basis is not None and self._scaled_covariance is not None:
+            scaled = scale_kernels(kernels, peaks, top).double()
+            self._add_to_histogram(self._basis, scaled)
+            self._scaled_covariance.update(scaled.T)
         else:
             energy = dct(kernels.double(), self._kernel_size).square_().sum(1)
             self._energy = energy if self._energy is None else self._energy.add_(energy)
 
-    def _count(self, basis: torch.Tensor, small: torch.Tensor) -> None:
+    def _add_to_histogram(self, basis: torch.Tensor, scaled: torch.Tensor) -> None:
         low, high = histogram_range(self.layer.taps)
-        shift = ROUNDING_MARGIN * (high - low) / BINS
-        counts = bin_counts(basis.to(small.device) @ small, low - shift, high - shift, BINS)
+        margin = ROUNDING_MARGIN * (high - low) / BINS
+        counts = bin_counts(basis.to(scaled.device) @ scaled, low - margin, high - margin, BINS)
         self._histogram = counts if self._histogram is None else self._histogram.add_(counts)
 
     def finish(self) -> dict[str, Any]:
-        """Return the row of SKETCHES, without layer_sha256."""
+        """Return the row of the schema SKETCHES without layer_sha256."""
         taps = self.layer.taps
         return {
             "kernel": "x".join(map(str, self._kernel_size)),
@@ -87,12 +91,12 @@ class LayerSketch(LayerMoments):
             "power_sums": self.power_sums,
             "norm_l1": self.norm_l1,
             "radial_energy": self._radial_energy().tolist(),
-            **_packed("raw", self.covariance if taps <= MAX_TAPS else None),
-            **_packed("scaled", self._scaled),
-            "histogram": self._counts(),
+            **_packed_moments("raw", self.covariance if taps <= MAX_TAPS else None),
+            **_packed_moments("scaled", self._scaled_covariance),
+            "histogram": self._histogram_counts(),
         }
 
-    def _counts(self) -> list[int] | None:
+    def _histogram_counts(self) -> list[int] | None:
         if self._basis is None:
             return None
         return [0] * (self.layer.taps * BINS) if self._histogram is None else self._histogram.tolist()
@@ -102,23 +106,25 @@ class LayerSketch(LayerMoments):
         if self._energy is not None:
             energy: NDArray[np.float64] = self._energy.cpu().numpy()
         elif self._basis is not None and self.covariance is not None:
-            # Of few taps the scatter has it: no second look at the kernels.
-            rows, found = self._basis.numpy(), self.covariance
-            spread = np.maximum(((rows @ found.scatter) * rows).sum(1), 0)
+            # With few taps the covariance already holds it: no second pass over the kernels.
+            basis, covariance = self._basis.numpy(), self.covariance
+            centered_energy = np.maximum(((basis @ covariance.scatter) * basis).sum(1), 0)
             energy = np.empty(self.layer.taps)
-            energy[_places(self._kernel_size)] = spread + found.n * np.square(rows @ found.mean)
+            energy[_row_major_indices(self._kernel_size)] = centered_energy + covariance.n * np.square(
+                basis @ covariance.mean
+            )
         else:
             energy = np.zeros(self.layer.taps)
         return np.bincount(bins, energy).astype(np.float64)
 
 
-def _places(kernel_size: tuple[int, ...]) -> NDArray[np.intp]:
-    """Where the rows of the basis lie among row-major frequencies."""
-    places = np.ravel_multi_index(tuple(frequencies(kernel_size).T), kernel_size)
-    return np.asarray(places, np.intp)
+def _row_major_indices(kernel_size: tuple[int, ...]) -> NDArray[np.intp]:
+    """Return the index of each row of the basis among the frequencies in row-major order."""
+    indices = np.ravel_multi_index(tuple(frequencies(kernel_size).T), kernel_size)
+    return np.asarray(indices, np.intp)
 
 
-def _packed(name: str, covariance: KernelCovariance | None) -> dict[str, list[float] | None]:
+def _packed_moments(name: str, covariance: KernelCovariance | None) -> dict[str, list[float] | None]:
     if covariance is None:
         return {f"{name}_mean": None, f"{name}_scatter": None}
     upper = covariance.scatter[np.triu_indices(covariance.taps)]

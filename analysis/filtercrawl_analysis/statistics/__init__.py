@@ -1,1 +1,1 @@
-"""Comparisons of groups: divergence, bootstrap, PCA, nulls, verdicts."""
+"""Statistics of groups of layers: divergence, bootstrap and permutation tests, PCA, null distributions, verdicts."""

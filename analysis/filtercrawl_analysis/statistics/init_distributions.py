@@ -1,4 +1,4 @@
-"""The laws by which weights are initialised, and how far a layer's weights lie from each."""
+"""The distributions that weights are initialized from, and a test of a layer's weights against each."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-# Excess kurtosis of the laws.
+# Excess kurtosis of the distributions.
 NORMAL: Final = 0.0
 UNIFORM: Final = -1.2
-# How many standard errors the weights of an untrained layer may lie from their law.
+# Largest deviation, in standard errors, of the moments of an untrained layer from its distribution.
 ERRORS: Final = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitDistribution:
-    """A law of initial weights with mean zero. std: of the fans at hand; kurtosis: excess."""
+    """A distribution of initial weights with mean zero.
+
+    Attributes:
+        name: What the table column `laws` calls it.
+        std: Standard deviation for the fans at hand.
+        kurtosis: Excess kurtosis, `NORMAL` or `UNIFORM`.
+    """
 
     name: str
     std: float
@@ -24,16 +30,19 @@ class InitDistribution:
 
     @property
     def bound(self) -> float | None:
-        """The largest magnitude; None for a normal law."""
+        """The largest magnitude, sqrt(3) standard deviations; None for a normal distribution."""
         return self.std * math.sqrt(3) if self.kurtosis == UNIFORM else None
 
 
 def init_distributions(shape: Sequence[int]) -> tuple[InitDistribution, ...]:
-    """Return the usual laws for a convolution's weight [out_channels, in_channels/groups, *kernel_size].
+    """Return the usual initial distributions of a convolution's weight.
 
-    fan_in = in_channels/groups * taps, fan_out = out_channels * taps, as torch counts them. He et al. 2015: variance
-    2 / fan; Glorot and Bengio 2010: 2 / (fan_in + fan_out); torch's default (Kaiming uniform with a = sqrt 5):
-    1 / (3 fan_in).
+    fan_in = in_channels/groups * taps and fan_out = out_channels * taps, as torch counts them. Variances: 2 / fan (He
+    et al. 2015), 2 / (fan_in + fan_out) (Glorot and Bengio 2010), 1 / (3 fan_in) (torch's default, Kaiming uniform
+    with a = sqrt(5)).
+
+    Args:
+        shape: [out_channels, in_channels/groups, *kernel_size].
     """
     taps = math.prod(shape[2:])
     fan_in, fan_out = shape[1] * taps, shape[0] * taps
@@ -50,7 +59,16 @@ def init_distributions(shape: Sequence[int]) -> tuple[InitDistribution, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightMoments:
-    """Of a layer's n finite weights: mean, standard deviation, skewness, excess kurtosis, largest magnitude."""
+    """Moments of a layer's finite weights.
+
+    Attributes:
+        n: Number of weights.
+        mean: Mean.
+        std: Standard deviation, divisor n.
+        skewness: Third standardized moment.
+        kurtosis: Excess kurtosis.
+        max_abs: Largest magnitude.
+    """
 
     n: int
     mean: float
@@ -61,9 +79,15 @@ class WeightMoments:
 
 
 def weight_moments(power_sums: Sequence[float], max_abs: float) -> WeightMoments | None:
-    """Return the spread of weights from their number and sums of their first four powers; None where they are equal.
+    """Return the moments of weights from their power sums.
 
-    Where the mean is far larger than the deviations, the sums of float64 say nothing of these: None too.
+    Args:
+        power_sums: Number of weights and sums of their first four powers.
+        max_abs: Largest magnitude.
+
+    Returns:
+        The moments; None for fewer than two weights, for equal weights, and where the mean is so much larger than the
+        deviations that the float64 sums do not determine them.
     """
     n, *sums = power_sums
     if n < 2:
@@ -72,32 +96,33 @@ def weight_moments(power_sums: Sequence[float], max_abs: float) -> WeightMoments
     variance = second - first**2
     if not variance > 1e-9 * second:
         return None
-    # Central moments from those around zero.
-    cubes = third - 3 * first * second + 2 * first**3
-    fourths = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
+    # Central moments from raw moments.
+    central_third = third - 3 * first * second + 2 * first**3
+    central_fourth = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
     return WeightMoments(
         n=int(n),
         mean=first,
         std=math.sqrt(variance),
-        skewness=cubes / variance**1.5,
-        kurtosis=fourths / variance**2 - 3,
+        skewness=central_third / variance**1.5,
+        kurtosis=central_fourth / variance**2 - 3,
         max_abs=max_abs,
     )
 
 
-def is_consistent(found: WeightMoments, law: InitDistribution) -> bool:
-    """Return whether independent weights of this law may look so.
+def is_consistent(moments: WeightMoments, distribution: InitDistribution) -> bool:
+    """Return whether the weights may be independent draws from a distribution, by their moments.
 
-    Mean, deviation and kurtosis lie within four standard errors, those of n draws from the law, and no weight lies
-    beyond a uniform law's bound.
+    Mean, standard deviation and kurtosis must lie within four standard errors of those of the distribution, for n
+    independent draws, and no weight may exceed the bound of a uniform distribution.
     """
-    n = found.n
-    spread_error = law.std * math.sqrt((law.kurtosis + 2) / (4 * n))
-    # Var of the sample kurtosis: 24 / n for a normal law; for a uniform one 1152 / 875 n, by the delta method.
-    kurtosis_error = math.sqrt((24 if law.kurtosis == NORMAL else 1152 / 875) / n)
+    n = moments.n
+    std_error = distribution.std * math.sqrt((distribution.kurtosis + 2) / (4 * n))
+    # Variance of the sample kurtosis: 24 / n for a normal distribution; 1152 / 875 n for a uniform one, by the delta
+    # method.
+    kurtosis_error = math.sqrt((24 if distribution.kurtosis == NORMAL else 1152 / 875) / n)
     return (
-        abs(found.mean) <= ERRORS * law.std / math.sqrt(n)
-        and abs(found.std - law.std) <= ERRORS * spread_error
-        and abs(found.kurtosis - law.kurtosis) <= ERRORS * kurtosis_error
-        and (law.bound is None or found.max_abs <= law.bound * (1 + 1e-6))
+        abs(moments.mean) <= ERRORS * distribution.std / math.sqrt(n)
+        and abs(moments.std - distribution.std) <= ERRORS * std_error
+        and abs(moments.kurtosis - distribution.kurtosis) <= ERRORS * kurtosis_error
+        and (distribution.bound is None or moments.max_abs <= distribution.bound * (1 + 1e-6))
     )

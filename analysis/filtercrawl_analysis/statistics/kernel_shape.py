@@ -11,53 +11,74 @@ from filtercrawl_analysis.numerics.moments import Array
 
 
 def symmetry_projectors(kernel_size: Sequence[int]) -> dict[str, Array]:
-    """Return the projectors [taps, taps] on kernels that a symmetry leaves as they are, by its name.
+    """Return the orthogonal projections on the kernels that are invariant under a symmetry.
 
-    even_point: all axes flipped; even_horizontal, even_vertical: the last, the first of two axes or more flipped;
-    rotation: turned by 90 degrees, for square kernels of two axes. Axes of one tap are flipped by nobody.
+    `even_point`: flipping all axes. `even_horizontal`, `even_vertical`: flipping the last axis, or the first of two or
+    more; left out for axes of one tap. `rotation`: turning by 90 degrees, for square two-dimensional kernels.
+
+    Args:
+        kernel_size: The size along each axis.
+
+    Returns:
+        Projections, float64 [taps, taps], by the name of the symmetry.
     """
-    places = np.arange(int(np.prod(kernel_size))).reshape(tuple(kernel_size))
-    found = {"even_point": _mean([places, np.flip(places)])}
+    indices = np.arange(int(np.prod(kernel_size))).reshape(tuple(kernel_size))
+    projectors = {"even_point": _group_average([indices, np.flip(indices)])}
     if len(kernel_size) > 1:
         if kernel_size[-1] > 1:
-            found["even_horizontal"] = _mean([places, np.flip(places, -1)])
+            projectors["even_horizontal"] = _group_average([indices, np.flip(indices, -1)])
         if kernel_size[0] > 1:
-            found["even_vertical"] = _mean([places, np.flip(places, 0)])
+            projectors["even_vertical"] = _group_average([indices, np.flip(indices, 0)])
     if len(kernel_size) == 2 and kernel_size[0] == kernel_size[1] > 1:
-        found["rotation"] = _mean([np.rot90(places, turns) for turns in range(4)])
-    return found
+        projectors["rotation"] = _group_average([np.rot90(indices, turns) for turns in range(4)])
+    return projectors
 
 
-def _mean(images: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]) -> Array:
-    """The mean of a group of permutations projects on what all of them leave."""
+def _group_average(images: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]) -> Array:
+    """Return the mean of a group of permutation matrices, which projects on what all of them leave unchanged."""
     identity = np.eye(images[0].size)
-    found: Array = np.mean([identity[image.ravel()] for image in images], axis=0)
-    return found
+    projector: Array = np.mean([identity[image.ravel()] for image in images], axis=0)
+    return projector
 
 
-def energy_share(energy: Array, projector: Array) -> Array:
-    """Return the share of the energy sum k k^T [s, taps, taps] within a subspace, [s]; NaN where there is none."""
-    total = np.trace(energy, axis1=1, axis2=2)
+def energy_share(second_moments: Array, projector: Array) -> Array:
+    """Return the share of the energy of sets of kernels that lies within a subspace.
+
+    Args:
+        second_moments: Sums of k k^T of each set [S, taps, taps].
+        projector: Orthogonal projection on the subspace [taps, taps].
+
+    Returns:
+        Shares [S]; NaN for a set without energy.
+    """
+    total = np.trace(second_moments, axis1=1, axis2=2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Array = np.where(total > 0, np.einsum("ij,sji->s", projector, energy) / total, np.nan)
-    return found
+        share: Array = np.where(total > 0, np.einsum("ij,sji->s", projector, second_moments) / total, np.nan)
+    return share
 
 
 def separability(kernels: NDArray[np.floating], kernel_size: Sequence[int]) -> Array | None:
-    """Return of each kernel [k, taps] the share of its energy in its best rank-one part: s_1^2 / sum s_i^2.
+    """Return the share of each kernel's energy in its best rank-one approximation: s_1^2 / sum_i s_i^2.
 
-    Kernels of zeros, or with NaN and infinities, are left out. None unless the kernels have two axes longer than one.
+    s_i are the singular values of the kernel as a matrix. Kernels of zeros, or with NaN or infinities, are left out.
+
+    Args:
+        kernels: Kernels [k, taps].
+        kernel_size: The size along each axis.
+
+    Returns:
+        Shares [n]; None unless kernels have two axes, both longer than one tap.
     """
     if len(kernel_size) != 2 or min(kernel_size) < 2:
         return None
     wide = kernels.astype(np.float64)
     wide = wide[np.isfinite(wide).all(1) & wide.any(1)]
-    values = np.linalg.svd(wide.reshape(-1, *kernel_size), compute_uv=False) ** 2
-    found: Array = values[:, 0] / values.sum(1)
-    return found
+    energy = np.linalg.svd(wide.reshape(-1, *kernel_size), compute_uv=False) ** 2
+    shares: Array = energy[:, 0] / energy.sum(1)
+    return shares
 
 
 def noise_separability(kernel_size: Sequence[int], random: np.random.Generator, draws: int = 4000) -> float | None:
-    """Return the mean separability of kernels of independent normal numbers, by simulation."""
-    found = separability(random.standard_normal((draws, int(np.prod(kernel_size)))), kernel_size)
-    return None if found is None else float(found.mean())
+    """Return the mean separability of kernels of independent normal weights, by simulation; None as `separability`."""
+    shares = separability(random.standard_normal((draws, int(np.prod(kernel_size)))), kernel_size)
+    return None if shares is None else float(shares.mean())

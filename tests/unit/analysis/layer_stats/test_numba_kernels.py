@@ -170,7 +170,7 @@ def test_without_a_folder_to_keep_it_in_it_is_compiled_all_the_same(monkeypatch:
     kernels = torch.from_numpy(normal(2, 300, 9).astype(np.float32))
     want = layer_sums(kernels, 0.5)
     monkeypatch.setattr(numba, "njit", nowhere)
-    monkeypatch.setattr(numba_kernels, "_machine_code", numba_kernels._machine_code.__wrapped__)
+    monkeypatch.setattr(numba_kernels, "_compiled_sums", numba_kernels._compiled_sums.__wrapped__)
     found = layer_sums(kernels, 0.5)
     assert found is not None
     assert want is not None
