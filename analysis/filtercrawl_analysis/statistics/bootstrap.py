@@ -1,4 +1,4 @@
-"""What chance does to a drift: intervals by resampling models, and the drift that models split at random would show."""
+"""Uncertainty of drifts: bootstrap intervals over models, permutation nulls, and adjusted p-values."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from filtercrawl_analysis.statistics.divergence import paired_drift, pairwise_dr
 
 Indices = NDArray[np.int64]
 
+# Significance level: intervals cover 95 %.
 LEVEL: Final = 0.05
-# Draws looked at together: bounded memory, whatever options.resamples says.
+# Resamples evaluated together: bounds memory, whatever the number of resamples.
 BLOCK: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelGroupHistograms:
-    """Histograms of the models of each group. A cell is what one model has in one group.
+    """Histograms of coefficients by model and group. A cell is what one model has in one group.
 
-    group, model: of each cell, int64 [cells]; counts: [cells, components, bins]; width: of a bin; shares: of the
-    components in the drift.
+    Attributes:
+        group: Group of each cell, int64 [cells].
+        model: Model of each cell, int64 [cells].
+        counts: Histograms [cells, components, bins].
+        bin_width: Width of a bin.
+        weights: Weight of each component in the drift [components].
+        n_groups: Number of groups.
     """
 
     group: Indices
@@ -37,19 +43,27 @@ class ModelGroupHistograms:
 
     @property
     def models_span_groups(self) -> bool:
-        """Whether a model has layers in more than one group, as with depth: it is then drawn with all of them."""
+        """Whether a model has layers in more than one group, as with depth; it is then drawn with all of them."""
         return len(self.group) > len(np.unique(self.model))
 
     def cells_of(self, group: int) -> Indices:
+        """Return the indices of a group's cells, one per model."""
         return np.flatnonzero(self.group == group)
 
     def n_models(self, group: int) -> int:
+        """Return the number of models with layers in a group."""
         return len(self.cells_of(group))
 
 
 @dataclass(frozen=True, kw_only=True)
 class NullDistribution:
-    """The drift between the models of two groups shuffled: its median, 97.5 % quantile, and the p-value of a drift."""
+    """The drift between two groups whose models are assigned at random.
+
+    Attributes:
+        median: Its median.
+        upper: Its 97.5 % quantile.
+        p_value: The probability of a drift at least as large as the observed one.
+    """
 
     median: float
     upper: float
@@ -57,7 +71,7 @@ class NullDistribution:
 
 
 def random_generator(seed: int, *names: str) -> np.random.Generator:
-    """Return random numbers that depend on the seed and what they are for, not on what was drawn before."""
+    """Return a random generator that depends on the seed and its purpose alone, not on what was drawn before."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
@@ -71,50 +85,63 @@ def group_distributions(cells: ModelGroupHistograms) -> Array:
 def bootstrap_intervals(
     cells: ModelGroupHistograms, drift: Array, resamples: int, random: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return the ends of 95 % intervals of all drifts, each [groups, groups], by drawing models with replacement.
+    """Return 95 % intervals of all drifts by resampling models with replacement.
 
-    Models are drawn within each group (a cluster bootstrap: their layers come along), or, where a model has layers in
-    several groups, once for all groups. Drawn groups are less varied than the true ones, so their drift lies above;
-    the basic interval, 2 D - quantiles (Davison and Hinkley 1997, 5.2), takes that off. NaN where either group has one
-    model: nothing can be said of what another would have shown.
+    Models are drawn within each group (a cluster bootstrap: their layers are drawn with them), or, where a model has
+    layers in several groups, once for all groups. Resampled groups are less varied than the true ones, so their drift
+    is biased upwards. The basic interval, 2 D - quantiles (Davison and Hinkley 1997, 5.2), corrects for that.
+
+    Args:
+        cells: Histograms by model and group.
+        drift: Observed drifts [groups, groups].
+        resamples: Number of resamples.
+        random: Source of random numbers.
+
+    Returns:
+        Lower and upper ends, each [groups, groups]. NaN where either group has one model: a single model does not
+        tell what another would have shown.
     """
     single = np.array([cells.n_models(group) < 2 for group in range(cells.n_groups)])
     low, high = np.full_like(drift, np.nan), np.full_like(drift, np.nan)
     kept = np.flatnonzero(~single)
     if len(kept) < 2 or resamples < 1:
         return low, high
-    drawn = np.concatenate([_drifts_of(counts, cells) for counts in _draws(cells, kept, resamples, random)])
-    # Where models are drawn for all groups at once, a small group may be left without any.
-    drawn = drawn[np.isfinite(drawn).all((1, 2))]
-    if not len(drawn):
+    resampled = np.concatenate(
+        [_drifts_of_counts(counts, cells) for counts in _resampled_counts(cells, kept, resamples, random)]
+    )
+    # When models are drawn for all groups at once, a small group may receive none.
+    resampled = resampled[np.isfinite(resampled).all((1, 2))]
+    if not len(resampled):
         return low, high
-    ends = np.quantile(drawn, [1 - LEVEL / 2, LEVEL / 2], axis=0)
+    quantiles = np.quantile(resampled, [1 - LEVEL / 2, LEVEL / 2], axis=0)
     inner = np.ix_(kept, kept)
-    low[inner], high[inner] = np.maximum(2 * drift[inner] - ends, 0)
+    low[inner], high[inner] = np.maximum(2 * drift[inner] - quantiles, 0)
     return low, high
 
 
-def _draws(cells: ModelGroupHistograms, kept: Indices, resamples: int, random: np.random.Generator) -> Iterator[Array]:
-    """Yield the histograms of the kept groups in some resamples, [block, groups, components, bins]."""
+def _resampled_counts(
+    cells: ModelGroupHistograms, kept: Indices, resamples: int, random: np.random.Generator
+) -> Iterator[Array]:
+    """Yield the histograms of the kept groups in blocks of resamples, [block, groups, components, bins]."""
     shape = cells.counts.shape[1:]
     flat = cells.counts.reshape(len(cells.counts), -1)
-    models, place = np.unique(cells.model, return_inverse=True)
+    models, model_index = np.unique(cells.model, return_inverse=True)
     for block in resample_blocks(resamples):
         joint = bootstrap_counts(len(models), block, random) if cells.models_span_groups else None
         groups = []
         for group in kept:
             members = cells.cells_of(int(group))
-            weight = bootstrap_counts(len(members), block, random) if joint is None else joint[:, place[members]]
-            groups.append(weight @ flat[members])
+            weights = bootstrap_counts(len(members), block, random) if joint is None else joint[:, model_index[members]]
+            groups.append(weights @ flat[members])
         yield np.stack(groups, axis=1).reshape(block, len(kept), *shape)
 
 
 def bootstrap_counts(models: int, block: int, random: np.random.Generator) -> Array:
-    """How often each model is drawn when as many are drawn with replacement: [block, models]."""
+    """Return how often each model is drawn when as many are drawn with replacement, float64 [block, models]."""
     return random.multinomial(models, np.full(models, 1 / models), block).astype(np.float64)
 
 
-def _drifts_of(counts: Array, cells: ModelGroupHistograms) -> Array:
+def _drifts_of_counts(counts: Array, cells: ModelGroupHistograms) -> Array:
     p = probabilities(counts, cells.bin_width)
     return pairwise_drift(p, p, cells.weights)
 
@@ -122,82 +149,113 @@ def _drifts_of(counts: Array, cells: ModelGroupHistograms) -> Array:
 def permutation_null(
     cells: ModelGroupHistograms, a: int, b: int, drift: float, resamples: int, random: np.random.Generator
 ) -> NullDistribution | None:
-    """Return what drift the models of two groups show when dealt to two groups of the same sizes at random.
+    """Return the distribution of the drift when the models of two groups are assigned to them at random.
 
-    A model with layers in both groups keeps one part in each, which is which by chance. The p-value is the share of
-    deals, the true one among them, that drift at least as much. None where no deal differs from the true one but by
-    the names of the groups: two groups of one model.
+    Groups keep their sizes. A model with layers in both groups keeps one cell in each; which one is random.
+
+    Args:
+        cells: Histograms by model and group.
+        a: The first group.
+        b: The second group.
+        drift: The observed drift between them.
+        resamples: Number of random assignments.
+        random: Source of random numbers.
+
+    Returns:
+        The null distribution, with the share of assignments, the observed one among them, that drift at least as much
+        as its p-value. None where no assignment does more than swap the groups: two groups of one model.
     """
     sides = cells.cells_of(a), cells.cells_of(b)
     if resamples < 1 or not can_permute(*sides, cells.model):
         return None
     flat = cells.counts.reshape(len(cells.counts), -1)
-    found = []
+    drifts = []
     for block in resample_blocks(resamples):
-        weight, members = permute_labels(*sides, cells.model, block, random)
-        part = weight @ flat[members]
-        rest = flat[members].sum(0) - part
-        p, q = (probabilities(x.reshape(-1, *cells.counts.shape[1:]), cells.bin_width) for x in (part, rest))
-        found.append(paired_drift(p, q, cells.weights))
-    return summarize_null(np.concatenate(found), drift)
+        weights, members = permute_labels(*sides, cells.model, block, random)
+        first = weights @ flat[members]
+        second = flat[members].sum(0) - first
+        p, q = (probabilities(x.reshape(-1, *cells.counts.shape[1:]), cells.bin_width) for x in (first, second))
+        drifts.append(paired_drift(p, q, cells.weights))
+    return summarize_null(np.concatenate(drifts), drift)
 
 
-def summarize_null(drawn: Array, drift: float) -> NullDistribution | None:
-    """Return the null of a drift from drifts drawn under it."""
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+def summarize_null(null_drifts: Array, drift: float) -> NullDistribution | None:
+    """Summarize drifts drawn under the null hypothesis; None without a finite one.
+
+    Args:
+        null_drifts: Drifts drawn under the null hypothesis [resamples].
+        drift: The observed drift.
+    """
+    null_drifts = null_drifts[np.isfinite(null_drifts)]
+    if not len(null_drifts):
         return None
-    median, high = np.quantile(drawn, [0.5, 1 - LEVEL / 2])
-    # The same deal drawn again may differ in its last bits.
-    reached = int((drawn >= drift - 1e-9 * abs(drift)).sum())
-    return NullDistribution(median=float(median), upper=float(high), p_value=(1 + reached) / (1 + len(drawn)))
+    median, upper = np.quantile(null_drifts, [0.5, 1 - LEVEL / 2])
+    # The observed assignment, drawn again, may differ from the observed drift in its last bits.
+    n_as_large = int((null_drifts >= drift - 1e-9 * abs(drift)).sum())
+    return NullDistribution(median=float(median), upper=float(upper), p_value=(1 + n_as_large) / (1 + len(null_drifts)))
 
 
 def resample_blocks(resamples: int) -> Iterator[int]:
-    """Yield how many draws to look at together, until all are done."""
+    """Yield the number of resamples to evaluate together, until all are done."""
     for start in range(0, resamples, BLOCK):
         yield min(BLOCK, resamples - start)
 
 
 def can_permute(first: Indices, second: Indices, model: Indices) -> bool:
-    """Whether there is a deal that does more than swap the two sides."""
-    both, all_models = len(np.intersect1d(model[first], model[second])), len(np.union1d(model[first], model[second]))
-    return len(first) > 0 and len(second) > 0 and all_models > (1 if both else 2)
+    """Return whether a random assignment can do more than swap the two groups.
+
+    Args:
+        first: Cells of the first group.
+        second: Cells of the second group.
+        model: Model of each cell.
+    """
+    n_shared, n_models = len(np.intersect1d(model[first], model[second])), len(np.union1d(model[first], model[second]))
+    return len(first) > 0 and len(second) > 0 and n_models > (1 if n_shared else 2)
 
 
 def permute_labels(
     first: Indices, second: Indices, model: Indices, block: int, random: np.random.Generator
 ) -> tuple[Array, Indices]:
-    """Deal the cells of two sides anew, `block` times: which of them the first has, [block, cells] of 0 and 1; cells.
+    """Assign the cells of two groups to them at random.
 
-    A model on both sides keeps one cell on each; the others are dealt in the numbers that the sides had.
+    A model in both groups keeps one cell in each. The other cells are assigned so that the groups keep their sizes.
+
+    Args:
+        first: Cells of the first group.
+        second: Cells of the second group.
+        model: Model of each cell.
+        block: Number of assignments.
+        random: Source of random numbers.
+
+    Returns:
+        Which cells are in the first group, float64 [block, members] of 0 and 1; and the cells, int64 [members].
     """
     both = np.intersect1d(model[first], model[second])
-    shared_first, shared_second = (_ordered(side, both, model) for side in (first, second))
+    shared_first, shared_second = (_cells_of_models(side, both, model) for side in (first, second))
     swap = random.integers(0, 2, (block, len(both))).astype(np.float64)
     alone = [side[~np.isin(model[side], both)] for side in (first, second)]
     pool = np.concatenate(alone)
     order = random.permuted(np.tile(np.arange(len(pool)), (block, 1)), axis=1)
-    dealt = (order < len(alone[0])).astype(np.float64)
-    return np.concatenate([1 - swap, swap, dealt], axis=1), np.concatenate([shared_first, shared_second, pool])
+    in_first = (order < len(alone[0])).astype(np.float64)
+    return np.concatenate([1 - swap, swap, in_first], axis=1), np.concatenate([shared_first, shared_second, pool])
 
 
-def _ordered(side: Indices, models: Indices, model: Indices) -> Indices:
-    """The cells of one side that these models have, in the order of the models."""
+def _cells_of_models(side: Indices, models: Indices, model: Indices) -> Indices:
+    """Return the cells of one side that belong to `models`, in the order of these."""
     shared = side[np.isin(model[side], models)]
     return shared[np.argsort(model[shared], kind="stable")]
 
 
 def adjust_p_values(p_values: Array) -> Array:
-    """Return p-values adjusted as by Benjamini and Hochberg (1995), in the same order; NaN stays NaN and counts not.
+    """Return p-values adjusted for multiple testing (Benjamini and Hochberg 1995), in the same order.
 
-    To call a test significant where its adjusted value is at most q keeps the expected share of false calls among all
-    calls at q.
+    Rejecting where the adjusted value is at most q keeps the false discovery rate at q. NaN stays NaN and does not
+    count as a test.
     """
-    result = np.full(len(p_values), np.nan)
+    adjusted = np.full(len(p_values), np.nan)
     known = np.flatnonzero(np.isfinite(p_values))
     order = known[np.argsort(p_values[known], kind="stable")]
     ranks = np.arange(1, len(order) + 1)
-    raised = p_values[order] * len(order) / ranks
-    result[order] = np.minimum(np.minimum.accumulate(raised[::-1])[::-1], 1.0)
-    return result
+    scaled = p_values[order] * len(order) / ranks
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return adjusted
