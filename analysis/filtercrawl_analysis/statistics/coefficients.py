@@ -1,4 +1,4 @@
-"""Histograms of the coefficients of scaled kernels, for every unit of layers, in one basis and one range."""
+"""Histograms of the coefficients of scaled kernels by unit of layers, in one basis and one range."""
 
 from __future__ import annotations
 
@@ -18,16 +18,23 @@ from filtercrawl_analysis.numerics.streaming import grouped_histograms
 from filtercrawl_analysis.statistics.groups import LayerGroups
 from filtercrawl_analysis.statistics.pca import explained_variance_along, principal_components
 
-# Sketches looked at together: the histograms of 49 taps take 27 KB each.
+# Sketches read at a time: those of 49 taps have histograms of 27 KB each.
 BATCH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoefficientSpace:
-    """In what coefficients are counted; two drifts can be compared only where all of this is the same.
+    """The basis and the bins that coefficients are counted in.
 
-    rows: the basis [components, taps]; mean: what is subtracted from a scaled kernel first; shares: the weight of each
-    component in the drift; low, high: of the histograms.
+    Two drifts can be compared only if all of this is the same.
+
+    Attributes:
+        mode: `sketch` for the fixed DCT basis and range, `exact` for principal components and their own range.
+        basis: Components as rows, float64 [components, taps].
+        mean: Subtracted from each scaled kernel first, float64 [taps].
+        weights: Weight of each component in the drift [components].
+        low: Lower edge of the first bin.
+        high: Upper edge of the last bin.
     """
 
     mode: Literal["sketch", "exact"]
@@ -39,13 +46,18 @@ class CoefficientSpace:
 
     @property
     def bin_width(self) -> float:
-        """Of one bin."""
+        """Width of a bin."""
         return (self.high - self.low) / BINS
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoefficientHistograms:
-    """counts: int64 [units, components, 70]."""
+    """Histograms of coefficients by unit of layers.
+
+    Attributes:
+        space: The basis and the bins.
+        counts: int64 [units, components, 70].
+    """
 
     space: CoefficientSpace
     counts: NDArray[np.int64]
@@ -59,30 +71,30 @@ def kernel_sizes(index: pa.Table) -> list[str]:
 
 
 def select_kernel_size(index: pa.Table, kernel: str) -> pa.Table:
-    """Return the layers of one kernel size."""
+    """Return the layers of one kernel size, such as `3x3`."""
     return index.filter(pc.equal(index["kernel"], kernel))
 
 
 def iter_sketches(dataset: DatasetView, index: pa.Table) -> Iterator[tuple[slice, pa.Table]]:
-    """Yield which layers of `index`, and their sketches."""
+    """Yield the sketches of layers in batches, each with the slice of `index` that it belongs to."""
     digests = index["layer_sha256"].to_pylist()
     for start in range(0, len(digests), BATCH):
-        here = slice(start, min(start + BATCH, len(digests)))
-        yield here, dataset.sketches(digests[here])
+        batch = slice(start, min(start + BATCH, len(digests)))
+        yield batch, dataset.sketches(digests[batch])
 
 
 def scaled_moments(dataset: DatasetView, index: pa.Table, units: LayerGroups) -> Moments:
-    """Return the moments of the scaled kernels of each unit; `index`: layers of one kernel size."""
+    """Return the moments of the scaled kernels of each unit; all layers of `index` must have one kernel size."""
     total: Moments | None = None
-    for here, sketches in iter_sketches(dataset, index):
-        found = sketch_moments(sketches, "scaled").merge(units.unit_of_layer[here], len(units))
+    for batch, sketches in iter_sketches(dataset, index):
+        part = sketch_moments(sketches, "scaled").merge(units.unit_of_layer[batch], len(units))
         if total is None:
-            total = found
+            total = part
         else:
             both = Moments(
-                n=np.concatenate([total.n, found.n]),
-                mean=np.concatenate([total.mean, found.mean]),
-                scatter=np.concatenate([total.scatter, found.scatter]),
+                n=np.concatenate([total.n, part.n]),
+                mean=np.concatenate([total.mean, part.mean]),
+                scatter=np.concatenate([total.scatter, part.scatter]),
             )
             total = both.merge(np.tile(np.arange(len(units)), 2), len(units))
     assert total is not None  # an index of a kernel size has a layer
@@ -90,55 +102,64 @@ def scaled_moments(dataset: DatasetView, index: pa.Table, units: LayerGroups) ->
 
 
 def coefficient_histograms(dataset: DatasetView, index: pa.Table, units: LayerGroups) -> CoefficientHistograms | None:
-    """Count the coefficients of the layers of one kernel size, unit by unit; None where no two kernels differ.
+    """Count the coefficients of the layers of one kernel size by unit.
 
-    From sketches: their fixed basis and range, and the shares of the variance along that basis. With options.exact, as
-    the paper does: principal components of all kernels, which merged sketches have, and one range from the smallest to
-    the largest coefficient of all components and kernels, for which the kernels are read.
+    From sketches: in their fixed DCT basis and range, weighted by the shares of the variance along that basis. With
+    `options.exact`, as in arXiv 2203.15331: in the principal components of all kernels, which merged sketches give
+    exactly, over one range from the smallest to the largest coefficient of all components and kernels. For that the
+    kernels are read.
+
+    Returns:
+        The histograms; None where no two kernels differ.
     """
-    whole = scaled_moments(dataset, index, units).total()
-    return _exact(dataset, index, units, whole) if dataset.options.exact else _fixed(dataset, index, units, whole)
+    total = scaled_moments(dataset, index, units).total()
+    count = _in_principal_components if dataset.options.exact else _in_fixed_space
+    return count(dataset, index, units, total)
 
 
-def _fixed(dataset: DatasetView, index: pa.Table, units: LayerGroups, whole: Moments) -> CoefficientHistograms | None:
-    rows = dct_basis(tuple(index["kernel_size"][0].as_py()))
-    shares = explained_variance_along(whole, rows)
-    if shares is None:
+def _in_fixed_space(
+    dataset: DatasetView, index: pa.Table, units: LayerGroups, total: Moments
+) -> CoefficientHistograms | None:
+    basis = dct_basis(tuple(index["kernel_size"][0].as_py()))
+    weights = explained_variance_along(total, basis)
+    if weights is None:
         return None
-    counts = np.zeros((len(units), len(rows) * BINS), np.int64)
-    for here, sketches in iter_sketches(dataset, index):
+    counts = np.zeros((len(units), len(basis) * BINS), np.int64)
+    for batch, sketches in iter_sketches(dataset, index):
         lists = sketches["histogram"].combine_chunks()
-        known = np.flatnonzero(np.array(lists.is_valid()))
-        layers = lists.flatten().to_numpy().reshape(len(known), -1)
-        np.add.at(counts, units.unit_of_layer[here][known], layers)
-    low, high = histogram_range(len(rows))
-    coordinates = CoefficientSpace(
-        mode="sketch", basis=rows, mean=np.zeros(len(rows)), weights=shares, low=low, high=high
-    )
-    return CoefficientHistograms(space=coordinates, counts=counts.reshape(len(units), len(rows), BINS))
+        valid = np.flatnonzero(np.array(lists.is_valid()))
+        histograms = lists.flatten().to_numpy().reshape(len(valid), -1)
+        np.add.at(counts, units.unit_of_layer[batch][valid], histograms)
+    low, high = histogram_range(len(basis))
+    space = CoefficientSpace(mode="sketch", basis=basis, mean=np.zeros(len(basis)), weights=weights, low=low, high=high)
+    return CoefficientHistograms(space=space, counts=counts.reshape(len(units), len(basis), BINS))
 
 
-def _exact(dataset: DatasetView, index: pa.Table, units: LayerGroups, whole: Moments) -> CoefficientHistograms | None:
-    found = principal_components(whole)
-    if found is None:
+def _in_principal_components(
+    dataset: DatasetView, index: pa.Table, units: LayerGroups, total: Moments
+) -> CoefficientHistograms | None:
+    components = principal_components(total)
+    if components is None:
         return None
     unit_of = dict(zip(index["layer_sha256"].to_pylist(), units.unit_of_layer.tolist(), strict=True))
-    parts = ((unit_of[digest], part) for digest, part in _watched(dataset, index))
-    counted = grouped_histograms(parts, found.vectors, found.mean, BINS, len(units), device=dataset.options.device)
-    if counted is None:
-        return None
-    coordinates = CoefficientSpace(
-        mode="exact",
-        basis=found.vectors,
-        mean=found.mean,
-        weights=found.explained_variance,
-        low=counted.low,
-        high=counted.high,
+    parts = ((unit_of[digest], part) for digest, part in _kernels_with_progress(dataset, index))
+    histograms = grouped_histograms(
+        parts, components.vectors, components.mean, BINS, len(units), device=dataset.options.device
     )
-    return CoefficientHistograms(space=coordinates, counts=counted.counts)
+    if histograms is None:
+        return None
+    space = CoefficientSpace(
+        mode="exact",
+        basis=components.vectors,
+        mean=components.mean,
+        weights=components.explained_variance,
+        low=histograms.low,
+        high=histograms.high,
+    )
+    return CoefficientHistograms(space=space, counts=histograms.counts)
 
 
-def _watched(dataset: DatasetView, index: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _kernels_with_progress(dataset: DatasetView, index: pa.Table) -> Iterator[tuple[str, NDArray[np.float32]]]:
     done, total = 0, sum(index["n_kernels"].to_pylist())
     for digest, part in dataset.kernels(index["layer_sha256"].to_pylist()):
         yield digest, part

@@ -1,4 +1,4 @@
-"""Layers summed up by group: quartiles of their numbers, and how many have which verdict."""
+"""Summaries of layers by group: quartiles of their statistics, and counts of verdicts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,17 @@ QUARTILES: Final = (("q1", 0.25), ("median", 0.5), ("q3", 0.75))
 def summarize_by_columns(
     layers: pa.Table, index: pa.Table, by: Sequence[str], numbers: Sequence[str], verdicts: Sequence[str] = ()
 ) -> pa.Table:
-    """Sum layers up by each of some columns, and by where they stand in their networks: rows of `summarize_groups`.
+    """Summarize layers by each of some columns, by position and by depth.
 
-    index: the rows of the dataset' index, one for each of the layers, which say what the columns have.
+    Args:
+        layers: Layers with the columns `numbers` and, for verdicts, `verdict`.
+        index: The row of the dataset's index of each of the layers.
+        by: Columns whose groups are summarized.
+        numbers: Columns to give quartiles of.
+        verdicts: Verdicts to count.
+
+    Returns:
+        Rows of `summarize_groups`.
     """
     columns = dict.fromkeys((*by, POSITION, "depth_decile"))
     rows = [
@@ -31,12 +39,12 @@ def summarize_by_columns(
 
 
 def filter_known_depth(layers: pa.Table) -> pa.Table:
-    """Return the layers of which it is known how deep in their networks they lie."""
+    """Return the layers whose depth in their network is known."""
     return layers.filter(pc.is_valid(layers["depth_decile"]))
 
 
 def summarize_by_depth(layers: pa.Table, numbers: Sequence[str]) -> list[dict[str, Any]]:
-    """Sum layers up by tenths of the depth of their networks; of none else."""
+    """Summarize layers by depth decile."""
     return list(summarize_groups(layers, "depth_decile", group_labels(layers, "depth_decile"), numbers))
 
 
@@ -54,23 +62,28 @@ def summary_schema(numbers: Sequence[str], verdicts: Sequence[str] = ()) -> pa.S
 def summarize_groups(
     layers: pa.Table, column: str, groups: Labels, numbers: Sequence[str], verdicts: Sequence[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row a kernel size and group: what it rests on, verdicts counted, quartiles over layers of each number.
+    """Yield one row per kernel size and group: sample size, counts of verdicts, quartiles over layers of each number.
 
-    groups: of each layer; verdicts: values of the column `verdict`. A number that no layer of a group has is null.
+    Args:
+        layers: Layers, see `summarize_by_columns`.
+        column: Name of the column, for the rows.
+        groups: Group of each layer.
+        numbers: Columns to give quartiles of; null for a group in which all are null.
+        verdicts: Values of the column `verdict` to count.
     """
     kernels = layers["kernel"].to_pylist()
     sizes = np.array(layers["n_kernels"].to_pylist(), np.int64)
     models = layers["model_id"].to_pylist()
     values = {number: layers[number].cast(pa.float64()).to_numpy() for number in numbers}
-    said = layers["verdict"].to_pylist() if verdicts else []
-    places: dict[tuple[str, str], list[int]] = {}
-    for place, key in enumerate(zip(kernels, groups, strict=True)):
+    verdict_of_layer = layers["verdict"].to_pylist() if verdicts else []
+    members_by_key: dict[tuple[str, str], list[int]] = {}
+    for i, key in enumerate(zip(kernels, groups, strict=True)):
         if key[1] is not None:
-            places.setdefault((key[0], key[1]), []).append(place)
+            members_by_key.setdefault((key[0], key[1]), []).append(i)
     order = ordered_labels(groups, sizes)
     for kernel in ordered_labels(kernels, sizes):
         for group in order:
-            members = places.get((kernel, group))
+            members = members_by_key.get((kernel, group))
             if members:
                 yield {
                     "column": column,
@@ -79,7 +92,7 @@ def summarize_groups(
                     "models": len({models[i] for i in members}),
                     "layers": len(members),
                     "kernels": int(sizes[members].sum()),
-                    **{word: sum(said[i] == word for i in members) for word in verdicts},
+                    **{verdict: sum(verdict_of_layer[i] == verdict for i in members) for verdict in verdicts},
                     **{k: v for number in numbers for k, v in _quartiles(number, values[number][members]).items()},
                 }
 

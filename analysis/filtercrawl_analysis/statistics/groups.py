@@ -1,4 +1,4 @@
-"""Labels of layers: which group of a column each belongs to, and what the groups rest on."""
+"""Labels of layers: the group of each in a column, and the sample sizes of groups."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from filtercrawl.api.analysis import SampleSize
 Labels = list[str | None]
 
 
-# Where in a network a layer stands, which no column says alone: see `labels`.
+# Position of a layer in its network, which no single column holds: see `group_labels`.
 POSITION: Final = "position"
 
 
 def resolve_column(index: pa.Table, name: str) -> str | None:
-    """Return the column of the dataset' index that `name` means: its own, or `model_NAME` of `models`; else None."""
+    """Return the column of `index` that a name stands for: itself, or `model_NAME` of `models`; None if neither is."""
     return next((column for column in (name, f"model_{name}") if column in index.column_names), None)
 
 
 def group_labels(index: pa.Table, name: str) -> Labels:
-    """Return each layer's group by a column of `index` or `models`, as text; None where it is unknown.
+    """Return each layer's group in a column of `index` or `models`, as text; None where it is unknown.
 
-    A list stands for its last element, which for `training_datasets` is what a network was trained on last: to take
-    every element would count a kernel more than once. `position` is `first`, `last` or `between`, by is_first and
-    is_last; a network's only convolution is its first. All None for a column that there is not.
+    A list stands for its last element, which for `training_datasets` is the last data set that a network was trained
+    on; taking every element would count a kernel more than once. `position` is `first`, `last` or `between`, from
+    is_first and is_last; the only convolution of a network is its first. All None for a column that does not exist.
     """
     if name == POSITION:
         flags = (index[name].to_pylist() for name in ("is_first", "is_last"))
@@ -41,9 +41,9 @@ def group_labels(index: pa.Table, name: str) -> Labels:
 
 
 def truncation_note(shown: Sequence[str], groups: Labels) -> str:
-    """Say, to be added to a caption, that a figure shows only some of the groups, those that stand for most."""
-    every = len({group for group in groups if group is not None})
-    return f" The {len(shown)} largest of {every} groups." if len(shown) < every else ""
+    """Return a sentence for the caption of a figure that shows only the largest groups; empty if it shows all."""
+    n_groups = len({group for group in groups if group is not None})
+    return f" The {len(shown)} largest of {n_groups} groups." if len(shown) < n_groups else ""
 
 
 def _position(first: bool | None, last: bool | None) -> str | None:
@@ -60,10 +60,13 @@ def _label(value: object) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerGroups:
-    """Layers that no analysis tells apart, taken together: those of one model with one label in every column.
+    """Layers combined into units: those of one model with the same label in every column.
 
-    of_layer: the unit of each layer, int64 [layers]; labels: column -> label of each unit; kernels, layers: of each
-    unit, int64 [units].
+    Attributes:
+        unit_of_layer: Unit of each layer, int64 [layers].
+        labels: Label of each unit, by column.
+        kernels: Kernels of each unit, int64 [units].
+        layers: Layers of each unit, int64 [units].
     """
 
     unit_of_layer: NDArray[np.int64]
@@ -76,7 +79,7 @@ class LayerGroups:
 
 
 def layer_groups(index: pa.Table, names: Sequence[str]) -> LayerGroups:
-    """Take layers together that agree in `model_id` and all of these columns."""
+    """Combine the layers of `index` that agree in `model_id` and all of these columns."""
     columns = {name: group_labels(index, name) for name in dict.fromkeys(("model_id", *names))}
     codes: dict[tuple[str | None, ...], int] = {}
     of_layer = np.array([codes.setdefault(key, len(codes)) for key in zip(*columns.values(), strict=True)], np.int64)
@@ -90,7 +93,7 @@ def layer_groups(index: pa.Table, names: Sequence[str]) -> LayerGroups:
 
 
 def sample_size(index: pa.Table) -> SampleSize:
-    """Return how many kernels, layers and models a table of layers stands for."""
+    """Return the number of kernels, layers and models in a table of layers."""
     return SampleSize(
         kernels=sum(index["n_kernels"].to_pylist()),
         layers=len(index),
@@ -99,7 +102,12 @@ def sample_size(index: pa.Table) -> SampleSize:
 
 
 def ordered_labels(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> list[str]:
-    """Return the distinct labels; numbers (depth deciles) in their order, words by the kernels they stand for."""
+    """Return the distinct labels: numbers, such as depth deciles, in ascending order, words by descending kernel count.
+
+    Args:
+        labels: Label of each layer or unit; None is left out.
+        kernels: Kernels of each.
+    """
     totals: dict[str, int] = {}
     for label, n in zip(labels, kernels.tolist(), strict=True):
         if label is not None:

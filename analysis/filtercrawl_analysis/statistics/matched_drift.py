@@ -1,7 +1,6 @@
-"""Drift between groups of models with the same architectures on both sides, so that no architecture passes for a shift.
+"""Drift between groups of models, matched by architecture: a difference in architecture does not count as drift.
 
-What sets two groups apart may be who trains for them what: the outliers of CNN Filter DB came from a few
-architectures, not from what they were trained on (arXiv 2210.13799).
+The outliers of CNN Filter DB came from a few architectures, not from their training data (arXiv 2210.13799).
 """
 
 from __future__ import annotations
@@ -27,10 +26,18 @@ from filtercrawl_analysis.statistics.divergence import paired_drift, probabiliti
 
 @dataclass(frozen=True, kw_only=True)
 class MatchedDrift:
-    """A matched drift. strata: architectures on both sides; models_a, models_b: of these architectures, a side each.
+    """A drift over the strata, that is the architectures, that two groups share.
 
-    fewest, most: models in one cell, that is of one architecture on one side. low, high: of the 95 % interval, None
-    where every cell has one model; null: None where no model could be dealt to the other side.
+    Attributes:
+        drift: The drift D.
+        low: Lower end of its 95 % interval; None if every cell has one model.
+        high: Upper end.
+        null: Its null distribution; None if no model can be assigned to the other group.
+        n_strata: Number of shared strata.
+        models_a: Models of the first group in them.
+        models_b: Models of the second group in them.
+        min_models: Fewest models in one cell, that is one stratum of one group.
+        max_models: Most models in one cell.
     """
 
     drift: float
@@ -50,12 +57,22 @@ Side = list[Indices]
 def matched_drift(
     cells: ModelGroupHistograms, stratum: Indices, a: int, b: int, resamples: int, random: np.random.Generator
 ) -> MatchedDrift | None:
-    """Compare two groups over the architectures that both have; None where there is none.
+    """Compare two groups over the strata that both have.
 
-    stratum: the architecture of each cell, -1 where it is unknown. Within an architecture, the kernels of a side's
-    models are counted together; over architectures, each has the same weight on both sides: the distribution of a side
-    is the mean of those of its architectures. Intervals draw models within each cell, or, where a model has layers in
-    both groups, within each architecture; the null deals models to the sides within each architecture.
+    Within a stratum, the kernels of all models of a group are pooled. Every stratum has the same weight in both groups:
+    the distribution of a group is the mean of those of its strata. Intervals resample models within each cell or, where
+    a model has layers in both groups, within each stratum. The null assigns models to groups within each stratum.
+
+    Args:
+        cells: Histograms by model and group.
+        stratum: Stratum of each cell, -1 where it is unknown.
+        a: The first group.
+        b: The second group.
+        resamples: Number of bootstrap resamples, and of random assignments.
+        random: Source of random numbers.
+
+    Returns:
+        The matched drift; None if the groups share no stratum.
     """
     common = np.intersect1d(stratum[cells.cells_of(a)], stratum[cells.cells_of(b)])
     sides = [
@@ -65,13 +82,13 @@ def matched_drift(
     if not sides[0]:
         return None
     sizes = [len(members) for side in sides for members in side]
-    drift = float(_between(cells, [[np.ones((1, len(m))) for m in side] for side in sides], sides)[0])
-    low, high = _interval(cells, sides, drift, resamples, random) if max(sizes) > 1 else (None, None)
+    drift = float(_weighted_drift(cells, [[np.ones((1, len(m))) for m in side] for side in sides], sides)[0])
+    low, high = _bootstrap_interval(cells, sides, drift, resamples, random) if max(sizes) > 1 else (None, None)
     return MatchedDrift(
         drift=drift,
         low=low,
         high=high,
-        null=_null(cells, sides, drift, resamples, random),
+        null=_permutation_null(cells, sides, drift, resamples, random),
         n_strata=len(sides[0]),
         models_a=sum(map(len, sides[0])),
         models_b=sum(map(len, sides[1])),
@@ -80,13 +97,13 @@ def matched_drift(
     )
 
 
-def _between(cells: ModelGroupHistograms, weights: list[list[Array]], sides: list[Side]) -> Array:
-    """Return the drift [draws] between two sides, whose cells count as often as their weights [draws, cells] say."""
-    p, q = (_mean(cells, weight, side) for weight, side in zip(weights, sides, strict=True))
+def _weighted_drift(cells: ModelGroupHistograms, weights: list[list[Array]], sides: list[Side]) -> Array:
+    """Return the drift [draws] between two sides whose cells have weights [draws, cells]."""
+    p, q = (_mean_distribution(cells, weight, side) for weight, side in zip(weights, sides, strict=True))
     return paired_drift(p, q, cells.weights)
 
 
-def _mean(cells: ModelGroupHistograms, weights: list[Array], side: Side) -> Array:
+def _mean_distribution(cells: ModelGroupHistograms, weights: list[Array], side: Side) -> Array:
     flat = cells.counts.reshape(len(cells.counts), -1)
     total: Array | None = None
     for weight, members in zip(weights, side, strict=True):
@@ -98,28 +115,34 @@ def _mean(cells: ModelGroupHistograms, weights: list[Array], side: Side) -> Arra
     return probabilities(total, cells.bin_width)
 
 
-def _interval(
+def _bootstrap_interval(
     cells: ModelGroupHistograms, sides: list[Side], drift: float, resamples: int, random: np.random.Generator
 ) -> tuple[float | None, float | None]:
-    found = []
+    drifts = []
     for block in resample_blocks(resamples):
         weights: list[list[Array]] = [[], []]
         for first, second in zip(*sides, strict=True):
-            for weight, drawn in zip(weights, _drawn(cells.model, first, second, block, random), strict=True):
-                weight.append(drawn)
-        found.append(_between(cells, weights, sides))
-    drawn = np.concatenate(found) if found else np.empty(0)
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+            for weight, resampled in zip(
+                weights, _resample_stratum(cells.model, first, second, block, random), strict=True
+            ):
+                weight.append(resampled)
+        drifts.append(_weighted_drift(cells, weights, sides))
+    resampled = np.concatenate(drifts) if drifts else np.empty(0)
+    resampled = resampled[np.isfinite(resampled)]
+    if not len(resampled):
         return None, None
-    ends = 2 * drift - np.quantile(drawn, [1 - LEVEL / 2, LEVEL / 2])
-    return float(max(ends[0], 0)), float(max(ends[1], 0))
+    interval = 2 * drift - np.quantile(resampled, [1 - LEVEL / 2, LEVEL / 2])
+    return float(max(interval[0], 0)), float(max(interval[1], 0))
 
 
-def _drawn(
+def _resample_stratum(
     model: Indices, first: Indices, second: Indices, block: int, random: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Draw models of one architecture with replacement, those on both sides for both: weights [block, cells] a side."""
+    """Resample the models of one stratum with replacement; a model on both sides is drawn for both.
+
+    Returns:
+        Weights of the cells of each side, [block, cells] each.
+    """
     if len(np.intersect1d(model[first], model[second])):
         models = np.union1d(model[first], model[second])
         drawn = bootstrap_counts(len(models), block, random)
@@ -127,21 +150,21 @@ def _drawn(
     return bootstrap_counts(len(first), block, random), bootstrap_counts(len(second), block, random)
 
 
-def _null(
+def _permutation_null(
     cells: ModelGroupHistograms, sides: list[Side], drift: float, resamples: int, random: np.random.Generator
 ) -> NullDistribution | None:
     strata = list(zip(sides[0], sides[1], strict=True))
-    # One architecture swaps its sides, two may do so each by itself, which is a deal.
+    # A single stratum can only swap its sides; of several, each can swap by itself, which is an assignment.
     if len(strata) == 1 and not can_permute(sides[0][0], sides[1][0], cells.model):
         return None
-    found = []
+    drifts = []
     for block in resample_blocks(resamples):
         weights: list[list[Array]] = [[], []]
-        dealt: Side = []
+        assigned: Side = []
         for first, second in strata:
             weight, members = permute_labels(first, second, cells.model, block, random)
             weights[0].append(weight)
             weights[1].append(1 - weight)
-            dealt.append(members)
-        found.append(_between(cells, weights, [dealt, dealt]))
-    return summarize_null(np.concatenate(found), drift) if found else None
+            assigned.append(members)
+        drifts.append(_weighted_drift(cells, weights, [assigned, assigned]))
+    return summarize_null(np.concatenate(drifts), drift) if drifts else None

@@ -1,4 +1,4 @@
-"""Every pair of groups of one column and one kernel size compared: plain and matched drift, as rows of tables."""
+"""Comparison of all pairs of groups of one column and kernel size: plain and matched drift, as rows of tables."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from filtercrawl_analysis.statistics.matched_drift import MatchedDrift, matched_
 
 Row = dict[str, Any]
 
-# A group of fewer kernels leaves most of its 70 bins empty; its drift would be that of its size.
+# Smaller groups leave most of their 70 bins empty, so that their drift would reflect their size.
 MIN_KERNELS: Final = 100
-# Intervals and nulls are drawn for the pairs of so many groups, those with the most kernels.
+# Intervals and nulls are computed for the pairs of so many groups, those with the most kernels.
 MAX_RESAMPLED: Final = 20
 
 _COUNTS: Final = [
@@ -67,8 +67,17 @@ GROUPS: Final = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The groups of one column at one kernel size. names: of the groups compared; models: distinct ones
-    in them; drift: [groups, groups].
+    """The groups of one column at one kernel size, compared.
+
+    Attributes:
+        column: The column.
+        kernel: The kernel size, such as `3x3`.
+        names: The groups that are compared.
+        models: Distinct models in them.
+        drift: Drift between all pairs of them [groups, groups].
+        groups: Rows of the table of groups, also of those that are too small to compare.
+        plain: Rows of the table of drifts.
+        matched: Rows of the table of matched drifts.
     """
 
     column: str
@@ -85,48 +94,60 @@ def compare_groups(
     column: str,
     kernel: str,
     units: LayerGroups,
-    found: CoefficientHistograms,
+    histograms: CoefficientHistograms,
     strata: Sequence[str],
     resamples: int,
     seed: int,
 ) -> Comparison:
-    """Compare all groups of a column; strata: the columns to match by, of which `column` itself is none."""
+    """Compare all groups of a column.
+
+    Args:
+        column: The column.
+        kernel: The kernel size of all layers.
+        units: Layers combined into units.
+        histograms: Histograms of their coefficients.
+        strata: Columns to match by; `column` itself is skipped.
+        resamples: Number of bootstrap resamples, and of random assignments.
+        seed: Seed of all random numbers.
+    """
     labels = units.labels[column]
     groups = [_group(column, kernel, name, units) for name in ordered_labels(labels, units.kernels)]
     names = tuple(row["group"] for row in groups if row["compared"])
-    cells, cell_units = _cells(units, labels, names, found)
+    cells, cell_units = _cells(units, labels, names, histograms)
     if len(names) < 2:
         drift = np.zeros((len(names), len(names)))
         return Comparison(
             column=column, kernel=kernel, names=names, models=0, drift=drift, groups=tuple(groups), plain=(), matched=()
         )
-    groups_p = group_distributions(cells)
-    drift = pairwise_drift(groups_p, groups_p, cells.weights)
+    distributions = group_distributions(cells)
+    drift = pairwise_drift(distributions, distributions, cells.weights)
     largest = sorted(range(len(names)), key=lambda i: -cells.counts[cells.cells_of(i)].sum())[:MAX_RESAMPLED]
-    low, high = bootstrap_intervals(_only(cells, largest), drift, resamples, random_generator(seed, column, kernel))
-    known = {row["group"]: row for row in groups}
-    mode = found.space.mode
+    low, high = bootstrap_intervals(
+        _select_groups(cells, largest), drift, resamples, random_generator(seed, column, kernel)
+    )
+    group_rows = {row["group"]: row for row in groups}
+    mode = histograms.space.mode
     plain: list[Row] = []
-    side_by_side: list[Row] = []
+    matched: list[Row] = []
     for a, b in itertools.combinations(range(len(names)), 2):
         pair: Row = {"kernel": kernel, "group_a": names[a], "group_b": names[b], "mode": mode}
         random = random_generator(seed, column, kernel, names[a], names[b])
-        asked = resamples if a in largest and b in largest else 0
-        chance = permutation_null(cells, a, b, float(drift[a, b]), asked, random)
-        ends = _known(low[a, b]), _known(high[a, b])
-        sides = ("a", known[names[a]]), ("b", known[names[b]])
+        n_resamples = resamples if a in largest and b in largest else 0
+        null = permutation_null(cells, a, b, float(drift[a, b]), n_resamples, random)
+        interval = _finite_or_none(low[a, b]), _finite_or_none(high[a, b])
+        sides = ("a", group_rows[names[a]]), ("b", group_rows[names[b]])
         counts = {f"{what}_{side}": row[what] for what in ("models", "layers", "kernels") for side, row in sides}
-        note = None if asked or not resamples else f"intervals are drawn for the {MAX_RESAMPLED} largest groups"
+        note = None if n_resamples or not resamples else f"intervals are drawn for the {MAX_RESAMPLED} largest groups"
         if cells.n_models(a) < 2 or cells.n_models(b) < 2:
             note = "a group of one model: no interval"
-        counts["by_component"] = component_divergence(groups_p[a], groups_p[b]).tolist()
-        plain.append(pair | counts | _chance(float(drift[a, b]), ends, chance, note))
+        counts["by_component"] = component_divergence(distributions[a], distributions[b]).tolist()
+        plain.append(pair | counts | _drift_columns(float(drift[a, b]), interval, null, note))
         for by in strata:
-            row = _match(cells, cell_units, units, by, a, b, asked, random) if by != column else None
-            side_by_side += [pair | {"matched_by": by, "plain_drift": float(drift[a, b])} | row] if row else []
+            row = _matched_pair(cells, cell_units, units, by, a, b, n_resamples, random) if by != column else None
+            matched += [pair | {"matched_by": by, "plain_drift": float(drift[a, b])} | row] if row else []
     _adjust(plain)
     for by in strata:
-        _adjust([row for row in side_by_side if row["matched_by"] == by])
+        _adjust([row for row in matched if row["matched_by"] == by])
     return Comparison(
         column=column,
         kernel=kernel,
@@ -135,7 +156,7 @@ def compare_groups(
         drift=drift,
         groups=tuple(groups),
         plain=tuple(plain),
-        matched=tuple(side_by_side),
+        matched=tuple(matched),
     )
 
 
@@ -155,30 +176,30 @@ def _group(column: str, kernel: str, name: str, units: LayerGroups) -> Row:
 
 
 def _cells(
-    units: LayerGroups, labels: Sequence[str | None], names: Sequence[str], found: CoefficientHistograms
+    units: LayerGroups, labels: Sequence[str | None], names: Sequence[str], histograms: CoefficientHistograms
 ) -> tuple[ModelGroupHistograms, dict[tuple[int, int], int]]:
-    """Add up units to what each model has in each group; and one unit of each, which knows the model's labels."""
+    """Add up the histograms of units by model and group; also return one unit of each cell, which has the labels."""
     code = {name: i for i, name in enumerate(names)}
     models = {name: i for i, name in enumerate(dict.fromkeys(units.labels["model_id"]))}
     members: dict[tuple[int, int], list[int]] = {}
     for unit, (label, model) in enumerate(zip(labels, units.labels["model_id"], strict=True)):
-        if label in code and found.counts[unit].any():
+        if label in code and histograms.counts[unit].any():
             members.setdefault((code[label], models[model]), []).append(unit)
-    counts = np.zeros((len(members), *found.counts.shape[1:]))
-    for place, several in enumerate(members.values()):
-        counts[place] = found.counts[several].sum(0)
+    counts = np.zeros((len(members), *histograms.counts.shape[1:]))
+    for cell, cell_members in enumerate(members.values()):
+        counts[cell] = histograms.counts[cell_members].sum(0)
     cells = ModelGroupHistograms(
         group=np.array([group for group, _ in members], np.int64),
         model=np.array([model for _, model in members], np.int64),
         counts=counts,
-        bin_width=found.space.bin_width,
-        weights=found.space.weights,
+        bin_width=histograms.space.bin_width,
+        weights=histograms.space.weights,
         n_groups=len(names),
     )
-    return cells, {key: several[0] for key, several in members.items()}
+    return cells, {key: cell_members[0] for key, cell_members in members.items()}
 
 
-def _only(cells: ModelGroupHistograms, groups: Sequence[int]) -> ModelGroupHistograms:
+def _select_groups(cells: ModelGroupHistograms, groups: Sequence[int]) -> ModelGroupHistograms:
     kept = np.isin(cells.group, groups)
     return ModelGroupHistograms(
         group=cells.group[kept],
@@ -190,7 +211,7 @@ def _only(cells: ModelGroupHistograms, groups: Sequence[int]) -> ModelGroupHisto
     )
 
 
-def _match(
+def _matched_pair(
     cells: ModelGroupHistograms,
     cell_units: dict[tuple[int, int], int],
     units: LayerGroups,
@@ -200,66 +221,73 @@ def _match(
     resamples: int,
     random: np.random.Generator,
 ) -> Row | None:
-    of_cell = [
+    strata_of_cells = [
         units.labels[by][cell_units[key]] for key in zip(cells.group.tolist(), cells.model.tolist(), strict=True)
     ]
-    codes = {name: i for i, name in enumerate(dict.fromkeys(name for name in of_cell if name is not None))}
-    stratum = np.array([-1 if name is None else codes[name] for name in of_cell], np.int64)
-    found = matched_drift(cells, stratum, a, b, resamples, random)
-    return None if found is None else _matched_row(found)
+    codes = {name: i for i, name in enumerate(dict.fromkeys(name for name in strata_of_cells if name is not None))}
+    stratum = np.array([-1 if name is None else codes[name] for name in strata_of_cells], np.int64)
+    result = matched_drift(cells, stratum, a, b, resamples, random)
+    return None if result is None else _matched_row(result)
 
 
-def _matched_row(found: MatchedDrift) -> Row:
+def _matched_row(result: MatchedDrift) -> Row:
     note = None
-    if found.max_models == 1:
+    if result.max_models == 1:
         note = "one model in every cell: no interval"
-    elif found.min_models == 1:
+    elif result.min_models == 1:
         note = "some cells have one model: the interval is too narrow"
     return {
-        "strata": found.n_strata,
-        "models_a": found.models_a,
-        "models_b": found.models_b,
-        "fewest_models": found.min_models,
-        "most_models": found.max_models,
-        **_chance(found.drift, (found.low, found.high), found.null, note),
+        "strata": result.n_strata,
+        "models_a": result.models_a,
+        "models_b": result.models_b,
+        "fewest_models": result.min_models,
+        "most_models": result.max_models,
+        **_drift_columns(result.drift, (result.low, result.high), result.null, note),
     }
 
 
-def _chance(
-    drift: float, ends: tuple[float | None, float | None], chance: NullDistribution | None, note: str | None
+def _drift_columns(
+    drift: float, interval: tuple[float | None, float | None], null: NullDistribution | None, note: str | None
 ) -> Row:
-    low, high = ends
+    low, high = interval
     return {
         "drift": drift,
         "low": low,
         "high": high,
-        "null_median": chance and chance.median,
-        "null_high": chance and chance.upper,
-        "p": chance and chance.p_value,
+        "null_median": null and null.median,
+        "null_high": null and null.upper,
+        "p": null and null.p_value,
         "q": None,
-        "verdict": drift_verdict(low, chance),
+        "verdict": drift_verdict(low, null),
         "note": note,
     }
 
 
-def drift_verdict(low: float | None, chance: NullDistribution | None) -> str | None:
-    """Return `shift` where the interval lies above what chance makes (97.5 % quantile of the null), `unclear` where
-    only the p-value is at most 0.05, `no shift` otherwise; None where either could not be drawn.
+def drift_verdict(low: float | None, null: NullDistribution | None) -> str | None:
+    """Return the verdict on a drift.
+
+    Args:
+        low: Lower end of its interval.
+        null: Its null distribution.
+
+    Returns:
+        `shift` if the interval lies above the 97.5 % quantile of the null, `unclear` if only the p-value is at most
+        0.05, else `no shift`; None if the interval or the null is unknown.
     """
-    if low is None or chance is None:
+    if low is None or null is None:
         return None
-    if low > chance.upper:
+    if low > null.upper:
         return "shift"
-    return "unclear" if chance.p_value <= LEVEL else "no shift"
+    return "unclear" if null.p_value <= LEVEL else "no shift"
 
 
 def _adjust(rows: list[Row]) -> None:
     p_values = np.array([np.nan if row["p"] is None else row["p"] for row in rows])
     for row, value in zip(rows, adjust_p_values(p_values).tolist(), strict=True):
-        row["q"] = _known(value)
+        row["q"] = _finite_or_none(value)
 
 
-def _known(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
