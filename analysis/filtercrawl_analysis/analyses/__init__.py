@@ -1,1 +1,1 @@
-"""The bundled analyses, one module each."""
+"""The bundled analyses, one module each: from a dataset view to tables, figures and findings."""

@@ -1,4 +1,4 @@
-"""The analysis `census`: how many kernels of which size there are, by year, family, task and other columns."""
+"""The analysis `census`: counts of kernel sizes by year, family, task and other columns."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import empty_result
+from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.census import stacked_bars
 from filtercrawl_analysis.statistics.groups import Labels, group_labels, ordered_labels, sample_size, truncation_note
 
 YEAR: Final = "year"
-# Sizes with a colour of their own, those with the most layers; the others are drawn as one.
-COLOURED: Final = 6
-# Bars of a figure, those of the groups with the most kernels.
-BARS: Final = 20
+# Kernel sizes with a color of their own, those with the most layers; the others are combined.
+MAX_SIZES: Final = 6
+# Bars of a figure, the groups with the most layers.
+MAX_BARS: Final = 20
 CENSUS: Final = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("column", "group", "kernel", "op")),
@@ -27,8 +27,8 @@ CENSUS: Final = pa.schema(
     ]
 )
 _ABOUT: Final = (
-    "Learned kernels of final checkpoints whose weights were read, each distinct tensor once. year: of the release "
-    "that the source states. A group that is not known is null."
+    "Learned kernels of final checkpoints whose weights were read, each distinct tensor once. year: year of the "
+    "release, as the source states it. An unknown group is null."
 )
 
 
@@ -39,27 +39,27 @@ def analyze(dataset: DatasetView) -> Result:
         return empty_result("no learned kernels")
     columns = tuple(dict.fromkeys((YEAR, "family", "task", *dataset.options.by)))
     groups = {column: years(index) if column == YEAR else group_labels(index, column) for column in columns}
-    rows = [row for column in columns for row in _counted(index, column, groups[column])]
+    rows = [row for column in columns for row in _count_rows(index, column, groups[column])]
     table = ResultTable(
         name="census", title="Kernel sizes by group", rows=pa.Table.from_pylist(rows, schema=CENSUS), about=_ABOUT
     )
-    figures = tuple(figure for column in columns for figure in _bars(index, column, groups[column]))
+    figures = tuple(figure for column in columns for figure in _bar_figures(index, column, groups[column]))
     return Result(tables=(table,), figures=figures, findings=(_finding(index),))
 
 
 def years(index: pa.Table) -> Labels:
-    """Return the year of each layer's release, from an ISO 8601 date; None where it is unknown or none."""
+    """Return the release year of each layer's model, from an ISO 8601 date; None where there is no valid date."""
     dates = (value or "" for value in index["model_released"].to_pylist())
     return [date[:4] if len(date) >= 4 and date[:4].isdecimal() else None for date in dates]
 
 
-def _counted(index: pa.Table, column: str, groups: Labels) -> Iterator[dict[str, Any]]:
+def _count_rows(index: pa.Table, column: str, groups: Labels) -> Iterator[dict[str, Any]]:
     names = ("kernel", "op", "depthwise", "model_id", "n_kernels")
-    found: dict[tuple[Any, ...], tuple[set[str], int, int]] = {}
+    counts: dict[tuple[Any, ...], tuple[set[str], int, int]] = {}
     for group, kernel, op, depthwise, model, n in zip(groups, *(index[x].to_pylist() for x in names), strict=True):
-        models, layers, kernels = found.get((group, kernel, op, depthwise), (set(), 0, 0))
-        found[group, kernel, op, depthwise] = models | {model}, layers + 1, kernels + n
-    ordered = sorted(found.items(), key=lambda item: (item[0][0] is None, item[0][0] or "", -item[1][2], str(item[0])))
+        models, layers, kernels = counts.get((group, kernel, op, depthwise), (set(), 0, 0))
+        counts[group, kernel, op, depthwise] = models | {model}, layers + 1, kernels + n
+    ordered = sorted(counts.items(), key=lambda item: (item[0][0] is None, item[0][0] or "", -item[1][2], str(item[0])))
     for (group, kernel, op, depthwise), (models, layers, kernels) in ordered:
         yield {
             "column": column,
@@ -73,38 +73,38 @@ def _counted(index: pa.Table, column: str, groups: Labels) -> Iterator[dict[str,
         }
 
 
-def _bars(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
+def _bar_figures(index: pa.Table, column: str, groups: Labels) -> Iterator[Figure]:
     sizes = index["kernel"].to_pylist()
-    ones = np.ones(len(index), np.int64)
-    kernels = ordered_labels(sizes, ones)
-    named = kernels[:COLOURED]
-    order = ordered_labels(groups, ones)[:BARS]
+    one_per_layer = np.ones(len(index), np.int64)
+    kernels = ordered_labels(sizes, one_per_layer)
+    shown_sizes = kernels[:MAX_SIZES]
+    order = ordered_labels(groups, one_per_layer)[:MAX_BARS]
     if len(order) < 2:
         return
-    place = {group: i for i, group in enumerate(order)}
-    counts = np.zeros((len(named) + 1, len(order)))
+    bar = {group: i for i, group in enumerate(order)}
+    counts = np.zeros((len(shown_sizes) + 1, len(order)))
     for group, size in zip(groups, sizes, strict=True):
-        if group in place:
-            counts[named.index(size) if size in named else -1, place[group]] += 1
-    kept = index.filter(pa.array([group in place for group in groups]))
-    words = column.replace("_", " ")
+        if group in bar:
+            counts[shown_sizes.index(size) if size in shown_sizes else -1, bar[group]] += 1
+    in_bars = index.filter(pa.array([group in bar for group in groups]))
+    column_text = column.replace("_", " ")
     yield Figure(
         name=f"census_{column}",
-        title=f"Kernel sizes by {words}",
-        caption="Share of layers of each kernel size; beside each bar, the number of layers."
+        title=f"Kernel sizes by {column_text}",
+        caption="Share of layers of each kernel size, with the number of layers beside each bar."
         + truncation_note(order, groups),
-        basis=sample_size(kept),
+        basis=sample_size(in_bars),
         table="census",
-        draw=partial(stacked_bars, counts=counts, sizes=[*named, "other"], groups=order),
+        draw=partial(stacked_bars, counts=counts, sizes=[*shown_sizes, "other"], groups=order),
         height=1.4 + 0.28 * len(order),
     )
 
 
 def _finding(index: pa.Table) -> str:
-    rests = sample_size(index)
+    size = sample_size(index)
     sizes = ordered_labels(index["kernel"].to_pylist(), np.array(index["n_kernels"].to_pylist(), np.int64))
-    kinds = f"of {len(sizes)} sizes, most {sizes[0]}" if len(sizes) > 1 else f"of one size, {sizes[0]}"
+    description = f"of {len(sizes)} sizes, most {sizes[0]}" if len(sizes) > 1 else f"of one size, {sizes[0]}"
     return (
-        f"The dataset holds {rests.kernels:,} learned kernels {kinds}, in {rests.layers:,} distinct layers of "
-        f"{rests.models:,} models."
+        f"The dataset holds {size.kernels:,} learned kernels {description}, in {size.layers:,} distinct layers of "
+        f"{size.models:,} models."
     )

@@ -1,4 +1,4 @@
-"""The analysis `degeneracy`: sparsity, variance entropy and what chance makes of it, layer by layer."""
+"""The analysis `degeneracy`: sparsity, variance entropy and its null distribution, layer by layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import empty_result
+from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.quality import depth_profiles, entropy_scatter, kernel_mosaics
 from filtercrawl_analysis.statistics.coefficients import select_kernel_size
@@ -26,33 +26,33 @@ from filtercrawl_analysis.statistics.paper_thresholds import TAPS, randomness_th
 
 VERDICTS: Final = ("ok", "random", "repeated", "dead")
 NUMBERS: Final = ("sparsity", "variance_entropy_norm", "orthogonality")
-# Kernel sizes that are drawn, those with the most layers; layers in the mosaic, of each verdict; kernels of each.
-DRAWN: Final = 3
-SHOWN: Final = 4
-COLUMNS: Final = 24
+# Kernel sizes in figures, those with the most layers; layers of each verdict in the mosaic, and kernels of each layer.
+MAX_SIZES: Final = 3
+LAYERS_PER_VERDICT: Final = 4
+KERNELS_PER_LAYER: Final = 24
 _LARGEST_FIRST: Final = [("n_kernels", "descending"), ("layer_id", "ascending")]
 _VERDICTS: Final = (
-    "Verdicts, the first that holds: dead, at least 90 % of the kernels have no weight of a hundredth of the layer's "
+    "Verdicts, the first that applies: dead, at least 90 % of the kernels have no weight of a hundredth of the layer's "
     "largest; repeated, 99 % of the energy lies in multiples of one kernel, or at most a quarter of the sampled live "
-    "kernels differ by more than size and sign; random, layers of random numbers have as low an entropy (simulated "
+    "kernels differ by more than scale and sign; random, layers of random weights have as low an entropy (simulated "
     "for this number of kernels and taps, Benjamini-Hochberg over all layers, q > 0.05); ok. No verdict below two "
-    "kernels a tap. That chance is not ruled out does not prove a layer untrained."
+    "kernels per tap. That randomness is not rejected does not prove a layer untrained."
 )
 _QUALITY: Final = (
     "Sparsity, variance entropy, orthogonality, T_H (randomness_threshold) and degenerate (H >= T_H - 0.02, or H < 0.5 "
     "and sparsity >= 0.14) as in arXiv 2203.15331; T_H and degenerate only for nine taps, for which they were fitted. "
-    "p_structured, p_even: shares of random layers with at most, at least this entropy. "
+    "p_structured, p_even: shares of layers of random weights with at most, and at least, this entropy. "
 )
 
 
 def analyze(dataset: DatasetView) -> Result:
-    """Find layers whose kernels training did not make, or no longer: dead, copies, noise."""
+    """Find degenerate layers: dead, repeated or indistinguishable from random weights."""
     layers = layer_verdicts(dataset)
     if not len(layers):
         return empty_result("no learned kernels of more than one tap")
     return Result(
         tables=tuple(_tables(dataset, layers)),
-        figures=(*_scatters(dataset, layers), *_profiles(layers), *_mosaic(dataset, layers)),
+        figures=(*_entropy_figures(dataset, layers), *_depth_figures(layers), *_mosaic_figure(dataset, layers)),
         findings=tuple(_findings(layers)),
     )
 
@@ -66,26 +66,28 @@ def _tables(dataset: DatasetView, layers: pa.Table) -> Iterator[ResultTable]:
         rows=summarize_by_columns(layers, index, dataset.options.by, NUMBERS, VERDICTS),
         about="Quartiles over layers, and how many have each verdict. " + _VERDICTS,
     )
-    worst = _worst(layers)
+    worst = _most_degenerate(layers)
     if len(worst):
         yield ResultTable(
             name="degenerate_layers",
             title="The most degenerate layers",
             rows=worst,
-            about=f"Up to {SHOWN} of each verdict, those with the most kernels. " + _VERDICTS,
+            about=f"Up to {LAYERS_PER_VERDICT} layers of each verdict, those with the most kernels. " + _VERDICTS,
         )
 
 
-def _worst(layers: pa.Table) -> pa.Table:
-    found = [layers.filter(pc.equal(layers["verdict"], word)).sort_by(_LARGEST_FIRST) for word in VERDICTS[1:]]
-    return pa.concat_tables([table.slice(0, SHOWN) for table in found])
+def _most_degenerate(layers: pa.Table) -> pa.Table:
+    by_verdict = [
+        layers.filter(pc.equal(layers["verdict"], verdict)).sort_by(_LARGEST_FIRST) for verdict in VERDICTS[1:]
+    ]
+    return pa.concat_tables([table.slice(0, LAYERS_PER_VERDICT) for table in by_verdict])
 
 
 def _sizes(layers: pa.Table) -> list[str]:
-    return ordered_labels(layers["kernel"].to_pylist(), np.ones(len(layers), np.int64))[:DRAWN]
+    return ordered_labels(layers["kernel"].to_pylist(), np.ones(len(layers), np.int64))[:MAX_SIZES]
 
 
-def _scatters(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
+def _entropy_figures(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
     null = EntropyNull(dataset.options.seed)
     for kernel in _sizes(layers):
         here = layers.filter(pc.and_(pc.equal(layers["kernel"], kernel), pc.is_valid(layers["variance_entropy"])))
@@ -96,8 +98,8 @@ def _scatters(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
         yield Figure(
             name=f"quality_{kernel}",
             title=f"Variance entropy of {kernel} layers",
-            caption="A mark a layer. Of layers of random numbers, 95 % lie above the solid curve (simulated)"
-            + (", and T_H of the paper is the dashed one." if taps == TAPS else "."),
+            caption="One mark per layer. Of layers of random weights, 95 % lie above the solid curve (simulated)"
+            + ("; the dashed curve is T_H of the paper." if taps == TAPS else "."),
             basis=sample_size(here),
             table="layer_quality",
             draw=partial(
@@ -124,7 +126,7 @@ def _curves(null: EntropyNull, taps: int, largest: float) -> dict[str, tuple[Arr
     }
 
 
-def _profiles(layers: pa.Table) -> Iterator[Figure]:
+def _depth_figures(layers: pa.Table) -> Iterator[Figure]:
     for kernel in _sizes(layers):
         here = filter_known_depth(select_kernel_size(layers, kernel))
         rows = summarize_by_depth(here, NUMBERS)
@@ -140,12 +142,16 @@ def _profiles(layers: pa.Table) -> Iterator[Figure]:
             )
 
 
-def _mosaic(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
-    worst = _worst(layers)
+def _mosaic_figure(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
+    worst = _most_degenerate(layers)
     samples = dict(dataset.samples(worst["layer_sha256"].to_pylist()))
     sizes = dict(zip(*(dataset.index[name].to_pylist() for name in ("kernel", "kernel_size")), strict=True))
     shown = [
-        (f"{row['verdict']}: {row['layer_id']}", tuple(sizes[row["kernel"]]), _shown(samples[row["layer_sha256"]], row))
+        (
+            f"{row['verdict']}: {row['layer_id']}",
+            tuple(sizes[row["kernel"]]),
+            _scaled_for_display(samples[row["layer_sha256"]], row),
+        )
         for row in worst.to_pylist()
         if row["layer_sha256"] in samples
     ]
@@ -153,30 +159,30 @@ def _mosaic(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
         yield Figure(
             name="degenerate_kernels",
             title="Kernels of the most degenerate layers",
-            caption=f"Up to {COLUMNS} sampled kernels a layer, each over its own largest magnitude, those of dead "
-            "layers over their layer's: blue below zero, orange above.",
+            caption=f"Up to {KERNELS_PER_LAYER} sampled kernels per layer, each divided by its largest magnitude, or "
+            "in dead layers by that of the layer; negative weights are blue, positive orange.",
             basis=sample_size(worst),
             table="degenerate_layers",
-            draw=partial(kernel_mosaics, layers=shown, columns=COLUMNS),
+            draw=partial(kernel_mosaics, layers=shown, columns=KERNELS_PER_LAYER),
             height=0.5 + 0.62 * len(shown),
         )
 
 
-def _shown(kernels: NDArray[np.float32], row: dict[str, Any]) -> Array:
-    """Scale kernels to be looked at, float64 [k, taps]: by themselves, or, where they are dead, by their layer."""
+def _scaled_for_display(kernels: NDArray[np.float32], row: dict[str, Any]) -> Array:
+    """Scale kernels for display, float64 [k, taps]: by their own largest magnitude, or that of a dead layer."""
     wide = np.nan_to_num(kernels.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     peaks = np.abs(wide).max(1, keepdims=True)
     top = row["norm_linf"] or 1.0 if row["verdict"] == "dead" else np.where(peaks == 0, 1.0, peaks)
-    found: Array = wide / top
-    return found
+    scaled: Array = wide / top
+    return scaled
 
 
 def _findings(layers: pa.Table) -> Iterator[str]:
     counts = Counter(layers["verdict"].to_pylist())
-    told = len(layers) - counts[None]
+    n_with_verdict = len(layers) - counts[None]
     yield (
-        f"Of {len(layers)} layers, {told} can be judged: {counts['dead']} are dead, {counts['repeated']} repeat "
-        f"themselves, {counts['random']} cannot be told from random numbers."
+        f"Of {len(layers)} layers, {n_with_verdict} have a verdict: {counts['dead']} are dead, {counts['repeated']} "
+        f"are repeated, {counts['random']} are indistinguishable from random weights."
     )
     nine = [value for value in layers["degenerate"].to_pylist() if value is not None]
     if nine:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import empty_result
+from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS, radial_bins
 from filtercrawl_analysis.numerics.moments import Array, sketch_moments
 from filtercrawl_analysis.plots.quality import depth_profiles, frequency_profile
@@ -29,16 +29,17 @@ from filtercrawl_analysis.statistics.kernel_shape import (
 FREQUENCY: Final = ("mean_share", "low_share", "high_share", "frequency_centre")
 SYMMETRY: Final = ("even_point", "even_horizontal", "even_vertical", "rotation")
 NUMBERS: Final = (*FREQUENCY, *SYMMETRY, "separability")
-DRAWN: Final = 3
-_GIVEN: Final = ("layer_id", "model_id", "layer_sha256", "kernel", "n_kernels", "depthwise", "depth_decile")
+MAX_SIZES: Final = 3
+_INDEX_COLUMNS: Final = ("layer_id", "model_id", "layer_sha256", "kernel", "n_kernels", "depthwise", "depth_decile")
 _ABOUT: Final = (
-    "Shares of the energy, the sum of squared weights. Of the DCT-II coefficients of each radial frequency, in units "
-    "of the Nyquist frequency: mean_share at 0, low_share below, high_share from one half on, frequency_centre their "
-    "centre of mass. even_point, even_horizontal, even_vertical, rotation: of the part of a kernel that turning it by "
-    "180 degrees, flipping it, or turning it by 90 degrees leaves as it is (up to 49 taps, square kernels for "
-    "rotation). separability: mean over sampled kernels of the energy in the best product of a column and a row."
+    "Shares of the energy, that is the sum of squared weights. Of the DCT-II coefficients by radial frequency, in "
+    "units of the Nyquist frequency: mean_share at 0, low_share below one half, high_share from one half on, "
+    "frequency_centre their center of mass. even_point, even_horizontal, even_vertical, rotation: of the part of a "
+    "kernel that turning by 180 degrees, flipping, or turning by 90 degrees leaves unchanged (up to 49 taps; rotation "
+    "for square kernels). separability: mean over sampled kernels of the energy in the best product of a column and a "
+    "row."
 )
-_PROFILE: Final = pa.schema(
+_PROFILE_SCHEMA: Final = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("kernel", "position")),
         pa.field("frequency", pa.float64()),
@@ -47,11 +48,11 @@ _PROFILE: Final = pa.schema(
         *(pa.field(name, pa.int64()) for name in ("models", "layers", "kernels")),
     ]
 )
-_NOISE: Final = pa.schema([pa.field("kernel", pa.string()), *(pa.field(name, pa.float64()) for name in NUMBERS)])
+_NOISE_SCHEMA: Final = pa.schema([pa.field("kernel", pa.string()), *(pa.field(name, pa.float64()) for name in NUMBERS)])
 
 
 def analyze(dataset: DatasetView) -> Result:
-    """Say at which frequencies kernels have their energy, which symmetries they have and how separable they are."""
+    """Measure the frequency spectrum, symmetry and separability of the kernels of each layer."""
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     if not len(index):
         return empty_result("no learned kernels of more than one tap")
@@ -59,37 +60,45 @@ def analyze(dataset: DatasetView) -> Result:
     rows: list[dict[str, Any]] = []
     profile: list[dict[str, Any]] = []
     noise: list[dict[str, Any]] = []
-    for done, kernel in enumerate(sizes):
-        dataset.progress(done, len(sizes), f"frequency and symmetry, {kernel}")
+    for i, kernel in enumerate(sizes):
+        dataset.progress(i, len(sizes), f"frequency and symmetry, {kernel}")
         layers = select_kernel_size(index, kernel)
-        found, spectra = _of_layers(dataset, layers)
-        rows += found
-        profile += _profiles(layers, spectra)
-        noise.append({"kernel": kernel, **_of_noise(dataset, layers)})
+        layer_rows, spectra = _measure_layers(dataset, layers)
+        rows += layer_rows
+        profile += _profile_rows(layers, spectra)
+        noise.append({"kernel": kernel, **_noise_row(dataset, layers)})
     ordered = pa.concat_tables([select_kernel_size(index, kernel) for kernel in sizes])
-    fields = [index.schema.field(name) for name in _GIVEN]
+    fields = [index.schema.field(name) for name in _INDEX_COLUMNS]
     table = pa.Table.from_pylist(rows, schema=pa.schema([*fields, *(pa.field(name, pa.float64()) for name in NUMBERS)]))
     groups = summarize_by_columns(table, ordered, dataset.options.by, NUMBERS)
-    named = {
+    tables_by_name = {
         "layer_shape": ("Shape of every layer's kernels", table),
         "group_shape": ("Shape of kernels by group", groups),
-        "frequency_profile": ("Energy by frequency", pa.Table.from_pylist(profile, schema=_PROFILE)),
-        "shape_of_noise": ("What kernels of random numbers have", pa.Table.from_pylist(noise, schema=_NOISE)),
+        "frequency_profile": ("Energy by frequency", pa.Table.from_pylist(profile, schema=_PROFILE_SCHEMA)),
+        "shape_of_noise": ("Shape of kernels of random weights", pa.Table.from_pylist(noise, schema=_NOISE_SCHEMA)),
     }
-    tables = tuple(ResultTable(name=n, title=title, rows=t, about=_ABOUT) for n, (title, t) in named.items())
+    tables = tuple(ResultTable(name=n, title=title, rows=t, about=_ABOUT) for n, (title, t) in tables_by_name.items())
     figures = (*_frequency_figures(index, sizes, profile), *_depth_figures(table, sizes))
     return Result(tables=tables, figures=figures, findings=tuple(_findings(table, noise)))
 
 
 def radii(kernel_size: tuple[int, ...]) -> Array:
-    """Return the frequency of each radial bin, in units of the Nyquist frequency of the longest axis."""
+    """Return the frequency of each radial bin [bins], in units of the Nyquist frequency of the longest axis."""
     bins = int(radial_bins(kernel_size).max()) + 1
-    found: Array = np.arange(bins) / max(kernel_size)
-    return found
+    frequencies: Array = np.arange(bins) / max(kernel_size)
+    return frequencies
 
 
 def frequency_numbers(energy: Array, at: Array) -> dict[str, Array]:
-    """Return FREQUENCY of layers, [layers] each, from their energy [layers, bins]; NaN where there is none."""
+    """Return the columns `FREQUENCY` of layers.
+
+    Args:
+        energy: Energy by radial bin [layers, bins].
+        at: Frequency of each bin [bins].
+
+    Returns:
+        Each column [layers]; NaN for a layer without energy.
+    """
     total = energy.sum(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(total > 0, energy / total, np.nan)
@@ -102,82 +111,82 @@ def frequency_numbers(energy: Array, at: Array) -> dict[str, Array]:
     }
 
 
-def _of_layers(dataset: DatasetView, layers: pa.Table) -> tuple[list[dict[str, Any]], Array]:
-    """Return rows of layers of one size, and the shares of their energy by radial bin, [layers, bins]."""
+def _measure_layers(dataset: DatasetView, layers: pa.Table) -> tuple[list[dict[str, Any]], Array]:
+    """Return the rows of layers of one kernel size, and the shares of their energy by radial bin [layers, bins]."""
     size = tuple(layers["kernel_size"][0].as_py())
     taps, at = int(np.prod(size)), radii(size)
     energy = np.zeros((len(layers), len(at)))
     numbers: dict[str, Array] = {name: np.full(len(layers), np.nan) for name in NUMBERS}
-    kept = symmetry_projectors(size) if taps <= MAX_TAPS else {}
-    for here, sketches in iter_sketches(dataset, layers):
-        energy[here] = sketches["radial_energy"].combine_chunks().flatten().to_numpy().reshape(-1, len(at))
-        second = sketch_moments(sketches, "raw").second_moment() if kept else np.empty(0)
-        for name, projector in kept.items():
-            numbers[name][here] = energy_share(second, projector)
+    projectors = symmetry_projectors(size) if taps <= MAX_TAPS else {}
+    for batch, sketches in iter_sketches(dataset, layers):
+        energy[batch] = sketches["radial_energy"].combine_chunks().flatten().to_numpy().reshape(-1, len(at))
+        second_moments = sketch_moments(sketches, "raw").second_moment() if projectors else np.empty(0)
+        for name, projector in projectors.items():
+            numbers[name][batch] = energy_share(second_moments, projector)
     numbers |= frequency_numbers(energy, at)
-    place = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
-    for digest, kernels in dataset.samples(list(place)):
-        found = separability(kernels, size)
-        if found is not None and len(found):
-            numbers["separability"][place[digest]] = found.mean()
+    layer_index = {digest: i for i, digest in enumerate(layers["layer_sha256"].to_pylist())}
+    for digest, kernels in dataset.samples(list(layer_index)):
+        shares = separability(kernels, size)
+        if shares is not None and len(shares):
+            numbers["separability"][layer_index[digest]] = shares.mean()
     rows = [
-        row | {name: _known(values[i]) for name, values in numbers.items()}
-        for i, row in enumerate(layers.select(_GIVEN).to_pylist())
+        row | {name: _finite_or_none(values[i]) for name, values in numbers.items()}
+        for i, row in enumerate(layers.select(_INDEX_COLUMNS).to_pylist())
     ]
     total = energy.sum(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         return rows, np.where(total > 0, energy / total, np.nan)
 
 
-def _of_noise(dataset: DatasetView, layers: pa.Table) -> dict[str, float | None]:
-    """What independent numbers of equal variance have: a share of the energy for each dimension of a subspace."""
+def _noise_row(dataset: DatasetView, layers: pa.Table) -> dict[str, float | None]:
+    """Return the row of independent weights of equal variance: each dimension has the same share of the energy."""
     size = tuple(layers["kernel_size"][0].as_py())
     counts = np.bincount(radial_bins(size).ravel()).astype(np.float64)
     numbers = {name: float(value[0]) for name, value in frequency_numbers(counts[None], radii(size)).items()}
     taps = int(counts.sum())
-    even = (
+    symmetry = (
         {name: float(np.trace(p) / taps) for name, p in symmetry_projectors(size).items()} if taps <= MAX_TAPS else {}
     )
     return {
         **numbers,
-        **even,
+        **symmetry,
         "separability": noise_separability(size, random_generator(dataset.options.seed, "separability")),
     }
 
 
-def _profiles(layers: pa.Table, spectra: Array) -> Iterator[dict[str, Any]]:
+def _profile_rows(layers: pa.Table, spectra: Array) -> Iterator[dict[str, Any]]:
     size = tuple(layers["kernel_size"][0].as_py())
     kernel = layers["kernel"][0].as_py()
     counts = np.bincount(radial_bins(size).ravel())
     positions: Labels = group_labels(layers, POSITION)
     known = np.isfinite(spectra).all(1)
     for position in (None, "first", "between", "last"):
-        here = known if position is None else known & np.array([p == position for p in positions])
-        if here.any():
-            rests = sample_size(layers.filter(pa.array(here)))
-            for at, share, count in zip(radii(size), spectra[here].mean(0), counts, strict=True):
-                if count:  # a bin without a frequency
+        selected = known if position is None else known & np.array([p == position for p in positions])
+        if selected.any():
+            size_of_sample = sample_size(layers.filter(pa.array(selected)))
+            for at, share, count in zip(radii(size), spectra[selected].mean(0), counts, strict=True):
+                if count:  # bins may be empty
                     yield {
                         "kernel": kernel,
                         "position": position or "all",
                         "frequency": float(at),
                         "share": float(share),
                         "share_of_noise": float(count / counts.sum()),
-                        "models": rests.models,
-                        "layers": rests.layers,
-                        "kernels": rests.kernels,
+                        "models": size_of_sample.models,
+                        "layers": size_of_sample.layers,
+                        "kernels": size_of_sample.kernels,
                     }
 
 
 def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str, Any]]) -> Iterator[Figure]:
-    for kernel in sizes[:DRAWN]:
+    for kernel in sizes[:MAX_SIZES]:
         rows = [row for row in profile if row["kernel"] == kernel]
         if rows:
             yield Figure(
                 name=f"frequency_{kernel}",
                 title=f"Energy of {kernel} kernels by frequency",
                 caption="Mean over layers of the share of their energy at each radial frequency, for all layers and "
-                "for first and last ones where they are known; dashed, what random numbers have.",
+                "for first and last ones where they are known; dashed, random weights.",
                 basis=sample_size(select_kernel_size(index, kernel)),
                 table="frequency_profile",
                 draw=partial(frequency_profile, rows=rows),
@@ -185,7 +194,7 @@ def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str
 
 
 def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
-    for kernel in sizes[:DRAWN]:
+    for kernel in sizes[:MAX_SIZES]:
         here = filter_known_depth(select_kernel_size(table, kernel))
         numbers = [n for n in ("frequency_centre", "even_point", "separability") if here[n].null_count < len(here)]
         rows = summarize_by_depth(here, numbers)
@@ -202,16 +211,16 @@ def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
 
 
 def _findings(table: pa.Table, noise: list[dict[str, Any]]) -> Iterator[str]:
-    of_noise = noise[0]
-    kernel = of_noise["kernel"]
-    here = select_kernel_size(table, kernel)
-    if here["low_share"].null_count < len(here):
-        low = np.nanmedian(here["low_share"].to_numpy())
+    noise_row = noise[0]
+    kernel = noise_row["kernel"]
+    of_kernel_size = select_kernel_size(table, kernel)
+    if of_kernel_size["low_share"].null_count < len(of_kernel_size):
+        low = np.nanmedian(of_kernel_size["low_share"].to_numpy())
         yield (
             f"In the median {kernel} layer, {low:.0%} of the energy lies at low frequencies "
-            f"({of_noise['low_share']:.0%} of random numbers')."
+            f"({noise_row['low_share']:.0%} for random weights)."
         )
 
 
-def _known(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None

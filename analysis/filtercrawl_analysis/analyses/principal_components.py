@@ -1,4 +1,4 @@
-"""The analysis `eigenkernels`: principal components of scaled kernels, and how coefficients are distributed."""
+"""The analysis `eigenkernels`: principal components of scaled kernels, and distributions of coefficients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
-from filtercrawl_analysis.analyses.empty_result import empty_result
+from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.numerics.moments import Moments
 from filtercrawl_analysis.plots.principal_components import eigenkernels, phenotypes, ridges
 from filtercrawl_analysis.statistics.coefficients import kernel_sizes, scaled_moments, select_kernel_size
@@ -32,9 +32,10 @@ from filtercrawl_analysis.statistics.sampled_coefficients import (
     sample_coefficients,
 )
 
-DRAWN: Final = 3
-# Ridges of so many groups, those with the most kernels.
-RIDGES: Final = 12
+# Kernel sizes in figures, those with the most kernels.
+MAX_SIZES: Final = 3
+# Groups in a ridge plot, those with the most kernels.
+MAX_RIDGES: Final = 12
 COMPONENTS: Final = pa.schema(
     [
         pa.field("kernel", pa.string()),
@@ -70,121 +71,129 @@ PHENOTYPE: Final = pa.schema(
     ]
 )
 _SCALED: Final = (
-    "Kernels are cast to float16 and divided by their largest magnitude; components are those of the covariance around "
-    "the mean (arXiv 2203.15331), from sketches, which merge exactly. "
+    "Kernels are cast to float16 and divided by their largest magnitude; components are those of the centered "
+    "covariance (arXiv 2203.15331), from sketches, which merge exactly. "
 )
-_SAMPLED: Final = "From at most 64 kernels a layer, weighted by the kernels they stand for. "
+_SAMPLED: Final = "From at most 64 kernels per layer, weighted by the number of kernels that they represent. "
 
 
 def analyze(dataset: DatasetView) -> Result:
-    """Find the principal components of each kernel size, of all kernels and of each group."""
+    """Compute the principal components of each kernel size, for all kernels and for each group."""
     index = dataset.index
     sizes = kernel_sizes(index)
     columns = [c for c in dict.fromkeys((*dataset.options.by, POSITION)) if c == POSITION or resolve_column(index, c)]
-    found: list[tuple[pa.Table, PrincipalComponents]] = []
-    rows: list[dict[str, Any]] = []
-    for done, kernel in enumerate(sizes):
-        dataset.progress(done, len(sizes), f"principal components, {kernel}")
+    by_size: list[tuple[pa.Table, PrincipalComponents]] = []
+    group_rows: list[dict[str, Any]] = []
+    for i, kernel in enumerate(sizes):
+        dataset.progress(i, len(sizes), f"principal components, {kernel}")
         layers = select_kernel_size(index, kernel)
-        parted = layer_groups(layers, columns)
-        moments = scaled_moments(dataset, layers, parted)
-        whole = principal_components(moments.total())
-        if whole is not None:
-            found.append((layers, whole))
+        units = layer_groups(layers, columns)
+        moments = scaled_moments(dataset, layers, units)
+        components = principal_components(moments.total())
+        if components is not None:
+            by_size.append((layers, components))
             for column in columns:
-                rows += _of_groups(column, layers, parted.labels[column], parted.unit_of_layer, moments, whole)
-    if not found:
+                group_rows += _group_rows(
+                    column, layers, units.labels[column], units.unit_of_layer, moments, components
+                )
+    if not by_size:
         return empty_result("no kernels of 2 to 49 taps that differ")
-    samples = sample_coefficients(dataset, *found[0])
-    ridge = [row for column in columns for row in _ridges(column, found[0][0], samples)]
+    samples = sample_coefficients(dataset, *by_size[0])
+    ridge_rows = [row for column in columns for row in _ridge_rows(column, by_size[0][0], samples)]
     tables = [
         ResultTable(
             name="eigenkernels",
             title="Principal components of all kernels",
-            rows=pa.Table.from_pylist([row for pair in found for row in _of_all(*pair)], schema=COMPONENTS),
+            group_rows=pa.Table.from_pylist(
+                [row for pair in by_size for row in _component_rows(*pair)], schema=COMPONENTS
+            ),
             about=_SCALED,
         ),
         ResultTable(
             name="explained_variance",
             title="Explained variance by group",
-            rows=pa.Table.from_pylist(rows, schema=GROUPS),
-            about=_SCALED + "explained_variance: of the group's own components; along_all: of its variance along those "
-            "of all kernels.",
+            group_rows=pa.Table.from_pylist(group_rows, schema=GROUPS),
+            about=_SCALED + "explained_variance: along the group's own components; along_all: along those of all "
+            "kernels.",
         ),
         ResultTable(
             name="phenotypes",
             title="Kernels by their first two coefficients",
-            rows=pa.Table.from_pylist(_phenotype_rows(found[0][0], samples), schema=PHENOTYPE),
-            about=_SCALED + _SAMPLED + "A row a cell of 128 by 128 over [-3.3, 3.3] that is not empty.",
+            group_rows=pa.Table.from_pylist(_phenotype_rows(by_size[0][0], samples), schema=PHENOTYPE),
+            about=_SCALED + _SAMPLED + "One row per non-empty cell of 128 by 128 over [-3.3, 3.3].",
         ),
     ]
-    if ridge:
+    if ridge_rows:
         tables.append(
             ResultTable(
                 name="ridges",
                 title="Densities of coefficients by group",
-                rows=pa.Table.from_pylist(ridge, schema=RIDGE),
+                rows=pa.Table.from_pylist(ridge_rows, schema=RIDGE),
                 about=_SCALED + _SAMPLED + "Gaussian kernel density estimates with Silverman's bandwidth.",
             )
         )
-    figures = (*_eigen_figures(found), *_ridge_figures(columns, found[0], ridge), *_phenotype_figure(found[0], samples))
-    return Result(tables=tuple(tables), figures=figures, findings=(_finding(*found[0]),))
+    figures = (
+        *_eigen_figures(by_size),
+        *_ridge_figures(columns, by_size[0], ridge_rows),
+        *_phenotype_figure(by_size[0], samples),
+    )
+    return Result(tables=tuple(tables), figures=figures, findings=(_finding(*by_size[0]),))
 
 
-def _of_all(layers: pa.Table, whole: PrincipalComponents) -> Iterator[dict[str, Any]]:
-    rests = vars(sample_size(layers))
-    for component, (vector, share) in enumerate(zip(whole.vectors, whole.explained_variance, strict=True)):
+def _component_rows(layers: pa.Table, components: PrincipalComponents) -> Iterator[dict[str, Any]]:
+    size = vars(sample_size(layers))
+    for component, (vector, share) in enumerate(zip(components.vectors, components.explained_variance, strict=True)):
         yield {
             "kernel": layers["kernel"][0].as_py(),
             "component": component,
             "explained_variance": float(share),
             "vector": vector.tolist(),
-            "mean": whole.mean.tolist(),
-            **rests,
+            "mean": components.mean.tolist(),
+            **size,
         }
 
 
-def _of_groups(
+def _group_rows(
     column: str,
     layers: pa.Table,
-    of_unit: Sequence[str | None],
+    label_of_unit: Sequence[str | None],
     of_layer: np.ndarray[Any, np.dtype[np.int64]],
     moments: Moments,
-    whole: PrincipalComponents,
+    components: PrincipalComponents,
 ) -> Iterator[dict[str, Any]]:
-    groups = [of_unit[unit] for unit in of_layer.tolist()]
+    groups = [label_of_unit[unit] for unit in of_layer.tolist()]
     sizes = np.array(layers["n_kernels"].to_pylist(), np.int64)
     for group in ordered_labels(groups, sizes):
-        here = np.array([unit for unit, label in enumerate(of_unit) if label == group])
-        total = Moments(n=moments.n[here], mean=moments.mean[here], scatter=moments.scatter[here]).total()
-        own, along = principal_components(total), explained_variance_along(total, whole.vectors)
+        members = np.array([unit for unit, label in enumerate(label_of_unit) if label == group])
+        total = Moments(n=moments.n[members], mean=moments.mean[members], scatter=moments.scatter[members]).total()
+        own, along = principal_components(total), explained_variance_along(total, components.vectors)
         if own is None or along is None:
             continue
-        rests = vars(sample_size(layers.filter(pa.array([label == group for label in groups]))))
-        for component, (share, other) in enumerate(zip(own.explained_variance, along, strict=True)):
+        size = vars(sample_size(layers.filter(pa.array([label == group for label in groups]))))
+        for component, (share, share_along_all) in enumerate(zip(own.explained_variance, along, strict=True)):
             yield {
                 "column": column,
                 "kernel": layers["kernel"][0].as_py(),
                 "group": group,
                 "component": component,
                 "explained_variance": float(share),
-                "along_all": float(other),
-                **rests,
+                "along_all": float(share_along_all),
+                **size,
             }
 
 
-def _ridges(column: str, layers: pa.Table, samples: SampledCoefficients) -> Iterator[dict[str, Any]]:
+def _ridge_rows(column: str, layers: pa.Table, samples: SampledCoefficients) -> Iterator[dict[str, Any]]:
     groups = group_labels(layers, column)
-    order = ordered_labels(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:RIDGES]
+    order = ordered_labels(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:MAX_RIDGES]
     if len(order) < 2:
         return
-    of_sample = np.array([label or "" for label in groups])[samples.layer]
+    group_of_sample = np.array([label or "" for label in groups])[samples.layer]
     for group in order:
-        here = np.flatnonzero(of_sample == group)
+        members = np.flatnonzero(group_of_sample == group)
         for component in range(samples.coefficients.shape[1]):
-            found = kernel_density(samples.coefficients[here, component], samples.weight[here])
-            if found is not None:
-                for x, y in zip(*found, strict=True):
+            estimate = kernel_density(samples.coefficients[members, component], samples.weight[members])
+            if estimate is not None:
+                for x, y in zip(*estimate, strict=True):
                     yield {
                         "column": column,
                         "kernel": layers["kernel"][0].as_py(),
@@ -192,7 +201,7 @@ def _ridges(column: str, layers: pa.Table, samples: SampledCoefficients) -> Iter
                         "component": component,
                         "coefficient": float(x),
                         "density": float(y),
-                        "sampled": len(here),
+                        "sampled": len(members),
                     }
 
 
@@ -206,22 +215,23 @@ def _phenotype_rows(layers: pa.Table, samples: SampledCoefficients) -> list[dict
     ]
 
 
-def _eigen_figures(found: Sequence[tuple[pa.Table, PrincipalComponents]]) -> Iterator[Figure]:
-    for layers, whole in found[:DRAWN]:
+def _eigen_figures(by_size: Sequence[tuple[pa.Table, PrincipalComponents]]) -> Iterator[Figure]:
+    for layers, components in by_size[:MAX_SIZES]:
         kernel = layers["kernel"][0].as_py()
         yield Figure(
             name=f"eigenkernels_{kernel}",
             title=f"Principal components of {kernel} kernels",
-            caption="Components by the share of the variance along them; blue is below zero, orange above. " + _SCALED,
+            caption="Components and the share of the variance along each; negative values are blue, positive orange. "
+            + _SCALED,
             basis=sample_size(layers),
             table="eigenkernels",
             draw=partial(
                 eigenkernels,
-                rows=whole.vectors,
-                shares=whole.explained_variance,
+                rows=components.vectors,
+                shares=components.explained_variance,
                 size=tuple(layers["kernel_size"][0].as_py()),
             ),
-            height=0.6 + 1.0 * -(-min(len(whole.vectors), 27) // 9),
+            height=0.6 + 1.0 * -(-min(len(components.vectors), 27) // 9),
         )
 
 
@@ -256,8 +266,8 @@ def _phenotype_figure(leading: tuple[pa.Table, PrincipalComponents], samples: Sa
         yield Figure(
             name="phenotypes",
             title=f"{layers['kernel'][0].as_py()} kernels by their first two coefficients",
-            caption="How many kernels have which coefficients of the first two principal components, from a "
-            "hundred-thousandth of the fullest cell on. " + _SAMPLED,
+            caption="Number of kernels by their coefficients of the first two principal components, from 1e-5 of the "
+            "largest cell on. " + _SAMPLED,
             basis=sample_size(layers),
             table="phenotypes",
             draw=partial(phenotypes, counts=counts, bound=RANGE),
@@ -266,6 +276,6 @@ def _phenotype_figure(leading: tuple[pa.Table, PrincipalComponents], samples: Sa
         )
 
 
-def _finding(layers: pa.Table, whole: PrincipalComponents) -> str:
-    shares = ", ".join(f"{share:.1%}" for share in whole.explained_variance[:3])
+def _finding(layers: pa.Table, components: PrincipalComponents) -> str:
+    shares = ", ".join(f"{share:.1%}" for share in components.explained_variance[:3])
     return f"The first components of {layers['kernel'][0].as_py()} kernels explain {shares} of their variance."

@@ -1,4 +1,4 @@
-"""The bundled analyses, by the same hook as anybody's; each is imported when it runs."""
+"""Registration of the bundled analyses, by the hook that plugins use; each module is imported when it runs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from filtercrawl.api.hookspecs import hookimpl
 
 @dataclass(frozen=True, kw_only=True)
 class LazyAnalysis:
-    """An analysis whose module, with a function `analyze`, takes a second to import. module: below this package."""
+    """An analysis whose module is imported on its first run, as the import takes a second.
+
+    Attributes:
+        name: The name of the analysis.
+        title: Its heading in the report.
+        module: The module of this package with its function `analyze`.
+    """
 
     name: str
     title: str
     module: str
 
     def run(self, dataset: DatasetView) -> Result:
+        """Import the module and run the analysis."""
         result: Result = import_module(f"filtercrawl_analysis.analyses.{self.module}").analyze(dataset)
         return result
 
@@ -34,6 +41,12 @@ ANALYSES: Final = (
 )
 
 
+def empty_result(reason: str) -> Result:
+    """Return a result without tables and figures that says why there are none."""
+    return Result(findings=(f"Nothing to analyze: {reason}.",))
+
+
 @hookimpl
 def filtercrawl_analyses() -> Iterator[Analysis]:
+    """Register the bundled analyses."""
     yield from ANALYSES

@@ -62,7 +62,7 @@ def test_verdicts_are_those_that_were_planted(degenerate: Path) -> None:
         "tiny": None,
     }
     assert set(by_layer(rows(result, "degenerate_layers"))) == set(found) - {"trained0", "trained1", "tiny"}
-    assert "2 are dead, 3 repeat themselves, 2 cannot be told from random numbers" in result.findings[0]
+    assert "2 are dead, 3 are repeated, 2 are indistinguishable from random weights" in result.findings[0]
 
 
 def test_a_network_of_noise_is_not_called_trained_by_the_many_tests(tmp_path: Path) -> None:
@@ -194,6 +194,6 @@ def test_a_figure_that_shows_some_groups_says_of_how_many(many: Path) -> None:
 
 def test_findings_do_not_claim_what_nothing_could_tell(many: Path) -> None:
     (found,) = analysed("drift", many, by=("model_id",)).findings
-    assert found == "By model id, no pair of groups of 3x3 kernels has models enough to tell drift from chance."
+    assert found == "By model id, no pair of groups of 3x3 kernels has enough models to test for drift."
     (held,) = analysed("census", many).findings
     assert "learned kernels of one size, 3x3, in " in held
