@@ -49,7 +49,8 @@ _ABOUT: Final = (
     "logarithm) of the coefficients of scaled kernels (arXiv 2203.15331). low, high: 95 % interval from resampling "
     "models with replacement, corrected for the bias of small samples, so that it may lie below D; null where a group "
     "has one model. null_median, null_high (97.5 %), p: when the models of the pair are assigned to two groups of "
-    "these sizes at random; q: p adjusted over all pairs (Benjamini-Hochberg). verdict: `shift` where low exceeds null_high, "
+    "these sizes at random; q: p adjusted over all pairs (Benjamini-Hochberg). verdict: `shift` where low "
+    "exceeds null_high, "
     "`unclear` where only p <= 0.05, else `no shift`."
 )
 _ABOUT_MATCHED: Final = (

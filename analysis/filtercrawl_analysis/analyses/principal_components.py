@@ -104,22 +104,20 @@ def analyze(dataset: DatasetView) -> Result:
         ResultTable(
             name="eigenkernels",
             title="Principal components of all kernels",
-            group_rows=pa.Table.from_pylist(
-                [row for pair in by_size for row in _component_rows(*pair)], schema=COMPONENTS
-            ),
+            rows=pa.Table.from_pylist([row for pair in by_size for row in _component_rows(*pair)], schema=COMPONENTS),
             about=_SCALED,
         ),
         ResultTable(
             name="explained_variance",
             title="Explained variance by group",
-            group_rows=pa.Table.from_pylist(group_rows, schema=GROUPS),
+            rows=pa.Table.from_pylist(group_rows, schema=GROUPS),
             about=_SCALED + "explained_variance: along the group's own components; along_all: along those of all "
             "kernels.",
         ),
         ResultTable(
             name="phenotypes",
             title="Kernels by their first two coefficients",
-            group_rows=pa.Table.from_pylist(_phenotype_rows(by_size[0][0], samples), schema=PHENOTYPE),
+            rows=pa.Table.from_pylist(_phenotype_rows(by_size[0][0], samples), schema=PHENOTYPE),
             about=_SCALED + _SAMPLED + "One row per non-empty cell of 128 by 128 over [-3.3, 3.3].",
         ),
     ]
