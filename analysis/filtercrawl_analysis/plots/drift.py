@@ -1,4 +1,4 @@
-"""Drift as heat maps."""
+"""Drift between groups: heat maps, and intervals beside null distributions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from filtercrawl_analysis.plots.theme import label, muted, text_on
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Cells of larger maps have no room for numbers, and rows of still larger ones none for names.
-NUMBERED = 14
+# Groups up to which cells have room for numbers.
+MAX_NUMBERED = 14
 
 
 def heat_map(canvas: Figure, drift: Array, names: Sequence[str], models: Sequence[int], column: str) -> None:
-    """Draw the drift between all pairs, [groups, groups]; models: of each group, beside its name."""
+    """Draw the drift between all pairs of groups.
+
+    Args:
+        canvas: An empty figure.
+        drift: Drift [groups, groups].
+        names: Name of each group.
+        models: Number of models of each group, shown beside its name.
+        column: The column that the groups are of.
+    """
     axes = canvas.add_subplot()
     image = axes.imshow(drift, vmin=0)
     ticks = [f"{label(name, 24)} ({count})" for name, count in zip(names, models, strict=True)]
@@ -28,21 +36,21 @@ def heat_map(canvas: Figure, drift: Array, names: Sequence[str], models: Sequenc
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     canvas.colorbar(image, ax=axes, label="drift D", shrink=0.8)
-    if len(names) <= NUMBERED:
-        for (row, place), value in np.ndenumerate(drift):
-            if row != place and np.isfinite(value):
-                colour = text_on(image.to_rgba(np.array([value]))[0])
-                axes.text(place, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    if len(names) <= MAX_NUMBERED:
+        for (row, column_index), value in np.ndenumerate(drift):
+            if row != column_index and np.isfinite(value):
+                color = text_on(image.to_rgba(np.array([value]))[0])
+                axes.text(column_index, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
 
 
 def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
-    """Draw pairs of groups as intervals beside the drift that chance makes; rows as of the table."""
+    """Draw the drift of pairs of groups, rows of the drift table, with intervals and null distributions."""
     axes = canvas.add_subplot()
-    for place, pair in enumerate(pairs):
-        axes.barh(place, pair["null_high"], height=0.8, color=muted(), alpha=0.4, label="chance")
+    for position, pair in enumerate(pairs):
+        axes.barh(position, pair["null_high"], height=0.8, color=muted(), alpha=0.4, label="null (97.5 %)")
         if pair["low"] is not None:
-            axes.plot([pair["low"], pair["high"]], [place, place], color="C0", label="95 % interval")
-        axes.plot([pair["drift"]], [place], "o", color="C1", label="drift")
+            axes.plot([pair["low"], pair["high"]], [position, position], color="C0", label="95 % interval")
+        axes.plot([pair["drift"]], [position], "o", color="C1", label="drift")
     names = [f"{label(pair['group_a'], 20)} | {label(pair['group_b'], 20)}" for pair in pairs]
     axes.set_yticks(range(len(pairs)), names)
     axes.set_ylim(len(pairs) - 0.4, -0.6)

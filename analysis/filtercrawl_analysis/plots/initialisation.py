@@ -1,4 +1,4 @@
-"""Spread of weights drawn against the laws of initialisation."""
+"""Moments of weights against those of initial distributions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from filtercrawl_analysis.numerics.moments import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Standard deviation over that of He normal with fan in, and excess kurtosis.
-_LAWS: Final = {
+# Standard deviation over that of He normal (fan in), and excess kurtosis.
+_DISTRIBUTIONS: Final = {
     "He normal": (1.0, 0.0),
     "He uniform": (1.0, -1.2),
     "torch default": (1 / math.sqrt(6), -1.2),
@@ -21,10 +21,10 @@ _LAWS: Final = {
 
 
 def weight_moments_scatter(canvas: Figure, ratio: Array, kurtosis: Array) -> None:
-    """Draw layers by their standard deviation and kurtosis, [layers] each."""
+    """Draw layers by their standard deviation over He's and their excess kurtosis, [layers] each."""
     axes = canvas.add_subplot()
     axes.scatter(ratio, kurtosis, s=12, color="C0", alpha=0.5, lw=0, label="layers")
-    for i, (name, (x, y)) in enumerate(_LAWS.items()):
+    for i, (name, (x, y)) in enumerate(_DISTRIBUTIONS.items()):
         axes.plot([x], [y], "+x1"[i], color="C1", ms=11, mew=2, label=name, ls="none")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

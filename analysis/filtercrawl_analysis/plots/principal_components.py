@@ -1,4 +1,4 @@
-"""Principal components drawn as kernels, and densities of coefficients."""
+"""Principal components as images, and densities of coefficients."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from filtercrawl_analysis.plots.theme import diverging, label
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Components that are drawn, and in a row.
-MOST: Final = 27
-IN_A_ROW: Final = 9
-# How far a ridge reaches into the one above.
+# Components shown, and per row.
+MAX_COMPONENTS: Final = 27
+PER_ROW: Final = 9
+# Height of a ridge in units of the distance between ridges.
 OVERLAP: Final = 1.5
 
 
 def eigenkernels(canvas: Figure, rows: Array, shares: Array, size: tuple[int, ...]) -> None:
-    """Draw components [c, taps] of kernels of a size as pictures, with their shares of the variance."""
-    shown = min(len(rows), MOST)
-    lines = -(-shown // IN_A_ROW)
-    grid = canvas.subplots(lines, min(shown, IN_A_ROW), squeeze=False).ravel()
+    """Draw principal components as images with their shares of the variance.
+
+    Args:
+        canvas: An empty figure.
+        rows: Components [components, taps].
+        shares: Share of the variance of each [components].
+        size: The kernel size.
+    """
+    shown = min(len(rows), MAX_COMPONENTS)
+    lines = -(-shown // PER_ROW)
+    grid = canvas.subplots(lines, min(shown, PER_ROW), squeeze=False).ravel()
     picture = (int(np.prod(size[:-1], dtype=np.int64)), size[-1])
     for axes in grid:
         axes.set_axis_off()
@@ -36,14 +43,14 @@ def eigenkernels(canvas: Figure, rows: Array, shares: Array, size: tuple[int, ..
 
 
 def ridges(canvas: Figure, rows: Sequence[dict[str, Any]], groups: Sequence[str]) -> None:
-    """Draw the densities of coefficients, a panel a component, a ridge a group; rows: of the table."""
-    shown = sorted({row["component"] for row in rows})[:IN_A_ROW]
+    """Draw densities of coefficients, rows of the table: one panel per component and one ridge per group."""
+    shown = sorted({row["component"] for row in rows})[:PER_ROW]
     panels = canvas.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for axes, component in zip(panels, shown, strict=True):
-        here = [row for row in rows if row["component"] == component]
-        peak = max(row["density"] for row in here)
+        of_component = [row for row in rows if row["component"] == component]
+        peak = max(row["density"] for row in of_component)
         for line, group in enumerate(groups):
-            points = [(row["coefficient"], row["density"]) for row in here if row["group"] == group]
+            points = [(row["coefficient"], row["density"]) for row in of_component if row["group"] == group]
             if points:
                 x, y = np.array(points).T
                 base = -float(line)
@@ -56,7 +63,7 @@ def ridges(canvas: Figure, rows: Sequence[dict[str, Any]], groups: Sequence[str]
 
 
 def phenotypes(canvas: Figure, counts: Array, bound: float) -> None:
-    """Draw the histogram of the first two coefficients [cells, cells] over [-bound, bound], logarithmic."""
+    """Draw the histogram of the first two coefficients [cells, cells] over [-bound, bound] in logarithmic colors."""
     axes = canvas.add_subplot()
     peak = counts.max()
     image = axes.imshow(

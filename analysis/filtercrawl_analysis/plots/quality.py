@@ -1,4 +1,4 @@
-"""Quality of layers drawn: entropy against size, profiles along the depth, and mosaics of kernels."""
+"""Quality of layers: entropy against size, profiles over depth, mosaics of kernels, and frequency spectra."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Markers differ in shape too, for those who do not see the colours.
-_MARKS: Final = {
+# Markers also differ in shape, for readers who do not see the colors.
+_MARKERS: Final = {
     "ok": ("o", "C0"),
     "random": ("^", "C1"),
     "repeated": ("s", "C3"),
     "dead": ("X", "C5"),
     None: (".", "C6"),
 }
-_TOLD: Final = "too few kernels to tell"
+_NO_VERDICT: Final = "too few kernels for a verdict"
 
 
 def entropy_scatter(
@@ -34,14 +34,25 @@ def entropy_scatter(
     curves: dict[str, tuple[Array, Array]],
     top: float,
 ) -> None:
-    """Draw entropy against kernels a layer; curves: name -> (kernels, entropy); top: the largest possible entropy."""
+    """Draw variance entropy against the number of kernels, one mark per layer.
+
+    Args:
+        canvas: An empty figure.
+        kernels: Kernels of each layer [layers].
+        entropy: Variance entropy of each layer [layers].
+        verdicts: Verdict of each layer.
+        curves: Kernels and entropy of reference curves, by name.
+        top: The largest possible entropy.
+    """
     axes = canvas.add_subplot()
-    said = np.array([v or "" for v in verdicts])
-    for verdict, (mark, colour) in _MARKS.items():
-        here = said == (verdict or "")
-        if here.any():
-            text = f"{verdict or _TOLD} ({int(here.sum())})"
-            axes.scatter(kernels[here], entropy[here], s=14, marker=mark, color=colour, alpha=0.6, lw=0, label=text)
+    verdict_names = np.array([v or "" for v in verdicts])
+    for verdict, (mark, color) in _MARKERS.items():
+        selected = verdict_names == (verdict or "")
+        if selected.any():
+            text = f"{verdict or _NO_VERDICT} ({int(selected.sum())})"
+            axes.scatter(
+                kernels[selected], entropy[selected], s=14, marker=mark, color=color, alpha=0.6, lw=0, label=text
+            )
     for (name, (x, y)), style in zip(curves.items(), ("--", "-", ":"), strict=False):
         axes.plot(x, y, style, color="C6", lw=1, label=name)
     axes.axhline(top, color="C6", lw=0.5)
@@ -54,14 +65,14 @@ def entropy_scatter(
 
 
 def depth_profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequence[str]) -> None:
-    """Draw the median and quartiles of each number by depth decile; rows: of `summarize_groups`, one kernel size."""
+    """Draw median and quartiles of each number by depth decile, from rows of `summarize_groups` of one kernel size."""
     axes: list[Axes] = list(canvas.subplots(len(numbers), 1, sharex=True, squeeze=False)[:, 0])
     for panel, number in zip(axes, numbers, strict=True):
-        found = [row for row in rows if row[f"{number}_median"] is not None]
-        place = np.array([int(row["group"]) for row in found])
-        low, middle, high = (np.array([row[f"{number}_{q}"] for row in found]) for q in ("q1", "median", "q3"))
-        panel.fill_between(place, low, high, alpha=0.25, lw=0, color="C0")
-        panel.plot(place, middle, "o-", color="C0")
+        known = [row for row in rows if row[f"{number}_median"] is not None]
+        decile = np.array([int(row["group"]) for row in known])
+        low, middle, high = (np.array([row[f"{number}_{q}"] for row in known]) for q in ("q1", "median", "q3"))
+        panel.fill_between(decile, low, high, alpha=0.25, lw=0, color="C0")
+        panel.plot(decile, middle, "o-", color="C0")
         panel.set_ylabel(number.replace("_", " "))
         panel.grid(visible=True, axis="y")
     axes[-1].set_xticks(range(10), [f"{i / 10:.1f}-{(i + 1) / 10:.1f}" for i in range(10)])
@@ -69,7 +80,13 @@ def depth_profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequ
 
 
 def kernel_mosaics(canvas: Figure, layers: Sequence[tuple[str, tuple[int, ...], Array]], columns: int) -> None:
-    """Draw kernels, a row a layer; layers: (what it is called, kernel size, kernels [k, taps] within [-1, 1])."""
+    """Draw kernels, one row of images per layer.
+
+    Args:
+        canvas: An empty figure.
+        layers: Title, kernel size and kernels [k, taps] within [-1, 1] of each layer.
+        columns: Kernels per row.
+    """
     grid = canvas.subplots(len(layers), 1, squeeze=False)[:, 0]
     for axes, (name, size, kernels) in zip(grid, layers, strict=True):
         axes.imshow(
@@ -80,11 +97,11 @@ def kernel_mosaics(canvas: Figure, layers: Sequence[tuple[str, tuple[int, ...], 
 
 
 def _tiled(kernels: Array, size: tuple[int, ...], columns: int) -> Array:
-    """One row of kernels, with gaps of one; [height, width], NaN in the gaps."""
+    """Return one row of kernels with gaps of one pixel, [height, width]; NaN in the gaps."""
     height, width = int(np.prod(size[:-1], dtype=np.int64)), size[-1]
     picture = np.full((height, columns * (width + 1) - 1), np.nan)
-    for place, kernel in enumerate(kernels):
-        start = place * (width + 1)
+    for i, kernel in enumerate(kernels):
+        start = i * (width + 1)
         picture[:, start : start + width] = kernel.reshape(height, width)
     return picture
 
@@ -93,16 +110,22 @@ _STYLES: Final = {"all": "o-", "first": "^-", "between": "s-", "last": "v-"}
 
 
 def frequency_profile(canvas: Figure, rows: Sequence[dict[str, Any]]) -> None:
-    """Draw the share of the energy at each frequency, a line a position; rows: of the table, one kernel size."""
+    """Draw the share of the energy by frequency, one line per position, from rows of the table of one kernel size."""
     axes = canvas.add_subplot()
     for i, (position, style) in enumerate(_STYLES.items()):
-        here = [row for row in rows if row["position"] == position]
-        if here:
-            text = f"{position} ({here[0]['layers']} layers)"
-            axes.plot([r["frequency"] for r in here], [r["share"] for r in here], style, color=f"C{i}", label=text)
+        of_position = [row for row in rows if row["position"] == position]
+        if of_position:
+            text = f"{position} ({of_position[0]['layers']} layers)"
+            axes.plot(
+                [r["frequency"] for r in of_position],
+                [r["share"] for r in of_position],
+                style,
+                color=f"C{i}",
+                label=text,
+            )
     noise = [row for row in rows if row["position"] == "all"]
     axes.plot(
-        [r["frequency"] for r in noise], [r["share_of_noise"] for r in noise], "--", color="C6", label="random numbers"
+        [r["frequency"] for r in noise], [r["share_of_noise"] for r in noise], "--", color="C6", label="random weights"
     )
     axes.set_ylim(bottom=0)
     axes.set_xlabel("radial frequency, in units of the Nyquist frequency")

@@ -1,4 +1,4 @@
-"""How figures look: colours that colour-blind readers tell apart, on white and on dark paper, and little else."""
+"""The style of figures: a light and a dark theme whose colors color-blind readers can distinguish."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
 
 @dataclass(frozen=True, kw_only=True)
 class Theme:
-    """Colours as `#rrggbb`. paper: behind a figure; ink: text; muted: axes and grids; cycle: of groups, `C0` to `C6`.
+    """The colors of a theme, as `#rrggbb`.
 
-    The colours of a cycle stay apart for people with protanopia, deuteranopia and tritanopia, and have a contrast of at
+    The colors of the cycle are distinguishable with protanopia, deuteranopia and tritanopia, and have a contrast of at
     least 3 to 1 with the paper.
+
+    Attributes:
+        name: The name of the theme.
+        paper: Background.
+        ink: Text.
+        muted: Axes and grids.
+        cycle: Groups, `C0` to `C6`.
     """
 
     name: str
@@ -40,40 +47,40 @@ DARK: Final = Theme(
     cycle=("#4899fb", "#f48b39", "#2fffba", "#ad9ca7", "#c0c1ff", "#ffd219", "#896da0"),
 )
 
-# Amounts; even in lightness, and the same picture for most colour-blind readers.
+# Color map of magnitudes: perceptually uniform, and nearly the same for color-blind readers.
 SEQUENTIAL: Final = "cividis"
 _BLUE_ORANGE: Final = ("#08406f", "#2f7fb8", "#9cc8e6", "#f4f2ee", "#f3bf8a", "#d9730d", "#7f3a02")
 
 
 def diverging() -> Colormap:
-    """Return the colour map for signed numbers: blue below zero, nearly white there, orange above."""
+    """Return the color map of signed numbers: blue below zero, nearly white there, orange above."""
     return LinearSegmentedColormap.from_list("blue-orange", list(_BLUE_ORANGE))
 
 
 def ink() -> str:
-    """Return the colour of text in the theme that is being drawn."""
+    """Return the color of text in the current theme."""
     return str(mpl.rcParams["text.color"])
 
 
 def paper() -> str:
-    """Return the colour behind the figure in the theme that is being drawn; the figure itself is transparent."""
+    """Return the background color of the current theme; figures themselves are transparent."""
     return str(mpl.rcParams["axes.facecolor"])
 
 
 def muted() -> str:
-    """Return the colour of axes in the theme that is being drawn: for what stands behind the numbers."""
+    """Return the color of axes in the current theme, for marks in the background."""
     return str(mpl.rcParams["axes.edgecolor"])
 
 
-def text_on(colour: Any) -> str:
-    """Return black or white, whichever reads better on `colour` (anything that matplotlib takes for one)."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+def text_on(color: Any) -> str:
+    """Return black or white, whichever has the higher contrast with a color, in any form that matplotlib accepts."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000000" if luminance > 0.179 else "#ffffff"  # where both have the same contrast (WCAG 2)
 
 
 def label(text: object, length: int = 32) -> str:
-    """Make outside text fit for a figure: one line, nothing unprintable, cut in its middle at `length`."""
+    """Make text from outside fit for a figure: one line, printable, shortened in the middle to `length` characters."""
     words = "unknown" if text is None else str(text)
     line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
     head = (length - 1) // 2
@@ -81,9 +88,9 @@ def label(text: object, length: int = 32) -> str:
 
 
 def settings(theme: Theme) -> dict[str, Any]:
-    """Return matplotlib's settings for a theme; whatever they do not name is matplotlib's own default."""
+    """Return the matplotlib settings of a theme; all others have the defaults of matplotlib."""
     return {
-        "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+        "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
         "font.size": 10,
         "axes.titlesize": 11,
         "axes.labelsize": 10,

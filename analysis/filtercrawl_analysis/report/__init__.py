@@ -1,1 +1,1 @@
-"""Running the analyses and writing tables, figures and the HTML report."""
+"""Running the analyses, and writing tables, figures, the HTML report and results.json."""

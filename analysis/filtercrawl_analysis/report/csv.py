@@ -1,4 +1,4 @@
-"""Tables as CSV that pandas reads back and that no spreadsheet program takes for formulas."""
+"""CSV that pandas reads back, and in which no spreadsheet program finds formulas."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-# What Excel, LibreOffice and Google Sheets evaluate when a cell begins with it.
+# First characters of cells that Excel, LibreOffice or Google Sheets evaluate as formulas.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def csv_text(rows: pa.Table) -> str:
-    """Return a table as CSV: a header, `.` in decimals, an empty cell for null, JSON for lists.
+    """Return a table as CSV with a header: decimal points, empty cells for null, JSON for lists.
 
-    Text that would be a formula gets an apostrophe in front; numbers are numbers, whatever their sign.
+    Text that would be evaluated as a formula is prefixed with an apostrophe; numbers are not, whatever their sign.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

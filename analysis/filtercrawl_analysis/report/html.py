@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs nothing else, neither network nor scripts."""
+"""The HTML report: one self-contained page without scripts or network access."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from filtercrawl.api.analysis import Figure, ResultTable, SampleSize
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.run_analyses import AnalysisRun, result_summary
 
-# Rows of a table that the page shows; all are in the files.
-ROWS: Final = 30
-# Bytes of figures within the page; what is beyond is only linked.
+# Rows of a table on the page; the files have all.
+MAX_ROWS: Final = 30
+# Bytes of figures embedded in the page; further figures are only linked.
 PICTURE_BYTES: Final = 6_000_000
-# Findings at the top, of one analysis and of all.
-FROM_EACH: Final = 2
-KEY_FINDINGS: Final = 12
+# Findings at the top of the page, per analysis and in total.
+KEY_FINDINGS_PER_ANALYSIS: Final = 2
+MAX_KEY_FINDINGS: Final = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedFigure:
-    """A drawn figure. svg, png: its files; shown: what the page embeds, for light and for dark; kind: of these."""
+    """A rendered figure.
+
+    Attributes:
+        svg: Content of its SVG file.
+        png: Content of its PNG file.
+        shown: The images that the page embeds, for the light and the dark theme.
+        kind: Their media subtype.
+    """
 
     svg: bytes
     png: bytes
@@ -35,13 +42,20 @@ class RenderedFigure:
 
     @property
     def size(self) -> int:
+        """Bytes of the embedded images in base64."""
         return sum(4 * len(picture) // 3 for picture in self.shown)
 
 
 def render_report(
     results: Mapping[str, Any], sections: Sequence[AnalysisRun], pictures: Mapping[str, RenderedFigure]
 ) -> str:
-    """Return the page. results: as in results.json; pictures: by the name of the figure."""
+    """Return the HTML page.
+
+    Args:
+        results: Content of results.json.
+        sections: The runs of all analyses; those that failed are left out.
+        pictures: Rendered figures by name.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("filtercrawl_analysis.report", "templates"),
         autoescape=True,
@@ -64,30 +78,30 @@ def render_report(
 
 
 def sanitize(value: object) -> object:
-    """Replace what is unprintable in outside text: control characters, and marks that turn the reading direction."""
+    """Replace unprintable characters in text: control characters, and marks that change the reading direction."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
 
 
 def fit_budget(pictures: Mapping[str, RenderedFigure], budget: int) -> set[str]:
-    """Return the figures that are embedded: all, or all but the largest that are too much."""
-    kept = sorted(pictures, key=lambda name: (pictures[name].size, name))
-    while sum(pictures[name].size for name in kept) > budget:
-        kept.pop()
-    return set(kept)
+    """Return the names of the figures to embed: all but the largest, so that the rest fits in `budget` bytes."""
+    embedded = sorted(pictures, key=lambda name: (pictures[name].size, name))
+    while sum(pictures[name].size for name in embedded) > budget:
+        embedded.pop()
+    return set(embedded)
 
 
 def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Pick (name of the section, finding) for the top: the first of each section, then the second ones."""
+    """Return (section, finding) pairs for the top of the page: the first of each section, then the second of each."""
     sections = list(sections)
     ranked = [
         (section["name"], section["findings"][rank])
-        for rank in range(FROM_EACH)
+        for rank in range(KEY_FINDINGS_PER_ANALYSIS)
         for section in sections
         if len(section["findings"]) > rank
     ]
-    return ranked[:KEY_FINDINGS]
+    return ranked[:MAX_KEY_FINDINGS]
 
 
 def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embedded: set[str]) -> dict[str, Any]:
@@ -97,7 +111,7 @@ def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embed
         "name": section.name,
         "title": section.title,
         "findings": result.findings,
-        "told": result_summary(result),
+        "summary": result_summary(result),
         "figures": [
             _figure(figure, pictures[figure.name] if figure.name in embedded else None, filled)
             for figure in result.figures
@@ -121,7 +135,7 @@ def _figure(figure: Figure, drawn: RenderedFigure | None, filled: set[str]) -> d
 
 
 def format_sample_size(basis: SampleSize) -> str:
-    """Say what a result rests on: `1,024 kernels of 3 layers of 1 model`."""
+    """Format a sample size: `1,024 kernels of 3 layers of 1 model`."""
     counts = ((basis.kernels, "kernel"), (basis.layers, "layer"), (basis.models, "model"))
     return " of ".join(f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts)
 
@@ -132,7 +146,7 @@ def _data_uri(picture: bytes, kind: str) -> str:
 
 def _table(table: ResultTable) -> dict[str, Any]:
     rows = table.rows
-    head = rows.slice(0, ROWS)
+    head = rows.slice(0, MAX_ROWS)
     columns = [[cell(value) for value in column.to_pylist()] for column in head.columns]
     return {
         "name": table.name,
@@ -149,7 +163,7 @@ def _is_numeric(kind: pa.DataType) -> bool:
 
 
 def cell(value: object) -> str:
-    """Write a value for people: 1,024 and 0.3982; lists with commas; an empty text for null."""
+    """Format a value for the page: `1,024`, `0.3982`, lists with commas, null as empty text."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -159,18 +173,18 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list):
-        return ", ".join(cell(item) for item in _settled(value))
+        return ", ".join(cell(item) for item in _round_to_zero(value))
     return str(value)
 
 
-def _settled(values: list[object]) -> list[object]:
-    """Take for zero what is only the rounding of one beside the largest of some floats."""
-    least = 1e-14 * max((abs(value) for value in values if isinstance(value, float)), default=0.0)
-    return [0.0 if isinstance(value, float) and abs(value) < least else value for value in values]
+def _round_to_zero(values: list[object]) -> list[object]:
+    """Set to zero the floats that are rounding errors beside the largest of them."""
+    threshold = 1e-14 * max((abs(value) for value in values if isinstance(value, float)), default=0.0)
+    return [0.0 if isinstance(value, float) and abs(value) < threshold else value for value in values]
 
 
 def number(value: float) -> str:
-    """Write a float with four digits that count."""
+    """Format a float with four significant digits, or as a whole number from 10,000 on."""
     if 1e4 <= abs(value) < 1e9:
         return f"{value:,.0f}"
     return f"{value:.4g}"  # also inf, nan and zero

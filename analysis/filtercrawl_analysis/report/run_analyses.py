@@ -1,4 +1,4 @@
-"""Run the analyses one after the other; one that fails is named and left out, and the others go on."""
+"""Running the analyses one after the other; one that fails is left out, and the others go on."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ import pyarrow as pa
 from filtercrawl.api.analysis import Analysis, DatasetView, Figure, Result, ResultTable
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
 
-# Names become names of files and anchors.
+# Names of tables and figures become names of files and anchors.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisRun:
-    """What one analysis came to. problem: why it is left out, None where it is not; seconds: it took."""
+    """One run of an analysis.
+
+    Attributes:
+        name: The name of the analysis.
+        title: Its heading.
+        result: What it returned; empty if it failed.
+        seconds: Wall-clock time.
+        problem: Why it is left out; None if it is not.
+    """
 
     name: str
     title: str
@@ -31,13 +39,19 @@ class AnalysisRun:
 
 
 class AnalysisProgress(Protocol):
+    """The part of `Progress` that this module uses."""
+
     def done(self, name: str, what: str) -> None:
-        """One analysis is settled."""
+        """Count one analysis as done."""
         ...
 
 
 def select_analyses(analyses: Sequence[Analysis], only: Sequence[str]) -> list[Analysis]:
-    """Return the analyses of these names, or all; raises UsageError for a name that none has."""
+    """Return the analyses with these names, or all if there are no names.
+
+    Raises:
+        UsageError: No analysis has one of the names.
+    """
     known = {analysis.name: analysis for analysis in analyses}
     for name in only:
         if name not in known:
@@ -48,9 +62,21 @@ def select_analyses(analyses: Sequence[Analysis], only: Sequence[str]) -> list[A
 
 
 def run_analyses(
-    analyses: Sequence[Analysis], dataset: DatasetView, watcher: AnalysisProgress
+    analyses: Sequence[Analysis], dataset: DatasetView, progress: AnalysisProgress
 ) -> Iterator[AnalysisRun]:
-    """Yield a section an analysis, in their order. Raises Stopped, and nothing for an analysis' sake."""
+    """Run analyses in their order.
+
+    Args:
+        analyses: The analyses.
+        dataset: What they get.
+        progress: Receives each outcome.
+
+    Yields:
+        One run per analysis; the exception of a failed analysis becomes its `problem`.
+
+    Raises:
+        Cancelled: The run was cancelled.
+    """
     taken: set[tuple[str, str]] = set()
     for analysis in analyses:
         started = time.monotonic()
@@ -60,7 +86,7 @@ def run_analyses(
             problem = validate_result(result, taken)
         except Cancelled:
             raise
-        except Exception as error:  # noqa: BLE001 - a stranger's analysis may raise anything
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
             problem = describe_error(error)
         if problem is not None:
             result = Result()
@@ -73,17 +99,22 @@ def run_analyses(
             seconds=round(time.monotonic() - started, 3),
             problem=problem,
         )
-        watcher.done(analysis.name, problem or result_summary(result))
+        progress.done(analysis.name, problem or result_summary(result))
 
 
 def result_summary(result: Result) -> str:
-    """Say what there is: `2 tables, 1 figure`."""
+    """Return the counts of a result: `2 tables, 1 figure`."""
     tables, figures = len(result.tables), len(result.figures)
     return f"{tables} table{'s' * (tables != 1)}, {figures} figure{'s' * (figures != 1)}"
 
 
 def validate_result(result: object, taken: set[tuple[str, str]]) -> str | None:
-    """Say why a result cannot be written; None where it can. taken: kinds and names of earlier results."""
+    """Return why a result cannot be written; None if it can.
+
+    Args:
+        result: What an analysis returned.
+        taken: Kinds and names of the tables and figures of earlier results.
+    """
     if not isinstance(result, Result):
         return f"gives {type(result).__name__}, which is no Result"
     names = Counter(taken)

@@ -1,4 +1,4 @@
-"""Write what the analyses found below DATASET/analysis: tables, figures, one page, one list of it all."""
+"""Writing the results into DATASET/analysis: tables, figures, the HTML page and results.json."""
 
 from __future__ import annotations
 
@@ -26,13 +26,22 @@ from filtercrawl_analysis.report.run_analyses import AnalysisRun
 FOLDER: Final = "analysis"
 REPORT: Final = f"{FOLDER}/report.html"
 RESULTS: Final = f"{FOLDER}/results.json"
-# Above this the page shows the PNG in its place, where that is smaller.
+# From this size on, the page embeds the PNG instead, if that is smaller.
 SVG_BYTES: Final = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInput:
-    """All that is written. basis: what was looked at as a whole; made: when, in UTC."""
+    """The content of a report.
+
+    Attributes:
+        dataset_id: The dataset.
+        version: The version of filtercrawl.
+        made: Time of the run, in UTC.
+        options: What the analyses were asked for.
+        basis: Sample size of the whole dataset.
+        sections: The runs of all analyses.
+    """
 
     dataset_id: str
     version: str
@@ -44,7 +53,13 @@ class ReportInput:
 
 @dataclass(kw_only=True)
 class WrittenReport:
-    """paths: of all files, relative to the dataset. left_out: what is missing -> why. results: as in results.json."""
+    """What was written.
+
+    Attributes:
+        paths: All files, relative to the dataset.
+        left_out: Analyses and figures that failed, with the reason.
+        results: Content of results.json.
+    """
 
     paths: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -52,19 +67,29 @@ class WrittenReport:
 
 
 def write_report(
-    dataset: Path, study: ReportInput, step: Callable[[int, int, str], None] = lambda *_: None
+    dataset: Path, content: ReportInput, step: Callable[[int, int, str], None] = lambda *_: None
 ) -> WrittenReport:
-    """Write everything, each file whole or not at all, and delete what an earlier run left.
+    """Write all files, each atomically, and delete those of earlier runs.
 
-    A run that finds the same keeps the date of the earlier one, so that no byte changes. step: told how many figures
-    are drawn. Raises DatasetError where the disk refuses.
+    A run with the same results keeps the date of the earlier one, so that no byte changes.
+
+    Args:
+        dataset: The dataset folder.
+        content: What to write.
+        step: Receives the number of figures drawn, their total, and what is done.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DatasetError: A file cannot be written.
     """
-    written = WrittenReport(left_out={section.name: section.problem for section in study.sections if section.problem})
+    written = WrittenReport(left_out={section.name: section.problem for section in content.sections if section.problem})
     files: dict[str, str] = {}
-    unlisted: set[str] = set()  # not published, and not named by the page and results.json
+    unlisted: set[str] = set()  # too large to be published, so neither on the page nor in results.json
     pictures: dict[str, RenderedFigure] = {}
-    done, total = 0, sum(len(section.result.figures) for section in study.sections)
-    for section in study.sections:
+    done, total = 0, sum(len(section.result.figures) for section in content.sections)
+    for section in content.sections:
         for table in section.result.tables:
             for file in _write_table(dataset, table):
                 if is_published(file.path, file.size):
@@ -75,19 +100,19 @@ def write_report(
             step(done, total, "figures")
             done += 1
             try:
-                pictures[figure.name] = drawn = _draw(figure)
-            except Exception as error:  # noqa: BLE001 - a stranger's figure may raise anything
+                pictures[figure.name] = drawn = _render(figure)
+            except Exception as error:  # noqa: BLE001 - a plugin may raise anything
                 written.left_out[f"{section.name}: figure {figure.name}"] = describe_error(error)
                 continue
-            for kind, content in (("svg", drawn.svg), ("png", drawn.png)):
+            for kind, image in (("svg", drawn.svg), ("png", drawn.png)):
                 path = f"{FOLDER}/figures/{figure.name}.{kind}"
                 with atomic_write(dataset / path, dataset) as scratch:
-                    scratch.write_bytes(content)
-                files[path] = hashlib.sha256(content).hexdigest()
-    results = summary(study, written.left_out, files)
-    results["made"] = _earlier(dataset / RESULTS, results) or study.made.isoformat(timespec="seconds")
-    write_text(dataset / REPORT, dataset, render_report(results, study.sections, pictures))
-    for path in list(_remove_outdated(dataset, {*files, *unlisted})):
+                    scratch.write_bytes(image)
+                files[path] = hashlib.sha256(image).hexdigest()
+    results = summary(content, written.left_out, files)
+    results["made"] = _date_of_equal_run(dataset / RESULTS, results) or content.made.isoformat(timespec="seconds")
+    write_text(dataset / REPORT, dataset, render_report(results, content.sections, pictures))
+    for path in list(_outdated_files(dataset, {*files, *unlisted})):
         remove(dataset / path)
     write_text(dataset / RESULTS, dataset, json.dumps(results, indent=1) + "\n")
     written.results = results
@@ -95,16 +120,16 @@ def write_report(
     return written
 
 
-def summary(study: ReportInput, left_out: dict[str, str], files: dict[str, str]) -> dict[str, Any]:
-    """Return what results.json holds, but for the date: no times, so that equal findings are equal bytes."""
-    options = asdict(study.options)
-    del options["device"]  # the same numbers on each
+def summary(content: ReportInput, left_out: dict[str, str], files: dict[str, str]) -> dict[str, Any]:
+    """Return the content of results.json without the date; it has no timings, so that equal results are equal bytes."""
+    options = asdict(content.options)
+    del options["device"]  # results do not depend on it
     return {
-        "dataset_id": study.dataset_id,
-        "filtercrawl_version": study.version,
-        "options": options | {"by": list(study.options.by)},
-        "basis": asdict(study.basis),
-        "analyses": [_analysis(section, files) for section in study.sections if section.problem is None],
+        "dataset_id": content.dataset_id,
+        "filtercrawl_version": content.version,
+        "options": options | {"by": list(content.options.by)},
+        "basis": asdict(content.basis),
+        "analyses": [_analysis(section, files) for section in content.sections if section.problem is None],
         "left_out": left_out,
         "sha256": files,
     }
@@ -140,7 +165,7 @@ def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
 
 
 def _write_table(dataset: Path, table: ResultTable) -> list[File]:
-    """Write both files of a table; none for one without rows, which no reader takes."""
+    """Write both files of a table; none for a table without rows, which not all Parquet readers accept."""
     rows: pa.Table = table.rows.replace_schema_metadata(None).combine_chunks()
     path = f"{FOLDER}/tables/{table.name}"
     found = write_table(dataset, f"{path}.parquet", rows.schema, rows.to_batches(max_chunksize=BATCH_ROWS))
@@ -151,15 +176,15 @@ def _write_table(dataset: Path, table: ResultTable) -> list[File]:
     return [file_entry(f"{path}.csv", text), found]
 
 
-def _draw(figure: Figure) -> RenderedFigure:
+def _render(figure: Figure) -> RenderedFigure:
     light, raster = svg(figure, LIGHT), png(figure, LIGHT)
     if len(light) > SVG_BYTES and len(small := palette_png(raster)) < len(light):
         return RenderedFigure(svg=light, png=raster, shown=(small, palette_png(png(figure, DARK))), kind="png")
     return RenderedFigure(svg=light, png=raster, shown=(light, svg(figure, DARK)), kind="svg+xml")
 
 
-def _earlier(path: Path, results: dict[str, Any]) -> str | None:
-    """Return the date of an earlier run that found the same."""
+def _date_of_equal_run(path: Path, results: dict[str, Any]) -> str | None:
+    """Return the date of an earlier run with the same results; None if there is none."""
     try:
         before = json.loads(path.read_bytes())
         made = before.pop("made")
@@ -175,8 +200,8 @@ def _is_date(text: object) -> bool:
         return False
 
 
-def _remove_outdated(dataset: Path, kept: set[str]) -> Iterator[str]:
-    """Yield the tables and figures of earlier runs; nothing but what this program writes."""
+def _outdated_files(dataset: Path, kept: set[str]) -> Iterator[str]:
+    """Yield the tables and figures of earlier runs; files of other kinds are left alone."""
     for pattern in ("tables/*.parquet", "tables/*.csv", "figures/*.svg", "figures/*.png"):
         for path in sorted((dataset / FOLDER).glob(pattern)):
             name = path.relative_to(dataset).as_posix()

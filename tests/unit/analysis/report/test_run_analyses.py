@@ -1,0 +1,45 @@
+"""Results that can be written, and analyses that fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from filtercrawl.api.analysis import Figure, Result, ResultTable, SampleSize
+from filtercrawl_analysis.report.run_analyses import result_summary, validate_result
+
+ROWS = pa.table({"x": [1]})
+
+
+def table(name: str, rows: Any = ROWS) -> ResultTable:
+    return ResultTable(name=name, title="T", rows=rows)
+
+
+def figure(name: str, of_table: str) -> Figure:
+    basis = SampleSize(kernels=1, layers=1, models=1)
+    return Figure(name=name, title="F", caption="C", basis=basis, table=of_table, draw=lambda _: None)
+
+
+def test_counts_of_a_result() -> None:
+    assert result_summary(Result()) == "0 tables, 0 figures"
+    assert result_summary(Result(tables=(table("a"),), figures=(figure("f", "a"),))) == "1 table, 1 figure"
+
+
+@pytest.mark.parametrize(
+    ("result", "problem"),
+    [
+        (Result(tables=(table("a"),), figures=(figure("a", "a"),)), None),
+        ("text", "gives str, which is no Result"),
+        (Result(tables=(table("A b"),)), "is not lower-case letters"),
+        (Result(tables=(table("taken"),)), "a second table is named 'taken'"),
+        (Result(tables=(table("a"), table("a"))), "a second table is named 'a'"),
+        (Result(figures=(figure("f", "gone"),)), "shows the table 'gone', which is not there"),
+        (Result(tables=(table("a", rows=[1]),)), "are no pyarrow.Table"),
+        (Result(tables=(table("a", pa.table([[1], [2]], names=["x", "x"])),)), "two columns of one name"),
+    ],
+)
+def test_results_that_cannot_be_written(result: Any, problem: str | None) -> None:
+    found = validate_result(result, {("table", "taken")})
+    assert (found is None) if problem is None else (found is not None and problem in found)
