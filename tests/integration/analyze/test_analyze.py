@@ -158,7 +158,7 @@ def test_the_same_input_gives_the_same_bytes(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
     call(sizes=sizes)
     assert published(dataset) == first
-    assert "analysed on 2023-11-14 by" in Page.read(dataset / "analysis/report.html").text
+    assert "analyzed on 2023-11-14 by" in Page.read(dataset / "analysis/report.html").text
     put(net / "another.safetensors", state(1))
     run_sync()
     call(sizes=sizes)
