@@ -163,7 +163,7 @@ def test_the_same_input_gives_the_same_bytes(
     run_sync()
     call(sizes=sizes)
     assert published(dataset)["analysis/figures/sizes_bars.svg"] == first["analysis/figures/sizes_bars.svg"]
-    assert "analysed on 2027-01-15 by" in Page.read(dataset / "analysis/report.html").text
+    assert "analyzed on 2027-01-15 by" in Page.read(dataset / "analysis/report.html").text
 
 
 @pytest.mark.usefixtures("net")
@@ -392,7 +392,7 @@ def test_the_page_is_sound_and_needs_nothing_but_itself(call: Call, dataset: Pat
 def test_figures_say_what_they_rest_on_and_link_to_their_tables(call: Call, dataset: Path) -> None:
     call(sizes=sizes)
     page = Page.read(dataset / "analysis/report.html")
-    assert "As drawn. Rests on 1 kernel of 1 layer of 1 model." in page.text
+    assert "As drawn. Sample: 1 kernel of 1 layer of 1 model." in page.text
     assert {"#table-sizes", "figures/sizes_bars.svg", "figures/sizes_bars.png"} <= set(page.links)
     assert {"tables/sizes.csv", "tables/sizes.parquet"} <= set(page.links)
     light, dark = (picture.get("src") or picture["srcset"] for picture in reversed(page.pictures))
