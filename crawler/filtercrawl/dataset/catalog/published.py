@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -52,8 +53,9 @@ class PublishedTables:
                    )
             FROM layers JOIN models USING (model_id) ORDER BY {_ORDER}, position
         """  # noqa: S608 - constant
+        decode_owner = lru_cache(maxsize=1)(decode_model)  # the layers of a checkpoint are consecutive
         for layer, model, file, layer_id, first in self._db.execute(sql):
-            row, owner = decode_layer(layer), decode_model(model)
+            row, owner = decode_layer(layer), decode_owner(model)
             stored = file is not None and row.emitted
             yield replace(
                 row,
