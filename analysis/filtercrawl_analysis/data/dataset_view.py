@@ -60,7 +60,7 @@ class FolderDatasetView:
     @cached_property
     def models(self) -> pa.Table:
         """All rows of `models`."""
-        return DatasetFolder(self._folder).table("models")
+        return _all_nullable(DatasetFolder(self._folder).table("models"))
 
     @cached_property
     def index(self) -> pa.Table:
@@ -120,7 +120,7 @@ class FolderDatasetView:
 
     @cached_property
     def _full_index(self) -> pa.Table:
-        return DatasetFolder(self._folder).table("index")
+        return _all_nullable(DatasetFolder(self._folder).table("index"))
 
     @cached_property
     def _stored_sketches(self) -> LayerRowLookup:
@@ -133,6 +133,11 @@ class FolderDatasetView:
     @cached_property
     def _sketch_builder(self) -> SketchBuilder:
         return SketchBuilder(self._full_index)
+
+
+def _all_nullable(table: pa.Table) -> pa.Table:
+    """Drop the not-null constraints of the schema, which result tables would inherit with the columns they take."""
+    return pa.table(table.columns, names=table.column_names)
 
 
 def _select_rows(index: pa.Table) -> list[int]:

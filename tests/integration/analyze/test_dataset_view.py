@@ -160,3 +160,8 @@ def test_progress_is_told_and_may_end_the_run(planted: Path) -> None:
         if analysis.name != "census":  # over before anybody could watch
             with pytest.raises(Cancelled):
                 analysis.run(FolderDatasetView(planted, progress=watch))
+
+
+def test_columns_carry_no_constraints_into_result_tables(planted: Path) -> None:
+    view = FolderDatasetView(planted)
+    assert all(field.nullable for table in (view.index, view.models) for field in table.schema)
