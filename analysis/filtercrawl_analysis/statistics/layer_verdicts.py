@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS
 from filtercrawl_analysis.numerics.moments import Array, sketch_moments
-from filtercrawl_analysis.statistics.bootstrap import adjust_p_values
 from filtercrawl_analysis.statistics.coefficients import iter_sketches
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.groups import group_labels
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
+from filtercrawl_analysis.statistics.resampling import adjust_p_values
 
 Row = dict[str, Any]
 

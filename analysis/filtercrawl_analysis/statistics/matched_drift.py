@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.bootstrap import (
+from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
+from filtercrawl_analysis.statistics.resampling import (
     LEVEL,
     Indices,
     ModelGroupHistograms,
@@ -21,7 +22,6 @@ from filtercrawl_analysis.statistics.bootstrap import (
     resample_blocks,
     summarize_null,
 )
-from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
 
 
 @dataclass(frozen=True, kw_only=True)

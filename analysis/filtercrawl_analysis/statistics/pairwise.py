@@ -10,7 +10,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl_analysis.statistics.bootstrap import (
+from filtercrawl_analysis.statistics.coefficients import CoefficientHistograms
+from filtercrawl_analysis.statistics.divergence import component_divergence, pairwise_drift
+from filtercrawl_analysis.statistics.groups import LayerGroups, ordered_labels
+from filtercrawl_analysis.statistics.matched_drift import MatchedDrift, matched_drift
+from filtercrawl_analysis.statistics.resampling import (
     LEVEL,
     ModelGroupHistograms,
     NullDistribution,
@@ -20,10 +24,6 @@ from filtercrawl_analysis.statistics.bootstrap import (
     permutation_null,
     random_generator,
 )
-from filtercrawl_analysis.statistics.coefficients import CoefficientHistograms
-from filtercrawl_analysis.statistics.divergence import component_divergence, pairwise_drift
-from filtercrawl_analysis.statistics.groups import LayerGroups, ordered_labels
-from filtercrawl_analysis.statistics.matched_drift import MatchedDrift, matched_drift
 
 Row = dict[str, Any]
 

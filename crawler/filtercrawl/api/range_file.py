@@ -10,12 +10,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Final, NamedTuple, Protocol, Self, runtime_checkable
 
-from filtercrawl.api.errors import (
-    ChangedError,
-    CheckpointError,
-    TruncatedError,
-    UnsafeFileError,
-)
+from filtercrawl.api.errors import ChangedError, CheckpointError, TruncatedError, UnsafeFileError
 
 
 class RandomAccessFile(Protocol):

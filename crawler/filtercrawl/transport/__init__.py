@@ -2,7 +2,7 @@
 
 A request goes from `client` or `http_file` through `middleware`, which applies `rate_limit` and `retry`. For a file
 that is read by byte range, `prefetcher` queues ranges, `range_planning` chooses the requests by the costs that
-`link_model` measured, `range_fetcher` sends them, and `range_cache` keeps the bytes; `readahead` serves reads that were
+`link_estimate` measured, `range_fetcher` sends them, and `range_cache` keeps the bytes; `readahead` serves reads that were
 not announced.
 """
 
@@ -13,7 +13,7 @@ from typing import Protocol
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.transport import OpenedFile, Transport
 from filtercrawl.config import NetworkSettings
-from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import Clock
 

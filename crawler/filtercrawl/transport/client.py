@@ -19,7 +19,7 @@ from filtercrawl.api.errors import NetworkError
 from filtercrawl.config import NetworkSettings, proxy
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport.http_file import FileContext, HttpFile
-from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.log_redaction import redact_http_logs
 from filtercrawl.transport.middleware import MAX_RESPONSE_BYTES, READ_WHOLE, PolicyTransport
 from filtercrawl.transport.options import TransportOptions

@@ -10,7 +10,7 @@ from typing import Final
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.checkpoint import RemoteFile
 from filtercrawl.api.range_file import check_range
-from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.prefetcher import DownloadPools, Prefetcher
 from filtercrawl.transport.range_fetcher import FetchContext, RangeFetcher
 from filtercrawl.transport.range_planning import Range

@@ -14,7 +14,7 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import BudgetExhaustedError
 from filtercrawl.config import NetworkSettings, secret
 from filtercrawl.config.urls import apply_mirrors, origin, redact_url
-from filtercrawl.transport.link_model import LinkEstimate, LinkMeter
+from filtercrawl.transport.link_estimate import LinkEstimate, LinkMeter
 from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.rate_limit import HostLimiter
 from filtercrawl.transport.responses import (

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, Literal
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.range_fetcher import RangeFetcher
 from filtercrawl.transport.range_planning import (
     MAX_REQUEST_BYTES,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_estimate import LinkEstimate
 
 # (start, stop) in bytes, stop exclusive.
 Range = tuple[int, int]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from filtercrawl.transport.link_model import LinkMeter
+from filtercrawl.transport.link_estimate import LinkMeter
 from filtercrawl.transport.retry import Clock
 
 # "api";r=0;t=55: no request remains of the quota `api` for another 55 seconds.

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Final
 
-from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_estimate import LinkEstimate
 
 _MIN_BYTES: Final = 4 * 1024
 _FIRST_BYTES: Final = 64 * 1024

@@ -52,10 +52,7 @@ def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) ->
         row["reason"] = reasons.get(row["model_id"], row["reason"])
     if before is not None and old_models:
         difference.columns = dict(_compare_columns(before, after))
-    from filtercrawl_publish.comparison.statistics import (  # imports torch, which commands only do when needed
-        statistics_shift,
-        trained_kernel_stats,
-    )
+    from filtercrawl_publish.comparison.statistics import statistics_shift, trained_kernel_stats
 
     old_statistics = None if before is None else trained_kernel_stats(before.folder, layers.old_trained)
     new_statistics = trained_kernel_stats(after.folder, layers.new_trained)

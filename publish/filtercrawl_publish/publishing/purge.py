@@ -14,7 +14,7 @@ from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.transport import hub
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
-from filtercrawl_publish.repository.retry import retry_write
+from filtercrawl_publish.repository.write_retry import retry_write
 
 __all__ = ["PurgePlan", "plan_purge", "purge_history"]
 

@@ -15,10 +15,10 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl_analysis.run.execute import execute
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
-from filtercrawl_publish.publishing.layer_store import RepositoryLayerStore
 from filtercrawl_publish.publishing.options import PublishOptions
 from filtercrawl_publish.publishing.preupload import LayerUploader
 from filtercrawl_publish.publishing.publish import complete_interrupted_publish, publish_version
+from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
 from filtercrawl_publish.publishing.staging import pending_version
 from filtercrawl_publish.releasing.loss_guard import check_losses
 from filtercrawl_publish.releasing.markdown import release_summary, write_summary

@@ -15,10 +15,10 @@ from filtercrawl.config import Settings, now
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.display import html_table
 from filtercrawl.transport import network
-from filtercrawl_publish.publishing.layer_store import RepositoryLayerStore
 from filtercrawl_publish.publishing.options import PublishOptions
 from filtercrawl_publish.publishing.publish import publish_version
 from filtercrawl_publish.publishing.purge import plan_purge, purge_history
+from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
 from filtercrawl_publish.releasing.restore import restore_version
 from filtercrawl_publish.repository.open import open_head
 

@@ -20,7 +20,7 @@ from filtercrawl.transport.retry import RetryPolicy
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
 from filtercrawl_publish.repository.errors import published_meanwhile, tag_exists, unknown_revision
 from filtercrawl_publish.repository.hub_commit import add_operation, to_hub_operations, upload_info
-from filtercrawl_publish.repository.retry import http_status, retry_write
+from filtercrawl_publish.repository.write_retry import http_status, retry_write
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

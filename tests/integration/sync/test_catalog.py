@@ -12,7 +12,7 @@ import pytest
 from conftest import Sync
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog import Catalog
-from filtercrawl.dataset.catalog.migrations import MIGRATIONS
+from filtercrawl.dataset.catalog.schema_migrations import MIGRATIONS
 from support.zoo_files import put, state, table
 
 # A step that was released is never edited: catalogs out there have gone through it. Add the digest of a new step here.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl.transport.link_model import MIN_GAP, LinkEstimate, LinkMeter
+from filtercrawl.transport.link_estimate import MIN_GAP, LinkEstimate, LinkMeter
 from filtercrawl.transport.range_planning import (
     MAX_REQUEST_BYTES,
     coalesce,

@@ -60,9 +60,7 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None
             faults.setdefault(entry.model_id, f"the tensor {shown(entry.tensor)}: {fault}")
     if not faults:
         return
-    from filtercrawl.dataset.catalog.duplicate_weights import (
-        WeightOwnership,  # torch takes seconds to import, and a catalog needs none
-    )
+    from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 
     ownership = WeightOwnership(
         dataset=settings.dataset,

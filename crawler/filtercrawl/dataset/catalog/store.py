@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, encode_layer, encode_model, samples_key
-from filtercrawl.dataset.catalog.migrations import MIGRATIONS
 from filtercrawl.dataset.catalog.published import RANK, PublishedTables
+from filtercrawl.dataset.catalog.schema_migrations import MIGRATIONS
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.listing_rows import SourceRow

@@ -22,7 +22,7 @@ from filtercrawl.api.source import Reader, Source, SupportsSubfile, SupportsUrlR
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport import MeasuredTransport, OpenedFile
-from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_estimate import LinkEstimate
 
 
 class CheckpointFiles:

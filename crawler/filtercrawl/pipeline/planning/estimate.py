@@ -17,7 +17,7 @@ from filtercrawl.extraction.architecture import Structure, match_tensors, struct
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.planning.types import CrawlTask
 from filtercrawl.transport import MeasuredTransport
-from filtercrawl.transport.link_model import LinkEstimate
+from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.range_planning import plan_fetch
 
 # Bytes that readers read first; the headers of most networks are not longer.

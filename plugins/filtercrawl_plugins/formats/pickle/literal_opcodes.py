@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from filtercrawl_plugins.formats.pickle.machine import (
+from filtercrawl_plugins.formats.pickle.interpreter import (
     LARGE_OBJECT_COST,
     OPCODE_HANDLERS,
     SMALL_OBJECT_COST,

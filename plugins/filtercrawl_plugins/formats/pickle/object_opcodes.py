@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from filtercrawl_plugins.formats.pickle.literal_opcodes import decode_unicode
-from filtercrawl_plugins.formats.pickle.machine import (
+from filtercrawl_plugins.formats.pickle.interpreter import (
     LARGE_OBJECT_COST,
     OPCODE_HANDLERS,
     SMALL_OBJECT_COST,
     Machine,
     opcode,
 )
+from filtercrawl_plugins.formats.pickle.literal_opcodes import decode_unicode
 from filtercrawl_plugins.formats.pickle.objects import (
     MAX_NAME_LENGTH,
     Global,

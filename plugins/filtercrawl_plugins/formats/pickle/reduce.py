@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from filtercrawl_plugins.formats.pickle.machine import LARGE_OBJECT_COST, SMALL_OBJECT_COST, Machine
+from filtercrawl_plugins.formats.pickle.interpreter import LARGE_OBJECT_COST, SMALL_OBJECT_COST, Machine
 from filtercrawl_plugins.formats.pickle.objects import (
     Global,
     NumpyArray,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl_plugins.formats.pickle.machine import MEMORY_BUDGET, OPCODE_COST, Machine
+from filtercrawl_plugins.formats.pickle.interpreter import MEMORY_BUDGET, OPCODE_COST, Machine
 from filtercrawl_plugins.formats.pickle.object_opcodes import OPCODE_HANDLERS
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from filtercrawl_analysis.statistics.bootstrap import adjust_p_values
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull, simulate_entropies
+from filtercrawl_analysis.statistics.resampling import adjust_p_values
 from support import cnn_filter_db_reference as paper
 
 

@@ -6,12 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl_plugins.sources.shared.untrusted_text import (
-    escape_name,
-    is_safe_name,
-    sanitize_list,
-    sanitize_text,
-)
+from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name, sanitize_list, sanitize_text
 
 
 @pytest.mark.parametrize("name", ["net.pt", "größe/模型.pt", "a b", "back\\slash", ""])

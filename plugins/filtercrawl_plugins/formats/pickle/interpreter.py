@@ -1,4 +1,4 @@
-"""State of a pickle machine: stack, marks, memo, and a memory budget that no stream can exceed."""
+"""State of the pickle interpreter: stack, marks, memo, and a memory budget that no stream can exceed."""
 
 from __future__ import annotations
 

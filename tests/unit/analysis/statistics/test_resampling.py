@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.statistics.bootstrap import (
+from filtercrawl_analysis.statistics.divergence import paired_drift, pairwise_drift, probabilities
+from filtercrawl_analysis.statistics.matched_drift import matched_drift
+from filtercrawl_analysis.statistics.resampling import (
     ModelGroupHistograms,
     bootstrap_intervals,
     can_permute,
@@ -18,8 +20,6 @@ from filtercrawl_analysis.statistics.bootstrap import (
     permute_labels,
     random_generator,
 )
-from filtercrawl_analysis.statistics.divergence import paired_drift, pairwise_drift, probabilities
-from filtercrawl_analysis.statistics.matched_drift import matched_drift
 
 WIDTH = 6 / 70
 SHARES = np.array([0.7, 0.3])
