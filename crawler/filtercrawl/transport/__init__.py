@@ -2,8 +2,8 @@
 
 A request goes from `client` or `http_file` through `middleware`, which applies `rate_limit` and `retry`. For a file
 that is read by byte range, `prefetcher` queues ranges, `range_planning` chooses the requests by the costs that
-`link_estimate` measured, `range_fetcher` sends them, and `range_cache` keeps the bytes; `readahead` serves reads that were
-not announced.
+`link_estimate` measured, `range_fetcher` sends them, and `range_cache` keeps the bytes; `readahead` serves reads that
+were not announced.
 """
 
 from __future__ import annotations
