@@ -31,7 +31,8 @@ class CancellationToken:
         """
         self._event = threading.Event()
         self._replaced_sleep = sleep
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may cancel while this thread holds it.
+        self._lock = threading.RLock()
         self._children: weakref.WeakSet[CancellationToken] = weakref.WeakSet()
 
     @property

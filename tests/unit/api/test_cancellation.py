@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from collections.abc import Callable
+from types import FrameType
 
 import pytest
 
@@ -45,6 +48,40 @@ def test_a_child_is_cancelled_with_its_parent() -> None:
     parent.cancel()
     assert before.cancelled
     assert parent.child().cancelled
+
+
+@pytest.mark.parametrize("action", ["child", "cancel"])
+def test_a_signal_handler_may_cancel_at_any_point(action: str) -> None:
+    """Call `cancel` before each line that runs, as a handler in the same thread does."""
+    token = CancellationToken()
+    files = {CancellationToken.cancel.__code__.co_filename}
+    nested = False
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Callable[..., object] | None:
+        nonlocal nested
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line" and not nested:
+            nested = True
+            token.cancel()
+            nested = False
+        return interrupt
+
+    results: list[CancellationToken | None] = []
+
+    def work() -> None:
+        sys.settrace(interrupt)
+        try:
+            results.append(getattr(token, action)())
+        finally:
+            sys.settrace(None)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert token.cancelled
+    assert results[0] is None or results[0].cancelled
 
 
 def test_sleep_can_be_replaced() -> None:
