@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final
 import typer
 from typer.core import TyperGroup
 
-from filtercrawl.api.errors import FiltercrawlError
+from filtercrawl.api.errors import Cancelled, FiltercrawlError
 from filtercrawl.api.plugin_manager import PluginFailure, Plugins, load_plugins
 from filtercrawl.cli import config, doctor, inspect, plugin, sources, status, sync
 from filtercrawl.cli.log_output import configure_logging
@@ -158,6 +158,9 @@ def main() -> None:
     except FiltercrawlError as error:
         logger.error("%s", error)
         sys.exit(error.exit_code)
+    except Cancelled as error:  # the budget is used up; a signal has been handled by the command
+        logger.error("%s", error)
+        sys.exit(1)
     except BrokenPipeError:
         # The reader of our output has ended, as in `filtercrawl status | head`.
         sys.stderr.close()

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
 from filtercrawl.cli.log_output import show_on_stderr
 from filtercrawl.cli.options import (
@@ -57,8 +58,7 @@ def run(
     else:
         summarize(report, settings)
     if received:
-        show_on_stderr("stopped; the next run continues from here")
-        raise typer.Exit(128 + received[0])
+        end_after_signal(received[0])
     raise typer.Exit(report.exit_code(settings))
 
 
@@ -68,6 +68,9 @@ def cancel_on_signal(cancellation: CancellationToken, after: str = "the checkpoi
 
     Yields:
         The signals received so far.
+
+    Raises:
+        typer.Exit: The work raised `Cancelled` after a signal.
     """
     received: list[int] = []
 
@@ -82,9 +85,19 @@ def cancel_on_signal(cancellation: CancellationToken, after: str = "the checkpoi
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
+    except Cancelled:
+        if not received:
+            raise
+        end_after_signal(received[0])
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_after_signal(number: int) -> NoReturn:
+    """End a command that a signal stopped, with the exit code that shells give to it."""
+    show_on_stderr("stopped; the next run continues from here")
+    raise typer.Exit(128 + number)
 
 
 def format_cost(cost: Cost, settings: Settings) -> str:

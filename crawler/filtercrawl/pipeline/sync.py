@@ -112,7 +112,8 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         index = ContentIndex(content_owners(known), (task.model_id for task in plan.tasks))
         if settings.dry_run:
             report.proposal = Approval.of(plan, known, settings.limit)
-            estimate_plan(plan, index, context, transport, report)
+            with suppress(Cancelled):
+                estimate_plan(plan, index, context, transport, report)
         else:
             writer = make_writer(context, catalog, layer_store, index, removed_by_hash(plan, known))
             workers = make_worker_context(context, transport, index, device)

@@ -104,13 +104,13 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
     with report.timed("sync"):
         report.sync_report = sync(request.selectors, _sync_context(request, base, repository, uploader))
     report.read_failed_models(dataset)
+    request.cancellation.raise_if_cancelled()
     if settings.dry_run:
         if request.write_plan is not None:
             plan = PlanFile.of(repository.id, head, request.selectors, settings, report.sync_report)
             plan.write(request.write_plan)
         _set_outcome(report, settings, "planned")
         return
-    request.cancellation.raise_if_cancelled()
     if not (dataset / MODELS).is_file():
         report.reason = "nothing to publish: the dataset is empty"
         _set_outcome(report, settings, "unchanged")

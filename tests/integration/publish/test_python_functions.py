@@ -8,7 +8,9 @@ import pytest
 
 import filtercrawl_publish
 from conftest import Sync
+from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import UsageError
+from filtercrawl.config import resolve
 from support.zoo_files import put, state
 
 
@@ -78,3 +80,30 @@ def test_what_cannot_be_done(dataset: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError):
             call()
+
+
+class CancelAtFirst(Lines):
+    """Cancels when the first checkpoint is done."""
+
+    def __init__(self, token: CancellationToken) -> None:
+        super().__init__()
+        self.token = token
+
+    def done(self, model_id: str, what: str) -> None:
+        self.token.cancel()
+
+
+def test_a_cancelled_dry_run_of_a_release_plans_nothing(zoo: Path, tmp_path: Path) -> None:
+    for seed in range(3):
+        put(zoo / f"{seed}.safetensors", state(seed))
+    token, plan = CancellationToken(), tmp_path / "plan.json"
+    report = filtercrawl_publish.release(
+        str(tmp_path / "published"),
+        [f"local:{zoo}"],
+        settings=resolve({"dataset": tmp_path / "machine", "dry_run": True}),
+        write_plan=plan,
+        progress=CancelAtFirst(token),
+        cancellation=token,
+    )
+    assert (report.outcome, report.exit_code) == ("stopped", 130)
+    assert not plan.exists()

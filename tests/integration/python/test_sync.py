@@ -103,6 +103,12 @@ def test_cancelling_ends_it_between_checkpoints(checkpoints: str) -> None:
     assert len(models(Path("filtercrawl-dataset"))) == 7
 
 
+def test_cancelling_a_dry_run_returns_the_estimates_so_far(checkpoints: str) -> None:
+    token = CancellationToken()
+    report = filtercrawl.sync(checkpoints, dry_run=True, cancellation=token, progress=AfterTwo(token.cancel))
+    assert (report.checkpoints["new"], report.n_left) == (2, 7)
+
+
 def test_a_keyboard_interrupt_leaves_a_whole_dataset(checkpoints: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         filtercrawl.sync(checkpoints, jobs=1, progress=AfterTwo(lambda: signal.raise_signal(signal.SIGINT)))

@@ -1,0 +1,43 @@
+"""How commands end that are cancelled outside the part of a run that handles it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.cli import app
+from filtercrawl.cli.sync import cancel_on_signal
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_decides_the_exit_code(number: int, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    token = CancellationToken()
+
+    def run() -> None:
+        with cancel_on_signal(token):
+            signal.raise_signal(number)
+            token.raise_if_cancelled()
+
+    with pytest.raises(typer.Exit) as ended:
+        run()
+    assert ended.value.exit_code == code
+    assert "the next run continues from here" in capsys.readouterr().err
+
+
+def test_a_used_up_budget_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FILTERCRAWL_OPT_OUT_FROM", "http://localhost:9/opt-out.json")
+    words = ["sync", f"local:{tmp_path}", "--dataset", f"{tmp_path}/dataset", "--max-requests", "0"]
+    monkeypatch.setattr(sys, "argv", ["filtercrawl", *words])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert ended.value.code == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: the budget of 0 requests is used up")
+    assert message.count("\n") == 1
