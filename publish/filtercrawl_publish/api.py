@@ -123,7 +123,7 @@ def release(
         NetworkError: The Hub could not be reached.
         UsageError: An argument is invalid.
     """
-    settings = settings or resolve({"dataset": dataset})
+    settings = settings or resolve({"dataset": dataset}, keywords=True)
     if dataset is not None:
         settings = replace(settings, dataset=Path(dataset))
     if allow_loss:
@@ -249,7 +249,7 @@ def withdraw(
     if dataset is not None:
         if purge or repository is not None:
             raise UsageError("--purge applies to a repository: name it, and remove --dataset")
-        return withdraw_from_folder(models, reason, resolve({"dataset": dataset}))
+        return withdraw_from_folder(models, reason, resolve({"dataset": dataset}, keywords=True))
     if repository is None:
         raise UsageError("name a repository or a dataset folder to withdraw from")
     with open_progress(progress, "withdrawing") as watch:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from decimal import Decimal
+from os import fspath
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
@@ -195,9 +196,10 @@ def _parse_text(value: Any) -> str:
 
 
 def _parse_path(value: Any) -> Path:
-    if not isinstance(value, str | Path) or value == "":
+    text = fspath(value)
+    if not isinstance(text, str) or text == "":
         raise TypeError(value)
-    return Path(value).expanduser()
+    return Path(text).expanduser()
 
 
 def _show_path(value: Path) -> str:

@@ -109,7 +109,7 @@ def status(dataset: str | PathLike[str] | None = None) -> DatasetStatus:
     from filtercrawl.dataset.catalog import Catalog
     from filtercrawl.dataset.files.layout import HIDDEN
 
-    folder = resolve({"dataset": dataset}).dataset
+    folder = resolve({"dataset": dataset}, keywords=True).dataset
     if not (folder / HIDDEN / "catalog.sqlite").is_file():
         raise DatasetError(f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one")
     with Catalog(folder) as catalog:

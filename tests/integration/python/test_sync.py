@@ -61,6 +61,8 @@ def test_a_wrong_setting_is_named(checkpoints: str) -> None:
             filtercrawl.sync(checkpoints, **{name: value})  # type: ignore[arg-type]
     with pytest.raises(filtercrawl.UsageError, match="no source is named 'zoo'"):
         filtercrawl.sync("zoo:*")
+    with pytest.raises(filtercrawl.UsageError, match=r"^dataset: '' is not a path"):
+        filtercrawl.status("")
     assert not Path("filtercrawl-dataset").exists()
 
 

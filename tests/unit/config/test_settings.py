@@ -52,6 +52,20 @@ def test_the_table_of_publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert resolve({}, tmp_path).publish.max_lost == 0.2
 
 
+class Located:
+    """A path of another library."""
+
+    def __fspath__(self) -> str:
+        return "~/kernels"
+
+
+def test_a_path_may_be_any_path_like_object(tmp_path: Path) -> None:
+    assert resolve({"dataset": Located(), "cache": Path("c")}, tmp_path).dataset == Path.home() / "kernels"
+    for wrong in ("", 3, b"kernels"):
+        with pytest.raises(UsageError, match=r"^--dataset: .* is not a path$"):
+            resolve({"dataset": wrong}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [
