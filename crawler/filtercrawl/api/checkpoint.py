@@ -174,7 +174,8 @@ def folder(checkpoint: Checkpoint) -> PurePosixPath:
     return PurePosixPath(checkpoint.files[0].path or checkpoint.name).parent
 
 
-def _is_local(file: RemoteFile) -> bool:
+def is_local(file: RemoteFile) -> bool:
+    """Tell whether a file is on this machine."""
     return file.url.startswith("file:")
 
 

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from filtercrawl.config.spdx import REDISTRIBUTABLE as LICENSES
 from filtercrawl.dataset.card.configs import REDISTRIBUTABLE, Config
@@ -19,6 +18,9 @@ from filtercrawl.dataset.card.figures import REPORT, CardFigure
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.schema.layer_row import IndexRow, LayerRow
 from filtercrawl.dataset.schema.model_row import ModelRow
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 # Lines of a table of counts; the rest is summed up in one.
 _MAX_LINES: Final = 15
@@ -86,6 +88,8 @@ def escape(text: str, length: int = _NAME_LENGTH) -> str:
 
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # a run without changes renders no card
+
     environment = Environment(
         loader=PackageLoader("filtercrawl.dataset.card"),
         undefined=StrictUndefined,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, _is_local, folder, local_path
+from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, is_local, local_path
 from filtercrawl.api.errors import (
     Cancelled,
     CheckpointError,
@@ -92,7 +92,7 @@ class CheckpointFiles:
     @property
     def local(self) -> bool:
         """Whether all files are on this machine."""
-        return all(_is_local(file) for file in self._checkpoint.files)
+        return all(is_local(file) for file in self._checkpoint.files)
 
     def sha256(self) -> str | None:
         """Return the SHA-256 of the files: of a single file its own, of several that of their `sha256  path` lines.
@@ -112,7 +112,7 @@ class CheckpointFiles:
     def stated_sha256(self) -> str | None:
         """What `sha256` will return, if the source declares hash and size of every file and all are remote."""
         files = self._checkpoint.files
-        if any(file.size is None or _is_local(file) for file in files):
+        if any(file.size is None or is_local(file) for file in files):
             return None
         return self._combine_hashes([file.sha256 for file in files])
 
@@ -189,7 +189,7 @@ class CheckpointFiles:
             file.check_unchanged()
 
     def _sha256(self, file: RemoteFile) -> str | None:
-        opened = self._open(file) if _is_local(file) else self._opened.get(file.url)
+        opened = self._open(file) if is_local(file) else self._opened.get(file.url)
         if file.url not in self._sums:
             if opened is None or not (isinstance(opened, LocalFile) or opened.fetched_in_full):
                 return self._stated(file)
@@ -207,14 +207,14 @@ class CheckpointFiles:
         return file.sha256 if opened is None or isinstance(opened, LocalFile) else opened.sha256
 
     def _size(self, file: RemoteFile) -> int:
-        stated = None if _is_local(file) or file.url in self._opened else file.size
+        stated = None if is_local(file) or file.url in self._opened else file.size
         return self._reader_view(file).size if stated is None else stated
 
     def _open(self, file: RemoteFile) -> LocalFile | OpenedFile:
         if file.url not in self._opened:
             self._opened[file.url] = (
                 LocalFile(local_path(file), display_name(file))
-                if _is_local(file)
+                if is_local(file)
                 else self._transport.open(self._resolved(file), file.url)
             )
         return self._opened[file.url]
