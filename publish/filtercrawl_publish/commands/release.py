@@ -10,7 +10,6 @@ import typer
 
 import filtercrawl_publish
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import (
     SYNC_OPTIONS,
@@ -71,8 +70,8 @@ def run(
         print_json(report.to_dict())
     else:
         summarize(report.sync_report, report.settings)
-        for line in str(report).splitlines():
-            typer.echo(escape_control(line))
+        if text := str(report):
+            typer.echo(text)
         if report.outcome == "planned" and plan is not None:
             typer.echo(f"planned: {plan}; apply it with --apply")
     raise typer.Exit(report.exit_code)

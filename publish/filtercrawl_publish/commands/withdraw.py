@@ -9,7 +9,6 @@ import typer
 
 import filtercrawl_publish
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
 from filtercrawl.cli.progress import open_command_progress
@@ -45,7 +44,7 @@ def run(
     if as_json:
         print_json(result.to_dict())
     else:
-        typer.echo("\n".join(map(escape_control, str(result).splitlines())))
+        typer.echo(str(result))
 
 
 @hookimpl

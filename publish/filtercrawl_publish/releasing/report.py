@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import pyarrow.compute as pc
 
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.config import Settings
 from filtercrawl.dataset.files import manifest
@@ -109,7 +110,7 @@ class ReleaseReport:
             lines.append(self.reason)
         if self.version is not None:
             lines.append(f"published {self.version}: {self.repository}")
-        return "\n".join(lines)
+        return "\n".join(map(escape_control, lines))
 
     def _repr_html_(self) -> str:
         report = self.sync_report

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings, now
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
@@ -75,7 +76,7 @@ class WithdrawResult:
             lines.append(f"published {self.version}: {self.repository}")
         lines += [f"deleted version {tag}" for tag in self.deleted_versions or ()]
         lines += [f"deleted from the history: {path}" for path in self.deleted_files or ()]
-        return "\n".join(lines)
+        return "\n".join(map(escape_control, lines))
 
     def _repr_html_(self) -> str:
         facts = {

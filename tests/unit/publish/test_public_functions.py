@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from inspect import signature
 
 import filtercrawl_publish
+from filtercrawl.config import Settings
 from filtercrawl_publish import api
 from filtercrawl_publish.publishing import PublishResult, RollbackResult
+from filtercrawl_publish.releasing import ReleaseReport
+from filtercrawl_publish.releasing.withdraw import WithdrawResult
 from filtercrawl_publish.verification import Issue, VerifyReport
 
 
@@ -56,3 +60,13 @@ def test_verify_report() -> None:
     assert (broken.sound, str(broken)) == (False, "a\\n: is <missing>")
     assert broken.to_dict()["findings"] == [{"where": "a\n", "what": "is <missing>"}]
     assert "is &lt;missing&gt;" in broken._repr_html_()
+
+
+def test_names_from_outside_add_no_lines() -> None:
+    forged = "a\npublished v9: org/other\u2028\x1b[31m"
+    shown = "a\ufffdpublished v9: org/other\ufffd\ufffd[31m"
+    withdrawal = WithdrawResult(dataset="d", withdrawn=(forged,), promoted=(forged,), files=())
+    assert str(withdrawal).split("\n") == [f"withdrawn: {shown}", f"owns the weights from now on: {shown}"]
+    release = ReleaseReport(repository="org/kernels", started=datetime(2026, 11, 23, tzinfo=UTC), settings=Settings())
+    release.failed_analyses, release.reason = {forged: forged}, forged
+    assert str(release).split("\n") == [f"failed analysis: {shown}: {shown}", shown]
