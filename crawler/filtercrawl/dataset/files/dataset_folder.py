@@ -80,9 +80,12 @@ class DatasetFolder:
         """Return the published files that `data/files.parquet` lists; empty where there is no such list.
 
         Raises:
-            DatasetError: The list cannot be read.
+            DatasetError: The list cannot be read, or lacks a value.
         """
-        return [File(**row) for row in self.table("files").to_pylist()]
+        table = self.table("files")
+        if any(table[name].null_count for name in table.column_names):
+            raise self._unreadable(manifest.TABLE, ValueError("it lacks values"))
+        return [File(**row) for row in table.to_pylist()]
 
     def table_paths(self, table: str) -> list[Path]:
         """Return the Parquet files of a table: by source, then by the version that added them."""
@@ -103,7 +106,7 @@ class DatasetFolder:
         for path in self.table_paths(table):
             with self._open(path) as file:
                 read = file.read(columns=_present(file, schema), use_threads=False)
-            tables.append(with_schema(read, schema))
+                tables.append(with_schema(read, schema))
         return pa.concat_tables(tables) if tables else schema.empty_table()
 
     def batches(

@@ -69,6 +69,17 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         folder.manifest()
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [{"path": ["a"], "size": ["many"], "sha256": ["0"]}, {"path": ["a"], "size": [1]}, {"path": ["a"], "size": [None]}],
+)
+def test_a_file_list_of_another_program_is_named(tmp_path: Path, columns: dict[str, list[object]]) -> None:
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table(columns), tmp_path / "data/files.parquet")
+    with pytest.raises(DatasetError, match=r"data/files\.parquet cannot be read"):
+        DatasetFolder(tmp_path).files()
+
+
 @pytest.mark.parametrize("stated", [None, True, 0, "1", [1]])
 def test_a_version_that_is_no_number_is_none(tmp_path: Path, stated: object) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"schema_version": stated}))
