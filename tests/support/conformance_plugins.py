@@ -140,15 +140,15 @@ BAD = {
     "one name for all": Bad(check="names", old=_OFFER, new=offering(name='"net"'), said="two checkpoints are named"),
     "two names, one path": Bad(
         check="names", old=_OFFER, new=offering(name='{"net-a": "n t", "net-b": "n%20t"}.get(row["name"], "x")'),
-        said="come to one path, 'n t'",
+        said="have the same path 'n t'",
     ),
     "token read from the environment": Bad(
         check="tokens", old=_OFFER,
-        new=offering(meta='replace(meta, extra={"sent": os.environ["FILTERCRAWL_CHECK_TOKEN"]})'), said="net-a: a token",
+        new=offering(meta='replace(meta, extra={"sent": os.environ["FILTERCRAWL_CHECK_TOKEN"]})'), said="net-a: one of its fields",
     ),
     "password in the address": Bad(
         check="tokens", old=_OFFER, new=offering(files='(replace(file, url="http://me:pass@zoo.example/x"),)'),
-        said="a token stands",
+        said="contains a token",
     ),
     "a list": Bad(
         check="lazy", old="    def checkpoints(self, transport, query):\n",
@@ -208,7 +208,7 @@ BAD = {
         check="broken-listing", old=_LIST + _BODY,
         new="        pages = transport.pages(query.settings['index'])\n        yield from map(self.offer, next(pages))\n"
         "        try:\n            yield from map(self.offer, next(pages))\n        except Exception:\n            pass\n",
-        said="good/net-c would be taken out",
+        said="good/net-c would be removed",
     ),
     "an error of its own": Bad(
         check="typed-errors", old=_LIST,
@@ -223,7 +223,7 @@ BAD = {
     ),
     "pattern forgets the rest": Bad(
         check="pattern-removal", old=_WANTS, new='if query.pattern is None or row["name"] != "net-c":',
-        said="takes good/net-b out",
+        said="removes good/net-b",
     ),
     "build asks the network": Bad(
         check="build", old=_BUILD, new="        urllib.request.urlopen('http://203.0.113.9/')\n",

@@ -23,9 +23,9 @@ _SECONDS: Final = 600
 
 def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Violation]:
     """An analysis gives results that can be written, also without kernels, and the same ones twice."""
-    with TemporaryDirectory(prefix="filtercrawl-check-") as place:
+    with TemporaryDirectory(prefix="filtercrawl-check-") as temporary:
         for name, count in (("small", 3), ("empty", 0)):
-            dataset = _dataset(Path(place) / name, count)
+            dataset = _dataset(Path(temporary) / name, count)
             first = _analyse(dataset, module, found)
             yield from _failures(first, found, name)
             if count and not first.get("left_out"):
@@ -34,7 +34,7 @@ def analyses(found: tuple[Analysis, ...], module: str) -> Iterator[Violation]:
                 if changed := sorted(path for path, data in _tables(dataset).items() if before.get(path) != data):
                     yield (
                         f"two runs over one dataset give two results: {changed[0]}",
-                        "take chance from `dataset.options.seed`, and sort what has no order",
+                        "seed random numbers with `dataset.options.seed`, and sort collections without an order",
                     )
 
 
@@ -55,17 +55,17 @@ def _dataset(folder: Path, count: int) -> Path:
 
 
 def _analyse(dataset: Path, module: str, found: tuple[Analysis, ...]) -> dict[str, Any]:
-    only = [word for analysis in found for word in ("--only", analysis.name)]
-    words = ["--plugin", module, "analyze", "--dataset", str(dataset), "--resamples", "3", *only, "--json"]
+    only = [argument for analysis in found for argument in ("--only", analysis.name)]
+    arguments = ["--plugin", module, "analyze", "--dataset", str(dataset), "--resamples", "3", *only, "--json"]
     done = subprocess.run(  # noqa: S603 - this very program
-        [sys.executable, "-m", "filtercrawl", *words], capture_output=True, timeout=_SECONDS, check=False,
+        [sys.executable, "-m", "filtercrawl", *arguments], capture_output=True, timeout=_SECONDS, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )  # fmt: skip
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return {"left_out": {analysis.name: said for analysis in found}}
+        reason = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return {"left_out": {analysis.name: reason for analysis in found}}
     return answer
 
 
@@ -74,7 +74,7 @@ def _failures(answer: dict[str, Any], found: tuple[Analysis, ...], dataset: str)
     for name, why in answer.get("left_out", {}).items():
         yield (
             f"{name}: is left out over {over}: {why}",
-            "leave out groups that are too small, say so in a finding, and give a Result",
+            "leave out groups that are too small, state it in a finding, and return a Result",
         )
     for analysis in found:
         if not isinstance(analysis.title, str) or not analysis.title:

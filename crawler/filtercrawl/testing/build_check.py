@@ -25,22 +25,22 @@ _SECONDS = 300
 _SMALL = 4096
 
 
-def build(trial: PluginHarness, module: str) -> Iterator[Violation]:
+def build(harness: PluginHarness, module: str) -> Iterator[Violation]:
     """The networks of the first checkpoints can be built."""
-    if not isinstance(trial.source, SupportsBuild):
+    if not isinstance(harness.source, SupportsBuild):
         return
-    offers = [offer for offer in trial.listing.offers if isinstance(offer, Checkpoint)]
+    offers = [offer for offer in harness.listing.offers if isinstance(offer, Checkpoint)]
     for offer in offers[:_TRIED]:
         try:
             record = pickle.dumps(offer)
-        except Exception as error:  # noqa: BLE001 - what a stranger puts into a record may raise anything
+        except Exception as error:  # noqa: BLE001 - objects of a plugin may raise anything
             yield (
                 f"{offer.name}: its record cannot be pickled: {describe_error(error)}",
                 "put plain JSON into `meta.extra`, nothing else",
             )
             return
         done = subprocess.run(  # noqa: S603 - this very program
-            [sys.executable, "-m", "filtercrawl.testing.build_check", module, trial.source.name],
+            [sys.executable, "-m", "filtercrawl.testing.build_check", module, harness.source.name],
             input=record, capture_output=True, timeout=_SECONDS, check=False,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
@@ -68,7 +68,7 @@ def build_violations(module: str, source: str) -> str:
             network: object = builder.build(checkpoint)
         except UnsupportedError:
             return ""  # which says so, as it may
-        except Exception as error:  # noqa: BLE001 - a stranger's `build` may raise anything
+        except Exception as error:  # noqa: BLE001 - a plugin's `build` may raise anything
             return (
                 f"`build` connects to {outside[0]}"
                 if outside

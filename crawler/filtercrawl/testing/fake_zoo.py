@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from filtercrawl.testing.file_server import FileServer, RecordedRequest
 
-# Where its checkpoints lie on the server; everything else that is asked for is a listing.
+# Path of the checkpoints on the server; every other request is part of a listing.
 FILES: Final = "/files/"
 
 
@@ -35,7 +35,7 @@ class FakeZoo:
 
     def serve(self) -> None:
         """Publish the listing of `self.weights` (name to bytes) on `self.server`; called after every change."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how its zoo is listed")
+        raise NotImplementedError(f"{type(self).__name__} must implement `serve`, which lists the zoo")
 
     def url(self, name: str) -> str:
         """Return the address of a checkpoint, newly signed after `sign`."""
@@ -52,7 +52,7 @@ class FakeZoo:
         """Return a pattern that matches only this checkpoint; None if the source has no such patterns."""
         return self.offered_as(name)
 
-    # What a check does to it.
+    # Changes that checks make.
 
     def add(self, name: str, data: bytes) -> None:
         """Add a checkpoint, or replace its bytes."""
@@ -74,18 +74,18 @@ class FakeZoo:
         """Let all listing requests except the first `after` end with a status, until `restore_listing`."""
         left = [after]
 
-        def trouble(asked: RecordedRequest) -> int | None:
-            if asked.path.startswith(FILES):
+        def status_of(request: RecordedRequest) -> int | None:
+            if request.path.startswith(FILES):
                 return None
             left[0] -= 1
             return None if left[0] >= 0 else status
 
-        self.server.fail_requests(trouble)
+        self.server.fail_requests(status_of)
 
     def restore_listing(self) -> None:
         self.server.fail_requests(None)
 
     def requests(self) -> tuple[int, int]:
         """Return the number of requests so far, for listings and for checkpoints."""
-        files = sum(asked.path.startswith(FILES) for asked in list(self.server.log))
+        files = sum(request.path.startswith(FILES) for request in list(self.server.log))
         return len(self.server.log) - files, files

@@ -38,7 +38,7 @@ class FileServer(Loopback):
         """port: 0 for any that is free."""
         self.log: list[RecordedRequest] = []
         self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self._trouble: Callable[[RecordedRequest], int | None] | None = None
+        self._failure_status: Callable[[RecordedRequest], int | None] | None = None
         super().__init__(type("Handler", (_Handler,), {"owner": self}), port)
 
     def put(self, path: str, data: bytes, headers: Mapping[str, str] | None = None) -> str:
@@ -58,21 +58,21 @@ class FileServer(Loopback):
 
     def fail_requests(self, status: Callable[[RecordedRequest], int | None] | None) -> None:
         """Answer a request with the status that this function returns, normally if it returns None; None ends it."""
-        self._trouble = status
+        self._failure_status = status
 
-    def answer(self, asked: RecordedRequest) -> tuple[int, Mapping[str, str], bytes]:
+    def answer(self, request: RecordedRequest) -> tuple[int, Mapping[str, str], bytes]:
         """Return status, headers and body."""
-        self.log.append(asked)
-        status = self._trouble(asked) if self._trouble else None
+        self.log.append(request)
+        status = self._failure_status(request) if self._failure_status else None
         if status is not None:
-            return status, {}, b"trouble"
-        if asked.path not in self._files:
+            return status, {}, b"injected failure"
+        if request.path not in self._files:
             return 404, {}, b"no such file"
-        data, headers = self._files[asked.path]
-        match = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.headers.get("range", ""))
-        if asked.headers.get("if-match", headers["ETag"]) != headers["ETag"]:
+        data, headers = self._files[request.path]
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+        if request.headers.get("if-match", headers["ETag"]) != headers["ETag"]:
             return 412, headers, b""
-        if not match or asked.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
+        if not match or request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
             return 200, headers, data
         start, stop = int(match[1]), min(int(match[2] or len(data)) + 1, len(data))
         if start >= len(data):
@@ -86,9 +86,9 @@ class _Handler(Handler):
     def _serve(self) -> None:
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = RecordedRequest(method=self.command, path=unquote(parts.path), query=parts.query, headers=headers)
+        request = RecordedRequest(method=self.command, path=unquote(parts.path), query=parts.query, headers=headers)
         self.body()
-        status, sent, body = self.owner.answer(asked)
+        status, sent, body = self.owner.answer(request)
         self.send_response(status)
         for name, value in {**sent, "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
@@ -96,4 +96,4 @@ class _Handler(Handler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - the base class asks for these names
+    do_GET = do_HEAD = do_POST = _serve  # noqa: N815 - names that the base class calls

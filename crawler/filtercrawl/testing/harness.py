@@ -31,7 +31,7 @@ from filtercrawl.transport.retry import RetryPolicy
 
 TOKEN: Final = "FILTERCRAWL_CHECK_TOKEN"  # noqa: S105 - the name of a variable
 NAMES: Final = ("net-a", "net-b", "net-c")
-# No waiting: what a server refuses twice it refuses.
+# Two attempts without a delay are enough for a local server.
 _QUICK: Final = TransportOptions(connect_timeout=5.0, read_timeout=10.0, retry=RetryPolicy(attempts=2, base_delay=0.0))
 
 
@@ -42,8 +42,10 @@ class Listed:
     Attributes:
         error: What ended it; None if it is complete.
         outside: Connections that bypassed the transport.
-        lazy: Whether no request was sent before the first checkpoint was needed.
+        iterator: Whether `checkpoints` returned an iterator.
+        early: Requests sent before the first checkpoint was needed.
         files: Weight files that were requested.
+        requests: All requests.
     """
 
     offers: tuple[Offer, ...] = ()
@@ -95,7 +97,7 @@ class PluginHarness:
                 listing = self.source.checkpoints(transport, query)
                 early, iterator = transport.requests, hasattr(listing, "__next__")
                 offers.extend(listing)
-            except Exception as raised:  # noqa: BLE001 - a stranger's source may raise anything
+            except Exception as raised:  # noqa: BLE001 - a plugin's source may raise anything
                 error = raised
             requests = transport.requests
         after = self.zoo.requests() if self.zoo else (0, 0)
@@ -151,7 +153,7 @@ def make_harness(
     In the context the environment holds an invented token for the zoo's server, which no record may repeat.
     """
     secret = f"t0ken-{secrets.token_hex(16)}"
-    # Hub repos of whoever checks are nobody's business, and a proxy is none of loopback's.
+    # Requests to the local server bypass a proxy.
     surroundings = {TOKEN: secret, "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))}
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, surroundings))

@@ -17,9 +17,9 @@ from filtercrawl.testing.finding import Violation
 from filtercrawl.testing.harness import PluginHarness
 
 
-def lazy(trial: PluginHarness) -> Iterator[Violation]:
+def lazy(harness: PluginHarness) -> Iterator[Violation]:
     """No request is sent before the first checkpoint is needed, and no weight file is fetched to be listed."""
-    found = trial.listing
+    found = harness.listing
     if not found.iterator:
         yield (
             "`checkpoints` returns a finished collection",
@@ -27,33 +27,33 @@ def lazy(trial: PluginHarness) -> Iterator[Violation]:
         )
     if found.early:
         yield (
-            "the network is asked before the first checkpoint is",
-            "make `checkpoints` a generator, and ask within it",
+            "a request is sent before the first checkpoint is needed",
+            "make `checkpoints` a generator, and send requests within it",
         )
     if found.files:
         yield (
-            f"a listing asks for {found.files} weight files",
+            f"a listing fetches {found.files} weight files",
             "take size and hash from the zoo's index, or leave them None",
         )
 
 
-def listed(trial: PluginHarness) -> Iterator[Violation]:
+def listed(harness: PluginHarness) -> Iterator[Violation]:
     """The listing ends without an error, and offers something."""
-    found = trial.listing
-    if found.error is not None and not found.outside:  # else the check of the network tells
+    found = harness.listing
+    if found.error is not None and not found.outside:  # the check `network` reports it
         yield (
-            f"the listing ends with {describe_error(found.error)}{_where(found.error, trial.source)}",
-            "list everything, or raise an error of filtercrawl that says what is wrong and what to do"
+            f"the listing ends with {describe_error(found.error)}{_where(found.error, harness.source)}",
+            "list everything, or raise an error of filtercrawl that states what is wrong and what to do"
             if isinstance(found.error, FiltercrawlError)
-            else "mend it; where the zoo is wrong, raise an error of filtercrawl that says what and where",
+            else "fix it; if the zoo is wrong, raise an error of filtercrawl that states what and where",
         )
     elif found.error is None and not found.offers:
         yield (
             "the listing is empty",
-            "offer something; where the zoo is not there, raise: an empty listing means that all is gone",
+            "offer something; raise if the zoo is unavailable: an empty listing means that everything was removed",
         )
-    if trial.zoo is not None and found.error is None:
-        wanted = {trial.zoo.offered_as(name) for name in trial.zoo.weights}
+    if harness.zoo is not None and found.error is None:
+        wanted = {harness.zoo.offered_as(name) for name in harness.zoo.weights}
         missing = wanted - {offer.name for offer in found.offers}
         if missing and found.offers:
             yield (
@@ -69,14 +69,14 @@ def _where(error: BaseException, source: Source) -> str:
     return f" ({Path(own).name}, line {lines[-1]})" if own and lines else ""
 
 
-def stable(trial: PluginHarness) -> Iterator[Violation]:
+def stable(harness: PluginHarness) -> Iterator[Violation]:
     """Two listings of an unchanged zoo give the same names and revisions."""
-    one, two = marks(trial.listing.offers), marks(trial.list().offers)
+    one, two = marks(harness.listing.offers), marks(harness.list().offers)
     if one.keys() != two.keys():
         name = min(one.keys() ^ two.keys())
         yield (
             f"the name {name!r} is in one listing of two, and nothing has changed",
-            "make names of what the zoo calls a checkpoint for ever: no counters, dates or random parts",
+            "use the permanent name of the checkpoint in the zoo: no counters, dates or random parts",
         )
     for name in sorted(one.keys() & two.keys()):
         if one[name] != two[name]:
@@ -87,46 +87,46 @@ def stable(trial: PluginHarness) -> Iterator[Violation]:
             return
 
 
-def network(trial: PluginHarness) -> Iterator[Violation]:
+def network(harness: PluginHarness) -> Iterator[Violation]:
     """Every connection of a listing goes through the transport that it is given."""
-    for host in trial.listing.outside:
+    for host in harness.listing.outside:
         yield (
             f"the source connects to {host} by itself",
-            "ask by `transport.get_json`, `transport.pages` or `transport.client`, which keep to budgets",
+            "use `transport.get_json`, `transport.pages` or `transport.client`, which observe the budgets",
         )
 
 
-def types(trial: PluginHarness) -> Iterator[Violation]:
+def types(harness: PluginHarness) -> Iterator[Violation]:
     """Every field has the type that its record declares."""
-    yield from record_checks.types(trial.listing.offers)
+    yield from record_checks.types(harness.listing.offers)
 
 
-def vocabulary(trial: PluginHarness) -> Iterator[Violation]:
+def vocabulary(harness: PluginHarness) -> Iterator[Violation]:
     """Tasks, licenses and dates follow the common vocabularies."""
-    yield from record_checks.vocabulary(trial.listing.offers)
+    yield from record_checks.vocabulary(harness.listing.offers)
 
 
-def names(trial: PluginHarness) -> Iterator[Violation]:
+def names(harness: PluginHarness) -> Iterator[Violation]:
     """Names can be ids and paths, and no two of them mean the same."""
-    yield from record_checks.names(trial.listing.offers)
+    yield from record_checks.names(harness.listing.offers)
 
 
-def tokens(trial: PluginHarness) -> Iterator[Violation]:
+def tokens(harness: PluginHarness) -> Iterator[Violation]:
     """No field repeats a token."""
-    yield from record_checks.tokens(trial.listing.offers, trial.secret)
+    yield from record_checks.tokens(harness.listing.offers, harness.secret)
 
 
-def pattern(trial: PluginHarness) -> Iterator[Violation]:
+def pattern(harness: PluginHarness) -> Iterator[Violation]:
     """A pattern restricts what is listed; what it leaves out does not count as removed."""
-    everything = [offer.name for offer in trial.listing.offers if isinstance(offer, Checkpoint)]
-    if trial.pattern is not None or len(everything) < 2:
-        return  # what a source that needs a pattern makes of it is its own affair
-    one = everything[0] if trial.zoo is None else trial.zoo.pattern_for(next(iter(trial.zoo.weights)))
+    everything = [offer.name for offer in harness.listing.offers if isinstance(offer, Checkpoint)]
+    if harness.pattern is not None or len(everything) < 2:
+        return  # the meaning of a required pattern is up to the source
+    one = everything[0] if harness.zoo is None else harness.zoo.pattern_for(next(iter(harness.zoo.weights)))
     if one is None:
         return
-    found = trial.list(pattern=re.sub(r"([*?[])", r"[\1]", one))
+    found = harness.list(pattern=re.sub(r"([*?[])", r"[\1]", one))
     if isinstance(found.error, FiltercrawlError):
-        return  # it takes no patterns, and says so
+        return  # it declares that it takes no patterns
     others = [offer.name for offer in found.offers if not fnmatchcase(offer.name, f"{one}*")]
     if others:
         yield (

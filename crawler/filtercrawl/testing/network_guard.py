@@ -31,7 +31,7 @@ def network_guard(*, loopback_only: bool, transport: bool = True) -> Iterator[li
             raise ConnectionRefusedError(f"{host}: a plugin connects through its transport only")
         if loopback_only and not _is_loopback(host):
             tried.append(host)
-            raise ConnectionRefusedError(f"{host}: only this machine may be asked while a plugin is checked")
+            raise ConnectionRefusedError(f"{host}: a plugin that is checked may only connect to this machine")
 
     def checked_connect(self: socket.socket, address: Any) -> None:
         if self.family in _INTERNET:

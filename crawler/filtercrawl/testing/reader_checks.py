@@ -1,4 +1,4 @@
-"""Checks of readers: which files they accept, and what they say of them."""
+"""Checks of readers: which files they accept, and which tensors they yield."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ UNRELATED_FILES: Final = {
     "a pickle": b"\x80\x02}q\0.",
     "safetensors": sample_weights(),
 }
-# A claim is made for every file of every source.
-_A_LITTLE: Final = 64 * 1024
+# `can_read` is called for every file of every source.
+_MAX_BYTES_READ: Final = 64 * 1024
 
 
 class _Counted(MemoryFile):
@@ -67,26 +67,26 @@ def claims(reader: Reader) -> Iterator[Violation]:
         file = _Counted(data)
         try:
             claimed = reader.can_read(file)
-        except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
+        except Exception as error:  # noqa: BLE001 - a plugin's reader may raise anything
             yield (
-                f"{reader.name}: `claims` raises {describe_error(error)} for {what}",
-                "look at the length and the first bytes only, and return False for all that is foreign",
+                f"{reader.name}: `can_read` raises {describe_error(error)} for {what}",
+                "look only at the length and the first bytes, and return False for any other format",
             )
             continue
         if claimed is not False and what != "safetensors":
             yield (
-                f"{reader.name}: `claims` returns {claimed!r} for {what}",
-                "claim by what only this format has: a magic number, a header that parses",
+                f"{reader.name}: `can_read` returns {claimed!r} for {what}",
+                "recognize what only this format has: a magic number, a header that parses",
             )
-    large = _Counted(bytes(8 * _A_LITTLE))
+    large = _Counted(bytes(8 * _MAX_BYTES_READ))
     try:
         reader.can_read(large)
-    except Exception:  # noqa: BLE001 - told above
+    except Exception:  # noqa: BLE001 - reported above
         return
-    if large.bytes_read > _A_LITTLE:
+    if large.bytes_read > _MAX_BYTES_READ:
         yield (
-            f"{reader.name}: `claims` reads {large.bytes_read} bytes of a foreign file",
-            "decide by the first bytes: the question is asked for every file",
+            f"{reader.name}: `can_read` reads {large.bytes_read} bytes of a file in another format",
+            "decide by the first bytes: it is called for every file",
         )
 
 
@@ -96,15 +96,17 @@ def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]
         files = _Files(sample, reader)
         if not reader.can_read(files.main):
             if any(other.can_read(files.main) for other in readers):
-                continue  # another one's sample
-            yield _wrong(reader, f"sample {number} is not claimed", "claim what you read")
+                continue  # a sample of another reader
+            yield _wrong(
+                reader, f"sample {number} is not recognized by `can_read`", "return True for every file that it reads"
+            )
             continue
         taken = find_reader(readers, files.main)
         if taken is not None and taken.name != reader.name:
             yield _wrong(reader, f"sample {number} goes to the reader {taken.name}", "give the format a magic number")
         try:
             tensors = list(reader.tensors(files))
-        except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
+        except Exception as error:  # noqa: BLE001 - a plugin's reader may raise anything
             yield _wrong(reader, f"sample {number} raises {describe_error(error)}", "read your own samples")
             continue
         yield from _tensors(reader, tensors)
@@ -113,14 +115,16 @@ def reads(reader: Reader, samples: Iterable[Sample], readers: tuple[Reader, ...]
 
 def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Violation]:
     if not tensors:
-        yield _wrong(reader, "a sample holds no tensor", "yield every tensor, also those that are no kernels")
+        yield _wrong(reader, "a sample has no tensors", "yield every tensor, also those that are not kernels")
     seen: set[str] = set()
     for tensor in tensors:
         if not isinstance(tensor, StoredTensor):
-            yield _wrong(reader, f"`tensors` yields {type(tensor).__name__}", "yield filtercrawl.StoredTensor")
+            yield _wrong(reader, f"`tensors` yields {type(tensor).__name__}", "yield filtercrawl.api.StoredTensor")
             return
         if tensor.name in seen:
-            yield _wrong(reader, f"two tensors are named {tensor.name!r}", "make names unique: they are the ledger's")
+            yield _wrong(
+                reader, f"two tensors are named {tensor.name!r}", "make names unique: they identify rows of the ledger"
+            )
         seen.add(tensor.name)
         if tensor.dtype not in ITEMSIZE:
             yield _wrong(
@@ -128,12 +132,12 @@ def _tensors(reader: Reader, tensors: list[Any]) -> Iterator[Violation]:
             )
         if tensor.location is None and tensor.reason is None:
             yield _wrong(
-                reader, f"{tensor.name}: neither a location nor a reason", "say why its numbers cannot be read"
+                reader, f"{tensor.name}: neither a location nor a reason", "state why its values cannot be read"
             )
         if tensor.reason is not None and tensor.reason not in REASONS:
             yield _wrong(
-                reader, f"{tensor.name}: the reason {tensor.reason!r} is no word of the ledger",
-                f"take one of {', '.join(REASONS)}",
+                reader, f"{tensor.name}: the reason {tensor.reason!r} is not in the vocabulary",
+                f"use one of {', '.join(REASONS)}",
             )  # fmt: skip
 
 
@@ -149,7 +153,7 @@ def _cut(reader: Reader, sample: Sample) -> Iterator[Violation]:
                         tensor.location.read(tuple((0, min(1, n)) for n in tensor.location.shape))
         except CheckpointError:
             continue
-        except Exception as error:  # noqa: BLE001 - a stranger's reader may raise anything
+        except Exception as error:  # noqa: BLE001 - a plugin's reader may raise anything
             yield _wrong(
                 reader, f"a sample cut to {length} bytes raises {describe_error(error)}",
                 "raise FormatError or TruncatedError with what is wrong and where",

@@ -33,8 +33,8 @@ def types(offers: Sequence[Offer]) -> Iterator[Violation]:
         for where, value, kind in _fields(offer):
             if not _fits(value, kind):
                 yield (
-                    f"{_name(offer)}: {where} is {value!r:.80}, which is no {kind}",
-                    "give what filtercrawl.api.source declares, and None where it is not known",
+                    f"{_name(offer)}: {where} is {value!r:.80}, which is not of type {kind}",
+                    "use the type that filtercrawl.api.checkpoint declares, and None for unknown values",
                 )
 
 
@@ -45,12 +45,12 @@ def vocabulary(offers: Sequence[Offer]) -> Iterator[Violation]:
             continue
         meta = offer.meta
         for where, value, sound, advice in (
-            ("task", meta.task, lambda text: text in TASKS, "take a task of the Hub, such as image-classification"),
+            ("task", meta.task, lambda text: text in TASKS, "use a task of the Hub, such as image-classification"),
             (
                 "license",
                 meta.license,
                 _is_spdx,
-                "write an SPDX expression, such as MIT, or None; evidence goes beside it",
+                "write an SPDX expression, such as MIT, or None; the evidence has a field of its own",
             ),
             ("released", meta.released, _is_date, "write an ISO 8601 date, such as 2024-05-31"),
         ):
@@ -65,7 +65,7 @@ def names(offers: Sequence[Offer]) -> Iterator[Violation]:
         name = offer.name if isinstance(offer.name, str) else ""
         if not name.isprintable() or "#" in name or "\\" in name or {"", ".", ".."} & set(name.split("/")):
             yield (
-                f"the name {offer.name!r:.80} is no plain relative path",
+                f"the name {offer.name!r:.80} is not a plain relative path",
                 "offer printable names without '#', '\\', empty parts, '.' and '..'",
             )
             continue
@@ -75,12 +75,12 @@ def names(offers: Sequence[Offer]) -> Iterator[Violation]:
         elif meant[path] == name:
             yield (
                 f"two checkpoints are named {name!r}",
-                "a name is an id: put what tells them apart into it, or make one an alias of the other",
+                "a name is an id: include what distinguishes them, or make one an alias of the other",
             )
         else:
             yield (
-                f"{meant[path]!r} and {name!r} come to one path, {path!r}",
-                "give one of them another name, for ever: no file system would keep them apart",
+                f"{meant[path]!r} and {name!r} have the same path {path!r}",
+                "rename one of them permanently: file systems cannot distinguish them",
             )
 
 
@@ -91,7 +91,7 @@ def tokens(offers: Sequence[Offer], secret: str) -> Iterator[Violation]:
         text = repr(offer)
         if any(token in text for token in known) or _TOKENS.search(text):
             yield (
-                f"{_name(offer)}: a token stands in one of its fields",
+                f"{_name(offer)}: one of its fields contains a token",
                 'leave tokens to the transport, by [auth."ORIGIN"] of the settings, and never read them',
             )
 

@@ -38,7 +38,7 @@ def _check(name: str, run: Callable[[PluginHarness], Iterator[Violation]], *, ne
     return Check(name=name, promise=(run.__doc__ or "").partition("\n")[0], run=run, changing=needs_zoo)
 
 
-# In the order in which they are made: what later ones rest on comes first.
+# In the order in which they run: checks come after those that they depend on.
 CHECKS: Final = (
     _check("listing", listing_checks.listed),
     _check("network", listing_checks.network),
@@ -60,8 +60,8 @@ CHECKS: Final = (
     _check("crash", sync_checks.crash, needs_zoo=True),
     _check("pattern-removal", sync_checks.pattern_removal, needs_zoo=True),
 )
-# What can be told of a source that lists nothing.
-_OF_NOTHING: Final = ("listing", "network")
+# Checks that apply to a source that lists nothing.
+_WITHOUT_OFFERS: Final = ("listing", "network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +95,13 @@ class _CheckRecorder:
 
     def record(self, name: str, found: Iterator[Violation]) -> None:
         """Make one check; an exception in it is a finding."""
-        mine: list[Violation] = []
+        violations: list[Violation] = []
         try:
-            mine.extend(found)
-        except Exception as error:  # noqa: BLE001 - a stranger's plugin may raise anything
-            mine.append((f"ends with {describe_error(error)}", "find out where, and let it not"))
-        self.findings += [Finding(check=name, what=what, what_to_do=todo) for what, todo in mine]
-        if not mine:
+            violations.extend(found)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            violations.append((f"ends with {describe_error(error)}", "find the cause and fix it"))
+        self.findings += [Finding(check=name, what=what, what_to_do=todo) for what, todo in violations]
+        if not violations:
             self.passed.append(name)
 
 
@@ -127,33 +127,35 @@ def check(
     """
     plugins = load_plugins().with_plugin(module)
     mine = plugins.of_module(module)
-    tally = _CheckRecorder(only)
-    fake = conformance or _beside(module, "conformance")
+    recorder = _CheckRecorder(only)
+    fake = conformance or _plugin_function(module, "conformance")
     settings = {} if fake else resolve({}).sources
     for source in mine.sources.values():
-        begin = partial(make_harness, source, plugins, fake, pattern=pattern, settings=settings.get(source.name, {}))
-        with begin() as mind:
-            tries = {one.name: partial(one.run, mind) for one in CHECKS if not one.changing}
+        open_harness = partial(
+            make_harness, source, plugins, fake, pattern=pattern, settings=settings.get(source.name, {})
+        )
+        with open_harness() as harness:
+            checks = {one.name: partial(one.run, harness) for one in CHECKS if not one.changing}
             if isinstance(source, SupportsBuild):
-                tries["build"] = partial(build_check.build, mind, module)
-            for name in filter(tally.is_selected, tries):
-                if name in _OF_NOTHING or mind.listing.offers or mind.listing.error is None:
-                    tally.record(name, tries[name]())
+                checks["build"] = partial(build_check.build, harness, module)
+            for name in filter(recorder.is_selected, checks):
+                if name in _WITHOUT_OFFERS or harness.listing.offers or harness.listing.error is None:
+                    recorder.record(name, checks[name]())
                 else:
-                    tally.left_out[name] = "rests on a listing, and there is none"
-        for one in (one for one in CHECKS if one.changing and not listing_only and tally.is_selected(one.name)):
+                    recorder.left_out[name] = "needs a listing, which failed"
+        for one in (one for one in CHECKS if one.changing and not listing_only and recorder.is_selected(one.name)):
             if fake is None:
-                tally.left_out[one.name] = "needs a zoo that changes: the plugin has no `conformance(server)`"
-            elif any(finding.check == "sync" for finding in tally.findings):
-                tally.left_out[one.name] = "rests on the check `sync`, which fails"
+                recorder.left_out[one.name] = "needs a zoo that changes: the plugin has no `conformance(server)`"
+            elif any(finding.check == "sync" for finding in recorder.findings):
+                recorder.left_out[one.name] = "needs the check `sync`, which fails"
             else:
-                with begin() as mind:
-                    tally.record(one.name, one.run(mind))
-    _readers(mine, plugins, module, tally, listing_only=listing_only)
-    if mine.analyses and tally.is_selected("analysis"):
-        tally.record("analysis", analysis_checks.analyses(mine.analyses, module))
-    tally.findings += _hooks(mine, module)
-    return CheckReport(findings=tuple(tally.findings), passed=tuple(tally.passed), left_out=tally.left_out)
+                with open_harness() as harness:
+                    recorder.record(one.name, one.run(harness))
+    _readers(mine, plugins, module, recorder, listing_only=listing_only)
+    if mine.analyses and recorder.is_selected("analysis"):
+        recorder.record("analysis", analysis_checks.analyses(mine.analyses, module))
+    recorder.findings += _hooks(mine, module)
+    return CheckReport(findings=tuple(recorder.findings), passed=tuple(recorder.passed), left_out=recorder.left_out)
 
 
 def _hooks(mine: Plugins, module: str) -> Iterator[Finding]:
@@ -168,23 +170,23 @@ def _hooks(mine: Plugins, module: str) -> Iterator[Finding]:
         yield Finding(check="hooks", what=f"{module} implements no hook", what_to_do=advice)
 
 
-def _readers(mine: Plugins, plugins: Plugins, module: str, tally: _CheckRecorder, *, listing_only: bool) -> None:
-    samples = _beside(module, "samples")
+def _readers(mine: Plugins, plugins: Plugins, module: str, recorder: _CheckRecorder, *, listing_only: bool) -> None:
+    samples = _plugin_function(module, "samples")
     for reader in mine.readers:
-        tally.record("reader-claims", reader_checks.claims(reader))
+        recorder.record("reader-claims", reader_checks.claims(reader))
         if samples is not None:
-            tally.record("reader-tensors", reader_checks.reads(reader, samples(), plugins.readers))
+            recorder.record("reader-tensors", reader_checks.reads(reader, samples(), plugins.readers))
         elif not listing_only:
-            tally.left_out["reader-tensors"] = "needs files of the format: the plugin has no `samples()`"
+            recorder.left_out["reader-tensors"] = "needs files of the format: the plugin has no `samples()`"
 
 
-def _beside(module: str, name: str) -> Callable[..., Any] | None:
+def _plugin_function(module: str, name: str) -> Callable[..., Any] | None:
     """Return `conformance` or `samples` of the plugin's module or of the module `conformance` in its package."""
     plugin = import_module(module.partition(":")[0])
-    for place in (plugin, *_submodules(plugin)):
-        found: Callable[..., Any] | None = getattr(place, name, None)
-        if callable(found):
-            return found
+    for candidate in (plugin, *_submodules(plugin)):
+        function: Callable[..., Any] | None = getattr(candidate, name, None)
+        if callable(function):
+            return function
     return None
 
 

@@ -1,4 +1,4 @@
-"""Checks against a zoo that changes: what a sync notices, and what it must not act on."""
+"""Checks against a zoo that changes: what a sync must notice, and what it must ignore."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from filtercrawl.testing.sample_weights import LAYERS, sample_weights
 _HALF_WAY = 3
 
 
-def synced(trial: PluginHarness) -> Iterator[Violation]:
+def synced(harness: PluginHarness) -> Iterator[Violation]:
     """A sync of the fake zoo keeps the kernels of every checkpoint."""
-    report = trial.sync()
+    report = harness.sync()
     for model_id, reason in report.failures.items():
         yield (
             f"{model_id} cannot be read: {reason}",
@@ -31,26 +31,26 @@ def synced(trial: PluginHarness) -> Iterator[Violation]:
         )
 
 
-def incremental(trial: PluginHarness) -> Iterator[Violation]:
+def incremental(harness: PluginHarness) -> Iterator[Violation]:
     """A second run over an unchanged zoo reads nothing."""
-    trial.sync()
-    before = trial.fake.requests()
-    report = trial.sync()
-    asked = trial.fake.requests()
+    harness.sync()
+    before = harness.fake.requests()
+    report = harness.sync()
+    after = harness.fake.requests()
     again = report.checkpoints["new"] + report.checkpoints["changed"]
-    if again or report.bytes_fetched or asked[1] - before[1] > len(NAMES):
+    if again or report.bytes_fetched or after[1] - before[1] > len(NAMES):
         yield (
             f"nothing has changed, and a second run reads {again or 'some'} checkpoints again",
             "give a revision that changes exactly when the bytes do, or an etag for each file",
         )
 
 
-def revision(trial: PluginHarness) -> Iterator[Violation]:
+def revision(harness: PluginHarness) -> Iterator[Violation]:
     """The revision changes if and only if the bytes change."""
-    before = marks(trial.list().offers)
-    changed, kept = (trial.fake.offered_as(name) for name in NAMES[:2])
-    trial.fake.add(NAMES[0], sample_weights(99))
-    after = marks(trial.list().offers)
+    before = marks(harness.list().offers)
+    changed, kept = (harness.fake.offered_as(name) for name in NAMES[:2])
+    harness.fake.add(NAMES[0], sample_weights(99))
+    after = marks(harness.list().offers)
     if after.get(kept) != before.get(kept):
         yield (
             f"{kept}: its revision changes when another checkpoint does",
@@ -64,11 +64,11 @@ def revision(trial: PluginHarness) -> Iterator[Violation]:
         )
 
 
-def signed(trial: PluginHarness) -> Iterator[Violation]:
+def signed(harness: PluginHarness) -> Iterator[Violation]:
     """A new signature in an address is no new revision."""
-    before = marks(trial.list().offers)
-    trial.fake.sign()
-    after = marks(trial.list().offers)
+    before = marks(harness.list().offers)
+    harness.fake.sign()
+    after = marks(harness.list().offers)
     for name in sorted(before):
         if after.get(name) != before[name]:
             yield (
@@ -78,11 +78,11 @@ def signed(trial: PluginHarness) -> Iterator[Violation]:
             return
 
 
-def changed(trial: PluginHarness) -> Iterator[Violation]:
+def changed(harness: PluginHarness) -> Iterator[Violation]:
     """A change of the bytes is noticed."""
-    trial.sync()
-    trial.fake.add(NAMES[0], sample_weights(99))
-    report = trial.sync()
+    harness.sync()
+    harness.fake.add(NAMES[0], sample_weights(99))
+    report = harness.sync()
     if report.checkpoints["changed"] != 1 or report.layers != LAYERS:
         yield (
             f"one checkpoint has other bytes, and a sync finds {report.checkpoints['changed']} changed",
@@ -90,11 +90,11 @@ def changed(trial: PluginHarness) -> Iterator[Violation]:
         )
 
 
-def deleted(trial: PluginHarness) -> Iterator[Violation]:
+def deleted(harness: PluginHarness) -> Iterator[Violation]:
     """What the zoo no longer has counts as removed."""
-    trial.sync()
-    trial.fake.delete(NAMES[0])
-    gone, wanted = trial.sync(prune=True).removed_models, [trial.model_id(NAMES[0])]
+    harness.sync()
+    harness.fake.delete(NAMES[0])
+    gone, wanted = harness.sync(prune=True).removed_models, [harness.model_id(NAMES[0])]
     if gone != wanted:
         yield (
             f"{wanted[0]} is gone from the zoo, and a sync misses {', '.join(gone) or 'nothing'}",
@@ -102,34 +102,34 @@ def deleted(trial: PluginHarness) -> Iterator[Violation]:
         )
 
 
-def broken(trial: PluginHarness) -> Iterator[Violation]:
+def broken(harness: PluginHarness) -> Iterator[Violation]:
     """A listing that breaks off at any point removes nothing."""
-    trial.sync()
-    pages = trial.list().requests
+    harness.sync()
+    pages = harness.list().requests
     for after in range(min(pages, _HALF_WAY)):
-        trial.fake.break_listing(after, 500)
-        before = trial.fake.requests()[0]
-        report = trial.sync(prune=True)
-        trial.fake.restore_listing()
-        if trial.fake.requests()[0] - before <= after:
-            return  # what is known already is not asked for again
+        harness.fake.break_listing(after, 500)
+        before = harness.fake.requests()[0]
+        report = harness.sync(prune=True)
+        harness.fake.restore_listing()
+        if harness.fake.requests()[0] - before <= after:
+            return  # the listing needed no further request
         if report.removed_models or not report.problems:
             yield (
                 (
                     f"the server fails at request {after + 1} of a listing, and the source ends as if it were whole"
-                    + (f": {', '.join(report.removed_models)} would be taken out" if report.removed_models else "")
+                    + (f": {', '.join(report.removed_models)} would be removed" if report.removed_models else "")
                 ),
                 "let errors of the transport through: only a listing without an error is complete",
             )
             return
 
 
-def typed(trial: PluginHarness) -> Iterator[Violation]:
+def typed(harness: PluginHarness) -> Iterator[Violation]:
     """Faults in a listing are errors of filtercrawl, not of a library."""
     for status in (404, 500, 401):
-        trial.fake.break_listing(0, status)
-        found = trial.list()
-        trial.fake.restore_listing()
+        harness.fake.break_listing(0, status)
+        found = harness.list()
+        harness.fake.restore_listing()
         if found.error is not None and not isinstance(found.error, FiltercrawlError):
             yield (
                 f"the server answers {status}, and the source raises {describe_error(found.error)}",
@@ -138,44 +138,44 @@ def typed(trial: PluginHarness) -> Iterator[Violation]:
             return
 
 
-def crash(trial: PluginHarness) -> Iterator[Violation]:
+def crash(harness: PluginHarness) -> Iterator[Violation]:
     """A run that dies after the first checkpoint loses nothing: the next one brings the rest."""
     try:
-        trial.sync(progress=_CrashingProgress())
+        harness.sync(progress=_CrashingProgress())
     except _SimulatedCrash:
-        report = trial.sync()
-        if report.problems or report.failures or len(_emitted(trial)) != len(NAMES):
+        report = harness.sync()
+        if report.problems or report.failures or len(_emitted(harness)) != len(NAMES):
             yield (
                 f"a run died half-way, and the next one does not bring the rest{_problem(report)}",
-                "keep no state between runs but what `query.known` holds",
+                "keep no state between runs except what `query.previous_states` holds",
             )
 
 
-def pattern_removal(trial: PluginHarness) -> Iterator[Violation]:
+def pattern_removal(harness: PluginHarness) -> Iterator[Violation]:
     """A run with a pattern removes only what it listed itself."""
-    one = trial.fake.pattern_for(NAMES[0])
-    if trial.pattern is not None or one is None:
+    one = harness.fake.pattern_for(NAMES[0])
+    if harness.pattern is not None or one is None:
         return
-    trial.sync()
-    if trial.sync(one).problems:
-        return  # it takes no patterns, and says so
-    trial.fake.delete(NAMES[1])
-    report = trial.sync(one, prune=True)
-    if report.removed_models or trial.model_id(NAMES[1]) not in _emitted(trial):
+    harness.sync()
+    if harness.sync(one).problems:
+        return  # it declares that it takes no patterns
+    harness.fake.delete(NAMES[1])
+    report = harness.sync(one, prune=True)
+    if report.removed_models or harness.model_id(NAMES[1]) not in _emitted(harness):
         yield (
-            f"a run for {one!r} alone takes {', '.join(report.removed_models)} out, which it did not ask for",
+            f"a run for {one!r} alone removes {', '.join(report.removed_models)}, which it did not list",
             "yield only where `query.wants(name)`, or raise UsageError where a pattern is given",
         )
 
 
-def _emitted(trial: PluginHarness) -> set[str]:
-    with Catalog(trial.folder / "dataset") as catalog:
+def _emitted(harness: PluginHarness) -> set[str]:
+    with Catalog(harness.folder / "dataset") as catalog:
         return {row.model_id for row in catalog.models() if row.outcome == "emitted"}
 
 
 def _problem(report: SyncReport) -> str:
-    told = [*report.problems.values(), *report.failures.values()]
-    return f" ({told[0]})" if told else ""
+    problems = [*report.problems.values(), *report.failures.values()]
+    return f" ({problems[0]})" if problems else ""
 
 
 class _SimulatedCrash(BaseException):

@@ -15,7 +15,6 @@ from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.options import DatasetOption, JsonOption
 from filtercrawl.config import resolve
-from filtercrawl_publish.export.cnn_filter_db import ExportSelection, select_models, write_export
 
 
 class Layout(Enum):
@@ -47,6 +46,8 @@ def run(
     cnn-filter-db: HDF5 with /filters, float64 [N, 3, 3], and the pandas table /meta, as the notebook of CNN Filter DB
     loads them. Takes learned 3x3 kernels of 2-D convolutions, transposed ones left out, of final checkpoints.
     """
+    from filtercrawl_publish.export.cnn_filter_db import ExportSelection, select_models, write_export
+
     if file.exists() and not force:
         raise PolicyError(f"{file} exists; --force replaces it")
     selection = ExportSelection(

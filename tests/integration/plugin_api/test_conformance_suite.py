@@ -94,7 +94,7 @@ CLAIM, CUT = "return file.size >= 4 and file.read(0, 4)", "if files.main.size < 
         ("reader-claims", CLAIM, "return file.read(0, 4)", "raises TruncatedError"),
         ("reader-claims", CLAIM, "return file.size >= 0 or file.read(0, 4)", "returns True for an empty file"),
         ("reader-claims", CLAIM, "return file.read(0, file.size)[:4]", "reads 524288 bytes"),
-        ("reader-tensors", 'b"RAW!" + bytes(72)', 'b"WAR!" + bytes(72)', "sample 0 is not claimed"),
+        ("reader-tensors", 'b"RAW!" + bytes(72)', 'b"WAR!" + bytes(72)', "sample 0 is not recognized"),
         ("reader-tensors", CUT, "if files.main.size < 76 and 1 / 0:", "raises ZeroDivisionError"),
         ("reader-tensors", 'dtype="float32", location', 'dtype="f4", location', "the dtype 'f4' is unknown"),
         ("reader-tensors", "location=location)", "location=None)", "neither a location nor a reason"),
@@ -179,7 +179,7 @@ def test_of_a_source_that_lists_nothing_nothing_is_said_to_be_right(write: Write
     verdict = check(module, listing_only=True)
     (finding,) = verdict.findings
     assert finding.what == f"the listing ends with KeyError: 'name' ({module}.py, line {line})"
-    assert finding.what_to_do.startswith("mend it")
+    assert finding.what_to_do.startswith("fix it")
     assert verdict.passed == ("network",)
     assert verdict.left_out.keys() == {one.name for one in CHECKS if not one.changing} - {"listing", "network"} | {
         "build"

@@ -41,6 +41,16 @@ def test_importing_costs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_commands_import_what_they_need_when_they_run() -> None:
+    code = (
+        "import sys\n"
+        "from filtercrawl_publish.commands import diff, export, migrate, publish, release, rollback, verify, withdraw\n"
+        "heavy = {'pyarrow.compute', 'jinja2', 'huggingface_hub', 'torch'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_results_as_text_and_html() -> None:
     result = PublishResult(
         outcome="published", repository="org/<b>", version="v1", commit="c", files=1200, removed=3, bytes=5000
