@@ -123,9 +123,10 @@ def release(
         NetworkError: The Hub could not be reached.
         UsageError: An argument is invalid.
     """
-    settings = settings or resolve({"dataset": dataset}, keywords=True)
-    if dataset is not None:
-        settings = replace(settings, dataset=Path(dataset))
+    if settings is None:
+        settings = resolve({"dataset": dataset}, keywords=True)
+    elif dataset is not None:
+        settings = replace(settings, dataset=Path(dataset).expanduser())
     if allow_loss:
         settings = replace(settings, publish=replace(settings.publish, max_lost=1.0))
     plugins = plugins or load_plugins()

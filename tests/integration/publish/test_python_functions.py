@@ -107,3 +107,12 @@ def test_a_cancelled_dry_run_of_a_release_plans_nothing(zoo: Path, tmp_path: Pat
     )
     assert (report.outcome, report.exit_code) == ("stopped", 130)
     assert not plan.exists()
+
+
+def test_a_release_finds_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for settings in (None, resolve({})):
+        report = filtercrawl_publish.release(
+            str(tmp_path / "published"), [f"local:{tmp_path}"], dataset="~/kernels", settings=settings
+        )
+        assert report.settings.dataset == tmp_path / "kernels"
