@@ -45,7 +45,7 @@ class HubRepoListing:
     disabled: bool = False
 
     def remote_file(self, path: str) -> RemoteFile:
-        """Return a file at the listed commit. The commit is its etag: while it stands, the bytes are the same."""
+        """Return a file at the listed commit. The commit is its etag: the same commit means the same bytes."""
         size, sha256 = (self.files or {}).get(path, (None, None))
         url = f"{hub_endpoint()}/{self.id}/resolve/{self.commit or 'main'}/{quote(path)}"
         return RemoteFile(url=url, size=size, sha256=sha256, etag=self.commit, path=path)

@@ -58,14 +58,14 @@ class EntryResolver:
         files = repo.with_shards(path)
         listed_hash = files[0].sha256 if len(files) == 1 else None
         offer = self._checkpoint(entry, files, listed_hash)
-        # The commit is the etag of the files: while it stands, their bytes are the same. A new commit may only change
-        # the model card; one request for the files' hashes tells, instead of reading the files again.
+        # The commit is the etag of the files: as long as it is the same, so are their bytes. A new commit may change
+        # only the model card: one request for the files' hashes is cheaper than reading the files again.
         if listed_hash is None and previous is not None and previous.etag not in (None, combined_etag(offer)):
             return replace(offer, files=fetch_repo_details(self.transport, repo).with_shards(path))
         return offer
 
     def _access_reason(self, repo: HubRepoListing, previous: PreviousState | None) -> str | None:
-        """Return why a repository is not accessible or not wanted, None if it is."""
+        """Return why a repository is excluded, None if it is accessible and wanted."""
         if repo.disabled:
             return f"{repo.id} is disabled by the Hub"
         if not repo.gated:
