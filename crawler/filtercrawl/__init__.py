@@ -6,6 +6,7 @@ loads neither torch nor datasets. Plugins import from `filtercrawl.api`.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from filtercrawl_publish import Difference, PublishResult, VerifyReport, diff, publish, verify
 
     __version__: str
+
+# Nothing is printed unless the application configures logging.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "AnalysisReport",

@@ -84,6 +84,13 @@ class AnalysisReport:
             "seconds": self.seconds,
         }
 
+    def __str__(self) -> str:
+        """Return the sample size, what failed, the findings and the path of the page, as text."""
+        size = self.sample_size
+        lines = [f"{size.kernels:,} kernels of {size.layers:,} layers of {size.models:,} models"]
+        lines += [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
+        return "\n".join([*lines, *self.findings, f"report: {self.page}"])
+
     def _repr_html_(self) -> str:
         """Show the sample size, what failed and the findings in a notebook; text from the dataset is escaped."""
         from filtercrawl_analysis.report.html import format_sample_size  # imports matplotlib

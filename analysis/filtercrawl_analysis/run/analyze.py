@@ -24,7 +24,7 @@ DEFAULT_OPTIONS: Final = AnalysisOptions()
 def analyze(
     dataset: str | Path | None = None,
     *,
-    by: Sequence[str] | None = None,
+    by: str | Sequence[str] | None = None,
     exact: bool = False,
     resamples: int = DEFAULT_OPTIONS.resamples,
     seed: int = DEFAULT_OPTIONS.seed,
@@ -69,7 +69,9 @@ def analyze(
         >>> report.findings, report.to_pandas("layer_quality")
     """
     started = time.monotonic()
-    columns = tuple(dict.fromkeys(by or DEFAULT_OPTIONS.by))
+    columns = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by or DEFAULT_OPTIONS.by))
+    if resamples < 1:
+        raise UsageError(f"resamples: {resamples} is not a whole number, one or more")
     check_columns(columns)
     settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device}, keywords=True)
     if not (settings.dataset / "data/models.parquet").is_file():
@@ -99,4 +101,4 @@ def check_columns(columns: Sequence[str]) -> None:
     known = sorted({*INDEX.names, *MODELS.names, POSITION})
     for column in columns:
         if column not in known:
-            raise UsageError(f"--by: no column is named {column!r}; known are {', '.join(known)}")
+            raise UsageError(f"by: no column is named {column!r}; known are {', '.join(known)}")

@@ -63,7 +63,9 @@ def run(
 
 
 @contextmanager
-def cancel_on_signal(cancellation: CancellationToken, after: str = "the checkpoints in hand") -> Iterator[list[int]]:
+def cancel_on_signal(
+    cancellation: CancellationToken, after: str = "the checkpoints in progress"
+) -> Iterator[list[int]]:
     """Cancel the run on SIGINT or SIGTERM; a second signal ends the process at once.
 
     Yields:

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
+from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.api.vocabulary import KernelPolicy
@@ -98,6 +99,11 @@ def sync(
         >>> report = filtercrawl.sync("timm:resnet*", "local:models", dataset="kernels", kernel_size="3x3")
         >>> report.kernels, report.failures
     """
+    for selector in selectors:
+        if not isinstance(selector, str):
+            raise UsageError(
+                f"selectors: {selector!r} is not text; pass each selector by itself, for example local:models"
+            )
     settings = resolve(
         {
             "dataset": dataset,

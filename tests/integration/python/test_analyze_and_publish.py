@@ -80,3 +80,11 @@ def test_publish_to_a_folder_and_read_it_back(kernels: Path, plugins: Plugins, z
     assert "local/new.safetensors" in str(difference.to_dict())
     with pytest.raises(filtercrawl.UsageError, match="max_disk: 'much' is not"):
         filtercrawl.publish(kernels, "./published", max_disk="much")
+
+
+def test_analyze_checks_its_arguments_and_reads_as_text(kernels: Path) -> None:
+    with pytest.raises(filtercrawl.UsageError, match="resamples: -1"):
+        filtercrawl.analyze(kernels, resamples=-1)
+    report = filtercrawl.analyze(kernels, by="format", only=["census"], resamples=20)
+    assert str(report).splitlines()[-1] == f"report: {report.page}"
+    assert "models" in str(report).splitlines()[0]

@@ -158,3 +158,9 @@ def command(plugins: Plugins, *words: str) -> dict[str, Any]:
     assert done.exit_code == 0
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+@pytest.mark.parametrize("selector", [Path("models"), ["local:models"], None])
+def test_a_selector_that_is_no_text_is_named(selector: object) -> None:
+    with pytest.raises(filtercrawl.UsageError, match=r"selectors: .* is not text"):
+        filtercrawl.sync(selector)  # type: ignore[arg-type]
