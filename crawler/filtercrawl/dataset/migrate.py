@@ -20,14 +20,20 @@ from filtercrawl.dataset.files.parquet import write_table
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 
-# Version -> what makes its tables those of the next one; each must bear being run again on what a killed run left.
-# Within a version columns are only added, nullable: that needs no step. Version 1 is the first.
+# Function by version that turns its tables into those of the next version; it may run again on what a killed run left.
+# Within a version only nullable columns are added, which needs no function. Version 1 is the first.
 STEPS: Final[Mapping[int, Callable[[Path], None]]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationResult:
-    """before: the schema version that the manifest stated; added: columns by table; changed: paths written."""
+    """What a migration did.
+
+    Attributes:
+        before: The schema version that the manifest stated.
+        added: The added columns, by path of the table.
+        changed: The paths written.
+    """
 
     before: int
     added: dict[str, list[str]]
@@ -38,8 +44,11 @@ def migrate_dataset(settings: Settings) -> MigrationResult:
     """Bring the dataset folder to this version's schema; nothing happens to one that is there already.
 
     Every table is replaced as a whole, the manifest last: killed at any point, the next run ends with the same files.
-    Files of layers stay as they are. Raises DatasetError for a dataset of a newer version, or one without a manifest;
-    BusyError while another run is at work.
+    Layers files stay as they are.
+
+    Raises:
+        DatasetError: A newer version wrote the dataset, or it has no manifest.
+        ConflictError: Another run works on the dataset.
     """
     dataset = settings.dataset
     before = DatasetFolder(dataset).schema_version()

@@ -65,7 +65,13 @@ def crawl_concurrently(
 
 @dataclass(frozen=True)
 class _StartedTask:
-    """A task in a worker's hands. files: URLs and declared hashes of its files."""
+    """A task that was given to a worker.
+
+    Attributes:
+        task: The task.
+        files: URLs and declared hashes of its files.
+        result: The result to come.
+    """
 
     task: CrawlTask
     files: set[str]

@@ -35,7 +35,11 @@ class FileServer(Loopback):
     """
 
     def __init__(self, port: int = 0) -> None:
-        """port: 0 for any that is free."""
+        """Open a socket on the loopback interface.
+
+        Args:
+            port: The port; 0 for any that is free.
+        """
         self.log: list[RecordedRequest] = []
         self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
         self._failure_status: Callable[[RecordedRequest], int | None] | None = None

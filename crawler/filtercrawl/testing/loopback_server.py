@@ -12,7 +12,12 @@ class Loopback:
     """Answers requests at `url` by a handler, one thread a connection, from `start` to `close`; a context manager."""
 
     def __init__(self, handler: type[BaseHTTPRequestHandler], port: int = 0) -> None:
-        """port: 0 for any that is free."""
+        """Open a socket on the loopback interface.
+
+        Args:
+            handler: Answers the requests.
+            port: The port; 0 for any that is free.
+        """
         self._server = _Server(("127.0.0.1", port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

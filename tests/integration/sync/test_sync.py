@@ -427,5 +427,5 @@ def test_licence_filter(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
     report = run_sync(license=("MIT",))
     assert report.to_dict()["checkpoints"]["skipped"] == 1
-    assert "licence unknown" in models(dataset)["local/net.safetensors"]["reason"]
+    assert "license unknown" in models(dataset)["local/net.safetensors"]["reason"]
     assert run_sync().layers == 2

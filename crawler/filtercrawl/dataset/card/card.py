@@ -57,9 +57,9 @@ class Card:
             header = yaml.safe_load(found[1]) or {}
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             reason = " ".join(str(error).split())
-            raise DatasetError(f"{PATH}: its header is not YAML ({reason}); mend or delete it") from error
+            raise DatasetError(f"{PATH}: its header is not YAML ({reason}); fix or delete it") from error
         if not isinstance(header, dict):
-            raise DatasetError(f"{PATH}: its header is no YAML mapping; mend or delete it")
+            raise DatasetError(f"{PATH}: its header is no YAML mapping; fix or delete it")
         return cls(header, text[found.end() :])
 
     def user_content(self) -> Card:
@@ -74,7 +74,7 @@ class Card:
         """Return the card with our part made new.
 
         Of the header, `license`, `configs` and `dataset_info` are ours, of the body what the two markers
-        enclose. All else stays as somebody wrote it.
+        enclose. Everything else stays as it was written.
         """
         own = self.user_content()
         header = dict(own.header)

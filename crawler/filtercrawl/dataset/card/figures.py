@@ -18,7 +18,13 @@ _PATH: Final = re.compile(r"analysis/figures/[A-Za-z0-9][A-Za-z0-9_-]*\.png")
 
 @dataclass(frozen=True, kw_only=True)
 class CardFigure:
-    """path: of a PNG, relative to the dataset; title, caption: a plugin's words, not to be trusted."""
+    """A figure of an analysis that the card shows.
+
+    Attributes:
+        path: Path of a PNG file, relative to the dataset.
+        title: Text of a plugin, not to be trusted.
+        caption: Text of a plugin, not to be trusted.
+    """
 
     path: str
     title: str
@@ -26,7 +32,7 @@ class CardFigure:
 
 
 def card_figures(folder: Path) -> tuple[CardFigure, ...]:
-    """Return the first figure of each analysis, a handful at most; none where results.json cannot be made sense of."""
+    """Return the first figure of each analysis, at most `LIMIT`; none if results.json cannot be read."""
     try:
         analyses = json.loads((folder / RESULTS).read_bytes())["analyses"]
         return tuple(islice(_first(folder, analyses), LIMIT))

@@ -18,10 +18,16 @@ from filtercrawl.dataset.tables.export import delete_orphans, export
 
 
 def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalog:
-    """Open the catalog; one that is missing is rebuilt from the published tables, where there are any.
+    """Open the catalog; rebuild one that is missing from the published tables, if there are any.
 
-    Where the last run did not write the tables, rows that they cannot hold are removed and reported to `progress`.
-    Raises DatasetError for a dataset that a newer version wrote.
+    If the last run did not write the tables, rows that they cannot hold are removed.
+
+    Args:
+        settings: The dataset folder, and whether to rebuild.
+        progress: Receives a line for each checkpoint whose rows are removed.
+
+    Raises:
+        DatasetError: A newer version wrote the dataset, or it cannot be read.
     """
     dataset = settings.dataset
     DatasetFolder(dataset).schema_version()

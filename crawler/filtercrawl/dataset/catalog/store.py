@@ -216,7 +216,7 @@ class Catalog(PublishedTables):
         self._db.execute("COMMIT")
 
     def released(self) -> set[str]:
-        """Return the paths of the files of layers that the last release holds as the catalog has them."""
+        """Return the paths of the layers files that the last release has with the hashes of the catalog."""
         return {path for (path,) in self._db.execute("SELECT path FROM released JOIN layer_files USING (path, sha256)")}
 
     def mark_uploaded(self, repository: str, files: Iterable[str]) -> None:

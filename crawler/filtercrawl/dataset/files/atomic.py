@@ -18,7 +18,10 @@ def atomic_write(target: Path, dataset: Path) -> Iterator[Path]:
     """Yield a free path to write to; when the block ends without an error its file becomes `target`.
 
     A target that already holds the same bytes stays as it is, time stamps included. Any error in the block
-    leaves the target alone. Raises DatasetError where the disk refuses.
+    leaves the target alone.
+
+    Raises:
+        DatasetError: The disk refuses.
     """
     with temporary(target, dataset) as path:
         yield path

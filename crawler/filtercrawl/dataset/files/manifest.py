@@ -38,15 +38,21 @@ _LAYERS_FILE: Final = re.compile(rf"data/layers/{_WORD}/[0-9a-f]{{2}}/{_WORD}\.p
 
 
 def layer_files(folder: Path, known: Iterable[tuple[str, int, str]]) -> list[File]:
-    """Return the immutable files by path; their hashes are those of the crawl, nothing is read.
+    """Return the layers files by path, with the hashes from the catalog; no content is read.
 
-    A file may be absent, since a nightly starts without the weights. Raises DatasetError for one of another
-    size, and for a path that `datasets` would not read.
+    A file may be absent, since a nightly release starts without the weights.
+
+    Args:
+        folder: The dataset folder.
+        known: Path, size and SHA-256 of each file.
+
+    Raises:
+        DatasetError: A file has another size, or `datasets` would not read a file of its name.
     """
     files = [File(path=path, size=size, sha256=sha256) for path, size, sha256 in sorted(known)]
     for file in files:
         if not _LAYERS_FILE.fullmatch(file.path):
-            raise DatasetError(f"{file.path!r} is no name for a file of layers; rebuild the catalog")
+            raise DatasetError(f"{file.path!r} is not the name of a layers file; rebuild the catalog")
         try:
             size = (folder / file.path).stat().st_size
         except FileNotFoundError:
@@ -57,7 +63,7 @@ def layer_files(folder: Path, known: Iterable[tuple[str, int, str]]) -> list[Fil
 
 
 def other_files(folder: Path, known: set[str]) -> Iterator[File]:
-    """Yield what is published besides `known`, the files of layers and the card; each is read for its hash."""
+    """Yield what is published besides `known`, the layers files and the card; each is read for its hash."""
     for walked, folders, names in chain.from_iterable(os.walk(folder / part) for part in PARTS):
         here = Path(walked)
         top = here == folder / "data"
@@ -99,7 +105,10 @@ def root_hash(files: Iterable[File]) -> str:
 def manifest_text(dataset_id: str, files: Iterable[File], counts: Mapping[str, int]) -> str:
     """Return manifest.json: canonical JSON without a time, so that equal datasets have equal manifests.
 
-    files: the rows of `data/files.parquet` and README.md, which names the digest of that table.
+    Args:
+        dataset_id: The id of the dataset.
+        files: The files that `data/files.parquet` lists, and README.md, which names the digest of that table.
+        counts: Numbers of checkpoints, layers and kernels.
     """
     content = {
         "counts": dict(counts),

@@ -26,7 +26,13 @@ _DISTINCT: Final = frozenset({"layer_id", "row_id", "kernel_id", "weight_sha256"
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A published file. path: relative to the dataset, POSIX; size in bytes; sha256: lower-case hex."""
+    """A published file.
+
+    Attributes:
+        path: POSIX path relative to the dataset.
+        size: Length in bytes.
+        sha256: SHA-256 in lower-case hexadecimal.
+    """
 
     path: str
     size: int
@@ -35,7 +41,12 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Table(File):
-    """A Parquet file in the dataset; changed: whether this write changed it."""
+    """A Parquet file in the dataset.
+
+    Attributes:
+        rows: Number of rows.
+        changed: Whether this write changed the file.
+    """
 
     rows: int
     changed: bool
@@ -43,9 +54,14 @@ class Table(File):
 
 @dataclass(frozen=True, kw_only=True)
 class ContentDefinedBoundary:
-    """Where row groups end by what is in the rows: behind one in `one_in` of them, by a hash of the column `key`.
+    """Ends row groups where the content of a row says so.
 
-    Rows that come or go change the group they are in, and a Hub that knows the others' bytes is not sent them again.
+    A row that is added or removed then changes its own row group only, and a Hub that has the bytes of the others is
+    not sent them again.
+
+    Attributes:
+        key: The column whose hash decides.
+        one_in: A row group ends after one in this many rows, on average.
     """
 
     key: str
@@ -72,10 +88,21 @@ def record_batches(
 
 
 def write_table(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa.RecordBatch]) -> Table | None:
-    """Write record batches, a row group each, to `folder / path`, atomically; None if there is no row.
+    """Write record batches atomically, one row group each.
 
-    No file has zero rows: then an old one is left, which the card may still name. Raises DatasetError where
-    the disk refuses, or a row does not fit the schema.
+    No file has zero rows: without rows nothing is written, and an old file stays, which the card may still list.
+
+    Args:
+        folder: The dataset folder.
+        path: Path of the file, relative to the folder.
+        schema: The schema of the table.
+        content: The rows.
+
+    Returns:
+        The file; None if there is no row.
+
+    Raises:
+        DatasetError: The disk refuses, or a row does not fit the schema.
     """
     target = folder / path
     count = 0

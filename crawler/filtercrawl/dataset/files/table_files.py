@@ -34,9 +34,14 @@ class TablePartitions:
         self._later = frozenset(every[joined:])
 
     def split(self, rows: Iterable[tuple[str, T]], path: str) -> Iterator[tuple[str, Iterator[T]]]:
-        """Yield the path and the rows of each part. rows: (model_id, row), by first version.
+        """Split rows into parts.
 
-        path: of the first part, whichever version its rows came with.
+        Args:
+            rows: (model_id, row), sorted by the version that first published the checkpoint.
+            path: Path of the first part without `.parquet`; the other parts are named after it.
+
+        Yields:
+            Path and rows of each part.
         """
         for number, (part, group) in enumerate(groupby(rows, key=lambda row: self._part(row[0]))):
             yield f"{path}{_MARK}{part}.parquet" if number else f"{path}.parquet", (row for _, row in group)

@@ -24,9 +24,14 @@ _BATCH: Final = 10_000
 
 
 def check_tensors(file: str, tensors: Iterable[StoredTensor]) -> None:
-    """Check the names, dtypes and shapes of a checkpoint's tensors; raises FormatError for the first that is unfit.
+    """Check the names, dtypes and shapes of a checkpoint's tensors.
 
-    file: what to call the checkpoint in the message.
+    Args:
+        file: Name of the checkpoint for the message.
+        tensors: Its tensors.
+
+    Raises:
+        FormatError: A tensor is unfit; the message names the first.
     """
     for tensor in tensors:
         if (fault := tensor_fault(tensor)) is not None:
@@ -52,9 +57,15 @@ def tensor_fault(tensor: StoredTensor) -> str | None:
 
 
 def check_row(where: str, row: Mapping[str, Any], schema: pa.Schema) -> None:
-    """Check the columns that a row has so far; raises FormatError for the first value that its column cannot hold.
+    """Check the columns of a row that are not null so far.
 
-    where: what the row is about, for the message.
+    Args:
+        where: What the row describes, for the message.
+        row: Values by column name.
+        schema: The schema of the table.
+
+    Raises:
+        FormatError: A column cannot hold its value; the message names the first.
     """
     given = {name: value for name, value in row.items() if value is not None}
     if (fault := row_fault(given, schema)) is not None:

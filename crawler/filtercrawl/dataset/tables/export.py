@@ -85,7 +85,13 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What an export did. counts: models, layers, kernels; changed: paths written or removed."""
+    """What an export did.
+
+    Attributes:
+        counts: Numbers of checkpoints (`models`), layers and kernels.
+        changed: Paths that were written or removed.
+        root: The root hash of the published files, as the manifest states it.
+    """
 
     counts: dict[str, int]
     changed: tuple[str, ...]
@@ -96,9 +102,14 @@ def export(folder: Path, rows: Rows) -> Exported:
     """Write all of the dataset that follows from `rows`; files that would stay the same are not touched.
 
     A file is written before the card lists it and deleted after the card has stopped listing it, so that a reader
-    always finds what the card lists. Killed at any point, the next export ends with the same
-    bytes. Raises DatasetError where the disk refuses, where the card's header cannot be read, and where a
-    file of layers is not what was written.
+    always finds what the card lists. Killed at any point, the next export ends with the same bytes.
+
+    Args:
+        folder: The dataset folder.
+        rows: The rows of all tables.
+
+    Raises:
+        DatasetError: The disk refuses, the header of the card cannot be read, or a layers file is not what was written.
     """
     found = _read_card(folder)
     layers = manifest.layer_files(folder, rows.layer_files())
@@ -134,7 +145,7 @@ def export(folder: Path, rows: Rows) -> Exported:
 
 
 def delete_orphans(folder: Path, rows: Rows) -> list[str]:
-    """Delete files of layers that `rows` does not know, and what killed runs left; return the former's paths.
+    """Delete layers files that `rows` does not know, and what killed runs left; return the paths of the former.
 
     Only after an export of the same rows, and only while nobody else writes to the dataset: a file whose
     catalog row is still to come would go too.
@@ -154,7 +165,7 @@ def _read_card(folder: Path) -> card.Card:
     except FileNotFoundError:
         return card.Card({}, "")
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{card.PATH}: cannot be read ({error}); mend or delete it") from error
+        raise DatasetError(f"{card.PATH}: cannot be read ({error}); fix or delete it") from error
 
 
 def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts) -> dict[str, list[Table]]:

@@ -66,7 +66,12 @@ class LayerReservoir:
 
 
 def table(rows: Iterable[IndexRow], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
-    """Turn rows of `index` into batches of PREVIEW. find: gives a layer's samples by its layer_sha256."""
+    """Turn rows of `index` into record batches of `preview`.
+
+    Args:
+        rows: The layers.
+        find: Returns the samples of a layer by its `layer_sha256`.
+    """
     pictures: dict[str, bytes | None] = {}
 
     def shown(row: IndexRow) -> dict[str, Any]:

@@ -91,10 +91,13 @@ class Samples:
 
 
 def sample_batches(index: Iterable[IndexRow], find: Callable[[str], Samples | None]) -> Iterator[pa.RecordBatch]:
-    """Turn the layers that `layers` holds into batches of SAMPLES, in the order of `index`.
+    """Turn rows of `index` into record batches of `samples`, in the same order.
 
-    find: gives a layer's samples by its layer_sha256; layers without are left out, as are layers without a
-    file, whose kernels are another checkpoint's.
+    Layers without samples are left out, and layers without a file, whose kernels belong to another checkpoint.
+
+    Args:
+        index: The layers.
+        find: Returns the samples of a layer by its `layer_sha256`.
     """
     group: list[tuple[IndexRow, Samples]] = []
     rows = numbers = 0

@@ -59,7 +59,7 @@ def content_key(result: CrawlResult) -> ContentKey:
 
 
 def same_content(result: CrawlResult, known: ModelRow) -> bool:
-    """Tell whether a checkpoint holds what it held, read under the same policy; one that nobody hashed may not."""
+    """Tell whether a checkpoint has the bytes that it had, under the same policy; False without a hash."""
     digest = result.file_sha256
     return digest is not None and digest == known.file_sha256 and known.kernel_policy == result.task.policy
 

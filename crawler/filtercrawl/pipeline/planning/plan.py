@@ -62,7 +62,7 @@ def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:
 def license_refusal(license_id: str | None, options: PlanOptions) -> str | None:
     """Return why a checkpoint may not be crawled under its license, None if it may."""
     if options.licenses and license_id not in options.licenses:
-        return f"licence {license_id or 'unknown'}, asked for {', '.join(options.licenses)}"
+        return f"license {license_id or 'unknown'}, asked for {', '.join(options.licenses)}"
     return options.license_policy.dropped(license_id)
 
 
@@ -113,7 +113,7 @@ def widest_policy(policy: KernelPolicy, before: KernelPolicy | None) -> KernelPo
 def find_removed(listings: Sequence[Listing], known: Mapping[str, ModelRow], seen: set[str]) -> list[tuple[str, str]]:
     """Return (model id, selector id) of what a selector listed before and does not offer now.
 
-    Only complete listings count, and nothing below a skipped folder: nobody has looked there.
+    Only complete listings count, and nothing below a skipped folder, which was not listed.
 
     Args:
         listings: What the selectors offer.

@@ -305,7 +305,7 @@ def test_a_card_without_our_part_is_kept_whole(tmp_path: Path) -> None:
 def test_a_broken_card_stops_the_export_before_it_writes(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "README.md").write_bytes(text)
     rows = example(tmp_path)
-    with pytest.raises(DatasetError, match=r"^README\.md: .*mend or delete it$"):
+    with pytest.raises(DatasetError, match=r"^README\.md: .*fix or delete it$"):
         export(tmp_path, rows)
     assert not (tmp_path / "data/index.parquet").exists()
 
