@@ -126,4 +126,5 @@ def with_logging_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print one JSON object in ASCII, so that no text fails to print: names may hold lone surrogates."""
+    typer.echo(json.dumps(value, indent=2, default=str))

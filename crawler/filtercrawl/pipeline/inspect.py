@@ -14,6 +14,8 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import SupportsBuild, SupportsLookup, find_reader
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
+from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+from filtercrawl.dataset.schema.validation import check_row, check_tensors
 from filtercrawl.dataset.tables.index_row import index_row
 from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
@@ -110,11 +112,11 @@ def select_checkpoint(
 
 
 def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
-    """Read the one checkpoint that a selector names.
+    """Read the header of the one checkpoint that a selector names, with the checks that a sync makes.
 
     Raises:
         UsageError: The selector names no checkpoint, or several.
-        CheckpointError: The checkpoint cannot be read.
+        CheckpointError: The checkpoint cannot be read, or the tables cannot hold what it states.
     """
     selector = Selector.parse(text, plugins)
     transport = network(settings.network)
@@ -123,14 +125,20 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
     with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
         reader = find_reader(plugins.readers, files.main)
         if reader is None:
-            raise FormatError(f"{files.main.name}: no reader claims this file")
-        tensors, _ = attach_architecture(source, checkpoint, tuple(reader.tensors(files)))
+            what = "empty" if files.main.size == 0 else "of no known format"
+            raise FormatError(f"{files.main.name}: the file is {what}; no reader claims it")
+        stored = tuple(reader.tensors(files))
+        check_tensors(files.main.name, stored)
+        tensors, _ = attach_architecture(source, checkpoint, stored)
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
         classified = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)
+        check_row(files.main.name, {"num_params": classified.num_params}, MODELS)
     layers = {
         layer.tensor.name: index_row(f"{selector.source}/{checkpoint.name}", selector.source, layer)
         for layer in classified.layers
     }
+    for row in layers.values():
+        check_row(row.layer_id, row.to_arrow(), INDEX)
     return Inspection(
         name=checkpoint.name,
         format=reader.name,

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from conftest import NOW, Sync
-from filtercrawl.api.errors import UsageError
+from filtercrawl.api.errors import FormatError, UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.cli.app import build
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.extraction.ledger import LedgerEntry
@@ -85,6 +87,16 @@ def test_a_report_that_fits_no_column_fails_one_checkpoint(name: str, zoo: Path,
     check(dataset, report, name, words)
     assert name in report.failures[f"local/{name}"]
     assert run_sync().checkpoints["waiting"] == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+@pytest.mark.parametrize("name", UNFIT)
+def test_inspect_reports_the_error_of_a_sync(name: str, arguments: list[str], zoo: Path, run_sync: Sync) -> None:
+    (zoo / name).write_bytes(UNFIT[name][0])
+    result = CliRunner().invoke(build(load_plugins()), ["inspect", str(zoo / name), *arguments])
+    assert isinstance(result.exception, FormatError)
+    assert str(result.exception) == run_sync().failures[f"local/{name}"]
+    assert result.stdout == ""
 
 
 class Faulty:
