@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from conftest import Sync
+from filtercrawl import inspect
 from filtercrawl.api.checkpoint import Checkpoint, Offer, Skipped
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import load_plugins
@@ -150,6 +151,46 @@ def test_patterns_match_normalised_names(site: Site) -> None:
             site.names(pattern)
         assert pattern in str(missing.value)
         assert "\n" not in str(missing.value)
+
+
+def test_every_name_that_is_offered_selects_its_file(site: Site) -> None:
+    files = (
+        "My_Nets/data/Silero_VAD.16k.safetensors",
+        "My_Nets/data/w[1]*.bin",
+        "My_Nets/data/w1x.bin",
+        "My_Nets/w 1.bin",
+    )
+    site.install("My_Nets.2", dict.fromkeys(files, b"x"))
+    names = site.names("my-nets-2")
+    assert names == [f"my-nets-2/{path}" for path in sorted(files)]
+    for name in names:
+        assert site.names(name) == [name]
+        assert site.names(name.replace("my-nets-2", "My_Nets.2")) == [name]
+
+
+def test_paths_match_wildcards_and_are_not_normalized(site: Site) -> None:
+    for name in ("Speech_Nets", "speech.tools", "vision"):
+        site.install(name, {f"{name}/data/W_1.bin": b"x", f"{name}/data/W_2.bin": b"x"})
+    assert site.names("vision/*") == site.names("vision/") == site.names("vision")
+    assert site.names("vision/*_2.bin") == ["vision/vision/data/W_2.bin"]
+    assert site.names("Speech*/*/data/W_1.bin") == [
+        "speech-nets/Speech_Nets/data/W_1.bin",
+        "speech-tools/speech.tools/data/W_1.bin",
+    ]
+    assert site.names("*/vision/*") == site.names("vision")
+    for pattern in ("vision/vision/data/w_1.bin", "vision/vision/data/W-1.bin", "vision/W_1.bin"):
+        with pytest.raises(UsageError, match="no distribution 'vision' has a file") as missing:
+            site.names(pattern)
+        assert pattern.partition("/")[2] in str(missing.value)
+        assert "\n" not in str(missing.value)
+    with pytest.raises(UsageError, match="no distribution 'sound' is installed here"):
+        site.names("Sound/vision/data/W_1.bin")
+
+
+def test_a_recorded_file_that_is_gone_is_no_wrong_pattern(site: Site) -> None:
+    site.install("nets", {"nets/w.bin": b"x", "nets/v.bin": b"x"})
+    (site.folder / "nets" / "w.bin").unlink()
+    assert site.names("nets/nets/w.bin") == []
 
 
 def test_an_empty_site_offers_nothing(site: Site) -> None:
@@ -318,3 +359,17 @@ def test_a_file_that_is_not_what_record_says_is_refused(tmp_path: Path, dataset:
     row = models(dataset)["packages/acme/acme/good.safetensors"]
     assert (row["outcome"], row["verified"], row["license"]) == ("emitted", "sha256", "MIT")
     assert row["license_evidence"] == "METADATA License-Expression: MIT"
+
+
+def test_inspect_takes_the_names_that_it_offers(tmp_path: Path, dataset: Path, run_sync: Sync) -> None:
+    site = Site(tmp_path / "site")
+    data = put(tmp_path / "w.safetensors", state(1)).read_bytes()
+    site.install("My_Nets", {"my_nets/data/w_16k.safetensors": data, "my_nets/data/w_8k.safetensors": data + b" "})
+    plugins = instead(load_plugins(), sources={"packages": PackagesSource([str(site.folder)])})
+    with pytest.raises(UsageError, match="2 checkpoints") as several:
+        inspect("packages:My_Nets", plugins=plugins)
+    name = site.names()[0]
+    assert name in str(several.value)
+    assert inspect(f"packages:{name}", plugins=plugins).name == name
+    run_sync(f"packages:{name}", plugins=plugins)
+    assert list(models(dataset)) == [f"packages/{name}"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -36,7 +36,8 @@ TEST_FOLDERS = frozenset({"test", "tests"})
 class PackagesSource:
     """Offers the files of installed distributions, one checkpoint each; readers decide which contain weights.
 
-    `packages` selects every distribution, `packages:NAME` one, `packages:NAME*` those whose normalized name matches.
+    `packages` selects every distribution, `packages:NAME` one, `packages:NAME/PATH` one file of it; NAME and PATH may
+    contain wildcards. NAME is normalized (PEP 503), PATH is not, and `*` in it also matches `/`.
     A checkpoint is named `distribution/path`, the path as in RECORD. Its sha256 is the one in RECORD and is verified
     when it is read; its license is the one in METADATA. Editable installs, distributions without a RECORD, and folders
     named `test` or `tests` offer nothing.
@@ -49,25 +50,49 @@ class PackagesSource:
         self._path = path
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
-        """Yield the files of the distributions that match, sorted by name; raises UsageError if none matches."""
-        pattern = canonicalize_name((query.pattern or "").strip() or "*")
+        """Yield the files that match, sorted by distribution and path.
+
+        Raises:
+            UsageError: No distribution matches, or none of those that match has such a file.
+        """
+        name, _, path = (query.pattern or "").partition("/")
+        name = canonicalize_name(name.strip() or "*")
         selected = [
-            distribution
-            for distribution in installed_distributions(self._path)
-            if fnmatchcase(distribution.name, pattern)
+            distribution for distribution in installed_distributions(self._path) if fnmatchcase(distribution.name, name)
         ]
-        if not selected and pattern != "*":
-            raise UsageError(f"packages: no distribution {pattern!r} is installed here; install it and run again")
+        if not selected and name != "*":
+            raise UsageError(f"packages: no distribution {name!r} is installed here; install it and run again")
+        found = False
         for distribution in selected:
-            yield from list_offers(distribution)
+            files = weight_files(distribution, path or "*")
+            found = found or bool(files)
+            yield from list_offers(distribution, files)
+        if path and not found:
+            raise UsageError(
+                f"packages: no distribution {name!r} has a file {path!r} that may contain weights; "
+                f"`filtercrawl inspect packages:{name}` names some"
+            )
 
 
-def list_offers(distribution: Distribution) -> Iterator[Offer]:
-    """Yield the files of one distribution that may contain weights, sorted by path."""
+def weight_files(distribution: Distribution, pattern: str) -> list[RecordedFile]:
+    """Return the files of a distribution that may contain weights and match a pattern, sorted by path.
+
+    Args:
+        distribution: The distribution.
+        pattern: A path as in RECORD, or one with wildcards.
+    """
+    files = sorted(
+        (file for file in distribution.files() if may_contain_weights(file.path)), key=lambda file: file.path
+    )
+    exact = [file for file in files if file.path == pattern]  # also where its name contains `*` or `[`
+    return exact or [file for file in files if fnmatchcase(file.path, pattern)]
+
+
+def list_offers(distribution: Distribution, files: Iterable[RecordedFile]) -> Iterator[Offer]:
+    """Yield what a distribution offers of these files of its own."""
     meta = distribution_metadata(distribution)
-    for file in sorted(distribution.files(), key=lambda file: file.path):
-        if may_contain_weights(file.path):
-            yield from make_offer(distribution, file, meta)
+    for file in files:
+        yield from make_offer(distribution, file, meta)
 
 
 def make_offer(distribution: Distribution, recorded: RecordedFile, meta: CheckpointMetadata) -> Iterator[Offer]:
