@@ -102,7 +102,11 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     transport = context.transport or network(settings.network, cancellation=cancellation)
     layer_store = context.layer_store or LocalLayerStore(settings.dataset)
     log_start(chosen, settings.dataset)
-    with crawl_process_settings(), locked(settings.dataset), open_catalog(settings, context.progress) as catalog:
+    with (
+        crawl_process_settings(),
+        locked(settings.dataset),
+        open_catalog(settings, context.progress, layer_store) as catalog,
+    ):
         repair_after_crash(settings.dataset, catalog, context.progress, layer_store)
         known = {row.model_id: row for row in catalog.models()}
         opt_out = load_opt_out(settings, transport)

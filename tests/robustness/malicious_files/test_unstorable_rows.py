@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -22,10 +23,13 @@ from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.cli.app import build
+from filtercrawl.config import resolve
 from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.files.layer_store import LocalLayerStore
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.pipeline.report import SyncReport
+from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_publish.verification import verify_folder
 from support.crafted_files import entry, external, safetensors
 from support.onnx_models import model, node, random_array
@@ -283,6 +287,39 @@ def test_the_weights_of_an_unfit_checkpoint_go_to_its_duplicate(zoo: Path, datas
     after = layers(dataset)
     for key, weight in before.items():
         assert np.array_equal(after[key.replace("aa.", "zz.")], weight)
+    assert list(verify_folder(dataset)) == []
+
+
+class ReleasedLayers(LocalLayerStore):
+    """A store whose release has one layers file that is not in the folder."""
+
+    def __init__(self, dataset: Path, path: str) -> None:
+        super().__init__(dataset)
+        self.local, self.released = dataset / path, dataset.parent / "released.parquet"
+        self.local.rename(self.released)
+
+    def fetch(self, path: str) -> None:
+        shutil.copyfile(self.released, self.local)
+
+
+def test_the_weights_of_an_unfit_checkpoint_are_fetched_for_its_duplicate(
+    zoo: Path, dataset: Path, run_sync: Sync
+) -> None:
+    tensors = state(1)
+    put(zoo / "aa.safetensors", tensors)
+    put(zoo / "zz.safetensors", tensors | {"more.bias": torch.ones(3)})
+    run_sync()
+    with Catalog(dataset) as catalog:
+        [(path, _, digest)] = catalog.layer_files()
+        catalog.put_released([(path, digest)], "v1")
+    store = ReleasedLayers(dataset, path)
+    changed(dataset, "models", "local/aa.safetensors", {"num_params": 2**80})
+    other = zoo.parent / "other"
+    put(other / "new.safetensors", state(4))
+    settings = resolve({"dataset": dataset, "device": "cpu"})
+    sync([f"local:{other}"], SyncContext(settings=settings, plugins=load_plugins(), layer_store=store))
+    outcomes = {name: row["outcome"] for name, row in models(dataset).items()}
+    assert (outcomes["local/aa.safetensors"], outcomes["local/zz.safetensors"]) == ("failed", "emitted")
     assert list(verify_folder(dataset)) == []
 
 

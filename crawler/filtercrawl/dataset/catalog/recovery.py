@@ -17,7 +17,9 @@ from filtercrawl.dataset.schema.validation import shown, unfit
 from filtercrawl.dataset.tables.export import delete_orphans, export
 
 
-def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalog:
+def open_catalog(
+    settings: Settings, progress: Progress | None = None, layer_store: LayerStore | None = None
+) -> Catalog:
     """Open the catalog; rebuild one that is missing from the published tables, if there are any.
 
     If the last run did not write the tables, rows that they cannot hold are removed.
@@ -25,6 +27,7 @@ def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalo
     Args:
         settings: The dataset folder, and whether to rebuild.
         progress: Receives a line for each checkpoint whose rows are removed.
+        layer_store: Where the layers files are stored; None for the dataset folder alone.
 
     Raises:
         DatasetError: A newer version wrote the dataset, or it cannot be read.
@@ -49,14 +52,14 @@ def open_catalog(settings: Settings, progress: Progress | None = None) -> Catalo
                 # From the path, not random: two runs that start in one empty folder give the same files.
                 catalog.set_meta("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
         elif catalog.needs_export:
-            drop_unfit(catalog, settings, progress or NullProgress())
+            drop_unfit(catalog, settings, progress or NullProgress(), layer_store or LocalLayerStore(dataset))
     except BaseException:
         catalog.close()
         raise
     return catalog
 
 
-def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None:
+def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress, layer_store: LayerStore) -> None:
     """Fail every checkpoint with a row that the tables cannot hold, as older versions wrote some; it is read again."""
     faults = {row.model_id: fault for row, fault in unfit(catalog.models(), MODELS)}
     for layer, fault in unfit(catalog.index(), INDEX):
@@ -72,7 +75,7 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress) -> None
         dataset=settings.dataset,
         catalog=catalog,
         license_policy=settings.license_policy,
-        layer_store=LocalLayerStore(settings.dataset),
+        layer_store=layer_store,
     )
     stores_weights = {row.model_id for row in catalog.models() if row.layers_file is not None}
     # Duplicates first: none of them may be asked to store the weights of another.
