@@ -52,6 +52,8 @@ def _show(setting: SettingName, settings: Settings) -> str | None:
     value = getattr(holder, setting.field.name)
     if value is None:
         return None
+    if setting.field.is_list:
+        value = tuple(map(_text, value))
     text = setting.field.type.show(value)
     if setting.field.about.private:
         return f"{text.split(' ')[0]} ..."
@@ -73,7 +75,7 @@ def _free_tables(settings: Settings) -> Iterator[ResolvedSetting]:
 
 
 def _text(value: Any) -> str:
-    """Return a value of a source's table as text; of a URL neither credentials nor query."""
+    """Return a value, or an item of a list, as text; of a URL neither credentials nor query."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
