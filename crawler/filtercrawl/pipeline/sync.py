@@ -104,7 +104,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     log_start(chosen, settings.dataset)
     with (
         crawl_process_settings(),
-        locked(settings.dataset),
+        locked(settings.dataset, create=True),
         open_catalog(settings, context.progress, layer_store) as catalog,
     ):
         repair_after_crash(settings.dataset, catalog, context.progress, layer_store)

@@ -107,10 +107,10 @@ def status(dataset: str | PathLike[str] | None = None) -> DatasetStatus:
         >>> filtercrawl.status("kernels").failed
     """
     from filtercrawl.dataset.catalog import Catalog
-    from filtercrawl.dataset.files.layout import HIDDEN
+    from filtercrawl.dataset.files.layout import CATALOG
 
     folder = resolve({"dataset": dataset}, keywords=True).dataset
-    if not (folder / HIDDEN / "catalog.sqlite").is_file():
+    if not (folder / CATALOG).is_file():
         raise DatasetError(f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one")
     with Catalog(folder) as catalog:
         return DatasetStatus.of(folder, catalog.models())

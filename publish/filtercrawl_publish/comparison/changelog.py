@@ -14,7 +14,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
-from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.files.layout import CATALOG
 from filtercrawl_publish.comparison.compare import compare_snapshots
 from filtercrawl_publish.comparison.difference import Difference
 from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, files_to_compare
@@ -68,7 +68,7 @@ def update_pending_changelog(repository: Repository, head: str | None, folder: P
     Returns:
         The difference; None, and nothing is written, for a folder without a catalog.
     """
-    if not (folder / HIDDEN / "catalog.sqlite").is_file():
+    if not (folder / CATALOG).is_file():
         return None
     with TemporaryDirectory(prefix="filtercrawl-") as temporary:
         before = None

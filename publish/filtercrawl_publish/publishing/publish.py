@@ -77,7 +77,7 @@ def publish_version(dataset: Path, repository: Repository, options: PublishOptio
     Raises:
         ConflictError: Someone else published at the same time, or another run is using the folder.
         PolicyError: The version exceeds a limit of the Hub, or the card was edited on both sides.
-        DatasetError: The folder is inconsistent, or does not load.
+        DatasetError: The folder holds no dataset, is inconsistent, or does not load.
         NetworkError: The Hub could not be reached.
         UsageError: The version name is invalid or exists already.
     """

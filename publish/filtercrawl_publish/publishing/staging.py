@@ -14,7 +14,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
-from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.files.layout import CATALOG
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl_publish.repository.digests import file_info, file_sha256
@@ -61,7 +61,7 @@ class StagedVersion:
 
 def has_catalog(dataset: Path) -> bool:
     """Return whether the folder has a catalog; a downloaded dataset has none."""
-    return (dataset / HIDDEN / "catalog.sqlite").is_file()
+    return (dataset / CATALOG).is_file()
 
 
 def pending_version(dataset: Path) -> str | None:

@@ -59,7 +59,7 @@ def restore_version(repository: Repository, settings: Settings, progress: Progre
     version, commit = last
     manifest_content = _read_published_manifest(repository, version, commit)
     base = BaseVersion(repo=repository.id, version=version, commit=commit, root=str(manifest_content["root"]))
-    with locked(dataset):
+    with locked(dataset, create=True):
         if (dataset / MODELS).is_file() and _is_up_to_date(dataset, base, manifest_content):
             return base
         progress.message(f"continuing {version} of {repository.id}")

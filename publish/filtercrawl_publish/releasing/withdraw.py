@@ -105,6 +105,7 @@ def withdraw_from_folder(
 
     Raises:
         UsageError: The reason is empty, or an id is unknown; nothing was changed.
+        DatasetError: The folder holds no dataset; nothing was created.
         ConflictError: Another run is using the folder.
     """
     from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership

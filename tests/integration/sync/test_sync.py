@@ -298,7 +298,7 @@ def test_two_roots_with_one_name_are_refused(tmp_path: Path, dataset: Path, run_
 
 def test_a_second_run_at_the_same_time_is_refused(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
-    with locked(dataset), pytest.raises(ConflictError, match=r"process \d+ on .* is at work"):
+    with locked(dataset, create=True), pytest.raises(ConflictError, match=r"process \d+ on .* is at work"):
         run_sync()
     assert run_sync().layers == 2
 

@@ -1,4 +1,4 @@
-"""Names of folders that are never published."""
+"""Names of files and folders that are never published."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 HIDDEN: Final = ".filtercrawl"
 
+CATALOG: Final = ".filtercrawl/catalog.sqlite"
 
 # Inside the dataset, so that a rename never crosses a filesystem; never published.
 TEMPORARY: Final = ".filtercrawl/tmp"

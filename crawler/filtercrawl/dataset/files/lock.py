@@ -7,21 +7,32 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from filelock import FileLock, Timeout
 
 from filtercrawl.api.errors import ConflictError, DatasetError
-from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.layout import CATALOG, HIDDEN
+
+# A folder with one of them holds a dataset: crawled here, or downloaded.
+_DATASET_FILES: Final = (CATALOG, manifest.PATH, "data/models.parquet")
 
 
 @contextmanager
-def locked(dataset: Path) -> Iterator[None]:
+def locked(dataset: Path, *, create: bool = False) -> Iterator[None]:
     """Hold the lock of the dataset. It is the operating system's, so it ends with its process in any case.
+
+    Args:
+        dataset: The dataset folder.
+        create: Make the folder if there is none, or if it holds no dataset yet.
 
     Raises:
         ConflictError: Another process holds it.
-        DatasetError: The folder cannot be written.
+        DatasetError: The folder cannot be written, or holds no dataset and `create` is false.
     """
+    if not create and not any((dataset / path).is_file() for path in _DATASET_FILES):
+        raise DatasetError(f"{dataset}: no dataset here; `filtercrawl sync SELECTOR --dataset {dataset}` makes one")
     folder = dataset / HIDDEN
     holder = folder / "holder"
     lock = FileLock(folder / "lock")
