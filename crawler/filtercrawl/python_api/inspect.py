@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.errors import UsageError
@@ -50,9 +50,12 @@ def selector_of(checkpoint: str | PathLike[str], plugins: Plugins) -> str:
         UsageError: There is no such file, nor a source of this name.
     """
     text = fspath(checkpoint)
-    if Path(text).is_file():
+    # Not pathlib's functions, which raise for a name that is too long.
+    if os.path.isfile(text):  # noqa: PTH113
         return f"local:{text}"
     if ":" not in text and text not in plugins.sources:
+        if os.path.isdir(text):  # noqa: PTH112
+            raise UsageError(f"{text}: is a folder; name a file in it, or the folder as local:{text}")
         known = ", ".join(sorted(plugins.sources))
         raise UsageError(f"{text}: no such file, and no source of this name; installed are {known}")
     return text

@@ -15,7 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from filtercrawl.api.errors import FiltercrawlError
+from filtercrawl.api.errors import FiltercrawlError, UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from support.onnx_models import model, node, random_array, tensor
@@ -113,6 +113,33 @@ def test_wrong_usage_is_one_line_and_exit_code_2(call, words: list[str], said: s
     result = call(*words)
     assert isinstance(result.exception, FiltercrawlError)
     assert result.exception.exit_code == 2
+    assert said in str(result.exception)
+    assert "\n" not in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inspect", "m"], "m: is a folder; name a file in it, or the folder as local:m"),
+        (["inspect", "local:m"], "local:m: names 2 checkpoints"),
+        (["sync", "m"], "'m': no source is named 'm'; to name the folder, use local:m"),
+        (["sync", "./m"], "'./m': no source is named './m'; to name the folder, use local:./m"),
+        (["sync", "m/a.pth"], "'m/a.pth': no source is named 'm/a.pth'; to name the file, use local:m/a.pth"),
+        (["sync", "m\0"], "no source is named"),
+        (["inspect", "m\0"], "no such file"),
+        (["sync", "m" * 5000], "no source is named"),
+        (["inspect", "m" * 5000], "no such file"),
+    ],
+)
+def test_a_path_is_no_selector_and_the_error_names_one(
+    call, words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "a.pth").touch()
+    (tmp_path / "m" / "b.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    result = call(*words)
+    assert isinstance(result.exception, UsageError)
     assert said in str(result.exception)
     assert "\n" not in str(result.exception)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Self
 
 from filtercrawl.api.errors import UsageError
@@ -36,6 +37,9 @@ class Selector:
         source = plugins.sources.get(name)
         if source is None:
             known = ", ".join(sorted(plugins.sources)) or "none"
+            if "local" in plugins.sources and os.path.exists(text):  # noqa: PTH110 - pathlib raises for a too long name
+                kind = "folder" if Path(text).is_dir() else "file"
+                raise UsageError(f"{text!r}: no source is named {name!r}; to name the {kind}, use local:{text}")
             raise UsageError(f"{text!r}: no source is named {name!r}; installed are {known}")
         selector = cls(name, canonical(source, pattern) if colon else None)
         if not is_text(str(selector)):
