@@ -110,7 +110,7 @@ def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embed
     return {
         "name": section.name,
         "title": section.title,
-        "findings": result.findings,
+        "findings": [str(finding) for finding in result.findings],
         "summary": result_summary(result),
         "figures": [
             _figure(figure, pictures[figure.name] if figure.name in embedded else None, filled)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Protocol
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Analysis, DatasetView, Figure, Result, ResultTable
+from filtercrawl.api.analysis import Analysis, DatasetView, Figure, Finding, Result, ResultTable
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
 
 # Names of tables and figures become names of files and anchors.
@@ -127,7 +127,7 @@ def validate_result(result: object, taken: set[tuple[str, str]]) -> str | None:
         names[kind, item.name] += 1
         if names[kind, item.name] > 1:
             return f"a second {kind} is named {item.name!r}"
-    tables = {table.name for table in result.tables}
+    tables = {table.name: table for table in result.tables}
     problems = chain(
         (_validate_rows(table) for table in result.tables),
         (
@@ -135,8 +135,24 @@ def validate_result(result: object, taken: set[tuple[str, str]]) -> str | None:
             for figure in result.figures
             if figure.table not in tables
         ),
+        (_validate_finding(finding, tables) for finding in result.findings),
     )
     return next(filter(None, problems), None)
+
+
+def _validate_finding(finding: object, tables: Mapping[str, ResultTable]) -> str | None:
+    if isinstance(finding, str):
+        return None
+    if not isinstance(finding, Finding):
+        return f"gives {type(finding).__name__} among its findings"
+    if finding.table is None and finding.row is None:
+        return None
+    table = tables.get(finding.table or "")
+    if table is None:
+        return f"a finding is derived from the table {finding.table!r}, which is not there"
+    if finding.row is None or not 0 <= finding.row < table.rows.num_rows:
+        return f"a finding is derived from row {finding.row} of {table.name!r}, which has {table.rows.num_rows} rows"
+    return None
 
 
 def _validate_rows(table: ResultTable) -> str | None:

@@ -139,7 +139,7 @@ def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
     return {
         "name": section.name,
         "title": section.title,
-        "findings": list(section.result.findings),
+        "findings": [str(finding) for finding in section.result.findings],
         "tables": [
             {
                 "name": table.name,

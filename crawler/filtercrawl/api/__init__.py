@@ -1,6 +1,15 @@
 """The plugin API: records that sources yield, protocols that plugins implement, hooks and errors."""
 
-from filtercrawl.api.analysis import Analysis, AnalysisOptions, DatasetView, Figure, Result, ResultTable, SampleSize
+from filtercrawl.api.analysis import (
+    Analysis,
+    AnalysisOptions,
+    DatasetView,
+    Figure,
+    Finding,
+    Result,
+    ResultTable,
+    SampleSize,
+)
 from filtercrawl.api.checkpoint import (
     Checkpoint,
     CheckpointMetadata,
@@ -56,6 +65,7 @@ __all__ = [
     "Figure",
     "Files",
     "FiltercrawlError",
+    "Finding",
     "FormatError",
     "LayerSummary",
     "Measure",

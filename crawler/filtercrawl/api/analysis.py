@@ -66,18 +66,37 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A sentence for the top of the report, with the row that it is derived from.
+
+    Attributes:
+        text: The sentence.
+        table: Name of the table that has the row; None for a sentence that rests on no single row.
+        row: Position of the row in that table, from 0.
+    """
+
+    text: str
+    table: str | None = None
+    row: int | None = None
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return self.text
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The results of an analysis.
 
     Attributes:
         tables: Tables.
         figures: Figures.
-        findings: Sentences for the top of the report, the most important first.
+        findings: Sentences for the top of the report, the most important first; a string is a `Finding` without a row.
     """
 
     tables: tuple[ResultTable, ...] = ()
     figures: tuple[Figure, ...] = ()
-    findings: tuple[str, ...] = ()
+    findings: tuple[Finding | str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from filtercrawl.api.analysis import Figure, Result, ResultTable, SampleSize
+from filtercrawl.api.analysis import Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl_analysis.report.run_analyses import result_summary, validate_result
 
 ROWS = pa.table({"x": [1]})
@@ -38,6 +38,16 @@ def test_counts_of_a_result() -> None:
         (Result(figures=(figure("f", "gone"),)), "shows the table 'gone', which is not there"),
         (Result(tables=(table("a", rows=[1]),)), "are no pyarrow.Table"),
         (Result(tables=(table("a", pa.table([[1], [2]], names=["x", "x"])),)), "two columns of one name"),
+        (
+            Result(tables=(table("a"),), findings=("Plain.", Finding(text="A."), Finding(text="B.", table="a", row=0))),
+            None,
+        ),
+        (Result(findings=(Finding(text="A.", table="gone", row=0),)), "from the table 'gone', which is not there"),
+        (Result(findings=(Finding(text="A.", row=0),)), "from the table None, which is not there"),
+        (Result(tables=(table("a"),), findings=(Finding(text="A.", table="a"),)), "row None of 'a', which has 1 rows"),
+        (Result(tables=(table("a"),), findings=(Finding(text="A.", table="a", row=1),)), "row 1 of 'a'"),
+        (Result(tables=(table("a"),), findings=(Finding(text="A.", table="a", row=-1),)), "row -1 of 'a'"),
+        (Result(findings=(1,)), "gives int among its findings"),  # type: ignore[arg-type]
     ],
 )
 def test_results_that_cannot_be_written(result: Any, problem: str | None) -> None:
