@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.formatting import format_count, format_size
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["text_environment"]
 
 
+@cache
 def text_environment(package: str, escape_text: Callable[[str], str]) -> jinja2.Environment:
     """Return a Jinja environment for the folder `templates` of a package.
 

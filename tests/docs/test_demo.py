@@ -10,7 +10,7 @@ import pytest
 from support.paths import REPOSITORY
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_four_zoos_night_after_night() -> None:
     script = REPOSITORY / "benchmarks/zoos.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)

@@ -28,7 +28,7 @@ def script(page: str) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_new_user_gets_kernels_by_the_tutorial_alone(tmp_path: Path) -> None:
     pytest.importorskip("editables")
     machine = new_machine(tmp_path)

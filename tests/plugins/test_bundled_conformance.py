@@ -176,7 +176,7 @@ def test_readers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert set(verdict.passed) == {"reader-claims", "reader-tensors"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_analyses() -> None:
     verdict = check("filtercrawl_analysis.analyses.registry")
     assert verdict.findings == ()

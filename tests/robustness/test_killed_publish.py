@@ -179,7 +179,7 @@ def story(
         yield Story(folder, children, hub, 1 if request.param == "on a small disk" else None)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
 def test_killed_at_any_request(story: Story) -> None:
     for moment in story.kills():
@@ -236,7 +236,7 @@ class Once:
             return self.fault
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", WAYS)
 def test_every_request_fails_once(story: Story, kind: str) -> None:

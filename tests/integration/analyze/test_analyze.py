@@ -477,7 +477,7 @@ def test_the_bundled_analyses_come_in_by_the_hook_and_get_by_with_next_to_nothin
     check_page(dataset)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_bundled_analyses_on_real_networks(dataset: Path, corpus: Path, run_sync: Sync) -> None:
     run_sync(f"local:{corpus / 'files'}")
     found = bundled(dataset, "--by", "depth_decile", "--by", "format", "--resamples", "20")

@@ -189,7 +189,7 @@ def test_depth_deciles_are_the_groups_of_the_index(tmp_path: Path) -> None:
     assert positions
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_real_networks_drift_as_the_definition_says(corpus: Path, run_sync: Sync, dataset: Path) -> None:
     run_sync(f"local:{corpus}/files")
     view = FolderDatasetView(dataset)

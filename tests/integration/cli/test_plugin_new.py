@@ -39,7 +39,7 @@ def own_tests(machine: Machine, package: Path) -> str:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_plugin_installs_and_passes_its_own_tests(machine: Machine, kind: Kind) -> None:
     package = write(f"some-{kind}", kind, machine.home)
@@ -52,7 +52,7 @@ def test_a_new_plugin_installs_and_passes_its_own_tests(machine: Machine, kind: 
         assert (row["distribution"], row["module"]) == ("filtercrawl-some-source", "filtercrawl_some_source")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
 def test_an_example_installs_and_passes_its_own_tests(machine: Machine, example: Path) -> None:
     package = shutil.copytree(example, machine.home / example.name)
@@ -114,7 +114,7 @@ def test_the_command_says_what_to_do_next_and_refuses_names_that_are_taken(tmp_p
     assert "an installed source has the name 'timm'" in taken.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_templates_are_in_the_wheel(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     subprocess.run(

@@ -68,7 +68,7 @@ def length(asked: Asked) -> int:
     return int(stop) - int(start) + 1
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_example_runs_over_a_hub(hub: HubServer, folder: Path, tmp_path: Path) -> None:
     repo = hub.datasets["org/kernels"]
     del repo.commits[1:]

@@ -36,7 +36,7 @@ print(memory("VmHWM") - before - given)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
 @pytest.mark.parametrize("what", ["layers", "KernelDataset"])
 def test_memory_is_bounded(what: str, zoo: Path, dataset: Path, run_sync: Sync) -> None:

@@ -140,7 +140,7 @@ def filtercrawl_analyses():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -157,6 +157,7 @@ def test_an_analysis_that_breaks_a_promise_is_found(write: Write, old: str, new:
     assert any(said in finding.what for finding in findings) if said else findings == ()
 
 
+@pytest.mark.exhaustive
 def test_without_a_zoo_of_its_own_a_plugin_is_not_wholly_checked(write: Write, tmp_path: Path) -> None:
     text = GOOD.replace("def conformance(server)", "def other(server)").replace(
         'transport.pages(query.settings["index"])',

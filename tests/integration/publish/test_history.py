@@ -135,6 +135,7 @@ def test_rollback_that_was_cut_short(hub: HubServer, cli: Cli) -> None:
     assert len(repo.commits) == number
 
 
+@pytest.mark.exhaustive
 def test_rollback_of_a_folder(zoo: Path, dataset: Path, run_sync: Sync, cli: Cli, tmp_path: Path) -> None:
     place = tmp_path / "published"
     put(zoo / "a.safetensors", state(1))
@@ -225,6 +226,7 @@ def test_withdrawn_from_a_repo(hub: HubServer, cli: Cli, dataset: Path) -> None:
     assert "did you mean" in cli("withdraw", REPO, "local/a.safetensor", "--reason", "x", code=2)["error"]
 
 
+@pytest.mark.exhaustive
 def test_purged_from_a_repo(zoo: Path, dataset: Path, run_sync: Sync, hub: HubServer, cli: Cli) -> None:
     put(zoo / "a.safetensors", state(1))
     run_sync()

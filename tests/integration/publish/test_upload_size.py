@@ -30,7 +30,7 @@ def children(request: pytest.FixtureRequest) -> Iterator[tuple[Publishers, bool]
         yield found, request.param == "xet"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_is_new_is_sent_and_little_else(
     children: tuple[Publishers, bool], run_sync: Sync, dataset: Path, zoo: Path, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def test_an_interrupted_analysis_writes_nothing(kernels: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_publish_to_a_folder_and_read_it_back(kernels: Path, plugins: Plugins, zoo: Path) -> None:
     planned = filtercrawl.publish(kernels, "./published", version="v1.0", dry_run=True)
     words = ["publish", "./published", "--dataset", str(kernels), "--version", "v1.0", "--dry-run"]

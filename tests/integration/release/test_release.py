@@ -169,7 +169,7 @@ def test_a_quiet_night_on_an_empty_machine(job: Job) -> None:
     assert not (job.folder / "data/layers").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_additions_changes_and_removals_on_an_empty_machine(job: Job, net: Callable[..., None], tmp_path: Path) -> None:
     before = layers(job.published())
     net("new", 10)
@@ -203,7 +203,7 @@ def test_additions_changes_and_removals_on_an_empty_machine(job: Job, net: Calla
     assert done.stdout.split() == [b"8", b"10"]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_only_what_is_new_lies_here_and_weights_are_handed_on(job: Job, net: Callable[..., None]) -> None:
     assert models(job.published())[mid("twin")]["duplicate_of"] == mid("c")
     net("new", 10)
@@ -216,7 +216,7 @@ def test_only_what_is_new_lies_here_and_weights_are_handed_on(job: Job, net: Cal
     assert list(verify_folder(job.published())) == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_failure_is_not_news_on_the_next_machine_and_waits(job: Job) -> None:
     job.hub.create("org/bad", {"model.safetensors": b"no checkpoint at all"})
     assert job() == 3
@@ -229,7 +229,7 @@ def test_a_failure_is_not_news_on_the_next_machine_and_waits(job: Job) -> None:
     assert "resolve" not in job.asked_of_zoo()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_another_try_of_what_fails_is_no_version(job: Job) -> None:
     job.hub.create("org/bad", {"model.safetensors": b"no checkpoint at all"})
     assert job(machine="home") == 3
@@ -243,7 +243,7 @@ def test_another_try_of_what_fails_is_no_version(job: Job) -> None:
         assert (job.versions(), job.hub.datasets[REPO].head.sha) == (versions, head)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_part_of_a_zoo_is_down(job: Job, net: Callable[..., None]) -> None:
     net("new", 10)
     job.hub.fail("/api/models", Fault(status=403))
@@ -256,7 +256,7 @@ def test_part_of_a_zoo_is_down(job: Job, net: Callable[..., None]) -> None:
     assert job("--fail-on", "none", zoo=("hub:other/*",)) == 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_release_that_lost_much_is_refused(job: Job) -> None:
     job.hub.delete("org/a")
     with pytest.raises(PolicyError, match=r"25\.0 %.*org/a.*--allow-loss"):
@@ -270,7 +270,7 @@ def test_a_release_that_lost_much_is_refused(job: Job) -> None:
     assert len(job.versions()) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_was_approved_and_no_more(job: Job, net: Callable[..., None], tmp_path: Path) -> None:
     net("asked-for", 13)
     net("moved-on", 14)
@@ -305,7 +305,7 @@ def test_what_was_approved_and_no_more(job: Job, net: Callable[..., None], tmp_p
         job("--apply", str(plan), zoo=())
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_machines_take_turns(job: Job, net: Callable[..., None]) -> None:
     assert job(machine="one") == 0
     net("d", 12)
@@ -359,7 +359,7 @@ def test_a_restore_that_was_cut_short_is_begun_again(job: Job, net: Callable[...
     assert not list(verify_folder(job.published()))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_whoever_waits_is_told(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job.hub.create("org/b_x_", {"model.safetensors": b"<img src=x>"})
     told, page = tmp_path / "told", tmp_path / "page.md"
@@ -383,7 +383,7 @@ def test_whoever_waits_is_told(job: Job, tmp_path: Path, monkeypatch: pytest.Mon
         job("--notify-cmd", "'")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_no_path_of_this_machine_is_published(job: Job, zoo: Path) -> None:
     put(zoo / "net.safetensors", state(1))
     del job.hub.datasets[REPO]
@@ -393,7 +393,7 @@ def test_no_path_of_this_machine_is_published(job: Job, zoo: Path) -> None:
             assert str(job.tmp).encode() not in path.read_bytes(), path
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_published_weights_make_room_for_new_ones(job: Job, net: Callable[..., None]) -> None:
     net("d", 12)
     assert job(machine="small") == 0

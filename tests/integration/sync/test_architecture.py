@@ -32,7 +32,8 @@ FAST = {
 # 30 families of timm and 10 of torchvision; most take seconds, and vgg's half a gigabyte would take a minute.
 NAMES = [*((library, name) for library, name in FAMILIES if name != "vgg11"), ("timm", "edgenext_xx_small")]
 CASES = [
-    pytest.param(library, name, id=name, marks=() if name in FAST else pytest.mark.slow) for library, name in NAMES
+    pytest.param(library, name, id=name, marks=() if name in FAST else pytest.mark.exhaustive)
+    for library, name in NAMES
 ]
 OPS = {nn.Conv1d: "conv1d", nn.Conv2d: "conv2d", nn.Conv3d: "conv3d", nn.ConvTranspose2d: "conv_transpose2d"}
 

@@ -221,7 +221,7 @@ def test_three_dimensional_and_large_kernels(zoo: Path, dataset: Path, run_sync:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_layer_of_600_megabytes(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     """4096 x 4096 kernels of 3x3 in a file of holes, with numbers here and there."""
     shape, marks = (4096, 4096, 3, 3), {0: 1.0, 4_194_303: -2.5, 4_194_304: 7.0, 4096 * 4096 * 9 - 1: 0.125}

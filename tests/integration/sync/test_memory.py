@@ -74,7 +74,7 @@ def part(path: Path, asked: Asked) -> Answer:
     return Answer(status=206, headers=etag | {"Content-Range": f"bytes {start}-{stop - 1}/{size}"}, body=body)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
 @pytest.mark.parametrize("far", [False, True], ids=["local", "remote"])

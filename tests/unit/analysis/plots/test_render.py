@@ -125,7 +125,7 @@ def test_pictures_hold_no_date_and_the_svg_no_paper() -> None:
     assert picture.getpixel((2, 2))[:3] == (255, 255, 255)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=3))
 def test_any_name_can_be_drawn(names: list[str]) -> None:
     def named(canvas: Any) -> None:

@@ -185,6 +185,7 @@ def test_an_empty_dataset_has_a_card_and_no_config(tmp_path: Path) -> None:
     assert sorted(tree(tmp_path)) == ["README.md", "manifest.json"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("error", [Killed(), OSError(28, "No space left on device")], ids=["killed", "full"])
 def test_stopped_anywhere_it_is_completed_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
@@ -214,6 +215,7 @@ def test_stopped_anywhere_it_is_completed_to_the_same_bytes(
     assert steps == 11
 
 
+@pytest.mark.exhaustive
 def test_killed_without_any_cleanup(tmp_path: Path) -> None:
     script = """
 import os, signal, sys
