@@ -31,6 +31,7 @@ from filtercrawl.api.errors import (
     UnsupportedError,
 )
 from filtercrawl.api.hookspecs import API_VERSION, Command, hookimpl
+from filtercrawl.api.layout import Layout, arrange
 from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import (
@@ -68,6 +69,7 @@ __all__ = [
     "Finding",
     "FormatError",
     "LayerSummary",
+    "Layout",
     "Measure",
     "NetworkError",
     "NotFoundError",
@@ -98,5 +100,6 @@ __all__ = [
     "UnsafeFileError",
     "UnsupportedError",
     "VisualCategory",
+    "arrange",
     "hookimpl",
 ]

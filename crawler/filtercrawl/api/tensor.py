@@ -151,7 +151,7 @@ class Convolution:
     dilation: tuple[int, ...] | None = None
     learned: bool | None = None
     n_calls: int | None = None
-    source: Literal["module", "onnx_graph", "cnn_filter_db"]
+    source: Literal["module", "onnx_graph", "keras_config", "tflite_graph", "cnn_filter_db"]
 
     @property
     def transposed(self) -> bool:
@@ -209,6 +209,9 @@ class StoredTensor:
         bank: Shape of the kernels of one expert, where the tensor is a bank of experts stacked along its first axis;
             `filtercrawl.extraction.expert_banks.expand_banks` splits it.
         bank_index: Index of the expert in its bank; None for a tensor that comes from no bank.
+        layout: Order of the axes in the file, a value of `filtercrawl.api.layout.Layout`, where the file shows that
+            this is a kernel and in which order it is stored; `shape` and `location` are then in the order of torch.
+            None where name and shape have to tell.
     """
 
     name: str
@@ -226,3 +229,4 @@ class StoredTensor:
     weight_kind: str | None = None
     bank: tuple[int, ...] | None = None
     bank_index: int | None = None
+    layout: str | None = None

@@ -25,6 +25,7 @@ REASONS: Final[dict[str, str]] = {
     "raw_copy": "the raw copy of weights whose moving average is emitted",
     "kernel_generator": "a matrix from which kernels are computed at run time",
     "nonstandard_operator": "looks like kernels, but belongs to no convolution of the standard kind",
+    "unknown_layout": "may be kernels, but nothing in the file tells the order of their axes",
     "quantization": "a scale or zero point of quantized weights",
     "quantized_codes": "integer codes whose scale the file does not hold",
     "buffer": "state that is no weight: counters, masks, caches",

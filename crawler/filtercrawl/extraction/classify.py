@@ -112,7 +112,8 @@ def classify(tensor: StoredTensor) -> Layer | str:
     if tensor.dtype.startswith("complex"):
         return "complex"
     floating = tensor.dtype in FLOAT_DTYPES
-    if tensor.convolution is None and not state_dict_names.is_kernel(tensor.key, tensor.shape):
+    proven = tensor.convolution is not None or tensor.layout is not None
+    if not proven and not state_dict_names.is_kernel(tensor.key, tensor.shape):
         return state_dict_names.exclusion_reason(tensor.root, tensor.key, tensor.shape, floating=floating)
     if 0 in tensor.shape:
         return "empty"
