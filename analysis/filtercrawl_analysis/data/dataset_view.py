@@ -13,21 +13,20 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.api.vocabulary import TRAINED
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import INDEX, SAMPLES, SKETCHES
 from filtercrawl_analysis.data.kernel_reader import read_kernels
 from filtercrawl_analysis.data.layer_lookup import LayerRowLookup
+from filtercrawl_analysis.data.selection import LayerSelection, select_layers
 from filtercrawl_analysis.data.sketch_backfill import SketchBuilder
 
 
 class FolderDatasetView:
     """The `DatasetView` of a dataset folder, read with bounded memory; nothing is written.
 
-    `index` holds the layers that are learned (`weight_kind` is learned or standardized), were read (`layer_sha256` is
-    known), belong to a final checkpoint (`run_final` is not false) and are the first of their `layer_sha256`: the one
-    whose weight is stored, else the first in the order of the dataset. A folder without layers gives empty tables.
+    `index` holds the layers that `select_layers` selects, sorted by `model_id` and `layer_id`. A folder without layers
+    gives empty tables.
     """
 
     def __init__(
@@ -65,8 +64,12 @@ class FolderDatasetView:
     @cached_property
     def index(self) -> pa.Table:
         """The rows of `index` that analyses see, with the columns of `models` that it lacks as `model_NAME`."""
-        rows = pa.array(_select_rows(self._full_index), pa.int64())
-        return _join_models(self._full_index.take(rows), self.models)
+        return _join_models(self._full_index.take(self.selection.rows), self.models)
+
+    @cached_property
+    def selection(self) -> LayerSelection:
+        """Which rows of `index` these are, and why others are left out."""
+        return select_layers(self._full_index)
 
     def sketches(self, layers: Sequence[str]) -> pa.Table:
         """Return the sketches of layers, computed from their kernels where none are stored.
@@ -138,17 +141,6 @@ class FolderDatasetView:
 def _all_nullable(table: pa.Table) -> pa.Table:
     """Drop the not-null constraints of the schema, which result tables would inherit with the columns they take."""
     return pa.table(table.columns, names=table.column_names)
-
-
-def _select_rows(index: pa.Table) -> list[int]:
-    """Return the rows of `index` that analyses see, see `FolderDatasetView`."""
-    names = ("weight_kind", "layer_sha256", "run_final", "file")
-    best: dict[str, tuple[bool, int]] = {}
-    for row, (kind, digest, final, file) in enumerate(zip(*(index[n].to_pylist() for n in names), strict=True)):
-        if kind in TRAINED and digest is not None and final is not False:
-            rank = (file is None, row)
-            best[digest] = min(best.get(digest, rank), rank)
-    return sorted(row for _, row in best.values())
 
 
 def _join_models(index: pa.Table, models: pa.Table) -> pa.Table:

@@ -53,7 +53,7 @@ class AnalysisReport:
     @property
     def findings(self) -> tuple[str, ...]:
         """The findings of all analyses, one sentence or two each, in the order of the report."""
-        return tuple(finding for analysis in self.results["analyses"] for finding in analysis["findings"])
+        return tuple(finding["text"] for analysis in self.results["analyses"] for finding in analysis["findings"])
 
     def to_pandas(self, table: str) -> pd.DataFrame:
         """Return one result table as a pandas data frame.
@@ -100,7 +100,7 @@ class AnalysisReport:
             ("tables", f"{len(self.tables):,}"),
             *((f"left out: {name}", reason) for name, reason in self.left_out.items()),
             *(
-                (analysis["title"], finding)
+                (analysis["title"], finding["text"])
                 for analysis in self.results["analyses"]
                 for finding in analysis["findings"]
             ),

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import jinja2
-import pyarrow as pa
 from markupsafe import Markup
 
-from filtercrawl.api.analysis import Figure, ResultTable, SampleSize
+from filtercrawl.api.analysis import Figure, Finding, SampleSize
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.run_analyses import AnalysisRun, result_summary
+from filtercrawl_analysis.report.scope import scope_texts
+from filtercrawl_analysis.report.table_view import cited_rows, row_anchor, table_view
 
-# Rows of a table on the page; the files have all.
-MAX_ROWS: Final = 30
 # Bytes of figures embedded in the page; further figures are only linked.
 PICTURE_BYTES: Final = 6_000_000
 # Findings at the top of the page, per analysis and in total.
@@ -72,6 +71,7 @@ def render_report(
         sections=shown,
         key_findings=key_findings(shown),
         left_out=results["left_out"].items(),
+        **scope_texts(results),
         light=LIGHT,
         dark=DARK,
     )
@@ -92,7 +92,7 @@ def fit_budget(pictures: Mapping[str, RenderedFigure], budget: int) -> set[str]:
     return set(embedded)
 
 
-def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, dict[str, str | None]]]:
     """Return (section, finding) pairs for the top of the page: the first of each section, then the second of each."""
     sections = list(sections)
     ranked = [
@@ -110,15 +110,22 @@ def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embed
     return {
         "name": section.name,
         "title": section.title,
-        "findings": [str(finding) for finding in result.findings],
+        "findings": [_finding(finding) for finding in result.findings],
         "summary": result_summary(result),
         "figures": [
             _figure(figure, pictures[figure.name] if figure.name in embedded else None, filled)
             for figure in result.figures
             if figure.name in pictures
         ],
-        "tables": [_table(table) for table in result.tables],
+        "tables": [table_view(table, cited_rows(result.findings, table.name)) for table in result.tables],
     }
+
+
+def _finding(finding: Finding | str) -> dict[str, str | None]:
+    """Return the text of a finding, and the anchor of the row that it is derived from."""
+    if isinstance(finding, str) or finding.table is None or finding.row is None:
+        return {"text": str(finding), "anchor": None}
+    return {"text": finding.text, "anchor": row_anchor(finding.table, finding.row)}
 
 
 def _figure(figure: Figure, drawn: RenderedFigure | None, filled: set[str]) -> dict[str, Any]:
@@ -142,49 +149,3 @@ def format_sample_size(basis: SampleSize) -> str:
 
 def _data_uri(picture: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
-
-
-def _table(table: ResultTable) -> dict[str, Any]:
-    rows = table.rows
-    head = rows.slice(0, MAX_ROWS)
-    columns = [[cell(value) for value in column.to_pylist()] for column in head.columns]
-    return {
-        "name": table.name,
-        "title": table.title,
-        "about": table.about,
-        "columns": [{"name": field.name, "numeric": _is_numeric(field.type)} for field in rows.schema],
-        "rows": list(zip(*columns, strict=True)),
-        "total": rows.num_rows,
-    }
-
-
-def _is_numeric(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def cell(value: object) -> str:
-    """Format a value for the page: `1,024`, `0.3982`, lists with commas, null as empty text."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, list):
-        return ", ".join(cell(item) for item in _round_to_zero(value))
-    return str(value)
-
-
-def _round_to_zero(values: list[object]) -> list[object]:
-    """Set to zero the floats that are rounding errors beside the largest of them."""
-    threshold = 1e-14 * max((abs(value) for value in values if isinstance(value, float)), default=0.0)
-    return [0.0 if isinstance(value, float) and abs(value) < threshold else value for value in values]
-
-
-def number(value: float) -> str:
-    """Format a float with four significant digits, or as a whole number from 10,000 on."""
-    if 1e4 <= abs(value) < 1e9:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"  # also inf, nan and zero

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import AnalysisOptions, Figure, ResultTable, SampleSize
+from filtercrawl.api.analysis import AnalysisOptions, Figure, Finding, ResultTable, SampleSize
 from filtercrawl.api.errors import describe_error
 from filtercrawl.dataset.files.atomic import atomic_write, remove, write_text
 from filtercrawl.dataset.files.manifest import file_entry, is_published
@@ -22,6 +22,8 @@ from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.csv import csv_text
 from filtercrawl_analysis.report.html import RenderedFigure, render_report
 from filtercrawl_analysis.report.run_analyses import AnalysisRun
+from filtercrawl_analysis.report.table_view import count_tests, row_key
+from filtercrawl_analysis.statistics.group_coverage import GroupCoverage
 
 FOLDER: Final = "analysis"
 REPORT: Final = f"{FOLDER}/report.html"
@@ -39,7 +41,9 @@ class ReportInput:
         version: The version of filtercrawl.
         made: Time of the run, in UTC.
         options: What the analyses were asked for.
-        basis: Sample size of the whole dataset.
+        basis: Sample size of all that was analyzed.
+        selection: Layers and models of the dataset in total, and the layers left out by reason.
+        coverage: Groups, layers and models of each compared column.
         sections: The runs of all analyses.
     """
 
@@ -48,6 +52,8 @@ class ReportInput:
     made: datetime
     options: AnalysisOptions
     basis: SampleSize
+    selection: Mapping[str, int]
+    coverage: Sequence[GroupCoverage]
     sections: tuple[AnalysisRun, ...]
 
 
@@ -129,6 +135,8 @@ def summary(content: ReportInput, left_out: dict[str, str], files: dict[str, str
         "filtercrawl_version": content.version,
         "options": options | {"by": list(content.options.by)},
         "basis": asdict(content.basis),
+        "selection": dict(content.selection),
+        "groups": [asdict(column) for column in content.coverage],
         "analyses": [_analysis(section, files) for section in content.sections if section.problem is None],
         "left_out": left_out,
         "sha256": files,
@@ -139,13 +147,14 @@ def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
     return {
         "name": section.name,
         "title": section.title,
-        "findings": [str(finding) for finding in section.result.findings],
+        "findings": [_finding(finding, section.result.tables) for finding in section.result.findings],
         "tables": [
             {
                 "name": table.name,
                 "title": table.title,
                 "rows": table.rows.num_rows,
                 "columns": table.rows.column_names,
+                "tests": count_tests(table.rows),
                 "files": [path for path in files if path.rpartition(".")[0] == f"{FOLDER}/tables/{table.name}"],
             }
             for table in section.result.tables
@@ -161,6 +170,19 @@ def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
             }
             for figure in section.result.figures
         ],
+    }
+
+
+def _finding(finding: Finding | str, tables: Iterable[ResultTable]) -> dict[str, Any]:
+    """Return a finding with the row that it is derived from: its table, its position and its identifying columns."""
+    if isinstance(finding, str) or finding.table is None or finding.row is None:
+        return {"text": str(finding), "table": None, "row": None, "key": None}
+    rows = next(table.rows for table in tables if table.name == finding.table)
+    return {
+        "text": finding.text,
+        "table": finding.table,
+        "row": finding.row,
+        "key": row_key(rows, finding.row),
     }
 
 

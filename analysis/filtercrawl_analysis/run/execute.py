@@ -18,6 +18,7 @@ from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
 from filtercrawl_analysis.report.run_analyses import run_analyses
 from filtercrawl_analysis.report.writer import ReportInput, write_report
+from filtercrawl_analysis.statistics.group_coverage import group_coverage
 
 
 def execute(
@@ -72,6 +73,8 @@ def execute(
             made=now(),
             options=options,
             basis=total_sample_size(view),
+            selection=view.selection.counts(),
+            coverage=group_coverage(view.index, options.by),
             sections=tuple(runs),
         )
         written = write_report(dataset, content, reporter.step)

@@ -125,7 +125,7 @@ class DatasetView(Protocol):
 
     @property
     def index(self) -> pa.Table:
-        """Rows of `index` in the order of the dataset, with the other columns of `models` as `model_NAME`."""
+        """Rows of `index` sorted by `model_id` and `layer_id`, with the other columns of `models` as `model_NAME`."""
         ...
 
     @property

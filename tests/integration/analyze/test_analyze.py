@@ -413,6 +413,38 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
 
 
 @pytest.mark.usefixtures("net")
+def test_a_finding_links_to_its_row_however_far_down_it_is(call: Call, dataset: Path) -> None:
+    def cited(view: DatasetView) -> api.Result:
+        rows = pa.table({"group": [f"g{i}" for i in range(100)], "n": range(100)})
+        table = ResultTable(name="many", title="M", rows=rows)
+        finding = api.Finding(text="g70 has 70.", table="many", row=70)
+        return api.Result(tables=(table,), findings=(finding, "Nothing else."))
+
+    result = call(cited=cited)
+    assert result.exit_code == 0, result.output
+    page = Page.read(dataset / "analysis/report.html")
+    assert page.problems == []
+    assert "row-many-71" in page.ids
+    assert page.links.count("#row-many-71") == 2  # among the key findings, and in its section
+    assert "40 rows not shown g70 70" in page.text
+    assert "The first 30 of 100 rows, and 1 that findings are derived from." in page.text
+    assert json.loads((dataset / "analysis/results.json").read_text())["analyses"][0]["findings"] == [
+        {"text": "g70 has 70.", "table": "many", "row": 70, "key": {"group": "g70"}},
+        {"text": "Nothing else.", "table": None, "row": None, "key": None},
+    ]
+
+
+@pytest.mark.usefixtures("net")
+def test_the_page_names_columns_that_compare_nothing(call: Call, dataset: Path) -> None:
+    call("--by", "task", "--by", "kernel", sizes=sizes)
+    text = Page.read(dataset / "analysis/report.html").text
+    assert "Compared by kernel (2 groups; known for 2 of 2 (100%) layers)" in text
+    assert "Not compared , as no layer or only one group has a value: task" in text
+    results = json.loads((dataset / "analysis/results.json").read_text())
+    assert {"column": "task", "groups": 0, "layers": 0, "models": 0} in results["groups"]
+
+
+@pytest.mark.usefixtures("net")
 def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
     """Every version would send all of it again; its Parquet file is published."""
 

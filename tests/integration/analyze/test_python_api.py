@@ -29,7 +29,7 @@ def test_the_report_is_what_was_written(crawled: Path) -> None:
     assert isinstance(report, AnalysisReport)
     assert report.results == json.loads((crawled / "analysis/results.json").read_text())
     assert report.results["options"]["seed"] == 3
-    assert report.findings == tuple(report.results["analyses"][0]["findings"])
+    assert report.findings == tuple(finding["text"] for finding in report.results["analyses"][0]["findings"])
     assert set(report.tables) == {"census"}
     assert report.tables["census"].equals(pq.read_table(crawled / "analysis/tables/census.parquet"))
     assert all((crawled / path).is_file() for path in report.paths)
@@ -52,7 +52,7 @@ def test_a_notebook_shows_escaped_text() -> None:
     name = "<script>alert(1)</script>\x1b[31m"
     results = {
         "basis": {"kernels": 12, "layers": 2, "models": 1},
-        "analyses": [{"name": "a", "title": "A", "findings": [f"Most are {name}."]}],
+        "analyses": [{"name": "a", "title": "A", "findings": [{"text": f"Most are {name}."}]}],
     }
     report = AnalysisReport(
         dataset=Path("<data>"),

@@ -22,7 +22,8 @@ from filtercrawl.api import Figure, SampleSize
 from filtercrawl_analysis.plots.render import plain_power, png, svg
 from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging, label, text_on
 from filtercrawl_analysis.report.csv import csv_text
-from filtercrawl_analysis.report.html import PICTURE_BYTES, RenderedFigure, cell, fit_budget
+from filtercrawl_analysis.report.html import PICTURE_BYTES, RenderedFigure, fit_budget
+from filtercrawl_analysis.report.table_view import cell
 
 # How colours look without one kind of cone, in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
 VISIONS: Final = {

@@ -1,0 +1,66 @@
+"""Sentences at the top of the page: which layers were analyzed, by what they were compared, and how many tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+# Reasons for which layers are left out, in the order in which they apply.
+_REASONS: Final = {
+    "unread": "without weights in the dataset",
+    "not_learned": "of weights that are not learned",
+    "not_final": "of checkpoints from within a training run",
+    "repeated": "with the same weights as another layer",
+}
+
+
+def scope_texts(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the texts for the template.
+
+    Args:
+        results: Content of results.json.
+
+    Returns:
+        `selection_text`, `comparison_text` and `tests_text`; and `empty_columns`, those without two groups.
+    """
+    return {
+        "selection_text": selection_text(results),
+        "comparison_text": comparison_text(results),
+        "tests_text": tests_text(results),
+        "empty_columns": [group["column"] for group in results["groups"] if group["groups"] < 2],
+    }
+
+
+def selection_text(results: Mapping[str, Any]) -> str:
+    """Return which share of the layers and models was analyzed, and why the others were not."""
+    basis, selection = results["basis"], results["selection"]
+    reasons = [f"{selection[name]:,} {text}" for name, text in _REASONS.items() if selection[name]]
+    return (
+        f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
+        f"{_share(basis['models'], selection['models'])} models."
+        + (f" Left out: layers {', '.join(reasons)}." if reasons else "")
+    )
+
+
+def comparison_text(results: Mapping[str, Any]) -> str:
+    """Return which columns have groups to compare, and for how many layers their group is known."""
+    basis = results["basis"]
+    columns = [
+        f"{group['column']} ({group['groups']} groups; known for {_share(group['layers'], basis['layers'])} layers)"
+        for group in results["groups"]
+        if group["groups"] > 1
+    ]
+    return f"Compared by {', '.join(columns)}." if columns else "No column has two groups to compare."
+
+
+def tests_text(results: Mapping[str, Any]) -> str:
+    """Return the number of tests on the page; empty without one."""
+    total = sum(sum(table["tests"].values()) for analysis in results["analyses"] for table in analysis["tables"])
+    if not total:
+        return ""
+    return f"{total:,} tests, adjusted for their number within their tables (Benjamini-Hochberg)."
+
+
+def _share(part: int, whole: int) -> str:
+    percent = f" ({part / whole:.0%})" if whole else ""
+    return f"{part:,} of {whole:,}{percent}"

@@ -1,0 +1,42 @@
+"""Sentences that say what was analyzed and compared."""
+
+from __future__ import annotations
+
+from filtercrawl_analysis.report.scope import scope_texts
+
+SELECTION = {"total": 30, "models": 6, "unread": 15, "not_learned": 0, "not_final": 2, "repeated": 1}
+
+
+def test_shares_reasons_columns_and_tests() -> None:
+    results = {
+        "basis": {"layers": 12, "models": 3, "kernels": 100},
+        "selection": SELECTION,
+        "groups": [
+            {"column": "task", "groups": 0, "layers": 0, "models": 0},
+            {"column": "family", "groups": 1, "layers": 4, "models": 1},
+            {"column": "position", "groups": 3, "layers": 9, "models": 2},
+        ],
+        "analyses": [{"tables": [{"tests": {"q": 3}}, {"tests": {"q_a": 4, "q_b": 5}}, {"tests": {}}]}],
+    }
+    assert scope_texts(results) == {
+        "selection_text": "Analyzed: 12 of 30 (40%) layers, 3 of 6 (50%) models. Left out: layers 15 without weights "
+        "in the dataset, 2 of checkpoints from within a training run, 1 with the same weights as another layer.",
+        "comparison_text": "Compared by position (3 groups; known for 9 of 12 (75%) layers).",
+        "tests_text": "12 tests, adjusted for their number within their tables (Benjamini-Hochberg).",
+        "empty_columns": ["task", "family"],
+    }
+
+
+def test_an_empty_dataset() -> None:
+    results = {
+        "basis": {"layers": 0, "models": 0, "kernels": 0},
+        "selection": dict.fromkeys(SELECTION, 0),
+        "groups": [],
+        "analyses": [],
+    }
+    assert scope_texts(results) == {
+        "selection_text": "Analyzed: 0 of 0 layers, 0 of 0 models.",
+        "comparison_text": "No column has two groups to compare.",
+        "tests_text": "",
+        "empty_columns": [],
+    }
