@@ -16,6 +16,7 @@ from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
 from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation, row_major
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
+from filtercrawl_plugins.readers.arrays.layouts import arrange_arrays
 
 MAGIC: Final = b"\x93NUMPY"
 # Characters of an array header that NumPy itself accepts by default.
@@ -50,12 +51,11 @@ class NpzReader:
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        """Yield the arrays in the order of the archive; raises CheckpointError."""
+        """Yield the arrays in the order of the archive, kernels arranged as in torch; raises CheckpointError."""
         archive = ZipArchive(files.main)
         arrays = {name.removesuffix(".npy"): archive.open(name) for name in archive.entries}
         prefetch(Span(file, 0, min(HEAD_BYTES, file.size)) for file in arrays.values())
-        for name, file in arrays.items():
-            yield read_array(name, file)
+        yield from arrange_arrays(read_array(name, file) for name, file in arrays.items())
 
 
 def read_array(name: str, file: RandomAccessFile) -> StoredTensor:

@@ -15,6 +15,7 @@ from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl_plugins.readers.arrays.layouts import Framework, arrange_arrays
 
 # Limit of the reference implementation.
 MAX_HEADER_BYTES = 100_000_000
@@ -25,6 +26,13 @@ DTYPES = {
     "F8_E5M2": "float8_e5m2", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz", "I64": "int64",
     "I32": "int32", "I16": "int16", "I8": "int8", "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8",
     "BOOL": "bool", "C64": "complex64",
+}  # fmt: skip
+
+# Frameworks by the value of `format` in the metadata.
+FRAMEWORKS = {
+    "pt": Framework.TORCH, "torch": Framework.TORCH, "pytorch": Framework.TORCH, "paddle": Framework.TORCH,
+    "mlx": Framework.MLX, "flax": Framework.JAX, "jax": Framework.JAX, "tf": Framework.JAX,
+    "tensorflow": Framework.JAX, "keras": Framework.JAX,
 }  # fmt: skip
 
 
@@ -45,34 +53,48 @@ class SafetensorsReader:
         return ()
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        """Yield the tensors in the order of their bytes, which must be contiguous; raises CheckpointError."""
-        file = files.main
-        data_start, header = read_header(file)
-        entries = [(name, *check_entry(file, name, entry)) for name, entry in header.items() if name != "__metadata__"]
-        entries.sort(key=lambda entry: entry[3:])
-        previous_end = 0
-        for name, stored_dtype, shape, begin, end in entries:
-            if begin != previous_end:
-                raise FormatError(
-                    f"{file.name}: {name!r} starts at byte {begin}, the tensor before it ends at {previous_end}"
-                )
-            previous_end = end
-            dtype = DTYPES.get(stored_dtype)
-            location = None
-            if dtype:
-                if end - begin != math.prod(shape) * ITEMSIZE[dtype]:
-                    raise FormatError(
-                        f"{file.name}: {name!r} has {end - begin} bytes, which do not fit {stored_dtype} {list(shape)}"
-                    )
-                location = TensorLocation(file=file, offset=data_start + begin, dtype=dtype, shape=shape)
-            yield StoredTensor(
-                name=name,
-                key=name,
-                shape=shape,
-                dtype=dtype or stored_dtype.lower(),
-                location=location,
-                reason=None if dtype else "unreadable",
+        """Yield the tensors in the order of their bytes, which must be contiguous; raises CheckpointError.
+
+        Kernels are arranged as in torch, by the framework that the header names under `format`.
+        """
+        data_start, header = read_header(files.main)
+        yield from arrange_arrays(stored_tensors(files.main, data_start, header), framework_of(header))
+
+
+def stored_tensors(file: RandomAccessFile, data_start: int, header: dict[str, Any]) -> Iterator[StoredTensor]:
+    """Yield the tensors of a header, their axes in the order of the file; raises FormatError."""
+    entries = [(name, *check_entry(file, name, entry)) for name, entry in header.items() if name != "__metadata__"]
+    entries.sort(key=lambda entry: entry[3:])
+    previous_end = 0
+    for name, stored_dtype, shape, begin, end in entries:
+        if begin != previous_end:
+            raise FormatError(
+                f"{file.name}: {name!r} starts at byte {begin}, the tensor before it ends at {previous_end}"
             )
+        previous_end = end
+        dtype = DTYPES.get(stored_dtype)
+        location = None
+        if dtype:
+            if end - begin != math.prod(shape) * ITEMSIZE[dtype]:
+                raise FormatError(
+                    f"{file.name}: {name!r} has {end - begin} bytes, which do not fit {stored_dtype} {list(shape)}"
+                )
+            location = TensorLocation(file=file, offset=data_start + begin, dtype=dtype, shape=shape)
+        yield StoredTensor(
+            name=name,
+            key=name,
+            shape=shape,
+            dtype=dtype or stored_dtype.lower(),
+            location=location,
+            reason=None if dtype else "unreadable",
+        )
+
+
+def framework_of(header: dict[str, Any]) -> Framework | None:
+    """Return the framework that a header names, None if it names none that is known."""
+    metadata = header.get("__metadata__")
+    name = metadata.get("format") if isinstance(metadata, dict) else None
+    return FRAMEWORKS.get(name.lower()) if isinstance(name, str) else None
 
 
 def read_header(file: RandomAccessFile) -> tuple[int, dict[str, Any]]:

@@ -1,0 +1,112 @@
+"""Names of arrays in the frameworks that store nothing else: path, leaf, and the arrays of the same module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from filtercrawl.api.tensor import StoredTensor
+
+# Names of weights: JAX and Keras, Haiku and Chainer, TF-Slim, and everything like torch.
+JAX_LEAVES: Final = frozenset(
+    {"kernel", "weights", "depthwise_kernel", "depthwise_weights", "pointwise_kernel", "pointwise_weights", "filters"}
+)
+SHORT_LEAF: Final = "w"
+TORCH_LEAF: Final = "weight"
+BIAS_LEAVES: Final = ("bias", "b", "biases")
+_STATISTICS: Final = frozenset({"moving_mean", "moving_variance", "moving_var", "avg_mean", "avg_var"})
+# Names that NumPy gives arrays without one.
+_ANONYMOUS: Final = re.compile(r"arr_\d+")
+_OPTIMIZER: Final = re.compile(r"(^|_)(opt|optim(izer)?s?)($|_)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedArray:
+    """An array and what its name says.
+
+    Attributes:
+        tensor: The array, its axes in the order of the file.
+        module: Components of the name above the leaf.
+        leaf: Last component in lower case, without the `:0` of TensorFlow.
+    """
+
+    tensor: StoredTensor
+    module: tuple[str, ...]
+    leaf: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in the file."""
+        return self.tensor.shape
+
+    @property
+    def path(self) -> str:
+        """Components above the leaf, joined by slashes."""
+        return "/".join(self.module)
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether it has no name but its number in the file."""
+        return not self.module and bool(_ANONYMOUS.fullmatch(self.leaf))
+
+    @property
+    def in_optimizer(self) -> bool:
+        """Whether it is part of the state of an optimizer."""
+        return any(_OPTIMIZER.search(part.lower()) for part in self.module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayNames:
+    """All arrays of a file by name.
+
+    Attributes:
+        arrays: The arrays in the order of the file.
+        modules: Arrays by module and leaf.
+        children: Names of the submodules of each module.
+    """
+
+    arrays: tuple[NamedArray, ...]
+    modules: Mapping[tuple[str, ...], Mapping[str, NamedArray]]
+    children: Mapping[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
+
+    def bias(self, array: NamedArray) -> tuple[int, ...] | None:
+        """Return the shape of the bias beside a weight, None if there is none."""
+        siblings = self.modules[array.module]
+        return next((siblings[leaf].shape for leaf in BIAS_LEAVES if leaf in siblings), None)
+
+    def is_attention(self, array: NamedArray) -> bool:
+        """Return whether a module is one of the projections of an attention: query, key, value and the output."""
+        return {"query", "key", "value"} <= self.children.get(array.module[:-1], frozenset())
+
+
+def parse_names(tensors: Iterable[StoredTensor]) -> ArrayNames:
+    """Return the arrays of a file by name; components are separated by slashes and dots."""
+    arrays: list[NamedArray] = []
+    modules: dict[tuple[str, ...], dict[str, NamedArray]] = {}
+    children: dict[tuple[str, ...], set[str]] = {}
+    for tensor in tensors:
+        *above, last = re.split(r"[/.]", tensor.name)
+        array = NamedArray(tensor=tensor, module=tuple(above), leaf=re.sub(r":\d+$", "", last).lower())
+        arrays.append(array)
+        modules.setdefault(array.module, {})[array.leaf] = array
+        if above:
+            children.setdefault(array.module[:-1], set()).add(above[-1].lower())
+    return ArrayNames(
+        arrays=tuple(arrays), modules=modules, children={path: frozenset(names) for path, names in children.items()}
+    )
+
+
+def reason_by_name(array: NamedArray, names: ArrayNames) -> str | None:
+    """Return the reason of the ledger for an array that is no kernel, where the conventions of JAX and Keras tell."""
+    rank, siblings = len(array.shape), names.modules[array.module]
+    if array.in_optimizer or rank == 0:
+        return None
+    if array.leaf in _STATISTICS or (array.leaf in ("gamma", "beta") and {"gamma", "beta"} <= siblings.keys()):
+        return "norm"
+    if array.leaf in BIAS_LEAVES and rank == 1:
+        return "bias"
+    if rank == 2 and (array.leaf in JAX_LEAVES or array.leaf == SHORT_LEAF):
+        return "linear"
+    return "embedding" if rank == 2 and array.leaf in ("embedding", "embeddings") else None
