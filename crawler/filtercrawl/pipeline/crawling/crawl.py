@@ -21,6 +21,7 @@ from filtercrawl.api.errors import (
     FormatError,
     describe_error,
 )
+from filtercrawl.api.format_names import format_name
 from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.source import Reader, Source, find_reader
 from filtercrawl.api.tensor import StoredTensor
@@ -171,7 +172,7 @@ def crawl_once(
             files.fetch_whole()  # before the header can say the same
         reader = find_reader(context.readers, files.main)
         if reader is None:
-            what = "empty" if files.main.size == 0 else "of no known format"
+            what = format_name(files.main) or "of no known format"
             raise FormatError(f"{files.main.name}: the file is {what}; no reader claims it")
         digest = files.sha256()  # of local files; of others what their server has declared by now
         owner = claim_content(digest, task, context, timer)

@@ -1,0 +1,73 @@
+"""Names of file formats by their first bytes, for messages about files that no reader can read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from filtercrawl.api.range_file import RandomAccessFile
+
+# Bytes of a file that its format is told from.
+HEAD_BYTES: Final = 512
+
+# (offset, bytes, name of the format)
+_SIGNATURES: Final = (
+    (0, b"GGUF", "a GGUF file"),
+    (0, b"lmgg", "a GGML file"),
+    (0, b"tjgg", "a GGML file"),
+    (4, b"TFL3", "a TFLite file"),
+    (4, b"ET1", "an ExecuTorch program"),
+    (64, b"\xef\xbe\xad\xde", "a weight file of Core ML"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (0, b"\x93NUMPY", "a single NumPy array"),
+    (0, b"\x12\x01\0\0\0\0\0\0", "an MXNet parameter file"),
+    (0, b"ptrt", "a TensorRT engine"),
+    (0, b"ftrt", "a TensorRT engine"),
+    (0, b"RKNN", "an RKNN model"),
+    (0, b"7767517\n", "the network description of ncnn"),
+    (0, b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file that it points to"),
+    (0, b"PAR1", "a Parquet file"),
+    (0, b"ARROW1", "an Arrow file"),
+    (0, b"MATLAB 5.0 MAT-file", "a MATLAB file"),
+    (0, b"SQLite format 3\0", "an SQLite database"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\x89PNG", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"\x1f\x8b", "compressed by gzip"),
+    (0, b"BZh", "compressed by bzip2"),
+    (0, b"\xfd7zXZ\0", "compressed by xz"),
+    (0, b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (0, b"Rar!", "a RAR archive"),
+    (257, b"ustar", "a tar archive"),
+    (0, b"PK\3\4", "a zip archive of no known kind"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"MZ", "a program"),
+)
+# Text, after white space and in lower case.
+_TEXTS: Final = (
+    (b"<!doctype html", "an HTML page, not a file of weights"),
+    (b"<html", "an HTML page, not a file of weights"),
+    (b"<?xml", "an XML document"),
+    (b"<net ", "the network description of OpenVINO"),
+    (b"{", "a JSON document"),
+)
+
+
+def format_name(file: RandomAccessFile) -> str | None:
+    """Return what a file is by its first bytes, as the rest of a sentence; None if they are of no known format.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    if file.size == 0:
+        return "empty"
+    head = file.read(0, min(HEAD_BYTES, file.size))
+    for offset, signature, name in _SIGNATURES:
+        if head.startswith(signature, offset):
+            return name
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith(b"<?xml") and b"<net " in text:
+        return "the network description of OpenVINO"
+    if text.startswith(b"<?xml") and b"<error>" in text:
+        return "the error message of a server, not a file of weights"
+    return next((name for signature, name in _TEXTS if text.startswith(signature)), None)
