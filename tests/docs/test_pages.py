@@ -19,6 +19,7 @@ from filtercrawl.api import AnalysisOptions, Checkpoint, CheckpointMetadata
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES
+from filtercrawl.extraction.rules import RULES
 from filtercrawl.testing import CHECKS
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from support.paths import REPOSITORY
@@ -53,8 +54,9 @@ def test_snippets_run(page: str, zoo: Path, run_sync: Sync, tmp_path: Path) -> N
 
 def test_words_of_the_ledger_and_columns() -> None:
     page = (REPOSITORY / "docs/dataset.md").read_text("utf-8")
-    table = page.partition("## Words of the ledger")[2]
-    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)) == REASONS
+    reasons, _, rules = page.partition("## Words of the ledger")[2].partition("## Rules")
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", reasons, re.MULTILINE)) == REASONS
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", rules, re.MULTILINE)) == RULES
     index, _, sketches = page.partition("## Words of the ledger")[0].partition("## Sketches")
     columns = names_in(index.partition("column of")[2])
     assert len(columns) == 9

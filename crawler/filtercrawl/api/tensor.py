@@ -203,6 +203,8 @@ class StoredTensor:
         quantization: How stored codes become weights; None for weights that are stored as such.
         reason: Why the file shows that this is not a kernel, or cannot be read, a word of
             `filtercrawl.api.vocabulary.REASONS`; None where it does not.
+        rule: Short name of the rule by which the reader found the reason, which `filtercrawl inspect` shows; None if it
+            has no name.
         notes: Other facts about the weight, one word each, which `filtercrawl inspect` shows.
         depth: Position in the network, from the graph; None where it is unknown.
         weight_kind: How the network obtains its weight, from the graph; None where it is unknown.
@@ -212,6 +214,7 @@ class StoredTensor:
         layout: Order of the axes in the file, a value of `filtercrawl.api.layout.Layout`, where the file shows that
             this is a kernel and in which order it is stored; `shape` and `location` are then in the order of torch.
             None where name and shape have to tell.
+        negated: Whether the weight is the negative of what is stored, as for the imaginary part of a conjugate.
     """
 
     name: str
@@ -230,3 +233,5 @@ class StoredTensor:
     bank: tuple[int, ...] | None = None
     bank_index: int | None = None
     layout: str | None = None
+    rule: str | None = None
+    negated: bool = False

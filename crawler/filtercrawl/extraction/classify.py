@@ -1,10 +1,13 @@
-"""Classify the tensors of a checkpoint: convolution layers, and a ledger entry for every tensor."""
+"""Classify the tensors of a checkpoint: convolution layers, and a ledger entry for every tensor.
+
+What a file states about a tensor comes first, then the shapes of its module, then names.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -12,9 +15,13 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import FLOAT_DTYPES, Op, StoredTensor
 from filtercrawl.api.vocabulary import REASONS, KernelPolicy
 from filtercrawl.extraction import state_dict_names
-from filtercrawl.extraction.ema_weights import EmaWeights, find_ema_weights
+from filtercrawl.extraction.expert_banks import expand_banks
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.ledger import LedgerEntry
+from filtercrawl.extraction.reparametrization import StoredForm, stored_form
+from filtercrawl.extraction.sibling_evidence import shape_evidence
+from filtercrawl.extraction.siblings import ModuleIndex
+from filtercrawl.extraction.weight_sets import find_weight_sets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,31 +63,25 @@ def classify_tensors(
 
     Raises:
         FormatError: Two tensors have the same name, so that the ledger could not balance, or a reader gave a reason
-            that
-            is not in the vocabulary.
+            that is not in the vocabulary.
     """
     every = tuple(tensors)
     check_names(every)
-    ema = find_ema_weights([tensor for tensor in every if not state_dict_names.in_optimizer(tensor.root, tensor.key)])
+    classifier = Classifier(every, prefix)
     layers: list[Layer] = []
     ledger: list[LedgerEntry] = []
     for tensor in every:
-        renamed = replace(tensor, key=ema.ema_key_to_source_key.get(tensor.name, tensor.key))
-        found = exclusion_reason(tensor, prefix, ema) or classify_all(renamed)
-        reason = found if isinstance(found, str) else policy_exclusion_reason(found[0], policy)
-        if not isinstance(found, str):
-            layers += [replace(layer, exclusion_reason=reason) for layer in found]
+        decision = classifier.decide(tensor)
+        reason = decision.reason
+        if reason is None:
+            reason = policy_exclusion_reason(decision.layers[0], policy)
+            layers += [replace(layer, exclusion_reason=reason) for layer in decision.layers]
         if reason is not None and reason not in REASONS:
             raise FormatError(f"{tensor.name}: a reader gave the reason {reason!r}, which is not in the vocabulary")
-        ledger.append(LedgerEntry(tensor=tensor.name, shape=tensor.shape, dtype=tensor.dtype, reason=reason))
+        ledger.append(
+            LedgerEntry(tensor=tensor.name, shape=tensor.shape, dtype=tensor.dtype, reason=reason, rule=decision.rule)
+        )
     return ClassifiedTensors(layers=tuple(layers), ledger=tuple(ledger))
-
-
-def exclusion_reason(tensor: StoredTensor, prefix: str, ema: EmaWeights) -> str | None:
-    """Return the reason to skip a tensor whatever it is, None if it has to be classified."""
-    if not tensor.name.startswith(prefix):
-        return "outside_prefix"
-    return "raw_copy" if tensor.name in ema.ema_source_names else None
 
 
 def check_names(tensors: Sequence[StoredTensor]) -> None:
@@ -90,58 +91,174 @@ def check_names(tensors: Sequence[StoredTensor]) -> None:
         raise FormatError(f"the file holds {count} tensors named {name!r}; one name must mean one tensor")
 
 
-def classify_all(tensor: StoredTensor) -> list[Layer] | str:
-    """Return the layers of a tensor (a bank of kernels has several), or the reason why it is none."""
-    from filtercrawl.extraction.expert_banks import expand_banks
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a tensor is.
 
-    layers: list[Layer] = []
-    for expert in expand_banks(tensor):
-        found = classify(expert)
-        if isinstance(found, str):
-            return found
-        layers.append(found)
-    return layers or "empty"
+    Attributes:
+        rule: The rule that decided, a word of `filtercrawl.extraction.rules.RULES` or of a reader.
+        reason: Why it is no layer, a word of the ledger; None for layers.
+        layers: Its layers: one, or one for each kernel of a bank.
+    """
 
-
-def classify(tensor: StoredTensor) -> Layer | str:
-    """Return the layer that a tensor is, or the reason why it is none."""
-    if tensor.reason is not None:
-        return tensor.reason
-    if state_dict_names.in_optimizer(tensor.root, tensor.key):
-        return "optimizer_state"
-    if tensor.dtype.startswith("complex"):
-        return "complex"
-    floating = tensor.dtype in FLOAT_DTYPES
-    proven = tensor.convolution is not None or tensor.layout is not None
-    if not proven and not state_dict_names.is_kernel(tensor.key, tensor.shape):
-        return state_dict_names.exclusion_reason(tensor.root, tensor.key, tensor.shape, floating=floating)
-    if 0 in tensor.shape:
-        return "empty"
-    if not floating and tensor.quantization is None:
-        return "quantized_codes"
-    if tensor.location is None:
-        return "unreadable"
-    return layer_from_operator(tensor) if tensor.convolution else layer_from_shape(tensor)
+    rule: str
+    reason: str | None = None
+    layers: tuple[Layer, ...] = ()
 
 
-def layer_from_operator(tensor: StoredTensor) -> Layer | str:
-    """Return the layer of a tensor whose operator the file states.
+class Classifier:
+    """Decides for each tensor of a checkpoint whether it is a layer, or why not."""
 
-    The shape `[in, out/groups, *k]` of transposed convolutions is permuted to `[out, in/groups, *k]`. Returns
-    `nonstandard_operator` if the shape contradicts the operator.
+    def __init__(self, tensors: Sequence[StoredTensor], prefix: str = "") -> None:
+        self._prefix = prefix
+        self._modules = ModuleIndex(tensors)
+        self._optimizers = optimizer_containers(tensors)
+        self._sets = find_weight_sets([tensor for tensor in tensors if self._optimizer_rule(tensor) is None])
+        self._generators = self._bank_generators(tensors)
+
+    def decide(self, tensor: StoredTensor) -> Decision:
+        """Return what a tensor is."""
+        return self._excluded(tensor) or self._by_type(tensor) or self._by_content(tensor)
+
+    def _excluded(self, tensor: StoredTensor) -> Decision | None:
+        """Return the decision on a tensor that is outside the model, or that the reader decided."""
+        if not tensor.name.startswith(self._prefix):
+            return Decision(rule="prefix", reason="outside_prefix")
+        if tensor.name in self._sets.excluded:
+            reason, rule = self._sets.excluded[tensor.name]
+            return Decision(rule=rule, reason=reason)
+        if tensor.reason is not None:
+            return Decision(rule=tensor.rule or "reader", reason=tensor.reason)
+        optimizer = self._optimizer_rule(tensor)
+        return Decision(rule=optimizer, reason="optimizer_state") if optimizer else None
+
+    def _by_type(self, tensor: StoredTensor) -> Decision | None:
+        return Decision(rule="dtype", reason="complex") if tensor.dtype.startswith("complex") else None
+
+    def _by_content(self, tensor: StoredTensor) -> Decision:
+        """Return the decision on a tensor of the model."""
+        raw = self._sets.raw_of.get(tensor.name)
+        # An average is described by its raw counterpart where the trainer dropped the dots of its name.
+        known = raw if raw is not None and _leaf(raw) != _leaf(tensor) else tensor
+        siblings = self._modules.siblings(known)
+        # What a graph states is exact: other tensors of similar names take no part.
+        stated = tensor.depth is not None or (tensor.convolution is not None and tensor.convolution.source != "module")
+        form = None if stated else stored_form(known, siblings)
+        if form is not None and form.reason is not None:
+            return Decision(rule=form.rule, reason=form.reason)
+        path = self._modules.module_path(raw or tensor)
+        if tensor.convolution is not None:
+            return self._layers(tensor, form, "operator", path)
+        if tensor.layout is not None:
+            return self._layers(tensor, form, "layout", path)
+        evidence = None
+        if 3 <= len(tensor.shape) <= 5 and state_dict_names.is_weight_name(_leaf(known)):
+            if known.name in self._generators:
+                return Decision(rule="bank_generator", reason="kernel_generator")
+            evidence = shape_evidence(tensor, siblings, self._modules.below(known))
+        if evidence is not None and evidence.reason is not None:
+            return Decision(rule=evidence.rule, reason=evidence.reason)
+        if evidence is not None:
+            kept = replace(evidence.bank, weight_kind="dynamic_bank") if evidence.bank is not None else tensor
+            return self._layers(kept, form, evidence.rule, path)
+        if state_dict_names.kernel_objection(known.key, tensor.shape) is not None:
+            return self._by_name(known, siblings)
+        basis = state_dict_names.is_fixed_basis(known.name, tensor.shape)
+        return self._layers(tensor, form, "basis" if basis else "weight", path)
+
+    def _by_name(self, tensor: StoredTensor, siblings: Mapping[str, StoredTensor]) -> Decision:
+        """Return why a tensor is no kernel."""
+        if tensor.name in self._generators and len(tensor.shape) == 2:
+            return Decision(rule="bank_generator", reason="kernel_generator")
+        weight = siblings.get("weight")
+        if _leaf(tensor) == "bias" and len(tensor.shape) >= 3 and weight is not None and weight.shape == tensor.shape:
+            return Decision(rule="bias_shape", reason="norm")
+        floating = tensor.dtype in FLOAT_DTYPES
+        reason, rule = state_dict_names.exclusion_reason(tensor.key, tensor.shape, floating=floating)
+        objection = state_dict_names.kernel_objection(tensor.key, tensor.shape)
+        return Decision(rule=(objection or rule) if reason == "nonstandard_operator" else rule, reason=reason)
+
+    def _layers(self, tensor: StoredTensor, form: StoredForm | None, rule: str, path: str) -> Decision:
+        """Return the layers of a tensor that is a weight of convolutions."""
+        if 0 in tensor.shape:
+            return Decision(rule="empty", reason="empty")
+        if tensor.dtype not in FLOAT_DTYPES and tensor.quantization is None:
+            return Decision(rule="dtype", reason="quantized_codes")
+        if tensor.location is None:
+            return Decision(rule="location", reason="unreadable")
+        layers: list[Layer] = []
+        for expert in expand_banks(tensor):
+            layer = layer_from_operator(expert, path) if expert.convolution else layer_from_shape(expert, path)
+            if layer is None:
+                return Decision(rule="operator_shape", reason="nonstandard_operator")
+            if form is not None:
+                kind = layer.weight_kind if layer.weight_kind == "fixed" else tensor.weight_kind or form.weight_kind
+                mask = None if form.mask is None or expert.bank_index is not None else form.mask.location
+                layer = replace(layer, weight_kind=kind or layer.weight_kind, mask=mask)
+            layers.append(layer)
+        rule = rule if form is None or (rule == "operator" and form.mask is None) else form.rule
+        return Decision(rule=rule, layers=tuple(layers)) if layers else Decision(rule="empty", reason="empty")
+
+    def _optimizer_rule(self, tensor: StoredTensor) -> str | None:
+        """Return the rule by which a tensor is state of an optimizer or a scheduler, None if it is none."""
+        if state_dict_names.is_optimizer_leaf(tensor.key):
+            return "optimizer_name"
+        container = state_dict_names.optimizer_container(tensor.root, tensor.key)
+        if container is None:
+            return None
+        proven = container in self._optimizers or state_dict_names.is_optimizer_word(container, tensor.root)
+        return "optimizer_container" if proven else None
+
+    def _bank_generators(self, tensors: Iterable[StoredTensor]) -> frozenset[str]:
+        """Return the tensors below modules that hold a bank of kernels: they compute how its kernels are mixed."""
+        found: set[str] = set()
+        for tensor in tensors:
+            if len(tensor.shape) not in (4, 5) or tensor.convolution is not None or tensor.reason is not None:
+                continue
+            if not state_dict_names.is_weight_name(_leaf(tensor)):
+                continue
+            below = tuple(self._modules.below(tensor))
+            evidence = shape_evidence(tensor, self._modules.siblings(tensor), below)
+            if evidence is not None and evidence.bank is not None:
+                found.update(other.name for other in below if len(other.shape) >= 2 and other.convolution is None)
+        return frozenset(found)
+
+
+def _leaf(tensor: StoredTensor) -> str:
+    """Return the name of a parameter in its module."""
+    return state_dict_names.split_parameter_name(tensor.key)[1]
+
+
+def optimizer_containers(tensors: Iterable[StoredTensor]) -> frozenset[tuple[str, ...]]:
+    """Return the containers named after an optimizer that hold a moment or counter of one."""
+    held = (t for t in tensors if state_dict_names.is_optimizer_leaf(t.key) or "state" in t.root[1:])
+    found = (state_dict_names.optimizer_container(tensor.root, tensor.key) for tensor in held)
+    return frozenset(container for container in found if container is not None)
+
+
+def layer_from_operator(tensor: StoredTensor, path: str) -> Layer | None:
+    """Return the layer of a tensor whose operator the file states; None if the shape contradicts the operator.
+
+    The shape `[in, out/groups, *k]` of transposed convolutions is permuted to `[out, in/groups, *k]`.
+
+    Args:
+        tensor: The weight.
+        path: Its module by its key, without wrappers.
     """
     convolution = tensor.convolution
     assert convolution is not None
     shape, groups = tensor.shape, convolution.groups
     if len(shape) != int(convolution.op[-2]) + 2:
-        return "nonstandard_operator"
+        return None
     if groups is not None and (groups < 1 or shape[0] % groups):
-        return "nonstandard_operator"
+        return None
     if convolution.transposed and groups is not None:
         shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
+    # A pickled module's path has the names of wrappers; a node of a graph has none.
+    by_key = tensor.layer == state_dict_names.split_raw_parameter_name(tensor.key)[0]
     return Layer(
         tensor=tensor,
-        path=tensor.layer or module_path(tensor),
+        path=(path if by_key else tensor.layer) or path or state_dict_names.strip_wrapper_prefixes(tensor.key),
         op=convolution.op,
         shape=shape,
         groups=groups,
@@ -150,11 +267,16 @@ def layer_from_operator(tensor: StoredTensor) -> Layer | str:
     )
 
 
-def layer_from_shape(tensor: StoredTensor) -> Layer:
-    """Return the layer of a tensor in a bare state dict, where the shape proves the number of dimensions only."""
+def layer_from_shape(tensor: StoredTensor, path: str) -> Layer:
+    """Return the layer of a tensor in a bare state dict, where the shape proves the number of dimensions only.
+
+    Args:
+        tensor: The weight.
+        path: Its module by its key, without wrappers.
+    """
     return Layer(
         tensor=tensor,
-        path=module_path(tensor),
+        path=path or state_dict_names.strip_wrapper_prefixes(tensor.key),
         op=cast("Op", f"conv{len(tensor.shape) - 2}d"),
         shape=tensor.shape,
         groups=None,
@@ -164,20 +286,14 @@ def layer_from_shape(tensor: StoredTensor) -> Layer:
 
 
 def weight_kind(tensor: StoredTensor) -> str:
-    """Return `fixed`, `standardized` (raw weights that are normalized at run time) or `learned`.
+    """Return `fixed`, what the graph of the network says, or `learned`.
 
     What a graph states takes precedence over names.
     """
     unlearned = tensor.convolution is not None and tensor.convolution.learned is False
-    if unlearned or state_dict_names.is_fixed_basis(tensor.name):
+    if unlearned or state_dict_names.is_fixed_basis(tensor.name, tensor.shape):
         return "fixed"
-    raw = state_dict_names.split_parameter_name(tensor.key)[1] in ("weight_v", "parametrizations.weight.original1")
-    return tensor.weight_kind or ("standardized" if raw else "learned")
-
-
-def module_path(tensor: StoredTensor) -> str:
-    """Return the path of the module that a tensor belongs to, without wrappers."""
-    return state_dict_names.split_parameter_name(tensor.key)[0] or state_dict_names.strip_wrapper_prefixes(tensor.key)
+    return tensor.weight_kind or "learned"
 
 
 def policy_exclusion_reason(layer: Layer, policy: KernelPolicy) -> str | None:

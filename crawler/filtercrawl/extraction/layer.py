@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from filtercrawl.api.tensor import Op, StoredTensor
+from filtercrawl.api.tensor import Op, StoredTensor, TensorLocation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class Layer:
         operator_verified: Whether the file states the operator.
         weight_kind: `learned`, `fixed`, `standardized` and so on.
         exclusion_reason: Why the weight is not written, a reason of the ledger; None if it is written.
+        mask: Numbers of the shape of the stored tensor that the weight is multiplied by; None for a plain weight.
     """
 
     tensor: StoredTensor
@@ -31,6 +32,7 @@ class Layer:
     operator_verified: bool
     weight_kind: str
     exclusion_reason: str | None = None
+    mask: TensorLocation | None = None
 
     @property
     def out_channels(self) -> int:
@@ -75,6 +77,11 @@ class Layer:
         in.
         """
         return self.groups is not None or self.tensor.convolution is None
+
+    @property
+    def locations(self) -> tuple[TensorLocation, ...]:
+        """The parts of the file that the weight is computed from."""
+        return tuple(location for location in (self.tensor.location, self.mask) if location is not None)
 
     @property
     def transposed(self) -> bool:

@@ -14,7 +14,8 @@ def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> tor
     """Read some output channels of a layer.
 
     Half precision is widened exactly, float64 is rounded to nearest, quantized codes become
-    `(code - zero_point) * scale`. Memory is proportional to the part that is read.
+    `(code - zero_point) * scale`, a masked weight its product with the mask. Memory is proportional to the part
+    that is read.
 
     Args:
         layer: The layer.
@@ -28,12 +29,10 @@ def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> tor
     Raises:
         CheckpointError: The file does not hold the bytes.
     """
-    location = layer.tensor.location
-    assert location is not None
     rest = tuple((0, size) for size in layer.shape[2:])
     if not layer.transposed:
         bounds: SliceBounds = ((start, stop), (0, layer.shape[1]), *rest)
-        return read_float32(location, bounds, layer.tensor.quantization, device)
+        return _read(layer, bounds, device)
     # Stored as [in, out/groups, *k]: the channels of a group are a block of rows that has to be transposed.
     groups = layer.groups or 1
     width = layer.out_channels // groups
@@ -41,8 +40,18 @@ def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> tor
     for group in range(start // width, (stop - 1) // width + 1):
         first, last = max(start - group * width, 0), min(stop - group * width, width)
         bounds = ((group * layer.shape[1], (group + 1) * layer.shape[1]), (first, last), *rest)
-        blocks.append(read_float32(location, bounds, layer.tensor.quantization, device).transpose(0, 1))
+        blocks.append(_read(layer, bounds, device).transpose(0, 1))
     return torch.cat(blocks).contiguous()
+
+
+def _read(layer: Layer, bounds: SliceBounds, device: torch.device) -> torch.Tensor:
+    """Read a slice of a layer's weight with the axes in the order of the file."""
+    location = layer.tensor.location
+    assert location is not None
+    weight = read_float32(location, bounds, layer.tensor.quantization, device)
+    if layer.tensor.negated:
+        weight = -weight
+    return weight if layer.mask is None else weight * read_float32(layer.mask, bounds, None, device)
 
 
 def read_float32(

@@ -39,8 +39,8 @@ class Inspection:
     Attributes:
         name: Name of the checkpoint.
         format: Name of the reader.
-        tensors: For each tensor its name, shape, dtype, outcome, reason and notes; those of convolutions also have the
-            columns of `index`, such as `op` and `kernel`.
+        tensors: For each tensor its name, shape, dtype, outcome, reason, rule and notes; those of convolutions also
+            have the columns of `index`, such as `op` and `kernel`. `rule` is the short name of the rule that decided.
     """
 
     name: str
@@ -54,11 +54,13 @@ class Inspection:
     def __str__(self) -> str:
         lines = [f"{escape_control(self.name)}: {self.format}, {format_plural(len(self.tensors), 'tensor')}"]
         width = min(max((len(row["tensor"]) for row in self.tensors), default=0), 70)
+        if self.tensors:
+            lines.append(f"  {'tensor':<{width}}  {'shape':<18} {'dtype':<9} {'rule':<19} outcome")
         for row in self.tensors:
             shape = "x".join(map(str, row["shape"])) or "scalar"
             notes = f" ({escape_control(', '.join(row['notes']))})" if row["notes"] else ""
             name = f"{escape_control(row['tensor']):<{width}}"
-            lines.append(f"  {name}  {shape:<18} {row['dtype']:<9} {_verdict(row)}{notes}")
+            lines.append(f"  {name}  {shape:<18} {row['dtype']:<9} {row['rule'] or '-':<19} {_verdict(row)}{notes}")
         totals = Counter(row["reason"] or "emitted" for row in self.tensors)
         lines.append(", ".join(f"{count:,} {word}" for word, count in totals.most_common()))
         return "\n".join(lines)
@@ -149,6 +151,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
                 "dtype": entry.dtype,
                 "outcome": "skipped" if entry.reason else "emitted",
                 "reason": entry.reason,
+                "rule": entry.rule,
                 "notes": notes[entry.tensor],
                 **{fact: getattr(layers.get(entry.tensor), fact, None) for fact in _FACTS},
             }

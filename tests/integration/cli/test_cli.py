@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from typer.testing import CliRunner, Result
 from filtercrawl.api.errors import FiltercrawlError, UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
+from filtercrawl.extraction.rules import RULES
 from support.onnx_models import model, node, random_array, tensor
 from support.paths import REPOSITORY
 from support.zoo_files import models, put, state
@@ -179,8 +181,10 @@ def test_inspect_shows_every_tensor(call, zoo: Path) -> None:
     found = json.loads(call("inspect", file, "--json").stdout)
     assert found["format"] == "safetensors"
     assert {row["tensor"]: row["reason"] for row in found["tensors"]}["mix.weight"] == "pointwise"
+    assert {row["rule"] for row in found["tensors"]} <= RULES.keys()
     text = call("inspect", f"local:{file}").stdout
-    assert "emitted as conv2d 5x5" in text
+    assert re.search(r"^  tensor +shape +dtype +rule +outcome$", text, re.MULTILINE)
+    assert re.search(r" float32 +weight +emitted as conv2d 5x5$", text, re.MULTILINE)
     assert "skipped: linear" in text
     assert "emitted as conv2d 1x1" in call("inspect", file, "--kernel-size", "all").stdout
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
-from filtercrawl.extraction.state_dict_names import is_kernel, strip_wrapper_prefixes
+from filtercrawl.extraction.state_dict_names import is_kernel, strip_wrappers
 
 # How many of a structure's names are looked for in a checkpoint to learn under which prefix it keeps them.
 _PROBES: Final = 8
@@ -58,7 +58,7 @@ def _known(structure: Structure, tensors: Sequence[StoredTensor]) -> dict[str, T
     """Return the facts of each tensor by its full name."""
     mappings: dict[tuple[str, ...], dict[str, StoredTensor]] = defaultdict(dict)
     for tensor in tensors:
-        mappings[tensor.root][strip_wrapper_prefixes(tensor.key)] = tensor
+        mappings[tensor.root][_known_name(structure, tensor.key)] = tensor
     found: dict[str, TensorFacts] = {}
     for stored in mappings.values():
         renamed = _renamed(structure, stored)
@@ -67,6 +67,15 @@ def _known(structure: Structure, tensors: Sequence[StoredTensor]) -> dict[str, T
             if facts is not None and facts.shape == tensor.shape:
                 found[tensor.name] = facts
     return found
+
+
+def _known_name(structure: Structure, key: str) -> str:
+    """Return a key without wrappers; `module` may be a network's own name."""
+    stripped = strip_wrappers(key)
+    if stripped in structure.facts or ".module." not in stripped:
+        return stripped
+    bare = ".".join(part for part in stripped.split(".") if part != "module")
+    return bare if bare in structure.facts else stripped
 
 
 def _renamed(structure: Structure, stored: Mapping[str, StoredTensor]) -> dict[str, str]:

@@ -218,7 +218,7 @@ def fetch_and_write(
     timer: StageTimer,
 ) -> StagedLayers:
     """Fetch the weights of the layers in the background and write each layer as its bytes arrive."""
-    spans = [layer.tensor.location.byte_span for layer in classified.emitted if layer.tensor.location is not None]
+    spans = [location.byte_span for layer in classified.emitted for location in layer.locations]
     remote_bytes = 0 if files.local else sum(span.stop - span.start for span in spans)
     with ExitStack() as held:
         with timer.stage("wait"):

@@ -1,0 +1,267 @@
+"""Shapes prove what a weight is, whatever names say; and raw tensors are not called learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.tensor import Convolution, StoredTensor, TensorLocation, row_major
+from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
+from filtercrawl.extraction.rules import RULES
+from filtercrawl.extraction.to_float32 import to_float32
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def classified(shapes: Shapes, root: tuple[str, ...] = ()) -> ClassifiedTensors:
+    file = MemoryFile(bytes(1 << 22), "x")
+    found = [
+        StoredTensor(
+            name=".".join((*root, key)), key=key, root=root, shape=shape, dtype="float32",
+            location=TensorLocation(file=file, offset=0, dtype="float32", shape=shape),
+        )
+        for key, shape in shapes.items()
+    ]  # fmt: skip
+    sorted_out = classify_tensors(found, "all")
+    assert {entry.rule for entry in sorted_out.ledger} <= RULES.keys()
+    return sorted_out
+
+
+def verdicts(shapes: Shapes, root: tuple[str, ...] = ()) -> dict[str, tuple[str | None, str | None]]:
+    return {entry.tensor: (entry.reason, entry.rule) for entry in classified(shapes, root).ledger}
+
+
+@pytest.mark.parametrize(
+    "module", ["opt_encoder.0", "opt", "normal", "normal_1", "predict_normal", "norm", "bn1", "stft", "pos_embed.proj"]
+)
+def test_a_bias_per_channel_proves_a_convolution(module: str) -> None:
+    found = classified({f"{module}.weight": (8, 3, 3, 3), f"{module}.bias": (8,)})
+    assert [(layer.path, layer.weight_kind) for layer in found.layers] == [(module, "learned")]
+    assert found.ledger[0].rule == "bias_per_channel"
+    # Transposed, [in, out/groups, *k].
+    assert verdicts({f"{module}.weight": (8, 3, 3, 3), f"{module}.bias": (6,)})[f"{module}.weight"][0] is None
+
+
+@pytest.mark.parametrize("module", ["opt_encoder.0", "normal", "normals", "stft_branch.conv", "head_normal"])
+def test_names_alone_exclude_nothing(module: str) -> None:
+    assert [layer.weight_kind for layer in classified({f"{module}.weight": (8, 3, 3, 3)}).layers] == ["learned"]
+
+
+def test_a_container_of_an_optical_branch_is_no_optimizer() -> None:
+    branch = {"0.weight": (8, 3, 3, 3), "1.running_mean": (8,)}
+    assert verdicts(branch, ("opt",))["opt.0.weight"][0] is None
+    moments = {"exp_avg": (8, 3, 3, 3), "master.weight": (8, 3, 3, 3)}
+    assert {reason for reason, _ in verdicts(moments, ("opt",)).values()} == {"optimizer_state"}
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "reason"),
+    [
+        ((8, 16, 16), (8, 16, 16), "norm"),  # LayerNorm over three axes
+        ((2, 8, 16, 16), (2, 8, 16, 16), "norm"),
+        ((1, 1, 1, 32), (1, 1, 1, 32), "norm"),  # global response normalization
+        ((8, 4, 3, 3), (5,), "nonstandard_operator"),
+        ((8, 4, 3, 3), (3, 3), "nonstandard_operator"),
+        ((8, 4, 3, 3), (1, 8, 1, 1), None),
+        ((8, 4, 3, 3), (1,), None),
+        ((1, 16, 32, 3, 3), (16,), "nonstandard_operator"),  # modulated
+    ],
+)
+def test_the_shape_of_a_bias(weight: tuple[int, ...], bias: tuple[int, ...], reason: str | None) -> None:
+    found = verdicts({"a.0.weight": weight, "a.0.bias": bias})
+    assert found["a.0.weight"][0] == reason
+    assert found["a.0.bias"][0] == ("norm" if bias == weight else "bias")
+
+
+def test_the_picture_that_a_generator_starts_from_is_no_kernel() -> None:
+    found = verdicts({"constant_input.weight": (1, 64, 4, 4), "main.11.weight": (1, 64, 4, 4)})
+    assert found == {
+        "constant_input.weight": ("nonstandard_operator", "module_name"),
+        "main.11.weight": (None, "weight"),
+    }
+
+
+BASIS = {
+    "stft.conv_real.weight": (513, 1, 1024), "stft.forward_basis": (258, 1, 256), "dft.kernel": (161, 320, 1),
+    "cqt.weight": (36, 1, 1, 256),
+}  # fmt: skip
+
+
+def test_a_transform_is_fixed_by_name_and_shape() -> None:
+    assert {layer.tensor.name: layer.weight_kind for layer in classified(BASIS).layers} == dict.fromkeys(BASIS, "fixed")
+
+
+KINDS: dict[str, tuple[Shapes, str, str]] = {
+    "weight_norm": ({"weight_g": (8, 1, 1, 1), "weight_v": (8, 4, 3, 3)}, "weight_v", "weight_norm"),
+    "weight_norm, new": (
+        {"parametrizations.weight.original0": (8, 1, 1, 1), "parametrizations.weight.original1": (8, 4, 3, 3)},
+        "parametrizations.weight.original1", "weight_norm",
+    ),
+    "spectral_norm": (
+        {"weight_orig": (8, 4, 3, 3), "weight_u": (8,), "weight_v": (36,)}, "weight_orig", "spectral_norm",
+    ),
+    "spectral_norm, new": (
+        {"parametrizations.weight.original": (8, 4, 3, 3), "parametrizations.weight.0._u": (8,),
+         "parametrizations.weight.0._v": (36,)},
+        "parametrizations.weight.original", "spectral_norm",
+    ),
+    "spectral_norm, torch 0.4": (
+        {"weight_orig": (8, 4, 3, 3), "weight_u": (8,), "weight": (8, 4, 3, 3)}, "weight_orig", "spectral_norm",
+    ),
+    "spectral_norm, others": ({"weight_bar": (8, 4, 3, 3), "weight_u": (8,), "weight_v": (36,)}, "weight_bar",
+        "spectral_norm"),
+    "spectral_norm, BigGAN": ({"weight": (8, 4, 3, 3), "u0": (1, 8), "sv0": (1,)}, "weight", "spectral_norm"),
+    "spectral_norm, mimicry": ({"weight": (8, 4, 3, 3), "sn_u": (1, 8), "sn_sigma": (1,)}, "weight", "spectral_norm"),
+    "orthogonal": (
+        {"parametrizations.weight.original": (8, 4, 3, 3), "parametrizations.weight.0.base": (8, 36)},
+        "parametrizations.weight.original", "orthogonal",
+    ),
+    "any parametrization": ({"parametrizations.weight.original": (8, 4, 3, 3)}, "parametrizations.weight.original",
+        "parametrization"),
+    "weight standardization": ({"weight_bar": (8, 4, 3, 3)}, "weight_bar", "raw_name"),
+    "equalized learning rate": ({"weight_orig": (8, 4, 3, 3)}, "weight_orig", "raw_name"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", KINDS)
+@pytest.mark.parametrize("stated", [False, True], ids=["state dict", "module"])
+def test_raw_weights_are_not_called_learned(case: str, stated: bool) -> None:
+    shapes, weight, rule = KINDS[case]
+    file = MemoryFile(bytes(1 << 16), "x")
+    conv = Convolution(op="conv2d", groups=1, source="module")
+    found = classify_tensors(
+        [
+            StoredTensor(
+                name=f"net.conv.{key}", key=f"conv.{key}", root=("net",), shape=shape, dtype="float32",
+                convolution=conv if stated and shape == (8, 4, 3, 3) else None,
+                location=TensorLocation(file=file, offset=0, dtype="float32", shape=shape),
+            )
+            for key, shape in shapes.items()
+        ],
+        "all",
+    )  # fmt: skip
+    (layer,) = found.layers
+    assert (layer.tensor.key, layer.path, layer.weight_kind) == (f"conv.{weight}", "conv", "standardized")
+    others = {entry.tensor: entry.reason for entry in found.ledger if entry.reason is not None}
+    assert set(others.values()) <= {"norm", "buffer"}
+    assert stated or next(entry.rule for entry in found.ledger if entry.reason is None) == rule
+
+
+MASKS: dict[str, tuple[str, str, str]] = {
+    "prune": ("weight_orig", "weight_mask", "learned"),
+    "torch.ao.pruning": ("parametrizations.weight.original", "parametrizations.weight.0.mask", "learned"),
+    "a masked convolution": ("weight", "mask", "learned"),
+    "prune of a weight norm": ("weight_v_orig", "weight_v_mask", "standardized"),
+}
+
+
+@pytest.mark.parametrize("case", MASKS)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bool", "uint8"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_masked_weight_is_the_product(case: str, dtype: str, transposed: bool) -> None:
+    weight, mask, kind = MASKS[case]
+    shape = (6, 4, 3, 3)
+    random = np.random.default_rng(0)
+    numbers, kept = random.standard_normal(shape, "f4"), random.integers(0, 2, shape).astype("u1")
+    data = kept if dtype in ("bool", "uint8") else kept.astype({"float32": "f4", "float16": "f2"}[dtype])
+    file = MemoryFile(numbers.tobytes() + data.tobytes(), "x")
+    conv = Convolution(op="conv_transpose2d", groups=2, source="module") if transposed else None
+    stored = [
+        StoredTensor(
+            name=key, key=f"conv.{key}", shape=shape, dtype=kept_dtype, convolution=operator,
+            location=TensorLocation(file=file, offset=offset, dtype=kept_dtype, shape=shape),
+        )
+        for key, kept_dtype, offset, operator in ((weight, "float32", 0, conv), (mask, dtype, numbers.nbytes, None))
+    ]  # fmt: skip
+    found = classify_tensors(stored, "all")
+    (layer,) = found.layers
+    assert layer.weight_kind == kind
+    assert [(entry.reason, entry.rule) for entry in found.ledger] == [
+        (None, "masked"),
+        ("buffer", "parametrization" if "param" in mask else found.ledger[1].rule),
+    ]
+    assert len(layer.locations) == 2
+    product = torch.from_numpy(numbers) * torch.from_numpy(kept).float()
+    if transposed:
+        product = torch.cat([part.transpose(0, 1) for part in product.chunk(2)])
+    read = to_float32(layer, 0, layer.out_channels, torch.device("cpu"))
+    assert read.numpy().tobytes() == product.contiguous().numpy().tobytes()
+
+
+def test_a_mask_of_another_shape_masks_nothing() -> None:
+    (layer,) = classified({"conv.weight": (8, 4, 3, 3), "conv.mask": (1, 1, 3, 3)}).layers
+    assert (layer.mask, layer.weight_kind) == (None, "learned")
+
+
+def test_negated_numbers() -> None:
+    numbers = np.arange(-4, 5, dtype="f4").reshape(1, 1, 3, 3)
+    location = TensorLocation(file=MemoryFile(numbers.tobytes(), "x"), offset=0, dtype="float32", shape=(1, 1, 3, 3))
+    tensor = StoredTensor(
+        name="c.weight", key="c.weight", shape=(1, 1, 3, 3), dtype="float32", location=location, negated=True
+    )
+    (layer,) = classify_tensors([tensor], "all").layers
+    read = to_float32(layer, 0, 1, torch.device("cpu"))
+    assert read.numpy().tobytes() == (-torch.from_numpy(numbers)).numpy().tobytes()
+
+
+BANKS: dict[str, tuple[Shapes, tuple[int, ...], str]] = {
+    "dynamic convolution": (
+        {"weight": (4, 16, 8, 3, 3), "bias": (4, 16), "attention.fc1.weight": (3, 8, 1, 1),
+         "attention.fc2.weight": (4, 3, 1, 1)},
+        (16, 8, 3, 3), "conv2d",
+    ),
+    "without a bias": (
+        {"weight": (4, 8, 1, 3, 3), "attention.fc2.weight": (4, 3, 1, 1)}, (8, 1, 3, 3), "conv2d",
+    ),
+    "tunable": ({"weight": (2, 16, 16, 3, 3), "bias": (2, 16)}, (16, 16, 3, 3), "conv2d"),
+    "by shape": ({"weight": (4, 16, 16, 3, 3)}, (16, 16, 3, 3), "conv2d"),
+    "depthwise": (
+        {"weight": (2, 16, 5, 5), "bias": (2, 16), "proj.0.weight": (4, 16, 1, 1), "proj.1.weight": (32, 4, 1, 1)},
+        (16, 1, 5, 5), "conv2d",
+    ),
+    "1-D": ({"weight": (4, 16, 8, 3), "bias": (4, 16), "attention.weight": (4, 8)}, (16, 8, 3), "conv1d"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BANKS)
+def test_stacked_kernels_are_a_bank(case: str) -> None:
+    shapes, expert, op = BANKS[case]
+    found = classified({f"block.conv.{key}": shape for key, shape in shapes.items()})
+    assert [layer.tensor.bank_index for layer in found.layers] == list(range(shapes["weight"][0]))
+    assert {(layer.shape, layer.op, layer.weight_kind) for layer in found.layers} == {(expert, op, "dynamic_bank")}
+    for layer in found.layers:
+        location = layer.tensor.location
+        assert location is not None
+        assert (location.shape, location.strides) == (expert, row_major(expert))
+    below = {entry.reason for entry in found.ledger if ".attention." in entry.tensor or ".proj." in entry.tensor}
+    assert below <= {"kernel_generator"}
+
+
+def test_three_dimensional_kernels_are_no_bank() -> None:
+    shapes = {"a.weight": (8, 4, 3, 3, 3), "b.weight": (8, 4, 3, 1, 1), "c.weight": (8, 4, 16, 7, 7), "c.bias": (8,)}
+    assert [layer.op for layer in classified(shapes).layers] == ["conv3d"] * 3
+    assert verdicts({"d.weight": (4, 8, 3, 3), "d.bias": (4, 8)})["d.weight"] == ("nonstandard_operator", "bank_bias")
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("body._orig_mod.0.weight", "body.0"),
+        ("_fsdp_wrapped_module.body.0._checkpoint_wrapped_module.weight", "body.0"),
+        ("module.body.module.0.weight", "body.0"),
+        ("body._fsdp_wrapped_module._orig_mod.module.0.weight", "body.0"),
+        ("module.weight", "weight"),
+        ("body.module.weight", "body"),
+    ],
+)
+def test_wrappers_are_no_part_of_a_path(key: str, path: str) -> None:
+    assert [layer.path for layer in classified({key: (8, 3, 3, 3)}).layers] == [path]
+
+
+def test_a_module_called_module_beside_others_is_no_wrapper() -> None:
+    found = classified({"body.module.weight": (8, 3, 3, 3), "body.other.weight": (8, 3, 3, 3)})
+    assert [layer.path for layer in found.layers] == ["body.module", "body.other"]

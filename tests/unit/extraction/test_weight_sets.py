@@ -1,0 +1,117 @@
+"""Which set is the model: what trainers store decides, never the words `ema` and `avg`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.extraction.classify import classify_tensors
+
+FILE = MemoryFile(bytes(1 << 16), "x")
+CONV, BIAS, HEAD = (4, 2, 3, 3), (4,), (2, 4, 3, 3)
+NET = {"a.weight": CONV, "a.bias": BIAS, "b.weight": HEAD}
+
+
+def tensors(containers: Mapping[str, Mapping[str, tuple[int, ...]]]) -> list[StoredTensor]:
+    """Return the tensors of nested dictionaries: containers by path (`a/b`), and the shapes in each."""
+    found = []
+    for container, shapes in containers.items():
+        root = tuple(container.split("/")) if container else ()
+        for key, shape in shapes.items():
+            location = TensorLocation(file=FILE, offset=0, dtype="float32", shape=shape)
+            name = ".".join((*root, key))
+            found.append(StoredTensor(name=name, key=key, root=root, shape=shape, dtype="float32", location=location))
+    return found
+
+
+def below(prefix: str, **extra: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}{key}": shape for key, shape in NET.items()} | extra
+
+
+def emitted(containers: Mapping[str, Mapping[str, tuple[int, ...]]]) -> list[str]:
+    return [layer.tensor.name for layer in classify_tensors(tensors(containers), "all").layers]
+
+
+SETS = {
+    "mmengine swaps": (
+        {"state_dict": NET, "ema_state_dict": below("module.", steps=())},
+        ["state_dict.a.weight", "state_dict.b.weight"],
+    ),
+    "the same names of a trainer that does not swap": (
+        {"state_dict": NET, "ema_state_dict": below("module.")},
+        ["ema_state_dict.module.a.weight", "ema_state_dict.module.b.weight"],
+    ),
+    "mmcv 1 swaps": (
+        {"state_dict": NET | {f"ema_{key.replace('.', '_')}": shape for key, shape in NET.items()}},
+        ["state_dict.a.weight", "state_dict.b.weight"],
+    ),
+    "Lightning WeightAveraging": (
+        {"state_dict": NET, "current_model_state": NET, "averaging_state": {"n_averaged": ()}},
+        ["state_dict.a.weight", "state_dict.b.weight"],
+    ),
+    "Lightning StochasticWeightAveraging": (
+        {"state_dict": NET, "callbacks/SWA/average_model_state": below("module.", n_averaged=())},
+        [f"callbacks.SWA.average_model_state.module.{name}.weight" for name in "ab"],
+    ),
+    "timm": ({"state_dict": NET, "state_dict_ema": NET}, ["state_dict_ema.a.weight", "state_dict_ema.b.weight"]),
+    "ultralytics": ({"model": NET, "ema": NET}, ["ema.a.weight", "ema.b.weight"]),
+    "BasicSR": ({"params": NET, "params_ema": NET}, ["params_ema.a.weight", "params_ema.b.weight"]),
+    "AveragedModel under any name": (
+        {"model": NET, "second": below("module.", n_averaged=())},
+        ["second.module.a.weight", "second.module.b.weight"],
+    ),
+    "AveragedModel in a module": (
+        {"state_dict": below("net.") | below("shadow.module.") | {"shadow.n_averaged": ()}},
+        ["state_dict.shadow.module.a.weight", "state_dict.shadow.module.b.weight"],
+    ),
+    "ema_pytorch": (
+        {"": below("online_model.") | below("ema_model.", initted=(), step=())},
+        ["ema_model.a.weight", "ema_model.b.weight"],
+    ),
+    "NanoDet": (
+        {"state_dict": below("model.") | below("avg_model.")},
+        [f"state_dict.avg_model.{name}.weight" for name in "ab"],
+    ),
+    "GAN": (
+        {"G": NET, "D": {"c.weight": CONV}, "G_ema": NET},
+        ["D.c.weight", "G_ema.a.weight", "G_ema.b.weight"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SETS)
+def test_the_set_that_a_trainer_loads_is_emitted(case: str) -> None:
+    containers, expected = SETS[case]
+    assert emitted(containers) == expected
+    ledger = classify_tensors(tensors(containers), "all").ledger
+    copied = {entry.tensor for entry in ledger if entry.reason == "raw_copy"}
+    assert len(copied) == len(NET)
+    assert {entry.rule for entry in ledger if entry.tensor in copied} <= {"trainer_swap", "trainer_average"}
+
+
+MODULES = {
+    "a branch that pools": {"": below("branch.") | below("avg_branch.") | {"stem.weight": CONV}},
+    "two branches and nothing else": {"": below("branch.") | below("avg_branch.")},
+    "a branch without a namesake": {"": below("max_branch.") | below("avg_branch.")},
+    "an attention called ema": {"": below("ema.") | below("attn.") | {"stem.weight": CONV}},
+    "a branch called ema": {"": below("branch_ema.") | below("branch.") | {"stem.weight": CONV}},
+    "containers of branches": {"branch": NET, "avg_branch": NET},
+    "raw weights of Lightning without the average": {"current_model_state": NET},
+}
+
+
+@pytest.mark.parametrize("case", MODULES)
+def test_modules_named_so_are_no_averages(case: str) -> None:
+    kernels = [tensor.name for tensor in tensors(MODULES[case]) if len(tensor.shape) == 4]
+    assert emitted(MODULES[case]) == kernels
+
+
+def test_a_network_among_the_arguments_of_a_trainer_is_no_second_model() -> None:
+    found = classify_tensors(tensors({"state_dict": below("net."), "hyper_parameters/net": NET}), "all")
+    assert [layer.tensor.name for layer in found.layers] == ["state_dict.net.a.weight", "state_dict.net.b.weight"]
+    assert {entry.reason for entry in found.ledger[3:]} == {"outside_prefix"}
+    assert found.num_params == sum((72, 4, 72))
+    assert emitted({"hyper_parameters/net": NET}) == ["hyper_parameters.net.a.weight", "hyper_parameters.net.b.weight"]
