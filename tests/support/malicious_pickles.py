@@ -177,8 +177,8 @@ _OPCODES: dict[str, bytes] = {
     "billion laughs": laughs(),
     "mark bomb": b"(" * 6_000_000,
     "memo bomb": b"N" + b"".join(b"r" + struct.pack("<I", i) for i in range(3_000_000)),
-    "text that is decoded again and again": short("x" * 1_000_000) + b"q\x01"
-    + b"0c_codecs\nencode\n(h\x01tR" * 999,
+    "text that is decoded again and again": short("x" * 4_000) + b"q\x01"
+    + b"0c_codecs\nencode\n(h\x01tR" * 99_999,
     "a mapping copied again and again": b"]q\x01(" + b"K\x01K\x02\x86" * 9_999 + b"e"
     + b"0ccollections\nOrderedDict\n(h\x01tR" * 9_999,
     "state set again and again": b"ca\nB\n)\x81}(" + short("a") + b"Nuq\x010" + b"h\x01b" * 50_000,

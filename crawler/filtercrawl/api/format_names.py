@@ -40,6 +40,10 @@ _SIGNATURES: Final = (
     (0, b"Rar!", "a RAR archive"),
     (257, b"ustar", "a tar archive"),
     (0, b"PK\3\4", "a zip archive of no known kind"),
+    (0, b"\x80\2", "a pickle without arrays at its beginning"),
+    (0, b"\x80\3", "a pickle without arrays at its beginning"),
+    (0, b"\x80\4", "a pickle without arrays at its beginning"),
+    (0, b"\x80\5", "a pickle without arrays at its beginning"),
     (0, b"\x7fELF", "a program"),
     (0, b"MZ", "a program"),
 )

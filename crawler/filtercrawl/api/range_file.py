@@ -124,6 +124,26 @@ class MemoryFile:
         return self._data[offset : offset + length]
 
 
+class FileSlice:
+    """A part of another file."""
+
+    def __init__(self, file: RandomAccessFile, start: int, size: int) -> None:
+        """Describe `size` bytes from offset `start`; raises TruncatedError if the file is shorter."""
+        check_range(file, start, size)
+        self.name = file.name
+        self.size = size
+        self._file = file
+        self._start = start
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self, offset, length)
+        return self._file.read(self._start + offset, length)
+
+    def source_spans(self, start: int, stop: int) -> Iterator[Span]:
+        """Yield the same bytes of the whole file."""
+        yield Span(self._file, self._start + start, self._start + stop)
+
+
 class LazyFile:
     """The output of a decoder that runs at the first read."""
 

@@ -51,6 +51,15 @@ class Cursor:
         self._index += length
         return self._buffer[self._index - length : self._index]
 
+    def skip(self, length: int) -> None:
+        """Move over `length` bytes without reading those that are not buffered."""
+        if length > self.remaining:
+            raise TruncatedError(f"{self.file.name}: ends in the middle of a pickle; fetch it again")
+        if self._index + length <= len(self._buffer):
+            self._index += length
+        else:
+            self._buffer_start, self._buffer, self._index = self.position + length, b"", 0
+
     def read_line(self) -> bytes:
         r"""Read up to the next `\n`, which is consumed but not returned.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.errors import UnsafeFileError
+from filtercrawl_plugins.formats.pickle.objects import EncodedText
 
 if TYPE_CHECKING:
     from filtercrawl_plugins.formats.pickle.cursor import Cursor
@@ -39,6 +40,7 @@ class Machine:
 
     Attributes:
         cursor: Where the arguments of opcodes are read from.
+        text: Decodes long text that stands for bytes.
         stack: Objects above the topmost mark.
         marks: Stacks below each mark, the innermost last.
         memo: Objects by memo index.
@@ -49,6 +51,7 @@ class Machine:
 
     def __init__(self, cursor: Cursor, budget: int = MEMORY_BUDGET) -> None:
         self.cursor = cursor
+        self.text = EncodedText(cursor.file)
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}

@@ -14,7 +14,7 @@ from filtercrawl_plugins.formats.pickle.interpreter import (
     Machine,
     opcode,
 )
-from filtercrawl_plugins.formats.pickle.objects import PickledDict
+from filtercrawl_plugins.formats.pickle.objects import MAX_NAME_LENGTH, PickledBytes, PickledDict
 
 # Bytes or digits of an integer; no size, offset or setting in a checkpoint is longer.
 MAX_INTEGER_LENGTH: Final = 1024
@@ -41,11 +41,22 @@ def _register_number(code: bytes, number_format: str) -> None:
 
 
 def _register_string(code: bytes, length_format: str, decode: Callable[[bytes], object]) -> None:
-    """Register an opcode whose argument is a length in a `struct` format, followed by as many bytes."""
+    """Register an opcode whose argument is a length in a `struct` format, followed by as many bytes.
+
+    Strings that are too long for a name are located and not read: they are the numbers of arrays.
+    """
     layout = struct.Struct(length_format)
 
     def push(machine: Machine) -> None:
-        machine.stack.append(decode(machine.read_bytes(layout.unpack(machine.cursor.read(layout.size))[0])))
+        (length,) = layout.unpack(machine.cursor.read(layout.size))
+        if length <= MAX_NAME_LENGTH:
+            machine.stack.append(decode(machine.read_bytes(length)))
+            return
+        machine.charge(LARGE_OBJECT_COST)
+        cursor = machine.cursor
+        located = PickledBytes(cursor.file, cursor.position, length, machine.text if decode is decode_unicode else None)
+        cursor.skip(length)
+        machine.stack.append(located)
 
     OPCODE_HANDLERS[code[0]] = push
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from filtercrawl.api.errors import FormatError
+from filtercrawl.api.range_file import FileSlice, RandomAccessFile, Span, check_range
 from filtercrawl.api.tensor import ITEMSIZE
 
 # Characters of the name of a tensor, a class or a storage.
@@ -23,6 +25,69 @@ class Global:
     def path(self) -> str:
         """Full name: module and name."""
         return f"{self.module}.{self.name}"
+
+
+class EncodedText:
+    """Decodes text that stands for bytes in Latin-1, and keeps the last one: arrays are read in parts, one by one."""
+
+    def __init__(self, file: RandomAccessFile) -> None:
+        self.file = file
+        self._last: tuple[int, bytes] = (-1, b"")
+
+    def decode(self, start: int, length: int) -> bytes:
+        """Return the bytes that `length` bytes of UTF-8 text stand for; raises FormatError if they stand for none."""
+        place, data = self._last
+        if place != start:
+            try:
+                data = self.file.read(start, length).decode("utf-8").encode("latin-1")
+            except UnicodeError as error:
+                raise FormatError(f"{self.file.name}: a string of its pickle is no binary data") from error
+            self._last = (start, data)
+        return data
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PickledBytes:
+    """A long string of the stream, which is located and not read.
+
+    Attributes:
+        file: The file of the stream.
+        start: Offset of the first byte.
+        length: Number of bytes in the file.
+        text: Decodes the string if it is text; in protocols 0 to 2 text stands for bytes in Latin-1.
+    """
+
+    file: RandomAccessFile
+    start: int
+    length: int
+    text: EncodedText | None = None
+
+    def open(self, size: int) -> RandomAccessFile:
+        """Return the bytes that the string stands for as a file, which must have `size` bytes."""
+        return FileSlice(self.file, self.start, size) if self.text is None else _TextFile(self, self.text, size)
+
+
+class _TextFile:
+    """The bytes that a long text stands for."""
+
+    def __init__(self, located: PickledBytes, text: EncodedText, size: int) -> None:
+        self.name = located.file.name
+        self.size = size
+        self._located = located
+        self._text = text
+
+    def read(self, offset: int, length: int) -> bytes:
+        check_range(self, offset, length)
+        data = self._text.decode(self._located.start, self._located.length)
+        if len(data) != self.size:
+            raise FormatError(f"{self.name}: an array of its pickle has {len(data)} bytes, expected {self.size}")
+        return data[offset : offset + length]
+
+    def source_spans(self, start: int, stop: int) -> Iterator[Span]:
+        """Yield all of the text, since a character has one or two bytes."""
+        located = self._located
+        if start < stop:
+            yield Span(located.file, located.start, located.start + located.length)
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +161,7 @@ class PickledStorage:
     dtype: str
     numel: int
     view: tuple[int, int] | None = None
-    embedded: bytes | None = None
+    embedded: bytes | PickledBytes | None = None
 
     @property
     def itemsize(self) -> int:
@@ -150,7 +215,10 @@ class NumpyDType:
 
 @dataclass(slots=True, eq=False)
 class NumpyArray:
-    """A NumPy array, whose bytes are part of the pickle; `data` is None until BUILD sets its state."""
+    """A NumPy array, whose bytes are part of the pickle; `data` is None until BUILD sets its state.
+
+    Long `data` are a `PickledBytes`.
+    """
 
     shape: tuple[object, ...] = ()
     dtype: NumpyDType | None = None

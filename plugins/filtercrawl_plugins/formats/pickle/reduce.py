@@ -14,6 +14,7 @@ from filtercrawl_plugins.formats.pickle.objects import (
     Global,
     NumpyArray,
     NumpyDType,
+    PickledBytes,
     PickledDict,
     PickledStorage,
     PickledTensor,
@@ -168,7 +169,7 @@ def rebuild_from_type(machine: Machine, args: Arguments) -> object:
 def embedded_storage(_: Machine, args: Arguments) -> object:
     """Return a storage that was pickled as a complete torch file of its own."""
     match args:
-        case (bytes(data),):
+        case (bytes() | PickledBytes() as data,):
             return PickledStorage("", "", 0, None, data)
     raise TypeError("invalid arguments of a storage")
 
@@ -209,6 +210,8 @@ def unwrap_typed(_: Machine, args: Arguments) -> object:
 def encode_latin1(machine: Machine, args: Arguments) -> object:
     """Return bytes, which protocols 0 to 2 write as Latin-1 text."""
     match args:
+        case (PickledBytes() as located, *_):
+            return located
         case (str(characters), *_):
             machine.charge(SMALL_OBJECT_COST + len(characters))
             return characters.encode("latin-1")
@@ -228,7 +231,7 @@ def empty_array(_: Machine, __: Arguments) -> object:
 def array_from_buffer(_: Machine, args: Arguments) -> object:
     """Return an array from (buffer, dtype, shape, order), as protocol 5 writes them."""
     match args:
-        case (bytes(data), NumpyDType() as dtype, tuple(shape), order, *_):
+        case (bytes() | PickledBytes() as data, NumpyDType() as dtype, tuple(shape), order, *_):
             return NumpyArray(shape, dtype, order in ("F", b"F"), data)
     raise TypeError("invalid arguments of a NumPy array")
 

@@ -19,6 +19,8 @@ BIAS_LEAVES: Final = ("bias", "b", "biases")
 _STATISTICS: Final = frozenset({"moving_mean", "moving_variance", "moving_var", "avg_mean", "avg_var"})
 # Names that NumPy gives arrays without one.
 _ANONYMOUS: Final = re.compile(r"arr_\d+")
+# Blobs of Caffe2: `conv1_w`, `conv1_b`.
+_BLOB: Final = re.compile(r"(\w+)_([wb])")
 _OPTIMIZER: Final = re.compile(r"(^|_)(opt|optim(izer)?s?)($|_)")
 
 
@@ -88,6 +90,8 @@ def parse_names(tensors: Iterable[StoredTensor]) -> ArrayNames:
     children: dict[tuple[str, ...], set[str]] = {}
     for tensor in tensors:
         *above, last = re.split(r"[/.]", tensor.name)
+        if blob := _BLOB.fullmatch(last):
+            above, last = [*above, blob[1]], blob[2]
         array = NamedArray(tensor=tensor, module=tuple(above), leaf=re.sub(r":\d+$", "", last).lower())
         arrays.append(array)
         modules.setdefault(array.module, {})[array.leaf] = array

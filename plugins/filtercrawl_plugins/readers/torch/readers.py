@@ -99,7 +99,8 @@ def with_embedded_storages(locate: LocateStorage, name: str) -> LocateStorage:
             return locate(storage)
         key = id(storage.embedded)
         if key not in opened:
-            file = MemoryFile(storage.embedded, name)
+            data = storage.embedded
+            file = MemoryFile(data, name) if isinstance(data, bytes) else data.open(data.length)
             inner = load_legacy(file) if is_legacy(file) else TorchArchive(file).load_pickle(PICKLE_NAME, "data")
             if not isinstance(inner.value, PickledStorage) or inner.value.embedded is not None:
                 raise FormatError(f"{name}: an embedded storage is not a storage")

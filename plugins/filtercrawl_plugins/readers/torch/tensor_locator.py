@@ -10,7 +10,7 @@ import numpy as np
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import ITEMSIZE, Quantization, StoredTensor, TensorLocation, row_major
-from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledTensor, Quantizer
+from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledBytes, PickledTensor, Quantizer
 from filtercrawl_plugins.formats.pickle.reduce import NUMPY_DTYPES
 
 if TYPE_CHECKING:
@@ -119,15 +119,20 @@ class TensorLocator:
     def _locate_array(self, value: NumpyArray, shape: tuple[int, ...], name: str) -> tuple[TensorLocation | None, str]:
         code = value.dtype.code if value.dtype else ""
         dtype = NUMPY_DTYPES.get(code)
-        if dtype is None or value.dtype is None or not isinstance(value.data, bytes):
+        data = value.data
+        if dtype is None or value.dtype is None or not isinstance(data, bytes | PickledBytes):
             return None, dtype or f"numpy {code[:16]}"
         if value.dtype.byte_order == ">" and ITEMSIZE[dtype] > 1:
             return None, dtype
-        if len(value.data) != math.prod(shape) * ITEMSIZE[dtype]:
-            raise FormatError(f"{self._file.name}: the array {name!r} of shape {shape} has {len(value.data)} bytes")
+        size = math.prod(shape) * ITEMSIZE[dtype]
+        length = len(data) if isinstance(data, bytes) else data.length
+        # UTF-8 text has one or two bytes for each byte that it stands for.
+        longest = 2 * size if isinstance(data, PickledBytes) and data.text else size
+        if not size <= length <= longest:
+            raise FormatError(f"{self._file.name}: the array {name!r} of shape {shape} has {length} bytes")
         self._count_bytes(shape, dtype)
         strides = row_major(shape[::-1])[::-1] if value.fortran_order else row_major(shape)
-        file = MemoryFile(value.data, self._file.name)
+        file = MemoryFile(data, self._file.name) if isinstance(data, bytes) else data.open(size)
         return TensorLocation(file=file, offset=0, dtype=dtype, shape=shape, strides=strides), dtype
 
     def _read_quantization(self, quantizer: Quantizer, shape: tuple[int, ...], name: str) -> Quantization | None:
