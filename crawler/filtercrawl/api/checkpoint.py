@@ -113,6 +113,8 @@ class Checkpoint:
         aliases: Other names.
         meta: What the source knows about it.
         run: The training run it belongs to.
+        named: The selector names this very file. It is then recorded as failed if no reader can read it; a file of a
+            folder without an extension of weight files is ignored.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Checkpoint:
     aliases: tuple[str, ...] = ()
     meta: CheckpointMetadata = field(default_factory=CheckpointMetadata)
     run: TrainingRun | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def escape_control(text: object) -> str:
     """Return text with every character that is not printable replaced, so that a terminal can show it."""
@@ -16,6 +18,12 @@ def format_count(number: float) -> str:
 def format_plural(number: int, noun: str) -> str:
     """Format a count with its noun: `1 layer`, `12 kernels`."""
     return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def format_counts(counts: Mapping[str, int]) -> str:
+    """Format counts of several things, the most frequent first: `a JSON document (12), a PNG image (1)`."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{name} ({format_count(count)})" for name, count in ranked)
 
 
 def format_size(number: float) -> str:

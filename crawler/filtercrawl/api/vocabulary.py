@@ -40,10 +40,18 @@ REASONS: Final[dict[str, str]] = {
 # What became of a checkpoint.
 OUTCOMES: Final = ("emitted", "no_kernels", "duplicate", "skipped", "failed", "withdrawn")
 
-# Extensions of weight files: such a file that no reader can read is recorded as failed, any other is ignored.
+# Extensions of weight files: such a file that no reader can read is recorded as failed.
 WEIGHT_EXTENSIONS: Final = frozenset(
     {".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".pkl", ".tar", ".jit", ".onnx", ".npz"}
 )
+# Extensions of weight files that few readers know: in a local folder such a file is recorded as failed too.
+OTHER_WEIGHT_EXTENSIONS: Final = frozenset(
+    {
+        ".caffemodel", ".data-00000-of-00001", ".distcp", ".engine", ".ggml", ".gguf", ".h5", ".hdf5", ".keras",
+        ".mlmodel", ".msgpack", ".ot", ".params", ".pb", ".pdiparams", ".pdparams", ".pte", ".rknn", ".tflite",
+        ".weights",
+    }
+)  # fmt: skip
 
 # Tasks as the Hugging Face Hub names them.
 TASKS: Final = frozenset(

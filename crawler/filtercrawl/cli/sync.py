@@ -13,7 +13,7 @@ import typer
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
-from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
+from filtercrawl.api.formatting import escape_control, format_count, format_counts, format_plural, format_size
 from filtercrawl.cli.log_output import show_on_stderr
 from filtercrawl.cli.options import (
     SYNC_OPTIONS,
@@ -113,6 +113,16 @@ def format_cost(cost: Cost, settings: Settings) -> str:
     return " ".join(words) + (f", {format_count(cost.n_in_full)} in full" if cost.n_in_full and cost.requests else "")
 
 
+def say_nothing_to_do(report: SyncReport, settings: Settings) -> str:
+    """Say why a run read nothing: all is up to date, all failed before, or the selectors name no checkpoint."""
+    if not report.checkpoints["discovered"]:
+        ignored = f"; ignored: {format_counts(report.ignored)}" if report.ignored else ""
+        return f"no checkpoint was found{ignored}"
+    if report.checkpoints["waiting"]:
+        return "nothing was read"
+    return f"nothing to do: {settings.dataset} is up to date"
+
+
 def summarize(report: SyncReport, settings: Settings) -> None:
     """Print the results of a sync."""
     from filtercrawl.pipeline.report import WORDS
@@ -137,7 +147,7 @@ def summarize(report: SyncReport, settings: Settings) -> None:
         return
     if not (counts["new"] or counts["changed"] or counts["retry"]):
         if not report.problems:  # with an incomplete listing, what there was to do is unknown
-            typer.echo(f"nothing to do: {settings.dataset} is up to date")
+            typer.echo(say_nothing_to_do(report, settings))
         return
     written = f"{format_plural(report.layers, 'layer')} and {format_plural(report.kernels, 'kernel')}"
     typer.echo(f"{written} written in {report.seconds:.1f} s")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import FormatError, UsageError
+from filtercrawl.api.format_names import format_name
 from filtercrawl.api.formatting import escape_control, format_count, format_plural
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import SupportsBuild, SupportsLookup, find_reader
@@ -127,7 +128,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
     with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
         reader = find_reader(plugins.readers, files.main)
         if reader is None:
-            what = "empty" if files.main.size == 0 else "of no known format"
+            what = format_name(files.main) or "of no known format"
             raise FormatError(f"{files.main.name}: the file is {what}; no reader claims it")
         stored = tuple(reader.tensors(files))
         check_tensors(files.main.name, stored)

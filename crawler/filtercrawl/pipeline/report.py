@@ -81,6 +81,7 @@ class SyncReport:
         failures: Reason by model id of each checkpoint that failed.
         new_failures: Model ids of failures that did not fail before.
         problems: By selector, why its listing is not complete.
+        ignored: Number of files that are no weights, by what they are.
         removed_models: Model ids that are no longer offered.
         by_source: Cost of each source's checkpoints.
         deferred: Model ids that were not approved.
@@ -99,6 +100,7 @@ class SyncReport:
     failures: dict[str, str] = field(default_factory=dict)
     new_failures: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+    ignored: Counter[str] = field(default_factory=Counter)
     removed_models: list[str] = field(default_factory=list)
     by_source: dict[str, Cost] = field(default_factory=dict)
     deferred: list[str] = field(default_factory=list)
@@ -112,7 +114,8 @@ class SyncReport:
         report = cls(deferred=list(deferred), bytes_on_disk=bytes_on_disk, n_left=len(plan.tasks))
         for listing in listings:
             report.checkpoints["discovered"] += len(listing.checkpoints) + len(listing.skipped)
-            report.checkpoints["ignored"] += listing.ignored
+            report.checkpoints["ignored"] += sum(listing.ignored.values())
+            report.ignored.update(listing.ignored)
             if listing.problem is not None:
                 report.problems[str(listing.selector)] = listing.problem
         report.checkpoints["unchanged"] = len(plan.unchanged)
@@ -201,6 +204,7 @@ class SyncReport:
             "left": self.n_left,
             "failures": self.failures,
             "problems": self.problems,
+            "ignored": dict(sorted(self.ignored.items())),
             "removed": sorted(self.removed_models),
             "sources": {source: cost.to_dict() for source, cost in sorted(self.by_source.items())},
         }

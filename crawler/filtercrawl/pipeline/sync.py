@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -312,6 +313,7 @@ def record_offers(plan: Plan, listings: Sequence[Listing], writer: CatalogWriter
                 plugin=context.plugins.origin[selector.source],
                 listed=context.now if listing.problem is None else None,
                 n_offered=len(listing.checkpoints),
+                ignored=json.dumps(listing.ignored, sort_keys=True) if listing.ignored else None,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.api.formatting import escape_control, format_count, format_plural
+from filtercrawl.api.formatting import escape_control, format_count, format_counts, format_plural
 from filtercrawl.config import resolve
 from filtercrawl.display import html_table
 
 if TYPE_CHECKING:
+    from filtercrawl.dataset.schema.listing_rows import SourceRow
     from filtercrawl.dataset.schema.model_row import ModelRow
 
 
@@ -30,6 +32,7 @@ class DatasetStatus:
         sources: For each source, how many checkpoints had each outcome.
         failed: Reason by model id of the checkpoints that failed.
         skipped: Reason by model id of the checkpoints that were skipped.
+        ignored: Number of files in listed folders that are no weights, by what they are.
     """
 
     dataset: Path
@@ -39,10 +42,11 @@ class DatasetStatus:
     sources: Mapping[str, Mapping[str, int]]
     failed: Mapping[str, str | None]
     skipped: Mapping[str, str | None]
+    ignored: Mapping[str, int]
 
     @classmethod
-    def of(cls, dataset: Path, rows: Iterable[ModelRow]) -> DatasetStatus:
-        """Count the rows of `models`."""
+    def of(cls, dataset: Path, rows: Iterable[ModelRow], listings: Iterable[SourceRow] = ()) -> DatasetStatus:
+        """Count the rows of `models`, and what the listings ignored."""
         rows = list(rows)
         sources: dict[str, Counter[str]] = {}
         for row in rows:
@@ -56,6 +60,7 @@ class DatasetStatus:
             sources={source: dict(sorted(outcomes.items())) for source, outcomes in sorted(sources.items())},
             failed={row.model_id: row.reason for row in rows if row.outcome == "failed"},
             skipped={row.model_id: row.reason for row in rows if row.outcome == "skipped"},
+            ignored=sum((Counter(json.loads(listing.ignored or "{}")) for listing in listings), Counter()),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,6 +73,7 @@ class DatasetStatus:
             "sources": {source: dict(outcomes) for source, outcomes in self.sources.items()},
             "failed": dict(self.failed),
             "skipped": dict(self.skipped),
+            "ignored": dict(self.ignored),
         }
 
     def __str__(self) -> str:
@@ -78,6 +84,8 @@ class DatasetStatus:
         lines += [f"  {source}: {_counts(outcomes)}" for source, outcomes in self.sources.items()]
         for outcome, reasons in (("failed", self.failed), ("skipped", self.skipped)):
             lines += [f"{outcome}: {escape_control(name)}: {escape_control(why)}" for name, why in reasons.items()]
+        if self.ignored:
+            lines.append(f"ignored: {escape_control(format_counts(self.ignored))}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -113,7 +121,7 @@ def status(dataset: str | PathLike[str] | None = None) -> DatasetStatus:
     if not (folder / CATALOG).is_file():
         raise DatasetError(f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one")
     with Catalog(folder) as catalog:
-        return DatasetStatus.of(folder, catalog.models())
+        return DatasetStatus.of(folder, catalog.models(), catalog.sources())
 
 
 def _counts(outcomes: Mapping[str, int]) -> str:

@@ -159,10 +159,11 @@ def test_the_same_bytes_in_two_sizes_are_two_layers(zoo: Path, dataset: Path, ru
 
 
 def test_empty_tensors_hold_no_kernels(zoo: Path, dataset: Path, run_sync: Sync) -> None:
-    put(zoo / "net.safetensors", {"a.weight": torch.zeros(0, 3, 3, 3), "b.weight": torch.zeros(4, 0, 3, 3)})
-    torch.save({"c.weight": torch.zeros(4, 3, 0, 3)}, zoo / "net.pt")
+    head = {"head.weight": torch.ones(2, 2)}
+    put(zoo / "net.safetensors", {"a.weight": torch.zeros(0, 3, 3, 3), "b.weight": torch.zeros(4, 0, 3, 3)} | head)
+    torch.save({"c.weight": torch.zeros(4, 3, 0, 3)} | head, zoo / "net.pt")
     run_sync()
-    assert {row["reason"] for row in table(dataset, "ledger/local")} == {"empty"}
+    assert {row["reason"] for row in table(dataset, "ledger/local")} == {"empty", "linear"}
     assert {row["outcome"] for row in models(dataset).values()} == {"no_kernels"}
 
 

@@ -143,9 +143,10 @@ class PublishedTables:
     def sources(self) -> Iterator[SourceRow]:
         """Yield the rows of `sources`; a selector that holds a path of this machine is left out of its row."""
         sql = """
-            SELECT selector_id, source, selector, plugin, listed, n_offered FROM selectors ORDER BY source, selector_id
+            SELECT selector_id, source, selector, plugin, listed, n_offered, ignored FROM selectors
+            ORDER BY source, selector_id
         """
-        for selector_id, source, selector, plugin, listed, n_offered in self._db.execute(sql):
+        for selector_id, source, selector, plugin, listed, n_offered, ignored in self._db.execute(sql):
             local = PurePath((selector or "").partition(":")[2]).is_absolute()
             yield SourceRow(
                 selector_id=selector_id,
@@ -154,4 +155,5 @@ class PublishedTables:
                 plugin=plugin,
                 listed=datetime.fromisoformat(listed) if listed else None,
                 n_offered=n_offered,
+                ignored=ignored,
             )

@@ -41,4 +41,7 @@ MIGRATIONS: Final = (
     """
     CREATE TABLE released (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE selectors ADD COLUMN ignored TEXT;
+    """,
 )

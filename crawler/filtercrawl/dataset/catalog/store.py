@@ -175,8 +175,8 @@ class Catalog(PublishedTables):
     def put_selector(self, row: SourceRow) -> None:
         """Note that a selector was listed; `selector` is as it was typed."""
         listed = None if row.listed is None else row.listed.isoformat()
-        columns = (row.selector_id, row.source, row.selector, row.plugin, listed, row.n_offered)
-        self._db.execute("INSERT OR REPLACE INTO selectors VALUES (?, ?, ?, ?, ?, ?)", columns)
+        columns = (row.selector_id, row.source, row.selector, row.plugin, listed, row.n_offered, row.ignored)
+        self._db.execute("INSERT OR REPLACE INTO selectors VALUES (?, ?, ?, ?, ?, ?, ?)", columns)
 
     def selectors(self) -> dict[str, str | None]:
         """Return selector id -> selector as it was typed; None where another machine listed it."""

@@ -44,6 +44,9 @@ class SourceRow(TableRow):
     plugin: str | None = column(pa.string(), "plugin that provides the source", default=None)
     listed: datetime | None = column(_time, "when it was last listed in full", default=None)
     n_offered: int | None = column(pa.int64(), "checkpoints in that listing", default=None)
+    ignored: str | None = column(
+        pa.string(), "JSON: number of files in that listing that are no weights, by what they are", default=None
+    )
 
 
 @table_row

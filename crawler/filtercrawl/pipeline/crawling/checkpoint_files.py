@@ -17,6 +17,7 @@ from filtercrawl.api.errors import (
     UnsafeFileError,
     describe_error,
 )
+from filtercrawl.api.format_names import format_name
 from filtercrawl.api.range_file import LocalFile, RandomAccessFile, Span, prefetch, relative_path, sha256
 from filtercrawl.api.source import Reader, Source, SupportsSubfile, SupportsUrlResolution, find_reader
 from filtercrawl.api.tensor import StoredTensor
@@ -86,7 +87,8 @@ class CheckpointFiles:
         file = self.open(path)
         reader = find_reader(self._readers, file)
         if reader is None:
-            raise FormatError(f"{file.name}: no reader claims this file")
+            what = format_name(file) or "of no known format"
+            raise FormatError(f"{file.name}: the file is {what}; no reader claims it")
         return reader.tensors(_CompanionView(self, file))
 
     @property

@@ -33,6 +33,7 @@ from filtercrawl.extraction.architecture import Structure, match_tensors, struct
 from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.pipeline.crawling.missing_numbers import refuse_without_numbers
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions, write_layers
@@ -188,6 +189,7 @@ def crawl_once(
             tensors, structure_error = attach_architecture(source, checkpoint, stored, structure)
             classified = classify_tensors(tensors, task.policy, checkpoint.prefix)
             check_row(files.main.name, {"num_params": classified.num_params}, MODELS)
+            refuse_without_numbers(files.main.name, classified)
         staged = fetch_and_write(classified, task, context, files, timer)
         try:
             files.check_unchanged()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -20,11 +21,12 @@ from filtercrawl.api.checkpoint import (
     local_path,
 )
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
+from filtercrawl.api.format_names import format_name
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import LocalFile, file_version, relative_path
 from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
 from filtercrawl.api.transport import Transport
-from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
+from filtercrawl.api.vocabulary import OTHER_WEIGHT_EXTENSIONS, WEIGHT_EXTENSIONS
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -38,7 +40,7 @@ class Listing:
         selector: The selector.
         checkpoints: What may be crawled.
         skipped: What the source or an opt-out leaves out, with the reason.
-        ignored: Number of files that hold no weights.
+        ignored: Number of files that hold no weights, by what they are.
         problem: Why the listing is not complete, None if it is.
         seconds: Time that the listing took.
     """
@@ -46,7 +48,7 @@ class Listing:
     selector: Selector
     checkpoints: tuple[Checkpoint, ...] = ()
     skipped: tuple[Skipped, ...] = ()
-    ignored: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None
     seconds: float = 0.0
 
@@ -187,22 +189,25 @@ def attach_companions(listing: Listing, context: DiscoveryContext) -> Listing:
         return listing  # such a source has looked into the files already
     kept: list[Checkpoint] = []
     companions: set[str] = set()
-    ignored: list[Checkpoint] = []
+    ignored: dict[str, str] = {}
     for checkpoint in listing.checkpoints:
         known = context.previous_states.get(f"{listing.selector.source}/{checkpoint.name}")
         grouped = with_companions(checkpoint, context.plugins.readers, known)
-        (kept if grouped is not None else ignored).append(grouped or checkpoint)
-        main, *others = (grouped or checkpoint).files
+        if isinstance(grouped, str):
+            ignored[checkpoint.files[0].url] = grouped
+            continue
+        kept.append(grouped)
+        main, *others = grouped.files
         companions.update(file.url for file in others if file.url != main.url)
     return replace(
         listing,
-        checkpoints=tuple(c for c in kept if c.files[0].url not in companions),
-        ignored=sum(c.files[0].url not in companions for c in ignored),
+        checkpoints=tuple(c for c in kept if c.named or c.files[0].url not in companions),
+        ignored=Counter(kind for url, kind in sorted(ignored.items()) if url not in companions),
     )
 
 
-def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: ModelRow | None) -> Checkpoint | None:
-    """Return a checkpoint with the companion files that its main file names, None if it holds no weights.
+def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: ModelRow | None) -> Checkpoint | str:
+    """Return a checkpoint with the companion files that its main file names, or what the file is if it has no weights.
 
     Only local files are opened, and only if they may have changed since the last run.
     """
@@ -218,7 +223,9 @@ def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Mo
             reader = find_reader(readers, file)
             if reader is None:
                 suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
-                return checkpoint if suffix in WEIGHT_EXTENSIONS or known is not None else None
+                if checkpoint.named or known is not None or suffix in WEIGHT_EXTENSIONS | OTHER_WEIGHT_EXTENSIONS:
+                    return checkpoint
+                return format_name(file) or "of no known format"
             paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companion_paths(file)]
             return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
     except Cancelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped
@@ -72,13 +72,13 @@ class LocalSource:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the files at the path, sorted by name; raises UsageError if the path does not exist."""
         location = LocalPattern.parse(query.pattern)
+        named = location.path.is_file()
         for entry in list_folder(location.path):
             name = location.label + entry.name
-            yield (
-                make_checkpoint(name, entry)
-                if isinstance(entry, FoundFile)
-                else Skipped(name=name, reason=entry.reason)
-            )
+            if isinstance(entry, FoundFile):
+                yield replace(make_checkpoint(name, entry), named=named)
+            else:
+                yield Skipped(name=name, reason=entry.reason)
 
 
 def list_folder(path: Path) -> Iterator[FoundFile | SkippedPath]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -66,7 +67,11 @@ class PackagesSource:
         for distribution in selected:
             files = weight_files(distribution, path or "*")
             found = found or bool(files)
-            yield from list_offers(distribution, files)
+            for offer in list_offers(distribution, files):
+                if isinstance(offer, Checkpoint) and offer.files[0].path == path:
+                    yield replace(offer, named=True)
+                else:
+                    yield offer
         if path and not found:
             raise UsageError(
                 f"packages: no distribution {name!r} has a file {path!r} that may contain weights; "

@@ -27,7 +27,7 @@ DIGESTS = {
     "preview": "e7cf420ee912d812",
     "renames": "ee29182fc08e2302",
     "withdrawn": "466b41571af273e1",
-    "sources": "7db727ddcb96b88b",
+    "sources": "127d4834f2820d83",
     "files": "ae87b8ad11a33243",
 }
 
