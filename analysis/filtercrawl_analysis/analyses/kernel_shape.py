@@ -12,10 +12,12 @@ import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.registry import empty_result
+from filtercrawl_analysis.analyses.shape_findings import shape_findings
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS, radial_bins
 from filtercrawl_analysis.numerics.moments import Array, sketch_moments
 from filtercrawl_analysis.plots.quality import depth_profiles, frequency_profile
 from filtercrawl_analysis.statistics.coefficients import iter_sketches, select_kernel_size
+from filtercrawl_analysis.statistics.group_medians import group_medians
 from filtercrawl_analysis.statistics.group_summary import filter_known_depth, summarize_by_columns, summarize_by_depth
 from filtercrawl_analysis.statistics.groups import POSITION, Labels, group_labels, ordered_labels, sample_size
 from filtercrawl_analysis.statistics.kernel_shape import (
@@ -24,6 +26,7 @@ from filtercrawl_analysis.statistics.kernel_shape import (
     separability,
     symmetry_projectors,
 )
+from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.resampling import random_generator
 
 FREQUENCY: Final = ("mean_share", "low_share", "high_share", "frequency_centre")
@@ -38,6 +41,16 @@ _ABOUT: Final = (
     "kernel that turning by 180 degrees, flipping, or turning by 90 degrees leaves unchanged (up to 49 taps; rotation "
     "for square kernels). separability: mean over sampled kernels of the energy in the best product of a column and a "
     "row."
+)
+_ABOUT_MEDIANS: Final = (
+    "A model counts once, by the median of its layers of the kernel size and group; median: over models, with its 95 % "
+    "interval (interpolated order statistics; null below 5 models). random: the value of random weights; p_random: "
+    "sign test of it. rest: the median of the other layers of the column; p: "
+    "Wilcoxon's signed-rank test of the models "
+    "with layers in both, else the larger p of Mann and Whitney's and Welch's test. q_random, q: adjusted "
+    "over the table (Benjamini-Hochberg). "
+    "against_random, verdict: `higher` or `lower` where q <= 0.05, `not told apart` where it is larger, `too little to "
+    "tell` where so few models cannot give p <= 0.05."
 )
 _PROFILE_SCHEMA: Final = pa.schema(
     [
@@ -71,15 +84,21 @@ def analyze(dataset: DatasetView) -> Result:
     fields = [index.schema.field(name) for name in _INDEX_COLUMNS]
     table = pa.Table.from_pylist(rows, schema=pa.schema([*fields, *(pa.field(name, pa.float64()) for name in NUMBERS)]))
     groups = summarize_by_columns(table, ordered, dataset.options.by, NUMBERS)
+    medians = group_medians(table, ordered, dataset.options.by, NUMBERS, {row["kernel"]: row for row in noise})
     tables_by_name = {
         "layer_shape": ("Shape of every layer's kernels", table),
         "group_shape": ("Shape of kernels by group", groups),
         "frequency_profile": ("Energy by frequency", pa.Table.from_pylist(profile, schema=_PROFILE_SCHEMA)),
         "shape_of_noise": ("Shape of kernels of random weights", pa.Table.from_pylist(noise, schema=_NOISE_SCHEMA)),
     }
-    tables = tuple(ResultTable(name=n, title=title, rows=t, about=_ABOUT) for n, (title, t) in tables_by_name.items())
+    tables = (
+        *(ResultTable(name=n, title=title, rows=t, about=_ABOUT) for n, (title, t) in tables_by_name.items()),
+        ResultTable(
+            name="shape_medians", title="Shape of kernels, medians over models", rows=medians, about=_ABOUT_MEDIANS
+        ),
+    )
     figures = (*_frequency_figures(index, sizes, profile), *_depth_figures(table, sizes))
-    return Result(tables=tables, figures=figures, findings=tuple(_findings(table, noise)))
+    return Result(tables=tables, figures=figures, findings=tuple(shape_findings(medians, sizes[0])))
 
 
 def radii(kernel_size: tuple[int, ...]) -> Array:
@@ -184,7 +203,7 @@ def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str
         if rows:
             yield Figure(
                 name=f"frequency_{kernel}",
-                title=f"Energy of {kernel} kernels by frequency",
+                title=f"Energy of {kernel_phrase(kernel)} by frequency",
                 caption="Mean over layers of the share of their energy at each radial frequency, for all layers and "
                 "for first and last ones where they are known; dashed, random weights.",
                 basis=sample_size(select_kernel_size(index, kernel)),
@@ -201,25 +220,13 @@ def _depth_figures(table: pa.Table, sizes: list[str]) -> Iterator[Figure]:
         if len(rows) > 1 and numbers:
             yield Figure(
                 name=f"shape_depth_{kernel}",
-                title=f"Shape of {kernel} kernels by depth",
+                title=f"Shape of {kernel_phrase(kernel)} by depth",
                 caption="Median and quartiles over layers, by tenths of the depth of their networks.",
                 basis=sample_size(here),
                 table="group_shape",
                 draw=partial(depth_profiles, rows=rows, numbers=numbers),
                 height=0.6 + 1.8 * len(numbers),
             )
-
-
-def _findings(table: pa.Table, noise: list[dict[str, Any]]) -> Iterator[str]:
-    noise_row = noise[0]
-    kernel = noise_row["kernel"]
-    of_kernel_size = select_kernel_size(table, kernel)
-    if of_kernel_size["low_share"].null_count < len(of_kernel_size):
-        low = np.nanmedian(of_kernel_size["low_share"].to_numpy())
-        yield (
-            f"In the median {kernel} layer, {low:.0%} of the energy lies at low frequencies "
-            f"({noise_row['low_share']:.0%} for random weights)."
-        )
 
 
 def _finite_or_none(value: float) -> float | None:

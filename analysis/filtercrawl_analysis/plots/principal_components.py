@@ -21,13 +21,14 @@ PER_ROW: Final = 9
 OVERLAP: Final = 1.5
 
 
-def eigenkernels(canvas: Figure, rows: Array, shares: Array, size: tuple[int, ...]) -> None:
+def eigenkernels(canvas: Figure, rows: Array, shares: Array, intervals: Array | None, size: tuple[int, ...]) -> None:
     """Draw principal components as images with their shares of the variance.
 
     Args:
         canvas: An empty figure.
         rows: Components [components, taps].
         shares: Share of the variance of each [components].
+        intervals: Lower and upper ends of the intervals of the shares [2, components]; None without intervals.
         size: The kernel size.
     """
     shown = min(len(rows), MAX_COMPONENTS)
@@ -36,10 +37,11 @@ def eigenkernels(canvas: Figure, rows: Array, shares: Array, size: tuple[int, ..
     picture = (int(np.prod(size[:-1], dtype=np.int64)), size[-1])
     for axes in grid:
         axes.set_axis_off()
-    for axes, row, share in zip(grid, rows[:shown], shares, strict=False):
+    for component, (axes, row) in enumerate(zip(grid, rows[:shown], strict=False)):
         top = np.abs(row).max()
         axes.imshow(row.reshape(picture), cmap=diverging(), vmin=-top, vmax=top, interpolation="nearest")
-        axes.set_title(f"{share:.1%}", fontsize=8)
+        interval = "" if intervals is None else "\n{:.1%} to {:.1%}".format(*intervals[:, component])
+        axes.set_title(f"c{component}: {shares[component]:.1%}{interval}", fontsize=7)
 
 
 def ridges(canvas: Figure, rows: Sequence[dict[str, Any]], groups: Sequence[str]) -> None:
