@@ -34,6 +34,8 @@ _NPY_OBJECT: Final = re.compile(rb"\x93NUMPY[\1\2\3]\0(?:..|....)\{'descr': '\|O
 _BINARY: Final = re.compile(rb"\x80[\2-\5](?:\x95.{8})?[}\](c\x8c]", re.DOTALL)
 # Protocols 0 and 1: a dictionary, a list, or an object.
 _TEXT: Final = re.compile(rb"\(dp?\d*\n|\(lp?\d*\n|}q|\]q|c(?:collections|copy_reg|numpy\.core\.multiarray)\n")
+# The metadata of a distributed checkpoint, which the readers of torch read.
+_DISTRIBUTED: Final = b"torch.distributed.checkpoint"
 _LIBRARIES: Final = (b"numpy", b"torch")
 
 
@@ -47,7 +49,9 @@ class PickledArraysReader:
         head = file.read(0, min(HEAD_BYTES, file.size))
         start = pickle_start(head)
         is_pickle = _BINARY.match(head, start) or _TEXT.match(head, start)
-        return is_pickle is not None and any(library in head[start:] for library in _LIBRARIES)
+        if is_pickle is None or _DISTRIBUTED in head[:256]:
+            return False
+        return any(library in head[start:] for library in _LIBRARIES)
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:  # noqa: ARG002 - protocol
         """Return ()."""

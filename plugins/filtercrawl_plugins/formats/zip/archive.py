@@ -176,6 +176,20 @@ class ZipArchive:
             )
 
 
+def leading_bytes(file: RandomAccessFile) -> int:
+    """Return how many bytes precede the last archive of a file, 0 for a file that is one archive or none."""
+    tail_start = max(0, file.size - MAX_TAIL_BYTES)
+    tail = file.read(tail_start, file.size - tail_start)
+    index = tail.rfind(b"PK\5\6")
+    if index < 0 or not _is_end_record(tail, index):
+        return 0
+    length, start = map(int, _END_RECORD.unpack_from(tail, index)[5:7])
+    locator = index - _ZIP64_LOCATOR.size
+    if locator >= 0 and tail[locator : locator + 4] == b"PK\6\7":
+        index = locator - _ZIP64_END_RECORD.size
+    return max(0, tail_start + index - length - start)
+
+
 def _is_end_record(tail: bytes, index: int) -> bool:
     """Return whether an end of central directory record starts at `index`: its comment must end where the file ends.
 

@@ -1,4 +1,4 @@
-"""Readers of files that PyTorch saves (zip, legacy, TorchScript); no code of a file is ever run.
+"""Readers of files that PyTorch saves (zip, legacy, TorchScript, distributed); no code of a file is ever run.
 
 Flow: `zip_file` or `legacy` unpickles the object and locates its storages, `tensor_walk` finds its tensors, `modules`
 and `torchscript` say what they are used for, and `tensor_locator` turns them into records.
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Reader
+from filtercrawl_plugins.readers.torch.distributed import DistributedCheckpoint, DistributedShard
 from filtercrawl_plugins.readers.torch.readers import TorchLegacy, TorchScript, TorchZip
 
 __all__ = ["filtercrawl_readers"]
@@ -17,7 +18,9 @@ __all__ = ["filtercrawl_readers"]
 
 @hookimpl
 def filtercrawl_readers() -> Iterator[Reader]:
-    """Yield the readers of the three formats of torch."""
+    """Yield the readers; the row of archives of a shard comes before one archive."""
+    yield DistributedCheckpoint()
+    yield DistributedShard()
     yield TorchZip()
     yield TorchLegacy()
     yield TorchScript()

@@ -38,13 +38,18 @@ def archive_kind(file: RandomAccessFile) -> str | None:
     try:
         names = ZipArchive(file).entries.keys()
     except CheckpointError:
-        first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
-        return "torch-zip" if first.endswith(b"/data.pkl") or b"/data/" in first else None
+        first = first_entry(head)
+        return "torch-zip" if first.endswith("/" + PICKLE_NAME) or "/data/" in first else None
     roots = [name.removesuffix(PICKLE_NAME) for name in names if is_main_pickle(name)]
     if not roots:
         return None
     scripts = tuple(root + part for root in roots for part in ("code/", "constants.pkl"))
     return "torchscript" if any(name.startswith(scripts) for name in names) else "torch-zip"
+
+
+def first_entry(head: bytes) -> str:
+    """Return the name in the first local header of a zip archive."""
+    return head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
 
 
 class TorchArchive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped
 from filtercrawl.api.errors import UnsafeFileError, UsageError
@@ -55,6 +56,11 @@ class LocalPattern:
         return f"{path} as={self.label.removesuffix('/')}" if self.label else path
 
 
+SHARD_REASON: Final = (
+    "a shard of torch.distributed.checkpoint; its tensors are those of the checkpoint .metadata beside it"
+)
+
+
 class LocalSource:
     """Offers every regular file below a folder as a checkpoint; readers decide which contain weights.
 
@@ -75,10 +81,17 @@ class LocalSource:
         named = location.path.is_file()
         for entry in list_folder(location.path):
             name = location.label + entry.name
-            if isinstance(entry, FoundFile):
-                yield replace(make_checkpoint(name, entry), named=named)
-            else:
+            if isinstance(entry, SkippedPath):
                 yield Skipped(name=name, reason=entry.reason)
+            elif not named and is_distributed_shard(entry.path):
+                yield Skipped(name=name, reason=SHARD_REASON)
+            else:
+                yield replace(make_checkpoint(name, entry), named=named)
+
+
+def is_distributed_shard(path: Path) -> bool:
+    """Return whether a file is a shard beside the metadata that list its tensors."""
+    return path.suffix == ".distcp" and (path.parent / ".metadata").is_file()
 
 
 def list_folder(path: Path) -> Iterator[FoundFile | SkippedPath]:

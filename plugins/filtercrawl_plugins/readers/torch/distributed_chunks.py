@@ -1,0 +1,115 @@
+"""Chunks of tensors in the shards of `torch.distributed.checkpoint`, joined when they are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filtercrawl.api.errors import FormatError
+from filtercrawl.api.range_file import FileSlice, RandomAccessFile, Span, check_range
+from filtercrawl.api.source import Files
+from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
+from filtercrawl_plugins.readers.torch.legacy import is_legacy, load_legacy
+from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator
+from filtercrawl_plugins.readers.torch.tensor_walk import TensorPath, TensorWalk
+from filtercrawl_plugins.readers.torch.zip_file import PICKLE_NAME, TorchArchive
+
+Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """A part of a tensor and its place.
+
+    Attributes:
+        offsets: Index of its first element in the tensor.
+        sizes: Its shape.
+        path: Name of the shard.
+        start: Offset of its archive in the shard.
+        length: Bytes of its archive.
+    """
+
+    offsets: Sizes
+    sizes: Sizes
+    path: str
+    start: int
+    length: int
+
+    def overlaps(self, other: Chunk) -> bool:
+        """Return whether two chunks of one tensor share an element."""
+        if 0 in self.sizes or 0 in other.sizes:
+            return False
+        axes = zip(self.offsets, self.sizes, other.offsets, other.sizes, strict=True)
+        return all(start < other_start + n and other_start < start + size for start, size, other_start, n in axes)
+
+
+class ChunkedTensorFile:
+    """The elements of a tensor in row-major order, read from the archives of its chunks."""
+
+    def __init__(self, files: Files, shape: Sizes, dtype: str, chunks: Sequence[Chunk]) -> None:
+        """Describe a tensor; raises CheckpointError if a shard is missing or too short for a chunk."""
+        self.name = files.main.name
+        for chunk in chunks:
+            if math.prod(chunk.sizes) * ITEMSIZE[dtype] > chunk.length:
+                raise FormatError(
+                    f"{self.name}: a chunk of {chunk.path} has {chunk.length} bytes, too few for {list(chunk.sizes)}"
+                )
+        self.size = math.prod(shape) * ITEMSIZE[dtype]
+        self._shape = shape
+        self._dtype = dtype
+        self._chunks = sorted(chunks, key=lambda chunk: chunk.offsets)
+        self._archives = [FileSlice(files.open(chunk.path), chunk.start, chunk.length) for chunk in self._chunks]
+        self._locations: dict[int, TensorLocation] = {}
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`; only the rows of the first axis that contain them are read."""
+        check_range(self, offset, length)
+        if not length:
+            return b""
+        itemsize = ITEMSIZE[self._dtype]
+        if not self._shape:
+            return self._location(0).read(()).tobytes()[offset : offset + length]
+        row = math.prod(self._shape[1:]) * itemsize
+        first, last = offset // row, -(-(offset + length) // row)
+        rows = np.zeros((last - first, *self._shape[1:], itemsize), np.uint8)
+        for index, chunk in enumerate(self._chunks):
+            self._copy(index, chunk, first, rows)
+        start = offset - first * row
+        return rows.reshape(-1)[start : start + length].tobytes()
+
+    def _copy(self, index: int, chunk: Chunk, first: int, rows: NDArray[np.uint8]) -> None:
+        """Copy the part of a chunk that lies in the rows from `first` on."""
+        begin = max(chunk.offsets[0], first)
+        end = min(chunk.offsets[0] + chunk.sizes[0], first + len(rows))
+        if begin >= end or 0 in chunk.sizes:
+            return
+        inner = tuple((0, size) for size in chunk.sizes[1:])
+        box = ((begin - chunk.offsets[0], end - chunk.offsets[0]), *inner)
+        target = tuple(slice(at, at + size) for at, size in zip(chunk.offsets[1:], chunk.sizes[1:], strict=True))
+        rows[(slice(begin - first, end - first), *target)] = self._location(index).read(box)
+
+    def source_spans(self, start: int, stop: int) -> Iterator[Span]:
+        """Yield the archives of all chunks."""
+        if start < stop:
+            yield from (Span(archive, 0, archive.size) for archive in self._archives)
+
+    def _location(self, index: int) -> TensorLocation:
+        if index not in self._locations:
+            self._locations[index] = self._locate(self._chunks[index], self._archives[index])
+        return self._locations[index]
+
+    def _locate(self, chunk: Chunk, archive: RandomAccessFile) -> TensorLocation:
+        loaded = load_legacy(archive) if is_legacy(archive) else TorchArchive(archive).load_pickle(PICKLE_NAME, "data")
+        found = list(TensorWalk(archive.name).tensors(loaded.value, TensorPath()))
+        located = TensorLocator(archive, loaded.locate_storage).locate(found[0]) if len(found) == 1 else None
+        location = located.location if located is not None else None
+        if location is None or location.shape != chunk.sizes or location.dtype != self._dtype:
+            raise FormatError(
+                f"{self.name}: the chunk at byte {chunk.start} of {chunk.path} is not the {self._dtype} "
+                f"{list(chunk.sizes)} that the metadata describe; fetch both again"
+            )
+        return location
