@@ -125,3 +125,25 @@ def test_a_checkpoint_without_convolutions_is_a_result(zoo: Path, dataset: Path,
     torch.save({"args": 1}, zoo / "training_args.bin")
     assert run_sync(now=NOW).failures == {}
     assert set(outcomes(dataset).values()) == {"no_kernels"}
+
+
+def test_a_snapshot_of_the_hubs_cache_is_one_checkpoint(tmp_path: Path, dataset: Path, run_sync: Sync) -> None:
+    repository = tmp_path / "hub" / "models--org--net"
+    snapshot = repository / "snapshots" / ("0123" * 10)
+    (repository / "blobs").mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    names = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
+    for part, name in enumerate(names):
+        save_file({f"{part}.weight": torch.full((2, 3, 3, 3), 1.0 + part)}, repository / "blobs" / f"{part}")
+        (snapshot / name).symlink_to(f"../../blobs/{part}")
+    index = {"weight_map": {f"{part}.weight": name for part, name in enumerate(names)}}
+    (repository / "blobs" / "2").write_text(json.dumps(index))
+    (snapshot / "model.safetensors.index.json").symlink_to("../../blobs/2")
+    for path in (snapshot, snapshot / "model.safetensors.index.json"):
+        assert run_sync(f"local:{path}").failures == {}
+        assert {row["name"]: row["n_layers"] for row in models(dataset).values()} == {"model.safetensors.index.json": 2}
+    assert len(inspect(snapshot / "model.safetensors.index.json").tensors) == 2
+    run_sync(f"local:{tmp_path / 'hub'}", dataset=tmp_path / "second")
+    assert [row["name"] for row in models(tmp_path / "second").values()] == [
+        f"models--org--net/snapshots/{snapshot.name}/model.safetensors.index.json"
+    ]

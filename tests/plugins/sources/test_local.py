@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import tempfile
@@ -290,3 +291,88 @@ def test_every_file_is_offered_or_skipped_once_whatever_it_is_called(paths: set[
         assert len(files) - len(odd) <= len(plain) <= len(files)
         assert all(offer.name.isprintable() for offer in found)
         assert len({offer.name for offer in found}) == len(found)
+
+
+# The cache of huggingface_hub.
+
+
+def put_snapshot(repository: Path, revision: str, files: dict[str, bytes]) -> Path:
+    """Lay out a snapshot as `snapshot_download` does."""
+    snapshot = repository / "snapshots" / revision
+    for name, data in files.items():
+        blob = put(repository / "blobs" / hashlib.sha256(data).hexdigest(), data)
+        link = snapshot / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    return snapshot
+
+
+def test_a_snapshot_is_listed_by_its_names(tmp_path: Path) -> None:
+    repository = tmp_path / "models--org--net"
+    snapshot = put_snapshot(repository, "a" * 40, {"model.safetensors": b"one", "unet/model.safetensors": b"two"})
+    assert names(snapshot) == ["model.safetensors", "unet/model.safetensors"]
+    assert names(snapshot / "unet") == ["model.safetensors"]
+    (offer,) = offers(str(snapshot / "model.safetensors"))
+    assert isinstance(offer, Checkpoint)
+    assert (offer.name, offer.files[0].url) == ("model.safetensors", (snapshot / "model.safetensors").as_uri())
+    assert skipped(snapshot) == {}
+
+
+@pytest.mark.parametrize("below", ["", "hub"])
+def test_of_a_cached_repository_the_snapshot_of_main_is_listed(tmp_path: Path, below: str) -> None:
+    repository = tmp_path / "hub" / "models--org--net"
+    for revision in "abc":
+        put_snapshot(repository, revision * 40, {"model.safetensors": revision.encode()})
+    put(repository / "refs" / "main", b"b" * 40)
+    put(tmp_path / "hub" / "version.txt")
+    prefix = "" if below else "hub/"
+    expected = [f"{prefix}models--org--net/snapshots/{'b' * 40}/model.safetensors", f"{prefix}version.txt"]
+    assert names(tmp_path / below) == expected
+    assert names(repository) == [f"snapshots/{'b' * 40}/model.safetensors"]
+    assert len(names(repository / "snapshots")) == 3
+
+
+@pytest.mark.parametrize("main", [None, b"d" * 40, b"../../..", b"", b"x" * 1000])
+def test_without_a_branch_the_snapshot_that_changed_last_is_listed(tmp_path: Path, main: bytes | None) -> None:
+    repository = tmp_path / "models--org--net"
+    for time, revision in ((2, "a"), (3, "b"), (1, "c")):
+        snapshot = put_snapshot(repository, revision * 40, {"model.safetensors": revision.encode()})
+        os.utime(snapshot, (time, time))
+    if main is not None:
+        put(repository / "refs" / "main", main)
+    assert names(tmp_path) == [f"models--org--net/snapshots/{'b' * 40}/model.safetensors"]
+
+
+def test_links_of_a_snapshot_lead_to_its_own_blobs_only(tmp_path: Path) -> None:
+    snapshot = put_snapshot(tmp_path / "models--org--net", "a" * 40, {"model.safetensors": b"one"})
+    other = put_snapshot(tmp_path / "models--org--other", "a" * 40, {"model.safetensors": b"two"})
+    put(tmp_path / "secret.pt")
+    (snapshot / "secret.pt").symlink_to("../../../secret.pt")
+    (snapshot / "other.pt").symlink_to(other / "model.safetensors")
+    (snapshot / "all").symlink_to("../../blobs")
+    (snapshot / "up").symlink_to("../..")
+    assert names(snapshot) == ["model.safetensors"]
+    assert skipped(snapshot).keys() == {"secret.pt", "other.pt", "all", "up"}
+
+
+def test_folders_of_a_cached_repository_that_are_links_are_not_trusted(tmp_path: Path) -> None:
+    put(tmp_path / "outside" / "blob.pt")
+    repository = tmp_path / "root" / "models--org--net"
+    (repository / "snapshots" / "a").mkdir(parents=True)
+    (repository / "blobs").symlink_to("../../outside")
+    (repository / "snapshots" / "a" / "x.pt").symlink_to("../../blobs/blob.pt")
+    assert names(repository / "snapshots" / "a") == []
+    (repository / "snapshots" / "b").symlink_to("../../../outside")
+    put(repository / "refs" / "main", b"b")
+    assert names(tmp_path / "root") == []
+
+
+def test_a_named_link_stands_beside_its_target(tmp_path: Path) -> None:
+    put(tmp_path / "runs" / "7" / "net.onnx")
+    (tmp_path / "latest.onnx").symlink_to("runs/7/net.onnx")
+    (tmp_path / "runs" / "best.onnx").symlink_to("../latest.onnx")
+    for link in (tmp_path / "latest.onnx", tmp_path / "runs" / "best.onnx"):
+        (offer,) = offers(str(link))
+        assert isinstance(offer, Checkpoint)
+        assert offer.name == link.name
+        assert offer.files[0].url == (tmp_path / "runs" / "7" / "net.onnx").as_uri()

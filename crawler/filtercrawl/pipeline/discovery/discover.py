@@ -22,6 +22,7 @@ from filtercrawl.api.checkpoint import (
 )
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
 from filtercrawl.api.format_names import format_name
+from filtercrawl.api.hub_cache import may_link_to
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import LocalFile, file_version, relative_path
 from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
@@ -235,7 +236,7 @@ def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Mo
 
 
 def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]:
-    """Yield the companions that exist inside the checkpoint's root.
+    """Yield the companions that exist inside the checkpoint's root, beside the main file, not beside what it links to.
 
     One that cannot be looked up is left out too: its name is too long, holds a NUL or a surrogate, or its symlinks
     form a cycle.
@@ -247,7 +248,7 @@ def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterat
     for path in dict.fromkeys(paths):
         try:
             target = (root / path).resolve()
-            if not target.is_file() or not target.is_relative_to(root.resolve()):
+            if not target.is_file() or not may_link_to(root.resolve(), target):
                 continue
             status, url = target.stat(), (root / path).as_uri()
         except (OSError, RuntimeError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped
 from filtercrawl.api.errors import UnsafeFileError, UsageError
 from filtercrawl.api.hookspecs import hookimpl
+from filtercrawl.api.hub_cache import blobs_of
 from filtercrawl.api.range_file import file_version, relative_path
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
@@ -51,8 +53,8 @@ class LocalPattern:
 
     @property
     def canonical(self) -> str:
-        """The pattern with an absolute path."""
-        path = str(self.path.resolve())
+        """The pattern with an absolute path; see `absolute`."""
+        path = str(absolute(self.path))
         return f"{path} as={self.label.removesuffix('/')}" if self.label else path
 
 
@@ -97,7 +99,7 @@ def is_distributed_shard(path: Path) -> bool:
 def list_folder(path: Path) -> Iterator[FoundFile | SkippedPath]:
     """Yield the file at a path, or all files below a folder; raises UsageError if there is neither."""
     try:
-        root = path.resolve(strict=True)
+        root = absolute(path)
         if root.is_dir():
             next(root.iterdir(), None)  # raises now if the folder cannot be listed
             return walk(root)
@@ -117,6 +119,19 @@ def make_checkpoint(name: str, found: FoundFile) -> Checkpoint:
         url=found.path.as_uri(), size=found.status.st_size, etag=file_version(found.status), path=found.name
     )
     return Checkpoint(name=name, files=(file,))
+
+
+def absolute(path: Path) -> Path:
+    """Return an absolute path without links, but for a link from a snapshot of huggingface_hub's cache to a blob.
+
+    The other files of a checkpoint are beside such a link; beside any other file they are beside what it leads to.
+    Raises nothing, also where the path does not exist.
+    """
+    real = Path(os.path.realpath(path))
+    if path.name in {"", "..", "."} or os.path.isdir(real):  # noqa: PTH112 - pathlib raises for a too long name
+        return real
+    folder = Path(os.path.realpath(path.parent))
+    return folder / path.name if real.parent == blobs_of(folder) else real
 
 
 def expand_home(path: str, source: str = "local") -> Path:

@@ -7,6 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from filtercrawl.api.hub_cache import is_cached_repository, latest_snapshot, may_link_to
 from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def walk(root: Path) -> Iterator[FoundFile | SkippedPath]:
     condition, unless it leads to one of its own parents or the walk has already followed a folder link. Whatever such a
     link would show is listed under its real path anyway, and links that point at each other cannot multiply.
 
-    Folders in `EXCLUDED_FOLDERS` and datasets written by filtercrawl are left out.
+    Folders in `EXCLUDED_FOLDERS` and datasets written by filtercrawl are left out. Of a repository in the cache of
+    huggingface_hub only the latest snapshot is listed. Where `root` is a snapshot, its links to blobs are followed.
 
     Args:
         root: A resolved path.
@@ -123,6 +125,12 @@ def _list_entries(folder: Folder, root: Path) -> Iterator[FoundFile | SkippedPat
         return
     if folder.name and _is_dataset(paths):
         return
+    if is_cached_repository(folder.real):
+        snapshot = latest_snapshot(folder.real)
+        if snapshot is not None:
+            name = f"{folder.name}snapshots/{snapshot.name}/"
+            yield Folder(path=folder.path / "snapshots" / snapshot.name, name=name, real=snapshot, linked=folder.linked)
+        return
     keyed_entries = [keyed for path in paths if (keyed := _inspect(path, folder, root))]
     # Folders sort with their trailing slash, so that the names of all files come out sorted as whole strings.
     for _, entry in sorted(keyed_entries, key=lambda keyed: keyed[0]):
@@ -146,7 +154,7 @@ def _inspect(path: Path, folder: Folder, root: Path) -> tuple[str, FolderEntry |
         return name, SkippedPath(name=escape_name(name), reason="the name is not printable UTF-8")
     try:
         real = path.resolve() if path.is_symlink() else None
-        if real is not None and not real.is_relative_to(root):
+        if real is not None and not may_link_to(root, real):
             return name, SkippedPath(name=name, reason="symlink leaves the folder")
         status = path.stat()
     except FileNotFoundError:
