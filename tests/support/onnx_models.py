@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from filtercrawl.api.range_file import LocalFile, MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.vocabulary import REASONS
+from filtercrawl.extraction.to_float32 import read_float32
 from filtercrawl_plugins.readers.onnx import OnnxReader
 
 READER = OnnxReader()
@@ -89,8 +91,16 @@ def read(source: onnx.ModelProto | bytes | Path) -> dict[str, StoredTensor]:
 def stored_bytes(stored: StoredTensor) -> bytes:
     assert stored.location is not None
     assert stored.location.shape == stored.shape
-    assert stored.location.dtype == stored.dtype
     return stored.location.read(tuple((0, n) for n in stored.shape)).tobytes()
+
+
+def weight_of(stored: StoredTensor) -> np.ndarray:
+    """Return the weight that the network convolves with, as the dataset holds it but for the order of channels."""
+    whole = tuple((0, n) for n in stored.weight_shape)
+    if stored.weight is not None:
+        return stored.weight.read_float32(whole)
+    assert stored.location is not None
+    return read_float32(stored.location, whole, stored.quantization, torch.device("cpu")).numpy()
 
 
 def reference(message: TensorProto, folder: str = "") -> bytes:

@@ -47,7 +47,7 @@ from filtercrawl.api.source import (
     SupportsSubfile,
     SupportsUrlResolution,
 )
-from filtercrawl.api.tensor import Convolution, Depth, Quantization, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import ComputedWeight, Convolution, Depth, Quantization, StoredTensor, TensorLocation
 from filtercrawl.api.transport import Transport
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointMetadata",
     "Command",
+    "ComputedWeight",
     "Convolution",
     "DatasetView",
     "Depth",

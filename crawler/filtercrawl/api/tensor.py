@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,23 @@ class Quantization:
     axis: int = 0
 
 
+class ComputedWeight(Protocol):
+    """A weight that is a function of stored tensors, computed when a part of it is read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size of each axis, in the order of the network's operator."""
+        ...
+
+    def read_float32(self, box: SliceBounds) -> NDArray[np.float32]:
+        """Compute a box, (start, stop) of each axis, with memory in proportion to it."""
+        ...
+
+    def spans(self) -> Iterable[Span]:
+        """Yield the bytes that computing it reads."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Convolution:
     """What a file states about the convolution that uses a tensor. None: the file does not state it.
@@ -201,6 +219,10 @@ class StoredTensor:
         location: Where its elements are; None where they cannot be read, and `reason` then says why.
         convolution: What the file states about the convolution that uses it; None where it states nothing.
         quantization: How stored codes become weights; None for weights that are stored as such.
+        weight: The weight that the network convolves with, where it is computed from this tensor and others: from codes
+            and scales, by a transposition, from a slice. None where it is this tensor, with its `quantization`.
+        parts: The layers whose weights are computed from this tensor, where there are several: records with the same
+            name and each its own `weight`, `convolution` and `bank_index`.
         reason: Why the file shows that this is not a kernel, or cannot be read, a word of
             `filtercrawl.api.vocabulary.REASONS`; None where it does not.
         rule: Short name of the rule by which the reader found the reason, which `filtercrawl inspect` shows; None if it
@@ -226,6 +248,8 @@ class StoredTensor:
     location: TensorLocation | None
     convolution: Convolution | None = None
     quantization: Quantization | None = None
+    weight: ComputedWeight | None = None
+    parts: tuple[StoredTensor, ...] = ()
     reason: str | None = None
     notes: tuple[str, ...] = field(default=())
     depth: Depth | None = None
@@ -235,3 +259,14 @@ class StoredTensor:
     layout: str | None = None
     rule: str | None = None
     negated: bool = False
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Shape of the weight that the network convolves with."""
+        return self.shape if self.weight is None else self.weight.shape
+
+    def weight_spans(self) -> tuple[Span, ...]:
+        """Return the bytes that reading the weight reads."""
+        if self.weight is not None:
+            return tuple(self.weight.spans())
+        return () if self.location is None else (self.location.byte_span,)

@@ -182,7 +182,7 @@ class Classifier:
         """Return the layers of a tensor that is a weight of convolutions."""
         if 0 in tensor.shape:
             return Decision(rule="empty", reason="empty")
-        if tensor.dtype not in FLOAT_DTYPES and tensor.quantization is None:
+        if tensor.dtype not in FLOAT_DTYPES and tensor.quantization is None and tensor.weight is None:
             return Decision(rule="dtype", reason="quantized_codes")
         if tensor.location is None:
             return Decision(rule="location", reason="unreadable")
@@ -247,7 +247,7 @@ def layer_from_operator(tensor: StoredTensor, path: str) -> Layer | None:
     """
     convolution = tensor.convolution
     assert convolution is not None
-    shape, groups = tensor.shape, convolution.groups
+    shape, groups = tensor.weight_shape, convolution.groups
     if len(shape) != int(convolution.op[-2]) + 2:
         return None
     if groups is not None and (groups < 1 or shape[0] % groups):
@@ -277,8 +277,8 @@ def layer_from_shape(tensor: StoredTensor, path: str) -> Layer:
     return Layer(
         tensor=tensor,
         path=path or state_dict_names.strip_wrapper_prefixes(tensor.key),
-        op=cast("Op", f"conv{len(tensor.shape) - 2}d"),
-        shape=tensor.shape,
+        op=cast("Op", f"conv{len(tensor.weight_shape) - 2}d"),
+        shape=tensor.weight_shape,
         groups=None,
         operator_verified=False,
         weight_kind=weight_kind(tensor),

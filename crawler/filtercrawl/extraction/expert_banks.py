@@ -9,7 +9,7 @@ from filtercrawl.api.tensor import StoredTensor, TensorLocation, row_major
 
 
 def expand_banks(tensor: StoredTensor) -> Iterator[StoredTensor]:
-    """Split a bank of kernels; yields any other tensor unchanged.
+    """Split a bank of kernels, or a tensor of several layers (`tensor.parts`); yields any other unchanged.
 
     A bank is stored as `[n, prod(bank)]` or `[n, *bank]`.
 
@@ -21,6 +21,9 @@ def expand_banks(tensor: StoredTensor) -> Iterator[StoredTensor]:
         is a
         view of the bank's location; nothing is read.
     """
+    if tensor.parts:
+        yield from tensor.parts
+        return
     if tensor.bank is None:
         yield tensor
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from filtercrawl.api.range_file import Span
 from filtercrawl.api.tensor import Op, StoredTensor, TensorLocation
 
 
@@ -79,9 +80,9 @@ class Layer:
         return self.groups is not None or self.tensor.convolution is None
 
     @property
-    def locations(self) -> tuple[TensorLocation, ...]:
-        """The parts of the file that the weight is computed from."""
-        return tuple(location for location in (self.tensor.location, self.mask) if location is not None)
+    def spans(self) -> tuple[Span, ...]:
+        """The bytes of files that the weight is computed from."""
+        return self.tensor.weight_spans() + (() if self.mask is None else (self.mask.byte_span,))
 
     @property
     def transposed(self) -> bool:

@@ -46,10 +46,13 @@ def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> tor
 
 def _read(layer: Layer, bounds: SliceBounds, device: torch.device) -> torch.Tensor:
     """Read a slice of a layer's weight with the axes in the order of the file."""
-    location = layer.tensor.location
-    assert location is not None
-    weight = read_float32(location, bounds, layer.tensor.quantization, device)
-    if layer.tensor.negated:
+    tensor = layer.tensor
+    if tensor.weight is not None:
+        weight = torch.from_numpy(tensor.weight.read_float32(bounds)).to(device)
+    else:
+        assert tensor.location is not None
+        weight = read_float32(tensor.location, bounds, tensor.quantization, device)
+    if tensor.negated:
         weight = -weight
     return weight if layer.mask is None else weight * read_float32(layer.mask, bounds, None, device)
 

@@ -184,7 +184,7 @@ def test_a_masked_weight_is_the_product(case: str, dtype: str, transposed: bool)
         (None, "masked"),
         ("buffer", "parametrization" if "param" in mask else found.ledger[1].rule),
     ]
-    assert len(layer.locations) == 2
+    assert len(layer.spans) == 2
     product = torch.from_numpy(numbers) * torch.from_numpy(kept).float()
     if transposed:
         product = torch.cat([part.transpose(0, 1) for part in product.chunk(2)])

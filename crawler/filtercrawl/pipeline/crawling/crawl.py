@@ -220,7 +220,7 @@ def fetch_and_write(
     timer: StageTimer,
 ) -> StagedLayers:
     """Fetch the weights of the layers in the background and write each layer as its bytes arrive."""
-    spans = [location.byte_span for layer in classified.emitted for location in layer.locations]
+    spans = [span for layer in classified.emitted for span in layer.spans]
     remote_bytes = 0 if files.local else sum(span.stop - span.start for span in spans)
     with ExitStack() as held:
         with timer.stage("wait"):

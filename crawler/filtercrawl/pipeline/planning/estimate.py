@@ -96,7 +96,7 @@ def estimate_from_architecture(
     size = stated if stated is not None else numbers * ITEMSIZE[dtype] + _HEAD
     laid_out = tuple(_lay_out_tensors(structure, checkpoint, dtype, size))
     layers = classify_tensors(match_tensors(structure, laid_out).tensors, policy).emitted
-    spans = [location.byte_span for layer in layers for location in layer.locations]
+    spans = [span for layer in layers for span in layer.spans]
     head = min(_HEAD, size)
     chosen = plan_fetch([(span.start, span.stop) for span in spans], [(head, size)], link)
     heads = len(checkpoint.files)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
-from filtercrawl.api.errors import FormatError
+from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Files
-from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
+from filtercrawl.api.tensor import Depth, StoredTensor
+from filtercrawl.extraction.lazy_tensor import Stored
 from filtercrawl_plugins.readers.onnx.detect import looks_like_onnx
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model
 from filtercrawl_plugins.readers.onnx.graph.tensor_names import NamedTensor, name_tensors
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
 from filtercrawl_plugins.readers.onnx.tensors.storage import TensorStorage, external_paths, tensor_context
+from filtercrawl_plugins.readers.onnx.usage.constant_folding import ConstantFolder
 from filtercrawl_plugins.readers.onnx.usage.convolution import read_convolution
 from filtercrawl_plugins.readers.onnx.usage.depth import compute_depths
-from filtercrawl_plugins.readers.onnx.usage.quantization import read_quantization
+from filtercrawl_plugins.readers.onnx.usage.effective_weight import EffectiveWeight, WeightResolver, weight_notes
 from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse, TensorUsage, collect_uses
+
+# Elements of all weights together, relative to those of all tensors, plus a constant: weights may be slices of one
+# tensor, used in several layouts, or expanded, but only up to a point.
+MAX_COMPUTED_RATIO: Final = 8
+MAX_COMPUTED_EXTRA: Final = 1 << 28
 
 
 class OnnxReader:
@@ -41,16 +49,30 @@ class OnnxReader:
         convolves with it, or the tensor's name without `.weight` if the node has no name.
         """
         model = read_model(files.main)
-        uses = collect_uses(model, files.main.name)
-        depths = compute_depths(model, files.main.name)
         storage = TensorStorage(files)
-        for tensor in name_tensors(model, files.main.name):
-            stored = _to_stored_tensor(tensor, uses, storage, files.main)
-            yield replace(stored, depth=depths.get(tensor.tensor.message.start)) if stored.convolution else stored
+        resolver = WeightResolver(ConstantFolder(storage))
+        uses = collect_uses(model, resolver, files.main.name)
+        depths = compute_depths(model, resolver, files.main.name)
+        named_tensors = name_tensors(model, files.main.name)
+        _check_computed(uses, named_tensors, files.main)
+        for named in named_tensors:
+            yield _to_stored_tensor(named, uses, depths, storage, files.main)
+
+
+def _check_computed(uses: TensorUsage, tensors: list[NamedTensor], file: RandomAccessFile) -> None:
+    """Raise UnsafeFileError if all weights together have far more elements than the file stores."""
+    stored = sum(math.prod(named.tensor.shape) for named in tensors)
+    computed = sum(weight.value.numel for weights in uses.convolutions.values() for weight in weights)
+    if computed > MAX_COMPUTED_RATIO * stored + MAX_COMPUTED_EXTRA:
+        raise UnsafeFileError(f"{file.name}: computes weights of {computed} numbers from {stored} that it stores")
 
 
 def _to_stored_tensor(
-    named: NamedTensor, uses: TensorUsage, storage: TensorStorage, file: RandomAccessFile
+    named: NamedTensor,
+    uses: TensorUsage,
+    depths: Mapping[EffectiveWeight, Depth],
+    storage: TensorStorage,
+    file: RandomAccessFile,
 ) -> StoredTensor:
     tensor = named.tensor
     start = tensor.message.start
@@ -67,27 +89,29 @@ def _to_stored_tensor(
         return replace(stored, reason="empty")
     if named.training:
         return replace(stored, reason="optimizer_state")
-    use = uses.convolutions.get(start)
-    if use is None:
+    found = uses.convolutions.get(start)
+    if found is None:
         return replace(stored, reason=uses.roles.get(start, "constant"))
     try:
-        return _with_convolution(stored, use, uses.n_calls[start], storage)
+        layers = [_with_convolution(stored, use, depths.get(weight)) for weight, use in found.items()]
     except FormatError as error:
         raise FormatError(f"{tensor_context(file, tensor)} {error}; fetch it again") from error
+    convolutions = [layer for layer in layers if layer.convolution is not None]
+    if len(convolutions) <= 1:
+        return (convolutions or layers)[0]
+    parts = tuple(replace(layer, bank_index=index) for index, layer in enumerate(convolutions))
+    return replace(convolutions[0], parts=parts)
 
 
-def _with_convolution(stored: StoredTensor, use: ConvolutionUse, n_calls: int, storage: TensorStorage) -> StoredTensor:
-    if not 3 <= len(stored.shape) <= 5:
+def _with_convolution(stored: StoredTensor, use: ConvolutionUse, depth: Depth | None) -> StoredTensor:
+    weight = use.weight.value
+    if not 3 <= len(weight.shape) <= 5:
         return replace(stored, reason="nonstandard_operator")
-    quantization = None
-    if stored.dtype not in FLOAT_DTYPES or stored.dtype.startswith("float8"):
-        quantization = read_quantization(use, storage)
-        if quantization is None and stored.dtype not in FLOAT_DTYPES:
-            return replace(stored, reason="quantized_codes")
     return replace(
         stored,
         layer=use.node.name or stored.name.removesuffix(".weight"),
-        convolution=read_convolution(use, n_calls),
-        quantization=quantization,
-        notes=("fake_quantized",) if use.origin.fake_quantized else (),
+        convolution=read_convolution(use),
+        weight=None if isinstance(weight, Stored) and weight.location == stored.location else weight,
+        notes=weight_notes(weight),
+        depth=depth,
     )

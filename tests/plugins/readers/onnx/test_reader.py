@@ -10,10 +10,10 @@ from onnx import TensorProto, helper
 from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.source import Reader
-from filtercrawl.api.tensor import Convolution, Quantization
+from filtercrawl.api.tensor import Convolution, StoredTensor
 from filtercrawl_plugins.readers import onnx as plugin
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model
-from support.onnx_models import branch, model, node, random_array, read, stored_bytes, tensor
+from support.onnx_models import branch, model, node, random_array, read, stored_bytes, tensor, weight_of
 
 
 def convolution(op: str = "conv2d", **given: object) -> Convolution:
@@ -124,7 +124,7 @@ def test_identity_and_cast_are_followed() -> None:
     assert found["real_bias"].reason == "bias"
 
 
-def quantized(scale: np.ndarray, zero: np.ndarray | None, **given: int) -> dict[str, object]:
+def quantized(scale: np.ndarray, zero: np.ndarray | None, **given: int) -> dict[str, StoredTensor]:
     codes = np.arange(4 * 2 * 3 * 3).reshape(4, 2, 3, 3).astype(np.uint8 if zero is None else zero.dtype)
     inputs = ["q", "s"] + ([] if zero is None else ["z"])
     nodes = [node("DequantizeLinear", inputs, "w", **given), node("Conv", ["x", "w"], "y")]
@@ -135,26 +135,32 @@ def quantized(scale: np.ndarray, zero: np.ndarray | None, **given: int) -> dict[
     return found
 
 
+CODES = np.arange(4 * 2 * 3 * 3).reshape(4, 2, 3, 3)
+
+
 def test_dequantize_linear_gives_scale_zero_point_and_axis() -> None:
     whole = quantized(np.float32(0.5), np.uint8(128))
-    assert whole["q"].quantization == Quantization(scale=(0.5,), zero_point=(128,), axis=1)
-    by_channel = quantized(np.array([1, 2, 3, 0.1], "f4"), np.array([0, 1, -2, 3], "i1"), axis=0)
-    scale = (1.0, 2.0, 3.0, float(np.float32(0.1)))
-    assert by_channel["q"].quantization == Quantization(scale=scale, zero_point=(0, 1, -2, 3), axis=0)
+    np.testing.assert_array_equal(weight_of(whole["q"]), (CODES.astype("f4") - 128) * np.float32(0.5))
+    scale, zero = np.array([1, 2, 3, 0.1], "f4"), np.array([0, 1, -2, 3], "i1")
+    by_channel = quantized(scale, zero, axis=0)
+    expected = (CODES.astype("f4") - zero.reshape(4, 1, 1, 1)) * scale.reshape(4, 1, 1, 1)
+    np.testing.assert_array_equal(weight_of(by_channel["q"]), expected)
     assert by_channel["z"].reason == "quantization"
+    assert by_channel["q"].notes == ("dequantized",)
     from_the_end = quantized(np.array([1, 2], "f2"), None, axis=-3)
-    assert from_the_end["q"].quantization == Quantization(scale=(1.0, 2.0), axis=1)
+    np.testing.assert_array_equal(weight_of(from_the_end["q"]), CODES * np.array([1, 2], "f4").reshape(2, 1, 1))
     assert from_the_end["q"].convolution == convolution()
 
 
 def test_codes_without_a_readable_scale_are_named_so() -> None:
-    blocked = quantized(np.ones((4, 1, 3, 3), "f4"), None, axis=1, block_size=2)
-    assert blocked["q"].reason == "quantized_codes"
+    of_no_channel = [node("DequantizeLinear", ["q", "s"], "w", axis=0), node("Conv", ["x", "w"], "y")]
+    constants = [tensor("q", np.ones((4, 1, 3, 3), "i1")), tensor("s", np.ones(3, "f4"))]
+    assert read(model(of_no_channel, constants))["q"].reason == "quantized_codes"
     nodes = [node("DequantizeLinear", ["q", "x"], "w"), node("Conv", ["x", "w"], "y")]
     assert read(model(nodes, [tensor("q", np.ones((1, 1, 3, 3), "i1"))]))["q"].reason == "quantized_codes"
 
 
-def test_a_weight_that_is_rounded_on_the_way_is_emitted_as_stored() -> None:
+def test_a_weight_that_is_rounded_on_the_way_is_emitted_as_rounded() -> None:
     w = random_array(4, 2, 3, 3)
     nodes = [
         node("QuantizeLinear", ["w", "s", "z"], "q"),
@@ -165,6 +171,7 @@ def test_a_weight_that_is_rounded_on_the_way_is_emitted_as_stored() -> None:
     assert (stored.convolution, stored.quantization) == (convolution(), None)
     assert stored.notes == ("fake_quantized",)
     assert stored_bytes(stored) == w.tobytes()
+    np.testing.assert_array_equal(weight_of(stored), np.clip(np.rint(w / 0.5), -128, 127) * np.float32(0.5))
 
 
 @pytest.mark.parametrize("domain", ["", "com.microsoft"])
@@ -183,7 +190,8 @@ def test_qlinear_conv_has_its_weight_at_input_three(domain: str) -> None:
     call = node("QLinearConv", ["x", *constants], "y", domain=domain)
     found = read(model([call], [tensor(n, a) for n, a in constants.items()]))
     assert found["w"].convolution == convolution()
-    assert found["w"].quantization == Quantization(scale=(0.25, 0.5), zero_point=(1, -1), axis=0)
+    zero, scale = (constants[name].reshape(2, 1, 1, 1) for name in ("wz", "ws"))
+    np.testing.assert_array_equal(weight_of(found["w"]), (codes.astype("f4") - zero) * scale)
     assert stored_bytes(found["w"]) == codes.tobytes()
     assert found.pop("b").reason == "bias"
     del found["w"]
@@ -206,31 +214,6 @@ def test_a_channels_last_convolution_is_not_of_the_standard_kind() -> None:
         tensor("z", np.int8(0)),
     ]
     assert read(model([call], constants))["w"].reason == "nonstandard_operator"
-
-
-def dynamically_quantized(scale_inputs: list[str]) -> dict[str, object]:
-    nodes = [
-        node("DynamicQuantizeLinear", ["x"], "xq"),
-        node("ConvInteger", ["xq", "w", "xz", "wz"], "i", "conv"),
-        node("Cast", ["i"], "f", to=TensorProto.FLOAT),
-        node("Mul", scale_inputs, "scales"),
-        node("Mul", ["f", "scales"], "y"),
-    ]
-    nodes[0].output.extend(["xs", "xz"])
-    constants = {"w": np.full((2, 3, 3, 3), 7, "u1"), "wz": np.uint8(130), "ws": np.array([0.5, 2], "f4")}
-    return read(model(nodes, [tensor(n, a) for n, a in constants.items()]))
-
-
-def test_conv_integer_takes_the_constant_scale_behind_it() -> None:
-    for order in (["xs", "ws"], ["ws", "xs"]):
-        found = dynamically_quantized(order)
-        assert found["w"].convolution == convolution()
-        assert found["w"].quantization == Quantization(scale=(0.5, 2.0), zero_point=(130,), axis=0)
-        assert found["wz"].reason == "quantization"
-
-
-def test_conv_integer_without_a_constant_scale_has_scale_one() -> None:
-    assert dynamically_quantized(["xs", "xs"])["w"].quantization == Quantization(zero_point=(130,))
 
 
 def test_both_branches_of_an_if_and_the_graph_around_it_hold_weights() -> None:
@@ -317,20 +300,20 @@ def test_a_weight_that_is_used_elsewhere_too_is_a_weight() -> None:
     assert read(model(nodes, [tensor("w", random_array(4, 4, 3, 3))]))["w"].convolution == convolution()
 
 
-def test_a_weight_computed_from_constants_is_not_followed() -> None:
+def test_a_weight_whose_computation_has_no_rule_is_not_followed() -> None:
     nodes = [
-        node("Mul", ["w", "gain"], "m"),
+        node("Pow", ["w", "gain"], "m"),
         node("Transpose", ["m"], "t", perm=[3, 2, 0, 1]),
         node("Conv", ["x", "t"], "y"),
     ]
     found = read(model(nodes, [tensor("w", random_array(3, 3, 2, 4)), tensor("gain", random_array(1))]))
-    assert (found["w"].reason, found["gain"].reason) == ("nonstandard_operator", "scale")
+    assert (found["w"].reason, found["gain"].reason) == ("nonstandard_operator", "constant")
 
 
 def test_a_weight_computed_from_the_input_makes_nothing_a_kernel() -> None:
     nodes = [node("MatMul", ["x", "w"], "m"), node("Reshape", ["m", "s"], "k"), node("Conv", ["x", "k"], "y")]
     found = read(model(nodes, [tensor("w", random_array(9, 9)), tensor("s", np.array([1, 1, 3, 3]))]))
-    assert (found["w"].reason, found["s"].reason) == ("linear", "constant")
+    assert (found["w"].reason, found["s"].reason) == ("kernel_generator", "constant")
 
 
 def test_functions_of_the_model_are_followed_into_their_calls() -> None:

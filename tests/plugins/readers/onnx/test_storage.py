@@ -190,12 +190,12 @@ def test_constant_nodes_hold_tensors_numbers_and_text() -> None:
 
 
 def test_what_torch_has_no_dtype_for_is_in_the_list_and_unreadable() -> None:
-    four_bits = helper.make_tensor("q", TensorProto.INT4, [4], [1, -2, 3, -4])
+    six_bits = helper.make_tensor("q", TensorProto.FLOAT6E2M3, [4], bytes(3), raw=True)
     segmented = TensorProto(name="s", data_type=1, dims=[1], segment=TensorProto.Segment(begin=0, end=1))
     newer = TensorProto(name="n", data_type=99, dims=[1], raw_data=b"x")
     values = tensor("sparse", np.array([1.0, 2.0], "f4"))
     sparse = helper.make_sparse_tensor(values, tensor("i", np.array([0, 3], "i8")), [2, 2])
-    built = model([node("Constant", [], "k", sparse_value=sparse)], [four_bits, segmented, newer])
+    built = model([node("Constant", [], "k", sparse_value=sparse)], [six_bits, segmented, newer])
     built.graph.sparse_initializer.append(sparse)
     found = read(built)
     assert {name: (t.shape, t.reason) for name, t in found.items()} == {

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.tensor import ITEMSIZE
 from filtercrawl_plugins.readers.onnx.graph.types import ConstantValue, TensorLike
+from filtercrawl_plugins.readers.onnx.tensors.packed import PACKED_TYPES
 
 # Numbers of the typed fields of TensorProto.
 FLOAT_DATA: Final = 4
@@ -24,8 +25,8 @@ class ElementType(NamedTuple):
 
     @property
     def readable(self) -> bool:
-        """Whether torch has a dtype for it and its elements take whole bytes."""
-        return self.dtype in ITEMSIZE
+        """Whether its elements can be decoded to a dtype that torch has."""
+        return self.dtype in ITEMSIZE or self.dtype in PACKED_TYPES
 
 
 ELEMENT_TYPES: Final = {

@@ -15,7 +15,8 @@ from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.protobuf.varint import decode_varints
 from filtercrawl_plugins.formats.protobuf.wire import ByteRange, WireReader
 from filtercrawl_plugins.readers.onnx.graph.types import ConstantValue, OnnxTensor, TensorLike, TypedData
-from filtercrawl_plugins.readers.onnx.tensors.dtypes import DOUBLE_DATA, FLOAT_DATA, element_type
+from filtercrawl_plugins.readers.onnx.tensors.dtypes import DOUBLE_DATA, FLOAT_DATA, ElementType, element_type
+from filtercrawl_plugins.readers.onnx.tensors.packed import PACKED_TYPES
 
 
 class TensorStorage:
@@ -24,9 +25,10 @@ class TensorStorage:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._external_files: dict[str, RandomAccessFile] = {}
+        self._located: dict[int, TensorLocation | None] = {}
 
     def locate(self, tensor: TensorLike) -> TensorLocation | None:
-        """Locate the numbers of a tensor.
+        """Locate the numbers of a tensor; the same object is returned each time.
 
         Returns:
             None if it is sparse or segmented, or if torch has no dtype for its elements.
@@ -36,6 +38,12 @@ class TensorStorage:
             TruncatedError: A file is too short.
             UnsafeFileError: The external file is outside of the model's folder.
         """
+        start = tensor.message.start
+        if start not in self._located:
+            self._located[start] = self._locate(tensor)
+        return self._located[start]
+
+    def _locate(self, tensor: TensorLike) -> TensorLocation | None:
         main = self._files.main
         if isinstance(tensor, ConstantValue):
             if tensor.data is None:
@@ -51,15 +59,29 @@ class TensorStorage:
             raise FormatError(f"{tensor_context(main, tensor)} {error}; fetch it again") from error
         if not element.readable:
             return None
-        size = math.prod(tensor.shape) * ITEMSIZE[element.dtype]
+        count = math.prod(tensor.shape)
+        packed = PACKED_TYPES.get(element.dtype)
+        if packed is None:
+            file, offset = self._locate_bytes(tensor, element, count * ITEMSIZE[element.dtype])
+            return TensorLocation(file=file, offset=offset, dtype=element.dtype, shape=tensor.shape)
+        size = packed.n_bytes(count)
+        codes, first = self._locate_bytes(tensor, ElementType("uint8", element.field), size)
+        decoded = LazyFile(
+            count * ITEMSIZE[packed.dtype],
+            lambda: packed.decode(codes.read(first, size), count),
+            main.name,
+            sources=(range_file.Span(codes, first, first + size),),
+        )
+        return TensorLocation(file=decoded, offset=0, dtype=packed.dtype, shape=tensor.shape)
+
+    def _locate_bytes(self, tensor: OnnxTensor, element: ElementType, size: int) -> tuple[RandomAccessFile, int]:
+        """Return the file with the elements of a tensor, which have `size` bytes, and their offset."""
         if tensor.external is not None:
-            file, offset = self._locate_external(tensor, tensor.external, size)
-        elif tensor.raw_data is not None:
+            return self._locate_external(tensor, tensor.external, size)
+        if tensor.raw_data is not None:
             self._check_size(tensor, size, tensor.raw_data.size)
-            file, offset = main, tensor.raw_data.start
-        else:
-            file, offset = self._locate_typed(tensor, element.field, element.dtype, size)
-        return TensorLocation(file=file, offset=offset, dtype=element.dtype, shape=tensor.shape)
+            return self._files.main, tensor.raw_data.start
+        return self._locate_typed(tensor, element.field, element.dtype, size)
 
     def _locate_external(self, tensor: OnnxTensor, entry: Mapping[str, str], size: int) -> tuple[RandomAccessFile, int]:
         main = self._files.main
@@ -94,7 +116,7 @@ class TensorStorage:
         # A varint has 1 to 10 bytes: any other size is rejected before memory is allocated.
         if not count <= data.size <= 10 * count:
             raise self._size_error(tensor, f"{data.size} bytes of numbers")
-        return self._lazy(tensor, size, lambda: _decode(main, tensor, field, dtype)), 0
+        return self._lazy(tensor, size, lambda: _decode(main, tensor, field, dtype, count)), 0
 
     def _lazy(self, tensor: OnnxTensor, size: int, decode: Callable[[], bytes]) -> LazyFile:
         main = self._files.main
@@ -152,9 +174,9 @@ def _join(file: RandomAccessFile, tensor: OnnxTensor, field_number: int) -> byte
     return b"".join(file.read(span.start, span.size) for span in _pieces(file, tensor, field_number))
 
 
-def _decode(file: RandomAccessFile, tensor: OnnxTensor, field_number: int, dtype: str) -> bytes:
+def _decode(file: RandomAccessFile, tensor: OnnxTensor, field_number: int, dtype: str, size: int) -> bytes:
     # Floats of 16 and 8 bits are stored as their bit patterns, so every type is decoded as an unsigned integer.
-    out = np.zeros(math.prod(tensor.shape), np.bool_ if dtype == "bool" else f"<u{ITEMSIZE[dtype]}")
+    out = np.zeros(size, np.bool_ if dtype == "bool" else f"<u{ITEMSIZE[dtype]}")
     count = 0
     for span in _pieces(file, tensor, field_number):
         count += decode_varints(file, span, out[count:])

@@ -9,14 +9,13 @@ from filtercrawl.api.tensor import Convolution, Op
 from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse
 
 
-def read_convolution(use: ConvolutionUse, n_calls: int) -> Convolution:
+def read_convolution(use: ConvolutionUse) -> Convolution:
     """Read operator, groups, stride, padding and dilation of a node.
 
     Defaults: https://onnx.ai/onnx/operators/onnx__Conv.html.
 
     Args:
         use: The node and its weight, which has 3 to 5 axes.
-        n_calls: Number of nodes that use the weight.
 
     Returns:
         The convolution; padding is None if `auto_pad` makes it depend on the size of the input.
@@ -24,7 +23,7 @@ def read_convolution(use: ConvolutionUse, n_calls: int) -> Convolution:
     Raises:
         FormatError: The attributes do not match the weight.
     """
-    shape = use.origin.tensor.shape
+    shape = use.weight.value.shape
     n_axes = len(shape) - 2
     group = use.scope.attribute(use.node, "group")
     groups = 1 if group is None else group.i
@@ -38,7 +37,7 @@ def read_convolution(use: ConvolutionUse, n_calls: int) -> Convolution:
         stride=_integers(use, "strides", (1,) * n_axes),
         padding=_padding(use, n_axes),
         dilation=_integers(use, "dilations", (1,) * n_axes),
-        n_calls=n_calls,
+        n_calls=use.n_calls,
         source="onnx_graph",
     )
 

@@ -11,9 +11,9 @@ from typing import Final
 from filtercrawl.api.tensor import Depth
 from filtercrawl.extraction.architecture.depth import CallGraph, DepthState
 from filtercrawl_plugins.readers.onnx.graph.operators import convolution_operator, unsupported_weight_input
-from filtercrawl_plugins.readers.onnx.graph.provenance import find_origin
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, iterate_scopes
 from filtercrawl_plugins.readers.onnx.graph.types import Model, Node
+from filtercrawl_plugins.readers.onnx.usage.effective_weight import EffectiveWeight, WeightResolver
 
 # Bits of all ancestor sets together (256 MiB). Networks need a hundredth; above it, ancestors are not counted.
 MAX_ANCESTOR_BITS: Final = 1 << 31
@@ -22,7 +22,7 @@ _ALIGNED_OPS: Final = frozenset({"function", "If", "Loop", "Scan", "SequenceMap"
 _NO_ANCESTORS: Final = DepthState()
 
 
-def compute_depths(model: Model, file: str) -> dict[int, Depth]:
+def compute_depths(model: Model, resolver: WeightResolver, file: str) -> dict[EffectiveWeight, Depth]:
     """Return the depth of each convolution.
 
     Paths follow values through functions, both branches of an If, and one iteration of a Loop or Scan; conditions and
@@ -31,22 +31,23 @@ def compute_depths(model: Model, file: str) -> dict[int, Depth]:
 
     Args:
         model: The model.
+        resolver: Resolves the weights.
         file: Name of the file, for messages.
 
     Returns:
-        Depth by the start of the weight's message; {} if the nodes are not in topological order.
+        Depth by weight; {} if the nodes are not in topological order.
 
     Raises:
         UnsupportedError: As `iterate_scopes`.
     """
     n_values, n_calls = _count_values(model, file)
-    walk = _DepthPass(counted=n_values * n_calls <= MAX_ANCESTOR_BITS)
+    walk = _DepthPass(resolver, counted=n_values * n_calls <= MAX_ANCESTOR_BITS)
     try:
         walk.run(Scope(graph=model.graph, functions={(f.domain, f.name, f.overload): f for f in model.functions}), {})
     except _OutOfOrderError:
         return {}
     finished = walk.calls.finish()
-    return {start: finished.of(calls[0], calls[-1]) for start, calls in walk.calls_by_weight.items()}
+    return {weight: finished.of(calls[0], calls[-1]) for weight, calls in walk.calls_by_weight.items()}
 
 
 class _OutOfOrderError(Exception):
@@ -56,9 +57,10 @@ class _OutOfOrderError(Exception):
 class _DepthPass:
     """Runs the graphs of a model symbolically: every value is the state of the paths that lead to it."""
 
-    def __init__(self, *, counted: bool) -> None:
+    def __init__(self, resolver: WeightResolver, *, counted: bool) -> None:
+        self._resolver = resolver
         self.calls = CallGraph(counted=counted)
-        self.calls_by_weight: defaultdict[int, list[int]] = defaultdict(list)
+        self.calls_by_weight: defaultdict[EffectiveWeight, list[int]] = defaultdict(list)
         # States of the values of the current graph (last) and of the graphs around it.
         self._frames: list[dict[str, DepthState]] = []
 
@@ -84,9 +86,9 @@ class _DepthPass:
         state = reduce(DepthState.join, inputs, _NO_ANCESTORS)
         if _convolves(scope, node):
             operator = convolution_operator(scope, node)
-            origin = find_origin(scope, node.input(operator.weight)) if operator is not None else None
-            if origin is not None:
-                self.calls_by_weight[origin.tensor.message.start].append(len(self.calls))
+            weight = self._resolver.resolve(scope, node, operator) if operator is not None else None
+            if weight is not None:
+                self.calls_by_weight[weight].append(len(self.calls))
             state = self.calls.add(state)
         return [state] * len(node.outputs)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,12 +22,15 @@ from filtercrawl_plugins.readers.onnx.graph.provenance import (
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope, iterate_scopes
 from filtercrawl_plugins.readers.onnx.graph.types import Model, Node, TensorLike
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
+from filtercrawl_plugins.readers.onnx.usage.effective_weight import EffectiveWeight, WeightResolver
 
 # A tensor with several roles gets the first of these; they are reasons of the ledger.
 ROLE_PRIORITY: Final = {
     role: priority
     for priority, role in enumerate(
         (
+            "kernel_generator",
+            "quantized_codes",
             "nonstandard_operator",
             "linear",
             "recurrent",
@@ -39,6 +40,7 @@ ROLE_PRIORITY: Final = {
             "bias",
             "scale",
             "quantization",
+            "weight_operand",
             "constant",
         )
     )
@@ -50,14 +52,23 @@ _BEFORE_BIAS_OPS: Final = PARAMETER_PRESERVING_OPS | {"DequantizeLinear", "Quant
 _MAX_STEPS: Final = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class ConvolutionUse:
-    """A node that convolves with a tensor, and the way from the tensor to the node."""
+    """Nodes that convolve with one weight.
+
+    Attributes:
+        scope: Scope of the first node.
+        node: The first node.
+        operator: How it convolves.
+        weight: The weight.
+        n_calls: Number of nodes.
+    """
 
     scope: Scope
     node: Node
     operator: ConvolutionOperator
-    origin: TensorOrigin
+    weight: EffectiveWeight
+    n_calls: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,49 +76,52 @@ class TensorUsage:
     """Uses of tensors, by the start of their message.
 
     Attributes:
-        convolutions: The first convolution with a tensor.
-        n_calls: Number of convolutions with it.
+        convolutions: The convolutions whose weights are computed from a tensor, in the order of the graph, each weight
+            once.
         roles: Its role in other operators.
     """
 
-    convolutions: dict[int, ConvolutionUse] = field(default_factory=dict)
-    n_calls: Counter[int] = field(default_factory=Counter)
+    convolutions: dict[int, dict[EffectiveWeight, ConvolutionUse]] = field(default_factory=dict)
     roles: dict[int, str] = field(default_factory=dict)
 
     def add_convolution(self, use: ConvolutionUse) -> None:
         """Record a convolution."""
-        start = use.origin.tensor.message.start
-        self.convolutions.setdefault(start, use)
-        self.n_calls[start] += 1
+        uses = self.convolutions.setdefault(use.weight.origin, {})
+        uses.setdefault(use.weight, use).n_calls += 1
+        for part in use.weight.value.stored():
+            if int(part.origin) != use.weight.origin and sum(size > 1 for size in part.shape) > 1:
+                self.add_role_at(int(part.origin), "weight_operand")
 
     def add_role(self, tensor: TensorLike, role: str) -> None:
         """Record a role; the one with the highest priority is kept."""
-        start = tensor.message.start
+        self.add_role_at(tensor.message.start, role)
+
+    def add_role_at(self, start: int, role: str) -> None:
+        """Record a role of the tensor whose message starts at an offset."""
         self.roles[start] = min(self.roles.get(start, "constant"), role, key=ROLE_PRIORITY.__getitem__)
 
 
-def collect_uses(model: Model, file: str) -> TensorUsage:
+def collect_uses(model: Model, resolver: WeightResolver, file: str) -> TensorUsage:
     """Return the uses of all tensors, from every input of every node; raises UnsupportedError as `iterate_scopes`."""
     uses = TensorUsage()
     for scope in iterate_scopes(model, file):
         for node in scope.graph.nodes:
             if scope.called_function(node) is None:
-                _add_node(uses, scope, node)
+                _add_node(uses, resolver, scope, node)
     return uses
 
 
-def _add_node(uses: TensorUsage, scope: Scope, node: Node) -> None:
+def _add_node(uses: TensorUsage, resolver: WeightResolver, scope: Scope, node: Node) -> None:
     operator = convolution_operator(scope, node)
     unsupported = unsupported_weight_input(scope, node)
     for slot, name in enumerate(node.inputs):
         if operator is not None and slot == operator.weight:
-            origin = find_origin(scope, name)
-            if origin is not None:
-                uses.add_convolution(ConvolutionUse(scope, node, operator, origin))
+            weight = resolver.resolve(scope, node, operator)
+            if weight is not None:
+                uses.add_convolution(ConvolutionUse(scope, node, operator, weight))
             else:
-                for tensor in source_tensors(scope, name):
-                    if len(tensor.shape) > 1 and math.prod(tensor.shape) > 1:
-                        uses.add_role(tensor, "nonstandard_operator")
+                for tensor, reason in resolver.unresolved(scope, node, operator):
+                    uses.add_role(tensor, reason)
         elif slot == unsupported:
             origin = find_origin(scope, name, PARAMETER_PRESERVING_OPS)
             if origin is not None:

@@ -1,0 +1,192 @@
+"""Lazy tensors whose elements are computed from those of others: arithmetic, casts and quantization."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from filtercrawl.api.tensor import FLOAT_DTYPES, SliceBounds
+from filtercrawl.extraction.lazy_tensor.base import (
+    CARRIERS,
+    INTEGER_RANGES,
+    LazyTensor,
+    Unary,
+    UnsupportedOperationError,
+)
+from filtercrawl.extraction.lazy_tensor.layout import broadcast, broadcast_together
+
+_FLOATS: Final = frozenset({"float16", "bfloat16", "float32", "float64"})
+# Larger magnitudes are rounded to what is no float8_e4m3fn, the ones below to its largest number, 448.
+_E4M3FN_OVERFLOW: Final = 464
+_ARITHMETIC_DTYPES: Final = _FLOATS | {"int32", "int64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Arithmetic(LazyTensor):
+    operator: str
+    operands: tuple[LazyTensor, ...]
+
+    @property
+    def inputs(self) -> tuple[LazyTensor, ...]:
+        return self.operands
+
+    def read(self, box: SliceBounds) -> torch.Tensor:
+        a, b = (operand.read(box) for operand in self.operands)
+        match self.operator:
+            case "mul":
+                return a * b
+            case "add":
+                return a + b
+            case "sub":
+                return a - b
+            case _:
+                return torch.div(a, b, rounding_mode=None if a.is_floating_point() else "trunc")
+
+
+def arithmetic(operator: str, first: LazyTensor, second: LazyTensor) -> LazyTensor:
+    """Combine two tensors of one dtype by `mul`, `div`, `add` or `sub`, rounding once in that dtype."""
+    if first.dtype != second.dtype or first.dtype not in _ARITHMETIC_DTYPES:
+        raise UnsupportedOperationError(f"{operator} of {first.dtype} and {second.dtype}")
+    operands = broadcast_together(first, second)
+    return _Arithmetic(shape=operands[0].shape, dtype=first.dtype, operator=operator, operands=operands)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cast(Unary):
+    saturate: bool
+
+    def read(self, box: SliceBounds) -> torch.Tensor:
+        values = self.source.read(box)
+        if self.dtype in FLOAT_DTYPES:
+            return _to_float(values, self.dtype, saturate=self.saturate)
+        widened: torch.Tensor = values.to(getattr(torch, self.dtype))
+        return widened
+
+
+def cast(source: LazyTensor, dtype: str, *, saturate: bool = True) -> LazyTensor:
+    """Convert to a floating-point dtype, rounding to nearest even, or to an integer dtype that has all the values.
+
+    Args:
+        source: The tensor.
+        dtype: The new dtype.
+        saturate: Whether numbers beyond the range of an 8-bit dtype become its largest one.
+    """
+    if source.dtype == dtype:
+        return source
+    low, high = INTEGER_RANGES.get(source.dtype, (-math.inf, math.inf))
+    widens = dtype in ("int32", "int64") and INTEGER_RANGES[dtype][0] <= low and high <= INTEGER_RANGES[dtype][1]
+    if dtype not in FLOAT_DTYPES and not widens:
+        raise UnsupportedOperationError(f"a cast to {dtype}")
+    return _Cast(shape=source.shape, dtype=dtype, source=source, saturate=saturate)
+
+
+def _to_float(values: torch.Tensor, dtype: str, *, saturate: bool) -> torch.Tensor:
+    target: torch.dtype = getattr(torch, dtype)
+    if saturate and dtype.startswith("float8"):
+        largest = torch.finfo(target).max
+        values = values.float().clamp(-largest, largest)
+    elif dtype == "float8_e4m3fn":  # whether torch saturates depends on its version
+        values = values.float().masked_fill(values.abs() > _E4M3FN_OVERFLOW, math.nan)
+    return values.to(target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dequantized(LazyTensor):
+    """Numbers from codes; see `dequantize`."""
+
+    codes: LazyTensor
+    scale: LazyTensor
+    zero_point: LazyTensor | None
+
+    @property
+    def inputs(self) -> tuple[LazyTensor, ...]:
+        return (self.codes, self.scale) if self.zero_point is None else (self.codes, self.scale, self.zero_point)
+
+    def read(self, box: SliceBounds) -> torch.Tensor:
+        codes = self.codes.read(box)
+        if not codes.is_floating_point():
+            codes = codes.to(torch.int32)
+            if self.zero_point is not None:
+                codes = codes - self.zero_point.read(box).to(torch.int32)
+        return (codes.float() * self.scale.read(box).float()).to(getattr(torch, self.dtype))
+
+
+def dequantize(
+    codes: LazyTensor, scale: LazyTensor, zero_point: LazyTensor | None = None, dtype: str | None = None
+) -> LazyTensor:
+    """Return `(codes - zero_point) * scale`, computed in float32 and rounded once.
+
+    Args:
+        codes: Integers of at most 32 bits, or floats of 4 or 8 bits, which have no zero point.
+        scale: Of a shape that can be broadcast to that of the codes.
+        zero_point: Likewise; None for 0.
+        dtype: The dtype of the result, by default that of the scale.
+    """
+    dtype = dtype or scale.dtype
+    integers = codes.dtype in INTEGER_RANGES and codes.dtype != "int64"
+    if not integers:
+        zero_point = None
+    if not (integers or codes.dtype.startswith(("float8", "float4"))) or dtype not in _FLOATS:
+        raise UnsupportedOperationError(f"codes of type {codes.dtype} with scales of type {scale.dtype}")
+    if zero_point is not None and zero_point.dtype not in INTEGER_RANGES:
+        raise UnsupportedOperationError(f"zero points of type {zero_point.dtype}")
+    return Dequantized(
+        shape=codes.shape,
+        dtype=dtype,
+        codes=codes,
+        scale=broadcast(scale, codes.shape),
+        zero_point=None if zero_point is None else broadcast(zero_point, codes.shape),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized(LazyTensor):
+    """Codes from numbers; see `quantize`."""
+
+    source: LazyTensor
+    scale: LazyTensor
+    zero_point: LazyTensor | None
+    saturate: bool
+
+    @property
+    def inputs(self) -> tuple[LazyTensor, ...]:
+        return (self.source, self.scale) if self.zero_point is None else (self.source, self.scale, self.zero_point)
+
+    def read(self, box: SliceBounds) -> torch.Tensor:
+        scaled = self.source.read(box) / self.scale.read(box)
+        if self.dtype in FLOAT_DTYPES:
+            return _to_float(scaled, self.dtype, saturate=self.saturate)
+        rounded = scaled.round().double()
+        if self.zero_point is not None:
+            rounded = rounded + self.zero_point.read(box).double()
+        low, high = INTEGER_RANGES[self.dtype]
+        carrier = CARRIERS.get(self.dtype) or getattr(torch, self.dtype)
+        return rounded.nan_to_num(0.0, posinf=high, neginf=low).clamp(low, high).to(carrier)
+
+
+def quantize(
+    source: LazyTensor, scale: LazyTensor, zero_point: LazyTensor | None, dtype: str, *, saturate: bool = True
+) -> LazyTensor:
+    """Return `round(source / scale) + zero_point` within the range of a dtype; ties are rounded to even.
+
+    Args:
+        source: Floats.
+        scale: Of the same dtype and of a shape that can be broadcast to that of the source.
+        zero_point: Likewise, integers; None for 0, and ignored for 8-bit floats.
+        dtype: The dtype of the codes.
+        saturate: As for `cast`.
+    """
+    known = dtype in INTEGER_RANGES or (dtype.startswith("float8") and dtype in FLOAT_DTYPES)
+    if source.dtype != scale.dtype or source.dtype not in _FLOATS or not known:
+        raise UnsupportedOperationError(f"quantization of {source.dtype} by {scale.dtype} to {dtype}")
+    return Quantized(
+        shape=source.shape,
+        dtype=dtype,
+        source=source,
+        scale=broadcast(scale, source.shape),
+        zero_point=None if zero_point is None else broadcast(zero_point, source.shape),
+        saturate=saturate,
+    )

@@ -1,0 +1,323 @@
+"""Weights that a graph computes from constants are what onnx's reference evaluator computes, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ml_dtypes
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from filtercrawl.api.tensor import StoredTensor
+from support.onnx_models import model, node, random_array, read, tensor, weight_of
+
+
+class Chain:
+    """Nodes that compute one value from constants, with the value after each of them."""
+
+    def __init__(self, start: np.ndarray) -> None:
+        self.constants = {"start": start}
+        self.nodes: list[onnx.NodeProto] = []
+        self.values = {"start": start}
+        self.name = "start"
+
+    @property
+    def value(self) -> np.ndarray:
+        return self.values[self.name]
+
+    def constant(self, array: np.ndarray) -> str:
+        name = f"k{len(self.constants)}"
+        self.constants[name] = self.values[name] = np.asarray(array)
+        return name
+
+    def add(self, op: str, *operands: str, outputs: int = 1, take: int = 0, **attributes: object) -> None:
+        names = [f"v{len(self.nodes)}_{i}" for i in range(outputs)]
+        made = helper.make_node(op, [self.name, *operands], names, **attributes)
+        results = ReferenceEvaluator(made).run(None, {name: self.values[name] for name in made.input})
+        self.nodes.append(made)
+        self.values.update(zip(names, results, strict=True))
+        self.name = names[take]
+
+    def read(self) -> dict[str, StoredTensor]:
+        conv = node("Conv", ["x", self.name], "y")
+        return read(model([*self.nodes, conv], [tensor(name, array) for name, array in self.constants.items()]))
+
+
+def transpose(chain: Chain, draw: st.DataObject) -> None:
+    chain.add("Transpose", perm=draw.draw(st.permutations(range(chain.value.ndim))))
+
+
+def reshape(chain: Chain, draw: st.DataObject) -> None:
+    size = chain.value.size
+    rows = draw.draw(st.sampled_from([n for n in range(1, size + 1) if size % n == 0]))
+    columns = size // rows
+    inner = draw.draw(st.sampled_from([n for n in range(1, columns + 1) if columns % n == 0]))
+    wanted = [[rows, inner, -1], [rows, inner, columns // inner], [-1, inner], [1, rows, -1]]
+    chain.add("Reshape", chain.constant(np.array(draw.draw(st.sampled_from(wanted)))))
+
+
+def flatten(chain: Chain, draw: st.DataObject) -> None:
+    chain.add("Flatten", axis=draw.draw(st.integers(-chain.value.ndim, chain.value.ndim)))
+
+
+def unsqueeze(chain: Chain, draw: st.DataObject) -> None:
+    axes = draw.draw(st.lists(st.integers(0, chain.value.ndim), unique=True, min_size=1, max_size=1))
+    chain.add("Unsqueeze", chain.constant(np.array(axes)))
+
+
+def squeeze(chain: Chain, draw: st.DataObject) -> None:
+    ones = [axis for axis, size in enumerate(chain.value.shape) if size == 1]
+    if ones:
+        chain.add("Squeeze", chain.constant(np.array([draw.draw(st.sampled_from(ones))])))
+
+
+def slice_(chain: Chain, draw: st.DataObject) -> None:
+    axis = draw.draw(st.integers(0, chain.value.ndim - 1))
+    size = chain.value.shape[axis]
+    start, step = draw.draw(st.integers(0, size - 1)), draw.draw(st.sampled_from([1, 2, -1, -2]))
+    end = draw.draw(st.integers(start + 1, size + 2)) if step > 0 else draw.draw(st.sampled_from([-(2**62), -size - 1]))
+    operands = [[start], [end], [axis], [step]]
+    chain.add("Slice", *(chain.constant(np.array(operand)) for operand in operands))
+
+
+def split(chain: Chain, draw: st.DataObject) -> None:
+    axis = draw.draw(st.integers(0, chain.value.ndim - 1))
+    size = chain.value.shape[axis]
+    if size > 1:
+        first = draw.draw(st.integers(1, size - 1))
+        sizes = chain.constant(np.array([first, size - first]))
+        chain.add("Split", sizes, outputs=2, take=draw.draw(st.integers(0, 1)), axis=axis)
+
+
+def concat(chain: Chain, draw: st.DataObject) -> None:
+    axis = draw.draw(st.integers(0, chain.value.ndim - 1))
+    if chain.value.size < 1000:
+        chain.add("Concat", chain.constant(chain.value + chain.value.dtype.type(1)), axis=axis)
+
+
+def gather(chain: Chain, draw: st.DataObject) -> None:
+    axis = draw.draw(st.integers(0, chain.value.ndim - 1))
+    size = chain.value.shape[axis]
+    indices = draw.draw(st.lists(st.integers(-size, size - 1), min_size=1, max_size=4))
+    chain.add("Gather", chain.constant(np.array(indices)), axis=axis)
+
+
+def arithmetic(chain: Chain, draw: st.DataObject) -> None:
+    shape = tuple(size if draw.draw(st.booleans()) else 1 for size in chain.value.shape)
+    shape = shape[draw.draw(st.integers(0, len(shape))) :]
+    operand = np.asarray(np.random.default_rng(len(shape)).random(shape) + 0.5).astype(chain.value.dtype)
+    chain.add(draw.draw(st.sampled_from(["Mul", "Div", "Add", "Sub"])), chain.constant(operand))
+
+
+def cast(chain: Chain, draw: st.DataObject) -> None:
+    kinds = [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT8E4M3FN]
+    chain.add("Cast", to=draw.draw(st.sampled_from(kinds)))
+    if chain.value.dtype not in (np.dtype("f4"), np.dtype("f2")):  # numpy's arithmetic needs one of these
+        chain.add("Cast", to=TensorProto.FLOAT)
+
+
+def fake_quantize(chain: Chain, draw: st.DataObject) -> None:
+    axis = draw.draw(st.integers(0, chain.value.ndim - 1))
+    size = chain.value.shape[axis]
+    scale = (np.random.default_rng(size).random(size) * 0.1 + 0.01).astype(chain.value.dtype)
+    dtype = draw.draw(st.sampled_from(["i1", "u1", "i2", "u2"]))
+    zero = np.random.default_rng(size).integers(0, 9, size).astype(dtype)
+    operands = chain.constant(scale), chain.constant(zero)
+    chain.add("QuantizeLinear", *operands, axis=axis)
+    chain.add("DequantizeLinear", *operands, axis=axis)
+
+
+STEPS: list[Callable[[Chain, st.DataObject], None]] = [
+    transpose, reshape, flatten, unsqueeze, squeeze, slice_, split, concat, gather, arithmetic, cast, fake_quantize,
+]  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_random_chains_of_constants_are_what_the_reference_evaluator_computes(data: st.DataObject) -> None:
+    chain = Chain(random_array(4, 6, 3, 3))
+    for step in data.draw(st.lists(st.sampled_from(STEPS), max_size=8)):
+        if chain.value.ndim <= 5:
+            step(chain, data)
+    chain.add("Reshape", chain.constant(np.array([chain.value.size, 1, 1])))
+    largest = max(chain.constants, key=lambda name: chain.constants[name].size)
+    emitted = [stored for stored in chain.read().values() if stored.convolution is not None]
+    assert len(emitted) == 1
+    assert chain.constants[emitted[0].name].size <= chain.constants[largest].size
+    np.testing.assert_array_equal(weight_of(emitted[0]), chain.value.astype("f4"))
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"])
+@pytest.mark.parametrize("saturate", [0, 1])
+def test_float8_weights_are_quantized_and_dequantized_as_the_reference_does(kind: str, saturate: int) -> None:
+    chain = Chain(np.array([1.0, 0.3, -1e9, np.inf, 1e-9, 300.0, 470.0, 60000.0, 0.0625], "f4").reshape(1, 1, 3, 3))
+    dtype = getattr(ml_dtypes, kind)
+    operands = chain.constant(np.float32(1)), chain.constant(np.zeros((), dtype))
+    chain.add("QuantizeLinear", *operands, saturate=saturate)
+    chain.add("DequantizeLinear", *operands)
+    found = chain.read()["start"]
+    assert found.notes == ("fake_quantized",)
+    np.testing.assert_array_equal(weight_of(found), chain.value)
+
+
+@pytest.mark.parametrize("kind", ["int4", "uint4", "int2", "uint2", "float4_e2m1fn", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_weights_of_few_bits_are_dequantized_as_the_reference_does(kind: str, raw: bool) -> None:
+    dtype = getattr(ml_dtypes, kind)
+    codes = np.random.default_rng(0).integers(-8, 8, (5, 3, 3, 3)).astype("f4").clip(-2, 1).astype(dtype)
+    onnx_type = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    message = tensor("q", codes)
+    if not raw:
+        message = helper.make_tensor("q", onnx_type, codes.shape, codes.astype("f4").ravel())
+        assert not message.HasField("raw_data")
+    scale = np.array([0.1, 2, 3, 4, 5], "f4")
+    nodes = [node("DequantizeLinear", ["q", "s"], "w", axis=0), node("Conv", ["x", "w"], "y")]
+    found = read(model(nodes, [message, tensor("s", scale)]))["q"]
+    expected = ReferenceEvaluator(nodes[0]).run(None, {"q": codes, "s": scale})[0]
+    assert found.dtype == kind.removesuffix("fn") if kind.startswith("float4") else kind
+    np.testing.assert_array_equal(weight_of(found), expected)
+
+
+@pytest.mark.parametrize(
+    ("block", "axis", "shape"), [(4, 1, (8, 2, 3, 3)), (3, 0, (3, 8, 3, 3)), (16, 1, (8, 1, 3, 3))]
+)
+def test_blocked_scales_are_applied_as_the_reference_does(block: int, axis: int, shape: tuple[int, ...]) -> None:
+    codes = random_array(8, 8, 3, 3, dtype="int8")
+    scale, zero = random_array(*shape), np.random.default_rng(1).integers(-5, 5, shape).astype("i1")
+    call = node("DequantizeLinear", ["q", "s", "z"], "w", axis=axis, block_size=block)
+    nodes = [call, node("Conv", ["x", "w"], "y")]
+    found = read(model(nodes, [tensor("q", codes), tensor("s", scale), tensor("z", zero)]))
+    expected = ReferenceEvaluator(call).run(None, {"q": codes, "s": scale, "z": zero})[0]
+    np.testing.assert_array_equal(weight_of(found["q"]), expected)
+    assert {found["s"].reason, found["z"].reason} == {"quantization"}
+
+
+def test_a_half_precision_scale_gives_a_half_precision_weight() -> None:
+    codes, scale = random_array(4, 2, 3, 3, dtype="int8"), np.float16(0.1)
+    call = node("DequantizeLinear", ["q", "s"], "w")
+    found = read(model([call, node("Conv", ["x", "w"], "y")], [tensor("q", codes), tensor("s", scale)]))["q"]
+    expected = ReferenceEvaluator(call).run(None, {"q": codes, "s": scale})[0]
+    assert expected.dtype == np.float16
+    np.testing.assert_array_equal(weight_of(found), expected.astype("f4"))
+
+
+def test_a_dequantization_written_out_in_casts_is_followed() -> None:
+    codes, zero, scale = random_array(4, 2, 3, 3, dtype="int8"), np.int32(3), random_array(4, 1, 1, 1)
+    nodes = [
+        node("Cast", ["q"], "i", to=TensorProto.INT32),
+        node("Sub", ["i", "z"], "d"),
+        node("Cast", ["d"], "f", to=TensorProto.FLOAT),
+        node("Mul", ["f", "s"], "w"),
+        node("Conv", ["x", "w"], "y"),
+    ]
+    found = read(model(nodes, [tensor("q", codes), tensor("z", zero), tensor("s", scale)]))
+    np.testing.assert_array_equal(weight_of(found["q"]), (codes.astype("i4") - 3).astype("f4") * scale)
+    assert found["s"].reason == "scale"
+
+
+def test_a_tensor_that_is_split_between_convolutions_is_a_layer_each() -> None:
+    w = random_array(12, 3, 3, 3)
+    parts = helper.make_node("Split", ["w", "sizes"], ["a", "b"], axis=0)
+    nodes = [
+        parts,
+        node("Conv", ["x", "a"], "h", "first", strides=[2, 2]),
+        node("Conv", ["h", "b"], "i", "second", group=4),
+        node("Conv", ["i", "b"], "y", "third", group=4),
+    ]
+    found = read(model(nodes, [tensor("w", w), tensor("sizes", np.array([8, 4]))]))["w"]
+    first, second = found.parts
+    assert (first.layer, first.bank_index, first.convolution.stride) == ("first", 0, (2, 2))
+    assert (second.layer, second.bank_index, second.convolution.groups) == ("second", 1, 4)
+    assert (first.convolution.n_calls, second.convolution.n_calls) == (1, 2)
+    assert (first.depth.conv_depth, second.depth.conv_depth) == (0, 1)
+    np.testing.assert_array_equal(weight_of(first), w[:8])
+    np.testing.assert_array_equal(weight_of(second), w[8:])
+
+
+def test_the_largest_tensor_names_a_weight_that_is_put_together() -> None:
+    a, b = random_array(2, 3, 3, 3), random_array(4, 3, 3, 3, seed=1)
+    nodes = [node("Concat", ["a", "b"], "w", axis=0), node("Conv", ["x", "w"], "y")]
+    found = read(model(nodes, [tensor("a", a), tensor("b", b)]))
+    np.testing.assert_array_equal(weight_of(found["b"]), np.concatenate([a, b]))
+    assert (found["a"].reason, found["b"].notes) == ("weight_operand", ("folded",))
+
+
+def test_attributes_of_old_operator_versions_are_read() -> None:
+    w, gain = random_array(1, 4, 2, 9), random_array(4)
+    nodes = [
+        node("Squeeze", ["w"], "s", axes=[0]),
+        node("Mul", ["s", "gain"], "m", axis=0, broadcast=1),
+        node("Slice", ["m"], "c", axes=[2], starts=[0], ends=[3]),
+        node("Unsqueeze", ["c"], "u", axes=[3]),
+        node("Reshape", ["u"], "k", shape=[0, -1, 3, 1]),
+        node("Conv", ["x", "k"], "y"),
+    ]
+    found = read(model(nodes, [tensor("w", w), tensor("gain", gain)]))["w"]
+    np.testing.assert_array_equal(weight_of(found), (w[0] * gain[:, None, None])[:, :, :3, None])
+
+
+def test_a_weight_that_is_turned_in_a_function_is_followed() -> None:
+    w = random_array(3, 3, 2, 4)
+    body = [node("Transpose", ["kernel"], "k", perm=[3, 2, 0, 1]), node("Conv", ["a", "k"], "out", "c")]
+    imports = [helper.make_opsetid("", 18)]
+    block = helper.make_function("mine", "Block", ["a", "kernel"], ["out"], body, imports)
+    found = read(model([node("Block", ["x", "w"], "y", domain="mine")], [tensor("w", w)], [block]))["w"]
+    np.testing.assert_array_equal(weight_of(found), w.transpose(3, 2, 0, 1))
+
+
+def test_a_weight_without_an_exact_rule_is_not_computed() -> None:
+    nodes = [
+        node("ReduceMean", ["w"], "m", keepdims=1),
+        node("Sub", ["w", "m"], "d"),
+        node("Conv", ["x", "d"], "y"),
+    ]
+    assert read(model(nodes, [tensor("w", random_array(4, 2, 3, 3))]))["w"].reason == "nonstandard_operator"
+
+
+def test_kernels_that_are_mixed_at_run_time_are_named_generators() -> None:
+    nodes = [
+        node("GlobalAveragePool", ["x"], "p"),
+        node("Flatten", ["p"], "f"),
+        node("Gemm", ["f", "fc", "b"], "g", transB=1),
+        node("Softmax", ["g"], "a"),
+        node("MatMul", ["a", "bank"], "m"),
+        node("Reshape", ["m", "s"], "k"),
+        node("Conv", ["x", "k"], "y"),
+    ]
+    constants = {
+        "fc": random_array(4, 3),
+        "b": random_array(4),
+        "bank": random_array(4, 54),
+        "s": np.array([2, 3, 3, 3]),
+    }
+    found = read(model(nodes, [tensor(name, array) for name, array in constants.items()]))
+    reasons = {name: stored.reason for name, stored in found.items()}
+    assert reasons == {"fc": "kernel_generator", "bank": "kernel_generator", "b": "bias", "s": "constant"}
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes"),
+    [
+        ("many_reads", [node("Add", [f"v{i}", f"v{i}"], f"v{i + 1}") for i in range(40)]),
+        ("long", [node("Identity", [f"v{i}"], f"v{i + 1}") for i in range(5000)]),
+        ("growing", [node("Concat", [f"v{i}"] * 60, f"v{i + 1}", axis=0) for i in range(5)]),
+        ("expanded", [node("Expand", ["v0", "huge"], "v1")]),
+        ("negative", [node("Reshape", ["v0", "odd"], "v1")]),
+    ],
+)
+def test_graphs_that_compute_much_from_little_are_refused_before_anything_is_computed(
+    name: str, nodes: list[onnx.NodeProto]
+) -> None:
+    constants = [
+        tensor("v0", random_array(2, 3, 3, 3)),
+        tensor("huge", np.array([2**20, 2, 3, 3, 3])),
+        tensor("odd", np.array([-2, -27])),
+    ]
+    conv = node("Conv", ["x", f"v{len(nodes)}"], "y")
+    expected = "constant" if name == "long" else "nonstandard_operator"
+    assert read(model([*nodes, conv], constants))["v0"].reason == expected
