@@ -195,6 +195,8 @@ class PickledTensor:
         strides: Strides in elements.
         dtype: Name of the torch dtype; None if it is that of the storage.
         quantizer: Quantization parameters of a quantized tensor.
+        negated: Whether the value is the negative of what is stored (a lazy negation).
+        whole_shape: Sizes of the tensor that this is a part of, as of a sharded one; None for a whole tensor.
     """
 
     storage: PickledStorage | None
@@ -203,6 +205,8 @@ class PickledTensor:
     strides: tuple[object, ...]
     dtype: str | None
     quantizer: Quantizer | None = None
+    negated: bool = False
+    whole_shape: tuple[object, ...] | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -6,7 +6,9 @@ Arguments: `torch/_utils.py`, `torch/storage.py`, `torch/jit/_pickle.py`, `numpy
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from filtercrawl_plugins.formats.pickle.interpreter import LARGE_OBJECT_COST, SMALL_OBJECT_COST, Machine
@@ -88,16 +90,22 @@ def resolve_persistent_id(machine: Machine, pid: object) -> object:
 def rebuild_tensor(_: Machine, args: Arguments) -> object:
     """Return a tensor from (storage, offset, shape, strides, ...)."""
     match args:
-        case (PickledStorage() as storage, int(offset), tuple(shape), tuple(strides), *_):
-            return PickledTensor(storage, offset, shape, strides, None)
+        case (PickledStorage() as storage, int(offset), tuple(shape), tuple(strides), *rest):
+            return PickledTensor(storage, offset, shape, strides, None, negated=_is_negated(rest[2:3]))
     raise TypeError("invalid arguments of a tensor")
+
+
+def _is_negated(metadata: Sequence[object]) -> bool:
+    """Return whether the metadata of a tensor, such as `{"neg": True}`, say that it is a lazy negation."""
+    pairs = [pair for held in metadata if isinstance(held, PickledDict) for pair in held.items()]
+    return ("neg", True) in pairs
 
 
 def rebuild_tensor_v3(_: Machine, args: Arguments) -> object:
     """Return a tensor whose dtype is stated, because its storage is untyped."""
     match args:
-        case (PickledStorage() as storage, int(offset), tuple(shape), tuple(strides), _, _, Global() as dtype, *_):
-            return PickledTensor(storage, offset, shape, strides, dtype.name)
+        case (PickledStorage() as storage, int(offset), tuple(shape), tuple(strides), _, _, Global() as dtype, *rest):
+            return PickledTensor(storage, offset, shape, strides, dtype.name, negated=_is_negated(rest[:1]))
     raise TypeError("invalid arguments of a tensor")
 
 
@@ -159,11 +167,49 @@ def unwrap_tensor(_: Machine, args: Arguments) -> object:
 
 
 def rebuild_from_type(machine: Machine, args: Arguments) -> object:
-    """Return the tensor that a function and its arguments make, without the type they are wrapped in."""
+    """Return the tensor that a function and its arguments make, without the type they are wrapped in.
+
+    The numbers of a distributed tensor are those of its local part.
+    """
     match args:
-        case (Global() as function, _, tuple(inner), *_) if REBUILD.get(function.path) is not rebuild_from_type:
-            return apply_reduce(machine, function, inner)
+        case (Global() as function, _, tuple(inner), *state) if REBUILD.get(function.path) is not rebuild_from_type:
+            made = apply_reduce(machine, function, inner)
+            return local_tensor(made, state) if isinstance(made, PickledTensor) and made.storage is None else made
     return Stub(Global("torch", "Tensor"), args)
+
+
+def local_tensor(wrapper: PickledTensor, state: Sequence[object]) -> PickledTensor:
+    """Return the local part of a distributed tensor, the wrapper itself for any other tensor.
+
+    A part of a tensor, or one of several summands, has `whole_shape`.
+
+    Args:
+        wrapper: A tensor without numbers.
+        state: The state of a `DTensor`, a dictionary or a tuple with one, or of a `ShardedTensor`, a tuple of its local
+            shards and other attributes (`torch.distributed.tensor`, `torch.distributed._shard.sharded_tensor`).
+    """
+    held = state[0] if state else None
+    if isinstance(held, tuple) and held and isinstance(held[0], list):
+        shards = [dict(shard.attributes()).get("tensor") for shard in held[0] if isinstance(shard, Stub)]
+        if len(shards) == 1 and isinstance(shards[0], PickledTensor) and shards[0].shape == wrapper.shape:
+            return shards[0]
+        return replace(wrapper, shape=(), whole_shape=wrapper.shape)
+    parts = held[:2] if isinstance(held, tuple) else (held,)
+    attributes = {name: value for part in parts if isinstance(part, PickledDict) for name, value in part.items()}
+    local = attributes.get("_local_tensor")
+    if not isinstance(local, PickledTensor):
+        return wrapper
+    spec = attributes.get("_spec")
+    placements = dict(spec.attributes()).get("placements") if isinstance(spec, Stub) else None
+    kinds = [place.path for place in placements if isinstance(place, Stub)] if isinstance(placements, tuple) else []
+    summand = any("Partial" in kind.rpartition(".")[2] for kind in kinds)
+    return local if local.shape == wrapper.shape and not summand else replace(local, whole_shape=wrapper.shape)
+
+
+def graph_module(_: Machine, args: Arguments) -> object:
+    """Return a `torch.fx.GraphModule` as a module: its attributes are the first dictionary of the arguments."""
+    bodies = (body for body in args if isinstance(body, PickledDict))
+    return Stub(Global("torch.fx.graph_module", "GraphModule"), states=list(islice(bodies, 1)))
 
 
 def embedded_storage(_: Machine, args: Arguments) -> object:
@@ -279,6 +325,7 @@ REBUILD: Final[dict[str, Rebuild]] = {
     "torch._tensor._rebuild_from_type": rebuild_from_type,
     "torch._tensor._rebuild_from_type_v2": rebuild_from_type,
     "torch.tensor._rebuild_from_type": rebuild_from_type,
+    **{f"torch.fx.graph_module.reduce_{kind}graph_module": graph_module for kind in ("", "package_", "deploy_")},
     "torch.storage._load_from_bytes": embedded_storage,
     "torch.Size": make_sequence,
     "torch.jit._pickle.build_intlist": unwrap_typed,

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from filtercrawl.api.tensor import Convolution, Op
 from filtercrawl_plugins.formats.pickle.objects import PickledDict, Stub, to_name
+from filtercrawl_plugins.readers.torch.script_calls import WeightUses
 
 # Attributes of every module: dictionaries of its parameters, buffers and submodules.
 REGISTRIES: Final = ("_parameters", "_buffers", "_modules")
@@ -27,6 +28,21 @@ _REASONS: Final = (
     (re.compile(r"PReLU"), "activation"),
 )
 _CONVOLUTION: Final = re.compile(r"Conv(Transpose)?[123]d")
+# Names of weights of convolutions, raw ones of `torch.nn.utils` included; a mask has the shape of a weight too.
+_WEIGHT: Final = re.compile(r"weight(_orig|_v|_bar|_raw|_v_orig|_orig_orig)?")
+# Operators that combine inputs and kernels in another way than by a sum of products.
+_OTHER_OPERATOR: Final = re.compile(
+    r"adder|add(er)?[12]d|kerv|kernel_?conv|rbf|radial|euclid|manhattan|mahalanobis|l[12]_?(conv|dist|norm|layer|[123]d)"
+    r"|cos(ine)?_?(sim|conv)|morpholog|erosion|max_?plus|min_?plus|tropical|distance",
+    re.IGNORECASE,
+)
+# Convolutions that compute their weight from the raw one at run time.
+_RAW_WEIGHT: Final = re.compile(
+    r"(Scaled)?Std(_?)Conv|^A?WS_?Conv|Conv([123]d)?_?A?WS|StandardConv|WeightStandard|WeightNorm|Spectral|^SN_?Conv"
+    r"|Equali[sz]ed|^Equal|EqualLR|Modulated|Binar|XNOR|Ternar|DoReFa|LSQ|Quant",
+)
+# Modules of any content: a traced graph keeps the weights of functions in them.
+_ANONYMOUS: Final = frozenset({"", "Module", "GraphModule", "InterpreterModule", "ScriptModule", "ParameterDict"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,18 +55,24 @@ class SavedModule:
         buffers: Names of its buffers.
         settings: Attributes of a convolution, or {} for any other module. `in_channels`, `out_channels` and
             `kernel_size` may be missing.
+        uses: For modules with code: how it uses its attributes as weights of convolutions.
     """
 
     cls: str
     parameters: frozenset[str] = frozenset()
     buffers: frozenset[str] = frozenset()
     settings: Mapping[str, object] = field(default_factory=dict)
+    uses: WeightUses | None = None
 
     def convolution(self, name: str, shape: tuple[int, ...]) -> Convolution | None:
         """Return the convolution whose weight is the attribute `name` of this shape, None if it is no such weight."""
         rank = len(shape) - 2
+        if self.uses is not None and name in self.uses.settings:
+            return self.uses.convolution(name, rank, learned=self._learned(name))
         transposed, groups = self.settings.get("transposed"), self.settings.get("groups")
-        if not (name.startswith("weight") and 1 <= rank <= 3 and self._has_stated_sizes(shape)):
+        if not (_WEIGHT.fullmatch(name) and 1 <= rank <= 3 and self._has_stated_sizes(shape)):
+            return None
+        if _OTHER_OPERATOR.search(self.cls):
             return None
         if not isinstance(transposed, bool) or not isinstance(groups, int) or not 1 <= groups < 1 << 31:
             return None
@@ -61,18 +83,37 @@ class SavedModule:
             stride=_sizes_of_rank(self.settings.get("stride"), rank),
             padding=(0,) * rank if to_name(padding) == "valid" else _sizes_of_rank(padding, rank),
             dilation=_sizes_of_rank(self.settings.get("dilation"), rank),
-            learned=True if name in self.parameters else False if name in self.buffers else None,
+            learned=self._learned(name),
             source="module",
         )
 
-    def skip_reason(self, name: str) -> str | None:
-        """Return why the attribute `name` of this module is no kernel, None if the module does not tell."""
+    def weight_kind(self, name: str) -> str | None:
+        """Return `standardized` for a weight that the module computes another one from, None if it does not tell."""
+        computed = self.uses is not None and name in self.uses.computed_from
+        return "standardized" if computed or (_WEIGHT.fullmatch(name) and _RAW_WEIGHT.search(self.cls)) else None
+
+    def skip_reason(self, name: str, rank: int) -> str | None:
+        """Return why the attribute `name` of this module is no kernel, None if the module does not tell.
+
+        A weight of a class that is no convolution is none, unless its code convolves.
+
+        Args:
+            name: Name of the attribute.
+            rank: Number of its axes.
+        """
         if name == "bias" and (self.settings or _CONVOLUTION.fullmatch(self.cls)):
             return "bias"
         for pattern, reason in _REASONS:
             if pattern.fullmatch(self.cls):
                 return "bias" if reason == "linear" and "bias" in name else reason
-        return None
+        if not _WEIGHT.fullmatch(name) or not 3 <= rank <= 5:
+            return None
+        named = "conv" in self.cls.lower() and not _OTHER_OPERATOR.search(self.cls)
+        unknown = self.cls in _ANONYMOUS or (self.uses is not None and self.uses.may_convolve(name))
+        return None if named or unknown else "nonstandard_operator"
+
+    def _learned(self, name: str) -> bool | None:
+        return True if name in self.parameters else False if name in self.buffers else None
 
     def _has_stated_sizes(self, shape: tuple[int, ...]) -> bool:
         """Return whether a weight has the channels and kernel size that the settings state, if they state any."""

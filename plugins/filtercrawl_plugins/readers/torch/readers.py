@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
@@ -10,6 +11,7 @@ from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, is_tar, load_legacy
+from filtercrawl_plugins.readers.torch.script_calls import WeightUses
 from filtercrawl_plugins.readers.torch.storage import LoadedObject, LocateStorage, StorageRegion
 from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator
 from filtercrawl_plugins.readers.torch.tensor_walk import TensorPath, TensorWalk
@@ -64,10 +66,11 @@ class TorchScript(TorchReader):
         return archive_kind(file) == self.name
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        """Yield the attributes of the module, then the constants of its code (reason `constant`)."""
+        """Yield the attributes of the module, then the constants of its code: weights, or the reason `constant`."""
         file = files.main
         archive = TorchArchive(file)
-        walk = TensorWalk(file.name, TorchScriptCode(archive.archive, archive.root).describe_module)
+        code = TorchScriptCode(archive.archive, archive.root)
+        walk = TensorWalk(file.name, code.describe_module)
         loaded = archive.load_pickle(PICKLE_NAME, "data")
         locator = TensorLocator(file, loaded.locate_storage)
         tensors = [locator.locate(found) for found in walk.tensors(loaded.value, TensorPath())]
@@ -75,8 +78,24 @@ class TorchScript(TorchReader):
             loaded = archive.load_pickle("constants.pkl", "constants")
             locator.locate_storage = loaded.locate_storage
             found = walk.tensors(loaded.value, TensorPath(path=("constants",)))
-            tensors.extend(locator.locate(constant, "constant") for constant in found)
+            tensors.extend(described_constants([locator.locate(constant, "constant") for constant in found], code))
         yield from tensors
+
+
+def described_constants(constants: Sequence[StoredTensor], code: TorchScriptCode) -> Iterator[StoredTensor]:
+    """Yield the constants of an archive; those that its code uses as weights of convolutions without a reason.
+
+    Args:
+        constants: The tensors of `constants.pkl`, with a reason.
+        code: The code, which is read if a constant has the number of axes of a weight.
+    """
+    uses = code.constant_uses() if any(3 <= len(tensor.shape) <= 5 for tensor in constants) else WeightUses()
+    for tensor in constants:
+        convolution = uses.convolution(f"CONSTANTS.c{tensor.key}", len(tensor.shape) - 2, learned=None)
+        if convolution is None or tensor.reason != "constant":
+            yield replace(tensor, rule="code" if tensor.reason == "constant" else tensor.rule)
+        else:
+            yield replace(tensor, reason=None, rule=None, layer=tensor.name, convolution=convolution)
 
 
 def locate_tensors(file: RandomAccessFile, loaded: LoadedObject) -> list[StoredTensor]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from filtercrawl.api.errors import FormatError, UnsafeFileError
+from filtercrawl.api.errors import FormatError, UnsafeFileError, UnsupportedError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import ITEMSIZE, Quantization, StoredTensor, TensorLocation, row_major
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledBytes, PickledTensor, Quantizer
@@ -53,6 +53,7 @@ class TensorLocator:
         Raises:
             FormatError: The tensor exceeds its storage, or its shape or strides are invalid.
             UnsafeFileError: The tensors of the file claim too many bytes together.
+            UnsupportedError: The file is one shard of a distributed checkpoint.
         """
         path = found.path
         name = self._unique_name(found.name)
@@ -61,22 +62,29 @@ class TensorLocator:
         else:
             root, key, layer = path.root, ".".join(path.key), ".".join(path.layer or ())
         shape = self._check_sizes(found.value.shape, name)
+        if isinstance(found.value, PickledTensor) and found.value.whole_shape is not None:
+            whole = list(self._check_sizes(found.value.whole_shape, name))
+            raise UnsupportedError(
+                f"{self._file.name}: holds only a part of the tensor {name!r} of shape {whole}: it is one shard of a "
+                "distributed checkpoint; merge the shards with torch.distributed.checkpoint"
+            )
         location, dtype = self._locate(found.value, shape, name)
-        convolution = None
+        convolution, rule, weight_kind = None, None, None
         if path.owner is not None:
             attribute = path.key[-1] if path.key else ""
             convolution = path.owner.convolution(attribute, shape)
-            if convolution is None:
-                reason = reason or path.owner.skip_reason(attribute)
+            weight_kind = path.owner.weight_kind(attribute)
+            if convolution is None and reason is None:
+                reason, rule = path.owner.skip_reason(attribute, len(shape)), "module_class"
         quantization = None
         if isinstance(found.value, PickledTensor) and found.value.quantizer is not None and location is not None:
             quantization = self._read_quantization(found.value.quantizer, shape, name)
             if quantization is None:
                 location = None
         if location is None:
-            reason = "unreadable"
+            reason, rule = "unreadable", "location"
         elif dtype.startswith("complex"):
-            reason = "complex"
+            reason, rule = "complex", "dtype"
         return StoredTensor(
             name=name,
             key=key,
@@ -88,6 +96,9 @@ class TensorLocator:
             convolution=convolution,
             quantization=quantization,
             reason=reason,
+            rule=rule if reason else None,
+            weight_kind=weight_kind,
+            negated=isinstance(found.value, PickledTensor) and found.value.negated,
         )
 
     def _locate(

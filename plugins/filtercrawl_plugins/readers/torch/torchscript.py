@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from filtercrawl_plugins.formats.pickle.objects import Stub
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.torch.modules import CONVOLUTION_SETTINGS, SavedModule, describe_module
+from filtercrawl_plugins.readers.torch.script_calls import WeightUses, parse_literal, weight_uses
 
 MAX_CODE_BYTES: Final = 1 << 20
+# Code of an archive that is searched for uses of its constants.
+MAX_TOTAL_CODE_BYTES: Final = 16 << 20
 
 # A class of serialized code, the names of its parameters and buffers, and its constants.
 _CLASS: Final = re.compile(r"^class (\w+)\(Module\):$", re.MULTILINE)
@@ -22,6 +26,14 @@ _CALL: Final = re.compile(
     rf"torch\._convolution(?:_mode)?\(\w+, weight, \w+, ({_INTS}), ({_INTS}|\"\w+\"), ({_INTS}), "
     rf"(?:(True|False), {_INTS}, )?(\d+)"
 )
+
+
+# Module of the packed convolutions that `torch.utils.mobile_optimizer` makes, and the positions of their settings.
+_PACKED_MODULE: Final = "torch.classes.xnnpack"
+_PACKED: Final[Mapping[str, Mapping[str, int]]] = {
+    "Conv2dOpContext": {"stride": 2, "padding": 3, "dilation": 4, "groups": 5},
+    "TransposeConv2dOpContext": {"stride": 2, "padding": 3, "dilation": 5, "groups": 6},
+}
 
 
 class TorchScriptCode:
@@ -40,23 +52,37 @@ class TorchScriptCode:
         """Describe a module by its attributes and the text of its class."""
         path, _, cls = stub.path.rpartition(".")
         described = describe_module(stub)
+        if path.endswith(_PACKED_MODULE):
+            return replace(described, uses=packed_uses(cls, stub))
         text = self._classes(path).get(cls)
         if text is None:
             return described
         registered = {kind: frozenset(re.findall(r"\w+", names)) for kind, names in _REGISTRY.findall(text)}
         settings = {
-            name: parse_constant(value) for name, value in _CONSTANT.findall(text) if name in CONVOLUTION_SETTINGS
+            name: parse_literal(value) for name, value in _CONSTANT.findall(text) if name in CONVOLUTION_SETTINGS
         }
         settings.update((name, value) for name, value in stub.attributes() if name in CONVOLUTION_SETTINGS)
         calls = _CALL.findall(text)
+        uses = None
         if settings.keys() != CONVOLUTION_SETTINGS:
             settings = convolution_from_call(*calls[0]) if len(calls) == 1 else {}
+            uses = weight_uses(text)
         return replace(
             described,
             parameters=registered.get("parameters", frozenset()),
             buffers=registered.get("buffers", frozenset()),
             settings=settings,
+            uses=uses,
         )
+
+    def constant_uses(self) -> WeightUses:
+        """Return how the code uses its constants, as after `torch.jit.freeze`; unknown where there is too much code."""
+        names = [name for name in self._archive.entries if name.startswith(self._folder) and name.endswith(".py")]
+        sizes = [self._archive.entries[name].size for name in names]
+        if sum(sizes) > MAX_TOTAL_CODE_BYTES:
+            return WeightUses()
+        texts = (self._archive.read(name, MAX_TOTAL_CODE_BYTES).decode("utf-8", "replace") for name in names)
+        return weight_uses("\n".join(texts))
 
     def _classes(self, path: str) -> dict[str, str]:
         """Return the text of each class in a module of the code, by name; {} if the file is missing or too long."""
@@ -70,16 +96,17 @@ class TorchScriptCode:
         return self._files[name]
 
 
-def parse_constant(value: str) -> object:
-    """Parse a literal of the code: a tuple of integers, an integer, True, False, or a string."""
-    if re.fullmatch(r"[(\[][\d, ]+[)\]]", value):
-        return tuple(int(number) for number in re.findall(r"\d{1,10}", value))
-    if re.fullmatch(r"\d{1,10}", value):
-        return int(value)
-    return {"True": True, "False": False}.get(value, value.strip('"'))
+def packed_uses(cls: str, stub: Stub) -> WeightUses:
+    """Return how a packed convolution uses its state: the weight is the first element, settings follow."""
+    state = next((state for state in stub.states or () if isinstance(state, tuple | list)), ())
+    settings: dict[str, object] = {"transposed": cls.startswith("Transpose"), "rank": 2}
+    for name, position in _PACKED.get(cls, {}).items():
+        value = state[position] if position < len(state) else None
+        settings[name] = tuple(value[:8]) if isinstance(value, list | tuple) else value
+    return WeightUses(settings={"0": settings} if cls in _PACKED else {})
 
 
 def convolution_from_call(stride: str, padding: str, dilation: str, transposed: str, groups: str) -> dict[str, object]:
     """Return the settings in the arguments of `torch._convolution`; channels and kernel size are not among them."""
     texts = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return {"transposed": transposed == "True", **{name: parse_constant(value) for name, value in texts.items()}}
+    return {"transposed": transposed == "True", **{name: parse_literal(value) for name, value in texts.items()}}

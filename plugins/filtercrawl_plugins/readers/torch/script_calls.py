@@ -1,0 +1,192 @@
+"""Calls of convolutions in TorchScript code, which is parsed as text and never run.
+
+The code of an archive is a small part of Python, one statement a line
+(`torch/csrc/jit/serialization/python_print.cpp`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from filtercrawl.api.tensor import Convolution, Op
+
+# Arguments of a call that are parsed, and characters of one.
+MAX_ARGUMENTS: Final = 16
+MAX_ARGUMENT_LENGTH: Final = 1024
+# Variables that are followed from a weight to where it is read.
+MAX_STEPS: Final = 64
+
+_TOKEN: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|([\w.]*)([(\[{])|[)\]}]|,')
+_FUNCTION: Final = re.compile(r"^ *def ", re.MULTILINE)
+_ASSIGNMENT: Final = re.compile(r"^ +(\w+) = (.*)$", re.MULTILINE)
+_NAME: Final = re.compile(r"\w+")
+_READ: Final = re.compile(r"\b(self(?:\.\w+)+|CONSTANTS\.c\d+)")
+_CONVOLUTION: Final = re.compile(r"torch\.(_convolution|_convolution_mode|convolution|conv(?:_transpose)?[123]d)")
+# Position of each setting in the arguments of a call.
+_POSITIONS: Final[Mapping[str, Mapping[str, int]]] = {
+    "conv": {"stride": 3, "padding": 4, "dilation": 5, "groups": 6},
+    "_convolution_mode": {"stride": 3, "padding": 4, "dilation": 5, "groups": 6},
+    "conv_transpose": {"stride": 3, "padding": 4, "groups": 6, "dilation": 7},
+    "_convolution": {"stride": 3, "padding": 4, "dilation": 5, "transposed": 6, "groups": 8},
+    "convolution": {"stride": 3, "padding": 4, "dilation": 5, "transposed": 6, "groups": 8},
+}
+_DEFAULTS: Final[Mapping[str, object]] = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "transposed": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightUses:
+    """How code uses tensors as weights of convolutions.
+
+    Attributes:
+        settings: Settings of the convolution whose weight a tensor is, by its name: an attribute of the module
+            (`weight`), or a constant (`CONSTANTS.c0`). Calls that disagree are left out.
+        computed_from: Attributes that the weight of a convolution is computed from.
+        read: Attributes that the code reads.
+    """
+
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    computed_from: frozenset[str] = frozenset()
+    read: frozenset[str] = frozenset()
+
+    def may_convolve(self, name: str) -> bool:
+        """Return whether an attribute may be a weight: it is one, or other code has to tell."""
+        return name in self.settings or name in self.computed_from or name not in self.read
+
+    def convolution(self, name: str, rank: int, *, learned: bool | None) -> Convolution | None:
+        """Return the convolution whose weight a tensor is, None if that is not proven.
+
+        Args:
+            name: A key of `settings`.
+            rank: Number of spatial axes of the tensor.
+            learned: Whether training changes it, if that is known.
+        """
+        settings = self.settings.get(name, {})
+        groups, transposed = settings.get("groups"), settings.get("transposed")
+        if not 1 <= rank <= 3 or settings.get("rank") not in (None, rank):
+            return None
+        if type(groups) is not int or not 1 <= groups < 1 << 31 or type(transposed) is not bool:
+            return None
+        padding = settings.get("padding")
+        return Convolution(
+            op=cast("Op", f"conv_transpose{rank}d" if transposed else f"conv{rank}d"),
+            groups=groups,
+            stride=_sizes(settings.get("stride"), rank),
+            padding=(0,) * rank if padding == "valid" else _sizes(padding, rank),
+            dilation=_sizes(settings.get("dilation"), rank),
+            learned=learned,
+            source="module",
+        )
+
+
+def weight_uses(code: str) -> WeightUses:
+    """Return how code uses attributes and constants as weights of convolutions."""
+    found: dict[str, list[Mapping[str, object]]] = defaultdict(list)
+    computed: set[str] = set()
+    for function in _FUNCTION.split(code):
+        if "conv" not in function:
+            continue
+        variables = _variables(function)
+        for name, arguments in calls(function):
+            if len(arguments) < 2:
+                continue
+            source = _follow(arguments[1], variables)
+            if _READ.fullmatch(source):
+                found[source.removeprefix("self.")].append(_settings(name, arguments, variables))
+            else:
+                computed |= {read.removeprefix("self.") for read in _origins(source, variables)}
+    agreed = {source: every[0] for source, every in found.items() if all(one == every[0] for one in every)}
+    read = frozenset(name.removeprefix("self.") for name in _READ.findall(code))
+    return WeightUses(settings=agreed, computed_from=frozenset(computed), read=read)
+
+
+def calls(code: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the calls of convolutions in code, inner ones first: the name of the function and its arguments.
+
+    The first argument, the input, is left empty: it may contain all other calls.
+    """
+    open_calls: list[tuple[str, int, list[str]]] = []
+    for token in _TOKEN.finditer(code):
+        text = token[0]
+        if token[2]:
+            open_calls.append((token[1], token.end(), []))
+        elif text in (")", "]", "}", ",") and open_calls:
+            name, start, arguments = open_calls[-1]
+            short = bool(arguments) and len(arguments) < MAX_ARGUMENTS and token.start() - start <= MAX_ARGUMENT_LENGTH
+            if _CONVOLUTION.fullmatch(name) and len(arguments) < MAX_ARGUMENTS:
+                arguments.append(code[start : token.start()].strip() if short else "")
+            if text == ",":
+                open_calls[-1] = (name, token.end(), arguments)
+            else:
+                open_calls.pop()
+                if _CONVOLUTION.fullmatch(name):
+                    yield name.removeprefix("torch."), arguments
+
+
+def _variables(function: str) -> dict[str, str]:
+    """Return the expression of each variable that is assigned once."""
+    variables: dict[str, str] = {}
+    repeated: set[str] = set()
+    for name, expression in _ASSIGNMENT.findall(function):
+        if name in variables:
+            repeated.add(name)
+        variables[name] = expression.strip()
+    return {name: expression for name, expression in variables.items() if name not in repeated}
+
+
+def _follow(expression: str, variables: Mapping[str, str]) -> str:
+    """Return the expression that a chain of plain assignments leads to; of an attribute, its path from `self`."""
+    tail = ""
+    for _ in range(MAX_STEPS):
+        head, dot, rest = expression.partition(".")
+        if head not in variables or (dot and not re.fullmatch(r"[\w.]+", rest)):
+            break
+        expression, tail = variables[head], f"{dot}{rest}{tail}"
+    whole = expression + tail
+    return whole if len(whole) <= MAX_ARGUMENT_LENGTH else ""
+
+
+def _origins(expression: str, variables: Mapping[str, str]) -> set[str]:
+    """Return the attributes and constants that an expression is computed from."""
+    found: set[str] = set()
+    pending, seen = [expression], set[str]()
+    for _ in range(MAX_STEPS):
+        if not pending:
+            break
+        text = pending.pop()[:MAX_ARGUMENT_LENGTH]
+        found |= set(_READ.findall(text))
+        names = [name for name in _NAME.findall(text) if name in variables and name not in seen]
+        seen.update(names)
+        pending += [variables[name] for name in names]
+    return found
+
+
+def _settings(name: str, arguments: list[str], variables: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the settings in the arguments of a call; what is left out has its default."""
+    plain = re.fullmatch(r"(conv(?:_transpose)?)([123])d", name)
+    settings = {**_DEFAULTS, "transposed": name.startswith("conv_transpose")}
+    settings["rank"] = int(plain[2]) if plain else None
+    for setting, position in _POSITIONS[plain[1] if plain else name].items():
+        if position < len(arguments):
+            settings[setting] = parse_literal(_follow(arguments[position], variables))
+    return settings
+
+
+def parse_literal(text: str) -> object:
+    """Parse a literal of the code: integers in brackets or parentheses, an integer, True, False, or a string."""
+    if re.fullmatch(r"[(\[][\d, ]+[)\]]", text):
+        return tuple(int(number) for number in re.findall(r"\d{1,10}", text))
+    if re.fullmatch(r"\d{1,10}", text):
+        return int(text)
+    return {"True": True, "False": False}.get(text, text.strip('"'))
+
+
+def _sizes(value: object, rank: int) -> tuple[int, ...] | None:
+    """Return a setting as one number per spatial axis; one number stands for all."""
+    sizes = value if isinstance(value, tuple) else (value,)
+    sizes = sizes * rank if len(sizes) == 1 else sizes
+    valid = all(type(size) is int and 0 <= size < 1 << 31 for size in sizes)
+    return cast("tuple[int, ...]", sizes) if valid and len(sizes) == rank else None
