@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from filtercrawl.api.analysis import Figure, Finding, SampleSize
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
+from filtercrawl_analysis.report.mode_notice import mode_notice
 from filtercrawl_analysis.report.run_analyses import AnalysisRun, result_summary
 from filtercrawl_analysis.report.scope import scope_texts
 from filtercrawl_analysis.report.table_view import cited_rows, row_anchor, table_view
@@ -112,6 +113,7 @@ def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embed
         "title": section.title,
         "findings": [_finding(finding) for finding in result.findings],
         "summary": result_summary(result),
+        "notice": mode_notice(result.tables),
         "figures": [
             _figure(figure, pictures[figure.name] if figure.name in embedded else None, filled)
             for figure in result.figures

@@ -1,0 +1,153 @@
+"""The analysis `published`: values of CNN Filter DB for 3x3 kernels, beside those of this dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from filtercrawl.api.analysis import DatasetView, Finding, Result, ResultTable
+from filtercrawl_analysis.analyses.registry import empty_result
+from filtercrawl_analysis.statistics.coefficients import (
+    CoefficientHistograms,
+    coefficient_histograms,
+    scaled_moments,
+    select_kernel_size,
+)
+from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
+from filtercrawl_analysis.statistics.groups import LayerGroups, layer_groups, resolve_column
+from filtercrawl_analysis.statistics.pairwise import MIN_KERNELS
+from filtercrawl_analysis.statistics.pca import PrincipalComponents, principal_components
+from filtercrawl_analysis.statistics.published_values import (
+    KERNEL,
+    PublishedValue,
+    compared_columns,
+    published_values,
+)
+
+Row = dict[str, Any]
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("what", pa.string()),
+        pa.field("kernel", pa.string()),
+        pa.field("component", pa.int32()),
+        *(pa.field(name, pa.string()) for name in ("group_a", "group_b")),
+        *(pa.field(name, pa.float64()) for name in ("published", "tolerance", "ours", "ours_floor")),
+        pa.field("mode", pa.string()),
+        pa.field("comparable", pa.bool_()),
+        pa.field("note", pa.string()),
+    ]
+)
+_ABOUT: Final = (
+    "Values of CNN Filter DB (arXiv 2203.15331; 1,464,797,156 kernels of 647 models) for which this dataset has one as "
+    "well; tolerance: how exactly the published one is known; ours_floor: the D that groups of equal distributions "
+    "would have at our numbers of kernels. comparable: whether both are defined alike; the models differ, so equal "
+    "values are not to be expected. Drifts are read off a figure. The published kernels are probably those of ONNX "
+    "exports, with batch normalization folded in; ours are as stored."
+)
+_SCALED: Final = "same definition: kernels cast to float16, then divided by their largest magnitude"
+_EXACT: Final = "same definition; components and range of the histograms are those of this dataset"
+_SKETCH: Final = "other basis and range than the paper's: compare with `filtercrawl analyze --exact`"
+
+
+def analyze(dataset: DatasetView) -> Result:
+    """Put the published values beside those of the dataset: explained variance, mean kernel, and drift."""
+    layers = select_kernel_size(dataset.index, KERNEL)
+    if not len(layers):
+        return empty_result("no learned 3x3 kernels")
+    columns = [column for column in compared_columns() if resolve_column(layers, column)]
+    units = layer_groups(layers, columns)
+    components = principal_components(scaled_moments(dataset, layers, units).total())
+    if components is None:
+        return empty_result("no 3x3 kernels that differ")
+    rows = [*_component_rows(components), *_drift_rows(dataset, layers, units, columns)]
+    table = ResultTable(
+        name="published",
+        title="Published values and ours",
+        rows=pa.Table.from_pylist(rows, schema=SCHEMA),
+        about=_ABOUT,
+    )
+    return Result(tables=(table,), findings=tuple(_findings(rows)))
+
+
+def _component_rows(components: PrincipalComponents) -> Iterator[Row]:
+    ours = {"explained_variance": components.explained_variance, "mean": components.mean}
+    for value in published_values():
+        if value.what in ours and value.component is not None:
+            found = float(ours[value.what][value.component])
+            yield _row(value) | {"ours": found, "comparable": True, "note": _SCALED}
+
+
+def _drift_rows(dataset: DatasetView, layers: pa.Table, units: LayerGroups, columns: list[str]) -> Iterator[Row]:
+    wanted = [
+        value
+        for value in published_values()
+        if value.what.removeprefix("drift_") in columns and min(_kernels(units, value)) >= MIN_KERNELS
+    ]
+    if not wanted:
+        return  # do not read the kernels
+    histograms = coefficient_histograms(dataset, layers, units)
+    if histograms is None:
+        return
+    mode = histograms.space.mode
+    for value in wanted:
+        yield _row(value) | {
+            "ours": _drift(histograms, units, value),
+            "mode": mode,
+            "comparable": mode == "exact",
+            "note": _EXACT if mode == "exact" else _SKETCH,
+        }
+
+
+def _members(units: LayerGroups, value: PublishedValue) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which units belong to each of the two groups of a drift, bool [2, units]."""
+    labels = units.labels[value.what.removeprefix("drift_")]
+    groups = (value.group_a, value.group_b)
+    return np.array([[label is not None and label == group for label in labels] for group in groups])
+
+
+def _kernels(units: LayerGroups, value: PublishedValue) -> list[int]:
+    return [int(units.kernels[member].sum()) for member in _members(units, value)]
+
+
+def _drift(histograms: CoefficientHistograms, units: LayerGroups, value: PublishedValue) -> float:
+    counts = np.stack([histograms.counts[member].sum(0) for member in _members(units, value)])
+    first, second = probabilities(counts, histograms.space.bin_width)
+    return float(paired_drift(first, second, histograms.space.weights))
+
+
+def _row(value: PublishedValue) -> Row:
+    return {
+        "what": value.what,
+        "kernel": KERNEL,
+        "component": value.component,
+        "group_a": value.group_a,
+        "group_b": value.group_b,
+        "published": value.value,
+        "tolerance": value.tolerance,
+    }
+
+
+def _findings(rows: list[Row]) -> Iterator[Finding]:
+    first = rows[0]
+    yield Finding(
+        text=f"The first component of 3x3 kernels explains {first['ours']:.1%} of their variance here and "
+        f"{first['published']:.1%} in CNN Filter DB (same definition, other models).",
+        table="published",
+        row=0,
+    )
+    drifts = [(i, row) for i, row in enumerate(rows) if row["what"].startswith("drift_")]
+    if drifts:
+        position, row = max(drifts, key=lambda item: (item[1]["published"], -item[0]))
+        pair = f"{row['group_a']} and {row['group_b']}"
+        comparable = "" if row["comparable"] else "; not comparable: ours is in another basis and range"
+        column = row["what"].removeprefix("drift_").replace("_", " ")
+        yield Finding(
+            text=f"Of {len(drifts)} pairs of groups with a published drift, the one with the largest is {pair} (by "
+            f"{column}): D = {row['published']:.3f} published, {row['ours']:.3f} here{comparable}.",
+            table="published",
+            row=position,
+        )
