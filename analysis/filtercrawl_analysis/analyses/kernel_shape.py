@@ -44,7 +44,7 @@ _ABOUT: Final = (
 )
 _ABOUT_MEDIANS: Final = (
     "A model counts once, by the median of its layers of the kernel size and group; median: over models, with its 95 % "
-    "interval (interpolated order statistics; null below 5 models). random: the value of random weights; p_random: "
+    "interval (interpolated order statistics; null below 5 models). random_weights: the value of those; p_random: "
     "sign test of it. rest: the median of the other layers of the column; p: "
     "Wilcoxon's signed-rank test of the models "
     "with layers in both, else the larger p of Mann and Whitney's and Welch's test. q_random, q: adjusted "

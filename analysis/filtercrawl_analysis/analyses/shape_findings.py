@@ -43,7 +43,7 @@ def shape_findings(medians: pa.Table, kernel: str) -> Iterator[Finding]:
 
 
 def _overall(position: int, row: dict[str, Any]) -> tuple[int, str]:
-    against = _AGAINST[row["against_random"]].format(row["random"])
+    against = _AGAINST[row["against_random"]].format(row["random_weights"])
     return position, (
         f"In the median model ({_models(row['models'])}), {row['median']:.0%}{_interval(row)} of the energy of "
         f"{kernel_phrase(row['kernel'])} lies at low frequencies: {against}."

@@ -28,7 +28,7 @@ ALL: Final = "all"
 GROUP_MEDIANS: Final = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("column", "kernel", "group", "measure")),
-        *(pa.field(name, pa.float64()) for name in ("median", "low", "high", "random", "p_random", "q_random")),
+        *(pa.field(name, pa.float64()) for name in ("median", "low", "high", "random_weights", "p_random", "q_random")),
         pa.field("against_random", pa.string()),
         *(pa.field(name, pa.float64()) for name in ("rest", "p", "q")),
         pa.field("verdict", pa.string()),
@@ -115,7 +115,7 @@ def _measure_rows(sides: Sides, values: Mapping[str, Array], random: Mapping[str
             "median": float(np.median(of_models)),
             "low": low,
             "high": high,
-            "random": reference,
+            "random_weights": reference,
             "p_random": None if reference is None else sign_test(of_models, reference),
             "rest": float(np.median(list(outside.values()))) if outside else None,
             "p": compare_medians(inside, outside) if outside else None,
@@ -129,7 +129,7 @@ def _adjusted(rows: list[Row]) -> list[Row]:
         for row, value in zip(rows, adjust([row[p] for row in rows]), strict=True):
             row[q] = value
     for row in rows:
-        row["against_random"] = _against(row["q_random"], row["median"], row["random"])
+        row["against_random"] = _against(row["q_random"], row["median"], row["random_weights"])
         row["verdict"] = _against(row["q"], row["median"], row["rest"])
     return rows
 
