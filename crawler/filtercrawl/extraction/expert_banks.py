@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from filtercrawl.api.tensor import StoredTensor, TensorLocation, row_major
+import numpy as np
+from numpy.typing import NDArray
+
+from filtercrawl.api.range_file import Span
+from filtercrawl.api.tensor import ComputedWeight, SliceBounds, StoredTensor, TensorLocation, row_major
 
 
 def expand_banks(tensor: StoredTensor) -> Iterator[StoredTensor]:
@@ -42,4 +46,39 @@ def expand_banks(tensor: StoredTensor) -> Iterator[StoredTensor]:
             zero_point = quantization.zero_point
             zero_point = zero_point[i : i + 1] if len(zero_point) > 1 else zero_point
             quantization = replace(quantization, scale=quantization.scale[i : i + 1], zero_point=zero_point)
-        yield replace(tensor, shape=tensor.bank, location=location, quantization=quantization, bank=None, bank_index=i)
+        yield replace(
+            tensor,
+            shape=tensor.bank,
+            location=location,
+            quantization=quantization,
+            weight=None if tensor.weight is None else _ExpertWeight(bank=tensor.weight, index=i, shape=tensor.bank),
+            bank=None,
+            bank_index=i,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ExpertWeight:
+    """The kernels of one expert in a bank that is computed.
+
+    Attributes:
+        bank: All experts: `[n, prod(shape)]` or `[n, *shape]`.
+        index: Index of the expert.
+        shape: Shape of its kernels.
+    """
+
+    bank: ComputedWeight
+    index: int
+    shape: tuple[int, ...]
+
+    def read_float32(self, box: SliceBounds) -> NDArray[np.float32]:
+        """Compute a box of the kernels."""
+        expert = (self.index, self.index + 1)
+        if len(self.bank.shape) > 2:
+            return self.bank.read_float32((expert, *box)).reshape([stop - start for start, stop in box])
+        row = self.bank.read_float32((expert, (0, self.bank.shape[1])))
+        return np.ascontiguousarray(row.reshape(self.shape)[tuple(slice(*bounds) for bounds in box)])
+
+    def spans(self) -> Iterable[Span]:
+        """Yield the bytes that the bank is computed from."""
+        return self.bank.spans()

@@ -35,6 +35,7 @@ RULES: Final[dict[str, str]] = {
     # How the weight is stored.
     "weight": "a weight of three to five axes",
     "basis": "named as a transform, and shaped as one",
+    "quantized_module": "beside the codes of a quantized weight, or such codes without a scale that can be applied",
     "masked": "weight and mask of pruning: the product is emitted",
     "weight_norm": "direction and length of weight normalization",
     "spectral_norm": "raw weight and vectors of spectral normalization",

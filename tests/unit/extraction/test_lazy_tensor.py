@@ -109,13 +109,25 @@ def test_reading_some_filters_reads_little_more_than_their_bytes() -> None:
         lambda: dequantize(leaf(CODES), leaf(CODES)),
         lambda: quantize(leaf(NUMBERS), leaf(np.float16(1).reshape(())), None, "int8"),
         lambda: repeat(leaf(SCALES), 1, 5, 4),
-        lambda: broadcast(leaf(NUMBERS), (2**20, 6, 4, 3, 3)),
+        lambda: reshape(broadcast(leaf(NUMBERS), (2**20, 6, 4, 3, 3)), (6 * 2**20, 36)),
         lambda: stored(TensorLocation(file=MemoryFile(b"\0" * 8), offset=0, dtype="complex64", shape=(1,))),
     ],
 )
 def test_operands_that_do_not_fit_are_refused_when_the_tensor_is_built(build: Callable[[], LazyTensor]) -> None:
     with pytest.raises(UnsupportedOperationError):
         build()
+
+
+def test_codes_with_few_scales_may_have_any_size() -> None:
+    codes = np.ones((512, 512, 3, 3), "i1")
+    weight = dequantize(leaf(codes), leaf(np.full((512, 1, 1, 1), 0.5, "f4")), leaf(np.int8(0).reshape(())))
+    assert weight.read(((3, 4), (5, 6), (0, 3), (0, 3))).unique().tolist() == [0.5]
+
+
+def test_a_slice_of_a_repeated_tensor_is_built_without_its_indices() -> None:
+    huge = take(broadcast(leaf(NUMBERS), (2**50, 6, 4, 3, 3)), 0, range(0, 2**50, 2))
+    box = ((2**49 - 1, 2**49), (0, 6), (0, 4), (0, 3), (0, 3))
+    np.testing.assert_array_equal(huge.read_float32(box)[0], NUMBERS)
 
 
 def test_equal_computations_are_equal_and_others_are_not() -> None:

@@ -32,9 +32,8 @@ CARRIERS: Final = {
 MAX_STORED: Final = 64
 MAX_HEIGHT: Final = 64
 MAX_RANK: Final = 16
-# Elements of a tensor, relative to the largest stored one that it is computed from; a few are always allowed.
+# Elements of a tensor, relative to the largest stored one that it is computed from.
 MAX_GROWTH: Final = 4
-MAX_FREE_NUMEL: Final = 1 << 20
 
 
 class UnsupportedOperationError(Exception):
@@ -111,7 +110,10 @@ class LazyTensor(ABC):
             raise UnsupportedOperationError("more operations than any weight needs")
         if len(self.shape) > MAX_RANK or min(self.shape, default=0) < 0:
             raise UnsupportedOperationError(f"{len(self.shape)} axes, or one of a negative size")
-        if self.numel > max(MAX_GROWTH * self.stored_numel, MAX_FREE_NUMEL):
+
+    def check_growth(self, free: int) -> None:
+        """Raise UnsupportedOperationError if it has far more elements than are stored, and more than `free`."""
+        if self.numel > max(MAX_GROWTH * self.stored_numel, free):
             raise UnsupportedOperationError("far more elements than are stored")
 
 

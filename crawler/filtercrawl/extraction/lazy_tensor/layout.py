@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
 from filtercrawl.api.tensor import SliceBounds, row_major
 from filtercrawl.extraction.lazy_tensor.base import LazyTensor, Stored, Unary, UnsupportedOperationError
+
+# Elements of a reshaped tensor that are repetitions of stored ones.
+_MAX_RESHAPED: Final = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,7 @@ def reshape(source: LazyTensor, shape: tuple[int, ...]) -> LazyTensor:
             return source.view(shape, layout.view(shape).stride())
         except RuntimeError:  # the elements are not in this order
             pass
+    source.check_growth(_MAX_RESHAPED)  # of which a box may need the whole
     return _Reshaped(shape=shape, dtype=source.dtype, source=source)
 
 
@@ -79,7 +84,7 @@ def _covering_box(shape: tuple[int, ...], first: int, last: int) -> tuple[SliceB
 @dataclass(frozen=True, kw_only=True)
 class _Taken(Unary):
     axis: int
-    indices: tuple[int, ...]
+    indices: range | tuple[int, ...]
 
     def read(self, box: SliceBounds) -> torch.Tensor:
         start, stop = box[self.axis]
@@ -92,7 +97,8 @@ class _Taken(Unary):
 def take(source: LazyTensor, axis: int, indices: range | tuple[int, ...]) -> LazyTensor:
     """Select indices of an axis: a slice with any step, or a list."""
     size = source.shape[axis]
-    if not indices or min(indices) < 0 or max(indices) >= size:
+    ends = (indices[0], indices[-1]) if isinstance(indices, range) and indices else indices
+    if not ends or min(ends) < 0 or max(ends) >= size:
         raise UnsupportedOperationError("indices outside of the axis")
     if indices == range(size):
         return source
@@ -101,7 +107,7 @@ def take(source: LazyTensor, axis: int, indices: range | tuple[int, ...]) -> Laz
         strides = source.location.strides
         steps = (*strides[:axis], strides[axis] * indices.step, *strides[axis + 1 :])
         return source.view(shape, steps, indices.start * strides[axis])
-    return _Taken(shape=shape, dtype=source.dtype, source=source, axis=axis, indices=tuple(indices))
+    return _Taken(shape=shape, dtype=source.dtype, source=source, axis=axis, indices=indices)
 
 
 @dataclass(frozen=True, kw_only=True)

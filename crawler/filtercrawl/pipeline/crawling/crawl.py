@@ -31,6 +31,7 @@ from filtercrawl.dataset.schema.validation import check_row, check_tensors
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
 from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
+from filtercrawl.extraction.quantized_weights import resolve_quantized
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.missing_numbers import refuse_without_numbers
@@ -265,7 +266,7 @@ def attach_architecture(
     tensors: tuple[StoredTensor, ...],
     structure: Structure | None = None,
 ) -> tuple[tuple[StoredTensor, ...], str | None]:
-    """Add to tensors what the graph of their network proves, if the source can build it.
+    """Add to tensors what the names beside them say, and what the graph of their network proves, if it can be built.
 
     Args:
         source: The source of the checkpoint.
@@ -276,6 +277,7 @@ def attach_architecture(
     Returns:
         The tensors, and why the architecture is not fully known, None if it is or if no source builds it.
     """
+    tensors = resolve_quantized(tensors)
     if structure is None and any(len(tensor.shape) >= 3 for tensor in tensors):  # else there is no convolution
         structure = structure_of(source, checkpoint)
     if structure is None:

@@ -31,6 +31,8 @@ _GENERATOR_OPS: Final = PARAMETER_PRESERVING_OPS | {
     "Slice", "Softmax", "Split", "Sub", "Tanh",
 }  # fmt: skip
 _MAX_GENERATOR_NODES: Final = 64
+# Elements of a weight that may be repetitions of stored ones.
+_MAX_FREE_NUMEL: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,8 @@ class WeightResolver:
         try:
             if value is not None and operator.zero_point is not None:
                 value = self._dequantized(scope, node, operator, value)
+            if value is not None:
+                value.check_growth(_MAX_FREE_NUMEL)
         except UnsupportedOperationError:
             return None
         if value is None or value.dtype in INTEGER_RANGES or value.dtype not in FLOAT_DTYPES:

@@ -1,0 +1,186 @@
+"""Weights of state dicts that are stored as codes and scales, each under a name of its own.
+
+One table: the name and dtype of the codes and the names beside them decide how libraries dequantize. All compute
+`(code - zero_point) * scale`, here in float32 whatever the dtype of the scale. Codes whose scale is there but cannot be
+applied to them in a way that is known are no weights.
+
+Sources: `optimum.quanto` (`QModuleMixin`), `compressed_tensors`, `bitsandbytes` (`int8_vectorwise_dequant`), ComfyUI
+(`scale_weight` and `weight_scale` of scaled checkpoints), DeepSeek-V3 (`weight_scale_inv`, one for each block).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.extraction.lazy_tensor import (
+    LazyTensor,
+    UnsupportedOperationError,
+    arithmetic,
+    cast,
+    dequantize,
+    repeat,
+    reshape,
+    stored,
+)
+
+# Sizes of the blocks of two axes that share a scale.
+_BLOCK: Final = 128
+# Factor of `bitsandbytes.functional.int8_vectorwise_dequant`: the scale is the largest magnitude of a row.
+_ROW_FACTOR: Final = 7.874015718698502e-3
+_CODES: Final = frozenset({"int8", "uint8", "int16", "int32"})
+_SCALES: Final = frozenset({"float32", "float16", "bfloat16", "float64"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scheme:
+    """How a library names the parts of a quantized weight; names are relative to the module.
+
+    Attributes:
+        rule: Its name, which `filtercrawl inspect` shows.
+        codes: Name of the codes.
+        scale: Name of the scale.
+        zero_point: Name of the zero point, if the library has one.
+        factor: What the scale is multiplied by.
+    """
+
+    rule: str
+    codes: str = "weight"
+    scale: str
+    zero_point: str = ""
+    factor: float = 1.0
+
+
+_SCHEMES: Final = (
+    _Scheme(rule="quanto", codes="weight._data", scale="weight._scale"),
+    _Scheme(rule="weight_scale", scale="weight_scale", zero_point="weight_zero_point"),
+    _Scheme(rule="weight_scale_inv", scale="weight_scale_inv"),
+    _Scheme(rule="scale_weight", scale="scale_weight"),
+    _Scheme(rule="bitsandbytes", scale="SCB", factor=_ROW_FACTOR),
+    _Scheme(rule="scale", scale="scale", zero_point="zero_point"),
+)
+# Names beside codes that say that the scale alone does not suffice: shifts of groups, scales of scales.
+_FURTHER: Final = ("weight._shift", "weight_scale_2", "weight_global_scale", "weight_g_idx")
+# Names of other state of quantized modules.
+_OPERANDS: Final = frozenset(
+    {scheme.scale for scheme in _SCHEMES} | {scheme.zero_point for scheme in _SCHEMES} | set(_FURTHER)
+    | {"input_scale", "output_scale", "scale_input", "input_zero_point", "output_zero_point", "input_global_scale"}
+    | {"comfy_quant", "weight_format", "weight_shape", "weight.absmax", "weight.quant_map", "weight.nested_absmax"}
+    | {"weight.nested_quant_map"}
+)  # fmt: skip
+# Names of codes that may be packed, several in a number: without a scale they are no weights, whatever their shape.
+_PACKED: Final = ("weight._data", "weight._data._data", "weight_packed", "qweight")
+# Names with dots of their own.
+_PARTS: Final = tuple(sorted(name for name in {*_OPERANDS, *_PACKED} if "." in name))
+
+Module = Mapping[str, StoredTensor]
+
+
+def resolve_quantized(tensors: Iterable[StoredTensor]) -> tuple[StoredTensor, ...]:
+    """Add to the codes of quantized weights the weight that they mean, or why it is not known.
+
+    Tensors that the reader has decided on, and codes whose scale it knows, are left alone.
+
+    Returns:
+        All tensors in their order. Codes in a tensor of their own have the key of the weight.
+    """
+    every = tuple(tensors)
+    modules: dict[tuple[tuple[str, ...], str], dict[str, StoredTensor]] = defaultdict(dict)
+    for tensor in every:
+        module, leaf = _split(tensor.key)
+        modules[tensor.root, module][leaf] = tensor
+    return tuple(_resolve(tensor, modules[tensor.root, _split(tensor.key)[0]]) for tensor in every)
+
+
+def _split(key: str) -> tuple[str, str]:
+    """Split a key into module and parameter; parts of a parameter belong to its module: `conv`, `weight._scale`."""
+    part = next((part for part in _PARTS if key == part or key.endswith(f".{part}")), None)
+    if part is not None:
+        return key[: -len(part)].removesuffix("."), part
+    module, _, leaf = key.rpartition(".")
+    return module, leaf
+
+
+def _resolve(tensor: StoredTensor, module: Module) -> StoredTensor:
+    if tensor.reason is not None or tensor.location is None or tensor.quantization is not None:
+        return tensor
+    leaf = _split(tensor.key)[1]
+    if leaf in _OPERANDS and any(_is_codes(module.get(name)) for name in ("weight", *_PACKED)):
+        return replace(tensor, reason="quantization", rule="quantized_module")
+    if tensor.key == "scaled_fp8":  # the mark of ComfyUI's scaled checkpoints
+        return replace(tensor, reason="quantization", rule="quantized_module")
+    scheme = next((s for s in _SCHEMES if s.codes == leaf and _is_scale(module.get(s.scale))), None)
+    if not _is_codes(tensor) or (scheme is None and leaf not in _PACKED):
+        return tensor
+    weight = None
+    if scheme is not None and len(tensor.shape) >= 3 and not any(name in module for name in _FURTHER):
+        weight = _weight(scheme, tensor, module)
+    if weight is not None and scheme is not None:
+        key = f"{tensor.key.removesuffix(leaf)}weight"
+        return replace(tensor, key=key, weight=weight, notes=(*tensor.notes, scheme.rule))
+    if len(tensor.shape) < 3 and leaf == "weight":
+        return tensor
+    return replace(tensor, reason="quantized_codes", rule="quantized_module")
+
+
+def _is_codes(tensor: StoredTensor | None) -> bool:
+    return tensor is not None and (tensor.dtype in _CODES or tensor.dtype.startswith("float8"))
+
+
+def _is_scale(tensor: StoredTensor | None) -> bool:
+    return tensor is not None and tensor.dtype in _SCALES and tensor.location is not None
+
+
+def _weight(scheme: _Scheme, codes: StoredTensor, module: Module) -> LazyTensor | None:
+    """Return the weight, None if the parts do not fit together."""
+    scale, zero_point = module[scheme.scale], module.get(scheme.zero_point)
+    one_each = scale.shape[:1] == codes.shape[:1] and math.prod(scale.shape) == codes.shape[0]
+    if scheme.rule == "scale" and zero_point is not None and not one_each:
+        return None  # quantized modules of torch state the scale of their output so
+    if codes.dtype == "uint8" and zero_point is None:
+        return None  # bits of another type, or codes around a number that is not here
+    try:
+        aligned = cast(_aligned(scale, codes.shape), "float32")
+        zero = None if zero_point is None else _aligned(zero_point, codes.shape)
+        weight = dequantize(_lazy(codes), aligned, zero)
+        return weight if scheme.factor == 1 else arithmetic("mul", weight, _number(scheme.factor))
+    except UnsupportedOperationError:
+        return None
+
+
+def _aligned(operand: StoredTensor, shape: tuple[int, ...]) -> LazyTensor:
+    """Return a scale or zero point in a shape that can be broadcast to that of the codes.
+
+    It is one number, one for each output channel, an array with the axes of the codes, or one for each block of the
+    first two axes.
+    """
+    lazy, own = _lazy(operand), operand.shape
+    if lazy.numel == 1:
+        return reshape(lazy, ())
+    if own[0] == shape[0] == lazy.numel:
+        return reshape(lazy, (shape[0], *(1,) * (len(shape) - 1)))
+    if len(own) == len(shape) and all(size in (1, full) for size, full in zip(own, shape, strict=True)):
+        return lazy
+    blocks = tuple(-(-size // _BLOCK) for size in shape[:2])
+    if own != (*blocks, *(1,) * (len(own) - 2)):
+        raise UnsupportedOperationError(f"scales of {list(own)} for codes of {list(shape)}")
+    by_rows = repeat(reshape(lazy, (*blocks, *(1,) * (len(shape) - 2))), 0, _BLOCK, shape[0])
+    return repeat(by_rows, 1, _BLOCK, shape[1])
+
+
+def _lazy(tensor: StoredTensor) -> LazyTensor:
+    if tensor.location is None:
+        raise UnsupportedOperationError("numbers that cannot be read")
+    return stored(tensor.location)
+
+
+def _number(value: float) -> LazyTensor:
+    data = np.float32(value).tobytes()
+    return stored(TensorLocation(file=MemoryFile(data), offset=0, dtype="float32", shape=()))
