@@ -1,4 +1,4 @@
-"""The analysis `drift`: drift between groups of layers, with bootstrap intervals and permutation nulls."""
+"""The analysis `drift`: drift between groups of layers, with a test, an interval and a verdict for each pair."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from typing import Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable, SampleSize
+from filtercrawl_analysis.analyses.drift_findings import drift_findings
+from filtercrawl_analysis.analyses.drift_tables import (
+    BASIS,
+    DRIFT,
+    GROUPS,
+    MATCHED,
+    DriftTables,
+    about_drift,
+    about_matched,
+    basis_rows,
+    describe_mode,
+)
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.drift import heat_map, intervals
 from filtercrawl_analysis.statistics.coefficients import (
@@ -18,7 +30,13 @@ from filtercrawl_analysis.statistics.coefficients import (
     select_kernel_size,
 )
 from filtercrawl_analysis.statistics.groups import POSITION, layer_groups, resolve_column
-from filtercrawl_analysis.statistics.pairwise import DRIFT, GROUPS, MATCHED, Comparison, compare_groups, rows_of
+from filtercrawl_analysis.statistics.pairwise import (
+    Comparison,
+    Resampling,
+    compare_groups,
+    group_rows,
+    judged_rows,
+)
 
 # Columns that describe the architecture of a network, the finer first: drift is matched by each.
 STRATA: Final = ("architecture", "family")
@@ -26,38 +44,6 @@ STRATA: Final = ("architecture", "family")
 MAX_SIZES: Final = 3
 # Pairs in the figure of intervals, those with the largest drift.
 MAX_PAIRS: Final = 20
-BASIS: Final = pa.schema(
-    [
-        pa.field("kernel", pa.string()),
-        pa.field("mode", pa.string()),
-        pa.field("component", pa.int32()),
-        pa.field("weight", pa.float64()),
-        pa.field("low", pa.float64()),
-        pa.field("high", pa.float64()),
-        pa.field("vector", pa.list_(pa.float64())),
-        pa.field("mean", pa.list_(pa.float64())),
-    ]
-)
-_MODES: Final = {
-    "sketch": "Coefficients are those of the fixed DCT-II basis, in 70 bins over its fixed range, each weighted by its "
-    "share of the variance.",
-    "exact": "Coefficients are those of the principal components of all kernels, in 70 bins over their own range, each "
-    "weighted by its share of the variance.",
-}
-_ABOUT: Final = (
-    "Drift D is the sum over components of their weight times the symmetric Kullback-Leibler divergence (natural "
-    "logarithm) of the coefficients of scaled kernels (arXiv 2203.15331). low, high: 95 % interval from resampling "
-    "models with replacement, corrected for the bias of small samples, so that it may lie below D; null where a group "
-    "has one model. null_median, null_high (97.5 %), p: when the models of the pair are assigned to two groups of "
-    "these sizes at random; q: p adjusted over all pairs (Benjamini-Hochberg). verdict: `shift` where low "
-    "exceeds null_high, "
-    "`unclear` where only p <= 0.05, else `no shift`."
-)
-_ABOUT_MATCHED: Final = (
-    "Only architectures (or families) that both groups have, each with the same weight in both groups; strata: their "
-    "number; fewest_models, most_models: in one of them in one group. Models are resampled and assigned within each. "
-    + _ABOUT
-)
 
 
 def analyze(dataset: DatasetView) -> Result:
@@ -70,6 +56,7 @@ def analyze(dataset: DatasetView) -> Result:
     columns = [name for name in requested if name == POSITION or resolve_column(index, name)]
     compared: dict[str, list[Comparison]] = {name: [] for name in columns}
     spaces: list[tuple[str, CoefficientSpace]] = []
+    resampling = Resampling(resamples=options.resamples, seed=options.seed, n_sizes=len(sizes))
     for i, kernel in enumerate(sizes):
         dataset.progress(i, len(sizes), f"drift, {kernel}")
         layers = select_kernel_size(index, kernel)
@@ -81,34 +68,46 @@ def analyze(dataset: DatasetView) -> Result:
             continue
         spaces.append((kernel, histograms.space))
         for name in columns:
-            compared[name].append(
-                compare_groups(name, kernel, units, histograms, STRATA, options.resamples, options.seed)
-            )
+            compared[name].append(compare_groups(name, kernel, units, histograms, STRATA, resampling))
+            dataset.progress(i, len(sizes), f"drift, {kernel}")
     dataset.progress(len(sizes), len(sizes), "drift")
     if not any(item.plain for items in compared.values() for item in items):
         return empty_result("no column has two groups to compare")
+    tables = [
+        DriftTables(
+            column=column,
+            plain=judged_rows([pair for item in items for pair in item.plain]),
+            matched=judged_rows([pair for item in items for pair in item.matched]),
+        )
+        for column, items in compared.items()
+    ]
+    mode = spaces[0][1].mode
     return Result(
-        tables=tuple(_tables(compared, spaces)),
-        figures=tuple(_figures(compared, spaces[0][1].mode)),
-        findings=tuple(_findings(compared)),
+        tables=tuple(_tables(tables, compared, spaces)),
+        figures=tuple(figure for table in tables for figure in _figures(table, compared[table.column], mode)),
+        findings=tuple(drift_findings(tables)),
     )
 
 
-def _tables(compared: dict[str, list[Comparison]], spaces: list[tuple[str, CoefficientSpace]]) -> Iterator[ResultTable]:
-    mode = _MODES[spaces[0][1].mode]
-    for column, items in compared.items():
-        column_text = column.replace("_", " ")
-        if rows := list(rows_of(items, "plain")):
-            table = pa.Table.from_pylist(rows, schema=DRIFT)
+def _tables(
+    tables: Sequence[DriftTables], compared: dict[str, list[Comparison]], spaces: list[tuple[str, CoefficientSpace]]
+) -> Iterator[ResultTable]:
+    mode = describe_mode(spaces[0][1].mode)
+    for table in tables:
+        if table.plain:
+            rows = pa.Table.from_pylist(table.plain, schema=DRIFT)
             yield ResultTable(
-                name=f"drift_{column}", title=f"Drift by {column_text}", rows=table, about=f"{mode} {_ABOUT}"
+                name=table.name,
+                title=f"Drift by {table.column_text}",
+                rows=rows,
+                about=f"{mode} {about_drift(table.plain)}",
             )
-        if rows := list(rows_of(items, "matched")):
-            table = pa.Table.from_pylist(rows, schema=MATCHED)
-            about = f"{_ABOUT_MATCHED} {mode}"
-            title = f"Drift by {column_text}, architectures matched"
-            yield ResultTable(name=f"drift_matched_{column}", title=title, rows=table, about=about)
-    groups = [row for items in compared.values() for row in rows_of(items, "groups")]
+        if table.matched:
+            rows = pa.Table.from_pylist(table.matched, schema=MATCHED)
+            title = f"Drift by {table.column_text}, architectures matched"
+            about = f"{about_matched(table.matched)} {mode}"
+            yield ResultTable(name=table.matched_name, title=title, rows=rows, about=about)
+    groups = [row for items in compared.values() for row in group_rows(items)]
     yield ResultTable(
         name="drift_groups",
         title="Compared groups",
@@ -119,92 +118,51 @@ def _tables(compared: dict[str, list[Comparison]], spaces: list[tuple[str, Coeff
     yield ResultTable(
         name="drift_basis",
         title="Basis and bins of the coefficients",
-        rows=pa.Table.from_pylist(list(_basis(spaces)), schema=BASIS),
+        rows=pa.Table.from_pylist(list(basis_rows(spaces)), schema=BASIS),
         about=f"{mode} Drifts of two runs can be compared only if basis and range are the same. If only the weights "
         "differ, as they do when kernels are added, by_component of the tables gives D for the weights of either.",
     )
 
 
-def _basis(spaces: Sequence[tuple[str, CoefficientSpace]]) -> Iterator[dict[str, object]]:
-    for kernel, space in spaces:
-        for component, (vector, weight) in enumerate(zip(space.basis, space.weights, strict=True)):
-            yield {
-                "kernel": kernel,
-                "mode": space.mode,
-                "component": component,
-                "weight": float(weight),
-                "low": space.low,
-                "high": space.high,
-                "vector": vector.tolist(),
-                "mean": space.mean.tolist(),
-            }
-
-
-def _figures(compared: dict[str, list[Comparison]], mode: str) -> Iterator[Figure]:
-    for column, items in compared.items():
-        column_text = column.replace("_", " ")
-        for item in [item for item in items if item.plain][:MAX_SIZES]:
-            models = {row["group"]: row["models"] for row in item.groups}
-            compared_groups = [row for row in item.groups if row["compared"]]
-            side = min(9.0, 3.2 + 0.32 * len(item.names))
-            size = SampleSize(
-                kernels=sum(row["kernels"] for row in compared_groups),
-                layers=sum(row["layers"] for row in compared_groups),
-                models=item.models,
-            )
+def _figures(table: DriftTables, items: Sequence[Comparison], mode: str) -> Iterator[Figure]:
+    column_text, shown = table.column_text, [item for item in items if item.plain][:MAX_SIZES]
+    for item in shown:
+        models = {row["group"]: row["models"] for row in item.groups}
+        compared_groups = [row for row in item.groups if row["compared"]]
+        side = min(9.0, 3.2 + 0.32 * len(item.names))
+        size = SampleSize(
+            kernels=sum(row["kernels"] for row in compared_groups),
+            layers=sum(row["layers"] for row in compared_groups),
+            models=item.models,
+        )
+        yield Figure(
+            name=f"drift_{table.column}_{item.kernel}",
+            title=f"Drift by {column_text}, {item.kernel}",
+            caption=f"Drift D between groups of {item.kernel} kernels; models in brackets. {describe_mode(mode)} Small "
+            "groups differ by their size alone: the table has the floor, the interval and the verdict of every pair.",
+            basis=size,
+            table=table.name,
+            draw=partial(
+                heat_map,
+                drift=item.drift,
+                names=item.names,
+                models=[models[n] for n in item.names],
+                column=table.column,
+            ),
+            width=side + 1,
+            height=side,
+        )
+        pairs = [row for row in table.plain if row["kernel"] == item.kernel and row["estimate"] is not None]
+        top = sorted(pairs, key=lambda row: -row["estimate"])[:MAX_PAIRS]
+        if top and item is shown[0]:
             yield Figure(
-                name=f"drift_{column}_{item.kernel}",
-                title=f"Drift by {column_text}, {item.kernel}",
-                caption=f"Drift D between groups of {item.kernel} kernels; models in brackets. {_MODES[mode]} The "
-                "table has intervals and null distributions.",
+                name=f"drift_{table.column}_intervals",
+                title=f"Drift by {column_text} with intervals, {item.kernel}",
+                caption=f"The {len(top)} pairs with the largest estimates, of {len(item.plain)}: the estimated drift "
+                "with its 95 % interval, filled where the verdict is `differs`; D as a ring, and as a bar its "
+                f"floor, the D that equal distributions would give. {describe_mode(mode)}",
                 basis=size,
-                table=f"drift_{column}",
-                draw=partial(
-                    heat_map, drift=item.drift, names=item.names, models=[models[n] for n in item.names], column=column
-                ),
-                width=side + 1,
-                height=side,
+                table=table.name,
+                draw=partial(intervals, pairs=top),
+                height=1.2 + 0.26 * len(top),
             )
-            with_null = [row for row in item.plain if row["null_high"] is not None]
-            top = sorted(with_null, key=lambda row: -row["drift"])[:MAX_PAIRS]
-            if top and item is next(item for item in items if item.plain):
-                yield Figure(
-                    name=f"drift_{column}_chance",
-                    title=f"Drift by {column_text} with its null distribution, {item.kernel}",
-                    caption=f"The pairs with the largest drift: D, its 95 % interval where both groups have more than "
-                    "one model, and as a bar the 97.5 % quantile of D when models are assigned at random. "
-                    f"{_MODES[mode]}",
-                    basis=size,
-                    table=f"drift_{column}",
-                    draw=partial(intervals, pairs=top),
-                    height=1.2 + 0.26 * len(top),
-                )
-
-
-def _findings(compared: dict[str, list[Comparison]]) -> Iterator[str]:
-    for column, items in compared.items():
-        item = next((item for item in items if item.plain), None)
-        if item is None:
-            continue
-        column_text = column.replace("_", " ")
-        shifts = [row for row in item.plain if row["verdict"] == "shift"]
-        if not shifts:
-            n_with_verdict = sum(row["verdict"] is not None for row in item.plain)
-            pairs = f"pair of groups of {item.kernel} kernels"
-            if n_with_verdict:
-                tested = f"({n_with_verdict} of {len(item.plain)} pairs have enough models to test)"
-                yield f"By {column_text}, no {pairs} drifts significantly {tested}."
-            else:
-                yield f"By {column_text}, no {pairs} has enough models to test for drift."
-            continue
-        top = max(shifts, key=lambda row: row["drift"])
-        matched = [r for r in item.matched if (r["group_a"], r["group_b"]) == (top["group_a"], top["group_b"])]
-        matched_text = "".join(
-            f" With {row['matched_by']} matched, D = {row['drift']:.3f} ({row['verdict'] or 'too few models to test'})."
-            for row in matched[:1]
-        )
-        yield (
-            f"By {column_text}, {len(shifts)} of {len(item.plain)} pairs of groups of {item.kernel} kernels drift "
-            f"significantly; the largest drift is between {top['group_a']} and {top['group_b']}, "
-            f"D = {top['drift']:.3f} [{top['low']:.3f}, {top['high']:.3f}].{matched_text}"
-        )

@@ -1,4 +1,4 @@
-"""Drift between groups: heat maps, and intervals beside null distributions."""
+"""Drift between groups: heat maps, and intervals beside D and its floor."""
 
 from __future__ import annotations
 
@@ -44,18 +44,27 @@ def heat_map(canvas: Figure, drift: Array, names: Sequence[str], models: Sequenc
 
 
 def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
-    """Draw the drift of pairs of groups, rows of the drift table, with intervals and null distributions."""
+    """Draw the estimated drift of pairs of groups, rows of the drift table, with its interval, D and its floor."""
     axes = canvas.add_subplot()
     for position, pair in enumerate(pairs):
-        axes.barh(position, pair["null_high"], height=0.8, color=muted(), alpha=0.4, label="null (97.5 %)")
-        if pair["low"] is not None:
-            axes.plot([pair["low"], pair["high"]], [position, position], color="C0", label="95 % interval")
-        axes.plot([pair["drift"]], [position], "o", color="C1", label="drift")
+        differs = pair["verdict"] == "differs"
+        axes.barh(position, pair["floor"], height=0.8, color=muted(), alpha=0.4, label="floor of D")
+        axes.plot(pair["drift"], position, "o", color="C1", fillstyle="none", label="D")
+        axes.plot([pair["low"], pair["high"]], [position, position], color="C0", label="95 % interval")
+        axes.plot(
+            pair["estimate"],
+            position,
+            "D",
+            color="C0",
+            markersize=5,
+            fillstyle="full" if differs else "none",
+            label="estimate, differs" if differs else "estimate, no difference found or too little to tell",
+        )
     names = [f"{label(pair['group_a'], 20)} | {label(pair['group_b'], 20)}" for pair in pairs]
     axes.set_yticks(range(len(pairs)), names)
     axes.set_ylim(len(pairs) - 0.4, -0.6)
     axes.set_xlim(left=0)
-    axes.set_xlabel("drift D")
+    axes.set_xlabel("drift")
     handles, texts = axes.get_legend_handles_labels()
     unique = dict(zip(texts, handles, strict=True))
     axes.legend(unique.values(), unique.keys(), loc="best")

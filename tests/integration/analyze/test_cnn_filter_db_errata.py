@@ -137,7 +137,10 @@ def test_fault_5_every_cell_says_its_models_and_one_model_has_no_interval(tmp_pa
     assert len(found) == 3
     for row in found:
         assert (row["models_a"], row["models_b"]) == (models[str(row["group_a"])], models[str(row["group_b"])])
-        assert row["low"] is row["high"] is row["verdict"] is None
-        assert row["note"] == "a group of one model: no interval"
-        # Two single models can only be swapped: chance says nothing of them.
-        assert (row["null_high"] is None) == ("many" not in (row["group_a"], row["group_b"]))
+        assert row["estimate"] is row["low"] is row["high"] is None
+        assert row["verdict"] == "too little to tell"
+        # Two single models can only be swapped.
+        many = "many" in (row["group_a"], row["group_b"])
+        reason = "6 assignments of models: p cannot be below 0.17" if many else "not tested: no models to exchange"
+        assert row["note"] == reason
+        assert (row["p"] is None) == (not many)

@@ -1,0 +1,282 @@
+"""How often the p-values, intervals and verdicts on drift are right; run by calibration.py."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import binom
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+
+from filtercrawl_analysis.statistics.divergence import paired_drift
+from filtercrawl_analysis.statistics.drift_floor import expected_drift
+from filtercrawl_analysis.statistics.drift_inference import DriftInference, detectable_drift, infer_drift
+from filtercrawl_analysis.statistics.model_histograms import (
+    ModelGroupHistograms,
+    Stratum,
+    group_distributions,
+    single_stratum,
+)
+from support.drift_populations import (
+    Population,
+    crossed_groups,
+    kernel_groups,
+    lognormal,
+    true_drift,
+    two_groups,
+)
+
+ALPHAS = (0.01, 0.05, 0.2)
+# As with the default of 500 resamples, and fewer where only p <= 0.05 matters.
+DRAWS, FEW_DRAWS = 2000, 400
+REPETITIONS = {"full": 500, "short": 50}
+
+Draw = Callable[[np.random.Generator], ModelGroupHistograms]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A way to draw two groups.
+
+    Attributes:
+        name: What they are.
+        draw: Draws them.
+        n_strata: Strata of equal size in the order of models; 1 for none.
+    """
+
+    name: str
+    draw: Draw
+    n_strata: int = 1
+
+    def infer(self, repetition: int, draws: int) -> DriftInference:
+        """Draw groups and judge them, with random numbers of this case and repetition alone."""
+        random = np.random.default_rng([zlib.crc32(self.name.encode()), repetition])
+        cells = self.draw(random)
+        strata = single_stratum(cells, 0, 1)
+        if self.n_strata > 1:
+            first, second = (np.array_split(cells.cells_of(group), self.n_strata) for group in (0, 1))
+            strata = tuple(Stratum(first=a, second=b) for a, b in zip(first, second, strict=True))
+        return infer_drift(cells, strata, draws, random)
+
+
+def separate(
+    name: str,
+    models: tuple[int, int],
+    kernels: tuple[float, float],
+    first: Population,
+    second: Population | None = None,
+    deviation: float = 0.5,
+) -> Case:
+    """Return a case of two groups of different models."""
+    populations, sizes = (first, second or first), (lognormal(kernels[0], deviation), lognormal(kernels[1], deviation))
+    text = f"{models[0]} : {models[1]} models of {kernels[0]:,.0f} : {kernels[1]:,.0f} kernels, {name}"
+    return Case(name=text, draw=lambda random: two_groups(random, populations, models, sizes))
+
+
+def crossed(
+    name: str,
+    models: int,
+    kernels: tuple[float, float],
+    first: Population,
+    second: Population | None = None,
+    alone: tuple[int, int] = (0, 0),
+) -> Case:
+    """Return a case of models that are in both groups."""
+    populations, sizes = (first, second or first), (lognormal(kernels[0]), lognormal(kernels[1]))
+    text = f"{models} models in both groups with {kernels[0]:,.0f} : {kernels[1]:,.0f} kernels, {name}"
+    return Case(name=text, draw=lambda random: crossed_groups(random, populations, models, sizes, alone))
+
+
+def equal_cases() -> Iterator[Case]:
+    """Yield groups whose models are drawn from one population."""
+    for models in ((4, 4), (8, 8), (3, 20), (20, 3), (50, 50)):
+        for kernels in ((50.0, 20_000.0), (1000.0, 1000.0)):
+            for spread in (0.0, 0.4):
+                yield separate(f"spread {spread}", models, kernels, Population(spread=spread))
+    yield separate("spread 0.1", (20, 20), (500, 20_000), Population(spread=0.1))
+    yield separate("spread 0.1", (8, 8), (100, 10_000), Population(spread=0.1))
+    yield separate("spread 0.1, sizes heavy-tailed", (10, 10), (500, 500), Population(spread=0.1), deviation=1.8)
+    yield separate("3 components", (8, 8), (100, 5000), Population(components=3))
+    yield separate("25 components", (6, 12), (100, 5000), Population(components=25))
+    yield separate("49 components", (6, 6), (1000, 200), Population(components=49))
+    layered = Population(layers=10, layer_spread=0.3)
+    yield separate("10 layers each", (8, 8), (500, 5000), layered)
+    yield Case(
+        name="3 strata of 4 : 4 models of 200 : 5,000 kernels",
+        draw=lambda random: two_groups(
+            random, (Population(), Population()), (12, 12), (lognormal(200), lognormal(5000))
+        ),
+        n_strata=3,
+    )
+    for models in (6, 20):
+        for kernels in ((50.0, 5000.0), (2000.0, 2000.0)):
+            yield crossed("spread 0.4", models, kernels, Population(spread=0.4))
+    yield crossed("and 6 : 8 in one, spread 0.3", 8, (100, 2000), Population(spread=0.3), alone=(6, 8))
+    for kernel_size, exact in (((3, 3), False), ((3, 3), True), ((5, 5), False), ((3,), False), ((7, 7), False)):
+        taps, space = "x".join(map(str, kernel_size)), "principal components" if exact else "sketch space"
+        yield Case(
+            name=f"8 : 8 models of 100 : 1,000 kernels, drawn as {taps} kernels, {space}",
+            draw=lambda random, size=kernel_size, exact=exact: kernel_groups(
+                random, size, (8, 8), (lognormal(100), lognormal(1000)), exact=exact
+            ),
+        )
+
+
+def unequal_cases() -> Iterator[Case]:
+    """Yield groups with equal mean distributions whose models vary differently: not exchangeable."""
+    few, many = Population(layers=1, layer_spread=0.3), Population(layers=40, layer_spread=0.3)
+    for models in ((8, 8), (20, 20), (5, 40), (3, 20), (20, 3)):
+        yield separate("1 layer : 40 layers each", models, (1000, 20_000), few, many)
+        yield separate(
+            "spread of mixtures 1 : 0.1", models, (1000, 1000), Population(mixture=1.0), Population(mixture=0.1)
+        )
+    for models in (8, 20):
+        yield crossed("1 layer : 40 layers each", models, (1000, 20_000), few, many)
+
+
+def drift_cases() -> Iterator[tuple[Case, Population, Population]]:
+    """Yield groups with a true drift, and their populations."""
+    for spread in (0.05, 0.2):
+        for shift in (0.1, 0.3, 1.0):
+            first, second = Population(spread=spread), Population(spread=spread, shift=shift)
+            name = f"spread {spread}, shift {shift}"
+            for models, kernels in (
+                ((3, 3), (2000.0, 2000.0)),
+                ((4, 6), (300.0, 3000.0)),
+                ((8, 8), (100.0, 100.0)),
+                ((3, 30), (2000.0, 2000.0)),
+                ((20, 20), (100.0, 10_000.0)),
+                ((50, 50), (3000.0, 3000.0)),
+            ):
+                yield separate(name, models, kernels, first, second), first, second
+            yield crossed(name, 12, (200.0, 5000.0), first, second), first, second
+
+
+def percent(share: float) -> str:
+    """Format a share."""
+    return f"{100 * share:.1f}"
+
+
+def rejection_table(cases: Iterator[Case], repetitions: int) -> Iterator[str]:
+    """Yield a table of how often p-values are at most alpha; bold where that exceeds the 99 % band of alpha."""
+    yield "| groups | " + " | ".join(f"p <= {alpha}" for alpha in ALPHAS) + " |\n|---|" + "---:|" * len(ALPHAS)
+    for case in cases:
+        p = np.array([case.infer(i, DRAWS).p_value for i in range(repetitions)], np.float64)
+        cells = []
+        for alpha in ALPHAS:
+            n = int((p <= alpha).sum())
+            bold = "**" if n > binom.ppf(0.995, repetitions, alpha) else ""
+            cells.append(f"{bold}{percent(n / repetitions)}{bold}")
+        yield f"| {case.name} | {' | '.join(cells)} |"
+
+
+def coverage_table(repetitions: int) -> Iterator[str]:
+    """Yield a table of how often intervals cover the true drift."""
+    yield "| groups | true drift | mean estimate | p <= 0.05 | covered | median width |\n|---|---:|---:|---:|---:|---:|"
+    for case, first, second in drift_cases():
+        drift = true_drift(first, second)
+        found = [case.infer(i, FEW_DRAWS) for i in range(repetitions)]
+        known = [(f.low, f.high, f.estimate, f.p_value) for f in found if f.low is not None]
+        low, high, estimate, p = np.array(known, np.float64).T
+        covered = ((low <= drift) & (drift <= high)).mean()
+        yield (
+            f"| {case.name} | {drift:.4f} | {estimate.mean():.4f} | {percent((p <= 0.05).mean())} | "
+            f"{percent(covered)} | {np.median(high - low):.4f} |"
+        )
+
+
+def power_table(repetitions: int) -> Iterator[str]:
+    """Yield a table of how often the drift that is said to be detectable is found."""
+    yield "| groups | detectable | found |\n|---|---:|---:|"
+    for models, kernels, spread in (
+        ((4, 4), 2000.0, 0.1),
+        ((8, 8), 300.0, 0.0),
+        ((8, 8), 2000.0, 0.2),
+        ((3, 20), 1000.0, 0.1),
+        ((20, 20), 200.0, 0.1),
+        ((50, 50), 3000.0, 0.3),
+    ):
+        first = Population(spread=spread)
+        equal = separate(f"spread {spread}", models, (kernels, kernels), first)
+        at = []
+        for i in range(max(repetitions // 10, 20)):
+            inference = equal.infer(i, 1)
+            if inference.moments is not None:
+                at.append(detectable_drift(inference.moments, 0.05, inference.design.smallest_p_value))
+        shift = shift_of(float(np.median(at)), first)
+        shifted = separate(
+            f"spread {spread}, shift {shift:.3f}", models, (kernels, kernels), first, replace(first, shift=shift)
+        )
+        p = np.array([shifted.infer(i, FEW_DRAWS).p_value for i in range(repetitions)], np.float64)
+        yield f"| {equal.name} | {np.median(at):.4f} | {percent((p <= 0.05).mean())} |"
+
+
+def shift_of(drift: float, population: Population) -> float:
+    """Return the shift that makes this drift, by bisection."""
+    low, high = 0.0, 4.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        if true_drift(population, replace(population, shift=middle)) < drift:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def floor_table(repetitions: int) -> Iterator[str]:
+    """Yield a table of the stated floor and the mean D of equal distributions."""
+    yield "| kernels | mean D | floor |\n|---|---:|---:|"
+    population = Population(spread=0.0)
+    distribution = population.mean_distribution(np.random.default_rng(0), 500)
+    for kernels in ((100, 100), (100, 10_000), (1000, 1000), (1000, 100_000), (100_000, 100_000)):
+        measured = []
+        for i in range(repetitions):
+            sizes = tuple((lambda _, n, k=k: np.full(n, k)) for k in kernels)
+            cells = two_groups(np.random.default_rng([i, *kernels]), (population, population), (1, 1), sizes)
+            p = group_distributions(cells)
+            measured.append(float(paired_drift(p[0], p[1], cells.weights)))
+        floor = expected_drift(distribution, (float(kernels[0]), float(kernels[1])), population.weights, 6 / 70)
+        yield f"| {kernels[0]:,} : {kernels[1]:,} | {np.mean(measured):.4f} | {floor:.4f} |"
+
+
+def report(length: str) -> str:
+    """Run the study and return its report as Markdown.
+
+    Args:
+        length: `short` or `full`.
+    """
+    n = REPETITIONS[length]
+    allowed = ", ".join(f"{percent(binom.ppf(0.995, n, alpha) / n)} at {alpha}" for alpha in ALPHAS)
+    sections = [
+        f"""### Equal distributions: how often p <= alpha
+
+Percent of {n:,} repetitions; models of both groups come from one population. The upper ends of the 99 % band are
+{allowed}. Larger values are bold; by chance, about one in 200 is. With few models
+there are few assignments, p-values are coarse, and shares are low.""",
+        "\n".join(rejection_table(equal_cases(), n)),
+        """### Equal means, unequal spread
+
+Models of one group vary more than those of the other, or have fewer layers, while the mean distributions are equal: the
+models are not exchangeable, and the test is approximate. Bold as above.""",
+        "\n".join(rejection_table(unequal_cases(), n)),
+        f"""### True drifts: power and intervals
+
+The true drift is that of the bin probabilities of both populations; percent of {n // 2:,} repetitions. Intervals are to
+cover it 95 % of the time. With three models a group, no p-value can be below 0.1, and every interval begins at 0.""",
+        "\n".join(coverage_table(n // 2)),
+        f"""### Detectable drifts
+
+How often a drift of the size that `detectable` states is found, to be 80 % of the time; one pair alone, without
+adjustment for others; {n // 2:,} repetitions.""",
+        "\n".join(power_table(n // 2)),
+        f"""### Floor of D
+
+Mean D of two samples of one distribution in {max(n // 5, 20):,} repetitions, and the floor stated.""",
+        "\n".join(floor_table(max(n // 5, 20))),
+    ]
+    return "\n\n".join(sections)
