@@ -205,7 +205,8 @@ def _frequency_figures(index: pa.Table, sizes: list[str], profile: list[dict[str
                 name=f"frequency_{kernel}",
                 title=f"Energy of {kernel_phrase(kernel)} by frequency",
                 caption="Mean over layers of the share of their energy at each radial frequency, for all layers and "
-                "for first and last ones where they are known; dashed, random weights.",
+                "for first and last ones where they are known; dashed, random weights. Without uncertainty: intervals "
+                "and tests over models are in the table of medians.",
                 basis=sample_size(select_kernel_size(index, kernel)),
                 table="frequency_profile",
                 draw=partial(frequency_profile, rows=rows),

@@ -50,7 +50,7 @@ _ABOUT: Final = (
 )
 _SCALED: Final = "same definition: kernels cast to float16, then divided by their largest magnitude"
 _EXACT: Final = "same definition; components and range of the histograms are those of this dataset"
-_SKETCH: Final = "other basis and range than the paper's: compare with `filtercrawl analyze --exact`"
+_SKETCH: Final = "other basis and range than the paper's: compare with analyze --exact"
 
 
 def analyze(dataset: DatasetView) -> Result:

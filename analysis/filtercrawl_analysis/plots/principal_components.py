@@ -40,7 +40,7 @@ def eigenkernels(canvas: Figure, rows: Array, shares: Array, intervals: Array | 
     for component, (axes, row) in enumerate(zip(grid, rows[:shown], strict=False)):
         top = np.abs(row).max()
         axes.imshow(row.reshape(picture), cmap=diverging(), vmin=-top, vmax=top, interpolation="nearest")
-        interval = "" if intervals is None else "\n{:.1%} to {:.1%}".format(*intervals[:, component])
+        interval = "" if intervals is None else "\n{:.0%} to {:.0%}".format(*intervals[:, component])
         axes.set_title(f"c{component}: {shares[component]:.1%}{interval}", fontsize=7)
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 # Reasons for which layers are left out, in the order in which they apply.
 _REASONS: Final = {
-    "unread": "without weights in the dataset",
-    "not_learned": "of weights that are not learned",
+    "unread": "whose weights were not read, such as pointwise ones",
+    "not_learned": "whose weights are not learned",
     "not_final": "of checkpoints from within a training run",
     "repeated": "with the same weights as another layer",
 }
@@ -34,11 +34,11 @@ def scope_texts(results: Mapping[str, Any]) -> dict[str, Any]:
 def selection_text(results: Mapping[str, Any]) -> str:
     """Return which share of the layers and models was analyzed, and why the others were not."""
     basis, selection = results["basis"], results["selection"]
-    reasons = [f"{selection[name]:,} {text}" for name, text in _REASONS.items() if selection[name]]
+    reasons = [f"{_layers(selection[name])} {text}" for name, text in _REASONS.items() if selection[name]]
     return (
         f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
         f"{_share(basis['models'], selection['models'])} models."
-        + (f" Left out: layers {', '.join(reasons)}." if reasons else "")
+        + (f" Left out: {', '.join(reasons)}." if reasons else "")
     )
 
 
@@ -59,6 +59,10 @@ def tests_text(results: Mapping[str, Any]) -> str:
     if not total:
         return ""
     return f"{total:,} tests, adjusted for their number within their tables (Benjamini-Hochberg)."
+
+
+def _layers(count: int) -> str:
+    return f"{count:,} layer{'s' * (count != 1)}"
 
 
 def _share(part: int, whole: int) -> str:

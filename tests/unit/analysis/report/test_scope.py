@@ -19,8 +19,9 @@ def test_shares_reasons_columns_and_tests() -> None:
         "analyses": [{"tables": [{"tests": {"q": 3}}, {"tests": {"q_a": 4, "q_b": 5}}, {"tests": {}}]}],
     }
     assert scope_texts(results) == {
-        "selection_text": "Analyzed: 12 of 30 (40%) layers, 3 of 6 (50%) models. Left out: layers 15 without weights "
-        "in the dataset, 2 of checkpoints from within a training run, 1 with the same weights as another layer.",
+        "selection_text": "Analyzed: 12 of 30 (40%) layers, 3 of 6 (50%) models. Left out: 15 layers whose weights "
+        "were not read, such as pointwise ones, 2 layers of checkpoints from within a training run, 1 layer with the "
+        "same weights as another layer.",
         "comparison_text": "Compared by position (3 groups; known for 9 of 12 (75%) layers).",
         "tests_text": "12 tests, adjusted for their number within their tables (Benjamini-Hochberg).",
         "empty_columns": ["task", "family"],
