@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from filtercrawl.api.tensor import Convolution, Op
 from filtercrawl_plugins.formats.pickle.objects import PickledDict, Stub, to_name
+from filtercrawl_plugins.readers.torch.quantized_state import state_by_name
 from filtercrawl_plugins.readers.torch.script_calls import WeightUses
 
 # Attributes of every module: dictionaries of its parameters, buffers and submodules.
@@ -17,7 +18,6 @@ REGISTRIES: Final = ("_parameters", "_buffers", "_modules")
 CONVOLUTION_SETTINGS: Final = frozenset(
     {"in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "transposed", "groups"}
 )
-
 _NORM = r"((Frozen|Sync|Lazy)?BatchNorm|(Lazy)?InstanceNorm|(Group|Layer|RMS|LocalResponse)Norm)([123]d)?"
 # Reasons of the ledger by the class of the module that holds a tensor.
 _REASONS: Final = (
@@ -67,14 +67,14 @@ class SavedModule:
     def convolution(self, name: str, shape: tuple[int, ...]) -> Convolution | None:
         """Return the convolution whose weight is the attribute `name` of this shape, None if it is no such weight."""
         rank = len(shape) - 2
-        if self.uses is not None and name in self.uses.settings:
+        if not self.settings and self.uses is not None and (name not in self.buffers or _WEIGHT.fullmatch(name)):
             return self.uses.convolution(name, rank, learned=self._learned(name))
         transposed, groups = self.settings.get("transposed"), self.settings.get("groups")
         if not (_WEIGHT.fullmatch(name) and 1 <= rank <= 3 and self._has_stated_sizes(shape)):
             return None
-        if _OTHER_OPERATOR.search(self.cls):
-            return None
         if not isinstance(transposed, bool) or not isinstance(groups, int) or not 1 <= groups < 1 << 31:
+            return None
+        if _OTHER_OPERATOR.search(self.cls) or (self.uses is not None and not self.uses.may_convolve(name)):
             return None
         padding = self.settings.get("padding")
         return Convolution(
@@ -108,9 +108,10 @@ class SavedModule:
                 return "bias" if reason == "linear" and "bias" in name else reason
         if not _WEIGHT.fullmatch(name) or not 3 <= rank <= 5:
             return None
+        if self.uses is not None:
+            return None if self.uses.may_convolve(name) else "nonstandard_operator"
         named = "conv" in self.cls.lower() and not _OTHER_OPERATOR.search(self.cls)
-        unknown = self.cls in _ANONYMOUS or (self.uses is not None and self.uses.may_convolve(name))
-        return None if named or unknown else "nonstandard_operator"
+        return None if named or self.cls in _ANONYMOUS else "nonstandard_operator"
 
     def _learned(self, name: str) -> bool | None:
         return True if name in self.parameters else False if name in self.buffers else None
@@ -130,7 +131,7 @@ class SavedModule:
 
 def describe_module(stub: Stub) -> SavedModule:
     """Describe a module by the attributes of its stub."""
-    attributes = dict(stub.attributes())
+    attributes = dict(stub.attributes()) | state_by_name(stub)
     settings = {name: value for name, value in attributes.items() if name in CONVOLUTION_SETTINGS}
     return SavedModule(
         cls=stub.path.rpartition(".")[2],
@@ -141,7 +142,9 @@ def describe_module(stub: Stub) -> SavedModule:
 
 
 def is_module(stub: Stub) -> bool:
-    """Return whether a stub has the state of a `torch.nn.Module`: all three registries."""
+    """Return whether a stub has the state of a `torch.nn.Module`, all three registries, or of a quantized one."""
+    if state_by_name(stub):
+        return True
     dictionaries = {name for name, value in stub.attributes() if isinstance(value, PickledDict)}
     return dictionaries.issuperset(REGISTRIES)
 

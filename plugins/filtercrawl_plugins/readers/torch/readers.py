@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Final
+
+import numpy as np
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
@@ -11,12 +14,16 @@ from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, is_tar, load_legacy
+from filtercrawl_plugins.readers.torch.quantized_state import is_packed, packed_uses
 from filtercrawl_plugins.readers.torch.script_calls import WeightUses
 from filtercrawl_plugins.readers.torch.storage import LoadedObject, LocateStorage, StorageRegion
 from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator
-from filtercrawl_plugins.readers.torch.tensor_walk import TensorPath, TensorWalk
+from filtercrawl_plugins.readers.torch.tensor_walk import FoundTensor, TensorPath, TensorWalk
 from filtercrawl_plugins.readers.torch.torchscript import TorchScriptCode
 from filtercrawl_plugins.readers.torch.zip_file import PICKLE_NAME, TorchArchive, archive_kind
+
+# Integers of the configuration of a packed weight: at most three axes.
+MAX_CONFIG: Final = 16
 
 
 class TorchReader:
@@ -73,13 +80,44 @@ class TorchScript(TorchReader):
         walk = TensorWalk(file.name, code.describe_module)
         loaded = archive.load_pickle(PICKLE_NAME, "data")
         locator = TensorLocator(file, loaded.locate_storage)
-        tensors = [locator.locate(found) for found in walk.tensors(loaded.value, TensorPath())]
+        held = list(walk.tensors(loaded.value, TensorPath()))
+        tensors = list(with_packed_weights(held, [locator.locate(found) for found in held]))
         if archive.has_entry("constants.pkl"):
             loaded = archive.load_pickle("constants.pkl", "constants")
             locator.locate_storage = loaded.locate_storage
-            found = walk.tensors(loaded.value, TensorPath(path=("constants",)))
-            tensors.extend(described_constants([locator.locate(constant, "constant") for constant in found], code))
+            held = list(walk.tensors(loaded.value, TensorPath(path=("constants",))))
+            constants = with_packed_weights(held, [locator.locate(found, "constant") for found in held])
+            tensors.extend(described_constants(list(constants), code))
         yield from tensors
+
+
+def with_packed_weights(found: Sequence[FoundTensor], stored: Sequence[StoredTensor]) -> Iterator[StoredTensor]:
+    """Yield the tensors of an archive; packed weights of quantized convolutions with their convolution.
+
+    Args:
+        found: The tensors with their paths.
+        stored: Their records.
+    """
+    owners = [one.path.path[:-1] if one.path.owner and is_packed(one.path.owner.cls) else None for one in found]
+    uses = {}
+    for owner, one, tensor in zip(owners, found, stored, strict=True):
+        if owner is not None and one.path.path[-1] == "config":
+            uses[owner] = packed_uses(read_config(tensor))
+    for owner, one, tensor in zip(owners, found, stored, strict=True):
+        convolution = tensor.convolution
+        if owner in uses and one.path.path[-1] == "weight":
+            convolution = uses[owner].convolution("weight", len(tensor.shape) - 2, learned=None)
+        if owner is None or convolution is None or tensor.location is None:
+            yield tensor
+        else:
+            yield replace(tensor, reason=None, rule=None, layer=".".join(owner), convolution=convolution)
+
+
+def read_config(tensor: StoredTensor) -> tuple[int, ...]:
+    """Return the integers of the configuration of a packed weight, () if it is none."""
+    if tensor.location is None or tensor.dtype != "int16" or len(tensor.shape) != 1 or tensor.shape[0] > MAX_CONFIG:
+        return ()
+    return tuple(np.frombuffer(tensor.location.read(((0, tensor.shape[0]),)).tobytes(), "<i2").tolist())
 
 
 def described_constants(constants: Sequence[StoredTensor], code: TorchScriptCode) -> Iterator[StoredTensor]:

@@ -26,6 +26,7 @@ _ASSIGNMENT: Final = re.compile(r"^ +(\w+) = (.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"\w+")
 _READ: Final = re.compile(r"\b(self(?:\.\w+)+|CONSTANTS\.c\d+)")
 _CONVOLUTION: Final = re.compile(r"torch\.(_convolution|_convolution_mode|convolution|conv(?:_transpose)?[123]d)")
+_CALL_OF_CONVOLUTION: Final = re.compile(r"(?<!def )\b\w*conv\w*\)?\(")
 # Position of each setting in the arguments of a call.
 _POSITIONS: Final[Mapping[str, Mapping[str, int]]] = {
     "conv": {"stride": 3, "padding": 4, "dilation": 5, "groups": 6},
@@ -46,15 +47,17 @@ class WeightUses:
             (`weight`), or a constant (`CONSTANTS.c0`). Calls that disagree are left out.
         computed_from: Attributes that the weight of a convolution is computed from.
         read: Attributes that the code reads.
+        convolves: Whether the code calls anything whose name has `conv` in it.
     """
 
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     computed_from: frozenset[str] = frozenset()
     read: frozenset[str] = frozenset()
+    convolves: bool = True
 
     def may_convolve(self, name: str) -> bool:
-        """Return whether an attribute may be a weight: it is one, or other code has to tell."""
-        return name in self.settings or name in self.computed_from or name not in self.read
+        """Return whether an attribute may be the weight of a convolution; not if code reads it and never convolves."""
+        return self.convolves or name not in self.read
 
     def convolution(self, name: str, rank: int, *, learned: bool | None) -> Convolution | None:
         """Return the convolution whose weight a tensor is, None if that is not proven.
@@ -100,7 +103,8 @@ def weight_uses(code: str) -> WeightUses:
                 computed |= {read.removeprefix("self.") for read in _origins(source, variables)}
     agreed = {source: every[0] for source, every in found.items() if all(one == every[0] for one in every)}
     read = frozenset(name.removeprefix("self.") for name in _READ.findall(code))
-    return WeightUses(settings=agreed, computed_from=frozenset(computed), read=read)
+    convolves = bool(_CALL_OF_CONVOLUTION.search(code))
+    return WeightUses(settings=agreed, computed_from=frozenset(computed), read=read, convolves=convolves)
 
 
 def calls(code: str) -> Iterator[tuple[str, list[str]]]:

@@ -8,7 +8,13 @@ from typing import Final
 
 from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl_plugins.formats.pickle.objects import MAX_NAME_LENGTH, NumpyArray, PickledDict, PickledTensor, Stub
-from filtercrawl_plugins.readers.torch.modules import REGISTRIES, SavedModule, describe_module, is_module
+from filtercrawl_plugins.readers.torch.modules import (
+    REGISTRIES,
+    SavedModule,
+    describe_module,
+    is_module,
+)
+from filtercrawl_plugins.readers.torch.quantized_state import state_by_name
 
 MAX_DEPTH: Final = 500
 MAX_STEPS: Final = 5_000_000
@@ -153,7 +159,15 @@ class TensorWalk:
                         yield replace(inside, path=child_path, key=key, submodule=name == "_modules"), child
             elif self._may_contain_tensors(value):
                 yield replace(inside.child(name), submodule=is_scripted and isinstance(value, Stub)), value
-        for state in stub.states or ():
+        yield from self._states(stub, inside)
+
+    def _states(self, stub: Stub, inside: TensorPath) -> Iterator[tuple[TensorPath, object]]:
+        """Yield what a stub has in a state that is no dictionary."""
+        named = state_by_name(stub)
+        for name in ("config", "weight", "bias"):
+            if self._may_contain_tensors(named.get(name)):
+                yield inside.child(name), named[name]
+        for state in () if named else stub.states or ():
             if not isinstance(state, PickledDict) and self._may_contain_tensors(state):
                 yield inside.child("state"), state
 

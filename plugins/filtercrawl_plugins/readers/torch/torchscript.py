@@ -10,6 +10,7 @@ from typing import Final
 from filtercrawl_plugins.formats.pickle.objects import Stub
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.torch.modules import CONVOLUTION_SETTINGS, SavedModule, describe_module
+from filtercrawl_plugins.readers.torch.quantized_state import is_packed, packed_uses, state_by_name
 from filtercrawl_plugins.readers.torch.script_calls import WeightUses, parse_literal, weight_uses
 
 MAX_CODE_BYTES: Final = 1 << 20
@@ -28,9 +29,9 @@ _CALL: Final = re.compile(
 )
 
 
-# Module of the packed convolutions that `torch.utils.mobile_optimizer` makes, and the positions of their settings.
-_PACKED_MODULE: Final = "torch.classes.xnnpack"
-_PACKED: Final[Mapping[str, Mapping[str, int]]] = {
+# Module of the prepacked convolutions that `torch.utils.mobile_optimizer` makes, and the positions of their settings.
+_PREPACKED_MODULE: Final = "torch.classes.xnnpack"
+_PREPACKED: Final[Mapping[str, Mapping[str, int]]] = {
     "Conv2dOpContext": {"stride": 2, "padding": 3, "dilation": 4, "groups": 5},
     "TransposeConv2dOpContext": {"stride": 2, "padding": 3, "dilation": 5, "groups": 6},
 }
@@ -52,8 +53,11 @@ class TorchScriptCode:
         """Describe a module by its attributes and the text of its class."""
         path, _, cls = stub.path.rpartition(".")
         described = describe_module(stub)
-        if path.endswith(_PACKED_MODULE):
-            return replace(described, uses=packed_uses(cls, stub))
+        if path.endswith(_PREPACKED_MODULE):
+            return replace(described, uses=prepacked_uses(cls, stub))
+        config = state_by_name(stub).get("config") if is_packed(stub.path) else None
+        if isinstance(config, list):
+            return replace(described, uses=packed_uses(config))
         text = self._classes(path).get(cls)
         if text is None:
             return described
@@ -62,17 +66,18 @@ class TorchScriptCode:
             name: parse_literal(value) for name, value in _CONSTANT.findall(text) if name in CONVOLUTION_SETTINGS
         }
         settings.update((name, value) for name, value in stub.attributes() if name in CONVOLUTION_SETTINGS)
-        calls = _CALL.findall(text)
-        uses = None
+        settings.update(described.settings)
         if settings.keys() != CONVOLUTION_SETTINGS:
-            settings = convolution_from_call(*calls[0]) if len(calls) == 1 else {}
-            uses = weight_uses(text)
+            settings = {}
+            calls = _CALL.findall(text)
+            if len(calls) == 1:
+                settings = convolution_from_call(*calls[0])
         return replace(
             described,
             parameters=registered.get("parameters", frozenset()),
             buffers=registered.get("buffers", frozenset()),
             settings=settings,
-            uses=uses,
+            uses=weight_uses(text),
         )
 
     def constant_uses(self) -> WeightUses:
@@ -96,14 +101,14 @@ class TorchScriptCode:
         return self._files[name]
 
 
-def packed_uses(cls: str, stub: Stub) -> WeightUses:
-    """Return how a packed convolution uses its state: the weight is the first element, settings follow."""
+def prepacked_uses(cls: str, stub: Stub) -> WeightUses:
+    """Return how a prepacked convolution uses its state: the weight is the first element, settings follow."""
     state = next((state for state in stub.states or () if isinstance(state, tuple | list)), ())
     settings: dict[str, object] = {"transposed": cls.startswith("Transpose"), "rank": 2}
-    for name, position in _PACKED.get(cls, {}).items():
+    for name, position in _PREPACKED.get(cls, {}).items():
         value = state[position] if position < len(state) else None
         settings[name] = tuple(value[:8]) if isinstance(value, list | tuple) else value
-    return WeightUses(settings={"0": settings} if cls in _PACKED else {})
+    return WeightUses(settings={"0": settings} if cls in _PREPACKED else {})
 
 
 def convolution_from_call(stride: str, padding: str, dilation: str, transposed: str, groups: str) -> dict[str, object]:

@@ -177,6 +177,20 @@ class Centers(Uses):
         return functional.conv2d(x, weight)
 
 
+class L1Script(nn.Conv2d):
+    """Distances of patches, in a class that looks like a convolution's."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        columns = functional.unfold(x, 3)
+        return -(columns.unsqueeze(1) - self.weight.view(8, -1).unsqueeze(2)).abs().sum(2)
+
+
+class Standardized(nn.Conv2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return functional.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+
 def scripted_weight(module: nn.Module, traced: bool) -> tuple[StoredTensor, ClassifiedTensors]:
     example = torch.randn(1, 3, 8, 8)
     data = scripted(
@@ -195,8 +209,11 @@ def test_the_code_of_a_scripted_module_decides(traced: bool) -> None:
     centered, layers = scripted_weight(nn.Sequential(Centers()), traced)
     assert centered.convolution is None
     assert [layer.weight_kind for layer in layers.layers] == ["standardized"]
-    added, layers = scripted_weight(nn.Sequential(Adder2d()), traced)
-    assert (added.reason, layers.layers) == ("nonstandard_operator", ())
+    for other in (Adder2d(), L1Script(3, 8, 3)):
+        added, layers = scripted_weight(nn.Sequential(other), traced)
+        assert (added.reason, layers.layers) == ("nonstandard_operator", ())
+    _, layers = scripted_weight(nn.Sequential(Standardized(3, 8, 3)), traced)
+    assert [(layer.weight_kind, layer.operator_verified) for layer in layers.layers] == [("standardized", not traced)]
 
 
 def test_calls_are_found_inside_of_others() -> None:
