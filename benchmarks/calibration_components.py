@@ -34,21 +34,25 @@ def report(length: str) -> str:
     repetitions = REPETITIONS[length]
     bands = ", ".join(f"{alpha:g}: {_upper(alpha, repetitions):.3f}" for alpha in ALPHAS)
     parts = [
-        "### Explained variance and shape of kernels\n",
         f"{repetitions:,} repetitions a row, fixed seeds. Upper ends of the binomial 99 % bands of "
         f"P(p <= alpha): {bands}.\n",
+        "### Explained variance: intervals\n",
         "Intervals of explained variance (jackknife over models, logits, Student quantiles with Kish's effective "
         "number of models less one). Coverage over the components: least, mean, most. Spread: of the logarithm of a "
         "model's variances; sizes: of the logarithm of its kernels, whose median is 1,000.\n",
         _table(("spectrum", "models", "spread", "sizes", "least", "mean", "most"), _coverage_rows(repetitions)),
+        "### Explained variance: equal components\n",
         "Equal components that are called distinct: two equal pairs among nine.\n",
         _table(("models", "spread", "sizes", "first pair", "second pair"), _distinct_rows(repetitions)),
+        "### Explained variance: tests between groups\n",
         "Tests of equal shares in two sets of layers; crossed: the same models have layers in both.\n",
         _table(("models", "crossed", "spread", "sizes", *map(_p, ALPHAS), "power at 1.5 times the odds"),
                _share_test_rows(repetitions)),
+        "### Medians over models: intervals, and tests of a value\n",
         "Medians over models: coverage of the interval, and the sign test of the true median. A model's value is the "
         "median of its layers; between: standard deviation of models over that of layers within one.\n",
         _table(("models", "between", "skewed", "coverage", *map(_p, ALPHAS)), _median_rows(repetitions)),
+        "### Medians over models: tests between groups\n",
         "Tests of equal medians: Wilcoxon's signed-rank test of crossed models, else the larger p of Mann and "
         "Whitney's and Welch's. Layers: mean number of layers of a model in the first and second set.\n",
         _table(("models", "layers", "crossed", "between", *map(_p, ALPHAS), "power at a shift of one"),

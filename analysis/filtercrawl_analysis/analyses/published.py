@@ -17,6 +17,7 @@ from filtercrawl_analysis.statistics.coefficients import (
     select_kernel_size,
 )
 from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
+from filtercrawl_analysis.statistics.drift_floor import expected_drift
 from filtercrawl_analysis.statistics.groups import LayerGroups, layer_groups, resolve_column
 from filtercrawl_analysis.statistics.pairwise import MIN_KERNELS
 from filtercrawl_analysis.statistics.pca import PrincipalComponents, principal_components
@@ -94,8 +95,10 @@ def _drift_rows(dataset: DatasetView, layers: pa.Table, units: LayerGroups, colu
         return
     mode = histograms.space.mode
     for value in wanted:
+        drift, floor = _drift(histograms, units, value)
         yield _row(value) | {
-            "ours": _drift(histograms, units, value),
+            "ours": drift,
+            "ours_floor": floor,
             "mode": mode,
             "comparable": mode == "exact",
             "note": _EXACT if mode == "exact" else _SKETCH,
@@ -113,10 +116,15 @@ def _kernels(units: LayerGroups, value: PublishedValue) -> list[int]:
     return [int(units.kernels[member].sum()) for member in _members(units, value)]
 
 
-def _drift(histograms: CoefficientHistograms, units: LayerGroups, value: PublishedValue) -> float:
+def _drift(histograms: CoefficientHistograms, units: LayerGroups, value: PublishedValue) -> tuple[float, float]:
+    """Return the drift D between two groups, and its floor."""
     counts = np.stack([histograms.counts[member].sum(0) for member in _members(units, value)])
-    first, second = probabilities(counts, histograms.space.bin_width)
-    return float(paired_drift(first, second, histograms.space.weights))
+    width, weights = histograms.space.bin_width, histograms.space.weights
+    first, second = probabilities(counts, width)
+    pooled = counts.sum(0) / counts.sum(0).sum(-1, keepdims=True)
+    kernels = counts[:, 0].sum(-1).tolist()
+    floor = expected_drift(pooled, (float(kernels[0]), float(kernels[1])), weights, width)
+    return float(paired_drift(first, second, weights)), floor
 
 
 def _row(value: PublishedValue) -> Row:

@@ -37,6 +37,7 @@ def test_values_are_those_of_the_other_analyses(planted: Path, *, exact: bool) -
     drifts = rows(analysed("drift", planted, by=("task",), exact=exact, resamples=0), "drift_task")
     same = [row for row in drifts if {row["group_a"], row["group_b"]} == {pair["group_a"], pair["group_b"]}]
     assert [row["drift"] for row in same] == [pytest.approx(pair["ours"], rel=1e-12)]
+    assert [row["floor"] for row in same] == [pytest.approx(pair["ours_floor"], rel=1e-9)]
 
 
 def test_the_page_warns_where_a_reader_would_compare(planted: Path) -> None:
