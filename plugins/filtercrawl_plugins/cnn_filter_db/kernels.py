@@ -8,7 +8,8 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile, Span, check_range
-from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, translate_hdf5_errors
+from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
+from filtercrawl_plugins.formats.hdf5 import translate_hdf5_errors
 
 FILTERS_PATH: Final = "filters"
 DTYPES: Final = {"<f8": "float64", "<f4": "float32", "<f2": "float16"}

@@ -9,10 +9,11 @@ from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedErro
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import ITEMSIZE, Convolution, Depth, StoredTensor, TensorLocation
-from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5
+from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
 from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS_PATH
 from filtercrawl_plugins.cnn_filter_db.model_file import LENGTH_BYTES, MAGIC
 from filtercrawl_plugins.cnn_filter_db.pandas_table import META_PATH
+from filtercrawl_plugins.formats.hdf5 import SIGNATURE
 
 
 class CnnFilterDbReader:

@@ -14,12 +14,13 @@ from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedErro
 from filtercrawl.api.range_file import LocalFile, RandomAccessFile
 from filtercrawl.api.source import Query
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.cnn_filter_db.hdf5 import SIGNATURE, Hdf5, import_h5py
+from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5, import_h5py
 from filtercrawl_plugins.cnn_filter_db.kernels import StoredKernels
 from filtercrawl_plugins.cnn_filter_db.metadata import parse_metadata
 from filtercrawl_plugins.cnn_filter_db.model_file import ModelFile, build_header
 from filtercrawl_plugins.cnn_filter_db.models import PublishedModel, published_models
 from filtercrawl_plugins.cnn_filter_db.pandas_table import read_frame
+from filtercrawl_plugins.formats.hdf5 import SIGNATURE
 from filtercrawl_plugins.sources.local.source import LocalPattern
 
 
