@@ -13,6 +13,7 @@ from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.census import stacked_bars
 from filtercrawl_analysis.statistics.groups import Labels, group_labels, ordered_labels, sample_size, truncation_note
+from filtercrawl_analysis.statistics.kernel_words import size_phrase
 
 YEAR: Final = "year"
 # Kernel sizes with a color of their own, those with the most layers; the others are combined.
@@ -95,7 +96,7 @@ def _bar_figures(index: pa.Table, column: str, groups: Labels) -> Iterator[Figur
         + truncation_note(order, groups),
         basis=sample_size(in_bars),
         table="census",
-        draw=partial(stacked_bars, counts=counts, sizes=[*shown_sizes, "other"], groups=order),
+        draw=partial(stacked_bars, counts=counts, sizes=[*map(size_phrase, shown_sizes), "other"], groups=order),
         height=1.4 + 0.28 * len(order),
     )
 
@@ -103,7 +104,8 @@ def _bar_figures(index: pa.Table, column: str, groups: Labels) -> Iterator[Figur
 def _finding(index: pa.Table) -> str:
     size = sample_size(index)
     sizes = ordered_labels(index["kernel"].to_pylist(), np.array(index["n_kernels"].to_pylist(), np.int64))
-    description = f"of {len(sizes)} sizes, most {sizes[0]}" if len(sizes) > 1 else f"of one size, {sizes[0]}"
+    largest = size_phrase(sizes[0])
+    description = f"of {len(sizes)} sizes, most {largest}" if len(sizes) > 1 else f"of one size, {largest}"
     return (
         f"The dataset holds {size.kernels:,} learned kernels {description}, in {size.layers:,} distinct layers of "
         f"{size.models:,} models."

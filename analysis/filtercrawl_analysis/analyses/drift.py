@@ -30,6 +30,7 @@ from filtercrawl_analysis.statistics.coefficients import (
     select_kernel_size,
 )
 from filtercrawl_analysis.statistics.groups import POSITION, layer_groups, resolve_column
+from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.pairwise import (
     Comparison,
     Resampling,
@@ -137,9 +138,10 @@ def _figures(table: DriftTables, items: Sequence[Comparison], mode: str) -> Iter
         )
         yield Figure(
             name=f"drift_{table.column}_{item.kernel}",
-            title=f"Drift by {column_text}, {item.kernel}",
-            caption=f"Drift D between groups of {item.kernel} kernels; models in brackets. {describe_mode(mode)} Small "
-            "groups differ by their size alone: the table has the floor, the interval and the verdict of every pair.",
+            title=f"Drift by {column_text}, {kernel_phrase(item.kernel)}",
+            caption=f"Drift D between groups of {kernel_phrase(item.kernel)}; models in brackets. "
+            f"{describe_mode(mode)} Small groups differ by their size alone: the table has the floor, the interval "
+            "and the verdict of every pair.",
             basis=size,
             table=table.name,
             draw=partial(
@@ -157,9 +159,9 @@ def _figures(table: DriftTables, items: Sequence[Comparison], mode: str) -> Iter
         if top and item is shown[0]:
             yield Figure(
                 name=f"drift_{table.column}_intervals",
-                title=f"Drift by {column_text} with intervals, {item.kernel}",
+                title=f"Drift by {column_text} with intervals, {kernel_phrase(item.kernel)}",
                 caption=f"The {len(top)} pairs with the largest estimates, of {len(item.plain)}: the estimated drift "
-                "with its 95 % interval, filled where the verdict is `differs`; D as a ring, and as a bar its "
+                "with its 95 % interval, filled where the verdict is that they differ; D as a ring, and as a bar its "
                 f"floor, the D that equal distributions would give. {describe_mode(mode)}",
                 basis=size,
                 table=table.name,

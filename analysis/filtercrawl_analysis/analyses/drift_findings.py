@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from filtercrawl.api.analysis import Finding
 from filtercrawl_analysis.analyses.drift_tables import DriftTables, Row, count, n_tests
+from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
 
 
 def drift_findings(tables: Sequence[DriftTables]) -> Iterator[Finding]:
@@ -27,7 +28,7 @@ def _summary(rows: Sequence[Row], column: str, tests: int) -> tuple[Row, str]:
         [row for row in rows if row["verdict"] == verdict]
         for verdict in ("differs", "no difference found", "too little to tell")
     )
-    only, groups, total = len(rows) == 1, f"of groups of {rows[0]['kernel']} kernels", len(rows)
+    only, groups, total = len(rows) == 1, f"of groups of {kernel_phrase(rows[0]['kernel'])}", len(rows)
     adjusted = count(tests, "test")
     if differing:
         top = max(differing, key=lambda row: row["drift"] if row["estimate"] is None else row["estimate"])
