@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
@@ -14,57 +13,74 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl_analysis.analyses.degeneracy_findings import degeneracy_findings
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.plots.quality import depth_profiles, entropy_scatter, kernel_mosaics
+from filtercrawl_analysis.plots.quality import (
+    PAPER_CURVE,
+    RANDOM_CURVE,
+    depth_profiles,
+    entropy_scatter,
+    kernel_mosaics,
+)
 from filtercrawl_analysis.statistics.coefficients import select_kernel_size
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.group_summary import filter_known_depth, summarize_by_columns, summarize_by_depth
 from filtercrawl_analysis.statistics.groups import ordered_labels, sample_size
+from filtercrawl_analysis.statistics.layer_initialization import layer_initialization, model_initialization
 from filtercrawl_analysis.statistics.layer_verdicts import layer_verdicts
+from filtercrawl_analysis.statistics.model_quality import model_quality
 from filtercrawl_analysis.statistics.paper_thresholds import TAPS, randomness_threshold
+from filtercrawl_analysis.statistics.verdict_rules import DEFINITIONS, VERDICTS
 
-VERDICTS: Final = ("ok", "random", "repeated", "dead")
 NUMBERS: Final = ("sparsity", "variance_entropy_norm", "orthogonality")
 # Kernel sizes in figures, those with the most layers; layers of each verdict in the mosaic, and kernels of each layer.
 MAX_SIZES: Final = 3
 LAYERS_PER_VERDICT: Final = 4
 KERNELS_PER_LAYER: Final = 24
 _LARGEST_FIRST: Final = [("n_kernels", "descending"), ("layer_id", "ascending")]
-_VERDICTS: Final = (
-    "Verdicts, the first that applies: dead, at least 90 % of the kernels have no weight of a hundredth of the layer's "
-    "largest; repeated, 99 % of the energy lies in multiples of one kernel, or at most a quarter of the sampled live "
-    "kernels differ by more than scale and sign; random, layers of random weights have as low an entropy (simulated "
-    "for this number of kernels and taps, Benjamini-Hochberg over all layers, q > 0.05); ok. No verdict below two "
-    "kernels per tap. That randomness is not rejected does not prove a layer untrained."
-)
+_DEGENERATE: Final = ("dead", "repeated", "outliers", "near copies", "random")
 _QUALITY: Final = (
     "Sparsity, variance entropy, orthogonality, T_H (randomness_threshold) and degenerate (H >= T_H - 0.02, or H < 0.5 "
     "and sparsity >= 0.14) as in arXiv 2203.15331; T_H and degenerate only for nine taps, for which they were fitted. "
-    "p_structured, p_even: shares of layers of random weights with at most, and at least, this entropy. "
+    "p_structured, p_even: shares of layers of the same weights in random order (null: permutation), or, where not all "
+    "kernels are sampled, of random weights of the same kurtosis (null: kurtosis), with at most, and at least, this "
+    "entropy; of two such orders or distributions, with kernels of one scale and of different ones, the larger. "
 )
 
 
 def analyze(dataset: DatasetView) -> Result:
-    """Find degenerate layers: dead, repeated or indistinguishable from random weights."""
+    """Find degenerate layers: dead, repeated, of outliers or like random weights, and the models they are in."""
     layers = layer_verdicts(dataset)
     if not len(layers):
         return empty_result("no learned kernels of more than one tap")
+    models = model_quality(layers, model_initialization(layer_initialization(dataset)))
     return Result(
-        tables=tuple(_tables(dataset, layers)),
+        tables=tuple(_tables(dataset, layers, models)),
         figures=(*_entropy_figures(dataset, layers), *_depth_figures(layers), *_mosaic_figure(dataset, layers)),
-        findings=tuple(_findings(layers)),
+        findings=tuple(degeneracy_findings(layers, models)),
     )
 
 
-def _tables(dataset: DatasetView, layers: pa.Table) -> Iterator[ResultTable]:
-    yield ResultTable(name="layer_quality", title="Quality of every layer", rows=layers, about=_QUALITY + _VERDICTS)
+def _tables(dataset: DatasetView, layers: pa.Table, models: pa.Table) -> Iterator[ResultTable]:
+    n_tests = len(layers) - layers["p_structured"].null_count
+    tests = f"{n_tests} layers tested; seed {dataset.options.seed}. "
+    yield ResultTable(
+        name="layer_quality", title="Quality of every layer", rows=layers, about=_QUALITY + tests + DEFINITIONS
+    )
+    yield ResultTable(
+        name="model_quality",
+        title="Quality of every model",
+        rows=models,
+        about="Layers and kernels of each model by verdict; dead_share: of its kernels; random_share: of the layers "
+        "that are ok or random; initialization, law: see model_initialization. " + DEFINITIONS,
+    )
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     yield ResultTable(
         name="group_quality",
         title="Quality by group",
         rows=summarize_by_columns(layers, index, dataset.options.by, NUMBERS, VERDICTS),
-        about="Quartiles over layers, and how many have each verdict. " + _VERDICTS,
+        about="Quartiles over layers, and how many have each verdict. " + DEFINITIONS,
     )
     worst = _most_degenerate(layers)
     if len(worst):
@@ -72,13 +88,13 @@ def _tables(dataset: DatasetView, layers: pa.Table) -> Iterator[ResultTable]:
             name="degenerate_layers",
             title="The most degenerate layers",
             rows=worst,
-            about=f"Up to {LAYERS_PER_VERDICT} layers of each verdict, those with the most kernels. " + _VERDICTS,
+            about=f"Up to {LAYERS_PER_VERDICT} layers of each verdict, those with the most kernels. " + DEFINITIONS,
         )
 
 
 def _most_degenerate(layers: pa.Table) -> pa.Table:
     by_verdict = [
-        layers.filter(pc.equal(layers["verdict"], verdict)).sort_by(_LARGEST_FIRST) for verdict in VERDICTS[1:]
+        layers.filter(pc.equal(layers["verdict"], verdict)).sort_by(_LARGEST_FIRST) for verdict in _DEGENERATE
     ]
     return pa.concat_tables([table.slice(0, LAYERS_PER_VERDICT) for table in by_verdict])
 
@@ -98,7 +114,8 @@ def _entropy_figures(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]
         yield Figure(
             name=f"quality_{kernel}",
             title=f"Variance entropy of {kernel} layers",
-            caption="One mark per layer. Of layers of random weights, 95 % lie above the solid curve (simulated)"
+            caption="One mark per layer. Of layers of independent normal weights, 95 % lie above the solid curve "
+            "(simulated; the verdicts allow for each layer's own distribution)"
             + ("; the dashed curve is T_H of the paper." if taps == TAPS else "."),
             basis=sample_size(here),
             table="layer_quality",
@@ -117,7 +134,7 @@ def _curves(null: EntropyNull, taps: int, largest: float) -> dict[str, tuple[Arr
     grid = np.unique(np.round(np.geomspace(3, max(largest, 8), 24)).astype(int))
     random = [(n, null.quantile(0.05, int(n), taps)) for n in grid]
     fitted = [(n, randomness_threshold(int(n), taps)) for n in grid]
-    named = {"T_H": fitted, "5 % of random layers": random}
+    named = {PAPER_CURVE: fitted, RANDOM_CURVE: random}
     found = {name: [(n, value) for n, value in points if value is not None] for name, points in named.items()}
     return {
         name: (np.array([n for n, _ in points], np.float64), np.array([value for _, value in points]))
@@ -175,15 +192,3 @@ def _scaled_for_display(kernels: NDArray[np.float32], row: dict[str, Any]) -> Ar
     top = row["norm_linf"] or 1.0 if row["verdict"] == "dead" else np.where(peaks == 0, 1.0, peaks)
     scaled: Array = wide / top
     return scaled
-
-
-def _findings(layers: pa.Table) -> Iterator[str]:
-    counts = Counter(layers["verdict"].to_pylist())
-    n_with_verdict = len(layers) - counts[None]
-    yield (
-        f"Of {len(layers)} layers, {n_with_verdict} have a verdict: {counts['dead']} are dead, {counts['repeated']} "
-        f"are repeated, {counts['random']} are indistinguishable from random weights."
-    )
-    nine = [value for value in layers["degenerate"].to_pylist() if value is not None]
-    if nine:
-        yield f"The published thresholds call {sum(nine)} of {len(nine)} layers of nine taps degenerate."

@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 _MARKERS: Final = {
     "ok": ("o", "C0"),
     "random": ("^", "C1"),
+    "outliers": ("P", "C2"),
     "repeated": ("s", "C3"),
+    "near copies": ("D", "C4"),
     "dead": ("X", "C5"),
-    None: (".", "C6"),
+    "too small": (".", "C6"),
+    None: ("1", "C6"),
 }
-_NO_VERDICT: Final = "too few kernels for a verdict"
+_NO_VERDICT: Final = "no verdict"
+# By name, so that a curve looks the same whichever others there are.
+RANDOM_CURVE: Final = "5 % of random layers"
+PAPER_CURVE: Final = "T_H"
+_CURVES: Final = {RANDOM_CURVE: "-", PAPER_CURVE: "--"}
 
 
 def entropy_scatter(
@@ -41,7 +48,7 @@ def entropy_scatter(
         kernels: Kernels of each layer [layers].
         entropy: Variance entropy of each layer [layers].
         verdicts: Verdict of each layer.
-        curves: Kernels and entropy of reference curves, by name.
+        curves: Kernels and entropy of `RANDOM_CURVE` (drawn solid) and `PAPER_CURVE` (dashed), where they exist.
         top: The largest possible entropy.
     """
     axes = canvas.add_subplot()
@@ -53,8 +60,8 @@ def entropy_scatter(
             axes.scatter(
                 kernels[selected], entropy[selected], s=14, marker=mark, color=color, alpha=0.6, lw=0, label=text
             )
-    for (name, (x, y)), style in zip(curves.items(), ("--", "-", ":"), strict=False):
-        axes.plot(x, y, style, color="C6", lw=1, label=name)
+    for name, (x, y) in curves.items():
+        axes.plot(x, y, _CURVES[name], color="C6", lw=1, label=name)
     axes.axhline(top, color="C6", lw=0.5)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

@@ -1,142 +1,240 @@
-"""The null distribution of variance entropy: layers of random weights, by simulation, for any size."""
+"""The null distribution of variance entropy: layers of independent weights whose distribution has the same kurtosis."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.statistics.entropy_simulation import (
+    kernelwise_permuted_entropies,
+    permuted_entropies,
+    simulate_covariances,
+    variance_entropies,
+    weights_of_kurtosis,
+)
 
-# Draws per distribution: as many as take about a second for matrices of the size at hand.
+# Draws per distribution: as many as take about a second, within these limits.
+MAX_DRAWS: Final = 10_000
+_MIN_DRAWS: Final = 200
 _WORK: Final = 100_000_000
-_MAX_DRAWS: Final = 10_000
-_MIN_DRAWS: Final = 100
-# Draws of a first, small sample. An entropy of four standard deviations below its minimum, about seven below the mean,
-# needs no more draws.
-_FIRST_DRAWS: Final = 400
-_CLEARLY_BELOW: Final = 4
-# With fewer taps the tail is longer, and all draws are cheap.
-_MIN_TAPS_FOR_FIRST: Final = 9
-# Larger matrices are not simulated: they take seconds a layer.
+# Larger matrices and layers are not simulated: they take many seconds each.
 MAX_RANK: Final = 256
-# From so many kernels per tap on, one simulation serves a range of n, see `EntropyNull`.
-_MAX_EXACT_RATIO: Final = 32
-_GRID_STEP: Final = 2 ** (1 / 8)
-
-
-def simulate_entropies(n_kernels: int, taps: int, draws: int, random: np.random.Generator) -> Array:
-    """Draw the variance entropy (base 10) of layers of independent normal weights.
-
-    The scatter matrix of n such kernels has a Wishart distribution with n - 1 degrees of freedom. It is drawn directly
-    by Bartlett's decomposition (1933): A A^T with A lower triangular, where the diagonal is chi with n - 1, n - 2, ...
-    degrees of freedom and the rest is standard normal. The cost does not depend on n. For n <= taps the matrix is
-    singular; then an (n - 1) x taps normal matrix is drawn.
-
-    Args:
-        n_kernels: Kernels per layer.
-        taps: Weights per kernel.
-        draws: Number of layers.
-        random: Source of random numbers.
-
-    Returns:
-        Entropies [draws].
-
-    Raises:
-        ValueError: There are fewer than two kernels or taps.
-    """
-    if n_kernels < 2 or taps < 2:
-        raise ValueError(f"{n_kernels} kernels of {taps} taps have no variance entropy")
-    degrees = n_kernels - 1
-    if degrees >= taps:
-        root = np.tril(random.standard_normal((draws, taps, taps)), -1)
-        diagonal = np.sqrt(random.chisquare(degrees - np.arange(taps), (draws, taps)))
-        root[:, np.arange(taps), np.arange(taps)] = diagonal
-    else:
-        root = random.standard_normal((draws, degrees, taps))
-    p = np.linalg.eigvalsh(root @ np.swapaxes(root, 1, 2))
-    p = np.maximum(p, 0)
-    p /= p.sum(1, keepdims=True)
-    entropies: Array = -(p * np.log10(np.where(p > 0, p, 1.0))).sum(1)
-    return np.maximum(entropies, 0)
-
-
-def _draws_for(n_kernels: int, taps: int) -> int:
-    rank = min(taps, n_kernels - 1)
-    return min(_MAX_DRAWS, max(_MIN_DRAWS, _WORK // (rank**3 + taps * rank)))
+_MAX_NUMBERS: Final = 5_000_000
+# From so many kernels per tap, and so many kernels per unit of the fourth moment on, covariances are drawn in place of
+# weights.
+_MANY_PER_TAP: Final = 32
+_MANY_PER_FOURTH_MOMENT: Final = 50
+# Kurtosis and, where covariances are drawn, kernels are rounded to such steps: one simulation serves many layers.
+_KURTOSIS_STEP: Final = 2 ** (1 / 16)
+_SIZE_STEP: Final = 2 ** (1 / 8)
+# An entropy so many standard deviations below the mean, in first order, needs no simulation.
+_CLEARLY_BELOW: Final = 12
+# Of equal entropies, rounding makes one larger.
+_ROUNDING: Final = 1e-12
+# Draws of a first sample, and p-values for which it suffices.
+_FIRST_DRAWS: Final = 1000
+_CLEAR_P: Final = 0.1
+_FEW_DRAWS: Final = 400
+# Kernels per unit of the fourth moment below which few weights decide the entropy: its distribution is then not known
+# from the kurtosis, though p-values are still too large rather than too small.
+_SUPPORT: Final = 8
+# A permutation test draws so many layers at a time, until so many lie on either side of the layer.
+_BLOCKS: Final = (400, 1600, 8000)
+_ENOUGH: Final = 40
+# With fewer taps the lower tail is longer, and all draws are cheap.
+_MIN_TAPS_TO_STOP: Final = 9
 
 
 class EntropyNull:
-    """Null distributions of variance entropy, simulated once for each (n, taps) and cached.
+    """Null distributions of variance entropy, simulated once for each (kernels, taps, kurtosis) and cached.
 
-    From 32 kernels per tap on, one simulation serves all n within half an eighth of an octave. The distance of the
-    entropy from its maximum is proportional to 1 / (n - 1) up to terms of order taps / n, so the distances simulated
-    for m kernels are scaled by (m - 1) / (n - 1). The remaining error, at most 4.4 % of that order, changes a p-value
-    near 0.05 by less than the Monte Carlo error of the 10,000 draws for nine taps. Below that, every n is simulated.
+    The weights of the null are independent. How their distribution changes that of the entropy depends, in first order,
+    on their kurtosis alone, which the power sums of a layer give exactly: the variance of the n-kernel covariance is
+    1 / n off the diagonal and (kurtosis + 2) / n on it. So weights of that kurtosis are put in random order, or, for
+    many kernels, covariances of that variance are drawn. The test is conditional on the kurtosis, as a permutation test
+    is on the weights.
+
+    Kernels of different scales have a kurtosis, too: n kernels of normal weights, each times a factor of its own, have
+    in first order the covariance of 3 n / (kurtosis + 3) kernels without. A p-value is the larger of those of both
+    nulls, so neither a distribution with heavy tails nor filters of different scales count as structure.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        """Create an empty cache; equal seeds give equal distributions."""
-        self._seed = seed
-        self._simulated = lru_cache(maxsize=None)(self._simulate)
+        """Create an empty cache; equal seeds give equal distributions, in whatever order they are asked for."""
+        self.seed = seed
+        self._simulated = lru_cache(maxsize=512)(self._simulate)
 
-    def sample(self, n_kernels: int, taps: int, draws: int = _MAX_DRAWS) -> Array | None:
-        """Return simulated entropies of layers of random weights in ascending order.
+    def sample(self, n_kernels: int, taps: int, kurtosis: float = 0.0, draws: int = MAX_DRAWS) -> Array | None:
+        """Return simulated entropies of layers of independent weights in ascending order.
 
         Args:
             n_kernels: Kernels per layer.
             taps: Weights per kernel.
+            kurtosis: Excess kurtosis of the weights.
             draws: The most draws to return.
 
         Returns:
-            Entropies [at most draws]. None for up to two kernels, whose entropy is zero whatever they are, and above
-            rank 256.
+            Entropies [at most draws]. None for up to two kernels, whose entropy is zero whatever they are, and for
+            layers too large to simulate.
         """
         rank = min(taps, n_kernels - 1)
         if not 1 < rank <= MAX_RANK:
             return None
-        if n_kernels <= _MAX_EXACT_RATIO * taps:
-            return self._simulated(n_kernels, taps, draws)
-        grid_n = round(_GRID_STEP ** round(math.log(n_kernels) / math.log(_GRID_STEP)))
+        step = math.ceil(math.log(max(kurtosis + 2, 1e-3)) / math.log(_KURTOSIS_STEP) - 0.25)
+        if not covariances_suffice(n_kernels, taps, kurtosis):
+            return None if n_kernels * taps > _MAX_NUMBERS else self._simulated(n_kernels, taps, step, draws)
+        grid_n = round(_SIZE_STEP ** round(math.log(n_kernels) / math.log(_SIZE_STEP)))
+        # The distance of the entropy from its maximum is proportional to 1 / (n - 1), up to terms of order taps / n.
         maximum = math.log10(taps)
-        scaled: Array = maximum - (maximum - self._simulated(grid_n, taps, draws)) * (grid_n - 1) / (n_kernels - 1)
+        distances = maximum - self._simulated(grid_n, taps, step, draws)
+        scaled: Array = maximum - distances * (grid_n - 1) / (n_kernels - 1)
         return scaled
 
-    def _simulate(self, n_kernels: int, taps: int, draws: int) -> Array:
-        draws = min(draws, _draws_for(n_kernels, taps))
-        return np.sort(simulate_entropies(n_kernels, taps, draws, np.random.default_rng([self._seed, n_kernels, taps])))
+    def _simulate(self, n_kernels: int, taps: int, step: int, draws: int) -> Array:
+        random = np.random.default_rng([self.seed, n_kernels, taps, step + 1000])
+        kurtosis = _KURTOSIS_STEP**step - 2
+        if covariances_suffice(n_kernels, taps, kurtosis, tolerance=2):
+            draws = min(draws, max(_MIN_DRAWS, _WORK // taps**3))
+            return np.sort(simulate_covariances(n_kernels, taps, kurtosis, draws, random))
+        draws = min(draws, max(_MIN_DRAWS, _WORK // (n_kernels * taps * max(1, min(n_kernels, taps) // 4))))
+        weights = weights_of_kurtosis(n_kernels * taps, kurtosis)
+        return np.sort(permuted_entropies(weights, (n_kernels, taps), draws, random))
 
-    def p_values(self, entropy: float | None, n_kernels: int, taps: int) -> tuple[float | None, float | None]:
+    def p_values(
+        self, entropy: float | None, n_kernels: int, taps: int, kurtosis: float | None
+    ) -> tuple[float | None, float | None]:
         """Return one-sided p-values of an entropy.
 
-        The layer itself counts as a draw, so no p-value is zero. An entropy far below a first sample of 400 draws, as
-        that of most trained layers, gets the smallest p-value that all draws could give.
+        The layer itself counts as a draw, so no p-value is zero. An entropy far below what is expected, as that of most
+        trained layers, gets the smallest p-value that all draws could give.
 
         Args:
             entropy: The variance entropy of a layer.
             n_kernels: Its kernels.
             taps: Weights per kernel.
+            kurtosis: Excess kurtosis of its weights.
 
         Returns:
-            The shares of random layers with at most, and with at least, this entropy; both None where it is undefined.
-            A small first value means that the kernels have structure; a small second one that their variances are more
-            even than those of random weights, as after orthogonal initialization.
+            The shares of layers of independent weights with at most, and with at least, this entropy; both None where
+            it is undefined. A small first value means that the kernels have structure; a small second one that their
+            variances are more even than those of independent weights, as after orthogonal initialization.
         """
-        first = self.sample(n_kernels, taps, _FIRST_DRAWS) if entropy is not None else None
-        if first is None or entropy is None:
+        if entropy is None or kurtosis is None or not 1 < min(taps, n_kernels - 1) <= MAX_RANK:
             return None, None
-        if taps >= _MIN_TAPS_FOR_FIRST and entropy < first[0] - _CLEARLY_BELOW * first.std():
-            return 1 / (1 + _draws_for(n_kernels, taps)), 1.0
-        sample = self.sample(n_kernels, taps)
-        assert sample is not None  # as the first sample exists
-        # An entropy equal to a simulated one but for rounding counts as equal.
-        n_below = np.searchsorted(sample, entropy + 1e-12, side="right")
-        n_above = len(sample) - np.searchsorted(sample, entropy - 1e-12, side="left")
-        return (1 + int(n_below)) / (1 + len(sample)), (1 + int(n_above)) / (1 + len(sample))
+        p_values = self._p_values(entropy, n_kernels, taps, kurtosis)
+        effective = effective_kernels(n_kernels, kurtosis)
+        if p_values is None or effective == n_kernels:
+            return p_values or (None, None)
+        scaled = self._p_values(entropy, effective, taps, 0.0) if effective > 2 else (1.0, 1.0)
+        return (None, None) if scaled is None else (max(p_values[0], scaled[0]), max(p_values[1], scaled[1]))
 
-    def quantile(self, share: float, n_kernels: int, taps: int) -> float | None:
-        """Return a quantile of the entropy of random layers, from 400 draws: for figures."""
-        sample = self.sample(n_kernels, taps, _FIRST_DRAWS)
+    def _p_values(self, entropy: float, n_kernels: int, taps: int, kurtosis: float) -> tuple[float, float] | None:
+        if _is_clearly_below(entropy, n_kernels, taps, kurtosis):
+            return 1 / (1 + MAX_DRAWS), 1.0
+        sample = self.sample(n_kernels, taps, kurtosis, _FIRST_DRAWS)
+        if sample is None:
+            return None
+        p_values = p_values_from_draws(entropy, sample)
+        if min(p_values) <= _CLEAR_P and is_supported(n_kernels, kurtosis):
+            sample = self.sample(n_kernels, taps, kurtosis)
+            assert sample is not None  # as the first sample exists
+            p_values = p_values_from_draws(entropy, sample)
+        return p_values
+
+    def critical(self, level: float, n_kernels: int, taps: int, kurtosis: float) -> float | None:
+        """Return the entropy below which p-values are at most `level`, from at most 400 draws of each null."""
+        effective = effective_kernels(n_kernels, kurtosis)
+        quantiles = [self.quantile(level, n_kernels, taps, kurtosis), self.quantile(level, effective, taps)]
+        known = [quantile for quantile in quantiles if quantile is not None]
+        return min(known) if len(known) == len(quantiles) else None
+
+    def quantile(self, share: float, n_kernels: int, taps: int, kurtosis: float = 0.0) -> float | None:
+        """Return a quantile of the entropy of layers of independent weights, from at most 400 draws."""
+        sample = self.sample(n_kernels, taps, kurtosis, _FEW_DRAWS)
         return None if sample is None else float(np.quantile(sample, share))
+
+
+def p_values_from_draws(entropy: float, draws: Array) -> tuple[float, float]:
+    """Return the shares of draws with at most, and with at least, an entropy, which itself counts as a draw."""
+    n_below = int((draws <= entropy + _ROUNDING).sum())
+    n_above = int((draws >= entropy - _ROUNDING).sum())
+    return (1 + n_below) / (1 + len(draws)), (1 + n_above) / (1 + len(draws))
+
+
+def permutation_p_values(kernels: Array, seed: Sequence[int]) -> tuple[float | None, float | None]:
+    """Return the p-values of a layer's entropy among layers that hold its weights in random order.
+
+    The order is random in the layer, and in another test in each kernel, with random signs, which keeps the scales of
+    kernels; a p-value is the larger of both. The first test is exact for independent weights of any distribution,
+    whatever their number, the second for weights whose distribution is symmetric and differs between kernels.
+
+    Args:
+        kernels: All kernels of the layer [n, taps].
+        seed: Seed of the random order.
+
+    Returns:
+        As of `EntropyNull.p_values`; both None for up to two kernels and where all weights are equal.
+    """
+    n_kernels, taps = kernels.shape
+    if min(taps, n_kernels - 1) < 2 or np.ptp(kernels) == 0:
+        return None, None
+    random = np.random.default_rng(seed)
+    entropy = float(variance_entropies(kernels[None])[0])
+
+    def in_layer(draws: int) -> Array:
+        return permuted_entropies(kernels.ravel(), (n_kernels, taps), draws, random)
+
+    def in_kernels(draws: int) -> Array:
+        return kernelwise_permuted_entropies(kernels, draws, random)
+
+    structured, even = zip(*(_sequential_p_values(entropy, taps, draw) for draw in (in_layer, in_kernels)), strict=True)
+    return max(structured), max(even)
+
+
+def _sequential_p_values(entropy: float, taps: int, draw: Callable[[int], Array]) -> tuple[float, float]:
+    """Return p-values from as many draws as decide.
+
+    That is 10,000, or fewer where at least 40 lie on either side of the entropy, or the entropy is four standard
+    deviations below the least of 400, about seven below the mean.
+    """
+    drawn = np.empty(0)
+    for block in _BLOCKS:
+        drawn = np.concatenate([drawn, draw(block)])
+        if taps >= _MIN_TAPS_TO_STOP and entropy < drawn.min() - 4 * drawn.std():
+            return 1 / (1 + MAX_DRAWS), 1.0
+        if min(p_values_from_draws(entropy, drawn)) * len(drawn) >= _ENOUGH:
+            break
+    return p_values_from_draws(entropy, drawn)
+
+
+def effective_kernels(n_kernels: int, kurtosis: float) -> int:
+    """Return how many kernels of one scale have the covariance of n kernels of many scales, see `EntropyNull`."""
+    return min(n_kernels, math.floor(3 * n_kernels / (kurtosis + 3)))
+
+
+def is_supported(n_kernels: int, kurtosis: float) -> bool:
+    """Return whether layers of n kernels with this kurtosis have so many large weights that it tells their entropy."""
+    return n_kernels >= _SUPPORT * (kurtosis + 3)
+
+
+def covariances_suffice(n_kernels: int, taps: int, kurtosis: float, tolerance: float = 1) -> bool:
+    """Return whether layers are so large that covariances can be drawn in place of weights."""
+    size = n_kernels * tolerance
+    return size > _MANY_PER_TAP * taps and size > _MANY_PER_FOURTH_MOMENT * (kurtosis + 3)
+
+
+def _is_clearly_below(entropy: float, n_kernels: int, taps: int, kurtosis: float) -> bool:
+    """Return whether an entropy is far below its expectation, by the variances of the covariance in first order."""
+    if n_kernels <= taps or n_kernels < kurtosis + 3:
+        return False
+    pairs = taps * (taps - 1) / 2
+    on_diagonal = max(kurtosis + 2, 0.1)
+    mean = on_diagonal * (taps - 1) + 2 * pairs
+    std = math.sqrt(2 * on_diagonal**2 * (taps - 1) + 8 * pairs)
+    distance = (math.log10(taps) - entropy) * 2 * taps * (n_kernels - 1) * math.log(10)
+    return distance > mean + _CLEARLY_BELOW * std

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filtercrawl_analysis.statistics.groups import POSITION, Labels, group_labels, ordered_labels
+from filtercrawl_analysis.statistics.model_quality import column_name
 
 QUARTILES: Final = (("q1", 0.25), ("median", 0.5), ("q3", 0.75))
 
@@ -53,7 +54,7 @@ def summary_schema(numbers: Sequence[str], verdicts: Sequence[str] = ()) -> pa.S
     return pa.schema(
         [
             *(pa.field(name, pa.string()) for name in ("column", "kernel", "group")),
-            *(pa.field(name, pa.int64()) for name in ("models", "layers", "kernels", *verdicts)),
+            *(pa.field(name, pa.int64()) for name in ("models", "layers", "kernels", *map(column_name, verdicts))),
             *(pa.field(f"{number}_{name}", pa.float64()) for number in numbers for name, _ in QUARTILES),
         ]
     )
@@ -92,7 +93,7 @@ def summarize_groups(
                     "models": len({models[i] for i in members}),
                     "layers": len(members),
                     "kernels": int(sizes[members].sum()),
-                    **{verdict: sum(verdict_of_layer[i] == verdict for i in members) for verdict in verdicts},
+                    **{column_name(name): sum(verdict_of_layer[i] == name for i in members) for name in verdicts},
                     **{k: v for number in numbers for k, v in _quartiles(number, values[number][members]).items()},
                 }
 

@@ -1,17 +1,69 @@
-"""The distributions that weights are initialized from, and a test of a layer's weights against each."""
+"""The distributions that convolution weights are initialized from."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-# Excess kurtosis of the distributions.
-NORMAL: Final = 0.0
-UNIFORM: Final = -1.2
-# Largest deviation, in standard errors, of the moments of an untrained layer from its distribution.
-ERRORS: Final = 4.0
+import numpy as np
+from scipy import special
+
+from filtercrawl_analysis.numerics.moments import Array
+
+# Standard deviation of a standard normal distribution truncated at two standard deviations.
+TRUNCATED_STD: Final = 0.8796256610342398
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A symmetric distribution of mean 0 and standard deviation 1.
+
+    Attributes:
+        name: Its name.
+        kurtosis: Excess kurtosis.
+        quantile: The quantiles of probabilities.
+    """
+
+    name: str
+    kurtosis: float
+    quantile: Callable[[Array], Array]
+
+    def quantiles(self, count: int) -> Array:
+        """Return `count` quantiles, of probabilities in the middle of equal steps."""
+        return _quantiles(self.quantile, count)
+
+
+@lru_cache(maxsize=256)
+def _quantiles(quantile: Callable[[Array], Array], count: int) -> Array:
+    return quantile((np.arange(count) + 0.5) / count)
+
+
+def _normal_quantile(probabilities: Array) -> Array:
+    quantiles: Array = special.ndtri(probabilities)
+    return quantiles
+
+
+def _uniform_quantile(probabilities: Array) -> Array:
+    return math.sqrt(3) * (2 * probabilities - 1)
+
+
+def _truncated_quantile(probabilities: Array) -> Array:
+    low, high = special.ndtr(-2.0), special.ndtr(2.0)
+    quantiles: Array = special.ndtri(low + probabilities * (high - low)) / TRUNCATED_STD
+    return quantiles
+
+
+def _truncated_kurtosis() -> float:
+    grid = (np.arange(100_000) + 0.5) / 100_000
+    return float((_truncated_quantile(grid) ** 4).mean()) - 3
+
+
+NORMAL: Final = Shape(name="normal", kurtosis=0.0, quantile=_normal_quantile)
+UNIFORM: Final = Shape(name="uniform", kurtosis=-1.2, quantile=_uniform_quantile)
+TRUNCATED: Final = Shape(name="truncated", kurtosis=_truncated_kurtosis(), quantile=_truncated_quantile)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,110 +71,64 @@ class InitDistribution:
     """A distribution of initial weights with mean zero.
 
     Attributes:
-        name: What the table column `laws` calls it.
+        name: What the table column `nearest_law` calls it.
         std: Standard deviation for the fans at hand.
-        kurtosis: Excess kurtosis, `NORMAL` or `UNIFORM`.
+        shape: The distribution of a weight over `std`.
+        orthogonal: Whether the filters are orthogonal to each other.
     """
 
     name: str
     std: float
-    kurtosis: float
+    shape: Shape
+    orthogonal: bool = False
 
-    @property
-    def bound(self) -> float | None:
-        """The largest magnitude, sqrt(3) standard deviations; None for a normal distribution."""
-        return self.std * math.sqrt(3) if self.kurtosis == UNIFORM else None
+    def std_error(self, n_weights: int) -> float:
+        """Return the relative standard error of the standard deviation of n independent weights."""
+        return math.sqrt((self.shape.kurtosis + 2) / (4 * n_weights))
+
+    def kurtosis_error(self, n_weights: int) -> float:
+        """Return the standard error of the kurtosis of n independent weights.
+
+        The variance is 24 / n for a normal distribution, 1152 / 875 n for a uniform one by the delta method, and
+        3.9 / n for a truncated one by simulation.
+        """
+        variance = {NORMAL.name: 24.0, UNIFORM.name: 1152 / 875, TRUNCATED.name: 3.9}[self.shape.name]
+        return math.sqrt(variance / n_weights)
 
 
-def init_distributions(shape: Sequence[int]) -> tuple[InitDistribution, ...]:
-    """Return the usual initial distributions of a convolution's weight.
+def init_distributions(shape: Sequence[int], groups: int = 1) -> tuple[InitDistribution, ...]:
+    """Return the usual initial distributions of a convolution's weight, some of which may coincide.
 
-    fan_in = in_channels/groups * taps and fan_out = out_channels * taps, as torch counts them. Variances: 2 / fan (He
-    et al. 2015), 2 / (fan_in + fan_out) (Glorot and Bengio 2010), 1 / (3 fan_in) (torch's default, Kaiming uniform
-    with a = sqrt(5)).
+    fan_in = in_channels/groups * taps and fan_out = out_channels * taps, as torch counts them; timm divides fan_out by
+    the groups, and Keras counts the channels of a depthwise convolution as its input. Variances: 2 / fan (He et al.
+    2015), 2 / (fan_in + fan_out) (Glorot and Bengio 2010), 1 / fan_in (LeCun et al. 1998), 1 / (3 fan_in) (torch's
+    default, Kaiming uniform with a = sqrt(5)). Keras, TensorFlow, flax and haiku draw normal weights truncated at two
+    standard deviations, and enlarge them to the full variance, except where a fixed deviation is given.
 
     Args:
         shape: [out_channels, in_channels/groups, *kernel_size].
+        groups: Groups of the convolution.
     """
+    return tuple(_distributions(shape, groups))
+
+
+def _distributions(shape: Sequence[int], groups: int) -> Iterator[InitDistribution]:
     taps = math.prod(shape[2:])
     fan_in, fan_out = shape[1] * taps, shape[0] * taps
-    return (
-        InitDistribution(name="torch default", std=math.sqrt(1 / (3 * fan_in)), kurtosis=UNIFORM),
-        InitDistribution(name="he normal, fan in", std=math.sqrt(2 / fan_in), kurtosis=NORMAL),
-        InitDistribution(name="he normal, fan out", std=math.sqrt(2 / fan_out), kurtosis=NORMAL),
-        InitDistribution(name="he uniform, fan in", std=math.sqrt(2 / fan_in), kurtosis=UNIFORM),
-        InitDistribution(name="he uniform, fan out", std=math.sqrt(2 / fan_out), kurtosis=UNIFORM),
-        InitDistribution(name="glorot normal", std=math.sqrt(2 / (fan_in + fan_out)), kurtosis=NORMAL),
-        InitDistribution(name="glorot uniform", std=math.sqrt(2 / (fan_in + fan_out)), kurtosis=UNIFORM),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightMoments:
-    """Moments of a layer's finite weights.
-
-    Attributes:
-        n: Number of weights.
-        mean: Mean.
-        std: Standard deviation, divisor n.
-        skewness: Third standardized moment.
-        kurtosis: Excess kurtosis.
-        max_abs: Largest magnitude.
-    """
-
-    n: int
-    mean: float
-    std: float
-    skewness: float
-    kurtosis: float
-    max_abs: float
-
-
-def weight_moments(power_sums: Sequence[float], max_abs: float) -> WeightMoments | None:
-    """Return the moments of weights from their power sums.
-
-    Args:
-        power_sums: Number of weights and sums of their first four powers.
-        max_abs: Largest magnitude.
-
-    Returns:
-        The moments; None for fewer than two weights, for equal weights, and where the mean is so much larger than the
-        deviations that the float64 sums do not determine them.
-    """
-    n, *sums = power_sums
-    if n < 2:
-        return None
-    first, second, third, fourth = (total / n for total in sums)
-    variance = second - first**2
-    if not variance > 1e-9 * second:
-        return None
-    # Central moments from raw moments.
-    central_third = third - 3 * first * second + 2 * first**3
-    central_fourth = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4
-    return WeightMoments(
-        n=int(n),
-        mean=first,
-        std=math.sqrt(variance),
-        skewness=central_third / variance**1.5,
-        kurtosis=central_fourth / variance**2 - 3,
-        max_abs=max_abs,
-    )
-
-
-def is_consistent(moments: WeightMoments, distribution: InitDistribution) -> bool:
-    """Return whether the weights may be independent draws from a distribution, by their moments.
-
-    Mean, standard deviation and kurtosis must lie within four standard errors of those of the distribution, for n
-    independent draws, and no weight may exceed the bound of a uniform distribution.
-    """
-    n = moments.n
-    std_error = distribution.std * math.sqrt((distribution.kurtosis + 2) / (4 * n))
-    # Variance of the sample kurtosis: 24 / n for a normal distribution; 1152 / 875 n for a uniform one, by the delta
-    # method.
-    kurtosis_error = math.sqrt((24 if distribution.kurtosis == NORMAL else 1152 / 875) / n)
-    return (
-        abs(moments.mean) <= ERRORS * distribution.std / math.sqrt(n)
-        and abs(moments.std - distribution.std) <= ERRORS * std_error
-        and abs(moments.kurtosis - distribution.kurtosis) <= ERRORS * kurtosis_error
-        and (distribution.bound is None or moments.max_abs <= distribution.bound * (1 + 1e-6))
-    )
+    yield InitDistribution(name="torch default", std=math.sqrt(1 / (3 * fan_in)), shape=UNIFORM)
+    fans = {"fan in": fan_in, "fan out": fan_out, "fan out over groups": fan_out / groups}
+    for name, fan in fans.items():
+        yield InitDistribution(name=f"he normal, {name}", std=math.sqrt(2 / fan), shape=NORMAL)
+        yield InitDistribution(name=f"he uniform, {name}", std=math.sqrt(2 / fan), shape=UNIFORM)
+        yield InitDistribution(name=f"he truncated, {name}", std=math.sqrt(2 / fan), shape=TRUNCATED)
+    is_depthwise = groups > 1 and shape[1] == 1
+    keras_sum = (groups + shape[0] // groups) * taps if is_depthwise else fan_in + fan_out
+    for name, fan_sum in (("glorot", fan_in + fan_out), ("keras glorot", keras_sum)):
+        for law in (UNIFORM, NORMAL, TRUNCATED):
+            yield InitDistribution(name=f"{name} {law.name}", std=math.sqrt(2 / fan_sum), shape=law)
+    for law in (TRUNCATED, NORMAL, UNIFORM):
+        yield InitDistribution(name=f"lecun {law.name}", std=math.sqrt(1 / fan_in), shape=law)
+    for std in (0.001, 0.01, 0.02):
+        yield InitDistribution(name=f"normal {std:g}", std=std, shape=NORMAL)
+        yield InitDistribution(name=f"truncated normal {std:g}", std=std * TRUNCATED_STD, shape=TRUNCATED)
+    yield InitDistribution(name="orthogonal", std=1 / math.sqrt(max(shape[0], fan_in)), shape=NORMAL, orthogonal=True)

@@ -1,9 +1,12 @@
-"""The verdict on a layer: dead, repeated, random or ok."""
+"""The table of layers with their quality, what their sampled kernels tell, p-values and verdicts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -11,29 +14,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.api.analysis import DatasetView
-from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS
-from filtercrawl_analysis.numerics.moments import Array, sketch_moments
+from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.coefficients import iter_sketches
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull
+from filtercrawl_analysis.statistics.entropy_null import EntropyNull, is_supported, permutation_p_values
+from filtercrawl_analysis.statistics.entropy_power import EntropyPower
 from filtercrawl_analysis.statistics.groups import group_labels
+from filtercrawl_analysis.statistics.kernel_sample import LayerTotals, kernel_sample_stats
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 from filtercrawl_analysis.statistics.resampling import adjust_p_values
+from filtercrawl_analysis.statistics.verdict_rules import layer_verdict
+from filtercrawl_analysis.statistics.weight_moments import weight_moments
 
 Row = dict[str, Any]
-
-# Share of dead kernels from which on a layer is dead.
-DEAD: Final = 0.9
-# A layer is repeated if this share of its energy lies in one kernel, or at most this share of its samples is distinct.
-ONE_KERNEL: Final = 0.99
-FEW_DISTINCT: Final = 0.25
-# Live kernels among the samples that a distinct share needs.
-MIN_SAMPLED: Final = 8
-# Kernels are equal if they agree, scaled, to one part in so many.
-RESOLUTION: Final = 256
-LEVEL: Final = 0.05
-# Kernels per tap that a verdict on randomness needs: with fewer, structure as strong as that of trained layers may go
-# undetected.
-MIN_KERNELS_PER_TAP: Final = 2
 
 # Columns copied from `index`.
 _INDEX_COLUMNS: Final = (
@@ -41,111 +33,120 @@ _INDEX_COLUMNS: Final = (
     "sparsity", "n_dead", "n_nonfinite", "variance_entropy", "variance_entropy_norm", "orthogonality", "norm_l1",
     "norm_l2", "norm_linf",
 )  # fmt: skip
+_SAMPLED: Final = (
+    "dead_share", "dead_low", "dead_high", "outlier_share", "distinct_share", "one_kernel_share", "near_copy_share",
+    "near_copy_null",
+)  # fmt: skip
 COMPUTED: Final = [
     pa.field("position", pa.string()),
     pa.field("randomness_threshold", pa.float64()),
     pa.field("degenerate", pa.bool_()),
+    pa.field("kurtosis", pa.float64()),
+    *(pa.field(name, pa.float64()) for name in _SAMPLED),
+    pa.field("null", pa.string()),
     pa.field("p_structured", pa.float64()),
     pa.field("p_even", pa.float64()),
     pa.field("q_structured", pa.float64()),
-    pa.field("one_kernel_share", pa.float64()),
-    pa.field("distinct_share", pa.float64()),
+    pa.field("power", pa.float64()),
     pa.field("verdict", pa.string()),
 ]
+
+
+# Two analyses of one run need the same table.
+_TABLES: Final[WeakKeyDictionary[DatasetView, pa.Table]] = WeakKeyDictionary()
 
 
 def layer_verdicts(dataset: DatasetView) -> pa.Table:
     """Return one row per layer of more than one tap: its quality, its p-values under randomness and its verdict.
 
-    Columns:
-        `p_structured`, `p_even`: Shares of layers of random weights with at most, and at least, its variance entropy.
+    Columns, beside those of `index` and `KernelSampleStats`:
+        `kurtosis`: Excess kurtosis of the weights.
+        `null`: `permutation` where p-values are those of the layer's weights in random order, `kurtosis` where they are
+        those of weights of its kurtosis.
+        `p_structured`, `p_even`: Shares of such layers with at most, and at least, its variance entropy.
         `q_structured`: The former, adjusted over all layers (Benjamini-Hochberg).
-        `one_kernel_share`: Largest share of the energy sum k k^T along one direction; null above 49 taps.
-        `distinct_share`: Share of the live kernels among its samples that differ by more than scale and sign; null for
-        fewer than eight.
-        `verdict`: See `layer_verdict`.
+        `power`: Share of trained-like layers of its size that would be told from random ones, see `EntropyPower`; 0
+        where the null is `kurtosis` and few weights decide it.
+        `verdict`: See `verdict_rules`.
+
+    No row depends on the others but for `q_structured`, and random numbers are seeded by a layer's content.
     """
+    if dataset not in _TABLES:
+        _TABLES[dataset] = _judge_layers(dataset)
+    return _TABLES[dataset]
+
+
+def _judge_layers(dataset: DatasetView) -> pa.Table:
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     rows = index.select(_INDEX_COLUMNS).to_pylist()
     positions = group_labels(index, "position")
-    n_finite, energy_share = _finite_and_energy_share(dataset, index)
-    distinct_share = dict(_distinct_shares(dataset.samples(index["layer_sha256"].to_pylist())))
+    samples = dict(dataset.samples(index["layer_sha256"].to_pylist()))
     null = EntropyNull(dataset.options.seed)
-    for i, row in enumerate(rows):
-        dataset.progress(i, len(rows), "entropy of random layers")
-        n, taps, entropy = int(n_finite[i]), row["taps"], row["variance_entropy"]
-        structured, even = null.p_values(entropy, n, taps)
+    power = EntropyPower(null, dataset.options.seed)
+    for i, (row, sketch) in enumerate(zip(rows, _sketch_rows(dataset, index), strict=True)):
+        dataset.progress(i, len(rows), "layers against random weights")
+        n, kurtosis = sketch["n_finite"], _kurtosis(sketch)
         row |= {
             "position": positions[i],
-            "randomness_threshold": randomness_threshold(n, taps),
-            "degenerate": degenerate(entropy, row["sparsity"], n, taps),
-            "p_structured": structured,
-            "p_even": even,
-            "one_kernel_share": _finite_or_none(energy_share[i]),
-            "distinct_share": distinct_share.get(row["layer_sha256"]),
+            "randomness_threshold": randomness_threshold(n, row["taps"]),
+            "degenerate": degenerate(row["variance_entropy"], row["sparsity"], n, row["taps"]),
+            "kurtosis": kurtosis,
         }
+        row.update(_of_kernels(_finite(samples.get(row["layer_sha256"])), row, sketch, null))
+        row["power"] = _power(row, n, index["kernel_size"][i].as_py(), power)
     p_values = np.array([np.nan if row["p_structured"] is None else row["p_structured"] for row in rows], np.float64)
-    for row, n, q in zip(rows, n_finite.tolist(), adjust_p_values(p_values).tolist(), strict=True):
-        row["q_structured"] = _finite_or_none(q)
-        row["verdict"] = layer_verdict(row, n)
-    dataset.progress(len(rows), len(rows), "entropy of random layers")
+    for row, q in zip(rows, adjust_p_values(p_values).tolist(), strict=True):
+        row["q_structured"] = q if math.isfinite(q) else None
+        row["verdict"] = layer_verdict(row)
+    dataset.progress(len(rows), len(rows), "layers against random weights")
     return pa.Table.from_pylist(
         rows, schema=pa.schema([*(index.schema.field(name) for name in _INDEX_COLUMNS), *COMPUTED])
     )
 
 
-def layer_verdict(row: Row, n_finite: int) -> str | None:
-    """Return the first of these verdicts that applies.
+def _sketch_rows(dataset: DatasetView, index: pa.Table) -> Iterator[Row]:
+    for _, sketches in iter_sketches(dataset, index):
+        yield from sketches.select(["n_finite", "power_sums", "max_abs"]).to_pylist()
 
-    - `dead`: at least 90 % of the kernels are dead, or all weights are zero.
-    - `repeated`: 99 % of the energy is that of one kernel and its multiples, or at most a quarter of the sampled live
-      kernels differ by more than scale and sign.
-    - `random`: layers of random weights have such an entropy (q_structured > 0.05), and there are at least two kernels
-      per tap.
-    - `ok`: none of these. None: the entropy is unknown, or there are too few kernels per tap.
 
-    Args:
-        row: A row of `layer_verdicts`.
-        n_finite: Kernels without NaN and infinities.
-    """
-    if row["norm_linf"] == 0 or (row["sparsity"] is not None and row["sparsity"] >= DEAD):
-        return "dead"
-    one, distinct = row["one_kernel_share"], row["distinct_share"]
-    if n_finite > 1 and (
-        (one is not None and one >= ONE_KERNEL) or (distinct is not None and distinct <= FEW_DISTINCT)
-    ):
-        return "repeated"
-    if row["q_structured"] is None or n_finite < MIN_KERNELS_PER_TAP * row["taps"]:
+def _power(row: Row, n_finite: int, kernel_size: list[int], power: EntropyPower) -> float | None:
+    if row["kurtosis"] is None:
         return None
-    return "random" if row["q_structured"] > LEVEL else "ok"
+    if row["null"] == "kurtosis" and not is_supported(n_finite, row["kurtosis"]):
+        return 0.0
+    return power.power(n_finite, kernel_size, row["kurtosis"])
 
 
-def _finite_and_energy_share(dataset: DatasetView, index: pa.Table) -> tuple[NDArray[np.int64], Array]:
-    """Return the number of finite kernels of each layer, and the largest share of its energy along one direction."""
-    n_finite, energy_share = np.zeros(len(index), np.int64), np.full(len(index), np.nan)
-    taps, sizes = np.array(index["taps"].to_pylist(), np.int64), np.array(index["kernel"].to_pylist())
-    for batch, sketches in iter_sketches(dataset, index):
-        n_finite[batch] = sketches["n_finite"].to_numpy()
-        for size in np.unique(sizes[batch]):
-            rows = np.flatnonzero(sizes[batch] == size)
-            if taps[batch][rows[0]] <= MAX_TAPS:
-                second_moments = sketch_moments(sketches.take(pa.array(rows)), "raw").second_moment()
-                eigenvalues = np.linalg.eigvalsh(second_moments)
-                total = np.trace(second_moments, axis1=1, axis2=2)
-                with np.errstate(invalid="ignore", divide="ignore"):
-                    energy_share[batch.start + rows] = np.where(total > 0, eigenvalues[:, -1] / total, np.nan)
-    return n_finite, energy_share
+def _kurtosis(sketch: Row) -> float | None:
+    moments = weight_moments(sketch["power_sums"], sketch["max_abs"])
+    return None if moments is None else moments.kurtosis
 
 
-def _distinct_shares(samples: Iterable[tuple[str, NDArray[np.float32]]]) -> Iterable[tuple[str, float]]:
-    for digest, kernels in samples:
-        peaks = np.abs(kernels).max(1)
-        live = np.isfinite(peaks) & (peaks > 0) & (peaks >= np.nanmax(np.where(np.isfinite(peaks), peaks, 0)) / 100)
-        if live.sum() >= MIN_SAMPLED:
-            shapes = kernels[live].astype(np.float64)
-            largest = np.take_along_axis(shapes, np.abs(shapes).argmax(1)[:, None], 1)
-            yield digest, len(np.unique(np.round(shapes / largest * RESOLUTION), axis=0)) / int(live.sum())
+def _finite(kernels: NDArray[np.float32] | None) -> Array | None:
+    if kernels is None:
+        return None
+    finite = kernels[np.isfinite(kernels).all(1)].astype(np.float64)
+    return finite if len(finite) else None
 
 
-def _finite_or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _of_kernels(kernels: Array | None, row: Row, sketch: Row, null: EntropyNull) -> Row:
+    """Return the columns that sampled kernels tell, and the p-values."""
+    seed = [null.seed, int(row["layer_sha256"][:15], 16)]
+    _, _, energy, _, fourth_powers = sketch["power_sums"]
+    found: Row = dict.fromkeys(_SAMPLED)
+    if kernels is not None and energy > 0:
+        totals = LayerTotals(
+            n_kernels=sketch["n_finite"], energy=energy, fourth_powers=fourth_powers, max_abs=sketch["max_abs"]
+        )
+        found |= asdict(kernel_sample_stats(kernels, totals, seed))
+    if kernels is not None and len(kernels) == sketch["n_finite"]:
+        structured, even = permutation_p_values(kernels, seed)
+        kind = "permutation"
+    else:
+        structured, even = null.p_values(row["variance_entropy"], sketch["n_finite"], row["taps"], row["kurtosis"])
+        kind = "kurtosis"
+    return found | {
+        "null": kind if structured is not None else None,
+        "p_structured": structured,
+        "p_even": even,
+    }

@@ -56,7 +56,7 @@ def test_fault_2_random_layers_are_missed_as_often_as_is_said_and_no_more(n: int
     entropies = [paper.entropy(random.standard_normal((n, 9)).astype(np.float32)) for _ in range(1500)]
     missed = np.mean([entropy < paper.threshold(n) for entropy in entropies])
     null = EntropyNull()
-    p_values = np.array([null.p_values(entropy, n, 9)[0] for entropy in entropies], np.float64)
+    p_values = np.array([null.p_values(entropy, n, 9, 0.0)[0] for entropy in entropies], np.float64)
     assert 0.055 < missed < 0.10
     # Four standard errors of 1500 draws.
     assert np.mean(p_values <= 0.05) == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / 1500))
@@ -80,7 +80,7 @@ def test_fault_3_no_nan_for_copies_single_kernels_or_any_kind_of_convolution(tmp
     dataset = plant(tmp_path, [Net(name="odd", state=state)])
     for name, tables in {
         "degeneracy": ("layer_quality", "group_quality"),
-        "initialisation": ("layer_weights",),
+        "initialization": ("layer_weights",),
         "shape": ("layer_shape", "shape_of_noise"),
         "eigenkernels": ("eigenkernels",),
     }.items():
@@ -95,7 +95,8 @@ def test_fault_3_no_nan_for_copies_single_kernels_or_any_kind_of_convolution(tmp
     assert set(found) == {name.partition(".")[0] for name in state}
     assert found["flat"]["variance_entropy"] == pytest.approx(paper.entropy(plane.numpy()), abs=1e-6)
     assert 0 < float(found["flat"]["variance_entropy"]) <= math.log10(2) + 1e-9  # type: ignore[arg-type]
-    assert found["single"]["variance_entropy"] is found["single"]["verdict"] is None
+    assert found["single"]["variance_entropy"] is None
+    assert found["single"]["verdict"] == "too small"
     assert found["copies"]["verdict"] == "repeated"
     assert found["zero"]["verdict"] == "dead"
     assert found["broken"]["verdict"] is None

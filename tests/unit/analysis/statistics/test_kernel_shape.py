@@ -1,4 +1,4 @@
-"""Frequency, symmetry, separability, initialisation and the census, on kernels that have them by construction."""
+"""Frequency, symmetry, separability and the census, on kernels that have them by construction."""
 
 from __future__ import annotations
 
@@ -11,16 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy import stats
 
 from filtercrawl.api import CheckpointMetadata
-from filtercrawl_analysis.statistics.init_distributions import (
-    NORMAL,
-    UNIFORM,
-    init_distributions,
-    is_consistent,
-    weight_moments,
-)
 from filtercrawl_analysis.statistics.kernel_shape import energy_share, separability, symmetry_projectors
 from support.synthetic_datasets import EDGES, Net, analysed, net, plant, rows
 
@@ -108,54 +100,6 @@ def test_separability_leaves_out_what_has_none() -> None:
     assert found is not None
     assert found.tolist() == pytest.approx([0.5])
     assert separability(kernels, (1, 4)) is separability(kernels, (4,)) is None
-
-
-FILLS = {
-    "torch default": lambda w: torch.nn.init.kaiming_uniform_(w, a=math.sqrt(5)),
-    "he normal, fan in": torch.nn.init.kaiming_normal_,
-    "he normal, fan out": lambda w: torch.nn.init.kaiming_normal_(w, mode="fan_out"),
-    "he uniform, fan in": torch.nn.init.kaiming_uniform_,
-    "he uniform, fan out": lambda w: torch.nn.init.kaiming_uniform_(w, mode="fan_out"),
-    "glorot normal": torch.nn.init.xavier_normal_,
-    "glorot uniform": torch.nn.init.xavier_uniform_,
-}
-
-
-@pytest.mark.parametrize("name", FILLS)
-def test_an_untrained_layer_is_told_by_the_law_it_was_filled_by(tmp_path: Path, name: str) -> None:
-    torch.manual_seed(3)
-    untrained = torch.empty(96, 24, 3, 3)
-    FILLS[name](untrained)
-    trained = untrained * torch.randn(96, 24, 1, 1).exp()
-    dataset = plant(tmp_path, [Net(name="net", state={"untrained.weight": untrained, "trained.weight": trained})])
-    found = {
-        str(row["layer_id"]).partition("#")[2]: row["laws"]
-        for row in rows(analysed("initialisation", dataset), "layer_weights")
-    }
-    assert found == {"untrained.weight": [name], "trained.weight": []}
-
-
-@pytest.mark.parametrize("kurtosis", [NORMAL, UNIFORM])
-@pytest.mark.parametrize("n", [200, 3000])
-def test_weights_of_a_law_fit_it_but_for_one_in_fifty(kurtosis: float, n: int) -> None:
-    law = next(law for law in init_distributions((8, 8, 3, 3)) if law.kurtosis == kurtosis)
-    fitting = 0
-    for seed in range(200):
-        random = np.random.default_rng(seed)
-        drawn = law.std * (random.standard_normal(n) if kurtosis == NORMAL else random.uniform(-1, 1, n) * math.sqrt(3))
-        found = weight_moments([n, *((drawn**k).sum() for k in (1, 2, 3, 4))], float(np.abs(drawn).max()))
-        assert found is not None
-        assert found.std == pytest.approx(drawn.std(), rel=1e-9)
-        assert found.kurtosis == pytest.approx(stats.kurtosis(drawn), abs=1e-9)
-        assert found.skewness == pytest.approx(stats.skew(drawn), abs=1e-9)
-        fitting += is_consistent(found, law)
-    assert fitting >= 196
-
-
-def test_weights_that_do_not_differ_have_no_spread() -> None:
-    assert weight_moments([0, 0, 0, 0, 0], 0.0) is None
-    assert weight_moments([9, 0, 0, 0, 0], 0.0) is None
-    assert weight_moments([9, 9, 9, 9, 9], 1.0) is None
 
 
 def test_the_census_counts_every_kernel_once_a_column(tmp_path: Path) -> None:

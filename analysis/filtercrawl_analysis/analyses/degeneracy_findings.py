@@ -1,0 +1,126 @@
+"""The sentences of the analysis `degeneracy`, each with the row that it is derived from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+
+from filtercrawl.api.analysis import Finding
+from filtercrawl_analysis.statistics.kernel_sample import ONE_IN
+from filtercrawl_analysis.statistics.model_quality import column_name
+from filtercrawl_analysis.statistics.verdict_rules import VERDICTS
+
+Row = dict[str, Any]
+
+# Models named for each verdict; the others are counted.
+MAX_NAMED: Final = 4
+# Of the layers of trained models that can be judged, some are missed, see `verdict_rules.POWER`; models with a smaller
+# share of random layers are not named.
+_MIN_RANDOM_SHARE: Final = 0.2
+_OF_LAYERS: Final = ("dead", "repeated", "outliers", "near copies")
+
+
+def degeneracy_findings(layers: pa.Table, models: pa.Table) -> Iterator[Finding]:
+    """Yield the findings: counts of verdicts, then the models that have them, with their layers.
+
+    Args:
+        layers: The table `layer_quality`.
+        models: The table `model_quality`.
+    """
+    rows, of_models = layers.to_pylist(), models.to_pylist()
+    yield _counts(rows)
+    yield from _random_models(of_models)
+    for verdict in _OF_LAYERS:
+        yield from _models_with(verdict, rows, of_models)
+    nine = [row["degenerate"] for row in rows if row["degenerate"] is not None]
+    if nine:
+        yield Finding(text=f"The published thresholds call {sum(nine)} of {len(nine)} layers of nine taps degenerate.")
+
+
+def _counts(rows: list[Row]) -> Finding:
+    counts = Counter(row["verdict"] for row in rows)
+    n_tests = sum(row["p_structured"] is not None for row in rows)
+    parts = [f"{counts[verdict]:,} {_PHRASES[verdict]}" for verdict in VERDICTS if counts[verdict]]
+    if counts[None]:
+        parts.append(f"{counts[None]:,} have no verdict")
+    return Finding(
+        text=f"Of {len(rows):,} layers, {', '.join(parts)} ({n_tests:,} tests, false discovery rate 0.05).",
+    )
+
+
+_PHRASES: Final = {
+    "dead": "are dead",
+    "repeated": "repeat a few kernels",
+    "outliers": "are dominated by outliers",
+    "near copies": "consist of near copies",
+    "ok": "are ok",
+    "too small": "are too small to judge",
+    "random": "cannot be told from random weights",
+}
+
+
+def _random_models(models: list[Row]) -> Iterator[Finding]:
+    found = [(position, row) for position, row in enumerate(models) if row["random"]]
+    found.sort(key=lambda item: (-item[1]["random_share"], -item[1]["random"], item[1]["model_id"]))
+    named = [item for item in found[:MAX_NAMED] if item[1]["random_share"] >= _MIN_RANDOM_SHARE]
+    for position, row in named:
+        yield Finding(
+            text=f"{row['model_id']}: {row['random']} of {row['judgeable']} layers that can be judged "
+            f"({row['kernels_random']:,} kernels) cannot be told from random weights.",
+            table="model_quality",
+            row=position,
+        )
+    yield from _others(len(found) - len(named), "with layers that cannot be told from random weights")
+
+
+def _models_with(verdict: str, layers: list[Row], models: list[Row]) -> Iterator[Finding]:
+    column = column_name(verdict)
+    found = [(position, row) for position, row in enumerate(models) if row[column]]
+    found.sort(key=lambda item: (-item[1][column], item[1]["model_id"]))
+    for position, row in found[:MAX_NAMED]:
+        largest = max(
+            (layer for layer in layers if layer["model_id"] == row["model_id"] and layer["verdict"] == verdict),
+            key=lambda layer: (layer["n_kernels"], layer["layer_id"]),
+        )
+        name = largest["layer_id"].removeprefix(f"{row['model_id']}#")
+        verb = _PHRASES[verdict] if row[column] > 1 else _SINGULAR[verdict]
+        yield Finding(
+            text=f"{row['model_id']}: {row[column]} of {row['layers']} layers {verb}; "
+            f"{f'the largest, {name},' if row[column] > 1 else name} {_detail(largest)}.",
+            table="model_quality",
+            row=position,
+        )
+    yield from _others(len(found) - MAX_NAMED, f"with layers that {_PHRASES[verdict]}")
+
+
+_SINGULAR: Final = _PHRASES | {
+    "dead": "is dead",
+    "repeated": "repeats a few kernels",
+    "outliers": "is dominated by outliers",
+    "near copies": "consists of near copies",
+}
+
+
+def _detail(layer: Row) -> str:
+    n = layer["n_kernels"]
+    if layer["norm_linf"] == 0:
+        return f"has {n:,} kernels of zeros"
+    if layer["verdict"] == "dead":
+        share = f"{layer['dead_share']:.0%}"
+        if layer["dead_low"] < layer["dead_high"]:
+            share = f"about {share} ({layer['dead_low']:.0%} to {layer['dead_high']:.0%})"
+        return f"has {n:,} kernels of which {share} are dead"
+    if layer["verdict"] == "repeated":
+        return f"has {n:,} kernels, of the sampled ones {layer['distinct_share']:.0%} distinct"
+    if layer["verdict"] == "outliers":
+        few = max(1, n // ONE_IN)
+        return f"has about {layer['outlier_share']:.0%} of its energy in {few} of {n:,} kernels"
+    return f"has {n:,} kernels, of the sampled ones {layer['near_copy_share']:.0%} within 20 % of another one"
+
+
+def _others(count: int, what: str) -> Iterator[Finding]:
+    if count > 0:
+        yield Finding(text=f"{count} more {'model' if count == 1 else 'models'} {what}.")

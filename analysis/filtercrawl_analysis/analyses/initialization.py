@@ -1,0 +1,107 @@
+"""The analysis `initialization`: weights against the usual initial distributions, and models that look untrained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable
+from filtercrawl_analysis.analyses.registry import empty_result
+from filtercrawl_analysis.plots.initialization import weight_moments_scatter
+from filtercrawl_analysis.statistics.group_summary import summarize_by_columns
+from filtercrawl_analysis.statistics.groups import sample_size
+from filtercrawl_analysis.statistics.layer_initialization import (
+    TOO_SMALL,
+    UNTRAINED,
+    layer_initialization,
+    model_initialization,
+)
+
+NUMBERS: Final = ("law_distance", "std_over_he", "kurtosis", "kernel_correlation")
+# Models named on the page; the others are counted.
+MAX_NAMED: Final = 8
+_LAYERS: Final = (
+    "Moments of the finite weights (kurtosis: excess, 0 normal, -1.2 uniform); std_error: relative standard error "
+    "of the standard deviation; std over that of He (fan in), Glorot and torch's default initialization. "
+    "nearest_law: the initial distribution of the least law_distance = |log std_ratio| + shape_distance, where "
+    "std_ratio is the standard deviation over that of the distribution and shape_distance the mean difference of "
+    "quantiles of standardized sampled weights. kernel_correlation: root mean square correlation of two taps; of "
+    "independent ones kernel_correlation_of_random. untrained_laws: distributions that the layer may be a draw "
+    "from: standard deviation within 1 % or three standard errors, kurtosis and quantiles too, and kernels not "
+    "told from random weights; null where the standard error is above 2 % or the layer too small to be told from "
+    "random ones. Folded batch normalization changes all of them."
+)
+_MODELS: Final = (
+    "looks untrained: more than half of the judged layers, with more than half of the model's weights, may be "
+    "draws from one initial distribution (law). too small: judged layers hold at most half of the weights. "
+    "differs: neither. near_layers: layers whose nearest distribution it is, with a standard deviation within 2 % "
+    "of it."
+)
+
+
+def analyze(dataset: DatasetView) -> Result:
+    """Compare the weights of each layer with the usual initial distributions, and name models that look untrained."""
+    layers = layer_initialization(dataset)
+    if not len(layers):
+        return empty_result("no learned kernels of more than one tap")
+    index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
+    models = model_initialization(layers)
+    tables = (
+        ResultTable(
+            name="layer_weights", title="Weights of every layer against initializations", rows=layers, about=_LAYERS
+        ),
+        ResultTable(
+            name="model_initialization",
+            title="Models against initializations",
+            rows=models,
+            about=_MODELS,
+        ),
+        ResultTable(
+            name="group_weights",
+            title="Weights against initializations, by group",
+            rows=summarize_by_columns(layers, index, dataset.options.by, NUMBERS),
+            about="Quartiles over layers. " + _LAYERS,
+        ),
+    )
+    return Result(tables=tables, figures=tuple(_figures(layers)), findings=tuple(_findings(models)))
+
+
+def _figures(table: pa.Table) -> Iterator[Figure]:
+    known = table.filter(pc.is_valid(table["std"]))
+    if len(known):
+        yield Figure(
+            name="initialization",
+            title="Weights of layers and initial distributions",
+            caption="One mark per layer: standard deviation over that of He initialization, and excess kurtosis. "
+            "Untrained layers lie at the crosses.",
+            basis=sample_size(known),
+            table="layer_weights",
+            draw=partial(
+                weight_moments_scatter, ratio=known["std_over_he"].to_numpy(), kurtosis=known["kurtosis"].to_numpy()
+            ),
+        )
+
+
+def _findings(models: pa.Table) -> Iterator[Finding]:
+    rows = models.to_pylist()
+    untrained = [(position, row) for position, row in enumerate(rows) if row["verdict"] == UNTRAINED]
+    n_small = sum(row["verdict"] == TOO_SMALL for row in rows)
+    yield Finding(
+        text=f"{len(untrained)} of {len(rows)} models {'looks' if len(untrained) == 1 else 'look'} untrained; "
+        f"{n_small} {'is' if n_small == 1 else 'are'} too small to judge."
+    )
+    untrained.sort(key=lambda item: (-item[1]["untrained_share_of_weights"], item[1]["model_id"]))
+    for position, row in untrained[:MAX_NAMED]:
+        yield Finding(
+            text=f"{row['model_id']} looks untrained: {row['untrained_layers']} of {row['judged_layers']} judged "
+            f"layers, with {row['untrained_share_of_weights']:.0%} of its weights, may be draws from one initial "
+            f"distribution ({row['law']}); {row['near_layers']} layers are within 2 % of its standard deviation.",
+            table="model_initialization",
+            row=position,
+        )
+    if len(untrained) > MAX_NAMED:
+        yield Finding(text=f"{len(untrained) - MAX_NAMED} more models look untrained.")
