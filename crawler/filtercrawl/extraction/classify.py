@@ -201,6 +201,8 @@ class Classifier:
 
     def _optimizer_rule(self, tensor: StoredTensor) -> str | None:
         """Return the rule by which a tensor is state of an optimizer or a scheduler, None if it is none."""
+        if tensor.convolution is not None and tensor.convolution.source != "module":
+            return None  # a graph convolves with it
         if state_dict_names.is_optimizer_leaf(tensor.key):
             return "optimizer_name"
         container = state_dict_names.optimizer_container(tensor.root, tensor.key)

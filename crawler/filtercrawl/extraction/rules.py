@@ -7,6 +7,7 @@ from typing import Final
 RULES: Final[dict[str, str]] = {
     # What the file states.
     "operator": "the file states the convolution: a graph, or the state of a module",
+    "graph": "what the graph uses it for",
     "operator_shape": "the stated operator does not fit the shape",
     "reader": "the reader of the format decided",
     "module_class": "the class of the pickled or scripted module",

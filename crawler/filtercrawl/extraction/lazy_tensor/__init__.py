@@ -15,6 +15,7 @@ from filtercrawl.extraction.lazy_tensor.base import (
     stored,
 )
 from filtercrawl.extraction.lazy_tensor.elementwise import (
+    Arithmetic,
     Dequantized,
     Quantized,
     arithmetic,
@@ -26,6 +27,7 @@ from filtercrawl.extraction.lazy_tensor.layout import broadcast, concatenate, pe
 
 __all__ = [
     "INTEGER_RANGES",
+    "Arithmetic",
     "Dequantized",
     "LazyTensor",
     "Quantized",

@@ -25,7 +25,9 @@ _ARITHMETIC_DTYPES: Final = _FLOATS | {"int32", "int64"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Arithmetic(LazyTensor):
+class Arithmetic(LazyTensor):
+    """Elements of two tensors combined; see `arithmetic`."""
+
     operator: str
     operands: tuple[LazyTensor, ...]
 
@@ -51,7 +53,7 @@ def arithmetic(operator: str, first: LazyTensor, second: LazyTensor) -> LazyTens
     if first.dtype != second.dtype or first.dtype not in _ARITHMETIC_DTYPES:
         raise UnsupportedOperationError(f"{operator} of {first.dtype} and {second.dtype}")
     operands = broadcast_together(first, second)
-    return _Arithmetic(shape=operands[0].shape, dtype=first.dtype, operator=operator, operands=operands)
+    return Arithmetic(shape=operands[0].shape, dtype=first.dtype, operator=operator, operands=operands)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,7 @@ def _to_stored_tensor(
         return replace(stored, reason="optimizer_state")
     found = uses.convolutions.get(start)
     if found is None:
-        return replace(stored, reason=uses.roles.get(start, "constant"))
+        return replace(stored, reason=uses.roles.get(start, "constant"), rule="graph")
     try:
         layers = [_with_convolution(stored, use, depths.get(weight)) for weight, use in found.items()]
     except FormatError as error:
@@ -106,7 +106,7 @@ def _to_stored_tensor(
 def _with_convolution(stored: StoredTensor, use: ConvolutionUse, depth: Depth | None) -> StoredTensor:
     weight = use.weight.value
     if not 3 <= len(weight.shape) <= 5:
-        return replace(stored, reason="nonstandard_operator")
+        return replace(stored, reason="nonstandard_operator", rule="operator_shape")
     return replace(
         stored,
         layer=use.node.name or stored.name.removesuffix(".weight"),

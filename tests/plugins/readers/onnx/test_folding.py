@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.tensor import StoredTensor
-from support.onnx_models import model, node, random_array, read, tensor, weight_of
+from filtercrawl.extraction.classify import classify_tensors
+from support.onnx_models import READER, model, node, random_array, read, tensor, weight_of
+from support.recording_file import WantedFile
+from support.torch_files import OneFile
 
 
 class Chain:
@@ -321,3 +325,63 @@ def test_graphs_that_compute_much_from_little_are_refused_before_anything_is_com
     conv = node("Conv", ["x", f"v{len(nodes)}"], "y")
     expected = "constant" if name == "long" else "nonstandard_operator"
     assert read(model([*nodes, conv], constants))["v0"].reason == expected
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float8_e4m3fn"])
+def test_codes_that_are_only_cast_are_scaled_by_the_factor_of_the_result(dtype: str) -> None:
+    codes = np.random.default_rng(0).integers(-8, 8, (4, 2, 3, 3)).astype(getattr(ml_dtypes, dtype, dtype))
+    scale = random_array(1, 4, 1, 1)
+    nodes = [node("Cast", ["q"], "w", to=TensorProto.FLOAT), node("Conv", ["x", "w"], "h")]
+    constants = [tensor("q", codes), tensor("s", scale)]
+    whole = codes.astype("f4")
+    plain = read(model([*nodes, node("Relu", ["h"], "y")], constants))["q"]
+    np.testing.assert_array_equal(weight_of(plain), whole)
+    scaled = read(model([*nodes, node("Mul", ["s", "h"], "y")], constants))["q"]
+    np.testing.assert_array_equal(weight_of(scaled), whole * scale.reshape(4, 1, 1, 1))
+    gated = [node("Sigmoid", ["x"], "g"), node("Mul", ["h", "g"], "y")]
+    assert read(model([*nodes, *gated], constants))["q"].reason == "quantized_codes"
+
+
+def test_the_scale_of_a_float_weight_is_no_part_of_it() -> None:
+    w = random_array(4, 2, 3, 3, dtype="float16")
+    nodes = [
+        node("Cast", ["w"], "c", to=TensorProto.FLOAT),
+        node("Conv", ["x", "c"], "h"),
+        node("Mul", ["h", "s"], "y"),
+    ]
+    found = read(model(nodes, [tensor("w", w), tensor("s", np.float32(2))]))["w"]
+    np.testing.assert_array_equal(weight_of(found), w.astype("f4"))
+
+
+def test_names_that_mean_something_elsewhere_are_weights_where_the_graph_convolves_with_them() -> None:
+    names = ["exp_avg", "optimizer.conv.weight", "model_ema.weight", "avg_branch.weight", "normal.weight", "sum"]
+    names += ["pos_embed", "constant_input.weight", "conv.weight_mask", "conv.weight_v", "bn.weight", "w.stft.conv"]
+    chain = [f"v{i}" for i in range(len(names))] + ["y"]
+    nodes = [node("Conv", [chain[i], name], chain[i + 1], f"n{i}") for i, name in enumerate(names)]
+    first = node("Identity", ["x"], "v0")
+    found = read(
+        model([first, *nodes], [tensor(name, random_array(2, 2, 3, 3, seed=i)) for i, name in enumerate(names)])
+    )
+    classified = classify_tensors(found.values())
+    assert [layer.tensor.name for layer in classified.emitted] == names
+    assert {layer.weight_kind for layer in classified.layers} == {"learned"}
+
+
+def test_only_the_bytes_of_the_tensors_that_a_weight_is_computed_from_are_read() -> None:
+    codes, scale, other = random_array(64, 32, 3, 3, dtype="int8"), random_array(64), random_array(64, 32, 3, 3)
+    nodes = [
+        node("Transpose", ["q"], "t", perm=[3, 2, 0, 1]),
+        node("DequantizeLinear", ["t", "s"], "w", axis=0),
+        node("Conv", ["x", "w"], "h"),
+        node("MatMul", ["h", "m"], "y"),
+    ]
+    stored = [tensor("m", other), tensor("q", codes.transpose(2, 3, 1, 0)), tensor("m2", other), tensor("s", scale)]
+    file = WantedFile(model(nodes, stored).SerializeToString(), "model.onnx")
+    found = {one.name: one for one in READER.tensors(OneFile(file))}["q"]
+    assert sum(stop - start for start, stop in file.reads) < 20_000
+    file.forget()
+    prefetch(found.weight_spans())
+    weight = weight_of(found)
+    np.testing.assert_array_equal(weight, codes.astype("f4") * scale.reshape(64, 1, 1, 1))
+    assert file.unwanted == []
+    assert sum(stop - start for start, stop in file.wanted) == codes.nbytes + scale.nbytes

@@ -34,14 +34,10 @@ class TensorOrigin:
     Attributes:
         tensor: The tensor.
         dequantize: The DequantizeLinear node on the way, with its scope; None if there is none.
-        cast: Whether a Cast is on the way.
-        fake_quantized: Whether the value is quantized and dequantized on the way, as in quantization-aware training.
     """
 
     tensor: TensorLike
     dequantize: tuple[Scope, Node] | None = None
-    cast: bool = False
-    fake_quantized: bool = False
 
 
 def find_origin(scope: Scope, name: str, through: frozenset[str] = VALUE_PRESERVING_OPS) -> TensorOrigin | None:
@@ -56,23 +52,20 @@ def find_origin(scope: Scope, name: str, through: frozenset[str] = VALUE_PRESERV
         None if the value is an input, or another operator computes it.
     """
     dequantize: tuple[Scope, Node] | None = None
-    cast = fake_quantized = False
     for _ in range(_MAX_CHAIN):
         found = scope.find(name)
         if found is None:
             return None
         scope, producer = found
         if not isinstance(producer, Node):
-            return TensorOrigin(producer, dequantize, cast, fake_quantized)
+            return TensorOrigin(producer, dequantize)
         if scope.called_function(producer) is not None or producer.domain not in _KNOWN_DOMAINS:
             return None
         if producer.op_type == "DequantizeLinear" and dequantize is None:
             dequantize = scope, producer
         elif producer.op_type == "QuantizeLinear" and dequantize is not None:
-            dequantize, fake_quantized = None, True
-        elif producer.op_type in through:
-            cast = cast or producer.op_type.startswith("Cast")
-        else:
+            dequantize = None
+        elif producer.op_type not in through:
             return None
         name = producer.input(0)
     return None

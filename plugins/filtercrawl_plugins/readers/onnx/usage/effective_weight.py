@@ -10,6 +10,7 @@ from typing import Final
 from filtercrawl.api.tensor import FLOAT_DTYPES
 from filtercrawl.extraction.lazy_tensor import (
     INTEGER_RANGES,
+    Arithmetic,
     Dequantized,
     LazyTensor,
     Quantized,
@@ -23,7 +24,7 @@ from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 from filtercrawl_plugins.readers.onnx.graph.types import Node, TensorLike
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
 from filtercrawl_plugins.readers.onnx.usage.constant_folding import ConstantFolder
-from filtercrawl_plugins.readers.onnx.usage.result_scale import scale_of_result
+from filtercrawl_plugins.readers.onnx.usage.result_scale import scale_of_result, scaled_codes
 
 # Operators of a network that computes kernels from its input: mixtures of stored kernels, and what weighs them.
 _GENERATOR_OPS: Final = PARAMETER_PRESERVING_OPS | {
@@ -66,6 +67,8 @@ class WeightResolver:
         try:
             if value is not None and operator.zero_point is not None:
                 value = self._dequantized(scope, node, operator, value)
+            elif value is not None and _is_cast_codes(value) and not operator.transposed:
+                value = scaled_codes(self._folder, scope, node, value)
             if value is not None:
                 value.check_growth(_MAX_FREE_NUMEL)
         except UnsupportedOperationError:
@@ -82,7 +85,9 @@ class WeightResolver:
         tensors = [origin.tensor] if origin is not None else source_tensors(scope, name)
         for tensor in tensors:
             if len(tensor.shape) > 1 and math.prod(tensor.shape) > 1:
-                yield tensor, "nonstandard_operator" if dtype_of(tensor) in FLOAT_DTYPES else "quantized_codes"
+                dtype = dtype_of(tensor)
+                is_codes = dtype not in FLOAT_DTYPES or dtype.startswith("float8")
+                yield tensor, "quantized_codes" if is_codes else "nonstandard_operator"
         if not tensors:
             yield from _generators(scope, name)
 
@@ -102,6 +107,14 @@ class WeightResolver:
             return None
         zero = None if zero is None else _of_out_channels(zero, codes.shape)
         return dequantize(codes, _of_out_channels(scale, codes.shape), zero)
+
+
+def _is_cast_codes(value: LazyTensor) -> bool:
+    """Return whether a value is codes of a quantized type that are cast and moved, and neither scaled nor shifted."""
+    parts = list(value.walk())
+    computes = any(isinstance(part, Dequantized | Quantized | Arithmetic) for part in parts)
+    largest = max(value.stored(), key=lambda part: part.numel)
+    return not computes and (largest.dtype in INTEGER_RANGES or largest.dtype.startswith(("float8", "float4")))
 
 
 def _of_out_channels(operand: LazyTensor, shape: tuple[int, ...]) -> LazyTensor:

@@ -75,6 +75,30 @@ def scale_of_result(
         return None
 
 
+def scaled_codes(folder: ConstantFolder, scope: Scope, node: Node, codes: LazyTensor) -> LazyTensor | None:
+    """Return the weight of a node that convolves with codes as floats: with the factor of its result, if it has one.
+
+    Args:
+        folder: Folds the constants of the model.
+        scope: Scope of the node.
+        node: The node.
+        codes: What it convolves with: codes that are cast, and not dequantized.
+
+    Returns:
+        The weight; the codes if nothing multiplies the result, as with kernels of whole numbers. None if the factor is
+        no constant, or not one for each channel.
+    """
+    following = _following_factors(scope, node.outputs[0] if node.outputs else "", len(codes.shape) - 1)
+    name, channel_axes = next(following, ("", None))
+    if not name:
+        return codes
+    factor = folder.fold(scope, name)
+    try:
+        return None if factor is None else arithmetic("mul", codes, _per_channel((factor, channel_axes), codes.shape))
+    except UnsupportedOperationError:
+        return None
+
+
 def _following_factors(scope: Scope, name: str, channel_axes: int | None) -> Iterator[tuple[str, int | None]]:
     """Yield the other factor of the first Mul that a result goes through, by name, and of those right behind it."""
     before_bias = True
