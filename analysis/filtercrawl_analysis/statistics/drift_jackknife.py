@@ -81,7 +81,7 @@ def estimate_drift(cells: ModelGroupHistograms, strata: tuple[Stratum, ...]) -> 
     units, sets = _units(cells, strata)
     if not sets:
         return None
-    kernels = cells.kernels
+    kernels = cells.kernels.copy()
     for stratum in strata:
         _, i, j = np.intersect1d(cells.model[stratum.first], cells.model[stratum.second], return_indices=True)
         first, second = stratum.first[i], stratum.second[j]

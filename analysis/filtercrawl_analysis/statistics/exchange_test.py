@@ -173,9 +173,10 @@ def unequal_spread_p_value(statistic: ExchangeStatistic, moments: VarianceMoment
         moments: Moments of the difference.
 
     Returns:
-        The p-value; 0, which never decides, where the variance is unknown.
+        The p-value; 0, which never decides, where the variance is unknown, and where all cells swap in pairs, as the
+        difference of a pair has one distribution in both orders.
     """
-    if moments is None:
+    if moments is None or not statistic.design.pools:
         return 0.0
     e = statistic.observed()
     squared = statistic.length + 2 * e @ statistic.linear + e @ statistic.gram @ e

@@ -43,12 +43,14 @@ class ModelGroupHistograms:
     def kernels(self) -> Indices:
         """Number of kernels of each cell, int64 [cells]."""
         kernels: Indices = self.counts.sum(-1).min(-1).astype(np.int64)
+        kernels.flags.writeable = False  # shared by all pairs of groups
         return kernels
 
     @cached_property
     def shares(self) -> Array:
         """Share of each bin in its histogram, float64 [cells, components, bins]."""
         shares: Array = self.counts / self.counts.sum(-1, keepdims=True)
+        shares.flags.writeable = False
         return shares
 
 

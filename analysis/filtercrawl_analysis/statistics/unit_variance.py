@@ -34,8 +34,8 @@ class VarianceMoments:
 def variance_moments(gram: Array, sets: Sequence[Indices]) -> VarianceMoments | None:
     """Estimate the covariance of a sum of contributions, those of a set having equal means and covariances.
 
-    The square of the trace of a sample covariance matrix overstates that of the true one; the estimate of tr V^2 is
-    corrected for that (Bai and Saranadasa 1996).
+    tr V^2 is estimated from the inner products of different units (Chen and Qin 2010), as those of a unit with itself
+    would overstate it.
 
     Args:
         gram: Inner products of the contributions of units [units, units].
@@ -65,13 +65,18 @@ def variance_moments(gram: Array, sets: Sequence[Indices]) -> VarianceMoments | 
 
 
 def _trace_of_square(centered: Array) -> float | None:
+    """Return tr V^2 of the sum of n units from the inner products of different units about their mean.
+
+    With each unit's own length left out, units of unequal variance do not pass for few directions.
+    """
     n = len(centered)
     if n < 3:
         return None
-    scale = n / (n - 1)
-    trace, square = scale * float(np.trace(centered)), scale**2 * float((centered**2).sum())
-    estimate = (n - 1) ** 2 / ((n + 1) * (n - 2)) * (square - trace**2 / (n - 1))
-    return max(estimate, 1e-3 * trace**2)
+    lengths = np.diag(centered)
+    trace = float(lengths.sum()) / (n - 1)
+    mean_square = float((centered**2).sum() - (lengths**2).sum()) / (n * (n - 1))
+    estimate = (mean_square - (trace / n) ** 2) / ((1 - 1 / n) ** 2 + 1 / n**2)
+    return n**2 * max(estimate, 1e-3 * trace**2)
 
 
 def _centered(gram: Array, members: Indices) -> Array:

@@ -50,6 +50,14 @@ def test_what_both_parts_of_a_model_share_does_not_widen_the_interval() -> None:
     assert paired.moments.trace < unpaired.moments.trace / 2
 
 
+def test_what_is_known_of_cells_is_the_same_for_the_next_pair() -> None:
+    cells = crossed_groups(np.random.default_rng(0), (FIRST, SECOND), 6, (lognormal(100), lognormal(5000)))
+    kernels = cells.counts.sum(-1).min(-1)
+    first = estimate_drift(cells, single_stratum(cells, 0, 1))
+    assert np.array_equal(cells.kernels, kernels)
+    assert estimate_drift(cells, single_stratum(cells, 0, 1)) == first
+
+
 def test_a_group_of_one_model_has_no_estimate_but_strata_of_such_have() -> None:
     sizes = (lognormal(500),) * 2
     cells = two_groups(np.random.default_rng(0), (FIRST, SECOND), (1, 5), sizes)
