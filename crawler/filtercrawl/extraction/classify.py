@@ -206,7 +206,7 @@ class Classifier:
         if state_dict_names.is_optimizer_leaf(tensor.key):
             return "optimizer_name"
         container = state_dict_names.optimizer_container(tensor.root, tensor.key)
-        if container is None:
+        if container is None or tensor.convolution is not None:
             return None
         proven = container in self._optimizers or state_dict_names.is_optimizer_word(container, tensor.root)
         return "optimizer_container" if proven else None

@@ -10,6 +10,7 @@ A name with `ema` or `avg` in it proves nothing: modules are called so. Evidence
 | torch `AveragedModel` | `module.` | any | `n_averaged` |
 | latent diffusion `LitEma` | `model_ema.`, no dots | `model.` | `decay`, `num_updates` |
 | `ema_pytorch` | `ema_model.` | `online_model.`, or a container | `initted`, `step` |
+| `torch_ema`, diffusers `EMAModel`, score SDE | list `shadow_params` | any | shapes in order |
 | timm, BasicSR, ultralytics and many more | container `NAME_ema`, `ema` | container `NAME` | equal names and shapes |
 | modules that trainers add | `model_ema.`, `avg_model.` | `model.` | whole network, equal names and shapes |
 """
@@ -38,6 +39,8 @@ _NETWORK: Final = re.compile(
 _COUNTERS: Final = (frozenset({"n_averaged"}), frozenset({"decay", "num_updates"}), frozenset({"initted", "step"}))
 # Containers of a trainer's arguments, which may hold the network itself.
 _ARGUMENTS: Final = ("hyper_parameters", "datamodule_hyper_parameters", "hparams")
+# Key of a list of averages without names.
+_SHADOW: Final = "shadow_params"
 # A set of averages is accepted if at least this share of it has a raw counterpart.
 _MATCHED: Final = 0.9
 
@@ -67,9 +70,13 @@ def find_weight_sets(tensors: Sequence[StoredTensor]) -> WeightSets:
     """
     excluded = dict.fromkeys(_arguments(tensors), ("outside_prefix", "hyper_parameters"))
     excluded.update(dict.fromkeys(_swapped(tensors), ("raw_copy", "trainer_swap")))
-    averages = Averages([tensor for tensor in tensors if tensor.name not in excluded])
+    tensors = [tensor for tensor in tensors if tensor.name not in excluded]
+    averages = Averages(tensors)
     raw_of: dict[str, StoredTensor] = {}
-    for average, raw in averages.pairs():
+    shadows = list(_shadow_pairs(tensors))
+    copied = {raw.root for _, raw in shadows}
+    excluded.update((t.name, ("raw_copy", "trainer_average")) for t in tensors if t.root in copied)
+    for average, raw in (*averages.pairs(), *shadows):
         excluded[raw.name] = ("raw_copy", "trainer_average")
         raw_of.setdefault(average.name, raw)
     return WeightSets(excluded=excluded, raw_of=raw_of)
@@ -103,6 +110,26 @@ def _swapped(tensors: Sequence[StoredTensor]) -> Iterator[str]:
         dotless = {f"ema_{key.replace('.', '_')}": tensor for key, tensor in state.items() if key not in buffers}
         if _same(buffers, dotless, ""):
             yield from (tensor.name for tensor in buffers.values())
+
+
+def _shadow_pairs(tensors: Sequence[StoredTensor]) -> Iterator[Pair]:
+    """Yield the averages of weights in a list of parameters, with their raw tensors.
+
+    The list has no names: it belongs to the one container whose weights have the same shapes in the same order.
+    """
+    by_root: dict[KeyPath, list[StoredTensor]] = defaultdict(list)
+    for tensor in tensors:
+        by_root[tensor.root].append(tensor)
+    lists = [root for root in by_root if root[-1:] == (_SHADOW,)]
+    if len(lists) != 1:
+        return
+    shadows = by_root.pop(lists[0])
+    weights = [tensor for tensor in shadows if len(tensor.shape) > 1]
+    shapes = [tensor.shape for tensor in weights]
+    alike = [held for held in by_root.values() if [t.shape for t in held if len(t.shape) > 1] == shapes]
+    if shapes and len(alike) == 1:
+        raw = [tensor for tensor in alike[0] if len(tensor.shape) > 1]
+        yield from zip(weights, raw, strict=True)
 
 
 def _same(copies: Mapping[str, StoredTensor], plain: Mapping[str, StoredTensor], prefix: str) -> bool:

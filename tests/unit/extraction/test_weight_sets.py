@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.api.tensor import Convolution, StoredTensor, TensorLocation
 from filtercrawl.extraction.classify import classify_tensors
 
 FILE = MemoryFile(bytes(1 << 16), "x")
@@ -107,6 +108,30 @@ MODULES = {
 def test_modules_named_so_are_no_averages(case: str) -> None:
     kernels = [tensor.name for tensor in tensors(MODULES[case]) if len(tensor.shape) == 4]
     assert emitted(MODULES[case]) == kernels
+
+
+def test_averages_in_a_list_are_those_of_the_parameters_in_their_order() -> None:
+    raw = {"module.sigmas": (4,)} | below("module.")
+    found = classify_tensors(
+        tensors({"model": raw, "ema/shadow_params": {str(i): shape for i, shape in enumerate(NET.values())}}), "all"
+    )
+    assert [(layer.tensor.name, layer.path) for layer in found.layers] == [
+        ("ema.shadow_params.0", "a"), ("ema.shadow_params.2", "b"),
+    ]  # fmt: skip
+    assert {entry.reason for entry in found.ledger if entry.tensor.startswith("model.")} == {"raw_copy"}
+
+
+def test_a_list_that_does_not_fit_is_no_average() -> None:
+    assert emitted({"model": NET, "ema/shadow_params": {"0": CONV}}) == ["model.a.weight", "model.b.weight"]
+    two = {"model": NET, "other": NET, "ema/shadow_params": {"0": CONV, "1": HEAD}}
+    assert emitted(two) == [f"{name}.{part}.weight" for name in ("model", "other") for part in "ab"]
+
+
+def test_a_pickled_network_in_a_container_named_after_an_optimizer() -> None:
+    (weight,) = tensors({"optimizer": {"conv.weight": CONV}})
+    assert classify_tensors([weight], "all").layers == ()
+    stated = replace(weight, convolution=Convolution(op="conv2d", groups=1, source="module"))
+    assert len(classify_tensors([stated], "all").layers) == 1
 
 
 def test_a_network_among_the_arguments_of_a_trainer_is_no_second_model() -> None:
