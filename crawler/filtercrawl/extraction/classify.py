@@ -146,11 +146,10 @@ class Classifier:
         form = None if stated else stored_form(known, siblings)
         if form is not None and form.reason is not None:
             return Decision(rule=form.rule, reason=form.reason)
-        path = self._modules.module_path(raw or tensor)
         if tensor.convolution is not None:
-            return self._layers(tensor, form, "operator", path)
+            return self._layers(tensor, form, "operator")
         if tensor.layout is not None:
-            return self._layers(tensor, form, "layout", path)
+            return self._layers(tensor, form, "layout")
         evidence = None
         if 3 <= len(tensor.shape) <= 5 and state_dict_names.is_weight_name(_leaf(known)):
             if known.name in self._generators:
@@ -160,25 +159,27 @@ class Classifier:
             return Decision(rule=evidence.rule, reason=evidence.reason)
         if evidence is not None:
             kept = replace(evidence.bank, weight_kind="dynamic_bank") if evidence.bank is not None else tensor
-            return self._layers(kept, form, evidence.rule, path)
+            return self._layers(kept, form, evidence.rule)
         if state_dict_names.kernel_objection(known.key, tensor.shape) is not None:
             return self._by_name(known, siblings)
         basis = state_dict_names.is_fixed_basis(known.name, tensor.shape)
-        return self._layers(tensor, form, "basis" if basis else "weight", path)
+        return self._layers(tensor, form, "basis" if basis else "weight")
 
     def _by_name(self, tensor: StoredTensor, siblings: Mapping[str, StoredTensor]) -> Decision:
         """Return why a tensor is no kernel."""
         if tensor.name in self._generators and len(tensor.shape) == 2:
             return Decision(rule="bank_generator", reason="kernel_generator")
         weight = siblings.get("weight")
-        if _leaf(tensor) == "bias" and len(tensor.shape) >= 3 and weight is not None and weight.shape == tensor.shape:
+        bias = siblings.get("bias")
+        affine = weight is not None and bias is not None and weight.shape == bias.shape and len(bias.shape) > 1
+        if affine and tensor in (weight, bias):
             return Decision(rule="bias_shape", reason="norm")
         floating = tensor.dtype in FLOAT_DTYPES
         reason, rule = state_dict_names.exclusion_reason(tensor.key, tensor.shape, floating=floating)
         objection = state_dict_names.kernel_objection(tensor.key, tensor.shape)
         return Decision(rule=(objection or rule) if reason == "nonstandard_operator" else rule, reason=reason)
 
-    def _layers(self, tensor: StoredTensor, form: StoredForm | None, rule: str, path: str) -> Decision:
+    def _layers(self, tensor: StoredTensor, form: StoredForm | None, rule: str) -> Decision:
         """Return the layers of a tensor that is a weight of convolutions."""
         if 0 in tensor.shape:
             return Decision(rule="empty", reason="empty")
@@ -186,6 +187,7 @@ class Classifier:
             return Decision(rule="dtype", reason="quantized_codes")
         if tensor.location is None:
             return Decision(rule="location", reason="unreadable")
+        path = self._modules.module_path(self._sets.raw_of.get(tensor.name, tensor))
         layers: list[Layer] = []
         for expert in expand_banks(tensor):
             layer = layer_from_operator(expert, path) if expert.convolution else layer_from_shape(expert, path)
@@ -219,8 +221,11 @@ class Classifier:
                 continue
             if not state_dict_names.is_weight_name(_leaf(tensor)):
                 continue
+            siblings = self._modules.siblings(tensor)
+            if len(tensor.shape) == 4 and ("bias" not in siblings or len(siblings["bias"].shape) != 2):
+                continue
             below = tuple(self._modules.below(tensor))
-            evidence = shape_evidence(tensor, self._modules.siblings(tensor), below)
+            evidence = shape_evidence(tensor, siblings, below)
             if evidence is not None and evidence.bank is not None:
                 found.update(other.name for other in below if len(other.shape) >= 2 and other.convolution is None)
         return frozenset(found)
@@ -257,7 +262,7 @@ def layer_from_operator(tensor: StoredTensor, path: str) -> Layer | None:
     if convolution.transposed and groups is not None:
         shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
     # A pickled module's path has the names of wrappers; a node of a graph has none.
-    by_key = tensor.layer == state_dict_names.split_raw_parameter_name(tensor.key)[0]
+    by_key = tensor.depth is None and tensor.layer == state_dict_names.split_raw_parameter_name(tensor.key)[0]
     return Layer(
         tensor=tensor,
         path=(path if by_key else tensor.layer) or path or state_dict_names.strip_wrapper_prefixes(tensor.key),

@@ -46,20 +46,22 @@ class ModuleIndex:
     def module_path(self, tensor: StoredTensor) -> str:
         """Return the path of the module of a tensor without the names that wrappers add, wherever they stand.
 
-        `module` is a wrapper's at the head of a path, and where its parent has nothing else.
+        `module` is a wrapper's at the head of a path, and where its parent has nothing else and is no repeated block:
+        `backbone.module.conv`, but not `blocks.0.module.conv`.
         """
-        parts: list[str] = []
         module = split_raw_parameter_name(tensor.key)[0]
-        wrappers, position = 0, 0
         stripped = strip_wrapper_prefixes(f"{module}.").removesuffix(".")
-        position = len(module) - len(stripped)
+        head = len(module) - len(stripped)
+        parts: list[str] = []
+        position, wrappers, repeated = head, 0, False
         for part in stripped.split(".") if stripped else ():
-            before = module[: max(position - 1, 0)]
+            own = part not in WRAPPER_PARTS
+            if part == "module" and not repeated and wrappers < _MAX_WRAPPERS:
+                own = not self._only_child(tensor.root, module[: max(position - 1, 0)])
             position += len(part) + 1
-            wraps = part in WRAPPER_PARTS or (part == "module" and self._only_child(tensor.root, before))
-            if wraps and wrappers < _MAX_WRAPPERS:
-                wrappers += 1
-            else:
+            repeated = repeated or part.isdigit()
+            wrappers += not own
+            if own or wrappers > _MAX_WRAPPERS:
                 parts.append(part)
         return ".".join(parts)
 

@@ -39,7 +39,9 @@ _NORM_LEAF: Final = re.compile(
 # Not `normal`: a surface normal, or a normal distribution.
 _NORM_MODULE: Final = re.compile(r"norm(?!als?($|_|\d))|(^|_)(bn|ln|gn)\d*(_|$)", re.IGNORECASE)
 _NORM_WORD: Final = re.compile(r"^((batch|layer|group|instance|rms|sync)_?)?(norm|bn|ln|gn)_?\d*[a-z]?$", re.IGNORECASE)
-_CONSTANT_INPUT: Final = re.compile(r"^(learned_)?const(ant)?(_?input)?$", re.IGNORECASE)
+_CONSTANT_INPUT: Final = re.compile(
+    r"^((learned|initial)_)?(const(ant)?(_?input)?|input(_?const(ant)?)?)$", re.IGNORECASE
+)
 _ACTIVATION: Final = re.compile(r"(^|[._])(p?relu\d*|act\d*|activation)([._]|$)", re.IGNORECASE)
 _QUANTIZATION: Final = re.compile(r"(scale|zero_point|min_val|max_val|observer)", re.IGNORECASE)
 _FIXED: Final = re.compile(

@@ -155,6 +155,7 @@ class Averages:
         self._tensors = tensors
         self._paths = {tensor.name: key_path(tensor) for tensor in tensors}
         self._counted = self._counted_sets()
+        self._counted_lengths = {len(path) for path in self._counted}
         # Number of tensors in each container, without scalars.
         self._solid = Counter(tensor.root for tensor in tensors if tensor.shape)
 
@@ -190,7 +191,8 @@ class Averages:
         """Return the container or module of the set of averages that a tensor may belong to, empty if there is none."""
         path, containers = self._paths[tensor.name], len(tensor.root)
         named = [i + 1 for i, part in enumerate(path[: containers + 1]) if _AVERAGE.search(part)]
-        counted = [end for end in range(1, min(containers + 3, len(path))) if path[:end] in self._counted]
+        ends = (end for end in self._counted_lengths if end < min(containers + 3, len(path)))
+        counted = [end for end in ends if path[:end] in self._counted]
         last = max(named + counted, default=None)
         end = 0 if last is None else max(last, containers)
         return path[:end] if end < len(path) else ()

@@ -63,6 +63,7 @@ def test_a_container_of_an_optical_branch_is_no_optimizer() -> None:
     [
         ((8, 16, 16), (8, 16, 16), "norm"),  # LayerNorm over three axes
         ((2, 8, 16, 16), (2, 8, 16, 16), "norm"),
+        ((16, 64), (16, 64), "norm"),
         ((1, 1, 1, 32), (1, 1, 1, 32), "norm"),  # global response normalization
         ((8, 4, 3, 3), (5,), "nonstandard_operator"),
         ((8, 4, 3, 3), (3, 3), "nonstandard_operator"),
@@ -256,6 +257,7 @@ def test_three_dimensional_kernels_are_no_bank() -> None:
         ("body._fsdp_wrapped_module._orig_mod.module.0.weight", "body.0"),
         ("module.weight", "weight"),
         ("body.module.weight", "body"),
+        ("blocks.0.module.weight", "blocks.0.module"),
     ],
 )
 def test_wrappers_are_no_part_of_a_path(key: str, path: str) -> None:
