@@ -19,9 +19,12 @@ class Cursor:
     Every method raises TruncatedError if the range ends too early, before any memory is allocated.
     """
 
-    def __init__(self, file: RandomAccessFile, start: int = 0, stop: int | None = None) -> None:
-        """Start at offset `start`; `stop` defaults to the end of the file."""
+    def __init__(
+        self, file: RandomAccessFile, start: int = 0, stop: int | None = None, content: str = "a pickle"
+    ) -> None:
+        """Start at offset `start`; `stop` defaults to the end of the file, `content` names the data in messages."""
         self.file = file
+        self._content = content
         self.stop = file.size if stop is None else stop
         self._buffer = b""
         self._buffer_start = start
@@ -54,7 +57,7 @@ class Cursor:
     def skip(self, length: int) -> None:
         """Move over `length` bytes without reading those that are not buffered."""
         if length > self.remaining:
-            raise TruncatedError(f"{self.file.name}: ends in the middle of a pickle; fetch it again")
+            raise TruncatedError(f"{self.file.name}: ends in the middle of {self._content}; fetch it again")
         if self._index + length <= len(self._buffer):
             self._index += length
         else:
@@ -79,7 +82,7 @@ class Cursor:
     def _fill(self, length: int) -> None:
         """Refill the buffer so that it holds at least `length` bytes from the current position."""
         if length > self.remaining:
-            raise TruncatedError(f"{self.file.name}: ends in the middle of a pickle; fetch it again")
+            raise TruncatedError(f"{self.file.name}: ends in the middle of {self._content}; fetch it again")
         start = self.position
         self._buffer = self.file.read(start, min(length + BUFFER_BYTES, self.stop - start))
         self._buffer_start, self._index = start, 0

@@ -129,11 +129,13 @@ class _Conventions:
             return tensor
         if array.leaf != TORCH_LEAF and self.named_as_in_torch:  # one convention a file
             return tensor
+        if array.in_optimizer:
+            return replace(tensor, reason="optimizer_state")
         if not _may_be_kernel(array):
             return replace(tensor, reason=reason_by_name(array, self.names))
         found = self._torch_layout() if array.leaf == TORCH_LEAF else self._layout(array)
         if not isinstance(found, Layout):
-            return replace(tensor, reason=None if array.in_optimizer else found)
+            return replace(tensor, reason=found)
         if found is Layout.OIK and array.leaf == TORCH_LEAF:
             return tensor
         try:

@@ -21,7 +21,8 @@ _STATISTICS: Final = frozenset({"moving_mean", "moving_variance", "moving_var", 
 _ANONYMOUS: Final = re.compile(r"arr_\d+")
 # Blobs of Caffe2: `conv1_w`, `conv1_b`.
 _BLOB: Final = re.compile(r"(\w+)_([wb])")
-_OPTIMIZER: Final = re.compile(r"(^|_)(opt|optim(izer)?s?)($|_)")
+# Containers of moments in the training states of Flax, Optax and Haiku.
+_OPTIMIZER: Final = frozenset({"opt_state", "optimizer", "optimizer_state"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class NamedArray:
     @property
     def in_optimizer(self) -> bool:
         """Whether it is part of the state of an optimizer."""
-        return any(_OPTIMIZER.search(part.lower()) for part in self.module)
+        return not _OPTIMIZER.isdisjoint(self.module[:2])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +106,7 @@ def parse_names(tensors: Iterable[StoredTensor]) -> ArrayNames:
 def reason_by_name(array: NamedArray, names: ArrayNames) -> str | None:
     """Return the reason of the ledger for an array that is no kernel, where the conventions of JAX and Keras tell."""
     rank, siblings = len(array.shape), names.modules[array.module]
-    if array.in_optimizer or rank == 0:
+    if rank == 0:
         return None
     if array.leaf in _STATISTICS or (array.leaf in ("gamma", "beta") and {"gamma", "beta"} <= siblings.keys()):
         return "norm"
