@@ -151,11 +151,12 @@ def _findings(rows: list[Row]) -> Iterator[Finding]:
     if drifts:
         position, row = max(drifts, key=lambda item: (item[1]["published"], -item[0]))
         pair = f"{row['group_a']} and {row['group_b']}"
-        comparable = "" if row["comparable"] else "; not comparable: ours is in another basis and range"
+        comparable = "same definition, other models" if row["comparable"] else "not comparable: another basis and range"
         column = row["what"].removeprefix("drift_").replace("_", " ")
         yield Finding(
             text=f"Of {len(drifts)} pairs of groups with a published drift, the one with the largest is {pair} (by "
-            f"{column}): D = {row['published']:.3f} published, {row['ours']:.3f} here{comparable}.",
+            f"{column}): D = {row['published']:.3f} published and {row['ours']:.3f} here, where equal distributions "
+            f"would give {row['ours_floor']:.3f} ({comparable}).",
             table="published",
             row=position,
         )
