@@ -32,7 +32,7 @@ from support.drift_populations import (
 )
 
 ALPHAS = (0.01, 0.05, 0.2)
-# As with the default of 500 resamples, and fewer where only p <= 0.05 matters.
+# Fewer than by default, as only p-values from 0.01 on matter, and fewer still where only 0.05 does.
 DRAWS, FEW_DRAWS = 2000, 400
 REPETITIONS = {"full": 500, "short": 50}
 

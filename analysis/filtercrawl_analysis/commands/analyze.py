@@ -37,7 +37,10 @@ def analyze(
         bool, typer.Option("--exact", help="Read the kernels, as the paper does, and not only their sketches.")
     ] = False,
     resamples: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Resamples of models for confidence intervals.", show_default="500")
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Random assignments of models to groups in a test.", show_default="10000"
+        ),
     ] = DEFAULT_OPTIONS.resamples,
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, help="Seed of all random numbers.", show_default="0")

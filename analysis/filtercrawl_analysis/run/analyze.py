@@ -44,7 +44,7 @@ def analyze(
         by: Columns of `index` or `models` whose groups are compared, or `position`. By default task, visual category,
             training dataset, family and depth decile.
         exact: Read the kernels, as CNN Filter DB does (arXiv 2203.15331), and not only their sketches.
-        resamples: Bootstrap resamples of models for confidence intervals, and draws of each permutation null.
+        resamples: Random assignments of models to groups in a test; a clear outcome ends it early.
         seed: Seed of all random numbers.
         only: Names of the analyses to run. By default all.
         device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.

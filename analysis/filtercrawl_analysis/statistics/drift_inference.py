@@ -18,7 +18,7 @@ from filtercrawl_analysis.statistics.exchange_test import (
     unequal_spread_p_value,
 )
 from filtercrawl_analysis.statistics.model_histograms import ModelGroupHistograms, Stratum
-from filtercrawl_analysis.statistics.rarefaction import ExchangeDesign, exchange_design
+from filtercrawl_analysis.statistics.rarefaction import ExchangeDesign, Pool, exchange_design
 from filtercrawl_analysis.statistics.resampling import LEVEL, adjust_p_values
 from filtercrawl_analysis.statistics.unit_variance import VarianceMoments
 
@@ -29,11 +29,12 @@ POWER: Final = 0.8
 # Variance between models along a shift, over that along the average direction: populations that are shifted differ in
 # what also varies between models. In the study of docs/calibration.md, with this value the power is near 80 %.
 SHIFT_DIRECTION: Final = 3.0
-# Assignments for each resample: with early ends, few tests need them all.
-DRAWS_PER_RESAMPLE: Final = 20
 # Assignments for each test of a table, so that the smallest p-value stays significant after adjustment; and a bound.
 DRAWS_PER_TEST: Final = 40
-MAX_DRAWS: Final = 100_000
+MAX_DRAWS_OF_TABLE: Final = 100_000
+# Models up to which a group is small, and how many times as many the other has, for a note on unequal spread.
+FEW_MODELS: Final = 7
+UNBALANCED: Final = 2
 # Lower end of an interval where the p-value excludes zero and the standard error alone does not.
 SMALLEST_LOW: Final = 1e-4
 
@@ -113,6 +114,8 @@ def infer_drift(
     low, high = drift_interval(estimated, p_value) if estimated else (None, None)
     if estimated is None and reason is None:
         reason = "a group of one model: no interval"
+    if p_value is not None and reason is None and any(_is_unbalanced(pool) for pool in design.pools):
+        reason = "few models against many: p is valid if models of both groups vary alike"
     return DriftInference(
         design=design,
         p_value=p_value,
@@ -125,14 +128,19 @@ def infer_drift(
     )
 
 
+def _is_unbalanced(pool: Pool) -> bool:
+    few, many = sorted((pool.n_first, pool.n_second))
+    return few <= FEW_MODELS and many >= UNBALANCED * few
+
+
 def draws_of_table(resamples: int, n_tests: int) -> int:
     """Return the most random assignments of each test of a table.
 
     Args:
-        resamples: The number that was asked for; 0 for no tests.
+        resamples: The number that was asked for, raised for tables of many tests; 0 for no tests.
         n_tests: Number of tests in the table.
     """
-    return min(max(DRAWS_PER_RESAMPLE * resamples, DRAWS_PER_TEST * n_tests), MAX_DRAWS) if resamples else 0
+    return max(resamples, min(DRAWS_PER_TEST * n_tests, MAX_DRAWS_OF_TABLE)) if resamples else 0
 
 
 def drift_interval(estimated: DriftEstimate, p_value: float | None) -> tuple[float, float]:
@@ -210,6 +218,6 @@ def _judge(inference: DriftInference, q_value: float, level: float, n_tests: int
         return Judgement(q_value=q_value, verdict="too little to tell", detectable=None, reason=short)
     detectable = None if inference.moments is None else detectable_drift(inference.moments, level, smallest)
     reason = inference.reason
-    if inference.p_value <= LEVEL:
+    if inference.p_value <= LEVEL:  # which matters more
         reason = f"significant alone, but not among {n_tests} tests"
     return Judgement(q_value=q_value, verdict="no difference found", detectable=detectable, reason=reason)

@@ -108,14 +108,14 @@ class AnalysisOptions:
         exact: Whether to read the kernels and use each comparison's own histogram range, as the paper does, in place of
             the
             sketches with their fixed range.
-        resamples: Number of bootstrap resamples of models.
+        resamples: Number of random assignments of models to groups in a test.
         seed: Seed of all random numbers.
         device: Device for work on kernels.
     """
 
     by: tuple[str, ...] = ("task", "visual_category", "training_dataset", "family", "depth_decile")
     exact: bool = False
-    resamples: int = 500
+    resamples: int = 10_000
     seed: int = 0
     device: str = "cpu"
 

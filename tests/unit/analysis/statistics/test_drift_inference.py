@@ -112,9 +112,15 @@ def test_a_smaller_p_value_never_has_the_weaker_verdict(p_values: list[float]) -
 
 def test_more_tests_draw_more_assignments_so_that_one_of_them_can_stand_out() -> None:
     assert draws_of_table(0, 100) == 0
-    assert draws_of_table(500, 3) == 10_000
-    assert 1 / (draws_of_table(500, 2000) + 1) < 0.05 / 2000
-    assert draws_of_table(500, 10**9) == 100_000
+    assert draws_of_table(10_000, 3) == 10_000
+    assert 1 / (draws_of_table(10_000, 2000) + 1) < 0.05 / 2000
+    assert draws_of_table(10_000, 10**9) == 100_000
+    assert draws_of_table(10**6, 10**9) == 10**6
+
+
+def test_few_models_against_many_are_noted() -> None:
+    assert infer((3, 12), 0.0, 0).reason == "few models against many: p is valid if models of both groups vary alike"
+    assert infer((12, 20), 0.0, 0).reason is infer((6, 6), 0.0, 0).reason is None
 
 
 def test_the_detectable_drift_grows_with_noise_and_with_the_number_of_tests() -> None:
