@@ -33,7 +33,7 @@ from filtercrawl_analysis.statistics.groups import POSITION, layer_groups, resol
 from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.pairwise import (
     Comparison,
-    Resampling,
+    ComparisonOptions,
     compare_groups,
     group_rows,
     judged_rows,
@@ -57,7 +57,7 @@ def analyze(dataset: DatasetView) -> Result:
     columns = [name for name in requested if name == POSITION or resolve_column(index, name)]
     compared: dict[str, list[Comparison]] = {name: [] for name in columns}
     spaces: list[tuple[str, CoefficientSpace]] = []
-    resampling = Resampling(resamples=options.resamples, seed=options.seed, n_sizes=len(sizes))
+    compare = ComparisonOptions(strata=STRATA, resamples=options.resamples, seed=options.seed, n_sizes=len(sizes))
     for i, kernel in enumerate(sizes):
         dataset.progress(i, len(sizes), f"drift, {kernel}")
         layers = select_kernel_size(index, kernel)
@@ -69,7 +69,7 @@ def analyze(dataset: DatasetView) -> Result:
             continue
         spaces.append((kernel, histograms.space))
         for name in columns:
-            compared[name].append(compare_groups(name, kernel, units, histograms, STRATA, resampling))
+            compared[name].append(compare_groups(name, kernel, units, histograms, compare))
             dataset.progress(i, len(sizes), f"drift, {kernel}")
     dataset.progress(len(sizes), len(sizes), "drift")
     if not any(item.plain for items in compared.values() for item in items):

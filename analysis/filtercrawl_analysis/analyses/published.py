@@ -18,8 +18,8 @@ from filtercrawl_analysis.statistics.coefficients import (
 )
 from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
 from filtercrawl_analysis.statistics.drift_floor import expected_drift
+from filtercrawl_analysis.statistics.group_cells import MIN_KERNELS
 from filtercrawl_analysis.statistics.groups import LayerGroups, layer_groups, resolve_column
-from filtercrawl_analysis.statistics.pairwise import MIN_KERNELS
 from filtercrawl_analysis.statistics.pca import PrincipalComponents, principal_components
 from filtercrawl_analysis.statistics.published_values import (
     KERNEL,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
 
@@ -20,9 +19,9 @@ from filtercrawl_analysis.statistics.drift_inference import (
     infer_drift,
     judge,
 )
+from filtercrawl_analysis.statistics.group_cells import Row, group_cells, group_row, stratum_codes
 from filtercrawl_analysis.statistics.groups import LayerGroups, ordered_labels
 from filtercrawl_analysis.statistics.model_histograms import (
-    Indices,
     ModelGroupHistograms,
     Stratum,
     common_strata,
@@ -31,11 +30,6 @@ from filtercrawl_analysis.statistics.model_histograms import (
     single_stratum,
 )
 from filtercrawl_analysis.statistics.resampling import random_generator
-
-Row = dict[str, Any]
-
-# Smaller groups leave most of their 70 bins empty, so that their drift would reflect their size.
-MIN_KERNELS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,27 +71,24 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resampling:
-    """What is drawn at random.
+class ComparisonOptions:
+    """How groups are compared.
 
     Attributes:
-        resamples: Number of resamples that was asked for.
+        strata: Columns to match by, the compared column itself excepted.
+        resamples: Number of random assignments that was asked for.
         seed: Seed of all random numbers.
         n_sizes: Number of kernel sizes, which share a table.
     """
 
+    strata: Sequence[str]
     resamples: int
     seed: int
     n_sizes: int
 
 
 def compare_groups(
-    column: str,
-    kernel: str,
-    units: LayerGroups,
-    histograms: CoefficientHistograms,
-    strata: Sequence[str],
-    resampling: Resampling,
+    column: str, kernel: str, units: LayerGroups, histograms: CoefficientHistograms, options: ComparisonOptions
 ) -> Comparison:
     """Compare all groups of a column.
 
@@ -106,47 +97,37 @@ def compare_groups(
         kernel: The kernel size of all layers.
         units: Layers combined into units.
         histograms: Histograms of their coefficients.
-        strata: Columns to match by; `column` itself is skipped.
-        resampling: What is drawn at random.
+        options: How groups are compared.
     """
     labels = units.labels[column]
-    groups = tuple(_group(column, kernel, name, units) for name in ordered_labels(labels, units.kernels))
+    groups = tuple(group_row(column, kernel, name, units) for name in ordered_labels(labels, units.kernels))
     names = tuple(row["group"] for row in groups if row["compared"])
     if len(names) < 2:
+        drift = np.zeros((len(names), len(names)))
         return Comparison(
-            column=column,
-            kernel=kernel,
-            names=names,
-            models=0,
-            drift=np.zeros((len(names), len(names))),
-            groups=groups,
-            plain=(),
-            matched=(),
+            column=column, kernel=kernel, names=names, models=0, drift=drift, groups=groups, plain=(), matched=()
         )
-    cells, cell_units = _cells(units, labels, names, histograms)
+    cells, cell_units = group_cells(units, labels, names, histograms)
     distributions = group_distributions(cells)
     drift = pairwise_drift(distributions, distributions, cells.weights)
+    strata = {by: stratum_codes(units.labels[by], cell_units) for by in options.strata if by != column}
     pairs = list(itertools.combinations(range(len(names)), 2))
-    draws = draws_of_table(resampling.resamples, len(pairs) * resampling.n_sizes)
-    group_rows = {row["group"]: row for row in groups}
+    draws = draws_of_table(options.resamples, len(pairs) * options.n_sizes)
+    sizes = {row["group"]: row for row in groups}
     plain: list[PairComparison] = []
     matched: list[PairComparison] = []
     for a, b in pairs:
-        random = random_generator(resampling.seed, column, kernel, names[a], names[b])
         pair: Row = {"kernel": kernel, "group_a": names[a], "group_b": names[b], "mode": histograms.space.mode}
+        row = pair | _sizes(sizes[names[a]], sizes[names[b]])
+        row |= {"drift": float(drift[a, b]), "floor": _floor(cells, single_stratum(cells, a, b))}
+        row["by_component"] = component_divergence(distributions[a], distributions[b]).tolist()
+        random = random_generator(options.seed, column, kernel, names[a], names[b])
         inference = infer_drift(cells, single_stratum(cells, a, b), draws, random)
-        sides = ("a", group_rows[names[a]]), ("b", group_rows[names[b]])
-        pair |= {f"{what}_{side}": row[what] for what in ("models", "layers", "kernels") for side, row in sides}
-        by_component = component_divergence(distributions[a], distributions[b]).tolist()
-        measured = {"drift": float(drift[a, b]), "floor": _floor(cells, single_stratum(cells, a, b))}
-        plain.append(PairComparison(row=pair | measured | {"by_component": by_component}, inference=inference))
-        for by in strata:
-            if by == column:
-                continue
-            shared = common_strata(cells, _stratum_codes(units.labels[by], cell_units), a, b)
-            if shared:
-                named = random_generator(resampling.seed, column, kernel, names[a], names[b], by)
-                inference = infer_drift(cells, shared, draws, named)
+        plain.append(PairComparison(row=row, inference=inference))
+        for by, codes in strata.items():
+            if shared := common_strata(cells, codes, a, b):
+                random = random_generator(options.seed, column, kernel, names[a], names[b], by)
+                inference = infer_drift(cells, shared, draws, random)
                 row = pair | {"matched_by": by, "plain_drift": float(drift[a, b])} | _matched_row(cells, shared)
                 matched.append(PairComparison(row=row, inference=inference))
     return Comparison(
@@ -159,6 +140,11 @@ def compare_groups(
         plain=tuple(plain),
         matched=tuple(matched),
     )
+
+
+def _sizes(first: Row, second: Row) -> Row:
+    sides = (("a", first), ("b", second))
+    return {f"{what}_{side}": row[what] for what in ("models", "layers", "kernels") for side, row in sides}
 
 
 def judged_rows(pairs: Sequence[PairComparison]) -> list[Row]:
@@ -182,57 +168,6 @@ def _inferred(inference: DriftInference, judged: Judgement) -> Row:
         "tested_models_b": tested_b,
         "tested_kernels": inference.design.kernels_per_model,
     }
-
-
-def _group(column: str, kernel: str, name: str, units: LayerGroups) -> Row:
-    members = [i for i, label in enumerate(units.labels[column]) if label == name]
-    kernels = int(units.kernels[members].sum())
-    return {
-        "column": column,
-        "kernel": kernel,
-        "group": name,
-        "models": len({units.labels["model_id"][i] for i in members}),
-        "architectures": len({units.labels["architecture"][i] for i in members} - {None}),
-        "layers": int(units.layers[members].sum()),
-        "kernels": kernels,
-        "compared": kernels >= MIN_KERNELS,
-    }
-
-
-def _cells(
-    units: LayerGroups, labels: Sequence[str | None], names: Sequence[str], histograms: CoefficientHistograms
-) -> tuple[ModelGroupHistograms, list[int]]:
-    """Add up the histograms of units by group and model, in this order whatever the order of units.
-
-    Returns:
-        The cells, and one unit of each, which has its labels.
-    """
-    code = {name: i for i, name in enumerate(names)}
-    models = {name: i for i, name in enumerate(sorted({str(name) for name in units.labels["model_id"]}))}
-    members: dict[tuple[int, int], list[int]] = {}
-    for unit, (label, model) in enumerate(zip(labels, units.labels["model_id"], strict=True)):
-        if label in code and histograms.counts[unit].any():
-            members.setdefault((code[label], models[str(model)]), []).append(unit)
-    keys = sorted(members)
-    counts = np.zeros((len(keys), *histograms.counts.shape[1:]))
-    for cell, key in enumerate(keys):
-        counts[cell] = histograms.counts[members[key]].sum(0)
-    cells = ModelGroupHistograms(
-        group=np.array([group for group, _ in keys], np.int64),
-        model=np.array([model for _, model in keys], np.int64),
-        counts=counts,
-        bin_width=histograms.space.bin_width,
-        weights=histograms.space.weights,
-        n_groups=len(names),
-    )
-    return cells, [members[key][0] for key in keys]
-
-
-def _stratum_codes(labels: Sequence[str | None], cell_units: Sequence[int]) -> Indices:
-    """Return the stratum of each cell, in alphabetical order; -1 where it is unknown."""
-    of_cells = [labels[unit] for unit in cell_units]
-    codes = {name: i for i, name in enumerate(sorted({name for name in of_cells if name is not None}))}
-    return np.array([-1 if name is None else codes[name] for name in of_cells], np.int64)
 
 
 def _floor(cells: ModelGroupHistograms, strata: tuple[Stratum, ...]) -> float:
