@@ -9,18 +9,20 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 from filtercrawl.api.errors import FormatError
-from filtercrawl.api.tensor import FLOAT_DTYPES, Op, StoredTensor
+from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
 from filtercrawl.api.vocabulary import REASONS, KernelPolicy
 from filtercrawl.extraction import state_dict_names
+from filtercrawl.extraction.bank_generators import bank_generators
 from filtercrawl.extraction.expert_banks import expand_banks
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.extraction.reparametrization import StoredForm, stored_form
 from filtercrawl.extraction.sibling_evidence import shape_evidence
 from filtercrawl.extraction.siblings import ModuleIndex
+from filtercrawl.extraction.state_dict_names import parameter_name
+from filtercrawl.extraction.weight_layer import layer_from_operator, layer_from_shape
 from filtercrawl.extraction.weight_sets import find_weight_sets
 
 
@@ -114,7 +116,7 @@ class Classifier:
         self._modules = ModuleIndex(tensors)
         self._optimizers = optimizer_containers(tensors)
         self._sets = find_weight_sets([tensor for tensor in tensors if self._optimizer_rule(tensor) is None])
-        self._generators = self._bank_generators(tensors)
+        self._generators = bank_generators(tensors, self._modules)
 
     def decide(self, tensor: StoredTensor) -> Decision:
         """Return what a tensor is."""
@@ -139,7 +141,8 @@ class Classifier:
         """Return the decision on a tensor of the model."""
         raw = self._sets.raw_of.get(tensor.name)
         # An average is described by its raw counterpart where the trainer dropped the dots of its name.
-        known = raw if raw is not None and _leaf(raw) != _leaf(tensor) else tensor
+        renamed = raw is not None and parameter_name(raw.key) != parameter_name(tensor.key)
+        known = raw if raw is not None and renamed else tensor
         siblings = self._modules.siblings(known)
         # What a graph states is exact: other tensors of similar names take no part.
         stated = tensor.depth is not None or (tensor.convolution is not None and tensor.convolution.source != "module")
@@ -151,9 +154,9 @@ class Classifier:
         if tensor.layout is not None:
             return self._layers(tensor, form, "layout")
         evidence = None
-        if 3 <= len(tensor.shape) <= 5 and state_dict_names.is_weight_name(_leaf(known)):
+        if 3 <= len(tensor.shape) <= 5 and state_dict_names.is_weight_name(parameter_name(known.key)):
             if known.name in self._generators:
-                return Decision(rule="bank_generator", reason="kernel_generator")
+                return Decision(rule="bank_generator", reason=self._generators[known.name])
             evidence = shape_evidence(tensor, siblings, self._modules.below(known))
         if evidence is not None and evidence.reason is not None:
             return Decision(rule=evidence.rule, reason=evidence.reason)
@@ -168,7 +171,7 @@ class Classifier:
     def _by_name(self, tensor: StoredTensor, siblings: Mapping[str, StoredTensor]) -> Decision:
         """Return why a tensor is no kernel."""
         if tensor.name in self._generators and len(tensor.shape) == 2:
-            return Decision(rule="bank_generator", reason="kernel_generator")
+            return Decision(rule="bank_generator", reason=self._generators[tensor.name])
         weight = siblings.get("weight")
         bias = siblings.get("bias")
         affine = weight is not None and bias is not None and weight.shape == bias.shape and len(bias.shape) > 1
@@ -213,94 +216,12 @@ class Classifier:
         proven = container in self._optimizers or state_dict_names.is_optimizer_word(container, tensor.root)
         return "optimizer_container" if proven else None
 
-    def _bank_generators(self, tensors: Iterable[StoredTensor]) -> frozenset[str]:
-        """Return the tensors below modules that hold a bank of kernels: they compute how its kernels are mixed."""
-        found: set[str] = set()
-        for tensor in tensors:
-            if len(tensor.shape) not in (4, 5) or tensor.convolution is not None or tensor.reason is not None:
-                continue
-            if not state_dict_names.is_weight_name(_leaf(tensor)):
-                continue
-            siblings = self._modules.siblings(tensor)
-            if len(tensor.shape) == 4 and ("bias" not in siblings or len(siblings["bias"].shape) != 2):
-                continue
-            below = tuple(self._modules.below(tensor))
-            evidence = shape_evidence(tensor, siblings, below)
-            if evidence is not None and evidence.bank is not None:
-                found.update(other.name for other in below if len(other.shape) >= 2 and other.convolution is None)
-        return frozenset(found)
-
-
-def _leaf(tensor: StoredTensor) -> str:
-    """Return the name of a parameter in its module."""
-    return state_dict_names.split_parameter_name(tensor.key)[1]
-
 
 def optimizer_containers(tensors: Iterable[StoredTensor]) -> frozenset[tuple[str, ...]]:
     """Return the containers named after an optimizer that hold a moment or counter of one."""
     held = (t for t in tensors if state_dict_names.is_optimizer_leaf(t.key) or "state" in t.root[1:])
     found = (state_dict_names.optimizer_container(tensor.root, tensor.key) for tensor in held)
     return frozenset(container for container in found if container is not None)
-
-
-def layer_from_operator(tensor: StoredTensor, path: str) -> Layer | None:
-    """Return the layer of a tensor whose operator the file states; None if the shape contradicts the operator.
-
-    The shape `[in, out/groups, *k]` of transposed convolutions is permuted to `[out, in/groups, *k]`.
-
-    Args:
-        tensor: The weight.
-        path: Its module by its key, without wrappers.
-    """
-    convolution = tensor.convolution
-    assert convolution is not None
-    shape, groups = tensor.weight_shape, convolution.groups
-    if len(shape) != int(convolution.op[-2]) + 2:
-        return None
-    if groups is not None and (groups < 1 or shape[0] % groups):
-        return None
-    if convolution.transposed and groups is not None:
-        shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
-    # A pickled module's path has the names of wrappers; a node of a graph has none.
-    by_key = tensor.depth is None and tensor.layer == state_dict_names.split_raw_parameter_name(tensor.key)[0]
-    return Layer(
-        tensor=tensor,
-        path=(path if by_key else tensor.layer) or path or state_dict_names.strip_wrapper_prefixes(tensor.key),
-        op=convolution.op,
-        shape=shape,
-        groups=groups,
-        operator_verified=groups is not None,
-        weight_kind=weight_kind(tensor),
-    )
-
-
-def layer_from_shape(tensor: StoredTensor, path: str) -> Layer:
-    """Return the layer of a tensor in a bare state dict, where the shape proves the number of dimensions only.
-
-    Args:
-        tensor: The weight.
-        path: Its module by its key, without wrappers.
-    """
-    return Layer(
-        tensor=tensor,
-        path=path or state_dict_names.strip_wrapper_prefixes(tensor.key),
-        op=cast("Op", f"conv{len(tensor.weight_shape) - 2}d"),
-        shape=tensor.weight_shape,
-        groups=None,
-        operator_verified=False,
-        weight_kind=weight_kind(tensor),
-    )
-
-
-def weight_kind(tensor: StoredTensor) -> str:
-    """Return `fixed`, what the graph of the network says, or `learned`.
-
-    What a graph states takes precedence over names.
-    """
-    unlearned = tensor.convolution is not None and tensor.convolution.learned is False
-    if unlearned or state_dict_names.is_fixed_basis(tensor.name, tensor.shape):
-        return "fixed"
-    return tensor.weight_kind or "learned"
 
 
 def policy_exclusion_reason(layer: Layer, policy: KernelPolicy) -> str | None:

@@ -72,6 +72,11 @@ def split_parameter_name(key: str) -> tuple[str, str]:
     return split_raw_parameter_name(strip_wrapper_prefixes(key))
 
 
+def parameter_name(key: str) -> str:
+    """Return the name of a parameter in its module."""
+    return split_parameter_name(key)[1]
+
+
 def split_raw_parameter_name(key: str) -> tuple[str, str]:
     """Split a key as `split_parameter_name` does, and keep the prefixes of wrappers."""
     before, found, after = key.rpartition("parametrizations.")

@@ -242,6 +242,16 @@ def test_stacked_kernels_are_a_bank(case: str) -> None:
     assert below <= {"kernel_generator"}
 
 
+def test_conditional_convolutions_of_unknown_shape() -> None:
+    block = {"b.routing_fn.weight": (4, 40), "b.conv_pw.weight": (4, 9600), "b.conv_dw.weight": (4, 2160)}
+    found = verdicts(block | {"b.se.fc.weight": (4, 8), "head.weight": (10, 40)})
+    assert {name: reason for name, (reason, _) in found.items()} == {
+        "b.routing_fn.weight": "kernel_generator", "b.conv_pw.weight": "nonstandard_operator",
+        "b.conv_dw.weight": "nonstandard_operator", "b.se.fc.weight": "linear", "head.weight": "linear",
+    }  # fmt: skip
+    assert verdicts({"routing.weight": (4, 40)})["routing.weight"][0] == "linear"
+
+
 def test_three_dimensional_kernels_are_no_bank() -> None:
     shapes = {"a.weight": (8, 4, 3, 3, 3), "b.weight": (8, 4, 3, 1, 1), "c.weight": (8, 4, 16, 7, 7), "c.bias": (8,)}
     assert [layer.op for layer in classified(shapes).layers] == ["conv3d"] * 3
