@@ -16,11 +16,15 @@ from filtercrawl.extraction.lazy_tensor.base import (
 )
 from filtercrawl.extraction.lazy_tensor.elementwise import (
     Arithmetic,
+    BinaryOperator,
     Dequantized,
+    Elementwise,
     Quantized,
+    UnaryOperator,
     arithmetic,
     cast,
     dequantize,
+    elementwise,
     quantize,
 )
 from filtercrawl.extraction.lazy_tensor.layout import broadcast, concatenate, permute, repeat, reshape, take
@@ -28,16 +32,20 @@ from filtercrawl.extraction.lazy_tensor.layout import broadcast, concatenate, pe
 __all__ = [
     "INTEGER_RANGES",
     "Arithmetic",
+    "BinaryOperator",
     "Dequantized",
+    "Elementwise",
     "LazyTensor",
     "Quantized",
     "Stored",
+    "UnaryOperator",
     "UnsupportedOperationError",
     "arithmetic",
     "broadcast",
     "cast",
     "concatenate",
     "dequantize",
+    "elementwise",
     "permute",
     "quantize",
     "repeat",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import torch
 
@@ -18,6 +18,10 @@ from filtercrawl.extraction.lazy_tensor.base import (
 )
 from filtercrawl.extraction.lazy_tensor.layout import broadcast, broadcast_together
 
+# Names of functions of torch whose results are exact, or rounded once.
+UnaryOperator = Literal["neg", "abs", "sign", "sqrt", "reciprocal", "round", "floor", "ceil", "relu"]
+BinaryOperator = Literal["mul", "div", "add", "sub", "minimum", "maximum"]
+
 _FLOATS: Final = frozenset({"float16", "bfloat16", "float32", "float64"})
 # Larger magnitudes are rounded to what is no float8_e4m3fn, the ones below to its largest number, 448.
 _E4M3FN_OVERFLOW: Final = 464
@@ -28,7 +32,7 @@ _ARITHMETIC_DTYPES: Final = _FLOATS | {"int32", "int64"}
 class Arithmetic(LazyTensor):
     """Elements of two tensors combined; see `arithmetic`."""
 
-    operator: str
+    operator: BinaryOperator
     operands: tuple[LazyTensor, ...]
 
     @property
@@ -37,23 +41,36 @@ class Arithmetic(LazyTensor):
 
     def read(self, box: SliceBounds) -> torch.Tensor:
         a, b = (operand.read(box) for operand in self.operands)
-        match self.operator:
-            case "mul":
-                return a * b
-            case "add":
-                return a + b
-            case "sub":
-                return a - b
-            case _:
-                return torch.div(a, b, rounding_mode=None if a.is_floating_point() else "trunc")
+        if self.operator == "div":
+            return torch.div(a, b, rounding_mode=None if a.is_floating_point() else "trunc")
+        result: torch.Tensor = getattr(torch, self.operator)(a, b)
+        return result
 
 
-def arithmetic(operator: str, first: LazyTensor, second: LazyTensor) -> LazyTensor:
-    """Combine two tensors of one dtype by `mul`, `div`, `add` or `sub`, rounding once in that dtype."""
+def arithmetic(operator: BinaryOperator, first: LazyTensor, second: LazyTensor) -> LazyTensor:
+    """Combine two tensors of one dtype, rounding once in that dtype."""
     if first.dtype != second.dtype or first.dtype not in _ARITHMETIC_DTYPES:
         raise UnsupportedOperationError(f"{operator} of {first.dtype} and {second.dtype}")
     operands = broadcast_together(first, second)
     return Arithmetic(shape=operands[0].shape, dtype=first.dtype, operator=operator, operands=operands)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elementwise(Unary):
+    """Elements of one tensor changed; see `elementwise`."""
+
+    operator: UnaryOperator
+
+    def read(self, box: SliceBounds) -> torch.Tensor:
+        result: torch.Tensor = getattr(torch, self.operator)(self.source.read(box))
+        return result
+
+
+def elementwise(operator: UnaryOperator, source: LazyTensor) -> LazyTensor:
+    """Change each element of a tensor of floats; `round` rounds ties to even."""
+    if source.dtype not in _FLOATS:
+        raise UnsupportedOperationError(f"{operator} of {source.dtype}")
+    return Elementwise(shape=source.shape, dtype=source.dtype, source=source, operator=operator)
 
 
 @dataclass(frozen=True, kw_only=True)

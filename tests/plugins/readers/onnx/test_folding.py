@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl_plugins.readers.onnx.usage.fold_rules import FOLD_RULES
 from support.onnx_models import READER, model, node, random_array, read, tensor, weight_of
 from support.recording_file import WantedFile
 from support.torch_files import OneFile
@@ -42,7 +44,7 @@ class Chain:
     def add(self, op: str, *operands: str, outputs: int = 1, take: int = 0, **attributes: object) -> None:
         names = [f"v{len(self.nodes)}_{i}" for i in range(outputs)]
         made = helper.make_node(op, [self.name, *operands], names, **attributes)
-        results = ReferenceEvaluator(made).run(None, {name: self.values[name] for name in made.input})
+        results = ReferenceEvaluator(made).run(None, {name: self.values[name] for name in made.input if name})
         self.nodes.append(made)
         self.values.update(zip(names, results, strict=True))
         self.name = names[take]
@@ -118,6 +120,20 @@ def arithmetic(chain: Chain, draw: st.DataObject) -> None:
     chain.add(draw.draw(st.sampled_from(["Mul", "Div", "Add", "Sub"])), chain.constant(operand))
 
 
+def unary(chain: Chain, draw: st.DataObject) -> None:
+    operators = ["Neg", "Abs", "Sign", "Sqrt", "Reciprocal", "Round", "Floor", "Ceil", "Relu", "Identity"]
+    operator = draw.draw(st.sampled_from(operators))
+    chain.add("Abs" if operator == "Sqrt" else "Identity")
+    with np.errstate(divide="ignore", over="ignore"):
+        chain.add(operator)
+
+
+def clip(chain: Chain, draw: st.DataObject) -> None:
+    low, high = (chain.constant(np.asarray(bound, chain.value.dtype)) for bound in (-20, 30))
+    chain.add("Clip", draw.draw(st.sampled_from(["", low])), draw.draw(st.sampled_from(["", high])))
+    chain.add(draw.draw(st.sampled_from(["Min", "Max"])), chain.constant(np.ones(1, chain.value.dtype)))
+
+
 def cast(chain: Chain, draw: st.DataObject) -> None:
     kinds = [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.FLOAT8E4M3FN]
     chain.add("Cast", to=draw.draw(st.sampled_from(kinds)))
@@ -137,7 +153,8 @@ def fake_quantize(chain: Chain, draw: st.DataObject) -> None:
 
 
 STEPS: list[Callable[[Chain, st.DataObject], None]] = [
-    transpose, reshape, flatten, unsqueeze, squeeze, slice_, split, concat, gather, arithmetic, cast, fake_quantize,
+    transpose, reshape, flatten, unsqueeze, squeeze, slice_, split, concat, gather, arithmetic, unary, clip, cast,
+    fake_quantize,
 ]  # fmt: skip
 
 
@@ -385,3 +402,44 @@ def test_only_the_bytes_of_the_tensors_that_a_weight_is_computed_from_are_read()
     np.testing.assert_array_equal(weight, codes.astype("f4") * scale.reshape(64, 1, 1, 1))
     assert file.unwanted == []
     assert sum(stop - start for start, stop in file.wanted) == codes.nbytes + scale.nbytes
+
+
+# Attributes and operands that no exporter writes.
+ODD = st.integers(-5, 5) | st.sampled_from([2**31, -(2**31), 2**63 - 1, -(2**63)])
+NAMES = st.sampled_from(
+    ["axis", "axes", "perm", "shape", "split", "starts", "ends", "steps", "block_size", "to", "start"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_whatever_a_node_states_a_weight_is_computed_or_named_a_reason(data: st.DataObject) -> None:
+    arrays = {
+        "w": random_array(2, 2, 3, 3),
+        "q": random_array(2, 2, 3, 3, dtype="int8"),
+        "row": random_array(2),
+        "one": np.float32(2),
+        "grid": random_array(2, 1, 3, 3),
+        "zero": np.zeros((), "i1"),
+        "none": np.zeros(0, "f4"),
+        "ints": np.array(data.draw(st.lists(ODD, max_size=4)), "i8"),
+    }
+    nodes, known = [], [*arrays, "", "x"]
+    for i in range(data.draw(st.integers(1, 3))):
+        operator = data.draw(st.sampled_from(sorted({*FOLD_RULES[""], "Conv", "ConvInteger", "QLinearConv"})))
+        inputs = data.draw(st.lists(st.sampled_from(known), max_size=6))
+        attributes = data.draw(st.dictionaries(NAMES, ODD | st.lists(ODD, min_size=1, max_size=4), max_size=3))
+        nodes.append(helper.make_node(operator, inputs, [f"v{i}", f"u{i}"], **attributes))
+        known += [f"v{i}", f"u{i}"]
+    operator, slot = data.draw(st.sampled_from([("Conv", 1), ("ConvInteger", 1), ("QLinearConv", 3)]))
+    inputs = data.draw(st.lists(st.sampled_from(known), min_size=8, max_size=8))
+    inputs[slot] = data.draw(st.sampled_from(known[len(arrays) + 2 :]))
+    nodes.append(helper.make_node(operator, inputs, ["y"]))
+    try:
+        found = read(model(nodes, [tensor(name, array) for name, array in arrays.items()]))
+    except CheckpointError:
+        return
+    for stored in found.values():
+        for layer in stored.parts or (stored,):
+            if layer.convolution is not None:
+                assert weight_of(layer).shape == layer.weight_shape

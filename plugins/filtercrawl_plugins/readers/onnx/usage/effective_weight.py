@@ -12,6 +12,7 @@ from filtercrawl.extraction.lazy_tensor import (
     INTEGER_RANGES,
     Arithmetic,
     Dequantized,
+    Elementwise,
     LazyTensor,
     Quantized,
     UnsupportedOperationError,
@@ -65,6 +66,8 @@ class WeightResolver:
         """
         value = self._folder.fold(scope, node.input(operator.weight))
         try:
+            if value is not None and len(value.shape) < 3 and value.dtype not in FLOAT_DTYPES:
+                return None
             if value is not None and operator.zero_point is not None:
                 value = self._dequantized(scope, node, operator, value)
             elif value is not None and _is_cast_codes(value) and not operator.transposed:
@@ -73,7 +76,7 @@ class WeightResolver:
                 value.check_growth(_MAX_FREE_NUMEL)
         except UnsupportedOperationError:
             return None
-        if value is None or value.dtype in INTEGER_RANGES or value.dtype not in FLOAT_DTYPES:
+        if value is None or value.dtype not in FLOAT_DTYPES or not value.numel:
             return None
         largest = max(value.stored(), key=lambda part: part.numel)
         return EffectiveWeight(value=value, origin=int(largest.origin))
@@ -111,10 +114,11 @@ class WeightResolver:
 
 def _is_cast_codes(value: LazyTensor) -> bool:
     """Return whether a value is codes of a quantized type that are cast and moved, and neither scaled nor shifted."""
-    parts = list(value.walk())
-    computes = any(isinstance(part, Dequantized | Quantized | Arithmetic) for part in parts)
-    largest = max(value.stored(), key=lambda part: part.numel)
-    return not computes and (largest.dtype in INTEGER_RANGES or largest.dtype.startswith(("float8", "float4")))
+    computing = (Dequantized, Quantized, Arithmetic, Elementwise)
+    if len(value.shape) < 3 or any(isinstance(part, computing) for part in value.walk()):
+        return False
+    codes = max(value.stored(), key=lambda part: part.numel).dtype
+    return codes in INTEGER_RANGES or codes.startswith(("float8", "float4"))
 
 
 def _of_out_channels(operand: LazyTensor, shape: tuple[int, ...]) -> LazyTensor:

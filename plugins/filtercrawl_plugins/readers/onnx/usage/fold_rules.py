@@ -14,13 +14,16 @@ from typing import Final
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import TensorLocation
 from filtercrawl.extraction.lazy_tensor import (
+    BinaryOperator,
     LazyTensor,
+    UnaryOperator,
     UnsupportedOperationError,
     arithmetic,
     broadcast,
     cast,
     concatenate,
     dequantize,
+    elementwise,
     permute,
     quantize,
     repeat,
@@ -175,7 +178,7 @@ def _split(call: FoldCall) -> LazyTensor:
     if sizes is None:
         each = -(-size // len(call.node.outputs))
         sizes = (each,) * (len(call.node.outputs) - 1) + (size - each * (len(call.node.outputs) - 1),)
-    if sum(sizes) != size or min(sizes) < 0 or call.output >= len(sizes):
+    if sum(sizes) != size or min(sizes, default=0) < 0 or call.output >= len(sizes):
         raise UnsupportedOperationError("parts that are not the whole")
     first = sum(sizes[: call.output])
     return take(source, axis, range(first, first + sizes[call.output]))
@@ -201,8 +204,10 @@ def _shape(call: FoldCall) -> LazyTensor:
     return stored(TensorLocation(file=MemoryFile(data), offset=0, dtype="int64", shape=(len(sizes),)))
 
 
-def _binary(operator: str) -> Callable[[FoldCall], LazyTensor]:
+def _binary(operator: BinaryOperator) -> Callable[[FoldCall], LazyTensor]:
     def rule(call: FoldCall) -> LazyTensor:
+        if len(call.inputs) != 2:
+            raise UnsupportedOperationError(f"{operator} of {len(call.inputs)} operands")
         first, second = call.tensor(), call.tensor(1)
         if "axis" in call.node.attributes:  # before version 7 the second operand is aligned at this axis
             axis = call.axis("axis", 0, len(first.shape))
@@ -213,6 +218,22 @@ def _binary(operator: str) -> Callable[[FoldCall], LazyTensor]:
     return rule
 
 
+def _unary(operator: UnaryOperator) -> Callable[[FoldCall], LazyTensor]:
+    return lambda call: elementwise(operator, call.tensor())
+
+
+def _clip(call: FoldCall) -> LazyTensor:
+    result = call.tensor()
+    bounds: tuple[tuple[int, str, BinaryOperator], ...] = ((1, "min", "maximum"), (2, "max", "minimum"))
+    for slot, name, operator in bounds:
+        if name in call.node.attributes:
+            raise UnsupportedOperationError("bounds that are attributes")
+        bound = call.optional(slot)
+        if bound is not None:
+            result = arithmetic(operator, result, bound)
+    return result
+
+
 def _along_axis(call: FoldCall, slot: int) -> LazyTensor | None:
     """Return a scale or zero point in a shape that can be broadcast: one, one an index of an axis, or one a block."""
     source, operand = call.tensor(), call.optional(slot)
@@ -220,7 +241,7 @@ def _along_axis(call: FoldCall, slot: int) -> LazyTensor | None:
         return None if operand is None else reshape(operand, ())
     axis = call.axis("axis", 1, len(source.shape))
     block = call.integer("block_size", 0)
-    if block > 0:
+    if block > 0 and len(operand.shape) == len(source.shape):
         return repeat(operand, axis, block, source.shape[axis])
     if operand.shape != (source.shape[axis],):
         raise UnsupportedOperationError("scales that are neither of a channel nor of a block")
@@ -261,6 +282,18 @@ FOLD_RULES: Final[Mapping[str, Mapping[str, Callable[[FoldCall], LazyTensor]]]] 
         "Concat": _concat,
         "Gather": _gather,
         "Shape": _shape,
+        "Neg": _unary("neg"),
+        "Abs": _unary("abs"),
+        "Sign": _unary("sign"),
+        "Sqrt": _unary("sqrt"),
+        "Reciprocal": _unary("reciprocal"),
+        "Round": _unary("round"),
+        "Floor": _unary("floor"),
+        "Ceil": _unary("ceil"),
+        "Relu": _unary("relu"),
+        "Clip": _clip,
+        "Min": _binary("minimum"),
+        "Max": _binary("maximum"),
         "Mul": _binary("mul"),
         "Div": _binary("div"),
         "Add": _binary("add"),
