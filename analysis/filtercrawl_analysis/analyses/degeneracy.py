@@ -27,6 +27,7 @@ from filtercrawl_analysis.statistics.coefficients import select_kernel_size
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.group_summary import filter_known_depth, summarize_by_columns, summarize_by_depth
 from filtercrawl_analysis.statistics.groups import ordered_labels, sample_size
+from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.layer_initialization import layer_initialization, model_initialization
 from filtercrawl_analysis.statistics.layer_verdicts import layer_verdicts
 from filtercrawl_analysis.statistics.model_quality import model_quality
@@ -86,6 +87,7 @@ def _tables(dataset: DatasetView, layers: pa.Table, models: pa.Table) -> Iterato
     if len(worst):
         yield ResultTable(
             name="degenerate_layers",
+            excerpt_of="layer_quality",
             title="The most degenerate layers",
             rows=worst,
             about=f"Up to {LAYERS_PER_VERDICT} layers of each verdict, those with the most kernels. " + DEFINITIONS,
@@ -113,7 +115,7 @@ def _entropy_figures(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]
         sizes = here["n_kernels"].to_numpy().astype(np.float64)
         yield Figure(
             name=f"quality_{kernel}",
-            title=f"Variance entropy of {kernel} layers",
+            title=f"Variance entropy of layers of {kernel_phrase(kernel)}",
             caption="One mark per layer. Of layers of independent normal weights, 95 % lie above the solid curve "
             "(simulated; the verdicts allow for each layer's own distribution)"
             + ("; the dashed curve is T_H of the paper." if taps == TAPS else "."),
@@ -150,7 +152,7 @@ def _depth_figures(layers: pa.Table) -> Iterator[Figure]:
         if len(rows) > 1:
             yield Figure(
                 name=f"depth_{kernel}",
-                title=f"Quality of {kernel} layers by depth",
+                title=f"Quality of layers of {kernel_phrase(kernel)} by depth",
                 caption="Median and quartiles over layers, by tenths of the depth of their networks.",
                 basis=sample_size(here),
                 table="group_quality",

@@ -13,6 +13,8 @@ from filtercrawl.api.analysis import Finding, ResultTable
 
 # Rows of a table on the page, beside those that findings are derived from; the files have all.
 MAX_ROWS: Final = 30
+# Columns of text that state results, and so do not identify a row.
+_OUTCOMES: Final = frozenset({"verdict", "note", "mode"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +69,18 @@ def table_view(table: ResultTable, cited: Collection[int]) -> dict[str, Any]:
         "total": total,
         "first": min(MAX_ROWS, total),
         "cited_below": sum(row >= MAX_ROWS for row in cited),
-        "tests": count_tests(table.rows),
+        "tests": count_tests(table),
     }
 
 
-def count_tests(rows: pa.Table) -> dict[str, int]:
-    """Return the number of tests behind each column of adjusted p-values, `q` or `q_NAME`: its values, without null."""
+def count_tests(table: ResultTable) -> dict[str, int]:
+    """Return the number of tests behind each column of adjusted p-values, `q` or `q_NAME`: its values, without null.
+
+    None of an excerpt, as the tests are those of the whole table.
+    """
+    rows = table.rows
+    if table.excerpt_of is not None:
+        return {}
     return {
         name: len(rows) - rows[name].null_count
         for name in rows.column_names
@@ -93,7 +101,7 @@ def row_key(rows: pa.Table, row: int) -> dict[str, Any]:
     key: dict[str, Any] = {}
     candidates = set(range(len(rows)))
     for name in names:
-        if len(candidates) < 2 and not pa.types.is_string(rows.schema.field(name).type):
+        if len(candidates) < 2 and (name in _OUTCOMES or not pa.types.is_string(rows.schema.field(name).type)):
             break
         values = rows[name].to_pylist()
         key[name] = _json_value(values[row])

@@ -154,7 +154,7 @@ def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
                 "title": table.title,
                 "rows": table.rows.num_rows,
                 "columns": table.rows.column_names,
-                "tests": count_tests(table.rows),
+                "tests": count_tests(table),
                 "files": [path for path in files if path.rpartition(".")[0] == f"{FOLDER}/tables/{table.name}"],
             }
             for table in section.result.tables

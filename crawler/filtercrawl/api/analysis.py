@@ -32,12 +32,14 @@ class ResultTable:
         title: Heading.
         rows: The table.
         about: One sentence on what it shows.
+        excerpt_of: Name of the table that has all of these rows as well; its tests are not counted twice.
     """
 
     name: str
     title: str
     rows: pa.Table
     about: str = ""
+    excerpt_of: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ def test_only_findings_of_the_table_cite_its_rows() -> None:
         ({"layer_id": ["a", "b"], "model_id": ["m", "m"], "n": [1, 2]}, 1, {"layer_id": "b"}),
         ({"kernel": ["3x3"], "group_a": ["x"], "drift": [0.1]}, 0, {"kernel": "3x3", "group_a": "x"}),
         ({"kernel": ["3x3", "3x3"], "component": [0, 1], "share": [0.5, 0.5]}, 1, {"kernel": "3x3", "component": 1}),
+        ({"group": ["a"], "verdict": ["differs"], "q": [0.1]}, 0, {"group": "a"}),
         ({"x": [float("nan"), 1.0], "y": [1, 2]}, 0, {"x": "nan"}),
     ],
 )
@@ -67,6 +68,7 @@ def test_a_key_names_one_row_of_distinct_ones(rows: list[tuple[str, str, int]]) 
         assert [i for i, other in enumerate(data.to_pylist()) if key.items() <= other.items()] == [row]
 
 
-def test_tests_are_counted_by_column_of_adjusted_p_values() -> None:
+def test_tests_are_counted_by_column_of_adjusted_p_values_and_not_again_in_an_excerpt() -> None:
     rows = pa.table({"q": [0.1, None], "q_structured": [0.1, 0.2], "quality": [0.3, 0.3], "q_text": ["a", "b"]})
-    assert count_tests(rows) == {"q": 1, "q_structured": 2}
+    assert count_tests(ResultTable(name="t", title="T", rows=rows)) == {"q": 1, "q_structured": 2}
+    assert count_tests(ResultTable(name="t", title="T", rows=rows, excerpt_of="whole")) == {}
