@@ -58,21 +58,25 @@ def test_different_shares_are_told_apart() -> None:
     assert (share_p_values(np.random.default_rng(4), sets, 50, shift=0.4) <= 0.05).mean() > 0.8
 
 
-@pytest.mark.parametrize("models", [5, 8, 20, 50])
+@pytest.mark.parametrize("models", [5, 8, 20])
 @pytest.mark.parametrize("skewed", [False, True])
 def test_intervals_of_medians_over_models_cover_them(models: int, *, skewed: bool) -> None:
-    covered, p_values = median_coverage(np.random.default_rng(5), PlantedLayers(models=models, skewed=skewed), 300)
-    assert binom.ppf(0.005, 300, 0.94) / 300 <= covered <= 0.98
+    covered, p_values = median_coverage(np.random.default_rng(5), PlantedLayers(models=models, skewed=skewed), 200)
+    assert binom.ppf(0.005, 200, 0.94) / 200 <= covered <= 0.98
     check_type_1(p_values)
 
 
 @pytest.mark.parametrize(
-    ("models", "layers", "crossed"),
-    [((5, 45), (10, 10), False), ((5, 45), (3, 30), False), ((20, 30), (3, 30), False), ((6, 6), (3, 30), True)],
+    ("models", "layers", "between", "crossed"),
+    [
+        ((5, 45), (10, 10), 1.0, False),
+        ((5, 45), (3, 30), 0.0, False),
+        ((20, 30), (3, 30), 1.0, False),
+        ((6, 6), (3, 30), 1.0, True),
+    ],
 )
-@pytest.mark.parametrize("between", [0.0, 1.0])
 def test_equal_medians_are_told_apart_no_more_often_than_stated(
-    models: tuple[int, int], layers: tuple[int, int], *, crossed: bool, between: float
+    models: tuple[int, int], layers: tuple[int, int], between: float, *, crossed: bool
 ) -> None:
     sets = tuple(PlantedLayers(models=m, layers=n, between=between) for m, n in zip(models, layers, strict=True))
     check_type_1(median_p_values(np.random.default_rng(6), sets, N, crossed=crossed))  # type: ignore[arg-type]
