@@ -33,7 +33,7 @@ def read_kernels(folder: Path, index: pa.Table, layers: Sequence[str]) -> Iterat
         DatasetError: A file or a layer is missing, or a file cannot be read.
     """
     wanted = pa.array(list(dict.fromkeys(layers)), pa.string())
-    is_stored = pc.and_(pc.is_in(index["layer_sha256"], value_set=wanted), pc.is_valid(index["file"]))
+    is_stored = pc.and_(pc.is_in(index["layer_sha256"], value_set=wanted), pc.is_valid(index["row_group"]))
     stored = index.filter(is_stored).select(["layer_sha256", "layer_id", "file", "taps"])
     by_file: dict[str, dict[str, tuple[str, int]]] = {}
     seen: set[str] = set()

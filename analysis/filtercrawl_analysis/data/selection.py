@@ -53,12 +53,12 @@ def select_layers(index: pa.Table) -> LayerSelection:
     learned = _mask(pc.is_in(index["weight_kind"], pa.array(TRAINED)))
     final = _mask(pc.fill_null(index["run_final"], True))
     candidates = np.flatnonzero(read & learned & final)
-    names = ("layer_sha256", "file", "duplicate_of", "model_id", "layer_id")
+    names = ("layer_sha256", "row_group", "duplicate_of", "model_id", "layer_id")
     values = index.select(names).take(pa.array(candidates)).to_pylist()
     ranked = sorted(
         zip(values, candidates.tolist(), strict=True),
         key=lambda item: (
-            item[0]["file"] is None,
+            item[0]["row_group"] is None,
             item[0]["duplicate_of"] is not None,
             item[0]["model_id"],
             item[0]["layer_id"],

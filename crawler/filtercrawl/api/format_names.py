@@ -73,5 +73,5 @@ def format_name(file: RandomAccessFile) -> str | None:
     if text.startswith(b"<?xml") and b"<net " in text:
         return "the network description of OpenVINO"
     if text.startswith(b"<?xml") and b"<error>" in text:
-        return "the error message of a server, not a file of weights"
+        return "an XML error message of a server, not a file of weights"
     return next((name for signature, name in _TEXTS if text.startswith(signature)), None)

@@ -23,18 +23,20 @@ _SELECT: Final = """
     WITH stored AS (
         SELECT layer_sha256, file_row_number, {{file: file, row_group: row_group, layer_id: layer_id, shape: shape,
                n_parts: n_parts}} AS owner
-        FROM every WHERE file IS NOT NULL
+        FROM every WHERE row_group IS NOT NULL
     ), first_stored AS (
         SELECT layer_sha256, arg_min(owner, file_row_number) AS owner FROM stored GROUP BY layer_sha256
     ), found AS (
-        SELECT {columns}, chosen.file_row_number, coalesce(stored.owner, first_stored.owner) AS owner
+        SELECT {columns}, chosen.file_row_number, chosen.file AS named,
+               coalesce(stored.owner, first_stored.owner) AS owner
         FROM chosen LEFT JOIN stored USING (file_row_number)
              LEFT JOIN first_stored ON chosen.layer_sha256 = first_stored.layer_sha256
         WINDOW same AS (PARTITION BY chosen.layer_sha256)
-        QUALIFY chosen.file IS NOT NULL OR NOT bool_or(chosen.file IS NOT NULL) OVER same
+        QUALIFY chosen.row_group IS NOT NULL OR NOT bool_or(chosen.row_group IS NOT NULL) OVER same
                 AND chosen.model_id = arg_min(chosen.model_id, chosen.file_row_number) OVER same
     )
-    SELECT * EXCLUDE (file_row_number) FROM found WHERE owner IS NOT NULL ORDER BY file_row_number
+    SELECT * EXCLUDE (file_row_number, named) FROM found WHERE owner IS NOT NULL OR named IS NOT NULL
+    ORDER BY file_row_number
 """
 
 
@@ -100,6 +102,8 @@ def select_layers(index: Path, where: str | None, columns: Sequence[str], *condi
         except duckdb.Error as error:
             raise UsageError(f"cannot choose layers where {where}: {_line(error)}") from error
     owners = found["owner"].combine_chunks()
+    if owners.null_count:
+        raise DatasetError(f"{index}: row_group is null where a weight is stored")
     if unknown := [field.name for field in owners.type if owners.field(field.name).null_count]:
         raise DatasetError(f"{index}: {', '.join(unknown)} is null where a weight is stored")
     try:

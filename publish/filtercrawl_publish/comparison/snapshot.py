@@ -28,7 +28,7 @@ _LAYER_COLUMNS: Final = (
     "layer_sha256",
     "kernel",
     "n_kernels",
-    "file",
+    "row_group",
     "weight_kind",
     "run_final",
 )
@@ -131,7 +131,7 @@ def _layer(row: Row) -> SnapshotLayer:
         layer_sha256=row["layer_sha256"],
         kernel=row["kernel"],
         n_kernels=row["n_kernels"],
-        stored=row["file"] is not None,
+        stored=row["row_group"] is not None,
         weight_kind=row["weight_kind"],
         final=row["run_final"] is not False,
     )

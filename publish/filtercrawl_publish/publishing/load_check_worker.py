@@ -87,8 +87,8 @@ def _check_counts(name: str, loaded: Any, counts: dict[str, int]) -> Iterator[st
     if name == "models":
         loaded_counts["models"] = len(loaded)
     if name == "index":
-        table = loaded.with_format("arrow").select_columns(["file", "n_kernels"])[:]
-        stored = table.filter(table["file"].is_valid())
+        table = loaded.with_format("arrow").select_columns(["row_group", "n_kernels"])[:]
+        stored = table.filter(table["row_group"].is_valid())
         loaded_counts["layers"] = stored.num_rows
         loaded_counts["kernels"] = sum(stored["n_kernels"].to_pylist())
     for what, number in loaded_counts.items():

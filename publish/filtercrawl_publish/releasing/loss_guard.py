@@ -137,10 +137,10 @@ def _outcomes(dataset: Path) -> dict[str, str]:
 
 
 def _layers(dataset: Path) -> list[GuardedLayer]:
-    names = ["layer_id", "model_id", "layer_sha256", "n_parts", "file"]
+    names = ["layer_id", "model_id", "layer_sha256", "n_parts", "row_group"]
     table = DatasetFolder(dataset).table("index", names)
     columns = (table.filter(pc.is_valid(table["layer_sha256"]))[name].to_pylist() for name in names)
     return [
-        GuardedLayer(layer_id=layer_id, model_id=model_id, sha256=sha256, rows=rows, stored=file is not None)
-        for layer_id, model_id, sha256, rows, file in zip(*columns, strict=True)
+        GuardedLayer(layer_id=layer_id, model_id=model_id, sha256=sha256, rows=rows, stored=group is not None)
+        for layer_id, model_id, sha256, rows, group in zip(*columns, strict=True)
     ]

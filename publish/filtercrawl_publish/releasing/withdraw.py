@@ -130,11 +130,11 @@ def withdraw_from_folder(
             license_policy=settings.license_policy,
             layer_store=layer_store or LocalLayerStore(settings.dataset),
         )
-        duplicates = {model_id for model_id, row in rows.items() if row.duplicate_of is not None}
+        without_file = {model_id for model_id, row in rows.items() if row.layers_file is None}
         for model_id in dict.fromkeys(models):
             ownership.withdraw(model_id, " ".join(reason.split()), now())
         promoted = [
-            row.model_id for row in catalog.models() if row.model_id in duplicates and row.layers_file is not None
+            row.model_id for row in catalog.models() if row.model_id in without_file and row.layers_file is not None
         ]
         export_if_needed(settings.dataset, catalog)
     return WithdrawResult(

@@ -192,8 +192,8 @@ def _redistributable_files(folder: CheckedFolder) -> set[str] | None:
     """Return the layers files that may be redistributed; None if the index cannot be read."""
     if not folder.tables("index"):
         return None
-    index = folder.table("index", ["file", "redistributable"])
-    return set(index.filter(pc.field("redistributable") & pc.field("file").is_valid())["file"].to_pylist())
+    index = folder.table("index", ["file", "row_group", "redistributable"])
+    return set(index.filter(pc.field("redistributable") & pc.field("row_group").is_valid())["file"].to_pylist())
 
 
 def _config_paths(entries: object, name: str) -> set[str]:

@@ -25,11 +25,11 @@ def check_sketches(folder: CheckedFolder) -> Iterator[Issue]:
     paths = folder.tables("sketches")
     if not paths:
         return
-    columns = ["layer_sha256", "kernel", "layer_id", "file", "taps", "n_kernels", "n_dead", "n_nonfinite"]
+    columns = ["layer_sha256", "kernel", "layer_id", "row_group", "taps", "n_kernels", "n_dead", "n_nonfinite"]
     stored = {
         (row["layer_sha256"], row["kernel"]): row
         for row in folder.table("index", columns).to_pylist()
-        if row["file"] is not None
+        if row["row_group"] is not None
     }
     keys_by_source: dict[str, set[Key]] = {}
     for path in paths:

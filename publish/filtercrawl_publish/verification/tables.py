@@ -20,8 +20,11 @@ def check_models(folder: CheckedFolder) -> Iterator[Issue]:
     columns = ["model_id", "source", "name", "outcome", "duplicate_of", "layers_file", "n_layers", "license_policy"]
     models = folder.table("models", columns)
     yield from _check_unique(models["model_id"], _MODELS)
-    index = folder.table("index", ["model_id", "layer_sha256"])
-    emitted = Counter(index.filter(pc.field("layer_sha256").is_valid())["model_id"].to_pylist())
+    index = folder.table("index", ["model_id", "layer_sha256", "file", "row_group"])
+    layers = index.filter(pc.field("layer_sha256").is_valid())
+    emitted = Counter(layers["model_id"].to_pylist())
+    not_shared = layers.filter(pc.field("file").is_null() | pc.field("row_group").is_valid())
+    sharing = emitted.keys() - set(not_shared["model_id"].to_pylist())
     known, listed_files = set(models["model_id"].to_pylist()), {file.path for file in folder.files}
     for row in models.to_pylist():
         where = f"{_MODELS}: {row['model_id']}"
@@ -33,7 +36,8 @@ def check_models(folder: CheckedFolder) -> Iterator[Issue]:
             yield Issue(where=where, what=f"is a duplicate of {row['duplicate_of']!r}, which does not exist")
         if row["layers_file"] is not None and row["layers_file"] not in listed_files:
             yield Issue(where=where, what=f"has its layers in {row['layers_file']!r}, which is not listed")
-        if (row["outcome"], row["layers_file"]) == ("emitted", None) and row["license_policy"] != METADATA:
+        has_file = row["layers_file"] is not None or row["model_id"] in sharing
+        if row["outcome"] == "emitted" and not has_file and row["license_policy"] != METADATA:
             yield Issue(where=where, what="is emitted but names no layers file")
         if row["license_policy"] == METADATA and row["layers_file"] is not None:
             yield Issue(where=where, what=f"its license withholds the weights, but {row['layers_file']!r} has them")
@@ -46,7 +50,8 @@ def check_models(folder: CheckedFolder) -> Iterator[Issue]:
 
 def check_index(folder: CheckedFolder) -> Iterator[Issue]:
     """Check that the ids of `index` are unique and that the weights of every layer are in some file."""
-    index = folder.table("index", ["model_id", "layer_id", "layer_sha256", "file", "duplicate_of"])
+    columns = ["model_id", "layer_id", "layer_sha256", "file", "row_group", "duplicate_of"]
+    index = folder.table("index", columns)
     yield from _check_unique(index["layer_id"], _INDEX)
     linked = index.filter(pc.field("duplicate_of").is_valid())
     target_ids = pc.unique(linked["duplicate_of"])
@@ -58,13 +63,28 @@ def check_index(folder: CheckedFolder) -> Iterator[Issue]:
             yield Issue(where=where, what=f"is a duplicate of {target!r}, which does not exist")
         elif content[target] != row["layer_sha256"]:
             yield Issue(where=where, what=f"is a duplicate of {target!r}, which has other weights")
-    stored = pc.unique(index.filter(pc.field("file").is_valid())["layer_sha256"])
+    yield from _check_shared(index)
+    stored = pc.unique(index.filter(pc.field("row_group").is_valid())["layer_sha256"])
     models = folder.table("models", ["model_id", "license_policy"])
     withheld = models.filter(pc.field("license_policy") == METADATA)["model_id"].combine_chunks()
     absent = index.filter(pc.field("file").is_null() & pc.field("layer_sha256").is_valid())
     absent = absent.filter(pc.invert(pc.is_in(absent["model_id"], withheld)))
     for layer_id in absent.filter(pc.invert(pc.is_in(absent["layer_sha256"], stored)))["layer_id"].to_pylist():
         yield Issue(where=f"{_INDEX}: {layer_id}", what="no file holds its weights")
+
+
+def _check_shared(index: Any) -> Iterator[Issue]:
+    """Check that the file that a layer names, and that stores it for another checkpoint, has its weights."""
+    columns = ["layer_id", "file", "layer_sha256"]
+    shared = index.filter(pc.field("file").is_valid() & pc.field("row_group").is_null()).select(columns).to_pylist()
+    if not shared:
+        return
+    stored = index.filter(pc.field("row_group").is_valid())
+    held = set(zip(stored["file"].to_pylist(), stored["layer_sha256"].to_pylist(), strict=True))
+    for row in shared:
+        if (row["file"], row["layer_sha256"]) not in held:
+            what = f"names the file {row['file']!r}, which does not store its weights"
+            yield Issue(where=f"{_INDEX}: {row['layer_id']}", what=what)
 
 
 def check_ledger(folder: CheckedFolder) -> Iterator[Issue]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from filtercrawl.dataset.schema.arrow import LAYERS
 from filtercrawl_publish.verification.files import schema_problem
-from filtercrawl_publish.verification.issues import CheckedFolder, Issue
+from filtercrawl_publish.verification.issues import CheckedFolder, Issue, pc
 from filtercrawl_publish.verification.layer_rows import LAYER_COLUMNS, Row, ScannedLayer, scan_layers
 
 _INDEX_COLUMNS = [*LAYER_COLUMNS, "shape", "n_kernels", "weight_sha256", "file", "row_group"]
@@ -24,7 +24,7 @@ def check_weights(folder: CheckedFolder) -> Iterator[Issue]:
         for path in folder.layers():
             yield from _check_file(folder, path, None)
         return
-    index = folder.table("index", _INDEX_COLUMNS).sort_by("file")
+    index = folder.table("index", _INDEX_COLUMNS).filter(pc.field("row_group").is_valid()).sort_by("file")
     ranges: dict[str | None, tuple[int, int]] = {}  # rows of the sorted index by file
     start = 0
     for path, group in groupby(index["file"].to_pylist()):

@@ -274,7 +274,7 @@ def test_the_weights_of_an_unfit_checkpoint_go_to_its_duplicate(zoo: Path, datas
     put(zoo / "aa.safetensors", tensors)
     put(zoo / "zz.safetensors", tensors | {"more.bias": torch.ones(3)})
     run_sync()
-    assert models(dataset)["local/zz.safetensors"]["duplicate_of"] == "local/aa.safetensors"
+    assert models(dataset)["local/zz.safetensors"]["layers_file"] is None
     before = layers(dataset)
     changed(dataset, "models", "local/aa.safetensors", {"num_params": 2**80})
     other = zoo.parent / "other"

@@ -40,7 +40,7 @@ class DatasetCounts:
 
     def add_layer(self, row: IndexRow) -> None:
         """Count a row of `index`."""
-        if row.file is None:
+        if not row.stored or row.file is None:
             return
         self.layers += 1
         self.layer_rows[row.file.split("/")[2]] += row.n_parts

@@ -1,11 +1,12 @@
-"""Which of several checkpoints of one content stores the weights, and what happens when one of them goes."""
+"""Which of several checkpoints with the same layers stores the weights, and what happens when one of them goes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from filtercrawl.config.license_policy import METADATA, LicensePolicy
+from filtercrawl.config.license_policy import LicensePolicy
+from filtercrawl.dataset.catalog.weight_roles import assign_roles
 from filtercrawl.dataset.files.atomic import replace_if_changed
 from filtercrawl.dataset.files.layers_reader import LayersFileReader
 from filtercrawl.dataset.files.layout import TEMPORARY
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
 class WeightOwnership:
     """Decides which checkpoint stores the weights that several have in common.
 
-    Among checkpoints of the same layers, the first by `ModelRow.ownership_key` stores the weights, the others are
-    duplicates of it. When the owner is removed, or its license no longer lets its weights be published, the next one
-    takes them over.
+    `filtercrawl.dataset.catalog.weight_roles` says which. When the owner is removed, or its license no longer lets its
+    weights be published, the next one takes them over.
 
     Attributes:
         dataset: The dataset folder.
@@ -69,19 +69,12 @@ class WeightOwnership:
             self._remove_content(known, left)
 
     def withhold(self, model_id: str) -> None:
-        """Remove the weights that a checkpoint stores; its rows in `models`, `index` and `ledger` stay."""
+        """Remove the weights of a checkpoint; its rows in `models`, `index` and `ledger` stay."""
         known = self.catalog.model(model_id)
-        if known is None or known.layers_file is None:
+        if known is None or not (known.layers_file is not None or known.shares_weights):
             return
         with self.catalog.transaction():
-            duplicates = self._duplicates(known)
-            wanted = any(map(self.may_publish_weights, duplicates)) and self.is_available(known.layers_file)
-            owner = self._transfer(known, duplicates) if wanted else None
-            if owner is not None:
-                self.catalog.update_model(replace(known, outcome="duplicate", duplicate_of=owner, layers_file=None))
-            else:
-                for row in (known, *duplicates):
-                    self.catalog.update_model(replace(row, layers_file=None, license_policy=METADATA))
+            self.settle([known, *self._others(known)])
 
     def enforce_licenses(self) -> None:
         """Remove what the dataset holds of a checkpoint beyond what its license allows, by today's policy."""
@@ -101,9 +94,53 @@ class WeightOwnership:
         return (self.dataset / layers_file).is_file() or layers_file in self.catalog.released()
 
     def transfer_ownership(self, leaving: ModelRow) -> None:
-        """Hand the weights of a checkpoint whose content is about to go to the next one that shares them."""
-        if leaving.layers_file is not None or leaving.license_policy == METADATA:
-            self._transfer(leaving, self._duplicates(leaving))
+        """Settle who stores the weights of a checkpoint whose content is about to go, among those that share them."""
+        others = self._others(leaving)
+        if others and leaving.layers_file is not None and not self.is_available(leaving.layers_file):
+            for row in others:
+                self.catalog.drop_content(row.model_id)
+                self.catalog.put_model(
+                    row.with_lost_weights(f"its weights were lost with {leaving.model_id}; it is read again")
+                )
+        elif others:
+            self.settle(others, leaving.layers_file)
+
+    def settle(
+        self, members: Sequence[ModelRow], left: str | None = None, arriving: tuple[str, StagedLayers] | None = None
+    ) -> None:
+        """Assign the roles in a group of checkpoints with the same layers, and have its owner store the weights.
+
+        Args:
+            members: All checkpoints of the group.
+            left: The layers file of a checkpoint that leaves the group.
+            arriving: Model id and layers of the member that was read just now; they are discarded if not needed.
+        """
+        before = next((row for row in members if row.layers_file is not None), None)
+        source = before.layers_file if before is not None else left
+        roles = assign_roles(members, self.may_publish_weights)
+        staged = arriving[1] if arriving is not None and arriving[0] == roles.owner else None
+        file: str | None = None
+        if staged is not None and staged.staged is not None:
+            self.install_layers(staged)
+            file = staged.path
+        elif roles.owner is None:
+            pass
+        elif before is not None and before.model_id == roles.owner:
+            file = source
+        elif source is not None and self.is_available(source):
+            file = self._copy_to(roles.rows[roles.owner], source)
+        if file is None:
+            roles = assign_roles(members, lambda row: False)  # noqa: ARG005 - the numbers are nowhere
+        if arriving is not None:
+            discard(arriving[1])
+        for model_id, row in roles.rows.items():
+            self.catalog.update_model(replace(row, layers_file=file if model_id == roles.owner else None))
+
+    def _copy_to(self, owner: ModelRow, source: str) -> str | None:
+        copied = self.copied_layers(owner, self.catalog.layers_of(owner.model_id), source)
+        self.install_layers(copied)
+        self.catalog.put_content(owner.model_id, copied.rows, self.catalog.ledger_of(owner.model_id))
+        return copied.path
 
     def copied_layers(self, row: ModelRow, layers: Sequence[IndexRow], layers_file: str) -> StagedLayers:
         """Write the layers in a file of the dataset once more, as those of another checkpoint."""
@@ -131,35 +168,7 @@ class WeightOwnership:
         self.catalog.drop_content(known.model_id)
         self.catalog.put_model(storable(left))
 
-    def _duplicates(self, row: ModelRow) -> list[ModelRow]:
+    def _others(self, row: ModelRow) -> list[ModelRow]:
+        """Return the other checkpoints with the layers of one."""
         fingerprint = self.catalog.fingerprint(row.model_id)
-        return [other for other in self.catalog.duplicates_of(fingerprint or "") if other.model_id != row.model_id]
-
-    def _transfer(self, leaving: ModelRow, duplicates: Sequence[ModelRow]) -> str | None:
-        """Make the first duplicate whose license allows it the owner; return its model_id, None if there is none."""
-        if not duplicates:
-            return None
-        if leaving.layers_file is not None and not self.is_available(leaving.layers_file):
-            for row in duplicates:
-                self.catalog.drop_content(row.model_id)
-                self.catalog.put_model(
-                    row.with_lost_weights(f"its weights were lost with {leaving.model_id}; it is read again")
-                )
-            return None
-        owner = min(duplicates, key=lambda row: (not self.may_publish_weights(row), row.ownership_key))
-        copied = None
-        if leaving.layers_file is not None and self.may_publish_weights(owner):
-            copied = self.copied_layers(owner, self.catalog.layers_of(owner.model_id), leaving.layers_file)
-            self.install_layers(copied)
-        file = None if copied is None else copied.path
-        for row in duplicates:
-            changed = replace(row, license_policy=None if file is not None else METADATA)
-            if row.model_id == owner.model_id:
-                changed = replace(changed, layers_file=file, duplicate_of=None, outcome="emitted")
-            else:
-                changed = replace(changed, duplicate_of=owner.model_id)
-                changed = replace(changed, outcome=changed.content_outcome)
-            self.catalog.update_model(replace(changed, outcome="failed") if row.outcome == "failed" else changed)
-        if copied is not None and file is not None:
-            self.catalog.put_content(owner.model_id, copied.rows, self.catalog.ledger_of(owner.model_id))
-        return owner.model_id
+        return [other for other in self.catalog.with_layers(fingerprint or "") if other.model_id != row.model_id]

@@ -16,7 +16,7 @@ from filtercrawl.dataset.schema.model_row import ModelRow
 _TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
 # The crawl state is stored next to the columns, under its fields' names with this prefix.
 _STATE: Final = "_"
-_STATE_FIELDS: Final = ("tried", "files", "prefix", "version", "offered_as")
+_STATE_FIELDS: Final = ("tried", "files", "prefix", "version", "offered_as", "tensors")
 
 
 def encode_model(row: ModelRow) -> str:

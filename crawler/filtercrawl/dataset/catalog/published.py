@@ -47,19 +47,21 @@ class PublishedTables:
     def index(self) -> Iterator[IndexRow]:
         """Yield the rows of `index`, sorted by first release, by model_id, and then as in the checkpoint."""
         sql = f"""
-            SELECT layers.record, models.record, models.layers_file, layers.layer_id,
+            SELECT layers.record, models.record, models.fingerprint, models.layers_file, layers.layer_id,
                    first_value(layers.layer_id) OVER (
                        PARTITION BY layers.layer_sha256 ORDER BY models.layers_file IS NULL, {RANK}, position
                    )
             FROM layers JOIN models USING (model_id) ORDER BY {_ORDER}, position
         """  # noqa: S608 - constant
         decode_owner = lru_cache(maxsize=1)(decode_model)  # the layers of a checkpoint are consecutive
-        for layer, model, file, layer_id, first in self._db.execute(sql):
+        shared = self._shared_files()
+        for layer, model, fingerprint, file, layer_id, first in self._db.execute(sql):
             row, owner = decode_layer(layer), decode_owner(model)
             stored = file is not None and row.emitted
+            elsewhere = shared.get(fingerprint) if row.emitted and owner.shares_weights else None
             yield replace(
                 row,
-                file=file if stored else None,
+                file=file if stored else elsewhere,
                 row_group=row.row_group if stored else None,
                 task=owner.task,
                 visual_category=owner.visual_category,
@@ -75,6 +77,11 @@ class PublishedTables:
                 duplicate_of=first if row.emitted and first != layer_id else None,
                 redistributable=is_redistributable(owner.license),
             )
+
+    def _shared_files(self) -> dict[str, str]:
+        """Return fingerprint -> the file that stores the weights of all checkpoints with these layers."""
+        sql = "SELECT fingerprint, layers_file FROM models WHERE fingerprint IS NOT NULL AND layers_file IS NOT NULL"
+        return dict(self._db.execute(sql))
 
     def ledger_sources(self) -> list[str]:
         sql = "SELECT DISTINCT source FROM models WHERE model_id IN (SELECT model_id FROM ledger) ORDER BY source"

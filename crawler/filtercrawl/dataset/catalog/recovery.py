@@ -128,7 +128,7 @@ def _forget(catalog: Catalog, model_id: str) -> None:
 
     The next version then lists no weights that are lost, however many runs it takes to read them again.
     """
-    sharing = catalog.duplicates_of(catalog.fingerprint(model_id) or "")
+    sharing = catalog.with_layers(catalog.fingerprint(model_id) or "")
     with catalog.transaction():
         for row in sharing:
             catalog.drop_content(row.model_id)

@@ -163,10 +163,10 @@ class Catalog(PublishedTables):
             ((row["layer_sha256"], row["kernel"], sketches.to_bytes(row)) for row in rows),
         )
 
-    # Checkpoints of the same content.
+    # Checkpoints of the same layers.
 
-    def duplicates_of(self, fingerprint: str) -> list[ModelRow]:
-        """Return the checkpoints of one content, the one that stores the weights first."""
+    def with_layers(self, fingerprint: str) -> list[ModelRow]:
+        """Return the checkpoints with these layers, the one that stores the weights first."""
         sql = f"SELECT record FROM models WHERE fingerprint = ? ORDER BY layers_file IS NULL, {RANK}"  # noqa: S608 - constant
         return [decode_model(record) for (record,) in self._db.execute(sql, (fingerprint,))]
 

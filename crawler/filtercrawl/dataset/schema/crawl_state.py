@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 # The fields that are published, by their names in the JSON object. `url` is not: it may be a path of this machine.
-_PUBLISHED: Final = ("files", "offered_as", "prefix", "tried", "version")
+_PUBLISHED: Final = ("files", "offered_as", "prefix", "tensors", "tried", "version")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ class CrawlState:
         prefix: The prefix of the tensors' names that belong to the model.
         version: What the server called the bytes that were read.
         offered_as: The name under which the source offers the checkpoint now, where it was renamed.
+        tensors: SHA-256 of all its tensors, name for name; None where it is not known.
         url: Location of the main file: a URL without its query, or a `file:` URL of this machine.
     """
 
@@ -44,6 +45,7 @@ class CrawlState:
     prefix: str | None = None
     version: str | None = None
     offered_as: str | None = None
+    tensors: str | None = None
     url: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class CrawlState:
                 prefix=known.get("prefix"),
                 version=known.get("version"),
                 offered_as=known.get("offered_as"),
+                tensors=known.get("tensors"),
                 url=url,
             )
         except (TypeError, KeyError) as error:

@@ -69,7 +69,9 @@ class IndexRow(ConvolutionRow):
         default=None,
     )
     file: str | None = column(pa.string(), "file that stores the weight; null where none does", default=None)
-    row_group: int | None = column(pa.int32(), "row group of that file", default=None)
+    row_group: int | None = column(
+        pa.int32(), "row group of that file; null where it has the weight as that of another checkpoint", default=None
+    )
     stride: tuple[int, ...] | None = column(_ints, "stride of the convolution by axis", default=None)
     padding: tuple[int, ...] | None = column(_ints, "padding of the convolution by axis", default=None)
     dilation: tuple[int, ...] | None = column(_ints, "dilation of the convolution by axis", default=None)
@@ -121,6 +123,11 @@ class IndexRow(ConvolutionRow):
     def emitted(self) -> bool:
         """Whether the layer's weight was read, and so belongs to the dataset."""
         return self.layer_sha256 is not None
+
+    @property
+    def stored(self) -> bool:
+        """Whether a layers file has a row of its own for it."""
+        return self.row_group is not None
 
     @property
     def convolution_kind(self) -> tuple[str, int]:

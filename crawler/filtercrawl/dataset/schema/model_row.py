@@ -72,7 +72,9 @@ class ModelRow(TableRow):
     tensors_emitted: int | None = column(pa.int64(), "emitted tensors in `ledger`", default=None)
     tensors_skipped: int | None = column(pa.int64(), "skipped tensors in `ledger`", default=None)
     duplicate_of: str | None = column(pa.string(), "checkpoint that stores the same weights", default=None)
-    layers_file: str | None = column(pa.string(), "file that stores its weights", default=None)
+    layers_file: str | None = column(
+        pa.string(), "its own file of weights; null where another checkpoint stores them", default=None
+    )
     kernel_policy: KernelPolicy | None = column(pa.string(), "which kernel sizes were asked for", default=None)
     verified: str | None = column(
         pa.string(), "what its bytes were verified against: sha256, etag, size or none", default=None
@@ -146,17 +148,23 @@ class ModelRow(TableRow):
             return "emitted"
         if self.duplicate_of is not None:
             return "duplicate"
-        return "no_kernels" if self.has_weights else "emitted"
+        return "emitted" if self.n_layers or not self.has_weights else "no_kernels"
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether it is no duplicate, but another checkpoint with the same layers stores their weights."""
+        return self.layers_file is None and self.duplicate_of is None and self.has_weights and bool(self.n_layers)
 
     def exceeds(self, policy: Policy) -> bool:
         """Tell whether the dataset holds more of the checkpoint than the policy of its license allows."""
         if policy == "drop":
             return self.outcome not in ("skipped", "withdrawn")
-        return policy == METADATA and self.layers_file is not None
+        return policy == METADATA and (self.layers_file is not None or self.shares_weights)
 
     def unread(self) -> Self:
         """Return the row of a checkpoint whose bytes are read again, whatever its source says of them."""
-        return replace(self, file_sha256=None, state=replace(self.state, tried=NO_VERSION, version=None))
+        state = replace(self.state, tried=NO_VERSION, version=None, tensors=None)
+        return replace(self, file_sha256=None, state=state)
 
     def without_content(self) -> Self:
         """Return the row without what it says about layers."""

@@ -201,7 +201,7 @@ def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts) -> dict[str, 
         return [written for path, group in split for written in table(name, made(group), path)]
 
     def stored(index: Iterable[IndexRow]) -> Iterator[tuple[str, IndexRow]]:
-        return ((row.model_id, row) for row in index if row.file is not None)
+        return ((row.model_id, row) for row in index if row.stored)
 
     found = {
         "index": list(table("index", record_batches(index(), TABLES["index"], cut=_CUT))),

@@ -49,7 +49,7 @@ class LayerReservoir:
 
     def offer(self, row: IndexRow) -> None:
         """Consider a row of `index`; layers without a file are left out."""
-        if row.file is None:
+        if not row.stored:
             return
         self._offered += 1
         # The heap's top is the largest digest that is kept; the running number prevents comparing rows.

@@ -102,7 +102,7 @@ def sample_batches(index: Iterable[IndexRow], find: Callable[[str], Samples | No
     group: list[tuple[IndexRow, Samples]] = []
     rows = numbers = 0
     for row in index:
-        if row.file is None or row.layer_sha256 is None:
+        if not row.stored or row.layer_sha256 is None:
             continue
         samples = find(row.layer_sha256)
         if samples is None or not len(samples.positions):

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
-from filtercrawl.config.license_policy import METADATA
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.schema.model_row import ModelOutcome, ModelRow
 from filtercrawl.dataset.schema.validation import storable
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from filtercrawl.extraction.ledger import LedgerEntry
     from filtercrawl.pipeline.crawling.crawl import CrawlResult
 
-CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "must_recrawl"]
+CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "shared", "must_recrawl"]
 # A failed checkpoint is tried again after one day, two, four, ... at most this many.
 _MAX_RETRY_DAYS: Final = 32
 
@@ -55,11 +54,11 @@ class CatalogWriter(WeightOwnership):
     def commit(self, result: CrawlResult) -> CommitOutcome:
         """Write one result and return what became of the checkpoint.
 
-        `must_recrawl`: nothing was written; the checkpoint was to take over the weights of a duplicate, but they are
-        lost, so that it has to be read itself.
+        `shared`: emitted, and another checkpoint stores the weights of its layers. `must_recrawl`: nothing was written;
+        the checkpoint was to take over the weights of a duplicate, but they are lost, so that it has to be read itself.
         """
         became = self._commit(result)
-        if became in ("emitted", "duplicate", "no_kernels"):
+        if became in ("emitted", "shared", "duplicate", "no_kernels"):
             model_id, known = result.task.model_id, result.task.previous
             if known is not None:
                 self.index.remove(known.content_key, model_id)  # its old content is gone
@@ -70,8 +69,14 @@ class CatalogWriter(WeightOwnership):
 
     def _commit(self, result: CrawlResult) -> CommitOutcome:
         known = result.task.previous
+        if known is not None and (stored := self.catalog.model(known.model_id)) is not None:
+            # Another checkpoint of this run may have taken over its weights since the plan was made.
+            known = replace(
+                known, layers_file=stored.layers_file, duplicate_of=stored.duplicate_of, outcome=stored.outcome,
+                license_policy=stored.license_policy,
+            )  # fmt: skip
         if result.error is not None:
-            return self._store_failure(result, result.error)
+            return self._store_failure(result, result.error, known)
         if known is not None and (result.unchanged or same_content(result, known)):
             return self._store_unchanged(result, known)
         old_name = self._find_old_name(result) if result.task.action == "new" else None
@@ -156,8 +161,8 @@ class CatalogWriter(WeightOwnership):
 
     # What may become of a checkpoint.
 
-    def _store_failure(self, result: CrawlResult, error: str) -> CommitOutcome:
-        known, checkpoint = result.task.previous, result.task.checkpoint
+    def _store_failure(self, result: CrawlResult, error: str, known: ModelRow | None) -> CommitOutcome:
+        checkpoint = result.task.checkpoint
         if known is not None:
             row = with_source_metadata(known, checkpoint)
             row = replace(row, state=replace(row.state, tried=attempted_version(checkpoint)))
@@ -228,6 +233,7 @@ class CatalogWriter(WeightOwnership):
         row = replace(
             row,
             format=row.format or original.format,
+            state=replace(row.state, tensors=original.state.tensors),
             num_params=original.num_params,
             n_layers=original.n_layers,
             n_kernels=original.n_kernels,
@@ -239,37 +245,22 @@ class CatalogWriter(WeightOwnership):
         return self._store_content(row, StagedLayers.without_file(layers), self.catalog.ledger_of(original_id))
 
     def _store_content(self, row: ModelRow, layers: StagedLayers, ledger: Sequence[LedgerEntry]) -> CommitOutcome:
-        """Store content; among checkpoints of one content the first by `ownership_key` stores the weights."""
+        """Store content; `settle` decides which of the checkpoints with the same layers stores the weights."""
         digest = fingerprint(layers.rows)
         before = self.catalog.model(row.model_id)
         with self.catalog.transaction():
             if before is not None and self.catalog.fingerprint(row.model_id) != digest:
                 self.transfer_ownership(before)
-            same = self.catalog.duplicates_of(digest) if digest else []
-            duplicates = [other for other in same if other.model_id != row.model_id]
-            owner = duplicates[0] if duplicates else None
-            if digest is None:
-                row = replace(row, outcome="no_kernels")
-            elif not self.may_publish_weights(row):
-                discard(layers)
-                row = withheld(row, owner)
-            elif owner is None or owner.layers_file is None or row.ownership_key < owner.ownership_key:
-                if layers.staged is None and owner is not None and owner.layers_file is not None:
-                    layers = self.copied_layers(row, layers.rows, owner.layers_file)
-                row = replace(row, outcome="emitted", layers_file=layers.path)
-                self.install_layers(layers)
-                for other in duplicates:
-                    became: ModelOutcome = "failed" if other.outcome == "failed" else "duplicate"
-                    other = replace(other, outcome=became, duplicate_of=row.model_id, license_policy=None)  # noqa: PLW2901
-                    self.catalog.update_model(replace(other, layers_file=None))
-            else:
-                row = replace(row, outcome="duplicate", duplicate_of=owner.model_id)
-                discard(layers)
-            self.catalog.put_model(row, digest)
+            elif before is not None:
+                row = replace(row, layers_file=before.layers_file)
+            self.catalog.put_model(replace(row, outcome="emitted" if digest else "no_kernels"), digest)
             self.catalog.put_content(row.model_id, layers.rows, ledger)
+            if digest is not None:
+                self.settle(self.catalog.with_layers(digest), arriving=(row.model_id, layers))
             self.catalog.put_samples(layers.samples)
             self.catalog.put_sketches(layers.sketches)
-        return row.outcome
+        stored = self._known(row.model_id)
+        return "shared" if stored.shares_weights else stored.outcome
 
     def _seen(self, known: ModelRow, checkpoint: Checkpoint) -> ModelRow:
         """Return the row of a checkpoint that is offered now, as its source describes it now."""
@@ -278,7 +269,7 @@ class CatalogWriter(WeightOwnership):
 
     def _layers_file_missing(self, row: ModelRow, original_id: str) -> bool:
         """Tell whether the weights that a checkpoint would store are neither here nor in the last release."""
-        owner = next(iter(self.catalog.duplicates_of(self.catalog.fingerprint(original_id) or "")), None)
+        owner = next(iter(self.catalog.with_layers(self.catalog.fingerprint(original_id) or "")), None)
         if owner is None or owner.layers_file is None:
             return False
         if not self.may_publish_weights(row) or row.ownership_key > owner.ownership_key:
@@ -289,16 +280,3 @@ class CatalogWriter(WeightOwnership):
         """Return the model id that this file had under a name that is gone: the old id stays."""
         candidates = self.removed_by_content.get((result.task.selector_id, result.file_sha256 or ""), [])
         return candidates.pop(0) if candidates else None
-
-
-def withheld(row: ModelRow, owner: ModelRow | None) -> ModelRow:
-    """Return the row of a checkpoint whose weights may not be published.
-
-    Args:
-        row: The checkpoint.
-        owner: The first checkpoint of the same content, if there is one.
-    """
-    if owner is None:
-        return replace(row, outcome="emitted", license_policy=METADATA)
-    policy = None if owner.layers_file is not None else METADATA
-    return replace(row, outcome="duplicate", duplicate_of=owner.model_id, license_policy=policy)

@@ -46,6 +46,7 @@ def new_model_row(result: CrawlResult, now: datetime, version: str) -> ModelRow:
             url=location(checkpoint),
             prefix=checkpoint.prefix,
             version=result.version,
+            tensors=result.tensors_sha256,
         ),
     )
     if (run := checkpoint.run) is not None:

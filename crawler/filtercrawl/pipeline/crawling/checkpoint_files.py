@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, is_local, local_path
 from filtercrawl.api.errors import (
@@ -24,6 +24,8 @@ from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport import MeasuredTransport, OpenedFile
 from filtercrawl.transport.link_estimate import LinkEstimate
+
+T = TypeVar("T")
 
 
 class CheckpointFiles:
@@ -145,6 +147,14 @@ class CheckpointFiles:
     def bytes_read(self) -> int:
         """Bytes read of local files, without hashing, and bytes fetched of remote ones."""
         return sum(file.bytes_read for file in self._opened.values()) - self._hashed
+
+    def uncounted(self, read: Callable[[], T]) -> T:
+        """Call a function whose reads do not count as `bytes_read`, as hashing does not."""
+        before = self.bytes_read
+        try:
+            return read()
+        finally:
+            self._hashed += self.bytes_read - before
 
     @property
     def requests(self) -> int:

@@ -36,6 +36,7 @@ from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.missing_numbers import refuse_without_numbers
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
+from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions, write_layers
 from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
@@ -99,6 +100,7 @@ class CrawlResult:
         unchanged: The server says that the file is the one that was read before.
         tensors: The tensors, classified.
         layers: The layers, staged.
+        tensors_sha256: What `digest_tensors` returns, of local files; of others not all bytes are read.
     """
 
     task: CrawlTask
@@ -117,6 +119,7 @@ class CrawlResult:
     unchanged: bool = False
     tensors: ClassifiedTensors | None = None
     layers: StagedLayers | None = None
+    tensors_sha256: str | None = None
 
 
 def crawl(task: CrawlTask, context: WorkerContext) -> CrawlResult:
@@ -193,13 +196,23 @@ def crawl_once(
             refuse_without_numbers(files.main.name, classified)
         staged = fetch_and_write(classified, task, context, files, timer)
         try:
+            proof = None
+            if files.local:
+                proof = files.uncounted(lambda: digest_tensors(stored, files.size, context.cancellation))
             files.check_unchanged()
             digest = files.sha256()
         except CheckpointError:
             discard(staged)
             raise
         return with_fetch_stats(
-            replace(identified, file_sha256=digest, structure_error=structure_error, tensors=classified, layers=staged),
+            replace(
+                identified,
+                file_sha256=digest,
+                structure_error=structure_error,
+                tensors=classified,
+                layers=staged,
+                tensors_sha256=proof,
+            ),
             files,
         )
 

@@ -15,7 +15,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 
 _LAYER_COLUMNS: Final = (
     "model_id", "layer_id", "tensor", "op", "kernel", "taps", "bank_index", "n_kernels", "conv_depth",
-    "conv_depth_norm", "weight_kind", "file",
+    "conv_depth_norm", "weight_kind", "file", "row_group",
 )  # fmt: skip
 _MODEL_COLUMNS: Final = (
     "model_id", "source", "name", "outcome", "url", "architecture", "task", "visual_category", "training_datasets",
@@ -103,7 +103,7 @@ def select_layers(row: Mapping[str, Any], layers: list[dict[str, Any]]) -> Selec
     exported = [
         layer
         for layer in layers
-        if layer["kernel"] == "3x3" and layer["weight_kind"] == "learned" and layer["file"] is not None
+        if layer["kernel"] == "3x3" and layer["weight_kind"] == "learned" and layer["row_group"] is not None
     ]
     return SelectedModel(row=row, layers=tuple(sorted(exported, key=_depth)), counts=counts)
 

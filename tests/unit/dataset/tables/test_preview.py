@@ -66,6 +66,7 @@ def row(layer_id: str, content: str = A, file: str | None = "f", kernel_size: tu
         model_id="m", layer_id=layer_id, row_id=f"{layer_id}#part0", source="s", layer="l", tensor="l.weight",
         op="conv2d", kernel="3x3", kernel_size=kernel_size, taps=9, shape=(4, 2, *kernel_size), out_channels=4,
         n_kernels=8, part=0, n_parts=1, out_start=0, stored_dtype="float32", layer_sha256=content, file=file,
+        row_group=None if file is None else 0,
         weight_kind="learned", structure_source="state_dict", operator_verified=False,
     )  # fmt: skip
 

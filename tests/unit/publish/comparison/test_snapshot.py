@@ -23,7 +23,7 @@ def snapshot(folder: Path, rows: list[tuple[str, str, str | None]]) -> DatasetSn
             "layer_sha256": sha256,
             "kernel": "3x3",
             "n_kernels": 2,
-            "file": None if layer_id == "duplicate" else "f",
+            "row_group": None if layer_id == "duplicate" else 0,
             "weight_kind": "learned",
             "run_final": None,
         }
