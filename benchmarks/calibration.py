@@ -1,7 +1,7 @@
 """Measure how often the p-values, intervals and verdicts of the analyses are right, on data whose truth is known.
 
 python benchmarks/calibration.py                  every part, at full length; writes docs/calibration.md
-python benchmarks/calibration.py --length short   a tenth of the repetitions, printed only
+python benchmarks/calibration.py --length short   a fifth of the repetitions, printed only
 python benchmarks/calibration.py --part drift     one part; the others stay as they are
 """
 

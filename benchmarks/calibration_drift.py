@@ -34,7 +34,7 @@ from support.drift_populations import (
 ALPHAS = (0.01, 0.05, 0.2)
 # Fewer than by default, as only p-values from 0.01 on matter, and fewer still where only 0.05 does.
 DRAWS, FEW_DRAWS = 2000, 400
-REPETITIONS = {"full": 500, "short": 50}
+REPETITIONS = {"full": 200, "short": 40}
 
 Draw = Callable[[np.random.Generator], ModelGroupHistograms]
 
@@ -221,7 +221,7 @@ def shift_of(drift: float, population: Population) -> float:
     low, high = 0.0, 4.0
     for _ in range(20):
         middle = (low + high) / 2
-        if true_drift(population, replace(population, shift=middle)) < drift:
+        if true_drift(population, replace(population, shift=middle), models=2000) < drift:
             low = middle
         else:
             high = middle
@@ -266,17 +266,17 @@ models are not exchangeable, and the test is approximate. Bold as above.""",
         "\n".join(rejection_table(unequal_cases(), n)),
         f"""### True drifts: power and intervals
 
-The true drift is that of the bin probabilities of both populations; percent of {n // 2:,} repetitions. Intervals are to
+The true drift is that of the bin probabilities of both populations; percent of {n:,} repetitions. Intervals are to
 cover it 95 % of the time. With three models a group, no p-value can be below 0.1, and every interval begins at 0.""",
-        "\n".join(coverage_table(n // 2)),
+        "\n".join(coverage_table(n)),
         f"""### Detectable drifts
 
 How often a drift of the size that `detectable` states is found, to be 80 % of the time; one pair alone, without
-adjustment for others; {n // 2:,} repetitions.""",
-        "\n".join(power_table(n // 2)),
+adjustment for others; {n:,} repetitions.""",
+        "\n".join(power_table(n)),
         f"""### Floor of D
 
-Mean D of two samples of one distribution in {max(n // 5, 20):,} repetitions, and the floor stated.""",
-        "\n".join(floor_table(max(n // 5, 20))),
+Mean D of two samples of one distribution in {n:,} repetitions, and the floor stated.""",
+        "\n".join(floor_table(n)),
     ]
     return "\n\n".join(sections)
