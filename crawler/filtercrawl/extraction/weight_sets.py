@@ -6,7 +6,7 @@ A name with `ema` or `avg` in it proves nothing: modules are called so. Evidence
 |---|---|---|---|
 | mmengine `EMAHook` | `state_dict` | `ema_state_dict`: the hook swaps before it saves | `steps`, `module.` |
 | mmcv 1 `EMAHook` | plain names | buffers `ema_NAME`, dots as `_` | all names have their plain one |
-| Lightning `WeightAveraging` | `state_dict` | `current_model_state` | `averaging_state` |
+| Lightning `WeightAveraging` | `state_dict` | `current_model_state` | equal names and shapes |
 | torch `AveragedModel` | `module.` | any | `n_averaged` |
 | latent diffusion `LitEma` | `model_ema.`, no dots | `model.` | `decay`, `num_updates` |
 | `ema_pytorch` | `ema_model.` | `online_model.`, or a container | `initted`, `step` |
@@ -35,6 +35,7 @@ _NETWORK: Final = re.compile(
     r"|generator|gen|g|netg|g_net|params|state_dict|model_state_dict|weights|policy|actor)$",
     re.IGNORECASE,
 )
+_ANY: Final = re.compile("")
 # Counters that averages of weights are stored with, all of which must be there.
 _COUNTERS: Final = (frozenset({"n_averaged"}), frozenset({"decay", "num_updates"}), frozenset({"initted", "step"}))
 # Containers of a trainer's arguments, which may hold the network itself.
@@ -100,7 +101,7 @@ def _swapped(tensors: Sequence[StoredTensor]) -> Iterator[str]:
             top[tensor.root[0]][tensor.key] = tensor
     plain = top.get("state_dict", {})
     lightning = top.get("current_model_state", {})
-    if "averaging_state" in top and _same(lightning, plain, ""):
+    if _same(lightning, plain, ""):
         yield from (tensor.name for tensor in lightning.values())
     mmengine = top.get("ema_state_dict", {})
     if "steps" in mmengine and _same(mmengine, plain, "module."):
@@ -159,12 +160,20 @@ class Averages:
         # Number of tensors in each container, without scalars.
         self._solid = Counter(tensor.root for tensor in tensors if tensor.shape)
 
-    def pairs(self) -> Iterator[Pair]:
-        """Yield each average with its raw tensor."""
-        marked = {tensor.name: self._marker(tensor) for tensor in self._tensors}
+    def pairs(self) -> list[Pair]:
+        """Return each average with its raw tensor.
+
+        Modules of other names than a network's are averages only where a file has no other ones.
+        """
+        return list(self._pairs(_NETWORK)) or list(self._pairs(_ANY))
+
+    def _pairs(self, networks: re.Pattern[str]) -> Iterator[Pair]:
+        """Yield averages, with modules among them whose names without the word match `networks`."""
+        marked = {tensor.name: self._marker(tensor, networks) for tensor in self._tensors}
         found = set(filter(None, marked.values()))
         # Only the innermost marked containers are sets of averages; what else an outer one holds is raw.
-        outer = {one[:end] for one in found for end in range(1, len(one))}
+        lengths = {len(one) for one in found}
+        outer = {one[:end] for one in found for end in lengths if end < len(one)}
         members: dict[KeyPath, list[StoredTensor]] = defaultdict(list)
         raw: dict[tuple[str, tuple[int, ...]], list[tuple[KeyPath, StoredTensor]]] = defaultdict(list)
         for tensor in self._tensors:
@@ -187,10 +196,12 @@ class Averages:
                 if self._is_average(root, before, containers, pairs):
                     yield from pairs
 
-    def _marker(self, tensor: StoredTensor) -> KeyPath:
+    def _marker(self, tensor: StoredTensor, networks: re.Pattern[str]) -> KeyPath:
         """Return the container or module of the set of averages that a tensor may belong to, empty if there is none."""
         path, containers = self._paths[tensor.name], len(tensor.root)
-        named = [i + 1 for i, part in enumerate(path[: containers + 1]) if _AVERAGE.search(part)]
+        named = [i + 1 for i, part in enumerate(path[:containers]) if _AVERAGE.search(part)]
+        if len(path) > containers and _AVERAGE.search(path[containers]) and networks.match(_base(path[containers])):
+            named.append(containers + 1)
         ends = (end for end in self._counted_lengths if end < min(containers + 3, len(path)))
         counted = [end for end in ends if path[:end] in self._counted]
         last = max(named + counted, default=None)

@@ -60,6 +60,10 @@ SETS = {
     "timm": ({"state_dict": NET, "state_dict_ema": NET}, ["state_dict_ema.a.weight", "state_dict_ema.b.weight"]),
     "ultralytics": ({"model": NET, "ema": NET}, ["ema.a.weight", "ema.b.weight"]),
     "BasicSR": ({"params": NET, "params_ema": NET}, ["params_ema.a.weight", "params_ema.b.weight"]),
+    "a whole network under any name": (
+        {"": below("student.") | below("student_ema.")},
+        ["student_ema.a.weight", "student_ema.b.weight"],
+    ),
     "AveragedModel under any name": (
         {"model": NET, "second": below("module.", n_averaged=())},
         ["second.module.a.weight", "second.module.b.weight"],
@@ -91,6 +95,14 @@ def test_the_set_that_a_trainer_loads_is_emitted(case: str) -> None:
     copied = {entry.tensor for entry in ledger if entry.reason == "raw_copy"}
     assert len(copied) == len(NET)
     assert {entry.rule for entry in ledger if entry.tensor in copied} <= {"trainer_swap", "trainer_average"}
+
+
+def test_averages_of_a_network_that_has_modules_named_so() -> None:
+    net = below("avg_branch.") | below("branch.") | below("ema.") | {"stem.weight": CONV}
+    found = emitted({"state_dict": net, "state_dict_ema": net})
+    assert found == [f"state_dict_ema.{key}" for key, shape in net.items() if len(shape) == 4]
+    found = emitted({"": {f"{part}.{key}": shape for part in ("model", "model_ema") for key, shape in net.items()}})
+    assert found == [f"model_ema.{key}" for key, shape in net.items() if len(shape) == 4]
 
 
 MODULES = {
