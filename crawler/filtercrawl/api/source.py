@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.transport import Transport
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +122,18 @@ class SupportsLookup(Protocol):
 class SupportsSampleInput(Protocol):
     """A source that builds networks whose input is not one image of the configured size."""
 
-    def sample(self, checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | None:
-        """Return the positional arguments of one call, batch size 1, on the meta device; None for the image."""
+    def sample(
+        self, checkpoint: Checkpoint, module: nn.Module
+    ) -> tuple[Any, ...] | Sequence[Mapping[str, Mapping[str, Any]]] | None:
+        """Return what the network is called with, batch size 1, on the meta device; None for the image.
+
+        Tensors whose numbers matter, such as token ids and sizes of images, may be on the CPU.
+
+        Returns:
+            The positional arguments of one call; or a list of calls, of which the first that runs is taken. Each maps
+            the path of a module to its keyword arguments; an empty path is the network itself. Several paths are
+            called one after the other, for networks whose convolutions all lie in parts with inputs of their own.
+        """
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,15 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from filtercrawl.extraction.architecture.depth import CallGraph
+from filtercrawl.extraction.architecture.operators import (
+    CONVOLUTION,
+    META,
+    convolved,
+    is_condition,
+    result_of,
+    tensors,
+    without_masks,
+)
 from filtercrawl.extraction.architecture.weight_origin import (
     OwnedTensor,
     ValueOrigin,
@@ -22,10 +31,8 @@ from filtercrawl.extraction.architecture.weight_origin import (
     weight_origins,
 )
 
-_CONVOLUTION: Final = torch.ops.aten.convolution.default
 # After these the numbers are still the stored ones.
 _COPIES: Final = frozenset({torch.ops.aten.clone.default, torch.ops.aten._to_copy.default})  # noqa: SLF001 - an operator's name
-_META: Final = torch.device("meta")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +57,21 @@ class ConvolutionCall:
     on_point: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tracing:
+    """How a network is run.
+
+    Attributes:
+        until: Deadline by `time.monotonic`; a TimeoutError is raised after it.
+        device: `meta` or `cpu`, where tensors of two devices are joined; on the CPU every tensor has data.
+        conditions_are_false: Whether a truth value that depends on numbers is false on the meta device, not an error.
+    """
+
+    until: float
+    device: str = "meta"
+    conditions_are_false: bool = False
+
+
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Labels the storage of every tensor with its origin.
 
@@ -58,19 +80,18 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     Args:
         owned: Tensors of the state dict.
         sample: Arguments of the call.
-        device: `meta` or `cpu`, where tensors of two devices are joined; on the CPU every tensor has data.
-        until: Deadline by `time.monotonic`; a TimeoutError is raised after it.
+        tracing: How the network is run.
     """
 
-    def __init__(self, owned: list[OwnedTensor], sample: Iterable[Any], device: str, until: float) -> None:
+    def __init__(self, owned: list[OwnedTensor], sample: Iterable[Any], tracing: Tracing) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.calls = CallGraph()
         self.used: list[ConvolutionCall] = []
         # Of all convolutions, also those whose weight is of no stored tensor.
         self.on_point: list[bool] = []
         self._held = owned
-        self._device = torch.device(device)
-        self._until = until
+        self._device = torch.device(tracing.device)
+        self._tracing = tracing
         self._callers: list[str] = [""]
         # A weak reference keeps a storage's address from being given to another one, and not its memory.
         self._origins: dict[int, tuple[StorageWeakRef, ValueOrigin]] = {}
@@ -92,22 +113,24 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if time.monotonic() > self._until:
-            raise TimeoutError("it takes too long")
+        self._check_deadline()
         given = dict(kwargs or {})
+        args = without_masks(func, args)
         taken = first_taken = [*tensors(args), *tensors(given.values())]
+        if self._tracing.conditions_are_false and is_condition(func, taken):
+            return False
         n_meta = sum(tensor.is_meta for tensor in taken)
-        if n_meta and (n_meta < len(taken) or self._device != _META):
+        if n_meta and (n_meta < len(taken) or self._device != META):
             args, given = self._join_origins(args), self._join_origins(given)
             taken = [*tensors(args), *tensors(given.values())]
         origins = [self._get(tensor) for tensor in taken]
         joined = ValueOrigin()
         for origin in origins:
             joined = joined.join(origin)
-        if func is _CONVOLUTION:
+        if func is CONVOLUTION:
             made, joined = self._convolve(args, given, origins[1], joined)
         else:
-            made = func(*args, **given)
+            made = result_of(func, args, given, self._device)
             if func in _COPIES and origins:
                 joined = origins[0]
         known = {address(tensor): origin for tensor, origin in zip(taken, origins, strict=True)}
@@ -123,10 +146,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             self._set(first_taken[0], joined)
         return made
 
+    def _check_deadline(self) -> None:
+        if time.monotonic() > self._tracing.until:
+            raise TimeoutError("it takes too long")
+
     def _convolve(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], weight_origin: ValueOrigin, joined: ValueOrigin
     ) -> tuple[torch.Tensor, ValueOrigin]:
-        result = _convolved(args, kwargs)
+        result = convolved(args, kwargs)
         values, weight, _, stride, padding, dilation, transposed, _, groups = args
         index = len(self.calls)
         on_point = math.prod(values.shape[2:]) == math.prod(weight.shape[2:]) == 1
@@ -170,27 +197,6 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         if tensor.layout == torch.strided:
             reference = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]  # as above
             self._origins[address(tensor)] = reference, origin
-
-
-def tensors(values: Any) -> list[torch.Tensor]:
-    """Return the tensors in nested lists, tuples and mappings."""
-    found: list[torch.Tensor] = []
-    for value in values.values() if isinstance(values, Mapping) else values:
-        if isinstance(value, torch.Tensor):
-            found.append(value)
-        elif isinstance(value, tuple | list | Mapping):
-            found.extend(tensors(value))
-    return found
-
-
-def _convolved(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
-    """Return the result of a convolution; only its shape matters."""
-    if args[0].is_meta:
-        made: torch.Tensor = _CONVOLUTION(*args, **kwargs)
-        return made
-    on_meta: Callable[[Any], Any] = lambda value: value.to(_META) if isinstance(value, torch.Tensor) else value  # noqa: E731 - one use
-    shape = _CONVOLUTION(*map(on_meta, args), **kwargs).shape
-    return torch.zeros(shape, dtype=args[0].dtype)
 
 
 def _spans(kernel: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from filtercrawl.extraction.architecture.isolation import isolated_model_code
 # Tensors of fewer numbers stay real: anchors, block widths and drop rates are computed from while a module is built.
 _SMALL: Final = 4096
 _FACTORIES: Final = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
+# A config may ask for ranges of any length; those are few numbers each, but products of them are not.
+_RANGES: Final = frozenset({torch.arange, torch.linspace, torch.eye})
 
 
 def on_meta(make: Callable[[], nn.Module]) -> nn.Module:
@@ -47,8 +49,8 @@ class _LargeOnMeta(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = dict(kwargs or {})
-        free = func in _FACTORIES and given.get("device") is None and "out" not in given
-        if free and _numbers(args, given) >= _SMALL:
+        free = func in _FACTORIES | _RANGES and given.get("device") is None and "out" not in given
+        if free and (_numbers(args, given) if func in _FACTORIES else _length(args, given)) >= _SMALL:
             given["device"] = torch.device("meta")
         return func(*args, **given)
 
@@ -58,3 +60,8 @@ def _numbers(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     if sizes and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
     return math.prod(size for size in sizes if isinstance(size, int))
+
+
+def _length(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> float:
+    """Return an upper bound of the length of a range whose step is at least one, or of its number of steps."""
+    return max((abs(value) for value in (*args, *kwargs.values()) if isinstance(value, int | float)), default=0)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -15,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from filtercrawl.api.tensor import Convolution, Op
 from filtercrawl.extraction.architecture.depth import Depths
 from filtercrawl.extraction.architecture.dispatch_mode import ConvolutionCall, Tracer
+from filtercrawl.extraction.architecture.execution import Calls, Execution, execute
 from filtercrawl.extraction.architecture.facts import (
     Structure,
     TensorFacts,
@@ -26,28 +26,28 @@ from filtercrawl.extraction.architecture.isolation import isolated_model_code
 from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, owned_tensors
 from filtercrawl.extraction.state_dict_names import split_parameter_name
 
-# Zeros are not touched and cost no memory, but the address space of a machine has an end.
-_LARGEST: Final = 16 << 30
 _INPUT_SIZE: Final = (3, 224, 224)
 
 
-def trace(module: nn.Module, sample: tuple[Any, ...] | None = None, *, seconds: float = 120.0) -> Structure:
+def trace(
+    module: nn.Module, sample: tuple[Any, ...] | Sequence[Calls] | None = None, *, seconds: float = 120.0
+) -> Structure:
     """Run a network in eval mode on the meta device and return its structure.
 
     A network that cannot be run raises nothing: `Structure.problem` says why, and the structure has what its modules
-    prove,
-    without depths.
+    prove, without depths.
 
     Args:
         module: A network without weights (`on_meta`); one that cannot run on the meta device is filled with zeros.
-        sample: Positional arguments of one call, batch size 1, on the meta device; None for one image of the configured
-            size.
+        sample: Positional arguments of one call, batch size 1, on the meta device; or a list of calls to try, see
+            `filtercrawl.api.SupportsSampleInput`; None for one image of the configured size.
         seconds: Time limit.
     """
     sample = default_sample(module) if sample is None else sample
+    attempts = [{"": sample}] if isinstance(sample, tuple) else sample
     with isolated_model_code():
         try:
-            return Structure(facts=_facts_from_trace(module, *_ran(module, sample, time.monotonic() + seconds)))
+            return Structure(facts=_facts_from_trace(module, execute(module, attempts, seconds)))
         except Exception as error:  # noqa: BLE001 - networks are other people's code; what they raise is theirs
             text = " ".join(str(error).split())[:300]
             return Structure(facts=_modules_alone(module), problem=f"{type(error).__name__}: {text}")
@@ -66,38 +66,8 @@ def default_sample(module: nn.Module) -> tuple[torch.Tensor, ...]:
     return (torch.empty((1, *(size or _INPUT_SIZE)), device="meta"),)
 
 
-def _ran(module: nn.Module, sample: tuple[Any, ...], until: float) -> tuple[list[OwnedTensor], Tracer]:
-    try:
-        return _run(module, sample, "meta", until)
-    except TimeoutError:
-        raise
-    except Exception:  # whatever a network makes of tensors without numbers
-        # Detectors look at the numbers of their boxes: those are computed, from zeros.
-        if not _on_device(module):
-            raise
-        return _run(module, tuple(_zeros(value) for value in sample), "cpu", until)
-
-
-def _run(module: nn.Module, sample: tuple[Any, ...], device: str, until: float) -> tuple[list[OwnedTensor], Tracer]:
-    held = owned_tensors(module)
-    tracer = Tracer(held, sample, device, until)
-    # Modules keep what they computed, such as anchors: without numbers, and of one size of image.
-    before = [(part, dict(vars(part))) for part in module.modules()]
-    module.eval()
-    handles = list(tracer.watch(module))
-    try:
-        with torch.no_grad(), tracer:
-            module(*sample)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for part, attributes_before in before:
-            vars(part).clear()
-            vars(part).update(attributes_before)
-    return held, tracer
-
-
-def _facts_from_trace(module: nn.Module, owned: list[OwnedTensor], tracer: Tracer) -> dict[str, TensorFacts]:
+def _facts_from_trace(module: nn.Module, execution: Execution) -> dict[str, TensorFacts]:
+    owned, tracer = execution.owned, execution.tracer
     depths = tracer.calls.finish()
     dense = _dense(tracer, depths)
     calls: dict[int, list[ConvolutionCall]] = defaultdict(list)
@@ -107,7 +77,11 @@ def _facts_from_trace(module: nn.Module, owned: list[OwnedTensor], tracer: Trace
     facts: dict[str, TensorFacts] = {}
     for i, item in enumerate(owned):
         for name in item.names:
-            facts[name] = _facts(name, item, modules, calls.get(i, []), ran=True)
+            ran = any(not path or name.startswith(f"{path}.") for path in execution.called)
+            facts[name] = _facts(name, item, modules, calls.get(i, []), ran=ran)
+            if not ran and facts[name].convolution is None and facts[name].reason is None:
+                del facts[name]  # the module that holds it was not run, and may convolve with it
+                continue
             uses = [call for call in calls.get(i, []) if call.owner.kind is not None]
             if uses and facts[name].convolution is not None:
                 kind = uses[0].owner.kind
@@ -181,28 +155,3 @@ def _dense(tracer: Tracer, depths: Depths) -> frozenset[int]:
             found.add(call.index)
             mask |= 1 << call.index
     return frozenset(found)
-
-
-def _on_device(module: nn.Module) -> bool:
-    """Replace parameters without data by zeros; returns False if that takes too much memory."""
-    held = owned_tensors(module)
-    if sum(item.tensor.nbytes for item in held if item.tensor.is_meta) > _LARGEST:
-        return False
-    modules = dict(module.named_modules(remove_duplicate=False))
-    for item in held:
-        if item.tensor.is_meta:
-            filled = torch.zeros(item.shape, dtype=item.tensor.dtype)
-            if isinstance(item.tensor, nn.Parameter):
-                filled = nn.Parameter(filled, requires_grad=item.tensor.requires_grad)
-            for name in item.names:
-                path, _, leaf = name.rpartition(".")
-                setattr(modules[path], leaf, filled)
-    return True
-
-
-def _zeros(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return torch.zeros(value.shape, dtype=value.dtype)
-    if isinstance(value, tuple | list):
-        return type(value)([_zeros(item) for item in value])
-    return {key: _zeros(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import UnsupportedError
+from filtercrawl.extraction.architecture import on_meta
+from filtercrawl_plugins.sources.hub import diffusers_inputs, transformers_inputs
+from filtercrawl_plugins.sources.hub.example_inputs import Proposal, proposals
 
 Config = Mapping[str, Any]
 # Upper limits of a config: any number, and the number of layers or the length of a list.
 _MAX_NUMBER: Final = 1 << 20
 _MAX_BLOCKS: Final = 4096
-# Side of a default input image, in pixels.
-_IMAGE_SIZE: Final = 224
 # Keys that would make a library fetch, read or run something; `auto_map` names code in the repository.
-_REMOVED_KEYS: Final = frozenset({"auto_map", "quantization_config", "trust_remote_code", "custom_pipelines"})
+_REMOVED_KEYS: Final = frozenset(
+    {
+        "auto_map", "quantization_config", "trust_remote_code", "custom_pipelines", "use_kernels",
+        "attn_implementation", "_attn_implementation", "_attn_implementation_internal", "experts_implementation",
+        "_experts_implementation", "_experts_implementation_internal",
+    }
+)  # fmt: skip
+_FLOAT_KEY: Final = "__float__"
+_SPECIAL_FLOATS: Final = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
 
 def build(checkpoint: Checkpoint) -> nn.Module:
@@ -43,9 +53,7 @@ def build(checkpoint: Checkpoint) -> nn.Module:
         if applies(config):
             try:
                 check_config_limits(config)
-                with torch.device("meta"):
-                    module = make(config)
-                return module.to("meta").eval()  # some constructors ignore the default device
+                return _without_numbers(on_meta(functools.partial(make, config)))
             except UnsupportedError as error:
                 raise UnsupportedError(f"{checkpoint.name}: {error}") from error
             except Exception as error:  # invalid numbers may raise anything in a constructor
@@ -56,18 +64,32 @@ def build(checkpoint: Checkpoint) -> nn.Module:
     raise UnsupportedError(f"{checkpoint.name}: its config.json names no architecture")
 
 
-def sample(checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | None:
-    """Return inputs of one call, batch size 1, on the meta device; None if the default image is suitable."""
+def _without_numbers(module: nn.Module) -> nn.Module:
+    """Move what a checkpoint stores to the meta device; other buffers hold settings, such as strides."""
+    for part in module.modules():
+        tensors = (part._parameters, part._buffers)  # noqa: SLF001 - the only way to replace both as they are
+        for name, tensor in [item for held in tensors for item in held.items()]:
+            if tensor is None or tensor.is_meta or name in part._non_persistent_buffers_set:  # noqa: SLF001 - as above
+                continue
+            if isinstance(tensor, nn.Parameter):
+                part._parameters[name] = nn.Parameter(tensor.to("meta"), requires_grad=tensor.requires_grad)  # noqa: SLF001 - as above
+            else:
+                part._buffers[name] = tensor.to("meta")  # noqa: SLF001 - as above
+    return module
+
+
+def sample(checkpoint: Checkpoint, module: nn.Module) -> list[Proposal] | None:
+    """Return calls to try, batch size 1; None if the default image is suitable, as for timm."""
     config = checkpoint.meta.extra.get("config") or {}
-    if "_class_name" in config:
-        return _sample_diffusers(config, module)
-    if "architecture" in config or not isinstance(config.get("model_type"), str):
+    if "architecture" in config:
         return None
-    if getattr(module, "main_input_name", "pixel_values") == "input_values":
-        return (torch.empty(1, 16000, device="meta"),)  # one second of audio at 16 kHz
-    channels, side = config.get("num_channels", 3), config.get("image_size", _IMAGE_SIZE)
-    height, width = side if isinstance(side, list) and len(side) == 2 else (side, side)
-    return (torch.empty(1, channels, height, width, device="meta"),)
+    if "_class_name" in config:
+        base = _import_package("diffusers").ModelMixin
+        return proposals(module, diffusers_inputs.RULES, diffusers_inputs.OPTIONAL, base)
+    if isinstance(config.get("model_type"), str):
+        base = _import_package("transformers").PreTrainedModel
+        return proposals(module, transformers_inputs.RULES, transformers_inputs.OPTIONAL, base)
+    return None
 
 
 def check_config_limits(value: Any) -> None:
@@ -121,6 +143,8 @@ def _build_transformers(config: Config) -> nn.Module:
     if "auto_map" in config or not isinstance(model_type, str):
         raise UnsupportedError("its architecture is defined by code in its repository, which is never run")
     model_config = transformers.AutoConfig.for_model(model_type, **_without_remote_code(config, "model_type"))
+    # Of the implementations of experts, the one that looks at no numbers; this reaches all nested configs.
+    model_config._experts_implementation = "batched_mm"  # noqa: SLF001 - as it is called
     class_name = classes[0] if isinstance(classes, list) and classes else None
     module: nn.Module = _find_class(transformers, class_name, transformers.PreTrainedModel)(model_config)
     return module
@@ -131,22 +155,6 @@ def _build_diffusers(config: Config) -> nn.Module:
     model_class = _find_class(diffusers, config["_class_name"], diffusers.ModelMixin)
     module: nn.Module = model_class.from_config(_without_remote_code(config))
     return module
-
-
-def _sample_diffusers(config: Config, module: nn.Module) -> tuple[Tensor, ...] | None:
-    """Return latent image, timestep and text embedding, as far as the network takes them."""
-    names = list(inspect.signature(module.forward).parameters)
-    side, channels = config.get("sample_size"), config.get("in_channels")
-    if not isinstance(side, int) or not isinstance(channels, int) or names[:1] != ["sample"]:
-        return None
-    image = torch.empty(
-        1, channels, min(side, _IMAGE_SIZE // 32 * 32), min(side, _IMAGE_SIZE // 32 * 32), device="meta"
-    )
-    if names[1:2] != ["timestep"]:
-        return (image,)
-    time = torch.empty(1, device="meta")
-    context = config.get("cross_attention_dim")
-    return (image, time, torch.empty(1, 77, context, device="meta")) if isinstance(context, int) else (image, time)
 
 
 def _import_package(package: str) -> Any:
@@ -165,15 +173,35 @@ def _find_class(package: Any, name: object, base: type) -> Any:
 
 
 def _without_remote_code(config: Config, *other_keys: str) -> dict[str, Any]:
-    """Return a config, and the configs nested in it, without keys that would make a library fetch or run something."""
-    safe = {}
-    for name, value in config.items():
-        if name in _REMOVED_KEYS or name in other_keys:
-            continue
-        safe[name] = _without_remote_code(value) if isinstance(value, Mapping) else value
-        if name in ("use_pretrained_backbone", "pretrained"):
-            safe[name] = False
+    """Return a config, and the configs nested in it, without keys that would make a library fetch or run something.
+
+    Raises:
+        UnsupportedError: A backbone is named by a repository, whose config would have to be fetched.
+    """
+    safe = {name: _safe_value(value) for name, value in config.items() if name not in {*_REMOVED_KEYS, *other_keys}}
+    safe |= {name: False for name in ("use_pretrained_backbone", "pretrained") if name in safe}
+    backbone = safe.get("backbone")
+    if isinstance(backbone, str) and not safe.get("backbone_config") and config.get("model_type") != "timm_backbone":
+        import timm
+
+        if not timm.is_model(backbone):
+            raise UnsupportedError(f"its backbone {backbone[:80]!r} is in another repository, which is not fetched")
+        if not safe.get("use_timm_backbone"):
+            options = safe.pop("backbone_kwargs", None) or {}
+            safe["backbone_config"] = {**options, "model_type": "timm_backbone", "backbone": safe.pop("backbone")}
     return safe
+
+
+def _safe_value(value: Any) -> Any:
+    """Return a value without unsafe keys, and with the numbers that JSON does not have: `{"__float__": "Infinity"}`."""
+    if isinstance(value, list):
+        return [_safe_value(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    stated = value.get(_FLOAT_KEY)
+    if isinstance(stated, str) and len(value) == 1 and stated in _SPECIAL_FLOATS:
+        return _SPECIAL_FLOATS[stated]
+    return _without_remote_code(value)
 
 
 _BUILDERS: Final[tuple[tuple[Callable[[Config], bool], Callable[[Config], nn.Module]], ...]] = (

@@ -18,7 +18,9 @@ from filtercrawl_plugins.sources.shared.query import check_settings, read_flag, 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import ModelInfo
-    from torch import Tensor, nn
+    from torch import nn
+
+    from filtercrawl_plugins.sources.hub.example_inputs import Proposal
 
 
 class HubSource:
@@ -76,8 +78,8 @@ class HubSource:
 
         return build.build(checkpoint)
 
-    def sample(self, checkpoint: Checkpoint, module: nn.Module) -> tuple[Tensor, ...] | None:
-        """Return example inputs on the meta device, None if the default image is suitable."""
+    def sample(self, checkpoint: Checkpoint, module: nn.Module) -> list[Proposal] | None:
+        """Return calls to try, None if the default image is suitable."""
         from filtercrawl_plugins.sources.hub import build
 
         return build.sample(checkpoint, module)

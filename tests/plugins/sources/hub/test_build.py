@@ -14,6 +14,7 @@ import torch
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile
 from filtercrawl.api.errors import UnsupportedError
+from filtercrawl.extraction.architecture import trace
 from filtercrawl_plugins.sources.hub.model_config import reduce_config
 from filtercrawl_plugins.sources.hub.source import HubSource
 
@@ -92,42 +93,118 @@ def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
             HubSource().build(offered(config))
 
 
-def test_networks_of_transformers() -> None:
-    transformers = pytest.importorskip("transformers")
-    config = {
-        "model_type": "resnet", "architectures": ["ResNetForImageClassification"], "embedding_size": 8,
-        "num_channels": 3, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic", "num_labels": 5,
-        "image_size": 64,
-    }  # fmt: skip
-    checkpoint = offered(config)
-    module = HubSource().build(checkpoint)
-    assert isinstance(module, transformers.ResNetForImageClassification)
-    assert all(tensor.is_meta for tensor in module.parameters())
-    inputs = HubSource().sample(checkpoint, module)
-    assert inputs is not None
-    assert module(*inputs).logits.shape == (1, 5)
+def test_only_networks_of_the_library_are_built() -> None:
+    pytest.importorskip("transformers", reason="transformers is an optional library")
     for name in ("AutoModel", "pipeline", "NoSuchNet", "PreTrainedTokenizer"):
         with pytest.raises(UnsupportedError, match="transformers has no architecture"):
-            HubSource().build(offered(config | {"architectures": [name]}))
-
-
-def test_networks_of_diffusers() -> None:
-    pytest.importorskip("diffusers")
-    config = {
-        "_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "block_out_channels": [8],
-        "down_block_types": ["DownEncoderBlock2D"], "up_block_types": ["UpDecoderBlock2D"], "norm_num_groups": 2,
-        "sample_size": 32, "latent_channels": 4,
-    }  # fmt: skip
-    checkpoint = offered(config)
-    module = HubSource().build(checkpoint)
-    assert "encoder.conv_in.weight" in module.state_dict()
-    assert all(tensor.is_meta for tensor in module.parameters())
-    inputs = HubSource().sample(checkpoint, module)
-    assert inputs is not None
-    assert module(*inputs).sample.shape == (1, 3, 32, 32)
+            HubSource().build(offered({"model_type": "resnet", "architectures": [name]}))
+    pytest.importorskip("diffusers", reason="diffusers is an optional library")
     for name in ("DiffusionPipeline", "configuration_utils", "__name__"):
         with pytest.raises(UnsupportedError, match="diffusers has no architecture"):
             HubSource().build(offered({"_class_name": name}))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"use_timm_backbone": False, "backbone_kwargs": {"out_indices": [1, 2, 3, 4]}}]
+)
+def test_a_backbone_of_timm_is_built_without_a_request(options: dict[str, Any]) -> None:
+    pytest.importorskip("transformers", reason="transformers is an optional library")
+    config = {"model_type": "detr", "architectures": ["DetrModel"], "backbone": "resnet18", "d_model": 8} | options
+    names = HubSource().build(offered(config | {"encoder_layers": 1, "decoder_layers": 1})).state_dict()
+    assert any("layer4.1.conv2.weight" in name for name in names)
+
+
+def test_a_backbone_in_another_repository_is_not_fetched() -> None:
+    pytest.importorskip("transformers", reason="transformers is an optional library")
+    for backbone in ("org/net", "microsoft/resnet-50", "hf-hub:org/net"):
+        nested = {"model_type": "upernet", "architectures": ["UperNetForSemanticSegmentation"], "backbone": backbone}
+        with pytest.raises(UnsupportedError, match="is in another repository"):
+            HubSource().build(offered(nested))
+
+
+def test_settings_that_are_tensors_keep_their_numbers() -> None:
+    pytest.importorskip("transformers", reason="transformers is an optional library")
+    module = HubSource().build(offered(TRANSFORMERS["codecs of waves"]))
+    assert all(tensor.is_meta for tensor in module.state_dict().values())
+    settings = [buffer for name, buffer in module.named_buffers() if name.endswith("padding_total")]
+    assert settings
+    assert all(int(setting) >= 0 for setting in settings)
+
+
+TRANSFORMERS: dict[str, dict[str, Any]] = {
+    "images": {
+        "model_type": "vit", "architectures": ["ViTModel"], "hidden_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 8, "image_size": 32, "patch_size": 16,
+    },
+    "images and token ids": {
+        "model_type": "clip", "architectures": ["CLIPModel"],
+        "vision_config": {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+                          "image_size": 32, "patch_size": 16},
+        "text_config": {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+                        "vocab_size": 99},
+    },
+    "waves": {
+        "model_type": "wav2vec2", "architectures": ["Wav2Vec2Model"], "hidden_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 8, "conv_dim": [8, 8], "conv_kernel": [10, 3],
+        "conv_stride": [5, 2], "num_conv_pos_embedding_groups": 2, "num_conv_pos_embeddings": 4,
+    },
+    "codecs of waves": {
+        "model_type": "encodec", "architectures": ["EncodecModel"], "num_filters": 4, "hidden_size": 8,
+        "upsampling_ratios": [4, 2], "num_lstm_layers": 1, "codebook_size": 8, "codebook_dim": 8,
+        "target_bandwidths": [90.0],
+    },
+    "spectra and token ids": {
+        "model_type": "whisper", "architectures": ["WhisperModel"], "d_model": 8, "encoder_layers": 1,
+        "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 8,
+        "decoder_ffn_dim": 8, "vocab_size": 99, "num_mel_bins": 16, "max_source_positions": 50, "pad_token_id": 0,
+        "decoder_start_token_id": 1, "bos_token_id": 1, "eos_token_id": 1,
+    },
+    "token ids": {
+        "model_type": "mamba2", "architectures": ["Mamba2Model"], "hidden_size": 8, "num_hidden_layers": 2,
+        "num_heads": 2, "head_dim": 8, "state_size": 4, "n_groups": 1, "vocab_size": 99, "chunk_size": 16,
+        "time_step_limit": [0.0, {"__float__": "Infinity"}],
+    },
+}  # fmt: skip
+DIFFUSERS: dict[str, dict[str, Any]] = {
+    "latents, times and texts": {
+        "_class_name": "UNet2DConditionModel", "block_out_channels": [8, 16], "norm_num_groups": 2,
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"], "cross_attention_dim": 8, "attention_head_dim": 2,
+        "layers_per_block": 1, "sample_size": 16,
+    },
+    "conditions": {
+        "_class_name": "ControlNetModel", "block_out_channels": [8, 16], "norm_num_groups": 2,
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "cross_attention_dim": 8,
+        "attention_head_dim": 2, "layers_per_block": 1, "conditioning_embedding_out_channels": [8, 16],
+    },
+    "videos": {
+        "_class_name": "AutoencoderKLWan", "base_dim": 8, "z_dim": 4, "dim_mult": [1, 2], "num_res_blocks": 1,
+        "temperal_downsample": [True],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+def test_networks_of_transformers_have_depths(kind: str) -> None:
+    pytest.importorskip("transformers", reason="transformers is an optional library")
+    assert_every_depth(TRANSFORMERS[kind])
+
+
+@pytest.mark.parametrize("kind", DIFFUSERS)
+def test_networks_of_diffusers_have_depths(kind: str) -> None:
+    pytest.importorskip("diffusers", reason="diffusers is an optional library")
+    assert_every_depth(DIFFUSERS[kind])
+
+
+def assert_every_depth(config: dict[str, Any]) -> None:
+    checkpoint = offered(config)
+    module = HubSource().build(checkpoint)
+    structure = trace(module, HubSource().sample(checkpoint, module))
+    assert structure.problem is None
+    found = [facts.depth for _, facts, _ in structure.convolutions()]
+    assert found
+    assert None not in found
+    assert any(depth is not None and depth.is_first for depth in found)
 
 
 def test_timm_networks_take_the_usual_image() -> None:

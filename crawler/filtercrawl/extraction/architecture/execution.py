@@ -1,0 +1,140 @@
+"""Run a network on example inputs, without numbers where that is possible."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from filtercrawl.extraction.architecture.dispatch_mode import Tracer, Tracing
+from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, owned_tensors
+
+# Zeros are not touched and cost no memory, but the address space of a machine has an end.
+_LARGEST: Final = 16 << 30
+
+Calls = Mapping[str, tuple[Any, ...] | Mapping[str, Any]]
+"""Positional or keyword arguments by the path of the module that is called; an empty path is the network itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """A network that has been run.
+
+    Attributes:
+        owned: Tensors of its state dict.
+        tracer: What was recorded.
+        called: Paths of the modules that were called; an empty path is the network itself.
+    """
+
+    owned: list[OwnedTensor]
+    tracer: Tracer
+    called: tuple[str, ...]
+
+
+def execute(module: nn.Module, attempts: Sequence[Calls], seconds: float) -> Execution:
+    """Run a network on the first inputs that it takes.
+
+    Inputs are tried on the meta device; then again where every truth value that depends on numbers is false, such as
+    whether a mask is empty; then on the CPU with zeros for weights and inputs, as detectors look at the numbers of
+    their boxes, unless that takes too much memory.
+
+    Args:
+        module: The network; parameters on the meta device are replaced by zeros if it is run on the CPU.
+        attempts: Calls to try, the most likely ones first.
+        seconds: Time limit for all attempts.
+
+    Raises:
+        TimeoutError: The time limit was reached.
+        ValueError: There are no attempts.
+        Exception: What the first attempt raised.
+    """
+    until = time.monotonic() + seconds
+    problem: Exception | None = None
+    for tracing in (
+        Tracing(until=until),
+        Tracing(until=until, conditions_are_false=True),
+        Tracing(until=until, device="cpu"),
+    ):
+        if tracing.device == "cpu":
+            if not _fill_with_zeros(module):
+                break
+            attempts = [{path: _zeros(arguments) for path, arguments in calls.items()} for calls in attempts]
+        try:
+            return _first_that_runs(module, attempts, tracing)
+        except TimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - networks are other people's code; what they raise is theirs
+            problem = error
+    assert problem is not None
+    raise problem
+
+
+def _first_that_runs(module: nn.Module, attempts: Sequence[Calls], tracing: Tracing) -> Execution:
+    problem: Exception | None = None
+    for calls in attempts:
+        try:
+            return _run(module, calls, tracing)
+        except TimeoutError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            problem = problem or error
+    raise problem or ValueError("no example of what its forward takes is known")
+
+
+def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
+    owned = owned_tensors(module)
+    tracer = Tracer(owned, calls.values(), tracing)
+    with _attributes_restored(module), torch.no_grad(), tracer:
+        module.eval()
+        handles = list(tracer.watch(module))
+        try:
+            for path, arguments in calls.items():
+                part = module.get_submodule(path)
+                part(**arguments) if isinstance(arguments, Mapping) else part(*arguments)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return Execution(owned=owned, tracer=tracer, called=tuple(calls))
+
+
+@contextmanager
+def _attributes_restored(module: nn.Module) -> Iterator[None]:
+    # Modules keep what they computed, such as anchors: without numbers, and of one size of image.
+    before = [(part, dict(vars(part))) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, attributes in before:
+            vars(part).clear()
+            vars(part).update(attributes)
+
+
+def _fill_with_zeros(module: nn.Module) -> bool:
+    """Replace parameters without data by zeros; returns False if that takes too much memory."""
+    held = owned_tensors(module)
+    if sum(item.tensor.nbytes for item in held if item.tensor.is_meta) > _LARGEST:
+        return False
+    modules = dict(module.named_modules(remove_duplicate=False))
+    for item in held:
+        if item.tensor.is_meta:
+            filled = torch.zeros(item.shape, dtype=item.tensor.dtype)
+            if isinstance(item.tensor, nn.Parameter):
+                filled = nn.Parameter(filled, requires_grad=item.tensor.requires_grad)
+            for name in item.names:
+                path, _, leaf = name.rpartition(".")
+                setattr(modules[path], leaf, filled)
+    return True
+
+
+def _zeros(value: Any) -> Any:
+    """Replace tensors without numbers by zeros; those that have numbers, such as sizes of images, keep them."""
+    if isinstance(value, torch.Tensor):
+        return torch.zeros(value.shape, dtype=value.dtype) if value.is_meta else value
+    if isinstance(value, tuple | list):
+        return type(value)([_zeros(item) for item in value])
+    return {key: _zeros(item) for key, item in value.items()} if isinstance(value, Mapping) else value

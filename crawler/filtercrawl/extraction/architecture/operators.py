@@ -1,0 +1,97 @@
+"""Results of operators where only their shapes matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import torch
+
+META: Final = torch.device("meta")
+CONVOLUTION: Final = torch.ops.aten.convolution.default
+_INDEX: Final = torch.ops.aten.index.Tensor
+_ITEM: Final = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001 - an operator's name
+_PRODUCTS: Final = frozenset(
+    {
+        torch.ops.aten.mm.default,
+        torch.ops.aten.addmm.default,
+        torch.ops.aten.bmm.default,
+        torch.ops.aten.baddbmm.default,
+    }
+)
+# On the CPU, a product of more numbers is not computed.
+_LARGE_PRODUCT: Final = 1 << 16
+# Bytes of one result on the CPU.
+_LARGEST_RESULT: Final = 1 << 30
+
+
+def convolved(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
+    """Return the result of a convolution; on the CPU zeros."""
+    if args[0].is_meta:
+        made: torch.Tensor = CONVOLUTION(*args, **kwargs)
+        return made
+    shape = CONVOLUTION(*_on_meta(args), **_on_meta(kwargs)).shape
+    return torch.zeros(shape, dtype=args[0].dtype)
+
+
+def result_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], device: torch.device) -> Any:
+    """Return the result of an operator; on the CPU that of a large product is zeros.
+
+    Raises:
+        MemoryError: The result takes more memory than any network needs for one example.
+    """
+    if device == META:
+        return func(*args, **kwargs)
+    created = {} if tensors(args) or tensors(kwargs) else {"device": META}
+    try:
+        made = func(*_on_meta(args), **{**_on_meta(kwargs), **created})
+    except Exception:  # noqa: BLE001 - its shape depends on numbers, and is at most that of its arguments
+        return func(*args, **kwargs)
+    if any(tensor.nbytes > _LARGEST_RESULT for tensor in tensors([made])):
+        raise MemoryError("it takes too much memory")
+    if func in _PRODUCTS and made.numel() > _LARGE_PRODUCT:
+        return torch.zeros(made.shape, dtype=made.dtype)
+    return func(*args, **kwargs)
+
+
+def is_condition(func: Any, taken: list[torch.Tensor]) -> bool:
+    """Return whether an operator asks for a truth value that is not known."""
+    return func is _ITEM and taken[0].is_meta and taken[0].dtype == torch.bool
+
+
+def without_masks(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments of an operator; of an index, masks that have numbers as positions.
+
+    The other tensors may have no numbers, and a mask that is moved to them would lose its own: how many it selects.
+    """
+    if func is not _INDEX:
+        return args
+    found: list[torch.Tensor | None] = []
+    for index in args[1]:
+        if index is not None and index.dtype == torch.bool and not index.is_meta:
+            found.extend(index.nonzero(as_tuple=True))
+        else:
+            found.append(index)
+    return (args[0], found)
+
+
+def tensors(values: Any) -> list[torch.Tensor]:
+    """Return the tensors in nested lists, tuples and mappings."""
+    found: list[torch.Tensor] = []
+    for value in values.values() if isinstance(values, Mapping) else values:
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif isinstance(value, tuple | list | Mapping):
+            found.extend(tensors(value))
+    return found
+
+
+def _on_meta(values: Any) -> Any:
+    """Return nested values with their tensors, and devices, on the meta device."""
+    if isinstance(values, torch.Tensor):
+        return values.to(META)
+    if isinstance(values, tuple | list):
+        return type(values)([_on_meta(value) for value in values])
+    if isinstance(values, Mapping):
+        return {key: META if key == "device" else _on_meta(item) for key, item in values.items()}
+    return values

@@ -1,0 +1,156 @@
+"""What the networks of diffusers take: latents, timesteps, text embeddings and further conditions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+
+from filtercrawl_plugins.sources.hub.example_inputs import Network, Rule, constant, meta
+
+_TEXT_LENGTH: Final = 77
+_SIDE: Final = 64
+_FRAMES: Final = 9
+_AUDIO_LENGTH: Final = 16_384
+_TEXT_WIDTHS: Final = (
+    "caption_channels", "encoder_hid_dim", "text_embed_dim", "text_dim", "joint_attention_dim", "text_states_dim",
+    "caption_projection_dim", "cross_attention_dim", "text_embed_2_dim", "caption_feat_dim", "text_in_dim",
+)  # fmt: skip
+
+
+def _channels(network: Network) -> int:
+    first = network.first_convolution
+    own = first.in_channels if first is not None and network.rank > 1 else 4
+    return network.number("in_channels", "input_channels", "audio_channels", default=own)
+
+
+def _side(network: Network) -> int:
+    side = network.number("sample_size", "sample_height", default=_SIDE)
+    return side if 8 <= side <= 256 else _SIDE
+
+
+def _sample(network: Network) -> list[torch.Tensor]:
+    channels, side = _channels(network), _side(network)
+    image, video = meta(1, channels, side, side), meta(1, channels, _FRAMES, side, side)
+    frames = meta(1, 8, channels, side, side)
+    wave = meta(1, channels, _AUDIO_LENGTH)
+    spectrum = meta(1, channels, 128, 64)
+    by_rank = {
+        1: [wave, meta(1, _AUDIO_LENGTH)],
+        2: [image, video, frames, spectrum],
+        3: [video, meta(1, channels, 17, 128, 128), image],
+    }
+    found = by_rank.get(network.rank, [image])
+    first = network.first_convolution
+    if first is not None and first.in_channels != channels:
+        found = [*found, meta(1, first.in_channels, *found[0].shape[2:])]
+    return found
+
+
+def _hidden_states(network: Network) -> list[torch.Tensor]:
+    """Latents as images or videos, or as a sequence of vectors."""
+    channels = _channels(network)
+    sequence = meta(1, _SIDE, channels)
+    if network.rank == 1:
+        return [sequence, meta(1, channels, _SIDE)]
+    if network.rank == 0:
+        return [sequence, meta(1, channels, 32, 32)]
+    side = min(_side(network), 64)
+    height, width = network.number("sample_height", default=side), network.number("sample_width", default=side)
+    image, video = meta(1, channels, height, width), meta(1, channels, _FRAMES, height, width)
+    frames = meta(1, network.number("sample_frames", default=_FRAMES), channels, height, width)
+    return [video, image, sequence] if network.rank == 3 else [image, frames, video, sequence]
+
+
+def _context(network: Network) -> list[torch.Tensor]:
+    widths = [network.number(name) for name in _TEXT_WIDTHS]
+    widths += [
+        part.in_features
+        for name, part in network.module.named_modules()
+        if name.endswith(("attn2.to_k", "attn2.add_k_proj")) and isinstance(part, torch.nn.Linear)
+    ][:1]
+    widths = [width for width in dict.fromkeys(widths) if width] or [768]
+    # A network of images that takes a video takes the text once for each frame.
+    by_frame = [meta(_FRAMES, _TEXT_LENGTH, widths[0])] if network.rank == 2 else []
+    return [meta(1, _TEXT_LENGTH, width) for width in widths] + by_frame
+
+
+def _condition(network: Network) -> list[torch.Tensor]:
+    """Condition of a control network: an image that is halved once for each stage of its embedding but the last."""
+    if not network.takes("sample"):
+        return _hidden_states(network)
+    channels = network.number("conditioning_channels", default=3)
+    stages = network.value("conditioning_embedding_out_channels", default=[0] * 4)
+    side = min(_side(network) << (len(stages) - 1), 4 * 512)
+    return [meta(1, channels, side, side), meta(1, channels, _FRAMES, side, side)]
+
+
+def _vector(*names: str, default: int) -> Rule:
+    return lambda network: [meta(1, network.number(*names, default=default))]
+
+
+def _when_set(name: str, rule: Rule) -> Rule:
+    """Give a value only where the config asks for it."""
+    return lambda network: rule(network) if network.config.get(name) else []
+
+
+def _added(network: Network) -> list[dict[str, torch.Tensor]]:
+    pooled = network.number("projection_class_embeddings_input_dim", default=2816)
+    ids = network.number("addition_time_embed_dim", default=256)
+    return [
+        {
+            "text_embeds": meta(1, max(pooled - 6 * ids, 1)),
+            "time_ids": meta(1, 6),
+            "image_embeds": meta(1, network.number("encoder_hid_dim", default=768)),
+            "resolution": meta(1, 2),
+            "aspect_ratio": meta(1, 1),
+        }
+    ]
+
+
+_MASK: Final = torch.ones(1, _TEXT_LENGTH, dtype=torch.bool)
+_TIME: Final = torch.ones(1)
+_INDEX: Final = torch.ones(1, dtype=torch.long)
+
+RULES: Final[dict[str, Rule]] = {
+    "sample": _sample,
+    "hidden_states": _hidden_states,
+    "latents": _hidden_states,
+    "x": _sample,
+    "mel": lambda network: [meta(1, network.first_convolution.in_channels if network.first_convolution else 80, _SIDE)],
+    "timestep": constant(_TIME),
+    "timestep_r": constant(_TIME),
+    "r_timestep": constant(_TIME),
+    "timestep_ratio": constant(_TIME),
+    "scale": constant(_TIME),
+    "fps": constant(_INDEX),
+    "guidance": _when_set("guidance_embeds", constant(_TIME)),
+    "encoder_hidden_states": _context,
+    "encoder_attention_mask": constant(_MASK),
+    "encoder_hidden_states_image": _when_set(
+        "image_dim", lambda network: [meta(1, 257, network.number("image_dim", default=1280))]
+    ),
+    "encoder_hidden_states_2": _when_set(
+        "text_embed_2_dim", lambda network: [meta(1, _TEXT_LENGTH, network.number("text_embed_2_dim"))]
+    ),
+    "encoder_attention_mask_2": _when_set("text_embed_2_dim", constant(_MASK)),
+    "image_embeds": _when_set("image_embed_dim", lambda network: [meta(1, 257, network.number("image_embed_dim"))]),
+    "pooled_projections": _vector("pooled_projection_dim", default=768),
+    "global_hidden_states": lambda network: [meta(1, 1, network.number("global_states_input_dim", default=1536))],
+    "context_latents": _hidden_states,
+    "class_labels": lambda network: [_INDEX] if network.number("num_class_embeds", "num_embeds_ada_norm") else [],
+    "controlnet_cond": _condition,
+    "control_hidden_states": lambda network: [
+        meta(1, network.number("vace_in_channels", default=96), *_hidden_states(network)[0].shape[2:])
+    ],
+    "added_cond_kwargs": _added,
+    "added_time_ids": constant(meta(1, 3)),
+    "image_latents": _sample,
+    "image_embeddings": lambda network: [meta(1, network.number("cross_attention_dim", default=1024))],
+    "clip_text_pooled": lambda network: [meta(1, 1, network.number("clip_text_pooled_in_channels", default=1280))],
+    "input_ids": constant(torch.ones(1, 32, 32, dtype=torch.long)),
+    "pooled_text_emb": lambda network: [meta(1, network.number("cond_embed_dim", default=768))],
+    "micro_conds": constant(meta(1, 5)),
+}
+# Parameters with a default value that are nevertheless what the network computes from.
+OPTIONAL: Final = frozenset(RULES)

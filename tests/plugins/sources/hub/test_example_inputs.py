@@ -1,0 +1,90 @@
+"""Inputs are proposed from the signature of a network and its config."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from filtercrawl.extraction.architecture import on_meta, trace
+from filtercrawl_plugins.sources.hub.example_inputs import Network, constant, meta, proposals, variants
+
+RULES = {
+    "ids": constant(torch.ones(1, 4, dtype=torch.long)),
+    "pixel_values": lambda network: [
+        meta(1, network.number("num_channels"), side, side) for side in (network.number("image_size"), 8)
+    ],
+    "huge": constant(meta(1, 1 << 30)),
+}
+
+
+class Model(nn.Module):
+    def __init__(self, **config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+
+class Vision(Model):
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        self.conv = nn.Conv2d(3, 4, 8)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.conv(pixel_values)
+
+
+class Chat(Model):
+    def __init__(self) -> None:
+        super().__init__(vision_config={"num_channels": 3, "image_size": 16})
+        self.vision = Vision(num_channels=3, image_size=16)
+        self.other = Vision(num_channels=3, image_size=16)
+
+    def forward(self, ids: torch.Tensor, pixel_values: torch.Tensor | None = None, flag: bool = True) -> torch.Tensor:
+        raise ValueError("as many tokens as features are expected")
+
+
+def shapes(arguments: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in arguments.items()}
+
+
+def test_optional_parameters_are_given_if_they_are_named() -> None:
+    network = Network(Chat())
+    assert [shapes(given) for given in variants(network, RULES, frozenset())] == [{"ids": (1, 4)}]
+    assert [shapes(given) for given in variants(network, RULES, frozenset({"pixel_values"}))] == [
+        {"ids": (1, 4), "pixel_values": (1, 3, 16, 16)},
+        {"ids": (1, 4), "pixel_values": (1, 3, 8, 8)},
+    ]
+
+
+def test_nothing_is_proposed_for_an_unknown_parameter() -> None:
+    assert list(variants(Network(Chat()), {"pixel_values": RULES["pixel_values"]}, frozenset())) == []
+
+
+def test_inputs_that_are_too_large_are_left_out() -> None:
+    class Huge(Model):
+        def forward(self, huge: torch.Tensor) -> None: ...
+
+    assert list(variants(Network(Huge()), RULES, frozenset())) == []
+
+
+def test_models_with_all_convolutions_are_called_where_the_whole_cannot() -> None:
+    module = on_meta(Chat)
+    given = proposals(module, RULES, frozenset({"pixel_values"}), Model)
+    assert [list(calls) for calls in given] == [[""]] * 2 + [["vision", "other"]] * 4
+    structure = trace(module, given)
+    assert structure.problem is None
+    depths = [facts.depth for _, facts, _ in structure.convolutions()]
+    assert [depth and (depth.conv_depth, depth.is_first, depth.is_last) for depth in depths] == [(0, True, True)] * 2
+
+
+def test_models_are_not_called_if_a_convolution_lies_outside() -> None:
+    module = Chat()
+    module.mixer = nn.Conv1d(4, 4, 3)
+    assert [list(calls) for calls in proposals(module, RULES, frozenset(), Model)] == [[""]]
+
+
+def test_a_setting_is_searched_level_by_level() -> None:
+    network = Network(Model(size=None, deep={"size": [7, 9], "deeper": {"width": 3}}, width=5, flag=True))
+    assert (network.number("size"), network.number("width"), network.number("flag", default=2)) == (7, 5, 2)
+    assert network.value("missing", "size") == [7, 9]

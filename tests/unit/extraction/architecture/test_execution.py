@@ -1,0 +1,148 @@
+"""Networks are run on the first example that they take, as a whole or by their parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from filtercrawl.extraction.architecture import Structure, on_meta, trace
+
+
+class Tower(nn.Module):
+    """Two convolutions; `forward` takes a keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, stride=4)
+        self.body = nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        return self.body(self.stem(pixels)).flatten(2).mT
+
+
+class Language(nn.Module):
+    """Puts the features of an image at the places of token 7, as many as there are, and convolves over the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = Tower()
+        self.embedding = nn.Embedding(10, 8)
+        self.mixer = nn.Conv1d(8, 8, 3, padding=1)
+
+    def forward(self, ids: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        values, features, places = self.embedding(ids), self.tower(pixels=pixels), ids == 7
+        if values[places].numel() != features.numel():
+            raise ValueError("features and tokens do not match")
+        mixed = values.masked_scatter(places[..., None].expand_as(values), features)
+        return self.mixer(mixed.mT)
+
+
+def image(side: int = 16) -> torch.Tensor:
+    return torch.empty(1, 3, side, side, device="meta")
+
+
+def lengths(structure: Structure) -> dict[str, int | None]:
+    return {name: facts.depth and facts.depth.conv_depth for name, facts, _ in structure.convolutions()}
+
+
+def test_the_first_call_that_runs_is_taken() -> None:
+    structure = trace(on_meta(Tower), [{"": {"pixels": image()[0, 0]}}, {"": {"words": 1}}, {"": {"pixels": image()}}])
+    assert structure.problem is None
+    assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
+
+
+def test_tokens_keep_their_numbers_beside_tensors_without_any() -> None:
+    plain, placed = torch.ones(1, 20, dtype=torch.long), torch.tensor([[1, *[7] * 16, 1]])
+    structure = trace(on_meta(Language), [{"": {"ids": ids, "pixels": image()}} for ids in (plain, placed)])
+    assert structure.problem is None
+    assert lengths(structure) == {"tower.stem.weight": 0, "tower.body.weight": 1, "mixer.weight": 2}
+
+
+def test_parts_are_called_alone() -> None:
+    structure = trace(on_meta(Language), [{"tower": {"pixels": image()}}])
+    assert structure.problem is None
+    assert lengths(structure) == {"tower.stem.weight": 0, "tower.body.weight": 1, "mixer.weight": None}
+    calls = {name: convolution.n_calls for name, _, convolution in structure.convolutions()}
+    assert calls == {"tower.stem.weight": 1, "tower.body.weight": 1, "mixer.weight": None}
+    assert structure.facts["embedding.weight"].reason == "embedding"
+
+
+class Functional(nn.Module):
+    """Convolves with a parameter that no module of torch explains."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = Tower()
+        self.kernels = nn.Parameter(torch.empty(8, 8, 3, 3))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return nn.functional.conv2d(self.tower.stem(pixels), self.kernels)
+
+
+def test_a_tensor_outside_the_called_parts_is_not_judged() -> None:
+    assert "kernels" not in trace(on_meta(Functional), [{"tower": {"pixels": image()}}]).facts
+    assert trace(on_meta(Functional), [{"": {"pixels": image()}}]).facts["kernels"].convolution is not None
+
+
+class Masked(Tower):
+    """Asks for the numbers of a mask, as attention does."""
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        found = super().forward(pixels=pixels)
+        return found if (found > 0).all() else 2 * found
+
+
+def test_a_condition_on_numbers_is_false_without_numbers() -> None:
+    module = Masked().to("meta")
+    structure = trace(module, [{"": {"pixels": image()}}])
+    assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
+    assert module.body.weight.is_meta
+
+
+class Large(Tower):
+    """Looks at a number, and then makes a tensor of `n` numbers and the attention of `n` positions."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        found = super().forward(pixels=pixels)
+        if found.sum().item() > 0:
+            raise ValueError("zeros are expected")
+        positions = torch.ones(self.n) + found.mean()
+        return positions[:, None] * positions
+
+
+@pytest.mark.parametrize(("n", "problem"), [(100, None), (1 << 16, "MemoryError: it takes too much memory")])
+def test_results_on_the_cpu_are_limited(n: int, problem: str | None) -> None:
+    assert trace(on_meta(lambda: Large(n)), [{"": {"pixels": image()}}]).problem == problem
+
+
+class Wide(nn.Module):
+    """Looks at a number of a product whose weight is too large to compute with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 4)
+        self.wide = nn.Linear(8, 1 << 16)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        product: torch.Tensor = self.wide(self.conv(pixels).flatten(2).mT)
+        assert product.sum().item() == 0
+        return product
+
+
+def test_large_products_on_the_cpu_are_zeros() -> None:
+    structure = trace(on_meta(Wide), [{"": {"pixels": image(5)}}])
+    assert lengths(structure) == {"conv.weight": 0}
+
+
+@pytest.mark.parametrize("attempts", [[], [{"": {}}], [{"nowhere": {"pixels": 1}}]])
+def test_a_network_without_an_example_has_its_modules(attempts: list[dict[str, Any]]) -> None:
+    structure = trace(on_meta(Tower), attempts)
+    assert structure.problem is not None
+    assert lengths(structure) == {"stem.weight": None, "body.weight": None}
