@@ -20,6 +20,7 @@ from filtercrawl.extraction.lazy_tensor import (
     cast,
     concatenate,
     dequantize,
+    elementwise,
     permute,
     quantize,
     repeat,
@@ -128,6 +129,23 @@ def test_a_slice_of_a_repeated_tensor_is_built_without_its_indices() -> None:
     huge = take(broadcast(leaf(NUMBERS), (2**50, 6, 4, 3, 3)), 0, range(0, 2**50, 2))
     box = ((2**49 - 1, 2**49), (0, 6), (0, 4), (0, 3), (0, 3))
     np.testing.assert_array_equal(huge.read_float32(box)[0], NUMBERS)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_elements_are_rounded_once_however_many_there_are(dtype: str) -> None:
+    generator = np.random.default_rng(0)
+    a, b = (generator.uniform(0.01, 100, 50_000).astype(dtype) for _ in range(2))
+    one, other = leaf(a), leaf(b)
+    for made, expected in (
+        (elementwise("sqrt", one), np.sqrt(a)),
+        (elementwise("reciprocal", one), 1 / a),
+        (elementwise("round", one), np.rint(a)),
+        (arithmetic("div", one, other), a / b),
+        (arithmetic("mul", one, other), a * b),
+        (arithmetic("add", one, other), a + b),
+        (arithmetic("sub", one, other), a - b),
+    ):
+        np.testing.assert_array_equal(made.read_all().numpy(), expected)
 
 
 def test_equal_computations_are_equal_and_others_are_not() -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
 import torch
 
 from filtercrawl.api.tensor import FLOAT_DTYPES, SliceBounds
@@ -18,7 +19,7 @@ from filtercrawl.extraction.lazy_tensor.base import (
 )
 from filtercrawl.extraction.lazy_tensor.layout import broadcast, broadcast_together
 
-# Names of functions of torch whose results are exact, or rounded once.
+# Names of functions of torch. All results are exact, or rounded once to nearest.
 UnaryOperator = Literal["neg", "abs", "sign", "sqrt", "reciprocal", "round", "floor", "ceil", "relu"]
 BinaryOperator = Literal["mul", "div", "add", "sub", "minimum", "maximum"]
 
@@ -62,7 +63,12 @@ class Elementwise(Unary):
     operator: UnaryOperator
 
     def read(self, box: SliceBounds) -> torch.Tensor:
-        result: torch.Tensor = getattr(torch, self.operator)(self.source.read(box))
+        values = self.source.read(box)
+        if self.operator == "sqrt":  # that of torch is not correctly rounded
+            with np.errstate(invalid="ignore"):
+                wide = values.float() if values.dtype == torch.bfloat16 else values
+                return torch.from_numpy(np.sqrt(wide.contiguous().numpy())).to(values.dtype)
+        result: torch.Tensor = getattr(torch, self.operator)(values)
         return result
 
 

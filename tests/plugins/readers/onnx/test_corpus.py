@@ -46,7 +46,7 @@ def test_the_golden_list_and_nothing_else(record: dict[str, Any]) -> None:
     found = read(Path(str(CORPUS)) / record["file"])
     assert {name: described(stored) for name, stored in found.items() if stored.convolution} == expected
     codes = [s for s in found.values() if s.convolution and s.dtype in ("int8", "uint8")]
-    assert all(stored.quantization for stored in codes)
+    assert all(stored.weight is not None for stored in codes)
 
 
 @pytest.mark.parametrize("record", records(onnx=False), ids=lambda record: record["id"])
