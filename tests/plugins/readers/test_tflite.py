@@ -87,7 +87,7 @@ def test_kernels_lie_as_torch_has_them(
 
 def test_the_settings_of_a_convolution_are_those_of_its_options() -> None:
     weight = constant("w", array(8, 3, 3, 4))
-    stated = {"op": "conv2d", "groups": 1, "learned": True, "n_calls": 1, "source": "tflite_graph", "dilation": (1, 1)}
+    stated = {"op": "conv2d", "groups": 1, "n_calls": 1, "source": "tflite_graph", "dilation": (1, 1)}
     same = read(one_node(CONV, weight, (1, 8, 9, 4), options=SAME_STRIDE_2))["w"].convolution
     assert same == Convolution(**stated, stride=(2, 2), padding=(0, 1, 1, 1))  # type: ignore[arg-type]
     valid = read(one_node(CONV, weight, (1, 8, 9, 4)))["w"].convolution

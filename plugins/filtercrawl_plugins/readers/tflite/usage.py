@@ -108,7 +108,7 @@ def convolution_use(operator: Operator, weight: tuple[int, ...], data: tuple[int
 def _use(layout: Layout, op: str, groups: int | None, settings: dict[str, tuple[int, ...] | None]) -> Use:
     if groups is None or groups < 1:
         return Use(layout=layout)
-    convolution = Convolution(op="conv2d", groups=groups, learned=True, n_calls=1, source="tflite_graph")
+    convolution = Convolution(op="conv2d", groups=groups, n_calls=1, source="tflite_graph")
     return Use(layout=layout, convolution=replace(convolution, op=op, **settings))  # type: ignore[arg-type]
 
 
