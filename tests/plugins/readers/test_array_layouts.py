@@ -90,6 +90,7 @@ def test_the_order_is_that_of_the_framework(shapes: Shapes, order: str) -> None:
         ({"conv/w": (3, 3, 3, 3)}, "unknown_layout"),
         ({"conv/w": (8, 8, 3, 3)}, "unknown_layout"),
         ({"arr_0": (16, 3, 3, 3), "arr_1": (16,)}, "unknown_layout"),
+        ({"pnet.0": (3, 3, 3, 10), "pnet.1": (10,)}, "unknown_layout"),
         # One output, or a depthwise kernel of Keras 3.
         ({"mask/kernel": (3, 3, 8, 1)}, "unknown_layout"),
         ({"deconv/kernel": (3, 3, 8, 8)}, "unknown_layout"),

@@ -159,6 +159,7 @@ def test_kernels_and_their_operators_are_those_of_the_layers(kind: str) -> None:
     reasons = {name: tensor.reason for name, tensor in found.items() if tensor.reason}
     assert {reason for name, reason in reasons.items() if "optimizer" in name} <= {"optimizer_state"}
     assert set(reasons.values()) >= {"bias", "norm", "linear", "recurrent"}
+    assert all(reasons[name] == "bias" for name in reasons if "top" in name and "bias" in name)
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -17,8 +17,8 @@ SHORT_LEAF: Final = "w"
 TORCH_LEAF: Final = "weight"
 BIAS_LEAVES: Final = ("bias", "b", "biases")
 _STATISTICS: Final = frozenset({"moving_mean", "moving_variance", "moving_var", "avg_mean", "avg_var"})
-# Names that NumPy gives arrays without one.
-_ANONYMOUS: Final = re.compile(r"arr_\d+")
+# Names that NumPy gives arrays without one, and places in a list.
+_ANONYMOUS: Final = re.compile(r"(arr_)?\d+")
 # Blobs of Caffe2: `conv1_w`, `conv1_b`.
 _BLOB: Final = re.compile(r"(\w+)_([wb])")
 # Containers of moments in the training states of Flax, Optax and Haiku.
@@ -52,7 +52,7 @@ class NamedArray:
     @property
     def is_anonymous(self) -> bool:
         """Whether it has no name but its number in the file."""
-        return not self.module and bool(_ANONYMOUS.fullmatch(self.leaf))
+        return _ANONYMOUS.fullmatch(self.leaf) is not None
 
     @property
     def in_optimizer(self) -> bool:

@@ -53,7 +53,8 @@ def describe(tensor: StoredTensor, layer: LayerConfig, leaf: str) -> StoredTenso
     match = _CONVOLUTION.fullmatch(layer.cls)
     if match is None:
         reason = next((reason for pattern, reason in _REASONS if pattern.fullmatch(layer.cls)), None)
-        return None if reason is None else replace(tensor, reason=reason)
+        is_bias = reason == "linear" and (leaf == "bias" or (leaf == "1" and len(tensor.shape) == 1))
+        return None if reason is None else replace(tensor, reason="bias" if is_bias else reason)
     kind, rank, transposed = match[1], int(match[2]), match[3] is not None
     if leaf.isdigit():
         names = _NUMBERED["Separable" if kind == "Separable" else None]
