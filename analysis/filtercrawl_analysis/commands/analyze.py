@@ -29,7 +29,7 @@ def analyze(
         list[str] | None,
         typer.Option(
             metavar="COLUMN",
-            help="A column of `index` or `models` whose groups are compared; may be repeated.",
+            help="A column of `index` or `models`, or a key of `extra`, whose groups are compared; may be repeated.",
             show_default=", ".join(DEFAULT_OPTIONS.by),
         ),
     ] = None,

@@ -15,11 +15,13 @@ from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.table_files import files_of
-from filtercrawl.dataset.schema.arrow import INDEX, SAMPLES, SKETCHES
+from filtercrawl.dataset.schema.arrow import INDEX, MODELS, SAMPLES, SKETCHES
+from filtercrawl_analysis.data.extra_columns import with_extra_columns
 from filtercrawl_analysis.data.kernel_reader import read_kernels
 from filtercrawl_analysis.data.layer_lookup import LayerRowLookup
 from filtercrawl_analysis.data.selection import LayerSelection, select_layers
 from filtercrawl_analysis.data.sketch_backfill import SketchBuilder
+from filtercrawl_analysis.statistics.groups import POSITION
 
 
 class FolderDatasetView:
@@ -63,8 +65,12 @@ class FolderDatasetView:
 
     @cached_property
     def index(self) -> pa.Table:
-        """The rows of `index` that analyses see, with the columns of `models` that it lacks as `model_NAME`."""
-        return _join_models(self._full_index.take(self.selection.rows), self.models)
+        """The rows of `index` that analyses see, with the columns of `models` that it lacks as `model_NAME`.
+
+        So are the keys of `models.extra` by which the layers are compared.
+        """
+        keys = [name for name in self._options.by if name not in {*INDEX.names, *MODELS.names, POSITION}]
+        return _join_models(self._full_index.take(self.selection.rows), with_extra_columns(self.models, keys))
 
     @cached_property
     def selection(self) -> LayerSelection:

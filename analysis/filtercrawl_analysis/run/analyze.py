@@ -13,8 +13,10 @@ from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import resolve
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl.display.session import open_progress
+from filtercrawl_analysis.data.extra_columns import extra_keys
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
 from filtercrawl_analysis.statistics.groups import POSITION
 
@@ -41,8 +43,8 @@ def analyze(
 
     Args:
         dataset: The dataset folder. By default the one that `FILTERCRAWL_DATASET` or `filtercrawl.toml` names.
-        by: Columns of `index` or `models` whose groups are compared, or `position`. By default task, visual category,
-            training dataset, family and depth decile.
+        by: Columns of `index` or `models`, or keys of `models.extra`, whose groups are compared, or `position`. By
+            default task, visual category, training dataset, family and depth decile.
         exact: Read the kernels, as CNN Filter DB does (arXiv 2203.15331), and not only their sketches.
         resamples: Random assignments of models to groups in a test; a clear outcome ends it early.
         seed: Seed of all random numbers.
@@ -72,12 +74,12 @@ def analyze(
     columns = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by or DEFAULT_OPTIONS.by))
     if resamples < 1:
         raise UsageError(f"resamples: {resamples} is not a whole number, one or more")
-    check_columns(columns)
     settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device}, keywords=True)
     if not (settings.dataset / "data/models.parquet").is_file():
         raise DatasetError(
             f"{settings.dataset}: no dataset here; `filtercrawl sync SELECTOR --dataset {settings.dataset}` makes one"
         )
+    check_columns(columns, settings.dataset)
     # torch and matplotlib take seconds to import: not before the request is known to be sound.
     from filtercrawl.config.device import select_device
     from filtercrawl_analysis.report.run_analyses import select_analyses
@@ -92,13 +94,18 @@ def analyze(
         return execute(analyses, settings, options, progress=receiver, cancellation=cancellation, started=started)
 
 
-def check_columns(columns: Sequence[str]) -> None:
-    """Check that every column is one of `index` or `models`, or the position in a network.
+def check_columns(columns: Sequence[str], dataset: Path) -> None:
+    """Check that every column is one of `index` or `models`, a key of `models.extra`, or the position in a network.
 
     Raises:
         UsageError: A column does not exist; the message lists those that do.
+        DatasetError: `models` cannot be read.
     """
     known = sorted({*INDEX.names, *MODELS.names, POSITION})
+    if all(column in known for column in columns):
+        return
+    stated = extra_keys(DatasetFolder(dataset).table("models", ["extra"])["extra"])
+    known += sorted(stated.difference(known))
     for column in columns:
         if column not in known:
             raise UsageError(f"by: no column is named {column!r}; known are {', '.join(known)}")

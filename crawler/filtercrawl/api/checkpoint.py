@@ -34,13 +34,13 @@ class TrainingRun:
     """The training run that produced a checkpoint.
 
     Attributes:
-        id: The same for all checkpoints of a run.
+        id: The same for all checkpoints of a run; None where only the step or the seed is known.
         step: Training step of this checkpoint.
         seed: Random seed of the run.
         final: Whether it is the last checkpoint of the run; analyses use final checkpoints.
     """
 
-    id: str
+    id: str | None
     step: int | None = None
     seed: int | None = None
     final: bool | None = None
@@ -113,6 +113,7 @@ class Checkpoint:
         aliases: Other names.
         meta: What the source knows about it.
         run: The training run it belongs to.
+        arch: `SOURCE/NAME` of its architecture, where another source builds it: `timm/resnet18`.
         named: The selector names this very file. It is then recorded as failed if no reader can read it; a file of a
             folder without an extension of weight files is ignored.
     """
@@ -124,6 +125,7 @@ class Checkpoint:
     aliases: tuple[str, ...] = ()
     meta: CheckpointMetadata = field(default_factory=CheckpointMetadata)
     run: TrainingRun | None = None
+    arch: str | None = None
     named: bool = False
 
 

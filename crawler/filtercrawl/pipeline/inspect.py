@@ -23,6 +23,7 @@ from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.crawl import attach_architecture
+from filtercrawl.pipeline.discovery.architectures import architecture_of
 from filtercrawl.pipeline.discovery.discover import DiscoveryContext, discover
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.transport import network
@@ -132,7 +133,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
             raise FormatError(f"{files.main.name}: the file is {what}; no reader claims it")
         stored = tuple(reader.tensors(files))
         check_tensors(files.main.name, stored)
-        tensors, _ = attach_architecture(source, checkpoint, stored)
+        tensors, _ = attach_architecture(*architecture_of(source, checkpoint, plugins.sources), stored)
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
         classified = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)
         check_row(files.main.name, {"num_params": classified.num_params}, MODELS)

@@ -76,6 +76,25 @@ class TorchvisionSource:
             if not selected.isdisjoint(names):
                 yield _make_checkpoint(names, url, entries[names[0]], categories)
 
+    def recall(self, name: str) -> Checkpoint | None:
+        """Return the record of `MODEL/WEIGHTS` or `MODEL`, None if torchvision does not have it; uses no network."""
+        from torchvision.models import get_model_builder, get_model_weights, list_models
+
+        model, _, weights_name = name.partition("/")
+        if model not in list_models():
+            return None
+        weights = {weights.name: weights for weights in get_model_weights(model)}
+        if weights_name and weights_name not in weights:
+            return None
+        module = get_model_builder(model).__module__
+        meta = CheckpointMetadata(
+            architecture=model,
+            family=family(model.removeprefix("quantized_"), module.rpartition(".")[2]),
+            library="torchvision",
+            extra=_extra({}, module, None),
+        )
+        return Checkpoint(name=name, files=(RemoteFile(url=f"torchvision:{name}"),), meta=meta)
+
     def build(self, checkpoint: Checkpoint) -> nn.Module:
         """Build the architecture on the meta device; raises UnsupportedError if the library does not have it.
 

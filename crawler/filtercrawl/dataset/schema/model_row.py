@@ -137,6 +137,11 @@ class ModelRow(TableRow):
         return self.license_policy != METADATA
 
     @property
+    def has_content(self) -> bool:
+        """Whether it was read: its tensors are in `ledger`."""
+        return self.tensors_emitted is not None
+
+    @property
     def ownership_key(self) -> tuple[str, str]:
         """The order among checkpoints of one content: the earliest release, then the smallest model_id, stores it."""
         return release_order(self.first_release), self.model_id

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, combined_etag
+from filtercrawl.api.checkpoint import Checkpoint, combined_etag, is_local
 from filtercrawl.config.urls import redact_url
 from filtercrawl.dataset.schema.crawl_state import AttemptedVersion
 from filtercrawl.dataset.schema.validation import storable
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 # Columns whose change is reason enough to publish; an address or the source's own notes wait for the next change.
 _PUBLISHED_AT_ONCE: Final = (
     "task", "visual_category", "architecture", "family", "tag", "library", "license", "license_evidence", "paper",
-    "released", "training_datasets", "metrics",
+    "released", "training_datasets", "metrics", "run_id", "step", "seed", "run_final",
 )  # fmt: skip
 
 
 def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:
     """Return the row with what its source states now, which may change while the bytes stay."""
     meta, url = checkpoint.meta, checkpoint.files[0].url
+    extra = {**meta.extra, "arch": checkpoint.arch} if checkpoint.arch is not None else meta.extra
+    if (run := checkpoint.run) is not None:
+        row = replace(row, run_id=run.id, step=run.step, seed=run.seed, run_final=run.final)
     return storable(
         replace(
             row,
@@ -41,7 +44,7 @@ def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:
             released=meta.released,
             training_datasets=tuple(meta.training_datasets) or None,
             metrics=_json(meta.metrics),
-            extra=_json(meta.extra),
+            extra=_json(extra),
             url=None if url.startswith("file:") else redact_url(url),  # never a path of this machine
         )
     )
@@ -50,7 +53,9 @@ def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:
 def source_metadata_changed(row: ModelRow, checkpoint: Checkpoint) -> bool:
     """Tell whether the source now states something else that readers should learn without delay."""
     current = with_source_metadata(row, checkpoint)
-    return any(getattr(row, name) != getattr(current, name) for name in _PUBLISHED_AT_ONCE)
+    # Of local files the user states the notes, and expects to see them.
+    names = (*_PUBLISHED_AT_ONCE, "extra") if is_local(checkpoint.files[0]) else _PUBLISHED_AT_ONCE
+    return any(getattr(row, name) != getattr(current, name) for name in names)
 
 
 def attempted_version(checkpoint: Checkpoint) -> AttemptedVersion:

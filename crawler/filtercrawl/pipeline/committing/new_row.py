@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import combined_etag
@@ -49,8 +48,6 @@ def new_model_row(result: CrawlResult, now: datetime, version: str) -> ModelRow:
             tensors=result.tensors_sha256,
         ),
     )
-    if (run := checkpoint.run) is not None:
-        row = replace(row, run_id=run.id, step=run.step, seed=run.seed, run_final=run.final)
     return with_source_metadata(row, checkpoint)
 
 

@@ -39,6 +39,7 @@ from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions, write_layers
+from filtercrawl.pipeline.discovery.architectures import architecture_of
 from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
 from filtercrawl.pipeline.planning.types import CrawlTask
 from filtercrawl.transport import MeasuredTransport
@@ -190,7 +191,8 @@ def crawl_once(
         stored = tuple(reader.tensors(files))
         check_tensors(files.main.name, stored)
         with timer.stage("extract"):
-            tensors, structure_error = attach_architecture(source, checkpoint, stored, structure)
+            builder, built = architecture_of(source, checkpoint, context.sources)
+            tensors, structure_error = attach_architecture(builder, built, stored, structure)
             classified = classify_tensors(tensors, task.policy, checkpoint.prefix)
             check_row(files.main.name, {"num_params": classified.num_params}, MODELS)
             refuse_without_numbers(files.main.name, classified)
@@ -223,7 +225,8 @@ def claim_content(digest: str | None, task: CrawlTask, context: WorkerContext, t
         return None
     with timer.stage("wait"):
         key = (digest, task.checkpoint.prefix, task.policy)
-        return context.index.claim(key, task.model_id, context.cancellation)
+        owner = context.index.claim(key, task.model_id, context.cancellation)
+        return None if owner == task.model_id else owner  # its own content, which is read again
 
 
 def fetch_and_write(

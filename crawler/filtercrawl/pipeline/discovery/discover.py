@@ -29,6 +29,7 @@ from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.vocabulary import OTHER_WEIGHT_EXTENSIONS, WEIGHT_EXTENSIONS
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.pipeline.discovery.architectures import with_architecture
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
 
@@ -106,7 +107,8 @@ def list_selector(selector: Selector, context: DiscoveryContext) -> Listing:
             names.add(offer.name)
             allowed = context.opt_out.skip_excluded(selector.source, offer)
             if isinstance(allowed, Checkpoint):
-                checkpoints.append(with_visual_category(allowed, context.plugins.visual_categories))
+                known = with_architecture(allowed, context.plugins.sources)
+                checkpoints.append(with_visual_category(known, context.plugins.visual_categories))
             else:
                 skipped.append(allowed)
     except UsageError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
+from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag, is_local
 from filtercrawl.api.vocabulary import POLICIES, KernelPolicy
 from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
 from filtercrawl.pipeline.discovery.discover import Listing
@@ -67,7 +68,18 @@ def license_refusal(license_id: str | None, options: PlanOptions) -> str | None:
 
 
 def effective_state(known: ModelRow | None, checkpoint: Checkpoint, options: PlanOptions) -> ModelRow | None:
-    """Return the known row of a checkpoint, as if it were never read if its withheld weights may be kept now."""
+    """Return the known row of a checkpoint, as if it were never read if reading it again would give something else.
+
+    That is so if its withheld weights may be kept now, or if its architecture is stated otherwise.
+    """
+    local = is_local(checkpoint.files[0])
+    if (
+        local
+        and known is not None
+        and known.has_content
+        and json.loads(known.extra or "{}").get("arch") != checkpoint.arch
+    ):
+        return known.unread()
     if known is None or known.has_weights or options.license_policy.decide(checkpoint.meta.license) != "keep":
         return known
     return known.unread()

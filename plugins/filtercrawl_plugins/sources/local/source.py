@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,21 +16,27 @@ from filtercrawl.api.hub_cache import blobs_of
 from filtercrawl.api.range_file import file_version, relative_path
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
+from filtercrawl_plugins.sources.local.metadata import ARCHITECTURE, MetadataLookup
 from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, os_error_reason, walk
 from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
+
+# The last option behind a path. Greedy, so that a path may contain such text itself.
+_OPTION: Final = re.compile(r"^(?P<path>.*) (?P<name>as|arch)=(?P<value>.*)$", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalPattern:
-    """A parsed pattern, `PATH` or `PATH as=LABEL`.
+    """A parsed pattern, `PATH`, with `as=LABEL` and `arch=SOURCE/NAME` behind it in any order.
 
     Attributes:
         path: File or folder.
         label: Prefix of the names, with a trailing slash; empty if there is none.
+        arch: The architecture of all its files, `timm/resnet18`; None if there is none.
     """
 
     path: Path
     label: str
+    arch: str | None = None
 
     @classmethod
     def parse(cls, pattern: str | None, source: str = "local") -> LocalPattern:
@@ -40,22 +47,26 @@ class LocalPattern:
             source: Name of the source, for messages.
 
         Raises:
-            UsageError: The path is missing, or the label is not a relative path.
+            UsageError: The path is missing, the label is not a relative path, or the architecture has no source.
         """
-        text = (pattern or "").strip()
-        path, marker, label = text.rpartition(" as=")
-        if not marker:
-            path, label = text, ""
+        path, options = (pattern or "").strip(), dict[str, str]()
+        while (found := _OPTION.match(path)) is not None and found["name"] not in options:
+            options[found["name"]] = found["value"].strip()
+            path = found["path"]
         if not path.strip() or "\0" in path:
             raise UsageError(f"{source} needs a path: {source}:PATH")
-        prefix = f"{validate_label(label, source)}/" if marker else ""
-        return cls(path=expand_home(path.strip(), source), label=prefix)
+        prefix = f"{validate_label(options['as'], source)}/" if "as" in options else ""
+        arch = options.get("arch")
+        if arch is not None and not ARCHITECTURE.fullmatch(arch):
+            raise UsageError(f"{source}: the architecture {arch!r} is not SOURCE/NAME, such as timm/resnet18")
+        return cls(path=expand_home(path.strip(), source), label=prefix, arch=arch)
 
     @property
     def canonical(self) -> str:
         """The pattern with an absolute path; see `absolute`."""
         path = str(absolute(self.path))
-        return f"{path} as={self.label.removesuffix('/')}" if self.label else path
+        label = f" as={self.label.removesuffix('/')}" if self.label else ""
+        return f"{path}{label}" + (f" arch={self.arch}" if self.arch else "")
 
 
 SHARD_REASON: Final = (
@@ -67,6 +78,8 @@ class LocalSource:
     """Offers every regular file below a folder as a checkpoint; readers decide which contain weights.
 
     `local:PATH` names a checkpoint by its POSIX path below PATH, `local:PATH as=LABEL` puts `LABEL/` before it.
+    `local:PATH arch=timm/resnet18` states the architecture. A file metadata.csv, metadata.jsonl or metadata.parquet
+    states columns of `models` by `file_name`, which may be a pattern.
     Symlinks are followed if they stay in the folder. Version control, caches and datasets are left out.
     """
 
@@ -80,15 +93,20 @@ class LocalSource:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the files at the path, sorted by name; raises UsageError if the path does not exist."""
         location = LocalPattern.parse(query.pattern)
-        named = location.path.is_file()
-        for entry in list_folder(location.path):
+        entries, named = list_folder(location.path), location.path.is_file()
+        root = absolute(location.path)
+        metadata = MetadataLookup(root.parent if named else root)
+        for entry in entries:
             name = location.label + entry.name
             if isinstance(entry, SkippedPath):
                 yield Skipped(name=name, reason=entry.reason)
             elif not named and is_distributed_shard(entry.path):
                 yield Skipped(name=name, reason=SHARD_REASON)
-            else:
-                yield replace(make_checkpoint(name, entry), named=named)
+            elif named or not metadata.is_metadata(entry.name):
+                found = replace(make_checkpoint(name, entry), named=named, arch=location.arch)
+                yield metadata.apply(found, entry.name)
+        if not named:
+            metadata.warn_unmatched()
 
 
 def is_distributed_shard(path: Path) -> bool:

@@ -11,6 +11,7 @@ from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
+from filtercrawl_plugins.metadata.families import family
 from filtercrawl_plugins.sources.shared.hub_listing import list_repos
 from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
 from filtercrawl_plugins.sources.timm.registry import list_entries
@@ -65,7 +66,10 @@ class TimmSource:
         architecture, _, tag = name.partition(".")
         if not re.fullmatch(r"\w+", architecture) or not timm.is_model(architecture):
             return None
-        meta = CheckpointMetadata(architecture=architecture, tag=tag or None, library="timm")
+        module = timm.models.model_entrypoint(architecture).__module__.rpartition(".")[2]
+        meta = CheckpointMetadata(
+            architecture=architecture, family=family(architecture, module), tag=tag or None, library="timm"
+        )
         return Checkpoint(name=name, files=(RemoteFile(url=f"timm:{name}"),), meta=meta)
 
     def build(self, checkpoint: Checkpoint) -> nn.Module:

@@ -1,0 +1,278 @@
+"""What a metadata file in a folder states of its checkpoints."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, TrainingRun
+from filtercrawl.api.errors import FormatError
+from filtercrawl_plugins.metadata.licenses import to_spdx
+from filtercrawl_plugins.sources.local.metadata_table import READERS, Row, read_table
+
+logger = logging.getLogger(__name__)
+
+# `SOURCE/NAME` of an architecture.
+ARCHITECTURE: Final = re.compile(r"[a-z0-9-]+/[\w.-]+(/[\w.-]+)?")
+_TEXTS: Final = (
+    "task", "visual_category", "architecture", "family", "tag", "library", "license", "license_evidence", "paper",
+    "released",
+)  # fmt: skip
+_RUN: Final = ("run_id", "step", "seed", "run_final")
+_KNOWN: Final = frozenset({"file_name", "training_datasets", "metrics", "arch", *_TEXTS, *_RUN})
+_TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
+# Folders above a file that are looked into.
+_MAX_DEPTH: Final = 32
+# Names that match no column exactly and one of them this closely are named.
+_SIMILAR: Final = 0.8
+
+
+@dataclass(kw_only=True)
+class FolderMetadata:
+    """The rows of the metadata file of one folder.
+
+    Attributes:
+        name: Name of the file, for messages.
+        exact: Rows by the path that they name.
+        patterns: (pattern, row) of the others.
+        matched: Paths and patterns that a file has matched.
+    """
+
+    name: str
+    exact: dict[str, list[Row]] = field(default_factory=dict)
+    patterns: list[tuple[str, Row]] = field(default_factory=list)
+    matched: set[str] = field(default_factory=set)
+
+    @classmethod
+    def read(cls, folder: Path, prefix: str = "") -> FolderMetadata | None:
+        """Read the metadata file of a folder; None if there is none, or if it cannot be read, which is logged.
+
+        Args:
+            folder: The folder.
+            prefix: POSIX path of the folder below the one that is listed, for messages.
+        """
+        path = next((folder / name for name in READERS if os.path.isfile(folder / name)), None)  # noqa: PTH113
+        if path is None:
+            return None
+        found = cls(name=f"{prefix}{path.name}")
+        try:
+            rows = read_table(path)
+        except FormatError as error:
+            logger.warning("%s%s; the checkpoints beside it are read without it", prefix, error)
+            return None
+        for row in rows:
+            target = row.pop("file_name", None)
+            if not isinstance(target, str):
+                logger.warning("%s: a row has no file_name", found.name)
+            elif any(character in target for character in "*?["):
+                found.patterns.append((target, row))
+            else:
+                found.exact.setdefault(target.removeprefix("./"), []).append(row)
+        for name in sorted({name for row in rows for name in row} - _KNOWN):
+            if (problem := _wrong_key(name)) is not None:
+                logger.warning("%s: the column %r %s", found.name, name, problem)
+        return found
+
+    def row_of(self, path: str) -> Row:
+        """Return what the rows state of a file; later rows, and such that name it exactly, overrule others.
+
+        Args:
+            path: POSIX path below the folder of the metadata file.
+        """
+        merged: Row = {}
+        for pattern, row in self.patterns:
+            if fnmatchcase(path, pattern):
+                self.matched.add(pattern)
+                merged |= row
+        for row in self.exact.get(path, ()):
+            self.matched.add(path)
+            merged |= row
+        return merged
+
+    def warn_unmatched(self) -> None:
+        """Log every path and pattern that no file matches."""
+        for target in [*self.exact, *(pattern for pattern, _ in self.patterns)]:
+            if target not in self.matched:
+                logger.warning("%s: no file matches %r", self.name, target)
+
+
+class MetadataLookup:
+    """Finds for each file of a folder what the nearest metadata file states of it.
+
+    Args:
+        root: The folder that is listed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[str, FolderMetadata | None] = {}
+
+    def is_metadata(self, name: str) -> bool:
+        """Return whether a file is the metadata file of its folder."""
+        folder, _, file = name.rpartition("/")
+        if file not in READERS:
+            return False
+        found = self._folder(f"{folder}/" if folder else "")
+        return found is not None and found.name == name
+
+    def apply(self, checkpoint: Checkpoint, name: str) -> Checkpoint:
+        """Return a checkpoint with what the metadata states of it.
+
+        Args:
+            checkpoint: The checkpoint.
+            name: POSIX path of its main file below the root.
+        """
+        parts = name.split("/")[:-1]
+        for depth in range(min(len(parts), _MAX_DEPTH), -1, -1):
+            prefix = "".join(f"{part}/" for part in parts[:depth])
+            found = self._folder(prefix)
+            if found is not None:
+                return with_metadata(checkpoint, found.row_of(name.removeprefix(prefix)), found.name)
+        return checkpoint
+
+    def warn_unmatched(self) -> None:
+        """Log every row that no file matches."""
+        for found in self._folders.values():
+            if found is not None:
+                found.warn_unmatched()
+
+    def _folder(self, prefix: str) -> FolderMetadata | None:
+        if prefix not in self._folders:
+            self._folders[prefix] = FolderMetadata.read(self._root / prefix, prefix)
+        return self._folders[prefix]
+
+
+def with_metadata(checkpoint: Checkpoint, row: Mapping[str, Any], where: str) -> Checkpoint:
+    """Return a checkpoint with what a row states of it; a value that is wrong is logged and left out.
+
+    Args:
+        checkpoint: The checkpoint.
+        row: Values by column.
+        where: Name of the metadata file, for messages.
+    """
+    if not row:
+        return checkpoint
+    values = {name: value for name, value in _checked(row, f"{where}: {checkpoint.name}") if value is not None}
+    texts = {name: values[name] for name in _TEXTS if name in values}
+    if "license" in texts:
+        texts.setdefault("license_evidence", f"{where}: {row['license']}")
+    meta = CheckpointMetadata(
+        **texts,
+        training_datasets=values.get("training_datasets", ()),
+        metrics=values.get("metrics", {}),
+        extra={name: values[name] for name in values if name not in _KNOWN or name == "arch"},
+    )
+    changed = replace(checkpoint, meta=meta, arch=values.get("arch", checkpoint.arch))
+    if any(name in values for name in _RUN):
+        before = checkpoint.run or TrainingRun(id=None)
+        changed = replace(
+            changed,
+            run=TrainingRun(
+                id=values.get("run_id", before.id),
+                step=values.get("step", before.step),
+                seed=values.get("seed", before.seed),
+                final=values.get("run_final", before.final),
+            ),
+        )
+    return changed
+
+
+def _checked(row: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if name in _reserved():
+            continue
+        try:
+            yield name, _convert(name, value)
+        except (ValueError, OverflowError) as error:
+            logger.warning("%s: %s is %.60r, %s", where, name, value, error)
+
+
+def _convert(name: str, value: Any) -> Any:
+    """Return a value as its column has it; raises ValueError."""
+    if name in _CONVERTERS:
+        return _CONVERTERS[name](value)
+    return str(value).strip() if name in _KNOWN else _as_json(value)
+
+
+def _whole_number(value: Any) -> int:
+    if isinstance(value, bool) or not float(value).is_integer():
+        raise ValueError("not a whole number")
+    return int(value)
+
+
+def _flag(value: Any) -> bool:
+    word = str(value).strip().lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError("neither true nor false")
+    return word in _TRUE
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    parts = value if isinstance(value, list) else str(value).split(";")
+    return tuple(text for part in parts if (text := str(part).strip()))
+
+
+def _metrics(value: Any) -> dict[str, Any]:
+    metrics = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(metrics, dict):
+        raise ValueError("not a JSON object")
+    return metrics
+
+
+def _license(value: Any) -> str:
+    expression = to_spdx(str(value))
+    if expression is None:
+        raise ValueError("not an SPDX expression")
+    return expression
+
+
+def _architecture(value: Any) -> str:
+    text = str(value).strip()
+    if not ARCHITECTURE.fullmatch(text):
+        raise ValueError("not SOURCE/NAME, such as timm/resnet18")
+    return text
+
+
+_CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "step": _whole_number,
+    "seed": _whole_number,
+    "run_final": _flag,
+    "training_datasets": _names,
+    "metrics": _metrics,
+    "license": _license,
+    "arch": _architecture,
+}
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value of a column of the user's own as JSON has it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list):
+        return [_as_json(part) for part in value]
+    return str(value)
+
+
+def _reserved() -> frozenset[str]:
+    """Return the columns of `models` that a metadata file cannot state."""
+    from filtercrawl.dataset.schema.arrow import MODELS
+
+    return frozenset(MODELS.names) - _KNOWN
+
+
+def _wrong_key(name: str) -> str | None:
+    if name in _reserved():
+        return "is written by filtercrawl and left out"
+    similar = difflib.get_close_matches(name.lower(), _KNOWN, 1, _SIMILAR)
+    return f"is kept as extra; did you mean {similar[0]!r}?" if similar else None
