@@ -40,7 +40,7 @@ class Synced:
     def stored(self, model_id: str, tensor: str) -> NDArray[np.float32]:
         """A layer as the checkpoint orders it: transposed convolutions turned back."""
         row = self.index[model_id, tensor]
-        weight = self.weights[row["layer_id"] if row["file"] else row["duplicate_of"]]
+        weight = self.weights[row["layer_id"] if row["row_group"] is not None else row["duplicate_of"]]
         if row["op"].startswith("conv_transpose"):
             return np.concatenate([part.swapaxes(0, 1) for part in np.split(weight, row["groups"])])
         return weight

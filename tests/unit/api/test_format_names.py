@@ -20,7 +20,7 @@ from filtercrawl.api.range_file import MemoryFile
         (b"\xef\xbb\xbf\n<!DOCTYPE html><html>", "an HTML page, not a file of weights"),
         (b'<?xml version="1.0"?>\n<net name="m" version="11">', "the network description of OpenVINO"),
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code>",
-         "the error message of a server, not a file of weights"),
+         "an XML error message of a server, not a file of weights"),
         (b"x" * 257 + b"ustar", "a tar archive"),
         (b"\0\0\0\0" + bytes(600), None),
         (b"G", None),
