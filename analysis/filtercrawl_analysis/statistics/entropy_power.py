@@ -21,6 +21,7 @@ LEVEL: Final = 0.05
 _DRAWS: Final = 400
 # Steps to which kernels (down) and kurtosis (up) are rounded, so that one simulation serves many layers.
 _SIZE_STEP: Final = 2**0.25
+_KURTOSIS_STEP: Final = 2**0.5
 _EXACT_SIZES: Final = 16
 # Layers of so many kernels, also in proportion to the fourth moment, have full power.
 _MANY_KERNELS: Final = 64
@@ -39,26 +40,22 @@ def correlated_root(kernel_size: Sequence[int], correlation: float = CORRELATION
     return root
 
 
-def correlated_kernels(
-    n_kernels: int, kernel_size: Sequence[int], kurtosis: float, random: np.random.Generator, layers: int = 1
-) -> Array:
-    """Draw layers whose neighboring taps correlate, from independent weights of some kurtosis.
+def correlated_kernels(shape: tuple[int, int], root: Array, kurtosis: float, random: np.random.Generator) -> Array:
+    """Draw layers whose taps correlate, from independent weights.
 
     Args:
-        n_kernels: Kernels per layer.
-        kernel_size: Size of the kernels.
+        shape: Layers, and kernels per layer.
+        root: A root of the covariance of taps, see `correlated_root`.
         kurtosis: Excess kurtosis of the correlated weights, on average over the taps.
         random: Source of random numbers.
-        layers: Number of layers.
 
     Returns:
-        Kernels [layers, n_kernels, taps].
+        Kernels [layers, kernels, taps].
     """
-    root = correlated_root(kernel_size)
     # The kurtosis of a sum of independent numbers is less than theirs.
     remaining = float(((root**4).sum(1) / (root**2).sum(1) ** 2).mean())
-    weights = weights_of_kurtosis(n_kernels * len(root), kurtosis / remaining)
-    drawn = random.permuted(np.tile(weights, (layers, 1)), axis=1).reshape(layers, n_kernels, len(root))
+    weights = weights_of_kurtosis(shape[1] * len(root), kurtosis / remaining)
+    drawn = random.permuted(np.tile(weights, (shape[0], 1)), axis=1).reshape(*shape, len(root))
     kernels: Array = drawn @ root.T
     return kernels
 
@@ -77,17 +74,20 @@ class EntropyPower:
         self._seed = seed
         self._simulated = lru_cache(maxsize=None)(self._simulate)
 
-    def power(self, n_kernels: int, kernel_size: Sequence[int], kurtosis: float) -> float:
+    def power(self, n_kernels: int, kernel_size: Sequence[int], kurtosis: float, *, permuted: bool) -> float:
         """Return the power for layers of n kernels whose neighboring taps correlate by 0.5.
 
         Args:
             n_kernels: Kernels of the layer.
             kernel_size: Size of its kernels.
             kurtosis: Excess kurtosis of its weights.
+            permuted: Whether the test permutes its weights. That shows whether the kurtosis is one of weights or of
+                kernels; it is taken to be of weights here.
         """
         if n_kernels <= 2 or math.prod(kernel_size) < 2:
             return 0.0
-        fourth_moment = 2.0 ** math.ceil(math.log2(max(kurtosis + 3, 1)))
+        step = math.ceil(math.log(max(kurtosis + 3, 1) / 3) / math.log(_KURTOSIS_STEP) - 0.1)
+        fourth_moment = 3 * _KURTOSIS_STEP**step
         if n_kernels >= max(_MANY_KERNELS, _MANY_PER_FOURTH_MOMENT * fourth_moment):
             return 1.0
         if n_kernels > _EXACT_SIZES:
@@ -95,12 +95,14 @@ class EntropyPower:
         size = list(kernel_size)
         while math.prod(size) > _MAX_TAPS:
             size[size.index(max(size))] -= 1
-        return self._simulated(n_kernels, tuple(size), fourth_moment - 3)
+        return self._simulated(n_kernels, tuple(size), fourth_moment - 3, permuted)
 
-    def _simulate(self, n_kernels: int, kernel_size: tuple[int, ...], kurtosis: float) -> float:
-        critical = self._null.critical(LEVEL, n_kernels, math.prod(kernel_size), kurtosis)
+    def _simulate(self, n_kernels: int, kernel_size: tuple[int, ...], kurtosis: float, permuted: bool) -> float:
+        critical_value = self._null.quantile if permuted else self._null.critical
+        critical = critical_value(LEVEL, n_kernels, math.prod(kernel_size), kurtosis)
         if critical is None:
             return 0.0
-        random = np.random.default_rng([self._seed, n_kernels, *kernel_size, round(kurtosis) + 3])
-        drawn = variance_entropies(correlated_kernels(n_kernels, kernel_size, kurtosis, random, _DRAWS))
+        random = np.random.default_rng([self._seed, n_kernels, *kernel_size, round(100 * kurtosis) + 300])
+        root = correlated_root(kernel_size)
+        drawn = variance_entropies(correlated_kernels((_DRAWS, n_kernels), root, kurtosis, random))
         return float((drawn <= critical).mean())

@@ -23,9 +23,9 @@ _MIN_KERNELS: Final = 32
 _MIN_DISTINCT: Final = 4
 _MIN_NEAR: Final = 16
 # Kernels are equal if they agree, scaled, to one part in so many; near copies if one differs from a multiple of the
-# other by at most this share of its norm.
+# other by at most this share of its norm, the smaller one if that holds for most.
 _RESOLUTION: Final = 256
-NEAR: Final = 0.2
+_NEAR: Final = (0.05, 0.2)
 MANY_NEAR: Final = 0.9
 # Layers simulated for the share of near copies among independent kernels.
 _DRAWS: Final = 20
@@ -61,7 +61,8 @@ class KernelSampleStats:
         outlier_share: Share of the energy in the largest 0.5 % of the kernels, at least one.
         distinct_share: Share of live kernels that differ by more than scale and sign.
         one_kernel_share: Mean share of the energy of live kernels along one direction.
-        near_copy_share: Share of live kernels that another one equals, but for scale, sign and 20 % of the norm.
+        near_copy_share: Share of live kernels that another one equals, but for scale, sign and 5 % of the norm, or, if
+            that is less than `MANY_NEAR`, 20 %.
         near_copy_null: The same among independent kernels whose second moments are those of the live ones; None where
             `near_copy_share` is below `MANY_NEAR`.
     """
@@ -89,7 +90,7 @@ def kernel_sample_stats(kernels: Array, totals: LayerTotals, seed: Sequence[int]
     live = kernels[~is_dead & kernels.any(1)]
     unit = live / np.linalg.norm(live, axis=1, keepdims=True)
     distinct = _distinct_share(live) if len(live) >= _MIN_DISTINCT else None
-    near = float((_residuals(unit) <= NEAR).mean()) if len(live) >= _MIN_NEAR else None
+    near, near_null = _near_copies(unit, seed) if len(live) >= _MIN_NEAR else (None, None)
     return KernelSampleStats(
         dead_share=float(is_dead.mean()),
         dead_low=low,
@@ -98,7 +99,7 @@ def kernel_sample_stats(kernels: Array, totals: LayerTotals, seed: Sequence[int]
         distinct_share=distinct,
         one_kernel_share=float(np.linalg.eigvalsh(_smaller_gram(unit))[-1]) / len(unit) if near is not None else None,
         near_copy_share=near,
-        near_copy_null=_near_copy_null(unit, seed) if near is not None and near >= MANY_NEAR else None,
+        near_copy_null=near_null,
     )
 
 
@@ -166,8 +167,17 @@ def _residuals(unit: Array) -> Array:
     return residuals
 
 
-def _near_copy_null(unit: Array, seed: Sequence[int]) -> float:
+def _near_copies(unit: Array, seed: Sequence[int]) -> tuple[float, float | None]:
+    """Return the share of near copies among unit kernels [k, taps], and that among independent ones."""
+    residuals = _residuals(unit)
+    share, level = 0.0, 0.0
+    for level in _NEAR:
+        share = float((residuals <= level).mean())
+        if share >= MANY_NEAR:
+            break
+    else:
+        return share, None
     # Normal mixtures of the kernels themselves have their second moments.
     drawn = np.random.default_rng(seed).standard_normal((_DRAWS, len(unit), len(unit))) @ unit
     drawn /= np.linalg.norm(drawn, axis=2, keepdims=True)
-    return float(np.mean([(_residuals(layer) <= NEAR).mean() for layer in drawn]))
+    return share, float(np.mean([(_residuals(layer) <= level).mean() for layer in drawn]))

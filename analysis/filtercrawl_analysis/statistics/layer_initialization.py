@@ -188,7 +188,8 @@ def model_initialization(layers: pa.Table) -> pa.Table:
 def _model_row(model_id: str, layers: Sequence[Row]) -> Row:
     judged = [row for row in layers if row["untrained_laws"] is not None]
     counts = Counter(law for row in judged for law in row["untrained_laws"])
-    law = min(counts, key=lambda name: (-counts[name], name)) if counts else None
+    nearest = Counter(row["nearest_law"] for row in judged)
+    law = min(counts, key=lambda name: (-counts[name], -nearest[name], name)) if counts else None
     untrained = [row for row in judged if law in row["untrained_laws"]]
     weights, judged_weights, untrained_weights = (
         sum(row["n_weights"] for row in rows) for rows in (layers, judged, untrained)

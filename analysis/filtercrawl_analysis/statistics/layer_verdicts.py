@@ -112,9 +112,10 @@ def _sketch_rows(dataset: DatasetView, index: pa.Table) -> Iterator[Row]:
 def _power(row: Row, n_finite: int, kernel_size: list[int], power: EntropyPower) -> float | None:
     if row["kurtosis"] is None:
         return None
-    if row["null"] == "kurtosis" and not is_supported(n_finite, row["kurtosis"]):
+    permuted = row["null"] == "permutation"
+    if not permuted and not is_supported(n_finite, row["kurtosis"]):
         return 0.0
-    return power.power(n_finite, kernel_size, row["kurtosis"])
+    return power.power(n_finite, kernel_size, row["kurtosis"], permuted=permuted)
 
 
 def _kurtosis(sketch: Row) -> float | None:

@@ -9,25 +9,12 @@ import pytest
 import torch
 
 from filtercrawl.api.analysis import Finding, Result
-from filtercrawl_analysis.statistics.entropy_power import correlated_kernels
+from support.layer_simulation import INNER, OUT, noisy_copies, trained, with_outliers
 from support.synthetic_datasets import Net, analysed, plant, rows
-
-OUT, INNER = 32, 16
 
 
 def weight(kernels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(kernels.reshape(OUT, INNER, 3, 3).astype(np.float32))
-
-
-def trained(random: np.random.Generator) -> np.ndarray:
-    """Smooth kernels, correlated as those of CNN Filter DB on average, of filters of different scales."""
-    scales = np.exp(0.5 * random.standard_normal((OUT, 1, 1)))
-    return (correlated_kernels(OUT * INNER, (3, 3), 1.0, random)[0].reshape(OUT, INNER, 9) * scales).reshape(-1, 9)
-
-
-def noisy_copies(random: np.random.Generator, noise: float) -> np.ndarray:
-    layer = trained(random)[random.integers(0, 4, OUT * INNER)] * random.standard_normal((OUT * INNER, 1))
-    return layer + noise / 3 * np.linalg.norm(layer, axis=1, keepdims=True) * random.standard_normal(layer.shape)
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +23,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(12)
     random = np.random.default_rng(12)
     noise = random.standard_normal((OUT * INNER, 9))
-    outlier = noise.copy()
-    outlier[17] *= 100
-    few_outliers = trained(random)
-    few_outliers[[5, 300]] *= 60
     odd = {
         "laplace.weight": random.laplace(size=noise.shape),
         "student.weight": random.standard_t(5, noise.shape),
         "uniform.weight": random.uniform(-1, 1, noise.shape),
         "scaled.weight": noise * np.exp(0.5 * random.standard_normal((OUT * INNER, 1))),
-        "outlier.weight": outlier,
-        "few_outliers.weight": few_outliers,
+        "outlier.weight": with_outliers(noise, 1, 0.95),
+        "few_outliers.weight": with_outliers(trained(random), 2, 0.9),
         "copies.weight": noisy_copies(random, 0.1),
         "dead.weight": np.where(random.random((OUT * INNER, 1)) < 0.97, 1e-5, 1.0) * trained(random),
     }
@@ -100,18 +83,18 @@ def test_the_page_says_so(degeneracy: Result) -> None:
         "Of 26 layers, 1 are dead, 2 are dominated by outliers, 1 consist of near copies, 9 are ok, 1 are too small to "
         "judge, 12 cannot be told from random weights (26 tests, false discovery rate 0.05)."
     )
-    assert "acme/torch: 5 of 5 layers that can be judged (2,560 kernels) cannot be told from random weights." in said
-    assert "acme/keras: 3 of 4 layers that can be judged (1,536 kernels) cannot be told from random weights." in said
+    assert "acme/torch: 5 of 5 layers that can be judged (3,200 kernels) cannot be told from random weights." in said
+    assert "acme/keras: 3 of 4 layers that can be judged (1,920 kernels) cannot be told from random weights." in said
     assert any(
         text.startswith("acme/odd: 2 of 8 layers are dominated by outliers; the largest, outlier.weight, has about ")
-        and text.endswith("of its energy in 2 of 512 kernels.")
+        and text.endswith("of its energy in 3 of 640 kernels.")
         for text in said
     )
     assert (
-        "acme/odd: 1 of 8 layers consists of near copies; copies.weight has 512 kernels, of the sampled ones 100% "
+        "acme/odd: 1 of 8 layers consists of near copies; copies.weight has 640 kernels, of the sampled ones 100% "
         "within 20 % of another one." in said
     )
-    assert any("acme/odd: 1 of 8 layers is dead; dead.weight has 512 kernels of which about 9" in text for text in said)
+    assert any("acme/odd: 1 of 8 layers is dead; dead.weight has 640 kernels of which about 9" in text for text in said)
     assert not any("trained" in text for text in said)
 
 

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.entropy_power import correlated_kernels
+from filtercrawl_analysis.statistics.entropy_power import correlated_kernels, correlated_root
 from filtercrawl_analysis.statistics.kernel_sample import KernelSampleStats, LayerTotals, kernel_sample_stats
 
 
 def smooth(n: int, seed: int = 0) -> Array:
-    kernels: Array = correlated_kernels(n, (3, 3), 0.0, np.random.default_rng(seed))[0]
+    kernels: Array = correlated_kernels((1, n), correlated_root((3, 3)), 0.0, np.random.default_rng(seed))[0]
     return kernels
 
 
