@@ -37,7 +37,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Net(name=f"trained{i}", state={f"l{j}.weight": weight(0.1 * trained(random)) for j in range(4)})
         for i in range(2)
     ]
-    nets[0].state["small.weight"] = 0.02 * torch.randn(4, 4, 3, 3)
+    nets[0].state["small.weight"] = 0.02 * torch.randn(2, 4, 3, 3)
     nets.append(Net(name="torch", state={f"l{j}.weight": torch.nn.Conv2d(INNER, OUT, 3).weight.data for j in range(5)}))
     keras = {f"l{j}.weight": torch.nn.init.xavier_uniform_(torch.empty(OUT, INNER, 3, 3)) for j in range(3)}
     nets.append(Net(name="keras", state=keras | {"l3.weight": weight(0.1 * trained(random))}))
