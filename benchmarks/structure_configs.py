@@ -86,14 +86,15 @@ def config_of(name: str) -> dict[str, Any]:
     return stated
 
 
-def library_builds(name: str, config: dict[str, Any]) -> None:
+def built_by_library(name: str, config: dict[str, Any]) -> nn.Module:
     """Build the network as its library does; raises whatever the library raises."""
     library, _, key = name.partition(":")
     with torch.device("meta"):
         if library == "diffusers":
-            getattr(diffusers, key).from_config({})
+            module: nn.Module = getattr(diffusers, key).from_config({})
         else:
-            getattr(transformers, config["architectures"][0])(CONFIG_MAPPING[key]())
+            module = getattr(transformers, config["architectures"][0])(CONFIG_MAPPING[key]())
+    return module
 
 
 def measure(name: str) -> Result | None:
@@ -113,12 +114,12 @@ def measure(name: str) -> Result | None:
         module = source.build(checkpoint)
     except Exception as error:  # noqa: BLE001 - as above
         try:
-            library_builds(name, config)
+            result.n_convolutions = n_convolutions(built_by_library(name, config))
         except Exception as own:  # noqa: BLE001 - as above
             result.unavailable = one_line(own)
-        else:
-            result.problem = one_line(error)
-        return result
+            return result
+        result.problem = one_line(error)
+        return result if result.n_convolutions else None
     result.n_convolutions = n_convolutions(module)
     if not result.n_convolutions:
         return None

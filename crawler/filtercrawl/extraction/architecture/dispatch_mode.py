@@ -19,9 +19,12 @@ from filtercrawl.extraction.architecture.operators import (
     META,
     convolved,
     is_condition,
+    peak_memory,
     result_of,
+    storage_size,
     tensors,
     without_masks,
+    zeros,
 )
 from filtercrawl.extraction.architecture.weight_origin import (
     OwnedTensor,
@@ -31,6 +34,8 @@ from filtercrawl.extraction.architecture.weight_origin import (
     weight_origins,
 )
 
+# Bytes by which the peak of the process may grow while a network runs; what it makes of one example is far less.
+_MOST_MEMORY: Final = 2 << 30
 # After these the numbers are still the stored ones.
 _COPIES: Final = frozenset({torch.ops.aten.clone.default, torch.ops.aten._to_copy.default})  # noqa: SLF001 - an operator's name
 
@@ -92,6 +97,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         self._held = owned
         self._device = torch.device(tracing.device)
         self._tracing = tracing
+        self._peak = peak_memory()
         self._callers: list[str] = [""]
         # A weak reference keeps a storage's address from being given to another one, and not its memory.
         self._origins: dict[int, tuple[StorageWeakRef, ValueOrigin]] = {}
@@ -113,7 +119,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        self._check_deadline()
+        self._check_limits()
         given = dict(kwargs or {})
         args = without_masks(func, args)
         taken = first_taken = [*tensors(args), *tensors(given.values())]
@@ -146,9 +152,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             self._set(first_taken[0], joined)
         return made
 
-    def _check_deadline(self) -> None:
+    def _check_limits(self) -> None:
         if time.monotonic() > self._tracing.until:
             raise TimeoutError("it takes too long")
+        if peak_memory() - self._peak > _MOST_MEMORY:
+            raise MemoryError("it takes too much memory")
 
     def _convolve(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], weight_origin: ValueOrigin, joined: ValueOrigin
@@ -180,9 +188,12 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def _join_origins(self, values: Any) -> Any:
         """Move tensors to the one device, as zeros if they had no data."""
         if isinstance(values, torch.Tensor) and values.device != self._device:
-            moved = torch.empty_strided(values.shape, values.stride(), dtype=values.dtype, device=self._device)
+            if self._device == META:
+                moved = torch.empty_strided(values.shape, values.stride(), dtype=values.dtype, device=META)
+            else:
+                moved = zeros((storage_size(values),), values.dtype).as_strided(values.shape, values.stride())
             self._set(moved, self._get(values))
-            return moved if moved.is_meta else moved.zero_()
+            return moved
         if isinstance(values, tuple | list):
             return type(values)([self._join_origins(value) for value in values])
         if isinstance(values, dict):

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from filtercrawl.extraction.architecture.dispatch_mode import Tracer, Tracing
+from filtercrawl.extraction.architecture.operators import zeros
 from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, owned_tensors
 
-# Zeros are not touched and cost no memory, but the address space of a machine has an end.
-_LARGEST: Final = 16 << 30
+# Zeros take no memory until they are written, but the address space of a machine has an end.
+_LARGEST: Final = 8 << 30
 
 Calls = Mapping[str, tuple[Any, ...] | Mapping[str, Any]]
 """Positional or keyword arguments by the path of the module that is called; an empty path is the network itself."""
@@ -50,6 +51,7 @@ def execute(module: nn.Module, attempts: Sequence[Calls], seconds: float) -> Exe
 
     Raises:
         TimeoutError: The time limit was reached.
+        MemoryError: A result, or all of them together, take more memory than a network needs for one example.
         ValueError: There are no attempts.
         Exception: What the first attempt raised.
     """
@@ -66,7 +68,7 @@ def execute(module: nn.Module, attempts: Sequence[Calls], seconds: float) -> Exe
             attempts = [{path: _zeros(arguments) for path, arguments in calls.items()} for calls in attempts]
         try:
             return _first_that_runs(module, attempts, tracing)
-        except TimeoutError:
+        except (TimeoutError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - networks are other people's code; what they raise is theirs
             problem = error
@@ -79,10 +81,12 @@ def _first_that_runs(module: nn.Module, attempts: Sequence[Calls], tracing: Trac
     for calls in attempts:
         try:
             return _run(module, calls, tracing)
-        except TimeoutError:
+        except (TimeoutError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - as above
-            problem = problem or error
+            # Its traceback would keep the values of the run alive.
+            problem = problem or error.with_traceback(None)
+            problem.__context__ = problem.__cause__ = None
     raise problem or ValueError("no example of what its forward takes is known")
 
 
@@ -122,7 +126,7 @@ def _fill_with_zeros(module: nn.Module) -> bool:
     modules = dict(module.named_modules(remove_duplicate=False))
     for item in held:
         if item.tensor.is_meta:
-            filled = torch.zeros(item.shape, dtype=item.tensor.dtype)
+            filled = zeros(item.shape, item.tensor.dtype)
             if isinstance(item.tensor, nn.Parameter):
                 filled = nn.Parameter(filled, requires_grad=item.tensor.requires_grad)
             for name in item.names:
@@ -134,7 +138,7 @@ def _fill_with_zeros(module: nn.Module) -> bool:
 def _zeros(value: Any) -> Any:
     """Replace tensors without numbers by zeros; those that have numbers, such as sizes of images, keep them."""
     if isinstance(value, torch.Tensor):
-        return torch.zeros(value.shape, dtype=value.dtype) if value.is_meta else value
+        return zeros(value.shape, value.dtype) if value.is_meta else value
     if isinstance(value, tuple | list):
         return type(value)([_zeros(item) for item in value])
     return {key: _zeros(item) for key, item in value.items()} if isinstance(value, Mapping) else value

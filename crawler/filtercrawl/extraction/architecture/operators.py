@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import resource
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import torch
+
+from filtercrawl.extraction.architecture.weight_origin import address
 
 META: Final = torch.device("meta")
 CONVOLUTION: Final = torch.ops.aten.convolution.default
@@ -25,13 +31,33 @@ _LARGE_PRODUCT: Final = 1 << 16
 _LARGEST_RESULT: Final = 1 << 30
 
 
+def peak_memory() -> int:
+    """Return the most bytes that the process has had in memory so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def zeros(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+    """Return zeros that take no memory until they are written; torch writes those that it makes itself."""
+    n_bytes = math.prod(shape) * dtype.itemsize
+    held = torch.from_numpy(np.zeros(n_bytes, dtype=np.uint8))
+    return held.view(dtype).view(tuple(shape))
+
+
+def storage_size(tensor: torch.Tensor) -> int:
+    """Return how many numbers a tensor spans by its shape and strides, from its own offset."""
+    if tensor.numel() == 0:
+        return 0
+    return 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
 def convolved(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
     """Return the result of a convolution; on the CPU zeros."""
     if args[0].is_meta:
         made: torch.Tensor = CONVOLUTION(*args, **kwargs)
         return made
     shape = CONVOLUTION(*_on_meta(args), **_on_meta(kwargs)).shape
-    return torch.zeros(shape, dtype=args[0].dtype)
+    return zeros(shape, args[0].dtype)
 
 
 def result_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], device: torch.device) -> Any:
@@ -43,14 +69,16 @@ def result_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], devic
     if device == META:
         return func(*args, **kwargs)
     created = {} if tensors(args) or tensors(kwargs) else {"device": META}
+    given, named = _on_meta(args), {**_on_meta(kwargs), **created}
     try:
-        made = func(*_on_meta(args), **{**_on_meta(kwargs), **created})
+        made = func(*given, **named)
     except Exception:  # noqa: BLE001 - its shape depends on numbers, and is at most that of its arguments
         return func(*args, **kwargs)
-    if any(tensor.nbytes > _LARGEST_RESULT for tensor in tensors([made])):
+    present = {address(tensor) for tensor in [*tensors(given), *tensors(named)]}
+    if any(tensor.nbytes > _LARGEST_RESULT for tensor in tensors([made]) if address(tensor) not in present):
         raise MemoryError("it takes too much memory")
     if func in _PRODUCTS and made.numel() > _LARGE_PRODUCT:
-        return torch.zeros(made.shape, dtype=made.dtype)
+        return zeros(made.shape, made.dtype)
     return func(*args, **kwargs)
 
 

@@ -145,6 +145,7 @@ def _build_transformers(config: Config) -> nn.Module:
     model_config = transformers.AutoConfig.for_model(model_type, **_without_remote_code(config, "model_type"))
     # Of the implementations of experts, the one that looks at no numbers; this reaches all nested configs.
     model_config._experts_implementation = "batched_mm"  # noqa: SLF001 - as it is called
+    model_config.use_cache = False
     class_name = classes[0] if isinstance(classes, list) and classes else None
     module: nn.Module = _find_class(transformers, class_name, transformers.PreTrainedModel)(model_config)
     return module

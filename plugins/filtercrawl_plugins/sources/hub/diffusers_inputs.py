@@ -30,26 +30,20 @@ def _side(network: Network) -> int:
 
 
 def _sample(network: Network) -> list[torch.Tensor]:
+    """What an autoencoder or a U-Net takes, as images, videos with the axis of time third or second, or sound."""
     channels, side = _channels(network), _side(network)
+    if network.rank == 1:
+        return [meta(1, channels, _AUDIO_LENGTH), meta(1, 2, _AUDIO_LENGTH), meta(1, _AUDIO_LENGTH)]
     image, video = meta(1, channels, side, side), meta(1, channels, _FRAMES, side, side)
-    frames = meta(1, 8, channels, side, side)
-    wave = meta(1, channels, _AUDIO_LENGTH)
-    spectrum = meta(1, channels, 128, 64)
-    by_rank = {
-        1: [wave, meta(1, _AUDIO_LENGTH)],
-        2: [image, video, frames, spectrum],
-        3: [video, meta(1, channels, 17, 128, 128), image],
-    }
-    found = by_rank.get(network.rank, [image])
-    first = network.first_convolution
-    if first is not None and first.in_channels != channels:
-        found = [*found, meta(1, first.in_channels, *found[0].shape[2:])]
-    return found
+    colors = [meta(1, 3, _FRAMES, side, side), meta(1, 3, side, side)]
+    if network.rank == 3:
+        return [video, meta(1, channels, 17, 128, 128), image, *colors]
+    return [image, video, meta(1, 8, channels, side, side), meta(1, channels, 128, 64), *colors]
 
 
 def _hidden_states(network: Network) -> list[torch.Tensor]:
     """Latents as images or videos, or as a sequence of vectors."""
-    channels = _channels(network)
+    channels = network.number("audio_acoustic_hidden_dim", default=_channels(network))
     sequence = meta(1, _SIDE, channels)
     if network.rank == 1:
         return [sequence, meta(1, channels, _SIDE)]
@@ -57,9 +51,11 @@ def _hidden_states(network: Network) -> list[torch.Tensor]:
         return [sequence, meta(1, channels, 32, 32)]
     side = min(_side(network), 64)
     height, width = network.number("sample_height", default=side), network.number("sample_width", default=side)
-    image, video = meta(1, channels, height, width), meta(1, channels, _FRAMES, height, width)
-    frames = meta(1, network.number("sample_frames", default=_FRAMES), channels, height, width)
-    return [video, image, sequence] if network.rank == 3 else [image, frames, video, sequence]
+    rate = network.number("temporal_compression_ratio", default=1)
+    n_frames = (network.number("sample_frames", default=_FRAMES) - 1) // rate + 1
+    image, video = meta(1, channels, height, width), meta(1, channels, n_frames, height, width)
+    frames = meta(1, n_frames, channels, height, width)
+    return [video, frames, image, sequence] if network.rank == 3 else [image, frames, video, sequence]
 
 
 def _context(network: Network) -> list[torch.Tensor]:
@@ -70,9 +66,10 @@ def _context(network: Network) -> list[torch.Tensor]:
         if name.endswith(("attn2.to_k", "attn2.add_k_proj")) and isinstance(part, torch.nn.Linear)
     ][:1]
     widths = [width for width in dict.fromkeys(widths) if width] or [768]
+    length = network.number("max_text_seq_length", default=_TEXT_LENGTH)
     # A network of images that takes a video takes the text once for each frame.
     by_frame = [meta(_FRAMES, _TEXT_LENGTH, widths[0])] if network.rank == 2 else []
-    return [meta(1, _TEXT_LENGTH, width) for width in widths] + by_frame
+    return [meta(1, length, width) for width in widths] + by_frame
 
 
 def _condition(network: Network) -> list[torch.Tensor]:
@@ -97,15 +94,10 @@ def _when_set(name: str, rule: Rule) -> Rule:
 def _added(network: Network) -> list[dict[str, torch.Tensor]]:
     pooled = network.number("projection_class_embeddings_input_dim", default=2816)
     ids = network.number("addition_time_embed_dim", default=256)
-    return [
-        {
-            "text_embeds": meta(1, max(pooled - 6 * ids, 1)),
-            "time_ids": meta(1, 6),
-            "image_embeds": meta(1, network.number("encoder_hid_dim", default=768)),
-            "resolution": meta(1, 2),
-            "aspect_ratio": meta(1, 1),
-        }
-    ]
+    size = {"resolution": meta(1, 2), "aspect_ratio": meta(1, 1)}
+    texts = {"text_embeds": meta(1, max(pooled - 6 * ids, 1)), "time_ids": meta(1, 6)}
+    images = {"image_embeds": meta(1, network.number("encoder_hid_dim", default=768))}
+    return [texts | images, size]
 
 
 _MASK: Final = torch.ones(1, _TEXT_LENGTH, dtype=torch.bool)
@@ -122,7 +114,7 @@ RULES: Final[dict[str, Rule]] = {
     "timestep_r": constant(_TIME),
     "r_timestep": constant(_TIME),
     "timestep_ratio": constant(_TIME),
-    "scale": constant(_TIME),
+    "scale": constant(2),
     "fps": constant(_INDEX),
     "guidance": _when_set("guidance_embeds", constant(_TIME)),
     "encoder_hidden_states": _context,
@@ -136,8 +128,20 @@ RULES: Final[dict[str, Rule]] = {
     "encoder_attention_mask_2": _when_set("text_embed_2_dim", constant(_MASK)),
     "image_embeds": _when_set("image_embed_dim", lambda network: [meta(1, 257, network.number("image_embed_dim"))]),
     "pooled_projections": _vector("pooled_projection_dim", default=768),
-    "global_hidden_states": lambda network: [meta(1, 1, network.number("global_states_input_dim", default=1536))],
-    "context_latents": _hidden_states,
+    "global_hidden_states": lambda network: [
+        meta(1, 1, width) for width in (network.number("global_states_input_dim", default=1536), 768)
+    ],
+    "context_latents": lambda network: [
+        meta(1, _SIDE, max(network.number("in_channels") - network.number("audio_acoustic_hidden_dim"), 1))
+    ],
+    "text_bth": lambda network: [meta(1, _TEXT_LENGTH, network.number("text_in_dim", default=2560))],
+    "text_lens": constant(torch.tensor([_TEXT_LENGTH])),
+    "mask": lambda network: [meta(1, 1, *_sample(network)[0].shape[2:])] if network.rank == 2 else [],
+    "indices_latents": constant(torch.arange(_FRAMES)[None]),
+    "pose_hidden_states": lambda network: [
+        meta(1, network.number("latent_channels", "out_channels", default=16), _FRAMES - 1, 64, 64)
+    ],
+    "face_pixel_values": constant(meta(1, 3, 4 * (_FRAMES - 2) + 1, 512, 512)),
     "class_labels": lambda network: [_INDEX] if network.number("num_class_embeds", "num_embeds_ada_norm") else [],
     "controlnet_cond": _condition,
     "control_hidden_states": lambda network: [

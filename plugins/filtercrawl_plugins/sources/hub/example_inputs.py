@@ -108,8 +108,7 @@ def variants(network: Network, rules: Mapping[str, Rule], optional: frozenset[st
         elif required:
             return
     if values:
-        for chosen in itertools.islice(_by_number_of_changes(list(values.values())), _MOST_VARIANTS):
-            yield dict(zip(values, chosen, strict=True))
+        yield from itertools.islice(_by_number_of_changes(values, rules), _MOST_VARIANTS)
 
 
 def constant(*values: Any) -> Rule:
@@ -122,11 +121,17 @@ def meta(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
-def _by_number_of_changes(values: list[list[Any]]) -> list[tuple[Any, ...]]:
-    """Return combinations, those with the fewest values that are not the first of their list first."""
-    choices = itertools.product(*(range(len(tried)) for tried in values))
-    indices = sorted(itertools.islice(choices, 4096), key=lambda chosen: (sum(i > 0 for i in chosen), sum(chosen)))
-    return [tuple(tried[i] for tried, i in zip(values, chosen, strict=True)) for chosen in indices]
+def _by_number_of_changes(values: Mapping[str, list[Any]], rules: Mapping[str, Rule]) -> Iterator[dict[str, Any]]:
+    """Yield combinations, those with the fewest values that are not the first of their list first.
+
+    Parameters with the same rule, such as latents and the latents of a condition, change together.
+    """
+    kinds = {rules[name]: tried for name, tried in values.items()}
+    choices = itertools.product(*(range(len(tried)) for tried in kinds.values()))
+    most = itertools.islice(choices, 4096)
+    for chosen in sorted(most, key=lambda indices: (sum(i > 0 for i in indices), sum(indices))):
+        index = dict(zip(kinds, chosen, strict=True))
+        yield {name: tried[index[rules[name]]] for name, tried in values.items()}
 
 
 def _distinct(values: list[Any]) -> list[Any]:

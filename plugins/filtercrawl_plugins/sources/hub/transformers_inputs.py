@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import torch
+from torch import nn
 
 from filtercrawl_plugins.sources.hub.example_inputs import Network, Rule, constant, meta
 
@@ -14,6 +15,7 @@ _TEXT_LENGTH: Final = 32
 # Patches of an image along each side, for networks that take patches; divisible by what merges them.
 _GRID: Final = 16
 _AUDIO_LENGTH: Final = 32_000
+_MOST_TOKENS: Final = 4096
 
 
 def image_size(network: Network) -> tuple[int, int]:
@@ -99,8 +101,11 @@ def _spectrum(network: Network) -> list[torch.Tensor]:
     first = network.first_convolution
     if square:
         return [meta(1, 1, square * square // bins, bins), meta(1, 4, square * square // bins, bins)]
+    linear = next((part for part in network.module.modules() if isinstance(part, nn.Linear)), None)
+    widths = [network.number("input_size"), linear.in_features if linear is not None else 0, 128]
+    others = [meta(1, frames, width) for width in widths if width]
     mel_first = network.rank == 1 and first is not None and first.in_channels == bins and positions
-    return [by_bins, by_frames] if mel_first else [by_frames, by_bins]
+    return [by_bins, by_frames, *others] if mel_first else [by_frames, by_bins, *others]
 
 
 def _text(network: Network) -> list[torch.Tensor]:
@@ -110,9 +115,10 @@ def _text(network: Network) -> list[torch.Tensor]:
     token = network.number("image_token_id", "image_token_index")
     if not token or not network.takes("pixel_values"):
         return [plain]
-    merge = network.number("spatial_merge_size", "merge_size", "downsample_factor", default=2)
-    side = _GRID // merge
-    return [plain, torch.cat([plain, torch.full((1, side * side), token), plain], dim=1)]
+    side = _GRID // network.number("spatial_merge_size", "merge_size", "downsample_factor", default=2)
+    stated = network.number("image_seq_length", "image_seq_len", "mm_tokens_per_image", "num_image_tokens", default=256)
+    counts = [n for n in (side * side, stated) if n <= _MOST_TOKENS]
+    return [plain, *(torch.cat([plain, torch.full((1, n), token), plain], dim=1) for n in counts)]
 
 
 def _series(network: Network, length: int, *widths: str) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from filtercrawl.extraction.architecture import Structure, on_meta, trace
+from filtercrawl.extraction.architecture.operators import peak_memory
 
 
 class Tower(nn.Module):
@@ -134,6 +135,24 @@ class Wide(nn.Module):
         product: torch.Tensor = self.wide(self.conv(pixels).flatten(2).mT)
         assert product.sum().item() == 0
         return product
+
+
+class Heavy(Tower):
+    """Has weights of 4 GiB, and looks at a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1 << 15, 1 << 15)
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        assert pixels.sum().item() == 0
+        return self.linear(super().forward(pixels=pixels).new_zeros(4, 1 << 15))
+
+
+def test_weights_on_the_cpu_take_no_memory() -> None:
+    before = peak_memory()
+    assert trace(on_meta(Heavy), [{"": {"pixels": image()}}]).problem is None
+    assert peak_memory() - before < 1 << 29
 
 
 def test_large_products_on_the_cpu_are_zeros() -> None:
