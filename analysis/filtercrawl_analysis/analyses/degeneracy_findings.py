@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
@@ -9,7 +10,6 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
-from filtercrawl_analysis.statistics.kernel_sample import ONE_IN
 from filtercrawl_analysis.statistics.model_quality import column_name
 from filtercrawl_analysis.statistics.verdict_rules import VERDICTS
 
@@ -116,8 +116,9 @@ def _detail(layer: Row) -> str:
     if layer["verdict"] == "repeated":
         return f"has {n:,} kernels, of the sampled ones {layer['distinct_share']:.0%} distinct"
     if layer["verdict"] == "outliers":
-        few = max(1, n // ONE_IN)
-        return f"has about {layer['outlier_share']:.0%} of its energy in {few} of {n:,} kernels"
+        # Rounded down, as it is a lower bound.
+        share = math.floor(100 * layer["outlier_share_low"])
+        return f"has at least {share}% of its energy in at most {layer['outlier_kernels']:,} of {n:,} kernels"
     return f"has {n:,} kernels, of the sampled ones {layer['near_copy_share']:.0%} within 20 % of another one"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,14 +10,12 @@ import numpy as np
 from scipy import stats
 
 from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.statistics.outlier_bounds import LayerTotals, outlier_bound
 
 # The fewest kernels that hold this share of the energy are live; a kernel is dead if its peak is below this part of
 # their median peak.
 _LIVE_ENERGY: Final = 0.99
 _DEAD_PEAK: Final = 0.01
-# Outliers are at most one kernel in so many, or one; with fewer kernels than this, one is no outlier.
-ONE_IN: Final = 200
-_MIN_KERNELS: Final = 32
 # Live kernels that a share of distinct kernels, and one of near copies, needs.
 _MIN_DISTINCT: Final = 4
 _MIN_NEAR: Final = 16
@@ -33,23 +30,6 @@ _CONFIDENCE: Final = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerTotals:
-    """What is known of all kernels of a layer.
-
-    Attributes:
-        n_kernels: Kernels without NaN and infinities.
-        energy: Sum of squared weights.
-        fourth_powers: Sum of fourth powers of weights.
-        max_abs: Largest magnitude.
-    """
-
-    n_kernels: int
-    energy: float
-    fourth_powers: float
-    max_abs: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class KernelSampleStats:
     """Shares of a layer's kernels and of its energy; None where there are too few kernels to tell.
 
@@ -58,7 +38,9 @@ class KernelSampleStats:
             fewest kernels that hold 99 % of the energy, so a few outliers make no other kernel dead.
         dead_low: Lower end of its 95 % interval (Clopper and Pearson 1934); `dead_share` itself where all are known.
         dead_high: Upper end.
-        outlier_share: Share of the energy in the largest 0.5 % of the kernels, at least one.
+        outlier_share_low: Share of the energy that the largest kernels, at most one in 20, at least hold, see
+            `outlier_bound`.
+        outlier_kernels: How many these are at most.
         distinct_share: Share of live kernels that differ by more than scale and sign.
         one_kernel_share: Mean share of the energy of live kernels along one direction.
         near_copy_share: Share of live kernels that another one equals, but for scale, sign and 5 % of the norm, or, if
@@ -70,7 +52,8 @@ class KernelSampleStats:
     dead_share: float
     dead_low: float
     dead_high: float
-    outlier_share: float | None
+    outlier_share_low: float | None
+    outlier_kernels: int | None
     distinct_share: float | None
     one_kernel_share: float | None
     near_copy_share: float | None
@@ -90,12 +73,14 @@ def kernel_sample_stats(kernels: Array, totals: LayerTotals, seed: Sequence[int]
     live = kernels[~is_dead & kernels.any(1)]
     unit = live / np.linalg.norm(live, axis=1, keepdims=True)
     distinct = _distinct_share(live) if len(live) >= _MIN_DISTINCT else None
+    outliers = outlier_bound(kernels, totals)
     near, near_null = _near_copies(unit, seed) if len(live) >= _MIN_NEAR else (None, None)
     return KernelSampleStats(
         dead_share=float(is_dead.mean()),
         dead_low=low,
         dead_high=high,
-        outlier_share=_outlier_share(kernels, totals) if totals.n_kernels >= _MIN_KERNELS else None,
+        outlier_share_low=outliers.share if outliers else None,
+        outlier_kernels=outliers.kernels if outliers else None,
         distinct_share=distinct,
         one_kernel_share=float(np.linalg.eigvalsh(_smaller_gram(unit))[-1]) / len(unit) if near is not None else None,
         near_copy_share=near,
@@ -132,21 +117,6 @@ def _share_interval(found: np.ndarray[tuple[int], np.dtype[np.bool_]], n_kernels
         return float(found.mean()), float(found.mean())
     interval = stats.binomtest(int(found.sum()), len(found)).proportion_ci(_CONFIDENCE, "exact")
     return float(interval.low), float(interval.high)
-
-
-def _outlier_share(kernels: Array, totals: LayerTotals) -> float:
-    """Return the share of the energy in the largest kernels.
-
-    Of a sample, the largest kernel may be such an outlier; the others tell the energy of the rest. By the
-    Cauchy-Schwarz inequality, the fourth powers limit the energy that c kernels can hold.
-    """
-    energies = np.sort((kernels**2).sum(1))
-    n_outliers = max(1, totals.n_kernels // ONE_IN)
-    if len(energies) >= totals.n_kernels:
-        return float(energies[-n_outliers:].sum() / energies.sum())
-    rest = totals.n_kernels * energies[:-1].mean() / totals.energy
-    limit = math.sqrt(n_outliers * kernels.shape[1] * totals.fourth_powers) / totals.energy
-    return float(min(max(0.0, 1 - rest), limit))
 
 
 def _distinct_share(live: Array) -> float:

@@ -19,7 +19,8 @@ from filtercrawl_analysis.statistics.coefficients import iter_sketches
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull, is_supported, permutation_p_values
 from filtercrawl_analysis.statistics.entropy_power import EntropyPower
 from filtercrawl_analysis.statistics.groups import group_labels
-from filtercrawl_analysis.statistics.kernel_sample import LayerTotals, kernel_sample_stats
+from filtercrawl_analysis.statistics.kernel_sample import kernel_sample_stats
+from filtercrawl_analysis.statistics.outlier_bounds import LayerTotals
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 from filtercrawl_analysis.statistics.resampling import adjust_p_values
 from filtercrawl_analysis.statistics.verdict_rules import layer_verdict
@@ -34,15 +35,15 @@ _INDEX_COLUMNS: Final = (
     "norm_l2", "norm_linf",
 )  # fmt: skip
 _SAMPLED: Final = (
-    "dead_share", "dead_low", "dead_high", "outlier_share", "distinct_share", "one_kernel_share", "near_copy_share",
-    "near_copy_null",
+    "dead_share", "dead_low", "dead_high", "outlier_share_low", "outlier_kernels", "distinct_share",
+    "one_kernel_share", "near_copy_share", "near_copy_null",
 )  # fmt: skip
 COMPUTED: Final = [
     pa.field("position", pa.string()),
     pa.field("randomness_threshold", pa.float64()),
     pa.field("degenerate", pa.bool_()),
     pa.field("kurtosis", pa.float64()),
-    *(pa.field(name, pa.float64()) for name in _SAMPLED),
+    *(pa.field(name, pa.int64() if name == "outlier_kernels" else pa.float64()) for name in _SAMPLED),
     pa.field("null", pa.string()),
     pa.field("p_structured", pa.float64()),
     pa.field("p_even", pa.float64()),
@@ -137,7 +138,11 @@ def _of_kernels(kernels: Array | None, row: Row, sketch: Row, null: EntropyNull)
     found: Row = dict.fromkeys(_SAMPLED)
     if kernels is not None and energy > 0:
         totals = LayerTotals(
-            n_kernels=sketch["n_finite"], energy=energy, fourth_powers=fourth_powers, max_abs=sketch["max_abs"]
+            n_kernels=sketch["n_finite"],
+            n_low=row["n_dead"],
+            energy=energy,
+            fourth_powers=fourth_powers,
+            max_abs=sketch["max_abs"],
         )
         found |= asdict(kernel_sample_stats(kernels, totals, seed))
     if kernels is not None and len(kernels) == sketch["n_finite"]:
