@@ -40,6 +40,8 @@ def peak_memory() -> int:
 def zeros(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """Return zeros that take no memory until they are written; torch writes those that it makes itself."""
     n_bytes = math.prod(shape) * dtype.itemsize
+    if not n_bytes:
+        return torch.zeros(tuple(shape), dtype=dtype)
     held = torch.from_numpy(np.zeros(n_bytes, dtype=np.uint8))
     return held.view(dtype).view(tuple(shape))
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from filtercrawl.extraction.architecture import Structure, on_meta, trace
-from filtercrawl.extraction.architecture.operators import peak_memory
+from filtercrawl.extraction.architecture.operators import peak_memory, zeros
 
 
 class Tower(nn.Module):
@@ -165,3 +165,24 @@ def test_a_network_without_an_example_has_its_modules(attempts: list[dict[str, A
     structure = trace(on_meta(Tower), attempts)
     assert structure.problem is not None
     assert lengths(structure) == {"stem.weight": None, "body.weight": None}
+
+
+@pytest.mark.parametrize("shape", [(), (0, 4), (3, 0, 2), (2, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
+def test_zeros_are_those_of_torch(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    made = zeros(shape, dtype)
+    assert made.dtype == dtype
+    assert torch.equal(made, torch.zeros(shape, dtype=dtype))
+
+
+class Empty(Tower):
+    """Looks at a number, and convolves nothing, as masks are made for no box."""
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        found = self.stem(pixels)
+        assert found.sum().item() == 0
+        return self.body(found[:0])
+
+
+def test_a_convolution_of_nothing_is_reached() -> None:
+    assert lengths(trace(on_meta(Empty), [{"": {"pixels": image()}}])) == {"stem.weight": 0, "body.weight": 1}
