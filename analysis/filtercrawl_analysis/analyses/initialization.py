@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +15,7 @@ from filtercrawl_analysis.plots.initialization import weight_moments_scatter
 from filtercrawl_analysis.statistics.group_summary import summarize_by_columns
 from filtercrawl_analysis.statistics.groups import sample_size
 from filtercrawl_analysis.statistics.layer_initialization import (
+    CLOSE,
     TOO_SMALL,
     UNTRAINED,
     layer_initialization,
@@ -30,14 +31,16 @@ _LAYERS: Final = (
     "nearest_law: the initial distribution of the least law_distance = |log std_ratio| + shape_distance, where "
     "std_ratio is the standard deviation over that of the distribution and shape_distance the mean difference of "
     "quantiles of standardized sampled weights. kernel_correlation: root mean square correlation of two taps; of "
-    "independent ones kernel_correlation_of_random. untrained_laws: distributions that the layer may be a draw "
-    "from: standard deviation within 1 % or three standard errors, kurtosis and quantiles too, and kernels not "
-    "told from random weights; null where the standard error is above 2 % or the layer too small to be told from "
-    "random ones. Folded batch normalization changes all of them."
+    "independent ones kernel_correlation_of_random. bound_ratio: largest magnitude over the largest that nearest_law "
+    "has. close_laws: distributions that the layer is close to: standard deviation within 1 % or three standard "
+    "errors, kurtosis and quantiles too, and kernels not told from random weights; null where the standard error is "
+    "above 2 % or the layer too small to be told from random ones. untrained_laws: those of them that it may be a "
+    "draw from: no weights beyond their bound. Folded batch normalization changes all of them."
 )
 _MODELS: Final = (
     "looks untrained: more than half of the judged layers, with more than half of the model's weights, may be "
-    "draws from one initial distribution (law). too small: judged layers hold at most half of the weights. "
+    "draws from one initial distribution (law). close to initialization: they are close to it, but some of them hold "
+    "weights beyond its bound, which no draw does. too small: judged layers hold at most half of the weights. "
     "differs: neither. near_layers: layers whose nearest distribution it is, with a standard deviation within 2 % "
     "of it."
 )
@@ -88,20 +91,41 @@ def _figures(table: pa.Table) -> Iterator[Figure]:
 
 def _findings(models: pa.Table) -> Iterator[Finding]:
     rows = models.to_pylist()
-    untrained = [(position, row) for position, row in enumerate(rows) if row["verdict"] == UNTRAINED]
+    untrained, close = (_rows_of(rows, verdict) for verdict in (UNTRAINED, CLOSE))
     n_small = sum(row["verdict"] == TOO_SMALL for row in rows)
+    near = f"{len(close)} {'is' if len(close) == 1 else 'are'} close to initialization, " if close else ""
     yield Finding(
         text=f"{len(untrained)} of {len(rows)} models {'looks' if len(untrained) == 1 else 'look'} untrained; "
-        f"{n_small} {'is' if n_small == 1 else 'are'} too small to judge."
+        f"{near}{n_small} {'is' if n_small == 1 else 'are'} too small to judge."
     )
-    untrained.sort(key=lambda item: (-item[1]["untrained_share_of_weights"], item[1]["model_id"]))
     for position, row in untrained[:MAX_NAMED]:
         yield Finding(
-            text=f"{row['model_id']} looks untrained: {row['untrained_layers']} of {row['judged_layers']} judged "
-            f"layers, with {row['untrained_share_of_weights']:.0%} of its weights, may be draws from one initial "
+            text=f"{row['model_id']} looks untrained: {row['close_layers']} of {row['judged_layers']} judged "
+            f"layers, with {row['close_share_of_weights']:.0%} of its weights, may be draws from one initial "
             f"distribution ({row['law']}); {row['near_layers']} layers are within 2 % of its standard deviation.",
             table="model_initialization",
             row=position,
         )
-    if len(untrained) > MAX_NAMED:
-        yield Finding(text=f"{len(untrained) - MAX_NAMED} more models look untrained.")
+    yield from _others(len(untrained), "look untrained")
+    for position, row in close[:MAX_NAMED]:
+        n_beyond = row["close_layers"] - row["untrained_layers"]
+        yield Finding(
+            text=f"{row['model_id']} is close to its initialization: {row['close_layers']} of {row['judged_layers']} "
+            f"judged layers, with {row['close_share_of_weights']:.0%} of its weights, have the standard deviation and "
+            f"the shape of one initial distribution ({row['law']}) and are not told from random; {n_beyond} of them "
+            f"{'holds' if n_beyond == 1 else 'hold'} weights beyond its bound, so it was trained a little.",
+            table="model_initialization",
+            row=position,
+        )
+    yield from _others(len(close), "are close to their initialization")
+
+
+def _rows_of(rows: list[dict[str, Any]], verdict: str) -> list[tuple[int, dict[str, Any]]]:
+    """Return the rows of a verdict and their positions, those of the largest share of close weights first."""
+    found = [(position, row) for position, row in enumerate(rows) if row["verdict"] == verdict]
+    return sorted(found, key=lambda item: (-item[1]["close_share_of_weights"], item[1]["model_id"]))
+
+
+def _others(count: int, what: str) -> Iterator[Finding]:
+    if count > MAX_NAMED:
+        yield Finding(text=f"{count - MAX_NAMED} more models {what}.")

@@ -1,4 +1,4 @@
-"""The distance of a layer's weights from initial distributions, and whether they look untrained."""
+"""The distance of a layer's weights from initial distributions, and whether they are close to one."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ LARGEST_ERROR: Final = 0.02
 # Standardized sampled weights of an untrained layer differ from quantiles by more than this over the root of their
 # number in less than one of a thousand layers.
 _SHAPE_ERRORS: Final = 3.5
+# Largest magnitude over the bound of a distribution from which on weights lie beyond it; rounding to 16 bits changes
+# them by less.
+BEYOND: Final = 1.005
 # Largest departure from 1 of the orthogonality of orthogonal filters in float32.
 _ORTHOGONAL: Final = 1e-4
 
@@ -59,6 +62,7 @@ class InitDistance:
         shape_distance: Mean absolute difference of the quantiles of standardized weights (1-Wasserstein distance); None
             without sampled weights.
         consistent: Whether standard deviation, kurtosis, quantiles and orthogonality may be those of the distribution.
+        bound_ratio: The largest magnitude over the largest that the distribution has; None if it has none.
     """
 
     law: InitDistribution
@@ -66,11 +70,17 @@ class InitDistance:
     std_error: float
     shape_distance: float | None
     consistent: bool
+    bound_ratio: float | None
 
     @property
     def total(self) -> float:
         """The sum of |log std_ratio| and shape_distance."""
         return abs(math.log(self.std_ratio)) + (self.shape_distance or 0.0)
+
+    @property
+    def beyond_bound(self) -> bool:
+        """Whether some weights are larger than any that the distribution has."""
+        return self.bound_ratio is not None and self.bound_ratio > BEYOND
 
 
 def init_distances(layer: LayerWeights) -> list[InitDistance]:
@@ -88,10 +98,11 @@ def init_distances(layer: LayerWeights) -> list[InitDistance]:
     return sorted(distances, key=lambda distance: (not distance.law.orthogonal, distance.total))
 
 
-def looks_untrained(layer: LayerWeights, distance: InitDistance) -> bool | None:
-    """Return whether a layer may be a draw from a distribution; None where it has too few weights to tell.
+def is_close(layer: LayerWeights, distance: InitDistance) -> bool | None:
+    """Return whether a layer is close to a distribution; None where it has too few weights to tell.
 
-    It must be consistent with the distribution, and its kernels not told from independent weights.
+    It must be consistent with the distribution, and its kernels not told from independent weights. It may be a draw
+    from the distribution if also no weights lie beyond the bound of that.
     """
     if distance.std_error > LARGEST_ERROR or layer.looks_random is None:
         return None
@@ -111,4 +122,12 @@ def _distance(moments: WeightMoments, standardized: Array, law: InitDistribution
         and (law.orthogonal or abs(moments.kurtosis - law.shape.kurtosis) <= kurtosis_tolerance)
         and (shape is None or shape <= _SHAPE_ERRORS / math.sqrt(count))
     )
-    return InitDistance(law=law, std_ratio=ratio, std_error=std_error, shape_distance=shape, consistent=consistent)
+    bound = law.shape.bound
+    return InitDistance(
+        law=law,
+        std_ratio=ratio,
+        std_error=std_error,
+        shape_distance=shape,
+        consistent=consistent,
+        bound_ratio=None if bound is None or law.orthogonal else moments.max_abs / (law.std * bound),
+    )

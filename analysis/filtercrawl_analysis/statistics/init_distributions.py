@@ -25,11 +25,13 @@ class Shape:
         name: Its name.
         kurtosis: Excess kurtosis.
         quantile: The quantiles of probabilities.
+        bound: The largest magnitude that is possible; None if there is none.
     """
 
     name: str
     kurtosis: float
     quantile: Callable[[Array], Array]
+    bound: float | None = None
 
     def quantiles(self, count: int) -> Array:
         """Return `count` quantiles, of probabilities in the middle of equal steps."""
@@ -62,8 +64,10 @@ def _truncated_kurtosis() -> float:
 
 
 NORMAL: Final = Shape(name="normal", kurtosis=0.0, quantile=_normal_quantile)
-UNIFORM: Final = Shape(name="uniform", kurtosis=-1.2, quantile=_uniform_quantile)
-TRUNCATED: Final = Shape(name="truncated", kurtosis=_truncated_kurtosis(), quantile=_truncated_quantile)
+UNIFORM: Final = Shape(name="uniform", kurtosis=-1.2, quantile=_uniform_quantile, bound=math.sqrt(3))
+TRUNCATED: Final = Shape(
+    name="truncated", kurtosis=_truncated_kurtosis(), quantile=_truncated_quantile, bound=2 / TRUNCATED_STD
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.merge import unpack_symmetric
 from filtercrawl_analysis.statistics.coefficients import iter_sketches
-from filtercrawl_analysis.statistics.init_distance import LayerWeights, init_distances, looks_untrained
+from filtercrawl_analysis.statistics.init_distance import LayerWeights, init_distances, is_close
 from filtercrawl_analysis.statistics.layer_verdicts import layer_verdicts
 from filtercrawl_analysis.statistics.weight_moments import weight_moments
 
 Row = dict[str, Any]
 
 UNTRAINED: Final = "looks untrained"
+CLOSE: Final = "close to initialization"
 DIFFERS: Final = "differs"
 TOO_SMALL: Final = "too small"
-# Share of a model's judged layers, and of its weights, that must look untrained, by one distribution.
+# Share of a model's judged layers, and of its weights, that must be close to one distribution.
 _MOST: Final = 0.5
 # Layers so near a distribution's standard deviation are counted as near.
 _NEAR: Final = 0.02
@@ -33,7 +34,7 @@ _NEAR: Final = 0.02
 _INDEX_COLUMNS: Final = ("layer_id", "model_id", "kernel", "n_kernels", "depth_decile")
 _NUMBERS: Final = (
     "mean", "std", "skewness", "kurtosis", "max_abs", "std_error", "std_over_he", "std_over_glorot",
-    "std_over_torch_default", "std_ratio", "shape_distance", "law_distance", "kernel_correlation",
+    "std_over_torch_default", "std_ratio", "shape_distance", "law_distance", "bound_ratio", "kernel_correlation",
     "kernel_correlation_of_random", "orthogonality",
 )  # fmt: skip
 _MODEL_SCHEMA: Final = pa.schema(
@@ -41,8 +42,9 @@ _MODEL_SCHEMA: Final = pa.schema(
         pa.field("model_id", pa.string()),
         pa.field("layers", pa.int64()),
         pa.field("judged_layers", pa.int64()),
+        pa.field("close_layers", pa.int64()),
+        pa.field("close_share_of_weights", pa.float64()),
         pa.field("untrained_layers", pa.int64()),
-        pa.field("untrained_share_of_weights", pa.float64()),
         pa.field("law", pa.string()),
         pa.field("near_layers", pa.int64()),
         pa.field("verdict", pa.string()),
@@ -61,9 +63,11 @@ def layer_initialization(dataset: DatasetView) -> pa.Table:
         `nearest_law`: The nearest initial distribution; `zeros` and `constant` where no weights differ, `dirac` where
         each filter passes one channel on.
         `std_ratio`, `shape_distance`, `law_distance`: The distances from it, see `InitDistance`.
+        `bound_ratio`: The largest magnitude over the largest that it has; null if it has no bound.
         `kernel_correlation`: Root mean square correlation of two taps, and what is expected of independent ones.
-        `untrained_laws`: The distributions that the layer may be a draw from, see `looks_untrained`; null where it has
-        too few weights to tell.
+        `close_laws`: The distributions that the layer is close to, see `is_close`; null where it has too few weights to
+        tell.
+        `untrained_laws`: Those of them that it may be a draw from, as no weights lie beyond their bound.
     """
     if dataset not in _TABLES:
         _TABLES[dataset] = _layer_table(dataset)
@@ -86,6 +90,7 @@ def _layer_table(dataset: DatasetView) -> pa.Table:
         pa.field("n_weights", pa.int64()),
         *(pa.field(name, pa.float64()) for name in _NUMBERS),
         pa.field("nearest_law", pa.string()),
+        pa.field("close_laws", pa.list_(pa.string())),
         pa.field("untrained_laws", pa.list_(pa.string())),
     ]
     return pa.Table.from_pylist(rows, schema=pa.schema(schema))
@@ -113,7 +118,8 @@ def _weight_columns(layer: Row, verdict: str | None, sketch: Row, sampled: NDArr
     distances = init_distances(weights)
     by_name = {distance.law.name: distance for distance in distances}
     nearest = distances[0]
-    judged = {distance.law.name: looks_untrained(weights, distance) for distance in distances}
+    close = [distance for distance in distances if is_close(weights, distance)]
+    is_judged = is_close(weights, nearest) is not None
     row |= {
         "mean": moments.mean,
         "std": moments.std,
@@ -125,15 +131,15 @@ def _weight_columns(layer: Row, verdict: str | None, sketch: Row, sampled: NDArr
         "std_over_torch_default": by_name["torch default"].std_ratio,
     }
     if _is_dirac(weights):
-        return row | {"nearest_law": "dirac", "untrained_laws": ["dirac"]}
+        return row | {"nearest_law": "dirac", "close_laws": ["dirac"], "untrained_laws": ["dirac"]}
     return row | {
         "nearest_law": nearest.law.name,
         "std_ratio": nearest.std_ratio,
         "shape_distance": nearest.shape_distance,
         "law_distance": nearest.total,
-        "untrained_laws": None
-        if judged[nearest.law.name] is None
-        else [distance.law.name for distance in distances if judged[distance.law.name]],
+        "bound_ratio": nearest.bound_ratio,
+        "close_laws": [distance.law.name for distance in close] if is_judged else None,
+        "untrained_laws": [distance.law.name for distance in close if not distance.beyond_bound] if is_judged else None,
     }
 
 
@@ -166,11 +172,13 @@ def _is_dirac(weights: LayerWeights) -> bool:
 
 
 def model_initialization(layers: pa.Table) -> pa.Table:
-    """Return one row per model: how many of its layers look untrained, by the distribution that most of them have.
+    """Return one row per model: how many of its layers are close to one distribution, and may be draws from it.
 
-    The verdict is `looks untrained` if these are more than half of its judged layers and hold more than half of its
-    weights, else `too small` if judged layers hold at most half of its weights, else `differs`. `near_layers` are those
-    whose nearest distribution it is, and whose standard deviation is within 2 % of it.
+    The verdict is `looks untrained` if the close ones are more than half of its judged layers, hold more than half of
+    its weights, and may all be draws; `close to initialization` if some of them hold weights beyond the distribution's
+    bound, so that they were trained; else `too small` if judged layers hold at most half of its weights, else
+    `differs`. `near_layers` are those whose nearest distribution it is, and whose standard deviation is within 2 % of
+    it. The distribution is the one that most layers may be draws from, then that most are close to.
 
     Args:
         layers: A table of `layer_initialization`.
@@ -179,35 +187,41 @@ def model_initialization(layers: pa.Table) -> pa.Table:
         Models with a layer, in the order of the table.
     """
     by_model: dict[str, list[Row]] = {}
-    names = ("model_id", "n_weights", "untrained_laws", "nearest_law", "std_ratio")
+    names = ("model_id", "n_weights", "close_laws", "untrained_laws", "nearest_law", "std_ratio")
     for row in layers.select(names).to_pylist():
         by_model.setdefault(row["model_id"], []).append(row)
     return pa.Table.from_pylist([_model_row(name, rows) for name, rows in by_model.items()], schema=_MODEL_SCHEMA)
 
 
 def _model_row(model_id: str, layers: Sequence[Row]) -> Row:
-    judged = [row for row in layers if row["untrained_laws"] is not None]
-    counts = Counter(law for row in judged for law in row["untrained_laws"])
-    nearest = Counter(row["nearest_law"] for row in judged)
-    law = min(counts, key=lambda name: (-counts[name], -nearest[name], name)) if counts else None
-    untrained = [row for row in judged if law in row["untrained_laws"]]
-    weights, judged_weights, untrained_weights = (
-        sum(row["n_weights"] for row in rows) for rows in (layers, judged, untrained)
-    )
-    share = untrained_weights / weights if weights else 0.0
-    if len(untrained) > _MOST * len(judged) and share > _MOST:
-        verdict = UNTRAINED
+    judged = [row for row in layers if row["close_laws"] is not None]
+    law = _law_of_most(judged)
+    close = [row for row in judged if law in row["close_laws"]]
+    n_untrained = sum(law in row["untrained_laws"] for row in close)
+    weights, judged_weights, close_weights = (sum(row["n_weights"] for row in rows) for rows in (layers, judged, close))
+    share = close_weights / weights if weights else 0.0
+    if len(close) > _MOST * len(judged) and share > _MOST:
+        verdict = UNTRAINED if n_untrained == len(close) else CLOSE
     else:
         verdict = TOO_SMALL if judged_weights <= _MOST * weights else DIFFERS
     return {
         "model_id": model_id,
         "layers": len(layers),
         "judged_layers": len(judged),
-        "untrained_layers": len(untrained),
-        "untrained_share_of_weights": share,
+        "close_layers": len(close),
+        "close_share_of_weights": share,
+        "untrained_layers": n_untrained,
         "law": law,
         "near_layers": sum(
             row["nearest_law"] == law and abs(math.log(row["std_ratio"] or 1.0)) <= _NEAR for row in layers if law
         ),
         "verdict": verdict,
     }
+
+
+def _law_of_most(judged: Sequence[Row]) -> str | None:
+    untrained, close = (
+        Counter(law for row in judged for law in row[name]) for name in ("untrained_laws", "close_laws")
+    )
+    nearest = Counter(row["nearest_law"] for row in judged)
+    return min(close, key=lambda law: (-untrained[law], -close[law], -nearest[law], law), default=None)

@@ -19,7 +19,7 @@ def weight(kernels: np.ndarray) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two trained networks, two untrained ones, and one of layers that are neither."""
+    """Two trained networks, two untrained ones, one trained a little, and one of layers that are none of that."""
     torch.manual_seed(12)
     random = np.random.default_rng(12)
     noise = random.standard_normal((OUT * INNER, 9))
@@ -39,6 +39,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     nets[0].state["small.weight"] = 0.02 * torch.randn(2, 4, 3, 3)
     nets.append(Net(name="torch", state={f"l{j}.weight": torch.nn.Conv2d(INNER, OUT, 3).weight.data for j in range(5)}))
+    tuned = {f"l{j}.weight": torch.nn.Conv2d(INNER, OUT, 3).weight.data for j in range(3)}
+    nets.append(Net(name="tuned", state={name: w + 0.05 * w.std() * torch.randn(w.shape) for name, w in tuned.items()}))
     keras = {f"l{j}.weight": torch.nn.init.xavier_uniform_(torch.empty(OUT, INNER, 3, 3)) for j in range(3)}
     nets.append(Net(name="keras", state=keras | {"l3.weight": weight(0.1 * trained(random))}))
     nets.append(Net(name="odd", state={name: weight(layer) for name, layer in odd.items()}))
@@ -64,6 +66,7 @@ def test_verdicts_are_those_that_were_planted(degeneracy: Result) -> None:
         **{f"trained{i}#l{j}": "ok" for i in range(2) for j in range(4)},
         "trained0#small": "too small",
         **{f"torch#l{j}": "random" for j in range(5)},
+        **{f"tuned#l{j}": "random" for j in range(3)},
         **{f"keras#l{j}": "random" for j in range(3)},
         "keras#l3": "ok",
         "odd#laplace": "random",
@@ -80,8 +83,8 @@ def test_verdicts_are_those_that_were_planted(degeneracy: Result) -> None:
 def test_the_page_says_so(degeneracy: Result) -> None:
     said = [str(finding) for finding in degeneracy.findings]
     assert said[0] == (
-        "Of 26 layers, 1 are dead, 2 are dominated by outliers, 1 consist of near copies, 9 are ok, 1 are too small to "
-        "judge, 12 cannot be told from random weights (26 tests, false discovery rate 0.05)."
+        "Of 29 layers, 1 are dead, 2 are dominated by outliers, 1 consist of near copies, 9 are ok, 1 are too small to "
+        "judge, 15 cannot be told from random weights (29 tests, false discovery rate 0.05)."
     )
     assert "acme/torch: 5 of 5 layers that can be judged (3,200 kernels) cannot be told from random weights." in said
     assert "acme/keras: 3 of 4 layers that can be judged (1,920 kernels) cannot be told from random weights." in said
@@ -106,13 +109,17 @@ def test_untrained_networks_are_named_and_trained_ones_are_not(initialization: R
         "acme/torch": "looks untrained",
         "acme/trained0": "differs",
         "acme/trained1": "differs",
+        "acme/tuned": "close to initialization",
     }
     assert [str(finding) for finding in initialization.findings] == [
-        "2 of 5 models look untrained; 0 are too small to judge.",
+        "2 of 6 models look untrained; 1 is close to initialization, 0 are too small to judge.",
         "acme/torch looks untrained: 5 of 5 judged layers, with 100% of its weights, may be draws from one initial "
         "distribution (torch default); 5 layers are within 2 % of its standard deviation.",
         "acme/keras looks untrained: 3 of 4 judged layers, with 75% of its weights, may be draws from one initial "
         "distribution (glorot uniform); 3 layers are within 2 % of its standard deviation.",
+        "acme/tuned is close to its initialization: 3 of 3 judged layers, with 100% of its weights, have the standard "
+        "deviation and the shape of one initial distribution (torch default) and are not told from random; 3 of them "
+        "hold weights beyond its bound, so it was trained a little.",
     ]
 
 

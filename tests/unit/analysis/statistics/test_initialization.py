@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.init_distance import LayerWeights, init_distances, looks_untrained
+from filtercrawl_analysis.statistics.init_distance import LayerWeights, init_distances, is_close
 from filtercrawl_analysis.statistics.init_distributions import NORMAL, TRUNCATED, UNIFORM, init_distributions
 from filtercrawl_analysis.statistics.layer_initialization import model_initialization
 from filtercrawl_analysis.statistics.weight_moments import weight_moments
@@ -64,7 +64,8 @@ def test_the_nearest_law_is_the_one_that_a_layer_was_filled_by(name: str) -> Non
     layer = layer_of(untrained, orthogonality=orthogonality)
     nearest = init_distances(layer)[0]
     assert nearest.law.name == name
-    assert looks_untrained(layer, nearest)
+    assert is_close(layer, nearest)
+    assert not nearest.beyond_bound
     assert nearest.std_ratio == pytest.approx(1, abs=0.02)
 
 
@@ -91,7 +92,7 @@ def test_timm_divides_the_fan_out_by_the_groups_and_keras_counts_depthwise_chann
 def test_what_differs_from_a_law_does_not_look_untrained(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     torch.manual_seed(4)
     layer = layer_of(change(FILLS["he normal, fan in"](torch.empty(96, 24, 3, 3))))
-    assert not any(looks_untrained(layer, distance) for distance in init_distances(layer))
+    assert not any(is_close(layer, distance) for distance in init_distances(layer))
 
 
 def test_few_weights_tell_nothing() -> None:
@@ -99,16 +100,16 @@ def test_few_weights_tell_nothing() -> None:
     layer = layer_of(FILLS["he normal, fan in"](torch.empty(10, 12, 3, 3)))
     nearest = init_distances(layer)[0]
     assert nearest.std_error > 0.02
-    assert looks_untrained(layer, nearest) is None
+    assert is_close(layer, nearest) is None
 
 
 def test_structured_kernels_do_not_look_untrained() -> None:
     torch.manual_seed(6)
     layer = layer_of(FILLS["torch default"](torch.empty(96, 24, 3, 3)))
     told = LayerWeights(**{**vars(layer), "looks_random": False})
-    assert looks_untrained(told, init_distances(told)[0]) is False
+    assert is_close(told, init_distances(told)[0]) is False
     unknown = LayerWeights(**{**vars(layer), "looks_random": None})
-    assert looks_untrained(unknown, init_distances(unknown)[0]) is None
+    assert is_close(unknown, init_distances(unknown)[0]) is None
 
 
 @pytest.mark.parametrize("shape", [NORMAL, UNIFORM, TRUNCATED], ids=lambda shape: shape.name)
@@ -147,12 +148,38 @@ def test_weights_that_do_not_differ_have_no_spread() -> None:
     assert weight_moments([9, 9, 9, 9, 9], 1.0) is None
 
 
+@pytest.mark.parametrize("name", ["torch default", "glorot uniform", "he truncated, fan in", "truncated normal 0.02"])
+def test_weights_beyond_the_bound_of_a_law_are_close_to_it_and_no_draw(name: str) -> None:
+    torch.manual_seed(9)
+    weight = FILLS[name](torch.empty(96, 24, 3, 3))
+    drawn = init_distances(layer_of(weight))[0]
+    assert drawn.bound_ratio == pytest.approx(1, abs=1e-3)
+    assert not init_distances(layer_of(weight.bfloat16().float()))[0].beyond_bound
+    weight.view(-1)[7] *= 1.1 * weight.abs().max() / weight.view(-1)[7].abs()
+    trained = layer_of(weight)
+    nearest = init_distances(trained)[0]
+    assert nearest.law.name == name
+    assert is_close(trained, nearest)
+    assert nearest.beyond_bound
+    assert nearest.bound_ratio == pytest.approx(1.1, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["he normal, fan in", "orthogonal"])
+def test_laws_without_a_bound_have_no_ratio(name: str) -> None:
+    torch.manual_seed(10)
+    orthogonality = 1 - 1e-7 if name == "orthogonal" else 0.95
+    nearest = init_distances(layer_of(FILLS[name](torch.empty(96, 24, 3, 3)), orthogonality=orthogonality))[0]
+    assert nearest.bound_ratio is None
+    assert not nearest.beyond_bound
+
+
 def test_most_layers_and_most_weights_of_a_model_decide() -> None:
-    def layer(model: str, weights: int, laws: list[str] | None) -> dict[str, object]:
+    def layer(model: str, weights: int, laws: list[str] | None, *, beyond: bool = False) -> dict[str, object]:
         return {
             "model_id": model,
             "n_weights": weights,
-            "untrained_laws": laws,
+            "close_laws": laws,
+            "untrained_laws": [] if beyond else laws,
             "nearest_law": "glorot normal",
             "std_ratio": 1.01,
         }
@@ -163,6 +190,7 @@ def test_most_layers_and_most_weights_of_a_model_decide() -> None:
         *(layer("few layers", weights, laws) for weights, laws in ((5000, both), (10, []), (10, []))),
         *(layer("few weights", weights, laws) for weights, laws in ((10, both), (10, both), (5000, []))),
         *(layer("small", weights, laws) for weights, laws in ((3000, None), (1000, both))),
+        *(layer("close", 1000, both, beyond=beyond) for beyond in (True, False, False)),
         layer("trained", 1000, []),
     ]
     found = {row["model_id"]: row for row in model_initialization(pa.Table.from_pylist(layers)).to_pylist()}
@@ -171,8 +199,10 @@ def test_most_layers_and_most_weights_of_a_model_decide() -> None:
         "few layers": "differs",
         "few weights": "differs",
         "small": "too small",
+        "close": "close to initialization",
         "trained": "differs",
     }
+    assert (found["close"]["close_layers"], found["close"]["untrained_layers"]) == (3, 2)
     assert (found["untrained"]["law"], found["untrained"]["untrained_layers"]) == ("glorot normal", 2)
     assert found["untrained"]["near_layers"] == 3
     assert found["trained"]["law"] is None
