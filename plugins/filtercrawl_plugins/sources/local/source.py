@@ -17,6 +17,7 @@ from filtercrawl.api.range_file import file_version, relative_path
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources.local.metadata import ARCHITECTURE, MetadataLookup
+from filtercrawl_plugins.sources.local.runs import RunLookup, with_final
 from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, os_error_reason, walk
 from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
 
@@ -79,7 +80,8 @@ class LocalSource:
 
     `local:PATH` names a checkpoint by its POSIX path below PATH, `local:PATH as=LABEL` puts `LABEL/` before it.
     `local:PATH arch=timm/resnet18` states the architecture. A file metadata.csv, metadata.jsonl or metadata.parquet
-    states columns of `models` by `file_name`, which may be a pattern.
+    states columns of `models` by `file_name`, which may be a pattern. Runs and steps are found where trainers leave
+    them; see `runs`.
     Symlinks are followed if they stay in the folder. Version control, caches and datasets are left out.
     """
 
@@ -93,9 +95,18 @@ class LocalSource:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the files at the path, sorted by name; raises UsageError if the path does not exist."""
         location = LocalPattern.parse(query.pattern)
-        entries, named = list_folder(location.path), location.path.is_file()
-        root = absolute(location.path)
-        metadata = MetadataLookup(root.parent if named else root)
+        entries = list_folder(location.path)
+        path, named = absolute(location.path), location.path.is_file()
+        root = path.parent if named else path
+        runs = RunLookup(root, location.label)
+        offers = list(self._offers(location, entries, MetadataLookup(root), runs))
+        yield from with_final(offers, runs.ambiguous)
+
+    @staticmethod
+    def _offers(
+        location: LocalPattern, entries: Iterator[FoundFile | SkippedPath], metadata: MetadataLookup, runs: RunLookup
+    ) -> Iterator[Offer]:
+        named = location.path.is_file()
         for entry in entries:
             name = location.label + entry.name
             if isinstance(entry, SkippedPath):
@@ -103,7 +114,8 @@ class LocalSource:
             elif not named and is_distributed_shard(entry.path):
                 yield Skipped(name=name, reason=SHARD_REASON)
             elif named or not metadata.is_metadata(entry.name):
-                found = replace(make_checkpoint(name, entry), named=named, arch=location.arch)
+                run = runs.run_of(entry.name, alone=named)
+                found = replace(make_checkpoint(name, entry), named=named, arch=location.arch, run=run)
                 yield metadata.apply(found, entry.name)
         if not named:
             metadata.warn_unmatched()
