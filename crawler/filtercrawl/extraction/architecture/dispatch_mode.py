@@ -94,6 +94,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         self.used: list[ConvolutionCall] = []
         # Of all convolutions, also those whose weight is of no stored tensor.
         self.on_point: list[bool] = []
+        # Addresses of the tensors that an operator has taken.
+        self.taken: set[int] = set()
         self._held = owned
         self._device = torch.device(tracing.device)
         self._tracing = tracing
@@ -129,6 +131,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         if n_meta and (n_meta < len(taken) or self._device != META):
             args, given = self._join_origins(args), self._join_origins(given)
             taken = [*tensors(args), *tensors(given.values())]
+        self.taken.update(map(address, first_taken))
         origins = [self._get(tensor) for tensor in taken]
         joined = ValueOrigin()
         for origin in origins:

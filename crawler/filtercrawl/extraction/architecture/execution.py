@@ -13,7 +13,7 @@ from torch import nn
 
 from filtercrawl.extraction.architecture.dispatch_mode import Tracer, Tracing
 from filtercrawl.extraction.architecture.operators import zeros
-from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, owned_tensors
+from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, address, owned_tensors
 
 # Zeros take no memory until they are written, but the address space of a machine has an end.
 _LARGEST: Final = 8 << 30
@@ -103,7 +103,21 @@ def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
         finally:
             for handle in handles:
                 handle.remove()
+    for arguments in calls.values():
+        _require_use(arguments, tracer)
     return Execution(owned=owned, tracer=tracer, called=tuple(calls))
+
+
+def _require_use(arguments: tuple[Any, ...] | Mapping[str, Any], tracer: Tracer) -> None:
+    """Raise ValueError if an example is not computed with: the depths would be those of another use of the network.
+
+    Language models leave images aside where the text has no token for them. Single numbers, such as a time, and token
+    ids may be left aside, and so may what is given within a list or mapping.
+    """
+    for name, value in arguments.items() if isinstance(arguments, Mapping) else ():
+        is_example = isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() > 1
+        if is_example and address(value) not in tracer.taken:
+            raise ValueError(f"it leaves aside the input {name}")
 
 
 @contextmanager

@@ -62,6 +62,26 @@ def test_tokens_keep_their_numbers_beside_tensors_without_any() -> None:
     assert lengths(structure) == {"tower.stem.weight": 0, "tower.body.weight": 1, "mixer.weight": 2}
 
 
+class Forgetful(Language):
+    """Leaves the image aside where the text has no place for it."""
+
+    def forward(self, ids: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+        return super().forward(ids, pixels) if (ids == 7).any() else self.mixer(self.embedding(ids).mT)
+
+
+def test_a_call_that_leaves_an_input_aside_is_not_taken() -> None:
+    plain, placed = torch.ones(1, 20, dtype=torch.long), torch.tensor([[1, *[7] * 16, 1]])
+    calls = [{"": {"ids": ids, "pixels": image()}} for ids in (plain, placed)]
+    assert lengths(trace(on_meta(Forgetful), calls)) == {
+        "tower.stem.weight": 0,
+        "tower.body.weight": 1,
+        "mixer.weight": 2,
+    }
+    structure = trace(on_meta(Forgetful), calls[:1])
+    assert structure.problem == "ValueError: it leaves aside the input pixels"
+    assert set(lengths(structure).values()) == {None}
+
+
 def test_parts_are_called_alone() -> None:
     structure = trace(on_meta(Language), [{"tower": {"pixels": image()}}])
     assert structure.problem is None
