@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import binom
 
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.entropy_power import EntropyPower, correlated_kernels, correlated_root
+from filtercrawl_analysis.statistics.layer_initialization import CLOSE, DIFFERS, TOO_SMALL, UNTRAINED
 from filtercrawl_analysis.statistics.verdict_rules import VERDICTS
 from support.layer_simulation import (
     INDEPENDENT,
@@ -23,7 +25,7 @@ from support.layer_simulation import (
     SAMPLED,
     as_weight,
     noisy_copies,
-    p_structured,
+    p_values,
     partly_dead,
     trained,
     with_outliers,
@@ -34,12 +36,18 @@ ALPHAS = (0.01, 0.05, 0.2)
 # Kernel size, and numbers of kernels from two a tap on.
 SIZES: dict[tuple[int, ...], tuple[int, ...]] = {
     (3,): (6, 64, 65, 500, 100_000),
-    (3, 3): (18, 64, 65, 250, 2000, 20_000),
-    (5, 5): (50, 65, 1000),
+    (3, 3): (18, 65, 250, 2000, 100_000),
+    (5, 5): (50, 65, 1000, 20_000),
     (7, 7): (98, 2000),
 }
-REPETITIONS = {"short": 20, "full": 100}
-LAYERS = {"short": 3, "full": 15}
+# Of kernels with so many taps, and layers of so many kernels, only some distributions are drawn: they take longest.
+LARGE_TAPS, LARGE_KERNELS = 25, 20_000
+OF_LARGE = ("Laplace", "Student, 3 degrees of freedom", "normal, kernels of different scales")
+REPETITIONS = {"short": 20, "full": 200}
+POWER_REPETITIONS = {"short": 20, "full": 50}
+OTHER_NETWORKS = ("torch default, 5% noise", "trained", "half trained", "trained, with a small untrained layer")
+MODEL_VERDICTS = (UNTRAINED, CLOSE, DIFFERS, TOO_SMALL)
+LAYERS = {"short": 3, "full": 10}
 NETWORKS = {"short": 1, "full": 4}
 
 
@@ -52,24 +60,28 @@ def report(length: str) -> str:
     repetitions = REPETITIONS[length]
     bands = ", ".join(f"{alpha:g}: {upper_end(alpha, repetitions):.3f}" for alpha in ALPHAS)
     layers, models = planted_verdicts(LAYERS[length], NETWORKS[length])
-    head = ("weights", "kernel", "kernels", *(f"P(p <= {alpha:g})" for alpha in ALPHAS))
+    head = ("weights", "kernel", "kernels", *(f"P(p <= {alpha:g})" for alpha in ALPHAS), "p_even known", "P(<= 0.05)")
     return "\n".join(
         [
             "### Layers of independent weights: how often p_structured <= alpha\n",
             f"{repetitions} layers a row, fixed seeds. Upper ends of the binomial 99 % bands: {bands}; larger values "
-            "are bold; of 25 taps and more, a quarter of the layers. Up to 64 kernels by permutation, beyond by the "
-            "kurtosis.\n",
+            f"are bold. Of large kernels and layers, three distributions. Up to {SAMPLED} kernels by "
+            "permutation, beyond by the kurtosis. The last columns are the share of layers that have a p_even, and how "
+            "often it is at most 0.05.\n",
             _table(head, type_one_rows(repetitions)),
             "### Trained-like layers: how often p_structured <= 0.05\n",
-            "Neighboring taps correlate by rho; last column: the power that the analysis states for 0.5.\n",
-            _table(("kernel", "kernels", "rho 0.2", "rho 0.35", "rho 0.5", "stated"), power_rows(repetitions)),
+            f"{POWER_REPETITIONS[length]} layers each. Neighboring taps correlate by rho; last column: the power "
+            "that the analysis states for 0.5.\n",
+            _table(
+                ("kernel", "kernels", "rho 0.2", "rho 0.35", "rho 0.5", "stated"), power_rows(POWER_REPETITIONS[length])
+            ),
             "### Verdicts on planted layers\n",
             f"Through `sync` and `analyze`, all in one dataset; layers of {OUT * INNER} kernels of 3x3, of which 64 "
             "are sampled.\n",
             _table(("planted", *VERDICTS), layers),
             "### Verdicts on planted networks\n",
             "Four layers each.\n",
-            _table(("planted", "looks untrained", "differs", "too small", "right law"), models),
+            _table(("planted", *MODEL_VERDICTS, "right law"), models),
         ]
     )
 
@@ -77,22 +89,24 @@ def report(length: str) -> str:
 def type_one_rows(
     repetitions: int, sizes: dict[tuple[int, ...], tuple[int, ...]] = SIZES
 ) -> Iterator[tuple[object, ...]]:
-    """Yield distribution, kernel size, kernels, and the share of p-values at most each alpha."""
+    """Yield distribution, kernel size, kernels, and how often p-values are at most alpha."""
     null = EntropyNull()
     for kernel_size, counts in sizes.items():
         taps = int(np.prod(kernel_size))
-        # Large kernels take long to permute.
-        few = repetitions if taps < 25 else max(10, repetitions // 4)
         for n in counts:
-            for name, law in INDEPENDENT.items():
+            for name in OF_LARGE if taps >= LARGE_TAPS or n >= LARGE_KERNELS else INDEPENDENT:
                 random = np.random.default_rng([taps, n, *map(ord, name)])
-                p_values = np.array([p_structured(law(random, (n, taps)), null, i) for i in range(few)])
-                shares = [float((p_values <= alpha).mean()) for alpha in ALPHAS]
-                cells = [
-                    f"**{share:.3f}**" if share > upper_end(alpha, few) else f"{share:.3f}"
-                    for share, alpha in zip(shares, ALPHAS, strict=True)
-                ]
-                yield name, _name(kernel_size), n, *cells
+                found = [p_values(INDEPENDENT[name](random, (n, taps)), null, i) for i in range(repetitions)]
+                structured = np.array([p for p, _ in found])
+                even = np.array([p for _, p in found if p is not None])
+                cells = [_share_at_most(structured, alpha) for alpha in ALPHAS]
+                known = len(even) / repetitions
+                yield name, _name(kernel_size), n, *cells, known, _share_at_most(even, 0.05) if len(even) else ""
+
+
+def _share_at_most(p_values: NDArray[np.float64], alpha: float) -> str:
+    share = float((p_values <= alpha).mean())
+    return f"**{share:.3f}**" if share > upper_end(alpha, len(p_values)) else f"{share:.3f}"
 
 
 def upper_end(alpha: float, repetitions: int) -> float:
@@ -111,7 +125,7 @@ def power_rows(repetitions: int) -> Iterator[tuple[object, ...]]:
                 random = np.random.default_rng([n, *kernel_size, round(100 * correlation)])
                 root = correlated_root(kernel_size, correlation)
                 layers = correlated_kernels((repetitions, n), root, 0.0, random)
-                shares.append(float(np.mean([p_structured(layer, null, i) <= 0.05 for i, layer in enumerate(layers)])))
+                shares.append(float(np.mean([p_values(layer, null, i)[0] <= 0.05 for i, layer in enumerate(layers)])))
             yield _name(kernel_size), n, *shares, stated.power(n, kernel_size, 0.0, permuted=n <= SAMPLED)
 
 
@@ -142,7 +156,13 @@ def planted_verdicts(n_layers: int, n_networks: int) -> tuple[list[tuple[object,
         Net(name=f"kind{i}", state={f"l{j}.weight": as_weight(draw(random)) for j in range(n_layers)})
         for i, draw in enumerate(PLANTED.values())
     ]
-    kinds = [*INITIALIZATIONS, "trained", "half trained", "trained, with a small untrained layer"]
+    kinds = [
+        *INITIALIZATIONS,
+        "torch default, 5% noise",
+        "trained",
+        "half trained",
+        "trained, with a small untrained layer",
+    ]
     nets += [
         Net(name=f"net{i}-{j}", state=_network(kind, random)) for i, kind in enumerate(kinds) for j in range(n_networks)
     ]
@@ -159,7 +179,7 @@ def planted_verdicts(n_layers: int, n_networks: int) -> tuple[list[tuple[object,
         mine = [row for row in models if str(row["model_id"]).startswith(f"acme/net{i}-")]
         counts = Counter(row["verdict"] for row in mine)
         law = sum(row["law"] == kind for row in mine) if kind in INITIALIZATIONS else ""
-        of_models.append((kind, *(counts[v] or "" for v in ("looks untrained", "differs", "too small")), law))
+        of_models.append((kind, *(counts[v] or "" for v in MODEL_VERDICTS), law))
     return of_layers, of_models
 
 
@@ -168,6 +188,9 @@ def _network(kind: str, random: np.random.Generator) -> dict[str, torch.Tensor]:
     for i in range(4):
         if kind in INITIALIZATIONS:
             weight = INITIALIZATIONS[kind](torch.empty(OUT, INNER, 3, 3))
+        elif kind == "torch default, 5% noise":
+            weight = INITIALIZATIONS["torch default"](torch.empty(OUT, INNER, 3, 3))
+            weight += 0.05 * weight.std() * torch.randn(weight.shape)
         elif kind == "half trained" and i < 2:
             weight = INITIALIZATIONS["torch default"](torch.empty(OUT, INNER, 3, 3))
         else:

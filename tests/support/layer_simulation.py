@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull, permutation_p_values
+from filtercrawl_analysis.statistics.entropy_null import EntropyNull
+from filtercrawl_analysis.statistics.entropy_permutation import permutation_p_values
 from filtercrawl_analysis.statistics.entropy_power import correlated_kernels, correlated_root
 from filtercrawl_analysis.statistics.entropy_simulation import variance_entropies
 
@@ -33,16 +34,16 @@ INDEPENDENT: dict[str, Callable[[Random, tuple[int, int]], Array]] = {
 }
 
 
-def p_structured(layer: Array, null: EntropyNull, seed: int) -> float:
-    """Return the p-value that the analysis gives a layer [n, taps]: by permutation, if all kernels are sampled."""
+def p_values(layer: Array, null: EntropyNull, seed: int) -> tuple[float, float | None]:
+    """Return `p_structured` and `p_even` of a layer [n, taps]: by permutation, if all kernels are sampled."""
     if len(layer) <= SAMPLED:
-        found, _ = permutation_p_values(layer, [seed])
+        structured, even = permutation_p_values(layer, [seed])
     else:
         weights = layer.ravel() - layer.mean()
         kurtosis = float((weights**4).mean() / (weights**2).mean() ** 2 - 3)
-        found, _ = null.p_values(float(variance_entropies(layer[None])[0]), *layer.shape, kurtosis)
-    assert found is not None
-    return found
+        structured, even = null.p_values(float(variance_entropies(layer[None])[0]), *layer.shape, kurtosis)
+    assert structured is not None
+    return structured, even
 
 
 def trained(random: Random, noise: float = 0.0) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -11,10 +10,8 @@ import numpy as np
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.entropy_simulation import (
-    kernelwise_permuted_entropies,
     permuted_entropies,
     simulate_covariances,
-    variance_entropies,
     weights_of_kurtosis,
 )
 
@@ -29,25 +26,28 @@ _MAX_NUMBERS: Final = 5_000_000
 # weights.
 _MANY_PER_TAP: Final = 32
 _MANY_PER_FOURTH_MOMENT: Final = 50
-# Kurtosis and, where covariances are drawn, kernels are rounded to such steps: one simulation serves many layers.
-_KURTOSIS_STEP: Final = 2 ** (1 / 16)
+# Kurtosis is rounded to such steps, and so are kernels where there are so many per tap: one simulation serves many
+# layers. Rounding shifts the distribution of the entropy by about a tenth of its standard deviation at most.
+_KURTOSIS_STEP: Final = 2 ** (1 / 8)
 _SIZE_STEP: Final = 2 ** (1 / 8)
+_ROUNDED_PER_TAP: Final = 16
 # An entropy so many standard deviations below the mean, in first order, needs no simulation.
 _CLEARLY_BELOW: Final = 12
 # Of equal entropies, rounding makes one larger.
-_ROUNDING: Final = 1e-12
-# Draws of a first sample, and p-values for which it suffices.
-_FIRST_DRAWS: Final = 1000
-_CLEAR_P: Final = 0.1
-_FEW_DRAWS: Final = 400
+ROUNDING: Final = 1e-12
+# Draws of samples one after another, until so many are at most the entropy.
+_SAMPLES: Final = (400, 2000, MAX_DRAWS)
+ENOUGH: Final = 20
+# An entropy so many standard deviations below the mean draw is below 10,000 of them. With few taps the lower tail is as
+# long as an exponential distribution's.
+_FAR_BELOW: Final = 7
+_FAR_BELOW_OF_FEW_TAPS: Final = 10
+_FEW_TAPS: Final = 9
 # Kernels per unit of the fourth moment below which few weights decide the entropy: its distribution is then not known
 # from the kurtosis, though p-values are still too large rather than too small.
 _SUPPORT: Final = 8
-# A permutation test draws so many layers at a time, until so many lie on either side of the layer.
-_BLOCKS: Final = (400, 1600, 8000)
-_ENOUGH: Final = 40
-# With fewer taps the lower tail is longer, and all draws are cheap.
-_MIN_TAPS_TO_STOP: Final = 9
+# P-values of an entropy below all draws.
+SMALLEST: Final = (1 / (1 + MAX_DRAWS), 1.0)
 
 
 class EntropyNull:
@@ -86,8 +86,10 @@ class EntropyNull:
         if not 1 < rank <= MAX_RANK:
             return None
         step = math.ceil(math.log(max(kurtosis + 2, 1e-3)) / math.log(_KURTOSIS_STEP) - 0.25)
-        if not covariances_suffice(n_kernels, taps, kurtosis):
-            return None if n_kernels * taps > _MAX_NUMBERS else self._simulated(n_kernels, taps, step, draws)
+        if not covariances_suffice(n_kernels, taps, kurtosis) and n_kernels * taps > _MAX_NUMBERS:
+            return None
+        if n_kernels < _ROUNDED_PER_TAP * taps:
+            return self._simulated(n_kernels, taps, step, draws)
         grid_n = round(_SIZE_STEP ** round(math.log(n_kernels) / math.log(_SIZE_STEP)))
         # The distance of the entropy from its maximum is proportional to 1 / (n - 1), up to terms of order taps / n.
         maximum = math.log10(taps)
@@ -121,8 +123,9 @@ class EntropyNull:
 
         Returns:
             The shares of layers of independent weights with at most, and with at least, this entropy; both None where
-            it is undefined. A small first value means that the kernels have structure; a small second one that their
-            variances are more even than those of independent weights, as after orthogonal initialization.
+            it is undefined, the second also where few weights decide the entropy (`is_supported`). A small first value
+            means that the kernels have structure; a small second one that their variances are more even than those of
+            independent weights, as after orthogonal initialization.
         """
         if entropy is None or kurtosis is None or not 1 < min(taps, n_kernels - 1) <= MAX_RANK:
             return None, None
@@ -131,20 +134,27 @@ class EntropyNull:
         if p_values is None or effective == n_kernels:
             return p_values or (None, None)
         scaled = self._p_values(entropy, effective, taps, 0.0) if effective > 2 else (1.0, 1.0)
-        return (None, None) if scaled is None else (max(p_values[0], scaled[0]), max(p_values[1], scaled[1]))
+        if scaled is None:
+            return None, None
+        even = None if p_values[1] is None or scaled[1] is None else max(p_values[1], scaled[1])
+        return max(p_values[0], scaled[0]), even
 
-    def _p_values(self, entropy: float, n_kernels: int, taps: int, kurtosis: float) -> tuple[float, float] | None:
+    def _p_values(
+        self, entropy: float, n_kernels: int, taps: int, kurtosis: float
+    ) -> tuple[float, float | None] | None:
         if _is_clearly_below(entropy, n_kernels, taps, kurtosis):
-            return 1 / (1 + MAX_DRAWS), 1.0
-        sample = self.sample(n_kernels, taps, kurtosis, _FIRST_DRAWS)
-        if sample is None:
-            return None
-        p_values = p_values_from_draws(entropy, sample)
-        if min(p_values) <= _CLEAR_P and is_supported(n_kernels, kurtosis):
-            sample = self.sample(n_kernels, taps, kurtosis)
-            assert sample is not None  # as the first sample exists
-            p_values = p_values_from_draws(entropy, sample)
-        return p_values
+            return SMALLEST
+        supported = is_supported(n_kernels, kurtosis)
+        for draws in _SAMPLES:
+            sample = self.sample(n_kernels, taps, kurtosis, draws)
+            if sample is None:
+                return None
+            if supported and is_far_below(entropy, sample, taps):
+                return SMALLEST
+            structured, even = p_values_from_draws(entropy, sample)
+            if len(sample) < draws or (sample <= entropy).sum() >= ENOUGH or not supported:
+                break
+        return structured, even if supported else None
 
     def critical(self, level: float, n_kernels: int, taps: int, kurtosis: float) -> float | None:
         """Return the entropy below which p-values are at most `level`, from at most 400 draws of each null."""
@@ -155,61 +165,21 @@ class EntropyNull:
 
     def quantile(self, share: float, n_kernels: int, taps: int, kurtosis: float = 0.0) -> float | None:
         """Return a quantile of the entropy of layers of independent weights, from at most 400 draws."""
-        sample = self.sample(n_kernels, taps, kurtosis, _FEW_DRAWS)
+        sample = self.sample(n_kernels, taps, kurtosis, _SAMPLES[0])
         return None if sample is None else float(np.quantile(sample, share))
 
 
 def p_values_from_draws(entropy: float, draws: Array) -> tuple[float, float]:
     """Return the shares of draws with at most, and with at least, an entropy, which itself counts as a draw."""
-    n_below = int((draws <= entropy + _ROUNDING).sum())
-    n_above = int((draws >= entropy - _ROUNDING).sum())
+    n_below = int((draws <= entropy + ROUNDING).sum())
+    n_above = int((draws >= entropy - ROUNDING).sum())
     return (1 + n_below) / (1 + len(draws)), (1 + n_above) / (1 + len(draws))
 
 
-def permutation_p_values(kernels: Array, seed: Sequence[int]) -> tuple[float | None, float | None]:
-    """Return the p-values of a layer's entropy among layers that hold its weights in random order.
-
-    The order is random in the layer, and in another test in each kernel, with random signs, which keeps the scales of
-    kernels; a p-value is the larger of both. The first test is exact for independent weights of any distribution,
-    whatever their number, the second for weights whose distribution is symmetric and differs between kernels.
-
-    Args:
-        kernels: All kernels of the layer [n, taps].
-        seed: Seed of the random order.
-
-    Returns:
-        As of `EntropyNull.p_values`; both None for up to two kernels and where all weights are equal.
-    """
-    n_kernels, taps = kernels.shape
-    if min(taps, n_kernels - 1) < 2 or np.ptp(kernels) == 0:
-        return None, None
-    random = np.random.default_rng(seed)
-    entropy = float(variance_entropies(kernels[None])[0])
-
-    def in_layer(draws: int) -> Array:
-        return permuted_entropies(kernels.ravel(), (n_kernels, taps), draws, random)
-
-    def in_kernels(draws: int) -> Array:
-        return kernelwise_permuted_entropies(kernels, draws, random)
-
-    structured, even = zip(*(_sequential_p_values(entropy, taps, draw) for draw in (in_layer, in_kernels)), strict=True)
-    return max(structured), max(even)
-
-
-def _sequential_p_values(entropy: float, taps: int, draw: Callable[[int], Array]) -> tuple[float, float]:
-    """Return p-values from as many draws as decide.
-
-    That is 10,000, or fewer where at least 40 lie on either side of the entropy, or the entropy is four standard
-    deviations below the least of 400, about seven below the mean.
-    """
-    drawn = np.empty(0)
-    for block in _BLOCKS:
-        drawn = np.concatenate([drawn, draw(block)])
-        if taps >= _MIN_TAPS_TO_STOP and entropy < drawn.min() - 4 * drawn.std():
-            return 1 / (1 + MAX_DRAWS), 1.0
-        if min(p_values_from_draws(entropy, drawn)) * len(drawn) >= _ENOUGH:
-            break
-    return p_values_from_draws(entropy, drawn)
+def is_far_below(entropy: float, drawn: Array, taps: int) -> bool:
+    """Return whether an entropy is so far below all draws that more of them are not needed to tell."""
+    distance = _FAR_BELOW_OF_FEW_TAPS if taps < _FEW_TAPS else _FAR_BELOW
+    return entropy + ROUNDING < float(drawn.mean() - distance * drawn.std())
 
 
 def effective_kernels(n_kernels: int, kurtosis: float) -> int:

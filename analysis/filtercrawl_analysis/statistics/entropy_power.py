@@ -18,7 +18,7 @@ from filtercrawl_analysis.statistics.entropy_simulation import variance_entropie
 # .07, .06, .03, .03 and .02.
 CORRELATION: Final = 0.5
 LEVEL: Final = 0.05
-_DRAWS: Final = 400
+_DRAWS: Final = 200
 # Steps to which kernels (down) and kurtosis (up) are rounded, so that one simulation serves many layers.
 _SIZE_STEP: Final = 2**0.25
 _KURTOSIS_STEP: Final = 2**0.5

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.coefficients import iter_sketches
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull, is_supported, permutation_p_values
+from filtercrawl_analysis.statistics.entropy_null import EntropyNull, is_supported
+from filtercrawl_analysis.statistics.entropy_permutation import permutation_p_values
 from filtercrawl_analysis.statistics.entropy_power import EntropyPower
 from filtercrawl_analysis.statistics.groups import group_labels
 from filtercrawl_analysis.statistics.kernel_sample import kernel_sample_stats

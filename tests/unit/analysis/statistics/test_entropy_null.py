@@ -16,8 +16,8 @@ from filtercrawl_analysis.statistics.entropy_null import (
     EntropyNull,
     covariances_suffice,
     effective_kernels,
-    permutation_p_values,
 )
+from filtercrawl_analysis.statistics.entropy_permutation import permutation_p_values
 from filtercrawl_analysis.statistics.entropy_simulation import (
     kernelwise_permuted_entropies,
     permuted_entropies,
@@ -120,7 +120,15 @@ def test_p_values_at_the_ends() -> None:
     assert even == 1.0
     structured, even = null.p_values(math.log10(9), 1000, 9, 0.0)
     assert structured == 1.0
-    assert even == pytest.approx(1 / 10_001)
+    assert even == pytest.approx(1 / 401)
+
+
+def test_where_few_weights_decide_nothing_is_said_of_even_variances() -> None:
+    """The kurtosis of 65 kernels, a few of which have nearly all of the energy, does not tell how even they can be."""
+    structured, even = EntropyNull().p_values(0.4, 65, 3, 27.0)
+    assert structured is not None
+    assert even is None
+    assert EntropyNull().p_values(0.4, 65, 3, 3.0)[1] is not None
 
 
 @pytest.mark.parametrize(("taps", "n"), [(9, 12), (9, 64), (25, 40), (3, 100), (9, 4000)])
@@ -132,6 +140,22 @@ def test_what_is_clearly_below_is_below_all_draws(taps: int, n: int) -> None:
     for entropy in np.linspace(0, math.log10(taps), 200):
         if null.p_values(float(entropy), n, taps, 3.0)[0] == 1 / 10_001:
             assert drawn[0] > entropy
+
+
+def test_rare_coincidences_of_few_large_weights_are_seen() -> None:
+    """Two weights have all of the energy; in one of 64 orders they are in one kernel, which lowers the entropy much."""
+    layer = 1e-3 * np.random.default_rng(7).standard_normal((64, 9))
+    layer[3, 2], layer[3, 7] = 1.0, 1.0
+    structured, _ = permutation_p_values(layer, [1])
+    assert structured is not None
+    assert structured > 0.005
+
+
+@pytest.mark.parametrize("taps", [3, 9, 25])
+def test_structure_is_told_with_the_smallest_p_value(taps: int) -> None:
+    random = np.random.default_rng(taps)
+    layer = random.standard_normal((64, 1)) + 0.1 * random.standard_normal((64, taps))
+    assert permutation_p_values(layer, [1])[0] == pytest.approx(1 / 10_001)
 
 
 @pytest.mark.parametrize(("n", "taps"), [(0, 9), (1, 9), (2, 9), (100, 1), (10_000, 961)])
