@@ -72,6 +72,13 @@ _TORCHVISION: Final = {
     "C_T_SKHT_K": ("flying-chairs", "flying-things-3d", "sintel", "kitti"),
 }
 
+# Recipes whose training starts from a backbone with ImageNet weights, `--weights-backbone` in the README that
+# torchvision's metadata names as the recipe of the weights. SSDlite and the recipes in pull requests state none.
+_IMAGENET_BACKBONE_RECIPES: Final = re.compile(
+    r"https://github\.com/pytorch/vision/tree/main/references/"
+    r"(segmentation#\w+|detection#(faster-r-cnn-[\w-]+|fcos-resnet-50-fpn|retinanet|ssd300-vgg16|mask-r-cnn|keypoint-r-cnn))"
+)
+
 # Image datasets with class labels: a head that was trained on one of them is a classifier.
 _LABELED: Final = frozenset({"bamboo", *(name for name in _TIMM.values() if name.startswith("imagenet-"))})
 
@@ -91,9 +98,17 @@ def timm_datasets(tag: str) -> tuple[str, ...]:
     return tuple(name for name, _ in groupby(_TIMM[word] for word in _WORDS.findall(tag)))
 
 
-def torchvision_datasets(weights: str) -> tuple[str, ...]:
-    """Return the datasets of weights such as `IMAGENET1K_V2`, in order of training; () if unknown."""
-    return _TORCHVISION.get(_VERSION.sub("", weights), ())
+def torchvision_datasets(weights: str, recipe: str | None = None) -> tuple[str, ...]:
+    """Return the datasets of weights such as `IMAGENET1K_V2`, in order of training; () if unknown.
+
+    Args:
+        weights: Name of the weights.
+        recipe: URL of the training recipe in their metadata. It tells whether the backbone was trained on ImageNet.
+    """
+    datasets = _TORCHVISION.get(_VERSION.sub("", weights), ())
+    if datasets == ("coco",) and recipe is not None and _IMAGENET_BACKBONE_RECIPES.fullmatch(recipe):
+        return ("imagenet-1k", *datasets)
+    return datasets
 
 
 def is_labelled(dataset: str) -> bool:

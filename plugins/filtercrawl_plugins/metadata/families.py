@@ -17,9 +17,10 @@ _BY_NAME: Final = (
     ("repvgg", r"repvgg"),
     ("mobileone", r"mobileone"),
     ("gernet", r"gernet"),
-    ("darknet", r"(cs3)?(se)?(sk2)?darknet|cs3"),
-    ("maxvit", r"maxvit|maxxvit"),
-    ("coatnet", r"coatnet|coatnext"),
+    # CS3 networks are cross stage partial networks: they keep the family of their module, `cspnet`.
+    ("darknet", r"(se)?(sk2)?darknet"),
+    ("maxvit", r"(test_)?(maxvit|maxxvit)"),
+    ("coatnet", r"(test_)?(coatnet|coatnext)"),
     ("poolformer", r"poolformer"),
     ("caformer", r"caformer"),
     ("convformer", r"convformer"),
@@ -27,11 +28,14 @@ _BY_NAME: Final = (
     ("mixer", r"mixer|gmixer"),
     ("gmlp", r"gmlp"),
     ("resmlp", r"resmlp"),
-    ("botnet", r"(eca_|seb)?botnet"),
-    ("halonet", r"(eca_|se)?halo"),
+    # Networks that combine two kinds of attention (`halo2botnet`, `lamhalobotnet`) belong to neither.
+    ("botnet", r"(eca_|se)?botne[tx]"),
+    ("halonet", r"(eca_|se)?halo(ne[tx]|regnet)"),
     ("lambdanet", r"lambda_"),
     ("regnet", r"regnet"),
-    ("resnet", r"(bat_|eca_?|gc|se|wide_)?resne(x)?t(\d|aa)"),
+    ("resnet", r"(legacy_)?(bat_|eca_?|gc|se|wide_)?resne(x)?t(\d|aa)"),
+    ("senet", r"(legacy_)?senet\d"),
+    ("eva", r"eva(02)?_"),
     ("vit", r"vit_"),
 )
 _COMPILED: Final = tuple((family, re.compile(pattern)) for family, pattern in _BY_NAME)
@@ -61,6 +65,20 @@ _BY_MODULE: Final = {
     "keypoint_rcnn": "rcnn",
     "ssdlite": "ssd",
 }
+
+
+def timm_family(architecture: str) -> str | None:
+    """Return the family of an architecture by the module in which timm registers it.
+
+    Returns:
+        None if the installed timm does not have the architecture.
+    """
+    from timm.models import is_model, model_entrypoint
+
+    # timm takes the part before a dot or a colon for the name.
+    if not re.fullmatch(r"\w+", architecture) or not is_model(architecture):
+        return None
+    return family(architecture, model_entrypoint(architecture).__module__.rpartition(".")[2])
 
 
 def family(architecture: str, module: str) -> str:

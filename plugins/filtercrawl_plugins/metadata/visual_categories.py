@@ -22,7 +22,17 @@ _OTHERS: Final = {
     "ferplus": "faces",
 }
 
-CATEGORIES: Final[Mapping[str, str]] = {**dict.fromkeys(_NATURAL, "natural"), **_OTHERS}
+# The same datasets by the names of their repositories on the Hub, as model cards state them.
+_HUB_REPOS: Final = {
+    "ILSVRC/imagenet-1k": "natural",
+    "timm/imagenet-1k-wds": "natural",
+    "timm/imagenet-12k-wds": "natural",
+    "timm/imagenet-22k-wds": "natural",
+    "detection-datasets/coco": "natural",
+    "ylecun/mnist": "handwriting",
+}
+
+CATEGORIES: Final[Mapping[str, str]] = {**dict.fromkeys(_NATURAL, "natural"), **_OTHERS, **_HUB_REPOS}
 
 
 @hookimpl

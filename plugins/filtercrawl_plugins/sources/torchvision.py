@@ -129,7 +129,7 @@ class TorchvisionSource:
 def _make_checkpoint(names: list[str], url: str, weights: WeightsEnum, categories: Mapping[str, str]) -> Checkpoint:
     architecture, _, weights_name = names[0].partition("/")
     weights_meta = weights.meta
-    datasets = torchvision_datasets(weights_name)
+    datasets = torchvision_datasets(weights_name, weights_meta.get("recipe"))
     module = type(weights).__module__
     license_, evidence = spdx_with_evidence(weights_meta.get("license"), "torchvision meta license")
     url_hash = hash_from_url(url)

@@ -115,7 +115,15 @@ def test_tasks_and_datasets() -> None:
 
     assert said("resnet50/IMAGENET1K_V2") == ("image-classification", ("imagenet-1k",), "natural", "resnet")
     assert said("vit_b_16/IMAGENET1K_SWAG_E2E_V1")[1] == ("instagram-3.6b", "imagenet-1k")
-    assert said("maskrcnn_resnet50_fpn/COCO_V1") == ("image-segmentation", ("coco",), "natural", "rcnn")
+    assert said("maskrcnn_resnet50_fpn/COCO_V1") == (
+        "image-segmentation", ("imagenet-1k", "coco"), "natural", "rcnn",
+    )  # fmt: skip
+    for name in ("fcn_resnet50/COCO_WITH_VOC_LABELS_V1", "ssd300_vgg16/COCO_V1", "fcos_resnet50_fpn/COCO_V1"):
+        assert said(name)[1] == ("imagenet-1k", "coco"), name
+    # Their recipes name no weights of a backbone.
+    for name in ("ssdlite320_mobilenet_v3_large/COCO_V1", "fasterrcnn_resnet50_fpn_v2/COCO_V1"):
+        assert said(name)[1] == ("coco",), name
+    assert said("keypointrcnn_resnet50_fpn/COCO_LEGACY")[1] == ("coco",)
     assert said("keypointrcnn_resnet50_fpn/COCO_V1")[0] == "keypoint-detection"
     assert said("fcn_resnet50/COCO_WITH_VOC_LABELS_V1")[0] == "image-segmentation"
     assert said("swin3d_b/KINETICS400_IMAGENET22K_V1")[:2] == ("video-classification", ("imagenet-22k", "kinetics-400"))

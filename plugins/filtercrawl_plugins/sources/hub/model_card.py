@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.checkpoint import CheckpointMetadata
 from filtercrawl_plugins.metadata.datasets import timm_datasets
-from filtercrawl_plugins.metadata.families import family
+from filtercrawl_plugins.metadata.families import family, timm_family
 from filtercrawl_plugins.metadata.licenses import to_spdx
 from filtercrawl_plugins.metadata.visual_categories import visual_category
 from filtercrawl_plugins.sources.hub.model_config import architecture
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _ARXIV: Final = re.compile(r"arxiv:(\d{4}\.\d{4,5}|[a-z.-]+/\d{7})", re.IGNORECASE)
 _MAX_METRICS: Final = 32
+# What a card may state of its base models, https://huggingface.co/docs/hub/model-cards.
+_PARENT_RELATIONS: Final = frozenset({"adapter", "finetune", "merge", "quantized"})
 
 
 def checkpoint_metadata(
@@ -52,8 +54,23 @@ def checkpoint_metadata(
         paper=paper(info),
         released=info.created_at.date().isoformat() if info.created_at else None,
         metrics=metrics(info),
-        extra=extra,
+        extra={**extra, **parents(card)},
     )
+
+
+def parents(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the models that a card names as its base.
+
+    Returns:
+        `parents`, the repositories, and `parent_relation`: finetune, quantized, merge or adapter. {} if there are none;
+        no `parent_relation` if the card does not state one: the relation that the Hub then shows is inferred.
+    """
+    repos = sanitize_list(card.get("base_model"))
+    if not repos:
+        return {}
+    relation = card.get("base_model_relation")
+    known = isinstance(relation, str) and relation in _PARENT_RELATIONS
+    return {"parents": list(repos), **({"parent_relation": relation} if known else {})}
 
 
 def training_datasets(card: Mapping[str, Any], tag: str | None) -> tuple[str, ...]:
@@ -68,11 +85,13 @@ def datasets_from_tag(tag: str | None) -> tuple[str, ...]:
 
 
 def _family(architecture_name: str | None, config: Mapping[str, Any]) -> str | None:
-    model_type = sanitize_text(config.get("model_type")) or ""
-    is_known_library = "architecture" in config or model_type
-    if not architecture_name or not is_known_library:
+    if not architecture_name:
         return None
-    return family(model_type or architecture_name, model_type) or None
+    # Configs of timm, and of the model type `timm_wrapper` of transformers, name one of timm's architectures.
+    if "architecture" in config:
+        return timm_family(architecture_name) or family(architecture_name, "") or None
+    model_type = sanitize_text(config.get("model_type"))
+    return family(model_type, model_type) if model_type else None
 
 
 def license_from_card(card: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl.api.checkpoint import CheckpointMetadata
 from filtercrawl_plugins.metadata.datasets import timm_datasets
-from filtercrawl_plugins.metadata.families import family
+from filtercrawl_plugins.metadata.families import timm_family
 from filtercrawl_plugins.metadata.licenses import spdx_with_evidence
 from filtercrawl_plugins.metadata.tasks import timm_task
 from filtercrawl_plugins.metadata.visual_categories import visual_category
@@ -56,11 +56,8 @@ class TimmEntry:
         Args:
             categories: Visual category by dataset, from the user's settings.
         """
-        from timm.models import model_entrypoint
-
         config = self.config
         architecture, _, tag = self.names[0].partition(".")
-        module = model_entrypoint(architecture).__module__.rpartition(".")[2]
         datasets = timm_datasets(tag)
         license_, evidence = spdx_with_evidence(config.license, "timm cfg license")
         return CheckpointMetadata(
@@ -68,7 +65,7 @@ class TimmEntry:
             training_datasets=datasets,
             visual_category=visual_category(datasets, categories),
             architecture=architecture,
-            family=family(architecture, module),
+            family=timm_family(architecture),
             tag=tag or None,
             library="timm",
             license=license_,

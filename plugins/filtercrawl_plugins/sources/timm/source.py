@@ -11,7 +11,7 @@ from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
-from filtercrawl_plugins.metadata.families import family
+from filtercrawl_plugins.metadata.families import timm_family
 from filtercrawl_plugins.sources.shared.hub_listing import list_repos
 from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
 from filtercrawl_plugins.sources.timm.registry import list_entries
@@ -36,10 +36,8 @@ class TimmSource:
     name = "timm"
 
     def offers(self) -> int:
-        """Return the number of entries."""
-        import timm
-
-        return len(timm.list_pretrained())
+        """Return the number of files; several entries may share one."""
+        return len(list_entries())
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
         """Yield the entries that match.
@@ -66,9 +64,8 @@ class TimmSource:
         architecture, _, tag = name.partition(".")
         if not re.fullmatch(r"\w+", architecture) or not timm.is_model(architecture):
             return None
-        module = timm.models.model_entrypoint(architecture).__module__.rpartition(".")[2]
         meta = CheckpointMetadata(
-            architecture=architecture, family=family(architecture, module), tag=tag or None, library="timm"
+            architecture=architecture, family=timm_family(architecture), tag=tag or None, library="timm"
         )
         return Checkpoint(name=name, files=(RemoteFile(url=f"timm:{name}"),), meta=meta)
 

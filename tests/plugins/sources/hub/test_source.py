@@ -109,6 +109,42 @@ def test_a_license_is_stated_or_unknown(hub: HubServer, stated: Any, expression:
     assert (meta.license, meta.license_evidence) == (expression, evidence)
 
 
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        ({"architecture": "davit_tiny"}, "davit"),
+        ({"architecture": "sebotnet33ts_256"}, "botnet"),
+        ({"architecture": "nest_tiny", "model_type": "timm_wrapper"}, "nest"),
+        ({"architecture": "net_of_mine"}, None),
+        ({"architectures": ["NetOfMine"]}, None),
+        ({"model_type": "segformer", "architectures": ["SegformerModel"]}, "segformer"),
+    ],
+)
+def test_a_config_states_the_family(hub: HubServer, config: dict[str, Any], family: str | None) -> None:
+    hub.create("org/net", {"model.safetensors": b"x", "config.json": json.dumps(config).encode()}, card=CARD)
+    assert checkpoint(listed(hub, "org/*"), "org/net/model.safetensors").meta.family == family
+
+
+@pytest.mark.parametrize(
+    ("card", "stated"),
+    [
+        ({"base_model": "org/a"}, {"parents": ["org/a"]}),
+        ({"base_model": "org/a", "base_model_relation": "quantized"},
+         {"parents": ["org/a"], "parent_relation": "quantized"}),
+        ({"base_model": ["org/a", "org/b"], "base_model_relation": "merge"},
+         {"parents": ["org/a", "org/b"], "parent_relation": "merge"}),
+        ({"base_model": "org/a", "base_model_relation": "cousin"}, {"parents": ["org/a"]}),
+        ({"base_model": {"a": 1}, "base_model_relation": ["merge"]}, {}),
+        ({"base_model_relation": "finetune"}, {}),
+        ({}, {}),
+    ],
+)  # fmt: skip
+def test_a_card_states_the_base_models(hub: HubServer, card: dict[str, Any], stated: dict[str, Any]) -> None:
+    hub.create("org/net", {"model.pt": b"x"}, card=card)
+    extra = checkpoint(listed(hub, "org/*"), "org/net/model.pt").meta.extra
+    assert {key: extra[key] for key in ("parents", "parent_relation") if key in extra} == stated
+
+
 def test_a_listing_has_as_many_requests_as_pages(hub: HubServer) -> None:
     hub.page_size = 4
     for number in range(10):

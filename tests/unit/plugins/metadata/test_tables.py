@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 import timm
-from timm.models import model_entrypoint
 from torchvision.models import get_model_weights, list_models
 
 from filtercrawl_plugins.metadata.datasets import timm_datasets, torchvision_datasets
-from filtercrawl_plugins.metadata.families import family
+from filtercrawl_plugins.metadata.families import timm_family
 from filtercrawl_plugins.metadata.licenses import spdx_with_evidence
 from filtercrawl_plugins.metadata.onnx_zoo import model_folder
 from filtercrawl_plugins.metadata.tasks import timm_task, torchvision_task
@@ -80,6 +79,9 @@ def test_categories_are_those_of_the_paper() -> None:
     assert visual_category(()) is None
     assert visual_category(("mri-of-mice",), {"mri-of-mice": "med_mri"}) == "med_mri"
     assert visual_category(("imagenet-1k",), {"imagenet-1k": "objects"}) == "objects"
+    assert visual_category(("ILSVRC/imagenet-1k",)) == CATEGORIES["imagenet-1k"]
+    assert visual_category(("ylecun/mnist",)) == CATEGORIES["mnist"]
+    assert visual_category(("somebody/mnist",)) is None
 
 
 @pytest.mark.parametrize(
@@ -104,17 +106,41 @@ def test_categories_are_those_of_the_paper() -> None:
         ("inception_next_tiny", "inception_next"),
         ("coat_tiny", "coat"),
         ("botnet26t_256", "botnet"),
+        ("sebotnet33ts_256", "botnet"),
+        ("eca_botnext26ts_256", "botnet"),
+        ("sehalonet33ts", "halonet"),
+        ("halo2botnet50ts_256", "byoanet"),
+        ("lamhalobotnet50ts_256", "byoanet"),
+        ("seresnet50", "resnet"),
+        ("legacy_seresnet50", "resnet"),
+        ("legacy_seresnext101_32x4d", "resnet"),
+        ("senet154", "senet"),
+        ("legacy_senet154", "senet"),
+        ("cs3darknet_l", "cspnet"),
+        ("cs3sedarknet_x", "cspnet"),
+        ("cspdarknet53", "cspnet"),
+        ("darknet53", "darknet"),
+        ("eva02_base_patch14_224", "eva"),
+        ("eva_large_patch14_196", "eva"),
+        ("davit_tiny", "davit"),
+        ("test_maxvit", "maxvit"),
         ("resnest14d", "resnest"),
     ],
 )
 def test_the_family_of_an_architecture(architecture: str, expected: str) -> None:
-    assert family(architecture, model_entrypoint(architecture).__module__.rpartition(".")[2]) == expected
+    assert timm_family(architecture) == expected
+
+
+@pytest.mark.parametrize("name", ["resnet18.a1_in1k", "hf-hub:timm/resnet18", "BertModel", "", "resnet_of_mine"])
+def test_a_name_that_timm_does_not_register_has_no_family(name: str) -> None:
+    assert timm_family(name) is None
 
 
 def test_every_family_is_one_plain_word() -> None:
     for name in timm.list_pretrained():
         architecture = name.partition(".")[0]
-        found = family(architecture, model_entrypoint(architecture).__module__.rpartition(".")[2])
+        found = timm_family(architecture)
+        assert found is not None
         assert found == found.lower()
         assert found.isidentifier()
 
