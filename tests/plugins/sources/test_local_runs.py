@@ -64,10 +64,10 @@ def test_the_last_step_folder_of_a_run_is_final(out: Path) -> None:
         "b/checkpoint-20/unet_ema/model.safetensors.index.json",
     )
     assert found == {
-        "a/checkpoint-500/model.safetensors": ("out/a", 500, False),
-        "a/checkpoint-1500/model.safetensors": ("out/a", 1500, True),
-        "b/checkpoint-20/unet/diffusion_pytorch_model.safetensors": ("out/b", 20, True),
-        "b/checkpoint-20/unet_ema/model.safetensors.index.json": ("out/b", 20, True),
+        "a/checkpoint-500/model.safetensors": ("a", 500, False),
+        "a/checkpoint-1500/model.safetensors": ("a", 1500, True),
+        "b/checkpoint-20/unet/diffusion_pytorch_model.safetensors": ("b", 20, True),
+        "b/checkpoint-20/unet_ema/model.safetensors.index.json": ("b", 20, True),
     }
 
 
@@ -84,13 +84,13 @@ def test_files_of_lightning_and_timm(out: Path) -> None:
         "timm/model_best.pth.tar",
         "mae/checkpoint-799.pth",
     ) == {
-        "v0/epoch=3-step=400.ckpt": ("out/v0", 400, False),
-        "v0/epoch=4-step=500.ckpt": ("out/v0", 500, True),
-        "v1/net-epoch=03-step=400-val_loss=0.21.ckpt": ("out/v1/net", 400, True),
-        "v1/other-epoch=03-step=300-val_loss=0.3.ckpt": ("out/v1/other", 300, True),
-        "timm/checkpoint-9.pth.tar": ("out/timm", 9, False),
-        "timm/checkpoint-12.pth.tar": ("out/timm", 12, True),
-        "mae/checkpoint-799.pth": ("out/mae", 799, True),
+        "v0/epoch=3-step=400.ckpt": ("v0", 400, False),
+        "v0/epoch=4-step=500.ckpt": ("v0", 500, True),
+        "v1/net-epoch=03-step=400-val_loss=0.21.ckpt": ("v1/net", 400, True),
+        "v1/other-epoch=03-step=300-val_loss=0.3.ckpt": ("v1/other", 300, True),
+        "timm/checkpoint-9.pth.tar": ("timm", 9, False),
+        "timm/checkpoint-12.pth.tar": ("timm", 12, True),
+        "mae/checkpoint-799.pth": ("mae", 799, True),
     }
 
 
@@ -113,7 +113,7 @@ def test_folders_of_ray_have_the_iteration_that_their_results_state(out: Path, k
     found = runs(out, *(f"exp/trial_0/checkpoint_{i:06d}/model.pt" for i in range(3)), "checkpoint_000001/model.pt")
     assert found == {
         f"exp/trial_0/checkpoint_{i:06d}/model.pt": (
-            "out/exp/trial_0",
+            "exp/trial_0",
             10 * (i + 1) if known or i < 2 else None,
             (i == 2) if known else None,
         )
@@ -140,10 +140,10 @@ def test_a_run_whose_folder_is_not_listed_has_no_id(out: Path) -> None:
 def test_metadata_overrules_names(out: Path) -> None:
     (out / "metadata.csv").write_text("file_name,run_final,seed\na/checkpoint-5/model.pt,true,\nb/*/model.pt,,7\n")
     assert runs(out, *(f"{run}/checkpoint-{step}/model.pt" for run in "ab" for step in (5, 9))) == {
-        "a/checkpoint-5/model.pt": ("out/a", 5, True),
-        "a/checkpoint-9/model.pt": ("out/a", 9, False),
-        "b/checkpoint-5/model.pt": ("out/b", 5, False),
-        "b/checkpoint-9/model.pt": ("out/b", 9, True),
+        "a/checkpoint-5/model.pt": ("a", 5, True),
+        "a/checkpoint-9/model.pt": ("a", 9, False),
+        "b/checkpoint-5/model.pt": ("b", 5, False),
+        "b/checkpoint-9/model.pt": ("b", 9, True),
     }
 
 
@@ -175,3 +175,11 @@ def test_run_final_follows_when_a_later_step_appears(rotated: bool, zoo: Path, d
     index = pq.read_table(dataset / "data/index.parquet")
     selected = index.take(select_layers(index).rows)
     assert set(selected["step"].to_pylist()) == {9}
+
+
+def test_the_name_of_the_listed_folder_is_not_published(out: Path) -> None:
+    """It may be the name of a user."""
+    assert runs(out, "checkpoint-5/model.safetensors", "checkpoint-9/model.safetensors") == {
+        "checkpoint-5/model.safetensors": (".", 5, False),
+        "checkpoint-9/model.safetensors": (".", 9, True),
+    }

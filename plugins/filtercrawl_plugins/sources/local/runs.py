@@ -45,7 +45,7 @@ class RunLookup:
     def __init__(self, root: Path, label: str) -> None:
         self.ambiguous: set[str] = set()
         self._root = root
-        self._label = label.rstrip("/") or root.name
+        self._label = label.rstrip("/")
         self._results: dict[str, dict[str, int]] = {}
 
     def run_of(self, name: str, *, alone: bool = False) -> TrainingRun | None:
@@ -65,7 +65,8 @@ class RunLookup:
             part, folder = parts[index], "/".join(parts[1:index])
             match = _LIGHTNING.fullmatch(part)
             prefix = match["prefix"] if match else None
-            run_id = "/".join(name for name in (self._label, folder, prefix) if name)
+            # The name of the root is no part of it: ids are published, and that name may be a user's.
+            run_id = "/".join(name for name in (self._label, folder, prefix) if name) or "."
             if match and match["version"]:
                 self.ambiguous.add(run_id)
             is_file = index == len(parts) - 1
