@@ -31,7 +31,7 @@ from filtercrawl.transport.retry import RetryPolicy
 from support.http_server import Answer, Fault, FileServer, gzipped, multipart
 from support.plugins import BUNDLED, AcmeZoo, entry
 from support.torch_files import saved
-from support.zoo_files import State, layers, models, state
+from support.zoo_files import State, layers, models, state, table
 
 STATE = state(3, width=300)  # a third of a megabyte between the kernels, so that they come in several requests
 KERNELS = {name: STATE[name].numpy() for name in ("stem.weight", "deep.weight")}
@@ -107,9 +107,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def check(report: SyncReport, dataset: Path) -> None:
     """Hold everything that was written against the truth; what is missing must be recorded as failed."""
     stored = layers(dataset) if (dataset / "data/layers").is_dir() else {}
+    weights = {hashlib.sha256(weight.tobytes()).hexdigest(): weight for weight in stored.values()}
+    index = table(dataset, "index")
     rows = models(dataset)
     for name in FILES:
-        mine = {key.partition("#")[2]: weight for key, weight in stored.items() if key.startswith(f"acme/{name}#")}
+        of_model = [row for row in index if row["model_id"] == f"acme/{name}" and row["file"]]
+        mine = {row["tensor"]: weights[row["layer_sha256"]] for row in of_model}  # equal layers are stored once
         row = rows[f"acme/{name}"]
         if row["outcome"] == "duplicate":  # the same kernels as another file's
             mine = KERNELS

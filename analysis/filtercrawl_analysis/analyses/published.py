@@ -59,12 +59,15 @@ def analyze(dataset: DatasetView) -> Result:
     layers = select_kernel_size(dataset.index, KERNEL)
     if not len(layers):
         return empty_result("no learned 3x3 kernels")
+    dataset.progress(0, 2, "principal components, to compare with published values")
     columns = [column for column in compared_columns() if resolve_column(layers, column)]
     units = layer_groups(layers, columns)
     components = principal_components(scaled_moments(dataset, layers, units).total())
     if components is None:
         return empty_result("no 3x3 kernels that differ")
+    dataset.progress(1, 2, "drift, to compare with published values")
     rows = [*_component_rows(components), *_drift_rows(dataset, layers, units, columns)]
+    dataset.progress(2, 2, "published values")
     table = ResultTable(
         name="published",
         title="Published values and ours",

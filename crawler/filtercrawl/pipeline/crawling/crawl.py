@@ -226,7 +226,9 @@ def claim_content(digest: str | None, task: CrawlTask, context: WorkerContext, t
     with timer.stage("wait"):
         key = (digest, task.checkpoint.prefix, task.policy)
         owner = context.index.claim(key, task.model_id, context.cancellation)
-        return None if owner == task.model_id else owner  # its own content, which is read again
+    # Its own content is read again only where the plan takes it as unread, for example under another architecture.
+    is_unread = task.previous is None or task.previous.file_sha256 is None
+    return None if owner == task.model_id and is_unread else owner
 
 
 def fetch_and_write(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -43,7 +45,7 @@ def test_the_hook_registers_every_analysis_once() -> None:
     assert len({analysis.name for analysis in ANALYSES}) == len(ANALYSES)
 
 
-def test_columns_that_can_be_compared() -> None:
-    check_columns(("task", "position", "depth_decile"))
+def test_columns_that_can_be_compared(tmp_path: Path) -> None:
+    check_columns(("task", "position", "depth_decile"), tmp_path)
     with pytest.raises(UsageError, match="no column is named 'colour'; known are aliases, "):
-        check_columns(("task", "colour"))
+        check_columns(("task", "colour"), tmp_path)
