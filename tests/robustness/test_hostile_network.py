@@ -189,6 +189,7 @@ FAULT = st.one_of(
 SOME = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.exhaustive
 @SOME
 @given(faults=st.fixed_dictionaries({name: st.lists(st.just(Fault()) | FAULT, max_size=5) for name in FILES}))
 def test_a_network_that_cuts_delays_and_lies(world: World, faults: dict[str, list[Fault]]) -> None:
@@ -211,6 +212,7 @@ def test_bits_that_flip_are_found_where_files_are_proven(world: World, flips: li
     assert all(row["verified"] == "sha256" for row in models(dataset).values() if row["outcome"] == "emitted")
 
 
+@pytest.mark.exhaustive
 @SOME
 @given(seed=st.integers(0, 10**6), name=st.sampled_from(["b.pt", "d.npz"]))
 def test_a_flipped_kernel_is_found_by_the_checksum_of_its_archive(world: World, seed: int, name: str) -> None:

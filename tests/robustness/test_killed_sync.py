@@ -163,6 +163,7 @@ def check_between(dataset: Path) -> None:
                 assert all(list(dataset.glob(pattern)) for pattern in patterns)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("story", STORIES)
 def test_killed_at_any_moment(children: Children, before: Path, story: str) -> None:
     start = before if story == "an update" else before / "nothing"

@@ -23,7 +23,7 @@ MAX_CELL_LENGTH: Final = 2000
 
 # Names of datasets are compared without case and punctuation: `ImageNet-1k`, `imagenet1k`.
 _PUNCTUATION: Final = re.compile(r"[^a-z0-9]")
-_DATASET_NAMES: Final = {_PUNCTUATION.sub("", name): name for name in CATEGORIES}
+_DATASET_NAMES: Final = {_PUNCTUATION.sub("", name): name for name in CATEGORIES if "/" not in name}
 
 
 def parse_metadata(columns: Mapping[str, Cell]) -> CheckpointMetadata:

@@ -316,6 +316,7 @@ def test_a_signature_is_of_one_key_and_one_manifest(
         signature_error(dataset, private)
 
 
+@pytest.mark.exhaustive
 def test_signed_versions(
     keys: tuple[Path, Path], hub: HubServer, cli: Cli, dataset: Path, zoo: Path, run_sync: Sync
 ) -> None:

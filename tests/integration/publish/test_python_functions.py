@@ -33,6 +33,7 @@ class Lines:
         pass
 
 
+@pytest.mark.exhaustive
 def test_versions_of_a_folder(
     zoo: Path, dataset: Path, run_sync: Sync, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
