@@ -16,6 +16,9 @@ from support.component_simulation import (
     share_p_values,
 )
 
+# Simulations: seconds each.
+pytestmark = pytest.mark.exhaustive
+
 ALPHAS = (0.01, 0.05, 0.2)
 N = 120
 

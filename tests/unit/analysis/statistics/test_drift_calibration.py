@@ -20,6 +20,9 @@ from support.drift_populations import (
     two_groups,
 )
 
+# Simulations: seconds each.
+pytestmark = pytest.mark.exhaustive
+
 Draw = Callable[[np.random.Generator], ModelGroupHistograms]
 
 LAW = Population(spread=0.2, components=4)

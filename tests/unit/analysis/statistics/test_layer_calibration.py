@@ -10,6 +10,9 @@ from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.entropy_power import EntropyPower, correlated_kernels, correlated_root
 from support.layer_simulation import INDEPENDENT, SAMPLED, p_values
 
+# Simulations: seconds each.
+pytestmark = pytest.mark.exhaustive
+
 ALPHAS = (0.01, 0.05, 0.2)
 N = 40
 
