@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conftest import NOW, Sync
@@ -157,6 +157,7 @@ KINDS = {0: state(), 1: finetuned(1), 2: finetuned(2), 3: state(7)}
         st.dictionaries(st.sampled_from("abc"), st.sampled_from(sorted(KINDS)), min_size=1), min_size=2, max_size=3
     )
 )
+@example(steps=[{"a": 0}, {"b": 0}, {"a": 0, "b": 0}])
 def test_roles_depend_on_what_there_is_and_not_on_its_history(
     steps: list[dict[str, int]], tmp_path_factory: pytest.TempPathFactory, run_sync: Sync
 ) -> None:

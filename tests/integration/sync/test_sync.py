@@ -193,6 +193,24 @@ def test_a_renamed_file_keeps_its_id(zoo: Path, dataset: Path, run_sync: Sync) -
     assert run_sync().to_dict()["checkpoints"]["unchanged"] == 1
 
 
+def test_a_renamed_file_whose_old_name_is_back_is_two_checkpoints(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    put(zoo / "old.safetensors", state())
+    run_sync()
+    (zoo / "old.safetensors").rename(zoo / "new.safetensors")
+    run_sync()
+    put(zoo / "old.safetensors", state())
+    run_sync()
+    both = {"local/new.safetensors": "emitted", "local/old.safetensors": "duplicate"}
+    assert {name: row["outcome"] for name, row in models(dataset).items()} == both
+    assert run_sync().to_dict()["checkpoints"]["unchanged"] == 2
+    (zoo / "old.safetensors").unlink()
+    run_sync(prune=True)
+    assert {name: row["outcome"] for name, row in models(dataset).items()} == {
+        "local/old.safetensors": "skipped",
+        "local/new.safetensors": "emitted",
+    }
+
+
 def test_files_that_trade_places_keep_their_own_content(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     for i in range(4):
         put(zoo / f"{i}.safetensors", state(i))

@@ -233,7 +233,7 @@ class CatalogWriter(WeightOwnership):
             revision=revision(result),
             file=checkpoint.files[0].path,
             selectors=selectors(known, result),
-            state=replace(row.state, offered_as=checkpoint.name, url=location(checkpoint)),
+            state=replace(row.state, url=location(checkpoint)),
         )
         with self.catalog.transaction():
             self.catalog.update_model(row)
@@ -278,7 +278,12 @@ class CatalogWriter(WeightOwnership):
 
     def _seen(self, known: ModelRow, checkpoint: Checkpoint) -> ModelRow:
         """Return the row of a checkpoint that is offered now, as its source describes it now."""
-        state = replace(known.state, tried=attempted_version(checkpoint), files=file_etags(checkpoint))
+        state = replace(
+            known.state,
+            tried=attempted_version(checkpoint),
+            files=file_etags(checkpoint),
+            offered_as=None if checkpoint.name == known.name else checkpoint.name,
+        )
         return replace(with_source_metadata(known, checkpoint), last_seen=self.now, state=state)
 
     def _layers_file_missing(self, row: ModelRow, original_id: str) -> bool:

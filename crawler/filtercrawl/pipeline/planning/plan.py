@@ -20,10 +20,12 @@ def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:
     waiting: list[str] = []
     skipped: dict[str, tuple[str, str, Skipped]] = {}
     seen: dict[str, tuple[str, Checkpoint]] = {}
+    renamed = renames_in_force(listings, options)
     for listing in listings:
         source, selector_id = listing.selector.source, listing.selector.id
         for checkpoint in listing.checkpoints:
-            model_id = options.renamed.get((source, checkpoint.name), f"{source}/{checkpoint.name}")
+            name_id = f"{source}/{checkpoint.name}"
+            model_id = renamed.get(name_id, name_id)
             if model_id in seen:
                 continue  # two selectors, one checkpoint
             seen[model_id] = (selector_id, checkpoint)
@@ -58,6 +60,21 @@ def make_plan(listings: Sequence[Listing], options: PlanOptions) -> Plan:
         seen=seen,
         opted_out=tuple(find_opted_out(options)),
     )
+
+
+def renames_in_force(listings: Sequence[Listing], options: PlanOptions) -> dict[str, str]:
+    """Return, by the id that an offered name would have, the older id under which its checkpoint is kept.
+
+    A rename ends when the old name is offered again, or when the new name has become a checkpoint of its own: each
+    name is then one checkpoint.
+    """
+    offered = {f"{listing.selector.source}/{item.name}" for listing in listings for item in listing.checkpoints}
+    renamed: dict[str, str] = {}
+    for (source, name), model_id in options.renamed.items():
+        own = options.known_models.get(f"{source}/{name}")
+        if model_id not in offered and (own is None or own.outcome == "skipped"):
+            renamed[f"{source}/{name}"] = model_id
+    return renamed
 
 
 def license_refusal(license_id: str | None, options: PlanOptions) -> str | None:
