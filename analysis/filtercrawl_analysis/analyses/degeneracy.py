@@ -74,14 +74,14 @@ def _tables(dataset: DatasetView, layers: pa.Table, models: pa.Table) -> Iterato
         title="Quality of every model",
         rows=models,
         about="Layers and kernels of each model by verdict; dead_share: of its kernels; random_share: of the layers "
-        "that are ok or random; initialization, law: see model_initialization. " + DEFINITIONS,
+        "that are ok or random; initialization, law: see model_initialization. Verdicts: see layer_quality.",
     )
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
     yield ResultTable(
         name="group_quality",
         title="Quality by group",
         rows=summarize_by_columns(layers, index, dataset.options.by, NUMBERS, VERDICTS),
-        about="Quartiles over layers, and how many have each verdict. " + DEFINITIONS,
+        about="Quartiles over layers, and how many have each verdict, as layer_quality explains them.",
     )
     worst = _most_degenerate(layers)
     if len(worst):
@@ -90,7 +90,7 @@ def _tables(dataset: DatasetView, layers: pa.Table, models: pa.Table) -> Iterato
             excerpt_of="layer_quality",
             title="The most degenerate layers",
             rows=worst,
-            about=f"Up to {LAYERS_PER_VERDICT} layers of each verdict, those with the most kernels. " + DEFINITIONS,
+            about=f"Up to {LAYERS_PER_VERDICT} layers of each verdict, those with the most kernels.",
         )
 
 

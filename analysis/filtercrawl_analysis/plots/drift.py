@@ -67,4 +67,4 @@ def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
     axes.set_xlabel("drift")
     handles, texts = axes.get_legend_handles_labels()
     unique = dict(zip(texts, handles, strict=True))
-    axes.legend(unique.values(), unique.keys(), loc="best")
+    canvas.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=2)
