@@ -1,7 +1,7 @@
 """Measure how many architectures of timm and torchvision can be traced, and whether what is found is true.
 
 python benchmarks/structure.py --all      every architecture; writes structure.md beside this file
-python benchmarks/structure.py --checks   40 of them against torch.export and their modules
+python benchmarks/structure.py --checks   40 of them against the graph of make_fx and their modules
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def report(results: dict[str, list[Result]], checks: list[tuple[str, str, int, l
     lines += [f"- `{r.name}`: {n}" for r in everyone if (n := r.kinds["dense_as_conv"])] or ["None."]
     lines += ["", "## Attributes that differ from the module's", ""]
     lines += [f"- `{r.name}`: {text}" for r in everyone for text in r.disagreements] or ["None."]
-    lines += ["", "## Held against torch.export", ""]
-    lines += ["Depth and number of ancestors of every convolution, by a walk over the exported graph.", ""]
+    lines += ["", "## Held against the graph of make_fx", ""]
+    lines += ["Depth and number of ancestors of every convolution, by a walk over the graph that make_fx records.", ""]
     lines += ["| library | architecture | convolutions | disagreements |", "|---|---|---|---|"]
     lines += [f"| {library} | {name} | {n} | {'; '.join(found) or 'none'} |" for library, name, n, found in checks]
     return "\n".join(lines) + "\n"
@@ -159,8 +159,8 @@ def checked(library: str, name: str) -> tuple[str, str, int, list[str]]:
     structure = trace(module, given)
     try:
         found = depth_disagreements(build(library, name).to("meta"), structure, given)
-    except Exception as error:  # noqa: BLE001 - an export that fails is no disagreement, but must be seen
-        found = [f"not exported: {type(error).__name__}: {' '.join(str(error).split())[:120]}"]
+    except Exception as error:  # noqa: BLE001 - a graph that cannot be recorded is no disagreement, but must be seen
+        found = [f"no graph: {type(error).__name__}: {' '.join(str(error).split())[:120]}"]
     found += attribute_disagreements(module, structure)
     return library, name, len(list(structure.convolutions())), found
 
@@ -168,7 +168,7 @@ def checked(library: str, name: str) -> tuple[str, str, int, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--all", action="store_true", help="every architecture, and write the report")
-    parser.add_argument("--checks", action="store_true", help="only the 40 that are held against torch.export")
+    parser.add_argument("--checks", action="store_true", help="only the 40 that are held against the graph of make_fx")
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     checks = []

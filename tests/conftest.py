@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import tempfile
 
 # Read by huggingface_hub and datasets when they are imported; the folder goes when the process ends.
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import Settings
@@ -30,6 +32,18 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 
 Sync = Callable[..., SyncReport]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+# No deadline: how long an example takes depends on what else runs on the machine. In CI the examples are the same in
+# every run, elsewhere others each time.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_interrupts() -> None:
+    """Python ignores Ctrl+C in a process that a shell without job control started in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

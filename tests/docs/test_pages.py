@@ -120,7 +120,7 @@ def test_the_readme_names_both_commands() -> None:
     text = (REPOSITORY / "README.md").read_text("utf-8")
     first, second = re.findall(r"^python3 -m venv .*$", text, re.MULTILINE)
     assert first.endswith("filtercrawl sync packages")
-    assert second.endswith("pytest -n auto")
+    assert second.endswith("pytest -n auto tests")
 
 
 @pytest.mark.parametrize("name", ["schema", "architecture"])

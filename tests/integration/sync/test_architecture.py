@@ -21,7 +21,7 @@ from filtercrawl.config import Settings
 from filtercrawl.extraction.architecture import on_meta
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_publish.verification import verify_folder
-from support.architecture_reference import FAMILIES, export_depths
+from support.architecture_reference import FAMILIES, graph_depths
 from support.plugins import BUNDLED, entry
 from support.zoo_files import layers, put, state, table
 
@@ -71,7 +71,6 @@ class Lab:
         return sample(checkpoint.meta.architecture or "")
 
 
-@pytest.mark.filterwarnings("ignore:The tensor attributes")  # of torch.export, about caches of levit
 @pytest.mark.parametrize(("library", "architecture"), CASES)
 def test_layers_are_those_of_the_modules(
     library: str, architecture: str, zoo: Path, dataset: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch
@@ -129,7 +128,7 @@ def test_layers_are_those_of_the_modules(
     for row in reached:
         assert row["conv_depth_norm"] == (row["conv_depth"] / deepest if deepest else 0.0)
         assert row["is_first"] == (row["conv_depth"] == 0)
-    for name, found in export_depths(made(architecture).to("meta"), sample(architecture)).items():
+    for name, found in graph_depths(made(architecture).to("meta"), sample(architecture)).items():
         row = index[name, 0 if name in banks else None]
         assert (row["conv_depth"], row["n_conv_ancestors"]) == found, name
     assert list(verify_folder(dataset)) == []

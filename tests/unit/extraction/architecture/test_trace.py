@@ -44,7 +44,7 @@ def depths(structure: Structure) -> dict[str, tuple[int, int | None] | None]:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_depths_are_those_of_the_exported_graph(name: str) -> None:
+def test_depths_are_those_of_the_recorded_graph(name: str) -> None:
     module = on_meta(lambda: timm.create_model(name))
     structure = trace(module)
     assert structure.problem is None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.utils import _http
 
 from filtercrawl.api.errors import (
     AccessDeniedError,
@@ -20,6 +22,7 @@ from filtercrawl.dataset.files.manifest import file_entry
 from filtercrawl.transport import network
 from filtercrawl.transport.options import TransportOptions
 from filtercrawl.transport.retry import RetryPolicy
+from filtercrawl_publish.repository import hub as hub_repository
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
 from filtercrawl_publish.repository.digests import git_oid
 from filtercrawl_publish.repository.open import open_repository
@@ -32,6 +35,9 @@ CARD = "---\nlicense: mit\n---\ntext"
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with HubServer(page_size=3) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
+        # The Hub's client waits a second before it tries again.
+        monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda _: None))
+        monkeypatch.setattr(hub_repository, "_DOWNLOADS", RetryPolicy.with_delays(0.01, 0.01))
         yield server
 
 
