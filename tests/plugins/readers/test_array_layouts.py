@@ -63,6 +63,11 @@ def classified(reader: NpzReader | SafetensorsReader, data: bytes) -> tuple[dict
         ({"conv1.weight": (16, 5, 3, 3), "conv2.weight": (3, 3, 3, 3), "conv3.weight": (8, 8, 1, 1)}, "oihw"),
         ({"conv.weight": (64, 64, 1, 1)}, "oihw"),
         ({"conv.weight": (64, 1, 1, 7)}, "oihw"),
+        # Lists of weights and biases, in which each layer takes what the one before it puts out.
+        ({"pnet.0": (3, 3, 3, 10), "pnet.1": (10,), "pnet.2": (3, 3, 10, 16), "pnet.3": (16,)}, "hwio"),
+        ({"arr_0": (16, 3, 5, 5), "arr_1": (16,), "arr_2": (8, 16, 1, 1), "arr_3": (8,)}, "oihw"),
+        # Flax gives modules numbers: there, one output is one output.
+        ({"Head_0/Conv_0/kernel": (1, 1, 8, 1)}, "hwio"),
         # Depthwise: `[h, w, in, multiplier]`.
         ({"block/depthwise_kernel": (3, 3, 8, 1)}, "hwi1"),
         ({"block_1_depthwise/kernel": (3, 3, 8, 1), "Conv1/kernel": (3, 3, 3, 8)}, "hwi1 hwio"),
@@ -91,6 +96,10 @@ def test_the_order_is_that_of_the_framework(shapes: Shapes, order: str) -> None:
         ({"conv/w": (8, 8, 3, 3)}, "unknown_layout"),
         ({"arr_0": (16, 3, 3, 3), "arr_1": (16,)}, "unknown_layout"),
         ({"pnet.0": (3, 3, 3, 10), "pnet.1": (10,)}, "unknown_layout"),
+        # Images and labels, of which the second set is of the same size.
+        ({"arr_0": (60, 3, 32, 32), "arr_1": (60,), "arr_2": (20, 3, 32, 32), "arr_3": (20,)}, "unknown_layout"),
+        ({"arr_0": (60, 28, 28, 1), "arr_1": (60,), "arr_2": (20, 28, 28, 1), "arr_3": (20,)}, "unknown_layout"),
+        ({"arr_0": (3, 3, 8, 8), "arr_1": (8, 8, 3, 3), "arr_2": (3, 3, 8, 8)}, "unknown_layout"),
         # One output, or a depthwise kernel of Keras 3.
         ({"mask/kernel": (3, 3, 8, 1)}, "unknown_layout"),
         ({"deconv/kernel": (3, 3, 8, 8)}, "unknown_layout"),

@@ -55,14 +55,17 @@ def arrange_arrays(tensors: Iterable[StoredTensor], framework: Framework | None 
     if framework is Framework.TORCH:
         yield from (array.tensor for array in names.arrays)
         return
-    leaves = {array.leaf for array in names.arrays}
+    if framework is None and names.named_by_flax:
+        framework = Framework.JAX
+    leaves, place = {array.leaf for array in names.arrays}, file_place(names)
     conventions = _Conventions(
         names=names,
         framework=framework,
-        place=file_place(names),
+        place=place,
         named_as_in_torch=TORCH_LEAF in leaves and framework is not Framework.JAX,
         named_as_in_chainer=not leaves.isdisjoint(("avg_mean", "avg_var")),
         standardized=any(_STANDARDIZED_STEM in module for module in names.modules),
+        lists_are_layers=is_chain_of_layers(names, place),
     )
     for array in names.arrays:
         yield conventions.arranged(array)
@@ -73,6 +76,22 @@ def file_place(names: ArrayNames) -> str | None:
     votes = {proven_place(array.shape, names.bias(array)) for array in names.arrays if _may_be_kernel(array)}
     votes.discard(None)
     return votes.pop() if len(votes) == 1 else None
+
+
+def is_chain_of_layers(names: ArrayNames, place: str | None) -> bool:
+    """Return whether lists of arrays are weights and biases of a network, not data of the same shapes.
+
+    At least one kernel then has as many inputs as one before it has outputs.
+    """
+    outputs: set[int] = set()
+    for array in names.arrays:
+        if not array.is_anonymous or not _may_be_kernel(array) or names.bias(array) is None or len(array.shape) < 4:
+            continue
+        inputs, out = array.shape[-2:] if place == "first" else (array.shape[1], array.shape[0])
+        if inputs in outputs:
+            return place in ("first", "last")
+        outputs.add(out)
+    return False
 
 
 def proven_place(shape: tuple[int, ...], bias: tuple[int, ...] | None) -> str | None:
@@ -113,6 +132,7 @@ class _Conventions:
         named_as_in_torch: Whether its weights are called `weight`.
         named_as_in_chainer: Whether its normalizations are those of Chainer.
         standardized: Whether its convolutions normalize their weight on every call.
+        lists_are_layers: Whether its lists of arrays are the weights of layers that follow each other.
     """
 
     names: ArrayNames
@@ -121,6 +141,7 @@ class _Conventions:
     named_as_in_torch: bool
     named_as_in_chainer: bool
     standardized: bool
+    lists_are_layers: bool
 
     def arranged(self, array: NamedArray) -> StoredTensor:
         """Return an array as torch would store it, or with the reason why it is no kernel."""
@@ -174,7 +195,7 @@ class _Conventions:
         """Return where the spatial axes of a kernel are, by the surest of what tells it."""
         shape = array.shape
         if array.is_anonymous:
-            return None
+            return self.place if self.lists_are_layers and bias is not None else None
         place = self.framework.value if self.framework and self.framework is not Framework.MLX else self.place
         if place is None and array.leaf == SHORT_LEAF:
             jax = ":" in array.tensor.name or "~" in array.module
@@ -208,7 +229,8 @@ class _Conventions:
             return "unknown_layout"
         if depthwise:
             return Layout.KIM
-        return "unknown_layout" if outputs == 1 and inputs > 1 and bias is None else Layout.KIO
+        may_be_depthwise = outputs == 1 and inputs > 1 and bias is None and self.framework is not Framework.JAX
+        return "unknown_layout" if may_be_depthwise else Layout.KIO
 
     def _weight_kind(self, array: NamedArray) -> str | None:
         return "standardized" if self.standardized or _STANDARDIZED.search(array.path) else None

@@ -18,7 +18,9 @@ TORCH_LEAF: Final = "weight"
 BIAS_LEAVES: Final = ("bias", "b", "biases")
 _STATISTICS: Final = frozenset({"moving_mean", "moving_variance", "moving_var", "avg_mean", "avg_var"})
 # Names that NumPy gives arrays without one, and places in a list.
-_ANONYMOUS: Final = re.compile(r"(arr_)?\d+")
+_ANONYMOUS: Final = re.compile(r"(arr_)?(\d+)")
+# Names that Flax gives modules: `Conv_0`, `BatchNorm_1`.
+_FLAX_MODULE: Final = re.compile(r"[A-Z][A-Za-z0-9]*_\d+")
 # Blobs of Caffe2: `conv1_w`, `conv1_b`.
 _BLOB: Final = re.compile(r"(\w+)_([wb])")
 # Containers of moments in the training states of Flax, Optax and Haiku.
@@ -43,6 +45,11 @@ class NamedArray:
     def shape(self) -> tuple[int, ...]:
         """Shape in the file."""
         return self.tensor.shape
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype."""
+        return self.tensor.dtype
 
     @property
     def path(self) -> str:
@@ -75,9 +82,22 @@ class ArrayNames:
     children: Mapping[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
 
     def bias(self, array: NamedArray) -> tuple[int, ...] | None:
-        """Return the shape of the bias beside a weight, None if there is none."""
+        """Return the shape of the bias beside a weight, None if there is none; in a list it is the vector behind it."""
         siblings = self.modules[array.module]
+        if place := _ANONYMOUS.fullmatch(array.leaf):
+            following = siblings.get(f"{place[1] or ''}{int(place[2]) + 1}")
+            is_bias = following is not None and len(following.shape) == 1 and following.dtype == array.dtype
+            return following.shape if following is not None and is_bias else None
         return next((siblings[leaf].shape for leaf in BIAS_LEAVES if leaf in siblings), None)
+
+    @property
+    def named_by_flax(self) -> bool:
+        """Whether every kernel belongs to a module with a default name of Flax."""
+        weights = [array for array in self.arrays if array.leaf == "kernel"]
+        return bool(weights) and all(
+            ":" not in array.tensor.name and array.module and _FLAX_MODULE.fullmatch(array.module[-1])
+            for array in weights
+        )
 
     def is_attention(self, array: NamedArray) -> bool:
         """Return whether a module is one of the projections of an attention: query, key, value and the output."""
