@@ -1,11 +1,18 @@
-"""Names of file formats by their first bytes, for messages about files that no reader can read."""
+"""Names of file formats that no reader reads, by first bytes and by extension, for messages about such files."""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from filtercrawl.api.range_file import RandomAccessFile
 
+# Formats of weights without a reader by extension, as their authors spell them.
+FORMATS_WITHOUT_READER: Final = {
+    ".caffemodel": "Caffe", ".data-00000-of-00001": "TensorFlow", ".engine": "TensorRT", ".ggml": "GGML",
+    ".gguf": "GGUF", ".mlmodel": "Core ML", ".ot": "LibTorch", ".params": "MXNet", ".pb": "TensorFlow",
+    ".pdiparams": "Paddle Inference", ".pte": "ExecuTorch", ".rknn": "RKNN", ".weights": "Darknet",
+}  # fmt: skip
 # Bytes of a file that its format is told from.
 HEAD_BYTES: Final = 512
 
@@ -36,6 +43,7 @@ _SIGNATURES: Final = (
     (0, b"BZh", "compressed by bzip2"),
     (0, b"\xfd7zXZ\0", "compressed by xz"),
     (0, b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+    (0, b"\x04\x22\x4d\x18", "compressed by LZ4"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (0, b"Rar!", "a RAR archive"),
     (257, b"ustar", "a tar archive"),
@@ -46,6 +54,13 @@ _SIGNATURES: Final = (
     (0, b"\x80\5", "a pickle without arrays at its beginning"),
     (0, b"\x7fELF", "a program"),
     (0, b"MZ", "a program"),
+)
+# Beginnings of formats without a signature: messages of protobuf, and a tensor of Paddle.
+_BEGINNINGS: Final = (
+    (rb"\x08[\x01-\x20]\x12[\x80-\xff]*[\x00-\x7f]\n[\x80-\xff]*[\x00-\x7f]\n[\x01-\x7f][ -~]", "a Core ML model"),
+    (rb"\x08\x01\x12[\x80-\xff]*[\x00-\x7f]\n[\x80-\xff]*[\x00-\x7f]\x12", "a SavedModel of TensorFlow"),
+    (rb"\n[\x80-\xff]*[\x00-\x7f]\n[\x01-\x7f][ -~]+\x12[\x01-\x7f](?:Placeholder|Const)", "a graph of TensorFlow"),
+    (rb"\x00{16}[\x01-\xff]\x00{3}\x08[\x00-\x7f]\x10", "the parameters of a Paddle Inference model"),
 )
 # Text, after white space and in lower case.
 _TEXTS: Final = (
@@ -68,6 +83,9 @@ def format_name(file: RandomAccessFile) -> str | None:
     head = file.read(0, min(HEAD_BYTES, file.size))
     for offset, signature, name in _SIGNATURES:
         if head.startswith(signature, offset):
+            return name
+    for beginning, name in _BEGINNINGS:
+        if re.match(beginning, head, re.DOTALL):
             return name
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(b"<?xml") and b"<net " in text:

@@ -41,16 +41,12 @@ REASONS: Final[dict[str, str]] = {
 # What became of a checkpoint.
 OUTCOMES: Final = ("emitted", "no_kernels", "duplicate", "skipped", "failed", "withdrawn")
 
-# Extensions of weight files: such a file that no reader can read is recorded as failed.
+# Extensions of weight files that readers read: such a file that no reader can read is recorded as failed. Those of
+# other weight files are in `filtercrawl.api.format_names`.
 WEIGHT_EXTENSIONS: Final = frozenset(
-    {".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".pkl", ".tar", ".jit", ".onnx", ".npz"}
-)
-# Extensions of weight files that few readers know: in a local folder such a file is recorded as failed too.
-OTHER_WEIGHT_EXTENSIONS: Final = frozenset(
     {
-        ".caffemodel", ".data-00000-of-00001", ".distcp", ".engine", ".ggml", ".gguf", ".h5", ".hdf5", ".keras",
-        ".mlmodel", ".msgpack", ".ot", ".params", ".pb", ".pdiparams", ".pdparams", ".pte", ".rknn", ".tflite",
-        ".weights",
+        ".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".pkl", ".tar", ".jit", ".distcp", ".onnx", ".npz",
+        ".h5", ".hdf5", ".keras", ".msgpack", ".pdparams", ".tflite",
     }
 )  # fmt: skip
 

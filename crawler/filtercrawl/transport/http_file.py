@@ -18,7 +18,7 @@ from filtercrawl.transport.readahead import ActiveReaders, ReadAhead
 
 _HEAD_BYTES: Final = 64 * 1024
 # Most files of these names are zip archives, whose central directory is at the end.
-_ARCHIVE_SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".zip")
+_ARCHIVE_SUFFIXES: Final = (".pt", ".pth", ".bin", ".ckpt", ".npz", ".keras", ".zip")
 # The last record of a zip archive with the longest comment, and the locator before it of a large central directory.
 _TAIL_BYTES: Final = 65_535 + 22 + 20
 # Seconds of latency from which on a request that may turn out useless is worth it.

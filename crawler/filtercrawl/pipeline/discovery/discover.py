@@ -21,13 +21,13 @@ from filtercrawl.api.checkpoint import (
     local_path,
 )
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
-from filtercrawl.api.format_names import format_name
+from filtercrawl.api.format_names import FORMATS_WITHOUT_READER, format_name
 from filtercrawl.api.hub_cache import may_link_to
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import LocalFile, file_version, relative_path
 from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
 from filtercrawl.api.transport import Transport
-from filtercrawl.api.vocabulary import OTHER_WEIGHT_EXTENSIONS, WEIGHT_EXTENSIONS
+from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.architectures import with_architecture
 from filtercrawl.pipeline.discovery.opt_out import OptOut
@@ -226,7 +226,7 @@ def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Mo
             reader = find_reader(readers, file)
             if reader is None:
                 suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
-                if checkpoint.named or known is not None or suffix in WEIGHT_EXTENSIONS | OTHER_WEIGHT_EXTENSIONS:
+                if checkpoint.named or known is not None or suffix in WEIGHT_EXTENSIONS | FORMATS_WITHOUT_READER.keys():
                     return checkpoint
                 return format_name(file) or "of no known format"
             paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companion_paths(file)]

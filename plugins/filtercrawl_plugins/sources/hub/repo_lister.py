@@ -57,14 +57,15 @@ class RepoLister:
 
     def offers(self, info: ModelInfo) -> Iterator[Offer]:
         """Yield the checkpoints of a listed repository; raises NetworkError if the Hub cannot be reached."""
-        weights = weight_files.group_weight_files(safe_paths(info))  # regardless of the pattern
+        paths = safe_paths(info)
+        weights = weight_files.group_weight_files(paths, named=self.pattern.path)  # regardless of the pattern
         reason = self._access_reason(info) or self._previous_gate_reason(info) or skip_reason(info, weights)
         if reason is not None:
             yield Skipped(name=display_name(info.id), reason=reason, revision=info.sha)
         elif not weights:
             # A repository that had weights before is not skipped: its checkpoints are gone.
             if info.id not in self.known_repos:
-                yield Skipped(name=info.id, reason="no weight files", revision=info.sha)
+                yield Skipped(name=info.id, reason=no_weights_reason(paths), revision=info.sha)
         else:
             selected = weights if self.pattern.path is None else self._select_weights(info)
             offers = self._offers_from_previous_run(info, selected)
@@ -94,7 +95,8 @@ class RepoLister:
 
     def _select_weights(self, info: ModelInfo) -> list[WeightFiles]:
         paths = safe_paths(info)
-        return weight_files.group_weight_files(paths, [path for path in paths if self.pattern.matches_path(path)])
+        selected = [path for path in paths if self.pattern.matches_path(path)]
+        return weight_files.group_weight_files(paths, selected, self.pattern.path)
 
     def _offers_from_previous_run(self, info: ModelInfo, selected: list[WeightFiles]) -> list[Offer] | None:
         """Return the offers of a commit that the previous run saw, None if the Hub must be asked."""
@@ -199,6 +201,12 @@ def skip_reason(info: ModelInfo, weights: list[WeightFiles]) -> str | None:
     if not is_safe_name(info.id):
         return "its name is not printable UTF-8"
     return model_config.has_no_convolutions(info.config) if all(group.is_at_root for group in weights) else None
+
+
+def no_weights_reason(paths: list[str]) -> str:
+    """Return why a repository has no checkpoint: it has no weights, or only some of formats that no reader reads."""
+    formats = weight_files.formats_without_reader(paths)
+    return f"no weight files in a format that is read, only {', '.join(formats)}" if formats else "no weight files"
 
 
 def skip_unsafe_paths(info: ModelInfo) -> Iterator[Skipped]:

@@ -161,6 +161,7 @@ def test_a_listing_has_as_many_requests_as_pages(hub: HubServer) -> None:
 def test_all_that_is_skipped_is_remembered_too(hub: HubServer) -> None:
     hub.create("org/bert", {"model.safetensors": b"x", "config.json": BERT})
     hub.create("org/empty", {"notes.txt": b"x"})
+    hub.create("org/gguf", {"net-q4.gguf": b"x"})
     hub.create("org/large", {"big.pt": b"x" * 100, "small.pt": b"x"}, card={"pipeline_tag": "any"})
     hub.create("org/mixed", {
         "text_encoder/model.safetensors": b"x", "text_encoder/config.json": BERT, "vae/model.safetensors": b"y",
@@ -170,6 +171,7 @@ def test_all_that_is_skipped_is_remembered_too(hub: HubServer) -> None:
     assert reasons(first) == {
         "org/bert": "no convolutions: model type bert",
         "org/empty": "no weight files",
+        "org/gguf": "no weight files in a format that is read, only GGUF",
         "org/large/big.pt": "of 100 bytes, asked for max_size=50",
         "org/mixed/text_encoder/model.safetensors": "no convolutions: model type bert",
         "org/copies/model.fp16.safetensors": "same weights as model.safetensors, in fewer bits",
@@ -247,6 +249,13 @@ def test_one_repo_by_its_name(hub: HubServer) -> None:
     assert reasons(listed(hub, "org/disabled")) == {"org/disabled": "disabled by the Hub"}
     assert listed(hub, "org/missing", {"org/missing/model.pt": PreviousState(revision="1")}) == {}
     assert reasons(listed(hub, "org/gated"))["org/gated"].startswith("gated")
+
+
+def test_a_file_that_is_named_is_offered_in_any_format(hub: HubServer) -> None:
+    hub.create("org/gguf", {"net.gguf": b"x", "notes.txt": b"x"})
+    first = listed(hub, "org/gguf/net.gguf")
+    assert isinstance(first["org/gguf/net.gguf"], Checkpoint)
+    assert listed(hub, "org/gguf/net.gguf", remember(first)) == first
 
 
 def test_a_token_opens_gated_and_private_repos_where_they_are_wanted(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filtercrawl_plugins.sources.hub.model_config import architecture, has_no_convolutions, parse_config
-from filtercrawl_plugins.sources.hub.weight_files import group_weight_files
+from filtercrawl_plugins.sources.hub.weight_files import formats_without_reader, group_weight_files
 
 
 def offered(*paths: str) -> list[str]:
@@ -36,6 +36,11 @@ def left_out(*paths: str) -> dict[str, str]:
         ("v1-5-pruned-emaonly.safetensors", ["v1-5-pruned.safetensors", "v1-5-pruned-emaonly.ckpt"]),
         ("open_clip_model.safetensors", ["open_clip_pytorch_model.bin"]),
         ("nets/best.safetensors", ["nets/best.pth.tar", "nets/best.npz"]),
+        ("model.safetensors", ["tf_model.h5", "flax_model.msgpack", "pytorch_model.bin", "model.tflite"]),
+        ("pytorch_model.bin", ["tf_model.h5", "flax_model.msgpack"]),
+        ("flax_model.msgpack", ["tf_model.h5"]),
+        ("model.keras", ["model.h5", "model.weights.h5", "model.tflite", "model_full_integer_quant.tflite"]),
+        ("unet/diffusion_pytorch_model.bin", ["unet/diffusion_flax_model.msgpack"]),
         ("model.safetensors.index.json", ["pytorch_model.bin.index.json", "model.safetensors.index.fp16.json"]),
     ],
 )
@@ -66,9 +71,13 @@ def test_different_networks_are_all_offered(paths: tuple[str, ...]) -> None:
     assert offered(*paths) == sorted(paths)
 
 
-STEMS = st.sampled_from(["model", "pytorch_model", "net", "model-00001-of-00002", "model.safetensors.index"])
+STEMS = st.sampled_from(
+    ["model", "pytorch_model", "flax_model", "net", "model-00001-of-00002", "model.safetensors.index"]
+)
 WORDS = st.sampled_from(["", ".fp16", "_ema", ".non_ema", "_quantized", "-bf16"])
-ENDS = st.sampled_from([".safetensors", ".bin", ".onnx", ".pth", ".onnx_data", ".json", ".index.json", ".txt"])
+ENDS = st.sampled_from(
+    [".safetensors", ".bin", ".onnx", ".pth", ".h5", ".msgpack", ".onnx_data", ".json", ".index.json", ".txt"]
+)
 PATHS = st.builds("{}{}{}{}".format, st.sampled_from(["", "a/", "onnx/"]), STEMS, WORDS, ENDS)
 
 
@@ -78,7 +87,8 @@ def test_whatever_a_repo_holds_each_file_has_one_place_and_each_copy_an_original
     placed = [path for weights in found for path in weights.paths]
     assert len(placed) == len(set(placed))
     assert set(placed) <= paths
-    assert {path for path in paths if path.endswith((".safetensors", ".bin", ".onnx", ".pth"))} <= set(placed)
+    extensions = (".safetensors", ".bin", ".onnx", ".pth", ".h5", ".msgpack")
+    assert {path for path in paths if path.endswith(extensions)} <= set(placed)
     originals = {weights.main for weights in found if weights.copy_of is None}
     for weights in found:
         assert weights.copy_of is None or any(weights.copy_of.find(original) > 0 for original in originals)
@@ -89,7 +99,7 @@ def test_whatever_a_repo_holds_each_file_has_one_place_and_each_copy_an_original
     "path",
     [
         "optimizer.pt", "checkpoint-5/optimizer.bin", "scheduler.pt", "training_args.bin", "rng_state.pth",
-        "rng_state_0.pth", "random_states_0.pkl", "scaler.pt", "README.md", "tf_model.h5", "flax_model.msgpack",
+        "rng_state_0.pth", "random_states_0.pkl", "scaler.pt", "README.md", "net.gguf", "net.mlmodel", "net.pte",
         "coreml/net.mlpackage/Data/weights/weight.bin", "config.json", "model.safetensors.index.json",
     ],
 )  # fmt: skip
@@ -108,12 +118,28 @@ def test_openvino_keeps_raw_numbers_beside_an_xml() -> None:
         ("a/pytorch_model.bin.index.json", "a/pytorch_model-0000{}-of-00002.bin"),
         ("model.fp16.safetensors.index.json", "model.fp16-0000{}-of-00002.safetensors"),
         ("model.safetensors.index.fp16.json", "model.fp16-0000{}-of-00002.safetensors"),
+        ("flax_model.msgpack.index.json", "flax_model-0000{}-of-00002.msgpack"),
+        ("step-5/.metadata", "step-5/__{}_0.distcp"),
     ],
 )
 def test_an_index_and_its_shards_are_one(index: str, shard: str) -> None:
     shards = tuple(shard.format(number) for number in (1, 2))
     (found,) = group_weight_files([*shards, index])
     assert found.paths == (index, *shards)
+
+
+def test_a_named_file_is_a_checkpoint_whatever_it_is() -> None:
+    paths = ["net.gguf", "net.safetensors"]
+    (found,) = group_weight_files(paths, ["net.gguf"], named="net.gguf")
+    assert (found.paths, found.copy_of) == (("net.gguf",), None)
+
+
+def test_formats_without_a_reader_have_names() -> None:
+    paths = [
+        "net-q4.gguf", "a/net.xml", "a/net.bin", "net.mlpackage/Data/com.apple.CoreML/weights/weight.bin",
+        "net.safetensors", "config.json", "m.PTE",
+    ]  # fmt: skip
+    assert formats_without_reader(paths) == ["Core ML", "ExecuTorch", "GGUF", "OpenVINO"]
 
 
 def test_shards_without_an_index_stand_for_themselves() -> None:
