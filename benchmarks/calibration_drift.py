@@ -207,7 +207,8 @@ def power_table(repetitions: int) -> Iterator[str]:
         for i in range(max(repetitions // 10, 20)):
             inference = equal.infer(i, 1)
             if inference.moments is not None:
-                at.append(detectable_drift(inference.moments, 0.05, inference.design.smallest_p_value))
+                smallest = inference.design.smallest_p_value
+                at.append(detectable_drift(inference.moments, inference.bound, 0.05, smallest))
         shift = shift_of(float(np.median(at)), first)
         shifted = separate(
             f"spread {spread}, shift {shift:.3f}", models, (kernels, kernels), first, replace(first, shift=shift)

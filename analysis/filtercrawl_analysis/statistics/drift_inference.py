@@ -15,11 +15,11 @@ from filtercrawl_analysis.statistics.drift_jackknife import DriftEstimate, estim
 from filtercrawl_analysis.statistics.exchange_test import (
     exchange_p_value,
     exchange_statistic,
-    unequal_spread_p_value,
 )
 from filtercrawl_analysis.statistics.model_histograms import ModelGroupHistograms, Stratum
-from filtercrawl_analysis.statistics.rarefaction import ExchangeDesign, Pool, exchange_design
+from filtercrawl_analysis.statistics.rarefaction import ExchangeDesign, exchange_design
 from filtercrawl_analysis.statistics.resampling import LEVEL, adjust_p_values
+from filtercrawl_analysis.statistics.unequal_spread import SpreadBound, spread_bound
 from filtercrawl_analysis.statistics.unit_variance import VarianceMoments
 
 Verdict = Literal["differs", "no difference found", "too little to tell"]
@@ -32,9 +32,6 @@ SHIFT_DIRECTION: Final = 3.0
 # Assignments for each test of a table, so that the smallest p-value stays significant after adjustment; and a bound.
 DRAWS_PER_TEST: Final = 40
 MAX_DRAWS_OF_TABLE: Final = 100_000
-# Models up to which a group is small, and how many times as many the other has, for a note on unequal spread.
-FEW_MODELS: Final = 7
-UNBALANCED: Final = 2
 # Lower end of an interval where the p-value excludes zero and the standard error alone does not.
 SMALLEST_LOW: Final = 1e-4
 
@@ -51,6 +48,7 @@ class DriftInference:
         low: Lower end of its 95 % interval, 0 exactly where the p-value exceeds 0.05.
         high: Upper end.
         moments: Moments of the difference under the null hypothesis; None if unknown.
+        bound: The bound on p-values for unequal spread; None without a test.
         reason: Why there is no p-value or no interval.
     """
 
@@ -61,6 +59,7 @@ class DriftInference:
     low: float | None
     high: float | None
     moments: VarianceMoments | None
+    bound: SpreadBound | None
     reason: str | None
 
     @property
@@ -99,7 +98,7 @@ def infer_drift(
     """
     design = exchange_design(cells, strata)
     smallest = max(design.smallest_p_value, 1 / (max_draws + 1))
-    p_value, moments, reason = None, None, None
+    p_value, moments, bound, reason = None, None, None, None
     if max_draws < 1:
         reason = "not tested: no resamples"
     elif design.smallest_p_value >= 1:
@@ -107,15 +106,16 @@ def infer_drift(
     else:
         statistic = exchange_statistic(cells, design, random)
         moments = statistic.moments()
-        p_value = max(exchange_p_value(statistic, max_draws, random), unequal_spread_p_value(statistic, moments))
+        bound = spread_bound(statistic)
+        p_value = max(exchange_p_value(statistic, max_draws, random), bound.p_value(statistic))
         if design.smallest_p_value > LEVEL:
             reason = f"{design.n_assignments} assignments of models: p cannot be below {design.smallest_p_value:.2g}"
     estimated = estimate_drift(cells, strata)
     low, high = drift_interval(estimated, p_value) if estimated else (None, None)
     if estimated is None and reason is None:
-        reason = "a group of one model: no interval"
-    if p_value is not None and reason is None and any(_is_unbalanced(pool) for pool in design.pools):
-        reason = "few models against many: p is valid if models of both groups vary alike"
+        reason = "a group of one model: no interval, and p is valid if it varies as the other models do"
+    if reason is None and bound is not None and bound.cautious:
+        reason = "models may vary more in one group than in the other: only large drifts are told"
     return DriftInference(
         design=design,
         p_value=p_value,
@@ -124,13 +124,9 @@ def infer_drift(
         low=low,
         high=high,
         moments=moments,
+        bound=bound,
         reason=reason,
     )
-
-
-def _is_unbalanced(pool: Pool) -> bool:
-    few, many = sorted((pool.n_first, pool.n_second))
-    return few <= FEW_MODELS and many >= UNBALANCED * few
 
 
 def draws_of_table(resamples: int, n_tests: int) -> int:
@@ -167,13 +163,16 @@ def drift_interval(estimated: DriftEstimate, p_value: float | None) -> tuple[flo
     return low, max(high, low)
 
 
-def detectable_drift(moments: VarianceMoments, level: float, smallest_p_value: float) -> float:
+def detectable_drift(
+    moments: VarianceMoments, bound: SpreadBound | None, level: float, smallest_p_value: float
+) -> float:
     """Return the drift that a test of this level finds with a probability of about 80 %.
 
     The statistic is taken as a noncentral chi-square variable, scaled, over its estimated variance.
 
     Args:
         moments: Moments of the difference under the null hypothesis.
+        bound: The bound on p-values for unequal spread, if there is one.
         level: Largest p-value that is significant.
         smallest_p_value: The smallest p-value that is possible.
     """
@@ -182,6 +181,8 @@ def detectable_drift(moments: VarianceMoments, level: float, smallest_p_value: f
     # With a single significant rank, the statistic has to exceed the largest of all others, which varies much itself.
     tail = smallest_p_value * (ranks if ranks > 1 else 0.25)
     critical = moments.trace * float(f_distribution.isf(tail, n, df))
+    if bound is not None:
+        critical = max(critical, bound.critical_length(level))
     z = float(norm.ppf(POWER))
     variance = SHIFT_DIRECTION * moments.trace / n
     excess = critical - moments.trace
@@ -216,7 +217,9 @@ def _judge(inference: DriftInference, q_value: float, level: float, n_tests: int
     if smallest > level:
         short = f"p cannot be below {smallest:.2g}; among {n_tests} tests it had to be {level:.2g}"
         return Judgement(q_value=q_value, verdict="too little to tell", detectable=None, reason=short)
-    detectable = None if inference.moments is None else detectable_drift(inference.moments, level, smallest)
+    detectable = (
+        None if inference.moments is None else detectable_drift(inference.moments, inference.bound, level, smallest)
+    )
     reason = inference.reason
     if inference.p_value <= LEVEL:  # which matters more
         reason = f"significant alone, but not among {n_tests} tests"

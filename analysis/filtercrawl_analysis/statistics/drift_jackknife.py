@@ -25,7 +25,8 @@ class DriftEstimate:
     Attributes:
         estimate: The drift, corrected for the bias of small samples; may be negative.
         variance: Its variance along the gradient of the drift, without what the drift of equal populations varies.
-        degrees_of_freedom: Those of the variance (Welch and Satterthwaite).
+        degrees_of_freedom: Those of the variance (Welch and Satterthwaite), at most those of the variance in all
+            directions: where a set of few models is close together along one by chance, it would seem not to matter.
         moments: Moments of the difference of the two mean distributions.
     """
 
@@ -123,7 +124,7 @@ def _jackknife(p: Array, q: Array, weights: Array, sets: list[Indices]) -> Drift
     scale = np.sqrt(2 * column / (p[0] + q[0]))
     gradient_p = column * (np.log(p[0] / q[0]) + 1 - q[0] / p[0])
     gradient_q = column * (np.log(q[0] / p[0]) + 1 - p[0] / q[0])
-    bias, variances = 0.0, []
+    bias, variances, spreads = 0.0, [], []
     contributions = np.empty((len(p) - 1, p[0].size))
     for members in sets:
         n = len(members)
@@ -132,17 +133,21 @@ def _jackknife(p: Array, q: Array, weights: Array, sets: list[Indices]) -> Drift
         contributions[members] = ((dp - dq) * scale).reshape(n, -1)
         slopes = (dp * gradient_p + dq * gradient_q).sum((-1, -2))
         variances.append(n * float(slopes.var(ddof=1)))
+        spreads.append(n * float(contributions[members].var(0, ddof=1).sum()))
     moments = variance_moments(contributions @ contributions.T, sets)
     if moments is None:
         return None
-    variance = sum(variances)
-    parts = sum(v**2 / (len(members) - 1) for v, members in zip(variances, sets, strict=True))
     return DriftEstimate(
         estimate=float(drifts[0] - bias),
-        variance=variance,
-        degrees_of_freedom=variance**2 / parts if parts > 0 else 1.0,
+        variance=sum(variances),
+        degrees_of_freedom=min(_degrees_of_freedom(variances, sets), _degrees_of_freedom(spreads, sets)),
         moments=moments,
     )
+
+
+def _degrees_of_freedom(variances: list[float], sets: list[Indices]) -> float:
+    parts = sum(v**2 / (len(members) - 1) for v, members in zip(variances, sets, strict=True))
+    return sum(variances) ** 2 / parts if parts > 0 else 1.0
 
 
 def _units(cells: ModelGroupHistograms, strata: tuple[Stratum, ...]) -> tuple[list[Indices], list[Indices]]:

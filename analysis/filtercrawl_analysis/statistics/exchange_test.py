@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Final
 
 import numpy as np
-from scipy.stats import f as f_distribution
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.model_histograms import Indices, ModelGroupHistograms
@@ -81,8 +80,12 @@ class ExchangeStatistic:
         parts += [(np.arange(len(pool.cells)) < pool.n_first).astype(np.float64) for pool in self.design.pools]
         return np.concatenate(parts)
 
-    def moments(self) -> VarianceMoments | None:
-        """Return the moments of the difference, from the scatter of models within their sides."""
+    def moments(self, pseudo_units: float = 0.0) -> VarianceMoments | None:
+        """Return the moments of the difference, from the scatter of models within their sides.
+
+        Args:
+            pseudo_units: See `variance_moments`.
+        """
         e, n_pairs = self.observed(), len(self.design.pairs)
         scale = np.where(np.arange(len(e)) < n_pairs, 0.5, e - 1 + self.shares)
         sets, start = [np.arange(n_pairs)], n_pairs
@@ -90,7 +93,7 @@ class ExchangeStatistic:
             members = np.arange(start, start + len(pool.cells))
             sets += [members[: pool.n_first], members[pool.n_first :]]
             start += len(members)
-        return variance_moments(self.gram * scale * scale[:, None], sets)
+        return variance_moments(self.gram * scale * scale[:, None], sets, pseudo_units)
 
 
 def exchange_statistic(
@@ -159,28 +162,6 @@ def exchange_p_value(statistic: ExchangeStatistic, max_draws: int, random: np.ra
             return ENOUGH_HITS / (n_drawn + int(reached[ENOUGH_HITS - n_hits - 1]) + 1)
         n_hits, n_drawn = n_hits + len(reached), n_drawn + len(block)
     return (n_hits + 1) / (n_drawn + 1)
-
-
-def unequal_spread_p_value(statistic: ExchangeStatistic, moments: VarianceMoments | None) -> float:
-    """Return the p-value of the statistic as an F variable, which does not need sides of equal spread.
-
-    The squared length of the difference over its variance is approximately F distributed (Box 1954; Brunner, Dette and
-    Munk 1997). Exchange alone is not exact where models of one group vary more than those of the other, for example as
-    they have fewer layers.
-
-    Args:
-        statistic: The statistic.
-        moments: Moments of the difference.
-
-    Returns:
-        The p-value; 0, which never decides, where the variance is unknown, and where all cells swap in pairs, as the
-        difference of a pair has one distribution in both orders.
-    """
-    if moments is None or not statistic.design.pools:
-        return 0.0
-    e = statistic.observed()
-    squared = statistic.length + 2 * e @ statistic.linear + e @ statistic.gram @ e
-    return float(f_distribution.sf(squared / moments.trace, moments.n_directions, moments.degrees_of_freedom))
 
 
 def _on_first(pool: Pool) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

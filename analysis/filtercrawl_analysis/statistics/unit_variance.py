@@ -31,7 +31,7 @@ class VarianceMoments:
         return max(self.trace**2 / self.trace_of_square, 1.0)
 
 
-def variance_moments(gram: Array, sets: Sequence[Indices]) -> VarianceMoments | None:
+def variance_moments(gram: Array, sets: Sequence[Indices], pseudo_units: float = 0.0) -> VarianceMoments | None:
     """Estimate the covariance of a sum of contributions, those of a set having equal means and covariances.
 
     tr V^2 is estimated from the inner products of different units (Chen and Qin 2010), as those of a unit with itself
@@ -40,6 +40,8 @@ def variance_moments(gram: Array, sets: Sequence[Indices]) -> VarianceMoments | 
     Args:
         gram: Inner products of the contributions of units [units, units].
         sets: The units of each set; sets of one unit are ignored.
+        pseudo_units: Number of units more in each set that vary in a single direction. The ratio of tr V^2 to the
+            square of tr V, one over the number of directions, then falls short less often where units are few.
 
     Returns:
         The moments; None where no set has two units that differ.
@@ -53,11 +55,14 @@ def variance_moments(gram: Array, sets: Sequence[Indices]) -> VarianceMoments | 
     # A set of two tells nothing of its number of directions: it has that of the others.
     ratios = [s / t**2 for s, t in zip(squares, traces, strict=True) if s is not None and t > 0]
     ratio = float(np.mean(ratios)) if ratios else 1.0
-    known = [ratio * t**2 if s is None else s for s, t in zip(squares, traces, strict=True)]
+    known = []
+    for s, t, (members, _) in zip(squares, traces, centered, strict=True):
+        weight = pseudo_units / (len(members) - 1 + pseudo_units)
+        known.append((1 - weight) * (ratio * t**2 if s is None else s) + weight * t**2)
     cross = 0.0
     for i, (first, _) in enumerate(centered):
         for second, _ in centered[i + 1 :]:
-            block = _center(gram[np.ix_(first, second)])
+            block = center(gram[np.ix_(first, second)])
             n, m = block.shape
             cross += 2 * n * m / ((n - 1) * (m - 1)) * float((block**2).sum())
     variance = sum(s / (len(m) - 1) for s, (m, _) in zip(known, centered, strict=True))
@@ -80,9 +85,10 @@ def _trace_of_square(centered: Array) -> float | None:
 
 
 def _centered(gram: Array, members: Indices) -> Array:
-    return _center(gram[np.ix_(members, members)])
+    return center(gram[np.ix_(members, members)])
 
 
-def _center(block: Array) -> Array:
+def center(block: Array) -> Array:
+    """Return inner products of vectors about their means, from those about the origin."""
     centered: Array = block - block.mean(0) - block.mean(1)[:, None] + block.mean()
     return centered

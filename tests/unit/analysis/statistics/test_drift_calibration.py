@@ -77,7 +77,9 @@ def test_intervals_cover_the_true_drift(shift: float) -> None:
 def test_a_detectable_drift_is_found_four_times_in_five() -> None:
     sizes, law = (lognormal(1000),) * 2, replace(LAW, spread=0.1)
     equal = infer(lambda random: two_groups(random, (law, law), (8, 8), sizes), 20)
-    stated = np.median([detectable_drift(f.moments, 0.05, f.smallest_p_value) for f in equal if f.moments is not None])
+    stated = np.median(
+        [detectable_drift(f.moments, f.bound, 0.05, f.smallest_p_value) for f in equal if f.moments is not None]
+    )
     # D grows with the square of the shift while it is small.
     shifted = replace(law, shift=0.1 * float(np.sqrt(stated / true_drift(law, replace(law, shift=0.1), 4000))))
     assert true_drift(law, shifted, 4000) == pytest.approx(stated, rel=0.1)

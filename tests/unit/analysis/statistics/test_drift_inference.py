@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from filtercrawl_analysis.statistics.drift_inference import (
 )
 from filtercrawl_analysis.statistics.model_histograms import single_stratum
 from filtercrawl_analysis.statistics.rarefaction import ExchangeDesign, Pairs
+from filtercrawl_analysis.statistics.unequal_spread import SpreadBound
 from filtercrawl_analysis.statistics.unit_variance import VarianceMoments
 from support.drift_populations import Population, lognormal, two_groups
 
@@ -33,6 +36,7 @@ def inference(p: float | None, smallest: float = 0.0005) -> DriftInference:
         low=0.0,
         high=0.2,
         moments=MOMENTS,
+        bound=None,
         reason=None if p is not None else "not tested",
     )
 
@@ -75,7 +79,10 @@ def test_single_models_and_no_resamples_are_not_tested() -> None:
     assert none.low > 0
     one = infer((1, 30), 2.0, 0)
     assert one.p_value is not None
-    assert (one.low, one.reason) == (None, "a group of one model: no interval")
+    assert (one.low, one.reason) == (
+        None,
+        "a group of one model: no interval, and p is valid if it varies as the other models do",
+    )
 
 
 def test_verdicts_follow_the_adjusted_p_values() -> None:
@@ -119,12 +126,16 @@ def test_more_tests_draw_more_assignments_so_that_one_of_them_can_stand_out() ->
 
 
 def test_few_models_against_many_are_noted() -> None:
-    assert infer((3, 12), 0.0, 0).reason == "few models against many: p is valid if models of both groups vary alike"
-    assert infer((12, 20), 0.0, 0).reason is infer((6, 6), 0.0, 0).reason is None
+    assert infer((3, 12), 0.0, 0).reason == (
+        "models may vary more in one group than in the other: only large drifts are told"
+    )
+    assert infer((12, 20), 0.0, 0).reason is infer((6, 6), 0.0, 1).reason is None
 
 
 def test_the_detectable_drift_grows_with_noise_and_with_the_number_of_tests() -> None:
     noisy = VarianceMoments(trace=0.2, trace_of_square=0.0008, degrees_of_freedom=500.0)
-    assert detectable_drift(noisy, 0.05, 1e-4) == pytest.approx(2 * detectable_drift(MOMENTS, 0.05, 1e-4))
-    assert detectable_drift(MOMENTS, 0.005, 1e-4) > detectable_drift(MOMENTS, 0.05, 1e-4)
-    assert detectable_drift(MOMENTS, 0.05, 0.03) > detectable_drift(MOMENTS, 0.05, 1e-4)
+    assert detectable_drift(noisy, None, 0.05, 1e-4) == pytest.approx(2 * detectable_drift(MOMENTS, None, 0.05, 1e-4))
+    assert detectable_drift(MOMENTS, None, 0.005, 1e-4) > detectable_drift(MOMENTS, None, 0.05, 1e-4)
+    assert detectable_drift(MOMENTS, None, 0.05, 0.03) > detectable_drift(MOMENTS, None, 0.05, 1e-4)
+    bound = SpreadBound(moments=replace(MOMENTS, trace_of_square=0.005, degrees_of_freedom=4.0), cautious=True)
+    assert detectable_drift(MOMENTS, bound, 0.05, 1e-4) > detectable_drift(MOMENTS, None, 0.05, 1e-4)

@@ -49,3 +49,15 @@ def test_units_without_scatter_tell_nothing() -> None:
     pair = variance_moments(np.eye(2), [np.arange(2)])
     assert pair is not None
     assert pair.n_directions == 1
+
+
+def test_pseudo_units_of_one_direction_lower_the_number_of_directions_and_leave_the_trace() -> None:
+    units = np.random.default_rng(2).standard_normal((3, 200))
+    sets = [np.arange(3)]
+    plain, cautious = (variance_moments(units @ units.T, sets, n) for n in (0.0, 1.0))
+    assert plain is not None
+    assert cautious is not None
+    assert cautious.trace == plain.trace
+    assert plain.n_directions > 20
+    assert cautious.n_directions <= 3
+    assert cautious.degrees_of_freedom <= 6
