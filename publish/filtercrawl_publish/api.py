@@ -6,8 +6,8 @@ folder, as on the command line.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -41,6 +41,7 @@ def publish(
     *,
     version: str | None = None,
     dry_run: bool | None = None,
+    replace: bool = False,
     sign_key: Path | None = None,
     max_disk: int | str | None = None,
     progress: bool | Progress | None = None,
@@ -54,6 +55,7 @@ def publish(
         repository: `org/name` on the Hub, or a folder such as `./published`.
         version: The version's name; None for that of the day in UTC.
         dry_run: Report what would be uploaded, and write nothing.
+        replace: Publish also where the repository holds something else, or another dataset.
         sign_key: File with the Ed25519 private key that signs the manifest.
         max_disk: Bytes, or a size such as `20G`: if the local layers take more, uploaded ones are deleted.
         progress: True for a progress bar, None for one in interactive sessions only, or an object of your own.
@@ -63,7 +65,8 @@ def publish(
 
     Raises:
         ConflictError: Someone else published at the same time, or another run is using the folder.
-        PolicyError: A limit of the Hub is exceeded, or the card was edited on both sides.
+        PolicyError: The repository holds something else or another dataset, a limit of the Hub is exceeded, or the card
+            was edited on both sides.
         DatasetError: The dataset is inconsistent or does not load.
         NetworkError: The Hub could not be reached.
         UsageError: An argument is invalid.
@@ -78,6 +81,7 @@ def publish(
         request = PublishOptions(
             version=version,
             dry_run=settings.dry_run,
+            replace=replace,
             sign_key=settings.publish.sign_key,
             max_disk=None if max_disk is None else settings.max_disk,  # the setting of `sync` is no request to delete
             progress=watch,
@@ -92,6 +96,7 @@ def release(
     dataset: str | Path | None = None,
     settings: Settings | None = None,
     allow_loss: bool = False,
+    replace: bool = False,
     write_plan: Path | None = None,
     apply_plan: Path | None = None,
     plugins: Plugins | None = None,
@@ -109,6 +114,7 @@ def release(
         dataset: The dataset folder; None for the one in the settings.
         settings: Of all steps; None for those of the environment and `filtercrawl.toml`.
         allow_loss: Publish also if much of the last version is missing.
+        replace: Publish also where the repository holds something that is no dataset of filtercrawl.
         write_plan: In a dry run, write what would be done to this file.
         apply_plan: Do what this plan allows, and nothing else.
         plugins: None for the installed ones.
@@ -117,7 +123,8 @@ def release(
         cancelled_exit_code: Returns the exit code to report then.
 
     Raises:
-        PolicyError: Too much of the last version would be lost, or the folder holds another dataset.
+        PolicyError: Too much of the last version would be lost, the folder holds another dataset, or the repository
+            holds something else.
         ConflictError: Someone else published at the same time, or the plan is out of date.
         DatasetError: The dataset is inconsistent or does not load.
         NetworkError: The Hub could not be reached.
@@ -126,11 +133,12 @@ def release(
     if settings is None:
         settings = resolve({"dataset": dataset}, keywords=True)
     elif dataset is not None:
-        settings = replace(settings, dataset=Path(dataset).expanduser())
+        settings = dataclasses.replace(settings, dataset=Path(dataset).expanduser())
     if allow_loss:
-        settings = replace(settings, publish=replace(settings.publish, max_lost=1.0))
+        settings = dataclasses.replace(settings, publish=dataclasses.replace(settings.publish, max_lost=1.0))
     plugins = plugins or load_plugins()
     request = prepare_release(repository, selectors, settings, plugins, write_plan=write_plan, apply_plan=apply_plan)
+    request.replace = replace
     request.cancellation = cancellation or request.cancellation
     request.cancelled_exit_code = cancelled_exit_code or request.cancelled_exit_code
     # Imports torch, which takes seconds: only once the arguments are known to be valid.

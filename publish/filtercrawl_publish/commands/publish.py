@@ -22,6 +22,9 @@ def run(
         str | None, typer.Option(metavar="V", help="The version's name.", show_default="vYYYY.MM.DD in UTC")
     ] = None,
     dataset: DatasetOption = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Publish also over files of something else, or over another dataset.")
+    ] = False,
     max_disk: Annotated[
         str | None,
         setting_option("max_disk", text="Delete local layers that were uploaded, until all take at most this much."),
@@ -35,11 +38,18 @@ def run(
     """Publish the dataset as one version: commit what is new, check that it loads, then tag it.
 
     May be killed at any moment and run again. Publishes nothing if nothing changed. Exit code 4: above a limit of the
-    Hub; 5: someone else published meanwhile.
+    Hub, or the repository holds something else; 5: someone else published meanwhile.
     """
     with open_command_progress() as progress:
         result = filtercrawl_publish.publish(
-            dataset, repo, version=version, dry_run=dry_run, sign_key=sign_key, max_disk=max_disk, progress=progress
+            dataset,
+            repo,
+            version=version,
+            dry_run=dry_run,
+            replace=replace,
+            sign_key=sign_key,
+            max_disk=max_disk,
+            progress=progress,
         )
         for warning in result.warnings:
             progress.message(f"warning: {warning}")

@@ -41,6 +41,9 @@ def run(
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Publish also if much of the last version is missing.")
     ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Publish also over files that are no dataset of filtercrawl.")
+    ] = False,
     summary: SummaryOption = None,
     notify_cmd: NotifyOption = None,
     json: JsonOption = False,
@@ -59,6 +62,7 @@ def run(
             selectors or (),
             settings=settings,
             allow_loss=allow_loss,
+            replace=replace,
             write_plan=plan,
             apply_plan=apply,
             plugins=context.obj,

@@ -26,6 +26,7 @@ class PublishOptions:
         version: The name of the version; None for that of the day in UTC.
         now: Timezone-aware; the default version name is made from it.
         dry_run: Report what would be uploaded, and write nothing.
+        replace: Publish also over files of something else, or over another dataset.
         sign_key: File with the Ed25519 private key that signs the manifest; None for no signature.
         max_disk: Bytes of layers files above which the local copies of uploaded ones are deleted; None keeps all.
         progress: Receives one line per step.
@@ -34,6 +35,7 @@ class PublishOptions:
     version: str | None = None
     now: datetime = field(default_factory=now)
     dry_run: bool = False
+    replace: bool = False
     sign_key: Path | None = None
     max_disk: int | None = None
     progress: Progress = field(default_factory=NullProgress)

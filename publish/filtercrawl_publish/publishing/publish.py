@@ -9,6 +9,7 @@ from typing import Final
 
 from filtercrawl.api.errors import DatasetError, NotFoundError, UsageError
 from filtercrawl.api.formatting import format_count, format_size
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.comparison.changelog import update_pending_changelog
@@ -18,6 +19,7 @@ from filtercrawl_publish.publishing.change_filter import has_reader_visible_chan
 from filtercrawl_publish.publishing.hub_limits import check_hub_limits
 from filtercrawl_publish.publishing.load_check import verify_loads
 from filtercrawl_publish.publishing.options import PublishOptions, PublishResult
+from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
 from filtercrawl_publish.publishing.staging import (
     StagedVersion,
@@ -76,7 +78,8 @@ def publish_version(dataset: Path, repository: Repository, options: PublishOptio
 
     Raises:
         ConflictError: Someone else published at the same time, or another run is using the folder.
-        PolicyError: The version exceeds a limit of the Hub, or the card was edited on both sides.
+        PolicyError: The repository holds something else or another dataset, the version exceeds a limit of the Hub, or
+            the card was edited on both sides.
         DatasetError: The folder holds no dataset, is inconsistent, or does not load.
         NetworkError: The Hub could not be reached.
         UsageError: The version name is invalid or exists already.
@@ -99,6 +102,8 @@ def publish_version(dataset: Path, repository: Repository, options: PublishOptio
 def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> tuple[PublishResult, StagedVersion]:
     state = complete_interrupted_publish(repository, options)
     head = state.head
+    dataset_id = DatasetFolder(dataset).manifest().get("dataset_id")
+    check_overwrite(repository, head, dataset_id, replace=options.replace)
     if not options.dry_run and merge_user_edits(dataset, repository, head, state.tags):
         options.progress.message(f"{repository.id}: the card was edited there; taking over its hand-written parts")
     version = _choose_version(dataset, state.tags, options)

@@ -16,6 +16,7 @@ from filtercrawl.transport import network
 from filtercrawl_analysis.run.execute import execute
 from filtercrawl_publish.publishing.base_version import BaseVersion, record_base
 from filtercrawl_publish.publishing.options import PublishOptions
+from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
 from filtercrawl_publish.publishing.publish import complete_interrupted_publish, publish_version
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
@@ -96,6 +97,7 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         head = repository.head()
         if request.approved_plan is not None and request.approved_plan.head != head:
             raise ConflictError(f"{repository.id}: changed since the plan was made; make and approve a new plan")
+        check_overwrite(repository, head, None, replace=request.replace)
         base = restore_version(repository, settings, progress)
     report.base_version = base.version if base else None
     uploader = LayerUploader(
@@ -173,6 +175,7 @@ def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Reposit
     options = PublishOptions(
         version=report.version,
         now=request.now,
+        replace=request.replace,
         sign_key=settings.publish.sign_key,
         max_disk=settings.max_disk,
         progress=request.progress,

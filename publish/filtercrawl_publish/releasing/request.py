@@ -32,6 +32,7 @@ class ReleaseRequest:
         progress: Receives messages and progress of all steps.
         cancellation: Ends the release cleanly.
         cancelled_exit_code: Returns the exit code if it was cancelled.
+        replace: Publish also where the repository holds something that is no dataset of filtercrawl.
         write_plan: In a dry run, the file for the plan.
         approved_plan: Restricts the release to this plan.
         now: Timezone-aware; the version is named after it.
@@ -44,6 +45,7 @@ class ReleaseRequest:
     progress: Progress = field(default_factory=NullProgress)
     cancellation: CancellationToken = field(default_factory=CancellationToken)
     cancelled_exit_code: Callable[[], int] = lambda: 128 + signal.SIGINT
+    replace: bool = False
     write_plan: Path | None = None
     approved_plan: PlanFile | None = None
     now: datetime = field(default_factory=now)

@@ -83,6 +83,14 @@ class Repository(Protocol):
         """The path argument for `datasets.load_dataset`."""
         ...
 
+    def check_writable(self) -> None:
+        """Check that a version can be written here at all; sends no request.
+
+        Raises:
+            PolicyError: The folder holds something else than versions.
+        """
+        ...
+
     def head(self) -> str | None:
         """Return the commit that readers get who name no revision; None before the first one."""
         ...

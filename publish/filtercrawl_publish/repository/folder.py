@@ -56,6 +56,15 @@ class FolderRepository:
             return str(self._folder)
         return str(self._version_folder(self.resolve()))
 
+    def check_writable(self) -> None:
+        folder = self._folder
+        if folder.is_symlink():
+            free = folder.readlink().parent in (Path(self._versions.name), self._versions)
+        else:
+            free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        if not free:
+            raise PolicyError(f"{self.id}: exists and holds no versions; it is not replaced: publish to a new folder")
+
     def head(self) -> str | None:
         if self._folder.is_symlink():
             return self._folder.readlink().name
@@ -128,10 +137,9 @@ class FolderRepository:
             head = self.head()
             if head != parent:
                 raise published_meanwhile(self.id)
-            if self._folder.is_dir() and not self._folder.is_symlink() and not any(self._folder.iterdir()):
+            self.check_writable()
+            if self._folder.is_dir() and not self._folder.is_symlink():
                 self._folder.rmdir()
-            if self._folder.exists() and not self._folder.is_symlink():
-                raise PolicyError(f"{self.id}: an existing folder would be overwritten; publish to a new folder")
             sources = self._commit_sources(operations, head)
             files = sorted(
                 (File(path=path, size=file.size, sha256=file.sha256) for path, (_, file) in sources.items()),

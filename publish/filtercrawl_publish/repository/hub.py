@@ -60,6 +60,9 @@ class HubRepository:
         """The client; fetched anew each time because opening another one rebinds its transport."""
         return hub.api(self._transport)
 
+    def check_writable(self) -> None:
+        """Every repository can receive a commit; whether the token allows it is known from the first write."""
+
     def head(self) -> str | None:
         return self._refs()[0]
 

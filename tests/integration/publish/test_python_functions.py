@@ -9,8 +9,10 @@ import pytest
 import filtercrawl_publish
 from conftest import Sync
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import UsageError
+from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.config import resolve
+from filtercrawl_publish.repository.base import CommitOperations
+from filtercrawl_publish.repository.folder import FolderRepository
 from support.zoo_files import put, state
 
 
@@ -117,3 +119,23 @@ def test_a_release_finds_the_home_folder(tmp_path: Path, monkeypatch: pytest.Mon
             str(tmp_path / "published"), [f"local:{tmp_path}"], dataset="~/kernels", settings=settings
         )
         assert report.settings.dataset == tmp_path / "kernels"
+
+
+def test_files_of_something_else_are_not_replaced_unasked(
+    zoo: Path, dataset: Path, run_sync: Sync, tmp_path: Path
+) -> None:
+    put(zoo / "a.safetensors", state(1))
+    run_sync()
+    (tmp_path / "train.csv").write_text("a,b")
+    other = FolderRepository(str(tmp_path / "other"))
+    head = other.commit(CommitOperations(add={"data/train.csv": tmp_path / "train.csv"}), None, "theirs", "")
+    for call in (
+        lambda: filtercrawl_publish.publish(dataset, other.id),
+        lambda: filtercrawl_publish.publish(dataset, other.id, dry_run=True),
+        lambda: filtercrawl_publish.release(other.id, [f"local:{zoo}"], dataset=dataset),
+    ):
+        with pytest.raises(PolicyError, match=r"holds 1 file but no .*\(data/train\.csv\); .*--replace"):
+            call()
+    assert (other.head(), other.tags()) == (head, {})
+    planned = filtercrawl_publish.publish(dataset, other.id, dry_run=True, replace=True)
+    assert (planned.outcome, planned.removed) == ("planned", 1)
