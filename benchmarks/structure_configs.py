@@ -3,158 +3,76 @@
 python benchmarks/structure_configs.py --results FILE        all of them; writes structure_configs.md beside this file
 python benchmarks/structure_configs.py --results FILE NAME   only these, such as transformers:bark, without a report
 
-What FILE already has is not measured again.
+What FILE already has is not measured again. Each network is measured in a process of its own, which is ended after
+60 seconds or when it has more than 3 GB in memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
-import signal
 import statistics
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
 import transformers
-from torch import nn
-from torch.nn.modules.conv import _ConvNd
-from transformers.models.auto import modeling_auto
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile
-from filtercrawl.extraction.architecture import trace
-from filtercrawl_plugins.sources.hub.model_config import parse_config
-from filtercrawl_plugins.sources.hub.source import HubSource
+from structure_network import Result, everything, measure, one_line
 
 REPORT = Path(__file__).with_suffix(".md")
 LIBRARIES = ("transformers", "diffusers")
-# Seconds of one network; the tracer's own limit does not interrupt Python code that calls no operator.
 SECONDS = 60
-
-
-@dataclass
-class Result:
-    """What came of one config; seconds of building and tracing."""
-
-    name: str
-    class_name: str | None = None
-    unavailable: str | None = None
-    problem: str | None = None
-    build: float = 0.0
-    trace: float = 0.0
-    n_convolutions: int = 0
-    n_with_depth: int = 0
-    without_depth: list[str] = field(default_factory=list)
-
-
-def everything() -> Iterator[str]:
-    yield from (f"diffusers:{name}" for name in sorted(dir(diffusers)) if _is_model(getattr(diffusers, name, None)))
-    yield from (f"transformers:{name}" for name in CONFIG_MAPPING if class_of(name) is not None)
-
-
-def _is_model(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, diffusers.ModelMixin) and value is not diffusers.ModelMixin
-
-
-def class_of(model_type: str) -> str | None:
-    """Return the base model of a model type; where there is none, the first class of any task."""
-    tables = sorted(name for name in dir(modeling_auto) if name.endswith("_MAPPING_NAMES") and "CONFIG" not in name)
-    for table in ["MODEL_MAPPING_NAMES", *tables]:
-        found = getattr(modeling_auto, table).get(model_type)
-        if found:
-            name = found if isinstance(found, str) else found[0]
-            return name if hasattr(transformers, name) else None
-    return None
-
-
-def config_of(name: str) -> dict[str, Any]:
-    """Return the config.json that a library writes for a default config."""
-    library, _, key = name.partition(":")
-    if library == "diffusers":
-        return {"_class_name": key}
-    config = CONFIG_MAPPING[key]()
-    config.architectures = [class_of(key)]
-    stated: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
-    return stated
-
-
-def built_by_library(name: str, config: dict[str, Any]) -> nn.Module:
-    """Build the network as its library does; raises whatever the library raises."""
-    library, _, key = name.partition(":")
-    with torch.device("meta"):
-        if library == "diffusers":
-            module: nn.Module = getattr(diffusers, key).from_config({})
-        else:
-            module = getattr(transformers, config["architectures"][0])(CONFIG_MAPPING[key]())
-    return module
-
-
-def measure(name: str) -> Result | None:
-    """Build and trace one network; None if it has no convolutions."""
-    result = Result(name)
-    try:
-        config = config_of(name)
-    except Exception as error:  # noqa: BLE001 - the report names what fails
-        result.unavailable = one_line(error)
-        return result
-    result.class_name = config.get("_class_name") or config["architectures"][0]
-    file = RemoteFile(url="https://host/model.safetensors", path="model.safetensors")
-    extra = {"config": parse_config(json.dumps(config).encode())}
-    checkpoint = Checkpoint(name=name, files=(file,), meta=CheckpointMetadata(extra=extra))
-    source, start = HubSource(), time.perf_counter()
-    try:
-        module = source.build(checkpoint)
-    except Exception as error:  # noqa: BLE001 - as above
-        try:
-            result.n_convolutions = n_convolutions(built_by_library(name, config))
-        except Exception as own:  # noqa: BLE001 - as above
-            result.unavailable = one_line(own)
-            return result
-        result.problem = one_line(error)
-        return result if result.n_convolutions else None
-    result.n_convolutions = n_convolutions(module)
-    if not result.n_convolutions:
-        return None
-    built = time.perf_counter()
-    structure = trace(module, source.sample(checkpoint, module), seconds=SECONDS)
-    result.build, result.trace = built - start, time.perf_counter() - built
-    result.problem = structure.problem
-    depths = {key: facts.depth for key, facts, _ in structure.convolutions()}
-    result.n_with_depth = sum(depth is not None for depth in depths.values())
-    result.without_depth = [key for key, depth in depths.items() if depth is None]
-    return result
-
-
-def n_convolutions(module: nn.Module) -> int:
-    return sum(isinstance(part, _ConvNd) for part in module.modules())
-
-
-def one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def interrupt(*_: object) -> None:
-    raise TimeoutError("it takes too long")
+MEMORY = 3 << 30
 
 
 def measured(name: str) -> dict[str, Any]:
-    signal.signal(signal.SIGALRM, interrupt)
-    signal.alarm(2 * SECONDS)
+    """Measure one network in a forked process, which has the imported libraries and no memory of earlier networks."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_measured, args=(name, sender))
+    until = time.monotonic() + SECONDS
+    process.start()
+    sender.close()
+    problem, peak = "", 0
+    while not receiver.poll(0.05) and not problem:
+        peak = max(peak, memory(process.pid))
+        if time.monotonic() > until:
+            problem = f"it takes more than {SECONDS} s"
+        elif peak > MEMORY:
+            problem = f"it takes more than {MEMORY >> 30} GB of memory"
+    if problem:
+        process.kill()
+    try:
+        result: dict[str, Any] = asdict(Result(name, problem=problem)) if problem else receiver.recv()
+    except EOFError:
+        result = asdict(Result(name, problem="its process ended without a result"))
+    process.join()
+    return {**result, "memory": peak}
+
+
+def _send_measured(name: str, sender: Connection) -> None:
+    torch.set_num_threads(1)
     try:
         result = measure(name)
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - the report names what fails
         result = Result(name, problem=one_line(error))
-    finally:
-        signal.alarm(0)
-    return asdict(result) if result else {"name": name, "n_convolutions": 0}
+    sender.send(asdict(result) if result else {"name": name, "n_convolutions": 0})
+
+
+def memory(process_id: int | None) -> int:
+    """Return the bytes that a process has in memory, on Linux; 0 if it has ended."""
+    try:
+        pages = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def report(results: list[Result]) -> str:

@@ -128,7 +128,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         if self._tracing.conditions_are_false and is_condition(func, taken):
             return False
         n_meta = sum(tensor.is_meta for tensor in taken)
-        if n_meta and (n_meta < len(taken) or self._device != META):
+        other_device = self._device != META or given.get("device", META) != META
+        if n_meta and (n_meta < len(taken) or other_device):
             args, given = self._join_origins(args), self._join_origins(given)
             taken = [*tensors(args), *tensors(given.values())]
         self.taken.update(map(address, first_taken))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from filtercrawl.extraction.architecture.dispatch_mode import Tracer, Tracing
 from filtercrawl.extraction.architecture.operators import zeros
+from filtercrawl.extraction.architecture.torch_patches import autocast_on_meta, without_checks
 from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, address, owned_tensors
 
 # Zeros take no memory until they are written, but the address space of a machine has an end.
@@ -41,8 +42,8 @@ def execute(module: nn.Module, attempts: Sequence[Calls], seconds: float) -> Exe
     """Run a network on the first inputs that it takes.
 
     Inputs are tried on the meta device; then again where every truth value that depends on numbers is false, such as
-    whether a mask is empty; then on the CPU with zeros for weights and inputs, as detectors look at the numbers of
-    their boxes, unless that takes too much memory.
+    whether a mask is empty, and nothing is checked by numbers; then on the CPU with zeros for weights and inputs, as
+    detectors look at the numbers of their boxes, unless that takes too much memory.
 
     Args:
         module: The network; parameters on the meta device are replaced by zeros if it is run on the CPU.
@@ -93,7 +94,8 @@ def _first_that_runs(module: nn.Module, attempts: Sequence[Calls], tracing: Trac
 def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
     owned = owned_tensors(module)
     tracer = Tracer(owned, calls.values(), tracing)
-    with _attributes_restored(module), torch.no_grad(), tracer:
+    lenient = without_checks() if tracing.conditions_are_false else nullcontext()
+    with _attributes_restored(module), autocast_on_meta(), lenient, torch.no_grad(), tracer:
         module.eval()
         handles = list(tracer.watch(module))
         try:

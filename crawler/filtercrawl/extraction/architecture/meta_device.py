@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, Final
 
 import torch
@@ -59,9 +60,9 @@ def _numbers(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:
     sizes = args or (kwargs.get("size", ()),)
     if sizes and isinstance(sizes[0], tuple | list):
         sizes = tuple(sizes[0])
-    return math.prod(size for size in sizes if isinstance(size, int))
+    return math.prod(int(size) for size in sizes if isinstance(size, Integral))
 
 
 def _length(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> float:
     """Return an upper bound of the length of a range whose step is at least one, or of its number of steps."""
-    return max((abs(value) for value in (*args, *kwargs.values()) if isinstance(value, int | float)), default=0)
+    return max((abs(float(value)) for value in (*args, *kwargs.values()) if isinstance(value, Real)), default=0)

@@ -29,6 +29,9 @@ _PRODUCTS: Final = frozenset(
 _LARGE_PRODUCT: Final = 1 << 16
 # Bytes of one result on the CPU.
 _LARGEST_RESULT: Final = 1 << 30
+# Where networks run on the meta device, results of more numbers than these have none; those of few inputs are computed.
+_MANY_INPUTS: Final = 1 << 12
+_MANY_RESULTS: Final = 1 << 20
 
 
 def peak_memory() -> int:
@@ -65,11 +68,15 @@ def convolved(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor:
 def result_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], device: torch.device) -> Any:
     """Return the result of an operator; on the CPU that of a large product is zeros.
 
+    Where networks run on the meta device, some of their tensors have numbers, such as token ids. What is computed from
+    these alone has numbers too unless it is large, such as a mask over all pairs of tokens.
+
     Raises:
         MemoryError: The result takes more memory than any network needs for one example.
     """
     if device == META:
-        return func(*args, **kwargs)
+        made = _large_on_meta(func, args, kwargs)
+        return func(*args, **kwargs) if made is None else made
     created = {} if tensors(args) or tensors(kwargs) else {"device": META}
     given, named = _on_meta(args), {**_on_meta(kwargs), **created}
     try:
@@ -82,6 +89,21 @@ def result_of(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], devic
     if func in _PRODUCTS and made.numel() > _LARGE_PRODUCT:
         return zeros(made.shape, made.dtype)
     return func(*args, **kwargs)
+
+
+def _large_on_meta(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """Return the result of an operator without numbers if it has many; None if it has to be computed."""
+    taken = [*tensors(args), *tensors(kwargs)]
+    if any(tensor.is_meta for tensor in taken) or func._schema.is_mutable:  # noqa: SLF001 - torch has no other way to ask
+        return None
+    if taken and sum(tensor.numel() for tensor in taken) < _MANY_INPUTS:
+        return None
+    try:
+        made = func(*_on_meta(args), **{**_on_meta(kwargs), **({} if taken else {"device": META})})
+    except Exception:  # noqa: BLE001 - its shape depends on numbers, or it is no operator that makes tensors
+        return None
+    found = tensors([made])
+    return made if sum(tensor.numel() for tensor in found) > _MANY_RESULTS else None
 
 
 def is_condition(func: Any, taken: list[torch.Tensor]) -> bool:

@@ -15,13 +15,14 @@ _AUDIO_LENGTH: Final = 16_384
 _TEXT_WIDTHS: Final = (
     "caption_channels", "encoder_hid_dim", "text_embed_dim", "text_dim", "joint_attention_dim", "text_states_dim",
     "caption_projection_dim", "cross_attention_dim", "text_embed_2_dim", "caption_feat_dim", "text_in_dim",
+    "condition_dim", "cond_token_dim",
 )  # fmt: skip
 
 
 def _channels(network: Network) -> int:
     first = network.first_convolution
     own = first.in_channels if first is not None and network.rank > 1 else 4
-    return network.number("in_channels", "input_channels", "audio_channels", default=own)
+    return network.number("in_channels", "input_channels", "audio_channels", "io_channels", default=own)
 
 
 def _side(network: Network) -> int:
@@ -37,18 +38,26 @@ def _sample(network: Network) -> list[torch.Tensor]:
     image, video = meta(1, channels, side, side), meta(1, channels, _FRAMES, side, side)
     colors = [meta(1, 3, _FRAMES, side, side), meta(1, 3, side, side)]
     if network.rank == 3:
-        return [video, meta(1, channels, 17, 128, 128), image, *colors]
-    return [image, video, meta(1, 8, channels, side, side), meta(1, channels, 128, 64), *colors]
+        clips = meta(1, channels, 2 * network.number("clip_length", default=_FRAMES), side, side)
+        return [video, meta(1, channels, 17, 128, 128), image, clips, *colors]
+    frame = meta(1, channels, 1, side, side)
+    return [image, video, meta(1, 8, channels, side, side), meta(1, channels, 128, 64), frame, *colors]
 
 
 def _hidden_states(network: Network) -> list[torch.Tensor]:
     """Latents as images or videos, or as a sequence of vectors."""
     channels = network.number("audio_acoustic_hidden_dim", default=_channels(network))
+    if network.takes("latents"):
+        channels = network.number("latent_channels", default=channels)
+    # States of several layers, one after the other.
+    channels = network.number("condition_hidden_dim") * network.number("num_condition_layers") or channels
     sequence = meta(1, _SIDE, channels)
     if network.rank == 1:
         return [sequence, meta(1, channels, _SIDE)]
     if network.rank == 0:
         return [sequence, meta(1, channels, 32, 32)]
+    if network.takes("shape_list"):  # patches, and how many of them along each axis
+        return [meta(1, _SIDE, channels, *network.value("patch_size", default=[1, 2, 2]))]
     side = min(_side(network), 64)
     height, width = network.number("sample_height", default=side), network.number("sample_width", default=side)
     rate = network.number("temporal_compression_ratio", default=1)
@@ -63,13 +72,15 @@ def _context(network: Network) -> list[torch.Tensor]:
     widths += [
         part.in_features
         for name, part in network.module.named_modules()
-        if name.endswith(("attn2.to_k", "attn2.add_k_proj")) and isinstance(part, torch.nn.Linear)
+        if name.endswith(("attn2.to_k", "attn2.add_k_proj", "condition_embedder")) and isinstance(part, torch.nn.Linear)
     ][:1]
     widths = [width for width in dict.fromkeys(widths) if width] or [768]
     length = network.number("max_text_seq_length", default=_TEXT_LENGTH)
     # A network of images that takes a video takes the text once for each frame.
     by_frame = [meta(_FRAMES, _TEXT_LENGTH, widths[0])] if network.rank == 2 else []
-    return [meta(1, length, width) for width in widths] + by_frame
+    # A network of sound may take a vector for each step of time.
+    by_step = [meta(1, _SIDE, widths[0])] if network.rank == 1 else []
+    return [meta(1, length, width) for width in widths] + by_frame + by_step
 
 
 def _condition(network: Network) -> list[torch.Tensor]:
@@ -77,6 +88,8 @@ def _condition(network: Network) -> list[torch.Tensor]:
     if not network.takes("sample"):
         return _hidden_states(network)
     channels = network.number("conditioning_channels", default=3)
+    if network.takes("conditioning_mask"):
+        return [meta(1, channels, _FRAMES, _side(network), _side(network))]
     stages = network.value("conditioning_embedding_out_channels", default=[0] * 4)
     side = min(_side(network) << (len(stages) - 1), 4 * 512)
     return [meta(1, channels, side, side), meta(1, channels, _FRAMES, side, side)]
@@ -84,6 +97,13 @@ def _condition(network: Network) -> list[torch.Tensor]:
 
 def _vector(*names: str, default: int) -> Rule:
     return lambda network: [meta(1, network.number(*names, default=default))]
+
+
+def _image_embeds(network: Network) -> list[torch.Tensor | None]:
+    width = network.number("image_embed_dim", "image_proj_dim")
+    if width and network.config.get("has_image_proj") is not False:
+        return [meta(1, 257, width)]
+    return [None] if network.requires("image_embeds") else []
 
 
 def _when_set(name: str, rule: Rule) -> Rule:
@@ -103,6 +123,8 @@ def _added(network: Network) -> list[dict[str, torch.Tensor]]:
 _MASK: Final = torch.ones(1, _TEXT_LENGTH, dtype=torch.bool)
 _TIME: Final = torch.ones(1)
 _INDEX: Final = torch.ones(1, dtype=torch.long)
+# Of a video there may be one for each frame.
+_TIMES: Final = constant(_TIME, torch.ones(1, _FRAMES), torch.ones(1, 1, _FRAMES))
 
 RULES: Final[dict[str, Rule]] = {
     "sample": _sample,
@@ -110,9 +132,9 @@ RULES: Final[dict[str, Rule]] = {
     "latents": _hidden_states,
     "x": _sample,
     "mel": lambda network: [meta(1, network.first_convolution.in_channels if network.first_convolution else 80, _SIDE)],
-    "timestep": constant(_TIME),
-    "timestep_r": constant(_TIME),
-    "r_timestep": constant(_TIME),
+    "timestep": _TIMES,
+    "timestep_r": lambda network: [] if network.config.get("use_meanflow") is False else [_TIME],
+    "r_timestep": _TIMES,
     "timestep_ratio": constant(_TIME),
     "scale": constant(2),
     "fps": constant(_INDEX),
@@ -126,10 +148,15 @@ RULES: Final[dict[str, Rule]] = {
         "text_embed_2_dim", lambda network: [meta(1, _TEXT_LENGTH, network.number("text_embed_2_dim"))]
     ),
     "encoder_attention_mask_2": _when_set("text_embed_2_dim", constant(_MASK)),
-    "image_embeds": _when_set("image_embed_dim", lambda network: [meta(1, 257, network.number("image_embed_dim"))]),
+    "image_embeds": _image_embeds,
     "pooled_projections": _vector("pooled_projection_dim", default=768),
     "global_hidden_states": lambda network: [
-        meta(1, 1, width) for width in (network.number("global_states_input_dim", default=1536), 768)
+        meta(1, *shape)
+        for shape in (
+            (1, network.number("global_states_input_dim", default=1536)),
+            (network.number("global_cond_dim", default=768),),
+            (1, 768),
+        )
     ],
     "context_latents": lambda network: [
         meta(1, _SIDE, max(network.number("in_channels") - network.number("audio_acoustic_hidden_dim"), 1))
@@ -137,13 +164,16 @@ RULES: Final[dict[str, Rule]] = {
     "text_bth": lambda network: [meta(1, _TEXT_LENGTH, network.number("text_in_dim", default=2560))],
     "text_lens": constant(torch.tensor([_TEXT_LENGTH])),
     "mask": lambda network: [meta(1, 1, *_sample(network)[0].shape[2:])] if network.rank == 2 else [],
-    "indices_latents": constant(torch.arange(_FRAMES)[None]),
+    "indices_latents": constant(torch.arange(_FRAMES)),
     "pose_hidden_states": lambda network: [
         meta(1, network.number("latent_channels", "out_channels", default=16), _FRAMES - 1, 64, 64)
     ],
     "face_pixel_values": constant(meta(1, 3, 4 * (_FRAMES - 2) + 1, 512, 512)),
     "class_labels": lambda network: [_INDEX] if network.number("num_class_embeds", "num_embeds_ada_norm") else [],
     "controlnet_cond": _condition,
+    "conditioning_mask": lambda network: [meta(1, 1, _FRAMES, _side(network), _side(network))],
+    "shape_list": constant([[(1, 8, _SIDE // 8)]]),
+    "chunk_partition": constant([1, _FRAMES - 1]),
     "control_hidden_states": lambda network: [
         meta(1, network.number("vace_in_channels", default=96), *_hidden_states(network)[0].shape[2:])
     ],

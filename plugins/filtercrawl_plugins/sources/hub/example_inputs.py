@@ -66,6 +66,9 @@ class Network:
     def takes(self, name: str) -> bool:
         return name in self.parameters
 
+    def requires(self, name: str) -> bool:
+        return self.takes(name) and self.parameters[name].default is inspect.Parameter.empty
+
 
 Rule = Callable[[Network], list[Any]]
 """Values to try for one parameter, the most likely ones first."""

@@ -41,6 +41,11 @@ def _pixels(network: Network) -> list[torch.Tensor]:
     pair = meta(1, 2, channels, height, width)
     usual = meta(1, channels, _IMAGE_SIZE, _IMAGE_SIZE)
     larger = [meta(1, channels, side, side) for side in (512, 1024, 1536)]
+    patch = network.number("patch_size", default=14)
+    if network.takes("target_sizes"):  # in patches
+        larger.insert(0, meta(1, channels, _GRID * patch, _GRID * patch))
+    if network.value("temporal_patch_size"):  # patches of two frames or more, colors last
+        larger.insert(0, meta(4, network.number("temporal_patch_size"), patch, patch, channels))
     return [clip, image, usual] if frames else [image, clip, usual, pair, *larger]
 
 
@@ -54,7 +59,9 @@ def _patches(network: Network) -> list[torch.Tensor]:
         return [meta(1, n_patches, numbers)]
     flat = [meta(n_patches, numbers * frames), meta(n_patches, numbers)]
     image = meta(n_patches, _channels(network), size, size)
-    return [*flat, image, meta(1, n_patches, numbers), meta(n_patches, network.number("hidden_size"))]
+    side = size * network.number("spatial_merge_size", default=1)
+    merged = meta(n_patches, side, side, _channels(network))
+    return [*flat, image, meta(1, n_patches, numbers), meta(n_patches, network.number("hidden_size")), merged]
 
 
 def _videos(network: Network) -> list[torch.Tensor]:
@@ -173,17 +180,20 @@ RULES: Final[dict[str, Rule]] = {
     "inputs": lambda network: [*_pixels(network)[:1], *_wave(network)[:1]],
     "inputs_embeds": lambda network: [meta(1, _TEXT_LENGTH, network.number("hidden_size", default=512))],
     "input_values": _wave,
+    "padding_mask": constant(torch.ones(1, _AUDIO_LENGTH, dtype=torch.long)),
     "decoder_input_values": lambda network: [meta(1, 16, network.number("num_mel_bins", default=80))],
     "input_features": _spectrum,
     "audio_mel": _spectrum,
     "audio_mel_mask": lambda network: [torch.zeros(_spectrum(network)[0].shape[:2], dtype=torch.bool)],
+    "chunk_sample_lengths": constant(torch.tensor([_AUDIO_LENGTH])),
     "input_features_mask": lambda network: [
         torch.ones(1, _spectrum(network)[0].shape[-1], dtype=torch.long),
         torch.ones(1, _spectrum(network)[0].shape[1], dtype=torch.long),
     ],
     "spectrogram": lambda network: [meta(1, 64, network.number("model_in_dim", default=80))],
     "grid_thw": constant(_GRID_ROW),
-    "image_grid_thw": constant(_GRID_ROW),
+    # The last of several images may be the one that is to be made.
+    "image_grid_thw": lambda network: [_GRID_ROW.repeat(2 if network.takes("images_per_sample") else 1, 1)],
     "merge_sizes": constant(torch.tensor([2])),
     "image_merge_sizes": constant(torch.tensor([2])),
     "spatial_shapes": constant(torch.tensor([[_GRID, _GRID]])),
@@ -196,6 +206,11 @@ RULES: Final[dict[str, Rule]] = {
             1, *(side // network.number("patch_size", default=16) for side in image_size(network)), dtype=torch.bool
         )
     ],
+    "image_attention_mask": constant(torch.ones(1, _TEXT_LENGTH, 1, dtype=torch.long)),
+    "mm_token_type_ids": lambda network: [torch.zeros_like(_text(network)[0])] if network.takes("target_sizes") else [],
+    "marks": constant(_EIGHT_IDS),
+    "num_options": constant(_EIGHT_IDS),
+    "question_type_ids": constant(torch.zeros_like(_EIGHT_IDS)),
     "image_sizes": lambda network: [torch.tensor([list(image_size(network))])],
     "visual_feats": lambda network: [meta(1, 36, network.number("visual_feat_dim", default=2048))],
     "visual_pos": constant(meta(1, 36, 4)),

@@ -159,6 +159,14 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
         "decoder_ffn_dim": 8, "vocab_size": 99, "num_mel_bins": 16, "max_source_positions": 50, "pad_token_id": 0,
         "decoder_start_token_id": 1, "bos_token_id": 1, "eos_token_id": 1,
     },
+    "images and token ids with places for them": {
+        "model_type": "got_ocr2", "architectures": ["GotOcr2Model"], "image_seq_length": 4, "image_token_index": 98,
+        "vision_config": {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_dim": 8,
+                          "image_size": 128, "patch_size": 16, "output_channels": 8, "window_size": 2,
+                          "global_attn_indexes": [0]},
+        "text_config": {"model_type": "qwen2", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+                        "num_key_value_heads": 2, "intermediate_size": 8, "vocab_size": 99},
+    },
     "token ids": {
         "model_type": "mamba2", "architectures": ["Mamba2Model"], "hidden_size": 8, "num_hidden_layers": 2,
         "num_heads": 2, "head_dim": 8, "state_size": 4, "n_groups": 1, "vocab_size": 99, "chunk_size": 16,
@@ -176,6 +184,10 @@ DIFFUSERS: dict[str, dict[str, Any]] = {
         "_class_name": "ControlNetModel", "block_out_channels": [8, 16], "norm_num_groups": 2,
         "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "cross_attention_dim": 8,
         "attention_head_dim": 2, "layers_per_block": 1, "conditioning_embedding_out_channels": [8, 16],
+    },
+    "videos in full precision": {
+        "_class_name": "MochiTransformer3DModel", "num_attention_heads": 2, "attention_head_dim": 8, "num_layers": 1,
+        "pooled_projection_dim": 8, "in_channels": 4, "text_embed_dim": 8, "time_embed_dim": 8,
     },
     "videos": {
         "_class_name": "AutoencoderKLWan", "base_dim": 8, "z_dim": 4, "dim_mult": [1, 2], "num_res_blocks": 1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -121,6 +122,68 @@ def test_a_condition_on_numbers_is_false_without_numbers() -> None:
     structure = trace(module, [{"": {"pixels": image()}}])
     assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
     assert module.body.weight.is_meta
+
+
+class Checked(Masked):
+    """Checks by their numbers that an image has as many features as the text has places, as transformers does."""
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        found = super().forward(pixels=pixels)
+        torch._check_tensor_all_with(ValueError, (found > 0).nonzero().sum() == found.numel(), None)
+        return found
+
+
+def test_a_check_of_numbers_passes_without_numbers() -> None:
+    module = Checked().to("meta")
+    assert lengths(trace(module, [{"": {"pixels": image()}}])) == {"stem.weight": 0, "body.weight": 1}
+    assert module.body.weight.is_meta
+    with pytest.raises(ValueError, match="wrong"):
+        torch._check_tensor_all_with(ValueError, torch.tensor(False), lambda: "wrong")
+
+
+def test_checks_of_shapes_remain() -> None:
+    structure = trace(Checked().to("meta"), [{"": {"pixels": image()[:, :2]}}])
+    assert structure.problem is not None
+    assert set(lengths(structure).values()) == {None}
+
+
+class Precise(Tower):
+    """Leaves the half precision of its caller, and goes to the device of other inputs."""
+
+    def forward(self, *, pixels: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(pixels.device.type, enabled=False):
+            return super().forward(pixels=pixels.to(ids.device))
+
+
+def test_precision_and_device_of_an_input_are_those_of_any() -> None:
+    original = torch.autocast
+    module = Precise().to("meta")
+    structure = trace(module, [{"": {"pixels": image(), "ids": torch.ones(4, dtype=torch.long)}}])
+    assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
+    assert module.body.weight.is_meta
+    assert torch.autocast is original
+
+
+class Pairs(Tower):
+    """Makes a mask over all pairs of `n` positions, of 16 GiB for 65,536."""
+
+    def forward(self, *, pixels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        found = super().forward(pixels=pixels)
+        pairs = mask[:, None] * mask
+        assert pairs.shape == (len(mask), len(mask))
+        return found * pairs.mean()
+
+
+def test_a_mask_over_all_pairs_takes_no_memory() -> None:
+    before = peak_memory()
+    structure = trace(on_meta(Pairs), [{"": {"pixels": image(), "mask": torch.ones(1 << 16)}}])
+    assert structure.problem is None
+    assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
+    assert peak_memory() - before < 1 << 28
+
+
+def test_sizes_computed_by_numpy_are_large_too() -> None:
+    assert on_meta(lambda: nn.Linear(np.int64(1 << 15), np.int64(1 << 15))).weight.is_meta
 
 
 class Large(Tower):

@@ -1,0 +1,128 @@
+"""One network of transformers or diffusers, built from its default config as from a config.json on the Hub."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import diffusers
+import torch
+import transformers
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+from transformers.models.auto import modeling_auto
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, RemoteFile
+from filtercrawl.extraction.architecture import trace
+from filtercrawl_plugins.sources.hub.model_config import parse_config
+from filtercrawl_plugins.sources.hub.source import HubSource
+
+# Seconds of one trace.
+_SECONDS: Final = 50
+
+
+@dataclass
+class Result:
+    """What came of one config; seconds of building and tracing, bytes in memory."""
+
+    name: str
+    class_name: str | None = None
+    unavailable: str | None = None
+    problem: str | None = None
+    build: float = 0.0
+    trace: float = 0.0
+    n_convolutions: int = 0
+    n_with_depth: int = 0
+    without_depth: list[str] = field(default_factory=list)
+    memory: int = 0
+
+
+def everything() -> Iterator[str]:
+    yield from (f"diffusers:{name}" for name in sorted(dir(diffusers)) if _is_model(getattr(diffusers, name, None)))
+    yield from (f"transformers:{name}" for name in CONFIG_MAPPING if class_of(name) is not None)
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, diffusers.ModelMixin) and value is not diffusers.ModelMixin
+
+
+def class_of(model_type: str) -> str | None:
+    """Return the base model of a model type; where there is none, the first class of any task."""
+    tables = sorted(name for name in dir(modeling_auto) if name.endswith("_MAPPING_NAMES") and "CONFIG" not in name)
+    for table in ["MODEL_MAPPING_NAMES", *tables]:
+        found = getattr(modeling_auto, table).get(model_type)
+        if found:
+            name = found if isinstance(found, str) else found[0]
+            return name if hasattr(transformers, name) else None
+    return None
+
+
+def config_of(name: str) -> dict[str, Any]:
+    """Return the config.json that a library writes for a default config."""
+    library, _, key = name.partition(":")
+    if library == "diffusers":
+        return {"_class_name": key}
+    config = CONFIG_MAPPING[key]()
+    config.architectures = [class_of(key)]
+    stated: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return stated
+
+
+def built_by_library(name: str, config: dict[str, Any]) -> nn.Module:
+    """Build the network as its library does; raises whatever the library raises."""
+    library, _, key = name.partition(":")
+    with torch.device("meta"):
+        if library == "diffusers":
+            module: nn.Module = getattr(diffusers, key).from_config({})
+        else:
+            module = getattr(transformers, config["architectures"][0])(CONFIG_MAPPING[key]())
+    return module
+
+
+def measure(name: str) -> Result | None:
+    """Build and trace one network; None if it has no convolutions."""
+    result = Result(name)
+    try:
+        config = config_of(name)
+    except Exception as error:  # noqa: BLE001 - the report names what fails
+        result.unavailable = one_line(error)
+        return result
+    result.class_name = config.get("_class_name") or config["architectures"][0]
+    file = RemoteFile(url="https://host/model.safetensors", path="model.safetensors")
+    extra = {"config": parse_config(json.dumps(config).encode())}
+    checkpoint = Checkpoint(name=name, files=(file,), meta=CheckpointMetadata(extra=extra))
+    source, start = HubSource(), time.perf_counter()
+    try:
+        module = source.build(checkpoint)
+    except Exception as error:  # noqa: BLE001 - as above
+        try:
+            result.n_convolutions = n_convolutions(built_by_library(name, config))
+        except Exception as own:  # noqa: BLE001 - as above
+            result.unavailable = one_line(own)
+            return result
+        result.problem = one_line(error)
+        return result if result.n_convolutions else None
+    result.n_convolutions = n_convolutions(module)
+    if not result.n_convolutions:
+        return None
+    built = time.perf_counter()
+    structure = trace(module, source.sample(checkpoint, module), seconds=_SECONDS)
+    result.build, result.trace = built - start, time.perf_counter() - built
+    result.problem = structure.problem
+    depths = {key: facts.depth for key, facts, _ in structure.convolutions()}
+    result.n_convolutions = len(depths) or result.n_convolutions
+    result.n_with_depth = sum(depth is not None for depth in depths.values())
+    result.without_depth = [key for key, depth in depths.items() if depth is None]
+    return result
+
+
+def n_convolutions(module: nn.Module) -> int:
+    return sum(isinstance(part, _ConvNd) for part in module.modules())
+
+
+def one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

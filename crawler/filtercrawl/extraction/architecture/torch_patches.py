@@ -1,0 +1,54 @@
+"""Functions of torch that raise on tensors without numbers, replaced while a network runs.
+
+They are the process's, so all of this happens under the lock of `isolated_model_code`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.fx.experimental._config as fx_config
+
+
+class _Autocast(torch.autocast):
+    def __init__(self, device_type: str, *args: Any, **kwargs: Any) -> None:
+        if device_type == "meta":
+            device_type, args, kwargs = "cpu", (), {"enabled": False}
+        super().__init__(device_type, *args, **kwargs)
+
+
+@contextmanager
+def autocast_on_meta() -> Iterator[None]:
+    """Let `torch.autocast(tensor.device.type)` do nothing on the meta device."""
+    with _replaced(torch, "autocast", _Autocast):
+        yield
+
+
+@contextmanager
+def without_checks() -> Iterator[None]:
+    """Let checks of numbers pass, and `nonzero` select every number of a tensor without numbers.
+
+    Networks check so that a text has as many tokens for an image as the image has features. Checks of shapes remain.
+    """
+    with (
+        _replaced(torch, "_check_tensor_all_with", _passes),
+        _replaced(fx_config, "meta_nonzero_assume_all_nonzero", True),
+    ):
+        yield
+
+
+@contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
+def _passes(*_: Any) -> None:
+    """Check nothing."""
