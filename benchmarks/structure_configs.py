@@ -13,6 +13,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import resource
 import statistics
 import sys
 import time
@@ -59,6 +60,9 @@ def measured(name: str) -> dict[str, Any]:
 
 def _send_measured(name: str, sender: Connection) -> None:
     torch.set_num_threads(1)
+    # Should the other process be gone; zeros take address space without memory.
+    resource.setrlimit(resource.RLIMIT_CPU, (2 * SECONDS, 2 * SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (5 * MEMORY, 5 * MEMORY))
     try:
         result = measure(name)
     except Exception as error:  # noqa: BLE001 - the report names what fails
