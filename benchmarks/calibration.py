@@ -15,7 +15,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs/calibration.md"
-PARTS = {"drift": "calibration_drift", "components": "calibration_components", "layers": "calibration_layers"}
+PARTS = {"drift": "calibration_drift", "layers": "calibration_layers", "components": "calibration_components"}
 
 
 def replace_part(page: str, part: str, text: str) -> str:

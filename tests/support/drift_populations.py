@@ -30,6 +30,7 @@ class Population:
         layer_spread: As `spread`, between the layers of a model.
         mixture: If not None, models mix two fixed laws, at even on average, by weights that vary by so much; the mean
             distribution does not depend on it.
+        common: Whether one weight is that of all components, so that models differ in one direction only.
     """
 
     spread: float = 0.1
@@ -38,6 +39,7 @@ class Population:
     layers: int = 1
     layer_spread: float = 0.0
     mixture: float | None = None
+    common: bool = False
 
     @property
     def weights(self) -> Array:
@@ -53,7 +55,8 @@ class Population:
         """Return the bin probabilities of the layers of models, [models, layers, components, bins]."""
         scales = 0.5 * np.sqrt(self.weights * self.components)
         if self.mixture is not None:
-            share = (1 + self.mixture * random.uniform(-1, 1, (effects.shape[1], 1, self.components, 1))) / 2
+            n_weights = 1 if self.common else self.components
+            share = (1 + self.mixture * random.uniform(-1, 1, (effects.shape[1], 1, n_weights, 1))) / 2
             return share * laplace_bins(0.6 * scales, scales) + (1 - share) * laplace_bins(-0.6 * scales, scales)
         layer = random.standard_normal((2, effects.shape[1], self.layers, self.components))
         location, log_scale = self.spread * effects + self.layer_spread * layer

@@ -19,7 +19,7 @@ from filtercrawl_analysis.statistics.exchange_test import (
 from filtercrawl_analysis.statistics.model_histograms import ModelGroupHistograms, Stratum
 from filtercrawl_analysis.statistics.rarefaction import ExchangeDesign, exchange_design
 from filtercrawl_analysis.statistics.resampling import LEVEL, adjust_p_values
-from filtercrawl_analysis.statistics.unequal_spread import SpreadBound, spread_bound
+from filtercrawl_analysis.statistics.unequal_spread import SPREAD_LEVEL, SpreadBound, spread_bound
 from filtercrawl_analysis.statistics.unit_variance import VarianceMoments
 
 Verdict = Literal["differs", "no difference found", "too little to tell"]
@@ -29,6 +29,8 @@ POWER: Final = 0.8
 # Variance between models along a shift, over that along the average direction: populations that are shifted differ in
 # what also varies between models. In the study of docs/calibration.md, with this value the power is near 80 %.
 SHIFT_DIRECTION: Final = 3.0
+# Of the smallest p-value, the tail of the statistic beyond the largest of all other assignments.
+SINGLE_RANK: Final = 0.03
 # Assignments for each test of a table, so that the smallest p-value stays significant after adjustment; and a bound.
 DRAWS_PER_TEST: Final = 40
 MAX_DRAWS_OF_TABLE: Final = 100_000
@@ -176,14 +178,18 @@ def detectable_drift(
         level: Largest p-value that is significant.
         smallest_p_value: The smallest p-value that is possible.
     """
-    n, df = moments.n_directions, moments.degrees_of_freedom
     ranks = max(int(level / smallest_p_value + 1e-9), 1)
     # With a single significant rank, the statistic has to exceed the largest of all others, which varies much itself.
-    tail = smallest_p_value * (ranks if ranks > 1 else 0.25)
+    tail = smallest_p_value * (ranks if ranks > 1 else SINGLE_RANK)
+    n, df, power = moments.n_directions, moments.degrees_of_freedom, POWER
     critical = moments.trace * float(f_distribution.isf(tail, n, df))
-    if bound is not None:
+    if bound is not None and bound.moments is not None:
         critical = max(critical, bound.critical_length(level))
-    z = float(norm.ppf(POWER))
+        if bound.cautious:
+            df = bound.moments.degrees_of_freedom
+        else:  # groups of equal spread are sometimes taken to differ in it, and then a drift of this size is not found
+            power = POWER / (1 - SPREAD_LEVEL)
+    z = float(norm.ppf(power))
     variance = SHIFT_DIRECTION * moments.trace / n
     excess = critical - moments.trace
     null_variance = 2 * moments.trace**2 / n + 2 * critical**2 / df

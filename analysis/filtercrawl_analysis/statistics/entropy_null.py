@@ -14,9 +14,16 @@ from filtercrawl_analysis.statistics.entropy_simulation import (
     simulate_covariances,
     weights_of_kurtosis,
 )
+from filtercrawl_analysis.statistics.entropy_tail import (
+    ENOUGH,
+    SMALLEST,
+    fitted_p_values,
+    is_far_below,
+    p_values_from_draws,
+)
 
 # Draws per distribution: as many as take about a second, within these limits.
-MAX_DRAWS: Final = 10_000
+MAX_DRAWS: Final = 1000
 _MIN_DRAWS: Final = 200
 _WORK: Final = 100_000_000
 # Larger matrices and layers are not simulated: they take many seconds each.
@@ -33,21 +40,14 @@ _SIZE_STEP: Final = 2 ** (1 / 8)
 _ROUNDED_PER_TAP: Final = 16
 # An entropy so many standard deviations below the mean, in first order, needs no simulation.
 _CLEARLY_BELOW: Final = 12
-# Of equal entropies, rounding makes one larger.
-ROUNDING: Final = 1e-12
-# Draws of samples one after another, until so many are at most the entropy.
-_SAMPLES: Final = (400, 2000, MAX_DRAWS)
-ENOUGH: Final = 20
-# An entropy so many standard deviations below the mean draw is below 10,000 of them. With few taps the lower tail is as
-# long as an exponential distribution's.
-_FAR_BELOW: Final = 7
-_FAR_BELOW_OF_FEW_TAPS: Final = 10
-_FEW_TAPS: Final = 9
+# Draws of samples one after another, until enough are at most the entropy.
+_SAMPLES: Final = (400, MAX_DRAWS)
 # Kernels per unit of the fourth moment below which few weights decide the entropy: its distribution is then not known
 # from the kurtosis, though p-values are still too large rather than too small.
 _SUPPORT: Final = 8
-# P-values of an entropy below all draws.
-SMALLEST: Final = (1 / (1 + MAX_DRAWS), 1.0)
+# Taps from which on a p-value of even variances needs more kernels, by the square: the more variances, the smaller are
+# their chance differences, and the more it matters what the kurtosis leaves open (docs/calibration.md).
+_SUPPORTED_TAPS: Final = 9
 
 
 class EntropyNull:
@@ -123,7 +123,7 @@ class EntropyNull:
 
         Returns:
             The shares of layers of independent weights with at most, and with at least, this entropy; both None where
-            it is undefined, the second also where few weights decide the entropy (`is_supported`). A small first value
+            it is undefined, the second also where few weights decide it (`tells_evenness`). A small first value
             means that the kernels have structure; a small second one that their variances are more even than those of
             independent weights, as after orthogonal initialization.
         """
@@ -152,9 +152,12 @@ class EntropyNull:
             if supported and is_far_below(entropy, sample, taps):
                 return SMALLEST
             structured, even = p_values_from_draws(entropy, sample)
-            if len(sample) < draws or (sample <= entropy).sum() >= ENOUGH or not supported:
+            if (sample <= entropy).sum() >= ENOUGH or not supported:
                 break
-        return structured, even if supported else None
+            structured, even = fitted_p_values(entropy, sample)
+            if len(sample) < draws:
+                break
+        return structured, even if supported and tells_evenness(n_kernels, taps, kurtosis) else None
 
     def critical(self, level: float, n_kernels: int, taps: int, kurtosis: float) -> float | None:
         """Return the entropy below which p-values are at most `level`, from at most 400 draws of each null."""
@@ -169,19 +172,6 @@ class EntropyNull:
         return None if sample is None else float(np.quantile(sample, share))
 
 
-def p_values_from_draws(entropy: float, draws: Array) -> tuple[float, float]:
-    """Return the shares of draws with at most, and with at least, an entropy, which itself counts as a draw."""
-    n_below = int((draws <= entropy + ROUNDING).sum())
-    n_above = int((draws >= entropy - ROUNDING).sum())
-    return (1 + n_below) / (1 + len(draws)), (1 + n_above) / (1 + len(draws))
-
-
-def is_far_below(entropy: float, drawn: Array, taps: int) -> bool:
-    """Return whether an entropy is so far below all draws that more of them are not needed to tell."""
-    distance = _FAR_BELOW_OF_FEW_TAPS if taps < _FEW_TAPS else _FAR_BELOW
-    return entropy + ROUNDING < float(drawn.mean() - distance * drawn.std())
-
-
 def effective_kernels(n_kernels: int, kurtosis: float) -> int:
     """Return how many kernels of one scale have the covariance of n kernels of many scales, see `EntropyNull`."""
     return min(n_kernels, math.floor(3 * n_kernels / (kurtosis + 3)))
@@ -190,6 +180,11 @@ def effective_kernels(n_kernels: int, kurtosis: float) -> int:
 def is_supported(n_kernels: int, kurtosis: float) -> bool:
     """Return whether layers of n kernels with this kurtosis have so many large weights that it tells their entropy."""
     return n_kernels >= _SUPPORT * (kurtosis + 3)
+
+
+def tells_evenness(n_kernels: int, taps: int, kurtosis: float) -> bool:
+    """Return whether kurtosis tells how even the variances of independent weights are."""
+    return n_kernels >= _SUPPORT * max(taps / _SUPPORTED_TAPS, 1) ** 2 * (kurtosis + 3)
 
 
 def covariances_suffice(n_kernels: int, taps: int, kurtosis: float, tolerance: float = 1) -> bool:

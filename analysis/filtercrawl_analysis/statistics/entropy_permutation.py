@@ -8,24 +8,26 @@ from typing import Final
 import numpy as np
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.entropy_null import (
-    ENOUGH,
-    ROUNDING,
-    SMALLEST,
-    is_far_below,
-    is_supported,
-    p_values_from_draws,
-)
+from filtercrawl_analysis.statistics.entropy_null import is_supported
 from filtercrawl_analysis.statistics.entropy_simulation import (
     kernelwise_permuted_entropies,
     permuted_entropies,
     variance_entropies,
 )
+from filtercrawl_analysis.statistics.entropy_tail import (
+    ENOUGH,
+    ROUNDING,
+    SMALLEST,
+    fitted_p_values,
+    is_far_below,
+    p_values_from_draws,
+)
 
 # A permutation test draws so many layers at a time. Where few weights decide the entropy, that is often lowered by rare
-# coincidences, which it takes more draws to see.
-_BLOCKS: Final = (100, 300, 1600, 8000)
-_DRAWS_OF_FEW_WEIGHTS: Final = 2000
+# coincidences: it takes more draws to see them, and no smooth distribution has them.
+_BLOCKS: Final = (100, 300, 600)
+_BLOCKS_OF_FEW_WEIGHTS: Final = (100, 300, 1600, 8000)
+_LEAST_OF_FEW_WEIGHTS: Final = 2000
 
 
 def permutation_p_values(kernels: Array, seed: Sequence[int]) -> tuple[float | None, float | None]:
@@ -56,21 +58,24 @@ def permutation_p_values(kernels: Array, seed: Sequence[int]) -> tuple[float | N
 
     weights = kernels - kernels.mean()
     kurtosis = float((weights**4).mean() / (weights**2).mean() ** 2 - 3)
-    least = 0 if is_supported(n_kernels, kurtosis) else _DRAWS_OF_FEW_WEIGHTS
-    found = [_sequential_p_values(entropy, taps, least, draw) for draw in (in_layer, in_kernels)]
+    few = not is_supported(n_kernels, kurtosis)
+    found = [_sequential_p_values(entropy, taps, draw, few_weights=few) for draw in (in_layer, in_kernels)]
     return max(structured for structured, _ in found), max(even for _, even in found)
 
 
-def _sequential_p_values(entropy: float, taps: int, least: int, draw: Callable[[int], Array]) -> tuple[float, float]:
+def _sequential_p_values(
+    entropy: float, taps: int, draw: Callable[[int], Array], *, few_weights: bool
+) -> tuple[float, float]:
     """Return p-values from as many draws as decide (Besag and Clifford 1991).
 
-    That is 10,000, or fewer where at least 20 are at most the entropy, or where it is far below `least` draws.
+    Drawing ends where at least 20 are at most the entropy, or where it is far below all. Else the p-value is that of a
+    fit to 1,000 draws, or, where few weights decide, the share of 10,000.
     """
-    drawn = np.empty(0)
-    for block in _BLOCKS:
+    drawn, least = np.empty(0), _LEAST_OF_FEW_WEIGHTS if few_weights else 0
+    for block in _BLOCKS_OF_FEW_WEIGHTS if few_weights else _BLOCKS:
         drawn = np.concatenate([drawn, draw(block)])
+        if (drawn <= entropy + ROUNDING).sum() >= ENOUGH:
+            return p_values_from_draws(entropy, drawn)
         if len(drawn) >= least and is_far_below(entropy, drawn, taps):
             return SMALLEST
-        if (drawn <= entropy + ROUNDING).sum() >= ENOUGH:
-            break
-    return p_values_from_draws(entropy, drawn)
+    return p_values_from_draws(entropy, drawn) if few_weights else fitted_p_values(entropy, drawn)

@@ -16,6 +16,7 @@ from filtercrawl_analysis.statistics.entropy_null import (
     EntropyNull,
     covariances_suffice,
     effective_kernels,
+    tells_evenness,
 )
 from filtercrawl_analysis.statistics.entropy_permutation import permutation_p_values
 from filtercrawl_analysis.statistics.entropy_simulation import (
@@ -25,6 +26,7 @@ from filtercrawl_analysis.statistics.entropy_simulation import (
     variance_entropies,
     weights_of_kurtosis,
 )
+from filtercrawl_analysis.statistics.entropy_tail import SMALLEST, fitted_p_values
 from filtercrawl_analysis.statistics.resampling import adjust_p_values
 from support import cnn_filter_db_reference as paper
 
@@ -129,6 +131,10 @@ def test_where_few_weights_decide_nothing_is_said_of_even_variances() -> None:
     assert structured is not None
     assert even is None
     assert EntropyNull().p_values(0.4, 65, 3, 3.0)[1] is not None
+    # Of 7x7 kernels it takes more of them.
+    assert not tells_evenness(2000, 49, 20.0)
+    assert tells_evenness(2000, 9, 20.0)
+    assert tells_evenness(2000, 49, 3.0)
 
 
 @pytest.mark.parametrize(("taps", "n"), [(9, 12), (9, 64), (25, 40), (3, 100), (9, 4000)])
@@ -212,3 +218,15 @@ def test_adjusted_p_values_are_those_of_benjamini_and_hochberg(values: list[floa
     assert np.array_equal(np.isnan(found), np.isnan(p_values))
     if len(known):
         assert found[np.isfinite(found)] == pytest.approx(stats.false_discovery_control(known))
+
+
+def test_a_p_value_below_the_draws_is_that_of_many_more_draws() -> None:
+    random = np.random.default_rng(8)
+    weights = random.standard_normal(20 * 9)
+    drawn = permuted_entropies(weights, (20, 9), 1000, random)
+    many = permuted_entropies(weights, (20, 9), 10_000, random)
+    for share in (0.002, 0.01):
+        found, even = fitted_p_values(float(np.quantile(many, share)), drawn)
+        assert share / 2 < found < share * 2
+        assert even > 0.9
+    assert fitted_p_values(0.1, drawn)[0] == SMALLEST[0]
