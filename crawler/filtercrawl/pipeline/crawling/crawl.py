@@ -36,7 +36,7 @@ from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.missing_numbers import refuse_without_numbers
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
-from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors
+from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors, hashes_of_layers
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions, write_layers
 from filtercrawl.pipeline.discovery.architectures import architecture_of
@@ -101,7 +101,7 @@ class CrawlResult:
         unchanged: The server says that the file is the one that was read before.
         tensors: The tensors, classified.
         layers: The layers, staged.
-        tensors_sha256: What `digest_tensors` returns, of local files; of others not all bytes are read.
+        tensors_sha256: What `digest_tensors` returns, of local files with layers; of others not all bytes are read.
     """
 
     task: CrawlTask
@@ -199,8 +199,9 @@ def crawl_once(
         staged = fetch_and_write(classified, task, context, files, timer)
         try:
             proof = None
-            if files.local:
-                proof = files.uncounted(lambda: digest_tensors(stored, files.size, context.cancellation))
+            if files.local and classified.emitted:
+                hashes = hashes_of_layers(classified, staged.rows)
+                proof = files.uncounted(lambda: digest_tensors(stored, hashes, files.size, context.cancellation))
             files.check_unchanged()
             digest = files.sha256()
         except CheckpointError:
