@@ -535,6 +535,28 @@ def test_slices(tmp_path: Path, zoo: Path, run_sync: Sync, call: Callable[..., R
     assert target.read_bytes() == before
 
 
+def test_weights_that_another_file_holds_are_exported(
+    tmp_path: Path, zoo: Path, run_sync: Sync, call: Callable[..., Result]
+) -> None:
+    import torch
+
+    random = torch.manual_seed(0)
+    first, second = (torch.randn(4, inputs, 3, 3, generator=random) for inputs in (3, 4))
+    backbone = {"a.weight": first, "b.weight": second, "c.weight": second.clone()}
+    put(zoo / "one.safetensors", backbone | {"head.weight": torch.zeros(2, 4)})
+    put(zoo / "two.safetensors", backbone | {"head.weight": torch.ones(2, 4)})
+    run_sync(f"local:{zoo}")
+    target = tmp_path / "out.h5"
+    assert call("export", "cnn-filter-db", target).exit_code == 0
+    meta = pd.read_hdf(target, "meta")
+    assert isinstance(meta, pd.DataFrame)
+    with h5py.File(target) as file:
+        filters = file["filters"][...]
+    kernels = np.concatenate([first.reshape(-1, 9), second.reshape(-1, 9), second.reshape(-1, 9)])
+    for name in ("local/one.safetensors", "local/two.safetensors"):
+        assert np.array_equal(gather(meta[meta.model == name], filters), kernels)
+
+
 def test_a_failed_export_leaves_nothing(
     tmp_path: Path, zoo: Path, dataset: Path, run_sync: Sync, call: Callable[..., Result]
 ) -> None:

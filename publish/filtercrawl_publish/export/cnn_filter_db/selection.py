@@ -15,7 +15,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 
 _LAYER_COLUMNS: Final = (
     "model_id", "layer_id", "tensor", "op", "kernel", "taps", "bank_index", "n_kernels", "conv_depth",
-    "conv_depth_norm", "weight_kind", "file", "row_group",
+    "conv_depth_norm", "weight_kind", "layer_sha256", "file",
 )  # fmt: skip
 _MODEL_COLUMNS: Final = (
     "model_id", "source", "name", "outcome", "url", "architecture", "task", "visual_category", "training_datasets",
@@ -96,14 +96,14 @@ def select_models(dataset: Path, selection: ExportSelection) -> list[SelectedMod
 
 
 def select_layers(row: Mapping[str, Any], layers: list[dict[str, Any]]) -> SelectedModel:
-    """Return a model with those of its 2-D convolutions that are exported: learned 3x3 kernels with stored weights."""
+    """Return a model with those of its 2-D convolutions that are exported: learned 3x3 kernels that a file has."""
     counts: dict[str, int] = {}
     for layer in layers:
         counts[layer["kernel"]] = counts.get(layer["kernel"], 0) + layer["n_kernels"]
     exported = [
         layer
         for layer in layers
-        if layer["kernel"] == "3x3" and layer["weight_kind"] == "learned" and layer["row_group"] is not None
+        if layer["kernel"] == "3x3" and layer["weight_kind"] == "learned" and layer["file"] is not None
     ]
     return SelectedModel(row=row, layers=tuple(sorted(exported, key=_depth)), counts=counts)
 

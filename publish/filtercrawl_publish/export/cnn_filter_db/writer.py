@@ -105,18 +105,19 @@ def to_column(values: list[Any], pandas: Any) -> Any:
 
 
 def read_kernels(dataset: Path, models: Sequence[SelectedModel]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (number of the first kernel, kernels [k, 3, 3]) for every row of `layers`; memory: one row group."""
+    """Yield (number of the first kernel, kernels [k, 3, 3]) for every part of every layer; memory: one row group."""
     next_number = 0
     for model in models:
-        starts: dict[str, int] = {}
+        # Weights are found by their hash: the file may be that of another checkpoint with the same layer.
+        starts: dict[str, dict[str, list[int]]] = {}
         for layer in model.layers:
-            starts[layer["layer_id"]] = next_number
+            starts.setdefault(layer["file"], {}).setdefault(layer["layer_sha256"], []).append(next_number)
             next_number += layer["n_kernels"]
         missing = model.kernels
-        for path in sorted({layer["file"] for layer in model.layers}):
-            for layer_id, first, kernels in read_layers_file(dataset / path):
-                if layer_id in starts:
-                    yield starts[layer_id] + first, kernels
+        for path, starts_by_hash in sorted(starts.items()):
+            for layer_sha256, first, kernels in read_layers_file(dataset / path):
+                for start in starts_by_hash.get(layer_sha256, ()):
+                    yield start + first, kernels
                     missing -= len(kernels)
         if missing:
             raise DatasetError(
@@ -125,17 +126,24 @@ def read_kernels(dataset: Path, models: Sequence[SelectedModel]) -> Iterator[tup
 
 
 def read_layers_file(path: Path) -> Iterator[tuple[str, int, NDArray[np.float32]]]:
-    """Yield (layer_id, number of the first kernel within the layer, kernels [k, 3, 3]) of the 3x3 rows of a file."""
+    """Yield (layer_sha256, number of the first kernel within the layer, kernels [k, 3, 3]) of the 3x3 rows of a file.
+
+    Of layers with the same numbers only one is yielded.
+    """
+    columns = ["layer_id", "layer_sha256", "kernel", "out_start", "shape"]
+    layer_of: dict[str, str] = {}
     try:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, columns=["layer_id", "kernel", "out_start", "shape"]).to_pylist()
+                rows = file.read_row_group(group, columns=columns).to_pylist()
                 if not rows or rows[0]["kernel"] != "3x3":  # a row group has one kernel size
                     continue
                 weight = file.read_row_group(group, columns=["weight"])["weight"].combine_chunks()
                 values, offsets = weight.values.to_numpy(), weight.offsets.to_numpy()
                 for i, row in enumerate(rows):
+                    if layer_of.setdefault(row["layer_sha256"], row["layer_id"]) != row["layer_id"]:
+                        continue
                     kernels = values[offsets[i] : offsets[i + 1]].reshape(-1, 3, 3)
-                    yield row["layer_id"], row["out_start"] * row["shape"][1], kernels
+                    yield row["layer_sha256"], row["out_start"] * row["shape"][1], kernels
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); run `filtercrawl sync` to write it again") from error
