@@ -21,6 +21,10 @@ CONSTANTS = {
     "ws": np.float32(0.0123),
     "ws_channels": random_array(5, 1, 1).astype("f4"),
     "ws_row": random_array(5),
+    "ws_column": random_array(5, 1),
+    "ws_deep": random_array(1, 5, 1, 1, 1),
+    "axis_3": np.array([3]),
+    "axis_4": np.array([4]),
     "half": np.float32(0.5),
     "bias": np.arange(5, dtype="f4").reshape(1, 5, 1, 1),
     "int_bias": np.arange(5, dtype="i4").reshape(1, 5, 1, 1),
@@ -28,6 +32,7 @@ CONSTANTS = {
     "static_zero": np.uint8(7),
     "product": np.float32(0.3) * np.float32(0.0123),
     "flat": np.array([0, 5, -1]),
+    "mixing": np.array([-1, 5, 4]),
 }
 
 
@@ -104,6 +109,24 @@ def test_scales_of_channels_are_aligned_with_the_channels() -> None:
     np.testing.assert_array_equal(weight_of(convolved(nodes)["w"]), expected(CONSTANTS["ws_channels"]))
 
 
+FOLLOWED = {
+    "axes joined": ([node("Reshape", ["f", "flat"], "m")], "ws_column"),
+    "channels last": ([node("Transpose", ["f"], "m", perm=[0, 2, 3, 1])], "ws_row"),
+    "there and back": (
+        [node("Transpose", ["f"], "n", perm=[0, 2, 3, 1]), node("Transpose", ["n"], "m", perm=[0, 3, 1, 2])],
+        "ws_channels",
+    ),
+    "an axis more": ([node("Unsqueeze", ["f", "axis_4"], "m")], "ws_deep"),
+    "an axis less": ([node("Squeeze", ["f", "axis_3"], "m")], "ws_column"),
+}
+
+
+@pytest.mark.parametrize(("nodes", "scale"), FOLLOWED.values(), ids=FOLLOWED)
+def test_channels_are_followed_through_changes_of_layout(nodes: list[onnx.NodeProto], scale: str) -> None:
+    nodes = [node("Mul", ["xs", scale], "scales"), CAST, *nodes, node("Mul", ["m", "scales"], "y")]
+    np.testing.assert_array_equal(weight_of(convolved(nodes)["w"]), expected(CONSTANTS[scale]))
+
+
 def test_the_codes_may_pass_other_operators_before_the_convolution() -> None:
     nodes = [node("MaxPool", ["xq"], "p", kernel_shape=[2, 2]), SCALES, CAST, node("Mul", ["f", "scales"], "y")]
     np.testing.assert_array_equal(weight_of(convolved(nodes, "p")["w"]), expected(CONSTANTS["ws"]))
@@ -149,6 +172,18 @@ UNKNOWN = {
         node("Mul", ["xs", "ws_channels"], "scales"),
         CAST,
         node("Reshape", ["f", "flat"], "r"),
+        node("Mul", ["r", "scales"], "y"),
+    ],
+    "channels joined with another axis": [
+        node("Mul", ["xs", "ws_row"], "scales"),
+        CAST,
+        node("Flatten", ["f"], "r"),
+        node("Mul", ["r", "scales"], "y"),
+    ],
+    "a shape that may mix images and channels": [
+        node("Mul", ["xs", "ws_column"], "scales"),
+        CAST,
+        node("Reshape", ["f", "mixing"], "r"),
         node("Mul", ["r", "scales"], "y"),
     ],
     "codes again": [SCALES, CAST, node("Mul", ["f", "scales"], "d"), node("Round", ["d"], "y")],

@@ -14,6 +14,7 @@ from typing import Final
 from filtercrawl.extraction.lazy_tensor import LazyTensor, UnsupportedOperationError, arithmetic, reshape
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 from filtercrawl_plugins.readers.onnx.graph.types import Node
+from filtercrawl_plugins.readers.onnx.usage.channel_axis import ChannelAxis
 from filtercrawl_plugins.readers.onnx.usage.constant_folding import ConstantFolder
 
 # Nodes from the convolution to the last Mul, and consumers of a value that are looked at.
@@ -28,7 +29,7 @@ _TO_CODES: Final = frozenset({"Round", "Floor", "Ceil"})
 
 
 # A constant factor of a result, and the number of axes of the result from the channels to the last, both included; None
-# if the layout of the result was changed before.
+# if it is not known where the channels are.
 _Factor = tuple[LazyTensor, int | None]
 
 
@@ -52,7 +53,7 @@ def scale_of_result(
         return None
     constants: list[_Factor] = []
     is_divided = False
-    for name, channel_axes in _following_factors(scope, node.outputs[0], len(weight_shape) - 1):
+    for name, channel_axes in _following_factors(folder, scope, node.outputs[0], weight_shape):
         others = _other_factors(folder, (scope, name), input_scale)
         constant = folder.fold(scope, name) if others is None else None
         if others is None and constant is None:
@@ -88,7 +89,7 @@ def scaled_codes(folder: ConstantFolder, scope: Scope, node: Node, codes: LazyTe
         The weight; the codes if nothing multiplies the result, as with kernels of whole numbers. None if the factor is
         no constant, or not one for each channel.
     """
-    following = _following_factors(scope, node.outputs[0] if node.outputs else "", len(codes.shape) - 1)
+    following = _following_factors(folder, scope, node.outputs[0] if node.outputs else "", codes.shape)
     name, channel_axes = next(following, ("", None))
     if not name:
         return codes
@@ -99,8 +100,11 @@ def scaled_codes(folder: ConstantFolder, scope: Scope, node: Node, codes: LazyTe
         return None
 
 
-def _following_factors(scope: Scope, name: str, channel_axes: int | None) -> Iterator[tuple[str, int | None]]:
+def _following_factors(
+    folder: ConstantFolder, scope: Scope, name: str, weight_shape: tuple[int, ...]
+) -> Iterator[tuple[str, int | None]]:
     """Yield the other factor of the first Mul that a result goes through, by name, and of those right behind it."""
+    channels: ChannelAxis | None = ChannelAxis(axis=1, rank=len(weight_shape), size=weight_shape[0])
     before_bias = True
     for _ in range(_MAX_STEPS):
         consumers = scope.graph.consumers.get(name, [])
@@ -111,10 +115,11 @@ def _following_factors(scope: Scope, name: str, channel_axes: int | None) -> Ite
             results = scope.graph.consumers.get(consumer.outputs[0], [])[:_MAX_CONSUMERS]
             if any(result.op_type in _TO_CODES for result in results):
                 return
-            yield consumer.input(1) if consumer.input(0) == name else consumer.input(0), channel_axes
+            factor = consumer.input(1) if consumer.input(0) == name else consumer.input(0)
+            yield factor, None if channels is None else channels.to_last
             before_bias = False
         elif consumer.op_type in _LAYOUT:
-            channel_axes = None
+            channels = None if channels is None else channels.behind(folder, scope, consumer)
         elif consumer.op_type not in _UNCHANGED and not (consumer.op_type == "Add" and before_bias):
             return
         name = consumer.outputs[0]
