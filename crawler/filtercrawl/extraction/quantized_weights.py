@@ -1,11 +1,12 @@
 """Weights of state dicts that are stored as codes and scales, each under a name of its own.
 
 One table: the name and dtype of the codes and the names beside them decide how libraries dequantize. All compute
-`(code - zero_point) * scale`, here in float32 whatever the dtype of the scale. Codes whose scale is there but cannot be
-applied to them in a way that is known are no weights.
+`(code - zero_point) * scale` or `code * scale - shift`, here in float32 whatever the dtype of the scale. Codes whose
+scale is there but cannot be applied to them in a way that is known are no weights.
 
-Sources: `optimum.quanto` (`QModuleMixin`), `compressed_tensors`, `bitsandbytes` (`int8_vectorwise_dequant`), ComfyUI
-(`scale_weight` and `weight_scale` of scaled checkpoints), DeepSeek-V3 (`weight_scale_inv`, one for each block).
+Sources: `optimum.quanto` (`QModuleMixin`, `QBitsTensor`, `PackedTensor`), `compressed_tensors`, `bitsandbytes`
+(`int8_vectorwise_dequant`), ComfyUI (`scale_weight` and `weight_scale` of scaled checkpoints), DeepSeek-V3
+(`weight_scale_inv`, one for each block).
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from filtercrawl.extraction.lazy_tensor import (
     LazyTensor,
     UnsupportedOperationError,
     arithmetic,
+    bit_field,
     cast,
+    concatenate,
     dequantize,
     repeat,
     reshape,
     stored,
+    take,
 )
 
 # Sizes of the blocks of two axes that share a scale.
@@ -48,6 +52,7 @@ class _Scheme:
         codes: Name of the codes.
         scale: Name of the scale.
         zero_point: Name of the zero point, if the library has one.
+        shift: Name of what is subtracted at last, where codes of 4 or 2 bits are packed along their first axis.
         factor: What the scale is multiplied by.
     """
 
@@ -55,11 +60,13 @@ class _Scheme:
     codes: str = "weight"
     scale: str
     zero_point: str = ""
+    shift: str = ""
     factor: float = 1.0
 
 
 _SCHEMES: Final = (
     _Scheme(rule="quanto", codes="weight._data", scale="weight._scale"),
+    _Scheme(rule="quanto_packed", codes="weight._data._data", scale="weight._scale", shift="weight._shift"),
     _Scheme(rule="weight_scale", scale="weight_scale", zero_point="weight_zero_point"),
     _Scheme(rule="weight_scale_inv", scale="weight_scale_inv"),
     _Scheme(rule="scale_weight", scale="scale_weight"),
@@ -120,8 +127,8 @@ def _resolve(tensor: StoredTensor, module: Module) -> StoredTensor:
     if not _is_codes(tensor) or (scheme is None and leaf not in _PACKED):
         return tensor
     weight = None
-    if scheme is not None and len(tensor.shape) >= 3 and not any(name in module for name in _FURTHER):
-        weight = _weight(scheme, tensor, module)
+    if scheme is not None and len(tensor.shape) >= 3 and module.keys().isdisjoint({*_FURTHER} - {scheme.shift}):
+        weight = _packed_weight(scheme, tensor, module) if scheme.shift else _weight(scheme, tensor, module)
     if weight is not None and scheme is not None:
         key = f"{tensor.key.removesuffix(leaf)}weight"
         return replace(tensor, key=key, weight=weight, notes=(*tensor.notes, scheme.rule))
@@ -153,6 +160,35 @@ def _weight(scheme: _Scheme, codes: StoredTensor, module: Module) -> LazyTensor 
         return weight if scheme.factor == 1 else arithmetic("mul", weight, _number(scheme.factor))
     except UnsupportedOperationError:
         return None
+
+
+def _packed_weight(scheme: _Scheme, codes: StoredTensor, module: Module) -> LazyTensor | None:
+    """Return the weight of codes that are packed along their first axis, None if the parts do not fit together.
+
+    Where a scale is that of a group of inputs, the file does not state the shape of the weight.
+    """
+    scale, shift = module[scheme.scale], module.get(scheme.shift)
+    shape = (*scale.shape[:1], *codes.shape[1:])
+    if shift is None or not scale.shape == shift.shape == (*shape[:1], *(1,) * (len(shape) - 1)):
+        return None
+    try:
+        whole = cast(_lazy(scale), "float32")
+        unpacked = _unpacked(_lazy(codes), shape[0])
+        if shift.dtype in _CODES:
+            return dequantize(unpacked, whole, _lazy(shift))
+        return arithmetic("sub", dequantize(unpacked, whole), cast(_lazy(shift), "float32"))
+    except UnsupportedOperationError:
+        return None
+
+
+def _unpacked(codes: LazyTensor, size: int) -> LazyTensor:
+    """Return codes of 4 or 2 bits, whose first part is in the lowest bits, with `size` of them along the first axis."""
+    fitting = [bits for bits in (4, 2) if codes.shape[0] == -(-size * bits // 8)]
+    if len(fitting) != 1:
+        raise UnsupportedOperationError(f"{codes.shape[0]} packed rows for {size}")
+    (bits,) = fitting
+    parts = tuple(bit_field(codes, first, bits) for first in range(0, 8, bits))
+    return take(concatenate(parts, 0), 0, range(size))
 
 
 def _aligned(operand: StoredTensor, shape: tuple[int, ...]) -> LazyTensor:

@@ -16,6 +16,7 @@ from filtercrawl.extraction.lazy_tensor import (
     LazyTensor,
     UnsupportedOperationError,
     arithmetic,
+    bit_field,
     broadcast,
     cast,
     concatenate,
@@ -61,6 +62,7 @@ MADE: dict[str, tuple[LazyTensor, np.ndarray]] = {
         dequantize(leaf(CODES), repeat(leaf(SCALES), 1, 2, 4), leaf(np.int8(3).reshape(()))),
         (CODES.astype("f4") - 3) * np.repeat(SCALES, 2, 1),
     ),
+    "bits": (cast(bit_field(leaf(CODES.view("u1")), 2, 4), "float32"), CODES.view("u1") >> 2 & 15),
     "quantized": (
         quantize(leaf(NUMBERS), leaf(SCALES[:, :1]), None, "int8"),
         np.clip(np.rint(NUMBERS / SCALES[:, :1]), -128, 127),

@@ -59,6 +59,38 @@ Q, F = codes(8, 4, 3, 3), codes(8, 4, 3, 3, dtype=FP8)
 EACH = scales(8)
 
 
+def packed(numbers: Tensor, bits: int) -> Tensor:
+    """Pack codes along their first axis as `optimum.quanto` does: the first part in the lowest bits."""
+    rows = -(-len(numbers) * bits // 8)
+    result = torch.zeros((rows, *numbers.shape[1:]), dtype=torch.uint8)
+    for part, start in enumerate(range(0, len(numbers), rows)):
+        result[: len(numbers) - start] |= numbers[start : start + rows] << (bits * part)
+    return result
+
+
+@pytest.mark.parametrize("bits", [4, 2])
+@pytest.mark.parametrize("out", [1, 3, 7, 8])
+def test_packed_codes_of_quanto_are_shifted_after_scaling(bits: int, out: int) -> None:
+    numbers = codes(out, 5, 3, 3, dtype=torch.uint8) % 2**bits
+    scale, shift = scales(out, 1, 1, 1), scales(out, 1, 1, 1) / 3
+    found = {"c.weight._data._data": packed(numbers, bits), "c.weight._scale": scale, "c.weight._shift": shift}
+    if out == 1:  # one row of bytes, whatever the number of bits
+        assert reasons(found)["c.weight._data._data"] == "quantized_codes"
+        return
+    assert torch.equal(weights(found)["c.weight._data._data"], scale * numbers - shift)
+    assert [layer.path for layer in classified(found).layers] == ["c"]
+    assert reasons(found) == {
+        "c.weight._data._data": None, "c.weight._scale": "quantization", "c.weight._shift": "quantization"
+    }  # fmt: skip
+
+
+def test_a_whole_shift_of_quanto_is_subtracted_before_scaling() -> None:
+    numbers, scale = codes(8, 5, 3, 3, dtype=torch.uint8) % 16, scales(8, 1, 1, 1)
+    shift = (codes(8, 1, 1, 1) % 16).to(torch.int8)
+    found = {"c.weight._data._data": packed(numbers, 4), "c.weight._scale": scale, "c.weight._shift": shift}
+    assert torch.equal(weights(found)["c.weight._data._data"], (numbers.to(torch.int8) - shift) * scale)
+
+
 @pytest.mark.parametrize("name", ["weight_scale", "scale_weight", "weight_scale_inv", "scale"])
 @pytest.mark.parametrize("stored", [Q, F, codes(8, 4, 3, 3, dtype=torch.float8_e5m2)], ids=lambda t: str(t.dtype))
 @pytest.mark.parametrize("shape", [(), (1,), (8,), (8, 1), (8, 1, 1, 1), (1, 4, 1, 1), (1, 1)])

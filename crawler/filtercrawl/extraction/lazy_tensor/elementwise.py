@@ -80,6 +80,28 @@ def elementwise(operator: UnaryOperator, source: LazyTensor) -> LazyTensor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _BitField(Unary):
+    first: int
+    bits: int
+
+    def read(self, box: SliceBounds) -> torch.Tensor:
+        return (self.source.read(box) >> self.first) & ((1 << self.bits) - 1)
+
+
+def bit_field(source: LazyTensor, first: int, bits: int) -> LazyTensor:
+    """Take some bits of each byte as a number.
+
+    Args:
+        source: A tensor of uint8.
+        first: The lowest bit, 0 for the least significant one.
+        bits: How many.
+    """
+    if source.dtype != "uint8" or not 0 <= first < first + bits <= 8:
+        raise UnsupportedOperationError(f"bits {first} to {first + bits} of {source.dtype}")
+    return _BitField(shape=source.shape, dtype="uint8", source=source, first=first, bits=bits)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Cast(Unary):
     saturate: bool
 
