@@ -46,9 +46,6 @@ after one call (weights of its convolutions, dequantized), `pickle.load` and `nu
 
 {real}
 
-The 46 weights of `face_detection_full_range_sparse.tflite` that are missing are sparse tensors, all of 1x1
-convolutions: the ledger has them as `unreadable`.
-
 ## Real weights, written anew by the framework
 
 We know of no `.keras`, `.msgpack`, `.pdparams` or distributed checkpoint with convolutions on the package index.

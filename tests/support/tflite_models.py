@@ -14,6 +14,16 @@ Options = Mapping[int, tuple[str, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sparsity:
+    """Order of axes and blocks, the axis that each block divides, and levels: a size, or segments and indices."""
+
+    order: Sequence[int]
+    block_map: Sequence[int]
+    levels: Sequence[int | tuple[Sequence[int], Sequence[int]]]
+    index_type: str = "int32"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tensor:
     """A tensor: its numbers, or only a shape where it is computed."""
 
@@ -24,7 +34,7 @@ class Tensor:
     scale: Sequence[float] = ()
     zero_point: Sequence[int] = ()
     axis: int = 0
-    sparse: bool = False
+    sparsity: Sparsity | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +96,24 @@ def _tensor(builder: Any, tensor: Tensor, buffer: int) -> int:
     if tensor.scale:
         scale, zero = _vector(builder, tensor.scale, "float32"), _vector(builder, tensor.zero_point, "int64")
         fields[4] = ("offset", _table(builder, {2: ("offset", scale), 3: ("offset", zero), 6: ("int32", tensor.axis)}))
-    if tensor.sparse:
-        fields[6] = ("offset", _table(builder, {}))
+    if tensor.sparsity is not None:
+        fields[6] = ("offset", _sparsity(builder, tensor.sparsity))
+    return _table(builder, fields)
+
+
+def _sparsity(builder: Any, sparsity: Sparsity) -> int:
+    kind = {"int32": 1, "uint16": 2, "uint8": 3}[sparsity.index_type]
+    levels = []
+    for level in sparsity.levels:
+        if isinstance(level, int):
+            levels.append(_table(builder, {1: ("int32", level)}))
+        else:
+            vectors = [_vector(builder, values, sparsity.index_type) for values in level]
+            segments, indices = (_table(builder, {0: ("offset", vector)}) for vector in vectors)
+            fields = {0: ("int8", 1), 2: ("int8", kind), 3: ("offset", segments), 4: ("int8", kind)}
+            levels.append(_table(builder, {**fields, 5: ("offset", indices)}))
+    vectors = [_vector(builder, values, "int32") for values in (sparsity.order, sparsity.block_map)]
+    fields = {0: ("offset", vectors[0]), 1: ("offset", vectors[1]), 2: ("offset", _offsets(builder, levels))}
     return _table(builder, fields)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,13 @@ from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl_plugins.readers.tflite.reader import TfliteReader
 from support.recording_file import WantedFile, want_all
-from support.tflite_models import Node, Tensor, model
+from support.tflite_models import Node, Sparsity, Tensor, model
 from support.torch_files import OneFile
 from support.zoo_files import layers, models
 
 READER = TfliteReader()
 RNG = np.random.default_rng(0)
-CONV, DEPTHWISE, DEQUANTIZE, DENSE, TRANSPOSED, CONV_3D, CONV_3D_TRANSPOSED = 3, 4, 6, 9, 67, 132, 141
+CONV, DEPTHWISE, DEQUANTIZE, DENSE, TRANSPOSED, DENSIFY, CONV_3D, CONV_3D_TRANSPOSED = 3, 4, 6, 9, 67, 124, 132, 141
 SAME_STRIDE_2 = {0: ("int8", 0), 1: ("int32", 2), 2: ("int32", 2)}
 VALID = {0: ("int8", 1), 1: ("int32", 1), 2: ("int32", 1)}
 
@@ -121,7 +122,7 @@ def test_codes_without_a_scale_are_no_weights() -> None:
     codes = np.ones((4, 3, 3, 2), "i1")
     wrong_count = constant("w", codes, scale=[0.5, 0.5], zero_point=[0, 0])
     packed = Tensor(name="w", shape=(4, 3, 3, 2), data=np.ones(36, "u1"), dtype="int4", scale=[0.5], zero_point=[0])
-    sparse = constant("w", array(4, 3, 3, 2), sparse=True)
+    sparse = constant("w", codes, sparsity=Sparsity(order=[0, 1, 2, 3], block_map=[], levels=[4, 3, 3, 2]))
     for weight, reason in ((constant("w", codes), "quantized_codes"), (wrong_count, "quantized_codes"),
                            (packed, "quantized_codes"), (sparse, "unreadable")):  # fmt: skip
         found = classify_tensors(read(one_node(CONV, weight, (1, 9, 9, 2))).values(), "all")
@@ -136,6 +137,87 @@ def test_half_precision_weights_are_found_behind_their_conversion() -> None:
              Node(code=CONV, inputs=["x", "wide"], outputs=["y"], options=VALID)]  # fmt: skip
     expected = np.ascontiguousarray(half.astype("f4").transpose(0, 3, 1, 2))
     assert kernels(model(tensors, nodes))["w"].tobytes() == expected.tobytes()
+
+
+def encode(
+    dense: np.ndarray, order: list[int], blocks: list[tuple[int, int]], sparse: set[int]
+) -> tuple[np.ndarray, list[int | tuple[list[int], list[int]]]]:
+    """Return the numbers that are stored, and the levels.
+
+    Args:
+        dense: The whole tensor.
+        order: Axes and blocks in the order of traversal.
+        blocks: (axis, size) of each block.
+        sparse: Numbers of the levels that are not dense.
+    """
+    sizes = [size // dict(blocks).get(axis, 1) for axis, size in enumerate(dense.shape)]
+    split = [part for axis, size in enumerate(sizes) for part in (size, dict(blocks).get(axis, 1))]
+    places = [2 * axis for axis in range(dense.ndim)] + [2 * axis + 1 for axis, _ in blocks]
+    expanded = dense.reshape(split)
+    unused = tuple(2 * axis + 1 for axis in range(dense.ndim) if axis not in dict(blocks))
+    kept = [place for place in range(len(split)) if place not in unused]
+    expanded = expanded.squeeze(unused).transpose([kept.index(places[number]) for number in order])
+    prefixes: list[tuple[int, ...]] = [()]
+    levels: list[int | tuple[list[int], list[int]]] = []
+    for level, size in enumerate(expanded.shape):
+        found = [[i for i in range(size) if level not in sparse or expanded[(*p, i)].any()] for p in prefixes]
+        segments = [0, *np.cumsum([len(indices) for indices in found]).tolist()]
+        levels.append((segments, list(chain.from_iterable(found))) if level in sparse else size)
+        prefixes = [(*prefix, i) for prefix, indices in zip(prefixes, found, strict=True) for i in indices]
+    return np.array([expanded[prefix] for prefix in prefixes], dense.dtype), levels
+
+
+SPARSE = {
+    "rows": ([0, 1, 2, 3], [], {3}),
+    "all levels": ([0, 1, 2, 3], [], {0, 1, 2, 3}),
+    "another order": ([3, 1, 0, 2], [], {1, 3}),
+    "blocks": ([0, 1, 2, 3, 4], [(3, 4)], {3}),
+    "blocks of two axes": ([0, 1, 2, 3, 4, 5], [(0, 2), (3, 4)], {0, 3}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4"])
+@pytest.mark.parametrize(("order", "blocks", "sparse"), SPARSE.values(), ids=SPARSE)
+def test_sparse_weights_are_whole(
+    order: list[int], blocks: list[tuple[int, int]], sparse: set[int], dtype: str
+) -> None:
+    dense = array(4, 3, 1, 8).astype(dtype)
+    dense[RNG.random(dense.shape) < 0.7] = 0
+    dense[1] = 0
+    numbers, levels = encode(dense, order, blocks, sparse)
+    for index_type in ("int32", "uint16", "uint8"):
+        sparsity = Sparsity(order=order, block_map=[axis for axis, _ in blocks], levels=levels, index_type=index_type)
+        weight = Tensor(name="w", shape=dense.shape, data=numbers, dtype=str(dense.dtype), sparsity=sparsity)
+        tensors = [Tensor(name="x", shape=(1, 9, 9, 8)), weight, Tensor(name="whole", shape=dense.shape),
+                   Tensor(name="wide", shape=dense.shape), Tensor(name="y", shape=(1, 7, 9, 4))]  # fmt: skip
+        nodes = [Node(code=DENSIFY, inputs=["w"], outputs=["whole"]),
+                 Node(code=DEQUANTIZE, inputs=["whole"], outputs=["wide"]),
+                 Node(code=CONV, inputs=["x", "wide"], outputs=["y"], options=VALID)]  # fmt: skip
+        expected = np.ascontiguousarray(dense.astype("f4").transpose(0, 3, 1, 2))
+        assert kernels(model(tensors, nodes))["w"].tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    "sparsity",
+    [
+        Sparsity(order=[0, 1, 2], block_map=[], levels=[4, 3, 1]),
+        Sparsity(order=[0, 1, 2, 2], block_map=[], levels=[4, 3, 1, 8]),
+        Sparsity(order=[0, 1, 2, 3], block_map=[], levels=[4, 3, 1, 1 << 30]),
+        Sparsity(order=[0, 1, 2, 3], block_map=[], levels=[4, 3, -1, 8]),
+        Sparsity(order=[0, 1, 2, 3], block_map=[], levels=[4, 3, 1, ([0, 5], [0, 1, 2, 3, 9])]),
+        Sparsity(order=[0, 1, 2, 3], block_map=[], levels=[([0, 1], [9]), 3, 1, 8]),
+        Sparsity(order=[0, 1, 2, 3], block_map=[], levels=[([0, 2], [3]), 3, 1, 8]),
+        Sparsity(order=[0, 1, 2, 3], block_map=[], levels=[([5, 0], [3]), 3, 1, 8]),
+        Sparsity(order=[0, 1, 2, 3, 4], block_map=[7], levels=[4, 3, 1, 2, 4]),
+        Sparsity(order=[0, 1, 2, 3], block_map=[], levels=[1, 3, 1, 8]),
+    ],
+)
+def test_sparse_weights_that_do_not_fit_are_one_line(sparsity: Sparsity) -> None:
+    weight = Tensor(name="w", shape=(4, 3, 1, 8), data=array(96), sparsity=sparsity)
+    (found,) = [tensor for name, tensor in read(one_node(CONV, weight, (1, 9, 9, 8))).items() if name == "w"]
+    assert found.location is not None
+    with pytest.raises(FormatError, match=r"m\.tflite: an invalid sparse tensor"):
+        found.location.read(tuple((0, size) for size in found.shape))
 
 
 def test_constants_that_no_convolution_uses_are_none() -> None:

@@ -13,6 +13,7 @@ from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.tensor import Quantization
 from filtercrawl_plugins.formats.flatbuffers import FlatFile, Table
+from filtercrawl_plugins.readers.tflite.sparse import Sparsity
 
 IDENTIFIER: Final = b"TFL3"
 MAX_RANK: Final = 8
@@ -36,7 +37,7 @@ class ModelTensor:
         dtype: Name of the torch dtype, or a name of TFLite where torch has none.
         buffer: Number of its buffer.
         quantization: Scales and zero points, None if it has none.
-        is_sparse: Whether the buffer holds only some of the numbers.
+        sparsity: Where its numbers belong, if the buffer holds only some of them.
     """
 
     name: str
@@ -44,7 +45,7 @@ class ModelTensor:
     dtype: str
     buffer: int
     quantization: Quantization | None
-    is_sparse: bool
+    sparsity: Sparsity | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +143,7 @@ def _tensor(tensor: Table, scales: list[int]) -> ModelTensor:
         dtype=DTYPES.get(kind) or PACKED_DTYPES.get(kind) or f"tflite type {kind}",
         buffer=tensor.number(2, "<I"),
         quantization=_quantization(tensor.table(4), shape, scales),
-        is_sparse=tensor.table(6) is not None,
+        sparsity=None if (sparsity := tensor.table(6)) is None else Sparsity.parse(sparsity),
     )
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.layout import arrange
-from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.range_file import RandomAccessFile, Span
 from filtercrawl.api.source import Files
-from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import FLOAT_DTYPES, ITEMSIZE, StoredTensor, TensorLocation
 from filtercrawl_plugins.readers.tflite.model import IDENTIFIER, PACKED_DTYPES, Model, ModelTensor, parse_model
+from filtercrawl_plugins.readers.tflite.sparse import sparse_location
 from filtercrawl_plugins.readers.tflite.usage import Use, constant_uses
 
 Constant = tuple[int, tuple[int, ...], str]
@@ -65,7 +66,11 @@ def locate(model: Model, tensor: ModelTensor, name: str, file: RandomAccessFile)
     location, reason = None, "unreadable"
     if tensor.dtype in PACKED_DTYPES.values():
         reason = "quantized_codes"
-    elif tensor.dtype in ITEMSIZE and not tensor.is_sparse:
+    elif tensor.sparsity is not None:
+        if tensor.dtype in FLOAT_DTYPES and length % ITEMSIZE[tensor.dtype] == 0:
+            span = Span(file, start, start + length)
+            location = sparse_location(file, span, tensor.sparsity, tensor.dtype, tensor.shape)
+    elif tensor.dtype in ITEMSIZE:
         if math.prod(tensor.shape) * ITEMSIZE[tensor.dtype] != length:
             raise FormatError(
                 f"{file.name}: {name!r} has {length} bytes, which do not fit {tensor.dtype} {list(tensor.shape)}"

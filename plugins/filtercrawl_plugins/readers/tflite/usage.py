@@ -15,6 +15,7 @@ from filtercrawl_plugins.readers.tflite.model import ModelTensor, Operator, Subg
 CONV_2D: Final = 3
 DEPTHWISE_CONV_2D: Final = 4
 DEQUANTIZE: Final = 6
+DENSIFY: Final = 124
 TRANSPOSE_CONV: Final = 67
 CONV_3D: Final = 132
 CONV_3D_TRANSPOSE: Final = 141
@@ -24,6 +25,8 @@ _REASONS: Final = {
     (TRANSPOSE_CONV, 3): "bias", (CONV_3D, 2): "bias", (CONV_3D_TRANSPOSE, 3): "bias", (54, 1): "activation",
     (7, 1): "embedding",
 }  # fmt: skip
+# Operators that a constant passes before another uses it.
+_UNPACKING: Final = (DEQUANTIZE, DENSIFY)
 # LSTM, RNN and SVDF cells, whose every constant is a weight or a state of theirs.
 _RECURRENT: Final = frozenset({16, 24, 27, 35, 44, 46, 52})
 _SAME, _VALID = 0, 1
@@ -45,13 +48,14 @@ class Use:
 
 
 def constant_uses(subgraph: Subgraph) -> Iterator[tuple[ModelTensor, Use]]:
-    """Yield each tensor that an operator uses, and how; a tensor that is only dequantized stands for the result."""
+    """Yield each tensor that an operator uses, and how; a tensor that is only unpacked stands for the result."""
     sources: dict[int, int] = {}
     for operator in subgraph.operators:
-        if operator.code == DEQUANTIZE and len(operator.inputs) == 1 and len(operator.outputs) == 1:
-            sources[operator.outputs[0]] = operator.inputs[0]
+        if operator.code in _UNPACKING and len(operator.inputs) == 1 and len(operator.outputs) == 1:
+            given = operator.inputs[0]
+            sources[operator.outputs[0]] = sources.get(given, given)  # operators are in the order of execution
     for operator in subgraph.operators:
-        if operator.code == DEQUANTIZE:
+        if operator.code in _UNPACKING:
             continue
         for position, given in enumerate(operator.inputs):
             number = sources.get(given, given)
