@@ -21,6 +21,32 @@ from filtercrawl.extraction.architecture import trace
 from filtercrawl_plugins.sources.hub.model_config import parse_config
 from filtercrawl_plugins.sources.hub.source import HubSource
 
+# What classes of diffusers need that have no default for it, as in published configs.
+_SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "AutoencoderKLHunyuanImage": {
+        "in_channels": 3, "out_channels": 3, "latent_channels": 64, "layers_per_block": 2,
+        "block_out_channels": [128, 256, 512, 512, 1024, 1024], "spatial_compression_ratio": 32, "sample_size": 384,
+    },
+    "ControlNetUnionModel": {
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        "block_out_channels": [320, 640, 1280], "cross_attention_dim": 2048, "attention_head_dim": [5, 10, 20],
+        "transformer_layers_per_block": [1, 2, 10], "use_linear_projection": True, "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256, "projection_class_embeddings_input_dim": 2816,
+    },
+    "EasyAnimateTransformer3DModel": {"in_channels": 16, "out_channels": 16, "patch_size": 2},
+    "HunyuanDiT2DControlNetModel": {"in_channels": 4, "patch_size": 2, "sample_size": 128, "hidden_size": 1408},
+    "HunyuanDiT2DModel": {"in_channels": 4, "patch_size": 2, "sample_size": 128, "hidden_size": 1408},
+    "LatteTransformer3DModel": {
+        "in_channels": 4, "out_channels": 8, "patch_size": 2, "num_layers": 28, "attention_head_dim": 72,
+        "cross_attention_dim": 1152, "caption_channels": 4096, "norm_type": "ada_norm_single", "attention_bias": True,
+        "num_embeds_ada_norm": 1000,
+    },
+    "OmniGenTransformer2DModel": {"rope_scaling": {"long_factor": [1.0] * 48, "short_factor": [1.0] * 48}},
+    "Transformer2DModel": {
+        "in_channels": 320, "num_attention_heads": 8, "attention_head_dim": 40, "cross_attention_dim": 768,
+        "norm_type": "layer_norm",
+    },
+}  # fmt: skip
 # Seconds of one trace.
 _SECONDS: Final = 50
 
@@ -65,7 +91,7 @@ def config_of(name: str) -> dict[str, Any]:
     """Return the config.json that a library writes for a default config."""
     library, _, key = name.partition(":")
     if library == "diffusers":
-        return {"_class_name": key}
+        return {"_class_name": key, **_SETTINGS.get(key, {})}
     config = CONFIG_MAPPING[key]()
     config.architectures = [class_of(key)]
     stated: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
@@ -77,7 +103,7 @@ def built_by_library(name: str, config: dict[str, Any]) -> nn.Module:
     library, _, key = name.partition(":")
     with torch.device("meta"):
         if library == "diffusers":
-            module: nn.Module = getattr(diffusers, key).from_config({})
+            module: nn.Module = getattr(diffusers, key).from_config(_SETTINGS.get(key, {}))
         else:
             module = getattr(transformers, config["architectures"][0])(CONFIG_MAPPING[key]())
     return module

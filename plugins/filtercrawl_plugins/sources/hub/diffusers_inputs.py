@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import torch
 
 from filtercrawl_plugins.sources.hub.example_inputs import Network, Rule, constant, meta
 
 _TEXT_LENGTH: Final = 77
+_LONG_TEXT: Final = 256
 _SIDE: Final = 64
 _FRAMES: Final = 9
 _AUDIO_LENGTH: Final = 16_384
@@ -61,7 +62,7 @@ def _hidden_states(network: Network) -> list[torch.Tensor]:
     side = min(_side(network), 64)
     height, width = network.number("sample_height", default=side), network.number("sample_width", default=side)
     rate = network.number("temporal_compression_ratio", default=1)
-    n_frames = (network.number("sample_frames", default=_FRAMES) - 1) // rate + 1
+    n_frames = network.number("video_length") or (network.number("sample_frames", default=_FRAMES) - 1) // rate + 1
     image, video = meta(1, channels, height, width), meta(1, channels, n_frames, height, width)
     frames = meta(1, n_frames, channels, height, width)
     return [video, frames, image, sequence] if network.rank == 3 else [image, frames, video, sequence]
@@ -83,7 +84,7 @@ def _context(network: Network) -> list[torch.Tensor]:
     return [meta(1, length, width) for width in widths] + by_frame + by_step
 
 
-def _condition(network: Network) -> list[torch.Tensor]:
+def _condition(network: Network) -> list[Any]:
     """Condition of a control network: an image that is halved once for each stage of its embedding but the last."""
     if not network.takes("sample"):
         return _hidden_states(network)
@@ -92,7 +93,8 @@ def _condition(network: Network) -> list[torch.Tensor]:
         return [meta(1, channels, _FRAMES, _side(network), _side(network))]
     stages = network.value("conditioning_embedding_out_channels", default=[0] * 4)
     side = min(_side(network) << (len(stages) - 1), 4 * 512)
-    return [meta(1, channels, side, side), meta(1, channels, _FRAMES, side, side)]
+    found = [meta(1, channels, side, side), meta(1, channels, _FRAMES, side, side)]
+    return [[condition] for condition in found] if network.takes("control_type_idx") else found
 
 
 def _vector(*names: str, default: int) -> Rule:
@@ -122,6 +124,8 @@ def _added(network: Network) -> list[dict[str, torch.Tensor]]:
 
 _MASK: Final = torch.ones(1, _TEXT_LENGTH, dtype=torch.bool)
 _TIME: Final = torch.ones(1)
+# Of text, a time and an image in patches of two by two.
+_SEQUENCE: Final = _TEXT_LENGTH + 1 + (_SIDE // 2) ** 2
 _INDEX: Final = torch.ones(1, dtype=torch.long)
 # Of a video there may be one for each frame.
 _TIMES: Final = constant(_TIME, torch.ones(1, _FRAMES), torch.ones(1, 1, _FRAMES))
@@ -140,7 +144,7 @@ RULES: Final[dict[str, Rule]] = {
     "fps": constant(_INDEX),
     "guidance": _when_set("guidance_embeds", constant(_TIME)),
     "encoder_hidden_states": _context,
-    "encoder_attention_mask": constant(_MASK),
+    "encoder_attention_mask": lambda network: [_MASK] if network.requires("encoder_attention_mask") else [None, _MASK],
     "encoder_hidden_states_image": _when_set(
         "image_dim", lambda network: [meta(1, 257, network.number("image_dim", default=1280))]
     ),
@@ -171,6 +175,16 @@ RULES: Final[dict[str, Rule]] = {
     "face_pixel_values": constant(meta(1, 3, 4 * (_FRAMES - 2) + 1, 512, 512)),
     "class_labels": lambda network: [_INDEX] if network.number("num_class_embeds", "num_embeds_ada_norm") else [],
     "controlnet_cond": _condition,
+    "control_type": _vector("num_control_type", default=6),
+    "control_type_idx": constant([0]),
+    "text_embedding_mask": constant(_MASK),
+    "encoder_hidden_states_t5": _when_set(
+        "cross_attention_dim_t5",
+        lambda network: [meta(1, _LONG_TEXT, network.number("cross_attention_dim_t5"))],
+    ),
+    "text_embedding_mask_t5": constant(torch.ones(1, _LONG_TEXT, dtype=torch.bool)),
+    "image_meta_size": constant(meta(1, 6)),
+    "style": constant(torch.zeros(1, dtype=torch.long)),
     "conditioning_mask": lambda network: [meta(1, 1, _FRAMES, _side(network), _side(network))],
     "shape_list": constant([[(1, 8, _SIDE // 8)]]),
     "chunk_partition": constant([1, _FRAMES - 1]),
@@ -182,7 +196,15 @@ RULES: Final[dict[str, Rule]] = {
     "image_latents": _sample,
     "image_embeddings": lambda network: [meta(1, network.number("cross_attention_dim", default=1024))],
     "clip_text_pooled": lambda network: [meta(1, 1, network.number("clip_text_pooled_in_channels", default=1280))],
-    "input_ids": constant(torch.ones(1, 32, 32, dtype=torch.long)),
+    "input_ids": lambda network: [
+        torch.ones(1, *((_TEXT_LENGTH,) if network.takes("input_img_latents") else (32, 32)), dtype=torch.long)
+    ],
+    "input_img_latents": constant([]),
+    "input_image_sizes": constant({}),
+    "position_ids": constant(torch.arange(_SEQUENCE)[None]),
+    "attention_mask": lambda network: (
+        [torch.ones(1, _SEQUENCE, _SEQUENCE, dtype=torch.long)] if network.takes("input_img_latents") else []
+    ),
     "pooled_text_emb": lambda network: [meta(1, network.number("cond_embed_dim", default=768))],
     "micro_conds": constant(meta(1, 5)),
 }
