@@ -69,55 +69,64 @@ class Result:
 
 def everything() -> Iterator[str]:
     yield from (f"diffusers:{name}" for name in sorted(dir(diffusers)) if _is_model(getattr(diffusers, name, None)))
-    yield from (f"transformers:{name}" for name in CONFIG_MAPPING if class_of(name) is not None)
+    yield from (f"transformers:{name}" for name in CONFIG_MAPPING if classes_of(name))
 
 
 def _is_model(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, diffusers.ModelMixin) and value is not diffusers.ModelMixin
 
 
-def class_of(model_type: str) -> str | None:
-    """Return the base model of a model type; where there is none, the first class of any task."""
+def classes_of(model_type: str) -> list[str]:
+    """Return the classes of a model type, its base model first."""
     tables = sorted(name for name in dir(modeling_auto) if name.endswith("_MAPPING_NAMES") and "CONFIG" not in name)
+    found: dict[str, None] = {}
     for table in ["MODEL_MAPPING_NAMES", *tables]:
-        found = getattr(modeling_auto, table).get(model_type)
-        if found:
-            name = found if isinstance(found, str) else found[0]
-            return name if hasattr(transformers, name) else None
-    return None
+        names = getattr(modeling_auto, table).get(model_type) or ()
+        found.update(dict.fromkeys([names] if isinstance(names, str) else names))
+    return [name for name in found if hasattr(transformers, name)]
 
 
-def config_of(name: str) -> dict[str, Any]:
+def config_of(name: str, class_name: str) -> dict[str, Any]:
     """Return the config.json that a library writes for a default config."""
     library, _, key = name.partition(":")
     if library == "diffusers":
-        return {"_class_name": key, **_SETTINGS.get(key, {})}
+        return {"_class_name": class_name, **_SETTINGS.get(class_name, {})}
     config = CONFIG_MAPPING[key]()
-    config.architectures = [class_of(key)]
+    config.architectures = [class_name]
     stated: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
     return stated
 
 
-def built_by_library(name: str, config: dict[str, Any]) -> nn.Module:
+def built_by_library(name: str, class_name: str) -> nn.Module:
     """Build the network as its library does; raises whatever the library raises."""
     library, _, key = name.partition(":")
     with torch.device("meta"):
         if library == "diffusers":
-            module: nn.Module = getattr(diffusers, key).from_config(_SETTINGS.get(key, {}))
+            module: nn.Module = getattr(diffusers, class_name).from_config(_SETTINGS.get(class_name, {}))
         else:
-            module = getattr(transformers, config["architectures"][0])(CONFIG_MAPPING[key]())
+            module = getattr(transformers, class_name)(CONFIG_MAPPING[key]())
     return module
 
 
 def measure(name: str) -> Result | None:
-    """Build and trace one network; None if it has no convolutions."""
-    result = Result(name)
+    """Build and trace one network, of the first class that its library builds; None if it has no convolutions."""
+    library, _, key = name.partition(":")
+    unavailable: Result | None = None
+    for class_name in [key] if library == "diffusers" else classes_of(key):
+        result = _measure(name, class_name)
+        if result is None or not result.unavailable:
+            return result
+        unavailable = unavailable or result
+    return unavailable
+
+
+def _measure(name: str, class_name: str) -> Result | None:
+    result = Result(name, class_name)
     try:
-        config = config_of(name)
+        config = config_of(name, class_name)
     except Exception as error:  # noqa: BLE001 - the report names what fails
         result.unavailable = one_line(error)
         return result
-    result.class_name = config.get("_class_name") or config["architectures"][0]
     file = RemoteFile(url="https://host/model.safetensors", path="model.safetensors")
     extra = {"config": parse_config(json.dumps(config).encode())}
     checkpoint = Checkpoint(name=name, files=(file,), meta=CheckpointMetadata(extra=extra))
@@ -126,7 +135,7 @@ def measure(name: str) -> Result | None:
         module = source.build(checkpoint)
     except Exception as error:  # noqa: BLE001 - as above
         try:
-            result.n_convolutions = n_convolutions(built_by_library(name, config))
+            result.n_convolutions = n_convolutions(built_by_library(name, class_name))
         except Exception as own:  # noqa: BLE001 - as above
             result.unavailable = one_line(own)
             return result

@@ -31,9 +31,17 @@ def autocast_on_meta() -> Iterator[None]:
 def without_checks() -> Iterator[None]:
     """Let checks of numbers pass, and `nonzero` select every number of a tensor without numbers.
 
-    Networks check so that a text has as many tokens for an image as the image has features. Checks of shapes remain.
+    Networks check so, by a ValueError, that a text has as many tokens for an image as the image has features. Checks of
+    shapes, by which torch raises a RuntimeError, remain.
     """
+    check = torch._check_with  # noqa: SLF001 - as it is called
+
+    def check_shapes(error: type[Exception], holds: bool, message: Any = None) -> None:
+        if error is not ValueError:
+            check(error, holds, message)
+
     with (
+        _replaced(torch, "_check_with", check_shapes),
         _replaced(torch, "_check_tensor_all_with", _passes),
         _replaced(fx_config, "meta_nonzero_assume_all_nonzero", True),
     ):

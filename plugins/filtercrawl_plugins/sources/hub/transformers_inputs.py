@@ -14,7 +14,8 @@ _IMAGE_SIZE: Final = 224
 _TEXT_LENGTH: Final = 32
 # Patches of an image along each side, for networks that take patches; divisible by what merges them.
 _GRID: Final = 16
-_AUDIO_LENGTH: Final = 32_000
+# Samples, divisible by what encoders of sound join.
+_AUDIO_LENGTH: Final = 38_400
 _MOST_TOKENS: Final = 4096
 
 
@@ -36,6 +37,8 @@ def _pixels(network: Network) -> list[torch.Tensor]:
     if network.takes("grid_thw") or network.takes("image_grid_thw") or network.takes("spatial_shapes"):
         return _patches(network)
     channels, (height, width) = _channels(network), image_size(network)
+    if network.takes("aspect_ratio_ids"):
+        return [meta(1, 1, network.number("max_num_tiles", default=4), channels, height, width)]
     frames = network.number("num_frames", "frames_per_clip", default=0)
     image, clip = meta(1, channels, height, width), meta(1, frames or 1, channels, height, width)
     pair = meta(1, 2, channels, height, width)
@@ -57,7 +60,12 @@ def _patches(network: Network) -> list[torch.Tensor]:
     n_patches = _GRID * _GRID
     if network.takes("spatial_shapes"):
         return [meta(1, n_patches, numbers)]
-    flat = [meta(n_patches, numbers * frames), meta(n_patches, numbers)]
+    embedding = (
+        part.in_features
+        for name, part in network.module.named_modules()
+        if "patch_embed" in name and isinstance(part, nn.Linear)
+    )
+    flat = [meta(n_patches, width) for width in (numbers * frames, numbers, next(embedding, numbers))]
     image = meta(n_patches, _channels(network), size, size)
     side = size * network.number("spatial_merge_size", default=1)
     merged = meta(n_patches, side, side, _channels(network))
@@ -205,6 +213,10 @@ RULES: Final[dict[str, Rule]] = {
         torch.ones(
             1, *(side // network.number("patch_size", default=16) for side in image_size(network)), dtype=torch.bool
         )
+    ],
+    "aspect_ratio_ids": constant(torch.ones(1, 1, dtype=torch.long)),
+    "aspect_ratio_mask": lambda network: [
+        torch.ones(1, 1, network.number("max_num_tiles", default=4), dtype=torch.long)
     ],
     "image_attention_mask": constant(torch.ones(1, _TEXT_LENGTH, 1, dtype=torch.long)),
     "mm_token_type_ids": lambda network: [torch.zeros_like(_text(network)[0])] if network.takes("target_sizes") else [],

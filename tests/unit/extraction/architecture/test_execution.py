@@ -130,6 +130,7 @@ class Checked(Masked):
     def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
         found = super().forward(pixels=pixels)
         torch._check_tensor_all_with(ValueError, (found > 0).nonzero().sum() == found.numel(), None)
+        torch._check_with(ValueError, found[found > 0].numel() == 0, None)
         return found
 
 
