@@ -30,6 +30,20 @@ from structure_network import Result, everything, measure, one_line
 REPORT = Path(__file__).with_suffix(".md")
 LIBRARIES = ("transformers", "diffusers")
 SECONDS = 60
+# What the message of an error does not say, checked in the code of the library.
+REMARKS = {
+    "diffusers:ControlNetXSAdapter": "it has no forward of its own",
+    "diffusers:HunyuanVideoFramepackTransformer3DModel": "by default it lacks the embedder that its forward calls",
+    "diffusers:UNet1DModel": "the numbers of channels in its default config do not fit each other",
+    "diffusers:WanAnimate2Transformer3DModel": "its forward takes an object of the library, a cache",
+    "transformers:edgetam": "the default config names a backbone with other numbers of channels",
+    "transformers:edgetam_video": "its forward takes an object of the library, a session",
+    "transformers:edgetam_vision_model": "the default config names a backbone with other numbers of channels",
+    "transformers:glm_image_vqmodel": "it has no forward of its own",
+    "transformers:pp_doclayout_v2": "the default config lacks thresholds that its forward compares with",
+    "transformers:granite_speech": "projector and encoder of its default config differ in width",
+    "transformers:granite_speech_plus": "projector and encoder of its default config differ in width",
+}
 MEMORY = 3 << 30
 
 
@@ -85,13 +99,14 @@ def report(results: list[Result]) -> str:
     lines = [
         "# Structure of default configs of transformers and diffusers",
         "",
-        f"Written by `python benchmarks/structure_configs.py --results FILE`; {versions}; one process, "
-        f"{os.cpu_count()} cores. Each default config goes the way of a `config.json` on the Hub. Of transformers the "
-        "base model of each model type is built, of diffusers each class.",
+        f"Written by `python benchmarks/structure_configs.py --results FILE`; {versions}; one network at a time, "
+        f"{os.cpu_count()} cores, at most {SECONDS} s and {MEMORY >> 30} GB for each. Each default config goes the way "
+        "of a `config.json` on the Hub. Of transformers the base model of each model type is built, of diffusers each "
+        "class; where a class has no default for what it needs, with the settings of a published config.",
         "",
         "| library | networks with convolutions | with depth | share | for every convolution | convolutions "
-        "| of these with depth | build s median / p95 | trace s median / p95 |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| of these with depth | build s median / p95 | trace s median / p95 | most memory in MB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     known = [result for result in results if not result.unavailable]
     for library in LIBRARIES:
@@ -103,15 +118,20 @@ def report(results: list[Result]) -> str:
         times = " | ".join(spread([getattr(result, what) for result in deep]) for what in ("build", "trace"))
         lines.append(
             f"| {library} | {len(found)} | {len(deep)} | {len(deep) / len(found):.1%} | {whole} | {total} "
-            f"| {with_depth} | {times} |"
+            f"| {with_depth} | {times} | {max(result.memory for result in found) >> 20} |"
         )
     lines += ["", "## Without depth", "", "Their convolutions are listed, with a null depth.", ""]
-    lines += [f"- `{r.name}`: {r.problem}" for r in known if not r.n_with_depth] or ["None."]
+    lines += [f"- `{r.name}`: {explained(r)}" for r in known if not r.n_with_depth] or ["None."]
     lines += ["", "## Convolutions that the call does not reach", "", "They have a null depth and `n_calls` 0.", ""]
     lines += [f"- `{r.name}`: {len(r.without_depth)}" for r in known if r.n_with_depth and r.without_depth]
     lines += ["", "## Not counted", "", "The library itself builds no network from the default config.", ""]
     lines += [f"- `{r.name}`: {r.unavailable}" for r in results if r.unavailable] or ["None."]
     return "\n".join(lines) + "\n"
+
+
+def explained(result: Result) -> str:
+    remark = REMARKS.get(result.name)
+    return f"{remark} ({result.problem})" if remark else result.problem or "no convolution is reached"
 
 
 def spread(seconds: list[float]) -> str:

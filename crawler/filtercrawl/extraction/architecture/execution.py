@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from filtercrawl.extraction.architecture.dispatch_mode import Tracer, Tracing
 from filtercrawl.extraction.architecture.operators import zeros
@@ -107,6 +108,8 @@ def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
                 handle.remove()
     for arguments in calls.values():
         _require_use(arguments, tracer)
+    if len(tracer.calls) == 0 and any(isinstance(part, _ConvNd) for part in module.modules()):
+        raise ValueError("it reaches no convolution")
     return Execution(owned=owned, tracer=tracer, called=tuple(calls))
 
 

@@ -34,7 +34,7 @@ def _channels(network: Network) -> int:
 
 
 def _pixels(network: Network) -> list[torch.Tensor]:
-    if network.takes("grid_thw") or network.takes("image_grid_thw") or network.takes("spatial_shapes"):
+    if any(map(network.takes, ("grid_thw", "image_grid_thw", "image_grid_hw", "spatial_shapes"))):
         return _patches(network)
     channels, (height, width) = _channels(network), image_size(network)
     if network.takes("aspect_ratio_ids"):
@@ -69,7 +69,8 @@ def _patches(network: Network) -> list[torch.Tensor]:
     image = meta(n_patches, _channels(network), size, size)
     side = size * network.number("spatial_merge_size", default=1)
     merged = meta(n_patches, side, side, _channels(network))
-    return [*flat, image, meta(1, n_patches, numbers), meta(n_patches, network.number("hidden_size")), merged]
+    batched = [meta(1, n_patches, numbers), image[None]]
+    return [*flat, image, *batched, meta(n_patches, network.number("hidden_size")), merged]
 
 
 def _videos(network: Network) -> list[torch.Tensor]:
@@ -77,7 +78,7 @@ def _videos(network: Network) -> list[torch.Tensor]:
         return []  # images take the same way
     channels, (height, width) = _channels(network), image_size(network)
     frames = network.number("num_frames", "frames_per_clip", default=16)
-    return [meta(1, frames, channels, height, width)]
+    return [meta(1, frames, channels, height, width), meta(1, frames, channels, 336, 336)]
 
 
 def _hidden_states(network: Network) -> list[torch.Tensor]:
@@ -188,7 +189,7 @@ RULES: Final[dict[str, Rule]] = {
     "inputs": lambda network: [*_pixels(network)[:1], *_wave(network)[:1]],
     "inputs_embeds": lambda network: [meta(1, _TEXT_LENGTH, network.number("hidden_size", default=512))],
     "input_values": _wave,
-    "padding_mask": constant(torch.ones(1, _AUDIO_LENGTH, dtype=torch.long)),
+    "padding_mask": constant(None, torch.ones(1, _AUDIO_LENGTH, dtype=torch.long)),
     "decoder_input_values": lambda network: [meta(1, 16, network.number("num_mel_bins", default=80))],
     "input_features": _spectrum,
     "audio_mel": _spectrum,
@@ -201,6 +202,7 @@ RULES: Final[dict[str, Rule]] = {
     "spectrogram": lambda network: [meta(1, 64, network.number("model_in_dim", default=80))],
     "grid_thw": constant(_GRID_ROW),
     # The last of several images may be the one that is to be made.
+    "image_grid_hw": constant(_GRID_ROW[:, 1:]),
     "image_grid_thw": lambda network: [_GRID_ROW.repeat(2 if network.takes("images_per_sample") else 1, 1)],
     "merge_sizes": constant(torch.tensor([2])),
     "image_merge_sizes": constant(torch.tensor([2])),

@@ -83,6 +83,21 @@ def test_a_call_that_leaves_an_input_aside_is_not_taken() -> None:
     assert set(lengths(structure).values()) == {None}
 
 
+class Optional(Tower):
+    """Convolves an image if there is one."""
+
+    def forward(self, *, pixels: torch.Tensor | None = None) -> torch.Tensor | None:
+        return None if pixels is None else super().forward(pixels=pixels)
+
+
+def test_a_call_that_reaches_no_convolution_is_not_taken() -> None:
+    assert lengths(trace(on_meta(Optional), [{"": {}}, {"": {"pixels": image()}}])) == {
+        "stem.weight": 0,
+        "body.weight": 1,
+    }
+    assert trace(on_meta(Optional), [{"": {}}]).problem == "ValueError: it reaches no convolution"
+
+
 def test_parts_are_called_alone() -> None:
     structure = trace(on_meta(Language), [{"tower": {"pixels": image()}}])
     assert structure.problem is None
