@@ -111,7 +111,7 @@ def _spectrum(network: Network) -> list[torch.Tensor]:
     )
     bins = network.number(*names, "n_mels", "num_mel_channels", "input_dim", "mel_bins", default=80)
     positions = network.number("max_source_positions", default=0)
-    frames = 2 * positions if 0 < positions <= 1500 else 1024
+    frames = 2 * positions if 0 < positions <= 1500 else 32 * network.number("n_window", default=32)
     by_bins, by_frames = meta(1, bins, frames), meta(1, frames, bins)
     square = network.number("spec_size")
     first = network.first_convolution
@@ -122,6 +122,11 @@ def _spectrum(network: Network) -> list[torch.Tensor]:
     others = [meta(1, frames, width) for width in widths if width]
     mel_first = network.rank == 1 and first is not None and first.in_channels == bins and positions
     return [by_bins, by_frames, *others] if mel_first else [by_frames, by_bins, *others]
+
+
+def _spectrum_mask(network: Network) -> list[torch.Tensor]:
+    _, rows, columns = _spectrum(network)[0].shape[-3:]
+    return [torch.ones(1, n, dtype=torch.long) for n in (columns, rows)]
 
 
 def _text(network: Network) -> list[torch.Tensor]:
@@ -195,10 +200,8 @@ RULES: Final[dict[str, Rule]] = {
     "audio_mel": _spectrum,
     "audio_mel_mask": lambda network: [torch.zeros(_spectrum(network)[0].shape[:2], dtype=torch.bool)],
     "chunk_sample_lengths": constant(torch.tensor([_AUDIO_LENGTH])),
-    "input_features_mask": lambda network: [
-        torch.ones(1, _spectrum(network)[0].shape[-1], dtype=torch.long),
-        torch.ones(1, _spectrum(network)[0].shape[1], dtype=torch.long),
-    ],
+    "input_features_mask": _spectrum_mask,
+    "feature_attention_mask": _spectrum_mask,
     "spectrogram": lambda network: [meta(1, 64, network.number("model_in_dim", default=80))],
     "grid_thw": constant(_GRID_ROW),
     # The last of several images may be the one that is to be made.
@@ -221,7 +224,7 @@ RULES: Final[dict[str, Rule]] = {
         torch.ones(1, 1, network.number("max_num_tiles", default=4), dtype=torch.long)
     ],
     "image_attention_mask": constant(torch.ones(1, _TEXT_LENGTH, 1, dtype=torch.long)),
-    "mm_token_type_ids": lambda network: [torch.zeros_like(_text(network)[0])] if network.takes("target_sizes") else [],
+    "mm_token_type_ids": lambda network: [None, torch.zeros_like(_text(network)[0])],
     "marks": constant(_EIGHT_IDS),
     "num_options": constant(_EIGHT_IDS),
     "question_type_ids": constant(torch.zeros_like(_EIGHT_IDS)),
