@@ -37,6 +37,8 @@ _HUB_LICENSES: Final = frozenset({
 
 # libyaml's parser, six times as fast, where PyYAML was built with it.
 _SafeLoader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SafeDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_STYLE: Final[dict[str, Any]] = {"sort_keys": False, "allow_unicode": True, "width": 10**9}
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,10 @@ class Card:
         if context.configs:
             header["configs"] = [config.header(context.dataset_id) for config in context.configs]
             header["configs"][0]["default"] = True
-            header["dataset_info"] = [config.info() for config in context.configs]
-        dumped = yaml.dump(header, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=10**9)
+        dumped = yaml.dump(header, Dumper=_PlainDumper, **_STYLE)
+        if context.configs:
+            info = [config.info() for config in context.configs]
+            dumped += yaml.dump({"dataset_info": info}, Dumper=_FastDumper, **_STYLE)
         ours = f"{BEGIN}\n{render_body(context)}\n{END}"
         text = own.body.replace(_EMPTY, ours, 1)
         return f"---\n{dumped}---\n{text}"
@@ -98,6 +102,13 @@ class _PlainDumper(yaml.SafeDumper):
     """Writes equal parts out in full: not every reader of cards knows YAML's aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
+        return True
+
+
+class _FastDumper(_SafeDumper):  # type: ignore[misc]  # which of the two classes it is, only PyYAML knows
+    """The same by libyaml, for column names and types: of other text libyaml loses U+0085."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
 
