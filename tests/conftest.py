@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import tempfile
 
 # Read by huggingface_hub and datasets when they are imported; the folder goes when the process ends.
@@ -29,6 +30,7 @@ from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
+from support.forked_python import forked_python
 
 Sync = Callable[..., SyncReport]
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -44,6 +46,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 def ctrl_c_interrupts() -> None:
     """Python ignores Ctrl+C in a process that a shell without job control started in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_disk() -> Iterator[None]:
+    """Do not wait for the disk: a test that kills a process loses nothing that the system has been given."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +74,23 @@ def logging_stays_as_it_was() -> Iterator[None]:
     for handler in set(root.handlers) - set(handlers):
         root.removeHandler(handler)
     root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def forked_program() -> Iterator[str]:
+    if sys.platform != "linux":
+        yield sys.executable
+        return
+    with forked_python() as program:
+        yield program
+
+
+@pytest.fixture(scope="module")
+def forked_children(forked_program: str) -> Iterator[None]:
+    """Let the Python processes that a module starts, or that filtercrawl starts, have their imports done."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", forked_program)
+        yield
 
 
 @pytest.fixture(scope="session")

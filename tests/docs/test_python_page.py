@@ -12,6 +12,8 @@ import filtercrawl
 from support.paths import REPOSITORY
 from support.zoo_files import put, state
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 PAGE = (REPOSITORY / "docs/python.md").read_text("utf-8")
 
 

@@ -12,6 +12,8 @@ from filtercrawl.testing import CHECKS, FakeZoo, FileServer, check
 from filtercrawl.testing.reader_checks import Sample
 from support.hub.server import Fault, HubServer
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 EVERY = {one.name for one in CHECKS}
 LISTING = {one.name for one in CHECKS if not one.changing}
 

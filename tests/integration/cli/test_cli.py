@@ -24,6 +24,8 @@ from support.onnx_models import model, node, random_array, tensor
 from support.paths import REPOSITORY
 from support.zoo_files import models, put, state
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 @pytest.fixture
 def call(plugins: Plugins, dataset: Path):

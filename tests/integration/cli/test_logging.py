@@ -18,6 +18,8 @@ from filtercrawl.cli.app import build
 from support.http_server import Answer, Asked, Fault, FileServer
 from support.zoo_files import put, state
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 TOKEN = "zoo_0123456789abcdef"
 SIGNATURE = "5ea1ed5ea1ed"
 # A plugin that logs what it must not log.

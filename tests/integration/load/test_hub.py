@@ -19,6 +19,8 @@ from support.loading_examples import CHECKS
 from support.paths import TESTS
 from support.zoo_files import put, table
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,8 @@ import pytest
 from filtercrawl.testing import CHECKS, check
 from support.conformance_plugins import BAD, GOOD, Bad
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 Write = Callable[[str], str]
 
 

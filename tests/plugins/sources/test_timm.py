@@ -30,6 +30,8 @@ from support.http_server import FileServer
 from support.hub.server import HubServer
 from support.zoo_files import models
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 FAMILIES = (
     *("resnet18.a1_in1k", "convnext_atto.d2_in1k", "efficientnet_b0.ra_in1k", "vit_tiny_patch16_224.augreg_in21k"),
     *("tf_efficientnet_cc_b0_4e.in1k", "resnetv2_50x1_bit.goog_in21k", "repvgg_a0.rvgg_in1k", "vgg11.tv_in1k"),

@@ -24,6 +24,8 @@ from filtercrawl_plugins.sources.torchvision import TorchvisionSource
 from support.http_server import FileServer
 from support.zoo_files import layers, models
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 FAMILIES = (
     *("resnet18/IMAGENET1K_V1", "vgg11/IMAGENET1K_V1", "densenet121/IMAGENET1K_V1", "regnet_y_400mf/IMAGENET1K_V2"),
     *("efficientnet_b0/IMAGENET1K_V1", "convnext_tiny/IMAGENET1K_V1", "vit_b_16/IMAGENET1K_V1", "swin_t/IMAGENET1K_V1"),

@@ -18,6 +18,8 @@ from filtercrawl.extraction.architecture import trace
 from filtercrawl_plugins.sources.hub.model_config import reduce_config
 from filtercrawl_plugins.sources.hub.source import HubSource
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 def offered(config: dict[str, Any] | None) -> Checkpoint:
     file = RemoteFile(url="https://huggingface.co/org/net/resolve/1/model.safetensors", path="model.safetensors")
