@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -20,7 +21,7 @@ def answer(hub: HubServer, asked: Asked) -> Answer | None:
     """Return the answer to a request for a dataset repo, None for any other."""
     if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", asked.path):
         repo = hub.datasets.get(match[1])
-        return _resolve(hub, repo, match[2], match[3]) if repo and _allowed(hub, repo, asked) else missing()
+        return resolve(hub, repo, match[2], match[3], is_lfs) if repo and _allowed(hub, repo, asked) else missing()
     if match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/(.+))?", asked.path):
         repo = hub.datasets.get(match[1])
         return _api(hub, repo, asked, match[2] or "") if repo and _allowed(hub, repo, asked) else missing()
@@ -119,7 +120,8 @@ def _file(path: str, data: bytes) -> dict[str, Any]:
     return found
 
 
-def _resolve(hub: HubServer, repo: Repo, revision: str, path: str) -> Answer:
+def resolve(hub: HubServer, repo: Repo, revision: str, path: str, is_lfs: Callable[[str, int], bool]) -> Answer:
+    """Answer a request for a file, of a dataset or a model: its bytes, or where those of a large one are."""
     commit = repo.at(revision)
     if commit is None:
         return Answer.error(404, "RevisionNotFound", f"Invalid rev id: {revision}")

@@ -150,7 +150,10 @@ class HubServer:
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(.+))?", asked.path):
             return self._of_repo(asked, match[1], lambda repo: self._api(asked, repo, match[2] or ""))
         if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", asked.path):
-            return self._of_repo(asked, match[1], lambda repo: self._resolve(repo, match[2], match[3]), bytes_too=True)
+            revision, path = match[2], match[3]
+            return self._of_repo(
+                asked, match[1], lambda repo: hub_datasets.resolve(self, repo, revision, path, is_lfs), bytes_too=True
+            )
         return Answer.error(404, "", "no such page")
 
     def _cdn(self, asked: Asked) -> Answer:
@@ -237,19 +240,6 @@ class HubServer:
             siblings = [sibling(path, data, blobs=blobs) for path, data in sorted(commit.files.items())]
             return Answer.json(describe(repo) | {"sha": commit.sha, "siblings": siblings})
         return Answer.error(404, "", "no such page")
-
-    def _resolve(self, repo: Repo, revision: str, path: str) -> Answer:
-        commit = repo.at(revision)
-        if commit is None:
-            return Answer.error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        if path not in commit.files:
-            return Answer.error(404, "EntryNotFound", "Entry not found")
-        data = commit.files[path]
-        headers = {"X-Repo-Commit": commit.sha, "Accept-Ranges": "bytes"}
-        if not is_lfs(path):
-            return Answer(headers=headers | {"ETag": f'"{blob_id(data)}"'}, body=data)
-        linked = {"X-Linked-Etag": f'"{sha256(data)}"', "X-Linked-Size": str(len(data)), "ETag": f'"{sha256(data)}"'}
-        return Answer(status=302, headers=headers | linked | {"Location": f"{self.cdn}/lfs/{sha256(data)}"})
 
     def count(self, asked: Asked) -> int:
         """Note a request; returns its number."""
@@ -342,5 +332,5 @@ def entry(path: str, data: bytes) -> dict[str, Any]:
     return found
 
 
-def is_lfs(path: str) -> bool:
+def is_lfs(path: str, size: int = 0) -> bool:
     return path.endswith(_LFS)
