@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from filtercrawl.extraction.architecture.dispatch_mode import Tracer, Tracing
 from filtercrawl.extraction.architecture.operators import zeros
-from filtercrawl.extraction.architecture.torch_patches import autocast_on_meta, without_checks
+from filtercrawl.extraction.architecture.torch_patches import adapted_to_meta, without_checks
 from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, address, owned_tensors
 
 # Zeros take no memory until they are written, but the address space of a machine has an end.
@@ -96,7 +96,7 @@ def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
     owned = owned_tensors(module)
     tracer = Tracer(owned, calls.values(), tracing)
     lenient = without_checks() if tracing.conditions_are_false else nullcontext()
-    with _attributes_restored(module), autocast_on_meta(), lenient, torch.no_grad(), tracer:
+    with _attributes_restored(module), adapted_to_meta(), lenient, torch.no_grad(), tracer:
         module.eval()
         handles = list(tracer.watch(module))
         try:

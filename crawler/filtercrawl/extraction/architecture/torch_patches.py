@@ -5,12 +5,15 @@ They are the process's, so all of this happens under the lock of `isolated_model
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.fx.experimental._config as fx_config
+from torch.overrides import TorchFunctionMode
+
+_FROM_NUMBERS: Final = frozenset({torch.tensor, torch.as_tensor})
 
 
 class _Autocast(torch.autocast):
@@ -20,10 +23,26 @@ class _Autocast(torch.autocast):
         super().__init__(device_type, *args, **kwargs)
 
 
+class _WithNumbers(TorchFunctionMode):
+    """Makes tensors of given numbers, such as the sizes of feature maps, with these numbers, not on the meta device."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in _FROM_NUMBERS and given.get("device") is not None and torch.device(given["device"]).type == "meta":
+            del given["device"]
+        return func(*args, **given)
+
+
 @contextmanager
-def autocast_on_meta() -> Iterator[None]:
-    """Let `torch.autocast(tensor.device.type)` do nothing on the meta device."""
-    with _replaced(torch, "autocast", _Autocast):
+def adapted_to_meta() -> Iterator[None]:
+    """Let `torch.autocast(tensor.device.type)` do nothing on the meta device, and `torch.tensor` keep its numbers."""
+    with _replaced(torch, "autocast", _Autocast), _WithNumbers():
         yield
 
 

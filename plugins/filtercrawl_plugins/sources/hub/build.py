@@ -20,7 +20,7 @@ from filtercrawl_plugins.sources.hub.example_inputs import Proposal, proposals
 
 Config = Mapping[str, Any]
 # Upper limits of a config: any number, and the number of layers or the length of a list.
-_MAX_NUMBER: Final = 1 << 20
+_MAX_NUMBER: Final = 1 << 21
 _MAX_BLOCKS: Final = 4096
 # Keys that would make a library fetch, read or run something; `auto_map` names code in the repository.
 _REMOVED_KEYS: Final = frozenset(

@@ -35,7 +35,7 @@ def _sample(network: Network) -> list[torch.Tensor]:
     """What an autoencoder or a U-Net takes, as images, videos with the axis of time third or second, or sound."""
     channels, side = _channels(network), _side(network)
     if network.rank == 1:
-        return [meta(1, channels, _AUDIO_LENGTH), meta(1, 2, _AUDIO_LENGTH), meta(1, _AUDIO_LENGTH)]
+        return [*(meta(1, n, _AUDIO_LENGTH) for n in (channels, 2, 1)), meta(1, _AUDIO_LENGTH)]
     image, video = meta(1, channels, side, side), meta(1, channels, _FRAMES, side, side)
     colors = [meta(1, 3, _FRAMES, side, side), meta(1, 3, side, side)]
     if network.rank == 3:

@@ -21,7 +21,7 @@ _MOST_TOKENS: Final = 4096
 
 def image_size(network: Network) -> tuple[int, int]:
     """Return height and width of an image in pixels."""
-    side = network.value("image_size", "img_size", "input_size", "crop_size", default=_IMAGE_SIZE)
+    side = network.value("image_size", "img_size", "input_size", "crop_size", "max_img_size", default=_IMAGE_SIZE)
     if isinstance(side, Mapping):
         side = [side.get("height", _IMAGE_SIZE), side.get("width", _IMAGE_SIZE)]
     if isinstance(side, list | tuple) and all(isinstance(number, int) for number in side) and side:
@@ -37,6 +37,8 @@ def _pixels(network: Network) -> list[torch.Tensor]:
     if any(map(network.takes, ("grid_thw", "image_grid_thw", "image_grid_hw", "spatial_shapes"))):
         return _patches(network)
     channels, (height, width) = _channels(network), image_size(network)
+    if network.takes("prompt_pixel_values"):  # prompts are put above
+        return [meta(1, channels, height // 2, width)]
     if network.takes("aspect_ratio_ids"):
         return [meta(1, 1, network.number("max_num_tiles", default=4), channels, height, width)]
     frames = network.number("num_frames", "frames_per_clip", default=0)
@@ -87,7 +89,8 @@ def _hidden_states(network: Network) -> list[torch.Tensor]:
     sizes = ("hidden_size", "d_model", "embed_dim", "dim")
     found = [meta(1, _TEXT_LENGTH, network.number(*sizes, default=768))]
     if network.first_convolution is not None and network.rank == 1:
-        found.insert(0, meta(1, network.first_convolution.in_channels, 1024))
+        n_channels = network.first_convolution.in_channels
+        found.insert(0, meta(1, n_channels, 1024 if n_channels > 1 else _AUDIO_LENGTH))
     return found
 
 
@@ -225,6 +228,7 @@ RULES: Final[dict[str, Rule]] = {
     ],
     "image_attention_mask": constant(torch.ones(1, _TEXT_LENGTH, 1, dtype=torch.long)),
     "mm_token_type_ids": lambda network: [None, torch.zeros_like(_text(network)[0])],
+    "skip_predictor": constant(True),
     "marks": constant(_EIGHT_IDS),
     "num_options": constant(_EIGHT_IDS),
     "question_type_ids": constant(torch.zeros_like(_EIGHT_IDS)),

@@ -180,6 +180,21 @@ def test_precision_and_device_of_an_input_are_those_of_any() -> None:
     assert torch.autocast is original
 
 
+class Sized(Tower):
+    """Computes sizes with a tensor on the device of the image, as detectors do for feature maps."""
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        sizes = torch.tensor([[4, 4]], device=pixels.device)
+        height, width = sizes[0].tolist()
+        return super().forward(pixels=pixels)[:, : height * width] * sizes.to(pixels.dtype).sum()
+
+
+def test_tensors_made_of_numbers_keep_them() -> None:
+    module = Sized().to("meta")
+    assert lengths(trace(module, [{"": {"pixels": image()}}])) == {"stem.weight": 0, "body.weight": 1}
+    assert module.body.weight.is_meta
+
+
 class Pairs(Tower):
     """Makes a mask over all pairs of `n` positions, of 16 GiB for 65,536."""
 
