@@ -30,29 +30,36 @@ from structure_network import Result, everything, measure, one_line
 REPORT = Path(__file__).with_suffix(".md")
 LIBRARIES = ("transformers", "diffusers")
 SECONDS = 60
-# What the message of an error does not say, checked in the code of the library.
+MEMORY = 3 << 30
+# Why networks have no depth, checked in the code of the library. First those whose forward accepts no input with the
+# default config; published configs differ from it.
+UNFIT = {
+    "diffusers:HunyuanVideoFramepackTransformer3DModel": "it lacks the embedder that its forward calls",
+    "diffusers:UNet1DModel": "its numbers of channels do not fit each other",
+    "transformers:edgetam": "it names a backbone with other numbers of channels",
+    "transformers:edgetam_vision_model": "it names a backbone with other numbers of channels",
+    "transformers:granite_speech": "projector and encoder differ in width",
+    "transformers:granite_speech_plus": "projector and encoder differ in width",
+    "transformers:minicpm_ocr": "without a token for images its forward leaves them aside",
+    "transformers:minicpmv4_6": "without a token for images its forward leaves them aside",
+    "transformers:minicpmv4_7": "without a token for images its forward leaves them aside",
+    "transformers:pp_doclayout_v2": "it lacks thresholds that its forward compares with",
+    "transformers:pp_ocrv6_small_det": "backbone and neck differ in channels",
+    "transformers:qwen3_omni_moe_thinker": "rotary positions do not fit the odd width of its heads",
+    "transformers:shieldgemma2": "its image has fewer patches than tokens are made of",
+    "transformers:uvdoc": "backbone and head differ in channels",
+    "transformers:vitmatte": "the backbone lacks the channel of the trimap",
+}
 REMARKS = {
     "diffusers:ControlNetXSAdapter": "it has no forward of its own",
-    "diffusers:HunyuanVideoFramepackTransformer3DModel": "by default it lacks the embedder that its forward calls",
-    "diffusers:UNet1DModel": "the numbers of channels in its default config do not fit each other",
     "diffusers:WanAnimate2Transformer3DModel": "its forward takes an object of the library, a cache",
-    "transformers:edgetam": "the default config names a backbone with other numbers of channels",
     "transformers:edgetam_video": "its forward takes an object of the library, a session",
-    "transformers:edgetam_vision_model": "the default config names a backbone with other numbers of channels",
     "transformers:glm_image_vqmodel": "it has no forward of its own",
-    "transformers:pp_ocrv6_small_det": "backbone and neck of its default config differ in channels",
     "transformers:qwen2_5_omni": "it has no forward of its own",
-    "transformers:qwen3_omni_moe_thinker": "rotary positions do not fit the odd width of heads of its default config",
     "transformers:sam2_video": "its forward takes an object of the library, a session",
     "transformers:sam3_tracker_video": "its forward takes an object of the library, a session",
     "transformers:sam3_video": "its forward takes an object of the library, a session",
-    "transformers:shieldgemma2": "the image of its default config has fewer patches than tokens are made of",
-    "transformers:vitmatte": "the backbone of its default config lacks the channel of its trimap",
-    "transformers:pp_doclayout_v2": "the default config lacks thresholds that its forward compares with",
-    "transformers:granite_speech": "projector and encoder of its default config differ in width",
-    "transformers:granite_speech_plus": "projector and encoder of its default config differ in width",
 }
-MEMORY = 3 << 30
 
 
 def measured(name: str) -> dict[str, Any]:
@@ -128,8 +135,16 @@ def report(results: list[Result]) -> str:
             f"| {library} | {len(found)} | {len(deep)} | {len(deep) / len(found):.1%} | {whole} | {total} "
             f"| {with_depth} | {times} | {max(result.memory for result in found) >> 20} |"
         )
+    without = [result for result in known if not result.n_with_depth]
+    unfit = [result for result in without if result.name in UNFIT]
     lines += ["", "## Without depth", "", "Their convolutions are listed, with a null depth.", ""]
-    lines += [f"- `{r.name}`: {explained(r)}" for r in known if not r.n_with_depth] or ["None."]
+    lines += [f"- `{r.name}`: {explained(r)}" for r in without if r not in unfit] or ["None."]
+    lines += [
+        "",
+        "With these default configs the forward of the network accepts no input; published configs differ.",
+        "",
+    ]
+    lines += [f"- `{r.name}`: {UNFIT[r.name]}" for r in unfit] or ["None."]
     lines += ["", "## Convolutions that the call does not reach", "", "They have a null depth and `n_calls` 0.", ""]
     lines += [f"- `{r.name}`: {len(r.without_depth)}" for r in known if r.n_with_depth and r.without_depth]
     lines += ["", "## Not counted", "", "The library itself builds no network from the default config.", ""]
