@@ -157,6 +157,9 @@ def drift_cases() -> Iterator[tuple[Case, Population, Population]]:
             ):
                 yield separate(name, models, kernels, first, second), first, second
             yield crossed(name, 12, (200.0, 5000.0), first, second), first, second
+    first, second = Population(spread=0.1), Population(spread=0.1, shift=3.0)  # hardly any overlap
+    for models, kernels in (((4, 4), (100.0, 20_000.0)), ((8, 8), (100.0, 100.0)), ((20, 20), (2000.0, 2000.0))):
+        yield separate("spread 0.1, shift 3.0", models, kernels, first, second), first, second
 
 
 def percent(share: float) -> str:

@@ -33,7 +33,8 @@ DEFINITIONS: Final = (
     "variance entropy is lower than that of independent weights, both with the layer's own distribution and with "
     "kernels of different scales (Benjamini-Hochberg over all layers, q <= 0.05); too small, it is not, but fewer "
     "than 80 % of layers of this size whose neighboring taps correlate by 0.5, as those of trained 3x3 kernels do on "
-    "average, would be told from independent weights; random, it is not, and they would. That a layer cannot be told "
+    "average, would be told from independent weights, or not all kernels are sampled and few weights decide the "
+    "entropy; random, it is not, and they would. That a layer cannot be told "
     "from random weights does not prove it untrained."
 )
 

@@ -65,6 +65,18 @@ def test_equal_distributions_are_rejected_no_more_often_than_is_said(draw: Draw)
         assert (p_values <= alpha).sum() <= binom.ppf(0.995, 120, alpha)
 
 
+@pytest.mark.parametrize("models", [(3, 20), (5, 15), (6, 6)])
+@pytest.mark.parametrize("common", [False, True])
+def test_equal_means_of_models_that_vary_differently_are_rejected_no_more_often(
+    models: tuple[int, int], *, common: bool
+) -> None:
+    varied, alike = (Population(components=4, mixture=mixture, common=common) for mixture in (1.0, 0.1))
+    found = infer(lambda random: two_groups(random, (varied, alike), models, (lognormal(1000),) * 2), 120)
+    p_values = np.array([f.p_value for f in found], np.float64)
+    for alpha in (0.05, 0.2):
+        assert (p_values <= alpha).sum() <= binom.ppf(0.995, 120, alpha)
+
+
 @pytest.mark.parametrize("shift", [0.15, 0.6])
 def test_intervals_cover_the_true_drift(shift: float) -> None:
     populations = (LAW, replace(LAW, shift=shift))
