@@ -17,6 +17,8 @@ _TIMM: Final = {
     "mae": "imagenet-1k",
     "fcmae": "imagenet-1k",
     "dino": "imagenet-1k",
+    # Only EVA's tags name CLIP without its data; their model cards state LAION-400M.
+    "clip_ft": "laion-400m",
     # The tag names only the last of two stages; the first was ImageNet-22k.
     "ssld_stage2_ft": "imagenet-22k",
     "jft": "jft-300m",
@@ -52,7 +54,12 @@ _TIMM: Final = {
     "docci": "docci",
     "ocrvqa": "ocr-vqa",
     "refcoco": "refcoco",
+    "inat21": "inaturalist-2021",
 }
+
+_FLOW_PRETRAINING: Final = ("flying-chairs", "flying-things-3d")
+# What torchvision calls fine-tuning on Sintel, in the order in which it lists the parts.
+_FLOW_MIXTURE: Final = ("sintel", "kitti", "hd1k", "flying-things-3d")
 
 # Datasets by the names of torchvision's weights without the version.
 _TORCHVISION: Final = {
@@ -67,9 +74,9 @@ _TORCHVISION: Final = {
     "COCO_WITH_VOC_LABELS": ("coco",),
     "KINETICS400": ("kinetics-400",),
     "KINETICS400_IMAGENET22K": ("imagenet-22k", "kinetics-400"),
-    "C_T": ("flying-chairs", "flying-things-3d"),
-    "C_T_SKHT": ("flying-chairs", "flying-things-3d", "sintel"),
-    "C_T_SKHT_K": ("flying-chairs", "flying-things-3d", "sintel", "kitti"),
+    "C_T": _FLOW_PRETRAINING,
+    "C_T_SKHT": (*_FLOW_PRETRAINING, *_FLOW_MIXTURE),
+    "C_T_SKHT_K": (*_FLOW_PRETRAINING, *_FLOW_MIXTURE, "kitti"),
 }
 
 # Recipes whose training starts from a backbone with ImageNet weights, `--weights-backbone` in the README that
@@ -80,7 +87,9 @@ _IMAGENET_BACKBONE_RECIPES: Final = re.compile(
 )
 
 # Image datasets with class labels: a head that was trained on one of them is a classifier.
-_LABELED: Final = frozenset({"bamboo", *(name for name in _TIMM.values() if name.startswith("imagenet-"))})
+_LABELED: Final = frozenset(
+    {"bamboo", "inaturalist-2021", *(name for name in _TIMM.values() if name.startswith("imagenet-"))}
+)
 
 # Words of a tag are separated by underscores; longer words first, because some contain others.
 _WORDS: Final = re.compile(r"(?<![^_])(?:" + "|".join(sorted(_TIMM, key=len, reverse=True)) + r")(?![^_])")

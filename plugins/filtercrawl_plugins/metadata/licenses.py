@@ -35,6 +35,9 @@ _SPDX_BY_CLASSIFIER: Final = {
     "Universal Permissive License (UPL)": "UPL-1.0",
 }
 
+# Licenses that a zoo states by URL; torchvision's README says which one this is.
+_SPDX_BY_URL: Final = {"https://github.com/facebookresearch/SWAG/blob/main/LICENSE": "CC-BY-NC-4.0"}
+
 # A longer `License` field contains the text of a license instead of its name.
 _MAX_LICENSE_FIELD: Final = 100
 
@@ -60,7 +63,7 @@ def spdx_with_evidence(stated: str | None, field: str) -> tuple[str | None, str 
     """
     if not stated or not stated.isprintable():
         return None, None
-    return to_spdx(stated), f"{field}: {stated}"
+    return _SPDX_BY_URL.get(stated) or to_spdx(stated), f"{field}: {stated}"
 
 
 def license_from_metadata(metadata: Message) -> tuple[str | None, str | None]:

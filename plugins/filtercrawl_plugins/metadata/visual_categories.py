@@ -13,7 +13,8 @@ from filtercrawl.api.hookspecs import hookimpl
 _NATURAL: Final = (
     *("imagenet-1k", "imagenet-12k", "imagenet-21k", "imagenet-21k-winter", "imagenet-22k", "bamboo"),
     *("instagram-1b", "instagram-3.6b", "jft-300m", "yfcc-15m", "yfcc-100m", "lvd-142m", "lvd-1689m", "sa-1b"),
-    *("coco", "refcoco", "pascal-voc", "kinetics-400", "kitti", "cityscapes", "bsds300"),
+    *("coco", "refcoco", "pascal-voc", "kinetics-400", "kitti", "hd1k", "cityscapes", "bsds300"),
+    *("inaturalist-2021", "ilsvrc2013-detection", "cifar10", "cifar100"),
 )
 _OTHERS: Final = {
     "mnist": "handwriting",
@@ -29,6 +30,8 @@ _HUB_REPOS: Final = {
     "timm/imagenet-12k-wds": "natural",
     "timm/imagenet-22k-wds": "natural",
     "detection-datasets/coco": "natural",
+    "uoft-cs/cifar10": "natural",
+    "uoft-cs/cifar100": "natural",
     "ylecun/mnist": "handwriting",
 }
 

@@ -61,7 +61,10 @@ def test_an_entry_is_offered_with_what_the_manifest_proves(server: FileServer) -
     assert (offer.meta.task, offer.meta.family, offer.meta.library) == ("image-classification", "resnet", "onnx")
     assert (offer.meta.training_datasets, offer.meta.visual_category) == (("imagenet-1k",), "natural")
     assert (offer.meta.architecture, offer.meta.extra["opset"]) == ("ResNet18-v1", 7)
-    assert offer.meta.license is None
+    assert (offer.meta.license, offer.meta.license_evidence) == (
+        "Apache-2.0",
+        "ONNX model zoo, vision/classification/resnet/README.md: Apache-2.0",
+    )
 
 
 def test_a_listing_is_one_request(server: FileServer) -> None:

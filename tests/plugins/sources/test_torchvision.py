@@ -82,7 +82,7 @@ def test_every_offer_is_well_formed_and_says_what_the_library_says() -> None:
             assert offer.meta.metrics == {}
         assert json.loads(json.dumps(dict(offer.meta.extra), allow_nan=False)) == offer.meta.extra
         assert offer.meta.training_datasets, name
-        assert offer.meta.license is None
+        assert offer.meta.license == ("CC-BY-NC-4.0" if "_SWAG_" in weights else None)
         assert (offer.meta.license_evidence is not None) == ("license" in stated.meta)
 
 

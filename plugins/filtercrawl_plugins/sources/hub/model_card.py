@@ -74,9 +74,9 @@ def parents(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_datasets(card: Mapping[str, Any], tag: str | None) -> tuple[str, ...]:
-    """Return the datasets of the card, in the order of a timm tag that names the same ones."""
+    """Return the datasets of the card; those of a timm tag where it names all of these, in order and maybe more."""
     stated, from_tag = sanitize_list(card.get("datasets")), datasets_from_tag(tag)
-    return from_tag if not stated or set(stated) == set(from_tag) else stated
+    return from_tag if set(stated) <= set(from_tag) else stated
 
 
 def datasets_from_tag(tag: str | None) -> tuple[str, ...]:

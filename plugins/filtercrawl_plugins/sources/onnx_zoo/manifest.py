@@ -11,7 +11,7 @@ from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, Re
 from filtercrawl.api.errors import NetworkError, UnsafeFileError
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.config.urls import redact_url
-from filtercrawl_plugins.metadata.onnx_zoo import model_folder
+from filtercrawl_plugins.metadata.onnx_zoo import license_with_evidence, model_folder
 from filtercrawl_plugins.metadata.visual_categories import visual_category
 
 # Folder of all models in the manifest; their names omit it.
@@ -66,6 +66,7 @@ def _checkpoint_metadata(
     name: str, entry: Mapping[str, Any], metadata: Mapping[str, Any], categories: Mapping[str, str]
 ) -> CheckpointMetadata:
     folder = model_folder(name)
+    license_, evidence = license_with_evidence(name)
     precision = _PRECISION.search(name)
     tags = metadata.get("tags")
     extra = {
@@ -80,6 +81,8 @@ def _checkpoint_metadata(
         architecture=_valid_text(entry.get("model")),
         family=folder.family,
         library="onnx",
+        license=license_,
+        license_evidence=evidence,
         extra={key: value for key, value in extra.items() if value is not None},
     )
 

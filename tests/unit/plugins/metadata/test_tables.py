@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import timm
 from torchvision.models import get_model_weights, list_models
@@ -9,9 +11,10 @@ from torchvision.models import get_model_weights, list_models
 from filtercrawl_plugins.metadata.datasets import timm_datasets, torchvision_datasets
 from filtercrawl_plugins.metadata.families import timm_family
 from filtercrawl_plugins.metadata.licenses import spdx_with_evidence
-from filtercrawl_plugins.metadata.onnx_zoo import model_folder
+from filtercrawl_plugins.metadata.onnx_zoo import license_with_evidence, model_folder
 from filtercrawl_plugins.metadata.tasks import timm_task, torchvision_task
 from filtercrawl_plugins.metadata.visual_categories import CATEGORIES, visual_category
+from filtercrawl_plugins.sources.timm.registry import list_entries
 
 # Of the Hub's tasks, those that these zoos have networks for.
 TASKS = {
@@ -40,6 +43,8 @@ PAPER = {
         ("openai", ("wit-400m",)),
         ("metaclip_2pt5b", ("metaclip-2.5b",)),
         ("apple_mclip2_dfndr2b", ("dfndr-2b",)),
+        ("clip_ft_in1k", ("laion-400m", "imagenet-1k")),
+        ("merged2b_ft_inat21", ("merged-2b", "inaturalist-2021")),
         ("ssld_stage2_ft_in1k", ("imagenet-22k", "imagenet-1k")),
         ("sam_in1k", ("imagenet-1k",)),
         ("dinov3_lvd1689m", ("lvd-1689m",)),
@@ -63,6 +68,31 @@ def test_nearly_all_tags_of_timm_name_a_dataset_and_all_that_name_imagenet_are_r
         last = [word for word in tag.split("_") if word in ("in1k", "in12k", "in21k", "in22k")][-1:]
         if last:
             assert timm_datasets(tag)[-1] == f"imagenet-{last[0].removeprefix('in')}", tag
+
+
+# Entries of timm whose tag and configuration name no data set, and why. Each stays null until they do.
+WITHOUT_DATASETS = {
+    r"aimv2_.*\.apple_pt(_dist)?": "a mixture of which a part is not public",
+    r"beit3_.*\.(indomain_)?pt": "images, texts and pairs of many collections",
+    r"davit_\w+_fl\.msft_florence2": "the vision tower of a language model",
+    r"(deepseek|gemma4|qwen3)_vit_\w+\..*": "the vision tower of a language model",
+    r"mobilenetv5_300m\.gemma3n": "the vision tower of a language model",
+    r"(naflexvit|vit)_\w+_radio_v\d\.c_radio": "distilled from other networks",
+    r"sam2_hiera_\w+\.fb_r\d+(_2pt1)?": "the tag names the size of the images and the release",
+    r"vit_\w+_sapiens2\.fb": "images that are not public",
+    r"vit_\w+_lingbot\.robbyant": "the tag names the company",
+    r"vit_intern300m_patch14_448\.ogvl_(2pt5|dist)": "the vision tower of a language model",
+    r"vit_pe_(core|lang|spatial)_\w+\.fb(_tiling)?": "images and videos that are not public",
+    r"vit_so400m_patch14_siglip_gap_\d+\.(pali|pali2_3b|pali2_10b)_(pt|mix)": "the vision tower of a language model",
+}
+
+
+def test_entries_of_timm_without_datasets_are_known() -> None:
+    entries = [entry.names[0] for entry in list_entries()]
+    without = [name for name in entries if not timm_datasets(name.partition(".")[2])]
+    reasons = {name: [pattern for pattern in WITHOUT_DATASETS if re.fullmatch(pattern, name)] for name in without}
+    assert [name for name, patterns in reasons.items() if len(patterns) != 1] == []
+    assert {pattern for patterns in reasons.values() for pattern in patterns} == WITHOUT_DATASETS.keys()
 
 
 def test_all_weights_of_torchvision_name_their_datasets() -> None:
@@ -179,10 +209,11 @@ def test_a_licence_is_spdx_or_evidence_alone(stated: str | None, expected: tuple
     ("name", "task", "datasets"),
     [
         ("vision/classification/mnist/model/mnist-12.onnx", "image-classification", ("mnist",)),
-        ("vision/object_detection_segmentation/ssd/model/ssd-10.onnx", "object-detection", ("coco",)),
+        ("vision/object_detection_segmentation/ssd/model/ssd-10.onnx", "object-detection", ("imagenet-1k", "coco")),
         ("vision/object_detection_segmentation/ssd-mobilenetv1/model/x.onnx", "object-detection", ("coco",)),
         ("vision/object_detection_segmentation/mask-rcnn/model/x.onnx", "image-segmentation", ("coco",)),
         ("vision/style_transfer/fast_neural_style/model/candy-9.onnx", "image-to-image", ("coco",)),
+        ("text/machine_comprehension/bidirectional_attention_flow/model/x.onnx", "question-answering", ("squad",)),
         ("vision/classification/unheard-of/model/x.onnx", None, ()),
         ("x.onnx", None, ()),
     ],
@@ -190,3 +221,20 @@ def test_a_licence_is_spdx_or_evidence_alone(stated: str | None, expected: tuple
 def test_the_folders_of_the_onnx_zoo(name: str, task: str | None, datasets: tuple[str, ...]) -> None:
     assert (model_folder(name).task, model_folder(name).datasets) == (task, datasets)
     assert model_folder(name).task in {*TASKS, None}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("vision/classification/vgg/model/vgg16-7.onnx", "Apache-2.0"),
+        ("vision/classification/inception_and_googlenet/googlenet/model/googlenet-9.onnx", "BSD-3-Clause"),
+        ("vision/classification/inception_and_googlenet/inception_v1/model/inception-v1-9.onnx", "MIT"),
+        ("vision/super_resolution/sub_pixel_cnn_2016/model/super-resolution-10.onnx", None),  # its README states none
+        ("vision/classification/unheard-of/model/x.onnx", None),
+    ],
+)
+def test_licenses_of_the_onnx_zoo_are_those_of_its_readmes(name: str, expected: str | None) -> None:
+    license_, evidence = license_with_evidence(name)
+    assert license_ == expected
+    folder = name.partition("/model/")[0]
+    assert evidence == (f"ONNX model zoo, {folder}/README.md: {expected}" if expected else None)
