@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Final
 
 from filtercrawl.api.range_file import RandomAccessFile
@@ -73,7 +74,10 @@ _TEXTS: Final = (
 
 
 def format_name(file: RandomAccessFile) -> str | None:
-    """Return what a file is by its first bytes, as the rest of a sentence; None if they are of no known format.
+    """Return what a file is by its first bytes, or else by its extension, as the rest of a sentence.
+
+    Returns:
+        None if both are of no known format.
 
     Raises:
         CheckpointError: The file cannot be read.
@@ -92,4 +96,6 @@ def format_name(file: RandomAccessFile) -> str | None:
         return "the network description of OpenVINO"
     if text.startswith(b"<?xml") and b"<error>" in text:
         return "an XML error message of a server, not a file of weights"
-    return next((name for signature, name in _TEXTS if text.startswith(signature)), None)
+    by_text = next((name for signature, name in _TEXTS if text.startswith(signature)), None)
+    by_extension = FORMATS_WITHOUT_READER.get(PurePosixPath(file.name).suffix.lower())
+    return by_text or (None if by_extension is None else f"by its name one of {by_extension}")

@@ -32,3 +32,15 @@ from filtercrawl.api.range_file import MemoryFile
 )  # fmt: skip
 def test_names(data: bytes, name: str | None) -> None:
     assert format_name(MemoryFile(data)) == name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("net/variables/variables.data-00000-of-00001", "by its name one of TensorFlow"),
+        ("yolo.WEIGHTS", "by its name one of Darknet"),
+        ("net.bin", None),
+    ],
+)
+def test_bytes_of_no_known_format_are_named_by_the_extension(path: str, name: str | None) -> None:
+    assert format_name(MemoryFile(bytes(600), path)) == name
