@@ -9,11 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx2
 import numpy as np
 import pytest
 import torch
 from huggingface_hub import errors
+from torch.distributed.checkpoint import save
 
 from conftest import NOW, Sync
 from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError
@@ -69,6 +71,36 @@ def test_kernels_are_bit_equal_to_the_file_on_the_second_origin(
     assert (row["task"], row["training_datasets"]) == ("image-classification", ["imagenet-1k"])
     assert hub.counts()["lfs"] >= 1
     assert all("lfs" not in asked.path for asked in hub.log if asked.kind != "lfs")
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
+def test_other_formats_are_read_or_named(
+    tmp_path: Path, hub: HubServer, crawl: Crawl, dataset: Path, weights: Callable[[int], bytes]
+) -> None:
+    kernel = np.random.default_rng(0).standard_normal((3, 3, 2, 4)).astype("f4")
+    with h5py.File(tmp_path / "keras.h5", "w") as file:
+        file["layers/conv2d/vars/0"] = kernel
+    save({"conv.weight": torch.ones(4, 2, 3, 3)}, checkpoint_id=tmp_path / "shards", no_dist=True)
+    keras = (tmp_path / "keras.h5").read_bytes()
+    hub.create("org/copies", {"model.safetensors": weights(1), "tf_model.h5": keras})
+    hub.create("org/keras", {"model.weights.h5": keras})
+    hub.create("org/shards", {f"net/{path.name}": path.read_bytes() for path in (tmp_path / "shards").iterdir()})
+    hub.create("org/gguf", {"net.gguf": b"GGUF" + bytes(60)})
+    crawl()
+    rows, stored = models(dataset), layers(dataset)
+    assert {name: (row["outcome"], row["reason"]) for name, row in rows.items()} == {
+        "hub/org/copies/model.safetensors": ("emitted", None),
+        "hub/org/copies/tf_model.h5": ("skipped", "same weights as model.safetensors"),
+        "hub/org/keras/model.weights.h5": ("emitted", None),
+        "hub/org/shards/net/.metadata": ("emitted", None),
+        "hub/org/gguf": ("skipped", "no weight files in a format that is read, only GGUF"),
+    }
+    found = stored["hub/org/keras/model.weights.h5#layers/conv2d/vars/0"]
+    assert np.array_equal(found, kernel.transpose(3, 2, 0, 1))
+    assert np.all(stored["hub/org/shards/net/.metadata#conv.weight"] == 1)
+    crawl("org/gguf/net.gguf")
+    assert models(dataset)["hub/org/gguf/net.gguf"]["outcome"] == "failed"
+    assert "the file is a GGUF file; no reader claims it" in models(dataset)["hub/org/gguf/net.gguf"]["reason"]
 
 
 def test_nothing_is_fetched_of_what_did_not_change(
