@@ -30,12 +30,6 @@ from support.dataset_rows import DEPTHWISE, MemoryRows, Row, example, tree
 from support.paths import TESTS
 
 
-@pytest.fixture(autouse=True)
-def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk takes most of the time and proves nothing here."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 class Killed(BaseException):
     """Not an Exception: no code that mends errors may see it."""
 
