@@ -15,15 +15,14 @@ from filtercrawl_analysis.statistics.entropy_simulation import (
     weights_of_kurtosis,
 )
 from filtercrawl_analysis.statistics.entropy_tail import (
-    ENOUGH,
     SMALLEST,
-    fitted_p_values,
     is_far_below,
     p_values_from_draws,
+    sampled_p_values,
 )
 
 # Draws per distribution: as many as take about a second, within these limits.
-MAX_DRAWS: Final = 1000
+MAX_DRAWS: Final = 400
 _MIN_DRAWS: Final = 200
 _WORK: Final = 100_000_000
 # Larger matrices and layers are not simulated: they take many seconds each.
@@ -40,8 +39,6 @@ _SIZE_STEP: Final = 2 ** (1 / 8)
 _ROUNDED_PER_TAP: Final = 16
 # An entropy so many standard deviations below the mean, in first order, needs no simulation.
 _CLEARLY_BELOW: Final = 12
-# Draws of samples one after another, until enough are at most the entropy.
-_SAMPLES: Final = (400, MAX_DRAWS)
 # Kernels per unit of the fourth moment below which few weights decide the entropy: its distribution is then not known
 # from the kurtosis, though p-values are still too large rather than too small.
 _SUPPORT: Final = 8
@@ -145,30 +142,26 @@ class EntropyNull:
         if _is_clearly_below(entropy, n_kernels, taps, kurtosis):
             return SMALLEST
         supported = is_supported(n_kernels, kurtosis)
-        for draws in _SAMPLES:
-            sample = self.sample(n_kernels, taps, kurtosis, draws)
-            if sample is None:
-                return None
-            if supported and is_far_below(entropy, sample, taps):
-                return SMALLEST
-            structured, even = p_values_from_draws(entropy, sample)
-            if (sample <= entropy).sum() >= ENOUGH or not supported:
-                break
-            structured, even = fitted_p_values(entropy, sample)
-            if len(sample) < draws:
-                break
-        return structured, even if supported and tells_evenness(n_kernels, taps, kurtosis) else None
+        sample = self.sample(n_kernels, taps, kurtosis)
+        if sample is None:
+            return None
+        if not supported:
+            return p_values_from_draws(entropy, sample)[0], None
+        if is_far_below(entropy, sample, taps):
+            return SMALLEST
+        structured, even = sampled_p_values(entropy, sample)
+        return structured, even if tells_evenness(n_kernels, taps, kurtosis) else None
 
     def critical(self, level: float, n_kernels: int, taps: int, kurtosis: float) -> float | None:
-        """Return the entropy below which p-values are at most `level`, from at most 400 draws of each null."""
+        """Return the entropy below which p-values are at most `level`, from the draws of each null."""
         effective = effective_kernels(n_kernels, kurtosis)
         quantiles = [self.quantile(level, n_kernels, taps, kurtosis), self.quantile(level, effective, taps)]
         known = [quantile for quantile in quantiles if quantile is not None]
         return min(known) if len(known) == len(quantiles) else None
 
     def quantile(self, share: float, n_kernels: int, taps: int, kurtosis: float = 0.0) -> float | None:
-        """Return a quantile of the entropy of layers of independent weights, from at most 400 draws."""
-        sample = self.sample(n_kernels, taps, kurtosis, _SAMPLES[0])
+        """Return a quantile of the entropy of layers of independent weights."""
+        sample = self.sample(n_kernels, taps, kurtosis)
         return None if sample is None else float(np.quantile(sample, share))
 
 

@@ -8,7 +8,6 @@ from typing import Final
 import numpy as np
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.entropy_null import is_supported
 from filtercrawl_analysis.statistics.entropy_simulation import (
     kernelwise_permuted_entropies,
     permuted_entropies,
@@ -18,16 +17,18 @@ from filtercrawl_analysis.statistics.entropy_tail import (
     ENOUGH,
     ROUNDING,
     SMALLEST,
-    fitted_p_values,
     is_far_below,
     p_values_from_draws,
+    sampled_p_values,
 )
 
 # A permutation test draws so many layers at a time. Where few weights decide the entropy, that is often lowered by rare
 # coincidences: it takes more draws to see them, and no smooth distribution has them.
-_BLOCKS: Final = (100, 300, 600)
+_BLOCKS: Final = (100, 300)
 _BLOCKS_OF_FEW_WEIGHTS: Final = (100, 300, 1600, 8000)
 _LEAST_OF_FEW_WEIGHTS: Final = 2000
+# Number of weights of one size that have the kurtosis of a layer, (sum w^2)^2 / sum w^4, from which on many decide.
+_MANY_WEIGHTS: Final = 16
 
 
 def permutation_p_values(kernels: Array, seed: Sequence[int]) -> tuple[float | None, float | None]:
@@ -58,7 +59,7 @@ def permutation_p_values(kernels: Array, seed: Sequence[int]) -> tuple[float | N
 
     weights = kernels - kernels.mean()
     kurtosis = float((weights**4).mean() / (weights**2).mean() ** 2 - 3)
-    few = not is_supported(n_kernels, kurtosis)
+    few = kernels.size < _MANY_WEIGHTS * (kurtosis + 3)
     found = [_sequential_p_values(entropy, taps, draw, few_weights=few) for draw in (in_layer, in_kernels)]
     return max(structured for structured, _ in found), max(even for _, even in found)
 
@@ -69,7 +70,7 @@ def _sequential_p_values(
     """Return p-values from as many draws as decide (Besag and Clifford 1991).
 
     Drawing ends where at least 20 are at most the entropy, or where it is far below all. Else the p-value is that of a
-    fit to 1,000 draws, or, where few weights decide, the share of 10,000.
+    fit to 400 draws, or, where few weights decide, the share of 10,000.
     """
     drawn, least = np.empty(0), _LEAST_OF_FEW_WEIGHTS if few_weights else 0
     for block in _BLOCKS_OF_FEW_WEIGHTS if few_weights else _BLOCKS:
@@ -78,4 +79,4 @@ def _sequential_p_values(
             return p_values_from_draws(entropy, drawn)
         if len(drawn) >= least and is_far_below(entropy, drawn, taps):
             return SMALLEST
-    return p_values_from_draws(entropy, drawn) if few_weights else fitted_p_values(entropy, drawn)
+    return p_values_from_draws(entropy, drawn) if few_weights else sampled_p_values(entropy, drawn)

@@ -30,17 +30,15 @@ def p_values_from_draws(entropy: float, draws: Array) -> tuple[float, float]:
     return (1 + n_below) / (1 + len(draws)), (1 + n_above) / (1 + len(draws))
 
 
-def fitted_p_values(entropy: float, draws: Array) -> tuple[float, float]:
-    """Return p-values where fewer than `ENOUGH` draws are at most the entropy: the first from a fitted distribution.
+def sampled_p_values(entropy: float, draws: Array) -> tuple[float, float]:
+    """Return p-values from some hundreds of draws; where few of them are at most the entropy, the first from a fit.
 
     A distribution of Pearson's type III (a shifted gamma distribution) with the mean, the deviation and the skewness of
-    the draws stands for those that were not drawn.
-
-    Args:
-        entropy: The entropy.
-        draws: Draws that differ, at least some hundreds.
+    the draws then stands for those that were not drawn.
     """
-    _, even = p_values_from_draws(entropy, draws)
+    structured, even = p_values_from_draws(entropy, draws)
+    if structured * (1 + len(draws)) > ENOUGH:
+        return structured, even
     fitted = float(stats.pearson3.cdf(entropy, stats.skew(draws), draws.mean(), draws.std()))
     return min(max(fitted, SMALLEST[0]), (1 + ENOUGH) / (1 + len(draws))), even
 

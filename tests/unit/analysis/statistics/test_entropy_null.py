@@ -26,7 +26,7 @@ from filtercrawl_analysis.statistics.entropy_simulation import (
     variance_entropies,
     weights_of_kurtosis,
 )
-from filtercrawl_analysis.statistics.entropy_tail import SMALLEST, fitted_p_values
+from filtercrawl_analysis.statistics.entropy_tail import SMALLEST, sampled_p_values
 from filtercrawl_analysis.statistics.resampling import adjust_p_values
 from support import cnn_filter_db_reference as paper
 
@@ -223,10 +223,10 @@ def test_adjusted_p_values_are_those_of_benjamini_and_hochberg(values: list[floa
 def test_a_p_value_below_the_draws_is_that_of_many_more_draws() -> None:
     random = np.random.default_rng(8)
     weights = random.standard_normal(20 * 9)
-    drawn = permuted_entropies(weights, (20, 9), 1000, random)
+    drawn = permuted_entropies(weights, (20, 9), 400, random)
     many = permuted_entropies(weights, (20, 9), 10_000, random)
     for share in (0.002, 0.01):
-        found, even = fitted_p_values(float(np.quantile(many, share)), drawn)
+        found, even = sampled_p_values(float(np.quantile(many, share)), drawn)
         assert share / 2 < found < share * 2
         assert even > 0.9
-    assert fitted_p_values(0.1, drawn)[0] == SMALLEST[0]
+    assert sampled_p_values(0.1, drawn)[0] == SMALLEST[0]
