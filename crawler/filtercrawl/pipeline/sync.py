@@ -29,6 +29,7 @@ from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables.staged_layers import discard
 from filtercrawl.pipeline.committing.commit import CatalogWriter, CommitOutcome
+from filtercrawl.pipeline.committing.final_steps import update_run_final
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.crawl import OUT_OF_MEMORY, CrawlResult, WorkerContext, crawl
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
@@ -40,7 +41,7 @@ from filtercrawl.pipeline.discovery.opt_out import OptOut, load_opt_out
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.planning.estimate import estimate_cost
-from filtercrawl.pipeline.planning.plan import content_owners, last_offered_steps, make_plan, removed_by_hash
+from filtercrawl.pipeline.planning.plan import content_owners, make_plan, removed_by_hash
 from filtercrawl.pipeline.planning.types import Plan, PlanOptions
 from filtercrawl.pipeline.process_settings import crawl_process_settings
 from filtercrawl.pipeline.report import SyncReport
@@ -126,6 +127,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
             prune_opted_out(plan, writer)
             record_offers(plan, listings, writer, context)
             prune_removed(plan, writer, report, enabled=settings.prune)
+            update_run_final(catalog, plan)
             writer.enforce_licenses()
             export(settings.dataset, catalog, context.progress)
     report.requests = transport.requests
@@ -319,17 +321,11 @@ def record_offers(plan: Plan, listings: Sequence[Listing], writer: CatalogWriter
 
 
 def prune_removed(plan: Plan, writer: CatalogWriter, report: SyncReport, *, enabled: bool) -> None:
-    """Count the checkpoints that are no longer offered, and remove their content if that is enabled.
-
-    Those that stay are not final any more if a later step of their run is offered: trainers delete earlier steps.
-    """
-    last_steps = last_offered_steps(plan)
+    """Count the checkpoints that are no longer offered, and remove their content if that is enabled."""
     for model_id in sorted({model_id for model_id, _ in plan.removed} - writer.renamed):
         report.count_removed(model_id)
         if enabled:
             writer.prune(model_id)
-        else:
-            writer.update_final(model_id, last_steps)
 
 
 def export(dataset: Path, catalog: Catalog, progress: Progress) -> None:

@@ -9,18 +9,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from conftest import NOW, Sync
-from filtercrawl.api.checkpoint import Checkpoint, TrainingRun
+from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.source import Query
 from filtercrawl_analysis.data.selection import select_layers
-from filtercrawl_plugins.sources.local.runs import with_final
 from filtercrawl_plugins.sources.local.source import LocalSource
 from support.zoo_files import models, put, state
 
-Found = tuple[str | None, int | None, bool | None]
+Found = tuple[str | None, int | None]
 
 
 class NoNetwork:
@@ -32,14 +29,14 @@ class NoNetwork:
 
 
 def runs(folder: Path, *names: str, pattern: str = "") -> dict[str, Found]:
-    """The (run id, step, final) that the source states of each file that has some."""
+    """The (run id, step) that the source states of each file that has some."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     offers = LocalSource().checkpoints(NoNetwork(), Query(pattern=pattern or str(folder)))
     return {
-        offer.name: (offer.run.id, offer.run.step, offer.run.final)
+        offer.name: (offer.run.id, offer.run.step)
         for offer in offers
         if isinstance(offer, Checkpoint) and offer.run is not None
     }
@@ -51,7 +48,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_the_last_step_folder_of_a_run_is_final(out: Path) -> None:
+def test_step_folders(out: Path) -> None:
     found = runs(
         out,
         "a/checkpoint-500/model.safetensors",
@@ -64,10 +61,10 @@ def test_the_last_step_folder_of_a_run_is_final(out: Path) -> None:
         "b/checkpoint-20/unet_ema/model.safetensors.index.json",
     )
     assert found == {
-        "a/checkpoint-500/model.safetensors": ("a", 500, False),
-        "a/checkpoint-1500/model.safetensors": ("a", 1500, True),
-        "b/checkpoint-20/unet/diffusion_pytorch_model.safetensors": ("b", 20, True),
-        "b/checkpoint-20/unet_ema/model.safetensors.index.json": ("b", 20, True),
+        "a/checkpoint-500/model.safetensors": ("a", 500),
+        "a/checkpoint-1500/model.safetensors": ("a", 1500),
+        "b/checkpoint-20/unet/diffusion_pytorch_model.safetensors": ("b", 20),
+        "b/checkpoint-20/unet_ema/model.safetensors.index.json": ("b", 20),
     }
 
 
@@ -84,22 +81,22 @@ def test_files_of_lightning_and_timm(out: Path) -> None:
         "timm/model_best.pth.tar",
         "mae/checkpoint-799.pth",
     ) == {
-        "v0/epoch=3-step=400.ckpt": ("v0", 400, False),
-        "v0/epoch=4-step=500.ckpt": ("v0", 500, True),
-        "v1/net-epoch=03-step=400-val_loss=0.21.ckpt": ("v1/net", 400, True),
-        "v1/other-epoch=03-step=300-val_loss=0.3.ckpt": ("v1/other", 300, True),
-        "timm/checkpoint-9.pth.tar": ("timm", 9, False),
-        "timm/checkpoint-12.pth.tar": ("timm", 12, True),
-        "mae/checkpoint-799.pth": ("mae", 799, True),
+        "v0/epoch=3-step=400.ckpt": ("v0", 400),
+        "v0/epoch=4-step=500.ckpt": ("v0", 500),
+        "v1/net-epoch=03-step=400-val_loss=0.21.ckpt": ("v1/net", 400),
+        "v1/other-epoch=03-step=300-val_loss=0.3.ckpt": ("v1/other", 300),
+        "timm/checkpoint-9.pth.tar": ("timm", 9),
+        "timm/checkpoint-12.pth.tar": ("timm", 12),
+        "mae/checkpoint-799.pth": ("mae", 799),
     }
 
 
 def test_a_folder_of_lightning_with_a_second_version_may_have_several_runs(out: Path) -> None:
     found = runs(out, "epoch=3-step=400.ckpt", "epoch=3-step=400-v1.ckpt", "epoch=9-step=1000.ckpt")
     assert found == {
-        "epoch=3-step=400.ckpt": (None, 400, None),
-        "epoch=3-step=400-v1.ckpt": (None, 400, None),
-        "epoch=9-step=1000.ckpt": (None, 1000, None),
+        "epoch=3-step=400.ckpt": (None, 400),
+        "epoch=3-step=400-v1.ckpt": (None, 400),
+        "epoch=9-step=1000.ckpt": (None, 1000),
     }
 
 
@@ -115,7 +112,6 @@ def test_folders_of_ray_have_the_iteration_that_their_results_state(out: Path, k
         f"exp/trial_0/checkpoint_{i:06d}/model.pt": (
             "exp/trial_0",
             10 * (i + 1) if known or i < 2 else None,
-            (i == 2) if known else None,
         )
         for i in range(3)
     }
@@ -132,33 +128,29 @@ def test_other_names_state_no_run(name: str, out: Path) -> None:
 
 def test_a_run_whose_folder_is_not_listed_has_no_id(out: Path) -> None:
     runs(out, "checkpoint-5/model.pt", "checkpoint-9/model.pt")
-    assert runs(out, pattern=str(out / "checkpoint-5")) == {"model.pt": (None, 5, None)}
-    assert runs(out, pattern=str(out / "checkpoint-5/model.pt")) == {"model.pt": (None, 5, None)}
-    assert runs(out, pattern=f"{out} as=lab/x")["lab/x/checkpoint-9/model.pt"] == ("lab/x", 9, True)
+    assert runs(out, pattern=str(out / "checkpoint-5")) == {"model.pt": (None, 5)}
+    assert runs(out, pattern=str(out / "checkpoint-5/model.pt")) == {"model.pt": (None, 5)}
+    assert runs(out, pattern=f"{out} as=lab/x")["lab/x/checkpoint-9/model.pt"] == ("lab/x", 9)
 
 
-def test_metadata_overrules_names(out: Path) -> None:
-    (out / "metadata.csv").write_text("file_name,run_final,seed\na/checkpoint-5/model.pt,true,\nb/*/model.pt,,7\n")
-    assert runs(out, *(f"{run}/checkpoint-{step}/model.pt" for run in "ab" for step in (5, 9))) == {
-        "a/checkpoint-5/model.pt": ("a", 5, True),
-        "a/checkpoint-9/model.pt": ("a", 9, False),
-        "b/checkpoint-5/model.pt": ("b", 5, False),
-        "b/checkpoint-9/model.pt": ("b", 9, True),
-    }
+def test_metadata_overrules_names(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    for number, (run, step) in enumerate((run, step) for run in "ab" for step in (5, 9)):
+        put(zoo / f"{run}/checkpoint-{step}/model.safetensors", state(number))
+    (zoo / "metadata.csv").write_text("file_name,run_final,seed\na/checkpoint-5/*,true,\nb/*/*,,7\n")
+    run_sync()
+    rows = models(dataset).values()
+    assert [(row["run_id"], row["step"], row["run_final"], row["seed"]) for row in rows] == [
+        ("a", 5, True, None),
+        ("a", 9, False, None),
+        ("b", 5, False, 7),
+        ("b", 9, True, 7),
+    ]
+    (zoo / "metadata.csv").write_text("file_name,seed\nb/*/*,7\n")
+    run_sync(now=NOW + timedelta(days=1))
+    assert [row["run_final"] for row in models(dataset).values()] == [False, True, False, True]
 
 
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.none() | st.integers(0, 9)), max_size=8))
-def test_final_is_the_last_step_of_each_run_with_all_steps_known(members: list[tuple[str, int | None]]) -> None:
-    offers = [Checkpoint(name="x", files=(), run=TrainingRun(id=run, step=step)) for run, step in members]
-    for (run, step), offer in zip(members, with_final(offers), strict=True):
-        assert isinstance(offer, Checkpoint)
-        assert offer.run is not None
-        steps = [other for name, other in members if name == run]
-        known = [other for other in steps if other is not None]
-        assert offer.run.final == (step == max(known) if len(known) == len(steps) else None)
-
-
-def final(dataset: Path) -> dict[int, bool]:
+def final(dataset: Path) -> dict[int, bool | None]:
     return {row["step"]: row["run_final"] for row in models(dataset).values()}
 
 
@@ -177,9 +169,38 @@ def test_run_final_follows_when_a_later_step_appears(rotated: bool, zoo: Path, d
     assert set(selected["step"].to_pylist()) == {9}
 
 
+def test_a_last_step_that_cannot_be_read_is_not_final(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    put(zoo / "r/checkpoint-5/model.safetensors", state())
+    last = put(zoo / "r/checkpoint-9/model.safetensors", state(1))
+    content = last.read_bytes()
+    last.write_bytes(content[: len(content) // 2])  # the disk was full
+    run_sync()
+    assert final(dataset) == {5: True, 9: None}
+    last.write_bytes(content)
+    run_sync(now=NOW + timedelta(days=1))
+    assert final(dataset) == {5: False, 9: True}
+
+
+def test_a_step_that_is_offered_and_not_read_yet_counts(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    put(zoo / "r/checkpoint-5/model.safetensors", state())
+    put(zoo / "r/checkpoint-9/model.safetensors", state(1))
+    run_sync(limit=1)
+    assert final(dataset) == {5: False}
+
+
+def test_the_tables_are_not_written_again_where_nothing_changed(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    put(zoo / "r/checkpoint-5/model.safetensors", state())
+    put(zoo / "r/checkpoint-9/model.safetensors", state())  # a duplicate
+    run_sync()
+    assert final(dataset) == {5: False, 9: True}
+    before = (dataset / "manifest.json").read_bytes()
+    run_sync(now=NOW + timedelta(days=1))
+    assert (dataset / "manifest.json").read_bytes() == before
+
+
 def test_the_name_of_the_listed_folder_is_not_published(out: Path) -> None:
     """It may be the name of a user."""
     assert runs(out, "checkpoint-5/model.safetensors", "checkpoint-9/model.safetensors") == {
-        "checkpoint-5/model.safetensors": (".", 5, False),
-        "checkpoint-9/model.safetensors": (".", 9, True),
+        "checkpoint-5/model.safetensors": (".", 5),
+        "checkpoint-9/model.safetensors": (".", 9),
     }

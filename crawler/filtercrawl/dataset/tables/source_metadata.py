@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, combined_etag, is_local
+from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, combined_etag, is_local
 from filtercrawl.config.urls import redact_url
 from filtercrawl.dataset.schema.crawl_state import AttemptedVersion
 from filtercrawl.dataset.schema.validation import storable
@@ -27,8 +27,11 @@ def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:
     """Return the row with what its source states now, which may change while the bytes stay."""
     meta, url = checkpoint.meta, checkpoint.files[0].url
     extra = {**meta.extra, "arch": checkpoint.arch} if checkpoint.arch is not None else meta.extra
-    if (run := checkpoint.run) is not None:
-        row = replace(row, run_id=run.id, step=run.step, seed=run.seed, run_final=run.final)
+    run = checkpoint.run or TrainingRun(id=None)
+    same_step = (row.run_id, row.step) == (run.id, run.step)
+    # Where the source leaves it open, `run_final` follows from the other checkpoints of the run, after all are read.
+    final = row.run_final if run.final is None and run.id is not None and same_step else run.final
+    row = replace(row, run_id=run.id, step=run.step, seed=run.seed, run_final=final)
     return storable(
         replace(
             row,

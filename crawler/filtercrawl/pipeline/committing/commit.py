@@ -159,20 +159,6 @@ class CatalogWriter(WeightOwnership):
         else:
             self.catalog.update_model(row)
 
-    def update_final(self, model_id: str, last_steps: Mapping[tuple[str, str], int]) -> None:
-        """Note that a checkpoint that is no longer offered is not the last of its run, if a later step is offered.
-
-        Args:
-            model_id: The checkpoint.
-            last_steps: Last step that is offered by (source, run id).
-        """
-        row = self.catalog.model(model_id)
-        if row is None or not row.run_final or row.run_id is None or row.step is None:
-            return
-        if row.step < last_steps.get((row.source, row.run_id), row.step):
-            with self.catalog.transaction():
-                self.catalog.update_model(replace(row, run_final=False))
-
     # What may become of a checkpoint.
 
     def _store_failure(self, result: CrawlResult, error: str, known: ModelRow | None) -> CommitOutcome:

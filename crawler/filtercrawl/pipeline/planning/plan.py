@@ -186,14 +186,3 @@ def removed_by_hash(plan: Plan, known: Mapping[str, ModelRow]) -> dict[tuple[str
         if row.file_sha256 and row.reason is None:
             removed.setdefault((selector_id, row.file_sha256), []).append(model_id)
     return removed
-
-
-def last_offered_steps(plan: Plan) -> dict[tuple[str, str], int]:
-    """Return the last step that is offered of each training run, by (source, run id)."""
-    last: dict[tuple[str, str], int] = {}
-    for model_id, (_, checkpoint) in plan.seen.items():
-        run = checkpoint.run
-        if run is not None and run.id is not None and run.step is not None:
-            key = model_id.partition("/")[0], run.id
-            last[key] = max(run.step, last.get(key, run.step))
-    return last

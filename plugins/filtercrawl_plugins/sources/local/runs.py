@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -112,38 +112,10 @@ def read_iterations(path: Path) -> dict[str, int]:
     return found
 
 
-def with_final(offers: Sequence[Offer], ambiguous: Set[str] = frozenset()) -> list[Offer]:
-    """Return offers with `run.final` where it is known: whether a checkpoint has the last step of its run.
-
-    It stays open in runs of which a step is not known. Where a checkpoint is stated to be final, its step is the last.
-
-    Args:
-        offers: All that a folder has.
-        ambiguous: Ids of runs that may be several; they are left out.
-    """
-    offers = [_without_id(offer, ambiguous) for offer in offers]
-    runs: dict[str, list[TrainingRun]] = {}
+def without_ambiguous_ids(offers: Iterable[Offer], ambiguous: Set[str]) -> Iterator[Offer]:
+    """Yield offers, their run without its id where that is one of `ambiguous`."""
     for offer in offers:
-        if isinstance(offer, Checkpoint) and offer.run is not None and offer.run.id is not None:
-            runs.setdefault(offer.run.id, []).append(offer.run)
-    last = {run_id: _last_step(members) for run_id, members in runs.items()}
-    return [_with_final(offer, last) for offer in offers]
-
-
-def _without_id(offer: Offer, ambiguous: Set[str]) -> Offer:
-    if not isinstance(offer, Checkpoint) or offer.run is None or offer.run.id not in ambiguous:
-        return offer
-    return replace(offer, run=replace(offer.run, id=None))
-
-
-def _last_step(members: Sequence[TrainingRun]) -> int | None:
-    stated = [run for run in members if run.final] or members
-    steps = [run.step for run in stated if run.step is not None]
-    return max(steps) if steps and all(run.step is not None for run in members) else None
-
-
-def _with_final(offer: Offer, last: dict[str, int | None]) -> Offer:
-    if not isinstance(offer, Checkpoint) or (run := offer.run) is None or run.final is not None or run.id is None:
-        return offer
-    step = last[run.id]
-    return offer if step is None else replace(offer, run=replace(run, final=run.step == step))
+        if isinstance(offer, Checkpoint) and offer.run is not None and offer.run.id in ambiguous:
+            yield replace(offer, run=replace(offer.run, id=None))
+        else:
+            yield offer

@@ -17,7 +17,7 @@ from filtercrawl.api.range_file import file_version, relative_path
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources.local.metadata import ARCHITECTURE, MetadataLookup
-from filtercrawl_plugins.sources.local.runs import RunLookup, with_final
+from filtercrawl_plugins.sources.local.runs import RunLookup, without_ambiguous_ids
 from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, os_error_reason, walk
 from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
 
@@ -100,7 +100,7 @@ class LocalSource:
         root = path.parent if named else path
         runs = RunLookup(root, location.label)
         offers = list(self._offers(location, entries, MetadataLookup(root), runs))
-        yield from with_final(offers, runs.ambiguous)
+        yield from without_ambiguous_ids(offers, runs.ambiguous)
 
     @staticmethod
     def _offers(
