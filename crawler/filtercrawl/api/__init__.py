@@ -17,6 +17,7 @@ from filtercrawl.api.checkpoint import (
     RemoteFile,
     Skipped,
     TrainingRun,
+    TrainingState,
     VisualCategory,
 )
 from filtercrawl.api.errors import (
@@ -35,6 +36,7 @@ from filtercrawl.api.layout import Layout, arrange
 from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.source import (
+    CheckpointContent,
     Files,
     Query,
     Reader,
@@ -45,6 +47,7 @@ from filtercrawl.api.source import (
     SupportsLookup,
     SupportsSampleInput,
     SupportsSubfile,
+    SupportsTrainingState,
     SupportsUrlResolution,
 )
 from filtercrawl.api.tensor import ComputedWeight, Convolution, Depth, Quantization, StoredTensor, TensorLocation
@@ -57,6 +60,7 @@ __all__ = [
     "Analysis",
     "AnalysisOptions",
     "Checkpoint",
+    "CheckpointContent",
     "CheckpointError",
     "CheckpointMetadata",
     "Command",
@@ -93,9 +97,11 @@ __all__ = [
     "SupportsLookup",
     "SupportsSampleInput",
     "SupportsSubfile",
+    "SupportsTrainingState",
     "SupportsUrlResolution",
     "TensorLocation",
     "TrainingRun",
+    "TrainingState",
     "Transport",
     "TruncatedError",
     "UnsafeFileError",

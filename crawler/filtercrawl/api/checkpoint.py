@@ -47,6 +47,19 @@ class TrainingRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """How far training was when a file was saved, as the file states it; None where it does not.
+
+    Attributes:
+        step: Steps of the optimizer, `global_step` of most trainers, below 2**63.
+        epoch: Epochs, below 2**63.
+    """
+
+    step: int | None = None
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointMetadata:
     """What a source knows about a checkpoint.
 
@@ -154,6 +167,8 @@ class PreviousState:
         outcome: What became of it.
         reason: Why it failed or was skipped.
         meta: What the source knew about it; `meta.extra` holds what it needs to offer the same again without a request.
+        run: The training run it belongs to, its step also where only the file states it, and `final` where the source
+            stated it; None where nothing is known.
     """
 
     revision: str | None = None
@@ -161,6 +176,7 @@ class PreviousState:
     outcome: str = "emitted"
     reason: str | None = None
     meta: CheckpointMetadata = field(default_factory=CheckpointMetadata)
+    run: TrainingRun | None = None
 
 
 Offer = Checkpoint | Skipped

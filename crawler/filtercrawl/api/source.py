@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile
+from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile, TrainingState
 from filtercrawl.api.range_file import RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.transport import Transport
@@ -24,11 +24,14 @@ class Query:
         pattern: The part of the selector after the colon; None for everything.
         settings: The table `[sources.NAME]` of the settings.
         previous_states: What the dataset knows of checkpoints that the source offered before, by the name it gave them.
+        dry_run: Whether nothing that is offered will be read. Where the network cannot be reached, a source may then
+            offer what it knows without it.
     """
 
     pattern: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     previous_states: Mapping[str, PreviousState] = field(default_factory=dict)
+    dry_run: bool = False
 
     def matches(self, name: str) -> bool:
         """Return whether a name matches the pattern (shell-style wildcards); everything matches if there is none."""
@@ -197,6 +200,32 @@ class Reader(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckpointContent:
+    """What a reader finds in the files of a checkpoint.
+
+    Attributes:
+        tensors: Every tensor, in the order of the file.
+        training: How far training was; None where the files do not state it.
+    """
+
+    tensors: tuple[StoredTensor, ...]
+    training: TrainingState | None = None
+
+
+@runtime_checkable
+class SupportsTrainingState(Protocol):
+    """A reader of files that may state how far training was."""
+
+    def read_content(self, files: Files) -> CheckpointContent:
+        """Return what `Reader.tensors` yields, and the training state, from one reading of the files.
+
+        Raises:
+            CheckpointError: The files are damaged or inconsistent.
+        """
+        ...
+
+
 class Files(Protocol):
     """The files of one checkpoint."""
 
@@ -225,3 +254,10 @@ class Files(Protocol):
 def find_reader(readers: Iterable[Reader], file: RandomAccessFile) -> Reader | None:
     """Return the first reader that can read a file, or None."""
     return next((reader for reader in readers if reader.can_read(file)), None)
+
+
+def read_content(reader: Reader, files: Files) -> CheckpointContent:
+    """Return what a reader finds in the files of a checkpoint; raises CheckpointError."""
+    if isinstance(reader, SupportsTrainingState):
+        return reader.read_content(files)
+    return CheckpointContent(tensors=tuple(reader.tensors(files)))

@@ -153,6 +153,7 @@ def list_offers(
             settings=context.settings.sources,
             previous_states=known,
             opt_out=opt_out,
+            dry_run=context.settings.dry_run,
         ),
     )
     refuse_name_collisions(listings, known, previous_selectors)

@@ -13,7 +13,7 @@ from typing import Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import Files, Reader
+from filtercrawl.api.source import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledDict, PickledStorage, to_name
@@ -21,6 +21,7 @@ from filtercrawl_plugins.formats.pickle.unpickle import unpickle
 from filtercrawl_plugins.readers.arrays.layouts import Framework, arrange_arrays
 from filtercrawl_plugins.readers.torch.readers import locate_tensors
 from filtercrawl_plugins.readers.torch.storage import LoadedObject, StorageRegion
+from filtercrawl_plugins.readers.training_state import training_state
 
 # Bytes that are searched for the first array.
 HEAD_BYTES: Final = 32_768
@@ -59,6 +60,10 @@ class PickledArraysReader:
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the arrays in the order of the pickle, kernels arranged as in torch; raises CheckpointError."""
+        yield from self.read_content(files).tensors
+
+    def read_content(self, files: Files) -> CheckpointContent:
+        """Return the arrays, and the training state beside them; raises CheckpointError."""
         file = files.main
         start = pickle_start(file.read(0, min(HEAD_BYTES, file.size)))
         value = unpickle(Cursor(file, start)).value
@@ -66,7 +71,8 @@ class PickledArraysReader:
         found = locate_tensors(file, LoadedObject(top, _no_storage))
         if not found:
             raise FormatError(f"{file.name}: a pickle that holds no arrays")
-        yield from arrange_arrays(found, Framework.TORCH if is_paddle(top) else None)
+        arranged = arrange_arrays(found, Framework.TORCH if is_paddle(top) else None)
+        return CheckpointContent(tensors=tuple(arranged), training=training_state(top))
 
 
 def pickle_start(head: bytes) -> int:

@@ -101,6 +101,29 @@ def test_what_is_wrong_is_named_in_one_line(
     assert models(dataset)["local/a.safetensors"]["outcome"] == "emitted"
 
 
+def test_a_broken_file_clears_nothing_that_it_stated_before(
+    zoo: Path, dataset: Path, run_sync: Sync, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(zoo / "a.safetensors", state())
+    put_metadata(zoo, "csv", [dict(ROWS[0])])
+    run_sync()
+    before = models(dataset)["local/a.safetensors"]
+    (zoo / "metadata.csv").write_text("file_name\na.safetensors,1\n")
+    put(zoo / "b.safetensors", state(1))
+    run_sync(now=NOW + timedelta(days=1))
+    rows = models(dataset)
+    assert {**rows["local/a.safetensors"], "last_seen": None} == {**before, "last_seen": None}
+    assert rows["local/b.safetensors"]["task"] is None
+    assert [line for line in caplog.messages if "kept" in line] == [
+        "metadata.csv: cannot be read (a row has more cells than there are columns: ['1']); "
+        "what it stated of the checkpoints beside it before is kept"
+    ]
+    (zoo / "metadata.csv").unlink()
+    run_sync(now=NOW + timedelta(days=2))
+    row = models(dataset)["local/a.safetensors"]
+    assert (row["task"], row["run_id"], row["step"], row["run_final"], row["extra"]) == (None,) * 5
+
+
 def test_the_nearest_metadata_file_counts(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "x/a.safetensors", state())
     put(zoo / "x/y/b.safetensors", state(1))

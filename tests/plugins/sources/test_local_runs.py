@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from conftest import NOW, Sync
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.source import Query
 from filtercrawl_analysis.data.selection import select_layers
 from filtercrawl_plugins.sources.local.source import LocalSource
+from support.no_network import NoNetwork
 from support.zoo_files import models, put, state
 
 Found = tuple[str | None, int | None]
-
-
-class NoNetwork:
-    def get_json(self, url: str) -> object:
-        raise AssertionError(url)
-
-    def pages(self, url: str) -> Iterator[object]:
-        raise AssertionError(url)
 
 
 def runs(folder: Path, *names: str, pattern: str = "") -> dict[str, Found]:
@@ -83,6 +77,7 @@ def test_files_of_lightning_and_timm(out: Path) -> None:
     ) == {
         "v0/epoch=3-step=400.ckpt": ("v0", 400),
         "v0/epoch=4-step=500.ckpt": ("v0", 500),
+        "v0/last.ckpt": ("v0", None),
         "v1/net-epoch=03-step=400-val_loss=0.21.ckpt": ("v1/net", 400),
         "v1/other-epoch=03-step=300-val_loss=0.3.ckpt": ("v1/other", 300),
         "timm/checkpoint-9.pth.tar": ("timm", 9),
@@ -91,13 +86,72 @@ def test_files_of_lightning_and_timm(out: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "run", "step"),
+    [
+        ("epoch=3.ckpt", ".", None),
+        ("step=400-epoch=3.ckpt", ".", 400),
+        ("epoch=3-val_loss=0.12-step=400.ckpt", ".", 400),
+        ("epoch=3-step=400-val_loss=-0.5e-05.ckpt", ".", 400),
+        ("my-net-val_acc=0.9-step=400-epoch=3.ckpt", "my-net", 400),
+        ("step=400-step=500.ckpt", ".", None),
+        ("last.ckpt", ".", None),
+        ("epoch=3-step=400-v1.ckpt", None, 400),
+        ("last-v2.ckpt", None, None),
+    ],
+)
+def test_names_of_lightning(name: str, run: str | None, step: int | None, out: Path) -> None:
+    assert runs(out, name) == {name: (run, step)}
+
+
 def test_a_folder_of_lightning_with_a_second_version_may_have_several_runs(out: Path) -> None:
-    found = runs(out, "epoch=3-step=400.ckpt", "epoch=3-step=400-v1.ckpt", "epoch=9-step=1000.ckpt")
-    assert found == {
-        "epoch=3-step=400.ckpt": (None, 400),
-        "epoch=3-step=400-v1.ckpt": (None, 400),
-        "epoch=9-step=1000.ckpt": (None, 1000),
+    names = ("a/epoch=3-step=400.ckpt", "a/epoch=3-step=400-v1.ckpt", "a/net-step=9.ckpt", "a/last.ckpt",
+             "b/step=7.ckpt", "b/net-step=9.ckpt", "b/last-v1.ckpt", "c/net-step=9.ckpt", "c/last.ckpt")  # fmt: skip
+    assert runs(out, *names) == {
+        "a/epoch=3-step=400.ckpt": (None, 400),
+        "a/epoch=3-step=400-v1.ckpt": (None, 400),
+        "a/net-step=9.ckpt": ("a/net", 9),
+        "a/last.ckpt": (None, None),
+        "b/step=7.ckpt": (None, 7),
+        "b/net-step=9.ckpt": (None, 9),
+        "b/last-v1.ckpt": (None, None),
+        "c/net-step=9.ckpt": ("c/net", 9),
+        "c/last.ckpt": ("c/net", None),
     }
+
+
+def trainer_state(folder: Path, step: object, **others: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step, **others}))
+
+
+def test_weights_that_transformers_saves_at_the_end_are_of_the_last_step(out: Path) -> None:
+    trainer_state(out / "a", 2000)
+    trainer_state(out / "best", 2000, best_model_checkpoint="best/checkpoint-500")
+    trainer_state(out / "odd", "2000")
+    (out / "broken").mkdir()
+    (out / "broken/trainer_state.json").write_text("{")
+    names = [f"{folder}/model.safetensors" for folder in ("a", "best", "broken", "odd", "none")]
+    assert runs(out, "a/checkpoint-500/model.safetensors", "a/training_args.bin", "a/other.bin", *names) == {
+        "a/checkpoint-500/model.safetensors": ("a", 500),
+        "a/model.safetensors": ("a", 2000),
+    }
+
+
+def test_trainers_side_by_side_in_one_folder(out: Path) -> None:
+    (out / "ray").mkdir()
+    (out / "ray/result.json").write_text('{"training_iteration": 8, "checkpoint_dir_name": "checkpoint_000001"}')
+    assert runs(
+        out, "hf/checkpoint-5/model.safetensors", "lightning/version_0/checkpoints/epoch=0-step=9.ckpt",
+        "lightning/version_1/checkpoints/epoch=0-step=7.ckpt", "ray/checkpoint_000001/model.pt",
+        "timm/checkpoint-3.pth.tar",
+    ) == {
+        "hf/checkpoint-5/model.safetensors": ("hf", 5),
+        "lightning/version_0/checkpoints/epoch=0-step=9.ckpt": ("lightning/version_0/checkpoints", 9),
+        "lightning/version_1/checkpoints/epoch=0-step=7.ckpt": ("lightning/version_1/checkpoints", 7),
+        "ray/checkpoint_000001/model.pt": ("ray", 8),
+        "timm/checkpoint-3.pth.tar": ("timm", 3),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -120,7 +174,7 @@ def test_folders_of_ray_have_the_iteration_that_their_results_state(out: Path, k
 @pytest.mark.parametrize(
     "name",
     ["checkpoint/model.pt", "checkpoint-best/model.pt", "my-checkpoint-5/model.pt", "checkpoint-5.txt", "step=4.txt",
-     "checkpoint-٣/model.pt", f"checkpoint-{10**18}/model.pt", "epoch=3.ckpt", "val_step=3-loss=4.ckpt"],
+     "checkpoint-٣/model.pt", f"checkpoint-{10**18}/model.pt", "val_step=3-loss=4.ckpt", "best.ckpt"],
 )  # fmt: skip
 def test_other_names_state_no_run(name: str, out: Path) -> None:
     assert runs(out, name) == {}
@@ -167,6 +221,46 @@ def test_run_final_follows_when_a_later_step_appears(rotated: bool, zoo: Path, d
     index = pq.read_table(dataset / "data/index.parquet")
     selected = index.take(select_layers(index).rows)
     assert set(selected["step"].to_pylist()) == {9}
+
+
+def save(path: Path, seed: int, **training: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": state(seed), **training}, path)
+    return path
+
+
+def test_the_file_states_the_step_where_its_name_does_not(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    save(zoo / "v0/epoch=0-step=400.ckpt", 0, epoch=0, global_step=400)
+    last = save(zoo / "v0/last.ckpt", 1, epoch=1, global_step=800)
+    shutil.copy(last, zoo / "v0/same.ckpt")
+    save(zoo / "other.pth", 2, epoch=7)
+    save(zoo / "checkpoint-3.pth.tar", 3, epoch=9)
+    run_sync()
+    expected = {
+        "checkpoint-3.pth.tar": (".", 3, True, {"epoch": 9, "step_in_file": 9}),
+        "other.pth": (None, 7, None, {"epoch": 7}),
+        "v0/epoch=0-step=400.ckpt": ("v0", 400, False, {"epoch": 0}),
+        "v0/last.ckpt": ("v0", 800, True, {"epoch": 1}),
+        "v0/same.ckpt": (None, 800, None, {"epoch": 1}),
+    }
+    for day in range(2):
+        manifest = dataset / "manifest.json"
+        before = manifest.read_bytes() if day else b""
+        run_sync(now=NOW + timedelta(days=day))
+        found = {
+            row["name"]: (row["run_id"], row["step"], row["run_final"], json.loads(row["extra"]))
+            for row in models(dataset).values()
+        }
+        assert found == expected
+        assert not day or manifest.read_bytes() == before
+
+
+def test_a_metadata_file_overrules_name_and_file(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    save(zoo / "step=400.ckpt", 0, global_step=500)
+    (zoo / "metadata.csv").write_text("file_name,step\n*.ckpt,600\n")
+    run_sync()
+    (row,) = models(dataset).values()
+    assert (row["step"], json.loads(row["extra"])) == (600, {"step_in_name": 400, "step_in_file": 500})
 
 
 def test_a_last_step_that_cannot_be_read_is_not_final(zoo: Path, dataset: Path, run_sync: Sync) -> None:

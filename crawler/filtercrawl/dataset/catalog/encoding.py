@@ -9,14 +9,13 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.dataset.schema.arrow import MODELS
-from filtercrawl.dataset.schema.crawl_state import CrawlState
+from filtercrawl.dataset.schema.crawl_state import PUBLISHED, CrawlState
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 
 _TIMES: Final = tuple(field.name for field in MODELS if pa.types.is_timestamp(field.type))
 # The crawl state is stored next to the columns, under its fields' names with this prefix.
 _STATE: Final = "_"
-_STATE_FIELDS: Final = ("tried", "files", "prefix", "version", "offered_as", "tensors")
 
 
 def encode_model(row: ModelRow) -> str:
@@ -39,7 +38,7 @@ def decode_model(text: str) -> ModelRow:
     for name in _TIMES:
         if stored.get(name) is not None:
             stored[name] = datetime.fromisoformat(stored[name])
-    known = {name: stored[_STATE + name] for name in _STATE_FIELDS if _STATE + name in stored}
+    known = {name: stored[_STATE + name] for name in PUBLISHED if _STATE + name in stored}
     return ModelRow.from_stored(stored, CrawlState.from_json(known, stored.get(_STATE + "url")))
 
 

@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from filtercrawl.api.checkpoint import TrainingState
+
 # The fields that are published, by their names in the JSON object. `url` is not: it may be a path of this machine.
-_PUBLISHED: Final = ("files", "offered_as", "prefix", "tensors", "tried", "version")
+PUBLISHED: Final = ("files", "offered_as", "prefix", "run_final", "tensors", "training", "tried", "version")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,9 @@ class CrawlState:
         prefix: The prefix of the tensors' names that belong to the model.
         version: What the server called the bytes that were read.
         offered_as: The name under which the source offers the checkpoint now, where it was renamed.
+        run_final: Whether it is the last of its run, where its source states it; else that follows from the steps.
         tensors: SHA-256 of all its tensors, name for name; None where it is not known.
+        training: How far training was, as the files state it; None where they state nothing.
         url: Location of the main file: a URL without its query, or a `file:` URL of this machine.
     """
 
@@ -45,14 +49,18 @@ class CrawlState:
     prefix: str | None = None
     version: str | None = None
     offered_as: str | None = None
+    run_final: bool | None = None
     tensors: str | None = None
+    training: TrainingState | None = None
     url: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that are known and may be published, as JSON values."""
-        known = {name: getattr(self, name) for name in _PUBLISHED if getattr(self, name) is not None}
+        known = {name: getattr(self, name) for name in PUBLISHED if getattr(self, name) is not None}
         if self.tried is not None:
             known["tried"] = {"revision": self.tried.revision, "etag": self.tried.etag}
+        if self.training is not None:
+            known["training"] = {name: value for name, value in vars(self.training).items() if value is not None}
         return known
 
     @classmethod
@@ -70,10 +78,12 @@ class CrawlState:
                 prefix=known.get("prefix"),
                 version=known.get("version"),
                 offered_as=known.get("offered_as"),
+                run_final=known.get("run_final"),
                 tensors=known.get("tensors"),
+                training=_training_state(known.get("training")),
                 url=url,
             )
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"the column state is not as it was written ({error!r})") from error
 
     def pack(self, current: AttemptedVersion) -> str | None:
@@ -100,3 +110,12 @@ class CrawlState:
         if not isinstance(known, dict):
             raise ValueError("the column state holds no JSON object")
         return cls.from_json({"tried": {"revision": current.revision, "etag": current.etag}, **known}, url)
+
+
+def _training_state(known: dict[str, Any] | None) -> TrainingState | None:
+    """Return a published training state; raises TypeError if it has another form."""
+    if known is None:
+        return None
+    if not all(type(value) is int for value in known.values()):
+        raise TypeError("training holds something else than whole numbers")
+    return TrainingState(**known)

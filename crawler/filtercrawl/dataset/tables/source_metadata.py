@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, combined_etag, is_local
+from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, TrainingState, combined_etag, is_local
 from filtercrawl.config.urls import redact_url
 from filtercrawl.dataset.schema.crawl_state import AttemptedVersion
 from filtercrawl.dataset.schema.validation import storable
@@ -26,12 +26,13 @@ _PUBLISHED_AT_ONCE: Final = (
 def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:
     """Return the row with what its source states now, which may change while the bytes stay."""
     meta, url = checkpoint.meta, checkpoint.files[0].url
-    extra = {**meta.extra, "arch": checkpoint.arch} if checkpoint.arch is not None else meta.extra
-    run = checkpoint.run or TrainingRun(id=None)
+    run, noted = _run_with_file_state(checkpoint.run or TrainingRun(id=None), row.state.training)
+    extra = {**noted, **meta.extra, **({"arch": checkpoint.arch} if checkpoint.arch is not None else {})}
     same_step = (row.run_id, row.step) == (run.id, run.step)
     # Where the source leaves it open, `run_final` follows from the other checkpoints of the run, after all are read.
     final = row.run_final if run.final is None and run.id is not None and same_step else run.final
-    row = replace(row, run_id=run.id, step=run.step, seed=run.seed, run_final=final)
+    state = replace(row.state, run_final=run.final)
+    row = replace(row, run_id=run.id, step=run.step, seed=run.seed, run_final=final, state=state)
     return storable(
         replace(
             row,
@@ -51,6 +52,22 @@ def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:
             url=None if url.startswith("file:") else redact_url(url),  # never a path of this machine
         )
     )
+
+
+def _run_with_file_state(run: TrainingRun, state: TrainingState | None) -> tuple[TrainingRun, dict[str, Any]]:
+    """Return a run with the step that the file states where the source knows none, and notes for `extra`.
+
+    Epochs stand in for steps only outside of runs, whose steps must have one unit.
+    """
+    if state is None:
+        return run, {}
+    noted = {} if state.epoch is None else {"epoch": state.epoch}
+    in_file = state.epoch if state.step is None else state.step
+    if run.step is None:
+        return replace(run, step=state.step if run.id is not None else in_file), noted
+    if in_file is not None and run.step not in (state.step, state.epoch):
+        noted["step_in_file"] = in_file
+    return run, noted
 
 
 def source_metadata_changed(row: ModelRow, checkpoint: Checkpoint) -> bool:

@@ -88,7 +88,7 @@ class CatalogWriter(WeightOwnership):
         if original is not None and original != result.task.model_id:
             if not self._layers_file_missing(row, original):
                 discard(result.layers)
-                return self._store_duplicate(replace(row, bytes_fetched=0), original)
+                return self._store_duplicate(row, result.task.checkpoint, original)
             if result.layers is None:
                 self.index.remove(content_key(result), original)
                 return "must_recrawl"
@@ -227,13 +227,14 @@ class CatalogWriter(WeightOwnership):
         self.renamed.add(model_id)
         return "renamed"
 
-    def _store_duplicate(self, row: ModelRow, original_id: str) -> CommitOutcome:
+    def _store_duplicate(self, row: ModelRow, checkpoint: Checkpoint, original_id: str) -> CommitOutcome:
         """Store a file that another checkpoint has too: its content is known without reading."""
         original = self._known(original_id)
+        state = replace(row.state, tensors=original.state.tensors, training=original.state.training)
         row = replace(
-            row,
+            with_source_metadata(replace(row, state=state), checkpoint),
+            bytes_fetched=0,
             format=row.format or original.format,
-            state=replace(row.state, tensors=original.state.tensors),
             num_params=original.num_params,
             n_layers=original.n_layers,
             n_kernels=original.n_kernels,
@@ -264,13 +265,14 @@ class CatalogWriter(WeightOwnership):
 
     def _seen(self, known: ModelRow, checkpoint: Checkpoint) -> ModelRow:
         """Return the row of a checkpoint that is offered now, as its source describes it now."""
+        row = with_source_metadata(known, checkpoint)
         state = replace(
-            known.state,
+            row.state,
             tried=attempted_version(checkpoint),
             files=file_etags(checkpoint),
             offered_as=None if checkpoint.name == known.name else checkpoint.name,
         )
-        return replace(with_source_metadata(known, checkpoint), last_seen=self.now, state=state)
+        return replace(row, last_seen=self.now, state=state)
 
     def _layers_file_missing(self, row: ModelRow, original_id: str) -> bool:
         """Tell whether the weights that a checkpoint would store are neither here nor in the last release."""

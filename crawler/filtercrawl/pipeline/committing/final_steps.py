@@ -91,7 +91,7 @@ def _runs(
     for model_id, row in rows.items():
         runs[row.source, row.run_id][model_id] = RunMember(
             step=row.step,
-            stated=offered[model_id].final if model_id in offered else None,
+            stated=row.state.run_final,
             gone=model_id in gone,
             usable=row.has_content and row.content_outcome != "no_kernels",
         )

@@ -46,6 +46,7 @@ def new_model_row(result: CrawlResult, now: datetime, version: str) -> ModelRow:
             prefix=checkpoint.prefix,
             version=result.version,
             tensors=result.tensors_sha256,
+            training=result.training,
         ),
     )
     return with_source_metadata(row, checkpoint)

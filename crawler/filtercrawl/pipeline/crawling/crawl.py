@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.checkpoint import Checkpoint
+from filtercrawl.api.checkpoint import Checkpoint, TrainingState
 from filtercrawl.api.errors import (
     Cancelled,
     ChangedError,
@@ -23,7 +23,7 @@ from filtercrawl.api.errors import (
 )
 from filtercrawl.api.format_names import format_name
 from filtercrawl.api.range_file import prefetch
-from filtercrawl.api.source import Reader, Source, find_reader
+from filtercrawl.api.source import Reader, Source, find_reader, read_content
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.config.urls import redact_urls
 from filtercrawl.dataset.schema.arrow import MODELS
@@ -102,6 +102,7 @@ class CrawlResult:
         tensors: The tensors, classified.
         layers: The layers, staged.
         tensors_sha256: What `digest_tensors` returns, of local files with layers; of others not all bytes are read.
+        training: How far training was, as the file states it.
     """
 
     task: CrawlTask
@@ -121,6 +122,7 @@ class CrawlResult:
     tensors: ClassifiedTensors | None = None
     layers: StagedLayers | None = None
     tensors_sha256: str | None = None
+    training: TrainingState | None = None
 
 
 def crawl(task: CrawlTask, context: WorkerContext) -> CrawlResult:
@@ -188,7 +190,8 @@ def crawl_once(
         )  # fmt: skip
         if identified.duplicate_of is not None or identified.unchanged:
             return with_fetch_stats(identified, files)
-        stored = tuple(reader.tensors(files))
+        content = read_content(reader, files)
+        stored = content.tensors
         check_tensors(files.main.name, stored)
         with timer.stage("extract"):
             builder, built = architecture_of(source, checkpoint, context.sources)
@@ -215,6 +218,7 @@ def crawl_once(
                 tensors=classified,
                 layers=staged,
                 tensors_sha256=proof,
+                training=content.training,
             ),
             files,
         )

@@ -17,6 +17,7 @@ from filtercrawl.api.checkpoint import (
     PreviousState,
     RemoteFile,
     Skipped,
+    TrainingRun,
     folder,
     local_path,
 )
@@ -65,6 +66,7 @@ class DiscoveryContext:
         settings: Settings of each source, by its name.
         previous_states: Rows of `models` by model id.
         opt_out: What may not be fetched.
+        dry_run: Whether nothing will be read.
     """
 
     plugins: Plugins
@@ -72,6 +74,7 @@ class DiscoveryContext:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     previous_states: Mapping[str, ModelRow] = field(default_factory=dict)
     opt_out: OptOut = field(default_factory=OptOut)
+    dry_run: bool = False
 
 
 def discover(selectors: Sequence[Selector], context: DiscoveryContext) -> list[Listing]:
@@ -98,6 +101,7 @@ def list_selector(selector: Selector, context: DiscoveryContext) -> Listing:
         pattern=selector.pattern,
         settings=context.settings.get(selector.source, {}),
         previous_states=previous_states(context.previous_states, selector.source),
+        dry_run=context.dry_run,
     )
     try:
         for offer in context.plugins.sources[selector.source].checkpoints(context.transport, query):
@@ -139,6 +143,7 @@ def previous_states(rows: Mapping[str, ModelRow], source: str) -> dict[str, Prev
 
 def _previous_state(row: ModelRow) -> PreviousState:
     attempted = row.attempted_version
+    run = TrainingRun(id=row.run_id, step=row.step, seed=row.seed, final=row.state.run_final)
     return PreviousState(
         revision=attempted.revision,
         etag=attempted.etag,
@@ -159,6 +164,7 @@ def _previous_state(row: ModelRow) -> PreviousState:
             metrics=json.loads(row.metrics or "{}"),
             extra=json.loads(row.extra or "{}"),
         ),
+        run=None if run == TrainingRun(id=None) else run,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
-from filtercrawl.api.source import Files
+from filtercrawl.api.source import CheckpointContent, Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, is_tar, load_legacy
@@ -21,6 +21,7 @@ from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator
 from filtercrawl_plugins.readers.torch.tensor_walk import FoundTensor, TensorPath, TensorWalk
 from filtercrawl_plugins.readers.torch.torchscript import TorchScriptCode
 from filtercrawl_plugins.readers.torch.zip_file import PICKLE_NAME, TorchArchive, archive_kind
+from filtercrawl_plugins.readers.training_state import training_state
 
 # Integers of the configuration of a packed weight: at most three axes.
 MAX_CONFIG: Final = 16
@@ -46,7 +47,11 @@ class TorchZip(TorchReader):
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor of the object; nothing is yielded before the whole file has been checked."""
-        yield from locate_tensors(files.main, TorchArchive(files.main).load_pickle(PICKLE_NAME, "data"))
+        yield from self.read_content(files).tensors
+
+    def read_content(self, files: Files) -> CheckpointContent:
+        """Return every tensor of the object, and the training state beside them."""
+        return content_of(files.main, TorchArchive(files.main).load_pickle(PICKLE_NAME, "data"))
 
 
 class TorchLegacy(TorchReader):
@@ -60,7 +65,11 @@ class TorchLegacy(TorchReader):
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor of the object; nothing is yielded before the whole file has been checked."""
-        yield from locate_tensors(files.main, load_legacy(files.main))
+        yield from self.read_content(files).tensors
+
+    def read_content(self, files: Files) -> CheckpointContent:
+        """Return every tensor of the object, and the training state beside them."""
+        return content_of(files.main, load_legacy(files.main))
 
 
 class TorchScript(TorchReader):
@@ -134,6 +143,11 @@ def described_constants(constants: Sequence[StoredTensor], code: TorchScriptCode
             yield replace(tensor, rule="code" if tensor.reason == "constant" else tensor.rule)
         else:
             yield replace(tensor, reason=None, rule=None, layer=tensor.name, convolution=convolution)
+
+
+def content_of(file: RandomAccessFile, loaded: LoadedObject) -> CheckpointContent:
+    """Return every tensor of a loaded object, and the training state beside them."""
+    return CheckpointContent(tensors=tuple(locate_tensors(file, loaded)), training=training_state(loaded.value))
 
 
 def locate_tensors(file: RandomAccessFile, loaded: LoadedObject) -> list[StoredTensor]:

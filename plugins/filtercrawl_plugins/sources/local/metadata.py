@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, TrainingRun
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, PreviousState, TrainingRun
 from filtercrawl.api.errors import FormatError
 from filtercrawl_plugins.metadata.licenses import to_spdx
 from filtercrawl_plugins.sources.local.metadata_table import READERS, Row, read_table
@@ -45,16 +45,18 @@ class FolderMetadata:
         exact: Rows by the path that they name.
         patterns: (pattern, row) of the others.
         matched: Paths and patterns that a file has matched.
+        broken: Whether it cannot be read: what it stated before is then kept.
     """
 
     name: str
+    broken: bool = False
     exact: dict[str, list[Row]] = field(default_factory=dict)
     patterns: list[tuple[str, Row]] = field(default_factory=list)
     matched: set[str] = field(default_factory=set)
 
     @classmethod
     def read(cls, folder: Path, prefix: str = "") -> FolderMetadata | None:
-        """Read the metadata file of a folder; None if there is none, or if it cannot be read, which is logged.
+        """Read the metadata file of a folder; None if there is none. A problem is logged.
 
         Args:
             folder: The folder.
@@ -67,8 +69,8 @@ class FolderMetadata:
         try:
             rows = read_table(path)
         except FormatError as error:
-            logger.warning("%s%s; the checkpoints beside it are read without it", prefix, error)
-            return None
+            logger.warning("%s%s; what it stated of the checkpoints beside it before is kept", prefix, error)
+            return replace(found, broken=True)
         for row in rows:
             target = row.pop("file_name", None)
             if not isinstance(target, str):
@@ -110,10 +112,12 @@ class MetadataLookup:
 
     Args:
         root: The folder that is listed.
+        previous_states: What the dataset knows of the checkpoints, by name.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, previous_states: Mapping[str, PreviousState]) -> None:
         self._root = root
+        self._previous_states = previous_states
         self._folders: dict[str, FolderMetadata | None] = {}
 
     def is_metadata(self, name: str) -> bool:
@@ -135,6 +139,8 @@ class MetadataLookup:
         for depth in range(min(len(parts), _MAX_DEPTH), -1, -1):
             prefix = "".join(f"{part}/" for part in parts[:depth])
             found = self._folder(prefix)
+            if found is not None and found.broken:
+                return _as_before(checkpoint, self._previous_states.get(checkpoint.name))
             if found is not None:
                 return with_metadata(checkpoint, found.row_of(name.removeprefix(prefix)), found.name)
         return checkpoint
@@ -149,6 +155,15 @@ class MetadataLookup:
         if prefix not in self._folders:
             self._folders[prefix] = FolderMetadata.read(self._root / prefix, prefix)
         return self._folders[prefix]
+
+
+def _as_before(checkpoint: Checkpoint, known: PreviousState | None) -> Checkpoint:
+    """Return a checkpoint with what the dataset knows of it."""
+    if known is None:
+        return checkpoint
+    extra = dict(known.meta.extra)
+    arch = extra.pop("arch", checkpoint.arch)
+    return replace(checkpoint, meta=replace(known.meta, extra=extra), run=known.run or checkpoint.run, arch=arch)
 
 
 def with_metadata(checkpoint: Checkpoint, row: Mapping[str, Any], where: str) -> Checkpoint:
@@ -169,11 +184,16 @@ def with_metadata(checkpoint: Checkpoint, row: Mapping[str, Any], where: str) ->
         **texts,
         training_datasets=values.get("training_datasets", ()),
         metrics=values.get("metrics", {}),
-        extra={name: values[name] for name in values if name not in _KNOWN or name == "arch"},
+        extra={
+            **checkpoint.meta.extra,
+            **{name: value for name, value in values.items() if name not in _KNOWN or name == "arch"},
+        },
     )
     changed = replace(checkpoint, meta=meta, arch=values.get("arch", checkpoint.arch))
     if any(name in values for name in _RUN):
         before = checkpoint.run or TrainingRun(id=None)
+        if before.step is not None and values.get("step", before.step) != before.step:
+            changed = replace(changed, meta=replace(meta, extra={**meta.extra, "step_in_name": before.step}))
         changed = replace(
             changed,
             run=TrainingRun(

@@ -1,28 +1,32 @@
-"""Training runs, by the names that trainers give the checkpoints of a run."""
+"""Training runs, by the names that trainers give the checkpoints of a run and the files that they write beside them."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, Offer, TrainingRun
+from filtercrawl.api.checkpoint import TrainingRun
+from filtercrawl_plugins.sources.local.lightning import LightningFolders, LightningName
+from filtercrawl_plugins.sources.local.trainer_files import (
+    RESULTS,
+    TRAINER_STATE,
+    TrainerState,
+    read_iterations,
+    read_trainer_state,
+)
 
 # Folders of transformers, accelerate and the examples of diffusers: `checkpoint-500`.
 _STEP_FOLDER: Final = re.compile(r"checkpoint-(?P<step>[0-9]{1,18})")
 # Files of timm and of trainers that follow it, numbered by epoch: `checkpoint-12.pth.tar`.
 _EPOCH_FILE: Final = re.compile(r"checkpoint-(?P<step>[0-9]{1,18})\.pth(\.tar)?")
-# Files and folders of Lightning: `epoch=3-step=400.ckpt`, `NAME-epoch=3-step=400-val_loss=0.2.ckpt`, and `-v1` behind
-# it where the name was taken.
-_LIGHTNING: Final = re.compile(
-    r"((?P<prefix>[^=]+)-(?=epoch=))?(epoch=[0-9]+-)?step=(?P<step>[0-9]{1,18})(-.+=.+?)?(?P<version>-v[0-9]+)?\.ckpt"
-)
 # Folders of Ray beside the `result.json` of their trial: `checkpoint_000003`.
 _RAY_FOLDER: Final = re.compile(r"checkpoint_[0-9]{6}")
-_MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
+# What transformers saves at the end of training, beside the `trainer_state.json` of the whole run.
+_END_OF_TRAINING: Final = re.compile(r"(model|pytorch_model)\.(safetensors|bin)(\.index\.json)?")
 # What trainers save beside the weights.
 _NO_WEIGHTS: Final = re.compile(
     r"(optimizer|scheduler|scaler|rng_state|random_states|training_args)(_[0-9]+)?\.\w+"
@@ -30,92 +34,88 @@ _NO_WEIGHTS: Final = re.compile(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class FoundRun:
+    """The run of a file.
+
+    Attributes:
+        run: The run; whether the file is the last of it is left open.
+        notes: What else is stated, for `extra`: the epoch, and a step that contradicts the name.
+    """
+
+    run: TrainingRun
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
 class RunLookup:
     """Finds the run and the step of the files of a folder.
+
+    A run is the folder with its steps. It has no id where that folder is not listed, or may hold several runs.
 
     Args:
         root: The folder that is listed.
         label: Prefix of the names of its checkpoints, with a trailing slash; empty if there is none.
-
-    Attributes:
-        ambiguous: Ids of runs that may be several: Lightning numbers a file `-v1` whose name was taken, as by another
-            run in the same folder.
+        names: POSIX paths below the root of all its files; None if only one file is listed.
     """
 
-    def __init__(self, root: Path, label: str) -> None:
-        self.ambiguous: set[str] = set()
+    def __init__(self, root: Path, label: str, names: Iterable[str] | None) -> None:
         self._root = root
         self._label = label.rstrip("/")
-        self._results: dict[str, dict[str, int]] = {}
+        self._alone = names is None
+        self._lightning = LightningFolders(names or ())
+        self._iterations = lru_cache(maxsize=None)(lambda folder: read_iterations(root / folder / RESULTS))
+        self._state = lru_cache(maxsize=None)(lambda folder: read_trainer_state(root / folder / TRAINER_STATE))
 
-    def run_of(self, name: str, *, alone: bool = False) -> TrainingRun | None:
-        """Return the run of a file, None if its path states none; whether it is final is left open.
-
-        A run is the folder with its steps, and has no id where that folder is not listed.
+    def run_of(self, name: str) -> FoundRun | None:
+        """Return the run of a file; None if neither its path nor a file beside it states one.
 
         Args:
             name: POSIX path of the file below the root.
-            alone: Whether only this file is listed.
         """
-        file = name.rpartition("/")[2]
+        folder, _, file = name.rpartition("/")
         if _NO_WEIGHTS.fullmatch(file):
             return None
-        parts = (self._root.name, *name.split("/"))
+        lightning = LightningName.parse(file)
+        if lightning is not None:
+            prefix = self._lightning.prefix_of_run(folder, lightning)
+            run_id = None if prefix is None else self._id(folder, prefix)
+            return FoundRun(run=TrainingRun(id=run_id, step=lightning.step))
+        if (match := _EPOCH_FILE.fullmatch(file)) is not None:
+            return FoundRun(run=TrainingRun(id=self._id(folder), step=int(match["step"])))
+        return self._by_folder(folder) or self._at_end_of_training(folder, file)
+
+    def _by_folder(self, path: str) -> FoundRun | None:
+        """Return the run that the innermost folder of a step states."""
+        parts = path.split("/") if path else []
         for index in range(len(parts) - 1, -1, -1):
-            part, folder = parts[index], "/".join(parts[1:index])
-            match = _LIGHTNING.fullmatch(part)
-            prefix = match["prefix"] if match else None
-            # The name of the root is no part of it: ids are published, and that name may be a user's.
-            run_id = "/".join(name for name in (self._label, folder, prefix) if name) or "."
-            if match and match["version"]:
-                self.ambiguous.add(run_id)
-            is_file = index == len(parts) - 1
-            match = match or (_EPOCH_FILE if is_file else _STEP_FOLDER).fullmatch(part)
-            if match or (index > 0 and not is_file and self._is_of_ray(folder, part)):
-                step = int(match["step"]) if match else self._results[folder].get(part)
-                return TrainingRun(id=run_id if index > 0 and not alone else None, step=step)
+            folder, below = "/".join(parts[:index]), "/".join(parts[: index + 1])
+            if (match := _STEP_FOLDER.fullmatch(parts[index])) is not None:
+                return _in_step_folder(self._id(folder), int(match["step"]), self._state(below))
+            if _RAY_FOLDER.fullmatch(parts[index]) and (self._root / folder / RESULTS).is_file():
+                return FoundRun(run=TrainingRun(id=self._id(folder), step=self._iterations(folder).get(parts[index])))
+        if (match := _STEP_FOLDER.fullmatch(self._root.name)) is not None:
+            return _in_step_folder(None, int(match["step"]), self._state(""))
         return None
 
-    def _is_of_ray(self, folder: str, part: str) -> bool:
-        """Return whether a folder is a checkpoint of Ray; reads the results beside it."""
-        path = self._root / folder / "result.json"
-        if not _RAY_FOLDER.fullmatch(part) or not path.is_file():
-            return False
-        if folder not in self._results:
-            self._results[folder] = read_iterations(path)
-        return True
+    def _at_end_of_training(self, folder: str, file: str) -> FoundRun | None:
+        if not _END_OF_TRAINING.fullmatch(file) or (state := self._state(folder)) is None or state.tracks_best:
+            return None
+        return FoundRun(run=TrainingRun(id=self._id(folder), step=state.step), notes=_notes(state))
+
+    def _id(self, folder: str, prefix: str = "") -> str | None:
+        """Return the id of the run in a folder.
+
+        The name of the root is no part of it: ids are published, and that name may be a user's.
+        """
+        return None if self._alone else "/".join(part for part in (self._label, folder, prefix) if part) or "."
 
 
-def read_iterations(path: Path) -> dict[str, int]:
-    """Return the training iteration of each checkpoint folder in the `result.json` of a trial of Ray.
-
-    Args:
-        path: A file with one JSON object a line; lines that are none are left out.
-    """
-    found: dict[str, int] = {}
-    try:
-        if path.stat().st_size > _MAX_RESULT_BYTES:
-            return {}
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return {}
-    for line in lines:
-        try:
-            result: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(result, dict):
-            continue
-        folder, iteration = result.get("checkpoint_dir_name"), result.get("training_iteration")
-        if isinstance(folder, str) and type(iteration) is int and 0 <= iteration < 2**63:
-            found[folder] = iteration
-    return found
+def _in_step_folder(run_id: str | None, step: int, state: TrainerState | None) -> FoundRun:
+    notes = {} if state is None else _notes(state)
+    if state is not None and state.step != step:
+        notes["step_in_file"] = state.step
+    return FoundRun(run=TrainingRun(id=run_id, step=step), notes=notes)
 
 
-def without_ambiguous_ids(offers: Iterable[Offer], ambiguous: Set[str]) -> Iterator[Offer]:
-    """Yield offers, their run without its id where that is one of `ambiguous`."""
-    for offer in offers:
-        if isinstance(offer, Checkpoint) and offer.run is not None and offer.run.id in ambiguous:
-            yield replace(offer, run=replace(offer.run, id=None))
-        else:
-            yield offer
+def _notes(state: TrainerState) -> dict[str, Any]:
+    return {} if state.epoch is None else {"epoch": state.epoch}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from filtercrawl.api.checkpoint import Checkpoint, Offer, RemoteFile, Skipped
+from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile, Skipped
 from filtercrawl.api.errors import UnsafeFileError, UsageError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.hub_cache import blobs_of
@@ -17,7 +17,7 @@ from filtercrawl.api.range_file import file_version, relative_path
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources.local.metadata import ARCHITECTURE, MetadataLookup
-from filtercrawl_plugins.sources.local.runs import RunLookup, without_ambiguous_ids
+from filtercrawl_plugins.sources.local.runs import RunLookup
 from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, os_error_reason, walk
 from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
 
@@ -95,18 +95,11 @@ class LocalSource:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the files at the path, sorted by name; raises UsageError if the path does not exist."""
         location = LocalPattern.parse(query.pattern)
-        entries = list_folder(location.path)
+        entries = list(list_folder(location.path))
         path, named = absolute(location.path), location.path.is_file()
         root = path.parent if named else path
-        runs = RunLookup(root, location.label)
-        offers = list(self._offers(location, entries, MetadataLookup(root), runs))
-        yield from without_ambiguous_ids(offers, runs.ambiguous)
-
-    @staticmethod
-    def _offers(
-        location: LocalPattern, entries: Iterator[FoundFile | SkippedPath], metadata: MetadataLookup, runs: RunLookup
-    ) -> Iterator[Offer]:
-        named = location.path.is_file()
+        runs = RunLookup(root, location.label, None if named else [entry.name for entry in entries])
+        metadata = MetadataLookup(root, query.previous_states)
         for entry in entries:
             name = location.label + entry.name
             if isinstance(entry, SkippedPath):
@@ -114,9 +107,10 @@ class LocalSource:
             elif not named and is_distributed_shard(entry.path):
                 yield Skipped(name=name, reason=SHARD_REASON)
             elif named or not metadata.is_metadata(entry.name):
-                run = runs.run_of(entry.name, alone=named)
-                found = replace(make_checkpoint(name, entry), named=named, arch=location.arch, run=run)
-                yield metadata.apply(found, entry.name)
+                checkpoint = replace(make_checkpoint(name, entry), named=named, arch=location.arch)
+                if (found := runs.run_of(entry.name)) is not None:
+                    checkpoint = replace(checkpoint, run=found.run, meta=CheckpointMetadata(extra=found.notes))
+                yield metadata.apply(checkpoint, entry.name)
         if not named:
             metadata.warn_unmatched()
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filtercrawl.api.checkpoint import TrainingState
 from filtercrawl.config.license_policy import Policy
 from filtercrawl.dataset.catalog.encoding import decode_model, encode_model
 from filtercrawl.dataset.schema.arrow import MODELS
@@ -102,7 +103,19 @@ def test_the_published_state_names_no_path_of_this_machine() -> None:
     assert ROW.to_arrow()["state"] is None
 
 
-@pytest.mark.parametrize("text", ["[]", "1", '{"tried": 1}', '{"files": [1]}', '{"tried": {}}', "{"])
+@pytest.mark.parametrize("final", [None, True, False])
+@pytest.mark.parametrize("training", [None, TrainingState(step=400), TrainingState(step=0, epoch=3)])
+def test_what_source_and_file_state_of_the_run_is_kept(final: bool | None, training: TrainingState | None) -> None:
+    row = replace(ROW, state=CrawlState(run_final=final, training=training))
+    for read in (decode_model(encode_model(row)), ModelRow.from_arrow(row.to_arrow())):
+        assert (read.state.run_final, read.state.training) == (final, training)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "1", '{"tried": 1}', '{"training": 1}', '{"training": {"loss": 1}}', '{"training": {"step": "4"}}',
+     '{"files": [1]}', '{"tried": {}}', "{"],
+)  # fmt: skip
 def test_a_damaged_state_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"state|Expecting"):
         ModelRow.from_arrow({**ROW.to_arrow(), "state": text})
