@@ -16,7 +16,15 @@ import torch
 from packaging.licenses import canonicalize_license_expression
 
 from conftest import Sync
-from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, PreviousState, RemoteFile, Skipped
+from filtercrawl.api.checkpoint import (
+    Checkpoint,
+    CheckpointMetadata,
+    Offer,
+    PreviousState,
+    RemoteFile,
+    Skipped,
+    combined_etag,
+)
 from filtercrawl.api.errors import NetworkError, UnsupportedError, UsageError
 from filtercrawl.api.source import Query
 from filtercrawl.api.transport import Transport
@@ -223,6 +231,29 @@ def test_a_hub_that_does_not_answer_makes_no_complete_listing(hub: HubServer) ->
     hub.close()
     with pytest.raises(NetworkError, match="the models of timm"):
         offers("resnet18.a1_in1k", network(options=TransportOptions(retry=RetryPolicy(attempts=1))))
+
+
+def test_a_dry_run_lists_without_the_hub_what_timm_and_the_dataset_know(
+    hub: HubServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.create("timm/resnet18.a1_in1k", {"model.safetensors": b"x"})
+    online = one("resnet18.a1_in1k")
+    hub.close()
+    once = network(options=TransportOptions(retry=RetryPolicy(attempts=1)))
+    known = {
+        "resnet18.a1_in1k": PreviousState(revision=online.revision, etag=combined_etag(online)),
+        "resnet18.a2_in1k": PreviousState(outcome="skipped", reason="gated", revision="1"),
+    }
+    found = {offer.name: offer for offer in offers("resnet18", once, dry_run=True, previous_states=known)}
+    assert list(found) == timm.list_pretrained("resnet18.*")
+    same, skipped, new = (found[f"resnet18.a{number}_in1k"] for number in (1, 2, 3))
+    assert isinstance(same, Checkpoint)
+    assert (same.revision, combined_etag(same)) == (online.revision, combined_etag(online))
+    assert skipped == Skipped(name="resnet18.a2_in1k", reason="gated", revision="1")
+    assert isinstance(new, Checkpoint)
+    assert new.files[0].url == f"{hub.url}/timm/resnet18.a3_in1k/resolve/main/model.safetensors"
+    assert new.meta == described("resnet18.a3_in1k").meta
+    assert "timm: listed without the Hub, so that changes are not seen" in caplog.text
 
 
 def test_a_pattern_that_matches_nothing_says_so() -> None:

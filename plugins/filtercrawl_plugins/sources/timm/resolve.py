@@ -99,6 +99,30 @@ class EntryResolver:
         return Checkpoint(name=entry.names[0], revision=revision, files=files, aliases=entry.names[1:], meta=meta)
 
 
+def offer_without_network(
+    entry: TimmEntry, previous_states: Mapping[str, PreviousState], categories: Mapping[str, str]
+) -> Offer:
+    """Return the checkpoint of an entry as far as the installed timm knows it; a known one is offered as it was.
+
+    Args:
+        entry: The entry.
+        previous_states: What the dataset knows, by the name of a checkpoint.
+        categories: Visual category by dataset, from the user's settings.
+    """
+    name, previous = entry.names[0], previous_states.get(entry.names[0])
+    if previous is not None and previous.outcome == "skipped":
+        return Skipped(name=name, reason=previous.reason or "", revision=previous.revision)
+    if entry.repo is None:
+        file = RemoteFile(url=entry.url, path=entry.url.rpartition("/")[2])
+    else:
+        file = HubRepoListing(id=entry.repo).remote_file(entry.file or _SAFETENSORS)
+    revision = hash_from_url(entry.url) if entry.repo is None else None
+    if previous is not None:
+        file, revision = replace(file, etag=previous.etag), previous.revision
+    meta = entry.meta(categories)
+    return Checkpoint(name=name, revision=revision, files=(file,), aliases=entry.names[1:], meta=meta)
+
+
 def _find_file(entry: TimmEntry, repo: HubRepoListing) -> str | None:
     """Return the path of the file that timm would load, None if the repository has none."""
     candidates = (entry.file,) if entry.file else _FILES

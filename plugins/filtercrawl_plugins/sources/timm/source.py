@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, Offer, RemoteFile
-from filtercrawl.api.errors import UnsupportedError
+from filtercrawl.api.errors import NetworkError, UnsupportedError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
@@ -15,10 +16,13 @@ from filtercrawl_plugins.metadata.families import timm_family
 from filtercrawl_plugins.sources.shared.hub_listing import list_repos
 from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
 from filtercrawl_plugins.sources.timm.registry import list_entries
-from filtercrawl_plugins.sources.timm.resolve import EntryResolver
+from filtercrawl_plugins.sources.timm.resolve import EntryResolver, offer_without_network
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+logger = logging.getLogger(__name__)
 
 
 class TimmSource:
@@ -44,14 +48,21 @@ class TimmSource:
 
         Raises:
             UsageError: No entry matches, or a setting is invalid.
-            NetworkError: The Hub cannot be reached.
+            NetworkError: The Hub cannot be reached; in a dry run the entries are those of the installed timm then.
         """
         check_settings(self.name, query, "gated", "visual_category")
         gated, categories = read_flag(self.name, query, "gated"), read_visual_categories(self.name, query)
         entries = list_entries()
         names = match_names(self.name, query, (name for entry in entries for name in entry.names), separator=".")
         selected = [entry for entry in entries if not names.isdisjoint(entry.names)]
-        repos = list_repos(transport, (entry.repo for entry in selected if entry.repo))
+        try:
+            repos = list_repos(transport, (entry.repo for entry in selected if entry.repo))
+        except NetworkError as error:
+            if not query.dry_run:
+                raise
+            logger.warning("timm: listed without the Hub, so that changes are not seen (%s)", error)
+            yield from (offer_without_network(entry, query.previous_states, categories) for entry in selected)
+            return
         resolver = EntryResolver(
             transport=transport, repos=repos, previous_states=query.previous_states, gated=gated, categories=categories
         )
