@@ -108,8 +108,7 @@ class AnalysisOptions:
     Attributes:
         by: Columns of `index` or `models` whose groups are compared.
         exact: Whether to read the kernels and use each comparison's own histogram range, as the paper does, in place of
-            the
-            sketches with their fixed range.
+            the sketches with their fixed range.
         resamples: Number of random assignments of models to groups in a test.
         seed: Seed of all random numbers.
         device: Device for work on kernels.
@@ -141,19 +140,48 @@ class DatasetView(Protocol):
         ...
 
     def sketches(self, layers: Sequence[str]) -> pa.Table:
-        """Return the sketches of the layers with these `layer_sha256`, in this order; reads no weights."""
+        """Return the sketches of layers; reads no weights.
+
+        Args:
+            layers: Values of `layer_sha256`.
+
+        Returns:
+            One row of `sketches` for each, in this order.
+        """
         ...
 
     def samples(self, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield `(layer_sha256, kernels)`, at most 64 kernels `[k, taps]`, for layers that have samples."""
+        """Yield the sampled kernels of layers; reads no layers files.
+
+        Args:
+            layers: Values of `layer_sha256`.
+
+        Yields:
+            `(layer_sha256, kernels)` for each layer that has samples: float32 `[k, taps]`, k at most 64.
+        """
         ...
 
     def kernels(self, layers: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Yield `(layer_sha256, kernels [k, taps])`, a layer in one or more parts; reads layers files."""
+        """Yield all kernels of layers; reads layers files.
+
+        Args:
+            layers: Values of `layer_sha256`.
+
+        Yields:
+            `(layer_sha256, kernels)`, a layer in one or more parts: float32 `[k, taps]`.
+
+        Raises:
+            DatasetError: A layers file is missing or cannot be read.
+        """
         ...
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Report the progress of a long step.
+
+        Args:
+            done: Units of work that are done.
+            total: Units of work of the step.
+            what: What is being done, for people.
 
         Raises:
             Cancelled: The run is to end.
@@ -176,5 +204,12 @@ class Analysis(Protocol):
         ...
 
     def run(self, dataset: DatasetView) -> Result:
-        """Analyze the dataset; groups that are too small are left out and reported, not raised."""
+        """Analyze the dataset; groups that are too small are left out and reported, not raised.
+
+        Args:
+            dataset: The kernels and tables to analyze, and the options of the run.
+
+        Raises:
+            Cancelled: The run is to end.
+        """
         ...

@@ -33,7 +33,11 @@ class Accumulator(Protocol):
     """Receives a layer part by part and returns its statistics at the end."""
 
     def update(self, weight: torch.Tensor) -> None:
-        """Receive the next output channels, float32 `[out, in_channels/groups, *kernel_size]` on the device."""
+        """Receive the next output channels.
+
+        Args:
+            weight: float32 `[out, in_channels/groups, *kernel_size]`, on the device of the run.
+        """
         ...
 
     def finish(self) -> Mapping[str, float | int | None]:
@@ -68,5 +72,9 @@ class Measure(Protocol):
         ...
 
     def start(self, layer: LayerSummary) -> Accumulator:
-        """Return an accumulator for one layer."""
+        """Return an accumulator for one layer.
+
+        Args:
+            layer: What is known of the layer before its weight is read.
+        """
         ...

@@ -27,7 +27,15 @@ class RandomAccessFile(Protocol):
         ...
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`; raises TruncatedError past the end of the file."""
+        """Read bytes.
+
+        Args:
+            offset: Of the first byte.
+            length: Number of bytes.
+
+        Raises:
+            TruncatedError: The file ends before.
+        """
         ...
 
 

@@ -62,7 +62,11 @@ class TensorLocation:
         return ITEMSIZE[self.dtype]
 
     def span(self, box: SliceBounds) -> int:
-        """Return how many elements of the file lie from the first to the last element of a box, both included."""
+        """Return how many elements of the file lie from the first to the last element of a box, both included.
+
+        Args:
+            box: (start, stop) of each axis, in elements.
+        """
         if any(stop <= start for start, stop in box):
             return 0
         return 1 + sum((stop - start - 1) * stride for (start, stop), stride in zip(box, self.strides, strict=True))
@@ -138,7 +142,14 @@ class ComputedWeight(Protocol):
         ...
 
     def read_float32(self, box: SliceBounds) -> NDArray[np.float32]:
-        """Compute a box, (start, stop) of each axis, with memory in proportion to it."""
+        """Compute a box with memory in proportion to it.
+
+        Args:
+            box: (start, stop) of each axis, in elements.
+
+        Returns:
+            float32 of the shape of the box.
+        """
         ...
 
     def spans(self) -> Iterable[Span]:

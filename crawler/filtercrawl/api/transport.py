@@ -102,6 +102,9 @@ class Transport(Protocol):
     def get_json(self, url: str) -> Any:
         """Return the JSON at an http(s) URL.
 
+        Args:
+            url: Without user and password; `[mirrors]` and `[auth]` are applied.
+
         Raises:
             NetworkError: The server cannot be reached or refuses, or the response is not JSON.
         """
@@ -109,6 +112,9 @@ class Transport(Protocol):
 
     def pages(self, url: str) -> Iterator[Any]:
         """Yield the JSON of a page, and of every page that its `Link: <...>; rel="next"` headers lead to.
+
+        Args:
+            url: Of the first page.
 
         Raises:
             NetworkError: The server cannot be reached or refuses, or a response is not JSON.
