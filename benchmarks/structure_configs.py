@@ -32,7 +32,7 @@ LIBRARIES = ("transformers", "diffusers")
 SECONDS = 60
 MEMORY = 3 << 30
 # Why networks have no depth, checked in the code of the library. First those whose forward accepts no input with the
-# default config; published configs differ from it.
+# default config.
 UNFIT = {
     "diffusers:HunyuanVideoFramepackTransformer3DModel": "it lacks the embedder that its forward calls",
     "diffusers:UNet1DModel": "its numbers of channels do not fit each other",
@@ -51,14 +51,17 @@ UNFIT = {
     "transformers:vitmatte": "the backbone lacks the channel of the trimap",
 }
 REMARKS = {
+    "diffusers:AnyFlowFARTransformer3DModel": "its flex attention does not run on the meta device",
     "diffusers:ControlNetXSAdapter": "it has no forward of its own",
     "diffusers:WanAnimate2Transformer3DModel": "its forward takes an object of the library, a cache",
     "transformers:edgetam_video": "its forward takes an object of the library, a session",
     "transformers:glm_image_vqmodel": "it has no forward of its own",
+    "transformers:phi4_multimodal": "no rule for its names of images and sound",
     "transformers:qwen2_5_omni": "it has no forward of its own",
     "transformers:sam2_video": "its forward takes an object of the library, a session",
     "transformers:sam3_tracker_video": "its forward takes an object of the library, a session",
     "transformers:sam3_video": "its forward takes an object of the library, a session",
+    "transformers:xcodec2": "it takes a wave and its spectrum, whose lengths have to fit each other",
 }
 
 
@@ -117,33 +120,33 @@ def report(results: list[Result]) -> str:
         f"Written by `python benchmarks/structure_configs.py --results FILE`; {versions}; one network at a time, "
         f"{os.cpu_count()} cores, at most {SECONDS} s and {MEMORY >> 30} GB for each. Each default config goes the way "
         "of a `config.json` on the Hub. Of transformers the base model of each model type is built, of diffusers each "
-        "class; where a class has no default for what it needs, with the settings of a published config.",
+        "class; where a class has no default for what it needs, with the settings of a published config. What FILE "
+        "already had was measured before: not all networks are of one commit.",
         "",
-        "| library | networks with convolutions | with depth | share | for every convolution | convolutions "
-        "| of these with depth | build s median / p95 | trace s median / p95 | most memory in MB |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| library | networks with convolutions | with depth | share | of those that accept an input "
+        "| for every convolution | convolutions | of these with depth "
+        "| build s median / p95 | trace s median / p95 | most memory in MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     known = [result for result in results if not result.unavailable]
     for library in LIBRARIES:
         found = [result for result in known if result.name.startswith(library)]
         deep = [result for result in found if result.n_with_depth]
+        n_fit = sum(bool(result.n_with_depth) or result.name not in UNFIT for result in found)
         whole = sum(not result.without_depth for result in deep)
         total = sum(result.n_convolutions for result in found)
         with_depth = sum(result.n_with_depth for result in found)
         times = " | ".join(spread([getattr(result, what) for result in deep]) for what in ("build", "trace"))
         lines.append(
-            f"| {library} | {len(found)} | {len(deep)} | {len(deep) / len(found):.1%} | {whole} | {total} "
-            f"| {with_depth} | {times} | {max(result.memory for result in found) >> 20} |"
+            f"| {library} | {len(found)} | {len(deep)} | {len(deep) / len(found):.1%} "
+            f"| {len(deep) / n_fit:.1%} | {whole} | {total} | {with_depth} | {times} "
+            f"| {max(result.memory for result in found) >> 20} |"
         )
     without = [result for result in known if not result.n_with_depth]
     unfit = [result for result in without if result.name in UNFIT]
     lines += ["", "## Without depth", "", "Their convolutions are listed, with a null depth.", ""]
     lines += [f"- `{r.name}`: {explained(r)}" for r in without if r not in unfit] or ["None."]
-    lines += [
-        "",
-        "With these default configs the forward of the network accepts no input; published configs differ.",
-        "",
-    ]
+    lines += ["", "With these default configs the forward of the network runs on no input, or not on images:", ""]
     lines += [f"- `{r.name}`: {UNFIT[r.name]}" for r in unfit] or ["None."]
     lines += ["", "## Convolutions that the call does not reach", "", "They have a null depth and `n_calls` 0.", ""]
     lines += [f"- `{r.name}`: {len(r.without_depth)}" for r in known if r.n_with_depth and r.without_depth]
@@ -154,7 +157,9 @@ def report(results: list[Result]) -> str:
 
 def explained(result: Result) -> str:
     remark = REMARKS.get(result.name)
-    return f"{remark} ({result.problem})" if remark else result.problem or "no convolution is reached"
+    if remark is None:
+        return result.problem or "no convolution is reached"
+    return f"{remark} ({result.problem})" if result.problem else remark
 
 
 def spread(seconds: list[float]) -> str:
