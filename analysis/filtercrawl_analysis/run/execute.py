@@ -12,8 +12,7 @@ from filtercrawl.api.analysis import Analysis, AnalysisOptions, DatasetView, Sam
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, now
-from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
-from filtercrawl.dataset.files.lock import locked
+from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
 from filtercrawl_analysis.report.run_analyses import run_analyses
@@ -55,7 +54,8 @@ def execute(
         token.raise_if_cancelled()
         reporter.step(done, total, what)
 
-    with locked(dataset), open_catalog(settings) as catalog:
+    with open_dataset(settings) as opened:
+        catalog = opened.catalog
         export_if_needed(dataset, catalog)  # a killed run may have left tables that are older than the catalog
         view = FolderDatasetView(dataset, options, step)
         reporter.start(len(analyses))

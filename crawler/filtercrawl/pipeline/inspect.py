@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint
-from filtercrawl.api.errors import FormatError, UsageError
-from filtercrawl.api.format_names import format_name
+from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control, format_count, format_plural
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.source import SupportsBuild, SupportsLookup, find_reader
+from filtercrawl.api.source import SupportsBuild, SupportsLookup
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
@@ -22,9 +21,9 @@ from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.pipeline.crawling.crawl import attach_architecture
+from filtercrawl.pipeline.crawling.extract import attach_architecture
 from filtercrawl.pipeline.discovery.architectures import architecture_of
-from filtercrawl.pipeline.discovery.discover import DiscoveryContext, discover
+from filtercrawl.pipeline.discovery.discover import Discovery
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.transport import network
 
@@ -106,8 +105,7 @@ def select_checkpoint(
     Raises:
         UsageError: The selector names no checkpoint, or several.
     """
-    context = DiscoveryContext(plugins=plugins, transport=transport, settings=settings.sources)
-    listing = discover([selector], context)[0]
+    (listing,) = Discovery(plugins=plugins, transport=transport, settings=settings.sources).list_all([selector])
     if len(listing.checkpoints) != 1:
         some = ", ".join(checkpoint.name for checkpoint in listing.checkpoints[:3])
         names = f"{len(listing.checkpoints)} checkpoints ({some}, ...); name one" if some else "no checkpoint"
@@ -127,10 +125,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
     checkpoint = select_checkpoint(text, selector, plugins, settings, transport)
     source = plugins.sources[selector.source]
     with CheckpointFiles(checkpoint, plugins.readers, transport, source) as files:
-        reader = find_reader(plugins.readers, files.main)
-        if reader is None:
-            what = format_name(files.main) or "of no known format"
-            raise FormatError(f"{files.main.name}: the file is {what}; no reader claims it")
+        reader = files.reader()
         stored = tuple(reader.tensors(files))
         check_tensors(files.main.name, stored)
         tensors, _ = attach_architecture(*architecture_of(source, checkpoint, plugins.sources), stored)

@@ -14,10 +14,9 @@ from filtercrawl.display import html_table
 from filtercrawl.pipeline.planning.approval import Approval
 
 if TYPE_CHECKING:
-    from filtercrawl.pipeline.crawling.crawl import CrawlResult  # imports torch, which takes seconds
     from filtercrawl.pipeline.discovery.discover import Listing
     from filtercrawl.pipeline.planning.estimate import CostEstimate
-    from filtercrawl.pipeline.planning.types import CrawlTask, Plan
+    from filtercrawl.pipeline.records import CrawlResult, CrawlTask, Plan
 
 # Counts of checkpoints, in the order in which they are shown.
 WORDS: Final = (
@@ -107,11 +106,9 @@ class SyncReport:
     proposal: Approval | None = None
 
     @classmethod
-    def of(
-        cls, listings: Sequence[Listing], plan: Plan, deferred: Sequence[str] = (), bytes_on_disk: int = 0
-    ) -> SyncReport:
+    def of(cls, listings: Sequence[Listing], plan: Plan, bytes_on_disk: int = 0) -> SyncReport:
         """Return the report of a run that is about to carry out a plan."""
-        report = cls(deferred=list(deferred), bytes_on_disk=bytes_on_disk, n_left=len(plan.tasks))
+        report = cls(deferred=list(plan.deferred), bytes_on_disk=bytes_on_disk, n_left=len(plan.tasks))
         for listing in listings:
             report.checkpoints["discovered"] += len(listing.checkpoints) + len(listing.skipped)
             report.checkpoints["ignored"] += sum(listing.ignored.values())

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from filtercrawl.api.formatting import format_plural, format_size
 from filtercrawl.config.urls import redact_url, redact_urls
-from filtercrawl.pipeline.committing.commit import CommitOutcome
-from filtercrawl.pipeline.crawling.crawl import CrawlResult
 from filtercrawl.pipeline.discovery.discover import Listing
 from filtercrawl.pipeline.discovery.selector import Selector
+from filtercrawl.pipeline.records import CommitOutcome, CrawlResult
 from filtercrawl.pipeline.report import SyncReport
 
 logger = logging.getLogger(__name__)

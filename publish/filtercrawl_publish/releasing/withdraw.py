@@ -13,7 +13,7 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import Settings, now
-from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
+from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.display import html_table
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing.options import PublishOptions
@@ -109,12 +109,12 @@ def withdraw_from_folder(
         ConflictError: Another run is using the folder.
     """
     from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
-    from filtercrawl.dataset.catalog.recovery import export_if_needed, open_catalog
-    from filtercrawl.dataset.files.lock import locked
+    from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 
     if not reason.strip():
         raise UsageError("--reason is empty: state why the checkpoints are withdrawn; it is published")
-    with locked(settings.dataset), open_catalog(settings) as catalog:
+    with open_dataset(settings, layer_store=layer_store) as dataset:
+        catalog = dataset.catalog
         rows = {row.model_id: row for row in catalog.models()}
         for model_id in models:
             if model_id not in rows:
@@ -124,12 +124,7 @@ def withdraw_from_folder(
                 )
                 raise UsageError(f"{settings.dataset}: no checkpoint {model_id!r}; {hint}")
         files = [rows[model_id].layers_file for model_id in models]
-        ownership = WeightOwnership(
-            dataset=settings.dataset,
-            catalog=catalog,
-            license_policy=settings.license_policy,
-            layer_store=layer_store or LocalLayerStore(settings.dataset),
-        )
+        ownership = WeightOwnership(dataset=dataset, license_policy=settings.license_policy)
         without_file = {model_id for model_id, row in rows.items() if row.layers_file is None}
         for model_id in dict.fromkeys(models):
             ownership.withdraw(model_id, " ".join(reason.split()), now())

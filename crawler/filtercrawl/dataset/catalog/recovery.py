@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings
 from filtercrawl.dataset.catalog import Catalog
+from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.rebuild import rebuild_catalog
+from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
+from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
 from filtercrawl.dataset.tables.export import delete_orphans, export
+
+
+@contextmanager
+def open_dataset(
+    settings: Settings,
+    progress: Progress | None = None,
+    layer_store: LayerStore | None = None,
+    *,
+    create: bool = False,
+) -> Iterator[WritableDataset]:
+    """Lock a dataset folder and open its catalog.
+
+    Args:
+        settings: The dataset folder, and whether to rebuild the catalog.
+        progress: Receives a line for each checkpoint whose rows are removed.
+        layer_store: Where the layers files are stored; None for the dataset folder alone.
+        create: Make the folder if there is none, or if it holds no dataset yet.
+
+    Raises:
+        ConflictError: Another run works on the dataset.
+        DatasetError: There is no dataset, a newer version wrote it, or it cannot be read or written.
+    """
+    folder, store = settings.dataset, layer_store or LocalLayerStore(settings.dataset)
+    with locked(folder, create=create), open_catalog(settings, progress, store) as catalog:
+        yield WritableDataset(folder=folder, catalog=catalog, layer_store=store)
 
 
 def open_catalog(
@@ -69,14 +99,8 @@ def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress, layer_s
             faults.setdefault(entry.model_id, f"the tensor {shown(entry.tensor)}: {fault}")
     if not faults:
         return
-    from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
-
-    ownership = WeightOwnership(
-        dataset=settings.dataset,
-        catalog=catalog,
-        license_policy=settings.license_policy,
-        layer_store=layer_store,
-    )
+    dataset = WritableDataset(folder=settings.dataset, catalog=catalog, layer_store=layer_store)
+    ownership = WeightOwnership(dataset=dataset, license_policy=settings.license_policy)
     stores_weights = {row.model_id for row in catalog.models() if row.layers_file is not None}
     # Duplicates first: none of them may be asked to store the weights of another.
     for model_id in sorted(faults, key=lambda name: (name in stores_weights, name)):
@@ -95,23 +119,22 @@ def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
         return [], ""
 
 
-def repair_after_crash(dataset: Path, catalog: Catalog, progress: Progress, layer_store: LayerStore) -> None:
+def repair_after_crash(dataset: WritableDataset, progress: Progress) -> None:
     """Repair what a killed run left: remove what it had not committed, and mark what is lost to be read again.
 
     Args:
-        dataset: The dataset folder.
-        catalog: Its catalog.
+        dataset: The dataset.
         progress: Receives a line for each checkpoint that is read again.
-        layer_store: Where the layers files are stored.
     """
+    catalog = dataset.catalog
     released, sent = catalog.released(), catalog.uploaded()
     missing = [
         row
         for row in catalog.models()
-        if row.layers_file and row.layers_file not in released and not layer_store.contains(row.layers_file)
+        if row.layers_file and row.layers_file not in released and not dataset.layer_store.contains(row.layers_file)
     ]
     known = {path for path, _, _ in catalog.layer_files()}
-    if missing and not sent and not (dataset / "data/layers").is_dir():
+    if missing and not sent and not (dataset.folder / "data/layers").is_dir():
         return  # only the tables were fetched, the layers are stored elsewhere
     for row in missing:
         progress.message(f"{row.model_id}: its layers file is missing and will be written again")
@@ -120,7 +143,7 @@ def repair_after_crash(dataset: Path, catalog: Catalog, progress: Progress, laye
         elif row.layers_file in known:
             catalog.update_model(row.unread())
     if not catalog.needs_export:  # else the published tables may still name files that the catalog has forgotten
-        delete_orphans(dataset, catalog)
+        delete_orphans(dataset.folder, catalog)
 
 
 def _forget(catalog: Catalog, model_id: str) -> None:

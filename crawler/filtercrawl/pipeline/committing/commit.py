@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final
 
-from filtercrawl.api.checkpoint import Checkpoint, Skipped, combined_etag
+from filtercrawl.api.checkpoint import Checkpoint, combined_etag
+from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
-from filtercrawl.dataset.schema.model_row import ModelOutcome, ModelRow
-from filtercrawl.dataset.schema.validation import storable
+from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables.index_row import fingerprint
-from filtercrawl.dataset.tables.source_metadata import (
+from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
+from filtercrawl.extraction.ledger import LedgerEntry
+from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.pipeline.model_rows import (
     attempted_version,
-    file_etags,
+    content_key,
     location,
-    source_metadata_changed,
+    new_model_row,
+    revision,
+    same_content,
+    seen_row,
+    selectors,
     with_source_metadata,
 )
-from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
-from filtercrawl.pipeline.committing.new_row import content_key, new_model_row, revision, same_content, selectors
-from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.pipeline.records import CommitOutcome, CrawlResult
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from filtercrawl.extraction.ledger import LedgerEntry
-    from filtercrawl.pipeline.crawling.crawl import CrawlResult
-
-CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "shared", "must_recrawl"]
 # A failed checkpoint is tried again after one day, two, four, ... at most this many.
 _MAX_RETRY_DAYS: Final = 32
 
 
 @dataclass(kw_only=True)
-class CatalogWriter(WeightOwnership):
+class CatalogWriter:
     """Writes the results of crawling into the catalog.
 
     Attributes:
+        catalog: The catalog.
+        ownership: Decides which of several checkpoints with the same layers stores the weights.
         now: The time of the run.
         version: The version of filtercrawl.
         index: Contents that are known, shared with the workers.
@@ -45,6 +46,8 @@ class CatalogWriter(WeightOwnership):
         renamed: The model ids for which a new name was found.
     """
 
+    catalog: Catalog
+    ownership: WeightOwnership
     now: datetime
     version: str
     index: ContentIndex = field(default_factory=ContentIndex)
@@ -107,58 +110,6 @@ class CatalogWriter(WeightOwnership):
         )
         return self._store_content(row, result.layers, ledger)
 
-    def skip(self, source: str, selector_id: str, skipped: Skipped, offered: Checkpoint | None = None) -> None:
-        """Note a checkpoint that its source does not offer; one that the dataset holds stays as it is.
-
-        Args:
-            source: The source.
-            selector_id: The selector that listed it.
-            skipped: What the source says.
-            offered: What the source offered, where it was left out for another reason than the source's own.
-        """
-        model_id = f"{source}/{skipped.name}"
-        known = self.catalog.model(model_id)
-        row = storable(
-            ModelRow(
-                model_id=model_id,
-                source=source,
-                name=skipped.name,
-                outcome="skipped",
-                reason=skipped.reason,
-                revision=skipped.revision,
-                selectors=(selector_id,),
-                filtercrawl_version=self.version,
-                first_seen=known.first_seen if known else self.now,
-                last_seen=self.now,
-            )
-        )
-        stated_before = known is not None and (known.reason, known.revision) == (row.reason, row.revision)
-        if known is None or (known.outcome == "skipped" and not stated_before):
-            with self.catalog.transaction():
-                self.catalog.put_model(row if offered is None else with_source_metadata(row, offered))
-        elif offered is not None and known.license != offered.meta.license:
-            with self.catalog.transaction():  # what is held stays unless its new license says otherwise
-                self.catalog.update_model(with_source_metadata(known, offered))
-
-    def mark_seen(self, model_id: str, selector_id: str, checkpoint: Checkpoint) -> None:
-        """Note that a checkpoint is still offered, and what its source states of it today.
-
-        A date, an address or the source's own notes are published with the next change; a new license is one.
-        """
-        known = self.catalog.model(model_id)
-        if known is None:
-            return
-        row = replace(
-            self._seen(known, checkpoint),
-            etag=combined_etag(checkpoint),
-            selectors=tuple(sorted({*(known.selectors or ()), selector_id})),
-        )
-        if source_metadata_changed(known, checkpoint):
-            with self.catalog.transaction():
-                self.catalog.update_model(row)
-        else:
-            self.catalog.update_model(row)
-
     # What may become of a checkpoint.
 
     def _store_failure(self, result: CrawlResult, error: str, known: ModelRow | None) -> CommitOutcome:
@@ -189,7 +140,7 @@ class CatalogWriter(WeightOwnership):
     def _store_unchanged(self, result: CrawlResult, known: ModelRow) -> CommitOutcome:
         """Store the same bytes under a new date, or readable again after a failure: the content stays."""
         discard(result.layers)
-        row = self._seen(known, result.task.checkpoint)
+        row = seen_row(known, result.task.checkpoint, self.now)
         row = replace(
             row,
             outcome=known.content_outcome,
@@ -210,8 +161,8 @@ class CatalogWriter(WeightOwnership):
 
     def _store_rename(self, result: CrawlResult, model_id: str) -> CommitOutcome:
         discard(result.layers)
-        known, checkpoint = self._known(model_id), result.task.checkpoint
-        row = self._seen(known, checkpoint)
+        known, checkpoint = self.ownership.row(model_id), result.task.checkpoint
+        row = seen_row(known, checkpoint, self.now)
         row = replace(
             row,
             aliases=tuple(sorted({*(known.aliases or ()), checkpoint.name})),
@@ -229,7 +180,7 @@ class CatalogWriter(WeightOwnership):
 
     def _store_duplicate(self, row: ModelRow, checkpoint: Checkpoint, original_id: str) -> CommitOutcome:
         """Store a file that another checkpoint has too: its content is known without reading."""
-        original = self._known(original_id)
+        original = self.ownership.row(original_id)
         state = replace(row.state, tensors=original.state.tensors, training=original.state.training)
         row = replace(
             with_source_metadata(replace(row, state=state), checkpoint),
@@ -251,37 +202,26 @@ class CatalogWriter(WeightOwnership):
         before = self.catalog.model(row.model_id)
         with self.catalog.transaction():
             if before is not None and self.catalog.fingerprint(row.model_id) != digest:
-                self.transfer_ownership(before)
+                self.ownership.transfer_ownership(before)
             elif before is not None:
                 row = replace(row, layers_file=before.layers_file)
             self.catalog.put_model(replace(row, outcome="emitted" if digest else "no_kernels"), digest)
             self.catalog.put_content(row.model_id, layers.rows, ledger)
             if digest is not None:
-                self.settle(self.catalog.with_layers(digest), arriving=(row.model_id, layers))
+                self.ownership.settle(self.catalog.with_layers(digest), arriving=(row.model_id, layers))
             self.catalog.put_samples(layers.samples)
             self.catalog.put_sketches(layers.sketches)
-        stored = self._known(row.model_id)
+        stored = self.ownership.row(row.model_id)
         return "shared" if stored.shares_weights else stored.outcome
-
-    def _seen(self, known: ModelRow, checkpoint: Checkpoint) -> ModelRow:
-        """Return the row of a checkpoint that is offered now, as its source describes it now."""
-        row = with_source_metadata(known, checkpoint)
-        state = replace(
-            row.state,
-            tried=attempted_version(checkpoint),
-            files=file_etags(checkpoint),
-            offered_as=None if checkpoint.name == known.name else checkpoint.name,
-        )
-        return replace(row, last_seen=self.now, state=state)
 
     def _layers_file_missing(self, row: ModelRow, original_id: str) -> bool:
         """Tell whether the weights that a checkpoint would store are neither here nor in the last release."""
         owner = next(iter(self.catalog.with_layers(self.catalog.fingerprint(original_id) or "")), None)
         if owner is None or owner.layers_file is None:
             return False
-        if not self.may_publish_weights(row) or row.ownership_key > owner.ownership_key:
+        if not self.ownership.may_publish_weights(row) or row.ownership_key > owner.ownership_key:
             return False
-        return not self.is_available(owner.layers_file)
+        return not self.ownership.dataset.has_layers(owner.layers_file)
 
     def _find_old_name(self, result: CrawlResult) -> str | None:
         """Return the model id that this file had under a name that is gone: the old id stays."""

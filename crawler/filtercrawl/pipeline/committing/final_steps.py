@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from filtercrawl.api.checkpoint import TrainingRun
     from filtercrawl.dataset.catalog import Catalog
     from filtercrawl.dataset.schema.model_row import ModelRow
-    from filtercrawl.pipeline.planning.types import Plan
+    from filtercrawl.pipeline.records import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

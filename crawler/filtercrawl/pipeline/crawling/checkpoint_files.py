@@ -87,11 +87,22 @@ class CheckpointFiles:
     def tensors(self, path: str) -> Iterator[StoredTensor]:
         """Yield the tensors of a companion file, read by the reader that recognizes it."""
         file = self.open(path)
+        return self._reader_of(file).tensors(_CompanionView(self, file))
+
+    def reader(self) -> Reader:
+        """Return the reader that recognizes the main file.
+
+        Raises:
+            FormatError: No reader does.
+        """
+        return self._reader_of(self.main)
+
+    def _reader_of(self, file: RandomAccessFile) -> Reader:
         reader = find_reader(self._readers, file)
         if reader is None:
             what = format_name(file) or "of no known format"
             raise FormatError(f"{file.name}: the file is {what}; no reader claims it")
-        return reader.tensors(_CompanionView(self, file))
+        return reader
 
     @property
     def local(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,130 +29,123 @@ from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerWriteOptions:
-    """How layers are written.
+class LayerWriter:
+    """Converts, hashes, measures and stages layers.
 
     Attributes:
         staging: Folder of staged files.
         device: Where weights are converted and measured.
         measures: Measures of each layer.
+        cancellation: Ends the work between two layers.
     """
 
     staging: Path
     device: torch.device
     measures: tuple[Measure, ...]
+    cancellation: CancellationToken = field(default_factory=CancellationToken)
 
+    def write(
+        self, model_id: str, source: str, layers: Iterable[Layer], timer: StageTimer | None = None
+    ) -> StagedLayers:
+        """Convert, hash, measure and stage the layers of one checkpoint.
 
-def write_layers(
-    model_id: str,
-    source: str,
-    layers: Iterable[Layer],
-    options: LayerWriteOptions,
-    cancellation: CancellationToken | None = None,
-    timer: StageTimer | None = None,
-) -> StagedLayers:
-    """Convert, hash, measure and stage the layers of one checkpoint.
+        Args:
+            model_id: The checkpoint.
+            source: Its source.
+            layers: Its layers; those with an exclusion reason get a row and no weights.
+            timer: Measures the stage `fetch`: reading weights and converting them to float32.
 
-    Args:
-        model_id: The checkpoint.
-        source: Its source.
-        layers: Its layers; those with an exclusion reason get a row and no weights.
-        options: How they are written.
-        cancellation: Ends the work between two layers.
-        timer: Measures the stage `fetch`: reading weights and converting them to float32.
+        Raises:
+            CheckpointError: The weights cannot be read.
+            Cancelled: The run is to end.
+        """
+        timer = timer or StageTimer()
+        layers = tuple(layers)
+        rows = [index_row(model_id, source, layer) for layer in layers]
+        for row in rows:
+            check_row(row.layer_id, row.to_arrow(), INDEX)
+        emitted = [i for i, layer in enumerate(layers) if layer.exclusion_reason is None]
+        emitted.sort(key=lambda i: rows[i].convolution_kind)
+        samples: list[tuple[str, Samples]] = []
+        sketches: list[Mapping[str, Any]] = []
+        if not emitted:
+            return StagedLayers.without_file(rows)
+        with staging(self.staging, model_id) as writer:
+            for i in emitted:
+                self.cancellation.raise_if_cancelled()
+                layer, row = layers[i], rows[i]
+                first_bytes = 4 * n_parts(layer.shape)[0][1] * layer.numel_per_out_channel()
+                row = replace(row, row_group=writer.start(row.convolution_kind, first_bytes))
+                rows[i], picked, sketch = self._write_layer(layer, row, writer, timer)
+                samples.append((rows[i].layer_sha256 or "", picked))
+                if sketch is not None:
+                    sketches.append(sketch)
+                check_row(row.layer_id, rows[i].to_arrow(), INDEX)  # again, with what the measures added
+        return StagedLayers(
+            **writer.finished(model_id, source)._asdict(),
+            rows=tuple(rows),
+            samples=tuple(samples),
+            sketches=tuple(sketches),
+        )
 
-    Raises:
-        CheckpointError: The weights cannot be read.
-        Cancelled: The run is to end.
-    """
-    timer = timer or StageTimer()
-    layers = tuple(layers)
-    rows = [index_row(model_id, source, layer) for layer in layers]
-    for row in rows:
-        check_row(row.layer_id, row.to_arrow(), INDEX)
-    emitted = [i for i, layer in enumerate(layers) if layer.exclusion_reason is None]
-    emitted.sort(key=lambda i: rows[i].convolution_kind)
-    samples: list[tuple[str, Samples]] = []
-    sketches: list[Mapping[str, Any]] = []
-    if not emitted:
-        return StagedLayers.without_file(rows)
-    with staging(options.staging, model_id) as writer:
-        for i in emitted:
-            if cancellation is not None:
-                cancellation.raise_if_cancelled()
-            layer, row = layers[i], rows[i]
-            first_bytes = 4 * n_parts(layer.shape)[0][1] * layer.numel_per_out_channel()
-            row = replace(row, row_group=writer.start(row.convolution_kind, first_bytes))
-            rows[i], picked = _write_layer(layer, row, writer, options, timer, sketches)
-            samples.append((rows[i].layer_sha256 or "", picked))
-            check_row(row.layer_id, rows[i].to_arrow(), INDEX)  # again, with what the measures added
-    return StagedLayers(
-        **writer.finished(model_id, source)._asdict(),
-        rows=tuple(rows),
-        samples=tuple(samples),
-        sketches=tuple(sketches),
-    )
+    def _write_layer(
+        self, layer: Layer, row: IndexRow, writer: LayersFileWriter, timer: StageTimer
+    ) -> tuple[IndexRow, Samples, Mapping[str, Any] | None]:
+        """Write one layer.
 
+        Returns:
+            Its row with hashes and measures, the kernels picked from it, and its row of `sketches` if a measure makes
+            one.
+        """
+        spans = n_parts(layer.shape)
 
-def _write_layer(
-    layer: Layer,
-    row: IndexRow,
-    writer: LayersFileWriter,
-    options: LayerWriteOptions,
-    timer: StageTimer,
-    sketches: list[Mapping[str, Any]],
-) -> tuple[IndexRow, Samples]:
-    """Write one layer; return its row with hashes and measures, and the kernels picked from it."""
-    spans = n_parts(layer.shape)
+        def read(start: int, stop: int) -> torch.Tensor:
+            with timer.stage("fetch"):
+                return to_float32(layer, start, stop, self.device)
 
-    def read(start: int, stop: int) -> torch.Tensor:
-        with timer.stage("fetch"):
-            return to_float32(layer, start, stop, options.device)
+        # The hash of a layer is in each of its rows: a layer of one part is read once, a longer one twice.
+        only = read(*spans[0]) if len(spans) == 1 else None
 
-    # The hash of a layer is in each of its rows: a layer of one part is read once, a longer one twice.
-    only = read(*spans[0]) if len(spans) == 1 else None
+        def weights() -> Iterator[tuple[int, torch.Tensor]]:
+            for start, stop in spans:
+                yield start, only if only is not None else read(start, stop)
 
-    def weights() -> Iterator[tuple[int, torch.Tensor]]:
-        for start, stop in spans:
-            yield start, only if only is not None else read(start, stop)
-
-    whole, peak, n_nonfinite = hashlib.sha256(), 0.0, 0
-    digests: list[str] = []
-    for _, weight in weights():
-        data = little_endian(weight.cpu().numpy())
-        whole.update(data)
-        digests.append((whole if len(spans) == 1 else hashlib.sha256(data)).hexdigest())
-        largest, bad = extremes(weight)
-        peak, n_nonfinite = max(peak, largest), n_nonfinite + bad
-    layer_sha256 = whole.hexdigest()
-    row = replace(row, layer_sha256=layer_sha256, weight_sha256=layer_sha256, n_nonfinite=n_nonfinite)
-    summary = LayerSummary(
-        shape=layer.shape,
-        n_kernels=layer.n_kernels,
-        taps=layer.taps,
-        max_abs=peak,
-        filters_known=layer.filters_known,
-    )
-    running = [measure.start(summary) for measure in options.measures]
-    positions = np.asarray(sample_positions(layer_sha256, layer.n_kernels), np.int64)
-    sampled: list[NDArray[np.float32]] = []
-    for part, ((start, weight), sha256) in enumerate(zip(weights(), digests, strict=True)):
+        whole, peak, n_nonfinite = hashlib.sha256(), 0.0, 0
+        digests: list[str] = []
+        for _, weight in weights():
+            data = little_endian(weight.cpu().numpy())
+            whole.update(data)
+            digests.append((whole if len(spans) == 1 else hashlib.sha256(data)).hexdigest())
+            largest, bad = extremes(weight)
+            peak, n_nonfinite = max(peak, largest), n_nonfinite + bad
+        layer_sha256 = whole.hexdigest()
+        row = replace(row, layer_sha256=layer_sha256, weight_sha256=layer_sha256, n_nonfinite=n_nonfinite)
+        summary = LayerSummary(
+            shape=layer.shape,
+            n_kernels=layer.n_kernels,
+            taps=layer.taps,
+            max_abs=peak,
+            filters_known=layer.filters_known,
+        )
+        running = [measure.start(summary) for measure in self.measures]
+        positions = np.asarray(sample_positions(layer_sha256, layer.n_kernels), np.int64)
+        sampled: list[NDArray[np.float32]] = []
+        for part, ((start, weight), sha256) in enumerate(zip(weights(), digests, strict=True)):
+            for accumulator in running:
+                accumulator.update(weight)
+            numbers = weight.cpu().contiguous().view(-1, layer.taps).numpy()
+            first, last = start * layer.shape[1], (start + len(weight)) * layer.shape[1]
+            here = positions[(positions >= first) & (positions < last)]
+            sampled.append(numbers[here - first])
+            writer.add(layer_part(row, part, start, tuple(weight.shape), sha256, numbers.reshape(-1)))
         for accumulator in running:
-            accumulator.update(weight)
-        numbers = weight.cpu().contiguous().view(-1, layer.taps).numpy()
-        first, last = start * layer.shape[1], (start + len(weight)) * layer.shape[1]
-        here = positions[(positions >= first) & (positions < last)]
-        sampled.append(numbers[here - first])
-        writer.add(layer_part(row, part, start, tuple(weight.shape), sha256, numbers.reshape(-1)))
-    for accumulator in running:
-        row = row.with_measures(accumulator.finish())
-    sketcher = next((accumulator for accumulator in running if isinstance(accumulator, Sketcher)), None)
-    if sketcher is not None:
-        sketches.append({**sketcher.sketch(), "layer_sha256": layer_sha256})
-    samples = Samples(positions=positions, values=np.concatenate(sampled))
-    if row.weight_kind == "learned" and is_fixed_filter_bank(layer, samples.values):
-        row = replace(row, weight_kind="fixed")
-    return row, samples
+            row = row.with_measures(accumulator.finish())
+        sketcher = next((accumulator for accumulator in running if isinstance(accumulator, Sketcher)), None)
+        sketch = None if sketcher is None else {**sketcher.sketch(), "layer_sha256": layer_sha256}
+        samples = Samples(positions=positions, values=np.concatenate(sampled))
+        if row.weight_kind == "learned" and is_fixed_filter_bank(layer, samples.values):
+            row = replace(row, weight_kind="fixed")
+        return row, samples, sketch
 
 
 def extremes(weight: torch.Tensor) -> tuple[float, int]:

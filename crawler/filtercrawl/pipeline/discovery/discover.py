@@ -1,13 +1,12 @@
-"""List what each selector offers, and attach the companion files that a checkpoint's main file names."""
+"""List what each selector offers; refuse names that two files of this machine would share."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filtercrawl.api.checkpoint import (
@@ -18,19 +17,15 @@ from filtercrawl.api.checkpoint import (
     RemoteFile,
     Skipped,
     TrainingRun,
-    folder,
     local_path,
 )
-from filtercrawl.api.errors import Cancelled, UsageError, describe_error
-from filtercrawl.api.format_names import FORMATS_WITHOUT_READER, format_name
-from filtercrawl.api.hub_cache import may_link_to
+from filtercrawl.api.errors import UsageError, describe_error
 from filtercrawl.api.plugin_manager import Plugins
-from filtercrawl.api.range_file import LocalFile, file_version, relative_path
-from filtercrawl.api.source import Query, Reader, SupportsSubfile, find_reader
+from filtercrawl.api.source import Query, SupportsSubfile
 from filtercrawl.api.transport import Transport
-from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.architectures import with_architecture
+from filtercrawl.pipeline.discovery.companions import with_companions
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
 
@@ -57,14 +52,15 @@ class Listing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscoveryContext:
-    """Dependencies of discovery.
+class Discovery:
+    """Lists what selectors offer.
 
     Attributes:
         plugins: Installed sources, readers and visual categories.
         transport: Network access.
         settings: Settings of each source, by its name.
-        previous_states: Rows of `models` by model id.
+        known_models: Rows of `models` by model id.
+        known_selectors: Selectors of earlier runs by id, None for one that another machine listed.
         opt_out: What may not be fetched.
         dry_run: Whether nothing will be read.
     """
@@ -72,60 +68,79 @@ class DiscoveryContext:
     plugins: Plugins
     transport: Transport
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    previous_states: Mapping[str, ModelRow] = field(default_factory=dict)
+    known_models: Mapping[str, ModelRow] = field(default_factory=dict)
+    known_selectors: Mapping[str, str | None] = field(default_factory=dict)
     opt_out: OptOut = field(default_factory=OptOut)
     dry_run: bool = False
 
+    def list_all(self, selectors: Sequence[Selector]) -> list[Listing]:
+        """List every selector; a source that fails is reported in its listing and stops no other.
 
-def discover(selectors: Sequence[Selector], context: DiscoveryContext) -> list[Listing]:
-    """List every selector; a source that fails is reported in its listing and stops no other.
+        Raises:
+            UsageError: A source rejects its pattern, or two folders offer different files under one name.
+        """
+        listings = [self._with_companions(self._list(selector)) for selector in dict.fromkeys(selectors)]
+        refuse_name_collisions(listings, self.known_models, self.known_selectors)
+        return listings
 
-    Raises:
-        UsageError: A source rejects its pattern.
-    """
-    return [attach_companions(list_selector(selector, context), context) for selector in dict.fromkeys(selectors)]
+    def _list(self, selector: Selector) -> Listing:
+        """List one selector until its source ends or fails."""
+        started = time.monotonic()
+        checkpoints: list[Checkpoint] = []
+        skipped: list[Skipped] = []
+        names: set[str] = set()
+        problem = None
+        query = Query(
+            pattern=selector.pattern,
+            settings=self.settings.get(selector.source, {}),
+            previous_states=previous_states(self.known_models, selector.source),
+            dry_run=self.dry_run,
+        )
+        try:
+            for offer in self.plugins.sources[selector.source].checkpoints(self.transport, query):
+                problem = validate_offer(offer, names)
+                if problem:
+                    break
+                names.add(offer.name)
+                allowed = self.opt_out.skip_excluded(selector.source, offer)
+                if isinstance(allowed, Checkpoint):
+                    known = with_architecture(allowed, self.plugins.sources)
+                    checkpoints.append(with_visual_category(known, self.plugins.visual_categories))
+                else:
+                    skipped.append(allowed)
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a plugin's source may raise anything
+            problem = describe_error(error)
+        return Listing(
+            selector=selector,
+            checkpoints=tuple(checkpoints),
+            skipped=tuple(skipped),
+            problem=problem,
+            seconds=time.monotonic() - started,
+        )
 
-
-def list_selector(selector: Selector, context: DiscoveryContext) -> Listing:
-    """List one selector until its source ends or fails.
-
-    Raises:
-        UsageError: The source rejects the pattern.
-    """
-    started = time.monotonic()
-    checkpoints: list[Checkpoint] = []
-    skipped: list[Skipped] = []
-    names: set[str] = set()
-    problem = None
-    query = Query(
-        pattern=selector.pattern,
-        settings=context.settings.get(selector.source, {}),
-        previous_states=previous_states(context.previous_states, selector.source),
-        dry_run=context.dry_run,
-    )
-    try:
-        for offer in context.plugins.sources[selector.source].checkpoints(context.transport, query):
-            problem = validate_offer(offer, names)
-            if problem:
-                break
-            names.add(offer.name)
-            allowed = context.opt_out.skip_excluded(selector.source, offer)
-            if isinstance(allowed, Checkpoint):
-                known = with_architecture(allowed, context.plugins.sources)
-                checkpoints.append(with_visual_category(known, context.plugins.visual_categories))
-            else:
-                skipped.append(allowed)
-    except UsageError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a plugin's source may raise anything
-        problem = describe_error(error)
-    return Listing(
-        selector=selector,
-        checkpoints=tuple(checkpoints),
-        skipped=tuple(skipped),
-        problem=problem,
-        seconds=time.monotonic() - started,
-    )
+    def _with_companions(self, listing: Listing) -> Listing:
+        """Attach companion files to local checkpoints, drop them from the listing, and ignore files without weights."""
+        if isinstance(self.plugins.sources[listing.selector.source], SupportsSubfile):
+            return listing  # such a source has looked into the files already
+        kept: list[Checkpoint] = []
+        companions: set[str] = set()
+        ignored: dict[str, str] = {}
+        for checkpoint in listing.checkpoints:
+            known = self.known_models.get(f"{listing.selector.source}/{checkpoint.name}")
+            grouped = with_companions(checkpoint, self.plugins.readers, known)
+            if isinstance(grouped, str):
+                ignored[checkpoint.files[0].url] = grouped
+                continue
+            kept.append(grouped)
+            main, *others = grouped.files
+            companions.update(file.url for file in others if file.url != main.url)
+        return replace(
+            listing,
+            checkpoints=tuple(c for c in kept if c.named or c.files[0].url not in companions),
+            ignored=Counter(kind for url, kind in sorted(ignored.items()) if url not in companions),
+        )
 
 
 def previous_states(rows: Mapping[str, ModelRow], source: str) -> dict[str, PreviousState]:
@@ -192,73 +207,50 @@ def validate_offer(offer: Offer | object, names: set[str]) -> str | None:
     return None if isinstance(offer.reason, str) else f"{offer.name}: the reason of a Skipped is no text"
 
 
-def attach_companions(listing: Listing, context: DiscoveryContext) -> Listing:
-    """Attach companion files to local checkpoints, drop them from the listing, and ignore files without weights."""
-    if isinstance(context.plugins.sources[listing.selector.source], SupportsSubfile):
-        return listing  # such a source has looked into the files already
-    kept: list[Checkpoint] = []
-    companions: set[str] = set()
-    ignored: dict[str, str] = {}
-    for checkpoint in listing.checkpoints:
-        known = context.previous_states.get(f"{listing.selector.source}/{checkpoint.name}")
-        grouped = with_companions(checkpoint, context.plugins.readers, known)
-        if isinstance(grouped, str):
-            ignored[checkpoint.files[0].url] = grouped
-            continue
-        kept.append(grouped)
-        main, *others = grouped.files
-        companions.update(file.url for file in others if file.url != main.url)
-    return replace(
-        listing,
-        checkpoints=tuple(c for c in kept if c.named or c.files[0].url not in companions),
-        ignored=Counter(kind for url, kind in sorted(ignored.items()) if url not in companions),
-    )
+def refuse_name_collisions(
+    listings: Sequence[Listing],
+    previous_rows: Mapping[str, ModelRow],
+    previous_selectors: Mapping[str, str | None],
+) -> None:
+    """Raise UsageError if two folders of this machine offer different files under one name.
 
+    Only selectors with a local path are checked: other sources give their names themselves, and may list a file at two
+    addresses. A file that an earlier run listed collides only while it still exists.
 
-def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: ModelRow | None) -> Checkpoint | str:
-    """Return a checkpoint with the companion files that its main file names, or what the file is if it has no weights.
+    Args:
+        listings: What the selectors of this run offer.
+        previous_rows: Rows of `models` by model id.
+        previous_selectors: Selectors of earlier runs by id, None for one that another machine listed.
 
-    Only local files are opened, and only if they may have changed since the last run.
+    Raises:
+        UsageError: Two files share a name; the message says how to label one of the folders.
     """
-    main = checkpoint.files[0]
-    if len(checkpoint.files) > 1 or not main.url.startswith("file:"):
-        return checkpoint
-    before = (known.state.files if known is not None else None) or ()
-    if before and main.etag is not None and before[0][1] == main.etag:
-        paths = [path for path, _ in before[1:] if path is not None]
-        return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
-    try:
-        with LocalFile(local_path(main)) as file:
-            reader = find_reader(readers, file)
-            if reader is None:
-                suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
-                if checkpoint.named or known is not None or suffix in WEIGHT_EXTENSIONS | FORMATS_WITHOUT_READER.keys():
-                    return checkpoint
-                return format_name(file) or "of no known format"
-            paths = [str(folder(checkpoint) / relative_path(path)) for path in reader.companion_paths(file)]
-            return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
-    except Cancelled:
-        raise
-    except Exception:  # noqa: BLE001 - crawling the checkpoint will say what is wrong with it
-        return checkpoint
-
-
-def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterator[RemoteFile]:
-    """Yield the companions that exist inside the checkpoint's root, beside the main file, not beside what it links to.
-
-    One that cannot be looked up is left out too: its name is too long, holds a NUL or a surrogate, or its symlinks
-    form a cycle.
-    """
-    main = checkpoint.files[0]
-    main_path = local_path(main)
-    depth = len(PurePosixPath(main.path or main_path.name).parts)
-    root = Path(*main_path.parts[:-depth])
-    for path in dict.fromkeys(paths):
-        try:
-            target = (root / path).resolve()
-            if not target.is_file() or not may_link_to(root.resolve(), target):
-                continue
-            status, url = target.stat(), (root / path).as_uri()
-        except (OSError, RuntimeError, ValueError):
+    offered: dict[str, tuple[str, Selector]] = {}
+    for listing in listings:
+        if not listing.selector.on_this_machine:
             continue
-        yield RemoteFile(url=url, size=status.st_size, etag=file_version(status), path=path)
+        selector = listing.selector
+        for checkpoint in listing.checkpoints:
+            model_id, url = f"{selector.source}/{checkpoint.name}", checkpoint.files[0].url
+            other_url, other = offered.setdefault(model_id, (url, selector))
+            if other_url != url:
+                raise UsageError(_describe(checkpoint.name, str(other), selector))
+            earlier = _earlier_selector(previous_rows.get(model_id), url, selector, previous_selectors)
+            if earlier is not None:
+                raise UsageError(_describe(checkpoint.name, earlier, selector))
+
+
+def _earlier_selector(
+    row: ModelRow | None, url: str, selector: Selector, previous_selectors: Mapping[str, str | None]
+) -> str | None:
+    """Return the selector of an earlier run that listed another existing file under the name of a row."""
+    if row is None or row.state.url in (None, url):
+        return None
+    earlier = [previous_selectors.get(other) for other in row.selectors or ()]
+    if not earlier or str(selector) in earlier or not local_path(RemoteFile(url=row.state.url)).exists():
+        return None
+    return earlier[0] or "an earlier run"
+
+
+def _describe(name: str, one: str, other: Selector) -> str:
+    return f"{one} and {other} both offer {name!r}; give one of them a label: '{other} as=LABEL'"

@@ -9,8 +9,8 @@ from typing import Any, Self
 from filtercrawl.api.checkpoint import combined_etag
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.dataset.tables.source_metadata import source_metadata_changed
-from filtercrawl.pipeline.planning.types import CrawlTask, Plan
+from filtercrawl.pipeline.model_rows import source_metadata_changed
+from filtercrawl.pipeline.records import CrawlTask, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +66,20 @@ class Approval:
             raise UsageError(f"is no plan of this program: {type(error).__name__}: {error}") from error
         return cls(tasks=tasks, **lists)
 
-    def restrict(self, plan: Plan, known: Mapping[str, ModelRow]) -> tuple[Plan, list[str]]:
-        """Return the approved part of a plan, and the model ids of the rest."""
+    def restrict(self, plan: Plan, known: Mapping[str, ModelRow]) -> Plan:
+        """Return the approved part of a plan; the model ids of the rest are its `deferred`."""
         tasks = tuple(task for task in plan.tasks if self.tasks.get(task.model_id) == _fingerprint(task))
         described = set(_restated(plan, known)) - self.restated
         deferred = {task.model_id for task in plan.tasks} - {task.model_id for task in tasks}
         deferred |= {model_id for model_id, _ in plan.removed} - self.removed | described
-        approved = replace(
+        return replace(
             plan,
             tasks=tasks,
             removed=tuple(pair for pair in plan.removed if pair[0] in self.removed),
             skipped=tuple(item for item in plan.skipped if f"{item[0]}/{item[2].name}" in self.skipped),
             unchanged=tuple(model_id for model_id in plan.unchanged if model_id not in described),
+            deferred=tuple(sorted(deferred)),
         )
-        return approved, sorted(deferred)
 
 
 def _fingerprint(task: CrawlTask) -> tuple[str, str | None, str | None]:

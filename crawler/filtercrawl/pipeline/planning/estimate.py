@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,7 +15,7 @@ from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.dataset.schema.model_row import ContentKey
 from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
 from filtercrawl.extraction.classify import classify_tensors
-from filtercrawl.pipeline.planning.types import CrawlTask
+from filtercrawl.pipeline.records import CrawlTask
 from filtercrawl.transport import MeasuredTransport
 from filtercrawl.transport.link_estimate import LinkEstimate
 from filtercrawl.transport.range_planning import plan_fetch
@@ -41,33 +41,38 @@ class CostEstimate:
     in_full: bool = False
 
 
-def estimate_cost(
-    task: CrawlTask, known_contents: Container[ContentKey], source: Source | None, transport: MeasuredTransport
-) -> CostEstimate:
-    """Estimate what one checkpoint will cost; sends no request, but may have the source build the network.
+@dataclass(frozen=True, kw_only=True)
+class CostEstimator:
+    """Estimates what tasks will cost; sends no request, but may have a source build a network.
 
-    Args:
-        task: The checkpoint.
-        known_contents: Contents that need not be read.
-        source: Its source, None if it is not installed.
+    Attributes:
+        sources: Sources by name.
         transport: Knows the latency and bandwidth of hosts.
+        known_contents: Contents that need not be read.
     """
-    checkpoint, known = task.checkpoint, task.previous
-    sizes = [file.size for file in checkpoint.files]
-    size = None if None in sizes else sum(number or 0 for number in sizes)
-    main = checkpoint.files[0]
-    if main.url.startswith("file:"):
-        return CostEstimate(bytes=size, requests=0, size=size, in_full=True)
-    if len(sizes) == 1 and main.sha256 and (main.sha256, checkpoint.prefix, task.policy) in known_contents:
-        return CostEstimate(bytes=0, requests=0, size=size)
-    structure = structure_of(source, checkpoint, run=False)
-    found = (
-        estimate_from_architecture(structure, checkpoint, task.policy, transport.link(main.url)) if structure else None
-    )
-    if found is not None:
-        return found
-    before = known.bytes_fetched if known is not None and known.kernel_policy == task.policy else None
-    return CostEstimate(bytes=before or size, requests=None, size=size)
+
+    sources: Mapping[str, Source]
+    transport: MeasuredTransport
+    known_contents: Container[ContentKey]
+
+    def estimate(self, task: CrawlTask) -> CostEstimate:
+        """Estimate what one checkpoint will cost."""
+        checkpoint, known = task.checkpoint, task.previous
+        sizes = [file.size for file in checkpoint.files]
+        size = None if None in sizes else sum(number or 0 for number in sizes)
+        main = checkpoint.files[0]
+        if main.url.startswith("file:"):
+            return CostEstimate(bytes=size, requests=0, size=size, in_full=True)
+        if len(sizes) == 1 and main.sha256 and (main.sha256, checkpoint.prefix, task.policy) in self.known_contents:
+            return CostEstimate(bytes=0, requests=0, size=size)
+        structure = structure_of(self.sources.get(task.source), checkpoint, run=False)
+        if structure is not None:
+            link = self.transport.link(main.url)
+            found = estimate_from_architecture(structure, checkpoint, task.policy, link)
+            if found is not None:
+                return found
+        before = known.bytes_fetched if known is not None and known.kernel_policy == task.policy else None
+        return CostEstimate(bytes=before or size, requests=None, size=size)
 
 
 def estimate_from_architecture(

@@ -26,7 +26,7 @@ from filtercrawl.dataset.tables import index_row
 from filtercrawl.dataset.tables.index_row import n_parts
 from filtercrawl.dataset.tables.staged_layers import StagedLayers
 from filtercrawl.extraction.classify import classify_tensors
-from filtercrawl.pipeline.crawling.write_layers import LayerWriteOptions, write_layers
+from filtercrawl.pipeline.crawling.write_layers import LayerWriter
 
 Weights = dict[str, np.ndarray]
 
@@ -45,9 +45,7 @@ def tensors(weights: Weights) -> list[StoredTensor]:
 
 def made(weights: Weights, folder: Path) -> StagedLayers:
     layers = classify_tensors(tensors(weights)).layers
-    return write_layers(
-        "lab/net", "lab", layers, LayerWriteOptions(staging=folder, device=torch.device("cpu"), measures=())
-    )
+    return LayerWriter(staging=folder, device=torch.device("cpu"), measures=()).write("lab/net", "lab", layers)
 
 
 @st.composite
@@ -155,7 +153,7 @@ def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path) -> None:
     token = CancellationToken()
     token.cancel()
     layers = classify_tensors(tensors({"a.weight": np.ones((2, 2, 3, 3), "f4")})).layers
-    options = LayerWriteOptions(staging=tmp_path, device=torch.device("cpu"), measures=())
+    writer = LayerWriter(staging=tmp_path, device=torch.device("cpu"), measures=(), cancellation=token)
     with pytest.raises(Cancelled):
-        write_layers("lab/net", "lab", layers, options, token)
+        writer.write("lab/net", "lab", layers)
     assert list(tmp_path.iterdir()) == []

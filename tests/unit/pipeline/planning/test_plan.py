@@ -14,15 +14,14 @@ from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.discover import Listing
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
-from filtercrawl.pipeline.planning.plan import decide, effective_state, find_removed, make_plan, widest_policy
-from filtercrawl.pipeline.planning.types import PlanOptions
+from filtercrawl.pipeline.planning.plan import Planner, find_removed, widest_policy
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LAB = Selector("lab")
 
 
-def options(**changes: Any) -> PlanOptions:
-    return PlanOptions(**{"now": NOW, "version": "2.0", **changes})
+def planner(**changes: Any) -> Planner:
+    return Planner(**{"now": NOW, "version": "2.0", **changes})
 
 
 def checkpoint(
@@ -68,7 +67,7 @@ def listing(*checkpoints: Checkpoint, selector: Selector = LAB, **more: Any) -> 
     ],
 )
 def test_decisions(offered: Checkpoint, known: Any, changes: dict[str, Any], expected: str) -> None:
-    assert decide(offered, known, options(**changes)) == expected
+    assert planner(**changes).decide(offered, known) == expected
 
 
 @pytest.mark.parametrize(
@@ -84,42 +83,42 @@ def test_decisions(offered: Checkpoint, known: Any, changes: dict[str, Any], exp
 )
 def test_failures_are_retried_when_they_are_due(retry: Any, next_retry: datetime, version: str, expected: str) -> None:
     failed = row(outcome="failed", reason="truncated", next_retry=next_retry, filtercrawl_version=version)
-    assert decide(checkpoint(), failed, options(retry=retry)) == expected
+    assert planner(retry=retry).decide(checkpoint(), failed) == expected
 
 
 def test_a_changed_file_is_read_even_if_its_last_attempt_failed() -> None:
     failed = row(outcome="failed", reason="truncated", next_retry=NOW + timedelta(days=1))
-    assert decide(checkpoint(revision="r2"), failed, options()) == "changed"
+    assert planner().decide(checkpoint(revision="r2"), failed) == "changed"
 
 
 def test_tasks_are_in_the_order_of_their_model_ids() -> None:
-    plan = make_plan([listing(checkpoint("c"), checkpoint("a"), checkpoint("b"))], options())
+    plan = planner().plan([listing(checkpoint("c"), checkpoint("a"), checkpoint("b"))])
     assert [task.model_id for task in plan.tasks] == ["lab/a", "lab/b", "lab/c"]
     assert {task.action for task in plan.tasks} == {"new"}
 
 
 def test_two_selectors_may_offer_one_checkpoint() -> None:
     narrow = Selector("lab", "n*")
-    plan = make_plan([listing(checkpoint()), listing(checkpoint(), selector=narrow)], options())
+    plan = planner().plan([listing(checkpoint()), listing(checkpoint(), selector=narrow)])
     assert [task.selector_id for task in plan.tasks] == [LAB.id]
 
 
 def test_a_renamed_checkpoint_keeps_its_model_id() -> None:
     known = {"lab/old": row("old")}
-    plan = make_plan([listing(checkpoint("net"))], options(known_models=known, renamed={("lab", "net"): "lab/old"}))
+    plan = planner(known_models=known, renamed={("lab", "net"): "lab/old"}).plan([listing(checkpoint("net"))])
     assert (plan.unchanged, plan.tasks, plan.removed) == (("lab/old",), (), ())
 
 
 def test_a_task_keeps_the_widest_policy() -> None:
     known = {"lab/net": row(kernel_policy="spatial", revision="r0")}
-    plan = make_plan([listing(checkpoint())], options(policy="3x3", known_models=known))
+    plan = planner(policy="3x3", known_models=known).plan([listing(checkpoint())])
     assert [task.policy for task in plan.tasks] == ["spatial"]
     assert widest_policy("3x3", None) == "3x3"
 
 
 def test_licenses_skip_what_is_not_asked_for() -> None:
     offers = listing(checkpoint("mit", license_id="MIT"), checkpoint("gpl", license_id="GPL-3.0"), checkpoint("none"))
-    plan = make_plan([offers], options(licenses=("MIT",)))
+    plan = planner(licenses=("MIT",)).plan([offers])
     assert [task.model_id for task in plan.tasks] == ["lab/mit"]
     assert {skip.name for _, _, skip in plan.skipped} == {"gpl", "none"}
 
@@ -127,17 +126,17 @@ def test_licenses_skip_what_is_not_asked_for() -> None:
 def test_the_license_policy_skips_what_it_drops() -> None:
     policy = LicensePolicy(drop=("GPL-3.0",))
     offers = listing(checkpoint("mit", license_id="MIT"), checkpoint("gpl", license_id="GPL-3.0"))
-    plan = make_plan([offers], options(license_policy=policy))
+    plan = planner(license_policy=policy).plan([offers])
     assert [task.model_id for task in plan.tasks] == ["lab/mit"]
     assert [(skip.name, skip.revision) for _, _, skip in plan.skipped] == [("gpl", "r1")]
 
 
 def test_withheld_weights_that_may_be_kept_now_are_read() -> None:
     withheld = row(license_policy=METADATA, file_sha256="a" * 64)
-    assert effective_state(withheld, checkpoint(), options()) == withheld.unread()
-    still = options(license_policy=LicensePolicy(default="metadata"))
-    assert effective_state(withheld, checkpoint(), still) == withheld
-    plan = make_plan([listing(checkpoint())], options(known_models={"lab/net": withheld}))
+    assert planner().effective_state(withheld, checkpoint()) == withheld.unread()
+    still = planner(license_policy=LicensePolicy(default="metadata"))
+    assert still.effective_state(withheld, checkpoint()) == withheld
+    plan = planner(known_models={"lab/net": withheld}).plan([listing(checkpoint())])
     assert [task.action for task in plan.tasks] == ["changed"]
 
 
@@ -165,5 +164,5 @@ def test_what_an_opt_out_names_is_removed_once() -> None:
         "lab/a": row("a"), "lab/b": row("b", outcome="skipped"),
         "lab/c": row("c", aliases=("alias",)), "lab/d": row("d"),
     }  # fmt: skip
-    plan = make_plan([], options(known_models=known, opt_out=OptOut(("lab:a", "lab:b", "lab:alias"))))
+    plan = planner(known_models=known, opt_out=OptOut(("lab:a", "lab:b", "lab:alias"))).plan([])
     assert plan.opted_out == ("lab/a", "lab/c")

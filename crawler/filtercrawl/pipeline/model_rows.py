@@ -1,26 +1,95 @@
-"""What a source states of a checkpoint, in the columns of `models`."""
+"""Rows of `models`: what a source states of a checkpoint, and what crawling it has found."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, TrainingState, combined_etag, is_local
 from filtercrawl.config.urls import redact_url
-from filtercrawl.dataset.schema.crawl_state import AttemptedVersion
+from filtercrawl.dataset.schema.crawl_state import AttemptedVersion, CrawlState
+from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
 from filtercrawl.dataset.schema.validation import storable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.pipeline.records import CrawlResult
 
 # Columns whose change is reason enough to publish; an address or the source's own notes wait for the next change.
 _PUBLISHED_AT_ONCE: Final = (
     "task", "visual_category", "architecture", "family", "tag", "library", "license", "license_evidence", "paper",
     "released", "training_datasets", "metrics", "run_id", "step", "seed", "run_final",
 )  # fmt: skip
+
+
+def new_model_row(result: CrawlResult, now: datetime, version: str) -> ModelRow:
+    """Return the row of a checkpoint that was just read; its outcome and content are filled in later."""
+    checkpoint, known = result.task.checkpoint, result.task.previous
+    row = ModelRow(
+        model_id=result.task.model_id,
+        source=result.task.source,
+        name=known.name if known else checkpoint.name,
+        aliases=tuple(sorted({*checkpoint.aliases, *((known.aliases or ()) if known else ())})),
+        outcome="failed",
+        revision=revision(result),
+        etag=combined_etag(checkpoint),
+        file=checkpoint.files[0].path,
+        format=result.format,
+        file_sha256=result.file_sha256,
+        file_bytes=result.file_bytes,
+        bytes_fetched=result.bytes_fetched,
+        verified=result.verification,
+        kernel_policy=result.task.policy,
+        first_seen=known.first_seen if known else now,
+        last_seen=now,
+        first_release=known.first_release if known else None,
+        crawled_at=now,
+        filtercrawl_version=version,
+        selectors=selectors(known, result),
+        state=CrawlState(
+            tried=attempted_version(checkpoint),
+            files=file_etags(checkpoint),
+            url=location(checkpoint),
+            prefix=checkpoint.prefix,
+            version=result.version,
+            tensors=result.tensors_sha256,
+            training=result.training,
+        ),
+    )
+    return with_source_metadata(row, checkpoint)
+
+
+def content_key(result: CrawlResult) -> ContentKey:
+    """Return what two checkpoints have in common whose layers must be the same."""
+    return result.file_sha256 or "", result.task.checkpoint.prefix, result.task.policy
+
+
+def same_content(result: CrawlResult, known: ModelRow) -> bool:
+    """Tell whether a checkpoint has the bytes that it had, under the same policy; False without a hash."""
+    digest = result.file_sha256
+    return digest is not None and digest == known.file_sha256 and known.kernel_policy == result.task.policy
+
+
+def revision(result: CrawlResult) -> str | None:
+    """Return what changes exactly when the bytes do, as the source or its server says, or as they hash."""
+    return result.task.checkpoint.revision or result.file_sha256 or result.version
+
+
+def selectors(known: ModelRow | None, result: CrawlResult) -> tuple[str, ...]:
+    """Return the selectors that list a checkpoint, with the one that listed it now."""
+    return tuple(sorted({*((known.selectors or ()) if known else ()), result.task.selector_id}))
+
+
+def seen_row(known: ModelRow, checkpoint: Checkpoint, now: datetime) -> ModelRow:
+    """Return the row of a known checkpoint that is offered now, as its source describes it now."""
+    row = with_source_metadata(known, checkpoint)
+    state = replace(
+        row.state,
+        tried=attempted_version(checkpoint),
+        files=file_etags(checkpoint),
+        offered_as=None if checkpoint.name == known.name else checkpoint.name,
+    )
+    return replace(row, last_seen=now, state=state)
 
 
 def with_source_metadata(row: ModelRow, checkpoint: Checkpoint) -> ModelRow:

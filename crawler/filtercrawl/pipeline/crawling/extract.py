@@ -1,0 +1,130 @@
+"""From the tensors that a reader yields to layers and a ledger, with what the architecture of the network says."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Final
+
+from filtercrawl.api.checkpoint import Checkpoint
+from filtercrawl.api.errors import FormatError
+from filtercrawl.api.source import Source
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.dataset.schema.arrow import MODELS
+from filtercrawl.dataset.schema.validation import check_row
+from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
+from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
+from filtercrawl.extraction.ledger import LedgerEntry
+from filtercrawl.extraction.quantized_weights import resolve_quantized
+from filtercrawl.pipeline.discovery.architectures import architecture_of
+from filtercrawl.pipeline.records import CrawlTask
+
+# `model-00002-of-00005.safetensors`, `pytorch_model-00002-of-00005.bin`
+_SHARD: Final = re.compile(r"^(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})(?P<extension>\.\w+)$")
+# What trainers of transformers and accelerate save beside the weights; without tensors, or with those of generators.
+_TRAINING_STATE: Final = re.compile(r"^(training_args|scheduler|scaler|optimizer|rng_state|random_states)(_\d+)?\.\w+$")
+
+
+def extract(
+    name: str,
+    stored: tuple[StoredTensor, ...],
+    task: CrawlTask,
+    sources: Mapping[str, Source],
+    structure: Structure | None = None,
+) -> tuple[ClassifiedTensors, str | None]:
+    """Decide for each tensor of a checkpoint whether it is a layer.
+
+    Args:
+        name: Name of the file, for messages.
+        stored: What the reader yields.
+        task: The checkpoint.
+        sources: Sources by name, of which one may build the network.
+        structure: The architecture, if it is known already.
+
+    Returns:
+        The classified tensors, and why the architecture is not fully known, None if it is or if no source builds it.
+
+    Raises:
+        FormatError: The numbers of the file are missing.
+        CheckpointError: The tables cannot hold what the file states.
+        UsageError: No source knows the architecture that is stated for the checkpoint.
+    """
+    checkpoint = task.checkpoint
+    builder, built = architecture_of(sources.get(task.source), checkpoint, sources)
+    tensors, problem = attach_architecture(builder, built, stored, structure)
+    classified = classify_tensors(tensors, task.policy, checkpoint.prefix)
+    check_row(name, {"num_params": classified.num_params}, MODELS)
+    refuse_without_numbers(name, classified)
+    return classified, problem
+
+
+def attach_architecture(
+    source: Source | None,
+    checkpoint: Checkpoint,
+    tensors: tuple[StoredTensor, ...],
+    structure: Structure | None = None,
+) -> tuple[tuple[StoredTensor, ...], str | None]:
+    """Add to tensors what the names beside them say, and what the graph of their network proves, if it can be built.
+
+    Args:
+        source: The source of the checkpoint.
+        checkpoint: The checkpoint.
+        tensors: Its tensors.
+        structure: Its architecture, if it is known already.
+
+    Returns:
+        The tensors, and why the architecture is not fully known, None if it is or if no source builds it.
+    """
+    tensors = resolve_quantized(tensors)
+    if structure is None and any(len(tensor.shape) >= 3 for tensor in tensors):  # else there is no convolution
+        structure = structure_of(source, checkpoint)
+    if structure is None:
+        return tensors, None
+    matched = match_tensors(structure, tensors, checkpoint.prefix)
+    return matched.tensors, structure.problem
+
+
+def refuse_without_numbers(name: str, classified: ClassifiedTensors) -> None:
+    """Raise FormatError for a file without kernels whose tensors cannot be read, are empty, or are elsewhere.
+
+    A checkpoint without kernels is a result; one whose numbers are missing is not.
+
+    Args:
+        name: Name of the file.
+        classified: Its tensors.
+
+    Raises:
+        FormatError: The message says what the file is, and what to do.
+    """
+    if classified.layers:
+        return
+    ledger = classified.ledger
+    if shard := _SHARD.match(PurePosixPath(name).name):
+        part, parts = int(shard["part"]), int(shard["parts"])
+        index = f"{shard['stem']}{shard['extension']}.index.json"
+        if parts > 1:
+            raise FormatError(
+                f"{name}: is part {part} of {parts} of a checkpoint and holds no kernels; name {index} instead"
+            )
+    if not ledger:
+        if not _TRAINING_STATE.match(PurePosixPath(name).name):
+            raise FormatError(f"{name}: holds no tensors; save the state dict of the network again")
+        return
+    unreadable = [entry for entry in ledger if entry.reason == "unreadable"]
+    if len(unreadable) == len(ledger) or any(len(entry.shape) >= 3 for entry in unreadable):
+        raise FormatError(
+            f"{name}: {_count(unreadable, ledger)} cannot be read, for example {unreadable[0].tensor!r} of type "
+            f"{unreadable[0].dtype}: the file does not hold its numbers, or the type is not known"
+        )
+    weights = [entry for entry in ledger if entry.tensor.endswith("weight")] or ledger
+    if all(math.prod(entry.shape) == 0 for entry in weights):
+        raise FormatError(
+            f"{name}: the weights are empty ({_count(weights, ledger)}); if they are partitioned (ZeRO stage 3, FSDP), "
+            "save a full state dict"
+        )
+
+
+def _count(entries: Sequence[LedgerEntry], ledger: Sequence[LedgerEntry]) -> str:
+    return f"{len(entries):,} of {len(ledger):,} tensors"

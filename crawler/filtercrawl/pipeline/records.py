@@ -1,0 +1,115 @@
+"""What the stages of a run hand on: a plan with its tasks, and the result of each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from filtercrawl.api.checkpoint import Checkpoint, Skipped, TrainingState
+from filtercrawl.api.vocabulary import KernelPolicy
+from filtercrawl.dataset.schema.model_row import ModelOutcome, ModelRow
+from filtercrawl.dataset.tables.staged_layers import StagedLayers
+from filtercrawl.extraction.classify import ClassifiedTensors
+
+CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "shared", "must_recrawl"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlTask:
+    """One checkpoint to crawl.
+
+    Attributes:
+        checkpoint: What its source offers.
+        source: Name of the source.
+        model_id: Its id in the dataset.
+        selector_id: Id of the selector that listed it.
+        action: Why it is crawled: it is new, it changed, or its last attempt failed.
+        policy: Which kernel sizes are kept.
+        previous: Its row of `models`; None for a new checkpoint.
+    """
+
+    checkpoint: Checkpoint
+    source: str
+    model_id: str
+    selector_id: str
+    action: Literal["new", "changed", "retry"]
+    policy: KernelPolicy = "spatial"
+    previous: ModelRow | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        tasks: What to crawl, by model id.
+        unchanged: Model ids of what is offered as it was.
+        waiting: Model ids of failed checkpoints that are not due for a retry.
+        skipped: (source, selector id, name and reason) of what is left out.
+        removed: (model id, selector id) of what a complete listing of the selector no longer offers.
+        seen: (selector id, checkpoint) of everything that is offered, by model id.
+        opted_out: Model ids of what the dataset holds although an opt-out names it.
+        deferred: Model ids of what was not approved, and so is left for a later run.
+    """
+
+    tasks: tuple[CrawlTask, ...]
+    unchanged: tuple[str, ...]
+    waiting: tuple[str, ...]
+    skipped: tuple[tuple[str, str, Skipped], ...]
+    removed: tuple[tuple[str, str], ...]
+    seen: Mapping[str, tuple[str, Checkpoint]]
+    opted_out: tuple[str, ...] = ()
+    deferred: tuple[str, ...] = ()
+
+    @property
+    def removed_models(self) -> set[str]:
+        """The model ids that at least one selector no longer offers."""
+        return {model_id for model_id, _ in self.removed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlResult:
+    """The result of crawling one checkpoint.
+
+    Exactly one of `error`, `duplicate_of`, `unchanged` and `tensors` is set.
+
+    Attributes:
+        task: What was crawled.
+        format: Name of the reader; None if the file was not opened.
+        file_sha256: SHA-256 of the files; None if it is not known.
+        file_bytes: Size of all files.
+        verification: What the bytes were checked against: `sha256`, `etag`, `size` or `none`.
+        version: The server's version of the file, such as its ETag.
+        structure_error: Why the architecture is not known although the source should know it.
+        bytes_fetched: Bytes fetched, or read of local files; hashing does not count.
+        requests: Requests sent for the files.
+        fetched_in_full: Whether every byte was fetched, which pays if most of them are needed.
+        seconds: Seconds by stage.
+        error: Why the crawl failed.
+        duplicate_of: Model id of the checkpoint with the same content.
+        unchanged: The server says that the file is the one that was read before.
+        tensors: The tensors, classified.
+        layers: The layers, staged.
+        tensors_sha256: What `digest_tensors` returns, of local files with layers; of others not all bytes are read.
+        training: How far training was, as the file states it.
+    """
+
+    task: CrawlTask
+    format: str | None = None
+    file_sha256: str | None = None
+    file_bytes: int | None = None
+    verification: str = "none"
+    version: str | None = None
+    structure_error: str | None = None
+    bytes_fetched: int = 0
+    requests: int = 0
+    fetched_in_full: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+    duplicate_of: str | None = None
+    unchanged: bool = False
+    tensors: ClassifiedTensors | None = None
+    layers: StagedLayers | None = None
+    tensors_sha256: str | None = None
+    training: TrainingState | None = None
