@@ -200,7 +200,7 @@ def test_a_network_that_cuts_delays_and_lies(world: World, faults: dict[str, lis
     check(report, dataset)
 
 
-@SOME
+@settings(SOME, max_examples=10)
 @given(flips=st.lists(st.tuples(st.sampled_from(sorted(FILES)), st.integers(0, 10**6)), max_size=8))
 def test_bits_that_flip_are_found_where_files_are_proven(world: World, flips: list[tuple[str, int]]) -> None:
     """With `prove`, every file is fetched whole and held against its sha256."""

@@ -85,7 +85,7 @@ def same(one: Path, other: Path) -> None:
     assert list(verify_folder(one)) == []
 
 
-@pytest.mark.parametrize("gap", [0, None])
+@pytest.mark.parametrize("gap", [0, pytest.param(None, marks=pytest.mark.exhaustive)])
 def test_networks_of_installed_distributions(
     server: FileServer, tmp_path: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch, gap: int | None
 ) -> None:
