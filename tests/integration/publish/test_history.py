@@ -29,6 +29,8 @@ from filtercrawl_publish.repository.signature import sign_manifest, signature_er
 from support.hub.server import Fault, HubServer, Repo, sha256
 from support.zoo_files import layers, models, published, put, state, table
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 Cli = Callable[..., Any]
 REPO = "org/kernels"
 

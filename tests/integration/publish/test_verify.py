@@ -25,6 +25,8 @@ from filtercrawl_publish.commands.verify import filtercrawl_commands
 from filtercrawl_publish.verification import verify_folder
 from support.dataset_rows import MemoryRows, example, sketch
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 Row = dict[str, Any]
 A = "local/a.safetensors"
 

@@ -16,6 +16,8 @@ from filtercrawl.api.progress import NullProgress
 from filtercrawl.cli.app import build
 from support.zoo_files import put, state
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 @pytest.fixture
 def kernels(zoo: Path) -> Path:

@@ -37,6 +37,8 @@ from support.hub.server import Asked, Fault, HubServer
 from support.plugins import instead
 from support.zoo_files import layers, models, put, state
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 REPO = "acme/kernels"
 ZOO = ("hub:org/*", "hub:other/*")
 DAY = 86400
@@ -339,7 +341,14 @@ def test_a_version_may_have_any_name(job: Job) -> None:
     assert (job.record["outcome"], job.record["base"]) == ("unchanged", "paper")
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "data/models.parquet", "data/index.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("manifest.json", marks=pytest.mark.exhaustive),
+        pytest.param("data/models.parquet", marks=pytest.mark.exhaustive),
+        "data/index.parquet",
+    ],
+)
 def test_a_restore_that_was_cut_short_is_begun_again(job: Job, net: Callable[..., None], name: str) -> None:
     asked_for = 0
 
@@ -426,8 +435,15 @@ def test_a_release_is_larger_than_the_disk_may_be(job: Job) -> None:
     assert (job.record["checkpoints"]["unchanged"], job.fetched_layers()) == (6, set())
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["", "lost"])
-@pytest.mark.parametrize("when", ["upload", "commit"])
+@pytest.mark.parametrize(
+    ("when", "lost"),
+    [
+        pytest.param("upload", False),
+        pytest.param("upload", True, marks=pytest.mark.exhaustive),
+        pytest.param("commit", False, marks=pytest.mark.exhaustive),
+        pytest.param("commit", True),
+    ],
+)
 def test_what_was_sent_ahead_and_got_no_version_gets_the_next(job: Job, when: str, lost: bool) -> None:
     """It is read again only where the Hub has lost it."""
     whole = {path.name for path in layers_of(job.published())}
