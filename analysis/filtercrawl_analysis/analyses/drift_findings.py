@@ -43,8 +43,7 @@ def _summary(rows: Sequence[Row], column: str, tests: int) -> tuple[Row, str]:
         if only:
             lead = f"By {column}, no difference was found in the only pair {groups} ({adjusted}): {_describe(top)}."
             return top, f"{lead}{_detectable(top)}"
-        tested = f"the {len(not_found)} of {total} pairs {groups} that could be tested"
-        where = tested if untold else f"any of {total} pairs {groups}"
+        where = f"{len(not_found) if untold else 'any'} of {total} pairs {groups}"
         lead = f"By {column}, no difference was found in {where} ({adjusted}). The least alike are {_describe(top)}."
         return top, f"{lead}{_detectable(top)}{_untold(untold, total)}"
     top = max(rows, key=lambda row: row["drift"])

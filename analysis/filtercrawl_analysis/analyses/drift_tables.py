@@ -73,8 +73,8 @@ _ABOUT: Final = (
     "no difference; where models of one group may vary more than those of the other, p is at least that of an F test "
     "that allows for it. low is 0 exactly where p > 0.05. tested_models_a, tested_models_b, tested_kernels: the models "
     "in that test, and the median number of kernels that they are thinned to. q: p after Benjamini-Hochberg over "
-    "the {tests} of this table that could be significant. verdict: `differs` where q <= 0.05; `too little to "
-    "tell` where no outcome could have been significant, with the reason in note; else `no difference found`, "
+    "the {tests} of this table that could be significant. verdict: differs where q <= 0.05; too little to "
+    "tell where no outcome could have been significant, with the reason in note; else no difference found, "
     "with the drift that would have been found with a probability of 80 % as detectable."
 )
 _MATCHED: Final = (

@@ -49,8 +49,8 @@ _ABOUT_MEDIANS: Final = (
     "Wilcoxon's signed-rank test of the models "
     "with layers in both, else the larger p of Mann and Whitney's and Welch's test. q_random, q: adjusted "
     "over the table (Benjamini-Hochberg). "
-    "against_random, verdict: `higher` or `lower` where q <= 0.05, `not told apart` where it is larger, `too little to "
-    "tell` where so few models cannot give p <= 0.05."
+    "against_random, verdict: higher or lower where q <= 0.05, not told apart where it is larger, too little to "
+    "tell where so few models cannot give p <= 0.05."
 )
 _PROFILE_SCHEMA: Final = pa.schema(
     [

@@ -72,8 +72,8 @@ _INTERVALS: Final = (
 _GROUPS: Final = (
     "explained_variance, low, high: along the group's own components. along_all: along the components of all kernels; "
     "rest: the same of the other layers of the column; p: that both are equal, by the jackknife over models, which may "
-    "have layers in both; q: adjusted over the table (Benjamini-Hochberg). verdict: `higher` or `lower` where q <= "
-    "0.05, `not told apart` where it is larger, `too little to tell` below 3 models on either side."
+    "have layers in both; q: adjusted over the table (Benjamini-Hochberg). verdict: higher or lower where q <= "
+    "0.05, not told apart where it is larger, too little to tell below 3 models on either side."
 )
 _SAMPLED: Final = "From at most 64 kernels per layer, weighted by the number of kernels that they represent. "
 
