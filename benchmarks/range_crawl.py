@@ -18,7 +18,7 @@ from filtercrawl.api.source import Reader, find_reader
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.config import Settings
-from filtercrawl.dataset.tables.index_row import n_parts
+from filtercrawl.dataset.tables.staged_layers import n_parts
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.extraction.to_float32 import to_float32
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles

@@ -16,7 +16,7 @@ from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl.dataset.schema.validation import check_row, check_tensors
-from filtercrawl.dataset.tables.index_row import index_row
+from filtercrawl.dataset.tables.staged_layers import index_row
 from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors

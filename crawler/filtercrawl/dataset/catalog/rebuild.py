@@ -17,8 +17,8 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.dataset.tables.index_row import fingerprint
 from filtercrawl.dataset.tables.samples import Samples
+from filtercrawl.dataset.tables.staged_layers import fingerprint
 from filtercrawl.extraction.ledger import LedgerEntry
 
 # Rows of many numbers each, which take ten times their bytes as Python objects.

@@ -11,8 +11,7 @@ from filtercrawl.api.checkpoint import Checkpoint, combined_etag
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.dataset.tables.index_row import fingerprint
-from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
+from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard, fingerprint
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.model_rows import (

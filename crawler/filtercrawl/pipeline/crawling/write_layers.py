@@ -19,9 +19,8 @@ from filtercrawl.dataset.files.layers_writer import LayersFileWriter, staging
 from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.validation import check_row
-from filtercrawl.dataset.tables.index_row import index_row, n_parts
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
-from filtercrawl.dataset.tables.staged_layers import StagedLayers, layer_part, little_endian
+from filtercrawl.dataset.tables.staged_layers import StagedLayers, index_row, layer_part, little_endian, n_parts
 from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32

@@ -22,9 +22,8 @@ from filtercrawl.api.tensor import Convolution, StoredTensor, TensorLocation
 from filtercrawl.dataset.files import layers_writer
 from filtercrawl.dataset.files.layers_writer import filename_slug
 from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, ROW_NUMBERS
-from filtercrawl.dataset.tables import index_row
-from filtercrawl.dataset.tables.index_row import n_parts
-from filtercrawl.dataset.tables.staged_layers import StagedLayers
+from filtercrawl.dataset.tables import staged_layers
+from filtercrawl.dataset.tables.staged_layers import StagedLayers, n_parts
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.write_layers import LayerWriter
 
@@ -63,7 +62,7 @@ def networks(draw: st.DrawFn) -> Weights:
 @given(networks(), st.sampled_from([1, 30, 100, 1000]))
 def test_what_holds_of_every_file(weights: Weights, row_numbers: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index_row, "ROW_NUMBERS", row_numbers)
+        patch.setattr(staged_layers, "ROW_NUMBERS", row_numbers)
         patch.setattr(layers_writer, "ROW_GROUP_BYTES", 8 * row_numbers)
         written = made(weights, Path(folder))
         assert written.staged is not None
