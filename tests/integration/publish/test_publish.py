@@ -20,7 +20,7 @@ from support.hub.server import Fault, HubServer, sha256
 from support.publishers import REPO, Publishers, content, publishers, sound
 from support.zoo_files import models, published, put, state
 
-pytestmark = pytest.mark.exhaustive
+pytestmark = [pytest.mark.exhaustive, pytest.mark.usefixtures("forked_children")]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from filtercrawl_publish.repository.base import CommitOperations
 from filtercrawl_publish.repository.folder import FolderRepository
 from support.zoo_files import put, state
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 
 class Lines:
     """A `Progress` that keeps messages."""
