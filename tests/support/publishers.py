@@ -126,6 +126,7 @@ def _publish(job: dict[str, Any]) -> None:
         version=job.get("version"),
         dry_run=job.get("dry_run", False),
         max_disk=job.get("max_disk"),
+        replace=job.get("replace", False),
     )
     try:
         place = open_repository(

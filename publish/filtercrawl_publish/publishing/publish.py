@@ -21,6 +21,7 @@ from filtercrawl_publish.publishing.load_check import verify_loads
 from filtercrawl_publish.publishing.options import PublishOptions, PublishResult
 from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
+from filtercrawl_publish.publishing.run_log import log_comparison, log_step
 from filtercrawl_publish.publishing.staging import (
     StagedVersion,
     clear_pending,
@@ -109,6 +110,7 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
     version = _choose_version(dataset, state.tags, options)
     staged = list_files(dataset) if options.dry_run else stage_version(dataset, version)
     changes = compare_files(staged, repository.files(head) if head else {})
+    log_comparison(repository.id, version, changes)
     if head is not None and not (changes and has_reader_visible_change(changes, staged, repository, head)):
         if not options.dry_run:
             clear_pending(dataset)
@@ -134,8 +136,10 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
         return planned, staged
     commit = _upload_and_commit(staged, changes, repository, head, version, options)
     options.progress.message(f"checking that {repository.id}@{commit[:10]} loads")
-    verify_loads(repository, commit)
-    repository.tag(version, commit, f"{TITLE_PREFIX}{version}")
+    with log_step(repository.id, version, "check"):
+        verify_loads(repository, commit)
+    with log_step(repository.id, version, "tag"):
+        repository.tag(version, commit, f"{TITLE_PREFIX}{version}")
     clear_pending(dataset)
     return replace(planned, outcome="published", commit=commit), staged
 
@@ -206,13 +210,17 @@ def _upload_and_commit(
     """Load the folder locally first, so that a broken one is not even uploaded; then upload and commit."""
     options.progress.message("checking that the folder loads")
     local = FolderRepository(str(staged.folder))
-    verify_loads(local, local.resolve(), staged.absent)
-    uploaded = _upload(staged.folder, changes, repository, options)
+    with log_step(repository.id, version, "local check"):
+        verify_loads(local, local.resolve(), staged.absent)
+    with log_step(repository.id, version, "upload", files=len(changes.add), bytes=changes.bytes):
+        uploaded = _upload(staged.folder, changes, repository, options)
     counts = ", ".join(f"{format_count(number)} {name}" for name, number in staged.counts.items())
     added, deleted = format_count(len(changes.add)), format_count(len(changes.delete))
     body = f"{counts}. {added} files added or changed, {deleted} removed."
     try:
-        return repository.commit(changes.operations(staged.folder, uploaded), head, f"{TITLE_PREFIX}{version}", body)
+        with log_step(repository.id, version, "commit"):
+            operations = changes.operations(staged.folder, uploaded)
+            return repository.commit(operations, head, f"{TITLE_PREFIX}{version}", body)
     except NotFoundError as error:
         _uploader(staged.folder, repository, options).mark_upload_lost()
         raise DatasetError(f"{error}; run `filtercrawl sync` to write it again") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.report import WORDS, SyncReport
 
 __all__ = ["ReleaseOutcome", "ReleaseReport", "private_texts"]
+
+logger = logging.getLogger(__name__)
 
 # incomplete: the exit code is 3, whether or not a version was published.
 ReleaseOutcome = Literal["published", "unchanged", "planned", "incomplete", "refused", "busy", "stopped", "error"]
@@ -77,7 +80,9 @@ class ReleaseReport:
         try:
             yield
         finally:
-            self.seconds[step] = round(time.monotonic() - start, 3)
+            seconds = self.seconds[step] = round(time.monotonic() - start, 3)
+            fields = {"repository": self.repository, "step": step, "seconds": seconds}
+            logger.info("%s: %s ended after %.1f s", self.repository, step, seconds, extra=fields)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of run.json."""

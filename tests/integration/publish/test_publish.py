@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import filtercrawl_publish
 from conftest import NOW, Sync
 from filtercrawl.dataset.catalog import Catalog
 from support.hub.server import Fault, HubServer, sha256
@@ -145,7 +147,10 @@ def test_a_concurrent_publisher_is_told(
     assert refused["error"] == "ConflictError"
     assert "another version was published meanwhile" in refused["text"]
     assert hub.datasets[REPO].tags == {}
-    done = children.publish(dataset, hub)
+    foreign = children.publish(dataset, hub)
+    assert foreign is not None
+    assert foreign["error"] == "PolicyError", foreign
+    done = children.publish(dataset, hub, replace=True)
     assert done is not None
     assert done.get("what") == "published", done
     assert content(hub) == files(dataset)
@@ -351,3 +356,20 @@ def test_on_a_small_disk_layers_go_before_the_commit(
             report = run_sync()
             assert (report.checkpoints["unchanged"], report.layers) == (2, 0)
         assert sound(hub.datasets[REPO])
+
+
+def test_the_steps_are_logged_without_secrets(
+    run_sync: Sync, dataset: Path, net: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert net.is_file()
+    run_sync()
+    token = "hf_0123456789abcdef"
+    with HubServer(page_size=20, token=token) as server:
+        for name, value in {"HF_ENDPOINT": server.url, "HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}.items():
+            monkeypatch.setenv(name, value)
+        caplog.set_level("DEBUG")
+        filtercrawl_publish.publish(dataset, REPO, version="v1")
+    steps = [vars(record)["step"] for record in caplog.records if "step" in vars(record)]
+    assert steps == ["compare", "local check", "upload", "commit", "check", "tag"]
+    assert all(token not in str(vars(record)) for record in caplog.records)
+    assert not re.search(r"://\S*\?", "\n".join(record.getMessage() for record in caplog.records))
