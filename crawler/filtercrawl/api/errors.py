@@ -58,6 +58,10 @@ class NetworkError(FiltercrawlError):
     """A server cannot be reached, refuses a request, or its response cannot be used."""
 
 
+class UnreachableError(NetworkError):
+    """No connection to a server can be opened: its name is unknown, or it refuses; what failed was never tried."""
+
+
 class AccessDeniedError(NetworkError):
     """The server requires a token, or a different one (HTTP 401 or 403)."""
 

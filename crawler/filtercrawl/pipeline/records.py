@@ -87,6 +87,7 @@ class CrawlResult:
         fetched_in_full: Whether every byte was fetched, which pays if most of them are needed.
         seconds: Seconds by stage.
         error: Why the crawl failed.
+        never_tried: It failed because its server cannot be reached, which says nothing of the checkpoint.
         duplicate_of: Model id of the checkpoint with the same content.
         unchanged: The server says that the file is the one that was read before.
         tensors: The tensors, classified.
@@ -107,6 +108,7 @@ class CrawlResult:
     fetched_in_full: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
+    never_tried: bool = False
     duplicate_of: str | None = None
     unchanged: bool = False
     tensors: ClassifiedTensors | None = None

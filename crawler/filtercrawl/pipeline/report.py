@@ -183,7 +183,14 @@ class SyncReport:
         return settings.max_disk is not None and self.bytes_on_disk >= settings.max_disk
 
     def exit_code(self, settings: Settings) -> int:
-        """Return the exit code: 3 if a source or checkpoints failed as `--fail-on` counts them, else 0."""
+        """Return the exit code of the command.
+
+        Args:
+            settings: Of the run; `fail_on` says which failures count.
+
+        Returns:
+            3 if a source or checkpoints failed as `fail_on` counts them, else 0.
+        """
         every = self.failures or self.checkpoints["waiting"]
         counted = {"new": self.new_failures or self.problems, "any": every or self.problems, "none": ()}
         return 3 if counted[settings.fail_on] else 0
@@ -227,7 +234,8 @@ class SyncReport:
         totals = {
             "layers": format_count(self.layers),
             "kernels": format_count(self.kernels),
-            "fetched": f"{format_size(self.bytes_fetched)} of {format_size(self.bytes_offered)}",
+            "bytes read or fetched": format_size(self.bytes_fetched),
+            "size of their files": format_size(self.bytes_offered),
             "requests": format_count(self.requests),
             "seconds": f"{self.seconds:.1f}",
             "left for the next run": format_count(self.n_left),

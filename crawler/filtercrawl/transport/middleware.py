@@ -21,6 +21,8 @@ from filtercrawl.transport.responses import (
     TRANSIENT_ERRORS,
     TRANSIENT_STATUS,
     UNSENT_ERRORS,
+    HostUnreachableError,
+    RetriesExhaustedError,
     describe_failure,
     is_retryable,
     parse_retry_after,
@@ -33,13 +35,6 @@ logger = logging.getLogger(__name__)
 MAX_RESPONSE_BYTES: Final = 64 * 1024 * 1024
 # Request extension: read the whole response within the retries, whatever its content type.
 READ_WHOLE: Final = "filtercrawl.read_whole"
-
-
-class RetriesExhaustedError(httpx2.TransportError):
-    """Every attempt failed, or the server asks for a longer wait than allowed.
-
-    Not one of the errors that huggingface_hub retries by itself: this request has been retried already.
-    """
 
 
 class PolicyTransport(httpx2.BaseTransport):
@@ -78,15 +73,17 @@ class PolicyTransport(httpx2.BaseTransport):
             The response, whatever its status.
 
         Raises:
-            httpx2.TransportError: The request failed; RetriesExhaustedError after retries.
+            httpx2.TransportError: The request failed; RetriesExhaustedError after retries, HostUnreachableError if no
+                connection could be opened.
             BudgetExhaustedError: The budget of requests or bytes is used up.
             UsageError: The token for the origin is not set.
         """
         request = self._prepare_request(request)
         url = redact_url(str(request.url))
         host = self._host(origin(str(request.url)))
+        host.check_reachable()
         # A host that could not be reached gets one attempt a request until it responds.
-        policy = replace(self._options.retry, attempts=1) if host.unreachable else self._options.retry
+        policy = replace(self._options.retry, attempts=1) if host.failed_connections else self._options.retry
         waits = WaitBudget(policy.total_timeout, self._cancellation)
 
         def attempt() -> httpx2.Response:
@@ -95,7 +92,7 @@ class PolicyTransport(httpx2.BaseTransport):
                 logger.debug("%s: waiting %.1f s for the rate limit", url, delay)
                 waits.sleep(delay)
             response = self._send(request, host)
-            host.unreachable = False
+            host.record_connection()
             status = response.status_code
             if status not in TRANSIENT_STATUS or not is_retryable(request, status):
                 return response
@@ -120,9 +117,7 @@ class PolicyTransport(httpx2.BaseTransport):
         except (TransientError, *TRANSIENT_ERRORS) as error:
             if not retryable(error):
                 raise
-            host.unreachable = isinstance(error, UNSENT_ERRORS)
-            times = f", {policy.attempts} times in a row" if policy.attempts > 1 else ""
-            raise RetriesExhaustedError(describe_failure(error) + times) from error
+            raise self._exhausted(error, host, policy.attempts) from error
 
     def link(self, url: str) -> LinkEstimate:
         """Return the measured latency and bandwidth of the host that serves a URL, its mirror where it has one."""
@@ -132,6 +127,17 @@ class PolicyTransport(httpx2.BaseTransport):
 
     def close(self) -> None:
         self._inner.close()
+
+    def _exhausted(self, error: Exception, host: HostLimiter, attempts: int) -> RetriesExhaustedError:
+        """Record what the last failed attempt says of the host, and return the error of the request."""
+        reason = describe_failure(error)
+        text = f"{reason}, {attempts} times in a row" if attempts > 1 else reason
+        if not isinstance(error, UNSENT_ERRORS):
+            host.record_connection()
+            return RetriesExhaustedError(text)
+        if host.record_failed_connection(reason, self._options.unreachable_limit):
+            logger.warning("%s", host.given_up)
+        return HostUnreachableError(text)
 
     def _prepare_request(self, request: httpx2.Request) -> httpx2.Request:
         """Return the request as it is sent: to the mirror, with the credentials of that origin only."""
@@ -153,7 +159,7 @@ class PolicyTransport(httpx2.BaseTransport):
 
     def _host(self, name: str) -> HostLimiter:
         with self._lock:
-            return self._hosts.setdefault(name, HostLimiter(self._options.max_concurrent, self._clock))
+            return self._hosts.setdefault(name, HostLimiter(name, self._options.max_concurrent, self._clock))
 
     def _send(self, request: httpx2.Request, host: HostLimiter) -> httpx2.Response:
         """Send once; one of the host's connections is taken until the response is closed."""

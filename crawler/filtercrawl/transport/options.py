@@ -9,7 +9,7 @@ from filtercrawl.transport.retry import RetryPolicy
 
 @dataclass(frozen=True, kw_only=True)
 class TransportOptions:
-    """How requests are made; the defaults suit every server, so that only tests and benchmarks change them.
+    """How requests are made; the defaults suit every server.
 
     Attributes:
         retry: Attempts and delays of one request.
@@ -17,6 +17,8 @@ class TransportOptions:
         read_timeout: Longest silence within a response, in seconds.
         pool_timeout: Longest wait for a free connection to a host, in seconds.
         max_concurrent: Requests to one host at a time.
+        unreachable_limit: Requests in a row for which no connection to a host could be opened, after which the host is
+            given up; None for never.
         fixed_gap: Bytes between two ranges up to which one request fetches both, without ever fetching a whole file
             instead; None to derive it from the measured latency and bandwidth.
     """
@@ -26,4 +28,5 @@ class TransportOptions:
     read_timeout: float = 30.0
     pool_timeout: float = 300.0
     max_concurrent: int = 16
+    unreachable_limit: int | None = None
     fixed_gap: int | None = None

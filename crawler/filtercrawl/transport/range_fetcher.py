@@ -17,15 +17,16 @@ from filtercrawl.api.errors import ChangedError, NetworkError
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport.body_writer import BodyWriter
 from filtercrawl.transport.cache_entry import CacheEntry
-from filtercrawl.transport.middleware import RetriesExhaustedError
 from filtercrawl.transport.range_cache import RangeCache
 from filtercrawl.transport.range_planning import Range, total_bytes
 from filtercrawl.transport.remote_version import RemoteVersion
 from filtercrawl.transport.responses import (
     InvalidResponseError,
+    RetriesExhaustedError,
     check_identity_encoding,
     describe_failure,
     length_from_unsatisfied_range,
+    network_error,
     parse_content_range,
     raise_for_status,
 )
@@ -242,12 +243,12 @@ class RangeFetcher:
         except (InvalidResponseError, RetriesExhaustedError) as error:
             self._redirected_url = None  # the next attempt asks the original URL, and may be redirected elsewhere
             if redirected is None and isinstance(error, RetriesExhaustedError):
-                raise NetworkError(f"{self._where}: {describe_failure(error)}") from error
+                raise network_error(self._where, error) from error
             raise InvalidResponseError(describe_failure(error)) from error
         except _BROKEN:
             raise
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise NetworkError(f"{self._where}: {describe_failure(error)}") from error
+            raise network_error(self._where, error) from error
 
     def _check_empty(self, response: httpx2.Response, start: int) -> None:
         """Accept that no byte lies in the range only if the file ends before it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from filtercrawl.transport.link_estimate import LinkMeter
+from filtercrawl.transport.responses import HostUnreachableError
 from filtercrawl.transport.retry import Clock
 
 # "api";r=0;t=55: no request remains of the quota `api` for another 55 seconds.
@@ -41,17 +42,45 @@ class HostLimiter:
     Attributes:
         connections: One permit for each request that may be in progress.
         meter: Measures latency and bandwidth.
-        unreachable: Whether the last attempt could not connect.
+        failed_connections: Requests in a row for which no connection could be opened.
+        given_up: Why no request is sent any more; None while requests are sent.
     """
 
-    def __init__(self, max_concurrent: int, clock: Clock) -> None:
+    def __init__(self, name: str, max_concurrent: int, clock: Clock) -> None:
         self.connections = threading.BoundedSemaphore(max_concurrent)
         self.meter = LinkMeter()
-        self.unreachable = False
+        self.failed_connections = 0
+        self.given_up: str | None = None
+        self._name = name
         self._clock = clock
         self._lock = threading.Lock()
         self._quotas: dict[str, _Quota] = {}
         self._quota_by_folder: dict[str, str] = {}
+
+    def check_reachable(self) -> None:
+        """Raise HostUnreachableError if the host is given up."""
+        if self.given_up is not None:
+            raise HostUnreachableError(self.given_up)
+
+    def record_connection(self) -> None:
+        """Record that a connection could be opened."""
+        with self._lock:
+            self.failed_connections = 0
+
+    def record_failed_connection(self, reason: str, limit: int | None) -> bool:
+        """Record a request for which no connection could be opened, and give the host up after `limit` in a row.
+
+        Returns:
+            Whether the host is given up by this request.
+        """
+        with self._lock:
+            self.failed_connections += 1
+            if limit is None or self.failed_connections < limit or self.given_up is not None:
+                return False
+            self.given_up = (
+                f"{self._name} cannot be reached ({reason}); this run sends it no more requests, the next one does"
+            )
+            return True
 
     def reserve(self, path: str) -> float:
         """Reserve the next request for a path; return the seconds to wait before it may be sent."""

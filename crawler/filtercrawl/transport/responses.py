@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError, UsageError
+from filtercrawl.api.errors import AccessDeniedError, NetworkError, NotFoundError, UnreachableError, UsageError
 from filtercrawl.config.urls import origin, redact_url
 
 # Statuses that a later attempt may turn into success.
@@ -30,6 +30,17 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _UNSATISFIED_RANGE: Final = re.compile(r"bytes \*/(\d{1,18})")
 _SHA256: Final = re.compile(r'"?([0-9a-f]{64})"?')
+
+
+class RetriesExhaustedError(httpx2.TransportError):
+    """Every attempt failed, or the server asks for a longer wait than allowed.
+
+    Not one of the errors that huggingface_hub retries by itself: this request has been retried already.
+    """
+
+
+class HostUnreachableError(RetriesExhaustedError):
+    """No attempt could open a connection, or none is made any more because earlier ones could not."""
 
 
 class InvalidResponseError(Exception):
@@ -60,7 +71,13 @@ def map_http_errors(where: str) -> Iterator[None]:
     try:
         yield
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
-        raise NetworkError(f"{where}: {describe_failure(error)}") from error
+        raise network_error(where, error) from error
+
+
+def network_error(where: str, error: Exception) -> NetworkError:
+    """Return the NetworkError for an error of the HTTP library; its text starts with `where`."""
+    kind = UnreachableError if isinstance(error, HostUnreachableError) else NetworkError
+    return kind(f"{where}: {describe_failure(error)}")
 
 
 def raise_for_status(response: httpx2.Response, where: str) -> None:

@@ -123,6 +123,23 @@ def test_a_second_run_asks_for_the_listing_only(acme: Zoo, crawl: Crawl, dataset
     assert shards(dataset) == before
 
 
+def test_what_a_host_that_cannot_be_reached_was_to_serve_is_due_again(
+    acme: Zoo, crawl: Crawl, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("test_http.OPTIONS", replace(OPTIONS, unreachable_limit=3))
+    nowhere = "http://127.0.0.1:9"  # nothing listens there
+    files = [{"url": f"{nowhere}/{n}", "path": f"{n}.pt", "size": 9} for n in range(5)]
+    rows = [{"name": file["path"], "files": [file], "revision": None} for file in files]
+    index = acme.server.pages("/index", [rows])
+    for _ in range(2):
+        report = crawl(index)
+        assert report.checkpoints["failed"] == report.checkpoints["waiting"] + 5 == 5
+        given_up = [reason for reason in report.failures.values() if "sends it no more requests" in reason]
+        assert len(given_up) == 2
+        assert all(nowhere in reason for reason in report.failures.values())
+        assert {(row["attempts"], row["next_retry"]) for row in models(dataset).values()} == {(0, None)}
+
+
 @pytest.mark.parametrize("hashed", [True, False])
 def test_only_what_changed_is_fetched(acme: Zoo, crawl: Crawl, hashed: bool) -> None:
     crawl(acme.publish(hashed=hashed))

@@ -16,7 +16,15 @@ import httpx2
 import pytest
 
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import AccessDeniedError, BudgetExhaustedError, NetworkError, NotFoundError, UsageError
+from filtercrawl.api.checkpoint import RemoteFile
+from filtercrawl.api.errors import (
+    AccessDeniedError,
+    BudgetExhaustedError,
+    NetworkError,
+    NotFoundError,
+    UnreachableError,
+    UsageError,
+)
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import NetworkSettings, resolve
 from filtercrawl.transport import network
@@ -202,6 +210,40 @@ def test_an_unreachable_host_gets_one_attempt_a_request(server: FileServer, time
         with pytest.raises(NetworkError):
             transport.get_json(server.url + "/a")
         assert len(time.slept) == expected
+
+
+def test_a_host_that_cannot_be_reached_is_given_up(
+    server: FileServer, time: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = server.json("/a", 1)
+    server.close()
+    options = TransportOptions(unreachable_limit=3)
+    transport = network(cancellation=time.cancellation, clock=time.clock, options=options)
+    for number in range(5):
+        with pytest.raises(UnreachableError, match="in a row" if number == 0 else "") as raised:
+            transport.get_json(url)
+        assert ("this run sends it no more requests" in str(raised.value)) == (number > 2)
+    assert transport.requests == 6 + 1 + 1
+    (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert warning.startswith(f"{server.url} cannot be reached (")
+    with pytest.raises(NetworkError):
+        transport.open(RemoteFile(url=url)).read(0, 1)
+    assert transport.requests == 8
+
+
+def test_a_host_that_responds_in_between_is_not_given_up(
+    server: FileServer, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.json("/a", 1)
+    options = TransportOptions(unreachable_limit=2, retry=RetryPolicy(attempts=1))
+    transport = network(cancellation=time.cancellation, clock=time.clock, options=options)
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
+            patch.setenv("no_proxy", "")
+            with pytest.raises(UnreachableError):
+                transport.get_json(url)
+        assert transport.get_json(url) == 1
 
 
 def test_at_most_so_many_at_a_time(server: FileServer) -> None:

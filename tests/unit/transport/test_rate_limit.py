@@ -14,7 +14,7 @@ class Time:
     now = 1000.0
 
     def limiter(self) -> HostLimiter:
-        return HostLimiter(2, Clock(monotonic=lambda: self.now))
+        return HostLimiter("https://host", 2, Clock(monotonic=lambda: self.now))
 
 
 @pytest.fixture

@@ -123,8 +123,8 @@ class CatalogWriter:
             row,
             outcome="failed",
             reason=error,
-            attempts=attempts,
-            next_retry=self.now + timedelta(days=min(2 ** (attempts - 1), _MAX_RETRY_DAYS)),
+            attempts=row.attempts if result.never_tried else attempts,
+            next_retry=None if result.never_tried else self._next_retry(attempts),
             filtercrawl_version=self.version,
             last_seen=self.now,
             selectors=selectors(known, result),
@@ -135,6 +135,9 @@ class CatalogWriter:
             else:
                 self.catalog.update_model(row)  # the content that was written before stays
         return "failed"
+
+    def _next_retry(self, attempts: int) -> datetime:
+        return self.now + timedelta(days=min(2 ** (attempts - 1), _MAX_RETRY_DAYS))
 
     def _store_unchanged(self, result: CrawlResult, known: ModelRow) -> CommitOutcome:
         """Store the same bytes under a new date, or readable again after a failure: the content stays."""

@@ -6,13 +6,23 @@ the `CrawlResult`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+import torch
+
 from filtercrawl.api.cancellation import CancellationToken
-from filtercrawl.api.errors import Cancelled, ChangedError, CheckpointError, FiltercrawlError, describe_error
+from filtercrawl.api.errors import (
+    Cancelled,
+    ChangedError,
+    CheckpointError,
+    FiltercrawlError,
+    UnreachableError,
+    describe_error,
+)
 from filtercrawl.api.range_file import prefetch
 from filtercrawl.api.source import Reader, Source, read_content
 from filtercrawl.config.urls import redact_urls
@@ -32,6 +42,7 @@ from filtercrawl.pipeline.records import CrawlResult, CrawlTask
 from filtercrawl.transport import MeasuredTransport
 
 # Recorded as the reason of a checkpoint whose crawl raised MemoryError; its memory is free again for the next one.
+_TORCH_OUT_OF_MEMORY: Final = re.compile(r"DefaultCPUAllocator: (can't allocate|not enough) memory|out of memory")
 OUT_OF_MEMORY: Final = "ran out of memory while reading; give this machine more memory, or set --jobs 1"
 # Bytes that may have been fetched, or be on their way, without being written yet.
 _PREFETCH_BYTES: Final = 2 * 1024**3
@@ -80,11 +91,11 @@ class Crawler:
         except Cancelled:
             raise
         except FiltercrawlError as error:
-            result = CrawlResult(task=task, error=one_line(str(error)))
-        except MemoryError:
-            result = CrawlResult(task=task, error=OUT_OF_MEMORY)
+            never_tried = isinstance(error, UnreachableError)
+            result = CrawlResult(task=task, error=one_line(str(error)), never_tried=never_tried)
         except Exception as error:  # noqa: BLE001 - a reader's mistake costs one checkpoint, never the run
-            message = one_line(f"unexpected {describe_error(error)}; please report this as a bug")
+            unexpected = f"unexpected {describe_error(error)}; please report this as a bug"
+            message = OUT_OF_MEMORY if is_out_of_memory(error) else one_line(unexpected)
             result = CrawlResult(task=task, error=message)
         return replace(result, seconds=timer.seconds)
 
@@ -199,6 +210,13 @@ def should_download_whole_file(structure: Structure, task: CrawlTask, files: Che
     """Tell from the architecture alone whether most of the bytes are needed."""
     estimate = estimate_from_architecture(structure, task.checkpoint, task.policy, files.link)
     return estimate is not None and estimate.in_full
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an allocation failed, in Python or in torch, whose CPU and MPS allocators raise RuntimeError."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _TORCH_OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def one_line(text: str) -> str:
