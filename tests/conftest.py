@@ -33,6 +33,7 @@ from filtercrawl.pipeline.sync import SyncContext, sync
 from support.forked_python import forked_python
 
 Sync = Callable[..., SyncReport]
+CORPUS = os.environ.get("FILTERCRAWL_CORPUS")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 # No deadline: how long an example takes depends on what else runs on the machine. In CI the examples are the same in
@@ -59,7 +60,7 @@ def quick_disk() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
-        if name.startswith("FILTERCRAWL_") and name != "FILTERCRAWL_CORPUS":
+        if name.startswith("FILTERCRAWL_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -126,7 +127,6 @@ def run_sync(plugins: Plugins, dataset: Path, zoo: Path) -> Sync:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    place = os.environ.get("FILTERCRAWL_CORPUS")
-    if not place:
+    if not CORPUS:
         pytest.skip("FILTERCRAWL_CORPUS names no folder of real checkpoints")
-    return Path(place)
+    return Path(CORPUS)

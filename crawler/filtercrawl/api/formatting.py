@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 
 
 def escape_control(text: object) -> str:
@@ -18,6 +19,19 @@ def format_count(number: float) -> str:
 def format_plural(number: int, noun: str) -> str:
     """Format a count with its noun: `1 layer`, `12 kernels`."""
     return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    """Describe a name that is not known: the known name that is most like it, or else all known names.
+
+    Returns:
+        For example `'job'; did you mean 'jobs'?` or `'quantum'; known are jobs, limit`.
+    """
+    names = {other.lower(): other for other in sorted(known)}
+    similar = difflib.get_close_matches(name.lower(), names, 1)
+    if similar:
+        return f"{name!r}; did you mean {names[similar[0]]!r}?"
+    return f"{name!r}; known are {', '.join(names.values()) or 'none'}"
 
 
 def format_counts(counts: Mapping[str, int]) -> str:

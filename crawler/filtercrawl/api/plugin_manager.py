@@ -124,8 +124,11 @@ class Plugins:
         entries: The entry points, sorted by name; a plugin has one in each group of which it offers something.
     """
 
-    def __init__(self, entries: Iterable[EntryPoint], on_error: OnError = _ignore) -> None:
+    def __init__(
+        self, entries: Iterable[EntryPoint], on_error: OnError = _ignore, *, left_out: Iterable[str] = ()
+    ) -> None:
         self.entries = tuple(sorted(entries, key=lambda entry: (entry.name, entry.group)))
+        self._left_out = frozenset(left_out)
         self._on_error = on_error
         self._broken: list[PluginFailure] = []
         self._manager = _PluginManager()
@@ -172,6 +175,11 @@ class Plugins:
         return tuple(sorted({entry.name for entry in self.entries}))
 
     @property
+    def complete(self) -> bool:
+        """Whether no plugin was left out, and none of what was asked for so far is broken."""
+        return not self._left_out and not self._broken
+
+    @property
     def broken(self) -> tuple[PluginFailure, ...]:
         """Every plugin that does not work, and why; to find out, all are imported and all hooks are called."""
         for kind in KINDS:
@@ -193,7 +201,12 @@ class Plugins:
 
     def of_module(self, module: str) -> Plugins:
         """Return only what the plugin in this module offers."""
-        return Plugins((entry for entry in self.entries if entry.value == module), self._on_error)
+        others = {entry.name for entry in self.entries if entry.value != module}
+        return Plugins(
+            (entry for entry in self.entries if entry.value == module),
+            self._on_error,
+            left_out=self._left_out | others,
+        )
 
     def with_plugin(self, module: str) -> Plugins:
         """Return these plugins and the one in a module that is not installed.
@@ -209,7 +222,7 @@ class Plugins:
         added = [EntryPoint(name=module, value=module, group=group_of(kind)) for kind in implemented_kinds(module)]
         for failure in Plugins(added).broken:
             raise UsageError(f"{module}: {failure.reason}")
-        return Plugins([*self.entries, *added], self._on_error)
+        return Plugins([*self.entries, *added], self._on_error, left_out=self._left_out)
 
     def without_plugin(self, name: str) -> Plugins:
         """Return these plugins except the one of this name.
@@ -219,7 +232,8 @@ class Plugins:
         """
         if name not in self.names:
             raise UsageError(f"--no-plugin {name}: no plugin has this name; installed are {', '.join(self.names)}")
-        return Plugins([entry for entry in self.entries if entry.name != name], self._on_error)
+        kept = [entry for entry in self.entries if entry.name != name]
+        return Plugins(kept, self._on_error, left_out=self._left_out | {name})
 
     @cached_property
     def _collected_sources(self) -> list[tuple[str, Source]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -34,7 +34,12 @@ class Query:
     dry_run: bool = False
 
     def matches(self, name: str) -> bool:
-        """Return whether a name matches the pattern (shell-style wildcards); everything matches if there is none."""
+        """Return whether a name matches the pattern.
+
+        Args:
+            name: A name that the source offers. Patterns have shell-style wildcards and are case-sensitive; without a
+                pattern every name matches.
+        """
         return self.pattern is None or fnmatchcase(name, self.pattern.strip())
 
 
@@ -51,8 +56,7 @@ class Source(Protocol):
         """List the checkpoints that a query asks for.
 
         A listing that ends without an error is complete: checkpoints that it offered before and no longer offers count
-        as
-        removed. In doubt, raise.
+        as removed. In doubt, raise.
 
         Args:
             transport: Network access; a source opens no connection of its own.
@@ -73,7 +77,17 @@ class SupportsCanonicalPattern(Protocol):
     """A source whose patterns can be spelled in several ways."""
 
     def canonical(self, pattern: str) -> str:
-        """Return the one spelling by which a later run recognizes what was listed."""
+        """Return the one spelling by which a later run recognizes what was listed.
+
+        Args:
+            pattern: The pattern as the user wrote it.
+
+        Returns:
+            The same text for all spellings that list the same checkpoints.
+
+        Raises:
+            UsageError: The pattern is wrong.
+        """
         ...
 
 
@@ -117,7 +131,14 @@ class SupportsLookup(Protocol):
     """A source that builds networks and knows their records without network access."""
 
     def recall(self, name: str) -> Checkpoint | None:
-        """Return the record of a checkpoint or an architecture, as far as `build` needs it; None if it is unknown."""
+        """Return the record of a checkpoint or an architecture, as far as `build` needs it.
+
+        Args:
+            name: What a selector has after the colon, for example `resnet18.a1_in1k` or `resnet18`.
+
+        Returns:
+            The record; None if the name is unknown.
+        """
         ...
 
 
@@ -131,6 +152,10 @@ class SupportsSampleInput(Protocol):
         """Return what the network is called with, batch size 1, on the meta device; None for the image.
 
         Tensors whose numbers matter, such as token ids and sizes of images, may be on the CPU.
+
+        Args:
+            checkpoint: The record that `build` received.
+            module: The network that `build` returned, on the meta device.
 
         Returns:
             The positional arguments of one call; or a list of calls, of which the first that runs is taken. Each maps
@@ -148,9 +173,25 @@ class SupportsUrlResolution(Protocol):
         """Return the file with a URL that can be read now.
 
         Called in a worker when the file is opened, never for a file that need not be read. Only the URL of the result
-        is
-        used: size, sha256, etag and path stay as they were listed. An exception fails this checkpoint only.
+        is used: size, sha256, etag and path stay as they were listed. An exception fails this checkpoint only.
+
+        Args:
+            transport: Network access.
+            file: The file as it was listed.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsSettings(Protocol):
+    """A source that states which keys of its table `[sources.NAME]` in `filtercrawl.toml` it reads.
+
+    Any other key is an error before a run begins. A source without this attribute receives its table unchecked.
+    """
+
+    @property
+    def setting_names(self) -> Collection[str]:
+        """Keys that `Query.settings` may have; empty for a source without settings."""
         ...
 
 
@@ -184,15 +225,32 @@ class Reader(Protocol):
         ...
 
     def can_read(self, file: RandomAccessFile) -> bool:
-        """Return whether the content is of this format; reads little, and raises nothing for other content."""
+        """Return whether the content is of this format.
+
+        Args:
+            file: Any file; a reader looks at a few bytes, and raises nothing for other content.
+        """
         ...
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
-        """Return the relative paths of other files that this one needs, such as shards and external data."""
+        """Return the other files that this one needs, such as shards and external data.
+
+        Args:
+            file: A file that `can_read` accepted.
+
+        Returns:
+            POSIX paths relative to the folder of the file.
+
+        Raises:
+            CheckpointError: The file is damaged.
+        """
         ...
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor of the checkpoint, in the order of the file, without reading its numbers.
+
+        Args:
+            files: The files of the checkpoint; the main one was accepted by `can_read`.
 
         Raises:
             CheckpointError: The files are damaged or inconsistent.
@@ -247,7 +305,14 @@ class Files(Protocol):
         ...
 
     def tensors(self, path: str) -> Iterator[StoredTensor]:
-        """Yield the tensors of another file, by the reader that can read it, as an index does with its shards."""
+        """Yield the tensors of another file, by the reader that can read it, as an index does with its shards.
+
+        Args:
+            path: POSIX path relative to the folder of the main file.
+
+        Raises:
+            CheckpointError: There is no such file, or no reader can read it.
+        """
         ...
 
 

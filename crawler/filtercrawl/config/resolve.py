@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.formatting import unknown_name
 from filtercrawl.config.fields import SettingField, Table, settings_of, tables_of
 from filtercrawl.config.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 FILE: Final = "filtercrawl.toml"
 DEFAULT: Final = "default"
 _SYNC: Final = Table("sync", "What `sync` and `release` read and write.")
+_PREFIX: Final = "FILTERCRAWL_"
+# Set for the command that a release runs at its end, which may run filtercrawl again.
+_OUTCOME: Final = f"{_PREFIX}OUTCOME"
+# Variables that this process has warned about: settings are resolved more than once.
+_warned: Final[set[str]] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +49,7 @@ class SettingName:
     @property
     def variable(self) -> str | None:
         """The environment variable that it can come from."""
-        return f"FILTERCRAWL_{self.field.name.upper()}" if self.table.environment else None
+        return f"{_PREFIX}{self.field.name.upper()}" if self.table.environment else None
 
     @property
     def option(self) -> str:
@@ -94,7 +103,7 @@ def resolve_with_origins(
         if raw is not None:
             table[setting.field.name] = _parse(setting.field, raw, origin)
     if unknown := options.keys() - known_options:
-        raise UsageError(f"unknown setting {min(unknown)!r}; known are {', '.join(sorted(known_options))}")
+        raise UsageError(f"unknown setting {unknown_name(min(unknown), known_options)}")
     top = values.pop(None)
     for model_field, (description, model) in tables_of(Settings).items():
         try:
@@ -106,7 +115,9 @@ def resolve_with_origins(
             raise UsageError(f"{path}: [{description.key}] {error}") from error
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
-    return Settings(**top), origins
+    settings = Settings(**top)
+    _warn_of_unknown_variables({*settings.auth.values(), _OUTCOME})
+    return settings, origins
 
 
 def _find(
@@ -117,9 +128,18 @@ def _find(
     if variable is not None:
         if options.get(name) is not None:
             return name if keywords else setting.option, options[name]
-        if variable in os.environ:
+        if os.environ.get(variable, "").strip():  # an empty variable is one that is not set
             return variable, os.environ[variable]
     return f"{FILE} [{setting.table.key}] {name}", table.get(name)
+
+
+def _warn_of_unknown_variables(others: Collection[str]) -> None:
+    """Warn once of variables that look like settings and are none; `others` have another purpose."""
+    known = {setting.variable for setting in all_settings() if setting.variable is not None}
+    for name in sorted(name for name in os.environ if name.startswith(_PREFIX)):
+        if name not in known and name not in others and name not in _warned:
+            _warned.add(name)
+            logger.warning("unknown environment variable %s", unknown_name(name, known))
 
 
 def _parse(field: SettingField, raw: Any, origin: str) -> Any:
@@ -140,14 +160,13 @@ def _read_file(path: Path) -> dict[str, dict[str, Any]]:
     known_tables = all_tables()
     for name, table in tables.items():
         if name not in known_tables or not isinstance(table, dict):
-            known = ", ".join(f"[{table}]" for table in known_tables)
-            raise UsageError(f"{path}: unknown key {name!r}; this version reads the tables {known}")
+            what = "unknown table" if isinstance(table, dict) else "unknown key"
+            raise UsageError(f"{path}: {what} {unknown_name(name, known_tables)}")
     keys: dict[str, list[str]] = {}
     for setting in all_settings():
         keys.setdefault(setting.table.key, []).append(setting.field.name)
     for name, known_keys in keys.items():
         tables[name] = {key.replace("-", "_"): value for key, value in tables.get(name, {}).items()}
         if unknown := tables[name].keys() - set(known_keys):
-            known = ", ".join(sorted(known_keys))
-            raise UsageError(f"{path}: unknown key {min(unknown)!r} in [{name}]; known are {known}")
+            raise UsageError(f"{path}: [{name}] unknown key {unknown_name(min(unknown), known_keys)}")
     return tables

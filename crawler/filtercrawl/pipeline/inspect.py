@@ -14,6 +14,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.source import SupportsBuild, SupportsLookup
 from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
+from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl.dataset.schema.validation import check_row, check_tensors
 from filtercrawl.dataset.tables.staged_layers import index_row
@@ -105,6 +106,7 @@ def select_checkpoint(
     Raises:
         UsageError: The selector names no checkpoint, or several.
     """
+    check_source_tables(settings.sources, plugins)
     (listing,) = Discovery(plugins=plugins, transport=transport, settings=settings.sources).list_all([selector])
     if len(listing.checkpoints) != 1:
         some = ", ".join(checkpoint.name for checkpoint in listing.checkpoints[:3])

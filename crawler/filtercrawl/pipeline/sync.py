@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 from filtercrawl.api.errors import Cancelled
 from filtercrawl.config.device import select_device
+from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset, repair_after_crash
 from filtercrawl.pipeline.composition import Stages, SyncContext
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -18,8 +20,12 @@ from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_end, log_listing, log_start
 from filtercrawl.transport import network
+from filtercrawl.transport.options import TransportOptions
 
 __all__ = ["SyncContext", "sync"]
+
+# Requests in a row that could not connect, after which a run waits for a host no more.
+_UNREACHABLE_LIMIT: Final = 3
 
 
 def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
@@ -43,8 +49,10 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     started = time.monotonic()
     settings, progress = context.settings, context.progress
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
+    check_source_tables(settings.sources, context.plugins)
     device = select_device(settings.device)
-    transport = context.transport or network(settings.network, cancellation=context.cancellation)
+    options = TransportOptions(unreachable_limit=_UNREACHABLE_LIMIT)
+    transport = context.transport or network(settings.network, cancellation=context.cancellation, options=options)
     log_start(chosen, settings.dataset)
     with (
         crawl_process_settings(),

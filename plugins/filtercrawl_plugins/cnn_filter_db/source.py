@@ -50,6 +50,7 @@ class CnnFilterDbSource:
     """
 
     name = "cnn-filter-db"
+    setting_names = ()
     needs_pattern = True
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from filtercrawl_plugins.metadata.families import family
 from filtercrawl_plugins.metadata.licenses import spdx_with_evidence
 from filtercrawl_plugins.metadata.tasks import torchvision_task
 from filtercrawl_plugins.metadata.visual_categories import visual_category
-from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_visual_categories
+from filtercrawl_plugins.sources.shared.query import match_names, read_visual_categories
 from filtercrawl_plugins.sources.shared.url_revision import hash_from_url
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class TorchvisionSource:
     """
 
     name = "torchvision"
+    setting_names = ("visual_category",)
 
     def offers(self) -> int:
         """Return the number of entries."""
@@ -62,7 +63,6 @@ class TorchvisionSource:
         """Yield the entries that match, sorted by model; raises UsageError if none matches."""
         from torchvision.models import get_model_weights, list_models
 
-        check_settings(self.name, query, "visual_category")
         categories = read_visual_categories(self.name, query)
         models = {model: get_model_weights(model) for model in list_models()}
         entries = {

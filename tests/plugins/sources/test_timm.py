@@ -262,8 +262,6 @@ def test_a_pattern_that_matches_nothing_says_so() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(UsageError, match=r"\[sources.timm\]: unknown key 'author'"):
-        offers("resnet18", settings={"author": "me"})
     with pytest.raises(UsageError, match="visual_category"):
         offers("resnet18", settings={"visual_category": {"imagenet-1k": 3}})
     with pytest.raises(UsageError, match="gated: 'yes' is not true or false"):

@@ -104,8 +104,6 @@ def test_patterns() -> None:
     assert both < offers("resnet*").keys()
     with pytest.raises(UsageError, match="no name matches 'resnte50'"):
         offers("resnte50")
-    with pytest.raises(UsageError, match=r"\[sources.torchvision\]: unknown key 'weights'"):
-        offers(weights="all")
 
 
 def test_tasks_and_datasets() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.config import now, resolve
+from filtercrawl.config import Settings, now, resolve
 
 
 def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,14 +26,15 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[sync]\njob = 3", ["unknown key 'job'", "jobs"]),
-        ("[snyc]\n", ["unknown key 'snyc'"]),
+        ("[sync]\njob = 3", ["[sync] unknown key 'job'; did you mean 'jobs'?"]),
+        ("[snyc]\n", ["unknown table 'snyc'; did you mean 'sync'?"]),
+        ("[sync]\nquantum = 3", ["unknown key 'quantum'; known are cache, "]),
         ("[sync]\njobs = 0", ["[sync] jobs", "0 is not a whole number, one or more"]),
         ('[sync]\nkernel_size = "5x5"', ["kernel_size", "one of 3x3, spatial, all"]),
         ("[sync", ["filtercrawl.toml"]),
         ("sync = 3", ["unknown key 'sync'"]),
         ("[sources]\nacme = 3", ["[sources.NAME]"]),
-        ("[publish]\nmax_loss = 0.1", ["unknown key 'max_loss' in [publish]", "max_lost"]),
+        ("[publish]\nmax_loss = 0.1", ["[publish] unknown key 'max_loss'; did you mean 'max_lost'?"]),
         ("[publish]\nmax-lost = 5", ["[publish] max_lost", "5 is not a fraction, from 0 to 1"]),
     ],
 )
@@ -42,6 +44,26 @@ def test_mistakes_in_the_file(tmp_path: Path, text: str, words: list[str]) -> No
         resolve({}, tmp_path)
     assert all(word in str(caught.value) for word in words)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_variable_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    (tmp_path / "filtercrawl.toml").write_text("[sync]\njobs = 3")
+    for name in ("JOBS", "DATASET", "DEVICE", "MAX_BYTES", "LICENSE", "PRUNE", "MAX_LOST", "SIGN_KEY"):
+        monkeypatch.setenv(f"FILTERCRAWL_{name}", value)
+    assert resolve({}, tmp_path) == replace(Settings(), jobs=3)
+
+
+def test_an_unknown_variable_is_warned_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "filtercrawl.toml").write_text('[auth."https://acme.org"]\ntoken_env = "FILTERCRAWL_ACME_TOKEN"')
+    for name in ("JOBZ", "QUANTUM", "ACME_TOKEN", "OUTCOME", "JOBS"):
+        monkeypatch.setenv(f"FILTERCRAWL_{name}", "4")
+    assert resolve({}, tmp_path) == resolve({}, tmp_path)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == "unknown environment variable 'FILTERCRAWL_JOBZ'; did you mean 'FILTERCRAWL_JOBS'?"
+    assert second.startswith("unknown environment variable 'FILTERCRAWL_QUANTUM'; ")
 
 
 def test_the_table_of_publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

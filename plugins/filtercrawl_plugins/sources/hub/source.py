@@ -13,7 +13,7 @@ from filtercrawl.api.transport import Transport
 from filtercrawl.transport import hub
 from filtercrawl_plugins.sources.hub.pattern import HubPattern
 from filtercrawl_plugins.sources.hub.repo_lister import LIST_FIELDS, RepoLister
-from filtercrawl_plugins.sources.shared.query import check_settings, read_flag, read_url
+from filtercrawl_plugins.sources.shared.query import read_flag, read_url
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -35,6 +35,7 @@ class HubSource:
     """
 
     name = "hub"
+    setting_names = ("endpoint", "gated", "private")
     needs_pattern = True
 
     def canonical(self, pattern: str) -> str:
@@ -92,7 +93,6 @@ class _Settings:
 
     @classmethod
     def from_query(cls, query: Query) -> _Settings:
-        check_settings("hub", query, "endpoint", "gated", "private")
         included_access = frozenset(key for key in ("gated", "private") if read_flag("hub", query, key))
         return cls(endpoint=read_url("hub", query, "endpoint"), included_access=included_access)
 

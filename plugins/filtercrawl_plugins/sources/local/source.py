@@ -86,6 +86,7 @@ class LocalSource:
     """
 
     name = "local"
+    setting_names = ()
     needs_pattern = True
 
     def canonical(self, pattern: str) -> str:

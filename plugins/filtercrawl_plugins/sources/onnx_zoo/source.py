@@ -14,7 +14,6 @@ from filtercrawl.config import hub_endpoint
 from filtercrawl_plugins.sources.onnx_zoo.exports import list_exports
 from filtercrawl_plugins.sources.onnx_zoo.manifest import read_manifest
 from filtercrawl_plugins.sources.shared.query import (
-    check_settings,
     match_names,
     read_flag,
     read_url,
@@ -36,6 +35,7 @@ class OnnxZoo:
     """
 
     name = "onnx"
+    setting_names = ("manifest", "exports", "visual_category")
 
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:
         """Yield the models that match.
@@ -44,7 +44,6 @@ class OnnxZoo:
             UsageError: No model matches, or a setting is invalid.
             NetworkError: The manifest or the listing of the exports cannot be fetched.
         """
-        check_settings(self.name, query, "manifest", "exports", "visual_category")
         categories = read_visual_categories(self.name, query)
         manifest_url = read_url(self.name, query, "manifest") or f"{hub_endpoint()}/{_MANIFEST}"
         with_exports = read_flag(self.name, query, "exports")

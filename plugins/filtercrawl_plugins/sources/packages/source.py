@@ -45,6 +45,7 @@ class PackagesSource:
     """
 
     name = "packages"
+    setting_names = ()
 
     def __init__(self, path: Sequence[str] | None = None) -> None:
         """Search the folders of `path`, by default those of `sys.path`."""

@@ -34,13 +34,6 @@ def match_names(source: str, query: Query, names: Iterable[str], *, separator: s
     return matches
 
 
-def check_settings(source: str, query: Query, *known: str) -> None:
-    """Raise UsageError if the table `[sources.NAME]` has a key that the source does not know."""
-    unknown = query.settings.keys() - set(known)
-    if unknown:
-        raise UsageError(f"[sources.{source}]: unknown key {min(unknown)!r}; known are {', '.join(sorted(known))}")
-
-
 def read_visual_categories(source: str, query: Query) -> Mapping[str, str]:
     """Return the table `[sources.NAME.visual_category]`: dataset -> category; raises UsageError if it is invalid."""
     table = query.settings.get("visual_category", {})

@@ -14,7 +14,7 @@ from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.metadata.families import timm_family
 from filtercrawl_plugins.sources.shared.hub_listing import list_repos
-from filtercrawl_plugins.sources.shared.query import check_settings, match_names, read_flag, read_visual_categories
+from filtercrawl_plugins.sources.shared.query import match_names, read_flag, read_visual_categories
 from filtercrawl_plugins.sources.timm.registry import list_entries
 from filtercrawl_plugins.sources.timm.resolve import EntryResolver, offer_without_network
 
@@ -38,6 +38,7 @@ class TimmSource:
     """
 
     name = "timm"
+    setting_names = ("gated", "visual_category")
 
     def offers(self) -> int:
         """Return the number of files; several entries may share one."""
@@ -50,7 +51,6 @@ class TimmSource:
             UsageError: No entry matches, or a setting is invalid.
             NetworkError: The Hub cannot be reached; in a dry run the entries are those of the installed timm then.
         """
-        check_settings(self.name, query, "gated", "visual_category")
         gated, categories = read_flag(self.name, query, "gated"), read_visual_categories(self.name, query)
         entries = list_entries()
         names = match_names(self.name, query, (name for entry in entries for name in entry.names), separator=".")

@@ -9,7 +9,6 @@ import pytest
 from filtercrawl.api import Query
 from filtercrawl.api.errors import UsageError
 from filtercrawl_plugins.sources.shared.query import (
-    check_settings,
     match_names,
     read_flag,
     read_url,
@@ -42,12 +41,6 @@ def test_without_separator_a_pattern_matches_whole_names() -> None:
 
 def query(**settings: Any) -> Query:
     return Query(settings=settings)
-
-
-def test_unknown_settings() -> None:
-    check_settings("timm", query(gated=True), "gated", "visual_category")
-    with pytest.raises(UsageError, match=r"^\[sources\.timm\]: unknown key 'gatd'; known are gated, visual_category$"):
-        check_settings("timm", query(gatd=True), "visual_category", "gated")
 
 
 def test_flags() -> None:
