@@ -167,7 +167,8 @@ def verify(
         on_issue: Called with each issue as soon as it is found.
 
     Raises:
-        UsageError: There is no such dataset.
+        DatasetError: There is no dataset here.
+        UsageError: There is no such version.
         NetworkError: The Hub could not be reached.
 
     Example:
@@ -190,8 +191,8 @@ def diff(before: str | Path, after: str | Path) -> Difference:
         after: What to compare it with.
 
     Raises:
-        UsageError: There is no such dataset.
-        DatasetError: A table cannot be read.
+        UsageError: There is no such version.
+        DatasetError: There is no dataset here, or a table cannot be read.
         NetworkError: The Hub could not be reached.
 
     Example:

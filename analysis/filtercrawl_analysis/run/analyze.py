@@ -9,11 +9,11 @@ from typing import Final
 
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
-from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import resolve
-from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl.display.session import open_progress
 from filtercrawl_analysis.data.extra_columns import extra_keys
@@ -76,9 +76,7 @@ def analyze(
         raise UsageError(f"resamples: {resamples} is not a whole number, one or more")
     settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device}, keywords=True)
     if not (settings.dataset / "data/models.parquet").is_file():
-        raise DatasetError(
-            f"{settings.dataset}: no dataset here; `filtercrawl sync SELECTOR --dataset {settings.dataset}` makes one"
-        )
+        raise no_dataset(settings.dataset)
     check_columns(columns, settings.dataset)
     # torch and matplotlib take seconds to import: not before the request is known to be sound.
     from filtercrawl.config.device import select_device

@@ -53,7 +53,8 @@ def migrate_dataset(settings: Settings) -> MigrationResult:
     dataset = settings.dataset
     before = DatasetFolder(dataset).schema_version()
     if before is None:
-        raise DatasetError(f"{dataset}: no dataset here: no {manifest.PATH} states its schema version")
+        DatasetFolder(dataset).require()
+        raise DatasetError(f"{dataset}: no {manifest.PATH} states the schema version; run `filtercrawl sync`")
     with locked(dataset):
         for version in range(before, SCHEMA_VERSION):
             STEPS[version](dataset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.api.formatting import format_count
 from filtercrawl.dataset.card.card import PATH as CARD
 from filtercrawl.dataset.card.card import Card
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.manifest import PATH as MANIFEST
 from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl.dataset.schema.arrow import TABLES
@@ -70,10 +69,8 @@ class Dataset:
         Raises:
             DatasetError: `manifest.json` is missing or cannot be read.
         """
-        with reading(self._location, MANIFEST):
-            text = self._location.file(MANIFEST).read_bytes()
+        content = self._folder_with([MANIFEST]).manifest()
         try:
-            content = json.loads(text)
             return DatasetInfo(
                 dataset_id=str(content["dataset_id"]),
                 root=str(content["root"]),
@@ -81,7 +78,7 @@ class Dataset:
                 filtercrawl_version=str(content["filtercrawl_version"]),
                 counts={str(name): int(count) for name, count in content["counts"].items()},
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(f"{self}: {MANIFEST} is not a manifest ({error!r})") from error
 
     @cached_property
@@ -127,19 +124,45 @@ class Dataset:
         if config not in TABLES or config == "layers":
             known = ", ".join(name for name in TABLES if name != "layers")
             raise UsageError(f"no table is named {config!r}; there are {known}; layers() returns weights")
-        schema = TABLES[config]
-        names = schema.names if columns is None else list(columns)
-        if unknown := [name for name in names if name not in schema.names]:
-            raise UsageError(f"{config} has no column {', '.join(unknown)}; there are {', '.join(schema.names)}")
-        selected = pa.schema([schema.field(name) for name in names])
-        return pa.concat_tables([selected.empty_table(), *(self._read(path, selected) for path in self._paths(config))])
+        names = TABLES[config].names
+        if unknown := [name for name in columns or () if name not in names]:
+            raise UsageError(f"{config} has no column {', '.join(unknown)}; there are {', '.join(names)}")
+        return self._folder_with(self._paths(config)).table(config, columns)
 
     def layers(self, where: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the layers that match a condition, with their weights; see `filtercrawl.load_layers`."""
+        """Return the layers that match a condition, with their weights; see `filtercrawl.load_layers`.
+
+        Args:
+            where: A condition over the columns of `index` in the SQL of DuckDB; None for all layers.
+            columns: Columns of `layers` or `index`; `shape` and `weight` are added. By default those of `layers`.
+
+        Returns:
+            One row per layer; `weight` is float32, flat in row-major order of `shape`.
+
+        Raises:
+            UsageError: The condition or a column is not understood.
+            DatasetError: The dataset is damaged.
+            NetworkError: The Hub does not answer.
+        """
         return load_layers(self.repo_or_path, where, columns, revision=self.revision)
 
     def kernels(self, kernel: str, *, batch_size: int = 8192, seed: int = 0, where: str | None = None) -> KernelDataset:
-        """Return a torch dataset of all kernels of one size; see `filtercrawl.KernelDataset`."""
+        """Return a torch dataset of all kernels of one size; see `filtercrawl.KernelDataset`.
+
+        Args:
+            kernel: The kernel size as in the column `kernel`, for example `3x3`.
+            batch_size: Kernels of a batch.
+            seed: Seed of the order; not negative.
+            where: A condition as for `layers`; None for all kernels of the size.
+
+        Returns:
+            Yields float32 tensors `[batch_size, *kernel_size]`.
+
+        Raises:
+            UsageError: Nothing matches, or an argument is not understood.
+            DatasetError: The dataset is damaged.
+            NetworkError: The Hub does not answer.
+        """
         from filtercrawl.load.kernel_dataset import KernelDataset
 
         return KernelDataset(
@@ -179,14 +202,12 @@ class Dataset:
                 raise DatasetError(f"{self}: {path!r} in {CARD} is not the path of a file of {config}")
         return paths
 
-    def _read(self, path: str, schema: pa.Schema) -> pa.Table:
-        with reading(self._location, path):
-            with pq.ParquetFile(self._location.file(path)) as file:
-                stored = file.schema_arrow.names
-                table = file.read(columns=[name for name in schema.names if name in stored])
-            for field in (field for field in schema if field.name not in stored):  # added by a later version
-                table = table.append_column(field, pa.nulls(file.metadata.num_rows, field.type))
-            return table.select(schema.names).cast(schema)
+    def _folder_with(self, paths: Sequence[str]) -> DatasetFolder:
+        """Return the local folder that holds these published files, downloaded if necessary."""
+        for path in paths:
+            with reading(self._location, path):
+                self._location.file(path)
+        return DatasetFolder(self._location.root, str(self._location))
 
 
 def open_dataset(repo_or_path: str | Path, *, revision: str | None = None) -> Dataset:
@@ -197,8 +218,7 @@ def open_dataset(repo_or_path: str | Path, *, revision: str | None = None) -> Da
         revision: A branch, tag or commit of a repository; by default `main`. A version of a dataset is a tag.
 
     Raises:
-        DatasetError: The folder holds no dataset.
-        UsageError: The text names neither a folder nor a repository.
+        DatasetError: There is no dataset, or the text names neither a folder nor a repository.
         NetworkError: The Hub cannot be reached, or has no such repository or revision.
 
     Example:

@@ -49,6 +49,11 @@ class HubLocation:
         # The cache keeps a file as snapshots/COMMIT/PATH.
         return cls(repo_id=repo_id, commit=file.parents[index_path.count("/")].name, index_file=file)
 
+    @property
+    def root(self) -> Path:
+        """The folder of the commit in the cache of huggingface_hub, which holds the files that were downloaded."""
+        return self.index_file.parents[1]
+
     def index(self) -> Path:
         return self.index_file
 

@@ -105,7 +105,11 @@ class KernelDataset(IterableDataset[torch.Tensor]):
         self._epoch: torch.Tensor = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass: each epoch, from 0, has its own; without it every pass is the same."""
+        """Choose the order of the next pass; without a call every pass has the same order.
+
+        Args:
+            epoch: From 0; each epoch has an order of its own.
+        """
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[torch.Tensor]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.transport.hub import translate_hub_errors
 
@@ -22,6 +23,11 @@ _REPOSITORY: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@(\S+))?", re.ASCII)
 
 class DatasetLocation(Protocol):
     """A dataset to read. A pickled location stays at the same dataset and commit."""
+
+    @property
+    def root(self) -> Path:
+        """The local folder below which `file` returns files."""
+        ...
 
     def index(self) -> Path:
         """Return the local file of `index`."""
@@ -47,7 +53,8 @@ class FolderLocation:
     def index(self) -> Path:
         path = self.root / INDEX_PATH
         if not path.is_file():
-            raise DatasetError(f"{self.root}: holds no dataset, there is no {INDEX_PATH}")
+            DatasetFolder(self.root).require()
+            raise DatasetError(f"{self.root}: has no layers yet, there is no {INDEX_PATH}; run `filtercrawl sync`")
         return path
 
     def file(self, path: str) -> Path:
@@ -70,7 +77,8 @@ def open_location(repo_or_path: str | Path, revision: str | None = None) -> Fold
         revision: A branch, tag or commit of a repository; None for the one in `repo_or_path`, or else `main`.
 
     Raises:
-        UsageError: The text names neither a folder nor a repository, or a revision is given twice or of a folder.
+        DatasetError: The text names neither a folder nor a repository.
+        UsageError: A revision is given twice, or of a folder.
         NetworkError: The Hub cannot be reached, or has no such repository or revision.
     """
     folder = Path(repo_or_path)
@@ -80,7 +88,7 @@ def open_location(repo_or_path: str | Path, revision: str | None = None) -> Fold
         return FolderLocation(folder)
     name = _REPOSITORY.fullmatch(repo_or_path) if isinstance(repo_or_path, str) else None
     if name is None:
-        raise UsageError(f"{repo_or_path}: no such folder, and no `org/name` or `org/name@revision` of the Hub")
+        raise no_dataset(repo_or_path)
     if name[2] and revision is not None:
         raise UsageError(f"{repo_or_path}: the revision is given twice, as @{name[2]} and as revision={revision!r}")
     return HubLocation.open(name[1], revision or name[2], INDEX_PATH)

@@ -10,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.formatting import escape_control, format_count, format_counts, format_plural
 from filtercrawl.config import resolve
 from filtercrawl.display import html_table
@@ -115,11 +114,12 @@ def status(dataset: str | PathLike[str] | None = None) -> DatasetStatus:
         >>> filtercrawl.status("kernels").failed
     """
     from filtercrawl.dataset.catalog import Catalog
+    from filtercrawl.dataset.files.dataset_folder import no_dataset
     from filtercrawl.dataset.files.layout import CATALOG
 
     folder = resolve({"dataset": dataset}, keywords=True).dataset
     if not (folder / CATALOG).is_file():
-        raise DatasetError(f"{folder}: no dataset here; `filtercrawl sync SELECTOR --dataset {folder}` makes one")
+        raise no_dataset(folder)
     with Catalog(folder) as catalog:
         return DatasetStatus.of(folder, catalog.models(), catalog.sources())
 

@@ -12,12 +12,12 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow.parquet as pq
 
-from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.schema.arrow import MODELS
-from filtercrawl_publish.repository.open import open_repository
+from filtercrawl_publish.repository.open import open_to_read
 
 Row = dict[str, Any]
 # Rows of `index` per batch.
@@ -75,12 +75,11 @@ class DatasetSnapshot:
         """Open a folder.
 
         Raises:
-            UsageError: It is not a dataset.
-            DatasetError: A newer version of filtercrawl wrote it.
+            DatasetError: It holds no dataset, or a newer version of filtercrawl wrote it.
         """
-        if not DatasetFolder(folder).exists():
-            raise UsageError(f"{name}: not a dataset: it has neither {manifest.PATH} nor data/")
-        DatasetFolder(folder, name).schema_version()
+        dataset = DatasetFolder(folder, name)
+        dataset.require()
+        dataset.schema_version()
         return cls(folder, name)
 
     @cached_property
@@ -172,12 +171,13 @@ def open_snapshot(name: str, folder: Path, transport: Transport) -> DatasetSnaps
         transport: For requests to the Hub.
 
     Raises:
-        UsageError: There is no such dataset.
+        DatasetError: There is no dataset here.
+        UsageError: There is no such version.
         NetworkError: The Hub could not be reached.
     """
     if Path(name).is_dir():
         return DatasetSnapshot.open(Path(name), name)
-    repository = open_repository(name, transport)
+    repository = open_to_read(name, transport)
     commit = repository.resolve()
     repository.fetch(files_to_compare(repository.files(commit)), commit, folder)
     return DatasetSnapshot.open(folder, name)

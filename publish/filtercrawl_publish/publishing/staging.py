@@ -13,7 +13,7 @@ from filtercrawl.dataset.card import card
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl.dataset.files.layout import CATALOG
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.schema.model_row import ModelRow
@@ -138,7 +138,7 @@ def _is_new(row: ModelRow, unpublished: tuple[str | None, ...]) -> bool:
 
 def _read_manifest(dataset: Path) -> Mapping[str, Any]:
     if not all((dataset / name).is_file() for name in (card.PATH, manifest.PATH)):
-        raise DatasetError(f"{dataset}: not a dataset; create one with `filtercrawl sync SELECTOR --dataset {dataset}`")
+        raise no_dataset(dataset)
     content = DatasetFolder(dataset).manifest()
     if not isinstance(content.get("counts"), dict):
         raise DatasetError(f"{dataset / manifest.PATH}: not a manifest; run `filtercrawl sync` to write it again")

@@ -13,6 +13,7 @@ from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, now
+from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.pipeline.discovery.selector import default_selectors
 from filtercrawl_publish.releasing.notify import split_command
 from filtercrawl_publish.releasing.plan_file import PlanFile
@@ -71,7 +72,7 @@ def prepare_release(
         apply_plan: A plan to apply.
 
     Raises:
-        UsageError: The options contradict each other, or the plan or the notification command is invalid.
+        UsageError: The options contradict each other, or the plan, the settings or the notification command is bad.
     """
     approved = None if apply_plan is None else PlanFile.read(apply_plan, repository)
     if approved is not None:
@@ -81,6 +82,7 @@ def prepare_release(
             )
         settings = approved.apply_to(settings)
         selectors = approved.selectors
+    check_source_tables(settings.sources, plugins)
     if write_plan is not None and not settings.dry_run:
         raise UsageError("--plan requires --dry-run")
     if settings.publish.notify_cmd is not None:

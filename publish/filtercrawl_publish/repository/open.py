@@ -8,9 +8,10 @@ from typing import Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.transport import Transport
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl_publish.repository.base import Repository
 
-__all__ = ["open_head", "open_repository"]
+__all__ = ["open_head", "open_repository", "open_to_read"]
 
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _HUB_REPOSITORY: Final = re.compile(rf"({_NAME}/{_NAME})(?:@(.+))?")
@@ -43,6 +44,25 @@ def open_repository(name: str, transport: Transport) -> Repository:
             f"{name!r} is not a repository: expected `org/name` or `org/name@revision` on the Hub, or a folder `./name`"
         )
     return HubRepository(match[1], transport, match[2])
+
+
+def open_to_read(name: str, transport: Transport) -> Repository:
+    """Open a repository that is only read; a folder must hold a dataset or versions of one.
+
+    Raises:
+        DatasetError: The name is neither that of a dataset folder nor of a repository.
+    """
+    from filtercrawl_publish.repository.folder import FolderRepository
+
+    try:
+        repository = open_repository(name, transport)
+    except UsageError as error:
+        raise no_dataset(name) from error
+    if isinstance(repository, FolderRepository):
+        folder = Path(repository.id).expanduser()
+        if not DatasetFolder(folder).exists() and not repository.tags():
+            raise no_dataset(folder)
+    return repository
 
 
 def open_head(name: str, transport: Transport) -> Repository:

@@ -8,13 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.display import html_table
 from filtercrawl_publish.publishing.load_check import verify_loads
 from filtercrawl_publish.repository.base import Repository
-from filtercrawl_publish.repository.open import open_repository
+from filtercrawl_publish.repository.open import open_to_read
 from filtercrawl_publish.repository.signature import SIGNATURE, signature_error
 from filtercrawl_publish.verification.files import check_card, check_files, check_manifest
 from filtercrawl_publish.verification.issues import CheckedFolder, Issue
@@ -85,10 +86,11 @@ def verify_dataset(name: str, options: VerifyOptions, transport: Transport) -> I
         Everything that is wrong. If nothing is, the dataset is loaded last.
 
     Raises:
-        UsageError: There is no such dataset.
+        DatasetError: There is no dataset here.
+        UsageError: There is no such version.
         NetworkError: The Hub could not be reached.
     """
-    repository = open_repository(name, transport)
+    repository = open_to_read(name, transport)
     folder = _local_folder(name, repository)
     with TemporaryDirectory(prefix="filtercrawl-") as temporary:
         sound = True
@@ -112,10 +114,9 @@ def verify_folder(path: Path) -> Iterator[Issue]:
         Everything that is wrong.
 
     Raises:
-        UsageError: There is no dataset.
+        DatasetError: There is no dataset.
     """
-    if not (path / manifest.PATH).is_file() and not (path / "data").is_dir():
-        raise UsageError(f"{str(path)!r} is not a dataset: it has neither {manifest.PATH} nor data/")
+    DatasetFolder(path).require()
     folder, issues = check_files(path)
     yield from issues
     yield from _check_content(folder)
@@ -133,13 +134,13 @@ def verify_repository(repository: Repository, options: VerifyOptions, folder: Pa
         Everything that is wrong.
 
     Raises:
-        UsageError: The version is not a dataset.
+        DatasetError: The version is not a dataset.
         NetworkError: The Hub could not be reached.
     """
     commit = repository.resolve()
     files = repository.files(commit)
     if manifest.PATH not in files:
-        raise UsageError(f"{repository.id}: not a dataset, it has no {manifest.PATH}")
+        raise DatasetError(f"{repository.id}: holds no filtercrawl dataset, it has no {manifest.PATH}")
     repository.fetch([path for path in files if not path.startswith((_LAYERS, "."))], commit, folder)
     dataset, issues = check_files(folder, files)
     yield from issues

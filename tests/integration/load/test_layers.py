@@ -208,9 +208,9 @@ def test_a_condition_that_is_none_is_told_in_one_line(folder: Path, where: str) 
 
 def test_what_is_no_dataset_is_told(tmp_path: Path, folder: Path) -> None:
     for root in (tmp_path / "none", "no/such/folder", "x", "../x"):
-        with pytest.raises(UsageError, match="no such folder"):
+        with pytest.raises(DatasetError, match="no such folder"):
             load_layers(root)
-    with pytest.raises(DatasetError, match=r"no data/index\.parquet"):
+    with pytest.raises(DatasetError, match="no dataset here; `filtercrawl sync"):
         load_layers(tmp_path)
     with pytest.raises(UsageError, match="no column of layers or index: picture"):
         load_layers(folder, None, ["layer", "picture"])

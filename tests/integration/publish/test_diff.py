@@ -16,7 +16,7 @@ import torch
 from typer.testing import CliRunner
 
 from conftest import Sync
-from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.catalog import Catalog
@@ -248,7 +248,7 @@ def test_the_command(zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow, p
 
 
 def test_what_cannot_be_compared(zoo: Path, dataset: Path, run_sync: Sync, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not a dataset"):
+    with pytest.raises(DatasetError, match="no dataset here"):
         DatasetSnapshot.open(tmp_path, "here")
     put(zoo / "a.safetensors", state(1))
     put(zoo / "b.safetensors", state(2))

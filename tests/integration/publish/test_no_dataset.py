@@ -1,15 +1,19 @@
-"""Commands that change or publish a dataset create nothing where there is none."""
+"""Commands and functions that need a dataset say in the same words that there is none, and create nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+import filtercrawl
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
+from filtercrawl_publish.export.cnn_filter_db import ExportSelection, select_models
 
 
 @pytest.mark.parametrize("exists", [False, True])
@@ -35,3 +39,36 @@ def test_a_command_without_a_dataset_creates_nothing(
     assert str(result.exception).startswith("empty: no dataset here")
     assert "\n" not in str(result.exception)
     assert list(Path().rglob("*")) == ([Path("empty")] if exists else [])
+
+
+MAKE_ONE = "; `filtercrawl sync SELECTOR --dataset DIR` makes one"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        filtercrawl.status,
+        filtercrawl.analyze,
+        filtercrawl.verify,
+        filtercrawl.load_layers,
+        filtercrawl.open_dataset,
+        lambda path: filtercrawl.publish(path, "./published"),
+        lambda path: filtercrawl.diff(path, path),
+        lambda path: select_models(Path(path), ExportSelection()),
+    ],
+)
+def test_functions_say_in_the_same_words_that_there_is_no_dataset(
+    read: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("file").touch()
+    for path, what in (
+        ("./empty", "no dataset here"),
+        ("./none", "no dataset here, there is no such folder"),
+        ("./file", "no dataset here, but a file; name the folder of a dataset"),
+    ):
+        with pytest.raises(DatasetError) as raised:
+            read(path)
+        assert str(raised.value).removeprefix("./") == f"{path[2:]}: {what}{MAKE_ONE}"
+    assert {path.name for path in Path().rglob("*")} == {"empty", "file"}

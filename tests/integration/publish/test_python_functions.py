@@ -76,8 +76,6 @@ def test_what_cannot_be_done(dataset: Path, tmp_path: Path) -> None:
         lambda: filtercrawl_publish.publish(dataset, f"{repository}@v1"),
         lambda: filtercrawl_publish.publish(dataset, "no/such/name"),
         lambda: filtercrawl_publish.rollback(repository, "v1"),
-        lambda: filtercrawl_publish.verify(tmp_path / "none"),
-        lambda: filtercrawl_publish.diff(tmp_path / "none", dataset),
         lambda: filtercrawl_publish.withdraw(["a"], "a request"),
         lambda: filtercrawl_publish.withdraw(["a"], "a request", repository="org/name", dataset=dataset),
         lambda: filtercrawl_publish.withdraw(["a"], "a request", dataset=dataset, purge=True),

@@ -18,7 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from filtercrawl.api.errors import UsageError
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.schema.arrow import FILES, LAYERS
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_publish.commands.verify import filtercrawl_commands
@@ -142,7 +142,7 @@ def test_an_empty_dataset_is_sound_but_for_its_list(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_dataset_is_wrong_usage(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UsageError, match="not a dataset"):
+        with pytest.raises(DatasetError, match="no dataset here"):
             wrong(path)
 
 

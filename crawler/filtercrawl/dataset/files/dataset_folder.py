@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,10 +20,29 @@ from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.table_files import files_of
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 
+__all__ = ["DatasetFolder", "no_dataset", "with_schema"]
+
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 # Rows that are Python objects at a time.
 _BATCH_ROWS: Final = 8192
+
+
+def no_dataset(path: str | PathLike[str], name: str = "") -> DatasetError:
+    """Return the error for a place where a dataset was expected and none is, whichever command was to read it.
+
+    Args:
+        path: The place.
+        name: What to call it; its path where empty.
+    """
+    # Not pathlib's functions, which raise for a name that is too long.
+    if os.path.isdir(path):  # noqa: PTH112
+        what = "no dataset here"
+    elif os.path.exists(path):  # noqa: PTH110
+        what = "no dataset here, but a file; name the folder of a dataset"
+    else:
+        what = "no dataset here, there is no such folder"
+    return DatasetError(f"{name or fspath(path)}: {what}; `filtercrawl sync SELECTOR --dataset DIR` makes one")
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,15 @@ class DatasetFolder:
     def exists(self) -> bool:
         """Tell whether the folder holds a dataset, or part of one."""
         return (self.path / manifest.PATH).is_file() or (self.path / "data").is_dir()
+
+    def require(self) -> None:
+        """Check that the folder holds a dataset, or part of one.
+
+        Raises:
+            DatasetError: It does not.
+        """
+        if not self.exists():
+            raise no_dataset(self.path, self.name)
 
     def manifest(self) -> Mapping[str, Any]:
         """Return the content of `manifest.json`; empty where there is none.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from filelock import FileLock, Timeout
 
-from filtercrawl.api.errors import ConflictError, DatasetError
+from filtercrawl.api.errors import ConflictError, DatasetError, UsageError
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.dataset_folder import no_dataset
 from filtercrawl.dataset.files.layout import CATALOG, HIDDEN
 
 # A folder with one of them holds a dataset: crawled here, or downloaded.
@@ -30,10 +32,13 @@ def locked(dataset: Path, *, create: bool = False) -> Iterator[None]:
     Raises:
         ConflictError: Another process holds it.
         DatasetError: The folder cannot be written, or holds no dataset and `create` is false.
+
+    If the block ends with UsageError and the dataset was made by it, the folder is removed again.
     """
     if not create and not any((dataset / path).is_file() for path in _DATASET_FILES):
-        raise DatasetError(f"{dataset}: no dataset here; `filtercrawl sync SELECTOR --dataset {dataset}` makes one")
+        raise no_dataset(dataset)
     folder = dataset / HIDDEN
+    is_new = not folder.exists()
     holder = folder / "holder"
     lock = FileLock(folder / "lock")
     try:
@@ -49,5 +54,11 @@ def locked(dataset: Path, *, create: bool = False) -> Iterator[None]:
     try:
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", "utf-8")
         yield
+    except UsageError:  # found before anything was read: a name that does not exist makes no folder
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # it holds other files
+                dataset.rmdir()
+        raise
     finally:
         lock.release()

@@ -121,7 +121,8 @@ def read_table(dataset: Path, table: str, columns: tuple[str, ...]) -> list[dict
     """
     folder = DatasetFolder(dataset)
     if not folder.table_paths(table):
-        raise DatasetError(f"{dataset}: not a dataset, or an empty one; run `filtercrawl sync` first")
+        folder.require()
+        raise DatasetError(f"{dataset}: has no layers yet; run `filtercrawl sync` first")
     content = folder.table(table, columns)
     if table == "index":  # there may be millions of other layers
         content = content.filter(pc.equal(content["op"], "conv2d"))

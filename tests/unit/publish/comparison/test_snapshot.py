@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.errors import DatasetError
 from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, align_layers, files_to_compare
 
 
@@ -73,7 +73,7 @@ def test_absent_tables_and_columns(tmp_path: Path) -> None:
     assert list(dataset.rows("withdrawn")) == []
     assert dataset.columns("models") == []
     assert list(dataset.rows("index", ("model_id", "sparsity"))) == [{"model_id": "a", "sparsity": None}]
-    with pytest.raises(UsageError, match="not a dataset"):
+    with pytest.raises(DatasetError, match="no dataset here"):
         DatasetSnapshot.open(tmp_path / "none", "none")
 
 
