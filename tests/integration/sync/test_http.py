@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_a_second_run_asks_for_the_listing_only(acme: Zoo, crawl: Crawl, dataset
 def test_what_a_host_that_cannot_be_reached_was_to_serve_is_due_again(
     acme: Zoo, crawl: Crawl, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("test_http.OPTIONS", replace(OPTIONS, unreachable_limit=3))
+    monkeypatch.setattr(sys.modules[__name__], "OPTIONS", replace(OPTIONS, unreachable_limit=3))
     nowhere = "http://127.0.0.1:9"  # nothing listens there
     files = [{"url": f"{nowhere}/{n}", "path": f"{n}.pt", "size": 9} for n in range(5)]
     rows = [{"name": file["path"], "files": [file], "revision": None} for file in files]

@@ -133,7 +133,7 @@ def test_an_error_names_the_variable_or_the_place_in_the_file(tmp_path: Path, mo
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"unknown setting 'job'; known are .*jobs"):
+    with pytest.raises(UsageError, match=r"unknown setting 'job'; did you mean 'jobs'"):
         resolve({"job": 3})
 
 

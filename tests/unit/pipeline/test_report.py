@@ -17,7 +17,7 @@ def test_the_json_has_a_count_for_every_word() -> None:
 def test_html_tells_what_was_read_apart_from_the_size_of_the_files() -> None:
     """Parts of a file may be read twice, so the one is no share of the other."""
     page = SyncReport(bytes_fetched=30_000, bytes_offered=18_000)._repr_html_()
-    assert " of " not in page
+    assert "30 kB of" not in page
     for name, size in (("bytes read or fetched", "30 kB"), ("size of their files", "18 kB")):
         assert name in page
         assert size in page
