@@ -129,14 +129,14 @@ def test_what_a_host_that_cannot_be_reached_was_to_serve_is_due_again(
 ) -> None:
     monkeypatch.setattr(sys.modules[__name__], "OPTIONS", replace(OPTIONS, unreachable_limit=3))
     nowhere = "http://127.0.0.1:9"  # nothing listens there
-    files = [{"url": f"{nowhere}/{n}", "path": f"{n}.pt", "size": 9} for n in range(5)]
+    files = [{"url": f"{nowhere}/{n}", "path": f"{n}.pt", "size": 9} for n in range(60)]
     rows = [{"name": file["path"], "files": [file], "revision": None} for file in files]
     index = acme.server.pages("/index", [rows])
     for _ in range(2):
         report = crawl(index)
-        assert report.checkpoints["failed"] == report.checkpoints["waiting"] + 5 == 5
+        assert report.checkpoints["failed"] == report.checkpoints["waiting"] + 60 == 60
         given_up = [reason for reason in report.failures.values() if "sends it no more requests" in reason]
-        assert len(given_up) == 2
+        assert given_up  # of the few that several workers began at once, each may have made its attempts
         assert all(nowhere in reason for reason in report.failures.values())
         assert {(row["attempts"], row["next_retry"]) for row in models(dataset).values()} == {(0, None)}
 
