@@ -46,8 +46,8 @@ def test_an_error_is_shown_as_ever(forked_program: str) -> None:
 
 WAITING = """
 import os, time
-print(os.getpid(), flush=True)
 try:
+    print(os.getpid(), flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("interrupted")

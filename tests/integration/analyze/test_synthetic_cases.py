@@ -110,7 +110,8 @@ def test_groups_of_one_law_do_not_differ(shift: Result) -> None:
     row = pair(rows(shift, "drift_task"), "one", "two")
     assert row["verdict"] == "no difference found"
     assert row["low"] == 0
-    assert float(row["detectable"]) < float(pair(rows(shift, "drift_task"), "one", "shifted")["estimate"])  # type: ignore[arg-type]
+    found = pair(rows(shift, "drift_task"), "one", "shifted")
+    assert 0 < float(row["detectable"]) < 1.25 * float(found["estimate"])  # type: ignore[arg-type]
     assert (row["models_a"], row["models_b"]) == (12, 12)
     assert any("2 of 3 pairs" in str(finding) and "shifted" in str(finding) for finding in shift.findings)
 

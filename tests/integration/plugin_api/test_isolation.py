@@ -206,7 +206,7 @@ def test_the_bundled_plugins_declare_every_hook_that_they_implement() -> None:
 
 
 def test_config_says_what_holds_and_why_and_shows_no_secret(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write: Write, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "filtercrawl.toml").write_text(
         """
@@ -234,7 +234,8 @@ def test_config_says_what_holds_and_why_and_shows_no_secret(
     monkeypatch.setenv("ZOO_TOKEN", "s3cret")
     monkeypatch.setenv("FILTERCRAWL_KERNEL_SIZE", "3x3")
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    text, as_json = call(load_plugins([]), "config").stdout, call(load_plugins([]), "config", "--json").stdout
+    plugins = load_plugins([write("acme", SOURCE.format(head="", name="acme"))])
+    text, as_json = call(plugins, "config").stdout, call(plugins, "config", "--json").stdout
     assert "s3cret" not in text + as_json
     rows = {row["name"]: (row["value"], row["origin"]) for row in json.loads(as_json)["settings"]}
     assert rows["jobs"] == ("3", "filtercrawl.toml [sync] jobs")

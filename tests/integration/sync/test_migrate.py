@@ -117,7 +117,7 @@ def test_a_newer_version_is_refused(dataset: Path, made: dict[str, str], run_syn
 def test_a_manifest_that_states_no_version(dataset: Path, version: object) -> None:
     stated = json.loads((dataset / "manifest.json").read_bytes())
     (dataset / "manifest.json").write_text(json.dumps(stated | {"schema_version": version}))
-    with pytest.raises(DatasetError, match="states its schema version"):
+    with pytest.raises(DatasetError, match=r"no manifest\.json states the schema version"):
         migrate_dataset(Settings(dataset=dataset))
 
 

@@ -148,7 +148,7 @@ def test_a_manifest_that_is_not_there_is_no_empty_one(server: FileServer) -> Non
 
 @pytest.mark.parametrize(
     "settings",
-    [{"manifest": "zoo.json"}, {"manifest": 3}, {"exports": "yes"}, {"exprots": True}, {"visual_category": 1}],
+    [{"manifest": "zoo.json"}, {"manifest": 3}, {"exports": "yes"}, {"visual_category": 1}],
 )
 def test_settings_are_checked(server: FileServer, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"sources.onnx"):

@@ -17,6 +17,8 @@ def test_known_keys_are_accepted(plugins: Plugins) -> None:
 @pytest.mark.parametrize(
     ("tables", "message"),
     [
+        ({"hub": {"endpint": "x"}}, r"\[sources\.hub\] unknown key 'endpint'; did you mean 'endpoint'\?$"),
+        ({"onnx": {"exprots": True}}, r"\[sources\.onnx\] unknown key 'exprots'; did you mean 'exports'\?$"),
         ({"timm": {"gatd": True}}, r"\[sources\.timm\] unknown key 'gatd'; did you mean 'gated'\?$"),
         ({"local": {"x": 1}}, r"\[sources\.local\] unknown key 'x'; known are none"),
         ({"tim": {}}, r"\[sources\.tim\] unknown source 'tim'; did you mean 'timm'\?$"),

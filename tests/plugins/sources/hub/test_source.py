@@ -325,7 +325,7 @@ def test_one_spelling_of_the_filters() -> None:
     assert spell("task=x, license=mit") == spell("license=mit,task=x")
 
 
-@pytest.mark.parametrize("settings", [{"endpint": "x"}, {"endpoint": "ftp://x"}, {"gated": "yes"}])
+@pytest.mark.parametrize("settings", [{"endpoint": "ftp://x"}, {"gated": "yes"}])
 def test_wrong_settings(hub: HubServer, settings: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=r"sources\.hub"):
         listed(hub, "org/*", **settings)
