@@ -146,7 +146,7 @@ def summarize(report: SyncReport, settings: Settings) -> None:
     if settings.dry_run:
         return
     if not (counts["new"] or counts["changed"] or counts["retry"]):
-        if not report.problems:  # with an incomplete listing, what there was to do is unknown
+        if not report.problems and not report.n_left:  # with an incomplete listing, what there was to do is unknown
             typer.echo(say_nothing_to_do(report, settings))
         return
     written = f"{format_plural(report.layers, 'layer')} and {format_plural(report.kernels, 'kernel')}"

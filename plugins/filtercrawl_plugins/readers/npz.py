@@ -30,6 +30,9 @@ DTYPES: Final = {
     "<c8": "complex64", "<c16": "complex128",
 }  # fmt: skip
 
+# Stands for the type of an array whose elements have several fields.
+RECORD: Final = "record"
+
 
 class NpzReader:
     """Reads archives of `.npy` files; the name of an array is its tensor name, `/` becomes `.` in the key."""
@@ -66,7 +69,8 @@ def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
         file: The `.npy` file.
 
     Returns:
-        The record; arrays of objects or text and big-endian arrays have the reason `unreadable`.
+        The record. Arrays of records and dates have the reason `other`; those of objects or text and big-endian arrays,
+        `unreadable`.
 
     Raises:
         FormatError: The file is no NumPy array, or its size does not match its shape.
@@ -100,7 +104,7 @@ def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
         shape=shape,
         dtype=dtype or descr,
         location=location,
-        reason=None if dtype else "unreadable",
+        reason=None if dtype else "other" if descr == RECORD or descr[1:2] in ("M", "m") else "unreadable",
     )
 
 
@@ -112,7 +116,8 @@ def parse_header(header: bytes, array: str) -> tuple[str, bool, tuple[int, ...]]
         array: Name of the array, for messages.
 
     Returns:
-        (descr, fortran_order, shape): the type string, whether the array is in column-major order, and its sizes.
+        (descr, fortran_order, shape): the type string, `RECORD` for a list of fields; whether the array is in
+        column-major order; and its sizes.
 
     Raises:
         FormatError: The header is not such a literal, or the shape is invalid.
@@ -125,7 +130,7 @@ def parse_header(header: bytes, array: str) -> tuple[str, bool, tuple[int, ...]]
     valid = isinstance(shape, tuple) and all(type(size) is int and 0 <= size < 1 << 62 for size in shape)
     if not valid or len(shape) > 32 or not isinstance(fortran_order, bool):
         raise FormatError(f"{array}: the header has an invalid shape")
-    return str(descr)[:80], fortran_order, shape
+    return RECORD if isinstance(descr, list) else str(descr)[:80], fortran_order, shape
 
 
 @hookimpl

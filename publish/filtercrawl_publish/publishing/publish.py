@@ -31,6 +31,7 @@ from filtercrawl_publish.publishing.staging import (
     stage_version,
 )
 from filtercrawl_publish.publishing.upload import FileChanges, compare_files, upload_files
+from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals
 from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.folder import FolderRepository
@@ -105,6 +106,8 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
     head = state.head
     dataset_id = DatasetFolder(dataset).manifest().get("dataset_id")
     check_overwrite(repository, head, dataset_id, replace=options.replace)
+    models = DatasetFolder(dataset).rows("models", ["model_id", "outcome"])
+    check_withdrawals(repository, head, models, f"withdraw them here too: `filtercrawl withdraw --dataset {dataset}`")
     if not options.dry_run and merge_user_edits(dataset, repository, head, state.tags):
         options.progress.message(f"{repository.id}: the card was edited there; taking over its hand-written parts")
     version = _choose_version(dataset, state.tags, options)

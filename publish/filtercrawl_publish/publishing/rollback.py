@@ -12,6 +12,7 @@ from filtercrawl.display import html_table
 from filtercrawl_publish.publishing.load_check import verify_loads
 from filtercrawl_publish.publishing.options import PublishOptions
 from filtercrawl_publish.publishing.publish import TITLE_PREFIX, complete_interrupted_publish
+from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals, published_models
 from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
 from filtercrawl_publish.repository.signature import SIGNATURE
@@ -80,6 +81,7 @@ def rollback_version(repository: Repository, version: str, options: PublishOptio
 
     Raises:
         UsageError: There is no such version, or the new name is invalid or exists already.
+        PolicyError: The earlier version has a checkpoint that was withdrawn since.
         ConflictError: Someone else published at the same time.
         DatasetError: The earlier version does not load.
         NetworkError: The Hub could not be reached.
@@ -101,6 +103,10 @@ def rollback_version(repository: Repository, version: str, options: PublishOptio
             commit=head,
             restored=version,
         )
+    advice = (
+        f"roll back to a later version, or delete their weights with `filtercrawl withdraw {repository.id} --purge`"
+    )
+    check_withdrawals(repository, head, published_models(repository, commit), advice)
     verify_loads(repository, commit)
     name = version_names.validate_version(options.version or version_names.next_version(state.tags, options.now))
     if name in state.tags:

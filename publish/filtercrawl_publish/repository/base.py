@@ -88,6 +88,7 @@ class Repository(Protocol):
 
         Raises:
             PolicyError: The folder holds something else than versions.
+            DatasetError: The folder above it cannot be written.
         """
         ...
 

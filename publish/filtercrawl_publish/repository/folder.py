@@ -22,7 +22,7 @@ from filtercrawl.api.errors import ConflictError, DatasetError, NotFoundError, P
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.atomic import atomic_write, write_text
+from filtercrawl.dataset.files.atomic import atomic_write, may_write, write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
@@ -64,6 +64,9 @@ class FolderRepository:
             free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
         if not free:
             raise PolicyError(f"{self.id}: exists and holds no versions; it is not replaced: publish to a new folder")
+        parent = next(above for above in folder.absolute().parents if above.exists())
+        if not may_write(parent):
+            raise DatasetError(f"{self.id}: cannot be written (no permission for {parent}); publish to another folder")
 
     def head(self) -> str | None:
         if self._folder.is_symlink():

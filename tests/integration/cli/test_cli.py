@@ -148,6 +148,13 @@ def test_a_path_is_no_selector_and_the_error_names_one(
     assert "\n" not in str(result.exception)
 
 
+def test_a_run_that_read_nothing_of_what_is_left_is_not_up_to_date(call, zoo: Path, dataset: Path) -> None:
+    put(zoo / "net.safetensors", state())
+    result = call("sync", f"local:{zoo}", "--dataset", dataset, "--limit", "0")
+    assert "1 still to do" in result.stdout
+    assert "up to date" not in result.stdout
+
+
 def test_a_source_that_cannot_be_listed_is_not_up_to_date(call, dataset: Path) -> None:
     words = ["sync", "onnx", "--dataset", dataset, "--max-requests", "0"]
     result = call(*words)

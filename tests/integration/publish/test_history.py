@@ -228,6 +228,24 @@ def test_withdrawn_from_a_repo(hub: HubServer, cli: Cli, dataset: Path) -> None:
     assert "did you mean" in cli("withdraw", REPO, "local/a.safetensor", "--reason", "x", code=2)["error"]
 
 
+def test_what_was_withdrawn_from_a_repo_is_not_published_again(
+    zoo: Path, dataset: Path, run_sync: Sync, hub: HubServer, cli: Cli
+) -> None:
+    for number, name in enumerate("ab"):
+        put(zoo / f"{name}.safetensors", state(number))
+    run_sync()
+    cli("publish", REPO, "--dataset", dataset, "--version", "v1")
+    withdrawal = ("local/b.safetensors", "--reason", "the author asked")
+    cli("withdraw", REPO, *withdrawal)
+    tags = dict(hub.datasets[REPO].tags)
+    for refused in (("publish", REPO, "--dataset", dataset), ("rollback", REPO, "v1")):
+        error = cli(*refused, code=4)["error"]
+        assert "has withdrawn 1 checkpoint of what is to be published (local/b.safetensors)" in error
+    assert hub.datasets[REPO].tags == tags
+    cli("withdraw", "--dataset", dataset, *withdrawal)
+    assert cli("publish", REPO, "--dataset", dataset)["what"] in ("published", "nothing")
+
+
 @pytest.mark.exhaustive
 def test_purged_from_a_repo(zoo: Path, dataset: Path, run_sync: Sync, hub: HubServer, cli: Cli) -> None:
     put(zoo / "a.safetensors", state(1))

@@ -58,11 +58,16 @@ def test_sync_reads_archives_and_unpickles_nothing(zoo: Path, dataset: Path, run
     np.savez(
         zoo / "net.npz", **{"conv/weight": weight, "labels": np.array(["a"]), "objects": np.array([{}], dtype=object)}
     )
+    prices = np.zeros(3, dtype=[("date", "<M8[D]"), ("open", "<f8")])
+    np.savez(zoo / "prices.npz", prices=prices, days=prices["date"])
     run_sync()
     assert np.array_equal(layers(dataset)["local/net.npz#conv/weight"], weight)
     assert models(dataset)["local/net.npz"]["format"] == "npz"
+    assert models(dataset)["local/prices.npz"]["outcome"] == "no_kernels"
     reasons = {row["tensor"]: row["reason"] for row in table(dataset, "ledger/local")}
-    assert reasons == {"conv/weight": None, "labels": "unreadable", "objects": "unreadable"}
+    assert reasons == {
+        "conv/weight": None, "labels": "unreadable", "objects": "unreadable", "prices": "other", "days": "other"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

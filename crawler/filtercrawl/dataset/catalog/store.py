@@ -15,6 +15,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, encode_layer, encode_model, samples_key
 from filtercrawl.dataset.catalog.published import RANK, PublishedTables
 from filtercrawl.dataset.catalog.schema_migrations import MIGRATIONS
+from filtercrawl.dataset.files.atomic import may_write
 from filtercrawl.dataset.files.layout import HIDDEN
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.listing_rows import SourceRow
@@ -32,9 +33,14 @@ class Catalog(PublishedTables):
         folder = dataset / HIDDEN
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / "catalog.sqlite"
-        self._db = sqlite3.connect(self.path, isolation_level=None)
+        # On a disk that may not be written, nobody else writes either: SQLite then needs no lock and no journal.
+        is_fixed = self.path.is_file() and not may_write(folder)
+        path = f"{self.path.absolute().as_uri()}?immutable=1" if is_fixed else self.path
+        self._db = sqlite3.connect(path, isolation_level=None, uri=is_fixed)
         self._db.create_function("release_order", 1, release_order, deterministic=True)
         try:
+            if not is_fixed:
+                self._db.execute("PRAGMA journal_mode = WAL")
             self._migrate()
         except sqlite3.DatabaseError as error:
             self._db.close()
@@ -47,7 +53,6 @@ class Catalog(PublishedTables):
             path.unlink()
 
     def _migrate(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise DatasetError(f"{self.path}: written by a newer filtercrawl; update it")

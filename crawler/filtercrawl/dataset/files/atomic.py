@@ -99,3 +99,8 @@ def _sync(path: Path) -> None:
 def _disk_error(target: Path, error: OSError) -> DatasetError:
     reason = error.strerror or error
     return DatasetError(f"{target}: cannot be written ({reason}); see to the disk and run again")
+
+
+def may_write(folder: Path) -> bool:
+    """Return whether files may be made in a folder, by its permissions and the mode of its disk."""
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
