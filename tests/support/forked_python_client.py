@@ -24,13 +24,17 @@ def main() -> None:
         "arguments": arguments, "filters": filters, "environment": dict(os.environ), "program": program,
         "folder": os.getcwd(),  # noqa: PTH109 - importing pathlib takes time
     }  # fmt: skip
+    # The child may be known by others before it is known here: a signal that comes first waits until then.
+    signals = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         connection.connect(address)
         socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])
         child = int(connection.recv(100))
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in signals:
             signal.signal(number, lambda number, _: os.kill(child, number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         status = int(connection.recv(100))
     if os.WIFSIGNALED(status):
         with suppress(OSError):  # of SIGKILL
