@@ -91,8 +91,8 @@ def access(dataset: Path, folder: Path) -> dict[str, float]:
     ways: dict[str, Callable[[], Iterable[Any]]] = {
         "`datasets`, a row a kernel, numpy": lambda: (rows[start:stop]["kernel"] for start, stop in spans),
         "`datasets`, config `layers`, numpy": lambda: (whole[place]["weight"] for place in range(len(whole))),
-        "`filtercrawl.load.tensors`": lambda: to_tensors(table),
-        "`filtercrawl.load.layers`, from the files": lambda: to_tensors(
+        "`filtercrawl.to_tensors`": lambda: to_tensors(table),
+        "`filtercrawl.load_layers`, from the files": lambda: to_tensors(
             load_layers(dataset, "model_id = 'local/0.safetensors'")
         ),
     }
@@ -143,7 +143,7 @@ def report(networks: int) -> str:
     lines = [
         "# Loading\n",
         f"Written by `python benchmarks/loading.py {networks}`; {tools}; {platform.machine()}, one thread.\n",
-        f"{streams['Kernels']['count'] / 1e6:.1f} million kernels of 3x3 in {networks} networks. "
+        f"{streams['KernelDataset']['count'] / 1e6:.1f} million kernels of 3x3 in {networks} networks. "
         f"**{size:.2f} bytes a kernel** in the column of weights; 36 as float32.\n",
         "| every layer of one network | million kernels a CPU second | ratio |\n|---|---|---|",
         *(f"| {way} | {speed:,.2f} | {speed / slow:,.0f} |" for way, speed in speeds.items()),
@@ -152,7 +152,7 @@ def report(networks: int) -> str:
         *(
             f"| {about} | {streams[way]['cpu']:.2f} | {streams[way]['wall']:.2f} | {streams[way]['peak']:,.0f} |"
             for way, about in (
-                ("KernelDataset", f"`Kernels`, batches of 8,192, pool of {BUFFER_BYTES >> 20} MiB"),
+                ("KernelDataset", f"`KernelDataset`, batches of 8,192, pool of {BUFFER_BYTES >> 20} MiB"),
                 ("shuffle", "`datasets` streaming, `.shuffle()`: layers, not kernels"),
             )
         ),
