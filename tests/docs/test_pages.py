@@ -22,6 +22,7 @@ from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES
 from filtercrawl.extraction.rules import RULES
 from filtercrawl.testing import CHECKS
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
+from filtercrawl_plugins.sources.local.metadata import KNOWN_COLUMNS
 from support.paths import REPOSITORY
 from support.plugins import checkpoint, declared, source
 from support.zoo_files import put, state
@@ -170,3 +171,10 @@ def test_what_a_night_sends_is_what_was_measured() -> None:
     assert f"send {more_xet} times their layers with Xet and {more} times with LFS" in text
     assert f"send {100 * float(fewer_xet):.2f} and {100 * float(fewer):.2f} % of all" in text
     assert float(more) <= 1.02
+
+
+def test_the_page_on_sources_names_every_column_of_metadata_files() -> None:
+    section = (
+        (REPOSITORY / "docs/sources.md").read_text("utf-8").split("## Metadata for local files")[1].split("\n## ")[0]
+    )
+    assert sorted(name for name in KNOWN_COLUMNS if f"`{name}`" not in section) == []

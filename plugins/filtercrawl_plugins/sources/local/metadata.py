@@ -28,7 +28,7 @@ _TEXTS: Final = (
     "released",
 )  # fmt: skip
 _RUN: Final = ("run_id", "step", "seed", "run_final")
-_KNOWN: Final = frozenset({"file_name", "training_datasets", "metrics", "arch", *_TEXTS, *_RUN})
+KNOWN_COLUMNS: Final = frozenset({"file_name", "training_datasets", "metrics", "arch", *_TEXTS, *_RUN})
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 # Folders above a file that are looked into.
 _MAX_DEPTH: Final = 32
@@ -79,7 +79,7 @@ class FolderMetadata:
                 found.patterns.append((target, row))
             else:
                 found.exact.setdefault(target.removeprefix("./"), []).append(row)
-        for name in sorted({name for row in rows for name in row} - _KNOWN):
+        for name in sorted({name for row in rows for name in row} - KNOWN_COLUMNS):
             if (problem := _wrong_key(name)) is not None:
                 logger.warning("%s: the column %r %s", found.name, name, problem)
         return found
@@ -186,7 +186,7 @@ def with_metadata(checkpoint: Checkpoint, row: Mapping[str, Any], where: str) ->
         metrics=values.get("metrics", {}),
         extra={
             **checkpoint.meta.extra,
-            **{name: value for name, value in values.items() if name not in _KNOWN or name == "arch"},
+            **{name: value for name, value in values.items() if name not in KNOWN_COLUMNS or name == "arch"},
         },
     )
     changed = replace(checkpoint, meta=meta, arch=values.get("arch", checkpoint.arch))
@@ -220,7 +220,7 @@ def _convert(name: str, value: Any) -> Any:
     """Return a value as its column has it; raises ValueError."""
     if name in _CONVERTERS:
         return _CONVERTERS[name](value)
-    return str(value).strip() if name in _KNOWN else _as_json(value)
+    return str(value).strip() if name in KNOWN_COLUMNS else _as_json(value)
 
 
 def _whole_number(value: Any) -> int:
@@ -288,11 +288,11 @@ def _reserved() -> frozenset[str]:
     """Return the columns of `models` that a metadata file cannot state."""
     from filtercrawl.dataset.schema.arrow import MODELS
 
-    return frozenset(MODELS.names) - _KNOWN
+    return frozenset(MODELS.names) - KNOWN_COLUMNS
 
 
 def _wrong_key(name: str) -> str | None:
     if name in _reserved():
         return "is written by filtercrawl and left out"
-    similar = difflib.get_close_matches(name.lower(), _KNOWN, 1, _SIMILAR)
+    similar = difflib.get_close_matches(name.lower(), KNOWN_COLUMNS, 1, _SIMILAR)
     return f"is kept as extra; did you mean {similar[0]!r}?" if similar else None
