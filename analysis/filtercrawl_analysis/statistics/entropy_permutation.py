@@ -36,7 +36,8 @@ def permutation_p_values(kernels: Array, seed: Sequence[int]) -> tuple[float | N
 
     The order is random in the layer, and in another test in each kernel, with random signs, which keeps the scales of
     kernels; a p-value is the larger of both. The first test is exact for independent weights of any distribution,
-    whatever their number, the second for weights whose distribution is symmetric and differs between kernels.
+    whatever their number, the second for weights whose distribution is symmetric and differs between kernels, as long
+    as p-values are shares of draws; small ones come from a distribution that is fitted to the draws.
 
     Args:
         kernels: All kernels of the layer [n, taps].
