@@ -12,6 +12,7 @@ from filtercrawl.config.device import select_device
 from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset, repair_after_crash
 from filtercrawl.pipeline.composition import Stages, SyncContext
+from filtercrawl.pipeline.discovery.discover import refuse_files_in
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.planning.estimate import CostEstimator
@@ -42,7 +43,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         What the run did, or with `dry_run` what it would do.
 
     Raises:
-        UsageError: A selector or a setting is wrong.
+        UsageError: A selector or a setting is wrong, or the folder holds files but no dataset.
         ConflictError: Another run works on the dataset.
         DatasetError: The dataset cannot be read or written.
     """
@@ -61,6 +62,7 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         repair_after_crash(dataset, progress)
         stages = Stages(context, transport, device, dataset)
         listings = stages.discovery.list_all(chosen)
+        refuse_files_in(settings.dataset, listings)
         for listing in listings:
             log_listing(listing)
         plan = stages.planner.plan(listings)

@@ -90,7 +90,7 @@ def sync(
         `--json`.
 
     Raises:
-        UsageError: A selector or a setting is wrong; the message names it.
+        UsageError: A selector or a setting is wrong, or the folder holds files but no dataset; the message names it.
         ConflictError: Another run works on the dataset.
         DatasetError: The folder cannot be read or written.
         KeyboardInterrupt: The user interrupted the run; it ended cleanly.

@@ -314,6 +314,19 @@ def test_two_roots_with_one_name_are_refused(tmp_path: Path, dataset: Path, run_
     assert models(dataset).keys() == {"local/net.safetensors", "local/second/net.safetensors"}
 
 
+def test_checkpoints_and_dataset_are_apart_unless_the_dataset_is_among_them(zoo: Path, run_sync: Sync) -> None:
+    put(zoo / "models/net.safetensors", state())
+    with pytest.raises(UsageError, match="holds files, but no dataset"):
+        run_sync(dataset=zoo)
+    assert [path.name for path in zoo.iterdir()] == ["models"]
+    for _ in range(2):
+        assert run_sync(dataset=zoo / "filtercrawl-dataset").checkpoints["discovered"] == 1
+    inside = put(zoo / "filtercrawl-dataset/models/net.safetensors", state())
+    for path in (inside, inside.parent):
+        with pytest.raises(UsageError, match=r"models.* lies in the dataset folder .*filtercrawl-dataset"):
+            run_sync(f"local:{path}", dataset=zoo / "filtercrawl-dataset")
+
+
 def test_a_second_run_at_the_same_time_is_refused(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
     with locked(dataset, create=True), pytest.raises(ConflictError, match=r"process \d+ on .* is at work"):

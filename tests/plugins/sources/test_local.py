@@ -189,9 +189,8 @@ def test_other_programs_folders_and_datasets_are_not_entered(tmp_path: Path) -> 
     put(tmp_path / "zoo" / "manifest.json")
     put(tmp_path / "zoo" / "data" / "w.pt")
     assert names(tmp_path) == [".hidden/y.pt", "x.pt", "zoo/data/w.pt", "zoo/manifest.json"]
-    put(tmp_path / ".filtercrawl" / "staged.pt")
-    assert "x.pt" in names(tmp_path)
-    assert ".filtercrawl/staged.pt" not in names(tmp_path)
+    with pytest.raises(UsageError, match=r"dataset' is a dataset of filtercrawl, .*name the folder of the checkpoints"):
+        offers(str(tmp_path / "dataset"))
 
 
 def test_special_files_are_passed_over(tmp_path: Path) -> None:

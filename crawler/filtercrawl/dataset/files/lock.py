@@ -32,11 +32,17 @@ def locked(dataset: Path, *, create: bool = False) -> Iterator[None]:
     Raises:
         ConflictError: Another process holds it.
         DatasetError: The folder cannot be written, or holds no dataset and `create` is false.
+        UsageError: The folder holds files, but no dataset.
 
     If the block ends with UsageError and the dataset was made by it, the folder is removed again.
     """
-    if not create and not any((dataset / path).is_file() for path in _DATASET_FILES):
-        raise no_dataset(dataset)
+    if not any((dataset / path).is_file() for path in _DATASET_FILES):
+        if not create:
+            raise no_dataset(dataset)
+        if _holds_other_files(dataset):
+            raise UsageError(
+                f"{dataset}: holds files, but no dataset of filtercrawl; name a new or an empty folder by --dataset"
+            )
     folder = dataset / HIDDEN
     is_new = not folder.exists()
     holder = folder / "holder"
@@ -62,3 +68,13 @@ def locked(dataset: Path, *, create: bool = False) -> Iterator[None]:
         raise
     finally:
         lock.release()
+
+
+def _holds_other_files(folder: Path) -> bool:
+    """Return whether a folder without a dataset holds something; hidden files, as of version control, do not count."""
+    if (folder / HIDDEN).is_dir():  # left by a first run that was killed
+        return False
+    try:
+        return any(not path.name.startswith(".") for path in folder.iterdir())
+    except OSError:  # there is no such folder, or it cannot be used, which whoever creates it finds out
+        return False

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from filtercrawl.api.checkpoint import (
@@ -238,6 +239,19 @@ def refuse_name_collisions(
             earlier = _earlier_selector(previous_rows.get(model_id), url, selector, previous_selectors)
             if earlier is not None:
                 raise UsageError(_describe(checkpoint.name, earlier, selector))
+
+
+def refuse_files_in(dataset: Path, listings: Sequence[Listing]) -> None:
+    """Raise UsageError if a selector of a path of this machine offers files of the dataset folder that is written."""
+    folder = dataset.resolve()
+    for listing in listings:
+        if not listing.selector.on_this_machine:
+            continue
+        for checkpoint in listing.checkpoints:
+            if local_path(checkpoint.files[0]).is_relative_to(folder):
+                raise UsageError(
+                    f"{listing.selector}: lies in the dataset folder {dataset}; keep checkpoints apart from it"
+                )
 
 
 def _earlier_selector(

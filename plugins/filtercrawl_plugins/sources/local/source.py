@@ -18,7 +18,7 @@ from filtercrawl.api.source import Query, Source
 from filtercrawl.api.transport import Transport
 from filtercrawl_plugins.sources.local.metadata import ARCHITECTURE, MetadataLookup
 from filtercrawl_plugins.sources.local.runs import RunLookup
-from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, os_error_reason, walk
+from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, is_dataset, os_error_reason, walk
 from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
 
 # The last option behind a path. Greedy, so that a path may contain such text itself.
@@ -122,11 +122,19 @@ def is_distributed_shard(path: Path) -> bool:
 
 
 def list_folder(path: Path) -> Iterator[FoundFile | SkippedPath]:
-    """Yield the file at a path, or all files below a folder; raises UsageError if there is neither."""
+    """Yield the file at a path, or all files below a folder.
+
+    Raises:
+        UsageError: There is neither, it cannot be listed, or the folder is a dataset.
+    """
     try:
         root = absolute(path)
         if root.is_dir():
-            next(root.iterdir(), None)  # raises now if the folder cannot be listed
+            if is_dataset(list(root.iterdir())):
+                raise UsageError(
+                    f"local: {str(path)!r} is a dataset of filtercrawl, which holds no checkpoints; name the folder of "
+                    "the checkpoints"
+                )
             return walk(root)
         status = root.stat()
     except (OSError, RuntimeError) as error:

@@ -123,7 +123,7 @@ def _list_entries(folder: Folder, root: Path) -> Iterator[FoundFile | SkippedPat
     except OSError as error:
         yield SkippedPath(name=folder.name.rstrip("/"), reason=f"cannot be listed: {os_error_reason(error)}")
         return
-    if folder.name and _is_dataset(paths):
+    if folder.name and is_dataset(paths):
         return
     if is_cached_repository(folder.real):
         snapshot = latest_snapshot(folder.real)
@@ -181,8 +181,8 @@ def _may_enter(entry: FolderEntry) -> bool:
     return not entry.folder.linked and not entry.folder.real.is_relative_to(entry.real)
 
 
-def _is_dataset(paths: list[Path]) -> bool:
-    """Return whether a folder with this content is a dataset that filtercrawl wrote."""
+def is_dataset(paths: list[Path]) -> bool:
+    """Return whether a folder with these entries is a dataset that filtercrawl wrote."""
     by_name = {path.name: path for path in paths}
     if ".filtercrawl" in by_name:
         return True
