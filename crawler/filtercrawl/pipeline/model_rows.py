@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
-from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, TrainingState, combined_etag, is_local
+from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, TrainingState, combined_etag, is_local, local_path
 from filtercrawl.config.urls import redact_url
 from filtercrawl.dataset.schema.crawl_state import AttemptedVersion, CrawlState
 from filtercrawl.dataset.schema.model_row import ContentKey, ModelRow
@@ -54,6 +56,7 @@ def new_model_row(result: CrawlResult, now: datetime, version: str) -> ModelRow:
             version=result.version,
             tensors=result.tensors_sha256,
             training=result.training,
+            linked=is_linked(checkpoint) or None,
         ),
     )
     return with_source_metadata(row, checkpoint)
@@ -88,6 +91,7 @@ def seen_row(known: ModelRow, checkpoint: Checkpoint, now: datetime) -> ModelRow
         tried=attempted_version(checkpoint),
         files=file_etags(checkpoint),
         offered_as=None if checkpoint.name == known.name else checkpoint.name,
+        linked=is_linked(checkpoint) or None,
     )
     return replace(row, last_seen=now, state=state)
 
@@ -155,6 +159,17 @@ def attempted_version(checkpoint: Checkpoint) -> AttemptedVersion:
 def file_etags(checkpoint: Checkpoint) -> tuple[tuple[str | None, str | None], ...]:
     """Return path and etag of each file, the main file first."""
     return tuple((file.path, file.etag) for file in checkpoint.files)
+
+
+def is_linked(checkpoint: Checkpoint) -> bool:
+    """Return whether a local file is reached through a symbolic link below the folder that was listed."""
+    main = checkpoint.files[0]
+    if not is_local(main) or main.path is None:
+        return False
+    path = local_path(main)
+    below = Path(main.path)
+    root = Path(*path.parts[: -len(below.parts)])
+    return os.path.realpath(path) != os.path.join(os.path.realpath(root), below)  # noqa: PTH118 - compared as text
 
 
 def location(checkpoint: Checkpoint) -> str:

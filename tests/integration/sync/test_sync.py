@@ -146,6 +146,31 @@ def test_the_same_file_twice_is_stored_once(zoo: Path, dataset: Path, run_sync: 
     assert set(layers(dataset)) == {"local/a.safetensors#stem.weight", "local/a.safetensors#deep.weight"}
 
 
+@pytest.mark.parametrize("comes_later", [False, True])
+def test_a_file_stores_the_weights_and_not_a_link_to_it(
+    zoo: Path, dataset: Path, run_sync: Sync, comes_later: bool
+) -> None:
+    real = put(zoo / "real.safetensors", state())
+    if comes_later:
+        run_sync()
+    (zoo / "a_link.safetensors").symlink_to(real)
+    (zoo / "b").mkdir()
+    (zoo / "a_folder").symlink_to(zoo / "b")
+    put(zoo / "b/other.safetensors", state(1))
+    run_sync()
+    outcomes = {name: (row["outcome"], row["duplicate_of"]) for name, row in models(dataset).items()}
+    assert outcomes == {
+        "local/real.safetensors": ("emitted", None),
+        "local/a_link.safetensors": ("duplicate", "local/real.safetensors"),
+        "local/b/other.safetensors": ("emitted", None),
+        "local/a_folder/other.safetensors": ("duplicate", "local/b/other.safetensors"),
+    }
+    assert len(list((dataset / "data/layers").rglob("*.parquet"))) == 2
+    rebuilt = run_sync(rebuild=True)
+    assert rebuilt.checkpoints["unchanged"] == 4
+    assert models(dataset)["local/real.safetensors"]["outcome"] == "emitted"
+
+
 def test_the_same_tensors_in_another_format_are_a_duplicate(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state().items()}}, zoo / "net.pth")

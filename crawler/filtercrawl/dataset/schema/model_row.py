@@ -142,9 +142,9 @@ class ModelRow(TableRow):
         return self.tensors_emitted is not None
 
     @property
-    def ownership_key(self) -> tuple[str, str]:
-        """The order among checkpoints of one content: the earliest release, then the smallest model_id, stores it."""
-        return release_order(self.first_release), self.model_id
+    def ownership_key(self) -> tuple[str, bool, str]:
+        """The order among checkpoints of one content: the first by release, then files before links, then ids."""
+        return release_order(self.first_release), self.state.linked is True, self.model_id
 
     @property
     def content_outcome(self) -> ModelOutcome:
