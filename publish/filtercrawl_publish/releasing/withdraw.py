@@ -34,6 +34,7 @@ class WithdrawResult:
         dataset: The folder; None for a repository.
         withdrawn: Model ids.
         promoted: Model ids of duplicates that own the shared weights from now on.
+        remaining: Model ids of all checkpoints that keep the same weights, those promoted among them.
         files: Layers files that belonged to the withdrawn models.
         repository: Id of the repository; None for a folder.
         version: The version without the models; None for a folder.
@@ -45,6 +46,7 @@ class WithdrawResult:
     dataset: str | None
     withdrawn: tuple[str, ...]
     promoted: tuple[str, ...]
+    remaining: tuple[str, ...]
     files: tuple[str, ...]
     repository: str | None = None
     version: str | None = None
@@ -58,6 +60,7 @@ class WithdrawResult:
             "dataset": self.dataset,
             "withdrawn": list(self.withdrawn),
             "promoted": list(self.promoted),
+            "remaining": list(self.remaining),
             "files": list(self.files),
         }
         if self.repository is not None:
@@ -72,6 +75,10 @@ class WithdrawResult:
     def __str__(self) -> str:
         lines = [f"withdrawn: {model_id}" for model_id in self.withdrawn]
         lines += [f"owns the weights from now on: {model_id}" for model_id in self.promoted]
+        if self.remaining:
+            lines.append(
+                f"the same weights are still there as {', '.join(self.remaining)}; withdraw these too to remove them"
+            )
         if self.version is not None:
             lines.append(f"published {self.version}: {self.repository}")
         lines += [f"deleted version {tag}" for tag in self.deleted_versions or ()]
@@ -82,6 +89,7 @@ class WithdrawResult:
         facts = {
             "withdrawn": ", ".join(self.withdrawn),
             "promoted": ", ".join(self.promoted),
+            "still have these weights": ", ".join(self.remaining),
             "published": self.version,
             "deleted versions": ", ".join(self.deleted_versions or ()),
             "deleted files": ", ".join(self.deleted_files or ()),
@@ -90,7 +98,7 @@ class WithdrawResult:
 
 
 def withdraw_from_folder(
-    models: Sequence[str], reason: str, settings: Settings, layer_store: LayerStore | None = None
+    models: Sequence[str], reason: str, settings: Settings, layer_store: LayerStore | None = None, name: str = ""
 ) -> WithdrawResult:
     """Withdraw checkpoints from a dataset folder and write its tables.
 
@@ -102,6 +110,7 @@ def withdraw_from_folder(
         reason: Published in `withdrawn`.
         settings: Their `dataset` is the folder.
         layer_store: Where the layers files are; None for the folder alone.
+        name: What to call the dataset in messages; the folder where empty.
 
     Raises:
         UsageError: The reason is empty, or an id is unknown; nothing was changed.
@@ -122,10 +131,16 @@ def withdraw_from_folder(
                 hint = (
                     f"did you mean {' or '.join(similar)}?" if similar else "to exclude new ones, use `[sync] opt_out`"
                 )
-                raise UsageError(f"{settings.dataset}: no checkpoint {model_id!r}; {hint}")
+                raise UsageError(f"{name or settings.dataset}: no checkpoint {model_id!r}; {hint}")
         files = [rows[model_id].layers_file for model_id in models]
         ownership = WeightOwnership(dataset=dataset, license_policy=settings.license_policy)
         without_file = {model_id for model_id, row in rows.items() if row.layers_file is None}
+        same_weights = {
+            row.model_id
+            for model_id in models
+            for row in catalog.with_layers(catalog.fingerprint(model_id) or "")
+            if row.has_weights
+        }
         for model_id in dict.fromkeys(models):
             ownership.withdraw(model_id, " ".join(reason.split()), now())
         promoted = [
@@ -136,6 +151,7 @@ def withdraw_from_folder(
         dataset=str(settings.dataset),
         withdrawn=tuple(sorted(set(models))),
         promoted=tuple(promoted),
+        remaining=tuple(sorted(same_weights - set(models))),
         files=tuple(sorted({file for file in files if file is not None})),
     )
 
@@ -174,7 +190,7 @@ def withdraw_from_repository(
         if base is None:
             raise UsageError(f"{repository.id}: nothing is published there")
         store = RepositoryLayerStore(dataset=dataset, repository=repository, commit=base.commit, progress=progress)
-        result = withdraw_from_folder(models, reason, settings, store)
+        result = withdraw_from_folder(models, reason, settings, store, repository.id)
         published = publish_version(
             dataset, repository, PublishOptions(sign_key=settings.publish.sign_key, progress=progress)
         )

@@ -70,6 +70,20 @@ def test_versions_of_a_folder(
     assert tuple(capfd.readouterr()) == ("", "")
 
 
+def test_a_withdrawal_names_who_still_has_the_weights(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    for name in ("a", "b", "c"):
+        put(zoo / f"{name}.safetensors", state(1))
+    put(zoo / "other.safetensors", state(2))
+    run_sync()
+    result = filtercrawl_publish.withdraw(["local/a.safetensors"], "a request", dataset=dataset)
+    assert result.promoted == ("local/b.safetensors",)
+    assert result.remaining == ("local/b.safetensors", "local/c.safetensors")
+    assert "the same weights are still there as local/b.safetensors, local/c.safetensors; withdraw" in str(result)
+    all_of_them = ["local/b.safetensors", "local/c.safetensors"]
+    assert filtercrawl_publish.withdraw(all_of_them, "a request", dataset=dataset).remaining == ()
+    assert filtercrawl_publish.withdraw(["local/other.safetensors"], "a request", dataset=dataset).remaining == ()
+
+
 def test_what_cannot_be_done(dataset: Path, tmp_path: Path) -> None:
     repository = str(tmp_path / "published")
     for call in (

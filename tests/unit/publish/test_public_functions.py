@@ -75,8 +75,12 @@ def test_verify_report() -> None:
 def test_names_from_outside_add_no_lines() -> None:
     forged = "a\npublished v9: org/other\u2028\x1b[31m"
     shown = "a\ufffdpublished v9: org/other\ufffd\ufffd[31m"
-    withdrawal = WithdrawResult(dataset="d", withdrawn=(forged,), promoted=(forged,), files=())
-    assert str(withdrawal).split("\n") == [f"withdrawn: {shown}", f"owns the weights from now on: {shown}"]
+    withdrawal = WithdrawResult(dataset="d", withdrawn=(forged,), promoted=(forged,), remaining=(forged,), files=())
+    assert str(withdrawal).split("\n") == [
+        f"withdrawn: {shown}",
+        f"owns the weights from now on: {shown}",
+        f"the same weights are still there as {shown}; withdraw these too to remove them",
+    ]
     release = ReleaseReport(repository="org/kernels", started=datetime(2026, 11, 23, tzinfo=UTC), settings=Settings())
     release.failed_analyses, release.reason = {forged: forged}, forged
     assert str(release).split("\n") == [f"failed analysis: {shown}: {shown}", shown]
