@@ -66,8 +66,15 @@ class WireReader:
         """
         position = start
         while position < end:
-            self.charge(1)
-            tag, payload = self._varint(position, end)
+            self._remaining_budget -= 1
+            if self._remaining_budget < 0:
+                self.charge(0)
+            first = position - self._start
+            # Most tags and most lengths are one byte that is in the buffer; most of the time is spent here.
+            if 0 <= first < len(self._buffer) and (tag := self._buffer[first]) < 0x80:
+                payload = position + 1
+            else:
+                tag, payload = self._varint(position, end)
             number, wire_type = tag >> 3, tag & 7
             if not 0 < number < 1 << 29:
                 raise self._format_error(position, f"field number {number}")
@@ -76,7 +83,11 @@ class WireReader:
                 yield Field(number, wire_type, value, payload, position)
                 continue
             if wire_type == LEN:
-                length, payload = self._varint(payload, end)
+                first = payload - self._start
+                if 0 <= first < len(self._buffer) and payload < end and (length := self._buffer[first]) < 0x80:
+                    payload += 1
+                else:
+                    length, payload = self._varint(payload, end)
             elif wire_type in _WIDTH:
                 length = _WIDTH[wire_type]
             else:

@@ -13,7 +13,7 @@ from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import Depth, StoredTensor
 from filtercrawl.extraction.lazy_tensor import Stored
 from filtercrawl_plugins.readers.onnx.detect import looks_like_onnx
-from filtercrawl_plugins.readers.onnx.graph.parse import read_model
+from filtercrawl_plugins.readers.onnx.graph.parse import read_model, read_tensors
 from filtercrawl_plugins.readers.onnx.graph.tensor_names import NamedTensor, name_tensors
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
 from filtercrawl_plugins.readers.onnx.tensors.storage import TensorStorage, external_paths, tensor_context
@@ -40,7 +40,7 @@ class OnnxReader:
 
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         """Return the external data files in the order of the tensors; raises CheckpointError."""
-        return external_paths(file, (tensor.tensor for tensor in name_tensors(read_model(file), file.name)))
+        return external_paths(file, read_tensors(file))
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor in the order of the file; raises CheckpointError.

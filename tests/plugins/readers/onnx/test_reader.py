@@ -12,7 +12,9 @@ from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.source import Reader
 from filtercrawl.api.tensor import Convolution, StoredTensor
 from filtercrawl_plugins.readers import onnx as plugin
-from filtercrawl_plugins.readers.onnx.graph.parse import read_model
+from filtercrawl_plugins.readers.onnx.graph.parse import read_model, read_tensors
+from filtercrawl_plugins.readers.onnx.graph.tensor_names import name_tensors
+from filtercrawl_plugins.readers.onnx.graph.types import OnnxTensor
 from support.onnx_models import branch, model, node, random_array, read, stored_bytes, tensor, weight_of
 
 
@@ -363,6 +365,21 @@ def test_cycles_do_not_hang() -> None:
 def test_attributes_that_do_not_fit_the_weight_are_refused(given: dict[str, object]) -> None:
     with pytest.raises(FormatError, match="tensor 'w'"):
         read(model([node("Conv", ["x", "w"], "y", **given)], [tensor("w", random_array(4, 1, 3, 3))]))
+
+
+def test_tensors_are_found_wherever_a_message_may_hold_one() -> None:
+    constant = node("Constant", [], "c", value=tensor("constant", random_array(2)))
+    inner = branch([constant], [tensor("nested", random_array(3))])
+    choice = node("If", ["c"], "y", then_branch=inner, else_branch=branch([node("Identity", ["x"], "y")]))
+    function = helper.make_function("own", "f", ["a"], ["b"], [constant], [helper.make_opsetid("", 20)])
+    function.attribute_proto.append(helper.make_attribute("k", tensor("default", random_array(4))))
+    built = model([choice], [tensor("w", random_array(4, 1, 3, 3))], functions=[function])
+    built.training_info.add().algorithm.initializer.append(tensor("momentum", random_array(5)))
+    file = MemoryFile(built.SerializeToString())
+    everything = [named.tensor for named in name_tensors(read_model(file), file.name)]
+    dense = [found for found in everything if isinstance(found, OnnxTensor)]
+    assert {found.name for found in dense} == {"constant", "nested", "default", "w", "momentum"}
+    assert list(read_tensors(file)) == dense
 
 
 def test_training_graphs_are_in_the_list() -> None:
