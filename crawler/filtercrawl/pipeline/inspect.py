@@ -16,7 +16,7 @@ from filtercrawl.api.transport import Transport
 from filtercrawl.config import Settings
 from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
-from filtercrawl.dataset.schema.validation import check_row, check_tensors
+from filtercrawl.dataset.schema.validation import RowCheck, check_tensors
 from filtercrawl.dataset.tables.staged_layers import index_row
 from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
@@ -133,13 +133,14 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
         tensors, _ = attach_architecture(*architecture_of(source, checkpoint, plugins.sources), stored)
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
         classified = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)
-        check_row(files.main.name, {"num_params": classified.num_params}, MODELS)
+        RowCheck(MODELS).require(files.main.name, {"num_params": classified.num_params})
     layers = {
         layer.tensor.name: index_row(f"{selector.source}/{checkpoint.name}", selector.source, layer)
         for layer in classified.layers
     }
+    check = RowCheck(INDEX)
     for row in layers.values():
-        check_row(row.layer_id, row.to_arrow(), INDEX)
+        check.require(row.layer_id, row.to_arrow())
     return Inspection(
         name=checkpoint.name,
         format=reader.name,

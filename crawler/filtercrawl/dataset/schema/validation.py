@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -56,40 +57,46 @@ def tensor_fault(tensor: StoredTensor) -> str | None:
     return f"the tensor {shown(tensor.name)} has the shape {shown(tensor.shape)}; {wrong}"
 
 
-def check_row(where: str, row: Mapping[str, Any], schema: pa.Schema) -> None:
-    """Check the columns of a row that are not null so far.
+class RowCheck:
+    """Checks rows against the schema of their table, which is looked at once: there are several checks a layer."""
 
-    Args:
-        where: What the row describes, for the message.
-        row: Values by column name.
-        schema: The schema of the table.
+    def __init__(self, schema: pa.Schema) -> None:
+        self._columns = [(field.name, field.nullable, field.type, _check_of(field.type)) for field in schema]
 
-    Raises:
-        FormatError: A column cannot hold its value; the message names the first.
-    """
-    given = {name: value for name, value in row.items() if value is not None}
-    if (fault := row_fault(given, schema)) is not None:
-        raise FormatError(f"{where}: {fault}")
+    def require(self, where: str, row: Mapping[str, Any]) -> None:
+        """Check the columns of a row that are not null so far.
 
+        Args:
+            where: What the row describes, for the message.
+            row: Values by column name.
 
-def row_fault(row: Mapping[str, Any], schema: pa.Schema) -> str | None:
-    """Say which value of a row its column cannot hold; None where all fit. Columns that it lacks are not checked."""
-    for field in schema:
-        if field.name not in row:
-            continue
-        value = row[field.name]
-        if value is None and not field.nullable:
-            return f"{field.name} is missing"
-        if value is not None and not fits(value, field.type):
-            kind = f"lists of {field.type.value_type}" if pa.types.is_list(field.type) else str(field.type)
-            return f"{field.name} is {shown(value)}, which does not fit its column ({kind})"
-    return None
+        Raises:
+            FormatError: A column cannot hold its value; the message names the first.
+        """
+        given = {name: value for name, value in row.items() if value is not None}
+        if (fault := self.fault(given)) is not None:
+            raise FormatError(f"{where}: {fault}")
+
+    def fault(self, row: Mapping[str, Any]) -> str | None:
+        """Say which value of a row its column cannot hold; None where all fit. Columns it lacks are not checked."""
+        for name, nullable, kind, is_fit in self._columns:
+            if name not in row:
+                continue
+            value = row[name]
+            if value is None:
+                if not nullable:
+                    return f"{name} is missing"
+            elif not is_fit(value):
+                what = f"lists of {kind.value_type}" if pa.types.is_list(kind) else str(kind)
+                return f"{name} is {shown(value)}, which does not fit its column ({what})"
+        return None
 
 
 def unfit(rows: Iterable[R], schema: pa.Schema) -> Iterator[tuple[R, str]]:
     """Yield the rows that their table cannot hold, and why. Whole batches are tried first, which takes little time."""
     rest = iter(rows)
     required = [field.name for field in schema if not field.nullable]
+    check = RowCheck(schema)
     while batch := list(islice(rest, _BATCH)):
         try:
             table = pa.RecordBatch.from_pylist([row.to_arrow() for row in batch], schema=schema)
@@ -98,7 +105,7 @@ def unfit(rows: Iterable[R], schema: pa.Schema) -> Iterator[tuple[R, str]]:
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError):
             pass
         for row in batch:
-            fault = row_fault(row.to_arrow(), schema)
+            fault = check.fault(row.to_arrow())
             if fault is not None:
                 yield row, fault
 
@@ -119,15 +126,7 @@ def storable(row: R) -> R:
 
 def fits(value: object, kind: pa.DataType) -> bool:
     """Tell whether a column of an Arrow type can hold a value as it is. A boolean is not an integer."""
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return isinstance(value, list | tuple) and all(fits(item, kind.value_type) for item in value)
-    if pa.types.is_integer(kind):
-        bound = 1 << kind.bit_width - 1
-        return type(value) is int and -bound <= value < bound
-    if pa.types.is_floating(kind):
-        return isinstance(value, float) or (type(value) is int and abs(value) <= 1 << 53)
-    check = _PLAIN.get(kind)
-    return True if check is None else check(value)
+    return _check_of(kind)(value)
 
 
 def is_text(value: object) -> bool:
@@ -153,6 +152,19 @@ def shown(value: object) -> str:
     if isinstance(value, bool | int | float | None):
         return ascii(value)
     return f"a {type(value).__name__}"
+
+
+@cache
+def _check_of(kind: pa.DataType) -> Callable[[object], bool]:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        item_fits = _check_of(kind.value_type)
+        return lambda value: isinstance(value, list | tuple) and all(map(item_fits, value))
+    if pa.types.is_integer(kind):
+        bound = 1 << kind.bit_width - 1
+        return lambda value: type(value) is int and -bound <= value < bound
+    if pa.types.is_floating(kind):
+        return lambda value: isinstance(value, float) or (type(value) is int and abs(value) <= 1 << 53)
+    return _PLAIN.get(kind, lambda _: True)
 
 
 def _is_size(value: object) -> bool:

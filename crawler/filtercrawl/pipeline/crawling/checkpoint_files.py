@@ -51,6 +51,8 @@ class CheckpointFiles:
         self._readers = readers
         self._transport = transport
         self._source = source
+        self._source_name = source.name if source is not None else ""
+        self._divider = source if isinstance(source, SupportsSubfile) else None
         self._opened: dict[str, LocalFile | OpenedFile] = {}
         self._parts: dict[str, RandomAccessFile] = {}
         self._sums: dict[str, str] = {}
@@ -244,16 +246,16 @@ class CheckpointFiles:
 
     def _reader_view(self, file: RemoteFile) -> RandomAccessFile:
         """Return a file as readers see it: of a file with many checkpoints, the part of this one."""
-        opened, source = self._open(file), self._source
-        if source is None or not isinstance(source, SupportsSubfile):
+        opened, divider = self._open(file), self._divider
+        if divider is None:
             return opened
         if file.url not in self._parts:
             try:
-                self._parts[file.url] = source.part(self._checkpoint, opened)
+                self._parts[file.url] = divider.part(self._checkpoint, opened)
             except (FiltercrawlError, Cancelled, MemoryError):
                 raise
             except Exception as error:
-                where = f"{display_name(file)}: the source {source.name}"
+                where = f"{display_name(file)}: the source {self._source_name}"
                 raise CheckpointError(f"{where} cannot take it apart: {describe_error(error)}") from error
         return self._parts[file.url]
 

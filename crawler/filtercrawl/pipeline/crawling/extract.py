@@ -13,7 +13,7 @@ from filtercrawl.api.errors import FormatError
 from filtercrawl.api.source import Source
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.dataset.schema.arrow import MODELS
-from filtercrawl.dataset.schema.validation import check_row
+from filtercrawl.dataset.schema.validation import RowCheck
 from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
 from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
 from filtercrawl.extraction.ledger import LedgerEntry
@@ -55,7 +55,7 @@ def extract(
     builder, built = architecture_of(sources.get(task.source), checkpoint, sources)
     tensors, problem = attach_architecture(builder, built, stored, structure)
     classified = classify_tensors(tensors, task.policy, checkpoint.prefix)
-    check_row(name, {"num_params": classified.num_params}, MODELS)
+    RowCheck(MODELS).require(name, {"num_params": classified.num_params})
     refuse_without_numbers(name, classified)
     return classified, problem
 

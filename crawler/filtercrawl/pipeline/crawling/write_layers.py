@@ -18,7 +18,7 @@ from filtercrawl.api.measure import LayerSummary, Measure, Sketcher
 from filtercrawl.dataset.files.layers_writer import LayersFileWriter, staging
 from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl.dataset.schema.layer_row import IndexRow
-from filtercrawl.dataset.schema.validation import check_row
+from filtercrawl.dataset.schema.validation import RowCheck
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, index_row, layer_part, little_endian, n_parts
 from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
@@ -61,8 +61,9 @@ class LayerWriter:
         timer = timer or StageTimer()
         layers = tuple(layers)
         rows = [index_row(model_id, source, layer) for layer in layers]
+        check = RowCheck(INDEX)
         for row in rows:
-            check_row(row.layer_id, row.to_arrow(), INDEX)
+            check.require(row.layer_id, row.to_arrow())
         emitted = [i for i, layer in enumerate(layers) if layer.exclusion_reason is None]
         emitted.sort(key=lambda i: rows[i].convolution_kind)
         samples: list[tuple[str, Samples]] = []
@@ -79,7 +80,7 @@ class LayerWriter:
                 samples.append((rows[i].layer_sha256 or "", picked))
                 if sketch is not None:
                     sketches.append(sketch)
-                check_row(row.layer_id, rows[i].to_arrow(), INDEX)  # again, with what the measures added
+                check.require(row.layer_id, rows[i].to_arrow())  # again, with what the measures added
         return StagedLayers(
             **writer.finished(model_id, source)._asdict(),
             rows=tuple(rows),

@@ -17,10 +17,9 @@ from filtercrawl.dataset.schema.crawl_state import CrawlState
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.validation import (
-    check_row,
+    RowCheck,
     check_tensors,
     fits,
-    row_fault,
     shown,
     storable,
     tensor_fault,
@@ -70,7 +69,7 @@ def test_a_value_fits_its_column_or_not(value: object, kind: pa.DataType, expect
 
 def test_what_is_said_to_fit_is_taken_by_arrow() -> None:
     row = {"model_id": "a/b", "tensor": "\U0001f600", "shape": [2**63 - 1], "dtype": "x", "outcome": "skipped"}
-    assert row_fault(row, LEDGER) is None
+    assert RowCheck(LEDGER).fault(row) is None
     assert pa.RecordBatch.from_pylist([row], schema=LEDGER).num_rows == 1
 
 
@@ -101,9 +100,9 @@ def test_sound_tensors_pass() -> None:
 
 
 def test_a_row_is_checked_as_far_as_it_is_known() -> None:
-    check_row("net.pt", {"stride": [1, 1], "layer_sha256": None, "no_such_column": object()}, INDEX)
+    RowCheck(INDEX).require("net.pt", {"stride": [1, 1], "layer_sha256": None, "no_such_column": object()})
     with pytest.raises(FormatError, match=r"^net.pt: stride is \[1099511627776\], which does not fit .*int32"):
-        check_row("net.pt", {"stride": [2**40]}, INDEX)
+        RowCheck(INDEX).require("net.pt", {"stride": [2**40]})
 
 
 def test_unfit_rows_are_found_among_many() -> None:
