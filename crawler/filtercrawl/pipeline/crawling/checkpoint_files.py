@@ -52,7 +52,7 @@ class CheckpointFiles:
         self._transport = transport
         self._source = source
         self._source_name = source.name if source is not None else ""
-        self._divider = source if isinstance(source, SupportsSubfile) else None
+        self._divider: SupportsSubfile | None = source if isinstance(source, SupportsSubfile) else None
         self._opened: dict[str, LocalFile | OpenedFile] = {}
         self._parts: dict[str, RandomAccessFile] = {}
         self._sums: dict[str, str] = {}
