@@ -22,7 +22,7 @@ from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES
 from filtercrawl.extraction.rules import RULES
 from filtercrawl.testing import CHECKS
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
-from filtercrawl_plugins.sources.local.metadata import KNOWN_COLUMNS
+from filtercrawl_plugins.sources.local.metadata_values import KNOWN_COLUMNS
 from support.paths import REPOSITORY
 from support.plugins import checkpoint, declared, source
 from support.zoo_files import put, state

@@ -85,6 +85,17 @@ def test_what_changes_in_the_metadata_is_published_without_reading(zoo: Path, da
         ("file_name,license\na.safetensors,my own\n", "license is 'my own', not an SPDX expression"),
         ("file_name,run_final\na.safetensors,maybe\n", "run_final is 'maybe', neither true nor false"),
         ("file_name,arch\na.safetensors,resnet18\n", "arch is 'resnet18', not SOURCE/NAME"),
+        (
+            "file_name,step\na.safetensors,1\nb*,2\n./a.safetensors,3\na.safetensors,4\nb*,2\n",
+            "metadata.csv: rows 1 and 3 and 4 name 'a.safetensors'; where they differ, the last of them counts",
+        ),
+        ("file_name,step\nb*,2\n,3\nb*,2\n", "metadata.csv: rows 1 and 3 name 'b*'"),
+        ("file_name,step\nb*,2\n,3\n", "metadata.csv: row 2 has no file_name"),
+        (
+            "file_name,task\na.safetensors,segmentation\n",
+            "metadata.csv: the task 'segmentation' is none of the Hub's, and is kept; did you mean 'image-segm",
+        ),
+        ("file_name,task\na.safetensors,optics\n", "the task 'optics' is none of the Hub's, and is kept"),
         ("file_name\na.safetensors,1\n", "metadata.csv: cannot be read (a row has more cells"),
         ("file_name\n\xff\xfe", "metadata.csv: cannot be read"),
     ],

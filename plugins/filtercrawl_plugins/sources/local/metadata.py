@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
-import math
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,20 +13,12 @@ from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint, CheckpointMetadata, PreviousState, TrainingRun
 from filtercrawl.api.errors import FormatError
-from filtercrawl_plugins.metadata.licenses import to_spdx
+from filtercrawl.api.vocabulary import TASKS
 from filtercrawl_plugins.sources.local.metadata_table import READERS, Row, read_table
+from filtercrawl_plugins.sources.local.metadata_values import KNOWN_COLUMNS, RUN, TEXTS, convert, reserved_columns
 
 logger = logging.getLogger(__name__)
 
-# `SOURCE/NAME` of an architecture.
-ARCHITECTURE: Final = re.compile(r"[a-z0-9-]+/[\w.-]+(/[\w.-]+)?")
-_TEXTS: Final = (
-    "task", "visual_category", "architecture", "family", "tag", "library", "license", "license_evidence", "paper",
-    "released",
-)  # fmt: skip
-_RUN: Final = ("run_id", "step", "seed", "run_final")
-KNOWN_COLUMNS: Final = frozenset({"file_name", "training_datasets", "metrics", "arch", *_TEXTS, *_RUN})
-_TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0"})
 # Folders above a file that are looked into.
 _MAX_DEPTH: Final = 32
 # Names that match no column exactly and one of them this closely are named.
@@ -71,18 +60,40 @@ class FolderMetadata:
         except FormatError as error:
             logger.warning("%s%s; what it stated of the checkpoints beside it before is kept", prefix, error)
             return replace(found, broken=True)
-        for row in rows:
+        numbers: dict[str, list[int]] = {}
+        for number, row in enumerate(rows, 1):
             target = row.pop("file_name", None)
             if not isinstance(target, str):
-                logger.warning("%s: a row has no file_name", found.name)
-            elif any(character in target for character in "*?["):
+                logger.warning("%s: row %d has no file_name", found.name, number)
+                continue
+            target = target.removeprefix("./")
+            numbers.setdefault(target, []).append(number)
+            if any(character in target for character in "*?["):
                 found.patterns.append((target, row))
             else:
-                found.exact.setdefault(target.removeprefix("./"), []).append(row)
+                found.exact.setdefault(target, []).append(row)
+        found._warn_doubtful(rows, numbers)
+        return found
+
+    def _warn_doubtful(self, rows: Sequence[Row], numbers: Mapping[str, Sequence[int]]) -> None:
+        """Log what may be a mistake: files named by several rows, tasks of no vocabulary, names of columns.
+
+        Args:
+            rows: All rows, without their `file_name`.
+            numbers: The numbers of the rows by the path or pattern that they name.
+        """
+        for target, several in numbers.items():
+            if len(several) > 1:
+                which = " and ".join(map(str, several))
+                logger.warning(
+                    "%s: rows %s name %r; where they differ, the last of them counts", self.name, which, target
+                )
+        for task in dict.fromkeys(str(row["task"]).strip() for row in rows if "task" in row):
+            if task not in TASKS:
+                logger.warning("%s: the task %r is none of the Hub's, and is kept%s", self.name, task, _hint(task))
         for name in sorted({name for row in rows for name in row} - KNOWN_COLUMNS):
             if (problem := _wrong_key(name)) is not None:
-                logger.warning("%s: the column %r %s", found.name, name, problem)
-        return found
+                logger.warning("%s: the column %r %s", self.name, name, problem)
 
     def row_of(self, path: str) -> Row:
         """Return what the rows state of a file; later rows, and such that name it exactly, overrule others.
@@ -177,7 +188,7 @@ def with_metadata(checkpoint: Checkpoint, row: Mapping[str, Any], where: str) ->
     if not row:
         return checkpoint
     values = {name: value for name, value in _checked(row, f"{where}: {checkpoint.name}") if value is not None}
-    texts = {name: values[name] for name in _TEXTS if name in values}
+    texts = {name: values[name] for name in TEXTS if name in values}
     if "license" in texts:
         texts.setdefault("license_evidence", f"{where}: {row['license']}")
     meta = CheckpointMetadata(
@@ -190,7 +201,7 @@ def with_metadata(checkpoint: Checkpoint, row: Mapping[str, Any], where: str) ->
         },
     )
     changed = replace(checkpoint, meta=meta, arch=values.get("arch", checkpoint.arch))
-    if any(name in values for name in _RUN):
+    if any(name in values for name in RUN):
         before = checkpoint.run or TrainingRun(id=None)
         if before.step is not None and values.get("step", before.step) != before.step:
             changed = replace(changed, meta=replace(meta, extra={**meta.extra, "step_in_name": before.step}))
@@ -208,91 +219,21 @@ def with_metadata(checkpoint: Checkpoint, row: Mapping[str, Any], where: str) ->
 
 def _checked(row: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
     for name, value in row.items():
-        if name in _reserved():
+        if name in reserved_columns():
             continue
         try:
-            yield name, _convert(name, value)
+            yield name, convert(name, value)
         except (ValueError, OverflowError) as error:
             logger.warning("%s: %s is %.60r, %s", where, name, value, error)
 
 
-def _convert(name: str, value: Any) -> Any:
-    """Return a value as its column has it; raises ValueError."""
-    if name in _CONVERTERS:
-        return _CONVERTERS[name](value)
-    return str(value).strip() if name in KNOWN_COLUMNS else _as_json(value)
-
-
-def _whole_number(value: Any) -> int:
-    if isinstance(value, bool) or not float(value).is_integer():
-        raise ValueError("not a whole number")
-    return int(value)
-
-
-def _flag(value: Any) -> bool:
-    word = str(value).strip().lower()
-    if word not in _TRUE | _FALSE:
-        raise ValueError("neither true nor false")
-    return word in _TRUE
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    parts = value if isinstance(value, list) else str(value).split(";")
-    return tuple(text for part in parts if (text := str(part).strip()))
-
-
-def _metrics(value: Any) -> dict[str, Any]:
-    metrics = json.loads(value) if isinstance(value, str) else value
-    if not isinstance(metrics, dict):
-        raise ValueError("not a JSON object")
-    return metrics
-
-
-def _license(value: Any) -> str:
-    expression = to_spdx(str(value))
-    if expression is None:
-        raise ValueError("not an SPDX expression")
-    return expression
-
-
-def _architecture(value: Any) -> str:
-    text = str(value).strip()
-    if not ARCHITECTURE.fullmatch(text):
-        raise ValueError("not SOURCE/NAME, such as timm/resnet18")
-    return text
-
-
-_CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "step": _whole_number,
-    "seed": _whole_number,
-    "run_final": _flag,
-    "training_datasets": _names,
-    "metrics": _metrics,
-    "license": _license,
-    "arch": _architecture,
-}
-
-
-def _as_json(value: Any) -> Any:
-    """Return a value of a column of the user's own as JSON has it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list):
-        return [_as_json(part) for part in value]
-    return str(value)
-
-
-def _reserved() -> frozenset[str]:
-    """Return the columns of `models` that a metadata file cannot state."""
-    from filtercrawl.dataset.schema.arrow import MODELS
-
-    return frozenset(MODELS.names) - KNOWN_COLUMNS
+def _hint(task: str) -> str:
+    similar = difflib.get_close_matches(task.lower(), TASKS, 1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 def _wrong_key(name: str) -> str | None:
-    if name in _reserved():
+    if name in reserved_columns():
         return "is written by filtercrawl and left out"
     similar = difflib.get_close_matches(name.lower(), KNOWN_COLUMNS, 1, _SIMILAR)
     return f"is kept as extra; did you mean {similar[0]!r}?" if similar else None
