@@ -46,7 +46,9 @@ def shape_evidence(
     bias = stored.shape if stored is not None and math.prod(stored.shape) != 1 else None
     if bias == shape:
         return Evidence(rule="bias_shape", reason="norm")
-    if bias is not None and len(bias) == 2 and bias == shape[:2] and len(shape) >= 4:
+    # `[out, 1]` is a column of biases of a convolution with one input channel, unless the kernels have five axes.
+    is_column = bias is not None and bias[1:] == (1,) and len(shape) == 4
+    if bias is not None and len(bias) == 2 and bias == shape[:2] and len(shape) >= 4 and not is_column:
         return _bank(tensor, "bank_bias", below)
     if bias is not None and sum(size > 1 for size in bias) > 1:
         return Evidence(rule="bias_mismatch", reason="nonstandard_operator")

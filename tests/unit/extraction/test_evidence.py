@@ -242,6 +242,14 @@ def test_stacked_kernels_are_a_bank(case: str) -> None:
     assert below <= {"kernel_generator"}
 
 
+def test_a_bias_may_be_a_column() -> None:
+    shapes = {"a.weight": (6, 1, 5, 5), "a.bias": (6, 1), "b.weight": (16, 6, 5, 5), "b.bias": (16, 1)}
+    assert verdicts(shapes) == {
+        "a.weight": (None, "bias_per_channel"), "a.bias": ("bias", "parameter_name"),
+        "b.weight": (None, "bias_per_channel"), "b.bias": ("bias", "parameter_name"),
+    }  # fmt: skip
+
+
 def test_conditional_convolutions_of_unknown_shape() -> None:
     block = {"b.routing_fn.weight": (4, 40), "b.conv_pw.weight": (4, 9600), "b.conv_dw.weight": (4, 2160)}
     found = verdicts(block | {"b.se.fc.weight": (4, 8), "head.weight": (10, 40)})
