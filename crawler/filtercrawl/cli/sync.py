@@ -143,14 +143,20 @@ def summarize(report: SyncReport, settings: Settings) -> None:
         typer.echo(f"{format_count(report.n_left)} still to do")
     for source, cost in sorted(report.by_source.items()):
         typer.echo(f"  {source}: {format_cost(cost, settings)}")
-    if settings.dry_run:
-        return
-    if not (counts["new"] or counts["changed"] or counts["retry"]):
+    if not settings.dry_run:
+        show_result(report, settings)
+
+
+def show_result(report: SyncReport, settings: Settings) -> None:
+    """Print what was written and how to load it, or why nothing was."""
+    if not report.n_crawled:
         if not report.problems and not report.n_left:  # with an incomplete listing, what there was to do is unknown
             typer.echo(say_nothing_to_do(report, settings))
         return
     written = f"{format_plural(report.layers, 'layer')} and {format_plural(report.kernels, 'kernel')}"
     typer.echo(f"{written} written in {report.seconds:.1f} s")
+    if not report.layers:
+        return
     where = Path(settings.dataset).resolve()
     typer.echo(f"""load them with
 

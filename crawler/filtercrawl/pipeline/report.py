@@ -23,6 +23,9 @@ WORDS: Final = (
     "discovered", "new", "changed", "retry", "unchanged", "removed", "renamed", "duplicate", "failed", "skipped",
     "waiting", "ignored",
 )  # fmt: skip
+# Outcomes by which a checkpoint that was crawled is counted; others by why they were crawled.
+_OTHER_OUTCOMES: Final = ("renamed", "duplicate", "failed")
+_CRAWLED: Final = ("new", "changed", "retry", *_OTHER_OUTCOMES)
 
 
 @dataclass(kw_only=True)
@@ -53,7 +56,7 @@ class Cost:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the cost as `--json` prints it."""
-        counts = {word: self.checkpoints[word] for word in ("new", "changed", "retry", "removed", "renamed")}
+        counts = {word: self.checkpoints[word] for word in (*_CRAWLED, "removed")}
         share = None if self.share is None else round(self.share, 6)
         return counts | {
             "bytes": self.bytes, "bytes_offered": self.total_bytes, "share": share, "requests": self.requests,
@@ -67,8 +70,9 @@ class SyncReport:
 
     Attributes:
         checkpoints: Counts by the words of `WORDS`. `discovered`: everything that the sources offered, also what is
-            skipped. `new`, `changed`, `retry`: crawled for the first time, for a change, after a failure; `duplicate`,
-            `failed` and `renamed` are counted among these.
+            skipped. `new`, `changed`, `retry`: crawled for the first time, for a change, after a failure. What turned
+            out to be a duplicate, failed or is renamed counts as that only. In a dry run all is counted by why it
+            would be crawled.
         layers: Layers written.
         kernels: Kernels written.
         bytes_fetched: Bytes read or fetched.
@@ -122,37 +126,32 @@ class SyncReport:
 
     def add_estimate(self, task: CrawlTask, estimate: CostEstimate) -> None:
         """Add what one checkpoint is expected to cost."""
-        self.checkpoints[task.action] += 1
-        cost = self._cost(task)
+        cost = self._count(task, task.action)
         cost.bytes += estimate.bytes or 0
         cost.total_bytes += estimate.size or estimate.bytes or 0
         cost.requests += estimate.requests or 0
         cost.n_in_full += estimate.in_full
         cost.n_upper_bounds += estimate.requests is None
 
-    def _cost(self, task: CrawlTask) -> Cost:
+    def _count(self, task: CrawlTask, word: str) -> Cost:
+        self.checkpoints[word] += 1
         cost = self.by_source.setdefault(task.source, Cost())
-        cost.checkpoints[task.action] += 1
+        cost.checkpoints[word] += 1
         return cost
 
     def count(self, result: CrawlResult, outcome: str) -> None:
         """Add the result of one checkpoint."""
         task = result.task
         self.n_left -= 1
-        self.checkpoints["unchanged" if outcome == "unchanged" and task.action == "changed" else task.action] += 1
+        is_unchanged = (outcome, task.action) == ("unchanged", "changed")
+        cost = self._count(task, outcome if is_unchanged or outcome in _OTHER_OUTCOMES else task.action)
         self.bytes_fetched += result.bytes_fetched
         offered = result.file_bytes or sum(file.size or 0 for file in task.checkpoint.files)
         self.bytes_offered += offered
-        cost = self._cost(task)
         cost.bytes += result.bytes_fetched
         cost.total_bytes += offered
         cost.requests += result.requests
         cost.n_in_full += result.fetched_in_full
-        if outcome in ("duplicate", "failed", "renamed"):
-            self.checkpoints[outcome] += 1
-        if outcome == "renamed":
-            self.checkpoints["new"] -= 1
-            cost.checkpoints.update(new=-1, renamed=1)
         if result.error is not None:
             self.failures[task.model_id] = result.error
             if task.previous is None or task.previous.reason is None:
@@ -162,6 +161,11 @@ class SyncReport:
             self.bytes_on_disk += result.layers.size
             self.layers += len(emitted)
             self.kernels += sum(row.n_kernels for row in emitted)
+
+    @property
+    def n_crawled(self) -> int:
+        """Checkpoints that the run looked into, whatever became of them."""
+        return sum(self.checkpoints[word] for word in _CRAWLED)
 
     def count_removed(self, model_id: str) -> None:
         """Add a checkpoint that its source no longer offers."""

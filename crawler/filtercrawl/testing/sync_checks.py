@@ -37,7 +37,7 @@ def incremental(harness: PluginHarness) -> Iterator[Violation]:
     before = harness.fake.requests()
     report = harness.sync()
     after = harness.fake.requests()
-    again = report.checkpoints["new"] + report.checkpoints["changed"]
+    again = report.n_crawled
     if again or report.bytes_fetched or after[1] - before[1] > len(NAMES):
         yield (
             f"nothing has changed, and a second run reads {again or 'some'} checkpoints again",

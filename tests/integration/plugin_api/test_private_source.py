@@ -344,7 +344,7 @@ def test_an_address_that_is_not_given_costs_one_checkpoint(
     report = crawl()
     assert list(report.failures) == ["lab/plain"]
     assert text in report.failures["lab/plain"]
-    assert report.checkpoints["new"] == 3
+    assert report.checkpoints["new"] == 2
 
 
 def test_inspecting_resolves_too(lab: Server, installed: Plugins, dataset: Path) -> None:

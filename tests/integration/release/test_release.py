@@ -150,7 +150,7 @@ def mid(name: str, org: str = "org") -> str:
 def test_a_first_release(first: Job) -> None:
     record = json.loads((first.folder / "analysis/run.json").read_bytes())
     assert (record["outcome"], record["version"], record["base"]) == ("published", FIRST, None)
-    assert (record["checkpoints"]["new"], record["checkpoints"]["duplicate"]) == (5, 1)
+    assert (record["checkpoints"]["new"], record["checkpoints"]["duplicate"]) == (4, 1)
 
 
 def test_a_quiet_night_on_an_empty_machine(job: Job) -> None:
@@ -423,7 +423,8 @@ def test_a_release_is_larger_than_the_disk_may_be(job: Job) -> None:
     zoo = ("hub:other/*", "hub:org/*")
     assert job("--max-disk", "3k", zoo=zoo) == 0
     assert "to free disk space" in job.output
-    assert job.record["checkpoints"]["new"] == 6
+    counts = job.record["checkpoints"]
+    assert counts["new"] + counts["duplicate"] == 6
     assert len(job.versions()) == 1
     assert sum(path.stat().st_size for path in layers_of(job.folder)) < 3_000
     found = models(job.published())

@@ -171,6 +171,18 @@ def test_a_file_stores_the_weights_and_not_a_link_to_it(
     assert models(dataset)["local/real.safetensors"]["outcome"] == "emitted"
 
 
+def test_each_checkpoint_is_counted_once(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        put(zoo / f"{name}.safetensors", state(seed))
+    (zoo / "broken.safetensors").write_bytes(b"\0" * 99)
+    expected = {"new": 2, "duplicate": 1, "failed": 1}
+    report = run_sync()
+    assert {word: report.checkpoints[word] for word in expected} == expected
+    assert report.checkpoints["discovered"] == report.n_crawled == 4
+    assert "checkpoints: 2 new, 1 duplicate, 1 failed\n" in str(report)
+    assert {word: report.to_dict()["sources"]["local"][word] for word in expected} == expected
+
+
 def test_the_same_tensors_in_another_format_are_a_duplicate(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     put(zoo / "net.safetensors", state())
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state().items()}}, zoo / "net.pth")
@@ -275,8 +287,8 @@ def test_failures_are_recorded_and_retried_with_growing_pauses(zoo: Path, datase
     run_sync(now=NOW + timedelta(days=1))
     row = models(dataset)["local/net.safetensors"]
     assert (row["attempts"], row["next_retry"]) == (2, NOW + timedelta(days=3))
-    assert run_sync(retry="none", now=NOW + timedelta(days=9)).to_dict()["checkpoints"]["retry"] == 0
-    assert run_sync(retry="all", now=NOW + timedelta(days=1)).to_dict()["checkpoints"]["retry"] == 1
+    assert run_sync(retry="none", now=NOW + timedelta(days=9)).to_dict()["checkpoints"]["failed"] == 0
+    assert run_sync(retry="all", now=NOW + timedelta(days=1)).to_dict()["checkpoints"]["failed"] == 1
     (zoo / "net.safetensors").write_bytes(good)
     assert run_sync().layers == 2
     row = models(dataset)["local/net.safetensors"]
