@@ -10,10 +10,11 @@ from typing import Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import Files, Reader
+from filtercrawl.api.source import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
 from filtercrawl_plugins.formats.msgpack import Bytes, MessagePackReader
 from filtercrawl_plugins.readers.arrays.layouts import Framework, arrange_arrays
+from filtercrawl_plugins.readers.training_state import stated_progress, states_progress, stored_integer
 
 # Bytes that are searched for the first array.
 HEAD_BYTES: Final = 32_768
@@ -41,15 +42,34 @@ class FlaxReader:
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the arrays in the order of the file, kernels arranged as in torch; raises CheckpointError."""
-        yield from arrange_arrays(read_arrays(files.main), Framework.JAX)
+        yield from self.read_content(files).tensors
+
+    def read_content(self, files: Files) -> CheckpointContent:
+        """Return the arrays, and the training state beside them; raises CheckpointError."""
+        arrays: list[StoredTensor] = []
+        numbers: list[tuple[tuple[str, ...], object]] = []
+        for path, value in read_leaves(files.main):
+            if isinstance(value, StoredTensor):
+                arrays.append(value)
+            if states_progress(path):
+                numbers.append((path, stored_integer(value) if isinstance(value, StoredTensor) else value))
+        return CheckpointContent(
+            tensors=tuple(arrange_arrays(arrays, Framework.JAX)), training=stated_progress(numbers)
+        )
 
 
-def read_arrays(file: RandomAccessFile) -> Iterator[StoredTensor]:
-    """Yield the arrays of a file, their axes in the order of the file; raises CheckpointError."""
+def read_leaves(file: RandomAccessFile) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Yield the values of a file with their paths, arrays as records with their axes in the order of the file.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
     reader = MessagePackReader(file)
     for path, value in reader.leaves():
         if isinstance(value, Bytes) and value.kind in ARRAY_KINDS:
-            yield read_array(file, path, value)
+            yield path, read_array(file, path, value)
+        else:
+            yield path, value
     if reader.cursor.remaining:
         raise FormatError(f"{file.name}: {reader.cursor.remaining} bytes follow the MessagePack object")
 

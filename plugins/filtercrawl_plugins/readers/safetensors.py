@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from filtercrawl.api.errors import FormatError, TruncatedError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import Files, Reader
+from filtercrawl.api.source import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
 from filtercrawl_plugins.readers.arrays.layouts import Framework, arrange_arrays
+from filtercrawl_plugins.readers.training_state import stated_progress
 
 # Limit of the reference implementation.
 MAX_HEADER_BYTES = 100_000_000
+# Digits of an integer below 2**63, and characters of an object that may state how far training was.
+MAX_DIGITS = 19
+MAX_JSON_LENGTH = 65_536
 
 # torch dtypes by the names of the format.
 DTYPES = {
@@ -57,8 +62,15 @@ class SafetensorsReader:
 
         Kernels are arranged as in torch, by the framework that the header names under `format`.
         """
+        yield from self.read_content(files).tensors
+
+    def read_content(self, files: Files) -> CheckpointContent:
+        """Return the tensors, and the training state in the metadata of the header; raises CheckpointError."""
         data_start, header = read_header(files.main)
-        yield from arrange_arrays(stored_tensors(files.main, data_start, header), framework_of(header))
+        arranged = arrange_arrays(stored_tensors(files.main, data_start, header), framework_of(header))
+        metadata = header.get("__metadata__")
+        numbers = metadata_numbers(metadata) if isinstance(metadata, dict) else ()
+        return CheckpointContent(tensors=tuple(arranged), training=stated_progress(numbers))
 
 
 def stored_tensors(file: RandomAccessFile, data_start: int, header: dict[str, Any]) -> Iterator[StoredTensor]:
@@ -95,6 +107,18 @@ def framework_of(header: dict[str, Any]) -> Framework | None:
     metadata = header.get("__metadata__")
     name = metadata.get("format") if isinstance(metadata, dict) else None
     return FRAMEWORKS.get(name.lower()) if isinstance(name, str) else None
+
+
+def metadata_numbers(metadata: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield the integers in the metadata of a header, whose values are text: decimal digits, or objects of JSON."""
+    for name, text in metadata.items():
+        if not isinstance(text, str):
+            continue
+        if text.isdecimal() and len(text) <= MAX_DIGITS:
+            yield (name,), int(text)
+        elif text.startswith("{") and len(text) <= MAX_JSON_LENGTH:
+            with suppress(ValueError, RecursionError):
+                yield from (((name, key), value) for key, value in json.loads(text).items() if type(value) is int)
 
 
 def read_header(file: RandomAccessFile) -> tuple[int, dict[str, Any]]:

@@ -14,6 +14,7 @@ from filtercrawl.api.range_file import FileSlice, RandomAccessFile, Span, check_
 from filtercrawl.api.source import Files
 from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, load_legacy
+from filtercrawl_plugins.readers.torch.storage import LoadedObject
 from filtercrawl_plugins.readers.torch.tensor_locator import TensorLocator
 from filtercrawl_plugins.readers.torch.tensor_walk import TensorPath, TensorWalk
 from filtercrawl_plugins.readers.torch.zip_file import PICKLE_NAME, TorchArchive
@@ -103,7 +104,7 @@ class ChunkedTensorFile:
         return self._locations[index]
 
     def _locate(self, chunk: Chunk, archive: RandomAccessFile) -> TensorLocation:
-        loaded = load_legacy(archive) if is_legacy(archive) else TorchArchive(archive).load_pickle(PICKLE_NAME, "data")
+        loaded = load_archive(archive)
         found = list(TensorWalk(archive.name).tensors(loaded.value, TensorPath()))
         located = TensorLocator(archive, loaded.locate_storage).locate(found[0]) if len(found) == 1 else None
         location = located.location if located is not None else None
@@ -113,3 +114,8 @@ class ChunkedTensorFile:
                 f"{list(chunk.sizes)} that the metadata describe; fetch both again"
             )
         return location
+
+
+def load_archive(archive: RandomAccessFile) -> LoadedObject:
+    """Load the object of one archive of a shard; raises CheckpointError."""
+    return load_legacy(archive) if is_legacy(archive) else TorchArchive(archive).load_pickle(PICKLE_NAME, "data")
