@@ -13,7 +13,7 @@ import typer
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
-from filtercrawl.api.formatting import escape_control, format_count, format_counts, format_plural, format_size
+from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
 from filtercrawl.cli.log_output import show_on_stderr
 from filtercrawl.cli.options import (
     SYNC_OPTIONS,
@@ -114,11 +114,8 @@ def format_cost(cost: Cost, settings: Settings) -> str:
 
 
 def say_nothing_to_do(report: SyncReport, settings: Settings) -> str:
-    """Say why a run read nothing: all is up to date, all failed before, or the selectors name no checkpoint."""
-    if not report.checkpoints["discovered"]:
-        ignored = f"; ignored: {format_counts(report.ignored)}" if report.ignored else ""
-        return f"no checkpoint was found{ignored}"
-    if report.checkpoints["waiting"]:
+    """Say why a run read nothing: all is up to date, all failed before, or no selector names a checkpoint."""
+    if report.checkpoints["waiting"] or report.empty:
         return "nothing was read"
     return f"nothing to do: {settings.dataset} is up to date"
 
@@ -132,6 +129,8 @@ def summarize(report: SyncReport, settings: Settings) -> None:
     typer.echo(f"checkpoints: {counted or 'none'}")
     for selector, problem in report.problems.items():
         typer.echo(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
+    for selector, what in report.empty.items():
+        typer.echo(f"{escape_control(selector)}: {escape_control(what)}")
     for model_id, reason in report.failures.items():
         typer.echo(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
     if report.removed_models and not settings.prune:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl.api.formatting import escape_control, format_count, format_plural, format_size
+from filtercrawl.api.formatting import escape_control, format_count, format_counts, format_plural, format_size
 from filtercrawl.config import Settings
 from filtercrawl.display import html_table
 from filtercrawl.pipeline.planning.approval import Approval
@@ -85,6 +85,7 @@ class SyncReport:
         new_failures: Model ids of failures that did not fail before.
         problems: By selector, why its listing is not complete.
         ignored: Number of files that are no weights, by what they are.
+        empty: By selector that offers no checkpoint, what it offers instead, and what to do.
         removed_models: Model ids that are no longer offered.
         by_source: Cost of each source's checkpoints.
         deferred: Model ids that were not approved.
@@ -104,6 +105,7 @@ class SyncReport:
     new_failures: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
+    empty: dict[str, str] = field(default_factory=dict)
     removed_models: list[str] = field(default_factory=list)
     by_source: dict[str, Cost] = field(default_factory=dict)
     deferred: list[str] = field(default_factory=list)
@@ -119,6 +121,8 @@ class SyncReport:
             report.ignored.update(listing.ignored)
             if listing.problem is not None:
                 report.problems[str(listing.selector)] = listing.problem
+            elif not listing.checkpoints:
+                report.empty[str(listing.selector)] = describe_empty(listing)
         report.checkpoints["unchanged"] = len(plan.unchanged)
         report.checkpoints["waiting"] = len(plan.waiting)
         report.checkpoints["skipped"] = len(plan.skipped)
@@ -213,6 +217,7 @@ class SyncReport:
             "failures": self.failures,
             "problems": self.problems,
             "ignored": dict(sorted(self.ignored.items())),
+            "empty": self.empty,
             "removed": sorted(self.removed_models),
             "sources": {source: cost.to_dict() for source, cost in sorted(self.by_source.items())},
         }
@@ -224,6 +229,7 @@ class SyncReport:
         lines = [f"checkpoints: {counts or 'none'}"]
         for selector, problem in self.problems.items():
             lines.append(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
+        lines += [f"{escape_control(selector)}: {escape_control(what)}" for selector, what in self.empty.items()]
         for model_id, reason in self.failures.items():
             lines.append(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
         if self.n_left:
@@ -247,6 +253,20 @@ class SyncReport:
         tables = [html_table("checkpoints", counts), html_table("run", totals)]
         if self.problems:
             tables.append(html_table("incomplete listings", self.problems))
+        if self.empty:
+            tables.append(html_table("selectors without checkpoints", self.empty))
         if self.failures:
             tables.append(html_table("failures", self.failures))
         return "".join(tables)
+
+
+def describe_empty(listing: Listing) -> str:
+    """Say of a complete listing without checkpoints what is there, and what to do."""
+    skipped = Counter(skip.reason for skip in listing.skipped)
+    told = f"; ignored: {format_counts(listing.ignored)}" if listing.ignored else ""
+    told += f"; skipped: {format_counts(skipped)}" if skipped else ""
+    if listing.selector.on_this_machine:
+        advice = "name a folder with files of weights, or one file to see why it is not read"
+    else:
+        advice = "`filtercrawl sources` tells what it offers"
+    return f"no checkpoint was found{told}; {advice}"

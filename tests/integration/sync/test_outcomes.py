@@ -72,7 +72,9 @@ def test_status_tells_what_was_ignored_in_a_folder(call: Call, zoo: Path, datase
     (zoo / "b.json").write_text("{}")
     (zoo / "notes.md").write_text("x")
     said = call("sync", f"local:{zoo}", "--dataset", dataset).stdout
-    assert "no checkpoint was found; ignored: a JSON document (2), of no known format (1)" in said
+    assert (
+        f"\nlocal:{zoo}: no checkpoint was found; ignored: a JSON document (2), of no known format (1); name a" in said
+    )
     assert "up to date" not in said
     put(zoo / "net.safetensors", state())
     call("sync", f"local:{zoo}", "--dataset", dataset)
@@ -147,3 +149,17 @@ def test_a_snapshot_of_the_hubs_cache_is_one_checkpoint(tmp_path: Path, dataset:
     assert [row["name"] for row in models(tmp_path / "second").values()] == [
         f"models--org--net/snapshots/{snapshot.name}/model.safetensors.index.json"
     ]
+
+
+def test_a_selector_that_offers_nothing_is_named_beside_one_that_does(call: Call, zoo: Path, dataset: Path) -> None:
+    put(zoo / "full/net.safetensors", state())
+    (zoo / "empty").mkdir()
+    for _ in range(2):
+        result = call("sync", f"local:{zoo / 'full'}", f"local:{zoo / 'empty'}", "--dataset", dataset)
+        assert result.exit_code == 0
+        assert (
+            f"local:{zoo / 'empty'}: no checkpoint was found; name a folder with files of weights, or" in result.stdout
+        )
+        assert f"local:{zoo / 'full'}: " not in result.stdout
+    told = json.loads(call("sync", f"local:{zoo / 'empty'}", "--dataset", dataset, "--json").stdout)
+    assert list(told["empty"]) == [f"local:{zoo / 'empty'}"]
