@@ -151,7 +151,8 @@ class SupportsSampleInput(Protocol):
     ) -> tuple[Any, ...] | Sequence[Mapping[str, Mapping[str, Any]]] | None:
         """Return what the network is called with, batch size 1, on the meta device; None for the image.
 
-        Tensors whose numbers matter, such as token ids and sizes of images, may be on the CPU.
+        Tensors whose numbers matter, such as token ids and sizes of images, may be on the CPU. Other objects, such as a
+        session of a library, are copied for each call that is tried.
 
         Args:
             checkpoint: The record that `build` received.
@@ -159,8 +160,9 @@ class SupportsSampleInput(Protocol):
 
         Returns:
             The positional arguments of one call; or a list of calls, of which the first that runs is taken. Each maps
-            the path of a module to its keyword arguments; an empty path is the network itself. Several paths are
-            called one after the other, for networks whose convolutions all lie in parts with inputs of their own.
+            the path of a module, or of a method of one, to its keyword arguments; an empty path is the network itself.
+            Several paths are called one after the other, for networks whose convolutions all lie in parts with inputs
+            of their own, or that are set up by a method.
         """
         ...
 

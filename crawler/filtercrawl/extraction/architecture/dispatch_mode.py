@@ -18,6 +18,7 @@ from filtercrawl.extraction.architecture.operators import (
     CONVOLUTION,
     META,
     convolved,
+    is_composite,
     is_condition,
     peak_memory,
     result_of,
@@ -123,6 +124,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     ) -> Any:
         self._check_limits()
         given = dict(kwargs or {})
+        if is_composite(func):
+            with self:
+                return func.decompose(*args, **given)
         args = without_masks(func, args)
         taken = first_taken = [*tensors(args), *tensors(given.values())]
         if self._tracing.conditions_are_false and is_condition(func, taken):
@@ -145,16 +149,22 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
                 joined = origins[0]
         known = {address(tensor): origin for tensor, origin in zip(taken, origins, strict=True)}
         mutable = func._schema.is_mutable  # noqa: SLF001 - torch has no other way to ask
-        for tensor in [*tensors([made]), *(taken if mutable and not tensors([made]) else ())]:
-            own = known.get(address(tensor))
-            if own is None:
-                self._set(tensor, joined)
-            elif mutable:
-                self._set(tensor, own.join(joined))
+        self._label(made, taken if mutable else [], known, joined)
         if mutable and taken is not first_taken:
             # What was written into is a copy; the network goes on with the tensor itself.
             self._set(first_taken[0], joined)
         return made
+
+    def _label(
+        self, made: Any, written: list[torch.Tensor], known: Mapping[int, ValueOrigin], joined: ValueOrigin
+    ) -> None:
+        """Set the origin of results, or of what was written into; views of what was only read keep theirs."""
+        for tensor in tensors([made]) or written:
+            own = known.get(address(tensor))
+            if own is None:
+                self._set(tensor, joined)
+            elif written:
+                self._set(tensor, own.join(joined))
 
     def _check_limits(self) -> None:
         if time.monotonic() > self._tracing.until:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,7 +15,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from filtercrawl.extraction.architecture.dispatch_mode import Tracer, Tracing
-from filtercrawl.extraction.architecture.operators import zeros
+from filtercrawl.extraction.architecture.operators import tensors, zeros
 from filtercrawl.extraction.architecture.torch_patches import adapted_to_meta, without_checks
 from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, address, owned_tensors
 
@@ -21,7 +23,8 @@ from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, addre
 _LARGEST: Final = 8 << 30
 
 Calls = Mapping[str, tuple[Any, ...] | Mapping[str, Any]]
-"""Positional or keyword arguments by the path of the module that is called; an empty path is the network itself."""
+"""Positional or keyword arguments by the path of the module, or of the method of one, that is called; an empty path is
+the network itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +97,8 @@ def _first_that_runs(module: nn.Module, attempts: Sequence[Calls], tracing: Trac
 
 def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
     owned = owned_tensors(module)
+    # Objects of a library, such as sessions and caches, keep what one run computed.
+    calls = copy.deepcopy(calls, {id(tensor): tensor for tensor in tensors(calls)})
     tracer = Tracer(owned, calls.values(), tracing)
     lenient = without_checks() if tracing.conditions_are_false else nullcontext()
     with _attributes_restored(module), adapted_to_meta(), lenient, torch.no_grad(), tracer:
@@ -101,7 +106,7 @@ def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
         handles = list(tracer.watch(module))
         try:
             for path, arguments in calls.items():
-                part = module.get_submodule(path)
+                part = _attribute(module, path)
                 part(**arguments) if isinstance(arguments, Mapping) else part(*arguments)
         finally:
             for handle in handles:
@@ -110,7 +115,16 @@ def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
         _require_use(arguments, tracer)
     if len(tracer.calls) == 0 and any(isinstance(part, _ConvNd) for part in module.modules()):
         raise ValueError("it reaches no convolution")
-    return Execution(owned=owned, tracer=tracer, called=tuple(calls))
+    return Execution(owned=owned, tracer=tracer, called=tuple(_module_path(module, path) for path in calls))
+
+
+def _attribute(module: nn.Module, path: str) -> Any:
+    return functools.reduce(getattr, path.split("."), module) if path else module
+
+
+def _module_path(module: nn.Module, path: str) -> str:
+    """Return the path of a module, or of the module whose method a path names."""
+    return path if isinstance(_attribute(module, path), nn.Module) else path.rpartition(".")[0]
 
 
 def _require_use(arguments: tuple[Any, ...] | Mapping[str, Any], tracer: Tracer) -> None:

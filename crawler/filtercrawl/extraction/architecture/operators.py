@@ -111,6 +111,11 @@ def is_condition(func: Any, taken: list[torch.Tensor]) -> bool:
     return func is _ITEM and taken[0].is_meta and taken[0].dtype == torch.bool
 
 
+def is_composite(func: Any) -> bool:
+    """Return whether an operator, such as conv2d, still has to be taken apart; in inference mode torch leaves that."""
+    return torch.is_inference_mode_enabled() and bool(func._can_decompose())  # noqa: SLF001 - torch has no other way to ask
+
+
 def without_masks(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the arguments of an operator; of an index, masks that have numbers as positions.
 

@@ -42,7 +42,10 @@ def _sample(network: Network) -> list[torch.Tensor]:
         clips = meta(1, channels, 2 * network.number("clip_length", default=_FRAMES), side, side)
         return [video, meta(1, channels, 17, 128, 128), image, clips, *colors]
     frame = meta(1, channels, 1, side, side)
-    return [image, video, meta(1, 8, channels, side, side), meta(1, channels, 128, 64), frame, *colors]
+    # Where tiles have one size, a smaller video has none of them.
+    size = getattr(network.module, "kernel", None)
+    tile = [meta(1, channels, *size)] if isinstance(size, tuple) else []
+    return [*tile, image, video, meta(1, 8, channels, side, side), meta(1, channels, 128, 64), frame, *colors]
 
 
 def _hidden_states(network: Network) -> list[torch.Tensor]:

@@ -12,9 +12,8 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-# Proposals for one call, and for one network.
+# Proposals for one call.
 _MOST_VARIANTS: Final = 12
-_MOST_PROPOSALS: Final = 32
 # Numbers of one input: 64 images of 512 x 512 pixels.
 _LARGEST_INPUT: Final = 64 * 3 << 18
 
@@ -24,7 +23,7 @@ _OUTER: Final = frozenset(
 )
 
 Proposal = dict[str, dict[str, Any]]
-"""Keyword arguments by the path of the module that is called; an empty path is the network itself."""
+"""Keyword arguments by the path of the module or method that is called; an empty path is the network itself."""
 
 
 class Network:
@@ -79,8 +78,9 @@ def proposals(
 ) -> list[Proposal]:
     """Return calls to try, the most likely ones first.
 
-    The network itself comes first. Where all its convolutions lie in models of their own that each take an input of
-    the network, such as the vision tower of a language model, a call of each of these has the same depths.
+    The network itself comes first, then working in tiles if it can. Where all its convolutions lie in models of their
+    own that each take an input of the network, such as the vision tower of a language model, or all in one model, a
+    call of each of these has the same depths.
 
     Args:
         module: A network of transformers or diffusers.
@@ -89,11 +89,13 @@ def proposals(
         base: Class of the library's models, to find models inside the network.
     """
     found: list[Proposal] = [{"": arguments} for arguments in variants(Network(module), rules, optional)]
+    if hasattr(module, "enable_tiling") and hasattr(module, "use_tiling"):
+        found += [{"enable_tiling": {}, **calls} for calls in found]
     for parts in _parts(module, base):
         given = {path: list(variants(Network(part), rules, optional)) for path, part in parts.items()}
         combined = itertools.islice(itertools.product(*given.values()), _MOST_VARIANTS)
         found += [dict(zip(given, arguments, strict=True)) for arguments in combined]
-    return found[:_MOST_PROPOSALS]
+    return found
 
 
 def variants(network: Network, rules: Mapping[str, Rule], optional: frozenset[str]) -> Iterator[dict[str, Any]]:
@@ -156,7 +158,9 @@ def _parts(module: nn.Module, base: type[nn.Module]) -> Iterator[dict[str, nn.Mo
     """Yield the outermost models inside a network that hold its convolutions, then those inside these."""
     parts = _models_in(module, base)
     while parts and parts != {"": module}:
-        if _all_hold(module, parts) and all(_takes_an_input(Network(part)) for part in parts.values()):
+        # Whatever the only one with convolutions takes, none comes before it.
+        from_outside = len(parts) == 1 or all(_takes_an_input(Network(part)) for part in parts.values())
+        if from_outside and _all_hold(module, parts):
             yield parts
         deeper = {
             f"{path}.{name}": inner for path, part in parts.items() for name, inner in _models_in(part, base).items()

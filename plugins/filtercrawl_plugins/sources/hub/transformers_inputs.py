@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from filtercrawl_plugins.sources.hub.example_inputs import Network, Rule, constant, meta
+from filtercrawl_plugins.sources.hub.video_sessions import sessions
 
 _IMAGE_SIZE: Final = 224
 _TEXT_LENGTH: Final = 32
@@ -87,7 +88,8 @@ def _hidden_states(network: Network) -> list[torch.Tensor]:
     if network.takes("grid_thw"):
         return _patches(network)
     sizes = ("hidden_size", "d_model", "embed_dim", "dim")
-    found = [meta(1, _TEXT_LENGTH, network.number(*sizes, default=768))]
+    widths = dict.fromkeys((network.number(*sizes, default=768), network.number("input_dim", default=768)))
+    found = [meta(1, _TEXT_LENGTH, width) for width in widths]
     if network.first_convolution is not None and network.rank == 1:
         n_channels = network.first_convolution.in_channels
         found.insert(0, meta(1, n_channels, 1024 if n_channels > 1 else _AUDIO_LENGTH))
@@ -190,6 +192,8 @@ RULES: Final[dict[str, Rule]] = {
     "high_res_pixel_values": constant(meta(1, 3, 1024, 1024)),
     "prompt_pixel_values": _pixels,
     "prompt_masks": _pixels,
+    "inference_session": sessions,
+    "frame": lambda network: [meta(1, 3, *image_size(network))] if network.takes("inference_session") else [],
     "image": constant(meta(1, 3, _IMAGE_SIZE, _IMAGE_SIZE)),
     "prompt_depth": constant(meta(1, 1, _IMAGE_SIZE, _IMAGE_SIZE)),
     "hidden_states": _hidden_states,

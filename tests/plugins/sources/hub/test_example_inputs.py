@@ -9,6 +9,7 @@ from torch import nn
 
 from filtercrawl.extraction.architecture import on_meta, trace
 from filtercrawl_plugins.sources.hub.example_inputs import Network, constant, meta, proposals, variants
+from filtercrawl_plugins.sources.hub.video_sessions import sessions
 
 RULES = {
     "ids": constant(torch.ones(1, 4, dtype=torch.long)),
@@ -82,6 +83,81 @@ def test_models_are_not_called_if_a_convolution_lies_outside() -> None:
     module = Chat()
     module.mixer = nn.Conv1d(4, 4, 3)
     assert [list(calls) for calls in proposals(module, RULES, frozenset(), Model)] == [[""]]
+
+
+class Encoder(Model):
+    def __init__(self) -> None:
+        super().__init__(width=4)
+        self.conv = nn.Conv1d(4, 4, 3)
+
+    def forward(self, inner: torch.Tensor) -> torch.Tensor:
+        return self.conv(inner)
+
+
+def test_the_only_model_with_convolutions_is_called_whatever_it_takes() -> None:
+    rules = {**RULES, "inner": constant(meta(1, 4, 8))}
+    module = on_meta(Chat)
+    module.vision = Encoder()
+    assert [list(calls) for calls in proposals(module, rules, frozenset(), Model)] == [[""]]
+    del module.other
+    assert [list(calls) for calls in proposals(module, rules, frozenset(), Model)] == [[""], ["vision"]]
+
+
+def test_a_network_that_can_work_in_tiles_is_then_called_so() -> None:
+    class Tiled(Vision):
+        use_tiling = False
+
+        def enable_tiling(self) -> None: ...
+
+    module = Tiled(num_channels=3, image_size=8)
+    assert [list(calls) for calls in proposals(module, RULES, frozenset(), Model)] == [[""], ["enable_tiling", ""]]
+
+
+class Session:
+    """Has the attributes of sessions in transformers."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+        self.points: list[tuple[int, int]] = []
+        self.obj_with_new_inputs: list[int] = []
+
+    def obj_id_to_idx(self, obj_id: int) -> int:
+        return obj_id - 1
+
+    def add_point_inputs(self, obj_idx: int, frame_idx: int, inputs: dict[str, torch.Tensor]) -> None:
+        assert inputs["point_coords"].shape[:-1] == inputs["point_labels"].shape
+        self.points.append((obj_idx, frame_idx))
+
+
+class TextSession(Session):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.prompts: dict[int, str] = {}
+        self.prompt_input_ids: dict[int, torch.Tensor] = {}
+        self.prompt_attention_masks: dict[int, torch.Tensor] = {}
+
+    def add_prompt(self, text: str) -> int:
+        self.prompts[0] = text
+        return 0
+
+
+def test_a_session_has_an_object_to_track_or_a_text() -> None:
+    class Tracker(Model):
+        def forward(self, inference_session: Session) -> None: ...
+
+    class Detector(Model):
+        def forward(self, inference_session: TextSession) -> None: ...
+
+    class Unknown(Model):
+        def forward(self, inference_session: object) -> None: ...
+
+    Tracker.forward.__annotations__["inference_session"] = Session
+    Detector.forward.__annotations__["inference_session"] = TextSession
+    (tracked,), (searched,) = sessions(Network(Tracker())), sessions(Network(Detector()))
+    assert (tracked.points, tracked.obj_with_new_inputs) == ([(0, 0)], [1])
+    assert (searched.points, list(searched.prompts)) == ([], [0])
+    assert searched.prompt_input_ids[0].shape == searched.prompt_attention_masks[0].shape
+    assert sessions(Network(Unknown())) == []
 
 
 def test_a_setting_is_searched_level_by_level() -> None:

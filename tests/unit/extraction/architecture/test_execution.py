@@ -119,6 +119,64 @@ class Functional(nn.Module):
         return nn.functional.conv2d(self.tower.stem(pixels), self.kernels)
 
 
+class Tiled(Tower):
+    """Takes images only after `use_tiles`."""
+
+    tiles = False
+
+    def use_tiles(self) -> None:
+        self.tiles = True
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        if not self.tiles:
+            raise NotImplementedError("only in tiles")
+        return super().forward(pixels=pixels)
+
+
+def test_a_method_is_called_before_the_network_and_leaves_no_trace() -> None:
+    module = on_meta(Tiled)
+    structure = trace(module, [{"": {"pixels": image()}}, {"use_tiles": {}, "": {"pixels": image()}}])
+    assert structure.problem is None
+    assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
+    assert not module.tiles
+
+
+class Session:
+    """Keeps what a network computed of an image."""
+
+    def __init__(self) -> None:
+        self.kept: list[torch.Tensor] = []
+
+
+class Video(Tower):
+    """Looks at numbers after it has kept something, and computes nothing that the session has already."""
+
+    def forward(self, *, session: Session, pixels: torch.Tensor) -> torch.Tensor:
+        if not session.kept:
+            session.kept.append(super().forward(pixels=pixels))
+        return session.kept[0] if session.kept[0].sum() > 0 else pixels
+
+
+def test_a_session_is_new_for_each_attempt() -> None:
+    session = Session()
+    structure = trace(on_meta(Video), [{"": {"session": session, "pixels": image()}}])
+    assert structure.problem is None
+    assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
+    assert session.kept == []
+
+
+class Inference(Tower):
+    @torch.inference_mode()
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        return super().forward(pixels=pixels.to("cpu", torch.float32))
+
+
+def test_convolutions_in_inference_mode_are_seen() -> None:
+    structure = trace(on_meta(Inference), [{"": {"pixels": image()}}])
+    assert structure.problem is None
+    assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
+
+
 def test_a_tensor_outside_the_called_parts_is_not_judged() -> None:
     assert "kernels" not in trace(on_meta(Functional), [{"tower": {"pixels": image()}}]).facts
     assert trace(on_meta(Functional), [{"": {"pixels": image()}}]).facts["kernels"].convolution is not None
