@@ -5,8 +5,9 @@ They are the process's, so all of this happens under the lock of `isolated_model
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 import torch
@@ -39,10 +40,23 @@ class _WithNumbers(TorchFunctionMode):
         return func(*args, **given)
 
 
+def _attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **options: Any) -> torch.Tensor:
+    """Stand in for `flex_attention` on `[batch, heads, tokens, numbers]`: no mask, and scores as they are."""
+    if options.get("enable_gqa"):
+        heads = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(heads, dim=1), value.repeat_interleave(heads, dim=1)
+    return (query @ key.mT) @ value
+
+
 @contextmanager
 def adapted_to_meta() -> Iterator[None]:
-    """Let `torch.autocast(tensor.device.type)` do nothing on the meta device, and `torch.tensor` keep its numbers."""
-    with _replaced(torch, "autocast", _Autocast), _WithNumbers():
+    """Let `torch.autocast(tensor.device.type)` do nothing on the meta device, and `torch.tensor` keep its numbers.
+
+    `flex_attention`, where a network has imported it, becomes a product; torch has it for real devices only.
+    """
+    flex = sys.modules.get("torch.nn.attention.flex_attention")
+    attention = _replaced(flex, "flex_attention", _attention) if flex else nullcontext()
+    with _replaced(torch, "autocast", _Autocast), _WithNumbers(), attention:
         yield
 
 

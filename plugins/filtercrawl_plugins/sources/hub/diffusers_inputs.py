@@ -190,7 +190,7 @@ RULES: Final[dict[str, Rule]] = {
     "style": constant(torch.zeros(1, dtype=torch.long)),
     "conditioning_mask": lambda network: [meta(1, 1, _FRAMES, _side(network), _side(network))],
     "shape_list": constant([[(1, 8, _SIDE // 8)]]),
-    "chunk_partition": constant([1, _FRAMES - 1]),
+    "chunk_partition": constant([1, *[2] * (_FRAMES // 2)]),
     "control_hidden_states": lambda network: [
         meta(1, network.number("vace_in_channels", default=96), *_hidden_states(network)[0].shape[2:])
     ],

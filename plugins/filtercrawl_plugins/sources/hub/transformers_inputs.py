@@ -18,6 +18,8 @@ _GRID: Final = 16
 # Samples, divisible by what encoders of sound join.
 _AUDIO_LENGTH: Final = 38_400
 _MOST_TOKENS: Final = 4096
+# Of a text, for sound.
+_AUDIO_TOKENS: Final = 4
 
 
 def image_size(network: Network) -> tuple[int, int]:
@@ -118,6 +120,9 @@ def _spectrum(network: Network) -> list[torch.Tensor]:
     positions = network.number("max_source_positions", default=0)
     frames = 2 * positions if 0 < positions <= 1500 else 32 * network.number("n_window", default=32)
     by_bins, by_frames = meta(1, bins, frames), meta(1, frames, bins)
+    hop = getattr(network.module, "hop_length", 0)
+    if network.takes("input_values") and hop:  # the same sound as the wave
+        return [meta(1, _AUDIO_LENGTH // hop, bins)]
     square = network.number("spec_size")
     first = network.first_convolution
     if square:
@@ -138,6 +143,9 @@ def _text(network: Network) -> list[torch.Tensor]:
     """Token ids with numbers, as networks look for tokens among them; then those of an image alone."""
     length = min(_TEXT_LENGTH, network.number("max_position_embeddings", default=_TEXT_LENGTH))
     plain = torch.ones(1, length, dtype=torch.long)
+    if network.takes("audio_embed_sizes"):
+        sound = torch.full((1, _AUDIO_TOKENS), network.number("audio_token_id", default=1))
+        return [torch.cat([plain, sound, plain], dim=1)]
     token = network.number("image_token_id", "image_token_index")
     if not token or not network.takes("pixel_values"):
         return [plain]
@@ -205,6 +213,8 @@ RULES: Final[dict[str, Rule]] = {
     "decoder_input_values": lambda network: [meta(1, 16, network.number("num_mel_bins", default=80))],
     "input_features": _spectrum,
     "audio_mel": _spectrum,
+    "audio_input_features": _spectrum,
+    "audio_embed_sizes": constant(torch.tensor([_AUDIO_TOKENS])),
     "audio_mel_mask": lambda network: [torch.zeros(_spectrum(network)[0].shape[:2], dtype=torch.bool)],
     "chunk_sample_lengths": constant(torch.tensor([_AUDIO_LENGTH])),
     "input_features_mask": _spectrum_mask,

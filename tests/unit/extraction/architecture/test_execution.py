@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import flex_attention
 
 from filtercrawl.extraction.architecture import Structure, on_meta, trace
 from filtercrawl.extraction.architecture.operators import peak_memory, zeros
@@ -175,6 +176,25 @@ def test_convolutions_in_inference_mode_are_seen() -> None:
     structure = trace(on_meta(Inference), [{"": {"pixels": image()}}])
     assert structure.problem is None
     assert lengths(structure) == {"stem.weight": 0, "body.weight": 1}
+
+
+class Attentive(Tower):
+    """Attends to each patch of an image; the heads of keys and values are fewer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.end = nn.Conv1d(8, 8, 1)
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        values = super().forward(pixels=pixels).unflatten(-1, (4, 2)).mT.transpose(1, 2)
+        attended = flex_attention.flex_attention(values, values[:, :1], values[:, :1], enable_gqa=True)
+        return self.end(attended.transpose(1, 2).flatten(2).mT)
+
+
+def test_attention_that_exists_for_real_devices_only_passes() -> None:
+    structure = trace(on_meta(Attentive), [{"": {"pixels": image()}}])
+    assert structure.problem is None
+    assert lengths(structure) == {"stem.weight": 0, "body.weight": 1, "end.weight": 2}
 
 
 def test_a_tensor_outside_the_called_parts_is_not_judged() -> None:
