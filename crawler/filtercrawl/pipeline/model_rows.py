@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from filtercrawl.api.checkpoint import Checkpoint, TrainingRun, TrainingState, combined_etag, is_local, local_path
@@ -167,9 +167,9 @@ def is_linked(checkpoint: Checkpoint) -> bool:
     if not is_local(main) or main.path is None:
         return False
     path = local_path(main)
-    below = Path(main.path)
-    root = Path(*path.parts[: -len(below.parts)])
-    return os.path.realpath(path) != os.path.join(os.path.realpath(root), below)  # noqa: PTH118 - compared as text
+    depth = len(PurePosixPath(main.path).parts)
+    root, below = Path(*path.parts[:-depth]), path.parts[-depth:]
+    return Path(os.path.realpath(path)) != Path(os.path.realpath(root), *below)
 
 
 def location(checkpoint: Checkpoint) -> str:
