@@ -14,7 +14,7 @@ from range_files import Written
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.range_file import prefetch
-from filtercrawl.api.source import Reader, find_reader
+from filtercrawl.api.reader import Reader, find_reader
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.config import Settings

@@ -25,7 +25,8 @@ from conftest import NOW, Sync
 from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import FiltercrawlError, PolicyError, UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
-from filtercrawl.api.source import Query, find_reader
+from filtercrawl.api.reader import find_reader
+from filtercrawl.api.source import Query
 from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles

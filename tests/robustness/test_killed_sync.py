@@ -21,8 +21,8 @@ import torch
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
 from filtercrawl.dataset.card.card import Card
+from filtercrawl.dataset.files import layers_writer
 from filtercrawl.dataset.tables import staged_layers
-from filtercrawl.pipeline.crawling import write_layers
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_publish.verification import verify_folder
 from support.paths import child_environment
@@ -70,7 +70,7 @@ class Victim:
 def go(folder: Path, moment: int | None = None) -> int:
     """Sync in this process; returns the number of events, or does not return."""
     staged_layers.ROW_NUMBERS = 100  # so that small layers come in parts
-    write_layers.ROW_GROUP_BYTES = 1024
+    layers_writer.ROW_GROUP_BYTES = 1024
     victim = Victim(moment)
     victim.watch()
     settings = Settings(dataset=folder / "dataset", device="cpu", prune=True)

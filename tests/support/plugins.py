@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from filtercrawl.api import Checkpoint, Query, RemoteFile, Skipped, Transport, hookimpl
-from filtercrawl.api.plugin_manager import KINDS, Plugins, group_of, installed_entry_points
+from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.api.plugin_modules import KINDS, group_of, installed_entry_points
 from support.paths import REPOSITORY
 
 

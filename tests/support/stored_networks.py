@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from filtercrawl.api.source import Reader
+from filtercrawl.api.reader import Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.npz import NpzReader
 from support.recording_file import WantedFile

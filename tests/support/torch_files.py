@@ -13,7 +13,7 @@ import torch
 
 from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
-from filtercrawl.api.source import Reader
+from filtercrawl.api.reader import Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.readers.torch import filtercrawl_readers
 

@@ -35,11 +35,9 @@ from filtercrawl.api.hookspecs import API_VERSION, Command, hookimpl
 from filtercrawl.api.layout import Layout, arrange
 from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.api.range_file import RandomAccessFile
+from filtercrawl.api.reader import CheckpointContent, Files, Reader, SupportsTrainingState
 from filtercrawl.api.source import (
-    CheckpointContent,
-    Files,
     Query,
-    Reader,
     Source,
     SupportsBuild,
     SupportsCanonicalPattern,
@@ -48,7 +46,6 @@ from filtercrawl.api.source import (
     SupportsSampleInput,
     SupportsSettings,
     SupportsSubfile,
-    SupportsTrainingState,
     SupportsUrlResolution,
 )
 from filtercrawl.api.tensor import ComputedWeight, Convolution, Depth, Quantization, StoredTensor, TensorLocation

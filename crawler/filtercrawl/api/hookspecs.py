@@ -15,7 +15,8 @@ import pluggy
 from filtercrawl.api.analysis import Analysis
 from filtercrawl.api.checkpoint import VisualCategory
 from filtercrawl.api.measure import Measure
-from filtercrawl.api.source import Reader, Source
+from filtercrawl.api.reader import Reader
+from filtercrawl.api.source import Source
 
 # Raised when a plugin written for the version before may no longer work; a plugin may state its own as FILTERCRAWL_API.
 API_VERSION: Final = 1

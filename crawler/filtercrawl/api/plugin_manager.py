@@ -10,34 +10,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from types import MappingProxyType
+from importlib.metadata import EntryPoint
 from typing import Any, Final
 
-import pluggy
-
-from filtercrawl.api import hookspecs
 from filtercrawl.api.analysis import Analysis
 from filtercrawl.api.checkpoint import VisualCategory
 from filtercrawl.api.errors import UsageError, describe_error
-from filtercrawl.api.hookspecs import API_VERSION, Command
+from filtercrawl.api.hookspecs import Command
 from filtercrawl.api.measure import Measure
-from filtercrawl.api.source import Reader, Source
+from filtercrawl.api.plugin_modules import KINDS, PROJECT, PluginModules, group_of, installed_entry_points
+from filtercrawl.api.reader import Reader
+from filtercrawl.api.source import Source
 
-_PROJECT: Final = "filtercrawl"
-# What plugins offer. Kind K is declared in the entry-point group `filtercrawl.K`; the hook `filtercrawl_K` yields it.
-KINDS: Final[Mapping[str, type[Any]]] = MappingProxyType(
-    {
-        "sources": Source,
-        "readers": Reader,
-        "measures": Measure,
-        "analyses": Analysis,
-        "commands": Command,
-        "visual_categories": VisualCategory,
-    }
-)
-# Versions of the interface that a plugin may be built for.
-_SUPPORTED_VERSIONS: Final = frozenset({API_VERSION})
 _MODULE: Final = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
@@ -77,18 +61,6 @@ def _ignore(failure: PluginFailure) -> None:
     """Do nothing about a broken plugin."""
 
 
-def group_of(kind: str) -> str:
-    """Return the entry-point group of a kind."""
-    return f"{_PROJECT}.{kind}"
-
-
-def installed_entry_points() -> tuple[EntryPoint, ...]:
-    """Return the entry points of every installed plugin, also those of groups that do not exist."""
-    installed = entry_points()
-    groups = [group for group in installed.groups if group.partition(".")[0] == _PROJECT]
-    return tuple(entry for group in groups for entry in installed.select(group=group))
-
-
 def load_plugins(entries: Iterable[EntryPoint] | None = None, on_error: OnError = _ignore) -> Plugins:
     """Return the plugins behind entry points; no module is imported yet.
 
@@ -107,10 +79,10 @@ def implemented_kinds(module: str) -> tuple[str, ...]:
     """
     if not _MODULE.fullmatch(module):
         raise UsageError(f"{module}: not the name of a module, such as filtercrawl_acme")
-    manager = _PluginManager()
-    if failure := manager.load(EntryPoint(name=module, value=module, group="")):
+    modules = PluginModules()
+    if failure := modules.load(EntryPoint(name=module, value=module, group="")):
         raise UsageError(f"{module}: {failure}")
-    return tuple(kind for kind in KINDS if manager.implementations(module, kind))
+    return tuple(kind for kind in KINDS if modules.implementations(module, kind))
 
 
 class Plugins:
@@ -131,7 +103,7 @@ class Plugins:
         self._left_out = frozenset(left_out)
         self._on_error = on_error
         self._broken: list[PluginFailure] = []
-        self._manager = _PluginManager()
+        self._modules = PluginModules()
         groups = {group_of(kind) for kind in KINDS}
         for entry in self.entries:
             if entry.group not in groups:
@@ -244,13 +216,13 @@ class Plugins:
 
         Each plugin's hook is called by itself, so that one that raises does not silence the others.
         """
-        hook = f"{_PROJECT}_{kind}"
+        hook = f"{PROJECT}_{kind}"
         collected: list[tuple[str, Any]] = []
         taken: dict[str, str] = {}
         for entry in self.entries:
             if entry.group != group_of(kind) or not self._load(entry):
                 continue
-            functions = self._manager.implementations(entry.value, kind)
+            functions = self._modules.implementations(entry.value, kind)
             if not functions:
                 self._mark_broken(entry.name, f"it is declared in the group {entry.group}, but has no hook {hook}")
             for function in functions:
@@ -272,7 +244,7 @@ class Plugins:
 
     def _load(self, entry: EntryPoint) -> bool:
         """Import the plugin behind an entry point unless that was done before; return whether it can be used."""
-        failure = self._manager.load(entry)
+        failure = self._modules.load(entry)
         if failure is not None and all(entry.name != known.plugin for known in self._broken):
             self._mark_broken(entry.name, failure)
         return failure is None
@@ -281,54 +253,6 @@ class Plugins:
         failure = PluginFailure(plugin=plugin, reason=reason)
         self._broken.append(failure)
         self._on_error(failure)
-
-
-class _PluginManager:
-    """Plugins that were imported, by the module (or object in a module) behind their entry points."""
-
-    def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(_PROJECT)
-        self._manager.add_hookspecs(hookspecs)
-        self._failures: dict[str, str | None] = {}
-
-    def load(self, entry: EntryPoint) -> str | None:
-        """Import a plugin once; return why it cannot be used, None where it can."""
-        if entry.value not in self._failures:
-            self._failures[entry.value] = self._register(entry)
-        return self._failures[entry.value]
-
-    def implementations(self, value: str, kind: str) -> list[Callable[..., Any]]:
-        """Return the functions by which a loaded plugin implements the hook of a kind."""
-        caller = getattr(self._manager.hook, f"{_PROJECT}_{kind}")
-        return [found.function for found in caller.get_hookimpls() if found.plugin_name == value]
-
-    def _register(self, entry: EntryPoint) -> str | None:
-        failure: str | None
-        try:
-            plugin = entry.load()
-            failure = _version_problem(getattr(plugin, "FILTERCRAWL_API", None))
-            if failure is None:
-                self._manager.register(plugin, name=entry.value)
-                self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            hooks = ", ".join(f"{_PROJECT}_{kind}" for kind in KINDS)
-            failure = f"{describe_error(error)}; hooks are {hooks}"
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's module may raise anything
-            failure = describe_error(error)
-        if failure is not None and self._manager.has_plugin(entry.value):
-            self._manager.unregister(name=entry.value)
-        return failure
-
-
-def _version_problem(stated: object) -> str | None:
-    """Say why a plugin that states this version of the interface is not loaded; None where it may be."""
-    if stated is None or (stated in _SUPPORTED_VERSIONS and type(stated) is int):
-        return None
-    known = ", ".join(str(version) for version in sorted(_SUPPORTED_VERSIONS))
-    return (
-        f"it is built for version {stated!r} of the plugin interface (FILTERCRAWL_API), and this filtercrawl supports "
-        f"{known}; install a release of the plugin or of filtercrawl that fits the other"
-    )
 
 
 def _items(hook: Callable[..., Any]) -> list[Any]:

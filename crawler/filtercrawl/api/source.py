@@ -1,15 +1,14 @@
-"""Protocols of sources and readers."""
+"""Protocols of sources."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile, TrainingState
+from filtercrawl.api.checkpoint import Checkpoint, Offer, PreviousState, RemoteFile
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.transport import Transport
 
 if TYPE_CHECKING:
@@ -215,116 +214,3 @@ class SupportsSubfile(Protocol):
             CheckpointError: The file does not hold the checkpoint.
         """
         ...
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """Reads one file format. The content of a file decides whether a reader can read it, never its name."""
-
-    @property
-    def name(self) -> str:
-        """Name of the format, as in the column `format` of `models`."""
-        ...
-
-    def can_read(self, file: RandomAccessFile) -> bool:
-        """Return whether the content is of this format.
-
-        Args:
-            file: Any file; a reader looks at a few bytes, and raises nothing for other content.
-        """
-        ...
-
-    def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
-        """Return the other files that this one needs, such as shards and external data.
-
-        Args:
-            file: A file that `can_read` accepted.
-
-        Returns:
-            POSIX paths relative to the folder of the file.
-
-        Raises:
-            CheckpointError: The file is damaged.
-        """
-        ...
-
-    def tensors(self, files: Files) -> Iterator[StoredTensor]:
-        """Yield every tensor of the checkpoint, in the order of the file, without reading its numbers.
-
-        Args:
-            files: The files of the checkpoint; the main one was accepted by `can_read`.
-
-        Raises:
-            CheckpointError: The files are damaged or inconsistent.
-        """
-        ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointContent:
-    """What a reader finds in the files of a checkpoint.
-
-    Attributes:
-        tensors: Every tensor, in the order of the file.
-        training: How far training was; None where the files do not state it.
-    """
-
-    tensors: tuple[StoredTensor, ...]
-    training: TrainingState | None = None
-
-
-@runtime_checkable
-class SupportsTrainingState(Protocol):
-    """A reader of files that may state how far training was."""
-
-    def read_content(self, files: Files) -> CheckpointContent:
-        """Return what `Reader.tensors` yields, and the training state, from one reading of the files.
-
-        Raises:
-            CheckpointError: The files are damaged or inconsistent.
-        """
-        ...
-
-
-class Files(Protocol):
-    """The files of one checkpoint."""
-
-    @property
-    def main(self) -> RandomAccessFile:
-        """The main file."""
-        ...
-
-    def open(self, path: str) -> RandomAccessFile:
-        """Open another file of the checkpoint.
-
-        Args:
-            path: POSIX path relative to the folder of the main file.
-
-        Raises:
-            UnsafeFileError: The path leaves the folder of the checkpoint.
-            CheckpointError: There is no such file.
-        """
-        ...
-
-    def tensors(self, path: str) -> Iterator[StoredTensor]:
-        """Yield the tensors of another file, by the reader that can read it, as an index does with its shards.
-
-        Args:
-            path: POSIX path relative to the folder of the main file.
-
-        Raises:
-            CheckpointError: There is no such file, or no reader can read it.
-        """
-        ...
-
-
-def find_reader(readers: Iterable[Reader], file: RandomAccessFile) -> Reader | None:
-    """Return the first reader that can read a file, or None."""
-    return next((reader for reader in readers if reader.can_read(file)), None)
-
-
-def read_content(reader: Reader, files: Files) -> CheckpointContent:
-    """Return what a reader finds in the files of a checkpoint; raises CheckpointError."""
-    if isinstance(reader, SupportsTrainingState):
-        return reader.read_content(files)
-    return CheckpointContent(tensors=tuple(reader.tensors(files)))

@@ -7,7 +7,7 @@ import typer
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.cli.options import JsonOption, print_json
 from filtercrawl.config import resolve
-from filtercrawl.config.listing import resolved_settings
+from filtercrawl.config.resolved_settings import resolved_settings
 from filtercrawl.config.source_tables import check_source_tables
 
 

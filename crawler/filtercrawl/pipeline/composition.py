@@ -16,13 +16,13 @@ from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.layer_store import LayerStore
-from filtercrawl.dataset.files.layout import TEMPORARY
+from filtercrawl.dataset.files.unpublished import TEMPORARY
 from filtercrawl.pipeline.committing.commit import CatalogWriter
 from filtercrawl.pipeline.committing.offers import OfferRecorder
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.crawl import Crawler
+from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
-from filtercrawl.pipeline.crawling.write_layers import LayerWriter
 from filtercrawl.pipeline.discovery.discover import Discovery
 from filtercrawl.pipeline.discovery.opt_out import load_opt_out
 from filtercrawl.pipeline.executor import PlanExecutor
@@ -135,7 +135,7 @@ class Stages:
             readers=plugins.readers,
             transport=self._transport,
             index=index,
-            layer_writer=LayerWriter(
+            layer_stager=LayerStager(
                 staging=self._dataset.folder / TEMPORARY,
                 device=self._device,
                 measures=plugins.measures,

@@ -115,7 +115,7 @@ def status(dataset: str | PathLike[str] | None = None) -> DatasetStatus:
     """
     from filtercrawl.dataset.catalog import Catalog
     from filtercrawl.dataset.files.dataset_folder import no_dataset
-    from filtercrawl.dataset.files.layout import CATALOG
+    from filtercrawl.dataset.files.unpublished import CATALOG
 
     folder = resolve({"dataset": dataset}, keywords=True).dataset
     if not (folder / CATALOG).is_file():

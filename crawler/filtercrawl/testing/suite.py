@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any, Final
 
 from filtercrawl.api.errors import describe_error
-from filtercrawl.api.plugin_manager import KINDS, Plugins, group_of, implemented_kinds, load_plugins
+from filtercrawl.api.plugin_manager import Plugins, implemented_kinds, load_plugins
+from filtercrawl.api.plugin_modules import KINDS, group_of
 from filtercrawl.api.source import SupportsBuild
 from filtercrawl.config import resolve
 from filtercrawl.testing import analysis_checks, build_check, listing_checks, reader_checks, sync_checks

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.source import Reader, Source
+from filtercrawl.api.reader import Reader
+from filtercrawl.api.source import Source
 from filtercrawl_plugins.cnn_filter_db.reader import CnnFilterDbReader
 from filtercrawl_plugins.cnn_filter_db.source import CnnFilterDbSource
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from filtercrawl.api.errors import CheckpointError, FormatError, UnsupportedError
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import Files
+from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import ITEMSIZE, Convolution, Depth, StoredTensor, TensorLocation
 from filtercrawl_plugins.cnn_filter_db.hdf5 import Hdf5
 from filtercrawl_plugins.cnn_filter_db.kernels import FILTERS_PATH

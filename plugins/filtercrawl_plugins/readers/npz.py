@@ -13,10 +13,10 @@ from typing import Final
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
-from filtercrawl.api.source import Files, Reader
+from filtercrawl.api.reader import Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation, row_major
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
-from filtercrawl_plugins.readers.arrays.layouts import arrange_arrays
+from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
 
 MAGIC: Final = b"\x93NUMPY"
 # Characters of an array header that NumPy itself accepts by default.

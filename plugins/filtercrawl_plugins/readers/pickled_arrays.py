@@ -13,12 +13,12 @@ from typing import Final
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import CheckpointContent, Files, Reader
+from filtercrawl.api.reader import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.pickle.cursor import Cursor
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledDict, PickledStorage, to_name
 from filtercrawl_plugins.formats.pickle.unpickle import unpickle
-from filtercrawl_plugins.readers.arrays.layouts import Framework, arrange_arrays
+from filtercrawl_plugins.readers.arrays.axis_order import Framework, arrange_arrays
 from filtercrawl_plugins.readers.torch.readers import locate_tensors
 from filtercrawl_plugins.readers.torch.storage import LoadedObject, StorageRegion
 from filtercrawl_plugins.readers.training_state import training_state

@@ -14,9 +14,9 @@ from typing import Any
 from filtercrawl.api.errors import FormatError, TruncatedError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import CheckpointContent, Files, Reader
+from filtercrawl.api.reader import CheckpointContent, Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
-from filtercrawl_plugins.readers.arrays.layouts import Framework, arrange_arrays
+from filtercrawl_plugins.readers.arrays.axis_order import Framework, arrange_arrays
 from filtercrawl_plugins.readers.training_state import stated_progress
 
 # Limit of the reference implementation.

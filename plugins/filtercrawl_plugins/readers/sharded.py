@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.range_file import RandomAccessFile, Span, prefetch
-from filtercrawl.api.source import Files, Reader
+from filtercrawl.api.reader import Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024

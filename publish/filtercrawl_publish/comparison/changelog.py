@@ -14,7 +14,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.atomic import write_text
-from filtercrawl.dataset.files.layout import CATALOG
+from filtercrawl.dataset.files.unpublished import CATALOG
 from filtercrawl_publish.comparison.compare import compare_snapshots
 from filtercrawl_publish.comparison.difference import Difference
 from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, files_to_compare

@@ -14,8 +14,8 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
-from filtercrawl.dataset.files.layout import CATALOG
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.unpublished import CATALOG
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl_publish.repository.digests import file_info, file_sha256
 from filtercrawl_publish.repository.signature import SIGNATURE

@@ -16,7 +16,8 @@ import torch
 from conftest import Sync
 from filtercrawl import api
 from filtercrawl.api import hookspecs
-from filtercrawl.api.plugin_manager import KINDS, load_plugins
+from filtercrawl.api.plugin_manager import load_plugins
+from filtercrawl.api.plugin_modules import KINDS
 from support.paths import REPOSITORY
 from support.plugins import BUNDLED, checkpoint, entry, skipped, source
 from support.zoo_files import models, put, state, table

@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from filtercrawl import api
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.plugin_manager import Plugins, group_of, implemented_kinds, load_plugins
+from filtercrawl.api.plugin_manager import Plugins, implemented_kinds, load_plugins
+from filtercrawl.api.plugin_modules import group_of
 from filtercrawl.cli.app import build
 from support.plugins import declared
 from support.zoo_files import put, state

@@ -18,7 +18,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
-from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.files.unpublished import HIDDEN
 from filtercrawl.dataset.migrate import migrate_dataset
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS, TABLES
 from filtercrawl_publish.comparison.snapshot import DatasetSnapshot

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from torch.distributed.checkpoint.metadata import MetadataIndex
 
 from filtercrawl.api.checkpoint import TrainingState
-from filtercrawl.api.source import Reader, read_content
+from filtercrawl.api.reader import Reader, read_content
 from filtercrawl_plugins.readers.flax_msgpack import FlaxReader
 from filtercrawl_plugins.readers.pickled_arrays import PickledArraysReader
 from filtercrawl_plugins.readers.safetensors import SafetensorsReader

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filtercrawl.api.errors import FormatError, TruncatedError
-from filtercrawl.api.source import Reader
+from filtercrawl.api.reader import Reader
 from filtercrawl.api.tensor import TensorLocation
 from filtercrawl_plugins.readers.npz import NpzReader
 from support.recording_file import WantedFile

@@ -20,7 +20,7 @@ from conftest import NOW, Sync
 from filtercrawl.api.errors import FormatError, UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import Files, Reader
+from filtercrawl.api.reader import Files, Reader
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.cli.app import build
 from filtercrawl.config import resolve

@@ -14,7 +14,7 @@ import jinja2
 
 from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.api.hookspecs import API_VERSION
-from filtercrawl.api.plugin_manager import group_of
+from filtercrawl.api.plugin_modules import group_of
 
 Kind = Literal["source", "reader", "analysis"]
 KINDS: Final[tuple[Kind, ...]] = ("source", "reader", "analysis")

@@ -16,7 +16,7 @@ from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, enc
 from filtercrawl.dataset.catalog.published import RANK, PublishedTables
 from filtercrawl.dataset.catalog.schema_migrations import MIGRATIONS
 from filtercrawl.dataset.files.atomic import may_write
-from filtercrawl.dataset.files.layout import HIDDEN
+from filtercrawl.dataset.files.unpublished import HIDDEN
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.dataset.schema.model_row import ModelRow

@@ -10,7 +10,7 @@ from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.files.atomic import replace_if_changed
 from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.dataset.files.layers_reader import LayersFileReader
-from filtercrawl.dataset.files.layout import TEMPORARY
+from filtercrawl.dataset.files.unpublished import TEMPORARY
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, copy_layers, discard

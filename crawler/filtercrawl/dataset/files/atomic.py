@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.files.layout import TEMPORARY
+from filtercrawl.dataset.files.unpublished import TEMPORARY
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from filtercrawl.api.errors import ConflictError, DatasetError, UsageError
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import no_dataset
-from filtercrawl.dataset.files.layout import CATALOG, HIDDEN
+from filtercrawl.dataset.files.unpublished import CATALOG, HIDDEN
 
 # A folder with one of them holds a dataset: crawled here, or downloaded.
 _DATASET_FILES: Final = (CATALOG, manifest.PATH, "data/models.parquet")

@@ -28,7 +28,7 @@ from filtercrawl.extraction.lazy_tensor.elementwise import (
     elementwise,
     quantize,
 )
-from filtercrawl.extraction.lazy_tensor.layout import broadcast, concatenate, permute, repeat, reshape, take
+from filtercrawl.extraction.lazy_tensor.reshaping import broadcast, concatenate, permute, repeat, reshape, take
 
 __all__ = [
     "INTEGER_RANGES",

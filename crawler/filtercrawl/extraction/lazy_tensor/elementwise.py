@@ -17,7 +17,7 @@ from filtercrawl.extraction.lazy_tensor.base import (
     Unary,
     UnsupportedOperationError,
 )
-from filtercrawl.extraction.lazy_tensor.layout import broadcast, broadcast_together
+from filtercrawl.extraction.lazy_tensor.reshaping import broadcast, broadcast_together
 
 # Names of functions of torch. All results are exact, or rounded once to nearest.
 UnaryOperator = Literal["neg", "abs", "sign", "sqrt", "reciprocal", "round", "floor", "ceil", "relu"]

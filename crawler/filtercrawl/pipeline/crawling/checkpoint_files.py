@@ -19,7 +19,8 @@ from filtercrawl.api.errors import (
 )
 from filtercrawl.api.format_names import format_name
 from filtercrawl.api.range_file import LocalFile, RandomAccessFile, Span, prefetch, relative_path, sha256
-from filtercrawl.api.source import Reader, Source, SupportsSubfile, SupportsUrlResolution, find_reader
+from filtercrawl.api.reader import Reader, find_reader
+from filtercrawl.api.source import Source, SupportsSubfile, SupportsUrlResolution
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.config.urls import redact_url
 from filtercrawl.transport import MeasuredTransport, OpenedFile
@@ -31,7 +32,7 @@ T = TypeVar("T")
 class CheckpointFiles:
     """Files of a checkpoint, each opened when it is first needed; use as a context manager.
 
-    Implements `filtercrawl.api.source.Files`.
+    Implements `filtercrawl.api.reader.Files`.
 
     Args:
         checkpoint: The checkpoint.

@@ -24,7 +24,8 @@ from filtercrawl.api.errors import (
     describe_error,
 )
 from filtercrawl.api.range_file import prefetch
-from filtercrawl.api.source import Reader, Source, read_content
+from filtercrawl.api.reader import Reader, read_content
+from filtercrawl.api.source import Source
 from filtercrawl.config.urls import redact_urls
 from filtercrawl.dataset.schema.validation import check_tensors
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
@@ -33,10 +34,10 @@ from filtercrawl.extraction.classify import ClassifiedTensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.extract import extract
+from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors, hashes_of_layers
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
-from filtercrawl.pipeline.crawling.write_layers import LayerWriter
 from filtercrawl.pipeline.planning.estimate import estimate_from_architecture
 from filtercrawl.pipeline.records import CrawlResult, CrawlTask
 from filtercrawl.transport import MeasuredTransport
@@ -58,7 +59,7 @@ class Crawler:
         readers: Readers of checkpoint formats, in the order in which they are asked.
         transport: Network access.
         index: Contents that are known or being read.
-        layer_writer: Writes layers into staged files.
+        layer_stager: Writes layers into staged files.
         write_slots: Limits how many checkpoints are written at a time, while others are fetched.
         verify_all: Fetch every file in full whose SHA-256 is declared, and verify it.
         cancellation: Ends the run.
@@ -69,7 +70,7 @@ class Crawler:
     readers: tuple[Reader, ...]
     transport: MeasuredTransport
     index: ContentIndex
-    layer_writer: LayerWriter
+    layer_stager: LayerStager
     write_slots: WeightedSemaphore
     verify_all: bool = False
     cancellation: CancellationToken = field(default_factory=CancellationToken)
@@ -183,7 +184,7 @@ class Crawler:
                 prefetch(spans)
                 held.enter_context(self.write_slots.acquire(1, self.cancellation))
             with timer.stage("write"):
-                return self.layer_writer.write(task.model_id, task.source, classified.layers, timer)
+                return self.layer_stager.write(task.model_id, task.source, classified.layers, timer)
 
 
 def with_fetch_stats(result: CrawlResult, files: CheckpointFiles) -> CrawlResult:

@@ -11,7 +11,7 @@ from filtercrawl.api.errors import Cancelled
 from filtercrawl.api.format_names import FORMATS_WITHOUT_READER, format_name
 from filtercrawl.api.hub_cache import may_link_to
 from filtercrawl.api.range_file import LocalFile, file_version, relative_path
-from filtercrawl.api.source import Reader, find_reader
+from filtercrawl.api.reader import Reader, find_reader
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.dataset.schema.model_row import ModelRow
 

@@ -12,6 +12,7 @@ from filtercrawl_plugins.formats.pickle.interpreter import (
     opcode,
 )
 from filtercrawl_plugins.formats.pickle.literal_opcodes import decode_unicode
+from filtercrawl_plugins.formats.pickle.numpy_objects import set_array_state, set_dtype_state
 from filtercrawl_plugins.formats.pickle.objects import (
     MAX_NAME_LENGTH,
     Global,
@@ -23,12 +24,8 @@ from filtercrawl_plugins.formats.pickle.objects import (
     Stub,
     to_name,
 )
-from filtercrawl_plugins.formats.pickle.reduce import (
-    apply_reduce,
-    resolve_persistent_id,
-    set_array_state,
-    set_dtype_state,
-)
+from filtercrawl_plugins.formats.pickle.reduce import apply_reduce
+from filtercrawl_plugins.formats.pickle.torch_objects import resolve_persistent_id
 
 __all__ = ["OPCODE_HANDLERS"]
 

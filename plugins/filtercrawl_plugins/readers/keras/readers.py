@@ -9,11 +9,11 @@ from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import Files
+from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.hdf5 import SIGNATURE
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
-from filtercrawl_plugins.readers.arrays.layouts import arrange_arrays
+from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
 from filtercrawl_plugins.readers.keras.config import LayerConfig, parse_config
 from filtercrawl_plugins.readers.keras.datasets import Hdf5Arrays, StoredDataset
 from filtercrawl_plugins.readers.keras.layers import class_by_name, describe

@@ -9,7 +9,7 @@ from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.source import Files
+from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import Depth, StoredTensor
 from filtercrawl.extraction.lazy_tensor import Stored
 from filtercrawl_plugins.readers.onnx.detect import looks_like_onnx

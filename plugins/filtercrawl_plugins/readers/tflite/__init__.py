@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from filtercrawl.api.hookspecs import hookimpl
-from filtercrawl.api.source import Reader
+from filtercrawl.api.reader import Reader
 from filtercrawl_plugins.readers.tflite.reader import TfliteReader
 
 __all__ = ["filtercrawl_readers"]

@@ -12,7 +12,7 @@ from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.range_file import FileSlice, RandomAccessFile
-from filtercrawl.api.source import CheckpointContent, Files
+from filtercrawl.api.reader import CheckpointContent, Files
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation
 from filtercrawl_plugins.formats.zip.archive import leading_bytes
 from filtercrawl_plugins.readers.torch.distributed_chunks import ChunkedTensorFile, load_archive

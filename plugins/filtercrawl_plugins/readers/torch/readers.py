@@ -10,7 +10,7 @@ import numpy as np
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
-from filtercrawl.api.source import CheckpointContent, Files
+from filtercrawl.api.reader import CheckpointContent, Files
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.pickle.objects import PickledStorage
 from filtercrawl_plugins.readers.torch.legacy import is_legacy, is_tar, load_legacy

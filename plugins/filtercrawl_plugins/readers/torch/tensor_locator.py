@@ -10,8 +10,8 @@ import numpy as np
 from filtercrawl.api.errors import FormatError, UnsafeFileError, UnsupportedError
 from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import ITEMSIZE, Quantization, StoredTensor, TensorLocation, row_major
+from filtercrawl_plugins.formats.pickle.numpy_objects import NUMPY_DTYPES
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledBytes, PickledTensor, Quantizer
-from filtercrawl_plugins.formats.pickle.reduce import NUMPY_DTYPES
 
 if TYPE_CHECKING:
     from filtercrawl_plugins.readers.torch.storage import LocateStorage

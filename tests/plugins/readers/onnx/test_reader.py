@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from filtercrawl.api.errors import FormatError, UnsupportedError
 from filtercrawl.api.range_file import MemoryFile
-from filtercrawl.api.source import Reader
+from filtercrawl.api.reader import Reader
 from filtercrawl.api.tensor import Convolution, StoredTensor
 from filtercrawl_plugins.readers import onnx as plugin
 from filtercrawl_plugins.readers.onnx.graph.parse import read_model, read_tensors

@@ -11,8 +11,8 @@ import torch
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.tensor import StoredTensor, TensorLocation, row_major
 from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors, hashes_of_layers
-from filtercrawl.pipeline.crawling.write_layers import LayerWriter
 from support.recording_file import WantedFile
 
 RANDOM = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def stored(state: dict[str, np.ndarray], dtype: str = "float32") -> tuple[Wanted
 def digest(tensors: list[StoredTensor], file: WantedFile, folder: Path) -> str | None:
     """Write the layers, forget what that read, and digest the tensors."""
     classified = classify_tensors(tensors)
-    writer = LayerWriter(staging=folder, device=torch.device("cpu"), measures=())
+    writer = LayerStager(staging=folder, device=torch.device("cpu"), measures=())
     staged = writer.write("lab/net", "lab", classified.layers)
     file.forget()
     return digest_tensors(tensors, hashes_of_layers(classified, staged.rows), file.size, CancellationToken())

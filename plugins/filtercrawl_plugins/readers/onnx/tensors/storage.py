@@ -10,7 +10,7 @@ import numpy as np
 from filtercrawl.api import range_file
 from filtercrawl.api.errors import FormatError, UnsafeFileError
 from filtercrawl.api.range_file import LazyFile, MemoryFile, RandomAccessFile, check_range, relative_path
-from filtercrawl.api.source import Files
+from filtercrawl.api.reader import Files
 from filtercrawl.api.tensor import ITEMSIZE, TensorLocation
 from filtercrawl_plugins.formats.protobuf.varint import decode_varints
 from filtercrawl_plugins.formats.protobuf.wire import ByteRange, WireReader

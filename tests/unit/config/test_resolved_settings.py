@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from filtercrawl.config.listing import resolved_settings
+from filtercrawl.config.resolved_settings import resolved_settings
 
 
 def test_urls_in_lists_are_shown_without_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.extraction.classify import classify_tensors
-from filtercrawl_plugins.readers.arrays.layouts import proven_place
+from filtercrawl_plugins.readers.arrays.axis_order import proven_place
 from filtercrawl_plugins.readers.npz import NpzReader
 from filtercrawl_plugins.readers.safetensors import SafetensorsReader
 from support.torch_files import OneFile

@@ -25,7 +25,7 @@ from filtercrawl.dataset.schema.arrow import LAYERS, ROW_GROUP_BYTES, ROW_NUMBER
 from filtercrawl.dataset.tables import staged_layers
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, n_parts
 from filtercrawl.extraction.classify import classify_tensors
-from filtercrawl.pipeline.crawling.write_layers import LayerWriter
+from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 
 Weights = dict[str, np.ndarray]
 
@@ -44,7 +44,7 @@ def tensors(weights: Weights) -> list[StoredTensor]:
 
 def made(weights: Weights, folder: Path) -> StagedLayers:
     layers = classify_tensors(tensors(weights)).layers
-    return LayerWriter(staging=folder, device=torch.device("cpu"), measures=()).write("lab/net", "lab", layers)
+    return LayerStager(staging=folder, device=torch.device("cpu"), measures=()).write("lab/net", "lab", layers)
 
 
 @st.composite
@@ -152,7 +152,7 @@ def test_a_cancelled_run_leaves_nothing_behind(tmp_path: Path) -> None:
     token = CancellationToken()
     token.cancel()
     layers = classify_tensors(tensors({"a.weight": np.ones((2, 2, 3, 3), "f4")})).layers
-    writer = LayerWriter(staging=tmp_path, device=torch.device("cpu"), measures=(), cancellation=token)
+    writer = LayerStager(staging=tmp_path, device=torch.device("cpu"), measures=(), cancellation=token)
     with pytest.raises(Cancelled):
         writer.write("lab/net", "lab", layers)
     assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,7 @@ from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerWriter:
+class LayerStager:
     """Converts, hashes, measures and stages layers.
 
     Attributes:
