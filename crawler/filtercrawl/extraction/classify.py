@@ -154,7 +154,7 @@ class Classifier:
         if tensor.layout is not None:
             return self._layers(tensor, form, "layout")
         evidence = None
-        if 3 <= len(tensor.shape) <= 5 and state_dict_names.is_weight_name(parameter_name(known.key)):
+        if 3 <= len(tensor.weight_shape) <= 5 and state_dict_names.is_weight_name(parameter_name(known.key)):
             if known.name in self._generators:
                 return Decision(rule="bank_generator", reason=self._generators[known.name])
             evidence = shape_evidence(tensor, siblings, self._modules.below(known))
@@ -163,9 +163,9 @@ class Classifier:
         if evidence is not None:
             kept = replace(evidence.bank, weight_kind="dynamic_bank") if evidence.bank is not None else tensor
             return self._layers(kept, form, evidence.rule)
-        if state_dict_names.kernel_objection(known.key, tensor.shape) is not None:
+        if state_dict_names.kernel_objection(known.key, tensor.weight_shape) is not None:
             return self._by_name(known, siblings)
-        basis = state_dict_names.is_fixed_basis(known.name, tensor.shape)
+        basis = state_dict_names.is_fixed_basis(known.name, tensor.weight_shape)
         return self._layers(tensor, form, "basis" if basis else "weight")
 
     def _by_name(self, tensor: StoredTensor, siblings: Mapping[str, StoredTensor]) -> Decision:

@@ -39,7 +39,7 @@ def shape_evidence(
         siblings: The tensors of its module.
         below: Tensors of the modules below its module.
     """
-    shape = tensor.shape
+    shape = tensor.weight_shape
     if is_modulated(shape):
         return Evidence(rule="modulated_shape", reason="nonstandard_operator")
     stored = siblings.get("bias")
@@ -76,11 +76,11 @@ def _bank(tensor: StoredTensor, rule: str, below: Iterable[StoredTensor]) -> Evi
     Of four axes it may be `[n, channels, k, k]` of a depthwise convolution or `[n, out, in/groups, k]` of a 1-D one:
     the submodule that computes the mixture has an output per kernel and channel, or per kernel.
     """
-    shape, location = tensor.shape, tensor.location
+    shape, location = tensor.weight_shape, tensor.location
     if len(shape) == 5:
         return Evidence(rule=rule, bank=replace(tensor, bank=shape[1:]))
     outputs = {other.shape[0] for other in below if len(other.shape) in (2, 4)}
-    if shape[0] * shape[1] in outputs and shape[2] == shape[3]:
+    if shape[0] * shape[1] in outputs and shape[2] == shape[3] and tensor.weight is None:
         spread = (shape[0], shape[1], 1, *shape[2:])
         if location is not None:
             strides = (*location.strides[:2], location.strides[1], *location.strides[2:])

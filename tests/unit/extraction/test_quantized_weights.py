@@ -84,6 +84,28 @@ def test_packed_codes_of_quanto_are_shifted_after_scaling(bits: int, out: int) -
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("bits", [4, 2])
+def test_packed_codes_are_judged_by_the_shape_of_the_weight(bits: int) -> None:
+    numbers, scale = codes(16, 3, 3, 3, dtype=torch.uint8) % 2**bits, scales(16, 1, 1, 1)
+    found = {
+        "c.weight._data._data": packed(numbers, bits), "c.weight._scale": scale,
+        "c.weight._shift": scale / 3, "c.bias": torch.zeros(16),
+    }  # fmt: skip
+    assert torch.equal(weights(found)["c.weight._data._data"], scale * numbers - scale / 3)
+    assert [entry.rule for entry in classified(found).ledger if entry.reason is None] == ["bias_per_channel"]
+
+
+def test_scales_of_groups_do_not_state_the_shape_of_the_weight() -> None:
+    """`optimum.quanto` saves the codes of a [32, 64, 3, 3] weight in groups of 96 as [192, 96]."""
+    numbers = codes(192, 96, dtype=torch.uint8) % 16
+    found = {
+        "c.weight._data._data": packed(numbers, 4), "c.weight._scale": scales(192, 1),
+        "c.weight._shift": scales(192, 1), "c.bias": torch.zeros(32),
+    }  # fmt: skip
+    assert not weights(found)
+    assert reasons(found)["c.weight._data._data"] == "quantized_codes"
+
+
 def test_a_whole_shift_of_quanto_is_subtracted_before_scaling() -> None:
     numbers, scale = codes(8, 5, 3, 3, dtype=torch.uint8) % 16, scales(8, 1, 1, 1)
     shift = (codes(8, 1, 1, 1) % 16).to(torch.int8)
