@@ -12,6 +12,7 @@ import pyarrow as pa
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.census import stacked_bars
+from filtercrawl_analysis.statistics.group_medians import ALL
 from filtercrawl_analysis.statistics.groups import Labels, group_labels, ordered_labels, sample_size, truncation_note
 from filtercrawl_analysis.statistics.kernel_words import size_phrase
 
@@ -29,7 +30,7 @@ CENSUS: Final = pa.schema(
 )
 _ABOUT: Final = (
     "Learned kernels of final checkpoints whose weights were read, each distinct tensor once. year: year of the "
-    "release, as the source states it. An unknown group is null."
+    "release, as the source states it. An unknown group is null; a column of which every group is unknown is left out."
 )
 
 
@@ -38,13 +39,15 @@ def analyze(dataset: DatasetView) -> Result:
     index = dataset.index
     if not len(index):
         return empty_result("no learned kernels")
-    columns = tuple(dict.fromkeys((YEAR, "family", "task", *dataset.options.by)))
+    columns = dict.fromkeys((YEAR, "family", "task", *dataset.options.by))
     groups = {column: years(index) if column == YEAR else group_labels(index, column) for column in columns}
-    rows = [row for column in columns for row in _count_rows(index, column, groups[column])]
+    groups = {column: labels for column, labels in groups.items() if any(label is not None for label in labels)}
+    counted: dict[str, Labels] = {ALL: [ALL] * len(index), **groups}
+    rows = [row for column, labels in counted.items() for row in _count_rows(index, column, labels)]
     table = ResultTable(
         name="census", title="Kernel sizes by group", rows=pa.Table.from_pylist(rows, schema=CENSUS), about=_ABOUT
     )
-    figures = tuple(figure for column in columns for figure in _bar_figures(index, column, groups[column]))
+    figures = tuple(figure for column in groups for figure in _bar_figures(index, column, groups[column]))
     return Result(tables=(table,), figures=figures, findings=(_finding(index),))
 
 

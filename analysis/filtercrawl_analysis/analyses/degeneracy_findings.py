@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -66,34 +66,55 @@ def _random_models(models: list[Row]) -> Iterator[Finding]:
     found = [(position, row) for position, row in enumerate(models) if row["random"]]
     found.sort(key=lambda item: (-item[1]["random_share"], -item[1]["random"], item[1]["model_id"]))
     named = [item for item in found[:MAX_NAMED] if item[1]["random_share"] >= _MIN_RANDOM_SHARE]
-    for position, row in named:
-        yield Finding(
-            text=f"{row['model_id']}: {row['random']} of {row['judgeable']} layers that can be judged "
-            f"({row['kernels_random']:,} kernels) cannot be told from random weights.",
-            table="model_quality",
-            row=position,
+    if len(found) == len(named) == 1:
+        position, row = named[0]
+        text = (
+            f"{row['model_id']}: {row['random']} of {row['judgeable']} layers that can be judged "
+            f"({row['kernels_random']:,} kernels) cannot be told from random weights."
         )
-    yield from _others(len(found) - len(named), "with layers that cannot be told from random weights")
+        yield Finding(text=text, table="model_quality", row=position)
+    elif named:
+        parts = [
+            f"{row['model_id']} {row['random']} of {row['judgeable']} ({row['kernels_random']:,} kernels)"
+            for _, row in named
+        ]
+        text = f"Layers that cannot be told from random weights, of those that can be judged: {_joined(parts, found)}."
+        yield Finding(text=text, table="model_quality", row=named[0][0])
+    elif found:
+        count = f"{len(found)} {'model has' if len(found) == 1 else 'models have'}"
+        yield Finding(text=f"{count} a few layers that cannot be told from random weights.")
+
+
+def _joined(parts: list[str], found: Sequence[object]) -> str:
+    """List what is said of models, and how many more there are."""
+    more = len(found) - len(parts)
+    return "; ".join([*parts, f"and {more:,} more {'model' if more == 1 else 'models'}"] if more else parts)
 
 
 def _models_with(verdict: str, layers: list[Row], models: list[Row]) -> Iterator[Finding]:
     column = column_name(verdict)
     found = [(position, row) for position, row in enumerate(models) if row[column]]
     found.sort(key=lambda item: (-item[1][column], item[1]["model_id"]))
-    for position, row in found[:MAX_NAMED]:
-        largest = max(
-            (layer for layer in layers if layer["model_id"] == row["model_id"] and layer["verdict"] == verdict),
-            key=lambda layer: (layer["n_kernels"], layer["layer_id"]),
-        )
-        name = largest["layer_id"].removeprefix(f"{row['model_id']}#")
-        verb = _PHRASES[verdict] if row[column] > 1 else _SINGULAR[verdict]
-        yield Finding(
-            text=f"{row['model_id']}: {row[column]} of {row['layers']} layers {verb}; "
-            f"{f'the largest, {name},' if row[column] > 1 else name} {_detail(largest)}.",
-            table="model_quality",
-            row=position,
-        )
-    yield from _others(len(found) - MAX_NAMED, f"with layers that {_PHRASES[verdict]}")
+    if not found:
+        return
+    parts = [_layers_with(verdict, row[column], row, layers) for _, row in found[:MAX_NAMED]]
+    if len(found) == 1:
+        count, detail = parts[0]
+        text = f"{count} {_PHRASES[verdict] if found[0][1][column] > 1 else _SINGULAR[verdict]}; {detail}."
+    else:
+        text = f"Layers that {_PHRASES[verdict]}: {_joined([', '.join(part) for part in parts], found)}."
+    yield Finding(text=text, table="model_quality", row=found[0][0])
+
+
+def _layers_with(verdict: str, n_layers: int, row: Row, layers: list[Row]) -> tuple[str, str]:
+    """Return how many layers of a model have a verdict, and what the largest of them is like."""
+    largest = max(
+        (layer for layer in layers if layer["model_id"] == row["model_id"] and layer["verdict"] == verdict),
+        key=lambda layer: (layer["n_kernels"], layer["layer_id"]),
+    )
+    name = largest["layer_id"].removeprefix(f"{row['model_id']}#")
+    which = f"the largest, {name}," if n_layers > 1 else name
+    return f"{row['model_id']}: {n_layers} of {row['layers']} layers", f"{which} {_detail(largest)}"
 
 
 _SINGULAR: Final = _PHRASES | {
@@ -120,8 +141,3 @@ def _detail(layer: Row) -> str:
         share = math.floor(100 * layer["outlier_share_low"])
         return f"has at least {share}% of its energy in at most {layer['outlier_kernels']:,} of {n:,} kernels"
     return f"has {n:,} kernels, of the sampled ones {layer['near_copy_share']:.0%} within 20 % of another one"
-
-
-def _others(count: int, what: str) -> Iterator[Finding]:
-    if count > 0:
-        yield Finding(text=f"{count} more {'model' if count == 1 else 'models'} {what}.")

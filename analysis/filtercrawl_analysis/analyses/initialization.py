@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable
+from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl_analysis.analyses.initialization_findings import initialization_findings
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.initialization import weight_moments_scatter
 from filtercrawl_analysis.statistics.group_summary import summarize_by_columns
 from filtercrawl_analysis.statistics.groups import sample_size
-from filtercrawl_analysis.statistics.layer_initialization import (
-    CLOSE,
-    TOO_SMALL,
-    UNTRAINED,
-    layer_initialization,
-    model_initialization,
-)
+from filtercrawl_analysis.statistics.layer_initialization import layer_initialization, model_initialization
 
 NUMBERS: Final = ("law_distance", "std_over_he", "kurtosis", "kernel_correlation")
-# Models named on the page; the others are counted.
-MAX_NAMED: Final = 8
 _LAYERS: Final = (
     "Moments of the finite weights (kurtosis: excess, 0 normal, -1.2 uniform); std_error: relative standard error "
     "of the standard deviation; std over that of He (fan in), Glorot and torch's default initialization. "
@@ -70,7 +63,7 @@ def analyze(dataset: DatasetView) -> Result:
             about="Quartiles over layers. " + _LAYERS,
         ),
     )
-    return Result(tables=tables, figures=tuple(_figures(layers)), findings=tuple(_findings(models)))
+    return Result(tables=tables, figures=tuple(_figures(layers)), findings=tuple(initialization_findings(models)))
 
 
 def _figures(table: pa.Table) -> Iterator[Figure]:
@@ -87,45 +80,3 @@ def _figures(table: pa.Table) -> Iterator[Figure]:
                 weight_moments_scatter, ratio=known["std_over_he"].to_numpy(), kurtosis=known["kurtosis"].to_numpy()
             ),
         )
-
-
-def _findings(models: pa.Table) -> Iterator[Finding]:
-    rows = models.to_pylist()
-    untrained, close = (_rows_of(rows, verdict) for verdict in (UNTRAINED, CLOSE))
-    n_small = sum(row["verdict"] == TOO_SMALL for row in rows)
-    near = f"{len(close)} {'is' if len(close) == 1 else 'are'} close to initialization, " if close else ""
-    yield Finding(
-        text=f"{len(untrained)} of {len(rows)} models {'looks' if len(untrained) == 1 else 'look'} untrained; "
-        f"{near}{n_small} {'is' if n_small == 1 else 'are'} too small to judge."
-    )
-    for position, row in untrained[:MAX_NAMED]:
-        yield Finding(
-            text=f"{row['model_id']} looks untrained: {row['close_layers']} of {row['judged_layers']} judged "
-            f"layers, with {row['close_share_of_weights']:.0%} of its weights, may be draws from one initial "
-            f"distribution ({row['law']}); {row['near_layers']} layers are within 2 % of its standard deviation.",
-            table="model_initialization",
-            row=position,
-        )
-    yield from _others(len(untrained), "look untrained")
-    for position, row in close[:MAX_NAMED]:
-        n_beyond = row["close_layers"] - row["untrained_layers"]
-        yield Finding(
-            text=f"{row['model_id']} is close to its initialization: {row['close_layers']} of {row['judged_layers']} "
-            f"judged layers, with {row['close_share_of_weights']:.0%} of its weights, have the standard deviation and "
-            f"the shape of one initial distribution ({row['law']}) and are not told from random; {n_beyond} of them "
-            f"{'holds' if n_beyond == 1 else 'hold'} weights beyond its bound, so it was trained a little.",
-            table="model_initialization",
-            row=position,
-        )
-    yield from _others(len(close), "are close to their initialization")
-
-
-def _rows_of(rows: list[dict[str, Any]], verdict: str) -> list[tuple[int, dict[str, Any]]]:
-    """Return the rows of a verdict and their positions, those of the largest share of close weights first."""
-    found = [(position, row) for position, row in enumerate(rows) if row["verdict"] == verdict]
-    return sorted(found, key=lambda item: (-item[1]["close_share_of_weights"], item[1]["model_id"]))
-
-
-def _others(count: int, what: str) -> Iterator[Finding]:
-    if count > MAX_NAMED:
-        yield Finding(text=f"{count - MAX_NAMED} more models {what}.")

@@ -44,7 +44,7 @@ ANALYSES: Final = (
 
 def empty_result(reason: str) -> Result:
     """Return a result without tables and figures that says why there are none."""
-    return Result(findings=(f"Nothing to analyze: {reason}.",))
+    return Result(note=f"Nothing to analyze: {reason}.")
 
 
 @hookimpl

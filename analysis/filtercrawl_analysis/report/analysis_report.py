@@ -55,6 +55,11 @@ class AnalysisReport:
         """The findings of all analyses, one sentence or two each, in the order of the report."""
         return tuple(finding["text"] for analysis in self.results["analyses"] for finding in analysis["findings"])
 
+    @property
+    def _notes(self) -> list[tuple[str, str]]:
+        """Title and reason of each analysis that had nothing to analyze."""
+        return [(analysis["title"], analysis["note"]) for analysis in self.results["analyses"] if analysis["note"]]
+
     def to_pandas(self, table: str) -> pd.DataFrame:
         """Return one result table as a pandas data frame.
 
@@ -89,6 +94,7 @@ class AnalysisReport:
         size = self.sample_size
         lines = [f"{size.kernels:,} kernels of {size.layers:,} layers of {size.models:,} models"]
         lines += [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
+        lines += [f"{title}: {note}" for title, note in self._notes]
         return "\n".join([*lines, *self.findings, f"report: {self.page}"])
 
     def _repr_html_(self) -> str:
@@ -99,6 +105,7 @@ class AnalysisReport:
             ("report", str(self.page)),
             ("tables", f"{len(self.tables):,}"),
             *((f"left out: {name}", reason) for name, reason in self.left_out.items()),
+            *self._notes,
             *(
                 (analysis["title"], finding["text"])
                 for analysis in self.results["analyses"]

@@ -112,6 +112,7 @@ def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embed
         "name": section.name,
         "title": section.title,
         "findings": [_finding(finding) for finding in result.findings],
+        "note": result.note,
         "summary": result_summary(result),
         "notice": mode_notice(result.tables),
         "figures": [

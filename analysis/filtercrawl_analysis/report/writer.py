@@ -148,6 +148,7 @@ def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
         "name": section.name,
         "title": section.title,
         "findings": [_finding(finding, section.result.tables) for finding in section.result.findings],
+        "note": section.result.note or None,
         "tables": [
             {
                 "name": table.name,

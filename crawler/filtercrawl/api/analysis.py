@@ -94,11 +94,13 @@ class Result:
         tables: Tables.
         figures: Figures.
         findings: Sentences for the top of the report, the most important first; a string is a `Finding` without a row.
+        note: Why there is nothing to analyze; shown in the section of the analysis and no finding. Empty elsewhere.
     """
 
     tables: tuple[ResultTable, ...] = ()
     figures: tuple[Figure, ...] = ()
     findings: tuple[Finding | str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,16 @@ def test_the_report_is_what_was_written(crawled: Path) -> None:
     assert report.sample_size.kernels == report.results["basis"]["kernels"] > 0
 
 
+def test_what_there_is_nothing_of_is_said_by_its_section_and_is_no_finding(crawled: Path) -> None:
+    report = analyze(crawled, only=["drift", "census"], by=["task"], resamples=20)
+    assert "\nDrift between groups: Nothing to analyze: no column has two groups to compare.\n" in str(report)
+    assert len(report.findings) == 1  # what the dataset holds
+    page = report.page.read_text("utf-8")
+    section = page.index('<h2 id="analysis-drift">')
+    assert page.count("Nothing to analyze") == 1
+    assert page.index("Nothing to analyze") > section
+
+
 def test_tables_come_as_pandas(crawled: Path) -> None:
     pytest.importorskip("pandas", reason="pandas is optional")
     report = analyze(crawled, only=["census"])
@@ -52,7 +62,7 @@ def test_a_notebook_shows_escaped_text() -> None:
     name = "<script>alert(1)</script>\x1b[31m"
     results = {
         "basis": {"kernels": 12, "layers": 2, "models": 1},
-        "analyses": [{"name": "a", "title": "A", "findings": [{"text": f"Most are {name}."}]}],
+        "analyses": [{"name": "a", "title": "A", "findings": [{"text": f"Most are {name}."}], "note": None}],
     }
     report = AnalysisReport(
         dataset=Path("<data>"),

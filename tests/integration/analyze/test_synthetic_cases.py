@@ -180,7 +180,7 @@ def test_figures_can_be_drawn_and_show_tables_that_are_there(degenerate: Path, t
             assert figure.table in tables
             assert min(figure.basis.kernels, figure.basis.layers, figure.basis.models) > 0
             assert png(figure).startswith(b"\x89PNG")
-        assert result.findings
+        assert result.findings or result.note
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_shares_of_the_energy_by_frequency() -> None:
 def test_an_empty_result_says_why() -> None:
     result = empty_result("no learned kernels")
     assert (result.tables, result.figures) == ((), ())
-    assert result.findings == ("Nothing to analyze: no learned kernels.",)
+    assert (result.findings, result.note) == ((), "Nothing to analyze: no learned kernels.")
 
 
 def test_the_hook_registers_every_analysis_once() -> None:

@@ -108,5 +108,7 @@ def test_the_census_counts_every_kernel_once_a_column(tmp_path: Path) -> None:
     found = rows(analysed("census", plant(tmp_path, nets)), "census")
     years = {(row["group"], row["kernel"]): row["kernels"] for row in found if row["column"] == "year"}
     assert years == {("2019", "3x3"): 512, ("2021", "3x3"): 512, (None, "5"): 16}
-    for column in {str(row["column"]) for row in found}:
+    columns = {str(row["column"]) for row in found}
+    assert columns == {"all", "year", "task"}  # of the others no group is known
+    for column in columns:
         assert sum(int(row["kernels"]) for row in found if row["column"] == column) == 2 * 512 + 16  # type: ignore[call-overload]
