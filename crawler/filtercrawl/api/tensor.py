@@ -180,7 +180,7 @@ class Convolution:
     dilation: tuple[int, ...] | None = None
     learned: bool | None = None
     n_calls: int | None = None
-    source: Literal["module", "onnx_graph", "keras_config", "tflite_graph", "cnn_filter_db"]
+    source: Literal["module", "onnx_graph", "keras_config", "tflite_graph", "export_graph", "cnn_filter_db"]
 
     @property
     def transposed(self) -> bool:

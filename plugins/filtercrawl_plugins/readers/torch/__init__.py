@@ -1,4 +1,4 @@
-"""Readers of files that PyTorch saves (zip, legacy, TorchScript, distributed); no code of a file is ever run.
+"""Readers of what PyTorch saves (zip, legacy, TorchScript, distributed, exported programs); no code of a file is run.
 
 Flow: `zip_file` or `legacy` unpickles the object and locates its storages, `tensor_walk` finds its tensors, `modules`
 and `torchscript` say what they are used for, and `tensor_locator` turns them into records.
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from filtercrawl.api.hookspecs import hookimpl
 from filtercrawl.api.reader import Reader
 from filtercrawl_plugins.readers.torch.distributed import DistributedCheckpoint, DistributedShard
+from filtercrawl_plugins.readers.torch.exported_program import ExportedProgramReader
 from filtercrawl_plugins.readers.torch.readers import TorchLegacy, TorchScript, TorchZip
 
 __all__ = ["filtercrawl_readers"]
@@ -24,3 +25,4 @@ def filtercrawl_readers() -> Iterator[Reader]:
     yield TorchZip()
     yield TorchLegacy()
     yield TorchScript()
+    yield ExportedProgramReader()
