@@ -357,8 +357,8 @@ def test_other_files(tmp_path: Path, zoo: Path, dataset: Path, run_sync: Sync) -
     report = run_sync(f"local:{zoo}")  # a folder that happens to hold such files
     assert report.checkpoints["failed"] == 2
     rows = {row["name"]: row["reason"] for row in table(dataset, "models")}
-    assert rows["foreign.h5"] == "foreign.h5: the file is an HDF5 file; no reader claims it"
-    assert rows["filters.h5"] == "filters.h5: contains many models; use the selector cnn-filter-db:filters.h5"
+    assert rows["foreign.h5"] == "the file is an HDF5 file; no reader claims it"
+    assert rows["filters.h5"] == "contains many models; use the selector cnn-filter-db:filters.h5"
 
 
 def test_two_files_that_offer_one_name(tmp_path: Path, dataset: Path, run_sync: Sync) -> None:

@@ -89,7 +89,7 @@ MISNAMED: dict[str, Callable[[], bytes]] = {
 
 
 def check(report: SyncReport, dataset: Path, bad: set[str]) -> None:
-    """Every bad file failed with one line that names it; the rest of the folder is sound."""
+    """Every bad file failed with one line; the rest of the folder is sound."""
     assert set(report.failures) == {f"local/{name}" for name in bad}
     for model_id, row in models(dataset).items():
         if model_id not in report.failures:
@@ -100,7 +100,7 @@ def check(report: SyncReport, dataset: Path, bad: set[str]) -> None:
         assert line.isprintable()
         assert len(line) <= 500
         assert not line.startswith("unexpected"), line
-        assert model_id.rpartition("/")[2].split(".")[0] in line, line
+        assert not line.startswith(model_id.rpartition("/")[2]), line  # it stands beside the reason
     assert list(verify_folder(dataset)) == []
 
 
@@ -189,7 +189,7 @@ def test_a_zip_bomb_is_not_inflated(name: str, zoo: Path, run_sync: Sync, tmp_pa
     finally:
         tracemalloc.stop()
     assert peak < 20_000_000
-    assert "bomb.pt" in report.failures["local/bomb.pt"]
+    assert list(report.failures) == ["local/bomb.pt"]
 
 
 def test_no_file_is_read_outside_the_folder(tmp_path: Path, zoo: Path, dataset: Path, run_sync: Sync) -> None:

@@ -89,7 +89,7 @@ def test_a_report_that_fits_no_column_fails_one_checkpoint(name: str, zoo: Path,
     (zoo / name).write_bytes(data)
     report = run_sync()
     check(dataset, report, name, words)
-    assert name in report.failures[f"local/{name}"]
+    assert not report.failures[f"local/{name}"].startswith(name)  # it stands beside the reason
     assert run_sync().checkpoints["waiting"] == 1
 
 
@@ -99,7 +99,7 @@ def test_inspect_reports_the_error_of_a_sync(name: str, arguments: list[str], zo
     (zoo / name).write_bytes(UNFIT[name][0])
     result = CliRunner().invoke(build(load_plugins()), ["inspect", str(zoo / name), *arguments])
     assert isinstance(result.exception, FormatError)
-    assert str(result.exception) == run_sync().failures[f"local/{name}"]
+    assert str(result.exception).removeprefix(f"{name}: ") == run_sync().failures[f"local/{name}"]
     assert result.stdout == ""
 
 
@@ -181,7 +181,7 @@ def test_a_companion_that_cannot_be_looked_up_fails_one_checkpoint(
 ) -> None:
     (zoo / "circle.bin").symlink_to(zoo / "circle.bin")
     (zoo / "net.onnx").write_bytes(external(name))
-    check(dataset, run_sync(), "net.onnx", "net.onnx")
+    check(dataset, run_sync(), "net.onnx", "the file " if len(name) < 5000 else f"a name of {len(name)} bytes")
 
 
 @pytest.mark.usefixtures("good")
@@ -192,7 +192,7 @@ def test_a_shard_that_cannot_be_looked_up_fails_one_checkpoint(
     (zoo / "circle.safetensors").symlink_to(zoo / "circle.safetensors")
     index = {"weight_map": {"a.weight": f"{name}.safetensors"}}
     (zoo / "net.index.json").write_text(json.dumps(index))
-    check(dataset, run_sync(), "net.index.json", "net.index.json")
+    check(dataset, run_sync(), "net.index.json", "the file ")
 
 
 def changed(dataset: Path, table: str, model_id: str, change: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 import torch
 
 from filtercrawl.api.cancellation import CancellationToken
+from filtercrawl.api.checkpoint import Checkpoint
 from filtercrawl.api.errors import (
     Cancelled,
     ChangedError,
@@ -31,7 +32,7 @@ from filtercrawl.dataset.schema.validation import check_tensors
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, structure_of
 from filtercrawl.extraction.classify import ClassifiedTensors
-from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
+from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles, display_name
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.extract import extract
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
@@ -93,7 +94,7 @@ class Crawler:
             raise
         except FiltercrawlError as error:
             never_tried = isinstance(error, UnreachableError)
-            result = CrawlResult(task=task, error=one_line(str(error)), never_tried=never_tried)
+            result = CrawlResult(task=task, error=failure_reason(error, task.checkpoint), never_tried=never_tried)
         except Exception as error:  # noqa: BLE001 - a reader's mistake costs one checkpoint, never the run
             unexpected = f"unexpected {describe_error(error)}; please report this as a bug"
             message = OUT_OF_MEMORY if is_out_of_memory(error) else one_line(unexpected)
@@ -218,6 +219,13 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _TORCH_OUT_OF_MEMORY.search(str(error)) is not None
+
+
+def failure_reason(error: FiltercrawlError, checkpoint: Checkpoint) -> str:
+    """Return why a checkpoint failed, without the name of its file where its own name, shown beside, ends with that."""
+    file = display_name(checkpoint.files[0])
+    text = str(error)
+    return one_line(text.removeprefix(f"{file}: ") if checkpoint.name.endswith(file) else text)
 
 
 def one_line(text: str) -> str:
