@@ -193,6 +193,15 @@ def test_other_programs_folders_and_datasets_are_not_entered(tmp_path: Path) -> 
         offers(str(tmp_path / "dataset"))
 
 
+@pytest.mark.parametrize("suffix", [".part", ".crdownload", ".TMP", ".incomplete"])
+def test_unfinished_downloads_are_skipped_unless_named(tmp_path: Path, suffix: str) -> None:
+    unfinished = put(tmp_path / f"a.pth{suffix}")
+    put(tmp_path / "b.pth")
+    assert names(tmp_path) == ["b.pth"]
+    assert "still being downloaded" in skipped(tmp_path)[unfinished.name]
+    assert names(unfinished) == [unfinished.name]
+
+
 def test_special_files_are_passed_over(tmp_path: Path) -> None:
     put(tmp_path / "x.pt")
     os.mkfifo(tmp_path / "fifo.pt")

@@ -74,6 +74,9 @@ class LocalPattern:
 SHARD_REASON: Final = (
     "a shard of torch.distributed.checkpoint; its tensors are those of the checkpoint .metadata beside it"
 )
+UNFINISHED_REASON: Final = "its name is that of a file that is still being downloaded or written"
+# By browsers, wget, curl, aria2, rsync and huggingface_hub.
+_UNFINISHED: Final = frozenset({".part", ".partial", ".crdownload", ".download", ".incomplete", ".aria2", ".tmp"})
 
 
 class LocalSource:
@@ -108,6 +111,8 @@ class LocalSource:
                 yield Skipped(name=name, reason=entry.reason)
             elif not named and is_distributed_shard(entry.path):
                 yield Skipped(name=name, reason=SHARD_REASON)
+            elif not named and entry.path.suffix.lower() in _UNFINISHED:
+                yield Skipped(name=name, reason=UNFINISHED_REASON)
             elif named or not metadata.is_metadata(entry.name):
                 checkpoint = replace(make_checkpoint(name, entry), named=named, arch=location.arch)
                 if (found := runs.run_of(entry.name)) is not None:
