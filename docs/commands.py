@@ -18,8 +18,12 @@ INTRODUCTION = """# Commands
 Written by `python docs/commands.py` from the program's own help.
 
 Exit codes: 0 fine, also when there was nothing to do; 1 stopped by an error; 2 wrong usage or settings; 3 finished, but
-checkpoints failed as `--fail-on` counts them, or an analysis did; 4 refused by a guard; 5 busy, try again; 130 and 143
-stopped cleanly.
+checkpoints failed as `--fail-on` counts them, a source did not finish its listing, or an analysis failed; 4 refused by
+a guard; 5 busy, try again; 130 and 143 stopped cleanly.
+
+A checkpoint that cannot be read fails, and makes the exit code 3 in the first run that finds it so; `--fail-on any`
+counts it in every run until it is read. What a source leaves out is skipped, and named with its reason, but is no
+failure.
 """
 
 # What every command has, by its help.

@@ -131,6 +131,8 @@ def summarize(report: SyncReport, settings: Settings) -> None:
         typer.echo(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
     for selector, what in report.empty.items():
         typer.echo(f"{escape_control(selector)}: {escape_control(what)}")
+    for line in report.skip_lines():
+        typer.echo(line)
     for model_id, reason in report.failures.items():
         typer.echo(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
     if report.removed_models and not settings.prune:

@@ -25,6 +25,8 @@ WORDS: Final = (
 )  # fmt: skip
 # Outcomes by which a checkpoint that was crawled is counted; others by why they were crawled.
 _OTHER_OUTCOMES: Final = ("renamed", "duplicate", "failed")
+# Reasons of skipped checkpoints that are shown.
+_MAX_REASONS: Final = 4
 _CRAWLED: Final = ("new", "changed", "retry", *_OTHER_OUTCOMES)
 
 
@@ -85,6 +87,7 @@ class SyncReport:
         new_failures: Model ids of failures that did not fail before.
         problems: By selector, why its listing is not complete.
         ignored: Number of files that are no weights, by what they are.
+        skipped: Number of checkpoints that were skipped, by reason.
         empty: By selector that offers no checkpoint, what it offers instead, and what to do.
         removed_models: Model ids that are no longer offered.
         by_source: Cost of each source's checkpoints.
@@ -105,6 +108,7 @@ class SyncReport:
     new_failures: list[str] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
     empty: dict[str, str] = field(default_factory=dict)
     removed_models: list[str] = field(default_factory=list)
     by_source: dict[str, Cost] = field(default_factory=dict)
@@ -126,6 +130,7 @@ class SyncReport:
         report.checkpoints["unchanged"] = len(plan.unchanged)
         report.checkpoints["waiting"] = len(plan.waiting)
         report.checkpoints["skipped"] = len(plan.skipped)
+        report.skipped.update(skip.reason for _, _, skip in plan.skipped)
         return report
 
     def add_estimate(self, task: CrawlTask, estimate: CostEstimate) -> None:
@@ -217,6 +222,7 @@ class SyncReport:
             "failures": self.failures,
             "problems": self.problems,
             "ignored": dict(sorted(self.ignored.items())),
+            "skipped": dict(sorted(self.skipped.items())),
             "empty": self.empty,
             "removed": sorted(self.removed_models),
             "sources": {source: cost.to_dict() for source, cost in sorted(self.by_source.items())},
@@ -230,6 +236,7 @@ class SyncReport:
         for selector, problem in self.problems.items():
             lines.append(f"source {escape_control(selector)} did not finish its listing: {escape_control(problem)}")
         lines += [f"{escape_control(selector)}: {escape_control(what)}" for selector, what in self.empty.items()]
+        lines += self.skip_lines()
         for model_id, reason in self.failures.items():
             lines.append(f"failed: {escape_control(model_id)}: {escape_control(reason)}")
         if self.n_left:
@@ -237,6 +244,15 @@ class SyncReport:
         written = f"{format_plural(self.layers, 'layer')} and {format_plural(self.kernels, 'kernel')}"
         lines.append(f"{written} written in {self.seconds:.1f} s")
         return "\n".join(lines)
+
+    def skip_lines(self) -> list[str]:
+        """Return a line with the most frequent reasons for which checkpoints were skipped; none if none was."""
+        if not self.skipped:
+            return []
+        shown = dict(self.skipped.most_common(_MAX_REASONS))
+        more = len(self.skipped) - len(shown)
+        rest = f", and {format_plural(more, 'more reason')}; `filtercrawl status` names all" if more else ""
+        return [f"skipped: {escape_control(format_counts(shown))}{rest}"]
 
     def _repr_html_(self) -> str:
         """Return the report as HTML, for notebooks."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from filtercrawl.api.hub_cache import is_cached_repository, latest_snapshot, may_link_to
+from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl_plugins.sources.shared.untrusted_text import escape_name, is_safe_name
 
 if TYPE_CHECKING:
@@ -166,10 +167,11 @@ def _inspect(path: Path, folder: Folder, root: Path) -> tuple[str, FolderEntry |
 
 
 def _check_file(entry: FolderEntry) -> Iterator[FoundFile | SkippedPath]:
-    """Yield a regular file if it is readable; nothing for sockets, pipes and devices."""
+    """Yield a regular file if it is readable, or by its name weights; nothing for sockets, pipes and devices."""
     if not stat.S_ISREG(entry.status.st_mode):
         return
-    if os.access(entry.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+    is_weights = entry.path.suffix.lower() in WEIGHT_EXTENSIONS  # which then fail, as whatever cannot be read
+    if is_weights or os.access(entry.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         yield FoundFile(name=entry.name, path=entry.path, status=entry.status)
     else:
         yield SkippedPath(name=entry.name, reason="cannot be opened: Permission denied")
