@@ -19,7 +19,7 @@ from filtercrawl.extraction.expert_banks import expand_banks
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.extraction.reparametrization import StoredForm, stored_form
-from filtercrawl.extraction.sibling_evidence import shape_evidence
+from filtercrawl.extraction.sibling_evidence import has_bias_per_output, shape_evidence
 from filtercrawl.extraction.siblings import ModuleIndex
 from filtercrawl.extraction.state_dict_names import parameter_name
 from filtercrawl.extraction.weight_layer import layer_from_operator, layer_from_shape
@@ -177,6 +177,12 @@ class Classifier:
         affine = weight is not None and bias is not None and weight.shape == bias.shape and len(bias.shape) > 1
         if affine and tensor in (weight, bias):
             return Decision(rule="bias_shape", reason="norm")
+        # A normalization has a bias of the shape of its weight, and an embedding has none.
+        if weight is not None and bias is not None and has_bias_per_output(weight.weight_shape, bias.shape):
+            if tensor is bias:
+                return Decision(rule="parameter_name", reason="bias")
+            if tensor is weight and len(weight.weight_shape) == 2:
+                return Decision(rule="bias_per_channel", reason="linear")
         floating = tensor.dtype in FLOAT_DTYPES
         reason, rule = state_dict_names.exclusion_reason(tensor.key, tensor.shape, floating=floating)
         objection = state_dict_names.kernel_objection(tensor.key, tensor.shape)

@@ -24,7 +24,7 @@ RULES: Final[dict[str, str]] = {
     "empty": "an axis of length zero",
     "dtype": "the type of the numbers",
     "location": "the file does not hold the numbers",
-    "bias_per_channel": "a bias of one number per output channel: a convolution",
+    "bias_per_channel": "a bias of one number per output channel: a convolution, or a matrix",
     "bias_shape": "a bias of the shape of the weight: no convolution has one",
     "bias_mismatch": "a bias whose length is not that of a convolution of this shape",
     "bank_bias": "a bias for each of several stacked kernels: a bank",

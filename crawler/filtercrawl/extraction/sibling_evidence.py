@@ -64,6 +64,13 @@ def shape_evidence(
     return None
 
 
+def has_bias_per_output(weight: tuple[int, ...], bias: tuple[int, ...]) -> bool:
+    """Return whether the shapes of a weight and a bias are those of a matrix or a kernel, not of a normalization."""
+    if len(bias) != 1 or len(weight) < 2 or 0 in weight:
+        return False
+    return bias[0] == weight[0] if len(weight) == 2 else _per_channel(weight, bias[0])
+
+
 def _per_channel(shape: tuple[int, ...], length: int) -> bool:
     """Return whether a bias has one number per output channel, of a convolution or of a transposed one."""
     groups, rest = divmod(length, shape[1]) if shape[1] else (0, 1)

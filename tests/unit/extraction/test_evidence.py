@@ -242,6 +242,27 @@ def test_stacked_kernels_are_a_bank(case: str) -> None:
     assert below <= {"kernel_generator"}
 
 
+@pytest.mark.parametrize("module", ["normalize", "norm", "pos_embed", "position_embedding", "running_mean", "rnn"])
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        ((8, 3, 3, 3), (None, "bias_per_channel")),
+        ((8, 30), ("linear", "bias_per_channel")),
+    ],
+)
+def test_a_bias_of_one_number_per_output_is_that_of_a_matrix_or_kernel(
+    module: str, weight: tuple[int, ...], expected: tuple[str | None, str]
+) -> None:
+    found = verdicts({f"{module}.weight": weight, f"{module}.bias": (weight[0],)})
+    assert found == {f"{module}.weight": expected, f"{module}.bias": ("bias", "parameter_name")}
+
+
+def test_a_bias_of_the_shape_of_its_weight_is_that_of_a_normalization() -> None:
+    for shape in ((8,), (8, 8), (3, 8, 8)):
+        found = verdicts({"norm.weight": shape, "norm.bias": shape})
+        assert {reason for reason, _ in found.values()} == {"norm"}
+
+
 def test_a_bias_may_be_a_column() -> None:
     shapes = {"a.weight": (6, 1, 5, 5), "a.bias": (6, 1), "b.weight": (16, 6, 5, 5), "b.bias": (16, 1)}
     assert verdicts(shapes) == {

@@ -443,3 +443,25 @@ def test_whatever_a_node_states_a_weight_is_computed_or_named_a_reason(data: st.
         for layer in stored.parts or (stored,):
             if layer.convolution is not None:
                 assert weight_of(layer).shape == layer.weight_shape
+
+
+CHOOSING = {
+    "Where": ([node("Where", ["how", "w", "other"], "chosen")], np.eye(3).reshape(1, 1, 3, 3) > 0),
+    "GatherND": ([node("GatherND", ["w", "how"], "chosen")], np.array([[0], [3], [1]])),
+    "GatherElements": ([node("GatherElements", ["w", "how"], "chosen")], np.zeros((4, 2, 3, 3), "i8")),
+    "ScatterND": ([node("ScatterND", ["w", "how", "updates"], "chosen")], np.array([[0], [3]])),
+}
+
+
+@pytest.mark.parametrize("operator", CHOOSING)
+def test_what_chooses_elements_of_a_weight_is_no_code(operator: str) -> None:
+    nodes, how = CHOOSING[operator]
+    weights = {
+        "w": random_array(4, 2, 3, 3), "other": random_array(4, 2, 3, 3, seed=1), "updates": random_array(2, 2, 3, 3)
+    }  # fmt: skip
+    used = {name: array for name, array in weights.items() if name in nodes[0].input}
+    constants = [tensor(name, array) for name, array in {**used, "how": how}.items()]
+    found = read(model([*nodes, node("Conv", ["x", "chosen"], "y")], constants))
+    assert {name: one.reason for name, one in found.items()} == {
+        **dict.fromkeys(used, "nonstandard_operator"), "how": "constant"
+    }  # fmt: skip

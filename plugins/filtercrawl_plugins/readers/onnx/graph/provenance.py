@@ -21,6 +21,13 @@ PARAMETER_PRESERVING_OPS: Final = VALUE_PRESERVING_OPS | {
     "Expand",
 }
 
+# Inputs that choose which elements of others an operator returns, or how it arranges them, by operator: the result has
+# none of their elements.
+_CHOOSING_INPUTS: Final = {
+    "Where": (0,), "Compress": (1,), "Gather": (1,), "GatherElements": (1,), "GatherND": (1,), "Scatter": (1,),
+    "ScatterElements": (1,), "ScatterND": (1,), "OneHot": (0, 1), "Reshape": (1,), "Expand": (1,), "Tile": (1,),
+    "Slice": (1, 2, 3, 4), "Pad": (1, 3), "Split": (1,), "Squeeze": (1,), "Unsqueeze": (1,),
+}  # fmt: skip
 # Domains whose operators are known here.
 _KNOWN_DOMAINS: Final = frozenset({"", "com.microsoft"})
 _MAX_CHAIN: Final = 32
@@ -74,27 +81,34 @@ def find_origin(scope: Scope, name: str, through: frozenset[str] = VALUE_PRESERV
 def source_tensors(scope: Scope, name: str) -> list[TensorLike]:
     """Return the tensors that a value is computed from, if it depends on nothing else.
 
-    A weight that is standardized or transposed before its convolution depends on stored tensors alone.
+    A weight that is standardized or transposed before its convolution depends on stored tensors alone. Masks, indices
+    and shapes, which only choose or arrange elements of others, are not among them.
 
     Returns:
         [] if the value depends on an input of the model, or on more than 64 values.
     """
     result: list[TensorLike] = []
-    pending = [(scope, name)]
-    seen: set[tuple[int, str]] = set()
+    # The last item is whether the elements of a value are among those of the result.
+    pending = [(scope, name, True)]
+    seen: set[tuple[int, str, bool]] = set()
     while pending:
-        value_scope, value = pending.pop()
-        if not value or (id(value_scope), value) in seen:
+        value_scope, value, has_elements = pending.pop()
+        if not value or (id(value_scope), value, has_elements) in seen:
             continue
-        seen.add((id(value_scope), value))
+        seen.add((id(value_scope), value, has_elements))
         found = value_scope.find(value)
         if found is None or len(seen) > _MAX_SOURCES:
             return []
         producer_scope, producer = found
         if not isinstance(producer, Node):
-            result.append(producer)
+            if has_elements:
+                result.append(producer)
             continue
         if len(producer.inputs) > _MAX_SOURCES or any(True for _ in producer_scope.subscopes(producer)):
             return []
-        pending.extend((producer_scope, input_name) for input_name in producer.inputs)
+        choosing = _CHOOSING_INPUTS.get(producer.op_type, ())
+        pending.extend(
+            (producer_scope, input_name, has_elements and slot not in choosing)
+            for slot, input_name in enumerate(producer.inputs)
+        )
     return result
