@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,6 +121,20 @@ def test_weights_that_are_elsewhere_are_no_result(
 def test_tensors_without_numbers_are_no_result(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     torch.save({"conv.weight": torch.ones(4, 3, 3, 3, device="meta"), "conv.bias": torch.ones(4)}, zoo / "net.pt")
     assert "1 of 2 tensors cannot be read, for example 'conv.weight'" in run_sync().failures["local/net.pt"]
+
+
+def test_a_file_without_tensors_fails_however_it_was_saved(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    for name, content in {"object": {"args": 1}, "empty": {}}.items():
+        torch.save(content, zoo / f"{name}.pth")
+        torch.save(content, zoo / f"{name}.ckpt", _use_new_zipfile_serialization=False)
+        for protocol in (2, 4):
+            (zoo / f"{name}.{protocol}.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
+    report = run_sync()
+    assert (len(report.failures), report.checkpoints["failed"]) == (8, 8)
+    assert {reason.partition(";")[0] for reason in report.failures.values()} == {
+        "holds no tensors",
+        "the file is a pickle without arrays at its beginning",
+    }
 
 
 def test_a_checkpoint_without_convolutions_is_a_result(zoo: Path, dataset: Path, run_sync: Sync) -> None:
