@@ -12,6 +12,7 @@ A name with `ema` or `avg` in it proves nothing: modules are called so. Evidence
 | `ema_pytorch` | `ema_model.` | `online_model.`, or a container | `initted`, `step` |
 | `torch_ema`, diffusers `EMAModel`, score SDE | list `shadow_params` | any | shapes in order |
 | timm, BasicSR, ultralytics and many more | container `NAME_ema`, `ema` | container `NAME` | equal names and shapes |
+| DINO, DINOv2, iBOT | `teacher` | `student` | `center` of a loss, equal names and shapes |
 | modules that trainers add | `model_ema.`, `avg_model.` | `model.` | whole network, equal names and shapes |
 """
 
@@ -71,6 +72,7 @@ def find_weight_sets(tensors: Sequence[StoredTensor]) -> WeightSets:
     """
     excluded = dict.fromkeys(_arguments(tensors), ("outside_prefix", "hyper_parameters"))
     excluded.update(dict.fromkeys(_swapped(tensors), ("raw_copy", "trainer_swap")))
+    excluded.update(dict.fromkeys(_students(tensors), ("raw_copy", "trainer_average")))
     tensors = [tensor for tensor in tensors if tensor.name not in excluded]
     averages = Averages(tensors)
     raw_of: dict[str, StoredTensor] = {}
@@ -111,6 +113,25 @@ def _swapped(tensors: Sequence[StoredTensor]) -> Iterator[str]:
         dotless = {f"ema_{key.replace('.', '_')}": tensor for key, tensor in state.items() if key not in buffers}
         if _same(buffers, dotless, ""):
             yield from (tensor.name for tensor in buffers.values())
+
+
+def _students(tensors: Sequence[StoredTensor]) -> Iterator[str]:
+    """Yield the weights of networks that are distilled into by their own average, the teacher.
+
+    A teacher may be another network, or another training of the same one: only these losses keep the center of the
+    outputs of an average.
+    """
+    sets: dict[tuple[KeyPath, str], dict[str, StoredTensor]] = defaultdict(dict)
+    centers = 0
+    for tensor in tensors:
+        path = key_path(tensor)
+        centers += len(path) > 1 and path[-2].endswith("_loss") and path[-1] == "center"
+        for end, part in enumerate(path[: len(tensor.root) + 1]):
+            if part in ("student", "teacher"):
+                sets[path[:end], part][".".join(path[end + 1 :])] = tensor
+    for (before, part), students in sets.items():
+        if centers and part == "student" and _same(students, sets.get((before, "teacher"), {}), ""):
+            yield from (tensor.name for tensor in students.values())
 
 
 def _shadow_pairs(tensors: Sequence[StoredTensor]) -> Iterator[Pair]:

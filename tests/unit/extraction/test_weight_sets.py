@@ -80,6 +80,18 @@ SETS = {
         {"state_dict": below("model.") | below("avg_model.")},
         [f"state_dict.avg_model.{name}.weight" for name in "ab"],
     ),
+    "DINO": (
+        {"student": below("module.backbone."), "teacher": below("backbone."), "dino_loss": {"center": (1, 9)}},
+        ["teacher.backbone.a.weight", "teacher.backbone.b.weight"],
+    ),
+    "iBOT": (
+        {"student": below("module."), "teacher": NET, "ibot_loss": {"center": (1, 9), "center2": (1, 1, 9)}},
+        ["teacher.a.weight", "teacher.b.weight"],
+    ),
+    "DINOv2": (
+        {"model": below("student.backbone.") | below("teacher.backbone.") | {"dino_loss.center": (1, 9)}},
+        ["model.teacher.backbone.a.weight", "model.teacher.backbone.b.weight"],
+    ),
     "GAN": (
         {"G": NET, "D": {"c.weight": CONV}, "G_ema": NET},
         ["D.c.weight", "G_ema.a.weight", "G_ema.b.weight"],
@@ -112,6 +124,13 @@ MODULES = {
     "an attention called ema": {"": below("ema.") | below("attn.") | {"stem.weight": CONV}},
     "a branch called ema": {"": below("branch_ema.") | below("branch.") | {"stem.weight": CONV}},
     "containers of branches": {"branch": NET, "avg_branch": NET},
+    "a teacher that is distilled": {"student": NET, "teacher": NET},
+    "a teacher of another network": {
+        "student": NET,
+        "teacher": {"a.weight": HEAD, "c.weight": CONV},
+        "dino_loss": {"center": (1, 9)},
+    },
+    "encoders of contrastive learning": {"state_dict": below("module.encoder_q.") | below("module.encoder_k.")},
     "raw weights of Lightning without the average": {"current_model_state": NET},
 }
 
