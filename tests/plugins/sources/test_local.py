@@ -103,6 +103,19 @@ def test_no_path_is_refused(pattern: str | None) -> None:
         offers(pattern)
 
 
+def test_a_pattern_chooses_among_the_files_of_its_folder(tmp_path: Path) -> None:
+    for name in ("m/a.pth", "m/b.onnx", "m/sub/c.pth", "m/x[1].pth", "m/run-1/d.pth", "other/e.pth"):
+        put(tmp_path / name)
+    assert names(tmp_path / "m/*.pth") == ["a.pth", "run-1/d.pth", "sub/c.pth", "x[1].pth"]
+    assert names(tmp_path / "m/x[1].pth") == ["x[1].pth"]
+    assert names(tmp_path / "m/run-?/*") == ["run-1/d.pth"]
+    assert names(f"{tmp_path}/*/*.onnx as=lab") == ["lab/m/b.onnx"]
+    with pytest.raises(UsageError, match=r"no file below '.*m' matches '\*\.tflite'"):
+        offers(f"{tmp_path}/m/*.tflite")
+    with pytest.raises(UsageError, match=r"cannot list '.*nowhere'"):
+        offers(f"{tmp_path}/nowhere/*.pth")
+
+
 def test_a_missing_path_and_a_special_file_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file") as missing:
         offers(str(tmp_path / "nowhere"))

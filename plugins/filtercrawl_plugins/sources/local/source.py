@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from filtercrawl_plugins.sources.local.runs import RunLookup
 from filtercrawl_plugins.sources.local.walk import FoundFile, SkippedPath, is_dataset, os_error_reason, walk
 from filtercrawl_plugins.sources.shared.untrusted_text import is_safe_name
 
+_WILDCARD: Final = re.compile(r"[*?\[]")
 # The last option behind a path. Greedy, so that a path may contain such text itself.
 _OPTION: Final = re.compile(r"^(?P<path>.*) (?P<name>as|arch)=(?P<value>.*)$", re.DOTALL)
 
@@ -31,7 +33,7 @@ class LocalPattern:
     """A parsed pattern, `PATH`, with `as=LABEL` and `arch=SOURCE/NAME` behind it in any order.
 
     Attributes:
-        path: File or folder.
+        path: File or folder, or a folder and a pattern of paths below it.
         label: Prefix of the names, with a trailing slash; empty if there is none.
         arch: The architecture of all its files, `timm/resnet18`; None if there is none.
     """
@@ -66,7 +68,8 @@ class LocalPattern:
     @property
     def canonical(self) -> str:
         """The pattern with an absolute path; see `absolute`."""
-        path = str(absolute(self.path))
+        root, glob = split_glob(self.path)
+        path = str(absolute(root)) if glob is None else str(absolute(root) / glob)
         label = f" as={self.label.removesuffix('/')}" if self.label else ""
         return f"{path}{label}" + (f" arch={self.arch}" if self.arch else "")
 
@@ -83,6 +86,7 @@ class LocalSource:
     """Offers every regular file below a folder as a checkpoint; readers decide which contain weights.
 
     `local:PATH` names a checkpoint by its POSIX path below PATH, `local:PATH as=LABEL` puts `LABEL/` before it.
+    `local:PATH/*.pth` offers those of the files below PATH whose path matches.
     `local:PATH arch=timm/resnet18` states the architecture. A file metadata.csv, metadata.jsonl or metadata.parquet
     states columns of `models` by `file_name`, which may be a pattern. Runs and steps are found where trainers leave
     them; see `runs`.
@@ -100,12 +104,15 @@ class LocalSource:
     def checkpoints(self, transport: Transport, query: Query) -> Iterator[Offer]:  # noqa: ARG002 - no network here
         """Yield the files at the path, sorted by name; raises UsageError if the path does not exist."""
         location = LocalPattern.parse(query.pattern)
-        entries = list(list_folder(location.path))
-        path, named = absolute(location.path), location.path.is_file()
-        root = path.parent if named else path
+        path, glob = split_glob(location.path)
+        entries, named = list(list_folder(path)), path.is_file()
+        root = absolute(path).parent if named else absolute(path)
         runs = RunLookup(root, location.label, None if named else [entry.name for entry in entries])
         metadata = MetadataLookup(root, query.previous_states)
-        for entry in entries:
+        chosen = [entry for entry in entries if glob is None or fnmatchcase(entry.name, glob)]
+        if entries and not chosen:
+            raise UsageError(f"local: no file below {str(path)!r} matches {glob!r}; `*` matches any text, also with /")
+        for entry in chosen:
             name = location.label + entry.name
             if isinstance(entry, SkippedPath):
                 yield Skipped(name=name, reason=entry.reason)
@@ -118,7 +125,7 @@ class LocalSource:
                 if (found := runs.run_of(entry.name)) is not None:
                     checkpoint = replace(checkpoint, run=found.run, meta=CheckpointMetadata(extra=found.notes))
                 yield metadata.apply(checkpoint, entry.name)
-        if not named:
+        if not named and glob is None:
             metadata.warn_unmatched()
 
 
@@ -158,6 +165,16 @@ def make_checkpoint(name: str, found: FoundFile) -> Checkpoint:
         url=found.path.as_uri(), size=found.status.st_size, etag=file_version(found.status), path=found.name
     )
     return Checkpoint(name=name, files=(file,))
+
+
+def split_glob(path: Path) -> tuple[Path, str | None]:
+    """Return the folder of a path with wildcards, and the pattern below it; None where the path is one that exists."""
+    if os.path.lexists(path):  # pathlib raises for a too long name
+        return path, None
+    first = next((i for i, part in enumerate(path.parts) if _WILDCARD.search(part)), None)
+    if first is None:
+        return path, None
+    return Path(*path.parts[:first]), "/".join(path.parts[first:])
 
 
 def absolute(path: Path) -> Path:

@@ -25,6 +25,8 @@ def test_parse(text: str, path: str, label: str) -> None:
 
 def test_canonical() -> None:
     assert LocalPattern.parse("zoo/../nets").canonical == str(Path("nets").absolute())
+    assert LocalPattern.parse("zoo/../nets/*/a?.pth").canonical == str(Path("nets/*/a?.pth").absolute())
+    assert LocalPattern.parse("*.pth").canonical == str(Path("*.pth").absolute())
     assert LocalPattern.parse("nets as=lab").canonical == f"{Path('nets').absolute()} as=lab"
 
 
