@@ -32,9 +32,25 @@ _NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": No
 
 def svg(figure: Figure, theme: Theme = LIGHT) -> bytes:
     """Render as SVG with a transparent background and text as outlines; raises what `draw` raises."""
-    out = io.BytesIO()
     with _drawn(figure, theme) as canvas:
-        canvas.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
+        return _svg(canvas)
+
+
+def png(figure: Figure, theme: Theme = LIGHT) -> bytes:
+    """Render as PNG on the background of the theme; raises what `draw` raises."""
+    with _drawn(figure, theme) as canvas:
+        return _png(canvas)
+
+
+def svg_and_png(figure: Figure, theme: Theme = LIGHT) -> tuple[bytes, bytes]:
+    """Return what `svg` and `png` return; the figure is drawn and laid out once."""
+    with _drawn(figure, theme) as canvas:
+        return _svg(canvas), _png(canvas)
+
+
+def _svg(canvas: matplotlib.figure.Figure) -> bytes:
+    out = io.BytesIO()
+    canvas.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
     # matplotlib repeats every text in a comment, including control characters, which are not valid in XML.
     text = _INVALID_XML.sub("\ufffd", _COMMENT.sub("", out.getvalue().decode("utf-8", "surrogatepass")))
     return _SPACE_BETWEEN_TAGS.sub("><", _PATH.sub(_compact, text)).encode()
@@ -47,11 +63,9 @@ def _compact(path: re.Match[str]) -> str:
     return f' d="{" ".join(words)}"'
 
 
-def png(figure: Figure, theme: Theme = LIGHT) -> bytes:
-    """Render as PNG on the background of the theme; raises what `draw` raises."""
+def _png(canvas: matplotlib.figure.Figure) -> bytes:
     out = io.BytesIO()
-    with _drawn(figure, theme) as canvas:
-        canvas.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
+    canvas.savefig(out, format="png", dpi=DPI, metadata={"Software": None})
     return out.getvalue()
 
 
@@ -78,6 +92,9 @@ def _drawn(figure: Figure, theme: Theme) -> Iterator[matplotlib.figure.Figure]:
                     axis.set_major_formatter(PlainPowers(axis.get_major_formatter()))
                 if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
                     axis.set_minor_formatter(PlainPowers(axis.get_minor_formatter()))
+        # Laid out here, once: `savefig` would do it twice for each format.
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")
         yield canvas
 
 

@@ -80,7 +80,7 @@ def render_report(
 
 def sanitize(value: object) -> object:
     """Replace unprintable characters in text: control characters, and marks that change the reading direction."""
-    if not isinstance(value, str) or isinstance(value, Markup):
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
 

@@ -17,7 +17,7 @@ from filtercrawl.api.errors import describe_error
 from filtercrawl.dataset.files.atomic import atomic_write, remove, write_text
 from filtercrawl.dataset.files.manifest import file_entry, is_published
 from filtercrawl.dataset.files.parquet import BATCH_ROWS, File, write_table
-from filtercrawl_analysis.plots.render import palette_png, png, svg
+from filtercrawl_analysis.plots.render import palette_png, png, svg, svg_and_png
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.csv import csv_text
 from filtercrawl_analysis.report.html import RenderedFigure, render_report
@@ -200,7 +200,7 @@ def _write_table(dataset: Path, table: ResultTable) -> list[File]:
 
 
 def _render(figure: Figure) -> RenderedFigure:
-    light, raster = svg(figure, LIGHT), png(figure, LIGHT)
+    light, raster = svg_and_png(figure, LIGHT)
     if len(light) > SVG_BYTES and len(small := palette_png(raster)) < len(light):
         return RenderedFigure(svg=light, png=raster, shown=(small, palette_png(png(figure, DARK))), kind="png")
     return RenderedFigure(svg=light, png=raster, shown=(light, svg(figure, DARK)), kind="svg+xml")
