@@ -33,6 +33,9 @@ _FACTS: Final = (
     "padding", "dilation", "conv_depth",
 )  # fmt: skip
 
+# Checkpoints that are named where a selector names several.
+_MAX_NAMED: Final = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
@@ -109,8 +112,10 @@ def select_checkpoint(
     check_source_tables(settings.sources, plugins)
     (listing,) = Discovery(plugins=plugins, transport=transport, settings=settings.sources).list_all([selector])
     if len(listing.checkpoints) != 1:
-        some = ", ".join(checkpoint.name for checkpoint in listing.checkpoints[:3])
-        names = f"{len(listing.checkpoints)} checkpoints ({some}, ...); name one" if some else "no checkpoint"
+        some = [checkpoint.name for checkpoint in listing.checkpoints[:_MAX_NAMED]]
+        if len(listing.checkpoints) > len(some):
+            some.append("...")
+        names = f"{len(listing.checkpoints)} checkpoints ({', '.join(some)}); name one" if some else "no checkpoint"
         raise UsageError(f"{text}: names {names}" + (f" ({listing.problem})" if listing.problem else ""))
     return listing.checkpoints[0]
 

@@ -55,7 +55,7 @@ def selector_of(checkpoint: str | PathLike[str], plugins: Plugins) -> str:
         return f"local:{text}"
     if ":" not in text and text not in plugins.sources:
         if os.path.isdir(text):  # noqa: PTH112
-            raise UsageError(f"{text}: is a folder; name a file in it, or the folder as local:{text}")
+            raise UsageError(f"{text}: is a folder; name one file in it, as a single checkpoint is inspected")
         known = ", ".join(sorted(plugins.sources))
         raise UsageError(f"{text}: no such file, and no source of this name; installed are {known}")
     return text

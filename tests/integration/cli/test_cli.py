@@ -124,8 +124,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(call, words: list[str], said: s
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["inspect", "m"], "m: is a folder; name a file in it, or the folder as local:m"),
-        (["inspect", "local:m"], "local:m: names 2 checkpoints"),
+        (["inspect", "m"], "m: is a folder; name one file in it, as a single checkpoint is inspected"),
+        (["inspect", "local:m"], "local:m: names 2 checkpoints (a.pth, b.pth); name one"),
+        (["inspect", "local:."], "local:.: names 4 checkpoints (c.pth, d.pth, m/a.pth, ...); name one"),
         (["sync", "m"], "'m': no source is named 'm'; to name the folder, use local:m"),
         (["sync", "./m"], "'./m': no source is named './m'; to name the folder, use local:./m"),
         (["sync", "m/a.pth"], "'m/a.pth': no source is named 'm/a.pth'; to name the file, use local:m/a.pth"),
@@ -141,6 +142,8 @@ def test_a_path_is_no_selector_and_the_error_names_one(
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "a.pth").touch()
     (tmp_path / "m" / "b.pth").touch()
+    (tmp_path / "c.pth").touch()
+    (tmp_path / "d.pth").touch()
     monkeypatch.chdir(tmp_path)
     result = call(*words)
     assert isinstance(result.exception, UsageError)
