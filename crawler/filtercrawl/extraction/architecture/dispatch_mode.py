@@ -37,6 +37,8 @@ from filtercrawl.extraction.architecture.weight_origin import (
 
 # Bytes by which the peak of the process may grow while a network runs; what it makes of one example is far less.
 _MOST_MEMORY: Final = 2 << 30
+# An operator that takes much memory takes longer than this, and most take none.
+_SECONDS_BETWEEN_LOOKS: Final = 0.01
 # After these the numbers are still the stored ones.
 _COPIES: Final = frozenset({torch.ops.aten.clone.default, torch.ops.aten._to_copy.default})  # noqa: SLF001 - an operator's name
 
@@ -101,6 +103,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         self._device = torch.device(tracing.device)
         self._tracing = tracing
         self._peak = peak_memory()
+        self._next_look = 0.0
         self._callers: list[str] = [""]
         # A weak reference keeps a storage's address from being given to another one, and not its memory.
         self._origins: dict[int, tuple[StorageWeakRef, ValueOrigin]] = {}
@@ -167,10 +170,13 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
                 self._set(tensor, own.join(joined))
 
     def _check_limits(self) -> None:
-        if time.monotonic() > self._tracing.until:
+        now = time.monotonic()
+        if now > self._tracing.until:
             raise TimeoutError("it takes too long")
-        if peak_memory() - self._peak > _MOST_MEMORY:
-            raise MemoryError("it takes too much memory")
+        if now > self._next_look:
+            self._next_look = now + _SECONDS_BETWEEN_LOOKS
+            if peak_memory() - self._peak > _MOST_MEMORY:
+                raise MemoryError("it takes too much memory")
 
     def _convolve(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], weight_origin: ValueOrigin, joined: ValueOrigin
