@@ -37,7 +37,7 @@ REPORT = Path(__file__).with_suffix(".md")
 
 @dataclass
 class Result:
-    """What came of one architecture; seconds of building and tracing."""
+    """What came of one architecture; CPU seconds of building and tracing."""
 
     name: str
     build: float = 0.0
@@ -76,15 +76,15 @@ def build(library: str, name: str) -> nn.Module:
 def measure(library: str, name: str) -> Result:
     """Build and trace one architecture, and hold its attributes against its modules'."""
     result = Result(name)
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         module = build(library, name)
     except Exception as error:  # noqa: BLE001 - the report names what fails
         result.problem = f"cannot be built: {type(error).__name__}: {str(error)[:200]}"
         return result
-    built = time.perf_counter()
+    built = time.process_time()
     structure = trace(module, sample(name, module) if library == "torchvision" else None)
-    result.build, result.trace = built - start, time.perf_counter() - built
+    result.build, result.trace = built - start, time.process_time() - built
     result.problem = structure.problem
     count(result, structure)
     result.disagreements = attribute_disagreements(module, structure)
@@ -114,7 +114,7 @@ def report(results: dict[str, list[Result]], checks: list[tuple[str, str, int, l
         f"Written by `python benchmarks/structure.py --all`; {versions}; one process, {os.cpu_count()} cores.",
         "",
         "| library | architectures | traced | failed | convolutions | of these unreached in eval mode "
-        "| attributes that differ from the module's | build s median / p95 | trace s median / p95 |",
+        "| attributes that differ from the module's | build CPU s median / p95 | trace CPU s median / p95 |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for library, found in results.items():
