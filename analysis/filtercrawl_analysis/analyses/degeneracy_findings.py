@@ -79,10 +79,16 @@ def _random_models(models: list[Row]) -> Iterator[Finding]:
             for _, row in named
         ]
         text = f"Layers that cannot be told from random weights, of those that can be judged: {_joined(parts, found)}."
-        yield Finding(text=text, table="model_quality", row=named[0][0])
+        yield _finding_on(text, named)
     elif found:
         count = f"{len(found)} {'model has' if len(found) == 1 else 'models have'}"
-        yield Finding(text=f"{count} a few layers that cannot be told from random weights.")
+        yield _finding_on(f"{count} a few layers that cannot be told from random weights.", found[:MAX_NAMED])
+
+
+def _finding_on(text: str, models: Sequence[tuple[int, Row]]) -> Finding:
+    """Return a finding that is derived from the rows of these models."""
+    first, *others = (position for position, _ in models)
+    return Finding(text=text, table="model_quality", row=first, other_rows=tuple(others))
 
 
 def _joined(parts: list[str], found: Sequence[object]) -> str:
@@ -103,7 +109,7 @@ def _models_with(verdict: str, layers: list[Row], models: list[Row]) -> Iterator
         text = f"{count} {_PHRASES[verdict] if found[0][1][column] > 1 else _SINGULAR[verdict]}; {detail}."
     else:
         text = f"Layers that {_PHRASES[verdict]}: {_joined([', '.join(part) for part in parts], found)}."
-    yield Finding(text=text, table="model_quality", row=found[0][0])
+    yield _finding_on(text, found[:MAX_NAMED])
 
 
 def _layers_with(verdict: str, n_layers: int, row: Row, layers: list[Row]) -> tuple[str, str]:

@@ -43,7 +43,7 @@ def initialization_findings(models: pa.Table) -> Iterator[Finding]:
 
 
 def _of_verdict(found: list[tuple[int, Row]], sentence: Callable[[Row], str], heading: str) -> Iterator[Finding]:
-    """Yield one finding for all models of a verdict, derived from the row of the first.
+    """Yield one finding for all models of a verdict, derived from the rows of those that it names.
 
     Args:
         found: Positions and rows of the models.
@@ -52,16 +52,17 @@ def _of_verdict(found: list[tuple[int, Row]], sentence: Callable[[Row], str], he
     """
     if not found:
         return
-    position, first = found[0]
+    first, *others = found[:MAX_NAMED]
     named = [
         f"{row['model_id']} ({row['close_layers']} of {row['judged_layers']} layers, "
         f"{row['close_share_of_weights']:.0%} of the weights, {row['law']})"
-        for _, row in found[:MAX_NAMED]
+        for _, row in (first, *others)
     ]
     if (more := len(found) - MAX_NAMED) > 0:
         named.append(f"and {more:,} more {'model' if more == 1 else 'models'}")
-    text = sentence(first) if len(found) == 1 else f"{heading}: {', '.join(named)}."
-    yield Finding(text=text, table="model_initialization", row=position)
+    text = sentence(first[1]) if len(found) == 1 else f"{heading}: {', '.join(named)}."
+    rows = tuple(position for position, _ in others)
+    yield Finding(text=text, table="model_initialization", row=first[0], other_rows=rows)
 
 
 def _untrained_sentence(row: Row) -> str:

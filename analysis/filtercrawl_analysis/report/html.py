@@ -93,7 +93,7 @@ def fit_budget(pictures: Mapping[str, RenderedFigure], budget: int) -> set[str]:
     return set(embedded)
 
 
-def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, dict[str, str | None]]]:
+def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     """Return (section, finding) pairs for the top of the page: the first of each section, then the second of each."""
     sections = list(sections)
     ranked = [
@@ -124,11 +124,11 @@ def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embed
     }
 
 
-def _finding(finding: Finding | str) -> dict[str, str | None]:
-    """Return the text of a finding, and the anchor of the row that it is derived from."""
-    if isinstance(finding, str) or finding.table is None or finding.row is None:
-        return {"text": str(finding), "anchor": None}
-    return {"text": finding.text, "anchor": row_anchor(finding.table, finding.row)}
+def _finding(finding: Finding | str) -> dict[str, Any]:
+    """Return the text of a finding, and the anchors of the rows that it is derived from."""
+    if isinstance(finding, str):
+        return {"text": finding, "anchors": []}
+    return {"text": finding.text, "anchors": [row_anchor(finding.table or "", row) for row in finding.rows]}
 
 
 def _figure(figure: Figure, drawn: RenderedFigure | None, filled: set[str]) -> dict[str, Any]:

@@ -150,8 +150,9 @@ def _validate_finding(finding: object, tables: Mapping[str, ResultTable]) -> str
     table = tables.get(finding.table or "")
     if table is None:
         return f"a finding is derived from the table {finding.table!r}, which is not there"
-    if finding.row is None or not 0 <= finding.row < table.rows.num_rows:
-        return f"a finding is derived from row {finding.row} of {table.name!r}, which has {table.rows.num_rows} rows"
+    for row in (finding.row, *finding.other_rows):
+        if row is None or not 0 <= row < table.rows.num_rows:
+            return f"a finding is derived from row {row} of {table.name!r}, which has {table.rows.num_rows} rows"
     return None
 
 

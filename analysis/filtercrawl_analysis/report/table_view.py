@@ -39,11 +39,8 @@ def row_anchor(table: str, row: int) -> str:
 
 def cited_rows(findings: Sequence[Finding | str], table: str) -> set[int]:
     """Return the rows of a table that findings are derived from."""
-    return {
-        finding.row
-        for finding in findings
-        if isinstance(finding, Finding) and finding.table == table and finding.row is not None
-    }
+    ours = (finding for finding in findings if isinstance(finding, Finding) and finding.table == table)
+    return {row for finding in ours for row in finding.rows}
 
 
 def table_view(table: ResultTable, cited: Collection[int]) -> dict[str, Any]:

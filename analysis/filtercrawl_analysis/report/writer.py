@@ -175,15 +175,16 @@ def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
 
 
 def _finding(finding: Finding | str, tables: Iterable[ResultTable]) -> dict[str, Any]:
-    """Return a finding with the row that it is derived from: its table, its position and its identifying columns."""
+    """Return a finding with the rows that it is derived from: their table, positions and identifying columns."""
     if isinstance(finding, str) or finding.table is None or finding.row is None:
-        return {"text": str(finding), "table": None, "row": None, "key": None}
+        return {"text": str(finding), "table": None, "row": None, "key": None, "other_rows": []}
     rows = next(table.rows for table in tables if table.name == finding.table)
     return {
         "text": finding.text,
         "table": finding.table,
         "row": finding.row,
         "key": row_key(rows, finding.row),
+        "other_rows": [{"row": row, "key": row_key(rows, row)} for row in finding.other_rows],
     }
 
 

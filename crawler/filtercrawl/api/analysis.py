@@ -69,17 +69,24 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A sentence for the top of the report, with the row that it is derived from.
+    """A sentence for the top of the report, with the row or the rows that it is derived from.
 
     Attributes:
         text: The sentence.
         table: Name of the table that has the row; None for a sentence that rests on no single row.
         row: Position of the row in that table, from 0.
+        other_rows: Positions of further rows, for a sentence that names several models or groups.
     """
 
     text: str
     table: str | None = None
     row: int | None = None
+    other_rows: tuple[int, ...] = ()
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The positions of all rows that the sentence is derived from."""
+        return () if self.table is None or self.row is None else (self.row, *self.other_rows)
 
     def __str__(self) -> str:
         """Return the sentence."""

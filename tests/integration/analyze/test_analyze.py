@@ -413,24 +413,26 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
 
 
 @pytest.mark.usefixtures("net")
-def test_a_finding_links_to_its_row_however_far_down_it_is(call: Call, dataset: Path) -> None:
+def test_a_finding_links_to_its_rows_however_far_down_they_are(call: Call, dataset: Path) -> None:
     def cited(view: DatasetView) -> api.Result:
         rows = pa.table({"group": [f"g{i}" for i in range(100)], "n": range(100)})
         table = ResultTable(name="many", title="M", rows=rows)
-        finding = api.Finding(text="g70 has 70.", table="many", row=70)
+        finding = api.Finding(text="g70 has 70, g72 72.", table="many", row=70, other_rows=(72,))
         return api.Result(tables=(table,), findings=(finding, "Nothing else."))
 
     result = call(cited=cited)
     assert result.exit_code == 0, result.output
     page = Page.read(dataset / "analysis/report.html")
     assert page.problems == []
-    assert "row-many-71" in page.ids
+    assert {"row-many-71", "row-many-73"} <= set(page.ids)
     assert page.links.count("#row-many-71") == 2  # among the key findings, and in its section
+    assert page.links.count("#row-many-73") == 2
     assert "40 rows not shown g70 70" in page.text
-    assert "The first 30 of 100 rows, and 1 that findings are derived from." in page.text
+    assert "The first 30 of 100 rows, and 2 that findings are derived from." in page.text
+    further = [{"row": 72, "key": {"group": "g72"}}]
     assert json.loads((dataset / "analysis/results.json").read_text())["analyses"][0]["findings"] == [
-        {"text": "g70 has 70.", "table": "many", "row": 70, "key": {"group": "g70"}},
-        {"text": "Nothing else.", "table": None, "row": None, "key": None},
+        {"text": "g70 has 70, g72 72.", "table": "many", "row": 70, "key": {"group": "g70"}, "other_rows": further},
+        {"text": "Nothing else.", "table": None, "row": None, "key": None, "other_rows": []},
     ]
 
 
