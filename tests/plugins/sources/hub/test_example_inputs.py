@@ -129,34 +129,16 @@ class Session:
         self.points.append((obj_idx, frame_idx))
 
 
-class TextSession(Session):
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.prompts: dict[int, str] = {}
-        self.prompt_input_ids: dict[int, torch.Tensor] = {}
-        self.prompt_attention_masks: dict[int, torch.Tensor] = {}
-
-    def add_prompt(self, text: str) -> int:
-        self.prompts[0] = text
-        return 0
-
-
-def test_a_session_has_an_object_to_track_or_a_text() -> None:
+def test_a_session_has_an_object_to_track() -> None:
     class Tracker(Model):
         def forward(self, inference_session: Session) -> None: ...
-
-    class Detector(Model):
-        def forward(self, inference_session: TextSession) -> None: ...
 
     class Unknown(Model):
         def forward(self, inference_session: object) -> None: ...
 
     Tracker.forward.__annotations__["inference_session"] = Session
-    Detector.forward.__annotations__["inference_session"] = TextSession
-    (tracked,), (searched,) = sessions(Network(Tracker())), sessions(Network(Detector()))
-    assert (tracked.points, tracked.obj_with_new_inputs) == ([(0, 0)], [1])
-    assert (searched.points, list(searched.prompts)) == ([], [0])
-    assert searched.prompt_input_ids[0].shape == searched.prompt_attention_masks[0].shape
+    (session,) = sessions(Network(Tracker()))
+    assert (session.points, session.obj_with_new_inputs) == ([(0, 0)], [1])
     assert sessions(Network(Unknown())) == []
 
 
