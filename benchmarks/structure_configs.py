@@ -10,13 +10,16 @@ What FILE already has is not measured again. Each network is measured in a proce
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -82,7 +85,14 @@ def measured(name: str) -> dict[str, Any]:
     except EOFError:
         result = asdict(Result(name, problem="its process ended without a result"))
     process.join()
-    return {**result, "memory": peak}
+    return {**result, "memory": peak, "commit": commit()}
+
+
+@functools.cache
+def commit() -> str:
+    """Return the commit of this checkout, with a mark if files differ from it."""
+    command = ["git", "-C", str(REPORT.parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _send_measured(name: str, sender: Connection) -> None:
@@ -115,8 +125,9 @@ def report(results: list[Result]) -> str:
         f"Written by `python benchmarks/structure_configs.py --results FILE`; {versions}; one network at a time, "
         f"{os.cpu_count()} cores, at most {SECONDS} s and {MEMORY >> 30} GB for each. Each default config goes the way "
         "of a `config.json` on the Hub. Of transformers the base model of each model type is built, of diffusers each "
-        "class; where a class has no default for what it needs, with the settings of a published config. What FILE "
-        "already had was measured before: not all networks are of one commit.",
+        "class; where a class has no default for what it needs, with the settings of a published config.",
+        "",
+        f"Measured with the code of commit {', '.join(of_commits(results))}.",
         "",
         "| library | networks with convolutions | with depth | share | of those that accept an input "
         "| for every convolution | convolutions | of these with depth "
@@ -148,6 +159,12 @@ def report(results: list[Result]) -> str:
     lines += ["", "## Not counted", "", "The library itself builds no network from the default config.", ""]
     lines += [f"- `{r.name}`: {r.unavailable}" for r in results if r.unavailable] or ["None."]
     return "\n".join(lines) + "\n"
+
+
+def of_commits(results: list[Result]) -> list[str]:
+    """Return each commit with how many networks were measured there, the most first."""
+    counts = Counter(result.commit or "unknown" for result in results)
+    return [f"{name} ({n} networks)" for name, n in counts.most_common()]
 
 
 def explained(result: Result) -> str:

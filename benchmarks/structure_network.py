@@ -65,6 +65,7 @@ class Result:
     n_with_depth: int = 0
     without_depth: list[str] = field(default_factory=list)
     memory: int = 0
+    commit: str | None = None
 
 
 def everything() -> Iterator[str]:
