@@ -35,7 +35,7 @@ from filtercrawl.api.hookspecs import API_VERSION, Command, hookimpl
 from filtercrawl.api.layout import Layout, arrange
 from filtercrawl.api.measure import Accumulator, LayerSummary, Measure, Sketcher
 from filtercrawl.api.range_file import RandomAccessFile
-from filtercrawl.api.reader import CheckpointContent, Files, Reader, SupportsTrainingState
+from filtercrawl.api.reader import CheckpointContent, Files, Reader, SupportsCompanionCheck, SupportsTrainingState
 from filtercrawl.api.source import (
     Query,
     Source,
@@ -91,6 +91,7 @@ __all__ = [
     "StoredTensor",
     "SupportsBuild",
     "SupportsCanonicalPattern",
+    "SupportsCompanionCheck",
     "SupportsCount",
     "SupportsLookup",
     "SupportsSampleInput",

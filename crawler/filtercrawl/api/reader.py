@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -76,6 +76,26 @@ class SupportsTrainingState(Protocol):
 
         Raises:
             CheckpointError: The files are damaged or inconsistent.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsCompanionCheck(Protocol):
+    """A reader whose companion files are in formats of checkpoints, such as the shards of an index."""
+
+    def owns_companion(self, file: RandomAccessFile, path: str, tensors: Sequence[StoredTensor]) -> bool:
+        """Return whether a companion file is a part of this checkpoint, and not a checkpoint of its own.
+
+        Companions of other readers are parts only where no reader reads them: what a file names may be anybody's.
+
+        Args:
+            file: A file that `can_read` accepted.
+            path: One of its `companion_paths`.
+            tensors: The tensors of the companion, as its own reader yields them.
+
+        Raises:
+            CheckpointError: The file is damaged.
         """
         ...
 

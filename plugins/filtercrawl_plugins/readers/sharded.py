@@ -6,7 +6,8 @@ Format: `save_torch_state_dict` of huggingface_hub, `model.safetensors.index.jso
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from filtercrawl.api.errors import FormatError
 from filtercrawl.api.hookspecs import hookimpl
@@ -33,6 +34,12 @@ class ShardedReader:
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         """Return the shards, each once, in the order of the index; raises FormatError."""
         return tuple(dict.fromkeys(read_weight_map(file).values()))
+
+    def owns_companion(self, file: RandomAccessFile, path: str, tensors: Sequence[StoredTensor]) -> bool:
+        """Return whether the companion holds all tensors that the index says are in it; raises FormatError."""
+        own = PurePosixPath(path)
+        names = {name for name, shard in read_weight_map(file).items() if PurePosixPath(shard) == own}
+        return names <= {tensor.name for tensor in tensors}
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the tensors of all shards in the order of the index; shards may be of any format.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, local_path
-from filtercrawl.api.errors import Cancelled
+from filtercrawl.api.errors import Cancelled, CheckpointError, FormatError
 from filtercrawl.api.format_names import FORMATS_WITHOUT_READER, format_name
 from filtercrawl.api.hub_cache import may_link_to
-from filtercrawl.api.range_file import LocalFile, file_version, relative_path
-from filtercrawl.api.reader import Reader, find_reader
+from filtercrawl.api.range_file import LocalFile, RandomAccessFile, file_version, relative_path
+from filtercrawl.api.reader import Reader, SupportsCompanionCheck, find_reader
+from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.dataset.schema.model_row import ModelRow
 
@@ -63,3 +65,107 @@ def find_companion_files(checkpoint: Checkpoint, paths: Sequence[str]) -> Iterat
         except (OSError, RuntimeError, ValueError):
             continue
         yield RemoteFile(url=url, size=status.st_size, etag=file_version(status), path=path)
+
+
+class PartFinder:
+    """Tells which companion files of local checkpoints are parts of them, and not checkpoints of their own.
+
+    A file may name any other file beside it. One that a reader reads stays a checkpoint of its own, unless the reader
+    of the file that names it knows it as its part.
+    """
+
+    def __init__(self, checkpoints: Sequence[Checkpoint], readers: Sequence[Reader], known: Iterable[ModelRow]) -> None:
+        """Describe a listing.
+
+        Args:
+            checkpoints: All checkpoints of the listing, with their companion files.
+            readers: Installed readers.
+            known: Rows of `models`.
+        """
+        self._listed = {checkpoint.files[0].url: checkpoint for checkpoint in checkpoints}
+        self._readers = readers
+        self._known = {row.state.url for row in known}
+        self._tensors: dict[str, tuple[StoredTensor, ...] | None] = {}
+
+    def parts(self, checkpoint: Checkpoint, known: ModelRow | None) -> Iterator[str]:
+        """Yield the addresses of companion files that are parts of a checkpoint.
+
+        Nothing is opened if no file has changed since the last run, and none was a checkpoint of its own.
+
+        Args:
+            checkpoint: A checkpoint of the listing.
+            known: Its row.
+        """
+        main, *others = checkpoint.files
+        listed = [file for file in others if file.url in self._listed and file.url != main.url]
+        state = known.state.files if known is not None else None
+        unchanged = state is not None and [etag for _, etag in state] == [file.etag for file in checkpoint.files]
+        if unchanged and self._known.isdisjoint(file.url for file in listed):
+            yield from (file.url for file in listed)
+            return
+        for file in listed:
+            tensors = self._tensors_of(file.url)
+            if tensors is None or self._owns(checkpoint, file, tensors):
+                yield file.url
+
+    def _owns(self, checkpoint: Checkpoint, companion: RemoteFile, tensors: Sequence[StoredTensor]) -> bool:
+        path = str(PurePosixPath(companion.path or "").relative_to(folder(checkpoint)))
+        try:
+            with LocalFile(local_path(checkpoint.files[0])) as file:
+                reader: object = find_reader(self._readers, file)
+                return isinstance(reader, SupportsCompanionCheck) and reader.owns_companion(file, path, tensors)
+        except Cancelled:
+            raise
+        except Exception:  # noqa: BLE001 - a plugin's reader may raise anything
+            return False
+
+    def _tensors_of(self, url: str) -> tuple[StoredTensor, ...] | None:
+        """Return the tensors of a checkpoint of the listing; None if no reader reads it without an error."""
+        if url not in self._tensors:
+            try:
+                with ExitStack() as opened:
+                    self._tensors[url] = _read(self._listed[url], self._readers, opened)
+            except Cancelled:
+                raise
+            except Exception:  # noqa: BLE001 - crawling the checkpoint will say what is wrong with it
+                self._tensors[url] = None
+        return self._tensors[url]
+
+
+def _read(checkpoint: Checkpoint, readers: Sequence[Reader], opened: ExitStack) -> tuple[StoredTensor, ...] | None:
+    files = _LocalFiles(checkpoint, readers, opened)
+    reader = find_reader(readers, files.main)
+    return None if reader is None else tuple(reader.tensors(files))
+
+
+class _LocalFiles:
+    """The files of a local checkpoint, as its reader sees them."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, readers: Sequence[Reader], opened: ExitStack, main: RemoteFile | None = None
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._readers = readers
+        self._opened = opened
+        self.main: RandomAccessFile = self._open(main or checkpoint.files[0])
+
+    def open(self, path: str) -> RandomAccessFile:
+        return self._open(self._find(path))
+
+    def tensors(self, path: str) -> Iterator[StoredTensor]:
+        # Without readers: an index names no index.
+        shard = _LocalFiles(self._checkpoint, (), self._opened, self._find(path))
+        reader = find_reader(self._readers, shard.main)
+        if reader is None:
+            raise FormatError(f"{path}: no reader claims it")
+        return reader.tensors(shard)
+
+    def _find(self, path: str) -> RemoteFile:
+        wanted = str(folder(self._checkpoint) / relative_path(path))
+        found = next((file for file in self._checkpoint.files if file.path == wanted), None)
+        if found is None:
+            raise CheckpointError(f"{path}: no such file")
+        return found
+
+    def _open(self, file: RemoteFile) -> LocalFile:
+        return self._opened.enter_context(LocalFile(local_path(file)))

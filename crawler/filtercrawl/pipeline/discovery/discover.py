@@ -26,7 +26,7 @@ from filtercrawl.api.source import Query, SupportsSubfile
 from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.pipeline.discovery.architectures import with_architecture
-from filtercrawl.pipeline.discovery.companions import with_companions
+from filtercrawl.pipeline.discovery.companions import PartFinder, with_companions
 from filtercrawl.pipeline.discovery.opt_out import OptOut
 from filtercrawl.pipeline.discovery.selector import Selector
 
@@ -126,22 +126,28 @@ class Discovery:
         if isinstance(self.plugins.sources[listing.selector.source], SupportsSubfile):
             return listing  # such a source has looked into the files already
         kept: list[Checkpoint] = []
-        companions: set[str] = set()
+        parts: set[str] = set()
         ignored: dict[str, str] = {}
         for checkpoint in listing.checkpoints:
-            known = self.known_models.get(f"{listing.selector.source}/{checkpoint.name}")
-            grouped = with_companions(checkpoint, self.plugins.readers, known)
+            grouped = with_companions(checkpoint, self.plugins.readers, self._known(listing, checkpoint))
             if isinstance(grouped, str):
                 ignored[checkpoint.files[0].url] = grouped
                 continue
             kept.append(grouped)
-            main, *others = grouped.files
-            companions.update(file.url for file in others if file.url != main.url)
+            parts.update(file.url for file in checkpoint.files[1:])  # as the source says
+        companions = {file.url for checkpoint in kept for file in checkpoint.files[1:]}
+        finder = PartFinder(kept, self.plugins.readers, self.known_models.values())
+        for checkpoint in kept:
+            if checkpoint.files[0].url.startswith("file:"):
+                parts.update(finder.parts(checkpoint, self._known(listing, checkpoint)))
         return replace(
             listing,
-            checkpoints=tuple(c for c in kept if c.named or c.files[0].url not in companions),
+            checkpoints=tuple(c for c in kept if c.named or c.files[0].url not in parts),
             ignored=Counter(kind for url, kind in sorted(ignored.items()) if url not in companions),
         )
+
+    def _known(self, listing: Listing, checkpoint: Checkpoint) -> ModelRow | None:
+        return self.known_models.get(f"{listing.selector.source}/{checkpoint.name}")
 
 
 def previous_states(rows: Mapping[str, ModelRow], source: str) -> dict[str, PreviousState]:

@@ -6,8 +6,9 @@ each chunk (`torch.distributed.checkpoint.metadata`, `.filesystem`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import PurePosixPath
 from typing import Final
 
 from filtercrawl.api.errors import CheckpointError, FormatError
@@ -44,6 +45,16 @@ class DistributedCheckpoint:
     def companion_paths(self, file: RandomAccessFile) -> tuple[str, ...]:
         """Return the shards, sorted; raises CheckpointError."""
         return tuple(sorted({chunk.path for record in read_metadata(file).tensors for chunk in record.chunks}))
+
+    def owns_companion(self, file: RandomAccessFile, path: str, tensors: Sequence[StoredTensor]) -> bool:
+        """Return whether the companion is a shard of one chunk, an archive of torch like any other."""
+        chunks = [
+            (chunk, record.dtype) for record in read_metadata(file).tensors for chunk in record.chunks
+            if PurePosixPath(chunk.path) == PurePosixPath(path)
+        ]  # fmt: skip
+        return [(chunk.start, chunk.sizes, dtype) for chunk, dtype in chunks] == [
+            (0, tensor.shape, tensor.dtype) for tensor in tensors
+        ]
 
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield every tensor of the state dict; no shard is read before its numbers are.
