@@ -23,10 +23,16 @@ from filtercrawl.extraction.ledger import LedgerEntry
 
 # Rows of many numbers each, which take ten times their bytes as Python objects.
 _SKETCHES_AT_ONCE: Final = 256
+_NO_REPAIR: Final = "there is no catalog to write it from: start in an empty folder"
 
 
-def rebuild_catalog(dataset: Path, catalog: Catalog) -> int:
+def rebuild_catalog(dataset: Path, catalog: Catalog, repair: str = _NO_REPAIR) -> int:
     """Fill an empty catalog from the published tables.
+
+    Args:
+        dataset: The dataset folder.
+        catalog: The catalog.
+        repair: What to do where a table cannot be read, for the error.
 
     Returns:
         The number of checkpoints.
@@ -34,7 +40,7 @@ def rebuild_catalog(dataset: Path, catalog: Catalog) -> int:
     Raises:
         DatasetError: The tables are missing or cannot be read.
     """
-    folder = DatasetFolder(dataset)
+    folder = DatasetFolder(dataset, repair=repair)
     try:
         with catalog.transaction():
             catalog.set_meta("dataset_id", folder.manifest()["dataset_id"])
@@ -50,9 +56,7 @@ def rebuild_catalog(dataset: Path, catalog: Catalog) -> int:
             catalog.put_sketches(folder.rows("sketches", size=_SKETCHES_AT_ONCE))
             _put_listings(folder, catalog)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DatasetError(
-            f"{dataset}: the published tables cannot be read ({error}); start in an empty folder"
-        ) from error
+        raise DatasetError(f"{dataset}: the published tables cannot be read ({error}); {repair}") from error
     return count
 
 

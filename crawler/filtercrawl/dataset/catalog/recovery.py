@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.progress import NullProgress, Progress
@@ -17,6 +18,7 @@ from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.lock import locked
+from filtercrawl.dataset.files.unpublished import CATALOG, TEMPORARY
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
 from filtercrawl.dataset.tables.export import delete_orphans, export
@@ -65,28 +67,38 @@ def open_catalog(
     dataset = settings.dataset
     DatasetFolder(dataset).schema_version()
     published = (dataset / "data/models.parquet").is_file()
-    held: list[tuple[str, str]] = []
     if settings.rebuild:
         if not published:
             raise DatasetError(f"{dataset}: holds no published tables to rebuild the catalog from")
-        held, release = _released(dataset)
-        Catalog.remove(dataset)
+        _replace_catalog(dataset)
     catalog = Catalog(dataset)
     try:
         if not catalog.dataset_id:
             if published:
                 rebuild_catalog(dataset, catalog)
-                if held:
-                    catalog.put_released(held, release)
             else:
                 # From the path, not random: two runs that start in one empty folder give the same files.
                 catalog.set_meta("dataset_id", hashlib.sha256(str(dataset.resolve()).encode()).hexdigest()[:16])
         elif catalog.needs_export:
             drop_unfit(catalog, settings, progress or NullProgress(), layer_store or LocalLayerStore(dataset))
-    except BaseException:
-        catalog.close()
+    except BaseException as error:
+        catalog.__exit__(type(error), error, error.__traceback__)
         raise
     return catalog
+
+
+def _replace_catalog(dataset: Path) -> None:
+    """Rebuild the catalog from the published tables; the one that is there stays where that fails."""
+    held, release = _released(dataset)
+    staging = dataset / TEMPORARY
+    staging.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=staging) as folder:
+        with Catalog(Path(folder)) as catalog:
+            rebuild_catalog(dataset, catalog, "run `filtercrawl sync` without --rebuild, which writes it again")
+            if held:
+                catalog.put_released(held, release)
+        Catalog.remove(dataset)
+        (Path(folder) / CATALOG).replace(dataset / CATALOG)
 
 
 def drop_unfit(catalog: Catalog, settings: Settings, progress: Progress, layer_store: LayerStore) -> None:
@@ -122,11 +134,16 @@ def _released(dataset: Path) -> tuple[list[tuple[str, str]], str]:
 def repair_after_crash(dataset: WritableDataset, progress: Progress) -> None:
     """Repair what a killed run left: remove what it had not committed, and mark what is lost to be read again.
 
+    Tables that are damaged are written again at the end of the run.
+
     Args:
         dataset: The dataset.
         progress: Receives a line for each checkpoint that is read again.
     """
     catalog = dataset.catalog
+    if not catalog.needs_export and (damaged := DatasetFolder(dataset.folder).damaged_tables()):
+        progress.message(f"{damaged[0]}: is damaged; the tables are written again")
+        catalog.set_meta("stale", "1")
     released, sent = catalog.released(), catalog.uploaded()
     missing = [
         row

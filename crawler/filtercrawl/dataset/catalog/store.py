@@ -44,7 +44,14 @@ class Catalog(PublishedTables):
             self._migrate()
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise DatasetError(f"{self.path}: {error}; `filtercrawl sync --rebuild` makes it again") from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: sqlite3.DatabaseError) -> DatasetError:
+        """Return the error for a catalog that is damaged, or that cannot be used now."""
+        # Its own subclasses stand for other causes, such as a full disk.
+        is_damaged = type(error) is sqlite3.DatabaseError
+        advice = f"; `filtercrawl sync SELECTOR --rebuild --dataset {self.path.parent.parent}` makes it again"
+        return DatasetError(f"{self.path}: {error}{advice if is_damaged else ''}")
 
     @staticmethod
     def remove(dataset: Path) -> None:
@@ -80,7 +87,10 @@ class Catalog(PublishedTables):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the catalog; raises DatasetError for an error of SQLite, with the command that repairs the catalog."""
         self.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise self._unusable(error) from error
 
     # Facts about the dataset as a whole.
 

@@ -54,10 +54,12 @@ class DatasetFolder:
     Attributes:
         path: The folder.
         name: What to call it in errors; its path where empty.
+        repair: What to do about a file that cannot be read, for errors.
     """
 
     path: Path
     name: str = ""
+    repair: str = "run `filtercrawl sync` to write it again"
 
     def exists(self) -> bool:
         """Tell whether the folder holds a dataset, or part of one."""
@@ -85,7 +87,7 @@ class DatasetFolder:
         except (OSError, ValueError, RecursionError) as error:
             raise self._unreadable(manifest.PATH, error) from error
         if not isinstance(stated, dict):
-            raise DatasetError(f"{self}: {manifest.PATH} is no JSON object; run `filtercrawl sync` to write it again")
+            raise DatasetError(f"{self}: {manifest.PATH} is no JSON object; {self.repair}")
         return stated
 
     def schema_version(self) -> int | None:
@@ -116,6 +118,22 @@ class DatasetFolder:
         if any(table[name].null_count for name in table.column_names):
             raise self._unreadable(manifest.TABLE, ValueError("it lacks values"))
         return [File(**row) for row in table.to_pylist()]
+
+    def damaged_tables(self) -> list[str]:
+        """Return the paths of tables that are missing or have another size than was written, cheaply.
+
+        Also the manifest or the list of files, where these cannot be read.
+        """
+        try:
+            self.manifest()
+        except DatasetError:
+            return [manifest.PATH]
+        try:
+            listed = self.files()
+        except DatasetError:
+            return [manifest.TABLE]
+        tables = (file for file in listed if file.path.startswith("data/") and not file.path.startswith("data/layers/"))
+        return [file.path for file in tables if _size(self.path / file.path) != file.size]
 
     def table_paths(self, table: str) -> list[Path]:
         """Return the Parquet files of a table: by source, then by the version that added them."""
@@ -165,10 +183,17 @@ class DatasetFolder:
             raise self._unreadable(path.relative_to(self.path).as_posix(), error) from error
 
     def _unreadable(self, path: str, error: Exception) -> DatasetError:
-        return DatasetError(f"{self}: {path} cannot be read ({error}); run `filtercrawl sync` to write it again")
+        return DatasetError(f"{self}: {path} cannot be read ({error}); {self.repair}")
 
     def __str__(self) -> str:
         return self.name or str(self.path)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _schema(table: str, columns: Sequence[str] | None) -> pa.Schema:
