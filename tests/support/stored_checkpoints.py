@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,29 @@ from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 
 SHAPE = (2, 3, 3, 3)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A layer store with files that are not in the dataset folder until they are fetched."""
+
+    folder: Path
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def take(self, path: str) -> None:
+        """Move a file out of the folder."""
+        self.files[path] = (self.folder / path).read_bytes()
+        (self.folder / path).unlink()
+
+    def contains(self, path: str) -> bool:
+        return path in self.files
+
+    def fetch(self, path: str) -> None:
+        if path in self.files:
+            (self.folder / path).write_bytes(self.files[path])
+
+    def free_space(self) -> int:
+        return 0
 
 
 @contextmanager
