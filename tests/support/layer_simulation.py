@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull
-from filtercrawl_analysis.statistics.entropy_permutation import permutation_p_values
 from filtercrawl_analysis.statistics.entropy_power import correlated_kernels, correlated_root
 from filtercrawl_analysis.statistics.entropy_simulation import variance_entropies
+from filtercrawl_analysis.statistics.structure_test import StructureTests, TestedLayer
 
 Random = np.random.Generator
 
@@ -34,16 +33,20 @@ INDEPENDENT: dict[str, Callable[[Random, tuple[int, int]], Array]] = {
 }
 
 
-def p_values(layer: Array, null: EntropyNull, seed: int) -> tuple[float, float | None]:
-    """Return `p_structured` and `p_even` of a layer [n, taps]: by permutation, if all kernels are sampled."""
-    if len(layer) <= SAMPLED:
-        structured, even = permutation_p_values(layer, [seed])
-    else:
-        weights = layer.ravel() - layer.mean()
-        kurtosis = float((weights**4).mean() / (weights**2).mean() ** 2 - 3)
-        structured, even = null.p_values(float(variance_entropies(layer[None])[0]), *layer.shape, kurtosis)
-    assert structured is not None
-    return structured, even
+def p_values(layer: Array, tests: StructureTests, seed: int, kernel_size: Sequence[int]) -> tuple[float, float | None]:
+    """Return `p_structured` and `p_even` of a layer [n, taps] of which `SAMPLED` kernels are sampled."""
+    weights = layer.ravel() - layer.mean()
+    chosen = np.random.default_rng(seed).permutation(len(layer))[:SAMPLED]
+    tested = TestedLayer(
+        kernels=layer if len(layer) <= SAMPLED else layer[chosen],
+        n_kernels=len(layer),
+        kernel_size=kernel_size,
+        entropy=float(variance_entropies(layer[None])[0]),
+        kurtosis=float((weights**4).mean() / (weights**2).mean() ** 2 - 3),
+    )
+    found = tests.test(tested, [seed])
+    assert found.p_structured is not None
+    return found.p_structured, found.p_even
 
 
 def trained(random: Random, noise: float = 0.0) -> Array:
@@ -81,6 +84,51 @@ def partly_dead(random: Random, share: float) -> Array:
     """Trained kernels of which a share is a hundred thousand times smaller [n, 9]."""
     dead: Array = np.where(random.random((OUT * INNER, 1)) < share, 1e-5, 1.0) * trained(random)
     return dead
+
+
+def half_sparse(layer: Array, random: Random) -> Array:
+    """Set half of the weights to zero."""
+    sparse: Array = layer * (random.random(layer.shape) < 0.5)
+    return sparse
+
+
+def correlated(random: Random, correlation: float) -> Array:
+    """Normal kernels whose neighboring taps correlate [n, 9]."""
+    return correlated_kernels((1, OUT * INNER), correlated_root((3, 3), correlation), 0.0, random)[0]
+
+
+_SHAPE = (OUT * INNER, 9)
+# Layers of laws that no rule and no threshold was chosen with, and the verdicts that are right.
+UNSEEN: dict[str, tuple[Callable[[Random], Array], tuple[str, ...]]] = {
+    "independent, Cauchy": (lambda random: random.standard_cauchy(_SHAPE), ("too small", "outliers")),
+    "independent, Student's with 2 degrees of freedom": (
+        lambda random: random.standard_t(2, _SHAPE), ("random", "too small")),
+    "independent, one in 20 eight times larger": (
+        lambda random: random.standard_normal(_SHAPE) * np.where(random.random(_SHAPE) < 0.05, 8, 1), ("random",)),
+    "independent, lognormal magnitudes": (
+        lambda random: random.lognormal(0, 1, _SHAPE) * random.choice([-1, 1], _SHAPE), ("random", "too small")),
+    "independent, skewed (gamma)": (lambda random: random.gamma(1, 1, _SHAPE) - 1, ("random",)),
+    "independent, half of the weights zero": (
+        lambda random: half_sparse(random.standard_normal(_SHAPE), random), ("random",)),
+    "normal, lognormal scales of kernels, deviation 1.5": (
+        lambda random: random.standard_normal(_SHAPE) * np.exp(1.5 * random.standard_normal((_SHAPE[0], 1))),
+        ("random", "too small", "outliers")),
+    "normal, correlation 0.1 of neighboring taps": (lambda random: correlated(random, 0.1), ("ok",)),
+    "normal, correlation 0.2 of neighboring taps": (lambda random: correlated(random, 0.2), ("ok",)),
+    "trained, half of the weights zero": (lambda random: half_sparse(trained(random), random), ("ok",)),
+    "trained, times Cauchy scales of filters": (
+        lambda random: trained(random) * np.repeat(random.standard_cauchy((OUT, 1)), INNER, 0),
+        ("ok", "too small", "outliers")),
+    "trained, times lognormal scales of kernels, deviation 1.5": (
+        lambda random: trained(random) * np.exp(1.5 * random.standard_normal((_SHAPE[0], 1))),
+        ("ok", "too small")),
+    "copies of 12 kernels, 10% noise": (lambda random: noisy_copies(random, 0.1, 12), ("near copies",)),
+    "copies of 2 kernels, 12% noise": (lambda random: noisy_copies(random, 0.12, 2), ("near copies",)),
+    "trained, 90% of the energy in one kernel of 80": (
+        lambda random: with_outliers(trained(random), OUT * INNER // 80, 0.9), ("outliers",)),
+    "trained, 93% dead": (lambda random: partly_dead(random, 0.93), ("dead",)),
+    "trained, 85% dead": (lambda random: partly_dead(random, 0.85), ("ok",)),
+}  # fmt: skip
 
 
 def as_weight(layer: Array, scale: float = 0.05) -> torch.Tensor:

@@ -19,7 +19,7 @@ from filtercrawl_analysis.statistics.exchange_test import (
 from filtercrawl_analysis.statistics.model_histograms import ModelGroupHistograms, Stratum
 from filtercrawl_analysis.statistics.rarefaction import ExchangeDesign, exchange_design
 from filtercrawl_analysis.statistics.resampling import LEVEL, adjust_p_values
-from filtercrawl_analysis.statistics.unequal_spread import SPREAD_LEVEL, SpreadBound, spread_bound
+from filtercrawl_analysis.statistics.unequal_spread import SPREAD_LEVEL, SpreadBound, critical_excess, spread_bound
 from filtercrawl_analysis.statistics.unit_variance import VarianceMoments
 
 Verdict = Literal["differs", "no difference found", "too little to tell"]
@@ -153,7 +153,7 @@ def drift_interval(estimated: DriftEstimate, p_value: float | None) -> tuple[flo
     """
     moments, estimate = estimated.moments, estimated.estimate
     z = float(t_distribution.ppf(1 - LEVEL / 2, estimated.degrees_of_freedom))
-    null_variance = 2 * moments.trace_of_square + 2 * moments.trace**2 / moments.degrees_of_freedom
+    null_variance = moments.variance_of_squared_length
     per_drift = estimated.variance / max(estimate + moments.trace, moments.trace)
     center = estimate + z**2 * per_drift / 2
     half = np.sqrt(max(center**2 - estimate**2 + z**2 * null_variance, 0.0))
@@ -183,14 +183,15 @@ def detectable_drift(
     tail = smallest_p_value * (ranks if ranks > 1 else SINGLE_RANK)
     n, df, power = moments.n_directions, moments.degrees_of_freedom, POWER
     critical = moments.trace * float(f_distribution.isf(tail, n, df))
+    variance = SHIFT_DIRECTION * moments.trace / n
     if bound is not None and bound.moments is not None:
         critical = max(critical, bound.critical_length(level))
+        critical = max(critical, moments.trace + critical_excess(moments, level, variance, POWER))
         if bound.cautious:
             df = bound.moments.degrees_of_freedom
         else:  # groups of equal spread are sometimes taken to differ in it, and then a drift of this size is not found
             power = POWER / (1 - SPREAD_LEVEL)
     z = float(norm.ppf(power))
-    variance = SHIFT_DIRECTION * moments.trace / n
     excess = critical - moments.trace
     null_variance = 2 * moments.trace**2 / n + 2 * critical**2 / df
     center = excess + 2 * z**2 * variance

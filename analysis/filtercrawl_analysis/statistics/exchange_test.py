@@ -86,6 +86,25 @@ class ExchangeStatistic:
         Args:
             pseudo_units: See `variance_moments`.
         """
+        scale, sets = self._contributions()
+        return variance_moments(self.gram * scale * scale[:, None], sets, pseudo_units)
+
+    def squared_length(self) -> float:
+        """Return the squared length of the observed difference."""
+        e = self.observed()
+        return float(self.length + 2 * e @ self.linear + e @ self.gram @ e)
+
+    def along_difference(self) -> tuple[Array, list[Indices]]:
+        """Return the inner products of the contributions of pairs and cells with the observed difference.
+
+        Returns:
+            The inner products [variables], and the variables of the pairs and of either side of each pool.
+        """
+        scale, sets = self._contributions()
+        return scale * (self.linear + self.gram @ self.observed()), sets
+
+    def _contributions(self) -> tuple[Array, list[Indices]]:
+        """Return the factors of vectors in the difference [variables], and the variables of each set of units."""
         e, n_pairs = self.observed(), len(self.design.pairs)
         scale = np.where(np.arange(len(e)) < n_pairs, 0.5, e - 1 + self.shares)
         sets, start = [np.arange(n_pairs)], n_pairs
@@ -93,7 +112,7 @@ class ExchangeStatistic:
             members = np.arange(start, start + len(pool.cells))
             sets += [members[: pool.n_first], members[pool.n_first :]]
             start += len(members)
-        return variance_moments(self.gram * scale * scale[:, None], sets, pseudo_units)
+        return scale, sets
 
 
 def exchange_statistic(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import DatasetView
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.coefficients import iter_sketches
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull, is_supported
-from filtercrawl_analysis.statistics.entropy_permutation import permutation_p_values
-from filtercrawl_analysis.statistics.entropy_power import EntropyPower
+from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.groups import group_labels
 from filtercrawl_analysis.statistics.kernel_sample import kernel_sample_stats
 from filtercrawl_analysis.statistics.outlier_bounds import LayerTotals
 from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
 from filtercrawl_analysis.statistics.resampling import adjust_p_values
+from filtercrawl_analysis.statistics.structure_test import StructureTests, TestedLayer
 from filtercrawl_analysis.statistics.verdict_rules import layer_verdict
 from filtercrawl_analysis.statistics.weight_moments import weight_moments
 
@@ -63,12 +62,8 @@ def layer_verdicts(dataset: DatasetView) -> pa.Table:
 
     Columns, beside those of `index` and `KernelSampleStats`:
         `kurtosis`: Excess kurtosis of the weights.
-        `null`: `permutation` where p-values are those of the layer's weights in random order, `kurtosis` where they are
-        those of weights of its kurtosis.
-        `p_structured`, `p_even`: Shares of such layers with at most, and at least, its variance entropy.
+        `null`, `p_structured`, `p_even`, `power`: See `StructureTest`.
         `q_structured`: The former, adjusted over all layers (Benjamini-Hochberg).
-        `power`: Share of trained-like layers of its size that would be told from random ones, see `EntropyPower`; 0
-        where the null is `kurtosis` and few weights decide it.
         `verdict`: See `verdict_rules`.
 
     No row depends on the others but for `q_structured`, and random numbers are seeded by a layer's content.
@@ -84,7 +79,7 @@ def _judge_layers(dataset: DatasetView) -> pa.Table:
     positions = group_labels(index, "position")
     samples = dict(dataset.samples(index["layer_sha256"].to_pylist()))
     null = EntropyNull(dataset.options.seed)
-    power = EntropyPower(null, dataset.options.seed)
+    tests = StructureTests(null, dataset.options.seed)
     for i, (row, sketch) in enumerate(zip(rows, _sketch_rows(dataset, index), strict=True)):
         dataset.progress(i, len(rows), "layers against random weights")
         n, kurtosis = sketch["n_finite"], _kurtosis(sketch)
@@ -94,8 +89,16 @@ def _judge_layers(dataset: DatasetView) -> pa.Table:
             "degenerate": degenerate(row["variance_entropy"], row["sparsity"], n, row["taps"]),
             "kurtosis": kurtosis,
         }
-        row.update(_of_kernels(_finite(samples.get(row["layer_sha256"])), row, sketch, null))
-        row["power"] = _power(row, n, index["kernel_size"][i].as_py(), power)
+        kernels, seed = _finite(samples.get(row["layer_sha256"])), [null.seed, int(row["layer_sha256"][:15], 16)]
+        row.update(_of_kernels(kernels, row, sketch, seed))
+        layer = TestedLayer(
+            kernels=kernels,
+            n_kernels=n,
+            kernel_size=index["kernel_size"][i].as_py(),
+            entropy=row["variance_entropy"],
+            kurtosis=kurtosis,
+        )
+        row.update(asdict(tests.test(layer, seed)))
     p_values = np.array([np.nan if row["p_structured"] is None else row["p_structured"] for row in rows], np.float64)
     for row, q in zip(rows, adjust_p_values(p_values).tolist(), strict=True):
         row["q_structured"] = q if math.isfinite(q) else None
@@ -111,15 +114,6 @@ def _sketch_rows(dataset: DatasetView, index: pa.Table) -> Iterator[Row]:
         yield from sketches.select(["n_finite", "power_sums", "max_abs"]).to_pylist()
 
 
-def _power(row: Row, n_finite: int, kernel_size: list[int], power: EntropyPower) -> float | None:
-    if row["kurtosis"] is None:
-        return None
-    permuted = row["null"] == "permutation"
-    if not permuted and not is_supported(n_finite, row["kurtosis"]):
-        return 0.0
-    return power.power(n_finite, kernel_size, row["kurtosis"], permuted=permuted)
-
-
 def _kurtosis(sketch: Row) -> float | None:
     moments = weight_moments(sketch["power_sums"], sketch["max_abs"])
     return None if moments is None else moments.kurtosis
@@ -132,28 +126,16 @@ def _finite(kernels: NDArray[np.float32] | None) -> Array | None:
     return finite if len(finite) else None
 
 
-def _of_kernels(kernels: Array | None, row: Row, sketch: Row, null: EntropyNull) -> Row:
-    """Return the columns that sampled kernels tell, and the p-values."""
-    seed = [null.seed, int(row["layer_sha256"][:15], 16)]
+def _of_kernels(kernels: Array | None, row: Row, sketch: Row, seed: Sequence[int]) -> Row:
+    """Return the columns that sampled kernels tell."""
     _, _, energy, _, fourth_powers = sketch["power_sums"]
-    found: Row = dict.fromkeys(_SAMPLED)
-    if kernels is not None and energy > 0:
-        totals = LayerTotals(
-            n_kernels=sketch["n_finite"],
-            n_low=row["n_dead"],
-            energy=energy,
-            fourth_powers=fourth_powers,
-            max_abs=sketch["max_abs"],
-        )
-        found |= asdict(kernel_sample_stats(kernels, totals, seed))
-    if kernels is not None and len(kernels) == sketch["n_finite"]:
-        structured, even = permutation_p_values(kernels, seed)
-        kind = "permutation"
-    else:
-        structured, even = null.p_values(row["variance_entropy"], sketch["n_finite"], row["taps"], row["kurtosis"])
-        kind = "kurtosis"
-    return found | {
-        "null": kind if structured is not None else None,
-        "p_structured": structured,
-        "p_even": even,
-    }
+    if kernels is None or not energy > 0:
+        return dict.fromkeys(_SAMPLED)
+    totals = LayerTotals(
+        n_kernels=sketch["n_finite"],
+        n_low=row["n_dead"],
+        energy=energy,
+        fourth_powers=fourth_powers,
+        max_abs=sketch["max_abs"],
+    )
+    return asdict(kernel_sample_stats(kernels, totals, seed))

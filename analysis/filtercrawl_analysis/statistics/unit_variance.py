@@ -30,6 +30,11 @@ class VarianceMoments:
         """Degrees of freedom of the squared length as a scaled chi-square variable (Box 1954), at least 1."""
         return max(self.trace**2 / self.trace_of_square, 1.0)
 
+    @property
+    def variance_of_squared_length(self) -> float:
+        """Variance of the squared length of a sum with mean zero less its estimated expectation."""
+        return 2 * self.trace_of_square + 2 * self.trace**2 / self.degrees_of_freedom
+
 
 def variance_moments(gram: Array, sets: Sequence[Indices], pseudo_units: float = 0.0) -> VarianceMoments | None:
     """Estimate the covariance of a sum of contributions, those of a set having equal means and covariances.

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from filtercrawl_analysis.statistics.kernel_sample import MANY_NEAR
 from filtercrawl_analysis.statistics.outlier_bounds import MOST_ENERGY, ONE_IN
+from filtercrawl_analysis.statistics.structure_test import POWER
 
 LEVEL: Final = 0.05
 # Share of dead kernels from which on a layer is dead.
@@ -17,8 +18,6 @@ FEW_DISTINCT: Final = 0.25
 # layer of near copies.
 FEW_NEAR_BY_CHANCE: Final = 0.5
 ONE_DIRECTION: Final = 0.95
-# Power below which a layer that is not rejected is too small.
-POWER: Final = 0.8
 
 # In the order in which they are tried.
 VERDICTS: Final = ("dead", "repeated", "outliers", "near copies", "ok", "too small", "random")
@@ -33,8 +32,8 @@ DEFINITIONS: Final = (
     "variance entropy is lower than that of independent weights, both with the layer's own distribution and with "
     "kernels of different scales (Benjamini-Hochberg over all layers, q <= 0.05); too small, it is not, but fewer "
     "than 80 % of layers of this size whose neighboring taps correlate by 0.5, as those of trained 3x3 kernels do on "
-    "average, would be told from independent weights, or not all kernels are sampled and few weights decide the "
-    "entropy; random, it is not, and they would. That a layer cannot be told "
+    "average, would be told from independent weights, or few of its weights are so large that they decide the entropy, "
+    "and of the sampled kernels too; random, it is not, and they would. That a layer cannot be told "
     "from random weights does not prove it untrained."
 )
 

@@ -8,6 +8,7 @@ from scipy.stats import binom
 
 from filtercrawl_analysis.statistics.entropy_null import EntropyNull
 from filtercrawl_analysis.statistics.entropy_power import EntropyPower, correlated_kernels, correlated_root
+from filtercrawl_analysis.statistics.structure_test import StructureTests
 from support.layer_simulation import INDEPENDENT, SAMPLED, p_values
 
 # Simulations: seconds each.
@@ -20,8 +21,9 @@ N = 40
 @pytest.mark.parametrize("name", INDEPENDENT)
 @pytest.mark.parametrize(("n", "taps"), [(6, 3), (18, 9), (65, 3), (300, 3), (5000, 3)])
 def test_independent_weights_are_told_no_more_often_than_stated(name: str, n: int, taps: int) -> None:
-    random, null = np.random.default_rng([n, taps]), EntropyNull()
-    found = [p_values(INDEPENDENT[name](random, (n, taps)), null, i) for i in range(N)]
+    random, tests = np.random.default_rng([n, taps]), StructureTests(EntropyNull())
+    kernel_size = (3,) if taps == 3 else (3, 3)
+    found = [p_values(INDEPENDENT[name](random, (n, taps)), tests, i, kernel_size) for i in range(N)]
     for of_layers in zip(*found, strict=True):
         known = np.array([p for p in of_layers if p is not None])
         for alpha in ALPHAS:
@@ -34,8 +36,9 @@ def test_stated_power_is_the_share_of_trained_layers_that_are_told(
     n: int, kernel_size: tuple[int, ...], kurtosis: float
 ) -> None:
     random, null = np.random.default_rng([n, len(kernel_size)]), EntropyNull()
+    tests = StructureTests(null)
     layers = correlated_kernels((N, n), correlated_root(kernel_size), kurtosis, random)
-    told = float(np.mean([p_values(layer, null, i)[0] <= 0.05 for i, layer in enumerate(layers)]))
+    told = float(np.mean([p_values(layer, tests, i, kernel_size)[0] <= 0.05 for i, layer in enumerate(layers)]))
     stated = EntropyPower(null).power(n, kernel_size, kurtosis, permuted=n <= SAMPLED)
     assert stated == pytest.approx(told, abs=0.28)  # 3.5 binomial standard deviations at most
 
