@@ -22,7 +22,7 @@ from support.component_simulation import (
 ALPHAS = (0.01, 0.05, 0.2)
 # Models of two sets of layers, and that they are the same.
 _CROSSED = ((6, 6, True), (20, 20, True), (50, 50, True))
-REPETITIONS = {"short": 100, "full": 400}
+REPETITIONS = {"short": 100, "full": 300}
 
 
 def report(length: str) -> str:

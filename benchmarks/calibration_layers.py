@@ -47,7 +47,7 @@ LARGE_TAPS, LARGE_KERNELS = 25, 20_000
 OF_LARGE = ("Laplace", "Student, 3 degrees of freedom", "normal, kernels of different scales")
 REPETITIONS = {"short": 20, "full": 200}
 # Layers of many kernels, or many taps, take longest.
-LARGE_REPETITIONS = {"short": 10, "full": 100}
+LARGE_REPETITIONS = {"short": 10, "full": 80}
 POWER_REPETITIONS = {"short": 20, "full": 50}
 OTHER_NETWORKS = ("torch default, 5% noise", "trained", "half trained", "trained, with a small untrained layer")
 MODEL_VERDICTS = (UNTRAINED, CLOSE, DIFFERS, TOO_SMALL)

@@ -183,7 +183,7 @@ def detectable_drift(
     tail = smallest_p_value * (ranks if ranks > 1 else SINGLE_RANK)
     n, df, power = moments.n_directions, moments.degrees_of_freedom, POWER
     critical = moments.trace * float(f_distribution.isf(tail, n, df))
-    variance = SHIFT_DIRECTION * moments.trace / n
+    variance = min(SHIFT_DIRECTION / n, 1) * moments.trace
     if bound is not None and bound.moments is not None:
         critical = max(critical, bound.critical_length(level))
         critical = max(critical, moments.trace + critical_excess(moments, level, variance, POWER))
