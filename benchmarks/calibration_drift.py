@@ -281,7 +281,8 @@ there are few assignments, p-values are coarse, and shares are low.""",
         """### Equal means, unequal spread
 
 Models of one group vary more than those of the other, or have fewer layers, while the mean distributions are equal: the
-models are not exchangeable, and the test is approximate. Models of several layers have three components. Bold as above.""",
+models are not exchangeable, and the test is approximate. Models of several layers have three components. Bold as
+above.""",
         "\n".join(rejection_table(unequal_cases(), n)),
         f"""### True drifts: power and intervals
 

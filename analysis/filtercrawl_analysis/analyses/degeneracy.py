@@ -45,7 +45,8 @@ _QUALITY: Final = (
     "Sparsity, variance entropy, orthogonality, T_H (randomness_threshold) and degenerate (H >= T_H - 0.02, or H < 0.5 "
     "and sparsity >= 0.14) as in arXiv 2203.15331; T_H and degenerate only for nine taps, for which they were fitted. "
     "p_structured, p_even: shares of layers of the same weights in random order (null: permutation), or, where not all "
-    "kernels are sampled, of random weights of the same kurtosis (null: kurtosis), with at most, and at least, this "
+    "kernels are sampled, of random weights of the same kurtosis (null: kurtosis), or, where few weights decide the "
+    "entropy, of the sampled kernels alone in random order (null: sample permutation), with at most, and at least, this "
     "entropy; of two such orders or distributions, with kernels of one scale and of different ones, the larger. "
 )
 

@@ -106,16 +106,20 @@ def _directional_p_value(statistic: ExchangeStatistic, trace: float) -> float:
     Args:
         statistic: The statistic.
         trace: The expected squared length of the difference about its mean.
+
+    Returns:
+        The p-value; 0, which never decides, where the difference is no longer than noise across it makes it: then the
+        p-value of its length is large.
     """
     length = statistic.squared_length()
     along, sets = statistic.along_difference()
     found = [(len(members) * float(along[members].var(ddof=1)), len(members)) for members in sets if len(members) > 1]
     variance = sum(v for v, _ in found)  # of the difference along itself, times its squared length
     if not (length > 0 and variance > 0):
-        return 1.0
+        return 0.0
     excess = length - trace + variance / length
     freedom = variance**2 / sum(v**2 / (n - 1) for v, n in found)
-    return float(f_distribution.sf(excess**2 / variance, 1, freedom)) if excess > 0 else 1.0
+    return float(f_distribution.sf(excess**2 / variance, 1, freedom)) if excess > 0 else 0.0
 
 
 def _spread_may_differ(statistic: ExchangeStatistic) -> bool:

@@ -155,7 +155,7 @@ def test_identical_weights_count_once(tmp_path: Path) -> None:
 
 
 def test_the_seed_decides_what_is_drawn_and_nothing_else(tmp_path: Path) -> None:
-    nets = [net(f"{task}{i}", SMOOTH, 10 * t + i, task=task) for t, task in enumerate("abc") for i in range(6)]
+    nets = [net(f"{task}{i}", SMOOTH, 10 * t + i, task=task) for t, task in enumerate("ab") for i in range(6)]
     dataset = plant(tmp_path, nets)
     one, same, other = (
         rows(analysed("drift", dataset, by=("task",), resamples=200, seed=seed), "drift_task") for seed in (1, 1, 2)
@@ -163,7 +163,7 @@ def test_the_seed_decides_what_is_drawn_and_nothing_else(tmp_path: Path) -> None
     assert one == same
     assert one[0]["drift"] == other[0]["drift"]
     assert (one[0]["floor"], one[0]["estimate"]) == (other[0]["floor"], other[0]["estimate"])
-    assert [row["p"] for row in one] != [row["p"] for row in other]
+    assert one[0]["p"] != other[0]["p"]
 
 
 @pytest.mark.parametrize("name", ["census", "degeneracy", "drift", "eigenkernels", "initialization", "shape"])
