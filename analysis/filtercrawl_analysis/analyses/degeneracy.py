@@ -46,7 +46,7 @@ _QUALITY: Final = (
     "and sparsity >= 0.14) as in arXiv 2203.15331; T_H and degenerate only for nine taps, for which they were fitted. "
     "p_structured, p_even: shares of layers of the same weights in random order (null: permutation), or, where not all "
     "kernels are sampled, of random weights of the same kurtosis (null: kurtosis), or, where few weights decide the "
-    "entropy, of the sampled kernels alone in random order (null: sample permutation), with at most, and at least, this "
+    "entropy, of the sampled kernels in random order (null: sample permutation), with at most, and at least, this "
     "entropy; of two such orders or distributions, with kernels of one scale and of different ones, the larger. "
 )
 
