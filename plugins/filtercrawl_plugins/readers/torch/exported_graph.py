@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -21,8 +21,8 @@ _SAME_NUMBERS: Final = re.compile(
 _INPUTS: Final = {
     "parameter": "parameter_name", "buffer": "buffer_name", "tensor_constant": "tensor_constant_name",
 }  # fmt: skip
-# Nodes from a weight back to a tensor, at most.
-_MAX_STEPS: Final = 10_000
+# Operators that move a weight before it is convolved with, at most.
+_MAX_STEPS: Final = 64
 
 Node = Mapping[str, Any]
 
@@ -59,9 +59,7 @@ def _weight_uses(program: Any) -> WeightUses:
     module = program["graph_module"]
     nodes: list[Node] = module["graph"]["nodes"]
     tensors = dict(_tensors(module["signature"]["input_specs"]))
-    producers = {
-        output["as_tensor"]["name"]: node for node in nodes for output in node["outputs"] if "as_tensor" in output
-    }
+    producers = {name: node for node in nodes for output in node["outputs"] for name in _names(output)}
     found: dict[str, list[Convolution | None]] = defaultdict(list)
     computed: set[str] = set()
     for node in nodes:
@@ -74,10 +72,11 @@ def _weight_uses(program: Any) -> WeightUses:
             name, learned = tensors[source]
             found[name].append(_convolution(match, arguments, learned=learned))
         else:
-            computed.update(tensors[name][0] for name in _origins(source, producers) if name in tensors)
+            computed.add(source)
+    origins = _origins(computed, producers)
     return WeightUses(
         convolutions={name: _agreed(calls) for name, calls in found.items()},
-        computed_from=frozenset(computed),
+        computed_from=frozenset(tensors[name][0] for name in origins if name in tensors),
         is_complete=not any("as_graph" in one["arg"] for node in nodes for one in node["inputs"]),
     )
 
@@ -100,18 +99,24 @@ def _follow(name: str, producers: Mapping[str, Node]) -> str:
     return name
 
 
-def _origins(name: str, producers: Mapping[str, Node]) -> Iterator[str]:
-    """Yield the values that a value is computed from."""
-    seen, pending = {name}, [name]
-    while pending and len(seen) < _MAX_STEPS:
+def _origins(names: Iterable[str], producers: Mapping[str, Node]) -> set[str]:
+    """Return the values that values are computed from, and themselves."""
+    seen = set(names)
+    pending = list(seen)
+    while pending:
         node = producers.get(pending.pop())
         for argument in node["inputs"] if node else ():
-            value = argument["arg"]
-            for one in value.get("as_tensors") or [value.get("as_tensor")]:
-                if one and one["name"] not in seen:
-                    seen.add(one["name"])
-                    pending.append(one["name"])
-    yield from seen
+            new = [name for name in _names(argument["arg"]) if name not in seen]
+            seen.update(new)
+            pending += new
+    return seen
+
+
+def _names(value: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the tensors in an argument or a result."""
+    for tensor in (value.get("as_tensor"), *(value.get("as_tensors") or ())):
+        if tensor:
+            yield tensor["name"]
 
 
 def _convolution(match: re.Match[str], arguments: Mapping[str, Any], *, learned: bool) -> Convolution | None:

@@ -23,7 +23,9 @@ from filtercrawl_plugins.readers.torch.distributed_chunks import load_archive
 from filtercrawl_plugins.readers.torch.exported_graph import WeightUses, weight_uses
 from filtercrawl_plugins.readers.torch.readers import locate_tensors
 
+# torch compresses nothing; what is compressed may be much larger than its file.
 MAX_JSON_BYTES: Final = 64 << 20
+MAX_INFLATED_JSON_BYTES: Final = 4 << 20
 MAX_RANK: Final = 64
 # `torch._export.serde.schema.ScalarType`.
 DTYPES: Final = {
@@ -162,8 +164,10 @@ def _named_below(tensor: StoredTensor, model: str) -> StoredTensor:
 
 
 def _read_json(archive: ZipArchive, name: str) -> Any:
+    entry = archive.entries.get(name)
+    limit = MAX_INFLATED_JSON_BYTES if entry is not None and entry.is_deflated else MAX_JSON_BYTES
     try:
-        return json.loads(archive.read(name, MAX_JSON_BYTES))
+        return json.loads(archive.read(name, limit))
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{archive.file.name}: {name} is not valid JSON ({error})") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,6 +22,7 @@ from conftest import Sync
 from filtercrawl.api.errors import CheckpointError, FormatError
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import Convolution, StoredTensor
+from filtercrawl_plugins.readers.torch.exported_graph import weight_uses
 from filtercrawl_plugins.readers.torch.exported_program import ExportedProgramReader
 from support.damage import damaged
 from support.torch_files import OneFile, bits, numbers, saved
@@ -38,6 +40,7 @@ class Network(nn.Module):
         self.up = nn.ConvTranspose2d(8, 4, 2, 2, groups=2)
         self.small = nn.Conv2d(4, 4, 1).half()
         self.centered = nn.Conv2d(4, 4, 3)
+        self.pair = nn.Parameter(torch.randn(8, 4, 1, 1))
         self.head = nn.Linear(4, 2)
         self.mixture = nn.Parameter(torch.randn(2, 4, 5))
         self.register_buffer("blur", torch.ones(4, 1, 3, 3) / 9)
@@ -49,6 +52,7 @@ class Network(nn.Module):
         inner = self.small(self.up(self.depthwise(self.conv(image))).half()).float()
         weight = self.centered.weight - self.centered.weight.mean()
         inner = nn.functional.conv2d(nn.functional.conv2d(inner, self.blur, groups=4), weight)
+        inner = nn.functional.conv2d(inner, self.pair.chunk(2)[1])
         mixed = inner.flatten(2)[:, :, :4] @ self.mixture[0] + self.offset[..., :1]
         return self.head(mixed.mean(2)) + self.table.sum() + self.view.sum()
 
@@ -106,7 +110,8 @@ def test_the_graph_states_the_convolutions(archive: bytes) -> None:
         "small.weight": Convolution(op="conv2d", groups=1, stride=(1, 1), padding=(0, 0), **stated),
         "blur": Convolution(op="conv2d", groups=4, stride=(1, 1), padding=(0, 0), **{**stated, "learned": False}),
     }
-    assert found["centered.weight"].weight_kind == "standardized"
+    computed = {name for name, tensor in found.items() if tensor.weight_kind == "standardized"}
+    assert computed == {"centered.weight", "pair"}
     assert {name: tensor.reason for name, tensor in found.items() if tensor.reason} == {
         "mixture": "nonstandard_operator", "offset": "constant"
     }  # fmt: skip
@@ -145,6 +150,31 @@ def test_without_a_graph_that_is_understood_names_and_shapes_decide(archive: byt
     found = read(zipped(entries(archive) | {"models/model.json": b'{"graph_module": []}'}))
     assert not any(tensor.convolution for tensor in found.values())
     assert {name for name, tensor in found.items() if tensor.reason} == {"offset"}
+
+
+def test_a_large_graph_takes_time_in_proportion(archive: bytes) -> None:
+    program = json.loads(entries(archive)["models/model.json"])
+    nodes = program["graph_module"]["graph"]["nodes"]
+    convolution = next(node for node in nodes if "conv2d" in node["target"])
+    chain = [
+        {"target": "torch.ops.aten.neg.default", "inputs": [{"name": "self", "arg": {"as_tensor": {"name": f"v{i}"}}}],
+         "outputs": [{"as_tensor": {"name": f"v{i + 1}"}}]}
+        for i in range(10_000)
+    ]  # fmt: skip
+    weight = {"name": "weight", "arg": {"as_tensor": {"name": "v10000"}}}
+    nodes += [*chain, *[{**convolution, "inputs": [weight]}] * 10_000]
+    started = time.process_time()
+    weight_uses(program)
+    assert time.process_time() - started < 5
+
+
+def test_json_that_inflates_is_refused(archive: bytes) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, data in (entries(archive) | {"models/model.json": b"[" + b"{}," * (2 << 20) + b"0]"}).items():
+            opened.writestr(f"net/{name}", data)
+    with pytest.raises(CheckpointError, match="at most"):
+        read(buffer.getvalue())
 
 
 def test_two_programs_have_their_names(archive: bytes) -> None:
