@@ -152,8 +152,8 @@ TRANSFORMERS: dict[str, dict[str, Any]] = {
     },
     "codecs of waves": {
         "model_type": "encodec", "architectures": ["EncodecModel"], "num_filters": 4, "hidden_size": 8,
-        "upsampling_ratios": [4, 2], "num_lstm_layers": 1, "codebook_size": 8, "codebook_dim": 8,
-        "target_bandwidths": [90.0],
+        "upsampling_ratios": [8, 4, 4], "num_lstm_layers": 1, "codebook_size": 8, "codebook_dim": 8,
+        "target_bandwidths": [6.0],
     },
     "spectra and token ids": {
         "model_type": "whisper", "architectures": ["WhisperModel"], "d_model": 8, "encoder_layers": 1,
