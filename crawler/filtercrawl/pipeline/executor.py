@@ -52,6 +52,7 @@ class PlanExecutor:
         def may_start() -> bool:
             return not self.crawler.cancellation.cancelled and not report.budget_exhausted(self.settings, deadline)
 
+        emitted: list[CrawlTask] = []
         self.progress.start(len(tasks))
         results = self._crawl(tasks, may_start)
         with closing(results), suppress(Cancelled):  # what was committed is exported all the same
@@ -60,12 +61,17 @@ class PlanExecutor:
                 started = time.perf_counter()
                 result, outcome = self._commit(crawled)
                 report.count(result, outcome)
+                if outcome == "emitted":
+                    emitted.append(result.task)
                 log_checkpoint(result, outcome, time.perf_counter() - started)
                 model_id = result.task.model_id
                 if result.structure_error is not None:
                     self.progress.message(f"{model_id}: no structure from its graph: {result.structure_error}")
                 self.progress.done(model_id, result.error or outcome)
                 self._free_space_if_full(report)
+        for task in emitted:  # a later one may have taken over its weights, as a file does from a link to it
+            if self.writer.ownership.row(task.model_id).outcome == "duplicate":
+                report.count_as_duplicate(task)
 
     def _crawl(self, tasks: Sequence[CrawlTask], may_start: Callable[[], bool]) -> Generator[CrawlResult, None, None]:
         """Crawl tasks in worker threads and yield the results in their order.

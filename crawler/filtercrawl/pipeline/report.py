@@ -171,6 +171,12 @@ class SyncReport:
             self.layers += len(emitted)
             self.kernels += sum(row.n_kernels for row in emitted)
 
+    def count_as_duplicate(self, task: CrawlTask) -> None:
+        """Change the count of a checkpoint that became a duplicate of a later one."""
+        for counts in (self.checkpoints, self.by_source[task.source].checkpoints):
+            counts[task.action] -= 1
+            counts["duplicate"] += 1
+
     @property
     def n_crawled(self) -> int:
         """Checkpoints that the run looked into, whatever became of them."""

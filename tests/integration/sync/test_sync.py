@@ -175,11 +175,12 @@ def test_each_checkpoint_is_counted_once(zoo: Path, dataset: Path, run_sync: Syn
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         put(zoo / f"{name}.safetensors", state(seed))
     (zoo / "broken.safetensors").write_bytes(b"\0" * 99)
-    expected = {"new": 2, "duplicate": 1, "failed": 1}
+    (zoo / "a link.safetensors").symlink_to(zoo / "c.safetensors")  # read first, and then a duplicate
+    expected = {"new": 2, "duplicate": 2, "failed": 1}
     report = run_sync()
     assert {word: report.checkpoints[word] for word in expected} == expected
-    assert report.checkpoints["discovered"] == report.n_crawled == 4
-    assert "checkpoints: 2 new, 1 duplicate, 1 failed\n" in str(report)
+    assert report.checkpoints["discovered"] == report.n_crawled == 5
+    assert "checkpoints: 2 new, 2 duplicate, 1 failed\n" in str(report)
     assert {word: report.to_dict()["sources"]["local"][word] for word in expected} == expected
 
 
