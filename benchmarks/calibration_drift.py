@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binom
+from scipy.stats import binom, ttest_1samp
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
@@ -137,10 +137,15 @@ def unequal_cases() -> Iterator[Case]:
         for ratio in (0.5, 0.1):
             spreads = Population(mixture=1.0), Population(mixture=ratio)
             yield separate(f"spread of mixtures 1 : {ratio}", models, (1000, 1000), *spreads)
-        one = Population(mixture=1.0, common=True), Population(mixture=0.1, common=True)
-        yield separate("spread of mixtures 1 : 0.1 in one direction", models, (1000, 1000), *one)
+        yield one_direction_case(models)
     for models in (8, 20):
         yield crossed("1 layer : 40 layers each", models, (1000, 20_000), few, many)
+
+
+def one_direction_case(models: tuple[int, int]) -> Case:
+    """Return groups whose models vary in a single direction, those of the first ten times more."""
+    one = Population(mixture=1.0, common=True), Population(mixture=0.1, common=True)
+    return separate("spread of mixtures 1 : 0.1 in one direction", models, (1000, 1000), *one)
 
 
 def drift_cases() -> Iterator[tuple[Case, Population, Population]]:
@@ -180,6 +185,24 @@ def rejection_table(cases: Iterator[Case], repetitions: int) -> Iterator[str]:
             bold = "**" if n > binom.ppf(0.995, repetitions, alpha) else ""
             cells.append(f"{bold}{percent(n / repetitions)}{bold}")
         yield f"| {case.name} | {' | '.join(cells)} |"
+
+
+def one_direction_table(first: int, repetitions: int) -> Iterator[str]:
+    """Yield a table of how often p-values are at most alpha, and how often those of t tests of uniform numbers are.
+
+    Args:
+        first: Number of the first repetition.
+        repetitions: Number of repetitions.
+    """
+    head = ("groups", *(f"p <= {alpha}" for alpha in ALPHAS), *(f"t test: p <= {alpha}" for alpha in ALPHAS))
+    yield f"| {' | '.join(head)} |\n|---|" + "---:|" * (len(head) - 1)
+    for models in ((5, 5), (8, 8), (6, 15), (8, 30), (5, 40)):
+        case = one_direction_case(models)
+        p = np.array([case.infer(i, DRAWS).p_value for i in range(first, first + repetitions)], np.float64)
+        numbers = np.random.default_rng(models[0]).uniform(-1, 1, (200_000, models[0]))
+        of_t_test = ttest_1samp(numbers, 0, axis=1).pvalue
+        cells = [percent((found <= alpha).mean()) for found in (p, of_t_test) for alpha in ALPHAS]
+        yield f"| {models[0]} : {models[1]} models | {' | '.join(cells)} |"
 
 
 def coverage_table(repetitions: int) -> Iterator[str]:
@@ -284,6 +307,12 @@ Models of one group vary more than those of the other, or have fewer layers, whi
 models are not exchangeable, and the test is approximate. Models of several layers have three components. Bold as
 above.""",
         "\n".join(rejection_table(unequal_cases(), n)),
+        f"""### Few models that vary in one direction
+
+The cases "in one direction" again, in {20 * n:,} other repetitions. Models mix two laws by uniform weights. Beside it,
+how often Student's t test rejects the true mean of as many uniform numbers as the first group has models: tests of few
+numbers that rest on their variance do so too often where their distribution has no tails.""",
+        "\n".join(one_direction_table(n, 20 * n)),
         f"""### True drifts: power and intervals
 
 The true drift is that of the bin probabilities of both populations; percent of {n:,} repetitions. Intervals are to
