@@ -17,9 +17,9 @@ from filtercrawl.dataset.schema.arrow import SKETCHES
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 from filtercrawl_analysis.numerics.merge import Sketches, unpack_symmetric
-from filtercrawl_analysis.statistics.coefficients import CoefficientHistograms, coefficient_histograms
-from filtercrawl_analysis.statistics.divergence import pairwise_drift, probabilities
-from filtercrawl_analysis.statistics.groups import layer_groups
+from filtercrawl_analysis.statistics.components.coefficients import CoefficientHistograms, coefficient_histograms
+from filtercrawl_analysis.statistics.drift.divergence import pairwise_drift, probabilities
+from filtercrawl_analysis.statistics.groups.labels import layer_groups
 
 
 def exact(folder: Path) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from scipy.stats import binom, ttest_1samp
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 
-from filtercrawl_analysis.statistics.divergence import paired_drift
-from filtercrawl_analysis.statistics.drift_floor import expected_drift
-from filtercrawl_analysis.statistics.drift_inference import DriftInference, detectable_drift, infer_drift
-from filtercrawl_analysis.statistics.model_histograms import (
+from filtercrawl_analysis.statistics.drift.divergence import paired_drift
+from filtercrawl_analysis.statistics.drift.floor import expected_drift
+from filtercrawl_analysis.statistics.drift.inference import DriftInference, detectable_drift, infer_drift
+from filtercrawl_analysis.statistics.drift.model_histograms import (
     ModelGroupHistograms,
     Stratum,
     group_distributions,

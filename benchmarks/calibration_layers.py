@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull
-from filtercrawl_analysis.statistics.entropy_power import EntropyPower, correlated_kernels, correlated_root
-from filtercrawl_analysis.statistics.layer_initialization import CLOSE, DIFFERS, TOO_SMALL, UNTRAINED
-from filtercrawl_analysis.statistics.structure_test import StructureTests
-from filtercrawl_analysis.statistics.verdict_rules import VERDICTS
+from filtercrawl_analysis.statistics.entropy.null import EntropyNull
+from filtercrawl_analysis.statistics.entropy.power import EntropyPower, correlated_kernels, correlated_root
+from filtercrawl_analysis.statistics.entropy.structure_test import StructureTests
+from filtercrawl_analysis.statistics.initialization.layers import CLOSE, DIFFERS, TOO_SMALL, UNTRAINED
+from filtercrawl_analysis.statistics.quality.verdict_rules import VERDICTS
 from support.layer_simulation import (
     INDEPENDENT,
     INITIALIZATIONS,

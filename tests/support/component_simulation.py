@@ -9,14 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl_analysis.numerics.moments import Moments
-from filtercrawl_analysis.statistics.model_medians import compare_medians, median_by_model, median_interval, sign_test
-from filtercrawl_analysis.statistics.share_intervals import (
+from filtercrawl_analysis.statistics.components.share_intervals import (
     are_distinct,
     compare_shares,
     jackknife_shares,
     ordered_shares,
     share_intervals,
     shares_along,
+)
+from filtercrawl_analysis.statistics.groups.model_medians import (
+    compare_medians,
+    median_by_model,
+    median_interval,
+    sign_test,
 )
 
 Array = NDArray[np.float64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from filtercrawl_analysis.numerics.dct_basis import BINS, dct_basis, histogram_range
-from filtercrawl_analysis.statistics.divergence import paired_drift
-from filtercrawl_analysis.statistics.model_histograms import ModelGroupHistograms
+from filtercrawl_analysis.statistics.drift.divergence import paired_drift
+from filtercrawl_analysis.statistics.drift.model_histograms import ModelGroupHistograms
 
 Array = np.ndarray
 Sizes = Callable[[np.random.Generator, int], Array]

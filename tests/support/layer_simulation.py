@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.entropy_power import correlated_kernels, correlated_root
-from filtercrawl_analysis.statistics.entropy_simulation import variance_entropies
-from filtercrawl_analysis.statistics.structure_test import StructureTests, TestedLayer
+from filtercrawl_analysis.statistics.entropy.power import correlated_kernels, correlated_root
+from filtercrawl_analysis.statistics.entropy.simulation import variance_entropies
+from filtercrawl_analysis.statistics.entropy.structure_test import LayerToTest, StructureTests
 
 Random = np.random.Generator
 
@@ -37,7 +37,7 @@ def p_values(layer: Array, tests: StructureTests, seed: int, kernel_size: Sequen
     """Return `p_structured` and `p_even` of a layer [n, taps] of which `SAMPLED` kernels are sampled."""
     weights = layer.ravel() - layer.mean()
     chosen = np.random.default_rng(seed).permutation(len(layer))[:SAMPLED]
-    tested = TestedLayer(
+    tested = LayerToTest(
         kernels=layer if len(layer) <= SAMPLED else layer[chosen],
         n_kernels=len(layer),
         kernel_size=kernel_size,

@@ -12,9 +12,15 @@ import pyarrow as pa
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.census import stacked_bars
-from filtercrawl_analysis.statistics.group_medians import ALL
-from filtercrawl_analysis.statistics.groups import Labels, group_labels, ordered_labels, sample_size, truncation_note
-from filtercrawl_analysis.statistics.kernel_words import size_phrase
+from filtercrawl_analysis.statistics.groups.group_medians import ALL
+from filtercrawl_analysis.statistics.groups.kernel_words import size_phrase
+from filtercrawl_analysis.statistics.groups.labels import (
+    Labels,
+    group_labels,
+    ordered_labels,
+    sample_size,
+    truncation_note,
+)
 
 YEAR: Final = "year"
 # Kernel sizes with a color of their own, those with the most layers; the others are combined.

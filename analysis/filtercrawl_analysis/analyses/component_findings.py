@@ -7,10 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from filtercrawl.api.analysis import Finding
-from filtercrawl_analysis.statistics.explained_variance import SizeComponents
-from filtercrawl_analysis.statistics.groups import sample_size
-from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.model_medians import HIGHER, LOWER, TOO_LITTLE
+from filtercrawl_analysis.statistics.components.explained_variance import SizeComponents
+from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.labels import sample_size
+from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, TOO_LITTLE
 
 Row = dict[str, Any]
 

@@ -23,16 +23,20 @@ from filtercrawl_analysis.plots.quality import (
     entropy_scatter,
     kernel_mosaics,
 )
-from filtercrawl_analysis.statistics.coefficients import select_kernel_size
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull
-from filtercrawl_analysis.statistics.group_summary import filter_known_depth, summarize_by_columns, summarize_by_depth
-from filtercrawl_analysis.statistics.groups import ordered_labels, sample_size
-from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.layer_initialization import layer_initialization, model_initialization
-from filtercrawl_analysis.statistics.layer_verdicts import layer_verdicts
-from filtercrawl_analysis.statistics.model_quality import model_quality
-from filtercrawl_analysis.statistics.paper_thresholds import TAPS, randomness_threshold
-from filtercrawl_analysis.statistics.verdict_rules import DEFINITIONS, VERDICTS
+from filtercrawl_analysis.statistics.components.coefficients import select_kernel_size
+from filtercrawl_analysis.statistics.entropy.null import EntropyNull
+from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.labels import ordered_labels, sample_size
+from filtercrawl_analysis.statistics.initialization.layers import layer_initialization, model_initialization
+from filtercrawl_analysis.statistics.quality.group_summary import (
+    filter_known_depth,
+    summarize_by_columns,
+    summarize_by_depth,
+)
+from filtercrawl_analysis.statistics.quality.layer_verdicts import layer_verdicts
+from filtercrawl_analysis.statistics.quality.model_quality import model_quality
+from filtercrawl_analysis.statistics.quality.paper_thresholds import TAPS, randomness_threshold
+from filtercrawl_analysis.statistics.quality.verdict_rules import DEFINITIONS, VERDICTS
 
 NUMBERS: Final = ("sparsity", "variance_entropy_norm", "orthogonality")
 # Kernel sizes in figures, those with the most layers; layers of each verdict in the mosaic, and kernels of each layer.

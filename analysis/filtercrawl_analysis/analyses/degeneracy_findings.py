@@ -10,8 +10,8 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
-from filtercrawl_analysis.statistics.model_quality import column_name
-from filtercrawl_analysis.statistics.verdict_rules import VERDICTS
+from filtercrawl_analysis.statistics.quality.model_quality import column_name
+from filtercrawl_analysis.statistics.quality.verdict_rules import VERDICTS
 
 Row = dict[str, Any]
 

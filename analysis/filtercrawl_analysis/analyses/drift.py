@@ -23,21 +23,21 @@ from filtercrawl_analysis.analyses.drift_tables import (
 )
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.drift import heat_map, intervals
-from filtercrawl_analysis.statistics.coefficients import (
+from filtercrawl_analysis.statistics.components.coefficients import (
     CoefficientSpace,
     coefficient_histograms,
     kernel_sizes,
     select_kernel_size,
 )
-from filtercrawl_analysis.statistics.groups import POSITION, layer_groups, resolve_column
-from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.pairwise import (
+from filtercrawl_analysis.statistics.drift.pairwise import (
     Comparison,
     ComparisonOptions,
     compare_groups,
     group_rows,
     judged_rows,
 )
+from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.labels import POSITION, layer_groups, resolve_column
 
 # Columns that describe the architecture of a network, the finer first: drift is matched by each.
 STRATA: Final = ("architecture", "family")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from filtercrawl.api.analysis import Finding
 from filtercrawl_analysis.analyses.drift_tables import DriftTables, Row, count, n_tests
-from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 
 
 def drift_findings(tables: Sequence[DriftTables]) -> Iterator[Finding]:

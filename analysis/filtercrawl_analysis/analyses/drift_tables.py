@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl_analysis.statistics.coefficients import CoefficientSpace
+from filtercrawl_analysis.statistics.components.coefficients import CoefficientSpace
 
 Row = dict[str, Any]
 

@@ -13,9 +13,9 @@ from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.initialization_findings import initialization_findings
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.initialization import weight_moments_scatter
-from filtercrawl_analysis.statistics.group_summary import summarize_by_columns
-from filtercrawl_analysis.statistics.groups import sample_size
-from filtercrawl_analysis.statistics.layer_initialization import layer_initialization, model_initialization
+from filtercrawl_analysis.statistics.groups.labels import sample_size
+from filtercrawl_analysis.statistics.initialization.layers import layer_initialization, model_initialization
+from filtercrawl_analysis.statistics.quality.group_summary import summarize_by_columns
 
 NUMBERS: Final = ("law_distance", "std_over_he", "kurtosis", "kernel_correlation")
 _LAYERS: Final = (

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
-from filtercrawl_analysis.statistics.layer_initialization import CLOSE, TOO_SMALL, UNTRAINED
+from filtercrawl_analysis.statistics.initialization.layers import CLOSE, TOO_SMALL, UNTRAINED
 
 Row = dict[str, Any]
 

@@ -16,18 +16,22 @@ from filtercrawl_analysis.analyses.shape_findings import shape_findings
 from filtercrawl_analysis.numerics.dct_basis import MAX_TAPS, radial_bins
 from filtercrawl_analysis.numerics.moments import Array, sketch_moments
 from filtercrawl_analysis.plots.quality import depth_profiles, frequency_profile
-from filtercrawl_analysis.statistics.coefficients import iter_sketches, select_kernel_size
-from filtercrawl_analysis.statistics.group_medians import group_medians
-from filtercrawl_analysis.statistics.group_summary import filter_known_depth, summarize_by_columns, summarize_by_depth
-from filtercrawl_analysis.statistics.groups import POSITION, Labels, group_labels, ordered_labels, sample_size
-from filtercrawl_analysis.statistics.kernel_shape import (
+from filtercrawl_analysis.statistics.components.coefficients import iter_sketches, select_kernel_size
+from filtercrawl_analysis.statistics.groups.group_medians import group_medians
+from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.labels import POSITION, Labels, group_labels, ordered_labels, sample_size
+from filtercrawl_analysis.statistics.groups.resampling import random_generator
+from filtercrawl_analysis.statistics.quality.group_summary import (
+    filter_known_depth,
+    summarize_by_columns,
+    summarize_by_depth,
+)
+from filtercrawl_analysis.statistics.quality.kernel_shape import (
     energy_share,
     noise_separability,
     separability,
     symmetry_projectors,
 )
-from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.resampling import random_generator
 
 FREQUENCY: Final = ("mean_share", "low_share", "high_share", "frequency_centre")
 SYMMETRY: Final = ("even_point", "even_horizontal", "even_vertical", "rotation")

@@ -13,8 +13,8 @@ from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.component_findings import component_finding, group_findings, order_sentence
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.principal_components import eigenkernels, phenotypes, ridges
-from filtercrawl_analysis.statistics.coefficients import kernel_sizes, scaled_moments, select_kernel_size
-from filtercrawl_analysis.statistics.explained_variance import (
+from filtercrawl_analysis.statistics.components.coefficients import kernel_sizes, scaled_moments, select_kernel_size
+from filtercrawl_analysis.statistics.components.explained_variance import (
     COMPONENTS,
     GROUPS,
     SizeComponents,
@@ -23,7 +23,15 @@ from filtercrawl_analysis.statistics.explained_variance import (
     components_of_size,
     group_rows,
 )
-from filtercrawl_analysis.statistics.groups import (
+from filtercrawl_analysis.statistics.components.sampled_coefficients import (
+    RANGE,
+    SampledCoefficients,
+    coefficient_plane,
+    kernel_density,
+    sample_coefficients,
+)
+from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.labels import (
     POSITION,
     group_labels,
     layer_groups,
@@ -31,14 +39,6 @@ from filtercrawl_analysis.statistics.groups import (
     resolve_column,
     sample_size,
     truncation_note,
-)
-from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.sampled_coefficients import (
-    RANGE,
-    SampledCoefficients,
-    coefficient_plane,
-    kernel_density,
-    sample_coefficients,
 )
 
 # Kernel sizes in figures, those with the most kernels.

@@ -10,23 +10,23 @@ import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Finding, Result, ResultTable
 from filtercrawl_analysis.analyses.registry import empty_result
-from filtercrawl_analysis.statistics.coefficients import (
+from filtercrawl_analysis.statistics.components.coefficients import (
     CoefficientHistograms,
     coefficient_histograms,
     scaled_moments,
     select_kernel_size,
 )
-from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
-from filtercrawl_analysis.statistics.drift_floor import expected_drift
-from filtercrawl_analysis.statistics.group_cells import MIN_KERNELS
-from filtercrawl_analysis.statistics.groups import LayerGroups, layer_groups, resolve_column
-from filtercrawl_analysis.statistics.pca import PrincipalComponents, principal_components
-from filtercrawl_analysis.statistics.published_values import (
+from filtercrawl_analysis.statistics.components.pca import PrincipalComponents, principal_components
+from filtercrawl_analysis.statistics.drift.divergence import paired_drift, probabilities
+from filtercrawl_analysis.statistics.drift.floor import expected_drift
+from filtercrawl_analysis.statistics.drift.group_cells import MIN_KERNELS
+from filtercrawl_analysis.statistics.drift.published_values import (
     KERNEL,
     PublishedValue,
     compared_columns,
     published_values,
 )
+from filtercrawl_analysis.statistics.groups.labels import LayerGroups, layer_groups, resolve_column
 
 Row = dict[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
-from filtercrawl_analysis.statistics.group_medians import ALL
-from filtercrawl_analysis.statistics.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.model_medians import HIGHER, LOWER, NOT_TOLD_APART, TOO_LITTLE
+from filtercrawl_analysis.statistics.groups.group_medians import ALL
+from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, NOT_TOLD_APART, TOO_LITTLE
 
 TABLE: Final = "shape_medians"
 MEASURE: Final = "low_share"

@@ -21,7 +21,7 @@ from filtercrawl_analysis.data.kernel_reader import read_kernels
 from filtercrawl_analysis.data.layer_lookup import LayerRowLookup
 from filtercrawl_analysis.data.selection import LayerSelection, select_layers
 from filtercrawl_analysis.data.sketch_backfill import SketchBuilder
-from filtercrawl_analysis.statistics.groups import POSITION
+from filtercrawl_analysis.statistics.groups.labels import POSITION
 
 
 class FolderDatasetView:

@@ -23,7 +23,7 @@ from filtercrawl_analysis.report.csv import csv_text
 from filtercrawl_analysis.report.html import RenderedFigure, render_report
 from filtercrawl_analysis.report.run_analyses import AnalysisRun
 from filtercrawl_analysis.report.table_view import count_tests, row_key
-from filtercrawl_analysis.statistics.group_coverage import GroupCoverage
+from filtercrawl_analysis.statistics.groups.coverage import GroupCoverage
 
 FOLDER: Final = "analysis"
 REPORT: Final = f"{FOLDER}/report.html"

@@ -18,7 +18,7 @@ from filtercrawl.dataset.schema.arrow import INDEX, MODELS
 from filtercrawl.display.session import open_progress
 from filtercrawl_analysis.data.extra_columns import extra_keys
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
-from filtercrawl_analysis.statistics.groups import POSITION
+from filtercrawl_analysis.statistics.groups.labels import POSITION
 
 DEFAULT_OPTIONS: Final = AnalysisOptions()
 

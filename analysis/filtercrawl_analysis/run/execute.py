@@ -17,7 +17,7 @@ from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
 from filtercrawl_analysis.report.run_analyses import run_analyses
 from filtercrawl_analysis.report.writer import ReportInput, write_report
-from filtercrawl_analysis.statistics.group_coverage import group_coverage
+from filtercrawl_analysis.statistics.groups.coverage import group_coverage
 
 
 def execute(

@@ -1,1 +1,1 @@
-"""Statistics of groups of layers: divergence, tests by exchange of models, PCA, null distributions, verdicts."""
+"""Statistics of groups of layers, by subject."""

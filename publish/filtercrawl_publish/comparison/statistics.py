@@ -15,8 +15,8 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl_analysis.numerics.dct_basis import BINS, dct_basis, histogram_range
 from filtercrawl_analysis.numerics.merge import Sketches
 from filtercrawl_analysis.numerics.moments import Array, Moments, sketch_moments
-from filtercrawl_analysis.statistics.divergence import paired_drift, probabilities
-from filtercrawl_analysis.statistics.pca import explained_variance_along, principal_components
+from filtercrawl_analysis.statistics.components.pca import explained_variance_along, principal_components
+from filtercrawl_analysis.statistics.drift.divergence import paired_drift, probabilities
 
 KERNEL: Final = "3x3"
 _SIZE: Final = (3, 3)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull
-from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
+from filtercrawl_analysis.statistics.entropy.null import EntropyNull
+from filtercrawl_analysis.statistics.quality.paper_thresholds import degenerate, randomness_threshold
 from support import cnn_filter_db_reference as paper
 from support.synthetic_datasets import EDGES, SMOOTH, Net, analysed, net, plant, rows
 from support.zoo_files import layers

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from conftest import Sync
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.numerics.dct_basis import BINS, dct_basis
-from filtercrawl_analysis.statistics.divergence import pairwise_drift, probabilities
-from filtercrawl_analysis.statistics.paper_thresholds import degenerate, randomness_threshold
+from filtercrawl_analysis.statistics.drift.divergence import pairwise_drift, probabilities
+from filtercrawl_analysis.statistics.quality.paper_thresholds import degenerate, randomness_threshold
 from support import cnn_filter_db_reference as paper
 from support.synthetic_datasets import EDGES, SMOOTH, analysed, net, plant, rows
 from support.zoo_files import layers, models, table

@@ -11,7 +11,7 @@ import pytest
 from filtercrawl.api import CheckpointMetadata
 from filtercrawl.api.analysis import Finding, Result
 from filtercrawl_analysis.numerics.dct_basis import BINS, dct_basis, histogram_range
-from filtercrawl_analysis.statistics.divergence import paired_drift
+from filtercrawl_analysis.statistics.drift.divergence import paired_drift
 from support.synthetic_datasets import EDGES, SMOOTH, Net, Rows, analysed, kernels, plant, rows
 
 # Six groups of six networks: the first two have one law, and the next two; all others differ.

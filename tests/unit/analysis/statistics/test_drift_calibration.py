@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from filtercrawl_analysis.statistics.drift_inference import DriftInference, detectable_drift, infer_drift
-from filtercrawl_analysis.statistics.model_histograms import ModelGroupHistograms, single_stratum
+from filtercrawl_analysis.statistics.drift.inference import DriftInference, detectable_drift, infer_drift
+from filtercrawl_analysis.statistics.drift.model_histograms import ModelGroupHistograms, single_stratum
 from support.drift_populations import (
     Population,
     crossed_groups,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from filtercrawl_analysis.statistics.entropy_null import EntropyNull
-from filtercrawl_analysis.statistics.entropy_power import EntropyPower, correlated_kernels, correlated_root
-from filtercrawl_analysis.statistics.structure_test import StructureTests
+from filtercrawl_analysis.statistics.entropy.null import EntropyNull
+from filtercrawl_analysis.statistics.entropy.power import EntropyPower, correlated_kernels, correlated_root
+from filtercrawl_analysis.statistics.entropy.structure_test import StructureTests
 from support.layer_simulation import INDEPENDENT, SAMPLED, p_values
 
 # Simulations: seconds each.

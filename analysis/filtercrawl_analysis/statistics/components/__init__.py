@@ -1,0 +1,1 @@
+"""Principal components of scaled kernels, the coefficients of kernels in them, and explained variance."""

@@ -1,0 +1,1 @@
+"""The drift between two groups: its value, floor, estimate, interval, p-value and verdict."""

@@ -1,0 +1,1 @@
+"""The distance of layers from the distributions that weights are initialized from."""
