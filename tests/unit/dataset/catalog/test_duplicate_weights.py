@@ -220,6 +220,7 @@ def test_the_next_checkpoint_takes_over_the_weights(
     assert (heir.outcome, heir.duplicate_of) == ("emitted", None)
     assert (other.layers_file, other.duplicate_of) == (None, "lab/b" if same else None)
     assert numbers(data, "b") == weight(0).ravel().tolist()
+    assert [entry.tensor for entry in data.catalog.ledger_of("lab/b")] == ["conv.weight"]
 
 
 def test_those_that_share_lost_weights_are_read_again(data: WritableDataset, ownership: WeightOwnership) -> None:
@@ -246,6 +247,7 @@ def test_who_leaves_without_owning_the_weights_changes_nobody(
     data: WritableDataset, ownership: WeightOwnership
 ) -> None:
     owner, _ = store(data, "a"), store(data, "b")
+    (data.folder / str(owner.layers_file)).unlink()  # whether it is lost is for the start of the next run to find out
     ownership.prune("lab/b")
     assert stored(data, "a") == owner
 
@@ -260,6 +262,14 @@ def test_withheld_weights_leave_the_other_rows(data: WritableDataset) -> None:
     assert (row.outcome, row.layers_file, row.license_policy, row.n_layers) == ("emitted", None, METADATA, 1)
     assert len(data.catalog.layers_of("lab/a")) == len(data.catalog.ledger_of("lab/a")) == 1
     assert data.catalog.needs_export
+
+
+def test_weights_that_another_checkpoint_stores_are_withheld_too(data: WritableDataset) -> None:
+    owner, shared = store(data, "a", license="MIT"), store(data, "b", license="GPL-3.0")
+    assert shared.shares_weights
+    WeightOwnership(dataset=data, license_policy=WITHHOLD_GPL).withhold("lab/b")
+    assert (stored(data, "b").license_policy, stored(data, "b").outcome) == (METADATA, "emitted")
+    assert stored(data, "a") == owner
 
 
 def test_what_stores_no_weights_cannot_have_them_withheld(data: WritableDataset) -> None:
@@ -298,6 +308,7 @@ def test_licenses_are_enforced(
     store(data, "b", 1)
     WeightOwnership(dataset=data, license_policy=policy).enforce_licenses()
     assert [(row.outcome, row.license_policy) for row in data.catalog.models()] == expected
+    assert data.catalog.needs_export == (policy != LicensePolicy())
     assert [row.reason for row in data.catalog.models() if row.outcome == "skipped"] == [
         "license GPL-3.0: the policy is drop" for outcome, _ in expected if outcome == "skipped"
     ]
