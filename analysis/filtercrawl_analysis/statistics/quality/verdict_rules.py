@@ -32,8 +32,8 @@ DEFINITIONS: Final = (
     "variance entropy is lower than that of independent weights, both with the layer's own distribution and with "
     "kernels of different scales (Benjamini-Hochberg over all layers, q <= 0.05); too small, it is not, but fewer "
     "than 80 % of layers of this size whose neighboring taps correlate by 0.5, as those of trained 3x3 kernels do on "
-    "average, would be told from independent weights, or few of its weights are so large that they decide the entropy, "
-    "and of the sampled kernels too; random, it is not, and they would. That a layer cannot be told "
+    "average, would be told from independent weights, or few of its weights decide the entropy and the sampled kernels "
+    "alone do not show that it is; random, it is not, and they would. That a layer cannot be told "
     "from random weights does not prove it untrained."
 )
 
@@ -58,7 +58,10 @@ def layer_verdict(row: Mapping[str, Any]) -> str | None:
         return "ok"
     if row["power"] is None:
         return None
-    return "too small" if row["power"] < POWER else None if row["q_structured"] is None else "random"
+    # A sample in which no structure shows does not tell that the other kernels have none.
+    if row["power"] < POWER or row["null"] == "sample permutation":
+        return "too small"
+    return None if row["q_structured"] is None else "random"
 
 
 def _at_least(value: float | None, limit: float) -> bool:

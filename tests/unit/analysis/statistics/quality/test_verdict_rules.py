@@ -20,6 +20,7 @@ OK: dict[str, Any] = {
     "one_kernel_share": 0.3,
     "q_structured": 0.01,
     "power": 1.0,
+    "null": "kurtosis",
 }
 
 
@@ -40,6 +41,8 @@ OK: dict[str, Any] = {
         ({"near_copy_share": 0.89}, "ok"),
         ({"q_structured": 0.06}, "random"),
         ({"q_structured": 0.06, "power": 0.79}, "too small"),
+        ({"q_structured": 0.06, "null": "sample permutation"}, "too small"),
+        ({"q_structured": 0.05, "null": "sample permutation"}, "ok"),
         ({"q_structured": 0.05, "power": 0.1}, "ok"),
         ({"q_structured": None, "power": 0.0}, "too small"),
         ({"q_structured": None, "power": 1.0}, None),
