@@ -12,7 +12,8 @@ from filtercrawl.api.range_file import RandomAccessFile
 FORMATS_WITHOUT_READER: Final = {
     ".caffemodel": "Caffe", ".data-00000-of-00001": "TensorFlow", ".engine": "TensorRT", ".ggml": "GGML",
     ".gguf": "GGUF", ".mlmodel": "Core ML", ".ot": "LibTorch", ".params": "MXNet", ".pb": "TensorFlow",
-    ".pdiparams": "Paddle Inference", ".pte": "ExecuTorch", ".rknn": "RKNN", ".weights": "Darknet",
+    ".pdiparams": "Paddle Inference", ".pte": "ExecuTorch", ".rknn": "RKNN", ".t7": "Torch7",
+    ".weights": "Darknet",
 }  # fmt: skip
 # Bytes of a file that its format is told from.
 HEAD_BYTES: Final = 512
@@ -27,6 +28,7 @@ _SIGNATURES: Final = (
     (64, b"\xef\xbe\xad\xde", "a weight file of Core ML"),
     (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (0, b"\x93NUMPY", "a single NumPy array"),
+    (0, b"\4\0\0\0\1\0\0\0\3\0\0\0V ", "a Torch7 file"),
     (0, b"\x12\x01\0\0\0\0\0\0", "an MXNet parameter file"),
     (0, b"ptrt", "a TensorRT engine"),
     (0, b"ftrt", "a TensorRT engine"),
@@ -69,7 +71,13 @@ _TEXTS: Final = (
     (b"<html", "an HTML page, not a file of weights"),
     (b"<?xml", "an XML document"),
     (b"<net ", "the network description of OpenVINO"),
+    (b'{"error"', "a server's error message, not a file of weights"),
     (b"{", "a JSON document"),
+)
+# The whole body of an answer without the file: a status of HTTP, or one of the sentences of model hubs.
+_ERROR_MESSAGE: Final = re.compile(
+    rb"(error:? )?((http )?[45]\d\d:? [a-z]|((entry|file|repository|revision) )?not found\b|access denied\b|forbidden\b"
+    rb"|access to \w+ [\w/.-]+ is restricted\b|unauthorized\b|bad gateway\b|invalid (username|credentials)\b)[ -~\s]*"
 )
 
 
@@ -96,6 +104,8 @@ def format_name(file: RandomAccessFile) -> str | None:
         return "the network description of OpenVINO"
     if text.startswith(b"<?xml") and b"<error>" in text:
         return "an XML error message of a server, not a file of weights"
+    if file.size <= HEAD_BYTES and _ERROR_MESSAGE.fullmatch(text):
+        return "a server's error message, not a file of weights"
     by_text = next((name for signature, name in _TEXTS if text.startswith(signature)), None)
     by_extension = FORMATS_WITHOUT_READER.get(PurePosixPath(file.name).suffix.lower())
     return by_text or (None if by_extension is None else f"by its name one of {by_extension}")

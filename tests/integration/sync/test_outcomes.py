@@ -91,7 +91,9 @@ def test_a_shard_without_kernels_is_no_result(zoo: Path, dataset: Path, run_sync
     assert "model.safetensors.index.json" in report.failures[f"local/{name}"]
 
 
-def test_a_shard_that_is_named_is_read_alone(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+def test_a_shard_that_is_named_is_read_alone(
+    zoo: Path, dataset: Path, run_sync: Sync, caplog: pytest.LogCaptureFixture
+) -> None:
     names = [f"model-0000{part}-of-00002.safetensors" for part in (1, 2)]
     for part, name in enumerate(names):
         save_file({f"{part}.weight": torch.full((2, 3, 3, 3), 1.0 + part)}, zoo / name)
@@ -99,6 +101,11 @@ def test_a_shard_that_is_named_is_read_alone(zoo: Path, dataset: Path, run_sync:
     (zoo / "model.safetensors.index.json").write_text(json.dumps(index))
     run_sync(f"local:{zoo / names[0]}")
     assert outcomes(dataset) == {names[0]: "emitted"}
+    told = f"{names[0]}: is only part 1 of 2 of a checkpoint; to read all parts, name model.safetensors.index.json"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [told]
+    caplog.clear()
+    run_sync()
+    assert "part 1 of 2" not in caplog.text
 
 
 def test_a_shard_that_was_not_downloaded_is_named(zoo: Path, dataset: Path, run_sync: Sync) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.extraction.quantized_weights import resolve_quantized
 from filtercrawl.pipeline.discovery.architectures import architecture_of
 from filtercrawl.pipeline.records import CrawlTask
+
+logger = logging.getLogger(__name__)
 
 # `model-00002-of-00005.safetensors`, `pytorch_model-00002-of-00005.bin`
 _SHARD: Final = re.compile(r"^(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})(?P<extension>\.\w+)$")
@@ -57,7 +60,18 @@ def extract(
     classified = classify_tensors(tensors, task.policy, checkpoint.prefix)
     RowCheck(MODELS).require(name, {"num_params": classified.num_params})
     refuse_without_numbers(name, classified)
+    if part := part_of_checkpoint(name):
+        logger.warning("%s: is only %s; to read all parts, name %s", name, *part)
     return classified, problem
+
+
+def part_of_checkpoint(name: str) -> tuple[str, str] | None:
+    """Return which part of a sharded checkpoint a file is by its name, and the name of the index; None for no part."""
+    shard = _SHARD.match(PurePosixPath(name).name)
+    if shard is None or int(shard["parts"]) < 2:
+        return None
+    part = f"part {int(shard['part'])} of {int(shard['parts'])} of a checkpoint"
+    return part, f"{shard['stem']}{shard['extension']}.index.json"
 
 
 def attach_architecture(
@@ -101,13 +115,8 @@ def refuse_without_numbers(name: str, classified: ClassifiedTensors) -> None:
     if classified.layers:
         return
     ledger = classified.ledger
-    if shard := _SHARD.match(PurePosixPath(name).name):
-        part, parts = int(shard["part"]), int(shard["parts"])
-        index = f"{shard['stem']}{shard['extension']}.index.json"
-        if parts > 1:
-            raise FormatError(
-                f"{name}: is part {part} of {parts} of a checkpoint and holds no kernels; name {index} instead"
-            )
+    if part := part_of_checkpoint(name):
+        raise FormatError(f"{name}: is {part[0]} and holds no kernels; name {part[1]} instead")
     if not ledger:
         if not _TRAINING_STATE.match(PurePosixPath(name).name):
             raise FormatError(f"{name}: holds no tensors; save the state dict of the network again")
