@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,10 @@ from filtercrawl_analysis.statistics.drift.unit_variance import VarianceMoments,
 
 # Pseudo-count of kernels in each bin: of those tried, the one that leaves the least bias (docs/calibration.md).
 PSEUDO_COUNT: Final = 0.1
+# Standard deviation of the log probability of a side in the bins that it lacks and the other side has: there, it
+# follows from the pseudo-count alone, in all of them alike. With it, intervals of large drifts between few kernels
+# cover (docs/calibration.md); where few kernels are in such bins, it adds next to nothing.
+UNKNOWN_LOG: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,8 @@ class DriftEstimate:
         estimate: The drift, corrected for the bias of small samples; may be negative.
         variance: Its variance without what the drift of equal populations varies: along the gradient of the drift, or,
             if larger, that of the jackknife less twice the variance of equal populations, as the jackknife doubles what
-            is quadratic (Efron and Stein 1981). Where bins are empty, the gradient tells too little.
+            is quadratic (Efron and Stein 1981). Where bins are empty, the gradient tells too little. Bins that only one
+            side has add to both, see `UNKNOWN_LOG`.
         degrees_of_freedom: Those of the variance (Welch and Satterthwaite), at most those of the variance in all
             directions: where a set of few models is close together along one by chance, it would seem not to matter.
         moments: Moments of the difference of the two mean distributions.
@@ -102,7 +107,25 @@ def estimate_drift(cells: ModelGroupHistograms, strata: tuple[Stratum, ...]) -> 
         noise = (coefficients**2) @ (1 / cells.kernels[members])
         sides.append((means, noise))
     p, q = _smoothed(*sides)
-    return _jackknife(p, q, cells.weights, sets)
+    estimate = _jackknife(p, q, cells.weights, sets)
+    if estimate is None:
+        return None
+    unmatched = _unmatched(sides[0][0][0], sides[1][0][0], cells.weights)
+    return replace(estimate, variance=estimate.variance + (UNKNOWN_LOG * unmatched) ** 2)
+
+
+def _unmatched(first: Array, second: Array, weights: Array) -> float:
+    """Return the share of kernels in bins that the other side lacks, of both sides and weighted over components.
+
+    It is the derivative of the drift by the log of a probability that all of these bins have in common.
+
+    Args:
+        first: Mean distribution of one side [components, bins].
+        second: That of the other.
+        weights: Weights of the components [components].
+    """
+    shares = np.where(second == 0, first, 0) + np.where(first == 0, second, 0)
+    return float(weights @ shares.sum(-1))
 
 
 def _smoothed(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:

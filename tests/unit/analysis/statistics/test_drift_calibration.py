@@ -77,6 +77,15 @@ def test_equal_means_of_models_that_vary_differently_are_rejected_no_more_often(
         assert (p_values <= alpha).sum() <= binom.ppf(0.995, 120, alpha)
 
 
+def test_intervals_cover_a_large_drift_where_most_bins_of_one_side_are_empty_on_the_other() -> None:
+    first = Population(spread=0.1)
+    second = replace(first, shift=3.0)
+    truth = true_drift(first, second)
+    found = infer(lambda random: two_groups(random, (first, second), (8, 8), (lognormal(100),) * 2), 100, draws=100)
+    covered = sum(f.low is not None and f.high is not None and f.low <= truth <= f.high for f in found)
+    assert binom.ppf(0.005, 100, 0.95) <= covered
+
+
 @pytest.mark.parametrize("shift", [0.15, 0.6])
 def test_intervals_cover_the_true_drift(shift: float) -> None:
     populations = (LAW, replace(LAW, shift=shift))

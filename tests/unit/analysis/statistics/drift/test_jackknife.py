@@ -39,6 +39,20 @@ def test_no_drift_is_estimated_as_nearly_zero() -> None:
     assert min(estimates) < 0 < max(estimates)
 
 
+def test_bins_that_one_side_lacks_widen_the_interval_by_what_their_log_is_not_known() -> None:
+    for shift, kernels, most in ((5.0, 100, 2.0), (0.1, 100_000, 0.0)):
+        populations = Population(components=4), Population(components=4, shift=shift)
+        cells = two_groups(np.random.default_rng(0), populations, (6, 6), (lognormal(kernels),) * 2)
+        found = estimate_drift(cells, single_stratum(cells, 0, 1))
+        assert found is not None
+        first, second = (cells.shares[cells.group == group].sum(0) for group in (0, 1))
+        alone = (first * (second == 0) + second * (first == 0)) / 6
+        unmatched = float(cells.weights @ alone.sum(-1))
+        assert 0.4 * most <= unmatched <= most
+        assert found.variance > (0.5 * unmatched) ** 2 * 0.9  # weights of models differ a little
+        assert found.variance < 1.5
+
+
 def test_what_both_parts_of_a_model_share_does_not_widen_the_interval() -> None:
     wide = replace(FIRST, spread=0.5), replace(SECOND, spread=0.5)
     cells = crossed_groups(np.random.default_rng(0), wide, 12, (lognormal(2000),) * 2)
