@@ -21,7 +21,8 @@ MAX_ARGUMENT_LENGTH: Final = 1024
 MAX_STEPS: Final = 64
 
 _TOKEN: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|([\w.]*)([(\[{])|[)\]}]|,')
-_FUNCTION: Final = re.compile(r"^ *def ", re.MULTILINE)
+_FUNCTION: Final = re.compile(r"^(?= *def )", re.MULTILINE)
+_RECEIVER: Final = re.compile(r" +def \w+\((\w+): ")
 _ASSIGNMENT: Final = re.compile(r"^ +(\w+) = (.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"\w+")
 _READ: Final = re.compile(r"\b(self(?:\.\w+)+|CONSTANTS\.c\d+)")
@@ -89,6 +90,7 @@ def weight_uses(code: str) -> WeightUses:
     """Return how code uses attributes and constants as weights of convolutions."""
     found: dict[str, list[Mapping[str, object]]] = defaultdict(list)
     computed: set[str] = set()
+    code = "".join(map(_name_receiver, _FUNCTION.split(code)))
     for function in _FUNCTION.split(code):
         if "conv" not in function:
             continue
@@ -128,6 +130,12 @@ def calls(code: str) -> Iterator[tuple[str, list[str]]]:
                 open_calls.pop()
                 if _CONVOLUTION.fullmatch(name):
                     yield name.removeprefix("torch."), arguments
+
+
+def _name_receiver(function: str) -> str:
+    """Return a method with its first parameter named `self`, whatever the original code calls it."""
+    receiver = _RECEIVER.match(function)
+    return re.sub(rf"(?<![\w.\"]){receiver[1]}(?=[.)])", "self", function) if receiver else function
 
 
 def _variables(function: str) -> dict[str, str]:

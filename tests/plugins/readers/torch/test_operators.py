@@ -216,6 +216,22 @@ def test_the_code_of_a_scripted_module_decides(traced: bool) -> None:
     assert [(layer.weight_kind, layer.operator_verified) for layer in layers.layers] == [("standardized", not traced)]
 
 
+def test_the_first_parameter_of_a_method_may_have_any_name() -> None:
+    code = """
+  def forward(s: __torch__.A,
+    x: Tensor) -> Tensor:
+    weight = s.weight
+    w = torch.sub(weight, torch.mean(weight))
+    return torch.conv2d(torch.conv2d(x, s.other), w)
+  def distance(module: __torch__.A) -> Tensor:
+    return torch.abs(module.s.center)
+"""
+    uses = weight_uses(code)
+    assert uses.settings.keys() == {"other"}
+    assert uses.computed_from == {"weight"}
+    assert uses.read == {"weight", "other", "s.center"}
+
+
 def test_calls_are_found_inside_of_others() -> None:
     code = """
   def forward(self: A, x: Tensor) -> Tensor:
