@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from filtercrawl.api.tensor import StoredTensor, TensorLocation
 from filtercrawl.extraction.state_dict_names import is_matrix_stack, is_modulated
+
+# Submodules that compute what a kernel is multiplied by: StyleGAN2's has an output per input channel, ODConv's one per
+# filter or per place in the kernel.
+_MODULATION: Final = "modulation"
+_ATTENTION: Final = "attention"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +46,9 @@ def shape_evidence(
         below: Tensors of the modules below its module.
     """
     shape = tensor.weight_shape
-    if is_modulated(shape):
-        return Evidence(rule="modulated_shape", reason="nonstandard_operator")
+    below = tuple(below)
+    if len(shape) == 5 and shape[0] == 1 and (evidence := _single_kernel(tensor, below)):
+        return evidence
     stored = siblings.get("bias")
     bias = stored.shape if stored is not None and math.prod(stored.shape) != 1 else None
     if bias == shape:
@@ -62,6 +69,20 @@ def shape_evidence(
         if any(len(other.shape) in (2, 4) and other.shape[0] == shape[0] for other in below):
             return _bank(tensor, "bank_routing", below)
     return None
+
+
+def _single_kernel(tensor: StoredTensor, below: Iterable[StoredTensor]) -> Evidence | None:
+    """Return what submodules prove about a weight that may be one 2-D kernel, `[1, out, in/groups, k, k]`."""
+    _, out, inputs, *kernel = shape = tensor.weight_shape
+    if is_modulated(shape) or inputs in _outputs(below, _MODULATION):
+        return Evidence(rule="modulated_shape", reason="nonstandard_operator")
+    attended = _outputs(below, _ATTENTION)
+    return _bank(tensor, "bank_routing", below) if out in attended or math.prod(kernel) in attended else None
+
+
+def _outputs(below: Iterable[StoredTensor], name: str) -> set[int]:
+    """Return the numbers of outputs of the weights below the submodules of a name."""
+    return {other.shape[0] for other in below if len(other.shape) in (2, 4) and name in other.key.split(".")[:-1]}
 
 
 def has_bias_per_output(weight: tuple[int, ...], bias: tuple[int, ...]) -> bool:

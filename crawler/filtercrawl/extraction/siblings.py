@@ -36,12 +36,11 @@ class ModuleIndex:
         return self._modules[tensor.root, split_raw_parameter_name(tensor.key)[0]]
 
     def below(self, tensor: StoredTensor) -> Iterator[StoredTensor]:
-        """Yield the tensors of the modules below the module of a tensor, at most 64; none for the outermost module."""
+        """Yield the tensors of the modules below the module of a tensor, at most 64."""
         module = split_raw_parameter_name(tensor.key)[0]
         own = self._modules[tensor.root, module]
-        if module:
-            below = islice(self._prefixed(tensor.root, f"{module}."), _MAX_BELOW + len(own))
-            yield from (found for found in below if split_raw_parameter_name(found.key)[0] != module)
+        below = islice(self._prefixed(tensor.root, f"{module}." if module else ""), _MAX_BELOW + len(own))
+        yield from (found for found in below if split_raw_parameter_name(found.key)[0] != module)
 
     def module_path(self, tensor: StoredTensor) -> str:
         """Return the path of the module of a tensor without the names that wrappers add, wherever they stand.

@@ -32,6 +32,7 @@ _POSITION: Final = re.compile(
     r"(pos_embed|pos_emb\b|position_embed|positional|relative_position|rel_pos|attention_bias|pos_encod|absolute_pos)"
     r"|_pos$"
 )
+_BIAS: Final = re.compile(r"(^|[_.])bias$|^parametrizations\.bias\.original\d*$")
 _RECURRENT: Final = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?$")
 _NORM_LEAF: Final = re.compile(
     r"^(running_mean|running_var|weight_g|num_batches_tracked|parametrizations\.weight\.original0)$"
@@ -192,7 +193,7 @@ def exclusion_reason(key: str, shape: tuple[int, ...], *, floating: bool) -> tup
             "parameter_name",
             bool(_QUANTIZATION.search(leaf)) and len(shape) <= 1 and "weight" in leaf,
         ),
-        ("bias", "parameter_name", leaf == "bias" or leaf.endswith(("_bias", ".bias"))),
+        ("bias", "parameter_name", bool(_BIAS.search(leaf))),
         ("activation", "module_name", bool(_ACTIVATION.search(owner)) and len(shape) <= 1),
         (
             "scale",

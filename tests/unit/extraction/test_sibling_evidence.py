@@ -224,21 +224,31 @@ BANKS: dict[str, tuple[Shapes, tuple[int, ...], str]] = {
         {"weight": (2, 16, 5, 5), "bias": (2, 16), "proj.0.weight": (4, 16, 1, 1), "proj.1.weight": (32, 4, 1, 1)},
         (16, 1, 5, 5), "conv2d",
     ),
+    "ODConv with one kernel": (
+        {"weight": (1, 8, 4, 3, 3), "attention.fc.weight": (16, 4, 1, 1), "attention.channel_fc.weight": (4, 16, 1, 1),
+         "attention.filter_fc.weight": (8, 16, 1, 1), "attention.spatial_fc.weight": (9, 16, 1, 1)},
+        (8, 4, 3, 3), "conv2d",
+    ),
+    "depthwise ODConv with one kernel": (
+        {"weight": (1, 8, 1, 3, 3), "attention.fc.weight": (16, 8, 1, 1), "attention.spatial_fc.weight": (9, 16, 1, 1)},
+        (8, 1, 3, 3), "conv2d",
+    ),
     "1-D": ({"weight": (4, 16, 8, 3), "bias": (4, 16), "attention.weight": (4, 8)}, (16, 8, 3), "conv1d"),
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("module", ["block.conv.", ""])
 @pytest.mark.parametrize("case", BANKS)
-def test_stacked_kernels_are_a_bank(case: str) -> None:
+def test_stacked_kernels_are_a_bank(case: str, module: str) -> None:
     shapes, expert, op = BANKS[case]
-    found = classified({f"block.conv.{key}": shape for key, shape in shapes.items()})
+    found = classified({f"{module}{key}": shape for key, shape in shapes.items()})
     assert [layer.tensor.bank_index for layer in found.layers] == list(range(shapes["weight"][0]))
     assert {(layer.shape, layer.op, layer.weight_kind) for layer in found.layers} == {(expert, op, "dynamic_bank")}
     for layer in found.layers:
         location = layer.tensor.location
         assert location is not None
         assert (location.shape, location.strides) == (expert, row_major(expert))
-    below = {entry.reason for entry in found.ledger if ".attention." in entry.tensor or ".proj." in entry.tensor}
+    below = {entry.reason for entry in found.ledger if "attention." in entry.tensor or "proj." in entry.tensor}
     assert below <= {"kernel_generator"}
 
 
@@ -263,6 +273,11 @@ def test_a_bias_of_the_shape_of_its_weight_is_that_of_a_normalization() -> None:
         assert {reason for reason, _ in found.values()} == {"norm"}
 
 
+def test_a_parametrized_bias_is_a_bias() -> None:
+    found = verdicts({f"a.parametrizations.bias.{leaf}": (8,) for leaf in ("original", "original0", "original1")})
+    assert set(found.values()) == {("bias", "parameter_name")}
+
+
 def test_a_bias_may_be_a_column() -> None:
     shapes = {"a.weight": (6, 1, 5, 5), "a.bias": (6, 1), "b.weight": (16, 6, 5, 5), "b.bias": (16, 1)}
     assert verdicts(shapes) == {
@@ -279,6 +294,18 @@ def test_conditional_convolutions_of_unknown_shape() -> None:
         "b.conv_dw.weight": "nonstandard_operator", "b.se.fc.weight": "linear", "head.weight": "linear",
     }  # fmt: skip
     assert verdicts({"routing.weight": (4, 40)})["routing.weight"][0] == "linear"
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 4, 3, 3), (1, 8, 5, 3, 3), (1, 3, 32, 1, 1), (1, 4, 1, 3, 3)])
+def test_a_kernel_whose_input_channels_a_style_scales_is_no_convolution(shape: tuple[int, ...]) -> None:
+    found = verdicts({"conv.weight": shape, "conv.modulation.weight": (shape[2], 16)})
+    assert found["conv.weight"] == ("nonstandard_operator", "modulated_shape")
+
+
+@pytest.mark.parametrize("below", [{}, {"modulation.weight": (6, 16)}, {"attention.fc.weight": (2, 16)}])
+def test_one_filter_of_three_dimensions(below: Shapes) -> None:
+    found = classified({f"conv.{key}": shape for key, shape in ({"weight": (1, 8, 5, 3, 3)} | below).items()})
+    assert [(layer.op, layer.kernel_size) for layer in found.layers] == [("conv3d", (5, 3, 3))]
 
 
 def test_three_dimensional_kernels_are_no_bank() -> None:
