@@ -2,18 +2,18 @@
 
 One table: the name and dtype of the codes and the names beside them decide how libraries dequantize. All compute
 `(code - zero_point) * scale` or `code * scale - shift`, here in float32 whatever the dtype of the scale. Codes whose
-scale is there but cannot be applied to them in a way that is known are no weights.
+scale is there but cannot be applied to them in a way that is known are no weights, nor are 8-bit floats beside a scale.
 
 Sources: `optimum.quanto` (`QModuleMixin`, `QBitsTensor`, `PackedTensor`), `compressed_tensors`, `bitsandbytes`
-(`int8_vectorwise_dequant`), ComfyUI (`scale_weight` and `weight_scale` of scaled checkpoints), DeepSeek-V3
-(`weight_scale_inv`, one for each block).
+(`int8_vectorwise_dequant`, `QuantState`), ComfyUI (`scale_weight` and `weight_scale` of scaled checkpoints),
+DeepSeek-V3 (`weight_scale_inv`, one for each block), GPTQ, HQQ, ModelOpt (NVFP4).
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,6 +21,16 @@ import numpy as np
 
 from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import StoredTensor, TensorLocation
+from filtercrawl.extraction.code_evidence import (
+    CODE_DTYPES,
+    PACKED,
+    QUANT_STATES,
+    CodeEvidence,
+    Module,
+    code_evidence,
+    is_codes,
+    is_halves,
+)
 from filtercrawl.extraction.lazy_tensor import (
     LazyTensor,
     UnsupportedOperationError,
@@ -39,7 +49,6 @@ from filtercrawl.extraction.lazy_tensor import (
 _BLOCK: Final = 128
 # Factor of `bitsandbytes.functional.int8_vectorwise_dequant`: the scale is the largest magnitude of a row.
 _ROW_FACTOR: Final = 7.874015718698502e-3
-_CODES: Final = frozenset({"int8", "uint8", "int16", "int32"})
 _SCALES: Final = frozenset({"float32", "float16", "bfloat16", "float64"})
 
 
@@ -80,14 +89,10 @@ _OPERANDS: Final = frozenset(
     {scheme.scale for scheme in _SCHEMES} | {scheme.zero_point for scheme in _SCHEMES} | set(_FURTHER)
     | {"input_scale", "output_scale", "scale_input", "input_zero_point", "output_zero_point", "input_global_scale"}
     | {"comfy_quant", "weight_format", "weight_shape", "weight.absmax", "weight.quant_map", "weight.nested_absmax"}
-    | {"weight.nested_quant_map"}
+    | {"weight.nested_quant_map", *QUANT_STATES, "scales", "zeros", "qzeros", "g_idx"}
 )  # fmt: skip
-# Names of codes that may be packed, several in a number: without a scale they are no weights, whatever their shape.
-_PACKED: Final = ("weight._data", "weight._data._data", "weight_packed", "qweight")
 # Names with dots of their own.
-_PARTS: Final = tuple(sorted(name for name in {*_OPERANDS, *_PACKED} if "." in name))
-
-Module = Mapping[str, StoredTensor]
+_PARTS: Final = tuple(sorted(name for name in {*_OPERANDS, *PACKED} if "." in name))
 
 
 def resolve_quantized(tensors: Iterable[StoredTensor]) -> tuple[StoredTensor, ...]:
@@ -103,7 +108,8 @@ def resolve_quantized(tensors: Iterable[StoredTensor]) -> tuple[StoredTensor, ..
     for tensor in every:
         module, leaf = _split(tensor.key)
         modules[tensor.root, module][leaf] = tensor
-    return tuple(_resolve(tensor, modules[tensor.root, _split(tensor.key)[0]]) for tensor in every)
+    evidence = code_evidence(modules)
+    return tuple(_resolve(tensor, modules[tensor.root, _split(tensor.key)[0]], evidence) for tensor in every)
 
 
 def _split(key: str) -> tuple[str, str]:
@@ -115,16 +121,19 @@ def _split(key: str) -> tuple[str, str]:
     return module, leaf
 
 
-def _resolve(tensor: StoredTensor, module: Module) -> StoredTensor:
+def _resolve(tensor: StoredTensor, module: Module, evidence: CodeEvidence) -> StoredTensor:
     if tensor.reason is not None or tensor.location is None or tensor.quantization is not None:
         return tensor
-    leaf = _split(tensor.key)[1]
-    if leaf in _OPERANDS and any(_is_codes(module.get(name)) for name in ("weight", *_PACKED)):
+    path, leaf = _split(tensor.key)
+    if evidence.is_state(tensor, path, leaf) or (leaf in _OPERANDS and evidence.has_codes(tensor, path)):
         return replace(tensor, reason="quantization", rule="quantized_module")
     if tensor.key == "scaled_fp8":  # the mark of ComfyUI's scaled checkpoints
         return replace(tensor, reason="quantization", rule="quantized_module")
     scheme = next((s for s in _SCHEMES if s.codes == leaf and _is_scale(module.get(s.scale))), None)
-    if not _is_codes(tensor) or (scheme is None and leaf not in _PACKED):
+    halves = is_halves(tensor, leaf, module)
+    if scheme is None and (halves or evidence.is_scaled(tensor, path, leaf)):
+        return replace(tensor, reason="quantized_codes", rule="quantized_module")
+    if not is_codes(tensor) or (scheme is None and leaf not in PACKED):
         return tensor
     weight = None
     if scheme is not None and len(tensor.shape) >= 3 and module.keys().isdisjoint({*_FURTHER} - {scheme.shift}):
@@ -132,13 +141,9 @@ def _resolve(tensor: StoredTensor, module: Module) -> StoredTensor:
     if weight is not None and scheme is not None:
         key = f"{tensor.key.removesuffix(leaf)}weight"
         return replace(tensor, key=key, weight=weight, notes=(*tensor.notes, scheme.rule))
-    if len(tensor.shape) < 3 and leaf == "weight":
+    if len(tensor.shape) < 3 and leaf == "weight" and not halves:
         return tensor
     return replace(tensor, reason="quantized_codes", rule="quantized_module")
-
-
-def _is_codes(tensor: StoredTensor | None) -> bool:
-    return tensor is not None and (tensor.dtype in _CODES or tensor.dtype.startswith("float8"))
 
 
 def _is_scale(tensor: StoredTensor | None) -> bool:
@@ -174,7 +179,7 @@ def _packed_weight(scheme: _Scheme, codes: StoredTensor, module: Module) -> Lazy
     try:
         whole = cast(_lazy(scale), "float32")
         unpacked = _unpacked(_lazy(codes), shape[0])
-        if shift.dtype in _CODES:
+        if shift.dtype in CODE_DTYPES:
             return dequantize(unpacked, whole, _lazy(shift))
         return arithmetic("sub", dequantize(unpacked, whole), cast(_lazy(shift), "float32"))
     except UnsupportedOperationError:

@@ -48,6 +48,9 @@ _QUANTIZATION: Final = re.compile(r"(scale|zero_point|min_val|max_val|observer)"
 _FIXED: Final = re.compile(
     r"(^|[._/])(stft|istft|dft|cqt|fourier|forward_basis|inverse_basis|mel_basis)", re.IGNORECASE
 )
+# Names of modules that quantize a weight at run time: torch's `weight_fake_quant`, pytorch-quantization and ModelOpt,
+# Brevitas, LSQ.
+_WEIGHT_QUANTIZER: Final = re.compile(r"^_?(weight_(fake_quant|quant|quantizer|fake_quantizer)|quan_w_fn)$")
 # Taps of the shortest transform.
 _BASIS_TAPS: Final = 16
 
@@ -154,6 +157,11 @@ def other_operator(owner: str, shape: tuple[int, ...]) -> str | None:
     # Of four axes or more, only a module that is called a normalization and nothing else.
     norm = is_norm(owner) and (len(shape) == 3 or shape[0] == 1 or bool(_NORM_WORD.match(owner)))
     return "module_name" if named or norm else None
+
+
+def is_weight_quantizer(module: str) -> bool:
+    """Return whether the name of a module is that of a quantizer of the weight of the module above it."""
+    return bool(_WEIGHT_QUANTIZER.match(module))
 
 
 def is_modulated(shape: tuple[int, ...]) -> bool:

@@ -191,6 +191,79 @@ def test_codes_whose_scale_cannot_be_applied_are_no_weights(found: dict[str, Ten
     assert "quantized_codes" in reasons(found).values()
 
 
+@pytest.mark.parametrize("stored", [Q, F], ids=["int8", "float8"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("weight_scale_reciprocal", "weight.scale", "w_scale", "weight_dequant_scale", "kernel_scale", "scale_w"),
+        *("weight_scales", "weight_scaling", "weight_amax", "inv_scale", "weight_quantizer._scale", "scales"),
+    ],
+)
+def test_codes_beside_a_scale_of_an_unknown_name_are_no_weights(stored: Tensor, name: str) -> None:
+    found = {"c.weight": stored, f"c.{name}": scales(1), "c.bias": torch.zeros(8)}
+    assert weights(found) == {}
+    assert reasons(found)["c.weight"] == "quantized_codes"
+
+
+@pytest.mark.parametrize("stored", [Q, F], ids=["int8", "float8"])
+def test_codes_whose_scale_is_in_a_container_of_scales_are_no_weights(stored: Tensor) -> None:
+    parts = [*state_dict({"c.weight": stored}, ("weights",)), *state_dict({"c.weight": EACH}, ("scales",))]
+    ledger = classify_tensors(resolve_quantized(parts), "all").ledger
+    assert ledger[0].reason == "quantized_codes"
+
+
+@pytest.mark.parametrize("name", ["c.input_scale", "c.scale_input", "d.w_scale", "d.weight.scale", "logit_scale"])
+def test_a_scale_of_something_else_does_not_make_codes_of_8_bit_floats(name: str) -> None:
+    assert torch.equal(weights({"c.weight": F, name: scales(1)})["c.weight"], F.float())
+
+
+def test_an_equal_path_in_a_container_of_another_network_is_no_scale() -> None:
+    parts = [*state_dict({"c.weight": F}, ("model",)), *state_dict({"c.weight": F.float()}, ("multi_scale",))]
+    assert [entry.reason for entry in classify_tensors(resolve_quantized(parts), "all").ledger] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("stored", "states"),
+    [
+        ("weight_q", {"w_scale": EACH}),
+        ("weight_int8", {"weight_absmax": EACH}),
+        ("kernel_int8", {"kernel_scale": EACH}),
+        ("weight_idx", {"codebook": scales(16)}),
+        ("weight", {"scales": scales(8, 1, 1, 1), "zeros": scales(8, 1, 1, 1)}),
+    ],
+)
+def test_codes_of_other_names_are_codes_where_a_scale_or_codebook_is_beside(
+    stored: str, states: dict[str, Tensor]
+) -> None:
+    found = {f"c.{stored}": Q, "c.bias": torch.zeros(8), **{f"c.{name}": state for name, state in states.items()}}
+    expected = {f"c.{stored}": "quantized_codes", "c.bias": "bias"}
+    assert reasons(found) == expected | dict.fromkeys((f"c.{name}" for name in states), "quantization")
+
+
+def test_integers_of_other_names_are_no_codes() -> None:
+    found = {"c.weight": torch.randn(8, 4, 3, 3), "c.weight_mask": codes(8, 4, 3, 3), "c.w_scale": scales(1)}
+    assert "quantized_codes" not in reasons(found).values()
+
+
+NF4 = ("absmax", "nested_absmax", "nested_quant_map", "quant_map", "quant_state.bitsandbytes__nf4")
+
+
+@pytest.mark.parametrize(
+    ("stored", "states"),
+    [
+        ("weight", {f"weight.{name}": scales(16) for name in NF4}),
+        ("weight", {"weight_scale": codes(64, 4, dtype=FP8), "weight_scale_2": scales(1), "input_scale": scales(1)}),
+        ("qweight", {"qzeros": codes(1, 8).int(), "scales": scales(1, 64).half(), "g_idx": torch.arange(64).int()}),
+        ("W_q", {"scale": scales(64, 1), "zeros": scales(64, 1)}),
+    ],
+    ids=["bitsandbytes", "nvfp4", "gptq", "hqq"],
+)
+def test_packed_matrices_are_codes_and_their_states_are_named(stored: str, states: dict[str, Tensor]) -> None:
+    found = {f"q.{stored}": codes(64, 32, dtype=torch.uint8), **{f"q.{name}": state for name, state in states.items()}}
+    expected = dict.fromkeys((f"q.{name}" for name in states), "quantization")
+    assert reasons(found) == {f"q.{stored}": "quantized_codes"} | expected
+
+
 def test_float8_weights_without_a_scale_are_weights() -> None:
     assert torch.equal(weights({"c.weight": F, "c.bias": torch.zeros(8).to(FP8)})["c.weight"], F.float())
 
