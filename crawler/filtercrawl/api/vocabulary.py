@@ -22,7 +22,7 @@ REASONS: Final[dict[str, str]] = {
     "attention_position": "a position embedding or a bias by relative position",
     "recurrent": "a weight of a recurrent cell",
     "optimizer_state": "a moment or a counter of an optimizer",
-    "raw_copy": "the raw copy of weights whose moving average is emitted",
+    "raw_copy": "the raw copy, or another average, of weights whose moving average is emitted",
     "kernel_generator": "a matrix from which kernels are computed at run time",
     "nonstandard_operator": "looks like kernels, but belongs to no convolution of the standard kind",
     "unknown_layout": "may be kernels, but nothing in the file tells the order of their axes",

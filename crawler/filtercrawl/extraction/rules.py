@@ -17,6 +17,7 @@ RULES: Final[dict[str, str]] = {
     "prefix": "outside the part of the file that the source names",
     "hyper_parameters": "a module among the arguments of a trainer whose weights are elsewhere in the file",
     "trainer_average": "the file holds a moving average of these weights, as trainers store it",
+    "other_average": "the file holds several moving averages of these weights, and another one is emitted",
     "trainer_swap": "the trainer swaps: the average lies under the plain names, this is the raw copy",
     "optimizer_name": "the name of a moment or counter of an optimizer",
     "optimizer_container": "inside the state of an optimizer or scheduler",

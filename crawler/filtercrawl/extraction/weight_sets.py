@@ -10,7 +10,8 @@ A name with `ema` or `avg` in it proves nothing: modules are called so. Evidence
 | torch `AveragedModel` | `module.` | any | `n_averaged` |
 | latent diffusion `LitEma` | `model_ema.`, no dots | `model.` | `decay`, `num_updates` |
 | `ema_pytorch` | `ema_model.` | `online_model.`, or a container | `initted`, `step` |
-| `torch_ema`, diffusers `EMAModel`, score SDE | list `shadow_params` | any | shapes in order |
+| `shadow`, `backup` of EMA helpers | `shadow` | `backup`: kept while the average is in use | equal names and shapes |
+| `torch_ema`, diffusers `EMAModel`, score SDE | list `shadow_params` | any, `collected_params` | shapes in order |
 | timm, BasicSR, ultralytics and many more | container `NAME_ema`, `ema` | container `NAME` | equal names and shapes |
 | DINO, DINOv2, iBOT | `teacher` | `student` | `center` of a loss, equal names and shapes |
 | modules that trainers add | `model_ema.`, `avg_model.` | `model.` | whole network, equal names and shapes |
@@ -18,36 +19,21 @@ A name with `ema` or `avg` in it proves nothing: modules are called so. Evidence
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final
 
 from filtercrawl.api.tensor import StoredTensor
-from filtercrawl.extraction.state_dict_names import WRAPPER_PARTS
+from filtercrawl.extraction.averages import MATCHED, Averages, AverageSet, KeyPath, Pair, key_path
 
-_AVERAGE: Final = re.compile(r"(?:^|_)(?:ema|swa|avg|averaged?)(?=_|$)", re.IGNORECASE)
-# The words that only mean averages of weights; `avg` may be a pooling.
-_TRAINED_AVERAGE: Final = re.compile(r"(?:^|_)(?:ema|swa|averaged)(?=_|$)", re.IGNORECASE)
-# Names of a whole network, as opposed to a branch of it.
-_NETWORK: Final = re.compile(
-    r"^(model|model_state|net|network|nn|module|unet|dit|transformer|diffusion|diffusion_model|denoiser|score_model"
-    r"|generator|gen|g|netg|g_net|params|state_dict|model_state_dict|weights|policy|actor)$",
-    re.IGNORECASE,
-)
-_ANY: Final = re.compile("")
-# Counters that averages of weights are stored with, all of which must be there.
-_COUNTERS: Final = (frozenset({"n_averaged"}), frozenset({"decay", "num_updates"}), frozenset({"initted", "step"}))
 # Containers of a trainer's arguments, which may hold the network itself.
 _ARGUMENTS: Final = ("hyper_parameters", "datamodule_hyper_parameters", "hparams")
 # Key of a list of averages without names.
 _SHADOW: Final = "shadow_params"
-# A set of averages is accepted if at least this share of it has a raw counterpart.
-_MATCHED: Final = 0.9
-
-KeyPath = tuple[str, ...]
-Pair = tuple[StoredTensor, StoredTensor]
+# Keys of averages, and of the raw weights that a trainer keeps beside them while the averages are in the network.
+_BACKUPS: Final = (("shadow", "backup"), (_SHADOW, "collected_params"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +58,15 @@ def find_weight_sets(tensors: Sequence[StoredTensor]) -> WeightSets:
     """
     excluded = dict.fromkeys(_arguments(tensors), ("outside_prefix", "hyper_parameters"))
     excluded.update(dict.fromkeys(_swapped(tensors), ("raw_copy", "trainer_swap")))
-    excluded.update(dict.fromkeys(_students(tensors), ("raw_copy", "trainer_average")))
+    excluded.update(dict.fromkeys((*_students(tensors), *_backups(tensors)), ("raw_copy", "trainer_average")))
     tensors = [tensor for tensor in tensors if tensor.name not in excluded]
-    averages = Averages(tensors)
     raw_of: dict[str, StoredTensor] = {}
+    sets = Averages(tensors).sets()
     shadows = list(_shadow_pairs(tensors))
     copied = {raw.root for _, raw in shadows}
     excluded.update((t.name, ("raw_copy", "trainer_average")) for t in tensors if t.root in copied)
-    for average, raw in (*averages.pairs(), *shadows):
+    excluded.update(dict.fromkeys(_other_averages(sets), ("raw_copy", "other_average")))
+    for average, raw in (*chain.from_iterable(one.pairs for one in sets), *shadows):
         excluded[raw.name] = ("raw_copy", "trainer_average")
         raw_of.setdefault(average.name, raw)
     return WeightSets(excluded=excluded, raw_of=raw_of)
@@ -96,22 +83,26 @@ def _top(tensor: StoredTensor) -> str:
 
 
 def _swapped(tensors: Sequence[StoredTensor]) -> Iterator[str]:
-    """Yield the raw weights of trainers that keep the average under the plain names."""
+    """Yield the raw weights of trainers that keep the average under the plain names.
+
+    A network may be compiled or distributed in one of the two sets only, so names are compared without wrappers.
+    """
     top: dict[str, dict[str, StoredTensor]] = defaultdict(dict)
     for tensor in tensors:
         if len(tensor.root) == 1:
             top[tensor.root[0]][tensor.key] = tensor
     plain = top.get("state_dict", {})
     lightning = top.get("current_model_state", {})
-    if _same(lightning, plain, ""):
+    if _same(_unwrapped(lightning), _unwrapped(plain)):
         yield from (tensor.name for tensor in lightning.values())
     mmengine = top.get("ema_state_dict", {})
-    if "steps" in mmengine and _same(mmengine, plain, "module."):
+    wrapped = {key: tensor for key, tensor in mmengine.items() if key.startswith("module.")}
+    if "steps" in mmengine and _same(_unwrapped(wrapped), _unwrapped(plain)):
         yield from (tensor.name for key, tensor in mmengine.items() if key != "steps")
     for state in (plain, {tensor.key: tensor for tensor in tensors if not tensor.root}):
         buffers = {key: tensor for key, tensor in state.items() if key.startswith("ema_") and "." not in key}
         dotless = {f"ema_{key.replace('.', '_')}": tensor for key, tensor in state.items() if key not in buffers}
-        if _same(buffers, dotless, ""):
+        if _same(buffers, dotless):
             yield from (tensor.name for tensor in buffers.values())
 
 
@@ -130,8 +121,35 @@ def _students(tensors: Sequence[StoredTensor]) -> Iterator[str]:
             if part in ("student", "teacher"):
                 sets[path[:end], part][".".join(path[end + 1 :])] = tensor
     for (before, part), students in sets.items():
-        if centers and part == "student" and _same(students, sets.get((before, "teacher"), {}), ""):
+        if centers and part == "student" and _same(students, sets.get((before, "teacher"), {})):
             yield from (tensor.name for tensor in students.values())
+
+
+def _backups(tensors: Sequence[StoredTensor]) -> Iterator[str]:
+    """Yield the raw weights that a trainer keeps beside their average, to put them back after an evaluation."""
+    states: dict[KeyPath, dict[str, StoredTensor]] = defaultdict(dict)
+    for tensor in tensors:
+        states[tensor.root][tensor.key] = tensor
+    for root, copies in states.items():
+        for average, backup in _BACKUPS:
+            if root[-1:] == (backup,) and _same(copies, states.get((*root[:-1], average), {})):
+                yield from (tensor.name for tensor in copies.values())
+
+
+def _other_averages(sets: Sequence[AverageSet]) -> Iterator[str]:
+    """Yield the averages of weights of which another average is the model.
+
+    Trainers keep averages over several spans, or one in another precision. A checkpoint is one model: the most complete
+    average, and of equal ones the first.
+    """
+    averaged: set[str] = set()
+    for one in sorted(sets, key=lambda one: -len(one.pairs)):
+        raw = {raw.name for _, raw in one.pairs}
+        if len({average.name for average, _ in one.pairs}) < len(raw):
+            continue  # several raw sets have these names: it is open which one each average belongs to
+        if raw <= averaged:
+            yield from (tensor.name for tensor in one.tensors)
+        averaged |= raw
 
 
 def _shadow_pairs(tensors: Sequence[StoredTensor]) -> Iterator[Pair]:
@@ -154,130 +172,13 @@ def _shadow_pairs(tensors: Sequence[StoredTensor]) -> Iterator[Pair]:
         yield from zip(weights, raw, strict=True)
 
 
-def _same(copies: Mapping[str, StoredTensor], plain: Mapping[str, StoredTensor], prefix: str) -> bool:
-    """Return whether nearly all of a set have a tensor of the same name without a prefix, and of the same shape."""
-    solid = {key: tensor for key, tensor in copies.items() if tensor.shape}
-    names = [key for key, tensor in solid.items() if key.startswith(prefix) and _has(plain, key[len(prefix) :], tensor)]
-    return bool(names) and len(names) >= _MATCHED * len(solid)
+def _same(copies: Mapping[str, StoredTensor], plain: Mapping[str, StoredTensor]) -> bool:
+    """Return whether nearly all of a set have a tensor of the same name and shape."""
+    solid = {key: tensor.shape for key, tensor in copies.items() if tensor.shape}
+    same = [key for key, shape in solid.items() if key in plain and plain[key].shape == shape]
+    return bool(same) and len(same) >= MATCHED * len(solid)
 
 
-def _has(plain: Mapping[str, StoredTensor], key: str, tensor: StoredTensor) -> bool:
-    return key in plain and plain[key].shape == tensor.shape
-
-
-class Averages:
-    """The sets of averages in a checkpoint that a trainer left beside the raw weights.
-
-    The raw weights are a set of the same names and shapes below another container or module, preferably the one with
-    the same name without the word. Some trainers drop the dots from the names of averages, so names are compared
-    without dots.
-    """
-
-    def __init__(self, tensors: Sequence[StoredTensor]) -> None:
-        self._tensors = tensors
-        self._paths = {tensor.name: key_path(tensor) for tensor in tensors}
-        self._counted = self._counted_sets()
-        self._counted_lengths = {len(path) for path in self._counted}
-        # Number of tensors in each container, without scalars.
-        self._solid = Counter(tensor.root for tensor in tensors if tensor.shape)
-
-    def pairs(self) -> list[Pair]:
-        """Return each average with its raw tensor.
-
-        Modules of other names than a network's are averages only where a file has no other ones.
-        """
-        return list(self._pairs(_NETWORK)) or list(self._pairs(_ANY))
-
-    def _pairs(self, networks: re.Pattern[str]) -> Iterator[Pair]:
-        """Yield averages, with modules among them whose names without the word match `networks`."""
-        marked = {tensor.name: self._marker(tensor, networks) for tensor in self._tensors}
-        found = set(filter(None, marked.values()))
-        # Only the innermost marked containers are sets of averages; what else an outer one holds is raw.
-        lengths = {len(one) for one in found}
-        outer = {one[:end] for one in found for end in lengths if end < len(one)}
-        members: dict[KeyPath, list[StoredTensor]] = defaultdict(list)
-        raw: dict[tuple[str, tuple[int, ...]], list[tuple[KeyPath, StoredTensor]]] = defaultdict(list)
-        for tensor in self._tensors:
-            if marked[tensor.name] and marked[tensor.name] not in outer:
-                members[marked[tensor.name]].append(tensor)
-                continue
-            path = self._paths[tensor.name]
-            for start in range(min(len(tensor.root) + 2, len(path))):
-                raw["".join(path[start:]), tensor.shape].append((path[:start], tensor))
-        for root, averages in members.items():
-            partners: dict[KeyPath, list[Pair]] = defaultdict(list)
-            for tensor in averages:
-                tail = "".join(self._paths[tensor.name][len(root) :])
-                for before, partner in raw.get((tail, tensor.shape), []):
-                    partners[before].append((tensor, partner))
-            # Scalars do not count: trainers store the decay and the number of updates beside the averages.
-            size = sum(bool(tensor.shape) for tensor in averages)
-            containers = len(averages[0].root)
-            for before, pairs in _matching(partners, root, size):
-                if self._is_average(root, before, containers, pairs):
-                    yield from pairs
-
-    def _marker(self, tensor: StoredTensor, networks: re.Pattern[str]) -> KeyPath:
-        """Return the container or module of the set of averages that a tensor may belong to, empty if there is none."""
-        path, containers = self._paths[tensor.name], len(tensor.root)
-        named = [i + 1 for i, part in enumerate(path[:containers]) if _AVERAGE.search(part)]
-        if len(path) > containers and _AVERAGE.search(path[containers]) and networks.match(_base(path[containers])):
-            named.append(containers + 1)
-        ends = (end for end in self._counted_lengths if end < min(containers + 3, len(path)))
-        counted = [end for end in ends if path[:end] in self._counted]
-        last = max(named + counted, default=None)
-        end = 0 if last is None else max(last, containers)
-        return path[:end] if end < len(path) else ()
-
-    def _counted_sets(self) -> frozenset[KeyPath]:
-        """Return the containers and modules that hold the counters of an average."""
-        held: dict[KeyPath, set[str]] = defaultdict(set)
-        known = frozenset().union(*_COUNTERS)
-        for tensor in self._tensors:
-            path = self._paths[tensor.name]
-            if path and path[-1] in known and sum(size > 1 for size in tensor.shape) == 0:
-                held[path[:-1]].add(path[-1])
-        return frozenset(path for path, names in held.items() if any(counters <= names for counters in _COUNTERS))
-
-    def _is_average(self, root: KeyPath, before: KeyPath, containers: int, pairs: Sequence[Pair]) -> bool:
-        """Return whether a trainer stored a set as the average of what lies below `before`.
-
-        Args:
-            root: Container or module of the set.
-            before: Container or module of its raw counterpart.
-            containers: Number of containers above the set's names.
-            pairs: The averages with their counterparts.
-        """
-        if any(root[:end] in self._counted for end in range(len(root) + 1)):
-            return True
-        base, trained = _base(root[-1]), bool(_TRAINED_AVERAGE.search(root[-1]))
-        words = [part for part in root[:containers] if _AVERAGE.search(part)]
-        if any(_TRAINED_AVERAGE.search(word) or _NETWORK.match(_base(word)) for word in words):
-            return True
-        if len(root) <= containers:
-            return False
-        if before[-1:] == (base,) and _NETWORK.match(base):
-            return True
-        # A module that mirrors all there is beside it.
-        mirrored = {raw.name for average, raw in pairs if raw.shape and raw.root == average.root}
-        solid = {average.name for average, _ in pairs if average.shape}
-        return trained and len(mirrored) >= _MATCHED * (self._solid[pairs[0][0].root] - len(solid))
-
-
-def _base(name: str) -> str:
-    """Return a name without the word for an average."""
-    return _AVERAGE.sub("", name).strip("_")
-
-
-def _matching(partners: Mapping[KeyPath, list[Pair]], root: KeyPath, size: int) -> list[tuple[KeyPath, list[Pair]]]:
-    """Return the containers that hold a raw counterpart for nearly all of the `size` averages of a set."""
-    needed = max(1, _MATCHED * size)
-    complete = [(p, pairs) for p, pairs in partners.items() if sum(bool(one.shape) for one, _ in pairs) >= needed]
-    namesake = [(p, pairs) for p, pairs in complete if p and p[-1] == _base(root[-1])]
-    return namesake or complete
-
-
-def key_path(tensor: StoredTensor) -> KeyPath:
-    """Return the components of a name: containers, then the parts of the key, without wrappers."""
-    parts = (part for part in tensor.key.split(".") if part != "module" and part not in WRAPPER_PARTS)
-    return (*tensor.root, *parts)
+def _unwrapped(state: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Return the tensors of a state dict by their names without wrappers."""
+    return {".".join(key_path(tensor)[len(tensor.root) :]): tensor for tensor in state.values()}

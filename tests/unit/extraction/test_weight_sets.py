@@ -53,6 +53,23 @@ SETS = {
         {"state_dict": NET, "current_model_state": NET, "averaging_state": {"n_averaged": ()}},
         ["state_dict.a.weight", "state_dict.b.weight"],
     ),
+    "mmengine swaps a compiled network": (
+        {"state_dict": NET, "ema_state_dict": below("module._orig_mod.", steps=())},
+        ["state_dict.a.weight", "state_dict.b.weight"],
+    ),
+    "mmengine swaps a distributed network": (
+        {"state_dict": below("module."), "ema_state_dict": below("module.", steps=())},
+        ["state_dict.module.a.weight", "state_dict.module.b.weight"],
+    ),
+    "Lightning WeightAveraging of a compiled network": (
+        {"state_dict": below("model."), "current_model_state": below("model._orig_mod."),
+         "averaging_state": {"n_averaged": ()}},
+        ["state_dict.model.a.weight", "state_dict.model.b.weight"],
+    ),
+    "a moving average, spelled out": (
+        {"model": NET, "model_moving_average": NET},
+        ["model_moving_average.a.weight", "model_moving_average.b.weight"],
+    ),
     "Lightning StochasticWeightAveraging": (
         {"state_dict": NET, "callbacks/SWA/average_model_state": below("module.", n_averaged=())},
         [f"callbacks.SWA.average_model_state.module.{name}.weight" for name in "ab"],
@@ -117,7 +134,41 @@ def test_averages_of_a_network_that_has_modules_named_so() -> None:
     assert found == [f"model_ema.{key}" for key, shape in net.items() if len(shape) == 4]
 
 
+COPIES = {
+    "raw weights beside the average that is in use": (
+        {"model": NET, "ema/shadow": NET, "ema/backup": NET},
+        [f"ema.shadow.{name}.weight" for name in "ab"],
+    ),
+    "the same without the network": (
+        {"averages/shadow": NET, "averages/backup": NET},
+        [f"averages.shadow.{name}.weight" for name in "ab"],
+    ),
+    "an average in two precisions": (
+        {"model": NET, "extra_state/ema": NET, "extra_state/ema_fp32_params": {"a.weight": CONV, "b.weight": HEAD}},
+        [f"extra_state.ema.{name}.weight" for name in "ab"],
+    ),
+    "averages over several spans": (
+        {"model": NET, "ema/state_dicts/0": NET, "ema/state_dicts/1": NET},
+        [f"ema.state_dicts.0.{name}.weight" for name in "ab"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COPIES)
+def test_one_average_is_emitted(case: str) -> None:
+    containers, expected = COPIES[case]
+    assert emitted(containers) == expected
+    reasons = [entry.reason for entry in classify_tensors(tensors(containers), "all").ledger]
+    assert reasons.count("raw_copy") == len(tensors(containers)) - len(NET)
+
+
+def test_averages_of_networks_of_equal_names_are_all_emitted() -> None:
+    containers = dict.fromkeys(("one", "two", "ema_a", "ema_b"), NET)
+    assert emitted(containers) == [f"{name}.{part}.weight" for name in ("ema_a", "ema_b") for part in "ab"]
+
+
 MODULES = {
+    "a backup of another network": {"shadow": NET, "backup": {"c.weight": CONV}},
     "a branch that pools": {"": below("branch.") | below("avg_branch.") | {"stem.weight": CONV}},
     "two branches and nothing else": {"": below("branch.") | below("avg_branch.")},
     "a branch without a namesake": {"": below("max_branch.") | below("avg_branch.")},
@@ -150,6 +201,14 @@ def test_averages_in_a_list_are_those_of_the_parameters_in_their_order() -> None
         ("ema.shadow_params.0", "a"), ("ema.shadow_params.2", "b"),
     ]  # fmt: skip
     assert {entry.reason for entry in found.ledger if entry.tensor.startswith("model.")} == {"raw_copy"}
+
+
+def test_raw_weights_in_a_list_beside_the_averages() -> None:
+    shapes = {str(i): shape for i, shape in enumerate(NET.values())}
+    containers = {"model": NET, "ema/shadow_params": shapes, "ema/collected_params": shapes}
+    assert emitted(containers) == ["ema.shadow_params.0", "ema.shadow_params.2"]
+    ledger = classify_tensors(tensors(containers), "all").ledger
+    assert {entry.reason for entry in ledger if "shadow" not in entry.tensor} == {"raw_copy"}
 
 
 def test_a_list_that_does_not_fit_is_no_average() -> None:
