@@ -130,6 +130,11 @@ def test_tensors_without_numbers_are_no_result(zoo: Path, dataset: Path, run_syn
     assert "1 of 2 tensors cannot be read, for example 'conv.weight'" in run_sync().failures["local/net.pt"]
 
 
+def test_flat_vectors_of_fsdp_are_no_result(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    torch.save({"_fsdp_wrapped_module._flat_param": torch.ones(64), "norm.bias": torch.ones(4)}, zoo / "net.pt")
+    assert "1 of 2 tensors are flat vectors of FSDP" in run_sync().failures["local/net.pt"]
+
+
 def test_a_file_without_tensors_fails_however_it_was_saved(zoo: Path, dataset: Path, run_sync: Sync) -> None:
     for name, content in {"object": {"args": 1}, "empty": {}}.items():
         torch.save(content, zoo / f"{name}.pth")

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # `model-00002-of-00005.safetensors`, `pytorch_model-00002-of-00005.bin`
 _SHARD: Final = re.compile(r"^(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})(?P<extension>\.\w+)$")
+# `FlatParameter` of torch.distributed.fsdp and of fairscale: all parameters of a module in one vector.
+_FLAT_PARAMETER: Final = re.compile(r"_?flat_param(_\d{1,6})?")
 # What trainers of transformers and accelerate save beside the weights; without tensors, or with those of generators.
 _TRAINING_STATE: Final = re.compile(r"^(training_args|scheduler|scaler|optimizer|rng_state|random_states)(_\d+)?\.\w+$")
 
@@ -126,6 +128,11 @@ def refuse_without_numbers(name: str, classified: ClassifiedTensors) -> None:
         raise FormatError(
             f"{name}: {_count(unreadable, ledger)} cannot be read, for example {unreadable[0].tensor!r} of type "
             f"{unreadable[0].dtype}: the file does not hold its numbers, or the type is not known"
+        )
+    if flat := [entry for entry in ledger if _FLAT_PARAMETER.fullmatch(entry.tensor.rpartition(".")[2])]:
+        raise FormatError(
+            f"{name}: {_count(flat, ledger)} are flat vectors of FSDP, for example {flat[0].tensor!r}, which do not "
+            "tell the shapes of the weights in them; save a full state dict"
         )
     weights = [entry for entry in ledger if entry.tensor.endswith("weight")] or ledger
     if all(math.prod(entry.shape) == 0 for entry in weights):

@@ -21,12 +21,14 @@ from filtercrawl_plugins.formats.pickle.torch_objects import (
     embedded_storage,
     graph_module,
     local_tensor,
+    quanto_parts,
     rebuild_meta,
     rebuild_quantized,
     rebuild_sparse,
     rebuild_subclass,
     rebuild_tensor,
     rebuild_tensor_v3,
+    rebuild_uninitialized,
     unwrap_tensor,
 )
 
@@ -51,12 +53,14 @@ def apply_reduce(machine: Machine, function: object, args: object) -> object:
 def rebuild_from_type(machine: Machine, args: Arguments) -> object:
     """Return the tensor that a function and its arguments make, without the type they are wrapped in.
 
-    The numbers of a distributed tensor are those of its local part.
+    The numbers of a distributed tensor are those of its local part; a quantized one may be a dictionary of its parts.
     """
     match args:
-        case (Global() as function, _, tuple(inner), *state) if REBUILD.get(function.path) is not rebuild_from_type:
+        case (Global() as function, cls, tuple(inner), *state) if REBUILD.get(function.path) is not rebuild_from_type:
             made = apply_reduce(machine, function, inner)
-            return local_tensor(made, state) if isinstance(made, PickledTensor) and made.storage is None else made
+            if not isinstance(made, PickledTensor) or made.storage is not None:
+                return made
+            return quanto_parts(cls, state) or local_tensor(made, state)
     return Stub(Global("torch", "Tensor"), args)
 
 
@@ -126,6 +130,8 @@ REBUILD: Final[dict[str, Rebuild]] = {
     "torch._utils._rebuild_xla_tensor": unwrap_tensor,
     "torch.nn.parameter.Parameter": unwrap_tensor,
     "torch.nn.parameter.Buffer": unwrap_tensor,
+    "torch.nn.parameter.UninitializedParameter": rebuild_uninitialized,
+    "torch.nn.parameter.UninitializedBuffer": rebuild_uninitialized,
     "torch.autograd.variable.Variable": unwrap_tensor,
     "torch._tensor._rebuild_from_type": rebuild_from_type,
     "torch._tensor._rebuild_from_type_v2": rebuild_from_type,

@@ -135,10 +135,34 @@ def rebuild_subclass(_: Machine, args: Arguments) -> object:
     raise TypeError("invalid arguments of a tensor subclass")
 
 
+def rebuild_uninitialized(_: Machine, args: Arguments) -> object:
+    """Return a parameter of a lazy module that has not run yet: it has neither a shape nor numbers."""
+    del args
+    return PickledTensor(None, 0, (), (), None)
+
+
+def quanto_parts(cls: object, state: Sequence[object]) -> PickledDict | None:
+    """Return the parts of a quantized tensor of optimum-quanto, as its state dicts name them; None for any other.
+
+    Args:
+        cls: The class of the tensor.
+        state: Its state: a dictionary with the codes `_data`, `_scale`, and `_shift` where codes are packed.
+    """
+    attributes = state[0] if state else None
+    if not isinstance(cls, Global) or not f"{cls.module}.".startswith(("optimum.quanto.", "quanto.")):
+        return None
+    if not isinstance(attributes, PickledDict):
+        return None
+    names = ("_data", "_scale", "_shift")
+    parts = [(name, part) for name, part in attributes.items() if name in names]
+    held = [(name, part) for name, part in parts if isinstance(part, PickledTensor | PickledDict)]
+    return PickledDict(list[tuple[object, object]](held)) if "_data" in dict(held) else None
+
+
 def unwrap_tensor(_: Machine, args: Arguments) -> object:
-    """Return the tensor that a parameter, a variable or a tensor of another device wraps."""
+    """Return the tensor that a parameter, a variable or a tensor of another device wraps, or the parts of one."""
     match args:
-        case (PickledTensor() | NumpyArray() as inner, *_):
+        case (PickledTensor() | NumpyArray() | PickledDict() as inner, *_):
             return inner
     return Stub(Global("torch", "Tensor"), args)
 

@@ -72,6 +72,8 @@ class TensorLocator:
         convolution, rule, weight_kind = None, None, None
         if path.owner is not None:
             attribute = path.key[-1] if path.key else ""
+            if attribute == "_data" and path.key is not None and len(path.key) > 1:  # codes of a quantized parameter
+                attribute = path.key[-2]
             convolution = path.owner.convolution(attribute, shape)
             weight_kind = path.owner.weight_kind(attribute)
             if convolution is None and reason is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Sha
 
 from filtercrawl.api.errors import UnsupportedError
 from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.extraction.quantized_weights import resolve_quantized
+from filtercrawl.extraction.to_float32 import to_float32
 from support.torch_files import bits, numbers, read, saved
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
@@ -35,6 +39,49 @@ def test_a_lazy_negation_is_noted(zipped: bool, parameter: bool) -> None:
     assert {name: tensor.negated for name, tensor in found.items()} == {"real.weight": False, "imag.weight": True}
     assert numbers(found["real.weight"]) == bits(parts["real.weight"].clone())
     assert numbers(found["imag.weight"]) == bits(-parts["imag.weight"].resolve_neg())
+
+
+@BOTH
+def test_a_parameter_of_a_lazy_module_is_in_the_ledger(zipped: bool) -> None:
+    held = nn.Sequential(nn.LazyConv2d(8, 3), nn.Conv2d(8, 4, 3)).state_dict()
+    found = read(saved(held, zipped=zipped))
+    assert [(tensor.shape, tensor.reason) for tensor in found.values()] == [
+        ((), "unreadable"), ((), "unreadable"), ((4, 8, 3, 3), None), ((4,), None)
+    ]  # fmt: skip
+
+
+class QuantoTensor:
+    """Pickles like `WeightQBytesTensor` of optimum-quanto, or like a class of another package with the same state."""
+
+    def __init__(self, codes: torch.Tensor, scale: torch.Tensor, module: str) -> None:
+        self.state = {"_axis": 0, "_data": codes, "_scale": scale}
+        self.inner = (torch.float32, codes.shape, codes.stride(), 0)
+        self.cls = type("WeightQBytesTensor", (), {"__module__": module})
+
+    def __reduce__(self) -> tuple[object, ...]:
+        rebuild = torch._utils._rebuild_wrapper_subclass  # type: ignore[attr-defined]
+        return torch._tensor._rebuild_from_type_v2, (rebuild, self.cls, (self.cls, *self.inner), self.state)
+
+
+@BOTH
+def test_a_quantized_weight_of_quanto_in_a_module(zipped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, scale = torch.randint(-128, 128, (8, 2, 3, 3), dtype=torch.int8), torch.rand(8, 1, 1, 1)
+    monkeypatch.setitem(sys.modules, "optimum", ModuleType("optimum"))
+    for name in ("optimum.quanto", "another"):
+        weight = QuantoTensor(codes, scale, name)
+        stand_in = ModuleType(name)
+        stand_in.WeightQBytesTensor = weight.cls  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, name, stand_in)
+        module = nn.Conv2d(4, 8, 3, groups=2, bias=False)
+        module._parameters["weight"] = weight  # type: ignore[assignment]
+        classified = classify_tensors(resolve_quantized(read(saved(nn.Sequential(module), zipped=zipped)).values()))
+        if name == "another":
+            assert [(entry.shape, entry.reason) for entry in classified.ledger] == [((8, 2, 3, 3), "unreadable")]
+        else:
+            (layer,) = classified.layers
+            assert (layer.op, layer.groups, layer.operator_verified) == ("conv2d", 2, True)
+            assert [entry.reason for entry in classified.ledger] == [None, "quantization"]
+            assert torch.equal(to_float32(layer, 0, 8, torch.device("cpu")), codes * scale)
 
 
 @pytest.fixture
