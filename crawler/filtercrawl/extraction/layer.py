@@ -85,9 +85,10 @@ class Layer:
         return self.tensor.weight_spans() + (() if self.mask is None else (self.mask.byte_span,))
 
     @property
-    def transposed(self) -> bool:
-        """Whether it is a transposed convolution."""
-        return self.op.startswith("conv_transpose")
+    def stored_transposed(self) -> bool:
+        """Whether the weight is stored as `[in, out/groups, *kernel_size]`."""
+        convolution = self.tensor.convolution
+        return convolution is not None and convolution.transposed
 
     def numel_per_out_channel(self) -> int:
         """Return the number of weights of one filter."""

@@ -30,7 +30,7 @@ def to_float32(layer: Layer, start: int, stop: int, device: torch.device) -> tor
         CheckpointError: The file does not hold the bytes.
     """
     rest = tuple((0, size) for size in layer.shape[2:])
-    if not layer.transposed:
+    if not layer.stored_transposed:
         bounds: SliceBounds = ((start, stop), (0, layer.shape[1]), *rest)
         return _read(layer, bounds, device)
     # Stored as [in, out/groups, *k]: the channels of a group are a block of rows that has to be transposed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from filtercrawl.api.layout import Layout
 from filtercrawl.api.tensor import Op, StoredTensor
 from filtercrawl.extraction import state_dict_names
 from filtercrawl.extraction.layer import Layer
@@ -41,16 +42,19 @@ def layer_from_operator(tensor: StoredTensor, path: str) -> Layer | None:
 
 
 def layer_from_shape(tensor: StoredTensor, path: str) -> Layer:
-    """Return the layer of a tensor in a bare state dict, where the shape proves the number of dimensions only.
+    """Return the layer of a tensor without an operator: the shape proves the number of dimensions only.
+
+    The order of the axes, where the file shows it, also tells transposed convolutions.
 
     Args:
         tensor: The weight.
         path: Its module by its key, without wrappers.
     """
+    kind = "conv_transpose" if tensor.layout in (Layout.KOI, Layout.IOK) else "conv"
     return Layer(
         tensor=tensor,
         path=path or state_dict_names.strip_wrapper_prefixes(tensor.key),
-        op=cast("Op", f"conv{len(tensor.weight_shape) - 2}d"),
+        op=cast("Op", f"{kind}{len(tensor.weight_shape) - 2}d"),
         shape=tensor.weight_shape,
         groups=None,
         operator_verified=False,

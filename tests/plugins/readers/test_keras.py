@@ -168,6 +168,74 @@ def test_weights_alone_are_told_by_the_default_names_of_classes(named: bool) -> 
     assert values == {kernel.tobytes() for kernel in KERNELS.values()}
 
 
+def described(cls: str, package: str = "keras.layers", **settings: Any) -> dict[str, Any]:
+    """A layer in the description of a model of Keras 3."""
+    registered = None if package == "keras.layers" else f"{package}>{cls}"
+    return {"module": package, "class_name": cls, "registered_name": registered, "config": settings}
+
+
+def without_names(model: list[dict[str, Any]], arrays: Mapping[str, np.ndarray]) -> dict[str, StoredTensor]:
+    """Read an archive of the first versions of Keras 3, whose folders have no names of layers."""
+    top = json.dumps(described("Functional", layers=model))
+    weights = plain(**{f"layers/{folder}/vars/0": value for folder, value in arrays.items()})
+    found = read(ARCHIVE, archive({"config.json": top, "model.weights.h5": weights}))
+    return {name.split("/")[-3]: tensor for name, tensor in found.items()}
+
+
+def test_the_classes_of_a_description_decide_where_folders_have_no_names() -> None:
+    kernel, up = array(3, 3, 4, 8), array(3, 3, 6, 8)
+    settings = {"strides": [2, 2], "groups": 1}
+    model = [
+        described("Conv2D", name="stem", **settings),
+        described("Conv2DTranspose", name="conv2d", **settings),  # a name that is the folder of another layer
+        described("DepthwiseConv2D", name="a"), described("DepthwiseConv2D", name="b"),
+        described("MyConv", "my", name="x"), described("MyConv", "my", name="y"),
+        described("ScaledConv2D", "my", name="z", kernel_size=[3, 3]),
+        described("LayerScale", "my", name="norm"),
+    ]  # fmt: skip
+    found = without_names(model, {
+        "conv2d": kernel, "conv2d_transpose": up, "depthwise_conv2d_1": array(3, 3, 8, 2), "my_conv": kernel,
+        "my_conv_1": kernel, "scaled_conv2d": kernel,
+    })  # fmt: skip
+    stated = {name: tensor.convolution for name, tensor in found.items() if tensor.convolution is not None}
+    assert stated == {
+        "conv2d": Convolution(op="conv2d", groups=1, stride=(2, 2), learned=True, source="keras_config"),
+        "conv2d_transpose": Convolution(
+            op="conv_transpose2d", groups=1, stride=(2, 2), learned=True, source="keras_config"
+        ),
+    }
+    assert [found[name].layer for name in stated] == ["stem", "conv2d"]
+    assert {name: tensor.layout for name, tensor in found.items()} == {
+        "conv2d": "kio", "conv2d_transpose": "koi", "depthwise_conv2d_1": "kim", "my_conv": None, "my_conv_1": None,
+        "scaled_conv2d": "kio",
+    }  # fmt: skip
+    assert found["my_conv"].reason == found["my_conv_1"].reason == "nonstandard_operator"
+    inner = without_names(model, {"layer_scale/conv2d": kernel})["conv2d"]  # made by the code of a class
+    assert (inner.layout, inner.convolution) == ("kio", None)
+
+
+@pytest.mark.parametrize(
+    ("layer", "path", "reason"),
+    [
+        ({"class_name": "my>Conv2D", "config": {"name": "a"}}, "a/a/kernel:0", "nonstandard_operator"),
+        ({"class_name": "my>Conv2D", "config": {"name": "a", "kernel_size": 3}}, "a/a/kernel:0", None),
+        ({"class_name": "my>Block", "config": {"name": "a"}}, "a/a/conv2d_1/kernel:0", None),
+        ({"class_name": "my>Wrapper", "config": {"name": "a", "layer": {}}}, "a/a/kernel:0", None),
+    ],
+)
+def test_a_class_of_its_own_is_no_proven_convolution(layer: dict[str, Any], path: str, reason: str | None) -> None:
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["model_config"] = json.dumps(
+            {"class_name": "Functional", "config": {"name": "m", "layers": [layer]}}
+        )
+        weights = file.create_group("model_weights")
+        weights.attrs["layer_names"] = ["a"]
+        weights[path] = array(3, 3, 4, 8)
+    (tensor,) = read(HDF5, buffer.getvalue()).values()
+    assert (tensor.reason, tensor.convolution) == (reason, None)
+
+
 def test_weights_of_keras_2_alone_are_told_by_their_names() -> None:
     found = read(HDF5, keras2(whole=False))
     kernels = {name: tensor for name, tensor in found.items() if tensor.layout}

@@ -6,7 +6,9 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +17,7 @@ from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import ITEMSIZE, Convolution, StoredTensor, TensorLocation
 from filtercrawl.api.vocabulary import POLICIES, REASONS, KernelPolicy
 from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.extraction.to_float32 import to_float32
 
 
 class Vast:
@@ -128,6 +131,18 @@ def test_what_an_operator_proves(
     (layer,) = classify_tensors([replace(stored("w", shape), convolution=convolution)]).layers
     assert (layer.shape, layer.in_channels, layer.depthwise) == (expected, inputs, depthwise)
     assert layer.operator_verified
+
+
+@pytest.mark.parametrize(
+    ("layout", "op"), [("kio", "conv2d"), ("koi", "conv_transpose2d"), ("iok", "conv_transpose2d")]
+)
+def test_the_order_of_axes_tells_a_transposed_convolution(layout: str, op: str) -> None:
+    weight = np.arange(8 * 4 * 9, dtype="f4").reshape(8, 4, 3, 3)
+    tensor = replace(stored("a.kernel", weight.shape), layout=layout)
+    location = TensorLocation(file=MemoryFile(weight.tobytes()), offset=0, dtype="float32", shape=weight.shape)
+    (layer,) = classify_tensors([replace(tensor, location=location)], "all").layers
+    assert (layer.op, layer.groups, layer.operator_verified) == (op, None, False)
+    assert np.array_equal(to_float32(layer, 1, 5, torch.device("cpu")), weight[1:5])
 
 
 def test_numbers_that_are_not_there_are_unreadable() -> None:

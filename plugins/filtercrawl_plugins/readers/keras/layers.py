@@ -50,7 +50,7 @@ def describe(tensor: StoredTensor, layer: LayerConfig, leaf: str) -> StoredTenso
     Returns:
         None if the class of the layer is not known.
     """
-    match = _CONVOLUTION.fullmatch(layer.cls)
+    match = None if layer.custom else _CONVOLUTION.fullmatch(layer.cls)
     if match is None:
         reason = next((reason for pattern, reason in _REASONS if pattern.fullmatch(layer.cls)), None)
         is_bias = reason == "linear" and (leaf == "bias" or (leaf == "1" and len(tensor.shape) == 1))
@@ -76,6 +76,11 @@ def describe(tensor: StoredTensor, layer: LayerConfig, leaf: str) -> StoredTenso
     if leaf == "pointwise_kernel":
         convolution = replace(convolution, stride=(1,) * rank, padding=(0,) * rank, dilation=(1,) * rank)
     return replace(arrange(tensor, layout, transposed=transposed), convolution=convolution)
+
+
+def is_no_convolution(layer: LayerConfig) -> bool:
+    """Return whether a layer is of a class of its own that has no settings of a convolution, and wraps no layer."""
+    return layer.custom and "kernel_size" not in layer.settings and "layer" not in layer.settings
 
 
 def _convolution(settings: Any, kernel: tuple[int, ...], groups: int, *, transposed: bool) -> Convolution:

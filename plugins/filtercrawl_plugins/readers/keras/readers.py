@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,9 +14,10 @@ from filtercrawl.api.tensor import StoredTensor
 from filtercrawl_plugins.formats.hdf5 import SIGNATURE
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
-from filtercrawl_plugins.readers.keras.config import LayerConfig, parse_config
+from filtercrawl_plugins.readers.arrays.names import JAX_LEAVES
+from filtercrawl_plugins.readers.keras.config import LayerConfig, ModelConfig, parse_config
 from filtercrawl_plugins.readers.keras.datasets import Hdf5Arrays, StoredDataset
-from filtercrawl_plugins.readers.keras.layers import class_by_name, describe
+from filtercrawl_plugins.readers.keras.layers import class_by_name, describe, is_no_convolution
 
 CONFIG_NAME: Final = "config.json"
 WEIGHTS_NAME: Final = "model.weights.h5"
@@ -50,8 +51,8 @@ class KerasHdf5Reader:
         """Yield the arrays in the order of their names, kernels arranged as in torch; raises CheckpointError."""
         arrays = Hdf5Arrays(files.main)
         config = arrays.text("", "model_config")
-        layers = {} if config is None else parse_config(config, files.main.name)
-        yield from describe_arrays(arrays, layers)
+        model = ModelConfig() if config is None else parse_config(config, files.main.name)
+        yield from describe_arrays(arrays, model)
 
 
 class KerasArchiveReader:
@@ -75,11 +76,11 @@ class KerasArchiveReader:
     def tensors(self, files: Files) -> Iterator[StoredTensor]:
         """Yield the arrays in the order of their names, kernels arranged as in torch; raises CheckpointError."""
         archive = ZipArchive(files.main)
-        layers = parse_config(archive.read(CONFIG_NAME, MAX_CONFIG_BYTES), files.main.name)
+        model = parse_config(archive.read(CONFIG_NAME, MAX_CONFIG_BYTES), files.main.name)
         arrays = Hdf5Arrays(archive.open(WEIGHTS_NAME))
         if not is_keras(arrays):
             raise FormatError(f"{files.main.name}: its {WEIGHTS_NAME} has no groups of a Keras model")
-        yield from describe_arrays(arrays, layers)
+        yield from describe_arrays(arrays, model)
 
 
 def is_keras(arrays: Hdf5Arrays) -> bool:
@@ -89,7 +90,7 @@ def is_keras(arrays: Hdf5Arrays) -> bool:
     return any(arrays.has(group) for group in ("layers", "_layer_checkpoint_dependencies", _NUMBERED_GROUP))
 
 
-def describe_arrays(arrays: Hdf5Arrays, layers: Mapping[str, LayerConfig]) -> Iterator[StoredTensor]:
+def describe_arrays(arrays: Hdf5Arrays, model: ModelConfig) -> Iterator[StoredTensor]:
     """Yield the arrays of a file with what the classes of their layers prove; names decide about the rest."""
     found: list[StoredTensor | None] = []
     unknown: list[StoredTensor] = []
@@ -97,7 +98,7 @@ def describe_arrays(arrays: Hdf5Arrays, layers: Mapping[str, LayerConfig]) -> It
         array = KerasArray.parse(dataset)
         tensor: StoredTensor | None = array.tensor()
         if tensor is not None and tensor.reason is None:
-            described = array.describe(tensor, layers)
+            described = array.describe(tensor, model)
             if described is None:
                 unknown.append(tensor)
             tensor = described
@@ -165,23 +166,42 @@ class KerasArray:
             reason="unreadable" if dataset.location is None else "optimizer_state" if optimizer else None,
         )
 
-    def describe(self, tensor: StoredTensor, layers: Mapping[str, LayerConfig]) -> StoredTensor | None:
+    def describe(self, tensor: StoredTensor, model: ModelConfig) -> StoredTensor | None:
         """Return the array with what its layer proves, None if the class of the layer is unknown."""
-        name, layer = self._layer(layers)
-        if layer is None:
-            return None
-        described = describe(tensor, layer, self.leaf)
+        own = self._own_layer(model)
+        name, layer = own if own is not None else self._layer_above(model)
+        described = None if layer is None else describe(tensor, layer, self.leaf)
+        may_be_kernel = len(tensor.shape) >= 3 and (self.leaf == "0" or self.leaf in JAX_LEAVES)
+        if described is None and own is not None and is_no_convolution(own[1]) and may_be_kernel:
+            return replace(tensor, reason="nonstandard_operator")
         if described is None or described.convolution is None:
             return described
         return replace(described, layer=name)
 
-    def _layer(self, layers: Mapping[str, LayerConfig]) -> tuple[str, LayerConfig | None]:
-        """Return name and description of the layer: the nearest that the model describes, else by a default name."""
+    def _own_layer(self, model: ModelConfig) -> tuple[str, LayerConfig] | None:
+        """Return name and description of the layer that holds the array, None if the model does not describe it."""
+        if self._named_by_class:
+            layer = model.of_folder(self.groups)
+            return None if layer is None else (str(layer.settings.get("name", self.groups[-1])), layer)
+        name = self.dataset.group_name or (self.groups[-1] if self.groups else "")
+        return (name, model.by_name[name]) if name in model.by_name else None
+
+    def _layer_above(self, model: ModelConfig) -> tuple[str, LayerConfig | None]:
+        """Return name and description of the nearest layer that the model describes, else by a default name."""
         names = [name for name in (self.dataset.group_name, *reversed(self.groups)) if name]
-        for name in names[:1] if self.numbered and self.dataset.group_name else names:
-            if name in layers:
-                return name, layers[name]
+        for end in range(len(self.groups), 0, -1):
+            if self.numbered and self.dataset.group_name:
+                break
+            name, above = self.groups[end - 1], self.groups[:end]
+            layer = model.of_folder(above) if self._named_by_class else model.by_name.get(name)
+            if layer is not None:
+                return name, layer
         if self.numbered and self.groups and self.groups[-1] not in ("layer", "cell"):
             names.insert(0, self.groups[-1])  # folders of layers are named by their classes
         cls = next((cls for name in names[:2] if (cls := class_by_name(name)) is not None), None)
         return "", None if cls is None else LayerConfig(cls=cls)
+
+    @property
+    def _named_by_class(self) -> bool:
+        """Whether the folders are named by the classes of layers alone, as in the first versions of Keras 3."""
+        return self.numbered and self.dataset.group_name is None
