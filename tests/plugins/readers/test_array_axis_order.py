@@ -117,6 +117,68 @@ def test_nothing_is_guessed(shapes: Shapes, reason: str) -> None:
     assert reasons[next(iter(shapes))] == reason
 
 
+KERNEL, VECTORS = (8, 4, 3, 3), {f"conv1_bn_{leaf}": (8,) for leaf in ("scale", "offset", "mean", "variance")}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "order"),
+    [
+        ({"conv2d_0.w_0": KERNEL, "conv2d_0.b_0": (8,)}, "oihw"),
+        ({"depthwise_conv2d_12.w_0": (4, 1, 3, 3)}, "oihw"),
+        ({"conv2d_transpose_0.w_0": KERNEL, "conv2d_transpose_0.b_0": (4,)}, "iohw"),
+        ({"res2a_branch2a_weights": (3, 3, 3, 3)} | VECTORS, "oihw"),
+    ],
+)
+def test_names_of_paddle(shapes: Shapes, order: str) -> None:
+    arrays = make_arrays(shapes)
+    kernels, reasons = read_npz(arrays)
+    name = next(iter(shapes))
+    assert kernels[name].tobytes() == np.einsum(f"{order}->oihw", arrays[name]).tobytes()
+    assert set(reasons.values()) <= {None, "bias", "norm"}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "reason"),
+    [
+        ({"conv2d_transpose_0.w_0": KERNEL}, "unknown_layout"),  # the groups are unknown
+        ({"conv2d_transpose_0.w_0": KERNEL, "conv2d_transpose_0.b_0": (8,)}, "unknown_layout"),
+        ({"conv2d_0.w_0": KERNEL, "conv2d_0.b_0": (5,)}, "unknown_layout"),
+        ({"conv2d_0.w_0": (8, 4, 3)}, "other"),
+        ({"res2a_weights": (3, 3, 3, 3)}, "other"),  # nothing shows a program of Paddle
+        ({"fc6_weights": (8, 5)} | VECTORS, "linear"),
+    ],
+)
+def test_names_of_paddle_that_do_not_tell(shapes: Shapes, reason: str) -> None:
+    kernels, reasons = read_npz(make_arrays(shapes))
+    assert (kernels, reasons[next(iter(shapes))]) == ({}, reason)
+
+
+def test_slots_of_tensorflow() -> None:
+    slots = ("", "/Momentum", "/Adam_1", "/ExponentialMovingAverage", "/mask")
+    arrays = make_arrays({f"net/conv/weights{slot}:0": (3, 3, 4, 8) for slot in slots} | {"net/conv/biases:0": (8,)})
+    kernels, reasons = read_npz(arrays)
+    name = "net/conv/weights/ExponentialMovingAverage:0"
+    assert kernels.keys() == {name}
+    assert kernels[name].tobytes() == np.einsum("hwio->oihw", arrays[name]).tobytes()
+    told = [reasons[f"net/conv/weights{slot}:0"] for slot in slots]
+    assert told == ["raw_copy", "optimizer_state", "optimizer_state", None, "other"]
+
+
+def test_a_slot_of_another_shape_or_without_its_variable() -> None:
+    average = "a/weights/ExponentialMovingAverage"
+    kernels, reasons = read_npz(make_arrays({"a/weights": (3, 3, 4, 8), average: (3, 3, 2, 8), "b/w_momentum": KERNEL}))
+    assert kernels.keys() == {"a/weights", average}
+    assert reasons["b/w_momentum"] == "other"
+    kernels, _ = read_npz(make_arrays({average: (3, 3, 4, 8)}))
+    assert kernels[average].shape == (8, 4, 3, 3)
+
+
+def test_moments_of_caffe2() -> None:
+    kernels, reasons = read_npz(make_arrays({"conv1_w": KERNEL, "conv1_b": (8,), "conv1_w_momentum": KERNEL}))
+    assert kernels.keys() == {"conv1_w"}
+    assert reasons["conv1_w_momentum"] == "optimizer_state"
+
+
 def test_projections_of_an_attention_are_no_convolutions() -> None:
     names = ("query", "key", "value")
     shapes = {f"encoder/patch_attention/{name}/kernel": (24, 2, 12) for name in names}

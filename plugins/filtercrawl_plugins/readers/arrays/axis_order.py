@@ -23,6 +23,7 @@ from filtercrawl_plugins.readers.arrays.names import (
     parse_names,
     reason_by_name,
 )
+from filtercrawl_plugins.readers.arrays.paddle_names import PaddleNames
 
 
 class Framework(Enum):
@@ -52,8 +53,9 @@ def arrange_arrays(tensors: Iterable[StoredTensor], framework: Framework | None 
         framework: The framework that the file names, None if it names none.
     """
     names = parse_names(tensors)
+    paddle = PaddleNames.of(names)
     if framework is Framework.TORCH:
-        yield from (array.tensor for array in names.arrays)
+        yield from (paddle.arranged(array) or array.tensor for array in names.arrays)
         return
     if framework is None and names.named_by_flax:
         framework = Framework.JAX
@@ -68,7 +70,7 @@ def arrange_arrays(tensors: Iterable[StoredTensor], framework: Framework | None 
         lists_are_layers=is_chain_of_layers(names, place),
     )
     for array in names.arrays:
-        yield conventions.arranged(array)
+        yield paddle.arranged(array) or conventions.arranged(array)
 
 
 def file_place(names: ArrayNames) -> str | None:

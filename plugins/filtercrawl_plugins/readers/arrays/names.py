@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from filtercrawl.api.tensor import StoredTensor
+from filtercrawl_plugins.readers.arrays.slots import resolve_slots
 
 # Names of weights: JAX and Keras, Haiku and Chainer, TF-Slim, and everything like torch.
 JAX_LEAVES: Final = frozenset(
@@ -109,8 +110,8 @@ def parse_names(tensors: Iterable[StoredTensor]) -> ArrayNames:
     arrays: list[NamedArray] = []
     modules: dict[tuple[str, ...], dict[str, NamedArray]] = {}
     children: dict[tuple[str, ...], set[str]] = {}
-    for tensor in tensors:
-        *above, last = re.split(r"[/.]", tensor.name)
+    for tensor, variable in resolve_slots(tensors):
+        *above, last = re.split(r"[/.]", variable)
         if blob := _BLOB.fullmatch(last):
             above, last = [*above, blob[1]], blob[2]
         array = NamedArray(tensor=tensor, module=tuple(above), leaf=re.sub(r":\d+$", "", last).lower())
