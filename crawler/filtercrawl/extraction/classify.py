@@ -146,7 +146,7 @@ class Classifier:
         siblings = self._modules.siblings(known)
         # What a graph states is exact: other tensors of similar names take no part.
         stated = tensor.depth is not None or (tensor.convolution is not None and tensor.convolution.source != "module")
-        form = None if stated else stored_form(known, siblings)
+        form = None if stated else stored_form(known, siblings, self._modules.below(known))
         if form is not None and form.reason is not None:
             return Decision(rule=form.rule, reason=form.reason)
         if tensor.convolution is not None:

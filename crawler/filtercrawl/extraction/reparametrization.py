@@ -4,19 +4,20 @@ One table: the name of a tensor and the names beside it decide what the network 
 `learned` where the network convolves with something else.
 
 Sources: `torch.nn.utils` (`weight_norm`, `spectral_norm`, `parametrizations`, `prune`), `torch.ao.pruning`,
-`torch.ao.nn.qat`, and the spectral normalizations of BigGAN, mimicry and SNGAN ports.
+`torch.ao.nn.qat`, other libraries that quantize weights at run time, timm's `ScaledStdConv2d`, and the spectral
+normalizations of BigGAN, mimicry and SNGAN ports.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
-from filtercrawl.api.tensor import StoredTensor
-from filtercrawl.extraction.state_dict_names import split_raw_parameter_name
+from filtercrawl.api.tensor import FLOAT_DTYPES, StoredTensor
+from filtercrawl.extraction.state_dict_names import is_weight_quantizer, split_raw_parameter_name
 
 _ORIGINAL: Final = "parametrizations.weight.original"
 _STATE: Final = re.compile(r"^parametrizations\.weight\.(\d+)\.(\w+)$")
@@ -43,12 +44,15 @@ class StoredForm:
     reason: str | None = None
 
 
-def stored_form(tensor: StoredTensor, siblings: Mapping[str, StoredTensor]) -> StoredForm | None:
+def stored_form(
+    tensor: StoredTensor, siblings: Mapping[str, StoredTensor], below: Iterable[StoredTensor]
+) -> StoredForm | None:
     """Return how a tensor takes part in a weight, None for a plain tensor.
 
     Args:
         tensor: A tensor.
         siblings: The tensors of its module by the names of the parameters.
+        below: Tensors of the modules below its module.
     """
     leaf = split_raw_parameter_name(tensor.key)[1]
     if len(tensor.shape) < 2 and leaf != "weight_g" and not leaf.endswith("original0"):
@@ -58,6 +62,9 @@ def stored_form(tensor: StoredTensor, siblings: Mapping[str, StoredTensor]) -> S
         return auxiliary
     mask = _mask(leaf, tensor, siblings)
     kind, rule = _raw_kind(leaf, siblings)
+    computed = _run_time_rule(tensor, siblings, below) if rule == "weight" else None
+    if computed is not None:
+        kind, rule = "standardized", computed
     if mask is not None:
         return StoredForm(rule="masked", weight_kind=kind, mask=mask)
     if leaf.endswith("_orig"):
@@ -88,8 +95,37 @@ def _mask(leaf: str, tensor: StoredTensor, siblings: Mapping[str, StoredTensor])
         names = tuple(state) if len(state) == 1 and state[0].endswith(".mask") else ()
     else:
         names = (f"{leaf}_mask", "mask") if leaf == "weight" else ()
-    found = (siblings[name] for name in names if name in siblings)
-    return next((mask for mask in found if mask.location is not None and mask.shape == tensor.shape), None)
+    found = (_broadcast(siblings[name], tensor.shape) for name in names if name in siblings)
+    return next((mask for mask in found if mask is not None), None)
+
+
+def _broadcast(mask: StoredTensor, shape: tuple[int, ...]) -> StoredTensor | None:
+    """Return a mask in the shape of the weight, also one for each channel or each tap; None for any other shape."""
+    own, location = mask.shape, mask.location
+    if location is None or len(own) != len(shape) or (own != shape and math.prod(own) == 1):
+        return None
+    if not all(size in (1, full) for size, full in zip(own, shape, strict=True)):
+        return None
+    strides = tuple(
+        stride if size == full else 0 for size, full, stride in zip(own, shape, location.strides, strict=True)
+    )
+    return replace(mask, shape=shape, location=replace(location, shape=shape, strides=strides))
+
+
+def _run_time_rule(
+    tensor: StoredTensor, siblings: Mapping[str, StoredTensor], below: Iterable[StoredTensor]
+) -> str | None:
+    """Return the rule by which the network computes with a plain weight before it convolves, None if it does not.
+
+    A quantizer rounds it, or it is standardized and multiplied by a gain for each output channel.
+    """
+    module = split_raw_parameter_name(tensor.key)[0]
+    states = (other.key[len(module) + 1 :].split(".") for other in below if other.dtype in FLOAT_DTYPES)
+    if any(is_weight_quantizer(path[0]) for path in states):
+        return "fake_quantized"
+    gain = siblings.get("gain")
+    per_channel = (tensor.shape[0], *(1,) * (len(tensor.shape) - 1))
+    return "weight_standardization" if gain is not None and gain.shape == per_channel else None
 
 
 def _raw_kind(leaf: str, siblings: Mapping[str, StoredTensor]) -> tuple[str, str]:

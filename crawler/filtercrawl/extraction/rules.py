@@ -44,6 +44,7 @@ RULES: Final[dict[str, str]] = {
     "orthogonal": "raw weight of an orthogonal parametrization",
     "parametrization": "the original of a parametrization",
     "fake_quantized": "rounded at run time by a fake quantizer",
+    "weight_standardization": "raw weight beside the gain of weight standardization",
     "raw_name": "a name of raw weights: weight_orig, weight_bar, weight_raw",
     "computed_copy": "computed from other tensors of the file that are emitted",
     # Names, where shapes say nothing.

@@ -51,6 +51,8 @@ _FIXED: Final = re.compile(
 # Names of modules that quantize a weight at run time: torch's `weight_fake_quant`, pytorch-quantization and ModelOpt,
 # Brevitas, LSQ.
 _WEIGHT_QUANTIZER: Final = re.compile(r"^_?(weight_(fake_quant|quant|quantizer|fake_quantizer)|quan_w_fn)$")
+# Length of each direction of a weight that PEFT decomposes (DoRA), in the shape of a kernel.
+_MAGNITUDE: Final = "lora_magnitude_vector"
 # Taps of the shortest transform.
 _BASIS_TAPS: Final = 16
 
@@ -128,6 +130,8 @@ def kernel_objection(key: str, shape: tuple[int, ...]) -> str | None:
         return "empty"
     if not is_weight_name(leaf) and not is_fixed_basis(key, shape):
         return "parameter_name"
+    if _MAGNITUDE in module.split("."):
+        return "module_name"
     if _POSITION.search(leaf.lower()):
         return "parameter_name"
     # Position embeddings are broadcast over the batch; convolutions that compute positions are convolutions.
@@ -186,6 +190,7 @@ def exclusion_reason(key: str, shape: tuple[int, ...], *, floating: bool) -> tup
     owner = module.rpartition(".")[2]
     rules: tuple[tuple[str, str, bool], ...] = (
         ("empty", "empty", 0 in shape),
+        ("scale", "module_name", _MAGNITUDE in key.split(".")),
         ("recurrent", "parameter_name", bool(_RECURRENT.search(leaf))),
         ("norm", "parameter_name", bool(_NORM_LEAF.match(leaf))),
         ("norm", "module_name", is_norm(owner)),
@@ -196,6 +201,7 @@ def exclusion_reason(key: str, shape: tuple[int, ...], *, floating: bool) -> tup
         ),
         ("buffer", "parameter_name", bool(_BUFFERS.match(leaf))),
         ("buffer", "dtype", not floating and len(shape) != 2),
+        ("quantization", "module_name", any(map(is_weight_quantizer, module.split(".")))),
         (
             "quantization",
             "parameter_name",

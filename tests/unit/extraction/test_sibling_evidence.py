@@ -193,9 +193,72 @@ def test_a_masked_weight_is_the_product(case: str, dtype: str, transposed: bool)
     assert read.numpy().tobytes() == product.contiguous().numpy().tobytes()
 
 
-def test_a_mask_of_another_shape_masks_nothing() -> None:
-    (layer,) = classified({"conv.weight": (8, 4, 3, 3), "conv.mask": (1, 1, 3, 3)}).layers
+@pytest.mark.parametrize("shape", [(6, 1, 1, 1), (1, 1, 3, 3), (6, 4, 1, 1), (1, 4, 3, 1)])
+@pytest.mark.parametrize("names", [("weight", "mask"), ("weight_orig", "weight_mask")])
+def test_a_mask_for_each_channel_or_tap_is_broadcast(shape: tuple[int, ...], names: tuple[str, str]) -> None:
+    random = np.random.default_rng(0)
+    numbers, kept = random.standard_normal((6, 4, 3, 3), "f4"), random.integers(0, 2, shape).astype("f4")
+    file = MemoryFile(numbers.tobytes() + kept.tobytes(), "x")
+    stored = [
+        StoredTensor(
+            name=key, key=f"conv.{key}", shape=array.shape, dtype="float32",
+            location=TensorLocation(file=file, offset=offset, dtype="float32", shape=array.shape),
+        )
+        for key, array, offset in ((names[0], numbers, 0), (names[1], kept, numbers.nbytes))
+    ]  # fmt: skip
+    (layer,) = classify_tensors(stored, "all").layers
+    for start, stop in ((0, 6), (2, 5)):
+        read = to_float32(layer, start, stop, torch.device("cpu"))
+        assert read.numpy().tobytes() == (numbers * kept)[start:stop].tobytes()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3, 3), (4, 1, 1, 1), (1, 1, 5, 5)])
+def test_a_mask_of_another_shape_masks_nothing(shape: tuple[int, ...]) -> None:
+    (layer,) = classified({"conv.weight": (8, 4, 3, 3), "conv.mask": shape}).layers
     assert (layer.mask, layer.weight_kind) == (None, "learned")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        *("weight_fake_quant.scale", "weight_quantizer._amax", "_weight_quantizer._amax", "quan_w_fn.s"),
+        "weight_quant.tensor_quant.scaling_impl.value",
+    ],
+)
+@pytest.mark.parametrize("shape", [(8,), (8, 1, 1, 1)])
+def test_a_weight_that_a_quantizer_rounds_at_run_time_is_not_learned(state: str, shape: tuple[int, ...]) -> None:
+    found = classified({"c.weight": (8, 4, 3, 3), "c.bias": (8,), f"c.{state}": shape, "d.weight": (8, 4, 3, 3)})
+    assert [(layer.path, layer.weight_kind) for layer in found.layers] == [("c", "standardized"), ("d", "learned")]
+    assert [(entry.reason, entry.rule) for entry in found.ledger[::2]] == [
+        (None, "fake_quantized"), ("quantization", "module_name")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "state", ["input_quantizer._amax", "quan_a_fn.s", "activation_post_process.scale", "quant.weight", "amax"]
+)
+def test_a_quantizer_of_activations_leaves_the_weight_learned(state: str) -> None:
+    (layer,) = classified({"c.weight": (8, 4, 3, 3), f"c.{state}": (1,)}).layers
+    assert layer.weight_kind == "learned"
+
+
+@pytest.mark.parametrize("kernel", [(3,), (3, 3), (3, 3, 3)])
+def test_a_weight_beside_a_gain_per_channel_is_standardized(kernel: tuple[int, ...]) -> None:
+    ones = (1,) * len(kernel)
+    module = {"c.weight": (8, 4, *kernel), "c.bias": (8,), "c.gain": (8, 1, *ones)}
+    found = classified(module)
+    assert [(layer.weight_kind, entry.rule) for layer, entry in zip(found.layers, found.ledger, strict=False)] == [
+        ("standardized", "weight_standardization")
+    ]
+    for gain in ((), (1,), (8,), (1, 4, *ones)):
+        assert classified(module | {"c.gain": gain}).layers[0].weight_kind == "learned"
+
+
+@pytest.mark.parametrize("name", ["default.weight", "default"])
+@pytest.mark.parametrize("shape", [(1, 8, 1, 1), (8,), (8, 1)])
+def test_the_magnitudes_of_a_decomposed_weight_are_no_kernel(name: str, shape: tuple[int, ...]) -> None:
+    found = verdicts({f"c.lora_magnitude_vector.{name}": shape, "c.base_layer.weight": (8, 4, 3, 3)})
+    assert [reason for reason, _ in found.values()] == ["scale", None]
 
 
 def test_negated_numbers() -> None:
