@@ -17,13 +17,14 @@ from filtercrawl.api.reader import Files, Reader
 from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation, row_major
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
+from filtercrawl_plugins.readers.arrays.byte_order import little_endian
 
 MAGIC: Final = b"\x93NUMPY"
 # Characters of an array header that NumPy itself accepts by default.
 MAX_HEADER_BYTES: Final = 10_000
 # Bytes of the first read of an array: a header has 128 bytes unless the shape is very long.
 HEAD_BYTES: Final = 256
-# torch dtypes by NumPy's type string; big-endian arrays are not readable.
+# torch dtypes by NumPy's type string, little-endian.
 DTYPES: Final = {
     "<f8": "float64", "<f4": "float32", "<f2": "float16", "<i8": "int64", "<i4": "int32", "<i2": "int16",
     "<u8": "uint64", "<u4": "uint32", "<u2": "uint16", "|i1": "int8", "|u1": "uint8", "|b1": "bool",
@@ -69,8 +70,7 @@ def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
         file: The `.npy` file.
 
     Returns:
-        The record. Arrays of records and dates have the reason `other`; those of objects or text and big-endian arrays,
-        `unreadable`.
+        The record. Arrays of records and dates have the reason `other`; those of objects or text, `unreadable`.
 
     Raises:
         FormatError: The file is no NumPy array, or its size does not match its shape.
@@ -89,7 +89,7 @@ def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
     if end > len(head):
         head += file.read(len(head), end - len(head))
     descr, fortran_order, shape = parse_header(head[start:end], f"{file.name}: {name!r}")
-    dtype = DTYPES.get(descr)
+    dtype = DTYPES.get(descr.replace(">", "<", 1))
     location = None
     if dtype is not None:
         if math.prod(shape) * ITEMSIZE[dtype] != file.size - end:
@@ -98,6 +98,7 @@ def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
             )
         strides = tuple(reversed(row_major(shape[::-1]))) if fortran_order else ()
         location = TensorLocation(file=file, offset=end, dtype=dtype, shape=shape, strides=strides)
+        location = little_endian(location) if descr[0] == ">" else location
     return StoredTensor(
         name=name,
         key=name.replace("/", "."),

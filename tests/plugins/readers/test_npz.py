@@ -14,12 +14,13 @@ from hypothesis.extra import numpy as hnp
 
 from conftest import Sync
 from filtercrawl.api.errors import CheckpointError
-from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.range_file import MemoryFile, prefetch
 from filtercrawl_plugins.readers.npz import NpzReader
+from support.recording_file import WantedFile
 from support.torch_files import OneFile
 from support.zoo_files import layers, models, table
 
-NUMBERS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "|u1", "|b1", "<c8"])
+NUMBERS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "|u1", "|b1", "<c8", ">f8", ">f4", ">f2", ">i8", ">c8", ">c16"])
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=4, max_side=3, min_side=0)
 
@@ -50,7 +51,21 @@ def test_arrays_are_bit_equal(arrays: dict[str, np.ndarray], packed: bool, fortr
         assert extent is not None
         assert found[name].shape == array.shape
         raw = extent.read(tuple((0, size) for size in array.shape))
-        assert raw.tobytes() == np.ascontiguousarray(array).tobytes()
+        assert raw.tobytes() == np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+
+
+def test_a_part_of_big_endian_numbers_is_read_alone() -> None:
+    array = np.random.default_rng(0).standard_normal((16, 8, 3, 3)).astype(">f4")
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"conv.weight": array})
+    file = WantedFile(buffer.getvalue())
+    (tensor,) = NpzReader().tensors(OneFile(file))
+    assert tensor.location is not None
+    file.forget()
+    prefetch([tensor.location.byte_span])
+    part = tensor.location.read(((2, 4), (1, 3), (0, 3), (0, 3)))
+    assert part.tobytes() == array[2:4, 1:3].astype("<f4").tobytes()
+    assert sum(stop - start for start, stop in file.reads) < array.nbytes / 4
 
 
 def test_sync_reads_archives_and_unpickles_nothing(zoo: Path, dataset: Path, run_sync: Sync) -> None:

@@ -45,7 +45,7 @@ def npy(value: object) -> bytes:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_every_protocol_is_bit_equal(protocol: int) -> None:
-    for order in (KERNEL, np.asfortranarray(KERNEL)):
+    for order in (KERNEL, np.asfortranarray(KERNEL), KERNEL.astype(">f4"), np.asfortranarray(KERNEL.astype(">f4"))):
         found = read(pickle.dumps({"model": {"conv.weight": order, "conv.bias": BIAS}}, protocol=protocol))
         assert numbers(found["model.conv.weight"]) == KERNEL.tobytes()
         assert numbers(found["model.conv.bias"]) == BIAS.tobytes()

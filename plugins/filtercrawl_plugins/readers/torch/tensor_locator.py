@@ -12,6 +12,7 @@ from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import ITEMSIZE, Quantization, StoredTensor, TensorLocation, row_major
 from filtercrawl_plugins.formats.pickle.numpy_objects import NUMPY_DTYPES
 from filtercrawl_plugins.formats.pickle.objects import NumpyArray, PickledBytes, PickledTensor, Quantizer
+from filtercrawl_plugins.readers.arrays.byte_order import little_endian
 
 if TYPE_CHECKING:
     from filtercrawl_plugins.readers.torch.storage import LocateStorage
@@ -135,8 +136,6 @@ class TensorLocator:
         data = value.data
         if dtype is None or value.dtype is None or not isinstance(data, bytes | PickledBytes):
             return None, dtype or f"numpy {code[:16]}"
-        if value.dtype.byte_order == ">" and ITEMSIZE[dtype] > 1:
-            return None, dtype
         size = math.prod(shape) * ITEMSIZE[dtype]
         length = len(data) if isinstance(data, bytes) else data.length
         # UTF-8 text has one or two bytes for each byte that it stands for.
@@ -146,7 +145,8 @@ class TensorLocator:
         self._count_bytes(shape, dtype)
         strides = row_major(shape[::-1])[::-1] if value.fortran_order else row_major(shape)
         file = MemoryFile(data, self._file.name) if isinstance(data, bytes) else data.open(size)
-        return TensorLocation(file=file, offset=0, dtype=dtype, shape=shape, strides=strides), dtype
+        location = TensorLocation(file=file, offset=0, dtype=dtype, shape=shape, strides=strides)
+        return little_endian(location) if value.dtype.byte_order == ">" else location, dtype
 
     def _read_quantization(self, quantizer: Quantizer, shape: tuple[int, ...], name: str) -> Quantization | None:
         """Return quantization parameters as numbers; None if zero points are not integers, as in embeddings."""
