@@ -21,6 +21,7 @@ from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.extraction.reparametrization import StoredForm, stored_form
 from filtercrawl.extraction.sibling_evidence import has_bias_per_output, shape_evidence
 from filtercrawl.extraction.siblings import ModuleIndex
+from filtercrawl.extraction.sparse_kernels import sparse_kernels
 from filtercrawl.extraction.state_dict_names import parameter_name
 from filtercrawl.extraction.weight_layer import layer_from_operator, layer_from_shape
 from filtercrawl.extraction.weight_sets import find_weight_sets
@@ -117,6 +118,7 @@ class Classifier:
         self._optimizers = optimizer_containers(tensors)
         self._sets = find_weight_sets([tensor for tensor in tensors if self._optimizer_rule(tensor) is None])
         self._generators = bank_generators(tensors, self._modules)
+        self._sparse = sparse_kernels(tensors, self._modules)
 
     def decide(self, tensor: StoredTensor) -> Decision:
         """Return what a tensor is."""
@@ -157,6 +159,8 @@ class Classifier:
         if 3 <= len(tensor.weight_shape) <= 5 and state_dict_names.is_weight_name(parameter_name(known.key)):
             if known.name in self._generators:
                 return Decision(rule="bank_generator", reason=self._generators[known.name])
+            if known.name in self._sparse:
+                return Decision(rule="sparse_order", reason="unknown_layout")
             evidence = shape_evidence(tensor, siblings, self._modules.below(known))
         if evidence is not None and evidence.reason is not None:
             return Decision(rule=evidence.rule, reason=evidence.reason)

@@ -33,6 +33,7 @@ RULES: Final[dict[str, str]] = {
     "bank_shape": "five axes whose last three are no kernel of three dimensions: a bank",
     "bank_generator": "below a module that holds a bank of kernels",
     "modulated_shape": "[1, out, in, k, k]: a modulated convolution",
+    "sparse_order": "five axes in the order of sparse convolutions, or beside such: torch's order gives no 3-D kernel",
     "matrix_stack": "stacked matrices, longer than 1-D kernels are",
     # How the weight is stored.
     "weight": "a weight of three to five axes",

@@ -59,7 +59,7 @@ def shape_evidence(
         return _bank(tensor, "bank_bias", below)
     if bias is not None and sum(size > 1 for size in bias) > 1:
         return Evidence(rule="bias_mismatch", reason="nonstandard_operator")
-    if bias is not None and not _per_channel(shape, math.prod(bias)):
+    if bias is not None and not is_per_channel(shape, math.prod(bias)):
         return Evidence(rule="bias_mismatch", reason="nonstandard_operator")
     if bias is not None and not (len(shape) == 3 and is_matrix_stack(shape)):
         return Evidence(rule="bias_per_channel") if len(shape) > 3 else None
@@ -89,10 +89,10 @@ def has_bias_per_output(weight: tuple[int, ...], bias: tuple[int, ...]) -> bool:
     """Return whether the shapes of a weight and a bias are those of a matrix or a kernel, not of a normalization."""
     if len(bias) != 1 or len(weight) < 2 or 0 in weight:
         return False
-    return bias[0] == weight[0] if len(weight) == 2 else _per_channel(weight, bias[0])
+    return bias[0] == weight[0] if len(weight) == 2 else is_per_channel(weight, bias[0])
 
 
-def _per_channel(shape: tuple[int, ...], length: int) -> bool:
+def is_per_channel(shape: tuple[int, ...], length: int) -> bool:
     """Return whether a bias has one number per output channel, of a convolution or of a transposed one."""
     groups, rest = divmod(length, shape[1]) if shape[1] else (0, 1)
     return length == shape[0] or (rest == 0 and groups > 0 and shape[0] % groups == 0)

@@ -35,6 +35,12 @@ class ModuleIndex:
         """Return the tensors of the module of a tensor, itself included, by the names of the parameters."""
         return self._modules[tensor.root, split_raw_parameter_name(tensor.key)[0]]
 
+    def following(self, tensor: StoredTensor) -> Mapping[str, StoredTensor]:
+        """Return the tensors of the module behind that of a tensor in a Sequential, by the names of the parameters."""
+        parent, dot, place = split_raw_parameter_name(tensor.key)[0].rpartition(".")
+        following = f"{parent}{dot}{int(place) + 1}" if place.isdecimal() else None
+        return {} if following is None else self._modules.get((tensor.root, following), {})
+
     def below(self, tensor: StoredTensor) -> Iterator[StoredTensor]:
         """Yield the tensors of the modules below the module of a tensor, at most 64."""
         module = split_raw_parameter_name(tensor.key)[0]
