@@ -28,7 +28,7 @@ _CODES: Final = re.compile(
 )
 # Last parts of names that say how codes become numbers, and those that speak of other tensors.
 _SCALE: Final = re.compile(r"scal(e|ing)|(^|_)(abs|a)max($|_)|codebook|centroids|zero_point", re.IGNORECASE)
-_OTHER: Final = re.compile(r"(^|_)(in|input|out|output|act|activation|bias)s?(_|$)", re.IGNORECASE)
+_OTHER: Final = re.compile(r"(^|_)(in|input|out|output|act|activation|bias|a|x|y)s?(_|$)", re.IGNORECASE)
 _SCALES_CONTAINER: Final = re.compile(r"(^|_)(scales?|scaling)$", re.IGNORECASE)
 
 Root = tuple[str, ...]
@@ -105,4 +105,4 @@ def _scaled(modules: Mapping[tuple[Root, str], Module]) -> Iterator[_Place]:
 
 
 def _holds_codes(leaf: str, tensor: StoredTensor) -> bool:
-    return is_codes(tensor) and (leaf in PACKED or bool(_CODES.match(leaf)))
+    return is_codes(tensor) and (leaf in PACKED or (len(tensor.shape) > 1 and bool(_CODES.match(leaf))))

@@ -212,7 +212,9 @@ def test_codes_whose_scale_is_in_a_container_of_scales_are_no_weights(stored: Te
     assert ledger[0].reason == "quantized_codes"
 
 
-@pytest.mark.parametrize("name", ["c.input_scale", "c.scale_input", "d.w_scale", "d.weight.scale", "logit_scale"])
+@pytest.mark.parametrize(
+    "name", ["c.input_scale", "c.scale_input", "c.x_scale", "d.w_scale", "d.weight.scale", "logit_scale"]
+)
 def test_a_scale_of_something_else_does_not_make_codes_of_8_bit_floats(name: str) -> None:
     assert torch.equal(weights({"c.weight": F, name: scales(1)})["c.weight"], F.float())
 
@@ -242,6 +244,7 @@ def test_codes_of_other_names_are_codes_where_a_scale_or_codebook_is_beside(
 
 def test_integers_of_other_names_are_no_codes() -> None:
     found = {"c.weight": torch.randn(8, 4, 3, 3), "c.weight_mask": codes(8, 4, 3, 3), "c.w_scale": scales(1)}
+    found |= {"c.W": codes(), "c.w": codes(4)}
     assert "quantized_codes" not in reasons(found).values()
 
 
