@@ -29,6 +29,7 @@ from filtercrawl.extraction.lazy_tensor.elementwise import (
     quantize,
 )
 from filtercrawl.extraction.lazy_tensor.reshaping import broadcast, concatenate, permute, repeat, reshape, take
+from filtercrawl.extraction.lazy_tensor.selection import choose, pad
 
 __all__ = [
     "INTEGER_RANGES",
@@ -45,9 +46,11 @@ __all__ = [
     "bit_field",
     "broadcast",
     "cast",
+    "choose",
     "concatenate",
     "dequantize",
     "elementwise",
+    "pad",
     "permute",
     "quantize",
     "repeat",

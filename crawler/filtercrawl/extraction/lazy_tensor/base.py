@@ -159,7 +159,7 @@ def stored(location: TensorLocation, dtype: str | None = None, origin: int | str
         UnsupportedOperationError: Its elements are no numbers that can be computed with.
     """
     dtype = dtype or location.dtype
-    if dtype not in FLOAT_DTYPES and dtype not in INTEGER_RANGES and dtype not in CARRIERS:
+    if dtype not in FLOAT_DTYPES and dtype not in INTEGER_RANGES and dtype not in CARRIERS and dtype != "bool":
         raise UnsupportedOperationError(f"elements of type {dtype}")
     return Stored(shape=location.shape, dtype=dtype, location=location, origin=origin)
 

@@ -113,6 +113,23 @@ def gather(chain: Chain, draw: st.DataObject) -> None:
     chain.add("Gather", chain.constant(np.array(indices)), axis=axis)
 
 
+def pad(chain: Chain, draw: st.DataObject) -> None:
+    mode = draw.draw(st.sampled_from(["constant", "edge", "reflect", "wrap"]))
+    axes = draw.draw(st.lists(st.integers(0, chain.value.ndim - 1), unique=True, min_size=1, max_size=2))
+    sizes = draw.draw(st.lists(st.integers(0, 2), min_size=2 * len(axes), max_size=2 * len(axes)))
+    value = chain.constant(np.asarray(1.5, chain.value.dtype))
+    if chain.value.size < 1000:
+        operands = draw.draw(st.sampled_from(["", value])), chain.constant(np.array(axes))
+        chain.add("Pad", chain.constant(np.array(sizes)), *operands, mode=mode)
+
+
+def where(chain: Chain, draw: st.DataObject) -> None:
+    mask = np.random.default_rng(chain.value.size).random(chain.value.shape[1:]) > 0.5
+    other = chain.constant(np.asarray(draw.draw(st.sampled_from([0, 2])), chain.value.dtype))
+    chosen, chain.name = chain.name, chain.constant(mask)
+    chain.add("Where", *draw.draw(st.permutations([chosen, other])))
+
+
 def arithmetic(chain: Chain, draw: st.DataObject) -> None:
     shape = tuple(size if draw.draw(st.booleans()) else 1 for size in chain.value.shape)
     shape = shape[draw.draw(st.integers(0, len(shape))) :]
@@ -153,8 +170,8 @@ def fake_quantize(chain: Chain, draw: st.DataObject) -> None:
 
 
 STEPS: list[Callable[[Chain, st.DataObject], None]] = [
-    transpose, reshape, flatten, unsqueeze, squeeze, slice_, split, concat, gather, arithmetic, unary, clip, cast,
-    fake_quantize,
+    transpose, reshape, flatten, unsqueeze, squeeze, slice_, split, concat, gather, pad, where, arithmetic, unary, clip,
+    cast, fake_quantize,
 ]  # fmt: skip
 
 
@@ -260,6 +277,32 @@ def test_a_tensor_that_is_split_between_convolutions_is_a_layer_each() -> None:
     np.testing.assert_array_equal(weight_of(second), w[8:])
 
 
+def test_kernels_are_padded_and_masked_as_the_reference_does() -> None:
+    w, mask = random_array(4, 2, 3, 3), np.random.default_rng(0).random((4, 2, 5, 5)) > 0.5
+    nodes = [
+        node("Pad", ["w", "pads", "value"], "p"),
+        node("Where", ["mask", "p", "zeros"], "c"),
+        node("Conv", ["x", "c"], "y"),
+    ]
+    constants = {
+        "w": w, "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "value": np.float32(0.5), "mask": mask,
+        "zeros": np.zeros((1, 1, 5, 5), "f4"),
+    }  # fmt: skip
+    found = read(model(nodes, [tensor(name, array) for name, array in constants.items()]))
+    expected = np.where(mask, np.pad(w, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=np.float32(0.5)), 0)
+    np.testing.assert_array_equal(weight_of(found["w"]), expected)
+    assert found["w"].notes == ("folded",)
+    assert {found["mask"].reason, found["pads"].reason} <= {"weight_operand", "constant"}
+
+
+@pytest.mark.parametrize("pads", [[0, 0, -1, 0, 0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 2**40, 0, 0, 0, 0, 0]])
+@pytest.mark.parametrize("mode", ["constant", "edge", "other"])
+def test_a_padding_without_an_exact_rule_is_not_computed(pads: list[int], mode: str) -> None:
+    nodes = [node("Pad", ["w", "pads"], "p", mode=mode), node("Conv", ["x", "p"], "y")]
+    found = read(model(nodes, [tensor("w", random_array(4, 2, 3, 3)), tensor("pads", np.array(pads))]))
+    assert found["w"].reason == "nonstandard_operator"
+
+
 def test_the_largest_tensor_names_a_weight_that_is_put_together() -> None:
     a, b = random_array(2, 3, 3, 3), random_array(4, 3, 3, 3, seed=1)
     nodes = [node("Concat", ["a", "b"], "w", axis=0), node("Conv", ["x", "w"], "y")]
@@ -274,12 +317,14 @@ def test_attributes_of_old_operator_versions_are_read() -> None:
         node("Squeeze", ["w"], "s", axes=[0]),
         node("Mul", ["s", "gain"], "m", axis=0, broadcast=1),
         node("Slice", ["m"], "c", axes=[2], starts=[0], ends=[3]),
-        node("Unsqueeze", ["c"], "u", axes=[3]),
-        node("Reshape", ["u"], "k", shape=[0, -1, 3, 1]),
+        node("Pad", ["c"], "p", pads=[0, 0, 0, 0, 0, 1], value=0.5),
+        node("Unsqueeze", ["p"], "u", axes=[3]),
+        node("Reshape", ["u"], "k", shape=[0, -1, 4, 1]),
         node("Conv", ["x", "k"], "y"),
     ]
     found = read(model(nodes, [tensor("w", w), tensor("gain", gain)]))["w"]
-    np.testing.assert_array_equal(weight_of(found), (w[0] * gain[:, None, None])[:, :, :3, None])
+    expected = np.pad((w[0] * gain[:, None, None])[:, :, :3], ((0, 0), (0, 0), (0, 1)), constant_values=0.5)
+    np.testing.assert_array_equal(weight_of(found), expected[..., None])
 
 
 def test_a_weight_that_is_turned_in_a_function_is_followed() -> None:
@@ -446,7 +491,6 @@ def test_whatever_a_node_states_a_weight_is_computed_or_named_a_reason(data: st.
 
 
 CHOOSING = {
-    "Where": ([node("Where", ["how", "w", "other"], "chosen")], np.eye(3).reshape(1, 1, 3, 3) > 0),
     "GatherND": ([node("GatherND", ["w", "how"], "chosen")], np.array([[0], [3], [1]])),
     "GatherElements": ([node("GatherElements", ["w", "how"], "chosen")], np.zeros((4, 2, 3, 3), "i8")),
     "ScatterND": ([node("ScatterND", ["w", "how", "updates"], "chosen")], np.array([[0], [3]])),
@@ -456,9 +500,7 @@ CHOOSING = {
 @pytest.mark.parametrize("operator", CHOOSING)
 def test_what_chooses_elements_of_a_weight_is_no_code(operator: str) -> None:
     nodes, how = CHOOSING[operator]
-    weights = {
-        "w": random_array(4, 2, 3, 3), "other": random_array(4, 2, 3, 3, seed=1), "updates": random_array(2, 2, 3, 3)
-    }  # fmt: skip
+    weights = {"w": random_array(4, 2, 3, 3), "updates": random_array(2, 2, 3, 3)}
     used = {name: array for name, array in weights.items() if name in nodes[0].input}
     constants = [tensor(name, array) for name, array in {**used, "how": how}.items()]
     found = read(model([*nodes, node("Conv", ["x", "chosen"], "y")], constants))

@@ -8,7 +8,7 @@ from filtercrawl.extraction.lazy_tensor import UnsupportedOperationError
 from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 from filtercrawl_plugins.readers.onnx.graph.types import Node
 from filtercrawl_plugins.readers.onnx.usage.constant_folding import ConstantFolder
-from filtercrawl_plugins.readers.onnx.usage.fold_rules import FoldCall, checked_axis
+from filtercrawl_plugins.readers.onnx.usage.fold_call import FoldCall, checked_axis
 
 
 @dataclass(frozen=True, kw_only=True)

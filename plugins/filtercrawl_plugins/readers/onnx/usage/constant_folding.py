@@ -9,7 +9,8 @@ from filtercrawl_plugins.readers.onnx.graph.scope import Scope
 from filtercrawl_plugins.readers.onnx.graph.types import Node, TensorLike
 from filtercrawl_plugins.readers.onnx.tensors.dtypes import dtype_of
 from filtercrawl_plugins.readers.onnx.tensors.storage import TensorStorage
-from filtercrawl_plugins.readers.onnx.usage.fold_rules import FOLD_RULES, FoldCall
+from filtercrawl_plugins.readers.onnx.usage.fold_call import FoldCall
+from filtercrawl_plugins.readers.onnx.usage.fold_rules import FOLD_RULES
 
 _MAX_CHAIN: Final = 64
 _MAX_INPUTS: Final = 64

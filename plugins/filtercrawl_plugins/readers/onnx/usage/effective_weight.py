@@ -15,6 +15,7 @@ from filtercrawl.extraction.lazy_tensor import (
     Elementwise,
     LazyTensor,
     Quantized,
+    Stored,
     UnsupportedOperationError,
     dequantize,
     reshape,
@@ -78,8 +79,7 @@ class WeightResolver:
             return None
         if value is None or value.dtype not in FLOAT_DTYPES or not value.numel:
             return None
-        largest = max(value.stored(), key=lambda part: part.numel)
-        return EffectiveWeight(value=value, origin=int(largest.origin))
+        return EffectiveWeight(value=value, origin=int(_largest(value).origin))
 
     def unresolved(self, scope: Scope, node: Node, operator: ConvolutionOperator) -> Iterator[tuple[TensorLike, str]]:
         """Yield the tensors behind a weight that cannot be computed, each with a reason of the ledger."""
@@ -117,8 +117,13 @@ def _is_cast_codes(value: LazyTensor) -> bool:
     computing = (Dequantized, Quantized, Arithmetic, Elementwise)
     if len(value.shape) < 3 or any(isinstance(part, computing) for part in value.walk()):
         return False
-    codes = max(value.stored(), key=lambda part: part.numel).dtype
+    codes = _largest(value).dtype
     return codes in INTEGER_RANGES or codes.startswith(("float8", "float4"))
+
+
+def _largest(value: LazyTensor) -> Stored:
+    """Return the largest tensor with numbers of a weight; one of truth values only chooses among them."""
+    return max(value.stored(), key=lambda part: (part.dtype != "bool", part.numel))
 
 
 def _of_out_channels(operand: LazyTensor, shape: tuple[int, ...]) -> LazyTensor:
