@@ -47,18 +47,16 @@ class WeightUses:
         settings: Settings of the convolution whose weight a tensor is, by its name: an attribute of the module
             (`weight`), or a constant (`CONSTANTS.c0`). Calls that disagree are left out.
         computed_from: Attributes that the weight of a convolution is computed from.
-        read: Attributes that the code reads.
-        convolves: Whether the code calls anything whose name has `conv` in it.
+        not_convolved: Attributes that the code reads, and never convolves with.
     """
 
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     computed_from: frozenset[str] = frozenset()
-    read: frozenset[str] = frozenset()
-    convolves: bool = True
+    not_convolved: frozenset[str] = frozenset()
 
     def may_convolve(self, name: str) -> bool:
-        """Return whether an attribute may be the weight of a convolution; not if code reads it and never convolves."""
-        return self.convolves or name not in self.read
+        """Return whether an attribute may be the weight of a convolution."""
+        return name not in self.not_convolved
 
     def convolution(self, name: str, rank: int, *, learned: bool | None) -> Convolution | None:
         """Return the convolution whose weight a tensor is, None if that is not proven.
@@ -105,8 +103,8 @@ def weight_uses(code: str) -> WeightUses:
                 computed |= {read.removeprefix("self.") for read in _origins(source, variables)}
     agreed = {source: every[0] for source, every in found.items() if all(one == every[0] for one in every)}
     read = frozenset(name.removeprefix("self.") for name in _READ.findall(code))
-    convolves = bool(_CALL_OF_CONVOLUTION.search(code))
-    return WeightUses(settings=agreed, computed_from=frozenset(computed), read=read, convolves=convolves)
+    other = frozenset[str]() if _CALL_OF_CONVOLUTION.search(code) else read
+    return WeightUses(settings=agreed, computed_from=frozenset(computed), not_convolved=other)
 
 
 def calls(code: str) -> Iterator[tuple[str, list[str]]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from filtercrawl.api.errors import UnsafeFileError
 from filtercrawl_plugins.formats.pickle.objects import MAX_NAME_LENGTH, NumpyArray, PickledDict, PickledTensor, Stub
+from filtercrawl_plugins.readers.torch.fx_code import code_uses, graph_code
 from filtercrawl_plugins.readers.torch.modules import (
     REGISTRIES,
     SavedModule,
@@ -15,6 +16,7 @@ from filtercrawl_plugins.readers.torch.modules import (
     is_module,
 )
 from filtercrawl_plugins.readers.torch.quantized_state import state_by_name
+from filtercrawl_plugins.readers.torch.script_calls import WeightUses
 
 MAX_DEPTH: Final = 500
 MAX_STEPS: Final = 5_000_000
@@ -41,6 +43,7 @@ class TensorPath:
         layer: Key of the nearest module.
         owner: The nearest module.
         submodule: Whether the value is registered as a submodule, not just referred to by an attribute.
+        uses: How code of an outer module uses attributes of modules, by their `key`.
     """
 
     path: KeyPath = ()
@@ -49,11 +52,12 @@ class TensorPath:
     layer: KeyPath | None = None
     owner: SavedModule | None = None
     submodule: bool = False
+    uses: Mapping[KeyPath, WeightUses] = field(default_factory=dict)
 
     def child(self, name: str) -> TensorPath:
         """Return the path of an element or attribute of the value."""
         key = None if self.key is None else (*self.key, name)
-        return TensorPath(path=(*self.path, name), root=self.root, key=key, layer=self.layer, owner=self.owner)
+        return replace(self, path=(*self.path, name), key=key, submodule=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,14 @@ class TensorWalk:
             outermost = path.key is None
             root = path.path if outermost else path.root
             key = path.key or ()
-            inside = TensorPath(path=path.path, root=root, key=key, layer=key, owner=self._describe(stub))
+            owner = self._describe(stub)
+            if key in path.uses:
+                owner = replace(owner, uses=path.uses[key])
+            uses = path.uses
+            if code := graph_code(stub):
+                self._spend(len(code) // 4 + len(uses))
+                uses = {**uses, **{(*key, *module): used for module, used in code_uses(code).items()}}
+            inside = TensorPath(path=path.path, root=root, key=key, layer=key, owner=owner, uses=uses)
         else:
             inside = path
         for name, value in stub.attributes():

@@ -223,13 +223,16 @@ def test_the_first_parameter_of_a_method_may_have_any_name() -> None:
     weight = s.weight
     w = torch.sub(weight, torch.mean(weight))
     return torch.conv2d(torch.conv2d(x, s.other), w)
-  def distance(module: __torch__.A) -> Tensor:
-    return torch.abs(module.s.center)
 """
     uses = weight_uses(code)
     assert uses.settings.keys() == {"other"}
     assert uses.computed_from == {"weight"}
-    assert uses.read == {"weight", "other", "s.center"}
+    code = """
+  def forward(module: __torch__.A, s: Tensor) -> Tensor:
+    weight = module.s.weight
+    return torch.abs(torch.sub(s, weight))
+"""
+    assert weight_uses(code).not_convolved == {"s.weight"}
 
 
 def test_calls_are_found_inside_of_others() -> None:
