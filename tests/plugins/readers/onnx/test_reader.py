@@ -207,15 +207,18 @@ def test_a_fused_convolution_has_the_layout_of_a_plain_one() -> None:
     assert found["b"].reason == "bias"
 
 
-def test_a_channels_last_convolution_is_not_of_the_standard_kind() -> None:
+def test_a_quantized_convolution_has_the_same_weight_with_channels_last() -> None:
     inputs = ["x", "s", "z", "w", "s", "z", "s", "z"]
-    call = node("QLinearConv", inputs, "y", domain="com.microsoft", channels_last=1)
-    constants = [
-        tensor("w", np.ones((2, 3, 3, 3), "i1")),
-        tensor("s", np.float32(1)),
-        tensor("z", np.int8(0)),
-    ]
-    assert read(model([call], constants))["w"].reason == "nonstandard_operator"
+    call = node("QLinearConv", inputs, "y", domain="com.microsoft", channels_last=1, pads=[1, 2, 1, 2], group=2)
+    codes = random_array(4, 2, 3, 5, dtype="int8")
+    found = read(model([call], [tensor("w", codes), tensor("s", np.float32(0.5)), tensor("z", np.int8(0))]))["w"]
+    np.testing.assert_array_equal(weight_of(found), codes * np.float32(0.5))
+    assert found.convolution == convolution(groups=2, padding=(1, 2))
+
+
+def test_a_channels_last_convolution_is_not_of_the_standard_kind() -> None:
+    call = node("FusedConv", ["x", "w"], "y", domain="com.microsoft", channels_last=1)
+    assert read(model([call], [tensor("w", random_array(2, 3, 3, 3))]))["w"].reason == "nonstandard_operator"
 
 
 def test_both_branches_of_an_if_and_the_graph_around_it_hold_weights() -> None:

@@ -41,6 +41,9 @@ CONVOLUTIONS: Final[Mapping[tuple[str, str], ConvolutionOperator]] = {
     (_MICROSOFT, "FusedConv"): ConvolutionOperator(),
     (_MICROSOFT, "QLinearConv"): ConvolutionOperator(weight=3, scale=4, zero_point=5),
 }
+# Its attribute `channels_last` is about the input and the output; the kernel in ONNX Runtime, qlinearconv.cc, takes a
+# weight [out, in/groups, *kernel_size] in any case.
+_CHANNELS_LAST_KEEPS_WEIGHT: Final = (_MICROSOFT, "QLinearConv")
 
 _NORMALIZATION: Final = dict.fromkeys((1, 2, 3, 4), "norm")
 _RECURRENT: Final = dict.fromkeys((1, 2, 3, 7), "recurrent")
@@ -158,12 +161,12 @@ def _taps(node: Node) -> int:
 
 
 def convolution_operator(scope: Scope, node: Node) -> ConvolutionOperator | None:
-    """Return how a node convolves, None if it does not or if its weight has the channels last."""
-    operator = CONVOLUTIONS.get((node.domain, node.op_type))
+    """Return how a node convolves, None if it does not or if its weight may have the channels last."""
+    kind = (node.domain, node.op_type)
     channels_last = scope.attribute(node, "channels_last")
-    if channels_last is not None and channels_last.i:
+    if channels_last is not None and channels_last.i and kind != _CHANNELS_LAST_KEEPS_WEIGHT:
         return None
-    return operator
+    return CONVOLUTIONS.get(kind)
 
 
 def unsupported_weight_input(scope: Scope, node: Node) -> int | None:
