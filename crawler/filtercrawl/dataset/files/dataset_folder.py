@@ -207,8 +207,13 @@ def _present(file: pq.ParquetFile, schema: pa.Schema) -> list[str]:
 
 def with_schema(rows: Rows, schema: pa.Schema) -> Rows:
     """Return a table or record batch with all columns of a schema, those that it lacks null."""
-    columns = [
-        rows[field.name].cast(field.type) if field.name in rows.schema.names else pa.nulls(len(rows), field.type)
-        for field in schema
-    ]
+    columns = [_column(rows, field) for field in schema]
     return type(rows).from_arrays(columns, schema=schema)
+
+
+def _column(rows: pa.Table | pa.RecordBatch, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    if field.name not in rows.schema.names:
+        return pa.nulls(len(rows), field.type)
+    column = rows[field.name]
+    # A cast, also to the same type, takes a library of Arrow that an idle sync needs for nothing else.
+    return column if column.type == field.type else column.cast(field.type)
