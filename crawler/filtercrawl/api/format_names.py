@@ -71,7 +71,7 @@ _TEXTS: Final = (
     (b"<html", "an HTML page, not a file of weights"),
     (b"<?xml", "an XML document"),
     (b"<net ", "the network description of OpenVINO"),
-    (b'{"error"', "a server's error message, not a file of weights"),
+    (b'{"error"', "the text of a server's error, not a file of weights"),
     (b"{", "a JSON document"),
 )
 # The whole body of an answer without the file: a status of HTTP, or one of the sentences of model hubs.
@@ -105,7 +105,7 @@ def format_name(file: RandomAccessFile) -> str | None:
     if text.startswith(b"<?xml") and b"<error>" in text:
         return "an XML error message of a server, not a file of weights"
     if file.size <= HEAD_BYTES and _ERROR_MESSAGE.fullmatch(text):
-        return "a server's error message, not a file of weights"
+        return "the text of a server's error, not a file of weights"
     by_text = next((name for signature, name in _TEXTS if text.startswith(signature)), None)
     by_extension = FORMATS_WITHOUT_READER.get(PurePosixPath(file.name).suffix.lower())
     return by_text or (None if by_extension is None else f"by its name one of {by_extension}")

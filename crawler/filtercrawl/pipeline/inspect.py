@@ -22,7 +22,7 @@ from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
-from filtercrawl.pipeline.crawling.extract import attach_architecture
+from filtercrawl.pipeline.crawling.extract import attach_architecture, warn_of_part
 from filtercrawl.pipeline.discovery.architectures import architecture_of
 from filtercrawl.pipeline.discovery.discover import Discovery
 from filtercrawl.pipeline.discovery.selector import Selector
@@ -135,6 +135,7 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
         reader = files.reader()
         stored = tuple(reader.tensors(files))
         check_tensors(files.main.name, stored)
+        warn_of_part(files.main.name)
         tensors, _ = attach_architecture(*architecture_of(source, checkpoint, plugins.sources), stored)
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
         classified = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)

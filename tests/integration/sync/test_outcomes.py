@@ -104,6 +104,9 @@ def test_a_shard_that_is_named_is_read_alone(
     told = f"{names[0]}: is only part 1 of 2 of a checkpoint; to read all parts, name model.safetensors.index.json"
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [told]
     caplog.clear()
+    inspect(zoo / names[0])
+    assert told in caplog.text
+    caplog.clear()
     run_sync()
     assert "part 1 of 2" not in caplog.text
 

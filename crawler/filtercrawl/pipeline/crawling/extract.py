@@ -62,9 +62,14 @@ def extract(
     classified = classify_tensors(tensors, task.policy, checkpoint.prefix)
     RowCheck(MODELS).require(name, {"num_params": classified.num_params})
     refuse_without_numbers(name, classified)
+    warn_of_part(name)
+    return classified, problem
+
+
+def warn_of_part(name: str) -> None:
+    """Log a warning if a file is by its name only a part of a checkpoint."""
     if part := part_of_checkpoint(name):
         logger.warning("%s: is only %s; to read all parts, name %s", name, *part)
-    return classified, problem
 
 
 def part_of_checkpoint(name: str) -> tuple[str, str] | None:
