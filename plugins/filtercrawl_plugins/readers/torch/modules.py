@@ -74,7 +74,7 @@ class SavedModule:
             return None
         if not isinstance(transposed, bool) or not isinstance(groups, int) or not 1 <= groups < 1 << 31:
             return None
-        if _OTHER_OPERATOR.search(self.cls) or (self.uses is not None and not self.uses.may_convolve(name)):
+        if _OTHER_OPERATOR.search(self.cls) or (self.uses is not None and name in self.uses.unproven):
             return None
         padding = self.settings.get("padding")
         return Convolution(

@@ -7,7 +7,7 @@ The code of an archive is a small part of Python, one statement a line
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, cast
@@ -19,15 +19,24 @@ MAX_ARGUMENTS: Final = 16
 MAX_ARGUMENT_LENGTH: Final = 1024
 # Variables that are followed from a weight to where it is read.
 MAX_STEPS: Final = 64
+# Calls of a method that are followed.
+MAX_CALLERS: Final = 16
 
-_TOKEN: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|([\w.]*)([(\[{])|[)\]}]|,')
+_TOKEN: Final = re.compile(r'"(?:[^"\\\n]|\\.){0,1024}"|(?<![\w.])([\w.]*+)([(\[{])|[)\]}]|,')
 _FUNCTION: Final = re.compile(r"^(?= *def )", re.MULTILINE)
 _RECEIVER: Final = re.compile(r" +def \w+\((\w+): ")
 _ASSIGNMENT: Final = re.compile(r"^ +(\w+) = (.*)$", re.MULTILINE)
 _NAME: Final = re.compile(r"\w+")
+_HEADER: Final = re.compile(r" *def (\w+)\(")
+_PARAMETER: Final = re.compile(r"[(,]\s*(\w+): ")
+_METHOD: Final = re.compile(r"self\.\w+")
+_METHOD_OF_OTHER: Final = re.compile(r"\.\w+")
+_WORD: Final = re.compile(r"[\w.]+")
 _READ: Final = re.compile(r"\b(self(?:\.\w+)+|CONSTANTS\.c\d+)")
 _CONVOLUTION: Final = re.compile(r"torch\.(_convolution|_convolution_mode|convolution|conv(?:_transpose)?[123]d)")
-_CALL_OF_CONVOLUTION: Final = re.compile(r"(?<!def )\b\w*conv\w*\)?\(")
+# Functions of the archive none of which convolves without `conv` in its name; all others start with `_ARCHIVE`.
+_FUNCTIONAL: Final = "__torch__.torch.nn.functional."
+_ARCHIVE: Final = "__torch__."
 # Position of each setting in the arguments of a call.
 _POSITIONS: Final[Mapping[str, Mapping[str, int]]] = {
     "conv": {"stride": 3, "padding": 4, "dilation": 5, "groups": 6},
@@ -48,11 +57,13 @@ class WeightUses:
             (`weight`), or a constant (`CONSTANTS.c0`). Calls that disagree are left out.
         computed_from: Attributes that the weight of a convolution is computed from.
         not_convolved: Attributes that the code reads, and never convolves with.
+        unproven: Attributes that the code reads, and is not seen to convolve with.
     """
 
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     computed_from: frozenset[str] = frozenset()
     not_convolved: frozenset[str] = frozenset()
+    unproven: frozenset[str] = frozenset()
 
     def may_convolve(self, name: str) -> bool:
         """Return whether an attribute may be the weight of a convolution."""
@@ -85,49 +96,117 @@ class WeightUses:
 
 
 def weight_uses(code: str) -> WeightUses:
-    """Return how code uses attributes and constants as weights of convolutions."""
+    """Return how code uses attributes and constants as weights of convolutions.
+
+    A weight that a method takes as an argument is followed to where the method is called.
+    """
+    functions = [_Function(_name_receiver(text)) for text in _FUNCTION.split(code)]
+    methods = _Methods(functions)
     found: dict[str, list[Mapping[str, object]]] = defaultdict(list)
     computed: set[str] = set()
-    code = "".join(map(_name_receiver, _FUNCTION.split(code)))
-    for function in _FUNCTION.split(code):
-        if "conv" not in function:
+    for function in functions:
+        if "conv" not in function.text:
             continue
-        variables = _variables(function)
-        for name, arguments in calls(function):
+        for name, arguments in calls(function.text):
             if len(arguments) < 2:
                 continue
-            source = _follow(arguments[1], variables)
-            if _READ.fullmatch(source):
-                found[source.removeprefix("self.")].append(_settings(name, arguments, variables))
-            else:
-                computed |= {read.removeprefix("self.") for read in _origins(source, variables)}
+            for source, variables in methods.sources(arguments[1], function):
+                if _READ.fullmatch(source):
+                    found[source.removeprefix("self.")].append(_settings(name, arguments, function.variables))
+                else:
+                    computed |= {read.removeprefix("self.") for read in _origins(source, variables)}
     agreed = {source: every[0] for source, every in found.items() if all(one == every[0] for one in every)}
-    read = frozenset(name.removeprefix("self.") for name in _READ.findall(code))
-    other = frozenset[str]() if _CALL_OF_CONVOLUTION.search(code) else read
-    return WeightUses(settings=agreed, computed_from=frozenset(computed), not_convolved=other)
+    read = {name.removeprefix("self.") for function in functions for name in _READ.findall(function.text)}
+    others = frozenset(read - found.keys() - computed)
+    followed = not any(_may_convolve(function.text) for function in functions)
+    return WeightUses(
+        settings=agreed,
+        computed_from=frozenset(computed),
+        not_convolved=others if followed else frozenset(),
+        unproven=others,
+    )
 
 
-def calls(code: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the calls of convolutions in code, inner ones first: the name of the function and its arguments.
+class _Function:
+    """A function or method of the code."""
 
-    The first argument, the input, is left empty: it may contain all other calls.
+    def __init__(self, text: str) -> None:
+        self.text = text
+        header = _HEADER.match(text)
+        self.name = header[1] if header else ""
+        # Names of the parameters; the first one of a method is `self`.
+        self.parameters = _PARAMETER.findall(text.partition(":\n")[0]) if header else []
+        self.variables = _variables(text)
+
+
+class _Methods:
+    """The methods of a class, and what they are called with."""
+
+    def __init__(self, functions: list[_Function]) -> None:
+        names = Counter(function.name for function in functions)
+        self._callers: dict[str, list[tuple[_Function, list[str]]]] = defaultdict(list)
+        for function in functions:
+            if "(self)." in function.text:
+                for name, arguments in calls(function.text, _METHOD):
+                    if names[name.removeprefix("self.")] == 1:
+                        self._callers[name.removeprefix("self.")].append((function, arguments))
+        self._found: dict[tuple[str, int], list[tuple[str, Mapping[str, str]]]] = {}
+
+    def sources(self, expression: str, function: _Function) -> list[tuple[str, Mapping[str, str]]]:
+        """Return the expressions that one in a function stands for, each with the variables of its function."""
+        source = _follow(expression, function.variables)
+        callers = self._callers.get(function.name, [])
+        if source not in function.parameters[1:] or not 0 < len(callers) <= MAX_CALLERS:
+            return [(source, function.variables)]
+        position = function.parameters.index(source)
+        key = function.name, position
+        if key not in self._found:
+            self._found[key] = []  # a method that calls itself adds nothing
+            every = [
+                found
+                for caller, arguments in callers
+                for found in self.sources(arguments[position - 1] if position <= len(arguments) else "", caller)
+            ]
+            self._found[key] = every if len(every) <= MAX_CALLERS else [("", {})]
+        return self._found[key]
+
+
+def calls(code: str, pattern: re.Pattern[str] = _CONVOLUTION) -> Iterator[tuple[str, list[str]]]:
+    """Yield the calls of functions whose names fit a pattern, inner ones first: the name and the arguments.
+
+    The first argument, the input of a convolution, is left empty: it may contain all other calls. The name of a method
+    is `self.NAME` if it is one of the module itself, else `.NAME`.
     """
     open_calls: list[tuple[str, int, list[str]]] = []
     for token in _TOKEN.finditer(code):
         text = token[0]
         if token[2]:
-            open_calls.append((token[1], token.end(), []))
+            own = token[1].startswith(".") and code.endswith("(self)", 0, token.start())
+            open_calls.append((f"self{token[1]}" if own else token[1], token.end(), []))
         elif text in (")", "]", "}", ",") and open_calls:
             name, start, arguments = open_calls[-1]
             short = bool(arguments) and len(arguments) < MAX_ARGUMENTS and token.start() - start <= MAX_ARGUMENT_LENGTH
-            if _CONVOLUTION.fullmatch(name) and len(arguments) < MAX_ARGUMENTS:
+            wanted = pattern.fullmatch(name)
+            if wanted and len(arguments) < MAX_ARGUMENTS:
                 arguments.append(code[start : token.start()].strip() if short else "")
             if text == ",":
                 open_calls[-1] = (name, token.end(), arguments)
             else:
                 open_calls.pop()
-                if _CONVOLUTION.fullmatch(name):
+                if wanted:
                     yield name.removeprefix("torch."), arguments
+
+
+def _may_convolve(function: str) -> bool:
+    """Return whether a function calls a convolution, or code that is elsewhere and may convolve with what it gets."""
+    for word in _WORD.finditer(function):
+        name, after = word[0], function[word.end() : word.end() + 2]
+        if "conv" in name.rpartition(".")[2] and (after[:1] == "(" or after == ")("):
+            if not function.endswith("def ", 0, word.start()):
+                return True
+        elif name.startswith(_ARCHIVE) and not name.startswith(_FUNCTIONAL) and after[:1] in ("(", "\n", ""):
+            return True
+    return any(any(arguments[1:]) for _, arguments in calls(function, _METHOD_OF_OTHER))
 
 
 def _name_receiver(function: str) -> str:

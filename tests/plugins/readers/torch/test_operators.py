@@ -191,6 +191,64 @@ class Standardized(nn.Conv2d):
         return functional.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
+class CentersForMethod(nn.Conv2d):
+    """Gives the method of its base class another weight."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return self._conv_forward(x, weight, self.bias)
+
+
+def distances(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return (x.sum() - weight).abs()
+
+
+class Elsewhere(nn.Conv2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return distances(x, self.weight)
+
+
+class Distances(nn.Conv2d):
+    """Convolves with one of its weights only."""
+
+    def __init__(self, inputs: int, outputs: int, size: int) -> None:
+        super().__init__(inputs, outputs, size)
+        self.kernel = nn.Parameter(torch.randn(outputs, inputs, size, size))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.conv2d(x, self.kernel) - (x.sum() - self.weight).abs().sum()
+
+
+@pytest.mark.parametrize(
+    ("cls", "kind", "verified"),
+    [
+        (nn.Conv2d, "learned", True),
+        (CentersForMethod, "standardized", True),
+        (Elsewhere, "learned", False),
+        (Distances, "learned", False),
+    ],
+)
+def test_a_subclass_of_a_convolution_is_one_if_its_code_convolves(
+    cls: type[nn.Conv2d], kind: str, verified: bool
+) -> None:
+    _, layers = scripted_weight(nn.Sequential(cls(3, 8, 3)), traced=False)
+    (layer,) = [layer for layer in layers.layers if layer.tensor.name == "0.weight"]
+    assert (layer.weight_kind, layer.operator_verified) == (kind, verified)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Conv1d(3, 8, 3), nn.Conv3d(3, 8, 3), nn.ConvTranspose2d(3, 8, 3), nn.ConvTranspose1d(3, 8, 3),
+        nn.ConvTranspose3d(3, 8, 3), nn.Conv2d(3, 8, 3, padding="same"),
+        nn.Conv2d(3, 8, 3, padding=1, padding_mode="circular"), nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect"),
+    ],
+)  # fmt: skip
+def test_all_scripted_convolutions_are_proven(module: nn.Module) -> None:
+    (layer,) = classify_tensors(read(scripted(lambda: torch.jit.script(module))).values(), "all").layers
+    assert (layer.weight_kind, layer.operator_verified) == ("learned", True)
+
+
 def scripted_weight(module: nn.Module, traced: bool) -> tuple[StoredTensor, ClassifiedTensors]:
     example = torch.randn(1, 3, 8, 8)
     data = scripted(
@@ -256,7 +314,14 @@ def test_calls_are_found_inside_of_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["torch.conv2d(" * 20_000, "a = b\n    b = a\n    torch.conv2d(x, a)", "torch.conv2d(x"]
+    "code",
+    [
+        "torch.conv2d(" * 20_000,
+        "conv" * 200_000,
+        "__torch__." * 80_000,
+        "a = b\n    b = a\n    torch.conv2d(x, a)",
+        "torch.conv2d(x",
+    ],
 )
 def test_broken_code_proves_nothing(code: str) -> None:
     assert weight_uses(f"  def f(self):\n    {code}").settings == {}
