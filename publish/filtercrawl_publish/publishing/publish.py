@@ -107,7 +107,8 @@ def _publish(dataset: Path, repository: Repository, options: PublishOptions) -> 
     dataset_id = DatasetFolder(dataset).manifest().get("dataset_id")
     check_overwrite(repository, head, dataset_id, replace=options.replace)
     models = DatasetFolder(dataset).rows("models", ["model_id", "outcome"])
-    check_withdrawals(repository, head, models, f"withdraw them here too: `filtercrawl withdraw --dataset {dataset}`")
+    command = f"filtercrawl withdraw MODEL ... --reason TEXT --dataset {dataset}"
+    check_withdrawals(repository, head, models, f"withdraw them here too: `{command}`")
     if not options.dry_run and merge_user_edits(dataset, repository, head, state.tags):
         options.progress.message(f"{repository.id}: the card was edited there; taking over its hand-written parts")
     version = _choose_version(dataset, state.tags, options)

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 # Folders above a file that are looked into.
 _MAX_DEPTH: Final = 32
 # Names that match no column exactly and one of them this closely are named.
-_SIMILAR: Final = 0.8
+_SIMILAR: Final = 0.75
 
 
 @dataclass(kw_only=True)
@@ -58,7 +58,9 @@ class FolderMetadata:
         try:
             rows = read_table(path)
         except FormatError as error:
-            logger.warning("%s%s; what it stated of the checkpoints beside it before is kept", prefix, error)
+            logger.warning(
+                "%s%s; it is ignored, and what it stated of the checkpoints beside it before is kept", prefix, error
+            )
             return replace(found, broken=True)
         numbers: dict[str, list[int]] = {}
         for number, row in enumerate(rows, 1):

@@ -34,6 +34,13 @@ def _whole_number(value: Any) -> int:
     return int(value)
 
 
+def _step(value: Any) -> int:
+    step = _whole_number(value)
+    if step < 0:
+        raise ValueError("a negative number")
+    return step
+
+
 def _flag(value: Any) -> bool:
     word = str(value).strip().lower()
     if word not in _TRUE | _FALSE:
@@ -68,7 +75,7 @@ def _architecture(value: Any) -> str:
 
 
 _CONVERTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "step": _whole_number,
+    "step": _step,
     "seed": _whole_number,
     "run_final": _flag,
     "training_datasets": _names,
