@@ -69,8 +69,8 @@ class PlanExecutor:
                     self.progress.message(f"{model_id}: no structure from its graph: {result.structure_error}")
                 self.progress.done(model_id, result.error or outcome)
                 self._free_space_if_full(report)
-        for task in emitted:  # a later one may have taken over its weights, as a file does from a link to it
-            if self.writer.ownership.row(task.model_id).outcome == "duplicate":
+        for task in emitted:
+            if self.writer.became_duplicate(task.model_id):
                 report.count_as_duplicate(task)
 
     def _crawl(self, tasks: Sequence[CrawlTask], may_start: Callable[[], bool]) -> Generator[CrawlResult, None, None]:

@@ -50,6 +50,10 @@ class ScriptedWriter:
 
     commit_one: Callable[[CrawlResult], CommitOutcome] = lambda result: "failed" if result.error else "emitted"
     given: list[CrawlResult] = field(default_factory=list)
+    duplicates: frozenset[str] = frozenset()
+
+    def became_duplicate(self, model_id: str) -> bool:
+        return model_id in self.duplicates
 
     def commit(self, result: CrawlResult) -> CommitOutcome:
         self.given.append(result)
@@ -145,6 +149,13 @@ def test_results_are_committed_in_the_order_of_the_plan() -> None:
     report = execute(tasks("abcd"), ScriptedCrawler(crawl), writer)
     assert writer.names == ["a", "b", "c", "d"]
     assert (report.checkpoints["new"], report.n_left) == (4, 0)
+
+
+def test_a_checkpoint_whose_weights_a_later_one_took_over_counts_as_duplicate() -> None:
+    given = tasks("abc")
+    writer = ScriptedWriter(duplicates=frozenset({given[1].model_id}))
+    report = execute(given, ScriptedCrawler(lambda task: CrawlResult(task=task)), writer)
+    assert (report.checkpoints["new"], report.checkpoints["duplicate"]) == (2, 1)
 
 
 def test_as_many_remote_checkpoints_as_may_be_fetched_are_crawled_at_once() -> None:

@@ -69,6 +69,11 @@ class CatalogWriter:
                 self.index.add(content_key(result), model_id)
         return became
 
+    def became_duplicate(self, model_id: str) -> bool:
+        """Tell whether a later checkpoint took over the weights of one, as a file does from a link to it."""
+        known = self.catalog.model(model_id)
+        return known is not None and known.outcome == "duplicate"
+
     def _commit(self, result: CrawlResult) -> CommitOutcome:
         known = result.task.previous
         if known is not None and (stored := self.catalog.model(known.model_id)) is not None:
