@@ -19,11 +19,13 @@ class LazyAnalysis:
         name: The name of the analysis.
         title: Its heading in the report.
         module: The module of this package with its function `analyze`.
+        default: Whether it runs without being asked for by name.
     """
 
     name: str
     title: str
     module: str
+    default: bool = True
 
     def run(self, dataset: DatasetView) -> Result:
         """Import the module and run the analysis."""

@@ -46,6 +46,10 @@ def analyze(
         int, typer.Option(metavar="N", min=0, help="Seed of all random numbers.", show_default="0")
     ] = DEFAULT_OPTIONS.seed,
     only: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this analysis; may be repeated.")] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Also this analysis, one that does not run by default; may be repeated."),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(metavar="auto|cpu|cuda|mps", help="Where kernels are processed.", show_default="auto"),
@@ -66,6 +70,7 @@ def analyze(
                 resamples=resamples,
                 seed=seed,
                 only=only,
+                also=also,
                 device=device,
                 progress=bar,
                 cancellation=cancellation,

@@ -46,19 +46,31 @@ class AnalysisProgress(Protocol):
         ...
 
 
-def select_analyses(analyses: Sequence[Analysis], only: Sequence[str]) -> list[Analysis]:
-    """Return the analyses with these names, or all if there are no names.
+def select_analyses(analyses: Sequence[Analysis], only: Sequence[str] = (), also: Sequence[str] = ()) -> list[Analysis]:
+    """Return the analyses to run, in their order.
+
+    Args:
+        analyses: All that are installed.
+        only: Names of the analyses to run; without any, those that run by default.
+        also: Names of analyses to run beside these.
 
     Raises:
         UsageError: No analysis has one of the names.
     """
     known = {analysis.name: analysis for analysis in analyses}
-    for name in only:
-        if name not in known:
-            raise UsageError(
-                f"--only: no analysis is named {name!r}; installed are {', '.join(sorted(known)) or 'none'}"
-            )
-    return [analysis for analysis in analyses if not only or analysis.name in only]
+    for option, names in (("--only", only), ("--also", also)):
+        for name in names:
+            if name not in known:
+                raise UsageError(
+                    f"{option}: no analysis is named {name!r}; installed are {', '.join(sorted(known)) or 'none'}"
+                )
+    chosen = {*also, *(only or (name for name, analysis in known.items() if runs_by_default(analysis)))}
+    return [analysis for analysis in analyses if analysis.name in chosen]
+
+
+def runs_by_default(analysis: Analysis) -> bool:
+    """Return whether an analysis runs without being named: by its attribute `default`, yes if it has none."""
+    return bool(getattr(analysis, "default", True))
 
 
 def run_analyses(

@@ -31,6 +31,7 @@ def analyze(
     resamples: int = DEFAULT_OPTIONS.resamples,
     seed: int = DEFAULT_OPTIONS.seed,
     only: Sequence[str] | None = None,
+    also: Sequence[str] | None = None,
     device: str | None = None,
     progress: bool | Progress | None = None,
     cancellation: CancellationToken | None = None,
@@ -48,7 +49,8 @@ def analyze(
         exact: Read the kernels, as CNN Filter DB does (arXiv 2203.15331), and not only their sketches.
         resamples: Random assignments of models to groups in a test; a clear outcome ends it early.
         seed: Seed of all random numbers.
-        only: Names of the analyses to run. By default all.
+        only: Names of the analyses to run. By default all but those that are expensive and run only when named.
+        also: Names of further analyses to run.
         device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         progress: True for a progress bar, False for none, or an object that receives the progress. By default a bar
             in a notebook or an interactive session.
@@ -86,7 +88,7 @@ def analyze(
     options = AnalysisOptions(
         by=columns, exact=exact, resamples=resamples, seed=seed, device=str(select_device(settings.device))
     )
-    analyses = select_analyses((plugins or load_plugins()).analyses, only or ())
+    analyses = select_analyses((plugins or load_plugins()).analyses, only or (), also or ())
     cancellation = cancellation or CancellationToken()
     with open_progress(progress, "analyzing") as receiver, cancel_on_interrupt(cancellation):
         return execute(analyses, settings, options, progress=receiver, cancellation=cancellation, started=started)

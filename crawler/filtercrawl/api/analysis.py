@@ -200,7 +200,11 @@ class DatasetView(Protocol):
 
 @runtime_checkable
 class Analysis(Protocol):
-    """An analysis of a dataset."""
+    """An analysis of a dataset.
+
+    An attribute `default = False`, which an analysis need not have, keeps it out of runs that do not name it by
+    `--only` or `--also`: for one that reads all kernels, or that takes more than about 10 ms a layer.
+    """
 
     @property
     def name(self) -> str:

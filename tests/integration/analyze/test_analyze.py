@@ -237,6 +237,7 @@ def test_a_figure_that_cannot_be_drawn_is_named_and_its_table_stays(call: Call, 
     [
         (["--by", "colour"], "by: no column is named 'colour'; known are aliases, "),
         (["--only", "tides"], "--only: no analysis is named 'tides'; installed are sizes"),
+        (["--also", "tides"], "--also: no analysis is named 'tides'; installed are sizes"),
         (["--device", "abacus"], "--device abacus"),
     ],
 )

@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from filtercrawl.api.analysis import Figure, Finding, Result, ResultTable, SampleSize
-from filtercrawl_analysis.report.run_analyses import result_summary, validate_result
+from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl_analysis.analyses.registry import LazyAnalysis
+from filtercrawl_analysis.report.run_analyses import result_summary, select_analyses, validate_result
 
 ROWS = pa.table({"x": [1]})
 
@@ -20,6 +21,32 @@ def table(name: str, rows: Any = ROWS) -> ResultTable:
 def figure(name: str, of_table: str) -> Figure:
     basis = SampleSize(kernels=1, layers=1, models=1)
     return Figure(name=name, title="F", caption="C", basis=basis, table=of_table, draw=lambda _: None)
+
+
+class FromAPlugin:
+    """An analysis that says nothing about when it runs."""
+
+    name = "theirs"
+    title = "T"
+
+    def run(self, dataset: DatasetView) -> Result:
+        return Result()
+
+
+@pytest.mark.parametrize(
+    ("only", "also", "selected"),
+    [
+        ([], [], ["quick", "theirs"]),
+        ([], ["slow"], ["slow", "quick", "theirs"]),
+        (["slow"], [], ["slow"]),
+        (["theirs"], ["slow"], ["slow", "theirs"]),
+        (["quick"], ["quick"], ["quick"]),
+    ],
+)
+def test_an_opt_in_analysis_runs_only_when_named(only: list[str], also: list[str], selected: list[str]) -> None:
+    slow = LazyAnalysis(name="slow", title="T", module="slow", default=False)
+    quick = LazyAnalysis(name="quick", title="T", module="quick")
+    assert [analysis.name for analysis in select_analyses((slow, quick, FromAPlugin()), only, also)] == selected
 
 
 def test_counts_of_a_result() -> None:
