@@ -50,6 +50,7 @@ from filtercrawl.api.source import (
 )
 from filtercrawl.api.tensor import ComputedWeight, Convolution, Depth, Quantization, StoredTensor, TensorLocation
 from filtercrawl.api.transport import Transport
+from filtercrawl.api.view import View
 
 __all__ = [
     "API_VERSION",
@@ -106,6 +107,7 @@ __all__ = [
     "TruncatedError",
     "UnsafeFileError",
     "UnsupportedError",
+    "View",
     "VisualCategory",
     "arrange",
     "hookimpl",

@@ -17,6 +17,7 @@ from filtercrawl.api.checkpoint import VisualCategory
 from filtercrawl.api.measure import Measure
 from filtercrawl.api.reader import Reader
 from filtercrawl.api.source import Source
+from filtercrawl.api.view import View
 
 # Raised when a plugin written for the version before may no longer work; a plugin may state its own as FILTERCRAWL_API.
 API_VERSION: Final = 1
@@ -56,6 +57,11 @@ def filtercrawl_measures() -> Iterator[Measure]:  # type: ignore[empty-body]
 @hookspec
 def filtercrawl_analyses() -> Iterator[Analysis]:  # type: ignore[empty-body]
     """Yield analyses, from which `filtercrawl analyze` makes tables and figures."""
+
+
+@hookspec
+def filtercrawl_views() -> Iterator[View]:  # type: ignore[empty-body]
+    """Yield views, which `filtercrawl.load_layers` knows by name."""
 
 
 @hookspec

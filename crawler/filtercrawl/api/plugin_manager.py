@@ -21,6 +21,7 @@ from filtercrawl.api.measure import Measure
 from filtercrawl.api.plugin_modules import KINDS, PROJECT, PluginModules, group_of, installed_entry_points
 from filtercrawl.api.reader import Reader
 from filtercrawl.api.source import Source
+from filtercrawl.api.view import View
 
 _MODULE: Final = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
@@ -131,6 +132,11 @@ class Plugins:
     @cached_property
     def analyses(self) -> tuple[Analysis, ...]:
         return tuple(analysis for _, analysis in self._collect("analyses"))
+
+    @cached_property
+    def views(self) -> Mapping[str, View]:
+        """Views by name."""
+        return {view.name: view for _, view in self._collect("views")}
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:

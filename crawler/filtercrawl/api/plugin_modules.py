@@ -17,6 +17,7 @@ from filtercrawl.api.hookspecs import API_VERSION, Command
 from filtercrawl.api.measure import Measure
 from filtercrawl.api.reader import Reader
 from filtercrawl.api.source import Source
+from filtercrawl.api.view import View
 
 PROJECT: Final = "filtercrawl"
 # What plugins offer. Kind K is declared in the entry-point group `filtercrawl.K`; the hook `filtercrawl_K` yields it.
@@ -26,6 +27,7 @@ KINDS: Final[Mapping[str, type[Any]]] = MappingProxyType(
         "readers": Reader,
         "measures": Measure,
         "analyses": Analysis,
+        "views": View,
         "commands": Command,
         "visual_categories": VisualCategory,
     }

@@ -21,6 +21,7 @@ from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.display import html_table
 from filtercrawl.load.layers import load_layers
 from filtercrawl.load.location import INDEX_PATH, FolderLocation, open_location, reading
+from filtercrawl.load.views import RAW
 
 if TYPE_CHECKING:
     from filtercrawl.load.hub_location import HubLocation
@@ -129,22 +130,29 @@ class Dataset:
             raise UsageError(f"{config} has no column {', '.join(unknown)}; there are {', '.join(names)}")
         return self._folder_with(self._paths(config)).table(config, columns)
 
-    def layers(self, where: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+    def layers(
+        self,
+        where: str | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        view: str | Sequence[str] = RAW.name,
+    ) -> pa.Table:
         """Return the layers that match a condition, with their weights; see `filtercrawl.load_layers`.
 
         Args:
             where: A condition over the columns of `index` in the SQL of DuckDB; None for all layers.
             columns: Columns of `layers` or `index`; `shape` and `weight` are added. By default those of `layers`.
+            view: The name of a view, or of several that are combined.
 
         Returns:
             One row per layer; `weight` is float32, flat in row-major order of `shape`.
 
         Raises:
-            UsageError: The condition or a column is not understood.
+            UsageError: The condition, a column or a view is not understood.
             DatasetError: The dataset is damaged.
             NetworkError: The Hub does not answer.
         """
-        return load_layers(self.repo_or_path, where, columns, revision=self.revision)
+        return load_layers(self.repo_or_path, where, columns, view=view, revision=self.revision)
 
     def kernels(self, kernel: str, *, batch_size: int = 8192, seed: int = 0, where: str | None = None) -> KernelDataset:
         """Return a torch dataset of all kernels of one size; see `filtercrawl.KernelDataset`.

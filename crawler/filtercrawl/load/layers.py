@@ -16,6 +16,7 @@ from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
 from filtercrawl.load.location import DatasetLocation, open_location, open_parquet
 from filtercrawl.load.query import group_by_row_group, select_layers
 from filtercrawl.load.row_groups import read_layer_parts
+from filtercrawl.load.views import RAW, find_views, transformed
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,7 @@ def load_layers(
     where: str | None = None,
     columns: Sequence[str] | None = None,
     *,
+    view: str | Sequence[str] = RAW.name,
     revision: str | None = None,
 ) -> pa.Table:
     """Load the layers that match a condition, one row per layer, in the order of `index`.
@@ -41,6 +43,8 @@ def load_layers(
         where: A condition over the columns of `index` in the SQL of DuckDB, for example
             `kernel = '3x3' and depthwise`; None for all layers.
         columns: Columns of `layers` or `index`; `shape` and `weight` are added. By default those of `layers`.
+        view: The name of a view, or of several that are combined: a selection of layers, or another form of their
+            weights. By default the weights as they are stored. Plugins may add views.
         revision: A branch, tag or commit of a repository; by default `main`.
 
     Returns:
@@ -52,7 +56,7 @@ def load_layers(
         whose weight is not stored, for example pointwise ones, are left out.
 
     Raises:
-        UsageError: The condition, a column or the dataset is not understood.
+        UsageError: The condition, a column, a view or the dataset is not understood.
         DatasetError: The dataset is damaged.
         NetworkError: The Hub does not answer, or has no such repository or revision.
 
@@ -60,7 +64,14 @@ def load_layers(
         >>> table = filtercrawl.load_layers("org/kernels", "kernel = '7x7' and depthwise", ["layer"])
         >>> table["layer"].to_pylist(), filtercrawl.to_tensors(table)
     """
-    return _load_layers(repo_or_path, revision, where, LAYERS.names if columns is None else columns)
+    views, names = find_views(view), LAYERS.names if columns is None else columns
+    needed = [name for view in views for name in view.columns]
+    conditions = [view.where for view in views if view.where is not None]
+    table = _load_layers(repo_or_path, revision, where, [*names, *needed], *conditions)
+    for applied in views:
+        table = transformed(table, applied)
+    asked = {*names, "shape", "weight"}
+    return table.drop_columns([name for name in dict.fromkeys(needed) if name not in asked])
 
 
 def load_first_layers(
@@ -97,7 +108,11 @@ def load_first_layers(
 
 
 def _load_layers(
-    repo_or_path: str | Path, revision: str | None, where: str | None, columns: Sequence[str], *conditions: Expression
+    repo_or_path: str | Path,
+    revision: str | None,
+    where: str | None,
+    columns: Sequence[str],
+    *conditions: str | Expression,
 ) -> pa.Table:
     names = list(dict.fromkeys((*columns, "shape", "weight")))
     if unknown := [name for name in names if name not in _FIELDS]:

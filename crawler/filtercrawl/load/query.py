@@ -67,7 +67,9 @@ class LayerRequest:
         return math.prod(self.shape[1:])
 
 
-def select_layers(index: Path, where: str | None, columns: Sequence[str], *conditions: duckdb.Expression) -> pa.Table:
+def select_layers(
+    index: Path, where: str | None, columns: Sequence[str], *conditions: str | duckdb.Expression
+) -> pa.Table:
     """Return the layers that match and whose weight is stored, in the order of `index`.
 
     Args:

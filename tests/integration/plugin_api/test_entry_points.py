@@ -18,6 +18,8 @@ from filtercrawl import api
 from filtercrawl.api import hookspecs
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.plugin_modules import KINDS
+from filtercrawl.load import load_layers, to_tensors
+from filtercrawl.load.views import transformed
 from support.paths import REPOSITORY
 from support.plugins import BUNDLED, checkpoint, entry, skipped, source
 from support.zoo_files import models, put, state, table
@@ -213,10 +215,16 @@ def test_examples_in_the_docs_work(zoo: Path, dataset: Path, run_sync: Sync, mon
     two = entry(monkeypatch, "sums", filtercrawl_measures=lambda: iter([examples["Sums"]()]))
     three = entry(monkeypatch, "acme", filtercrawl_sources=examples["filtercrawl_sources"])
     four = entry(monkeypatch, "types", filtercrawl_analyses=lambda: iter([examples["StoredTypes"]()]))
-    plugins = load_plugins([*(bundled for bundled in BUNDLED if bundled.name != "quality"), one, two, three, four])
+    five = entry(monkeypatch, "views", filtercrawl_views=examples["filtercrawl_views"])
+    bundled = (plugin for plugin in BUNDLED if plugin.name != "quality")
+    plugins = load_plugins([*bundled, one, two, three, four, five])
     assert plugins.broken == ()
     assert run_sync(plugins=plugins).layers == 1
     assert table(dataset, "index")[0]["norm_l1"] == 9.0
+    (stored,) = to_tensors(load_layers(dataset))
+    (scaled,) = to_tensors(transformed(load_layers(dataset), plugins.views["unit-norm"]))
+    assert torch.allclose(scaled, stored / stored.norm())
+    assert plugins.views["sevens"].where == "kernel = '7x7'"
     assert "stored-types" in [analysis.name for analysis in plugins.analyses]
 
     class Listing:

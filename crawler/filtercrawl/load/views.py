@@ -1,0 +1,53 @@
+"""The views that `load_layers` knows by name: the bundled ones, and those of plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import load_plugins
+from filtercrawl.api.view import View
+
+RAW: Final = View(name="raw", about="Weights as the checkpoint stores them.")
+
+BUNDLED_VIEWS: Final[Mapping[str, View]] = {view.name: view for view in (RAW,)}
+
+
+def find_views(names: str | Sequence[str]) -> tuple[View, ...]:
+    """Return the views of these names; plugins are only imported for a name that is not bundled.
+
+    Args:
+        names: The name of a view, or of several that are combined.
+
+    Raises:
+        UsageError: No view has one of the names.
+    """
+    return tuple(_find((names,) if isinstance(names, str) else names))
+
+
+def transformed(table: pa.Table, view: View) -> pa.Table:
+    """Apply the transform of a view to a loaded table.
+
+    Raises:
+        UsageError: The view returns a table whose shapes or weights have another type.
+    """
+    if view.transform is None:
+        return table
+    result = view.transform(table)
+    for name in ("shape", "weight"):
+        if name not in result.column_names or result.schema.field(name).type != table.schema.field(name).type:
+            raise UsageError(
+                f"the view {view.name!r} does not return the column {name} as {table.schema.field(name).type}"
+            )
+    return result
+
+
+def _find(names: Sequence[str]) -> Iterator[View]:
+    for name in names:
+        known = BUNDLED_VIEWS if name in BUNDLED_VIEWS else {**load_plugins().views, **BUNDLED_VIEWS}
+        if name not in known:
+            raise UsageError(f"no view is named {name!r}; there are {', '.join(known)}")
+        yield known[name]
