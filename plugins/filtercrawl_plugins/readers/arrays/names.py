@@ -105,13 +105,22 @@ class ArrayNames:
         return {"query", "key", "value"} <= self.children.get(array.module[:-1], frozenset())
 
 
+def path_separator(names: Iterable[str]) -> str:
+    """Return what separates the components of names: a slash, or two underscores where there is nothing else."""
+    names = tuple(names)
+    plain = not any("/" in name or "." in name for name in names)
+    return "__" if plain and any(name.endswith("__kernel") for name in names) else "/"
+
+
 def parse_names(tensors: Iterable[StoredTensor]) -> ArrayNames:
-    """Return the arrays of a file by name; components are separated by slashes and dots."""
+    """Return the arrays of a file by name; components are separated by slashes and dots, or by two underscores."""
+    tensors = tuple(tensors)
+    separator = "__" if path_separator(tensor.name for tensor in tensors) == "__" else "[/.]"
     arrays: list[NamedArray] = []
     modules: dict[tuple[str, ...], dict[str, NamedArray]] = {}
     children: dict[tuple[str, ...], set[str]] = {}
     for tensor, variable in resolve_slots(tensors):
-        *above, last = re.split(r"[/.]", variable)
+        *above, last = re.split(separator, variable)
         if blob := _BLOB.fullmatch(last):
             above, last = [*above, blob[1]], blob[2]
         array = NamedArray(tensor=tensor, module=tuple(above), leaf=re.sub(r":\d+$", "", last).lower())
