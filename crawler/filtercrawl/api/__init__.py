@@ -48,7 +48,7 @@ from filtercrawl.api.source import (
     SupportsSubfile,
     SupportsUrlResolution,
 )
-from filtercrawl.api.tensor import ComputedWeight, Convolution, Depth, Quantization, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import ComputedWeight, Convolution, Depth, Place, Quantization, StoredTensor, TensorLocation
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.view import View
 
@@ -77,6 +77,7 @@ __all__ = [
     "Measure",
     "NetworkError",
     "NotFoundError",
+    "Place",
     "PreviousState",
     "Quantization",
     "Query",

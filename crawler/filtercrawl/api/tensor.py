@@ -189,6 +189,27 @@ class Convolution:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """The part that a convolution has in its network, from the graph.
+
+    Attributes:
+        calls: Numbers of its calls among all calls of convolutions, in the order of execution.
+        is_stem: Whether it is in the stem: the chain of convolutions from the input up to the first that more than one
+            convolution follows, the first depthwise one, a matrix product, or, in networks without attention, a map a
+            quarter of the size of the input.
+        is_last_spatial: Whether it has more than one tap and no such convolution depends on it; fully connected layers
+            that are stored as convolutions do not count.
+        pointwise_follower: Of a depthwise convolution, the number of the first call of a pointwise one that takes its
+            output with no other convolution and no matrix product between; None where there is none.
+    """
+
+    calls: tuple[int, ...]
+    is_stem: bool
+    is_last_spatial: bool
+    pointwise_follower: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Depth:
     """Position of a convolution in its network, counted in convolutions of any kind, 1x1 and fixed ones included.
 
@@ -200,6 +221,7 @@ class Depth:
         n_conv_ancestors: Convolutions it depends on; None where unknown.
         is_first: Whether it depends on none; None where unknown.
         is_last: Whether none depends on it; None where unknown.
+        place: Its part in the network; None where unknown.
     """
 
     conv_depth: int
@@ -207,6 +229,7 @@ class Depth:
     n_conv_ancestors: int | None
     is_first: bool | None
     is_last: bool | None
+    place: Place | None = None
 
     @property
     def decile(self) -> int:

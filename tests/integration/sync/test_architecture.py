@@ -69,6 +69,15 @@ class Lab:
         return sample(checkpoint.meta.architecture or "")
 
 
+def check_separable_pairs(rows: list[dict[str, Any]]) -> None:
+    by_id = {row["layer_id"]: row for row in rows}
+    for row in rows:
+        if row["pointwise_follower"] is not None:
+            follower = by_id[row["pointwise_follower"]]
+            assert row["depthwise"]
+            assert (follower["model_id"], follower["taps"]) == (row["model_id"], 1)
+
+
 @pytest.mark.parametrize(("library", "architecture"), CASES)
 def test_layers_are_those_of_the_modules(
     library: str, architecture: str, zoo: Path, dataset: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch
@@ -88,11 +97,12 @@ def test_layers_are_those_of_the_modules(
     index = {(row["tensor"], row["bank_index"]): row for row in every_row if row["model_id"] == kept}
     if architecture in FAST:  # the same network in the other format: the same layers, stored once
         same = {(row["tensor"], row["bank_index"]): row for row in every_row if row["model_id"] != kept}
-        ours = ("model_id", "layer_id", "row_id", "file", "row_group", "duplicate_of")
+        ours = ("model_id", "layer_id", "row_id", "file", "row_group", "duplicate_of", "pointwise_follower")
         assert same.keys() == index.keys()
         for key, row in index.items():
             assert same[key] | {name: row[name] for name in ours} == row
         assert {row["file"] for row in same.values()} == {None}
+    check_separable_pairs(every_row)
     stored = layers(dataset)
     for name, conv in module.named_modules(remove_duplicate=False):
         if isinstance(conv, nn.modules.conv._ConvNd):

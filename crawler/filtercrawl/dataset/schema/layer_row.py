@@ -82,7 +82,9 @@ class IndexRow(ConvolutionRow):
     n_conv_ancestors: int | None = column(pa.int32(), "convolutions that its input depends on", default=None)
     n_calls: int | None = column(pa.int32(), "calls in one forward pass", default=None)
     is_first: bool | None = column(pa.bool_(), "whether no convolution precedes it", default=None)
-    is_last: bool | None = column(pa.bool_(), "whether no convolution follows it", default=None)
+    is_last: bool | None = column(
+        pa.bool_(), "whether no convolution of any kind follows it, 1x1 and fixed ones included", default=None
+    )
     depth_decile: int | None = column(pa.int32(), "tenth of the depth, with bounds (a, b]", default=None)
     weight_kind: str = column(pa.string(), "learned, fixed, dynamic_bank, standardized or dense_as_conv")
     bn_folded: bool | None = column(pa.bool_(), "whether a batch normalization was folded into it", default=None)
@@ -118,6 +120,30 @@ class IndexRow(ConvolutionRow):
     redistributable: bool | None = column(
         pa.bool_(), "whether the license lets everybody redistribute the weights", default=None
     )
+    is_patchify: bool | None = column(
+        pa.bool_(), "whether it is a first one whose stride is its kernel size, more than 1", default=None
+    )
+    is_stem: bool | None = column(
+        pa.bool_(),
+        "whether it is in the chain of convolutions from the input up to the first that several follow, the first "
+        "depthwise one, a fully connected layer, or, without attention, a map a quarter of the input's size",
+        default=None,
+    )
+    is_last_spatial: bool | None = column(
+        pa.bool_(),
+        "whether it has more than one tap and no such convolution follows it, where fully connected layers that are "
+        "stored as convolutions do not count",
+        default=None,
+    )
+    is_downsampling: bool | None = column(
+        pa.bool_(), "whether its stride is more than 1, without transposed ones and `is_patchify`", default=None
+    )
+    pointwise_follower: str | None = column(
+        pa.string(),
+        "of a depthwise one, `layer_id` of the pointwise one that takes its output with no other convolution and no "
+        "fully connected layer between; null where there is none, or the graph is unknown",
+        default=None,
+    )
 
     @property
     def emitted(self) -> bool:
@@ -142,7 +168,15 @@ class IndexRow(ConvolutionRow):
     def of_checkpoint(self, model_id: str, source: str) -> Self:
         """Return the same layer of another checkpoint with the same file."""
         layer_id = layer_id_of(model_id, self.tensor, self.bank_index)
-        return replace(self, model_id=model_id, source=source, layer_id=layer_id, row_id=row_id_of(layer_id, 0))
+        follower = self.pointwise_follower
+        return replace(
+            self,
+            model_id=model_id,
+            source=source,
+            layer_id=layer_id,
+            row_id=row_id_of(layer_id, 0),
+            pointwise_follower=follower and model_id + follower.removeprefix(self.model_id),
+        )
 
 
 def layer_id_of(model_id: str, tensor: str, bank_index: int | None) -> str:

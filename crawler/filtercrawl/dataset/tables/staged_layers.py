@@ -17,6 +17,7 @@ from filtercrawl.dataset.files.layers_writer import staging
 from filtercrawl.dataset.schema.arrow import ROW_NUMBERS
 from filtercrawl.dataset.schema.layer_row import ConvolutionRow, IndexRow, LayerRow, layer_id_of, row_id_of
 from filtercrawl.dataset.tables.samples import Samples
+from filtercrawl.extraction.downsampling import is_downsampling, is_patchify
 from filtercrawl.extraction.layer import Layer
 
 
@@ -107,9 +108,27 @@ def little_endian(weight: NDArray[np.float32]) -> memoryview:
     return np.ascontiguousarray(weight, "<f4").data.cast("B")
 
 
+def index_rows(model_id: str, source: str, layers: Sequence[Layer]) -> list[IndexRow]:
+    """Return the rows of the layers of a checkpoint before their numbers are read."""
+    rows = [index_row(model_id, source, layer) for layer in layers]
+    places = [layer.tensor.depth.place if layer.tensor.depth else None for layer in layers]
+    ids: dict[int, str] = {}
+    for row, place in zip(rows, places, strict=True):
+        for call in place.calls if place else ():
+            ids.setdefault(call, row.layer_id)  # of a bank, the first kernel set
+    return [
+        row
+        if place is None or place.pointwise_follower is None
+        else replace(row, pointwise_follower=ids.get(place.pointwise_follower))
+        for row, place in zip(rows, places, strict=True)
+    ]
+
+
 def index_row(model_id: str, source: str, layer: Layer) -> IndexRow:
     """Return the row of a layer before its numbers are read."""
     tensor, facts, depth = layer.tensor, layer.tensor.convolution, layer.tensor.depth
+    place, stride = depth.place if depth else None, facts.stride if facts else None
+    patchify = is_patchify(layer.op, layer.kernel_size, stride, depth.is_first if depth else None)
     layer_id = layer_id_of(model_id, tensor.name, tensor.bank_index)
     return IndexRow(
         model_id=model_id,
@@ -133,7 +152,7 @@ def index_row(model_id: str, source: str, layer: Layer) -> IndexRow:
         n_parts=len(n_parts(layer.shape)),
         out_start=0,
         stored_dtype=tensor.dtype,
-        stride=facts.stride if facts else None,
+        stride=stride,
         padding=facts.padding if facts else None,
         dilation=facts.dilation if facts else None,
         n_calls=facts.n_calls if facts else None,
@@ -142,6 +161,10 @@ def index_row(model_id: str, source: str, layer: Layer) -> IndexRow:
         n_conv_ancestors=depth.n_conv_ancestors if depth else None,
         is_first=depth.is_first if depth else None,
         is_last=depth.is_last if depth else None,
+        is_patchify=patchify,
+        is_stem=place.is_stem if place else None,
+        is_last_spatial=place.is_last_spatial if place else None,
+        is_downsampling=is_downsampling(layer.op, stride, patchify),
         depth_decile=depth.decile if depth else None,
         weight_kind=layer.weight_kind,
         structure_source=facts.source if facts else "state_dict",

@@ -20,6 +20,7 @@ from filtercrawl.extraction.architecture.operators import (
     convolved,
     is_composite,
     is_condition,
+    is_product,
     peak_memory,
     result_of,
     storage_size,
@@ -27,6 +28,7 @@ from filtercrawl.extraction.architecture.operators import (
     without_masks,
     zeros,
 )
+from filtercrawl.extraction.architecture.place import CallShape, size_reduction
 from filtercrawl.extraction.architecture.weight_origin import (
     OwnedTensor,
     ValueOrigin,
@@ -50,8 +52,6 @@ class ConvolutionCall:
     Attributes:
         index: Number of the call among all calls.
         owner: The stored tensor it uses.
-        covers: Whether the kernel covers the whole input, so that the output is one point.
-        on_point: Whether it is 1x1 and its input is one point.
     """
 
     index: int
@@ -61,8 +61,6 @@ class ConvolutionCall:
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
-    covers: bool
-    on_point: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +93,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.calls = CallGraph()
         self.used: list[ConvolutionCall] = []
-        # Of all convolutions, also those whose weight is of no stored tensor.
-        self.on_point: list[bool] = []
+        # Spatial size of the input of the first convolution.
+        self._first_size: tuple[int, ...] | None = None
         # Addresses of the tensors that an operator has taken.
         self.taken: set[int] = set()
         self._held = owned
@@ -148,6 +146,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             made, joined = self._convolve(args, given, origins[1], joined)
         else:
             made = result_of(func, args, given, self._device)
+            if is_product(func):
+                joined = joined._replace(trail=joined.trail.multiplied())
+                if sum(origin.of_input for origin in origins) > 1:
+                    self.calls.attend()
             if func in _COPIES and origins:
                 joined = origins[0]
         known = {address(tensor): origin for tensor, origin in zip(taken, origins, strict=True)}
@@ -183,12 +185,19 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     ) -> tuple[torch.Tensor, ValueOrigin]:
         result = convolved(args, kwargs)
         values, weight, _, stride, padding, dilation, transposed, _, groups = args
-        index = len(self.calls)
-        on_point = math.prod(values.shape[2:]) == math.prod(weight.shape[2:]) == 1
-        covers = groups == 1 and not any(padding) and math.prod(weight.shape[2:]) > 1
+        index, size, taps = len(self.calls), tuple(values.shape[2:]), math.prod(weight.shape[2:])
+        self._first_size = self._first_size or size
+        covers = groups == 1 and not any(padding) and taps > 1
         covers = covers and not transposed and math.prod(result.shape[2:]) == 1
-        covers = covers and _spans(weight.shape[2:], dilation) == tuple(values.shape[2:])
-        self.on_point.append(on_point)
+        covers = covers and _spans(weight.shape[2:], dilation) == size
+        shape = CallShape(
+            taps=taps,
+            groups=groups,
+            depthwise=groups > 1 and groups == (weight.shape[0] if transposed else values.shape[1]),
+            covers=covers,
+            on_point=math.prod(size) == taps == 1,
+            reduction=size_reduction(self._first_size, size),
+        )
         for owner in weight_origins(weight, weight_origin, self._callers[-1], self._held):
             self.used.append(
                 ConvolutionCall(
@@ -199,11 +208,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
                     padding=tuple(padding),
                     dilation=tuple(dilation),
                     groups=groups,
-                    covers=covers,
-                    on_point=on_point,
                 )
             )
-        return result, joined._replace(trail=self.calls.add(joined.trail), same=None)
+        return result, joined._replace(trail=self.calls.add(joined.trail, shape), same=None)
 
     def _join_origins(self, values: Any) -> Any:
         """Move tensors to the one device, as zeros if they had no data."""

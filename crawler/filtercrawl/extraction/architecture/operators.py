@@ -106,6 +106,11 @@ def _large_on_meta(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     return made if sum(tensor.numel() for tensor in found) > _MANY_RESULTS else None
 
 
+def is_product(func: Any) -> bool:
+    """Return whether an operator multiplies matrices: a fully connected layer, or attention."""
+    return func in _PRODUCTS or "attention" in str(func)
+
+
 def is_condition(func: Any, taken: list[torch.Tensor]) -> bool:
     """Return whether an operator asks for a truth value that is not known."""
     return func is _ITEM and taken[0].is_meta and taken[0].dtype == torch.bool

@@ -7,6 +7,7 @@ from typing import Any
 
 from filtercrawl.api.tensor import Convolution
 from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
+from filtercrawl.extraction.downsampling import is_downsampling, is_patchify
 
 
 def structure_rows(structure: Structure) -> list[dict[str, Any]]:
@@ -24,6 +25,8 @@ def _row(name: str, facts: TensorFacts, convolution: Convolution) -> dict[str, A
     shape, groups, depth = facts.bank or facts.shape, convolution.groups or 1, facts.depth
     if convolution.transposed:
         shape = (shape[1] * groups, shape[0] // groups, *shape[2:])
+    place = depth.place if depth else None
+    patchify = is_patchify(convolution.op, shape[2:], convolution.stride, depth.is_first if depth else None)
     return {
         "layer": facts.layer,
         "tensor": name,
@@ -47,6 +50,10 @@ def _row(name: str, facts: TensorFacts, convolution: Convolution) -> dict[str, A
         "n_calls": convolution.n_calls,
         "is_first": depth and depth.is_first,
         "is_last": depth and depth.is_last,
+        "is_patchify": patchify,
+        "is_stem": place and place.is_stem,
+        "is_last_spatial": place and place.is_last_spatial,
+        "is_downsampling": is_downsampling(convolution.op, convolution.stride, patchify),
         "depth_decile": depth and depth.decile,
         "weight_kind": facts.weight_kind,
         "structure_source": convolution.source,

@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from filtercrawl.api.tensor import Convolution, Op
-from filtercrawl.extraction.architecture.depth import Depths
-from filtercrawl.extraction.architecture.dispatch_mode import ConvolutionCall, Tracer
+from filtercrawl.extraction.architecture.dispatch_mode import ConvolutionCall
 from filtercrawl.extraction.architecture.execution import Calls, Execution, execute
 from filtercrawl.extraction.architecture.facts import (
     Structure,
@@ -69,7 +68,7 @@ def default_sample(module: nn.Module) -> tuple[torch.Tensor, ...]:
 def _facts_from_trace(module: nn.Module, execution: Execution) -> dict[str, TensorFacts]:
     owned, tracer = execution.owned, execution.tracer
     depths = tracer.calls.finish()
-    dense = _dense(tracer, depths)
+    dense = depths.places.dense if depths.places else frozenset()
     calls: dict[int, list[ConvolutionCall]] = defaultdict(list)
     for call in tracer.used:
         calls[call.owner.index].append(call)
@@ -87,7 +86,7 @@ def _facts_from_trace(module: nn.Module, execution: Execution) -> dict[str, Tens
                 kind = uses[0].owner.kind
                 facts[name] = replace(
                     facts[name],
-                    depth=depths.of(uses[0].index, uses[-1].index),
+                    depth=depths.of([use.index for use in uses]),
                     weight_kind="dense_as_conv" if kind == "learned" and uses[0].index in dense else kind,
                     bank=uses[0].owner.bank,
                 )
@@ -138,20 +137,3 @@ def _attributes(call: ConvolutionCall, item: OwnedTensor, owner: nn.Module | Non
         learned=item.learned,
         source="module",
     )
-
-
-def _dense(tracer: Tracer, depths: Depths) -> frozenset[int]:
-    """Return the calls that are fully connected layers: on the whole map, followed only by points."""
-    spatial_after = 0
-    for index, trail in enumerate(depths.before):
-        if not tracer.on_point[index]:
-            spatial_after |= trail.ancestors
-    found: set[int] = set()
-    mask = 0
-    for call in tracer.used:
-        trail = depths.before[call.index]
-        behind = call.on_point and call.groups == 1 and trail.ancestors & mask
-        if ((call.covers and trail.length) or behind) and not spatial_after >> call.index & 1:
-            found.add(call.index)
-            mask |= 1 << call.index
-    return frozenset(found)

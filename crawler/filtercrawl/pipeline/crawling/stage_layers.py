@@ -20,7 +20,7 @@ from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.validation import RowCheck
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
-from filtercrawl.dataset.tables.staged_layers import StagedLayers, index_row, layer_part, little_endian, n_parts
+from filtercrawl.dataset.tables.staged_layers import StagedLayers, index_rows, layer_part, little_endian, n_parts
 from filtercrawl.extraction.fixed_filters import is_fixed_filter_bank
 from filtercrawl.extraction.layer import Layer
 from filtercrawl.extraction.to_float32 import to_float32
@@ -60,7 +60,7 @@ class LayerStager:
         """
         timer = timer or StageTimer()
         layers = tuple(layers)
-        rows = [index_row(model_id, source, layer) for layer in layers]
+        rows = index_rows(model_id, source, layers)
         check = RowCheck(INDEX)
         for row in rows:
             check.require(row.layer_id, row.to_arrow())

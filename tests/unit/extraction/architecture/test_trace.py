@@ -117,7 +117,7 @@ def test_deciles_are_open_below_and_closed_above(numbers: tuple[int, int]) -> No
     calls = CallGraph()
     calls.add(DepthState(0, length))
     calls.add(DepthState(0, deepest))
-    depth = calls.finish().of(0, 0)
+    depth = calls.finish().of([0])
     share = Fraction(length, deepest)
     lower, upper = Fraction(depth.decile, 10), Fraction(depth.decile + 1, 10)
     assert lower < share <= upper or (share == 0 and depth.decile == 0)

@@ -47,7 +47,7 @@ def compute_depths(model: Model, resolver: WeightResolver, file: str) -> dict[Ef
     except _OutOfOrderError:
         return {}
     finished = walk.calls.finish()
-    return {weight: finished.of(calls[0], calls[-1]) for weight, calls in walk.calls_by_weight.items()}
+    return {weight: finished.of(calls) for weight, calls in walk.calls_by_weight.items()}
 
 
 class _OutOfOrderError(Exception):
