@@ -12,8 +12,22 @@ from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.view import View
 
 RAW: Final = View(name="raw", about="Weights as the checkpoint stores them.")
+# By the part that a layer has in its network; where that is unknown, a layer is in none of them.
+PLACES: Final = (
+    View(name="first", about="Layers that no convolution precedes.", where="is_first"),
+    View(name="patchify", about="First layers whose stride is their kernel size.", where="is_patchify"),
+    View(name="stem", about="Layers of the stem.", where="is_stem"),
+    View(name="last_spatial", about="Layers that no spatial convolution follows.", where="is_last_spatial"),
+    View(name="downsampling", about="Layers that make the map smaller.", where="is_downsampling"),
+    View(name="depthwise", about="Layers whose input channels have their own filters each.", where="depthwise"),
+    View(
+        name="separable",
+        about="Depthwise layers whose output a pointwise one takes, `pointwise_follower`.",
+        where="pointwise_follower is not null",
+    ),
+)
 
-BUNDLED_VIEWS: Final[Mapping[str, View]] = {view.name: view for view in (RAW,)}
+BUNDLED_VIEWS: Final[Mapping[str, View]] = {view.name: view for view in (RAW, *PLACES)}
 
 
 def find_views(names: str | Sequence[str]) -> tuple[View, ...]:

@@ -49,6 +49,30 @@ def test_raw_is_the_default(folder: Path) -> None:
     assert load_layers(folder, view=[]).equals(load_layers(folder))
 
 
+@pytest.mark.parametrize(
+    ("view", "where"),
+    [
+        ("first", "is_first"),
+        ("patchify", "is_patchify"),
+        ("stem", "is_stem"),
+        ("last_spatial", "is_last_spatial"),
+        ("downsampling", "is_downsampling"),
+        ("depthwise", "depthwise"),
+        ("separable", "pointwise_follower is not null"),
+    ],
+)
+def test_views_by_place_hold_the_layers_that_the_index_says(tmp_path: Path, view: str, where: str) -> None:
+    content = example(tmp_path)
+    for number, row in enumerate(content.index_rows):
+        flags = ("is_first", "is_patchify", "is_stem", "is_last_spatial", "is_downsampling", "depthwise")
+        row.update({name: (None, True, False)[(number + place) % 3] for place, name in enumerate(flags)})
+        row["pointwise_follower"] = row["layer_id"] if number % 2 else None
+    export(tmp_path, content)
+    found = load_layers(tmp_path, None, ["layer_id"], view=view)["layer_id"].to_pylist()
+    assert found == load_layers(tmp_path, where, ["layer_id"])["layer_id"].to_pylist()
+    assert 0 < len(found) < load_layers(tmp_path).num_rows
+
+
 def test_the_conditions_of_several_views_and_of_the_caller_hold_together(folder: Path, offer) -> None:
     offer(
         View(name="threes", about="Kernels of 3x3.", where="kernel = '3x3'"),
