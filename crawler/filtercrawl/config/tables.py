@@ -43,9 +43,12 @@ def parse_auth(table: Mapping[str, Any]) -> dict[str, str]:
 
 def parse_mirrors(table: Mapping[str, Any]) -> dict[str, str]:
     """Return URL prefix to URL prefix, all ending in a slash so that a prefix matches one host only."""
-    try:
-        for url in (*table, *table.values()):
-            origin(url if isinstance(url, str) else "")
-    except UsageError as error:
-        raise UsageError(f"[mirrors]: {error}") from error
+    for prefix, mirror in table.items():
+        if not isinstance(mirror, str):
+            raise UsageError(f'[mirrors] "{prefix}": {mirror!r} is not a URL in quotation marks')
+        for url in (prefix, mirror):
+            try:
+                origin(url)
+            except UsageError as error:
+                raise UsageError(f'[mirrors] "{prefix}": {error}') from error
     return {prefix.rstrip("/") + "/": mirror.rstrip("/") + "/" for prefix, mirror in table.items()}

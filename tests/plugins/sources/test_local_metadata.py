@@ -81,6 +81,7 @@ def test_what_changes_in_the_metadata_is_published_without_reading(zoo: Path, da
         ("file_name,task\nb.safetensors,x\n", "metadata.csv: no file matches 'b.safetensors'"),
         ("file_name,taks\na.safetensors,x\n", "the column 'taks' is kept as extra; did you mean 'task'?"),
         ("file_name,step\na.safetensors,-3\n", "step is -3, a negative number"),
+        ("file_name,step\na.safetensors,abc\n", "step is 'abc', not a whole number"),
         ("file_name,licence\na.safetensors,MIT\n", "the column 'licence' is kept as extra; did you mean 'license'?"),
         ("file_name,outcome\na.safetensors,failed\n", "the column 'outcome' is written by filtercrawl and left out"),
         ("file_name,step\na.safetensors,soon\n", "a.safetensors: step is 'soon'"),

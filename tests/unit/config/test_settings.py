@@ -30,6 +30,8 @@ def test_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[snyc]\n", ["unknown table 'snyc'; did you mean 'sync'?"]),
         ("[sync]\nquantum = 3", ["unknown key 'quantum'; known are cache, "]),
         ("[sync]\njobs = 0", ["[sync] jobs", "0 is not a whole number, one or more"]),
+        ('[mirrors]\n"https://a.example" = 5', ['[mirrors] "https://a.example"', "5 is not a URL in quotation marks"]),
+        ('[mirrors]\nhub = "https://a.example"', ['[mirrors] "hub"', "'hub' is not an http or https URL"]),
         ('[sync]\nkernel_size = "5x5"', ["kernel_size", "one of 3x3, spatial, all"]),
         ("[sync", ["filtercrawl.toml"]),
         ("sync = 3", ["unknown key 'sync'"]),

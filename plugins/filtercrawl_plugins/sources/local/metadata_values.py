@@ -29,7 +29,11 @@ def convert(name: str, value: Any) -> Any:
 
 
 def _whole_number(value: Any) -> int:
-    if isinstance(value, bool) or not float(value).is_integer():
+    try:
+        whole = not isinstance(value, bool) and float(value).is_integer()
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
         raise ValueError("not a whole number")
     return int(value)
 
