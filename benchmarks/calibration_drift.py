@@ -319,7 +319,7 @@ The true drift is that of the bin probabilities of both populations; percent of 
 cover it 95 % of the time; shares outside the 99 % band of 95 % are bold. An interval that begins at 0, as p > 0.05,
 cannot lie above the drift: where few drifts are found, up to 97.5 % are covered if the upper end is right, which
 "above the interval" tells: how often the true drift is larger than the upper end, to be about 2.5 %. With three models
-a group, no p-value can be below 0.1, and every interval begins at 0.""",
+a group, no p-value can be below 0.1: every interval begins at 0, and that share is to be 5 %.""",
         "\n".join(coverage_table(n)),
         f"""### Detectable drifts
 
