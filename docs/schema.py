@@ -17,6 +17,7 @@ ABOUT = {
     "ledger": "A row a tensor: emitted, or skipped and why.",
     "samples": "A row a kernel, at most 64 a layer, picked by hash.",
     "sketches": "A row a layer: sums that merge with those of others, so that analyses need no weight.",
+    "effective": "A row a layer that is not convolved with as it is stored: how its effective weight follows.",
     "preview": "A row a layer with a picture of its kernels.",
     "renames": "A row a checkpoint whose source gave it another name.",
     "withdrawn": "A row a checkpoint that was taken out for good.",

@@ -24,7 +24,10 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.tables.effective import with_recipes
 from filtercrawl.dataset.tables.samples import Samples, sample_positions
+from filtercrawl.dataset.tables.staged_layers import StagedLayers
+from filtercrawl.extraction.effective import LayerKey, Norm, Recipe, Term
 from filtercrawl_analysis.layer_stats.sketch import LayerSketch
 
 Row = dict[str, Any]
@@ -52,6 +55,7 @@ class MemoryRows:
     ledger_rows: dict[str, list[Row]] = field(default_factory=dict)
     stored: dict[str, Samples] = field(default_factory=dict)
     sketched: dict[str, Row] = field(default_factory=dict)
+    recipes: dict[str, pa.RecordBatch] = field(default_factory=dict)
     rename_rows: list[Row] = field(default_factory=list)
     withdrawn_rows: list[Row] = field(default_factory=list)
     source_rows: list[Row] = field(default_factory=list)
@@ -82,6 +86,15 @@ class MemoryRows:
         rows = [row for row in self.index_rows if row["source"] == source and row["file"]]
         kept = {row["layer_sha256"]: row["model_id"] for row in rows}
         return iter([(kept[content], self.sketched[content]) for content in sorted(kept.keys() & self.sketched.keys())])
+
+    def effective_releases(self) -> dict[str, str | None]:
+        return {model: release for model, release in self.releases().items() if model in self.recipes}
+
+    def effective_sources(self) -> list[str]:
+        return sorted({model.partition("/")[0] for model in self.recipes})
+
+    def effective(self, source: str) -> Iterator[tuple[str, pa.RecordBatch]]:
+        return ((model, rows) for model, rows in sorted(self.recipes.items()) if model.partition("/")[0] == source)
 
     def renames(self) -> Iterator[RenameRow]:
         return map(RenameRow.from_arrow, self.rename_rows)
@@ -114,12 +127,31 @@ class MemoryRows:
             self._record(source, model_id, row["tensor"], row["shape"], None)
         self._record(source, model_id, "stem.bias", [8], "bias")
 
+    def fold(self, model_id: str, layer: str) -> None:
+        """Let a batch normalization follow a layer of a checkpoint."""
+        (folded,) = (row for row in self.layers_of(model_id) if row.layer == layer)
+        self.add_recipes(model_id, batch_norm_after(folded))
+
+    def add_recipes(self, model_id: str, *recipes: Recipe) -> None:
+        """Say how the effective weights of a checkpoint follow from its stored ones."""
+        made = with_recipes(StagedLayers.without_file(self.layers_of(model_id)), recipes)
+        assert made.effective is not None
+        self.recipes[model_id] = made.effective
+        by_id = {row.layer_id: row for row in made.rows}
+        for row in self.index_rows:
+            if (known := by_id.get(row["layer_id"])) is not None:
+                row |= {"effective_sha256": known.effective_sha256, "merged_into": known.merged_into}
+
+    def layers_of(self, model_id: str) -> list[IndexRow]:
+        return [IndexRow.from_arrow(row) for row in self.index_rows if row["model_id"] == model_id]
+
     def forget(self, model_id: str) -> None:
         """Drop a checkpoint from the catalog; its file stays."""
         gone = {row["file"] for row in self.index_rows if row["model_id"] == model_id}
         self.model_rows = [row for row in self.model_rows if row["model_id"] != model_id]
         self.index_rows = [row for row in self.index_rows if row["model_id"] != model_id]
         self.files = [file for file in self.files if file[0] not in gone]
+        self.recipes.pop(model_id, None)
         source = model_id.split("/", 1)[0]
         self.ledger_rows[source] = [row for row in self.ledger_rows[source] if row["model_id"] != model_id]
 
@@ -176,11 +208,25 @@ def sketch(weight: NDArray[np.float32]) -> Row:
     return made.finish()
 
 
+def batch_norm_after(layer: IndexRow) -> Recipe:
+    """The recipe of a layer that a batch normalization follows, whose numbers follow from the layer's name."""
+    key = LayerKey(layer.tensor, layer.bank_index)
+    numbers = np.random.default_rng(list(layer.layer_id.encode())).random((4, layer.out_channels)).astype(np.float32)
+    norm = Norm(
+        path="bn", evidence="names", eps=None, scale=numbers[0], offset=numbers[1], mean=numbers[2], variance=numbers[3]
+    )
+    return Recipe(
+        layer=key, steps=("batch_norm",), shape=layer.shape, groups=layer.groups, terms=(Term(layer=key),), norm=norm,
+        eps_assumed=True,
+    )  # fmt: skip
+
+
 def example(folder: Path, dataset_id: str = "dataset-one") -> MemoryRows:
     """A dataset with rows in every table: two sources, three checkpoints, one of them failed."""
     rows = MemoryRows(folder, dataset_id)
     rows.add("local/a.safetensors")
     rows.add("packages/speech/b.onnx", terms=None)
+    rows.fold("local/a.safetensors", "features.2")
     failed = {"model_id": "local/c.pt", "source": "local", "name": "c.pt", "outcome": "failed", "attempts": 2}
     rows.model_rows.append({**dict.fromkeys(MODELS.names), **failed, "reason": "c.pt: ends early"})
     rows.rename_rows.append({"model_id": "local/a.safetensors", "old_name": "a", "new_name": "b", "seen": NOW})

@@ -43,6 +43,11 @@ def one_kind(names: Names) -> None:
     assert names["t"]["model_id"].to_pylist() == [f"timm/{name}" for name in META if name.startswith("convnext")]
 
 
+def as_convolved(names: Names) -> None:
+    assert len(names["steps"]) == 8
+    assert names["folded"] == {}  # no network of the zoo has a normalization
+
+
 def dead_by_depth(names: Names) -> None:
     found: pd.DataFrame = names["dead"]
     assert found.models.tolist() == [1, 1, 1]
@@ -93,6 +98,7 @@ def pandas_alone(names: Names) -> None:
 CHECKS: dict[str, Callable[[Names], None]] = {
     "What is in it": what_is_in_it,
     "Kernels of one kind as one tensor": one_kind,
+    "As the network convolves": as_convolved,
     "Dead kernels by depth": dead_by_depth,
     "What fine-tuning changed": moved,
     "Nearest kernels": nearest,

@@ -6,21 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.api.formatting import format_count
-from filtercrawl.dataset.card.card import PATH as CARD
-from filtercrawl.dataset.card.card import Card
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.manifest import PATH as MANIFEST
-from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.display import html_table
+from filtercrawl.load.configs import checked_paths, config_paths
 from filtercrawl.load.layers import load_layers
-from filtercrawl.load.location import INDEX_PATH, FolderLocation, open_location, reading
+from filtercrawl.load.location import FolderLocation, open_location, reading
 from filtercrawl.load.views import RAW
 
 if TYPE_CHECKING:
@@ -193,22 +191,11 @@ class Dataset:
 
     @cached_property
     def _paths_by_config(self) -> dict[str, tuple[str, ...]]:
-        with reading(self._location, CARD):
-            text = self._location.file(CARD).read_text("utf-8")
-        try:
-            return {str(config["config_name"]): tuple(_paths(config)) for config in Card.parse(text).header["configs"]}
-        except (KeyError, TypeError) as error:
-            raise DatasetError(f"{self}: {CARD} lists no configs") from error
+        return config_paths(self._location)
 
     def _paths(self, config: str) -> tuple[str, ...]:
-        if config == "index":
-            return (INDEX_PATH,)
-        paths = self._paths_by_config.get(config, ())
-        # The card was written by whoever published the dataset.
-        for path in paths:
-            if not path.startswith("data/") or "\\" in path or table_of(path) != config:
-                raise DatasetError(f"{self}: {path!r} in {CARD} is not the path of a file of {config}")
-        return paths
+        known = {} if config == "index" else self._paths_by_config
+        return checked_paths(self._location, known, config)
 
     def _folder_with(self, paths: Sequence[str]) -> DatasetFolder:
         """Return the local folder that holds these published files, downloaded if necessary."""
@@ -237,8 +224,3 @@ def open_dataset(repo_or_path: str | Path, *, revision: str | None = None) -> Da
     location = open_location(repo_or_path, revision)
     location.index()
     return Dataset(location)
-
-
-def _paths(config: Mapping[str, Any]) -> list[str]:
-    """Return the paths and patterns of one entry of `configs` in a card's header."""
-    return [str(path) for split in config["data_files"] for path in split["path"]]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 from duckdb import ColumnExpression, Expression
 
-from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
-from filtercrawl.load.location import DatasetLocation, open_location, open_parquet
-from filtercrawl.load.query import group_by_row_group, select_layers
-from filtercrawl.load.row_groups import read_layer_parts
-from filtercrawl.load.views import RAW, find_views, transformed
+from filtercrawl.load.effective import ADDED, has_effective, to_effective
+from filtercrawl.load.location import DatasetLocation, open_location
+from filtercrawl.load.query import EFFECTIVE_WEIGHT, STORED_WEIGHT, select_layers
+from filtercrawl.load.views import EFFECTIVE, RAW, find_views, transformed
+from filtercrawl.load.weights import read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def load_layers(
             `kernel = '3x3' and depthwise`; None for all layers.
         columns: Columns of `layers` or `index`; `shape` and `weight` are added. By default those of `layers`.
         view: The name of a view, or of several that are combined: a selection of layers, or another form of their
-            weights. By default the weights as they are stored. Plugins may add views.
+            weights. By default `raw`, the weights as they are stored. `effective`: see below. Plugins may add views.
         revision: A branch, tag or commit of a repository; by default `main`.
 
     Returns:
@@ -54,6 +54,12 @@ def load_layers(
         A layer that is stored in parts is one row, with `part` 0 of 1. A layer of a duplicate checkpoint has its own
         names and metadata, and the weight of where it is stored; of duplicates that match, one is returned. Layers
         whose weight is not stored, for example pointwise ones, are left out.
+
+        With the view `effective`, `weight` is the one that the network convolves with: normalized, standardized, with
+        its branches merged and the batch normalization that follows folded in, computed in float64 and rounded once.
+        `effective_steps` says which of these, and `eps_assumed` whether an epsilon was not stated and taken as 1e-5.
+        Both are null for a layer of which nothing is known to be applied: it keeps the stored weight. Of merged
+        branches one row is returned, that of the main layer. Hashes and statistics are those of the stored weight.
 
     Raises:
         UsageError: The condition, a column, a view or the dataset is not understood.
@@ -65,11 +71,17 @@ def load_layers(
         >>> table["layer"].to_pylist(), filtercrawl.to_tensors(table)
     """
     views, names = find_views(view), LAYERS.names if columns is None else columns
-    needed = [name for view in views for name in view.columns]
-    conditions = [view.where for view in views if view.where is not None]
-    table = _load_layers(repo_or_path, revision, where, [*names, *needed], *conditions)
-    for applied in views:
-        table = transformed(table, applied)
+    location = open_location(repo_or_path, revision)
+    # An older version wrote an index that knows of no effective weights.
+    is_effective = EFFECTIVE in views and has_effective(location.index())
+    used = [known for known in views if is_effective or known is not EFFECTIVE]
+    needed = [name for known in used for name in known.columns]
+    conditions = [known.where for known in used if known.where is not None]
+    table = _load_layers(location, where, [*names, *needed], conditions, is_effective=is_effective)
+    if EFFECTIVE in views and not is_effective:
+        table = _with_columns(table, pa.table([pa.nulls(table.num_rows, field.type) for field in ADDED], schema=ADDED))
+    for known in used:
+        table = transformed(table, known)
     asked = {*names, "shape", "weight"}
     return table.drop_columns([name for name in dict.fromkeys(needed) if name not in asked])
 
@@ -101,43 +113,37 @@ def load_first_layers(
     """
     from filtercrawl.load.tensors import to_tensors  # imports torch
 
-    table = _load_layers(repo_or_path, revision, where, ["recipe", "model_id"], ColumnExpression("is_first"))
+    location = open_location(repo_or_path, revision)
+    table = _load_layers(location, where, ["recipe", "model_id"], [ColumnExpression("is_first")])
     names = zip(table["recipe"].to_pylist(), table["model_id"].to_pylist(), strict=True)
     for (recipe, model_id), weight in zip(names, to_tensors(table), strict=True):
         yield recipe or model_id, weight
 
 
 def _load_layers(
-    repo_or_path: str | Path,
-    revision: str | None,
+    location: DatasetLocation,
     where: str | None,
     columns: Sequence[str],
-    *conditions: str | Expression,
+    conditions: Sequence[str | Expression],
+    *,
+    is_effective: bool = False,
 ) -> pa.Table:
     names = list(dict.fromkeys((*columns, "shape", "weight")))
     if unknown := [name for name in names if name not in _FIELDS]:
         raise UsageError(f"no column of layers or index: {', '.join(unknown)}; there are {', '.join(_FIELDS)}")
-    location = open_location(repo_or_path, revision)
-    selected = select_layers(location.index(), where, [name for name in names if name != "weight"], *conditions)
+    read = [name for name in names if name != "weight"]
+    same = EFFECTIVE_WEIGHT if is_effective else STORED_WEIGHT
+    selected = select_layers(location.index(), where, read, *conditions, same=same)
+    weights = read_weights(location, selected)
+    added = to_effective(location, selected, weights) if is_effective else None
     # A row holds its whole layer, in however many rows that is stored.
-    replaced = {"weight": _read_weights(location, selected), "n_parts": pa.array(np.ones(selected.num_rows, np.int32))}
+    replaced = {"weight": weights.to_arrow(), "n_parts": pa.array(np.ones(selected.num_rows, np.int32))}
     arrays = [replaced[name] if name in replaced else selected[name] for name in names]
-    return pa.Table.from_arrays(arrays, schema=pa.schema([_FIELDS[name] for name in names]))
+    table = pa.Table.from_arrays(arrays, schema=pa.schema([_FIELDS[name] for name in names]))
+    return table if added is None else _with_columns(table, added)
 
 
-def _read_weights(location: DatasetLocation, selected: pa.Table) -> pa.Array[Any]:
-    """Read the weights of the selected layers into one buffer, in the order of the rows."""
-    sizes = [math.prod(shape) for shape in selected["shape"].to_pylist()]
-    if min(sizes, default=0) < 0:
-        raise DatasetError(f"{location}: the index has a shape of {min(sizes)} numbers")
-    offsets = np.cumsum([0, *sizes], dtype=np.int64)
-    buffer = pa.allocate_buffer(4 * int(offsets[-1]))
-    numbers = np.frombuffer(buffer, np.float32)
-    for path, groups in group_by_row_group(selected).items():
-        with open_parquet(location, path) as file:
-            for group, requests in groups.items():
-                for part in read_layer_parts(file, group, requests):
-                    start = offsets[part.request.row] + part.start * part.request.channel_size
-                    numbers[start : start + len(part.numbers)] = part.numbers
-    values = pa.Array.from_buffers(pa.float32(), len(numbers), [None, buffer])
-    return pa.LargeListArray.from_arrays(pa.array(offsets), values)
+def _with_columns(table: pa.Table, added: pa.Table) -> pa.Table:
+    for field in added.schema:
+        table = table.append_column(field, added[field.name])
+    return table

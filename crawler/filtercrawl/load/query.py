@@ -16,6 +16,9 @@ from filtercrawl.dataset.schema.arrow import INDEX
 
 # Columns that reading a weight needs, besides where it is stored.
 _REQUIRED: Final = ("layer_sha256", "shape")
+# What is the same for rows of the same weight: as it is stored, or as the network convolves with it.
+STORED_WEIGHT: Final = "chosen.layer_sha256"
+EFFECTIVE_WEIGHT: Final = "coalesce(chosen.effective_sha256, chosen.layer_sha256)"
 
 # `owner` is where a layer's weight is stored: for layers of duplicate checkpoints, the first row of the index that
 # stores the same bytes. Of duplicates that match, the one that stores its weights is taken, or else the first.
@@ -31,7 +34,7 @@ _SELECT: Final = """
                coalesce(stored.owner, first_stored.owner) AS owner
         FROM chosen LEFT JOIN stored USING (file_row_number)
              LEFT JOIN first_stored ON chosen.layer_sha256 = first_stored.layer_sha256
-        WINDOW same AS (PARTITION BY chosen.layer_sha256)
+        WINDOW same AS (PARTITION BY {same})
         QUALIFY chosen.row_group IS NOT NULL OR NOT bool_or(chosen.row_group IS NOT NULL) OVER same
                 AND chosen.model_id = arg_min(chosen.model_id, chosen.file_row_number) OVER same
     )
@@ -68,7 +71,11 @@ class LayerRequest:
 
 
 def select_layers(
-    index: Path, where: str | None, columns: Sequence[str], *conditions: str | duckdb.Expression
+    index: Path,
+    where: str | None,
+    columns: Sequence[str],
+    *conditions: str | duckdb.Expression,
+    same: str = STORED_WEIGHT,
 ) -> pa.Table:
     """Return the layers that match and whose weight is stored, in the order of `index`.
 
@@ -77,6 +84,7 @@ def select_layers(
         where: A condition in the SQL of DuckDB; None for all.
         columns: Columns of `index` to return.
         *conditions: Further conditions, all of which must hold.
+        same: An expression over `chosen`, a row of the index, that is the same for rows of the same weight.
 
     Returns:
         The columns, `layer_sha256`, `shape`, and `owner`: file, row group, layer id, shape and parts of the row that
@@ -99,7 +107,7 @@ def select_layers(
                 chosen = chosen if condition is None else chosen.filter(condition)
             every.create_view("every")
             chosen.create_view("chosen")
-            sql = _SELECT.format(columns=", ".join(f'chosen."{name}"' for name in names))
+            sql = _SELECT.format(columns=", ".join(f'chosen."{name}"' for name in names), same=same)
             found = database.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             raise UsageError(f"cannot choose layers where {where}: {_line(error)}") from error

@@ -10,6 +10,7 @@ import pyarrow as pa
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.view import View
+from filtercrawl.load.effective import COLUMNS
 
 RAW: Final = View(name="raw", about="Weights as the checkpoint stores them.")
 # By the part that a layer has in its network; where that is unknown, a layer is in none of them.
@@ -27,7 +28,15 @@ PLACES: Final = (
     ),
 )
 
-BUNDLED_VIEWS: Final[Mapping[str, View]] = {view.name: view for view in (RAW, *PLACES)}
+# Its weights depend on other layers and on `effective`: `load_layers` computes them.
+EFFECTIVE: Final = View(
+    name="effective",
+    about="Weights that the network convolves with: branches merged, normalizations folded.",
+    where="merged_into IS NULL",
+    columns=COLUMNS,
+)
+
+BUNDLED_VIEWS: Final[Mapping[str, View]] = {view.name: view for view in (RAW, EFFECTIVE, *PLACES)}
 
 
 def find_views(names: str | Sequence[str]) -> tuple[View, ...]:

@@ -19,8 +19,14 @@ from filtercrawl_publish.repository.write_retry import retry_write
 __all__ = ["PurgePlan", "plan_purge", "purge_history"]
 
 _MODELS: Final = "data/models.parquet"
-# Tables with kernels, pictures or statistics of the weights.
-_DERIVED_FROM_WEIGHTS: Final = ("data/samples", "data/preview", "data/sketches/", "data/kernels_3x3/")
+# Tables with kernels, factors, pictures or statistics of the weights.
+_DERIVED_FROM_WEIGHTS: Final = (
+    "data/samples",
+    "data/preview",
+    "data/sketches/",
+    "data/effective/",
+    "data/kernels_3x3/",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from filtercrawl_publish.publishing.load_check import verify_loads
 from filtercrawl_publish.repository.base import Repository
 from filtercrawl_publish.repository.open import open_to_read
 from filtercrawl_publish.repository.signature import SIGNATURE, signature_error
+from filtercrawl_publish.verification.effective import check_effective
 from filtercrawl_publish.verification.files import check_card, check_files, check_manifest
 from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 from filtercrawl_publish.verification.sketches import check_sketches
@@ -163,6 +164,7 @@ def _check_content(folder: CheckedFolder) -> Iterator[Issue]:
         (check_index, ("index", "models")),
         (check_ledger, ("ledger", "models", "index")),
         (check_sketches, ("sketches", "index")),
+        (check_effective, ("effective", "index")),
     ):
         if folder.is_complete(*tables):
             yield from check(folder)

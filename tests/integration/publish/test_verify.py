@@ -19,7 +19,8 @@ import typer
 from typer.testing import CliRunner
 
 from filtercrawl.api.errors import DatasetError
-from filtercrawl.dataset.schema.arrow import FILES, LAYERS
+from filtercrawl.dataset.schema.arrow import EFFECTIVE, FILES, LAYERS
+from filtercrawl.dataset.tables.effective import of_checkpoint
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_publish.commands.verify import filtercrawl_commands
 from filtercrawl_publish.verification import verify_folder
@@ -514,6 +515,7 @@ def test_a_duplicate_checkpoint_without_a_file_is_sound(rows: MemoryRows) -> Non
                 "reason": None,
             }
         )
+    rows.recipes[twin] = of_checkpoint(rows.recipes[A], twin, "local")
     model = dict(rows.model_rows[0])
     model |= {
         "model_id": twin,
@@ -611,3 +613,34 @@ def test_the_command_prints_a_line_a_finding(rows: MemoryRows) -> None:
     what = "is not listed in data/files.parquet"
     assert json.loads(text)["findings"] == [{"where": "data/new\nline\x1b[0m", "what": what}]
     assert json.loads(text)["sound"] is False
+
+
+# Effective weights.
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"norm_eps": 0.5}, "its numbers do not have the effective_sha256 that it states"),
+        ({"layer_sha256": "0" * 64}, "layer_sha256 is 000"),
+        ({"layer_id": f"{A}#stem.weight"}, "effective_sha256 is "),
+        ({"layer_id": "local/nobody#w"}, "belongs to no layer of data/index.parquet"),
+        ({"terms": []}, "its first term is another layer"),
+        ({"rest_kernel_size": [2, 2], "rest": [1.0]}, "the row of `effective` is damaged"),
+    ],
+)
+def test_an_effective_row_that_contradicts_its_layer(rows: MemoryRows, changes: Row, what: str) -> None:
+    (row,) = rows.recipes[A].to_pylist()
+    rows.recipes[A] = pa.RecordBatch.from_pylist([row | changes], schema=EFFECTIVE)
+    export(rows.folder, rows)
+    found = wrong(rows.folder)
+    assert any(line.startswith("data/effective/local.parquet: ") and what in line for line in found), found
+
+
+def test_an_effective_row_that_is_missing_and_a_branch_of_nothing(rows: MemoryRows) -> None:
+    (row,) = rows.recipes.pop(A).to_pylist()
+    rows.index_rows[0]["merged_into"] = row["layer_id"]
+    export(rows.folder, rows)
+    found = wrong(rows.folder)
+    assert f"data/index.parquet: {row['layer_id']}: has an effective_sha256, and no row in data/effective" in found
+    assert any("merged_into is" in line and "data/effective has it in None" in line for line in found)

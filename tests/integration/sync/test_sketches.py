@@ -102,7 +102,8 @@ def test_a_dataset_from_before_there_were_sketches(zoo: Path, dataset: Path, run
     (dataset / "data/sketches/local.parquet").unlink()
     db = sqlite3.connect(dataset / ".filtercrawl/catalog.sqlite")
     db.executescript(
-        "DROP TABLE sketches; DROP TABLE released; ALTER TABLE selectors DROP COLUMN ignored; PRAGMA user_version = 1;"
+        "DROP TABLE sketches; DROP TABLE effective; DROP TABLE released; "
+        "ALTER TABLE selectors DROP COLUMN ignored; PRAGMA user_version = 1;"
         "UPDATE facts SET value = '1' WHERE key = 'stale';"
     )
     db.close()

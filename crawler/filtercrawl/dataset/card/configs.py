@@ -20,6 +20,7 @@ _ABOUT: Final = {
     "layers": "The weights: a row a layer, or a part of a very large one.",
     "samples": "At most 64 kernels a layer, picked by hash.",
     "sketches": "Statistics of a layer that merge with those of others: most analyses need no weights.",
+    "effective": "How the weight that a network convolves with follows from the stored ones, where the two differ.",
     "ledger": "A row a tensor of every checkpoint: emitted, or skipped and why.",
     "renames": "Checkpoints that changed their name.",
     "withdrawn": "Checkpoints that were taken out, and why.",
@@ -131,7 +132,8 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     if pa.types.is_large_list(kind):
         return {"large_list": _dtype(kind.value_type)}
     if pa.types.is_list(kind):
-        return {"list": _dtype(kind.value_type)}
+        item = kind.value_type
+        return {"list": features(item) if pa.types.is_struct(item) else _feature(item).get("list") or _dtype(item)}
     return {"dtype": _dtype(kind)}
 
 

@@ -11,13 +11,15 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, Final
 
+import pyarrow as pa
+
 from filtercrawl.config.spdx import is_redistributable
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, samples_key
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.dataset.tables import sketches
+from filtercrawl.dataset.tables import effective, sketches
 from filtercrawl.dataset.tables.samples import Samples
 
 # Who keeps the weights among duplicates: the earliest release, then the smallest model_id.
@@ -25,6 +27,7 @@ RANK: Final = "release_order(first_release), model_id"
 # The order of checkpoints in a table that has many rows of each: what a version adds comes last, so that the bytes
 # before it stay what they were, and a Hub that knows them is sent the end only.
 _ORDER: Final = "release_order(models.first_release), models.model_id"
+_EFFECTIVE: Final = "FROM effective JOIN models USING (model_id) WHERE json_extract(record, '$.license_policy') IS NULL"
 
 
 class PublishedTables:
@@ -76,6 +79,8 @@ class PublishedTables:
                 run_final=owner.run_final,
                 duplicate_of=first if row.emitted and first != layer_id else None,
                 redistributable=is_redistributable(owner.license),
+                effective_sha256=row.effective_sha256 if owner.has_weights else None,
+                merged_into=row.merged_into if owner.has_weights else None,
             )
 
     def _shared_files(self) -> dict[str, str]:
@@ -135,6 +140,23 @@ class PublishedTables:
         """
         for model_id, data in self._db.execute(sql, (source,)):
             yield model_id, sketches.from_bytes(data)
+
+    def effective_releases(self) -> dict[str, str | None]:
+        """Return model_id -> first release of the checkpoints whose rows of `effective` are published."""
+        sql = f"SELECT model_id, first_release {_EFFECTIVE}"
+        return dict(self._db.execute(sql))
+
+    def effective_sources(self) -> list[str]:
+        return [source for (source,) in self._db.execute(f"SELECT DISTINCT source {_EFFECTIVE} ORDER BY source")]
+
+    def effective(self, source: str) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield model_id and rows of `effective` of the checkpoints of one source, sorted as `index` is.
+
+        Weights that a license keeps from being published follow from them: those checkpoints are left out.
+        """
+        sql = f"SELECT model_id, effective.data {_EFFECTIVE} AND source = ? ORDER BY {_ORDER}"
+        for model_id, data in self._db.execute(sql, (source,)):
+            yield model_id, effective.from_bytes(data)
 
     def renames(self) -> Iterator[RenameRow]:
         """Yield the rows of `renames`, sorted by model_id and time."""

@@ -17,12 +17,13 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.tables.effective import by_checkpoint
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.dataset.tables.staged_layers import fingerprint
 from filtercrawl.extraction.ledger import LedgerEntry
 
 # Rows of many numbers each, which take ten times their bytes as Python objects.
-_SKETCHES_AT_ONCE: Final = 256
+_ROWS_AT_ONCE: Final = 256
 _NO_REPAIR: Final = "there is no catalog to write it from: start in an empty folder"
 
 
@@ -53,7 +54,9 @@ def rebuild_catalog(dataset: Path, catalog: Catalog, repair: str = _NO_REPAIR) -
                 catalog.put_content(model.model_id, rows, ledger.pop(model.model_id, []))
                 count += 1
             catalog.put_samples(_samples(folder, layers))
-            catalog.put_sketches(folder.rows("sketches", size=_SKETCHES_AT_ONCE))
+            catalog.put_sketches(folder.rows("sketches", size=_ROWS_AT_ONCE))
+            for model_id, rows in by_checkpoint(folder.batches("effective", size=_ROWS_AT_ONCE)):
+                catalog.put_effective(model_id, rows)
             _put_listings(folder, catalog)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DatasetError(f"{dataset}: the published tables cannot be read ({error}); {repair}") from error

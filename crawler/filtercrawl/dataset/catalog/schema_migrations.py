@@ -44,4 +44,7 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE selectors ADD COLUMN ignored TEXT;
     """,
+    """
+    CREATE TABLE effective (model_id TEXT PRIMARY KEY, data BLOB NOT NULL);
+    """,
 )

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pyarrow as pa
+
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.catalog.encoding import decode_layer, decode_model, encode_layer, encode_model, samples_key
 from filtercrawl.dataset.catalog.published import RANK, PublishedTables
@@ -21,7 +23,7 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.listing_rows import SourceRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.schema.version_order import release_order
-from filtercrawl.dataset.tables import sketches
+from filtercrawl.dataset.tables import effective, sketches
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.extraction.ledger import LedgerEntry
 
@@ -138,7 +140,7 @@ class Catalog(PublishedTables):
 
     def put_content(self, model_id: str, layers: Sequence[IndexRow], ledger: Sequence[LedgerEntry]) -> None:
         """Replace the layers and the ledger of a checkpoint."""
-        self.drop_content(model_id)
+        self._drop_layers(model_id)
         self._db.executemany(
             "INSERT INTO layers VALUES (?, ?, ?, ?, ?)",
             [(model_id, i, row.layer_id, row.layer_sha256, encode_layer(row)) for i, row in enumerate(layers)],
@@ -149,6 +151,11 @@ class Catalog(PublishedTables):
         )
 
     def drop_content(self, model_id: str) -> None:
+        """Forget the layers, the ledger and the effective weights of a checkpoint."""
+        self._drop_layers(model_id)
+        self.put_effective(model_id, None)
+
+    def _drop_layers(self, model_id: str) -> None:
         self._db.execute("DELETE FROM layers WHERE model_id = ?", (model_id,))
         self._db.execute("DELETE FROM ledger WHERE model_id = ?", (model_id,))
 
@@ -177,6 +184,17 @@ class Catalog(PublishedTables):
             "INSERT OR REPLACE INTO sketches VALUES (?, ?, ?)",
             ((row["layer_sha256"], row["kernel"], sketches.to_bytes(row)) for row in rows),
         )
+
+    def put_effective(self, model_id: str, rows: pa.RecordBatch | None) -> None:
+        """Replace the rows of EFFECTIVE of a checkpoint; None for none."""
+        self._db.execute("DELETE FROM effective WHERE model_id = ?", (model_id,))
+        if rows is not None:
+            self._db.execute("INSERT INTO effective VALUES (?, ?)", (model_id, effective.to_bytes(rows)))
+
+    def effective_of(self, model_id: str) -> pa.RecordBatch | None:
+        """Return the rows of EFFECTIVE of a checkpoint; None where it has none."""
+        row = self._db.execute("SELECT data FROM effective WHERE model_id = ?", (model_id,)).fetchone()
+        return None if row is None else effective.from_bytes(row[0])
 
     # Checkpoints of the same layers.
 

@@ -129,7 +129,7 @@ def write_table(folder: Path, path: str, schema: pa.Schema, content: Iterable[pa
 
 def _options(schema: pa.Schema) -> dict[str, Any]:
     """Return the options of the Parquet writer; content-defined pages let the Hub store only what is new in a table."""
-    leaves = [_leaf(field) for field in schema]
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
     floats = [leaf for leaf, kind in leaves if pa.types.is_float32(kind)]
     words = [leaf for leaf, kind in leaves if _repeats(leaf, kind)]
     return {
@@ -141,11 +141,17 @@ def _options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _leaf(field: pa.Field[Any]) -> tuple[str, pa.DataType]:
-    if pa.types.is_list(field.type) or pa.types.is_large_list(field.type):
-        return f"{field.name}.list.element", field.type.value_type
-    return field.name, field.type
+def _leaves(name: str, kind: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    """Yield the columns of a Parquet file that a column of Arrow becomes, with their types."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield from _leaves(f"{name}.list.element", kind.value_type)
+    elif pa.types.is_struct(kind):
+        for field in kind:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    else:
+        yield name, kind
 
 
 def _repeats(leaf: str, kind: pa.DataType) -> bool:
-    return leaf not in _DISTINCT and not pa.types.is_floating(kind) and not pa.types.is_struct(kind)
+    is_distinct = leaf.rpartition(".")[2] in _DISTINCT
+    return not (is_distinct or pa.types.is_floating(kind) or pa.types.is_binary(kind))

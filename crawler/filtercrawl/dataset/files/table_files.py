@@ -16,7 +16,7 @@ __all__ = ["TablePartitions", "base_path", "files_of", "table_of"]
 _JOINED: Final = 32
 _MARK: Final = "--"
 # Tables with a file for each source have a folder of their own.
-_BY_SOURCE: Final = frozenset({"ledger", "sketches"})
+_BY_SOURCE: Final = frozenset({"ledger", "sketches", "effective"})
 T = TypeVar("T")
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from filtercrawl.dataset.schema.column import TableRow
 from filtercrawl.dataset.schema.derived_rows import PreviewRow, SampleRow, SketchRow
+from filtercrawl.dataset.schema.effective_row import EffectiveRow
 from filtercrawl.dataset.schema.layer_row import IndexRow, LayerRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import FileRow, RenameRow, SourceRow, WithdrawnRow
@@ -30,6 +31,7 @@ MODELS: Final = ModelRow.SCHEMA
 LEDGER: Final = LedgerRow.SCHEMA
 SAMPLES: Final = SampleRow.SCHEMA
 SKETCHES: Final = SketchRow.SCHEMA
+EFFECTIVE: Final = EffectiveRow.SCHEMA
 PREVIEW: Final = PreviewRow.SCHEMA
 FILES: Final = FileRow.SCHEMA
 
@@ -40,6 +42,7 @@ ROWS: Final[Mapping[str, type[TableRow]]] = {
     "ledger": LedgerRow,
     "samples": SampleRow,
     "sketches": SketchRow,
+    "effective": EffectiveRow,
     "preview": PreviewRow,
     "renames": RenameRow,
     "withdrawn": WithdrawnRow,

@@ -144,6 +144,14 @@ class IndexRow(ConvolutionRow):
         "fully connected layer between; null where there is none, or the graph is unknown",
         default=None,
     )
+    effective_sha256: str | None = column(
+        pa.string(),
+        "SHA-256 of what its effective weight is computed from, as in `effective`; null where it has no row there",
+        default=None,
+    )
+    merged_into: str | None = column(
+        pa.string(), "the layer whose effective weight has this one as a branch", default=None
+    )
 
     @property
     def emitted(self) -> bool:
@@ -169,6 +177,7 @@ class IndexRow(ConvolutionRow):
         """Return the same layer of another checkpoint with the same file."""
         layer_id = layer_id_of(model_id, self.tensor, self.bank_index)
         follower = self.pointwise_follower
+        merged = None if self.merged_into is None else model_id + self.merged_into.removeprefix(self.model_id)
         return replace(
             self,
             model_id=model_id,
@@ -176,6 +185,7 @@ class IndexRow(ConvolutionRow):
             layer_id=layer_id,
             row_id=row_id_of(layer_id, 0),
             pointwise_follower=follower and model_id + follower.removeprefix(self.model_id),
+            merged_into=merged,
         )
 
 

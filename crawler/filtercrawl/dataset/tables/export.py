@@ -27,7 +27,7 @@ from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
-from filtercrawl.dataset.tables import preview, samples, sketches
+from filtercrawl.dataset.tables import effective, preview, samples, sketches
 from filtercrawl.dataset.tables.samples import Samples
 
 # Row groups of `index` have some hundred kilobytes.
@@ -70,6 +70,16 @@ class Rows(Protocol):
 
     def sketches(self, source: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield model_id and SKETCHES row of the layers whose weights one source's checkpoints keep, as in `index`."""
+        ...
+
+    def effective_releases(self) -> dict[str, str | None]:
+        """Return model_id -> first release of the checkpoints with rows of `effective`."""
+        ...
+
+    def effective_sources(self) -> list[str]: ...
+
+    def effective(self, source: str) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Yield model_id and EFFECTIVE rows of the checkpoints of one source, in the order of `index`."""
         ...
 
     def renames(self) -> Iterator[RenameRow]: ...
@@ -171,6 +181,7 @@ def _read_card(folder: Path) -> card.Card:
 def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts) -> dict[str, list[Table]]:
     """Write every table but `files`; those without rows are not among the result."""
     choice, parts = preview.LayerReservoir(), TablePartitions(rows.releases())
+    effective_parts = TablePartitions(rows.effective_releases())
 
     def index() -> Iterator[Row]:
         for row in rows.index():
@@ -218,6 +229,12 @@ def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts) -> dict[str, 
             for written in parted(
                 "sketches", rows.sketches(source), sketches.sketch_batches, f"sketches/{_safe(source)}"
             )
+        ],
+        "effective": [
+            written
+            for source in sorted(rows.effective_sources())
+            for path, group in effective_parts.split(rows.effective(source), f"data/effective/{_safe(source)}")
+            for written in table("effective", effective.effective_batches(group), path)
         ],
         "preview": parted("preview", stored(choice.rows()), lambda group: preview.table(group, rows.samples)),
         "renames": list(rows_of("renames", rows.renames())),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from filtercrawl.dataset.files.layers_reader import LayersFileReader
@@ -33,6 +34,7 @@ class StagedLayers:
         rows: The layers in the order of the checkpoint, without the columns that its source or other checkpoints fill.
         samples: The kernels picked from each layer, with its layer_sha256.
         sketches: Rows of `sketches`, where a measure makes them.
+        effective: Rows of `effective`; None without any.
     """
 
     staged: Path | None
@@ -42,11 +44,12 @@ class StagedLayers:
     rows: tuple[IndexRow, ...]
     samples: tuple[tuple[str, Samples], ...]
     sketches: tuple[Mapping[str, Any], ...] = ()
+    effective: pa.RecordBatch | None = None
 
     @classmethod
-    def without_file(cls, rows: Iterable[IndexRow]) -> Self:
+    def without_file(cls, rows: Iterable[IndexRow], effective: pa.RecordBatch | None = None) -> Self:
         """Describe layers whose weights are stored in another file, or that have none to be written."""
-        return cls(staged=None, path=None, size=0, sha256=None, rows=tuple(rows), samples=())
+        return cls(staged=None, path=None, size=0, sha256=None, rows=tuple(rows), samples=(), effective=effective)
 
 
 def copy_layers(

@@ -11,6 +11,7 @@ from filtercrawl.api.checkpoint import Checkpoint, combined_etag
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.duplicate_weights import WeightOwnership
 from filtercrawl.dataset.schema.model_row import ModelRow
+from filtercrawl.dataset.tables.effective import of_checkpoint
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard, fingerprint
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
@@ -201,7 +202,11 @@ class CatalogWriter:
             tensors_skipped=original.tensors_skipped,
         )
         layers = [layer.of_checkpoint(row.model_id, row.source) for layer in self.catalog.layers_of(original_id)]
-        return self._store_content(row, StagedLayers.without_file(layers), self.catalog.ledger_of(original_id))
+        rows = self.catalog.effective_of(original_id)
+        effective = None if rows is None else of_checkpoint(rows, row.model_id, row.source)
+        return self._store_content(
+            row, StagedLayers.without_file(layers, effective), self.catalog.ledger_of(original_id)
+        )
 
     def _store_content(self, row: ModelRow, layers: StagedLayers, ledger: Sequence[LedgerEntry]) -> CommitOutcome:
         """Store content; `settle` decides which of the checkpoints with the same layers stores the weights."""
@@ -218,6 +223,7 @@ class CatalogWriter:
                 self.ownership.settle(self.catalog.with_layers(digest), arriving=(row.model_id, layers))
             self.catalog.put_samples(layers.samples)
             self.catalog.put_sketches(layers.sketches)
+            self.catalog.put_effective(row.model_id, layers.effective)
         stored = self.ownership.row(row.model_id)
         return "shared" if stored.shares_weights else stored.outcome
 

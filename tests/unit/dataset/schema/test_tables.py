@@ -19,11 +19,12 @@ from filtercrawl.dataset.schema.ledger_row import LedgerRow
 # Columns are only ever added, nullable, at the end: then put the new digest here. That of `layers` never changes.
 DIGESTS = {
     "layers": "cc8a7691caacd09b",
-    "index": "f3b621397dabc732",
+    "index": "c1db0c72fcd47ee5",
     "models": "c1b9552fc2efadda",
     "ledger": "6de9a36cce675fbb",
     "samples": "7deae6687b3118c7",
     "sketches": "de3d4be4972e1c17",
+    "effective": "b1c16a94d8343d04",
     "preview": "e7cf420ee912d812",
     "renames": "ee29182fc08e2302",
     "withdrawn": "466b41571af273e1",
