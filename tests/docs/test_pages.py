@@ -112,7 +112,11 @@ def networks(zoo: Path) -> Iterator[Checkpoint]:
         weights = {f"{i}.weight": torch.randn(16, 16, 3, 3, generator=generator) for i in range(2)}
         url = put(zoo / f"{seed}.safetensors", weights).as_uri()
         meta = CheckpointMetadata(
-            task=f"task {seed % 2}", architecture=f"net {seed // 4}", family="nets", released="2024-05-01"
+            task=f"task {seed % 2}",
+            architecture=f"net {seed // 4}",
+            family="nets",
+            released="2024-05-01",
+            metrics={"accuracy": 0.7 + seed / 100},
         )
         yield replace(checkpoint(f"net-{seed}", url), meta=meta)
 

@@ -34,6 +34,7 @@ class LazyAnalysis:
 
 
 ANALYSES: Final = (
+    LazyAnalysis(name="accuracy", title="Quality of kernels against stated accuracy", module="accuracy"),
     LazyAnalysis(name="census", title="What the dataset holds", module="census"),
     LazyAnalysis(name="degeneracy", title="Quality and degeneracy", module="degeneracy"),
     LazyAnalysis(name="drift", title="Drift between groups", module="drift"),

@@ -1,0 +1,95 @@
+"""Rank correlation over all and within strata: against SciPy, its test against all permutations, its coverage."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from filtercrawl_analysis.statistics.accuracy.rank_correlation import rank_correlation
+
+FAMILIES = (3, 4, 6, 9)
+
+
+def random() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=8, max_size=40))
+def test_one_stratum_gives_spearmans_correlation(pairs: list[tuple[int, int]]) -> None:
+    x, y = np.array(pairs, np.float64).T
+    found = rank_correlation(x, y, np.zeros(len(x), np.int64), 1, random())
+    if len(set(x)) == 1 or len(set(y)) == 1:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.rho == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
+        assert found.low <= found.rho <= found.high
+
+
+def test_strata_are_averaged_with_their_degrees_of_freedom_and_their_levels_play_no_part() -> None:
+    strata = np.repeat(np.arange(len(FAMILIES)), FAMILIES)
+    x, y = random().standard_normal((2, len(strata)))
+    found = rank_correlation(x, y, strata, 1, random())
+    each = [spearmanr(x[strata == code], y[strata == code]).statistic for code in range(len(FAMILIES))]
+    assert found is not None
+    assert found.rho == pytest.approx(np.average(each, weights=np.array(FAMILIES) - 1), abs=1e-12)
+    assert found.by_stratum == {code: (n, pytest.approx(each[code])) for code, n in enumerate(FAMILIES)}
+    shifted = rank_correlation(x + 100 * strata, y - 50 * strata, strata, 1, random())
+    assert shifted is not None
+    assert shifted.rho == pytest.approx(found.rho)
+
+
+def test_p_is_the_share_of_all_permutations_within_strata_that_are_as_large() -> None:
+    strata = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
+    x, y = random().standard_normal((2, 9))
+    a, b = np.flatnonzero(strata == 0), np.flatnonzero(strata == 1)
+
+    def mean(permuted: np.ndarray) -> float:
+        return (3 * spearmanr(x[a], permuted[a]).statistic + 4 * spearmanr(x[b], permuted[b]).statistic) / 7
+
+    every = [
+        abs(mean(np.concatenate([y[list(first)], y[list(second)]])))
+        for first in itertools.permutations(a)
+        for second in itertools.permutations(b)
+    ]
+    exact = np.mean(np.array(every) >= abs(mean(y)) - 1e-12)
+    found = rank_correlation(x, y, strata, 20_000, random())
+    assert found is not None
+    assert found.p_value == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 20_000))
+
+
+def test_too_few_degrees_of_freedom_and_unknown_strata_give_nothing() -> None:
+    x = np.arange(12.0)
+    assert rank_correlation(x, x, np.arange(12) // 2, 9, random()) is None  # pairs
+    assert rank_correlation(x, x, np.array([0] * 7 + [-1] * 5), 9, random()) is None
+    known = rank_correlation(x, x, np.array([0] * 8 + [-1] * 4), 9, random())
+    assert known is not None
+    assert (known.models, known.rho, known.p_value) == (8, pytest.approx(1), 0.1)
+    assert 0.5 < known.low < known.high <= 1
+
+
+@pytest.mark.parametrize("sizes", [(12,), (40,), (3, 4, 5, 8, 20), (5,) * 20])
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+def test_intervals_cover_and_tests_reject_as_often_as_they_say(sizes: tuple[int, ...], correlation: float) -> None:
+    expected = [
+        6 / (math.pi * (n + 1)) * (math.asin(correlation) + (n - 2) * math.asin(correlation / 2)) for n in sizes
+    ]  # of a bivariate normal distribution, exactly
+    target = np.average(expected, weights=np.array(sizes) - 1)
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    generator, covered, rejected, trials = random(), 0, 0, 300
+    for _ in range(trials):
+        x, noise = generator.standard_normal((2, len(strata)))
+        y = correlation * x + math.sqrt(1 - correlation**2) * noise
+        found = rank_correlation(x, y, strata, 99, generator)
+        assert found is not None
+        covered += found.low <= target <= found.high
+        rejected += found.p_value <= 0.05
+    assert covered / trials > 0.92
+    if not correlation:
+        assert rejected / trials < 0.09
