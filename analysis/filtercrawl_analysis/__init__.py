@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from filtercrawl_analysis.comparison.compare import compare
+    from filtercrawl_analysis.comparison.report import ComparisonReport
     from filtercrawl_analysis.report.analysis_report import AnalysisReport
     from filtercrawl_analysis.run.analyze import analyze
 
-__all__ = ["AnalysisReport", "analyze"]
+__all__ = ["AnalysisReport", "ComparisonReport", "analyze", "compare"]
+
+_MODULES: Final = {
+    "AnalysisReport": "filtercrawl_analysis.report.analysis_report",
+    "ComparisonReport": "filtercrawl_analysis.comparison.report",
+    "analyze": "filtercrawl_analysis.run.analyze",
+    "compare": "filtercrawl_analysis.comparison.compare",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what `__all__` names on first use: plugins of this package are imported by every command."""
-    if name == "AnalysisReport":
-        from filtercrawl_analysis.report.analysis_report import AnalysisReport
-
-        return AnalysisReport
-    if name == "analyze":
-        from filtercrawl_analysis.run.analyze import analyze
-
-        return analyze
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

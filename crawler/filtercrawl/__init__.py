@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from filtercrawl.python_api.inspect import inspect
     from filtercrawl.python_api.status import DatasetStatus, status
     from filtercrawl.python_api.sync import sync
-    from filtercrawl_analysis import AnalysisReport, analyze
+    from filtercrawl_analysis import AnalysisReport, ComparisonReport, analyze, compare
     from filtercrawl_publish import Difference, PublishResult, VerifyReport, diff, publish, verify
 
     __version__: str
@@ -36,6 +36,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "AnalysisReport",
+    "ComparisonReport",
     "Dataset",
     "DatasetStatus",
     "Difference",
@@ -48,6 +49,7 @@ __all__ = [
     "VerifyReport",
     "__version__",
     "analyze",
+    "compare",
     "diff",
     "inspect",
     "load_first_layers",
@@ -64,6 +66,7 @@ __all__ = [
 # The packages above this one are named and not imported: the core works without them.
 _MODULES: Final = {
     "AnalysisReport": "filtercrawl_analysis",
+    "ComparisonReport": "filtercrawl_analysis",
     "Dataset": "filtercrawl.load",
     "DatasetStatus": "filtercrawl.python_api.status",
     "Difference": "filtercrawl_publish",
@@ -75,6 +78,7 @@ _MODULES: Final = {
     "UsageError": "filtercrawl.api.errors",
     "VerifyReport": "filtercrawl_publish",
     "analyze": "filtercrawl_analysis",
+    "compare": "filtercrawl_analysis",
     "diff": "filtercrawl_publish",
     "inspect": "filtercrawl.python_api.inspect",
     "load_first_layers": "filtercrawl.load",

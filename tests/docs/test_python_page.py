@@ -26,6 +26,7 @@ def test_the_examples_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert names["report"].checkpoints["new"] == names["status"].checkpoints == 3
     assert PAGE.count(names["message"]) == 1
     assert [row["outcome"] for row in names["ledger"] if row["tensor"] == "stem.weight"] == ["emitted"]
+    assert names["comparison"].judgement.relation == "none"
     by_size = {row["kernel"]: row["n_kernels_sum"] for row in names["by_size"].to_pylist()}
     assert by_size == {"1x1": 48, "3x3": 36, "5x5": 12}
     assert names["outcomes"].outcome.tolist() == ["emitted"] * 3

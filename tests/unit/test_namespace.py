@@ -14,8 +14,9 @@ from filtercrawl.config.fields import settings_of
 from filtercrawl.config.settings import Settings
 
 PUBLIC = [
-    "AnalysisReport", "Dataset", "DatasetStatus", "Difference", "FiltercrawlError", "Inspection", "KernelDataset",
-    "PublishResult", "SyncReport", "UsageError", "VerifyReport", "__version__", "analyze", "diff", "inspect",
+    "AnalysisReport", "ComparisonReport", "Dataset", "DatasetStatus", "Difference", "FiltercrawlError", "Inspection",
+    "KernelDataset",
+    "PublishResult", "SyncReport", "UsageError", "VerifyReport", "__version__", "analyze", "compare", "diff", "inspect",
     "load_first_layers", "load_layers", "open_dataset", "publish", "status", "sync", "to_flat_tensor", "to_tensors",
     "verify",
 ]  # fmt: skip

@@ -1,0 +1,128 @@
+"""The Python function behind `filtercrawl compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from filtercrawl.api.plugin_manager import Plugins, load_plugins
+from filtercrawl.api.progress import Progress
+from filtercrawl.config import resolve
+from filtercrawl.display import open_progress
+from filtercrawl_analysis.comparison.checkpoint import ComparedCheckpoint, ComparedLayer, open_checkpoint
+from filtercrawl_analysis.comparison.layer_drift import layer_drift
+from filtercrawl_analysis.comparison.report import LAYERS, ComparisonReport
+from filtercrawl_analysis.statistics.lineage.filter_matching import (
+    FilterMatch,
+    Order,
+    can_match,
+    match_filters,
+    order_of_outputs,
+)
+from filtercrawl_analysis.statistics.lineage.layer_matching import MatchedBy, match_layers
+from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair, compare_weights
+from filtercrawl_analysis.statistics.lineage.relation import judge
+
+
+def compare(
+    a: str | PathLike[str],
+    b: str | PathLike[str],
+    *,
+    dataset: str | PathLike[str] | None = None,
+    progress: bool | Progress | None = None,
+    plugins: Plugins | None = None,
+) -> ComparisonReport:
+    """Compare the convolutions of two checkpoints layer by layer, and tell how they are related.
+
+    Layers correspond by name and shape; the others by their order among those of the same shape. For each pair: cosine,
+    change `|a - b| / |a|`, the same after the best permutation of the filters, drift D, and whether they are equal bit
+    for bit. Memory is that of the largest layer.
+
+    Args:
+        a: A file, a selector that names one checkpoint, or with `dataset` the model_id of one in it.
+        b: The same.
+        dataset: A folder or repository to find models in; it holds the layers that were synchronized, so by default no
+            pointwise ones.
+        progress: True for a progress bar, False for none, or an object that receives the progress. By default a bar in
+            a notebook or an interactive session.
+        plugins: Sources and readers; by default those of all installed plugins.
+
+    Raises:
+        UsageError: Nothing, or more than one checkpoint, has one of these names.
+        CheckpointError: A file cannot be read.
+        DatasetError: There is no dataset, or it cannot be read.
+        NetworkError: A server does not answer.
+
+    Example:
+        >>> report = filtercrawl.compare("base.safetensors", "tuned.safetensors")
+        >>> report.verdict, report.to_pandas()
+    """
+    settings, plugins = resolve({}, keywords=True), plugins or load_plugins()
+    with (
+        open_checkpoint(a, dataset, plugins, settings) as first,
+        open_checkpoint(b, dataset, plugins, settings) as second,
+        open_progress(progress, "comparing") as shown,
+    ):
+        return compare_checkpoints(first, second, shown)
+
+
+def compare_checkpoints(a: ComparedCheckpoint, b: ComparedCheckpoint, progress: Progress) -> ComparisonReport:
+    """Compare two checkpoints that are open."""
+    matches = match_layers(a.layers, b.layers)
+    pairs: list[LayerPair] = []
+    rows: list[dict[str, Any]] = []
+    orders: list[Order] = []
+    for number, (i, j, matched_by) in enumerate(matches.pairs):
+        first, second = a.layers[i], b.layers[j]
+        progress.step(number, len(matches.pairs), first.tensor)
+        weight_a, weight_b = first.read(), second.read()
+        pairs.append(compare_weights(weight_a, weight_b))
+        rows.append(_row(first, second, matched_by, pairs[-1]) | {"drift": layer_drift(weight_a, weight_b)})
+        if can_match(weight_a, weight_b):
+            rows[-1] |= _match_columns(match_filters(weight_a, weight_b))
+            order = order_of_outputs(weight_a, weight_b)
+            if (order != np.arange(len(order))).any() and not any(np.array_equal(order, known) for known in orders):
+                orders.append(order)
+    for (i, j, _), row in zip(matches.pairs, rows, strict=True):
+        first, second = a.layers[i], b.layers[j]
+        inputs = [order for order in orders if len(order) == first.shape[1]]
+        if inputs and row["matched_change"] and first.groups in (1, None):
+            row.update(_match_columns(match_filters(first.read(), second.read(), inputs)))
+    return ComparisonReport(
+        a=a.name,
+        b=b.name,
+        layers=pa.Table.from_pylist(rows, schema=LAYERS),
+        only_a=tuple(_described(a.layers[i] for i in matches.only_a)),
+        only_b=tuple(_described(b.layers[j] for j in matches.only_b)),
+        judgement=judge(pairs, [row.get("matched_change") for row in rows]),
+    )
+
+
+def _row(a: ComparedLayer, b: ComparedLayer, matched_by: MatchedBy, pair: LayerPair) -> dict[str, Any]:
+    return {
+        "layer_a": a.tensor,
+        "layer_b": b.tensor,
+        "matched_by": matched_by,
+        "shape": a.shape,
+        "dtype_a": a.dtype,
+        "dtype_b": b.dtype,
+        "frozen": pair.equal,
+        "cosine": pair.cosine,
+        "relative_change": pair.relative_change,
+        "correlation": pair.correlation,
+        "z": pair.z,
+        "matched_change": None,
+    }
+
+
+def _match_columns(match: FilterMatch) -> dict[str, Any]:
+    return {"matched_change": match.relative_change, "moved_filters": match.moved, "inputs": match.inputs}
+
+
+def _described(layers: Iterator[ComparedLayer]) -> Iterator[str]:
+    for layer in layers:
+        yield f"{layer.tensor} ({'x'.join(map(str, layer.shape))})"

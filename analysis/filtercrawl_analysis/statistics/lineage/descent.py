@@ -1,0 +1,76 @@
+"""Which of two related checkpoints descends from the other, if any: a model fitted to planted families."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+
+from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair
+
+# A distance of this is that of rounding; smaller ones tell no direction.
+_MIN_DISTANCE: Final = 1e-6
+# Losses beyond these are as clear as these.
+_LOW, _HIGH = -2.0, 3.0
+# Fitted to pairs of networks of `benchmarks/lineage_families.py`: intercept, losses of the parent (strong,
+# rest), losses of the child, log distance.
+PAIR_MODEL: Final = (5.7, -3.0, -2.5, -2.0, -1.9, -1.55)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentFeatures:
+    """Numbers that tell a descendant from its parent and from a sibling, over the layers that differ.
+
+    A step of training is nearly orthogonal to the weights that it starts from, and keeps their structure. So the
+    regression of a child on its parent has a slope near 1, the same in the strongest singular directions of the parent
+    as in the others. Two networks that were trained from a common start have slopes below 1, and lower ones in the
+    strongest directions, as each of them learned its own. The loss of slope, 1 - slope, counts in units of half the
+    distance.
+
+    Attributes:
+        distance: Mean over layers of the squared distance over the product of the norms, weighted by the root of the
+            layer's size.
+        losses_a: Loss of slope of b on a, in the strongest directions of a and in the others.
+        losses_b: The same of a on b.
+    """
+
+    distance: float
+    losses_a: tuple[float, float]
+    losses_b: tuple[float, float]
+
+    @classmethod
+    def of(cls, pairs: Sequence[LayerPair]) -> Self | None:
+        """Return the features of the layers that differ; None where no layer has slopes."""
+        used = [pair for pair in pairs if pair.slopes_a is not None and pair.slopes_b is not None and not pair.equal]
+        if not used:
+            return None
+        size = np.array([math.sqrt(pair.n) for pair in used])
+        square = [pair.distance**2 / math.sqrt(pair.square_a * pair.square_b) for pair in used]
+        distance = max(float(np.average(square, weights=size)), _MIN_DISTANCE)
+
+        def losses(slopes: Sequence[tuple[float, float] | None]) -> tuple[float, float]:
+            strong, rest = np.average(np.array(slopes), axis=0, weights=size).tolist()
+            return (1 - strong) / (distance / 2), (1 - rest) / (distance / 2)
+
+        return cls(
+            distance=distance,
+            losses_a=losses([pair.slopes_a for pair in used]),
+            losses_b=losses([pair.slopes_b for pair in used]),
+        )
+
+    def vector(self, parent: str) -> Array:
+        """Return the numbers that the models weight, for the parent `a` or `b`."""
+        own, other = (self.losses_a, self.losses_b) if parent == "a" else (self.losses_b, self.losses_a)
+        losses = np.clip([*own, *other], _LOW, _HIGH)
+        return np.array([1.0, *losses, math.log(self.distance)])
+
+
+def descent_probabilities(features: DescentFeatures) -> tuple[float, float]:
+    """Return the probabilities that b descends from a, and a from b; the rest is that of siblings."""
+    odds = np.exp([float(features.vector(parent) @ np.array(PAIR_MODEL)) for parent in ("a", "b")])
+    from_a, from_b = (odds / (1 + odds.sum())).tolist()
+    return from_a, from_b

@@ -1,0 +1,215 @@
+"""What the weights of two layers of one shape tell about their relation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Weights = NDArray[np.float32]
+Array = NDArray[np.float64]
+
+# Fewer filters have too few permutations to compare with.
+MIN_FILTERS: Final = 4
+# A part of the layer is enough for the slopes, which need a singular value decomposition.
+SLOPE_FILTERS: Final = 128
+SLOPE_INPUTS: Final = 64
+# Codes of 8 bits have at most 255 steps from one end of a filter to the other.
+_MAX_STEPS: Final = 256
+# Fewer distinct values may be whole steps apart by chance.
+_MIN_LEVELS: Final = 6
+# Errors of float32 arithmetic, relative to the value, and to the step of codes.
+_ROUNDING: Final = 1e-6
+_STEP_TOLERANCE: Final = 1e-3
+_HALF: Final = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPair:
+    """Two layers of one shape compared position by position; `a` and `b` are the first and the second.
+
+    All sums are float64 over the weights that are finite in both.
+
+    Attributes:
+        n: Number of these weights.
+        equal: Whether all are equal, bit for bit but for the sign of zero.
+        rounded_a: `float16` or `bfloat16` if the layers differ and rounding b to that type gives a; else None.
+        rounded_b: The same where rounding a gives b.
+        dot: Sum of a b.
+        square_a: Sum of a^2.
+        square_b: Sum of b^2.
+        distance: Norm of a - b.
+        kurtosis_a: Excess kurtosis of a; None if all weights are equal.
+        kurtosis_b: The same of b.
+        zeros_a: Number of zeros of a.
+        zeros_b: The same of b.
+        kept_b: Number of weights other than zero of b that a has too, to a millionth.
+        kept_a: Number of weights other than zero of a that b has too.
+        codes_a: Share of the weights of a that are b rounded to the steps of a's filters; None if a has no such steps.
+        codes_b: Share of the weights of b that are a rounded to the steps of b's filters.
+        correlation: Cosine of a and b, each without its mean filter; a permutation of the filters of b has a mean of 0.
+            None with fewer than four filters, or without variation.
+        z: The correlation in standard deviations of that under a random permutation of the filters of b.
+        slopes_a: Slope of b on a in the strongest sixth of the singular directions of a, and in the others; of at most
+            128 filters and 64 inputs. None where a has no weights there.
+        slopes_b: The same of a on b.
+    """
+
+    n: int
+    equal: bool
+    rounded_a: str | None
+    rounded_b: str | None
+    dot: float
+    square_a: float
+    square_b: float
+    distance: float
+    kurtosis_a: float | None
+    kurtosis_b: float | None
+    zeros_a: int
+    zeros_b: int
+    kept_a: int
+    kept_b: int
+    codes_a: float | None
+    codes_b: float | None
+    correlation: float | None
+    z: float | None
+    slopes_a: tuple[float, float] | None
+    slopes_b: tuple[float, float] | None
+
+    @property
+    def cosine(self) -> float | None:
+        """Cosine of the layers; None if one has no weight other than zero."""
+        norms = math.sqrt(self.square_a) * math.sqrt(self.square_b)
+        return self.dot / norms if norms else None
+
+    @property
+    def relative_change(self) -> float | None:
+        """Norm of a - b over that of a; None if a is zero."""
+        return self.distance / math.sqrt(self.square_a) if self.square_a else None
+
+
+def compare_weights(a: Weights, b: Weights) -> LayerPair:
+    """Compare the weights of two layers.
+
+    Args:
+        a: float32 `[out, in/groups, *kernel_size]`.
+        b: The same shape.
+    """
+    flat_a, flat_b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    finite = np.isfinite(flat_a) & np.isfinite(flat_b)
+    if not finite.all():
+        flat_a, flat_b = np.where(finite, flat_a, 0), np.where(finite, flat_b, 0)
+    wide_a, wide_b = flat_a.astype(np.float64), flat_b.astype(np.float64)
+    equal = bool((flat_a == flat_b).all())
+    correlation, z = permutation_statistics(*(_without_own_channel(wide, a.shape) for wide in (wide_a, wide_b)))
+    close = np.abs(wide_a - wide_b) <= _ROUNDING * np.maximum(np.abs(wide_a), np.abs(wide_b))
+    return LayerPair(
+        n=int(finite.sum()),
+        equal=equal,
+        rounded_a=None if equal else _rounding(flat_b, flat_a),
+        rounded_b=None if equal else _rounding(flat_a, flat_b),
+        dot=float((wide_a * wide_b).sum()),
+        square_a=float((wide_a**2).sum()),
+        square_b=float((wide_b**2).sum()),
+        distance=float(np.linalg.norm(wide_a - wide_b)),
+        kurtosis_a=_kurtosis(wide_a[finite]),
+        kurtosis_b=_kurtosis(wide_b[finite]),
+        zeros_a=int(((flat_a == 0) & finite).sum()),
+        zeros_b=int(((flat_b == 0) & finite).sum()),
+        kept_a=int((close & (flat_a != 0)).sum()),
+        kept_b=int((close & (flat_b != 0)).sum()),
+        codes_a=_share_of_codes(wide_b, wide_a),
+        codes_b=_share_of_codes(wide_a, wide_b),
+        correlation=correlation,
+        z=z,
+        slopes_a=_slopes(flat_a.reshape(a.shape), flat_b.reshape(a.shape)),
+        slopes_b=_slopes(flat_b.reshape(a.shape), flat_a.reshape(a.shape)),
+    )
+
+
+def _without_own_channel(filters: Array, shape: tuple[int, ...]) -> Array:
+    """Set the kernels from each channel onto itself to zero where a layer has as many inputs as outputs.
+
+    Merged skip connections put the identity there, in any two networks.
+    """
+    if shape[0] != shape[1]:
+        return filters
+    result = filters.reshape(shape[0], shape[1], -1).copy()
+    result[np.arange(shape[0]), np.arange(shape[0])] = 0
+    return result.reshape(shape[0], -1)
+
+
+def permutation_statistics(a: Array, b: Array) -> tuple[float | None, float | None]:
+    """Return the correlation of a and b and its z under random permutations of the filters of b.
+
+    With C = A B^T of the filters without their mean, sum_i C[i, p(i)] has the mean 0 and the variance
+    ||C||^2 / (filters - 1) over uniform permutations p (Hoeffding 1951, A combinatorial central limit theorem).
+    """
+    if len(a) < MIN_FILTERS:
+        return None, None
+    a, b = a - a.mean(0), b - b.mean(0)
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    products = a @ b.T
+    spread = float(np.linalg.norm(products)) / math.sqrt(len(a) - 1)
+    if not norms or not spread:
+        return None, None
+    observed = float(np.trace(products))
+    return observed / norms, observed / spread
+
+
+def _slopes(a: Weights, b: Weights) -> tuple[float, float] | None:
+    """Return the slopes of b on the strongest singular directions of a and on the others."""
+    start, other = (
+        x[:SLOPE_FILTERS, :SLOPE_INPUTS].reshape(min(len(x), SLOPE_FILTERS), -1).astype(np.float64) for x in (a, b)
+    )
+    left, values, right = np.linalg.svd(start, full_matrices=False)
+    strongest = max(1, len(values) // 6)
+    if len(values) < 2 or not values[strongest:].any():
+        return None
+    top = (left[:, :strongest] * values[:strongest]) @ right[:strongest]
+    rest = start - top
+    return float((other * top).sum() / (top**2).sum()), float((other * rest).sum() / (rest**2).sum())
+
+
+def _kurtosis(values: Array) -> float | None:
+    centered = values - values.mean() if values.size else values
+    variance = float((centered**2).mean()) if values.size else 0.0
+    return float((centered**4).mean()) / variance**2 - 3 if variance else None
+
+
+def _rounding(original: Weights, copy: Weights) -> str | None:
+    """Return the half precision that turns `original` into `copy`."""
+    first, second = (torch.from_numpy(np.ascontiguousarray(values)) for values in (original, copy))
+    for dtype in _HALF:
+        if torch.equal(first.to(dtype).float(), second):
+            return str(dtype).removeprefix("torch.")
+    return None
+
+
+def _share_of_codes(original: Array, codes: Array) -> float | None:
+    """Return the share of the weights of `codes` that are `original` rounded to the steps of their filter.
+
+    The step of a filter is the smallest difference of two of its values; all values must be whole steps apart. Filters
+    whose codes were clipped differ there from the original.
+
+    Returns:
+        The share; None if the values of most filters are not whole steps apart, as those of no trained filter are.
+    """
+    agreeing = total = 0
+    for row, values in zip(original, codes, strict=True):
+        levels = np.unique(values)
+        if not _MIN_LEVELS <= len(levels) <= _MAX_STEPS:
+            continue
+        span = float(levels[-1] - levels[0])
+        # The smallest difference has the rounding errors of its two values: the whole span gives the step exactly.
+        step = span / max(1, round(span / float(np.diff(levels).min())))
+        steps = (levels - levels[0]) / step
+        if steps[-1] >= _MAX_STEPS or np.abs(steps - np.rint(steps)).max() > _STEP_TOLERANCE:
+            continue
+        agreeing += int((np.abs(row - values) <= (0.5 + 2 * _STEP_TOLERANCE) * step).sum())
+        total += len(values)
+    return agreeing / total if total > codes.size / 2 else None

@@ -1,0 +1,106 @@
+"""Two layers compared position by position, against brute force and independent libraries."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import kurtosis
+
+from filtercrawl_analysis.statistics.lineage.layer_pair import compare_weights
+
+
+def random_layer(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape or (12, 5, 3, 3)).astype(np.float32)
+
+
+@given(seed=st.integers(0, 2**32 - 2), filters=st.integers(4, 6))
+def test_correlation_and_z_are_those_of_all_permutations_of_the_filters(seed: int, filters: int) -> None:
+    a, b = random_layer(seed, filters, 2, 3), random_layer(seed + 1, filters, 2, 3)
+    flat_a, flat_b = (x.reshape(filters, -1).astype(np.float64) for x in (a, b))
+    sums = [(flat_a * flat_b[list(order)]).sum() for order in itertools.permutations(range(filters))]
+    pair = compare_weights(a, b)
+    assert pair.z == pytest.approx((sums[0] - np.mean(sums)) / np.std(sums), rel=1e-6, abs=1e-9)
+    centered = [x - x.mean(0) for x in (flat_a, flat_b)]
+    cosine = torch.cosine_similarity(*(torch.from_numpy(x).flatten() for x in centered), dim=0)
+    assert pair.correlation == pytest.approx(float(cosine), abs=1e-9)
+
+
+def test_z_of_independent_layers_is_standard_normal() -> None:
+    z = [compare_weights(random_layer(2 * i), random_layer(2 * i + 1)).z for i in range(400)]
+    assert abs(np.mean(z)) < 0.15
+    assert np.std(z) == pytest.approx(1, abs=0.1)
+    assert np.abs(z).max() < 4.5
+
+
+def test_an_identity_that_both_networks_hold_is_no_relation() -> None:
+    a, b = random_layer(0, 16, 16, 3, 3), random_layer(1, 16, 16, 3, 3)
+    for weight in (a, b):
+        weight[np.arange(16), np.arange(16), 1, 1] += 20
+    pair = compare_weights(a, b)
+    assert pair.cosine is not None
+    assert pair.cosine > 0.5
+    assert pair.z is not None
+    assert abs(pair.z) < 3
+
+
+def test_sums_are_those_of_float64_libraries() -> None:
+    a, b = random_layer(0), random_layer(1)
+    pair = compare_weights(a, b)
+    first, second = (torch.from_numpy(x).double().flatten() for x in (a, b))
+    assert pair.cosine == pytest.approx(float(torch.cosine_similarity(first, second, dim=0)), abs=1e-12)
+    assert pair.relative_change == pytest.approx(float((first - second).norm() / first.norm()), rel=1e-12)
+    assert pair.kurtosis_a == pytest.approx(kurtosis(first.numpy()), abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_known_with_its_direction(dtype: torch.dtype) -> None:
+    a = random_layer(0)
+    b = torch.from_numpy(a).to(dtype).float().numpy()
+    name = str(dtype).removeprefix("torch.")
+    assert (compare_weights(a, b).rounded_a, compare_weights(a, b).rounded_b) == (None, name)
+    assert (compare_weights(b, a).rounded_a, compare_weights(b, a).rounded_b) == (name, None)
+    assert compare_weights(a, a).equal
+    assert compare_weights(a, a).rounded_b is None
+
+
+@given(seed=st.integers(0, 2**32 - 2), levels=st.sampled_from([7, 31, 127]), zero_point=st.integers(-3, 3))
+def test_codes_of_each_filter_are_known(seed: int, levels: int, zero_point: int) -> None:
+    a = random_layer(seed, 8, 16, 3, 3)
+    scale = np.abs(a).max((1, 2, 3), keepdims=True) / levels
+    codes = (np.rint(a / scale + zero_point).astype(np.int32) - zero_point).astype(np.float32) * scale
+    pair = compare_weights(a, codes.astype(np.float32))
+    assert pair.codes_b == 1
+    assert pair.codes_a is None
+
+
+def test_independent_codes_are_no_copy() -> None:
+    b = np.rint(random_layer(1, 8, 16, 3, 3) * 30) / 30
+    share = compare_weights(random_layer(0, 8, 16, 3, 3), b.astype(np.float32)).codes_b
+    assert share is not None
+    assert share < 0.1
+
+
+def test_zeros_and_kept_weights_are_counted() -> None:
+    a = random_layer(0)
+    b = np.where(np.abs(a) > 0.5, a, 0)
+    pair = compare_weights(a, b)
+    assert (pair.zeros_a, pair.zeros_b, pair.kept_b) == (0, int((b == 0).sum()), int((b != 0).sum()))
+
+
+def test_values_that_are_not_finite_are_left_out_of_both() -> None:
+    a, b = random_layer(0), random_layer(1)
+    a[0, 0, 0, 0], b[3, 1, 1, 1] = np.nan, np.inf
+    pair = compare_weights(a, b)
+    assert pair.n == a.size - 2
+    assert np.isfinite(pair.distance)
+
+
+def test_slopes_of_a_scaled_copy_are_the_scale() -> None:
+    pair = compare_weights(random_layer(0), 0.5 * random_layer(0))
+    assert pair.slopes_a == pytest.approx((0.5, 0.5))
+    assert pair.slopes_b == pytest.approx((2, 2))
