@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -19,6 +19,7 @@ from filtercrawl_analysis.run.analyze import DEFAULT_OPTIONS
 from filtercrawl_analysis.run.analyze import analyze as run_analysis
 
 if TYPE_CHECKING:
+    from filtercrawl.api.vocabulary import WeightForm
     from filtercrawl_analysis.report.analysis_report import AnalysisReport
 
 
@@ -36,6 +37,14 @@ def analyze(
     exact: Annotated[
         bool, typer.Option("--exact", help="Read the kernels, as the paper does, and not only their sketches.")
     ] = False,
+    view: Annotated[
+        str,
+        typer.Option(
+            metavar="raw|effective",
+            help="Weights as they are stored, or as the networks convolve with them: branches merged, norms folded.",
+            show_default="raw",
+        ),
+    ] = DEFAULT_OPTIONS.view,
     resamples: Annotated[
         int,
         typer.Option(
@@ -67,6 +76,7 @@ def analyze(
                 dataset,
                 by=by,
                 exact=exact,
+                view=cast("WeightForm", view),
                 resamples=resamples,
                 seed=seed,
                 only=only,

@@ -1,4 +1,4 @@
-"""Lookup of rows of Parquet tables by their layer_sha256, without reading other row groups."""
+"""Lookup of rows of Parquet tables by a hash, without reading other row groups."""
 
 from __future__ import annotations
 
@@ -13,18 +13,25 @@ from filtercrawl.api.errors import DatasetError
 
 
 class LayerRowLookup:
-    """Finds the rows of layers in files by an index of the layer_sha256 of each row group.
+    """Finds the rows of layers in files by an index of the hashes of each row group.
 
     Memory is bounded by one row group and the rows that are asked for.
     """
 
-    def __init__(self, paths: Sequence[Path], schema: pa.Schema, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        schema: pa.Schema,
+        columns: Sequence[str] | None = None,
+        key: str = "layer_sha256",
+    ) -> None:
         """Index files.
 
         Args:
             paths: The files.
             schema: Their schema.
             columns: The columns to return; by default all of the schema.
+            key: The column by which layers are found.
 
         Raises:
             DatasetError: A file cannot be read.
@@ -34,8 +41,8 @@ class LayerRowLookup:
         for path in paths:
             with open_parquet(path) as file:
                 for group in range(file.num_row_groups):
-                    rows = file.read_row_group(group, columns=["layer_sha256"], use_threads=False)
-                    self._row_groups.append((path, group, rows["layer_sha256"]))
+                    rows = file.read_row_group(group, columns=[key], use_threads=False)
+                    self._row_groups.append((path, group, rows[key]))
 
     def tables(self, layers: Sequence[str]) -> Iterator[pa.Table]:
         """Yield the rows of these layers, one table for each row group that has any, in the order of the files."""

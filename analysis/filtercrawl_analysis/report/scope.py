@@ -36,9 +36,20 @@ def selection_text(results: Mapping[str, Any]) -> str:
     basis, selection = results["basis"], results["selection"]
     reasons = [f"{_layers(selection[name])} {text}" for name, text in _REASONS.items() if selection[name]]
     return (
-        f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
+        weights_text(results) + f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
         f"{_share(basis['models'], selection['models'])} models."
         + (f" Left out: {', '.join(reasons)}." if reasons else "")
+    )
+
+
+def weights_text(results: Mapping[str, Any]) -> str:
+    """Return in which form weights were analyzed; empty for those that are stored."""
+    n_effective = results["selection"].get("effective")
+    if n_effective is None:
+        return ""
+    return (
+        "Weights are those that the networks convolve with, not those that the checkpoints store: they differ in "
+        f"{_share(n_effective, results['basis']['layers'])} layers. "
     )
 
 

@@ -12,6 +12,7 @@ from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
+from filtercrawl.api.vocabulary import WEIGHT_FORMS, WeightForm
 from filtercrawl.config import resolve
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
@@ -28,6 +29,7 @@ def analyze(
     *,
     by: str | Sequence[str] | None = None,
     exact: bool = False,
+    view: WeightForm = DEFAULT_OPTIONS.view,
     resamples: int = DEFAULT_OPTIONS.resamples,
     seed: int = DEFAULT_OPTIONS.seed,
     only: Sequence[str] | None = None,
@@ -46,6 +48,8 @@ def analyze(
         dataset: The dataset folder. By default the one that `FILTERCRAWL_DATASET` or `filtercrawl.toml` names.
         by: Columns of `index` or `models`, or keys of `models.extra`, whose groups are compared, or `position`. By
             default task, visual category, training dataset, family and depth decile.
+        view: `raw` for the weights that the checkpoints store, `effective` for those that the networks convolve with:
+            normalized, standardized, with branches merged and batch normalization folded.
         exact: Read the kernels, as CNN Filter DB does (arXiv 2203.15331), and not only their sketches.
         resamples: Random assignments of models to groups in a test; a clear outcome ends it early.
         seed: Seed of all random numbers.
@@ -76,6 +80,8 @@ def analyze(
     columns = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by or DEFAULT_OPTIONS.by))
     if resamples < 1:
         raise UsageError(f"resamples: {resamples} is not a whole number, one or more")
+    if view not in WEIGHT_FORMS:
+        raise UsageError(f"view: {view!r} is none of {', '.join(WEIGHT_FORMS)}")
     settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device}, keywords=True)
     if not (settings.dataset / "data/models.parquet").is_file():
         raise no_dataset(settings.dataset)
@@ -86,7 +92,7 @@ def analyze(
     from filtercrawl_analysis.run.execute import execute
 
     options = AnalysisOptions(
-        by=columns, exact=exact, resamples=resamples, seed=seed, device=str(select_device(settings.device))
+        by=columns, exact=exact, view=view, resamples=resamples, seed=seed, device=str(select_device(settings.device))
     )
     analyses = select_analyses((plugins or load_plugins()).analyses, only or (), also or ())
     cancellation = cancellation or CancellationToken()

@@ -73,7 +73,7 @@ def execute(
             made=now(),
             options=options,
             basis=total_sample_size(view),
-            selection=view.selection.counts(),
+            selection=view.selection.counts() | _effective_layers(view),
             coverage=group_coverage(view.index, options.by),
             sections=tuple(runs),
         )
@@ -88,6 +88,14 @@ def execute(
         seconds_by_analysis={run.name: run.seconds for run in runs},
         seconds=round(time.monotonic() - begin, 3),
     )
+
+
+def _effective_layers(view: DatasetView) -> dict[str, int]:
+    """Count the analyzed layers whose weight is not the stored one, for the view `effective`."""
+    if view.options.view != "effective":
+        return {}
+    index = view.index
+    return {"effective": index.num_rows - index["effective_sha256"].null_count}
 
 
 def total_sample_size(view: DatasetView) -> SampleSize:

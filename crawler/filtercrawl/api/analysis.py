@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from filtercrawl.api.vocabulary import WeightForm
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
@@ -121,6 +123,8 @@ class AnalysisOptions:
         resamples: Number of random assignments of models to groups in a test.
         seed: Seed of all random numbers.
         device: Device for work on kernels.
+        view: Whether kernels are those that the checkpoints store (`raw`) or those that the networks convolve with
+            (`effective`): normalized, standardized, with branches merged and batch normalization folded.
     """
 
     by: tuple[str, ...] = ("task", "visual_category", "training_dataset", "family", "depth_decile")
@@ -128,6 +132,7 @@ class AnalysisOptions:
     resamples: int = 10_000
     seed: int = 0
     device: str = "cpu"
+    view: WeightForm = "raw"
 
 
 class DatasetView(Protocol):
@@ -181,6 +186,17 @@ class DatasetView(Protocol):
 
         Raises:
             DatasetError: A layers file is missing or cannot be read.
+        """
+        ...
+
+    def with_view(self, view: WeightForm) -> DatasetView:
+        """Return the same dataset with its weights in another form; effective ones are computed when asked for.
+
+        In the view `effective`, `layer_sha256` of a layer with a row in `effective` is its `effective_sha256`, the
+        quality columns are those of its effective weight, and merged branches are left out.
+
+        Args:
+            view: The form of the weights.
         """
         ...
 

@@ -9,6 +9,10 @@ KernelPolicy = Literal["3x3", "spatial", "all"]
 # From narrow to wide: widening a policy is a change, narrowing it drops nothing.
 POLICIES: Final[tuple[KernelPolicy, ...]] = ("3x3", "spatial", "all")
 
+# In which form weights are looked at: as the checkpoint stores them, or as the network convolves with them.
+WeightForm = Literal["raw", "effective"]
+WEIGHT_FORMS: Final[tuple[WeightForm, ...]] = ("raw", "effective")
+
 # Why a tensor is no emitted layer.
 REASONS: Final[dict[str, str]] = {
     "pointwise": "a convolution of one tap, left out unless --kernel-size all",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from filtercrawl_analysis.report.scope import scope_texts
+from filtercrawl_analysis.report.scope import scope_texts, selection_text
 
 SELECTION = {"total": 30, "models": 6, "unread": 15, "not_learned": 0, "not_final": 2, "repeated": 1}
 
@@ -26,6 +26,15 @@ def test_shares_reasons_columns_and_tests() -> None:
         "tests_text": "12 tests, adjusted for their number within their tables (Benjamini-Hochberg).",
         "empty_columns": ["task", "family"],
     }
+
+
+def test_effective_weights_are_named_with_how_many_layers_have_them() -> None:
+    selection = {**SELECTION, "effective": 9, "unread": 0, "not_final": 0}
+    assert selection_text({"basis": {"layers": 12, "models": 3}, "selection": selection}) == (
+        "Weights are those that the networks convolve with, not those that the checkpoints store: they differ in 9 of "
+        "12 (75%) layers. Analyzed: 12 of 30 (40%) layers, 3 of 6 (50%) models. Left out: 1 layer with the same "
+        "weights as another layer."
+    )
 
 
 def test_an_empty_dataset() -> None:
