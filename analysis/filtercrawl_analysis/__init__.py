@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from filtercrawl_analysis.comparison.report import ComparisonReport
     from filtercrawl_analysis.report.analysis_report import AnalysisReport
     from filtercrawl_analysis.run.analyze import analyze
+    from filtercrawl_analysis.statistics.spectra.layer_spectrum import layer_spectrum
 
-__all__ = ["AnalysisReport", "ComparisonReport", "analyze", "compare"]
+__all__ = ["AnalysisReport", "ComparisonReport", "analyze", "compare", "layer_spectrum"]
 
 _MODULES: Final = {
     "AnalysisReport": "filtercrawl_analysis.report.analysis_report",
     "ComparisonReport": "filtercrawl_analysis.comparison.report",
     "analyze": "filtercrawl_analysis.run.analyze",
     "compare": "filtercrawl_analysis.comparison.compare",
+    "layer_spectrum": "filtercrawl_analysis.statistics.spectra.layer_spectrum",
 }
 
 

@@ -42,6 +42,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="initialization", title="Distance from initialization", module="initialization"),
     LazyAnalysis(name="published", title="Published values", module="published"),
     LazyAnalysis(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
+    LazyAnalysis(name="spectra", title="Spectra of layers", module="spectra", default=False),
 )
 
 

@@ -1,0 +1,1 @@
+"""Spectra of layers: singular values, their summaries, and the same of random matrices."""
