@@ -48,7 +48,17 @@ from filtercrawl.api.source import (
     SupportsSubfile,
     SupportsUrlResolution,
 )
-from filtercrawl.api.tensor import ComputedWeight, Convolution, Depth, Place, Quantization, StoredTensor, TensorLocation
+from filtercrawl.api.tensor import (
+    ComputedWeight,
+    Convolution,
+    Depth,
+    FollowingNorm,
+    Place,
+    Quantization,
+    Standardization,
+    StoredTensor,
+    TensorLocation,
+)
 from filtercrawl.api.transport import Transport
 from filtercrawl.api.view import View
 
@@ -71,6 +81,7 @@ __all__ = [
     "Files",
     "FiltercrawlError",
     "Finding",
+    "FollowingNorm",
     "FormatError",
     "LayerSummary",
     "Layout",
@@ -90,6 +101,7 @@ __all__ = [
     "Sketcher",
     "Skipped",
     "Source",
+    "Standardization",
     "StoredTensor",
     "SupportsBuild",
     "SupportsCanonicalPattern",

@@ -210,6 +210,45 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FollowingNorm:
+    """The batch normalization that takes the output of a convolution, and that alone takes it.
+
+    Where the network has one whose numbers are not in the checkpoint, all names are None.
+
+    Attributes:
+        path: Module path, or name of the graph node.
+        scale: Name of the tensor that is multiplied; None for 1.
+        offset: Name of the tensor that is added; None for 0.
+        mean: Name of the running mean.
+        variance: Name of the running variance, whose `eps` is what is added to it.
+    """
+
+    path: str
+    scale: str | None = None
+    offset: str | None = None
+    mean: str | None = None
+    variance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standardization:
+    """Weight standardization: each filter is `(weight - mean) / sqrt(variance + eps) * gain * factor`.
+
+    Mean and biased variance are those of the filter (Qiao et al. 2019, arXiv 1903.10520; with a gain Brock et al. 2021,
+    arXiv 2101.08692).
+
+    Attributes:
+        eps: What is added to the variance.
+        factor: A number for the whole layer.
+        gain: Name of the tensor with one number a filter; None for 1.
+    """
+
+    eps: float
+    factor: float = 1.0
+    gain: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Depth:
     """Position of a convolution in its network, counted in convolutions of any kind, 1x1 and fixed ones included.
 
@@ -271,6 +310,12 @@ class StoredTensor:
             this is a kernel and in which order it is stored; `shape` and `location` are then in the order of torch.
             None where name and shape have to tell.
         negated: Whether the weight is the negative of what is stored, as for the imaginary part of a conjugate.
+        norm: The batch normalization that alone takes the output of the convolution, from the graph; None where no
+            graph shows one.
+        standardization: How the network standardizes the weight before it convolves, None where it is not known to.
+        eps: Of a running variance, what the network adds to it; None where it is unknown.
+        bn_folded: Whether a normalization that followed the convolution is folded into the weight; None where it is
+            unknown.
     """
 
     name: str
@@ -293,6 +338,10 @@ class StoredTensor:
     layout: str | None = None
     rule: str | None = None
     negated: bool = False
+    norm: FollowingNorm | None = None
+    standardization: Standardization | None = None
+    eps: float | None = None
+    bn_folded: bool | None = None
 
     @property
     def weight_shape(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from filtercrawl.extraction.architecture.depth import CallGraph
+from filtercrawl.extraction.architecture.norm_uses import NormUses
 from filtercrawl.extraction.architecture.operators import (
     CONVOLUTION,
     META,
@@ -97,6 +98,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         self._first_size: tuple[int, ...] | None = None
         # Addresses of the tensors that an operator has taken.
         self.taken: set[int] = set()
+        self.norms = NormUses(self._name_of)
         self._held = owned
         self._device = torch.device(tracing.device)
         self._tracing = tracing
@@ -113,7 +115,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def watch(self, module: nn.Module) -> Iterator[Any]:
         """Record which submodule is running; yields the handles of the hooks."""
         for name, part in module.named_modules():
-            yield part.register_forward_pre_hook(lambda _module, _args, name=name: self._callers.append(name))
+            yield part.register_forward_pre_hook(lambda part, args, name=name: self._enter(name, part, args))
             yield part.register_forward_hook(lambda *_: _drop(self._callers), always_call=True)
 
     def __torch_dispatch__(
@@ -130,6 +132,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
                 return func.decompose(*args, **given)
         args = without_masks(func, args)
         taken = first_taken = [*tensors(args), *tensors(given.values())]
+        self.norms.add_operator(func, args, taken, self._callers[-1])
         if self._tracing.conditions_are_false and is_condition(func, taken):
             return False
         n_meta = sum(tensor.is_meta for tensor in taken)
@@ -186,6 +189,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         result = convolved(args, kwargs)
         values, weight, _, stride, padding, dilation, transposed, _, groups = args
         index, size, taps = len(self.calls), tuple(values.shape[2:]), math.prod(weight.shape[2:])
+        self.norms.add_output(result, index)
         self._first_size = self._first_size or size
         covers = groups == 1 and not any(padding) and taps > 1
         covers = covers and not transposed and math.prod(result.shape[2:]) == 1
@@ -226,6 +230,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
         if isinstance(values, dict):
             return {key: self._device if key == "device" else self._join_origins(item) for key, item in values.items()}
         return values
+
+    def _enter(self, path: str, module: nn.Module, args: Sequence[Any]) -> None:
+        self._callers.append(path)
+        self.norms.enter(path, module, args)
+
+    def _name_of(self, tensor: torch.Tensor) -> str | None:
+        same = self._get(tensor).same
+        return None if same is None else self._held[same].names[0]
 
     def _get(self, tensor: torch.Tensor) -> ValueOrigin:
         found = self._origins.get(address(tensor))

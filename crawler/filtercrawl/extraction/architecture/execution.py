@@ -107,7 +107,8 @@ def _run(module: nn.Module, calls: Calls, tracing: Tracing) -> Execution:
         try:
             for path, arguments in calls.items():
                 part = _attribute(module, path)
-                part(**arguments) if isinstance(arguments, Mapping) else part(*arguments)
+                result = part(**arguments) if isinstance(arguments, Mapping) else part(*arguments)
+                tracer.norms.add_results(tensors([result]))
         finally:
             for handle in handles:
                 handle.remove()

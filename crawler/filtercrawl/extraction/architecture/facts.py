@@ -10,10 +10,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from filtercrawl.api.tensor import Convolution, Depth, Op
+from filtercrawl.api.tensor import Convolution, Depth, FollowingNorm, Op, Standardization
 from filtercrawl.extraction.state_dict_names import split_parameter_name
 
 _NORMS: Final = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+# Convolutions of timm that standardize their weights, and nothing else.
+_STANDARDIZED: Final = frozenset({"StdConv2d", "StdConv2dSame", "ScaledStdConv2d", "ScaledStdConv2dSame"})
 _LINEARS: Final = (nn.Linear, nn.Bilinear, nn.MultiheadAttention)
 _REASONS: Final[tuple[tuple[tuple[type[nn.Module], ...], str], ...]] = (
     (_NORMS, "norm"),
@@ -37,6 +39,10 @@ class TensorFacts:
         weight_kind: `learned`, `fixed`, `dynamic_bank`, `standardized` or `dense_as_conv`.
         bank: Shape of one expert, `[out, in/groups, *k]`, if the tensor is a bank of kernels along its first axis.
         reason: Why it is no kernel, a reason of the ledger.
+        norm: The batch normalization that alone takes the output of the convolution, in each of its calls.
+        standardization: How the module standardizes the weight.
+        eps: What is added to a variance, where the tensor is the running variance of a normalization.
+        bn_folded: Whether a checkpoint has that normalization folded into the weight; None in the facts of a network.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +52,10 @@ class TensorFacts:
     weight_kind: str | None = None
     bank: tuple[int, ...] | None = None
     reason: str | None = None
+    norm: FollowingNorm | None = None
+    standardization: Standardization | None = None
+    eps: float | None = None
+    bn_folded: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +116,24 @@ def exclusion_reason(module: nn.Module, leaf: str) -> str | None:
         if isinstance(module, classes):
             return "bias" if word == "linear" and "bias" in leaf else word
     return None
+
+
+def standardization(path: str, module: nn.Module, leaf: str) -> Standardization | None:
+    """Return how a module of timm standardizes its weight, None if it does not."""
+    if leaf != "weight" or not isinstance(module, _ConvNd):
+        return None
+    names = {base.__name__ for base in type(module).__mro__}
+    eps, factor = getattr(module, "eps", None), getattr(module, "scale", 1.0)
+    if not names & _STANDARDIZED or not isinstance(eps, float) or not isinstance(factor, float):
+        return None
+    gain = f"{path}.gain" if path else "gain"
+    return Standardization(eps=eps, factor=factor, gain=gain if hasattr(module, "gain") else None)
+
+
+def variance_eps(module: nn.Module, leaf: str) -> float | None:
+    """Return what a module adds to the variance that `leaf` names; None if that is no running variance."""
+    eps = getattr(module, "eps", None)
+    return eps if leaf == "running_var" and isinstance(eps, float) else None
 
 
 def owning_module(name: str, modules: Mapping[str, nn.Module]) -> tuple[str, nn.Module | None]:

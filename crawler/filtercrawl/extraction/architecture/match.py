@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from filtercrawl.api.tensor import StoredTensor
+from filtercrawl.api.tensor import FollowingNorm, StoredTensor
 from filtercrawl.extraction.architecture.facts import Structure, TensorFacts
-from filtercrawl.extraction.state_dict_names import is_kernel, strip_wrappers
+from filtercrawl.extraction.state_dict_names import is_kernel, split_raw_parameter_name, strip_wrappers
 
 # How many of a structure's names are looked for in a checkpoint to learn under which prefix it keeps them.
 _PROBES: Final = 8
@@ -66,7 +66,37 @@ def _known(structure: Structure, tensors: Sequence[StoredTensor]) -> dict[str, T
             facts = structure.facts.get(renamed.get(key, ""))
             if facts is not None and facts.shape == tensor.shape:
                 found[tensor.name] = facts
+        names = {renamed[key]: tensor.name for key, tensor in stored.items() if key in renamed}
+        for key, tensor in stored.items():
+            if tensor.name in found:
+                found[tensor.name] = _with_stored_names(found[tensor.name], renamed[key], structure, names)
     return found
+
+
+def _with_stored_names(facts: TensorFacts, name: str, structure: Structure, names: Mapping[str, str]) -> TensorFacts:
+    """Replace the names that facts about a tensor contain by those of the checkpoint.
+
+    Args:
+        facts: The facts.
+        name: Name of the tensor in the structure.
+        structure: The structure.
+        names: Names in the checkpoint by those of the structure.
+    """
+    standard = facts.standardization
+    if standard is not None and standard.gain is not None:
+        gain = names.get(standard.gain)
+        facts = replace(facts, standardization=None if gain is None else replace(standard, gain=gain))
+    norm = facts.norm
+    if norm is None:
+        return facts
+    leaves = {"scale": norm.scale, "offset": norm.offset, "mean": norm.mean, "variance": norm.variance}
+    stored = {leaf: names.get(own) for leaf, own in leaves.items() if own is not None}
+    if None not in stored.values():
+        return replace(facts, norm=FollowingNorm(path=norm.path, **stored), bn_folded=False)
+    # Folding leaves a bias where the convolution had none.
+    bias = f"{split_raw_parameter_name(name)[0]}.bias"
+    folded = not any(stored.values()) and bias in names and bias not in structure.facts
+    return replace(facts, norm=FollowingNorm(path=norm.path), bn_folded=True if folded else None)
 
 
 def _known_name(structure: Structure, key: str) -> str:
@@ -105,6 +135,7 @@ def _with(tensor: StoredTensor, facts: TensorFacts, *, ran: bool) -> StoredTenso
     if facts.convolution is None:
         if tensor.convolution is not None:
             return tensor
+        tensor = replace(tensor, eps=facts.eps if tensor.eps is None else tensor.eps)
         # A network that was run has shown all its convolutions; what only looks like one is none.
         mistaken = ran and is_kernel(tensor.key, tensor.shape)
         return replace(tensor, reason=facts.reason or ("nonstandard_operator" if mistaken else None))
@@ -118,4 +149,7 @@ def _with(tensor: StoredTensor, facts: TensorFacts, *, ran: bool) -> StoredTenso
         depth=facts.depth,
         weight_kind="fixed" if convolution.learned is False else facts.weight_kind,
         bank=facts.bank,
+        norm=facts.norm,
+        standardization=facts.standardization,
+        bn_folded=facts.bn_folded,
     )

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from filtercrawl.api.tensor import Convolution, Op
-from filtercrawl.extraction.architecture.dispatch_mode import ConvolutionCall
+from filtercrawl.api.tensor import Convolution, FollowingNorm, Op
+from filtercrawl.extraction.architecture.dispatch_mode import ConvolutionCall, Tracer
 from filtercrawl.extraction.architecture.execution import Calls, Execution, execute
 from filtercrawl.extraction.architecture.facts import (
     Structure,
@@ -20,6 +20,8 @@ from filtercrawl.extraction.architecture.facts import (
     attributes,
     exclusion_reason,
     owning_module,
+    standardization,
+    variance_eps,
 )
 from filtercrawl.extraction.architecture.isolation import isolated_model_code
 from filtercrawl.extraction.architecture.weight_origin import OwnedTensor, owned_tensors
@@ -88,9 +90,16 @@ def _facts_from_trace(module: nn.Module, execution: Execution) -> dict[str, Tens
                     facts[name],
                     depth=depths.of([use.index for use in uses]),
                     weight_kind="dense_as_conv" if kind == "learned" and uses[0].index in dense else kind,
+                    norm=_norm(tracer, uses),
                     bank=uses[0].owner.bank,
                 )
     return {name: facts[name] for name in module.state_dict() if name in facts}
+
+
+def _norm(tracer: Tracer, uses: Sequence[ConvolutionCall]) -> FollowingNorm | None:
+    """Return the normalization that follows a convolution in each of its calls."""
+    norms = {tracer.norms.norm_of(call.index) for call in uses}
+    return norms.pop() if len(norms) == 1 else None
 
 
 def _modules_alone(module: nn.Module) -> dict[str, TensorFacts]:
@@ -105,6 +114,9 @@ def _facts(
     path, owner = owning_module(name, modules)
     leaf = split_parameter_name(name)[1]
     facts = TensorFacts(shape=item.shape, layer=path)
+    if owner is not None:
+        standard = standardization(path, owner, leaf)
+        facts = replace(facts, standardization=standard, eps=variance_eps(owner, leaf))
     uses = [call for call in calls if call.owner.kind is not None]
     stated = attributes(owner, leaf, item.learned) if owner is not None else None
     if stated is None and uses and uses[0].owner.as_stored:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -23,6 +23,7 @@ def recipe(shape, terms=(WHOLE,), **fields):
     return Recipe(layer=MAIN, steps=steps, shape=shape, groups=1, terms=terms, **fields)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), out=st.integers(1, 6), affine=st.booleans(), biased=st.booleans())
 def test_folding_a_norm_is_what_torch_fuses(seed, out, affine, biased):
     torch.manual_seed(seed)
@@ -55,6 +56,7 @@ def test_folding_a_norm_is_what_torch_fuses(seed, out, affine, biased):
     assert effective_bias(folded, fold_norm=False) is bias
 
 
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)))
 def test_a_sum_of_branches_convolves_as_the_merged_kernel(seed, dilation):
     rng = np.random.default_rng(seed)
