@@ -10,15 +10,30 @@ if TYPE_CHECKING:
     from filtercrawl_analysis.comparison.report import ComparisonReport
     from filtercrawl_analysis.report.analysis_report import AnalysisReport
     from filtercrawl_analysis.run.analyze import analyze
+    from filtercrawl_analysis.statistics.form.fits import DogFits, GaborFits, fit_dog, fit_gabor
     from filtercrawl_analysis.statistics.spectra.layer_spectrum import layer_spectrum
 
-__all__ = ["AnalysisReport", "ComparisonReport", "analyze", "compare", "layer_spectrum"]
+__all__ = [
+    "AnalysisReport",
+    "ComparisonReport",
+    "DogFits",
+    "GaborFits",
+    "analyze",
+    "compare",
+    "fit_dog",
+    "fit_gabor",
+    "layer_spectrum",
+]
 
 _MODULES: Final = {
     "AnalysisReport": "filtercrawl_analysis.report.analysis_report",
     "ComparisonReport": "filtercrawl_analysis.comparison.report",
+    "DogFits": "filtercrawl_analysis.statistics.form.fits",
+    "GaborFits": "filtercrawl_analysis.statistics.form.fits",
     "analyze": "filtercrawl_analysis.run.analyze",
     "compare": "filtercrawl_analysis.comparison.compare",
+    "fit_dog": "filtercrawl_analysis.statistics.form.fits",
+    "fit_gabor": "filtercrawl_analysis.statistics.form.fits",
     "layer_spectrum": "filtercrawl_analysis.statistics.spectra.layer_spectrum",
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,7 +24,9 @@ from filtercrawl.extraction.rules import RULES
 from filtercrawl.testing import CHECKS
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_plugins.sources.local.metadata_values import KNOWN_COLUMNS
+from support.memory_view import Layer, MemoryView
 from support.paths import REPOSITORY
+from support.planted_forms import plant_gabors
 from support.plugins import checkpoint, declared, source
 from support.zoo_files import put, state
 
@@ -83,6 +86,7 @@ def test_tables_of_analyses_and_their_columns(
     run_sync("acme", plugins=plugins)
     view = FolderDatasetView(dataset, AnalysisOptions(by=("task",), resamples=20))
     results = [analysis.run(view) for analysis in plugins.analyses]
+    results += [analysis.run(kernels_of_known_form()) for analysis in plugins.analyses if analysis.name == "form"]
     found = {table.name: table.rows.column_names for result in results for table in result.tables}
     patterns = {name: re.compile(name.replace("COLUMN", "(task|position)")) for name in told}
     for name, is_called in patterns.items():
@@ -103,6 +107,19 @@ def words(cell: str) -> list[str]:
     for word in re.findall(r"`([\w*]+)`", cell):
         found += [word.replace("*", end) for end in ("q1", "median", "q3")] if word.endswith("_*") else [word]
     return found
+
+
+def kernels_of_known_form() -> MemoryView:
+    """A first layer and a depthwise one, which the networks below do not have."""
+    random = np.random.default_rng(0)
+    stem = plant_gabors(8, 7, 0.1, random).kernels[:, None].astype(np.float32)
+    depthwise = plant_gabors(8, 5, 0.1, random).kernels[:, None].astype(np.float32)
+    return MemoryView(
+        [
+            Layer(model_id="m", weight=stem, facts={"is_first": True, "depthwise": False}),
+            Layer(model_id="m", weight=depthwise, facts={"depthwise": True}),
+        ]
+    )
 
 
 def networks(zoo: Path) -> Iterator[Checkpoint]:

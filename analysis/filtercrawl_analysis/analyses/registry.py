@@ -39,6 +39,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="degeneracy", title="Quality and degeneracy", module="degeneracy"),
     LazyAnalysis(name="drift", title="Drift between groups", module="drift"),
     LazyAnalysis(name="eigenkernels", title="Principal components", module="principal_components"),
+    LazyAnalysis(name="form", title="Form of kernels", module="form", default=False),
     LazyAnalysis(name="initialization", title="Distance from initialization", module="initialization"),
     LazyAnalysis(name="published", title="Published values", module="published"),
     LazyAnalysis(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
