@@ -21,6 +21,7 @@ from filtercrawl.dataset.tables.staged_layers import index_row
 from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors
+from filtercrawl.extraction.effective import plan_recipes
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.extract import attach_architecture, warn_of_part
 from filtercrawl.pipeline.discovery.architectures import architecture_of
@@ -46,6 +47,8 @@ class Inspection:
         format: Name of the reader.
         tensors: For each tensor its name, shape, dtype, outcome, reason, rule and notes; those of convolutions also
             have the columns of `index`, such as `op` and `kernel`. `rule` is the short name of the rule that decided.
+            `effective_steps` says what the network does to a weight before it convolves with it, None for nothing that
+            is known; `merged_into` is the tensor whose kernel a branch is added to.
     """
 
     name: str
@@ -79,7 +82,10 @@ class Inspection:
 
 def _verdict(row: Mapping[str, Any]) -> str:
     """Say in a few words what becomes of a tensor."""
-    return f"emitted as {row['op']} {row['kernel']}" if row["outcome"] == "emitted" else f"skipped: {row['reason']}"
+    verdict = f"emitted as {row['op']} {row['kernel']}" if row["outcome"] == "emitted" else f"skipped: {row['reason']}"
+    if row["effective_steps"]:
+        verdict += f"; effective: {', '.join(row['effective_steps'])}"
+    return verdict if row["merged_into"] is None else f"{verdict}; a branch of {row['merged_into']}"
 
 
 def inspect_structure(text: str, plugins: Plugins, settings: Settings) -> list[dict[str, Any]]:
@@ -140,6 +146,10 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
         notes = {tensor.name: list(tensor.notes) for tensor in tensors}
         classified = classify_tensors(tensors, settings.kernel_size, checkpoint.prefix)
         RowCheck(MODELS).require(files.main.name, {"num_params": classified.num_params})
+    plans = plan_recipes(classified.layers, tensors)
+    steps = {plan.layer.tensor.name: list(plan.steps) for plan in plans}
+    merged = ((plan.layer.tensor.name, plan.block.layers) for plan in plans if plan.block is not None)
+    branches = {layer.tensor.name: main for main, layers in merged for layer in layers if layer.tensor.name != main}
     layers = {
         layer.tensor.name: index_row(f"{selector.source}/{checkpoint.name}", selector.source, layer)
         for layer in classified.layers
@@ -159,6 +169,8 @@ def inspect(text: str, plugins: Plugins, settings: Settings) -> Inspection:
                 "reason": entry.reason,
                 "rule": entry.rule,
                 "notes": notes[entry.tensor],
+                "effective_steps": steps.get(entry.tensor),
+                "merged_into": branches.get(entry.tensor),
                 **{fact: getattr(layers.get(entry.tensor), fact, None) for fact in _FACTS},
             }
             for entry in classified.ledger

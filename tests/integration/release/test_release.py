@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from conftest import Sync
@@ -35,7 +36,7 @@ from filtercrawl_publish.repository.open import open_repository
 from filtercrawl_publish.verification import verify_folder
 from support.hub.server import Asked, Fault, HubServer
 from support.plugins import instead
-from support.zoo_files import layers, models, put, state
+from support.zoo_files import layers, models, put, rows_of, state
 
 pytestmark = pytest.mark.usefixtures("forked_children")
 
@@ -95,8 +96,17 @@ class Job:
 
 def place(hub: HubServer, folder: Path, name: str, seed: int, org: str = "org") -> None:
     """Put a network into the zoo, or a new one into its place."""
-    files = {"model.safetensors": put(folder / "made.safetensors", state(seed)).read_bytes()}
+    tensors = state(seed) | folded(seed)
+    files = {"model.safetensors": put(folder / "made.safetensors", tensors).read_bytes()}
     (hub.commit if f"{org}/{name}" in hub.repos else hub.create)(f"{org}/{name}", files)
+
+
+def folded(seed: int) -> dict[str, torch.Tensor]:
+    """A convolution and the batch normalization that follows it."""
+    generator = torch.Generator().manual_seed(seed)
+    names = ("weight", "bias", "running_mean", "running_var")
+    normalization = {f"features.1.{name}": torch.rand(4, generator=generator) for name in names}
+    return {"features.0.weight": torch.randn(4, 3, 3, 3, generator=generator), **normalization}
 
 
 def opened(plugins: Plugins, hub: HubServer, folder: Path, patch: pytest.MonkeyPatch) -> Job:
@@ -203,6 +213,20 @@ def test_additions_changes_and_removals_on_an_empty_machine(job: Job, net: Calla
     command = [sys.executable, "-c", script, *job.versions()]
     done = subprocess.run(command, env={**os.environ, **online}, stdout=subprocess.PIPE, check=True)
     assert done.stdout.split() == [b"8", b"10"]
+
+
+@pytest.mark.exhaustive
+def test_effective_weights_go_from_machine_to_machine(job: Job, net: Callable[..., None]) -> None:
+    before = {row["layer_id"]: row for row in rows_of(job.published(), "effective")}
+    assert set(before) == {
+        f"{name}#features.0.weight" for name in (*map(mid, ("a", "b", "c", "twin")), mid("x", "other"))
+    }
+    net("new", 10)
+    assert job() == 0
+    after = {row["layer_id"]: row for row in rows_of(job.published(), "effective")}
+    assert after.pop(f"{mid('new')}#features.0.weight")["steps"] == ["batch_norm"]
+    assert after == before
+    assert list(verify_folder(job.published())) == []
 
 
 @pytest.mark.exhaustive

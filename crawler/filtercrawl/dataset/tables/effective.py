@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -17,14 +18,16 @@ from filtercrawl.dataset.files.parquet import ContentDefinedBoundary
 from filtercrawl.dataset.schema.arrow import EFFECTIVE
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.tables.staged_layers import StagedLayers
-from filtercrawl.extraction.effective import LayerKey, Norm, Recipe, Term
+from filtercrawl.extraction.effective import ASSUMED_EPS, LayerKey, Norm, Recipe, Term
 
 # Bytes of a row group, about: a reader of one checkpoint reads little of others.
 _GROUP_BYTES: Final = 4 * 1024**2
 _CUT: Final = ContentDefinedBoundary(key="model_id", one_in=16)
 
 
-def with_recipes(staged: StagedLayers, recipes: Iterable[Recipe]) -> StagedLayers:
+def with_recipes(
+    staged: StagedLayers, recipes: Iterable[Recipe], bn_folded: Mapping[LayerKey, bool] = MappingProxyType({})
+) -> StagedLayers:
     """Add the rows of `effective` to the layers of a checkpoint, and what `index` says of them.
 
     Recipes with a layer that is not written are left out.
@@ -32,9 +35,11 @@ def with_recipes(staged: StagedLayers, recipes: Iterable[Recipe]) -> StagedLayer
     Args:
         staged: The layers.
         recipes: How effective weights follow from them.
+        bn_folded: Whether a batch normalization is folded into a layer, where that is known.
     """
     places = {LayerKey(row.tensor, row.bank_index): place for place, row in enumerate(staged.rows) if row.emitted}
-    rows, found = list(staged.rows), {}
+    rows = [replace(row, bn_folded=bn_folded.get(LayerKey(row.tensor, row.bank_index))) for row in staged.rows]
+    found: dict[int, dict[str, Any]] = {}
     for recipe in recipes:
         main = places.get(recipe.layer)
         if main is None or any(term.layer not in places for term in recipe.terms):
@@ -45,9 +50,8 @@ def with_recipes(staged: StagedLayers, recipes: Iterable[Recipe]) -> StagedLayer
         for row in terms:
             if row.layer_id != rows[main].layer_id:
                 rows[places[LayerKey(row.tensor, row.bank_index)]] = replace(row, merged_into=rows[main].layer_id)
-    if not found:
-        return staged
-    batch = pa.RecordBatch.from_pylist([found[main] for main in sorted(found)], schema=EFFECTIVE)
+    made = [found[main] for main in sorted(found)]
+    batch = pa.RecordBatch.from_pylist(made, schema=EFFECTIVE) if made else None
     return replace(staged, rows=tuple(rows), effective=batch)
 
 
@@ -107,8 +111,11 @@ def digest_of(row: Mapping[str, Any]) -> str:
             add(term[f"{name}_shape"], "<i8")
     add(row["rest"], "<f4")
     add(row["rest_kernel_size"], "<i8")
-    for name, kind in (("norm_eps", "<f8"), ("norm_scale", "<f4"), ("norm_variance", "<f4")):
-        add(row.get(name), kind)
+    add(row.get("norm_scale"), "<f4")
+    if (variance := row.get("norm_variance")) is not None:
+        eps = row["norm_eps"]
+        add(variance, "<f4")
+        add(ASSUMED_EPS if eps is None else eps, "<f8")
     return digest.hexdigest()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 
@@ -37,6 +36,16 @@ class RecipePlan:
     block: Block | None = None
     norm: StoredNorm | None = None
 
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What is done to the stored weight, in this order."""
+        own: tuple[Step, ...] = ()
+        if self.block is not None:
+            own = ("branches",)
+        elif self.parametrization is not None:
+            own = (self.parametrization.step,)
+        return own if self.norm is None else (*own, "batch_norm")
+
     def spans(self) -> Iterator[Span]:
         """Yield the bytes of files that reading the recipe needs beside the weights of emitted layers."""
         for tensor in self._tensors():
@@ -60,21 +69,19 @@ class RecipePlan:
         norm = self.norm.read()
         if not (np.isfinite(norm.factor).all() and np.isfinite(norm.shift(recipe.bias)).all()):
             return None
-        steps = cast("tuple[Step, ...]", (*recipe.steps, "batch_norm"))
-        return replace(recipe, norm=norm, steps=steps, eps_assumed=recipe.eps_assumed or norm.eps is None)
+        return replace(recipe, norm=norm, eps_assumed=recipe.eps_assumed or norm.eps is None)
 
     def _single(self) -> Recipe | None:
-        steps: tuple[Step, ...] = ()
         term = Term(layer=self.key)
         if self.parametrization is not None:
             found = self.parametrization.scale_and_shift()
             if found is None:
                 return None
-            steps, term = (self.parametrization.step,), replace(term, scale=found[0], shift=found[1])
+            term = replace(term, scale=found[0], shift=found[1])
         bias = bias_of(self.layer, self.modules)
         return Recipe(
             layer=self.key,
-            steps=steps,
+            steps=self.steps,
             shape=self.layer.shape,
             groups=self.layer.groups,
             terms=(term,),
@@ -89,7 +96,7 @@ class RecipePlan:
             return None
         return Recipe(
             layer=self.key,
-            steps=("branches",),
+            steps=self.steps,
             shape=self.layer.shape,
             groups=self.layer.groups,
             terms=tuple(merged.terms),

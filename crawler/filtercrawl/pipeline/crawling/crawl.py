@@ -29,12 +29,12 @@ from filtercrawl.api.reader import Reader, read_content
 from filtercrawl.api.source import Source
 from filtercrawl.config.urls import redact_urls
 from filtercrawl.dataset.schema.validation import check_tensors
+from filtercrawl.dataset.tables.effective import with_recipes
 from filtercrawl.dataset.tables.staged_layers import StagedLayers, discard
 from filtercrawl.extraction.architecture import Structure, structure_of
-from filtercrawl.extraction.classify import ClassifiedTensors
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles, display_name
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
-from filtercrawl.pipeline.crawling.extract import extract
+from filtercrawl.pipeline.crawling.extract import Extraction, extract
 from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.stage_timer import StageTimer
 from filtercrawl.pipeline.crawling.tensor_digest import digest_tensors, hashes_of_layers
@@ -138,8 +138,9 @@ class Crawler:
             stored = content.tensors
             check_tensors(files.main.name, stored)
             with timer.stage("extract"):
-                classified, problem = extract(files.main.name, stored, task, self.sources, structure)
-            staged = self._fetch_and_write(classified, task, files, timer)
+                extracted = extract(files.main.name, stored, task, self.sources, structure)
+            classified = extracted.classified
+            staged = self._fetch_and_write(extracted, task, files, timer)
             try:
                 proof = None
                 if files.local and classified.emitted:
@@ -154,7 +155,7 @@ class Crawler:
                 replace(
                     identified,
                     file_sha256=digest,
-                    structure_error=None if problem is None else one_line(problem),
+                    structure_error=None if extracted.problem is None else one_line(extracted.problem),
                     tensors=classified,
                     layers=staged,
                     tensors_sha256=proof,
@@ -174,10 +175,15 @@ class Crawler:
         return None if owner == task.model_id and is_unread else owner
 
     def _fetch_and_write(
-        self, classified: ClassifiedTensors, task: CrawlTask, files: CheckpointFiles, timer: StageTimer
+        self, extracted: Extraction, task: CrawlTask, files: CheckpointFiles, timer: StageTimer
     ) -> StagedLayers:
-        """Fetch the weights of the layers in the background and write each layer as its bytes arrive."""
+        """Fetch the weights of the layers in the background and write each layer as its bytes arrive.
+
+        Last come the numbers by which effective weights follow from them, which are fetched along.
+        """
+        classified = extracted.classified
         spans = [span for layer in classified.emitted for span in layer.spans]
+        spans += [span for plan in extracted.plans for span in plan.spans()]
         remote_bytes = 0 if files.local else sum(span.stop - span.start for span in spans)
         with ExitStack() as held:
             with timer.stage("wait"):
@@ -185,7 +191,15 @@ class Crawler:
                 prefetch(spans)
                 held.enter_context(self.write_slots.acquire(1, self.cancellation))
             with timer.stage("write"):
-                return self.layer_stager.write(task.model_id, task.source, classified.layers, timer)
+                staged = self.layer_stager.write(task.model_id, task.source, classified.layers, timer)
+                try:
+                    with timer.stage("fetch"):
+                        recipes = [plan.read() for plan in extracted.plans]
+                except CheckpointError:
+                    discard(staged)
+                    raise
+                found = [recipe for recipe in recipes if recipe is not None]
+                return with_recipes(staged, found, extracted.bn_folded())
 
 
 def with_fetch_stats(result: CrawlResult, files: CheckpointFiles) -> CrawlResult:

@@ -6,6 +6,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -17,6 +18,8 @@ from filtercrawl.dataset.schema.arrow import MODELS
 from filtercrawl.dataset.schema.validation import RowCheck
 from filtercrawl.extraction.architecture import Structure, match_tensors, structure_of
 from filtercrawl.extraction.classify import ClassifiedTensors, classify_tensors
+from filtercrawl.extraction.effective import LayerKey
+from filtercrawl.extraction.effective.plan import RecipePlan, bn_folded, plan_recipes
 from filtercrawl.extraction.ledger import LedgerEntry
 from filtercrawl.extraction.quantized_weights import resolve_quantized
 from filtercrawl.pipeline.discovery.architectures import architecture_of
@@ -32,14 +35,36 @@ _FLAT_PARAMETER: Final = re.compile(r"_?flat_param(_\d{1,6})?")
 _TRAINING_STATE: Final = re.compile(r"^(training_args|scheduler|scaler|optimizer|rng_state|random_states)(_\d+)?\.\w+$")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What the header of a checkpoint, and the architecture of its network, say about its tensors.
+
+    Attributes:
+        classified: The classified tensors.
+        plans: Which layers the network does not convolve with as they are stored.
+        problem: Why the architecture is not fully known; None if it is, or if no source builds it.
+    """
+
+    classified: ClassifiedTensors
+    plans: tuple[RecipePlan, ...]
+    problem: str | None
+
+    def bn_folded(self) -> dict[LayerKey, bool]:
+        """Return for each layer of which it is known whether a batch normalization is folded into it."""
+        plans = {plan.key: plan for plan in self.plans}
+        keys = {LayerKey(layer.tensor.name, layer.tensor.bank_index): layer for layer in self.classified.layers}
+        known = {key: bn_folded(layer, plans.get(key)) for key, layer in keys.items()}
+        return {key: folded for key, folded in known.items() if folded is not None}
+
+
 def extract(
     name: str,
     stored: tuple[StoredTensor, ...],
     task: CrawlTask,
     sources: Mapping[str, Source],
     structure: Structure | None = None,
-) -> tuple[ClassifiedTensors, str | None]:
-    """Decide for each tensor of a checkpoint whether it is a layer.
+) -> Extraction:
+    """Decide for each tensor of a checkpoint whether it is a layer, and how the network convolves with it.
 
     Args:
         name: Name of the file, for messages.
@@ -47,9 +72,6 @@ def extract(
         task: The checkpoint.
         sources: Sources by name, of which one may build the network.
         structure: The architecture, if it is known already.
-
-    Returns:
-        The classified tensors, and why the architecture is not fully known, None if it is or if no source builds it.
 
     Raises:
         FormatError: The numbers of the file are missing.
@@ -63,7 +85,8 @@ def extract(
     RowCheck(MODELS).require(name, {"num_params": classified.num_params})
     refuse_without_numbers(name, classified)
     warn_of_part(name)
-    return classified, problem
+    plans = plan_recipes(classified.layers, tensors)
+    return Extraction(classified=classified, plans=plans, problem=problem)
 
 
 def warn_of_part(name: str) -> None:

@@ -75,6 +75,8 @@ def test_the_digest_is_of_the_weight_alone() -> None:
     assert SIMPLE.norm is not None
     same = replace(SIMPLE, bias=np.ones(4), norm=replace(SIMPLE.norm, path="other", mean=np.ones(4, np.float32)))
     assert row_of(same)["effective_sha256"] == row_of(SIMPLE)["effective_sha256"]
+    assumed, stated = (replace(SIMPLE, norm=replace(SIMPLE.norm, eps=eps)) for eps in (None, 1e-5))
+    assert row_of(assumed)["effective_sha256"] == row_of(stated)["effective_sha256"]
     others = [
         replace(SIMPLE, norm=None),
         replace(SIMPLE, norm=replace(SIMPLE.norm, eps=None)),
