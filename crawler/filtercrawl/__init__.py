@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from filtercrawl.api.errors import FiltercrawlError, UsageError
+    from filtercrawl.kernel_search import SearchReport, search
     from filtercrawl.load import (
         Dataset,
         KernelDataset,
@@ -44,6 +45,7 @@ __all__ = [
     "Inspection",
     "KernelDataset",
     "PublishResult",
+    "SearchReport",
     "SyncReport",
     "UsageError",
     "VerifyReport",
@@ -56,6 +58,7 @@ __all__ = [
     "load_layers",
     "open_dataset",
     "publish",
+    "search",
     "status",
     "sync",
     "to_flat_tensor",
@@ -74,6 +77,7 @@ _MODULES: Final = {
     "Inspection": "filtercrawl.pipeline.inspect",
     "KernelDataset": "filtercrawl.load",
     "PublishResult": "filtercrawl_publish",
+    "SearchReport": "filtercrawl.kernel_search",
     "SyncReport": "filtercrawl.pipeline.report",
     "UsageError": "filtercrawl.api.errors",
     "VerifyReport": "filtercrawl_publish",
@@ -85,6 +89,7 @@ _MODULES: Final = {
     "load_layers": "filtercrawl.load",
     "open_dataset": "filtercrawl.load",
     "publish": "filtercrawl_publish",
+    "search": "filtercrawl.kernel_search",
     "status": "filtercrawl.python_api.status",
     "sync": "filtercrawl.python_api.sync",
     "to_flat_tensor": "filtercrawl.load",

@@ -11,7 +11,8 @@ from filtercrawl.api.range_file import MemoryFile
 from filtercrawl.api.tensor import StoredTensor, TensorLocation
 from filtercrawl.extraction.architecture import Structure, match_tensors
 from filtercrawl.extraction.classify import classify_tensors
-from filtercrawl.extraction.effective import RecipePlan, effective_bias, effective_weight, plan_recipes
+from filtercrawl.extraction.effective import effective_bias, effective_weight
+from filtercrawl.extraction.effective.plan import RecipePlan, plan_recipes
 from filtercrawl.extraction.to_float32 import to_float32
 
 Effective = dict[str, tuple[torch.Tensor, torch.Tensor | None]]

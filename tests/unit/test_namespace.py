@@ -15,10 +15,9 @@ from filtercrawl.config.settings import Settings
 
 PUBLIC = [
     "AnalysisReport", "ComparisonReport", "Dataset", "DatasetStatus", "Difference", "FiltercrawlError", "Inspection",
-    "KernelDataset",
-    "PublishResult", "SyncReport", "UsageError", "VerifyReport", "__version__", "analyze", "compare", "diff", "inspect",
-    "load_first_layers", "load_layers", "open_dataset", "publish", "status", "sync", "to_flat_tensor", "to_tensors",
-    "verify",
+    "KernelDataset", "PublishResult", "SearchReport", "SyncReport", "UsageError", "VerifyReport", "__version__",
+    "analyze", "compare", "diff", "inspect", "load_first_layers", "load_layers", "open_dataset", "publish", "search",
+    "status", "sync", "to_flat_tensor", "to_tensors", "verify",
 ]  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.load.kernel_numbers import KernelNumbers
 from filtercrawl.load.location import open_location, open_parquet
 from filtercrawl.load.query import LayerRequest, group_by_row_group, select_layers
 from filtercrawl.load.row_groups import read_layer_parts
@@ -32,10 +33,11 @@ class _RowGroup:
     requests: tuple[LayerRequest, ...]
 
 
-class KernelDataset(IterableDataset[torch.Tensor]):
+class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Tensor]]):
     """All kernels of one size in shuffled batches, as a torch `IterableDataset`.
 
-    Yields float32 tensors `[batch_size, *kernel_size]`, the last one smaller. A weight that several layers share is
+    Yields float32 tensors `[batch_size, *kernel_size]`, the last one smaller; with `numbers=True`, each with the int64
+    numbers of its kernels `[batch_size]`, from which `kernel_ids` makes ids. A weight that several layers share is
     taken once. Give it to a `DataLoader` with `batch_size=None`.
 
     The same seed, epoch and number of workers give the same batches, bit for bit; no worker and one worker are the
@@ -64,6 +66,7 @@ class KernelDataset(IterableDataset[torch.Tensor]):
         seed: int = 0,
         where: str | None = None,
         buffer_bytes: int = BUFFER_BYTES,
+        numbers: bool = False,
         revision: str | None = None,
     ) -> None:
         """Select the kernels; weights are read when the dataset is iterated.
@@ -75,6 +78,7 @@ class KernelDataset(IterableDataset[torch.Tensor]):
             seed: Seed of the order; not negative.
             where: A condition as for `filtercrawl.load_layers`; None for all kernels of the size.
             buffer_bytes: Size of the shuffle buffer of each worker, by default 128 MiB.
+            numbers: Whether to yield the numbers of kernels too.
             revision: A branch, tag or commit of a repository; by default `main`.
 
         Raises:
@@ -86,13 +90,15 @@ class KernelDataset(IterableDataset[torch.Tensor]):
             raise UsageError(f"a batch has at least one kernel and a seed is not negative: {batch_size=}, {seed=}")
         self._location = open_location(repo_or_path, revision)
         this_size = duckdb.ColumnExpression("kernel") == duckdb.ConstantExpression(kernel)
-        selected = select_layers(self._location.index(), where, ["kernel_size", "n_kernels"], this_size)
+        selected = select_layers(self._location.index(), where, ["layer_id", "kernel_size"], this_size)
         _, first = np.unique(np.array(selected["layer_sha256"].to_pylist(), str), return_index=True)
         selected = selected.take(np.sort(first))
         if not selected.num_rows:
             raise UsageError(f"{self._location}: no kernels of {kernel}" + (f" where {where}" if where else ""))
         self.kernel_size: tuple[int, ...] = tuple(selected["kernel_size"][0].as_py())
-        self.n_kernels: int = sum(selected["n_kernels"].to_pylist())
+        self._numbers = KernelNumbers(selected.select(["layer_id", "shape"]))
+        self.n_kernels: int = len(self._numbers)
+        self._numbered = numbers
         self._row_groups = [
             _RowGroup(file=file, group=group, requests=tuple(requests))
             for file, groups in group_by_row_group(selected).items()
@@ -112,7 +118,18 @@ class KernelDataset(IterableDataset[torch.Tensor]):
         """
         self._epoch.fill_(epoch)
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    def kernel_ids(self, numbers: torch.Tensor) -> list[str]:
+        """Return the ids of kernels by their numbers: `layer_id:out:in`.
+
+        Args:
+            numbers: int64 `[n]`, as the dataset yields them.
+
+        Raises:
+            IndexError: There is no kernel of such a number.
+        """
+        return self._numbers.ids(numbers.numpy())
+
+    def __iter__(self) -> Iterator[torch.Tensor | tuple[torch.Tensor, torch.Tensor]]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         epoch = int(self._epoch)
@@ -120,12 +137,18 @@ class KernelDataset(IterableDataset[torch.Tensor]):
         taps = int(np.prod(self.kernel_size))
         seed = np.random.SeedSequence([self._seed, epoch, number, workers]).generate_state(1, np.uint64)
         random = torch.Generator().manual_seed(int(seed[0] >> 1))
-        buffer = ShuffleBuffer(self._buffer_bytes // (4 * taps), taps, self._batch_size, random)
-        for batch in buffer.batches(self._read(order, taps)):
-            yield batch.view(-1, *self.kernel_size)
+        capacity = self._buffer_bytes // (4 * taps)
+        buffer = ShuffleBuffer(capacity, taps, self._batch_size, random, numbered=self._numbered)
+        for batch, numbers in buffer.batches(self._read(order, taps)):
+            kernels = batch.view(-1, *self.kernel_size)
+            yield kernels if numbers is None else (kernels, numbers)
 
-    def _read(self, order: NDArray[np.int64], taps: int) -> Iterator[NDArray[np.float32]]:
+    def _read(
+        self, order: NDArray[np.int64], taps: int
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64] | None]]:
         for row_group in (self._row_groups[number] for number in order):
             with open_parquet(self._location, row_group.file) as file:
                 for part in read_layer_parts(file, row_group.group, row_group.requests):
-                    yield part.numbers.reshape(-1, taps)
+                    kernels = part.numbers.reshape(-1, taps)
+                    row, start = part.request.row, part.start
+                    yield kernels, self._numbers.of_part(row, start, len(kernels)) if self._numbered else None

@@ -21,7 +21,7 @@ from filtercrawl.dataset.tables.staged_layers import index_row
 from filtercrawl.display import html_table
 from filtercrawl.extraction.architecture import structure_of, structure_rows
 from filtercrawl.extraction.classify import classify_tensors
-from filtercrawl.extraction.effective import plan_recipes
+from filtercrawl.extraction.effective.plan import plan_recipes
 from filtercrawl.pipeline.crawling.checkpoint_files import CheckpointFiles
 from filtercrawl.pipeline.crawling.extract import attach_architecture, warn_of_part
 from filtercrawl.pipeline.discovery.architectures import architecture_of

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from conftest import Sync
 from filtercrawl.api.errors import UsageError
-from filtercrawl.load import KernelDataset, load_layers, to_flat_tensor
+from filtercrawl.load import KernelDataset, load_layers, to_flat_tensor, to_tensors
 from support.zoo_files import put, state
 
 # Workers are forked here; newer Pythons say that threads do not come along.
@@ -65,6 +65,29 @@ def test_every_kernel_once(folder: Path, batch_size: int, pool_bytes: int, seed:
     assert 1 <= len(batches[-1]) <= batch_size
     assert all(batch.dtype == torch.float32 and batch.shape[1:] == (3, 3) for batch in batches)
     assert all(torch.equal(*pair) for pair in zip(batches, kernels, strict=True))
+
+
+def test_numbers_name_the_kernels_that_they_come_with(folder: Path) -> None:
+    kernels = KernelDataset(folder, "3x3", batch_size=500, buffer_bytes=50_000, numbers=True)
+    plain = KernelDataset(folder, "3x3", batch_size=500, buffer_bytes=50_000)
+    table = load_layers(folder, "kernel = '3x3'", ["layer_id"])
+    weights = dict(zip(table["layer_id"].to_pylist(), to_tensors(table), strict=True))
+    seen = []
+    for (batch, numbers), same in zip(kernels, plain, strict=True):
+        assert torch.equal(batch, same)
+        seen += numbers.tolist()
+        for kernel, name in zip(batch, kernels.kernel_ids(numbers), strict=True):
+            layer, out, channel = name.rsplit(":", 2)
+            assert torch.equal(kernel, weights[layer][int(out), int(channel)])
+    assert sorted(seen) == list(range(kernels.n_kernels))
+    with pytest.raises(IndexError):
+        kernels.kernel_ids(torch.tensor([kernels.n_kernels]))
+
+
+def test_numbers_come_from_workers_too(folder: Path) -> None:
+    kernels = KernelDataset(folder, "3x3", batch_size=500, numbers=True)
+    loader = DataLoader(kernels, batch_size=None, num_workers=2)
+    assert sorted(torch.cat([numbers for _, numbers in loader]).tolist()) == list(range(kernels.n_kernels))
 
 
 def test_no_worker_is_one_worker(folder: Path) -> None:

@@ -28,6 +28,11 @@ load_layers(dataset, "false")
 if what == "layers":
     before = memory("VmRSS")
     given = load_layers(dataset, "kernel = '31x31'").nbytes
+elif what == "search":
+    from filtercrawl import search
+    search(dataset, [[1.0, 0.0], [0.0, 1.0]])  # of this size there is none
+    before, given = memory("VmRSS"), 0
+    assert search(dataset, [[[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]] * 50, k=100).searched > 1_000_000
 else:
     kernels = KernelDataset(dataset, "3x3", buffer_bytes=1 << 24)
     before, given = memory("VmRSS"), 1 << 24
@@ -38,7 +43,7 @@ print(memory("VmHWM") - before - given)
 
 @pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="reads resident memory from /proc")
-@pytest.mark.parametrize("what", ["layers", "KernelDataset"])
+@pytest.mark.parametrize("what", ["layers", "search", "KernelDataset"])
 def test_memory_is_bounded(what: str, zoo: Path, dataset: Path, run_sync: Sync) -> None:
     generate(zoo / "net.safetensors", 0.5e9)
     run_sync()

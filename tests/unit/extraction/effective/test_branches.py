@@ -11,7 +11,7 @@ from timm.models.repvit import RepVggDw
 from timm.models.shvit import Conv2dNorm, Residual
 from torch import nn
 
-from filtercrawl.extraction.effective import bn_folded
+from filtercrawl.extraction.effective.plan import bn_folded
 from support.branch_modules import (
     AcBlock,
     Sum,

@@ -1,0 +1,156 @@
+"""The function behind `filtercrawl.search`: kernels by number or by id, and their nearest neighbors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import ArrayLike
+
+from filtercrawl.api.errors import UsageError
+from filtercrawl.config.device import select_device
+from filtercrawl.kernel_search.nearest import Candidates, Neighbors, Query
+from filtercrawl.kernel_search.report import SearchReport
+from filtercrawl.kernel_search.similarity import Invariance, Metric, Similarity
+from filtercrawl.kernel_search.stream import KernelStream
+from filtercrawl.load import load_layers, to_tensors
+
+# Numbers of a block of kernels, and of its products with all images of the queries: they stay in a processor's cache.
+_BLOCK_NUMBERS: Final = 1 << 20
+_MAX_PRODUCTS: Final = 1 << 21
+_KERNEL_ID: Final = re.compile(r"(?P<layer>.+?)(#part\d+)?:(?P<out>\d{1,12}):(?P<channel>\d{1,12})", re.DOTALL)
+
+
+def search(
+    repo_or_path: str | Path,
+    kernels: ArrayLike | torch.Tensor | str | Sequence[str],
+    *,
+    kernel: str | None = None,
+    k: int = 10,
+    metric: Metric = "cosine",
+    invariant: Sequence[Invariance] = (),
+    where: str | None = None,
+    device: str = "auto",
+    revision: str | None = None,
+) -> SearchReport:
+    """Find the kernels of a dataset that are nearest to given ones, exactly.
+
+    Every kernel of the size that matches the condition is compared, in float32 with a bound on its error, and those
+    that may be among the nearest again in float64: the result is that of float64. Of equally near kernels the one that
+    comes first in `index` is nearer. Memory does not depend on the size of the dataset: weights are read by row group,
+    from a repository by byte ranges.
+
+    Args:
+        repo_or_path: A folder, `org/name` or `org/name@revision`.
+        kernels: One kernel `[*kernel_size]` or several `[..., *kernel_size]`; or the id of a kernel of the dataset,
+            `layer_id:out:in`, or several.
+        kernel: The kernel size as in the column `kernel`, for example `3x3`; by default that of the last two axes, or
+            of the only one. Needed for several kernels of one dimension, and for those of three.
+        k: Neighbors of each; fewer are returned where there are fewer.
+        metric: `cosine`, or `l2` for the Euclidean distance.
+        invariant: Changes that do not count: `scale`, `sign`, `rotation`, `flip`; see `Similarity`.
+        where: A condition as for `load_layers`; None for all kernels of the size.
+        device: `auto`, `cpu`, `cuda` or `mps`, where kernels are compared.
+        revision: A branch, tag or commit of a repository; by default `main`.
+
+    Returns:
+        The neighbors. A kernel of the dataset finds itself first.
+
+    Raises:
+        UsageError: An argument, the condition or the dataset is not understood; there is no such kernel.
+        DatasetError: The dataset is damaged.
+        NetworkError: The Hub does not answer, or has no such repository or revision.
+
+    Example:
+        >>> found = filtercrawl.search("kernels", [[0, -1, 0], [-1, 4, -1], [0, -1, 0]], invariant=["sign"])
+        >>> found.neighbors["kernel_id"].to_pylist()
+    """
+    similarity = Similarity(metric=metric, invariant=tuple(invariant))
+    if k < 1:
+        raise UsageError(f"there is at least one neighbor: k={k}")
+    chosen = _queries(kernels, kernel, repo_or_path, revision)
+    if similarity.at_norm_one and not bool((chosen.flatten(1) != 0).any(1).all()):
+        raise UsageError("a kernel of zeros has no direction; use the metric l2 without scale")
+    query = Query(kernels=chosen, similarity=similarity, k=k, device=select_device(device))
+    stream = KernelStream.open(repo_or_path, revision, "x".join(map(str, query.kernel_size)), where)
+    return _report(stream, query, _nearest(stream, query))
+
+
+def _queries(kernels: Any, size: str | None, repo_or_path: str | Path, revision: str | None) -> torch.Tensor:
+    """Return what is searched for as float32 `[n, *kernel_size]`.
+
+    Raises:
+        UsageError: It is not finite, not a kernel, or an id that the dataset does not have.
+    """
+    names = [kernels] if isinstance(kernels, str) else kernels
+    if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
+        found = [_stored_kernel(name, repo_or_path, revision) for name in names]
+        if len({kernel.shape for kernel in found}) > 1:
+            raise UsageError("the kernels have several sizes; search for those of one size at a time")
+        return torch.stack(found)
+    try:
+        numbers = torch.as_tensor(kernels if torch.is_tensor(kernels) else np.asarray(kernels, np.float32))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"what is searched for is neither a kernel nor the id of one: {error}") from error
+    numbers = numbers.detach().to("cpu", torch.float32)
+    rank = min(numbers.ndim, 2) if size is None else size.count("x") + 1
+    shape = numbers.shape[numbers.ndim - rank :] if numbers.ndim >= rank else ()
+    if not shape or not numbers.numel() or size not in (None, "x".join(map(str, shape))):
+        raise UsageError(f"numbers of shape {list(numbers.shape)} are no kernels" + (f" of {size}" if size else ""))
+    if not bool(torch.isfinite(numbers).all()):
+        raise UsageError("a kernel that is searched for has numbers that are not finite")
+    return numbers.reshape(-1, *shape)
+
+
+def _stored_kernel(kernel_id: str, repo_or_path: str | Path, revision: str | None) -> torch.Tensor:
+    """Return a kernel of the dataset `[*kernel_size]` by its id."""
+    parts = _KERNEL_ID.fullmatch(kernel_id)
+    if parts is None:
+        raise UsageError(f"{kernel_id!r} is not the id of a kernel, layer_id:out:in")
+    layer = "'" + parts["layer"].replace("'", "''") + "'"
+    weights = to_tensors(load_layers(repo_or_path, f"layer_id = {layer}", ["layer_id"], revision=revision))
+    out, channel = int(parts["out"]), int(parts["channel"])
+    if not weights or out >= weights[0].shape[0] or channel >= weights[0].shape[1]:
+        raise UsageError(f"the dataset has no kernel {kernel_id}")
+    return weights[0][out, channel].clone()
+
+
+def _nearest(stream: KernelStream, query: Query) -> Neighbors:
+    candidates = Candidates(query)
+    products = len(query.similarity.names(query.kernel_size)) * len(query.kernels)
+    size = max(min(_BLOCK_NUMBERS // query.taps, _MAX_PRODUCTS // products), 1)
+    for kernels, numbers in stream.blocks(size):
+        candidates.add(torch.from_numpy(kernels), numbers)
+    return candidates.result()
+
+
+def _report(stream: KernelStream, query: Query, found: Neighbors) -> SearchReport:
+    names = query.similarity.names(query.kernel_size)
+    if query.similarity.metric == "cosine":
+        measure, values = "cosine", found.score
+    else:
+        measure, values = "distance", np.sqrt(np.maximum(-found.score, 0))
+    columns: dict[str, Any] = {
+        "query": pa.array(found.query),
+        "rank": pa.array(np.arange(len(found.query)) - np.searchsorted(found.query, found.query)),
+        measure: pa.array(values),
+        "image": pa.array([_image(image, names) for image in found.image.tolist()], pa.string()),
+        **stream.describe(found.number),
+        "values": pa.array(list(found.kernel), pa.list_(pa.float32())),
+    }
+    return SearchReport(
+        neighbors=pa.table(columns), kernel_size=query.kernel_size, searched=len(stream.numbers), measure=measure
+    )
+
+
+def _image(image: int, names: Sequence[str]) -> str:
+    """Return how a query is turned, flipped and negated to be nearest."""
+    if image >= 0:
+        return names[image]
+    turned = names[-1 - image]
+    return "negated" if turned == names[0] else f"{turned}, negated"

@@ -1,0 +1,127 @@
+"""Search in a dataset folder: neighbors as an independent search finds them, their ids, conditions, mistakes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import filtercrawl
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import Plugins
+from filtercrawl.cli.app import build
+from filtercrawl.dataset.tables.export import export
+from support.dataset_rows import example
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("search") / "dataset"
+    export(path, example(path))
+    return path
+
+
+def all_kernels(folder: Path, where: str = "kernel = '3x3'") -> dict[str, np.ndarray]:
+    table = filtercrawl.load_layers(folder, where, ["layer_id"])
+    weights = filtercrawl.to_tensors(table)
+    return {
+        f"{name}:{out}:{channel}": weight[out, channel].numpy()
+        for name, weight in zip(table["layer_id"].to_pylist(), weights, strict=True)
+        for out, channel in itertools.product(range(weight.shape[0]), range(weight.shape[1]))
+    }
+
+
+def test_neighbors_and_their_ids_are_those_of_an_independent_search(folder: Path) -> None:
+    kernels = all_kernels(folder)
+    query = np.random.default_rng(0).standard_normal((3, 3))
+    found = filtercrawl.search(folder, query, k=5, metric="l2").neighbors.to_pylist()
+    order = sorted(kernels, key=lambda name: float(((kernels[name].astype("f8") - query.astype("f4")) ** 2).sum()))
+    assert [row["kernel_id"] for row in found] == order[:5]
+    for row in found:
+        assert row["values"] == kernels[row["kernel_id"]].flatten().tolist()
+        assert row["distance"] == pytest.approx(np.linalg.norm(kernels[row["kernel_id"]] - query.astype("f4")))
+        assert row["kernel_id"] == f"{row['layer_id']}:{row['out_channel']}:{row['in_channel']}"
+        assert row["layer_id"].startswith(row["model_id"])
+
+
+def test_a_kernel_of_the_dataset_finds_itself_by_its_id_and_by_that_of_its_row(folder: Path) -> None:
+    name = random.Random(1).choice(sorted(all_kernels(folder)))
+    layer, out, channel = name.rsplit(":", 2)
+    row_id = f"{layer}#part0:{out}:{channel}"
+    report = filtercrawl.search(folder, [name, row_id], k=1, metric="l2")
+    assert report.neighbors["distance"].to_pylist() == [0, 0]
+    assert report.neighbors["query"].to_pylist() == [0, 1]
+    assert report.searched == len(all_kernels(folder))
+
+
+def test_a_condition_chooses_layers(folder: Path) -> None:
+    where = "depthwise"
+    expected = all_kernels(folder, f"kernel = '3x3' and {where}")
+    found = filtercrawl.search(folder, np.eye(3), k=10_000, where=where)
+    assert sorted(found.neighbors["kernel_id"].to_pylist()) == sorted(
+        name for name, kernel in expected.items() if kernel.any()
+    )
+
+
+def test_kernels_of_one_dimension_and_tensors(folder: Path) -> None:
+    one = filtercrawl.search(folder, torch.ones(3, requires_grad=True), k=1)
+    assert (one.kernel_size, one.searched) == ((3,), len(all_kernels(folder, "kernel = '3'")))
+    assert filtercrawl.search(folder, np.ones((4, 3)), kernel="3", k=1).kernel_size == (3,)
+    none = filtercrawl.search(folder, np.ones((9, 8)))
+    assert (none.neighbors.num_rows, none.searched) == (0, 0)
+    assert "0 kernels of 9x8" in str(none)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "options", "words"),
+    [
+        ("nonsense", {}, "'nonsense' is not the id of a kernel, layer_id:out:in"),
+        ("a#b:0:0", {}, "the dataset has no kernel a#b:0:0"),
+        (np.zeros((3, 3)), {}, "a kernel of zeros has no direction"),
+        (np.full((3, 3), np.nan), {}, "not finite"),
+        (np.ones((2, 3, 3)), {"kernel": "5x5"}, "no kernels of 5x5"),
+        (np.ones(0), {}, "are no kernels"),
+        (3.0, {}, "are no kernels"),
+        ([["a"]], {}, "neither a kernel nor the id of one"),
+        (np.ones((3, 3)), {"k": 0}, "k=0"),
+        (np.ones((3, 3)), {"metric": "hamming"}, "there are cosine, l2"),
+        (np.ones((3, 3)), {"invariant": ["shift"]}, "there are scale, sign, rotation, flip"),
+        (np.ones((3, 3)), {"where": "nonsense = 1"}, "nonsense"),
+        (np.ones((3, 3)), {"device": "abacus"}, "abacus"),
+    ],
+)
+def test_mistakes_are_named(folder: Path, kernels: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        filtercrawl.search(folder, kernels, **options)
+    assert words in str(caught.value)
+
+
+def test_the_report_escapes_text_and_shows_pictures(folder: Path) -> None:
+    html = filtercrawl.search(folder, np.eye(3), k=2)._repr_html_()
+    assert html.count("data:image/png;base64,") == 2
+    assert "3x3 searched" in html
+
+
+def test_the_command_prints_what_the_function_returns(folder: Path, plugins: Plugins, tmp_path: Path) -> None:
+    np.save(tmp_path / "queries.npy", np.stack([np.eye(3), np.ones((3, 3))]))
+    options = ["--dataset", str(folder), "-k", "2", "--invariant", "rotation", "--invariant", "sign"]
+    answer = CliRunner().invoke(build(plugins), ["similar", str(tmp_path / "queries.npy"), *options, "--json"])
+    assert answer.exit_code == 0, answer.output
+    expected = filtercrawl.search(folder, np.load(tmp_path / "queries.npy"), k=2, invariant=["rotation", "sign"])
+    assert json.loads(answer.stdout) == json.loads(json.dumps(expected.to_dict()))
+    shown = CliRunner().invoke(build(plugins), ["similar", expected.neighbors["kernel_id"][0].as_py(), *options])
+    assert shown.stdout.startswith(f"{expected.searched} kernels of 3x3 searched\n   1.000000  ")
+
+
+def test_a_file_that_is_no_array_is_named(folder: Path, plugins: Plugins, tmp_path: Path) -> None:
+    (tmp_path / "queries.npy").write_bytes(b"no array")
+    answer = CliRunner().invoke(build(plugins), ["similar", str(tmp_path / "queries.npy"), "--dataset", str(folder)])
+    assert isinstance(answer.exception, UsageError)
+    assert "queries.npy: cannot be read" in str(answer.exception)
