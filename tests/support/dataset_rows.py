@@ -140,7 +140,11 @@ class MemoryRows:
         by_id = {row.layer_id: row for row in made.rows}
         for row in self.index_rows:
             if (known := by_id.get(row["layer_id"])) is not None:
-                row |= {"effective_sha256": known.effective_sha256, "merged_into": known.merged_into}
+                row |= {
+                    "effective_sha256": known.effective_sha256,
+                    "effective_steps": known.effective_steps and list(known.effective_steps),
+                    "merged_into": known.merged_into,
+                }
 
     def layers_of(self, model_id: str) -> list[IndexRow]:
         return [IndexRow.from_arrow(row) for row in self.index_rows if row["model_id"] == model_id]

@@ -145,5 +145,6 @@ def _load_layers(
 
 def _with_columns(table: pa.Table, added: pa.Table) -> pa.Table:
     for field in added.schema:
-        table = table.append_column(field, added[field.name])
+        if field.name not in table.column_names:  # `effective_steps` is a column of `index` too
+            table = table.append_column(field, added[field.name])
     return table

@@ -14,7 +14,15 @@ from filtercrawl_publish.verification.issues import CheckedFolder, Issue
 _INDEX: Final = "data/index.parquet"
 _EFFECTIVE: Final = "data/effective"
 _BATCH_ROWS: Final = 256
-_COLUMNS: Final = ["layer_id", "model_id", "layer_sha256", "shape", "effective_sha256", "merged_into"]
+# Columns of `effective`, and those of `index` that must say the same.
+_SAME: Final = {
+    "model_id": "model_id",
+    "layer_sha256": "layer_sha256",
+    "effective_sha256": "effective_sha256",
+    "shape": "shape",
+    "steps": "effective_steps",
+}
+_COLUMNS: Final = ["layer_id", "merged_into", *_SAME.values()]
 
 Row = dict[str, Any]
 
@@ -49,9 +57,9 @@ def _faults(row: Row, layers: dict[str, Row]) -> Iterator[str]:
     if layer is None:
         yield f"belongs to no layer of {_INDEX}"
         return
-    for name in ("model_id", "layer_sha256", "effective_sha256", "shape"):
-        if row[name] != layer[name]:
-            yield f"{name} is {row[name]}, {_INDEX} states {layer[name]}"
+    for name, column in _SAME.items():
+        if row[name] != layer[column]:
+            yield f"{name} is {row[name]}, {_INDEX} states {layer[column]}"
     if row["effective_sha256"] != digest_of(row):
         yield "its numbers do not have the effective_sha256 that it states"
     if not row["terms"] or row["terms"][0]["layer_id"] != row["layer_id"]:

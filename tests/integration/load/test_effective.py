@@ -73,6 +73,9 @@ def test_only_what_is_asked_for_is_returned(tmp_path: Path) -> None:
     assert found.column_names == ["kernel", "shape", "weight", *ADDED]
     assert sorted(map(str, found["effective_steps"].to_pylist())) == ["None", "['batch_norm']"]
     assert load_layers(tmp_path, "false", view="effective").num_rows == 0
+    asked = load_layers(tmp_path, "effective_steps is not null", ["effective_steps"], view="effective")
+    assert asked.column_names == ["effective_steps", "shape", "weight", "eps_assumed"]
+    assert asked["effective_steps"].to_pylist() == [["batch_norm"]]
 
 
 BRANCHES = (
@@ -148,7 +151,7 @@ def test_a_dataset_of_before_there_were_effective_weights(tmp_path: Path) -> Non
     rows.recipes.clear()
     export(tmp_path, rows)
     index = tmp_path / "data/index.parquet"
-    table = pq.read_table(index).drop_columns(["effective_sha256", "merged_into"])
+    table = pq.read_table(index).drop_columns(["effective_sha256", "effective_steps", "merged_into"])
     pq.write_table(table, index)
     found = load_layers(tmp_path, view="effective")
     assert found.drop_columns(ADDED).equals(load_layers(tmp_path))

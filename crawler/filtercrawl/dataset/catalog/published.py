@@ -80,6 +80,7 @@ class PublishedTables:
                 duplicate_of=first if row.emitted and first != layer_id else None,
                 redistributable=is_redistributable(owner.license),
                 effective_sha256=row.effective_sha256 if owner.has_weights else None,
+                effective_steps=row.effective_steps if owner.has_weights else None,
                 merged_into=row.merged_into if owner.has_weights else None,
             )
 

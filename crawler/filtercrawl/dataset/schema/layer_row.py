@@ -149,6 +149,9 @@ class IndexRow(ConvolutionRow):
         "SHA-256 of what its effective weight is computed from, as in `effective`; null where it has no row there",
         default=None,
     )
+    effective_steps: tuple[str, ...] | None = column(
+        _texts, "what is done to it before the network convolves with it, as `steps` of `effective`", default=None
+    )
     merged_into: str | None = column(
         pa.string(), "the layer whose effective weight has this one as a branch", default=None
     )

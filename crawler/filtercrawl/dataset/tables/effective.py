@@ -46,7 +46,8 @@ def with_recipes(
             continue
         terms = [rows[places[term.layer]] for term in recipe.terms]
         found[main] = effective_row(recipe, terms)
-        rows[main] = replace(rows[main], effective_sha256=found[main]["effective_sha256"])
+        digest = found[main]["effective_sha256"]
+        rows[main] = replace(rows[main], effective_sha256=digest, effective_steps=recipe.steps)
         for row in terms:
             if row.layer_id != rows[main].layer_id:
                 rows[places[LayerKey(row.tensor, row.bank_index)]] = replace(row, merged_into=rows[main].layer_id)

@@ -19,7 +19,7 @@ from filtercrawl.dataset.schema.ledger_row import LedgerRow
 # Columns are only ever added, nullable, at the end: then put the new digest here. That of `layers` never changes.
 DIGESTS = {
     "layers": "cc8a7691caacd09b",
-    "index": "c1db0c72fcd47ee5",
+    "index": "bc9fd229029dd114",
     "models": "c1b9552fc2efadda",
     "ledger": "6de9a36cce675fbb",
     "samples": "7deae6687b3118c7",
