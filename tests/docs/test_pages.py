@@ -16,7 +16,7 @@ import torch
 
 from conftest import Sync
 from filtercrawl import api, testing
-from filtercrawl.api import AnalysisOptions, Checkpoint, CheckpointMetadata
+from filtercrawl.api import AnalysisOptions, Checkpoint, CheckpointMetadata, TrainingRun
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.vocabulary import REASONS
 from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES
@@ -123,8 +123,8 @@ def kernels_of_known_form() -> MemoryView:
 
 
 def networks(zoo: Path) -> Iterator[Checkpoint]:
-    """Eight networks of two architectures and two tasks."""
-    for seed in range(8):
+    """Eight networks of two architectures and two tasks, and an earlier step of one of them."""
+    for seed in range(9):
         generator = torch.Generator().manual_seed(seed)
         weights = {f"{i}.weight": torch.randn(16, 16, 3, 3, generator=generator) for i in range(2)}
         url = put(zoo / f"{seed}.safetensors", weights).as_uri()
@@ -135,7 +135,8 @@ def networks(zoo: Path) -> Iterator[Checkpoint]:
             released="2024-05-01",
             metrics={"accuracy": 0.7 + seed / 100},
         )
-        yield replace(checkpoint(f"net-{seed}", url), meta=meta)
+        run = TrainingRun(id="run", step=10 - seed, final=seed == 0) if seed in (0, 8) else None
+        yield replace(checkpoint(f"net-{seed}", url), meta=meta, run=run)
 
 
 def test_the_readme_names_both_commands() -> None:

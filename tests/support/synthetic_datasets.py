@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from conftest import NOW
-from filtercrawl.api import CheckpointMetadata
+from filtercrawl.api import CheckpointMetadata, TrainingRun
 from filtercrawl.api.analysis import AnalysisOptions, Result
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
@@ -27,11 +27,12 @@ Rows = list[dict[str, object]]
 
 @dataclass(frozen=True, kw_only=True)
 class Net:
-    """A network to be offered: its name, tensors and what its source says of it."""
+    """A network to be offered: its name, tensors, what its source says of it, and its training run."""
 
     name: str
     state: State
     meta: CheckpointMetadata = field(default_factory=CheckpointMetadata)
+    run: TrainingRun | None = None
 
 
 def plant(folder: Path, nets: Iterable[Net], **settings: object) -> Path:
@@ -39,7 +40,7 @@ def plant(folder: Path, nets: Iterable[Net], **settings: object) -> Path:
     offers = []
     for net in nets:
         file = put(folder / f"zoo/{net.name}.safetensors", net.state)
-        offers.append(replace(checkpoint(net.name, file.as_uri()), meta=net.meta))
+        offers.append(replace(checkpoint(net.name, file.as_uri()), meta=net.meta, run=net.run))
     with pytest.MonkeyPatch.context() as patch:
         plugins = load_plugins([*BUNDLED, source(patch, "acme", lambda: iter(offers))])
         chosen = Settings(**{"dataset": folder / "dataset", "device": "cpu", "jobs": 1, **settings})  # type: ignore[arg-type]

@@ -20,12 +20,14 @@ class LazyAnalysis:
         title: Its heading in the report.
         module: The module of this package with its function `analyze`.
         default: Whether it runs without being asked for by name.
+        by_step: Whether it compares the steps of training runs itself, so that `--along step` runs it once.
     """
 
     name: str
     title: str
     module: str
     default: bool = True
+    by_step: bool = False
 
     def run(self, dataset: DatasetView) -> Result:
         """Import the module and run the analysis."""
@@ -44,6 +46,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="published", title="Published values", module="published"),
     LazyAnalysis(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
     LazyAnalysis(name="spectra", title="Spectra of layers", module="spectra", default=False),
+    LazyAnalysis(name="training", title="Kernels over training", module="training", by_step=True),
 )
 
 

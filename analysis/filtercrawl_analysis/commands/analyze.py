@@ -63,6 +63,12 @@ def analyze(
         str | None,
         typer.Option(metavar="auto|cpu|cuda|mps", help="Where kernels are processed.", show_default="auto"),
     ] = None,
+    along: Annotated[
+        str | None,
+        typer.Option(
+            metavar="step", help="Analyze every step of the training runs, in place of their final checkpoints."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Find shift and degeneracy: tables, figures and one HTML report, below `analysis` in the dataset.
@@ -82,6 +88,7 @@ def analyze(
                 only=only,
                 also=also,
                 device=device,
+                along=along,
                 progress=bar,
                 cancellation=cancellation,
                 plugins=context.obj,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from filtercrawl.api.analysis import AnalysisOptions
+from filtercrawl.api.analysis import AnalysisOptions, TrainingStep
 from filtercrawl.api.vocabulary import WeightForm
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
@@ -20,6 +20,7 @@ from filtercrawl_analysis.data.effective_layers import EffectiveLayers
 from filtercrawl_analysis.data.extra_columns import with_extra_columns
 from filtercrawl_analysis.data.selection import LayerSelection, select_layers
 from filtercrawl_analysis.data.stored_layers import StoredLayers, ViewedLayers, all_nullable
+from filtercrawl_analysis.data.training_steps import training_steps
 from filtercrawl_analysis.statistics.groups.labels import POSITION
 
 
@@ -77,9 +78,11 @@ class FolderDatasetView:
 
         So are the keys of `models.extra` by which the layers are compared.
         """
-        keys = [name for name in self._options.by if name not in {*INDEX.names, *MODELS.names, POSITION}]
-        rows = self._layers.measured(self._layers.index.take(self.selection.rows))
-        return _join_models(rows, with_extra_columns(self.models, keys))
+        return self._joined(self._layers.index.take(self.selection.rows))
+
+    def steps(self) -> Sequence[TrainingStep]:
+        """Return the steps of all training runs of which the dataset has two or more, by run and step."""
+        return self._steps
 
     @cached_property
     def selection(self) -> LayerSelection:
@@ -113,6 +116,15 @@ class FolderDatasetView:
             DatasetError: A file or a layer is missing.
         """
         yield from self._layers.kernels(layers)
+
+    @cached_property
+    def _steps(self) -> tuple[TrainingStep, ...]:
+        of_runs = self._layers.index.filter(pc.is_valid(self._layers.index["run_id"]))
+        return tuple(training_steps(self, self._joined(of_runs))) if len(of_runs) else ()
+
+    def _joined(self, index: pa.Table) -> pa.Table:
+        keys = [name for name in self._options.by if name not in {*INDEX.names, *MODELS.names, POSITION}]
+        return _join_models(self._layers.measured(index), with_extra_columns(self.models, keys))
 
 
 def _join_models(index: pa.Table, models: pa.Table) -> pa.Table:

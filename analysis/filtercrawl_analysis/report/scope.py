@@ -33,6 +33,8 @@ def scope_texts(results: Mapping[str, Any]) -> dict[str, Any]:
 
 def selection_text(results: Mapping[str, Any]) -> str:
     """Return which share of the layers and models was analyzed, and why the others were not."""
+    if results["options"]["along"]:
+        return "Analyzed: every step of the training runs of which the dataset has two or more steps."
     basis, selection = results["basis"], results["selection"]
     reasons = [f"{_layers(selection[name])} {text}" for name, text in _REASONS.items() if selection[name]]
     return (

@@ -35,6 +35,7 @@ def analyze(
     only: Sequence[str] | None = None,
     also: Sequence[str] | None = None,
     device: str | None = None,
+    along: str | None = None,
     progress: bool | Progress | None = None,
     cancellation: CancellationToken | None = None,
     plugins: Plugins | None = None,
@@ -56,6 +57,8 @@ def analyze(
         only: Names of the analyses to run. By default all but those that are expensive and run only when named.
         also: Names of further analyses to run.
         device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        along: `step` to run each analysis once for every step of the training runs, into tables of all steps, and not
+            for final checkpoints.
         progress: True for a progress bar, False for none, or an object that receives the progress. By default a bar
             in a notebook or an interactive session.
         cancellation: Ends the run when it is cancelled from another thread or a signal handler.
@@ -66,7 +69,7 @@ def analyze(
         in `left_out`; the others are in the report.
 
     Raises:
-        UsageError: A column, an analysis or the device does not exist.
+        UsageError: A column, an analysis, what to run along, or the device does not exist.
         DatasetError: There is no dataset in the folder, or it cannot be read or written.
         ConflictError: Another process is working on the dataset.
         Cancelled: The run was cancelled; nothing was written.
@@ -82,19 +85,29 @@ def analyze(
         raise UsageError(f"resamples: {resamples} is not a whole number, one or more")
     if view not in WEIGHT_FORMS:
         raise UsageError(f"view: {view!r} is none of {', '.join(WEIGHT_FORMS)}")
+    if along not in (None, "step"):
+        raise UsageError(f"along: {along!r} is unknown; there is 'step'")
     settings = resolve({"dataset": None if dataset is None else str(dataset), "device": device}, keywords=True)
     if not (settings.dataset / "data/models.parquet").is_file():
         raise no_dataset(settings.dataset)
     check_columns(columns, settings.dataset)
     # torch and matplotlib take seconds to import: not before the request is known to be sound.
     from filtercrawl.config.device import select_device
+    from filtercrawl_analysis.report.along_steps import along_steps
     from filtercrawl_analysis.report.run_analyses import select_analyses
     from filtercrawl_analysis.run.execute import execute
 
     options = AnalysisOptions(
-        by=columns, exact=exact, view=view, resamples=resamples, seed=seed, device=str(select_device(settings.device))
+        by=columns,
+        exact=exact,
+        view=view,
+        resamples=resamples,
+        seed=seed,
+        device=str(select_device(settings.device)),
+        along="step" if along else None,
     )
     analyses = select_analyses((plugins or load_plugins()).analyses, only or (), also or ())
+    analyses = along_steps(analyses) if along else analyses
     cancellation = cancellation or CancellationToken()
     with open_progress(progress, "analyzing") as receiver, cancel_on_interrupt(cancellation):
         return execute(analyses, settings, options, progress=receiver, cancellation=cancellation, started=started)

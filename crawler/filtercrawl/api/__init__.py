@@ -9,6 +9,7 @@ from filtercrawl.api.analysis import (
     Result,
     ResultTable,
     SampleSize,
+    TrainingStep,
 )
 from filtercrawl.api.checkpoint import (
     Checkpoint,
@@ -116,6 +117,7 @@ __all__ = [
     "TensorLocation",
     "TrainingRun",
     "TrainingState",
+    "TrainingStep",
     "Transport",
     "TruncatedError",
     "UnsafeFileError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -125,6 +125,8 @@ class AnalysisOptions:
         device: Device for work on kernels.
         view: Whether kernels are those that the checkpoints store (`raw`) or those that the networks convolve with
             (`effective`): normalized, standardized, with branches merged and batch normalization folded.
+        along: `step` where each analysis runs once for every step of the training runs, and its tables have the results
+            of all steps; None where analyses see final checkpoints.
     """
 
     by: tuple[str, ...] = ("task", "visual_category", "training_dataset", "family", "depth_decile")
@@ -133,6 +135,7 @@ class AnalysisOptions:
     seed: int = 0
     device: str = "cpu"
     view: WeightForm = "raw"
+    along: Literal["step"] | None = None
 
 
 class DatasetView(Protocol):
@@ -200,6 +203,13 @@ class DatasetView(Protocol):
         """
         ...
 
+    def steps(self) -> Sequence[TrainingStep]:
+        """Return the steps of all training runs of which the dataset has two or more, by run and step.
+
+        They hold the checkpoints that the view itself leaves out, as they are not final.
+        """
+        ...
+
     def progress(self, done: int, total: int, what: str) -> None:
         """Report the progress of a long step.
 
@@ -212,6 +222,23 @@ class DatasetView(Protocol):
             Cancelled: The run is to end.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStep:
+    """One checkpoint of a training run.
+
+    Attributes:
+        run_id: The run.
+        step: The step.
+        model_id: The checkpoint.
+        dataset: Its learned layers, each distinct tensor once; without steps of its own.
+    """
+
+    run_id: str
+    step: int
+    model_id: str
+    dataset: DatasetView
 
 
 @runtime_checkable

@@ -113,13 +113,24 @@ def coefficient_histograms(dataset: DatasetView, index: pa.Table, units: LayerGr
         The histograms; None where no two kernels differ.
     """
     total = scaled_moments(dataset, index, units).total()
-    count = _in_principal_components if dataset.options.exact else _in_fixed_space
+    count = _in_principal_components if dataset.options.exact else sketched_histograms
     return count(dataset, index, units, total)
 
 
-def _in_fixed_space(
+def sketched_histograms(
     dataset: DatasetView, index: pa.Table, units: LayerGroups, total: Moments
 ) -> CoefficientHistograms | None:
+    """Count the coefficients of the layers of one kernel size by unit, from their sketches.
+
+    Args:
+        dataset: Gives the sketches.
+        index: The layers.
+        units: The unit of each layer.
+        total: Moments of all their scaled kernels, which give the weights of the components.
+
+    Returns:
+        The histograms; None where no two kernels differ.
+    """
     basis = dct_basis(tuple(index["kernel_size"][0].as_py()))
     weights = explained_variance_along(total, basis)
     if weights is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from filtercrawl_analysis.report.scope import scope_texts, selection_text
 
+OPTIONS = {"along": None}
 SELECTION = {"total": 30, "models": 6, "unread": 15, "not_learned": 0, "not_final": 2, "repeated": 1}
 
 
 def test_shares_reasons_columns_and_tests() -> None:
     results = {
+        "options": OPTIONS,
         "basis": {"layers": 12, "models": 3, "kernels": 100},
         "selection": SELECTION,
         "groups": [
@@ -30,7 +32,7 @@ def test_shares_reasons_columns_and_tests() -> None:
 
 def test_effective_weights_are_named_with_how_many_layers_have_them() -> None:
     selection = {**SELECTION, "effective": 9, "unread": 0, "not_final": 0}
-    assert selection_text({"basis": {"layers": 12, "models": 3}, "selection": selection}) == (
+    assert selection_text({"options": OPTIONS, "basis": {"layers": 12, "models": 3}, "selection": selection}) == (
         "Weights are those that the networks convolve with, not those that the checkpoints store: they differ in 9 of "
         "12 (75%) layers. Analyzed: 12 of 30 (40%) layers, 3 of 6 (50%) models. Left out: 1 layer with the same "
         "weights as another layer."
@@ -39,6 +41,7 @@ def test_effective_weights_are_named_with_how_many_layers_have_them() -> None:
 
 def test_an_empty_dataset() -> None:
     results = {
+        "options": OPTIONS,
         "basis": {"layers": 0, "models": 0, "kernels": 0},
         "selection": dict.fromkeys(SELECTION, 0),
         "groups": [],
@@ -50,3 +53,8 @@ def test_an_empty_dataset() -> None:
         "tests_text": "",
         "empty_columns": [],
     }
+
+
+def test_along_the_steps_of_runs_no_final_checkpoints_are_counted() -> None:
+    text = selection_text({"options": {"along": "step"}, "basis": {}, "selection": {}})
+    assert text == "Analyzed: every step of the training runs of which the dataset has two or more steps."

@@ -1,0 +1,1 @@
+"""How kernels change over the steps of training runs."""
