@@ -198,14 +198,14 @@ class Place:
             convolution follows, the first depthwise one, a matrix product, or, in networks without attention, a map a
             quarter of the size of the input.
         is_last_spatial: Whether it has more than one tap and no such convolution depends on it; fully connected layers
-            that are stored as convolutions do not count.
+            that are stored as convolutions do not count; None where the graph does not tell these.
         pointwise_follower: Of a depthwise convolution, the number of the first call of a pointwise one that takes its
             output with no other convolution and no matrix product between; None where there is none.
     """
 
     calls: tuple[int, ...]
     is_stem: bool
-    is_last_spatial: bool
+    is_last_spatial: bool | None
     pointwise_follower: int | None = None
 
 

@@ -132,7 +132,7 @@ class IndexRow(ConvolutionRow):
     is_last_spatial: bool | None = column(
         pa.bool_(),
         "whether it has more than one tap and no such convolution follows it, where fully connected layers that are "
-        "stored as convolutions do not count",
+        "stored as convolutions do not count; null where a graph does not tell these",
         default=None,
     )
     is_downsampling: bool | None = column(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -23,7 +23,7 @@ class CallShape:
         taps: Spatial positions of its kernel.
         groups: Groups of the convolution.
         depthwise: Whether it has several groups of one input channel.
-        covers: Whether the kernel covers the whole input, so that the output is one point.
+        covers: Whether the kernel covers the whole input, so that the output is one point; None where it is unknown.
         on_point: Whether it is 1x1 and its input is one point.
         reduction: Size of the input of the first call divided by that of its own input, along the axis where that is
             largest.
@@ -32,7 +32,7 @@ class CallShape:
     taps: int
     groups: int
     depthwise: bool
-    covers: bool
+    covers: bool | None
     on_point: bool
     reduction: float
 
@@ -68,9 +68,32 @@ class Places:
         return Place(
             calls=calls,
             is_stem=bool(self.stem >> first & 1),
-            is_last_spatial=self._spatial(last) and not self.before_spatial >> last & 1,
+            is_last_spatial=self._is_last_spatial(last),
             pointwise_follower=self.followers.get(first),
         )
+
+    def _is_last_spatial(self, call: int) -> bool | None:
+        """Return whether a call is a last spatial one; None where that depends on which kernels cover their input."""
+        answers = {call in places.last_spatial for places in self._known}
+        return answers.pop() if len(answers) == 1 else None
+
+    @cached_property
+    def _known(self) -> tuple[Places, ...]:
+        """The places where all kernels that may cover their input do, and where none does."""
+        if all(shape.covers is not None for shape in self.shapes):
+            return (self,)
+        return tuple(replace(self, shapes=self._shapes_if(covers=covers)) for covers in (False, True))
+
+    def _shapes_if(self, *, covers: bool) -> list[CallShape]:
+        """Return the shapes of all calls where each kernel that may cover its input does so, or does not."""
+        shapes: list[CallShape] = []
+        points = 0
+        for call, (latest, shape) in enumerate(zip(self.latest, self.shapes, strict=True)):
+            on_point = shape.on_point or (shape.taps == 1 and latest != 0 and not latest & ~points)
+            shapes.append(replace(shape, covers=covers if shape.covers is None else shape.covers, on_point=on_point))
+            if shapes[-1].covers or on_point:
+                points |= 1 << call
+        return shapes
 
     @cached_property
     def dense(self) -> frozenset[int]:
@@ -96,6 +119,12 @@ class Places:
             if self._spatial(call):
                 before |= ancestors
         return before
+
+    @cached_property
+    def last_spatial(self) -> frozenset[int]:
+        """The spatial calls that no spatial one depends on."""
+        calls = range(len(self.shapes))
+        return frozenset(call for call in calls if self._spatial(call) and not self.before_spatial >> call & 1)
 
     @cached_property
     def stem(self) -> int:
