@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from filtercrawl.api.range_file import MemoryFile
+from filtercrawl.api.range_file import MemoryFile, RandomAccessFile
 from filtercrawl.api.tensor import StoredTensor, TensorLocation
 from filtercrawl.extraction.architecture import Structure, match_tensors
 from filtercrawl.extraction.classify import classify_tensors
@@ -35,17 +35,26 @@ def randomize(module: nn.Module, seed: int = 0) -> nn.Module:
     return module.eval()
 
 
-def stored_tensors(state: dict[str, torch.Tensor], root: tuple[str, ...] = ()) -> list[StoredTensor]:
-    """Return a state dict as a reader yields it."""
+class Unread:
+    """A file of which only the size matters."""
+
+    name = "unread"
+    size = 1 << 60
+
+    def read(self, offset: int, length: int) -> bytes:
+        raise AssertionError((offset, length))
+
+
+def stored_tensors(state: dict[str, torch.Tensor], *, numbers: bool = True) -> list[StoredTensor]:
+    """Return a state dict as a reader yields it; without numbers, in a file that nobody may read."""
     found = []
     for key, tensor in state.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
-        data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        place = TensorLocation(file=MemoryFile(data), offset=0, dtype=dtype, shape=tuple(tensor.shape))
-        name = ".".join((*root, key))
-        found.append(
-            StoredTensor(name=name, key=key, root=root, shape=tuple(tensor.shape), dtype=dtype, location=place)
-        )
+        file: RandomAccessFile = Unread()
+        if numbers:
+            file = MemoryFile(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        place = TensorLocation(file=file, offset=0, dtype=dtype, shape=tuple(tensor.shape))
+        found.append(StoredTensor(name=key, key=key, shape=tuple(tensor.shape), dtype=dtype, location=place))
     return found
 
 

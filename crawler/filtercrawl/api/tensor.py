@@ -312,6 +312,8 @@ class StoredTensor:
         negated: Whether the weight is the negative of what is stored, as for the imaginary part of a conjugate.
         norm: The batch normalization that alone takes the output of the convolution, from the graph; None where no
             graph shows one.
+        bias: Name of the tensor with the bias of the convolution, where a graph states one; None where names have to
+            tell, or where there is none.
         standardization: How the network standardizes the weight before it convolves, None where it is not known to.
         eps: Of a running variance, what the network adds to it; None where it is unknown.
         bn_folded: Whether a normalization that followed the convolution is folded into the weight; None where it is
@@ -339,6 +341,7 @@ class StoredTensor:
     rule: str | None = None
     negated: bool = False
     norm: FollowingNorm | None = None
+    bias: str | None = None
     standardization: Standardization | None = None
     eps: float | None = None
     bn_folded: bool | None = None

@@ -103,7 +103,8 @@ def _equal_names(convolutions: Mapping[ModuleKey, Layer], modules: StoredModules
     """Yield pairs such as `conv1` and `bn1` below one module.
 
     A pair of names counts if it holds wherever it occurs. That a network normalizes after it convolves is shown by one
-    of its pairs of names, and holds for all that are built with the same word, such as `bn`, if these hold too.
+    of its pairs of names, and holds for all that are built with the same word, such as `bn`, if these hold too; where
+    the order is lost, none counts unless all hold.
     """
     schemes: dict[tuple[Root, str], dict[str, list[_Pair]]] = defaultdict(lambda: defaultdict(list))
     for root, path in convolutions:
@@ -116,9 +117,12 @@ def _equal_names(convolutions: Mapping[ModuleKey, Layer], modules: StoredModules
         fitting = {leaf for leaf, pairs in groups.items()
                    if all(_fits(convolutions[pair.conv], pair.norm, modules) for pair in pairs)}  # fmt: skip
         shown = {leaf for leaf in fitting if _normalizes_after(groups[leaf], convolutions, order)}
-        contradicted = any(order.comes_before(pair.norm, pair.conv) for pairs in groups.values() for pair in pairs)
-        accepted = fitting if shown and len(fitting) == len(groups) and not contradicted else shown
-        for leaf in accepted:
+        places = [order.comes_before(pair.conv, pair.norm) for pairs in groups.values() for pair in pairs]
+        if len(fitting) == len(groups) and shown and False not in places:
+            shown = fitting
+        elif None in places:
+            shown = set()
+        for leaf in shown:
             yield from groups[leaf]
 
 

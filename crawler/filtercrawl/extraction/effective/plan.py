@@ -14,7 +14,14 @@ from filtercrawl.extraction.effective.merging import merge
 from filtercrawl.extraction.effective.norm_names import norms_by_name
 from filtercrawl.extraction.effective.parametrizations import Parametrization, parametrization_of
 from filtercrawl.extraction.effective.recipe import LayerKey, Recipe, Step, Term
-from filtercrawl.extraction.effective.stored_norm import StoredModules, StoredNorm, bias_of, module_key, read_numbers
+from filtercrawl.extraction.effective.stored_norm import (
+    StoredModules,
+    StoredNorm,
+    bias_of,
+    is_graph,
+    module_key,
+    read_numbers,
+)
 from filtercrawl.extraction.layer import Layer
 
 
@@ -67,7 +74,9 @@ class RecipePlan:
         if recipe is None or self.norm is None:
             return recipe
         norm = self.norm.read()
-        if not (np.isfinite(norm.factor).all() and np.isfinite(norm.shift(recipe.bias)).all()):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            finite = np.isfinite(norm.factor).all() and np.isfinite(norm.shift(recipe.bias)).all()
+        if not finite:
             return None
         return replace(recipe, norm=norm, eps_assumed=recipe.eps_assumed or norm.eps is None)
 
@@ -90,8 +99,10 @@ class RecipePlan:
 
     def _merged(self) -> Recipe | None:
         assert self.block is not None
-        merged = merge(self.block, self.modules)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            merged = merge(self.block, self.modules)
         numbers = [merged.bias, *(term.scale for term in merged.terms if term.scale is not None)]
+        numbers += [] if merged.rest is None else [merged.rest]
         if not all(np.isfinite(array).all() for array in numbers):
             return None
         return Recipe(
@@ -189,5 +200,4 @@ def _key(layer: Layer) -> LayerKey:
 
 def _has_graph(layer: Layer) -> bool:
     """Return whether a graph shows what follows a convolution."""
-    convolution = layer.tensor.convolution
-    return layer.tensor.depth is not None or (convolution is not None and convolution.source == "onnx_graph")
+    return layer.tensor.depth is not None or is_graph(layer)

@@ -150,7 +150,16 @@ def read_numbers(tensor: StoredTensor) -> NDArray[np.float32]:
     return read_float32(tensor.location, whole, None, torch.device("cpu")).numpy()
 
 
+def is_graph(layer: Layer) -> bool:
+    """Return whether the file is a graph that shows what a convolution is used with."""
+    convolution = layer.tensor.convolution
+    return convolution is not None and convolution.source == "onnx_graph"
+
+
 def bias_of(layer: Layer, modules: StoredModules) -> StoredTensor | None:
     """Return the bias of a convolution, one number an output channel; None if it has none."""
-    bias = modules.beside(layer.tensor, "bias")
+    if layer.tensor.bias is not None or is_graph(layer):
+        bias = modules.by_name.get(layer.tensor.bias or "")
+    else:
+        bias = modules.beside(layer.tensor, "bias")
     return bias if bias is not None and bias.shape == (layer.out_channels,) and is_readable(bias) else None

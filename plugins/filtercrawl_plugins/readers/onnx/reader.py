@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from filtercrawl.api.errors import FormatError, UnsafeFileError
@@ -21,6 +21,7 @@ from filtercrawl_plugins.readers.onnx.usage.constant_folding import ConstantFold
 from filtercrawl_plugins.readers.onnx.usage.convolution import read_convolution
 from filtercrawl_plugins.readers.onnx.usage.depth import compute_depths
 from filtercrawl_plugins.readers.onnx.usage.effective_weight import EffectiveWeight, WeightResolver, weight_notes
+from filtercrawl_plugins.readers.onnx.usage.following_norm import NormFinder
 from filtercrawl_plugins.readers.onnx.usage.weight_uses import ConvolutionUse, TensorUsage, collect_uses
 
 # Elements of all weights together, relative to those of all tensors, plus a constant: weights may be slices of one
@@ -55,8 +56,10 @@ class OnnxReader:
         depths = compute_depths(model, resolver, files.main.name)
         named_tensors = name_tensors(model, files.main.name)
         _check_computed(uses, named_tensors, files.main)
+        norms = NormFinder.of_model(model, named_tensors, files.main.name)
         for named in named_tensors:
-            yield _to_stored_tensor(named, uses, depths, storage, files.main)
+            stored = _to_stored_tensor(named, _Usage(uses=uses, depths=depths, norms=norms), storage, files.main)
+            yield replace(stored, eps=norms.eps.get(named.tensor.message.start))
 
 
 def _check_computed(uses: TensorUsage, tensors: list[NamedTensor], file: RandomAccessFile) -> None:
@@ -67,12 +70,17 @@ def _check_computed(uses: TensorUsage, tensors: list[NamedTensor], file: RandomA
         raise UnsafeFileError(f"{file.name}: computes weights of {computed} numbers from {stored} that it stores")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Usage:
+    """What the graph shows of its tensors: uses, depths of convolutions, and normalizations behind them."""
+
+    uses: TensorUsage
+    depths: Mapping[EffectiveWeight, Depth]
+    norms: NormFinder
+
+
 def _to_stored_tensor(
-    named: NamedTensor,
-    uses: TensorUsage,
-    depths: Mapping[EffectiveWeight, Depth],
-    storage: TensorStorage,
-    file: RandomAccessFile,
+    named: NamedTensor, usage: _Usage, storage: TensorStorage, file: RandomAccessFile
 ) -> StoredTensor:
     tensor = named.tensor
     start = tensor.message.start
@@ -89,11 +97,11 @@ def _to_stored_tensor(
         return replace(stored, reason="empty")
     if named.training:
         return replace(stored, reason="optimizer_state")
-    found = uses.convolutions.get(start)
+    found = usage.uses.convolutions.get(start)
     if found is None:
-        return replace(stored, reason=uses.roles.get(start, "constant"), rule="graph")
+        return replace(stored, reason=usage.uses.roles.get(start, "constant"), rule="graph")
     try:
-        layers = [_with_convolution(stored, use, depths.get(weight)) for weight, use in found.items()]
+        layers = [_with_convolution(stored, use, usage) for use in found.values()]
     except FormatError as error:
         raise FormatError(f"{tensor_context(file, tensor)} {error}; fetch it again") from error
     convolutions = [layer for layer in layers if layer.convolution is not None]
@@ -103,15 +111,19 @@ def _to_stored_tensor(
     return replace(convolutions[0], parts=parts)
 
 
-def _with_convolution(stored: StoredTensor, use: ConvolutionUse, depth: Depth | None) -> StoredTensor:
+def _with_convolution(stored: StoredTensor, use: ConvolutionUse, usage: _Usage) -> StoredTensor:
     weight = use.weight.value
     if not 3 <= len(weight.shape) <= 5:
         return replace(stored, reason="nonstandard_operator", rule="operator_shape")
+    output = usage.norms.output(use, stored.name)
     return replace(
         stored,
         layer=use.node.name or stored.name.removesuffix(".weight"),
         convolution=read_convolution(use),
         weight=None if isinstance(weight, Stored) and weight.location == stored.location else weight,
         notes=weight_notes(weight),
-        depth=depth,
+        depth=usage.depths.get(use.weight),
+        norm=output.norm,
+        bias=output.bias,
+        bn_folded=output.bn_folded,
     )

@@ -166,6 +166,13 @@ class Graph:
                 consumers.setdefault(name, []).append(node)
         return consumers
 
+    @cached_property
+    def captured(self) -> frozenset[str]:
+        """Names that the subgraphs of its nodes take from a graph around them, or have themselves."""
+        graphs = [graph for node in self.nodes for _, graph in node.subgraphs()]
+        names = (name for graph in graphs for node in graph.nodes for name in node.inputs)
+        return frozenset(names).union(*(graph.captured | frozenset(graph.outputs) for graph in graphs))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
