@@ -42,6 +42,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="drift", title="Drift between groups", module="drift"),
     LazyAnalysis(name="eigenkernels", title="Principal components", module="principal_components"),
     LazyAnalysis(name="form", title="Form of kernels", module="form", default=False),
+    LazyAnalysis(name="first-layers", title="First layers", module="first_layers"),
     LazyAnalysis(name="initialization", title="Distance from initialization", module="initialization"),
     LazyAnalysis(name="published", title="Published values", module="published"),
     LazyAnalysis(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
