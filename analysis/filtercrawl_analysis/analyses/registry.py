@@ -44,6 +44,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="form", title="Form of kernels", module="form", default=False),
     LazyAnalysis(name="first-layers", title="First layers", module="first_layers"),
     LazyAnalysis(name="initialization", title="Distance from initialization", module="initialization"),
+    LazyAnalysis(name="lineage", title="Which checkpoint was made from which", module="lineage", default=False),
     LazyAnalysis(name="published", title="Published values", module="published"),
     LazyAnalysis(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
     LazyAnalysis(name="spectra", title="Spectra of layers", module="spectra", default=False),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
@@ -66,6 +67,7 @@ def compare(
         open_checkpoint(a, dataset, plugins, settings) as first,
         open_checkpoint(b, dataset, plugins, settings) as second,
         open_progress(progress, "comparing") as shown,
+        threadpool_limits(1, user_api="blas"),  # the same digits on any machine; most matrices are small
     ):
         return compare_checkpoints(first, second, shown)
 

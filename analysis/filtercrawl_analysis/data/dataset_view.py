@@ -85,6 +85,11 @@ class FolderDatasetView:
         return self._steps
 
     @cached_property
+    def all_layers(self) -> pa.Table:
+        """All rows of `index` whose weights were read."""
+        return self._layers.index.filter(pc.is_valid(self._layers.index["layer_sha256"]))
+
+    @cached_property
     def selection(self) -> LayerSelection:
         """Which rows of `index` these are, and why others are left out."""
         return select_layers(self._layers.index)

@@ -79,6 +79,12 @@ class StepView:
         return models.filter(pc.equal(models["model_id"], self.index["model_id"][0]))
 
     @property
+    def all_layers(self) -> pa.Table:
+        """All layers of the checkpoint that were read."""
+        layers = self.dataset.all_layers
+        return layers.filter(pc.equal(layers["model_id"], self.index["model_id"][0]))
+
+    @property
     def options(self) -> AnalysisOptions:
         """What the analyses are asked for."""
         return self.dataset.options

@@ -147,6 +147,11 @@ class DatasetView(Protocol):
         ...
 
     @property
+    def all_layers(self) -> pa.Table:
+        """All rows of `index` whose weights were read, also repeated and unlearned ones and those of earlier steps."""
+        ...
+
+    @property
     def models(self) -> pa.Table:
         """Rows of `models` in the order of the dataset."""
         ...

@@ -16,9 +16,11 @@ from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair
 _MIN_DISTANCE: Final = 1e-6
 # Losses beyond these are as clear as these.
 _LOW, _HIGH = -2.0, 3.0
-# Fitted to pairs of networks of `benchmarks/lineage_families.py`: intercept, losses of the parent (strong,
+# Fitted by `benchmarks/lineage.py` to pairs of networks of planted families: intercept, losses of the parent (strong,
 # rest), losses of the child, log distance.
-PAIR_MODEL: Final = (5.7, -3.0, -2.5, -2.0, -1.9, -1.55)
+PAIR_MODEL: Final = (4.35, -3.01, -1.87, -1.64, -1.55, -1.49)
+# The same for neighbors in a tree, and at last the coefficient of `branching`.
+NEIGHBOR_MODEL: Final = (4.44, -2.68, -1.47, -1.24, -0.94, -0.74, -3.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +64,22 @@ class DescentFeatures:
             losses_b=losses([pair.slopes_b for pair in used]),
         )
 
-    def vector(self, parent: str) -> Array:
+    def vector(self, parent: str, branching: float | None = None) -> Array:
         """Return the numbers that the models weight, for the parent `a` or `b`."""
         own, other = (self.losses_a, self.losses_b) if parent == "a" else (self.losses_b, self.losses_a)
         losses = np.clip([*own, *other], _LOW, _HIGH)
-        return np.array([1.0, *losses, math.log(self.distance)])
+        return np.array([1.0, *losses, math.log(self.distance), *(() if branching is None else (branching,))])
 
 
-def descent_probabilities(features: DescentFeatures) -> tuple[float, float]:
-    """Return the probabilities that b descends from a, and a from b; the rest is that of siblings."""
-    odds = np.exp([float(features.vector(parent) @ np.array(PAIR_MODEL)) for parent in ("a", "b")])
+def descent_probabilities(features: DescentFeatures, branching: float | None = None) -> tuple[float, float]:
+    """Return the probabilities that b descends from a, and a from b; the rest is that of siblings.
+
+    Args:
+        features: Of the two.
+        branching: Of two neighbors in the tree of their family: how far a third network lies off their edge, see
+            `family_tree.branching`. None for a pair of which nothing else is known.
+    """
+    model = PAIR_MODEL if branching is None else NEIGHBOR_MODEL
+    odds = np.exp([float(features.vector(parent, branching) @ np.array(model)) for parent in ("a", "b")])
     from_a, from_b = (odds / (1 + odds.sum())).tolist()
     return from_a, from_b

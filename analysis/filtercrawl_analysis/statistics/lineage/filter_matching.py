@@ -78,6 +78,16 @@ def order_of_outputs(a: Weights, b: Weights) -> Order:
     return _best_order(np.sort(_flat(a), axis=1), np.sort(_flat(b), axis=1))
 
 
+def change_of_sorted(a: Weights, b: Weights) -> float | None:
+    """Return the relative change after the order of filters, input channels and taps is undone; None if a is zero.
+
+    Filters are compared by their sorted values: transposed kernels and swapped colors are other orders, too.
+    """
+    first, second = (np.sort(_flat(weight).reshape(len(weight), -1), axis=1) for weight in (a, b))
+    norm = float(np.linalg.norm(first))
+    return float(np.linalg.norm(first - second[_best_order(first, second)])) / norm if norm else None
+
+
 def _assign(a: Weights, b: Weights) -> FilterMatch:
     order = _best_order(_flat(a), _flat(b))
     # By the differences themselves: equal filters are at a distance of exactly zero.

@@ -26,8 +26,10 @@ _MIN_PRUNED: Final = 0.1
 _MIN_KEPT: Final = 0.99
 # Equal layers of fewer weights are no evidence.
 MIN_WEIGHTS: Final = 32
-# Largest relative change after the permutation of filters, of copies that were permuted and maybe stored in half.
+# Largest relative change after a permutation, of copies that were permuted and maybe stored in half precision; and the
+# least before it: what is closer was trained.
 _MAX_PERMUTED_CHANGE: Final = 0.01
+MIN_ORDERED_CHANGE: Final = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +107,15 @@ def _copy(pairs: Sequence[LayerPair]) -> Judgement | None:
 
 def _codes(pairs: Sequence[LayerPair]) -> Judgement | None:
     """Return the judgement of a checkpoint whose weights are the other's, rounded to evenly spaced codes."""
+    differing = [pair for pair in pairs if not pair.equal]
     sides: tuple[tuple[Side, list[float | None]], ...] = (
-        ("a", [1.0 if p.equal else p.codes_b for p in pairs]),
-        ("b", [1.0 if p.equal else p.codes_a for p in pairs]),
+        ("a", [pair.codes_b for pair in differing]),
+        ("b", [pair.codes_a for pair in differing]),
     )
     for parent, shares in sides:
-        known = [(share, pair.n) for share, pair in zip(shares, pairs, strict=True) if share is not None]
+        known = [(share, pair.n) for share, pair in zip(shares, differing, strict=True) if share is not None]
         weights = sum(n for _, n in known)
-        if known and weights > sum(pair.n for pair in pairs) / 2:
+        if known and weights > sum(pair.n for pair in differing) / 2:
             share = sum(share * n for share, n in known) / weights
             if share >= _MIN_CODES:
                 evidence = f"{share:.1%} of {weights:,} weights are the other's rounded to codes"
@@ -142,9 +145,11 @@ def _pruned(pairs: Sequence[LayerPair]) -> Judgement | None:
 def _permuted(pairs: Sequence[LayerPair], changes: Sequence[float | None]) -> Judgement | None:
     """Return the judgement of equal weights whose channels are in another order."""
     known = [change for change in changes if change is not None]
+    if max(pair.relative_change or 0.0 for pair in pairs) < MIN_ORDERED_CHANGE:
+        return None
     if not known or len(known) < len(pairs) / 2 or max(known) > _MAX_PERMUTED_CHANGE:
         return None
-    evidence = f"{len(known)} layers are equal to {max(known):.1e} after a permutation of their channels"
+    evidence = f"{len(known)} layers are equal to {max(known):.1e} after a permutation"
     return Judgement(relation="permuted", parent=None, probability=0.99, evidence=evidence)
 
 

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl_analysis.statistics.lineage.filter_matching import can_match, match_filters, order_of_outputs
+from filtercrawl_analysis.statistics.lineage.filter_matching import (
+    can_match,
+    change_of_sorted,
+    match_filters,
+    order_of_outputs,
+)
 
 
 def random_layer(seed: int, *shape: int) -> np.ndarray:
@@ -54,3 +59,13 @@ def test_the_inputs_of_unrelated_layers_are_taken_as_stored() -> None:
 def test_layers_that_cannot_be_matched() -> None:
     assert not can_match(np.zeros((4097, 1, 1), np.float32), np.zeros((4097, 1, 1), np.float32))
     assert not can_match(np.full((2, 1, 1), np.nan, np.float32), np.zeros((2, 1, 1), np.float32))
+
+
+def test_sorted_filters_undo_every_order() -> None:
+    a = random_layer(0, 8, 4, 3, 3)
+    b = np.ascontiguousarray(a[::-1, [2, 1, 0, 3]].swapaxes(2, 3))
+    assert change_of_sorted(a, b) == 0
+    unrelated = change_of_sorted(a, random_layer(1, 8, 4, 3, 3))
+    assert unrelated is not None
+    assert unrelated > 0.1
+    assert change_of_sorted(0 * a, a) is None
