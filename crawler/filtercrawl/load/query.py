@@ -98,7 +98,9 @@ def select_layers(
     # Nothing in a condition is worth the download of an extension.
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as database:
         try:
-            every = database.read_parquet(_literal(index), file_row_number=True, hive_partitioning=False)
+            every = _with_newer_columns(
+                database, database.read_parquet(_literal(index), file_row_number=True, hive_partitioning=False)
+            )
         except duckdb.Error as error:
             raise DatasetError(f"{index}: cannot be read ({_line(error)})") from error
         chosen = every
@@ -120,6 +122,16 @@ def select_layers(
         return found.cast(pa.schema([*(INDEX.field(name) for name in names), found.schema.field("owner")]))
     except (pa.ArrowException, ValueError) as error:
         raise DatasetError(f"{index}: is no index of layers ({error})") from error
+
+
+def _with_newer_columns(database: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Add the columns, null, that the schema has and an index of an older version has not."""
+    lacking = [field.name for field in INDEX if field.nullable and field.name not in rows.columns]
+    if not lacking:
+        return rows
+    rows.create_view("as_written")
+    database.from_arrow(INDEX.empty_table().select(lacking)).create_view("newer")
+    return database.sql("SELECT * FROM as_written UNION ALL BY NAME SELECT * FROM newer")
 
 
 def group_by_row_group(selected: pa.Table) -> dict[str, dict[int, list[LayerRequest]]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from filtercrawl.api.errors import UsageError
@@ -71,6 +72,16 @@ def test_views_by_place_hold_the_layers_that_the_index_says(tmp_path: Path, view
     found = load_layers(tmp_path, None, ["layer_id"], view=view)["layer_id"].to_pylist()
     assert found == load_layers(tmp_path, where, ["layer_id"])["layer_id"].to_pylist()
     assert 0 < len(found) < load_layers(tmp_path).num_rows
+
+
+def test_an_index_of_an_older_version_has_no_layers_in_views_that_it_does_not_know(folder: Path) -> None:
+    path, newer = folder / "data/index.parquet", ["is_stem", "is_last_spatial", "pointwise_follower"]
+    pq.write_table(pq.read_table(path).drop_columns(newer), path)
+    every = load_layers(folder, None, ["layer_id", *newer])
+    assert every.num_rows == load_layers(folder).num_rows > 0
+    assert all(every[name].null_count == every.num_rows for name in newer)
+    assert every.schema.field("is_stem").type == pa.bool_()
+    assert load_layers(folder, view="stem").num_rows == load_layers(folder, view="separable").num_rows == 0
 
 
 def test_the_conditions_of_several_views_and_of_the_caller_hold_together(folder: Path, offer) -> None:
