@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from filtercrawl_analysis.comparison.report import ComparisonReport
     from filtercrawl_analysis.report.analysis_report import AnalysisReport
     from filtercrawl_analysis.run.analyze import analyze
+    from filtercrawl_analysis.run.iter_filters import iter_filters
     from filtercrawl_analysis.statistics.form.fits import DogFits, GaborFits, fit_dog, fit_gabor
     from filtercrawl_analysis.statistics.spectra.layer_spectrum import layer_spectrum
 
@@ -22,6 +23,7 @@ __all__ = [
     "compare",
     "fit_dog",
     "fit_gabor",
+    "iter_filters",
     "layer_spectrum",
 ]
 
@@ -34,6 +36,7 @@ _MODULES: Final = {
     "compare": "filtercrawl_analysis.comparison.compare",
     "fit_dog": "filtercrawl_analysis.statistics.form.fits",
     "fit_gabor": "filtercrawl_analysis.statistics.form.fits",
+    "iter_filters": "filtercrawl_analysis.run.iter_filters",
     "layer_spectrum": "filtercrawl_analysis.statistics.spectra.layer_spectrum",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -59,6 +60,12 @@ def analyze(
         list[str] | None,
         typer.Option(metavar="NAME", help="Also this analysis, one that does not run by default; may be repeated."),
     ] = None,
+    join: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="CSV or Parquet with columns of filters by filter_id; runs the analysis `filters`."
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(metavar="auto|cpu|cuda|mps", help="Where kernels are processed.", show_default="auto"),
@@ -87,6 +94,7 @@ def analyze(
                 seed=seed,
                 only=only,
                 also=also,
+                join=join,
                 device=device,
                 along=along,
                 progress=bar,

@@ -27,7 +27,8 @@ class AnalysisReport:
         results: The content of `analysis/results.json`.
         paths: All files that were written, relative to the dataset.
         left_out: What failed and is not in the report (an analysis or a figure), with the reason.
-        tables: The result tables by name, as Arrow; the files hold the same rows.
+        tables: The result tables by name, as Arrow; the files hold the same rows. Of a table that is too large for
+            memory, such as `filters`, the first rows.
         seconds_by_analysis: Wall-clock seconds of each analysis, by its name.
         seconds: Wall-clock seconds of the whole run.
     """

@@ -65,7 +65,8 @@ def render_report(
         finalize=sanitize,
     )
     embedded = fit_budget(pictures, PICTURE_BYTES)
-    shown = [_section(section, pictures, embedded) for section in sections if section.problem is None]
+    totals = {table["name"]: table["rows"] for analysis in results["analyses"] for table in analysis["tables"]}
+    shown = [_section(section, pictures, embedded, totals) for section in sections if section.problem is None]
     return environment.get_template("report.html.j2").render(
         results=results,
         day=results["made"][:10],
@@ -105,7 +106,9 @@ def key_findings(sections: Iterable[Mapping[str, Any]]) -> list[tuple[str, dict[
     return ranked[:MAX_KEY_FINDINGS]
 
 
-def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embedded: set[str]) -> dict[str, Any]:
+def _section(
+    section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embedded: set[str], totals: Mapping[str, int]
+) -> dict[str, Any]:
     result = section.result
     filled = {table.name for table in result.tables if table.rows.num_rows}
     return {
@@ -120,7 +123,9 @@ def _section(section: AnalysisRun, pictures: Mapping[str, RenderedFigure], embed
             for figure in result.figures
             if figure.name in pictures
         ],
-        "tables": [table_view(table, cited_rows(result.findings, table.name)) for table in result.tables],
+        "tables": [
+            table_view(table, cited_rows(result.findings, table.name), totals[table.name]) for table in result.tables
+        ],
     }
 
 

@@ -43,10 +43,17 @@ def cited_rows(findings: Sequence[Finding | str], table: str) -> set[int]:
     return {row for finding in ours for row in finding.rows}
 
 
-def table_view(table: ResultTable, cited: Collection[int]) -> dict[str, Any]:
-    """Return what the template shows of a table: its first rows, and every row in `cited`."""
-    total = table.rows.num_rows
-    shown = sorted({*range(min(MAX_ROWS, total)), *cited})
+def table_view(table: ResultTable, cited: Collection[int], total: int | None = None) -> dict[str, Any]:
+    """Return what the template shows of a table: its first rows, and every row in `cited`.
+
+    Args:
+        table: The table.
+        cited: Rows that findings are derived from.
+        total: Number of rows, if there are more than `table.rows`.
+    """
+    held = table.rows.num_rows
+    total = held if total is None else total
+    shown = sorted({*range(min(MAX_ROWS, held)), *cited})
     shown_rows = table.rows.take(pa.array(shown, pa.int64()))
     columns = [[cell(value) for value in column.to_pylist()] for column in shown_rows.columns]
     before = [-1, *shown]
@@ -64,7 +71,7 @@ def table_view(table: ResultTable, cited: Collection[int]) -> dict[str, Any]:
             for row, previous, cells in zip(shown, before, zip(*columns, strict=True), strict=False)
         ],
         "total": total,
-        "first": min(MAX_ROWS, total),
+        "first": min(MAX_ROWS, held),
         "cited_below": sum(row >= MAX_ROWS for row in cited),
         "tests": count_tests(table),
     }

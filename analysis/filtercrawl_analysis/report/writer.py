@@ -65,11 +65,13 @@ class WrittenReport:
         paths: All files, relative to the dataset.
         left_out: Analyses and figures that failed, with the reason.
         results: Content of results.json.
+        row_counts: Rows of each table.
     """
 
     paths: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
+    row_counts: dict[str, int] = field(default_factory=dict)
 
 
 def write_report(
@@ -97,7 +99,8 @@ def write_report(
     done, total = 0, sum(len(section.result.figures) for section in content.sections)
     for section in content.sections:
         for table in section.result.tables:
-            for file in _write_table(dataset, table):
+            files_of_table, written.row_counts[table.name] = _write_table(dataset, table)
+            for file in files_of_table:
                 if is_published(file.path, file.size):
                     files[file.path] = file.sha256
                 else:
@@ -115,7 +118,7 @@ def write_report(
                 with atomic_write(dataset / path, dataset) as scratch:
                     scratch.write_bytes(image)
                 files[path] = hashlib.sha256(image).hexdigest()
-    results = summary(content, written.left_out, files)
+    results = summary(content, written, files)
     results["made"] = _date_of_equal_run(dataset / RESULTS, results) or content.made.isoformat(timespec="seconds")
     write_text(dataset / REPORT, dataset, render_report(results, content.sections, pictures))
     for path in list(_outdated_files(dataset, {*files, *unlisted})):
@@ -126,10 +129,11 @@ def write_report(
     return written
 
 
-def summary(content: ReportInput, left_out: dict[str, str], files: dict[str, str]) -> dict[str, Any]:
+def summary(content: ReportInput, written: WrittenReport, files: dict[str, str]) -> dict[str, Any]:
     """Return the content of results.json without the date; it has no timings, so that equal results are equal bytes."""
     options = asdict(content.options)
     del options["device"]  # results do not depend on it
+    options["join"] = _joined_file(content.options.join)
     return {
         "dataset_id": content.dataset_id,
         "filtercrawl_version": content.version,
@@ -137,13 +141,23 @@ def summary(content: ReportInput, left_out: dict[str, str], files: dict[str, str
         "basis": asdict(content.basis),
         "selection": dict(content.selection),
         "groups": [asdict(column) for column in content.coverage],
-        "analyses": [_analysis(section, files) for section in content.sections if section.problem is None],
-        "left_out": left_out,
+        "analyses": [
+            _analysis(section, files, written.row_counts) for section in content.sections if section.problem is None
+        ],
+        "left_out": written.left_out,
         "sha256": files,
     }
 
 
-def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
+def _joined_file(path: Path | None) -> dict[str, str] | None:
+    """Return the name and the hash of a joined file; its folder is of no interest to readers."""
+    if path is None:
+        return None
+    with path.open("rb") as file:
+        return {"name": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _analysis(section: AnalysisRun, files: Iterable[str], row_counts: Mapping[str, int]) -> dict[str, Any]:
     return {
         "name": section.name,
         "title": section.title,
@@ -153,7 +167,7 @@ def _analysis(section: AnalysisRun, files: Iterable[str]) -> dict[str, Any]:
             {
                 "name": table.name,
                 "title": table.title,
-                "rows": table.rows.num_rows,
+                "rows": row_counts[table.name],
                 "columns": table.rows.column_names,
                 "tests": count_tests(table),
                 "files": [path for path in files if path.rpartition(".")[0] == f"{FOLDER}/tables/{table.name}"],
@@ -188,16 +202,23 @@ def _finding(finding: Finding | str, tables: Iterable[ResultTable]) -> dict[str,
     }
 
 
-def _write_table(dataset: Path, table: ResultTable) -> list[File]:
-    """Write both files of a table; none for a table without rows, which not all Parquet readers accept."""
+def _write_table(dataset: Path, table: ResultTable) -> tuple[list[File], int]:
+    """Write both files of a table, and return them and its number of rows.
+
+    There is none for a table without rows, which not all Parquet readers accept, and no CSV of one that is too large
+    for memory.
+    """
     rows: pa.Table = table.rows.replace_schema_metadata(None).combine_chunks()
     path = f"{FOLDER}/tables/{table.name}"
-    found = write_table(dataset, f"{path}.parquet", rows.schema, rows.to_batches(max_chunksize=BATCH_ROWS))
+    batches = iter(rows.to_batches(max_chunksize=BATCH_ROWS)) if table.batches is None else table.batches()
+    found = write_table(dataset, f"{path}.parquet", rows.schema, batches)
     if found is None:
-        return []
+        return [], 0
+    if found.rows > rows.num_rows:
+        return [found], found.rows
     text = csv_text(rows)
     write_text(dataset / f"{path}.csv", dataset, text)
-    return [file_entry(f"{path}.csv", text), found]
+    return [file_entry(f"{path}.csv", text), found], found.rows
 
 
 def _render(figure: Figure) -> RenderedFigure:

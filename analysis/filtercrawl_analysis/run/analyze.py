@@ -22,6 +22,8 @@ from filtercrawl_analysis.report.analysis_report import AnalysisReport
 from filtercrawl_analysis.statistics.groups.labels import POSITION
 
 DEFAULT_OPTIONS: Final = AnalysisOptions()
+# The analysis that a joined file is for.
+FILTERS: Final = "filters"
 
 
 def analyze(
@@ -34,6 +36,7 @@ def analyze(
     seed: int = DEFAULT_OPTIONS.seed,
     only: Sequence[str] | None = None,
     also: Sequence[str] | None = None,
+    join: str | Path | None = None,
     device: str | None = None,
     along: str | None = None,
     progress: bool | Progress | None = None,
@@ -56,6 +59,8 @@ def analyze(
         seed: Seed of all random numbers.
         only: Names of the analyses to run. By default all but those that are expensive and run only when named.
         also: Names of further analyses to run.
+        join: A CSV or Parquet file with columns of filters, such as their relevance, by `filter_id` or by `layer_id`
+            and `out_channel`. The analysis `filters` then runs too, adds them to its table and correlates them with it.
         device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         along: `step` to run each analysis once for every step of the training runs, into tables of all steps, and not
             for final checkpoints.
@@ -69,7 +74,8 @@ def analyze(
         in `left_out`; the others are in the report.
 
     Raises:
-        UsageError: A column, an analysis, what to run along, or the device does not exist.
+        UsageError: A column, an analysis, what to run along, or the device does not exist, or the joined file cannot
+            be used.
         DatasetError: There is no dataset in the folder, or it cannot be read or written.
         ConflictError: Another process is working on the dataset.
         Cancelled: The run was cancelled; nothing was written.
@@ -96,7 +102,12 @@ def analyze(
     from filtercrawl_analysis.report.along_steps import along_steps
     from filtercrawl_analysis.report.run_analyses import select_analyses
     from filtercrawl_analysis.run.execute import execute
+    from filtercrawl_analysis.statistics.filters.joined_table import JoinedTable
 
+    joined = None if join is None else Path(join)
+    if joined is not None:
+        JoinedTable.read(joined)  # before any work is done
+        also = (*(also or ()), FILTERS)
     options = AnalysisOptions(
         by=columns,
         exact=exact,
@@ -105,6 +116,7 @@ def analyze(
         seed=seed,
         device=str(select_device(settings.device)),
         along="step" if along else None,
+        join=joined,
     )
     analyses = select_analyses((plugins or load_plugins()).analyses, only or (), also or ())
     analyses = along_steps(analyses) if along else analyses

@@ -49,6 +49,7 @@ from filtercrawl.api.source import (
     SupportsSubfile,
     SupportsUrlResolution,
 )
+from filtercrawl.api.spooled_rows import SpooledRows
 from filtercrawl.api.tensor import (
     ComputedWeight,
     Convolution,
@@ -102,6 +103,7 @@ __all__ = [
     "Sketcher",
     "Skipped",
     "Source",
+    "SpooledRows",
     "Standardization",
     "StoredTensor",
     "SupportsBuild",

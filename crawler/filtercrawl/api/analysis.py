@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -35,6 +36,8 @@ class ResultTable:
         rows: The table.
         about: One sentence on what it shows.
         excerpt_of: Name of the table that has all of these rows as well; its tests are not counted twice.
+        batches: Yields all rows, for a table that is too large for memory; `rows` are then the first of them, which the
+            page shows. See `SpooledRows`.
     """
 
     name: str
@@ -42,6 +45,7 @@ class ResultTable:
     rows: pa.Table
     about: str = ""
     excerpt_of: str | None = None
+    batches: Callable[[], Iterator[pa.RecordBatch]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +131,7 @@ class AnalysisOptions:
             (`effective`): normalized, standardized, with branches merged and batch normalization folded.
         along: `step` where each analysis runs once for every step of the training runs, and its tables have the results
             of all steps; None where analyses see final checkpoints.
+        join: A CSV or Parquet file with columns of filters, such as their relevance; None without one.
     """
 
     by: tuple[str, ...] = ("task", "visual_category", "training_dataset", "family", "depth_decile")
@@ -136,6 +141,7 @@ class AnalysisOptions:
     device: str = "cpu"
     view: WeightForm = "raw"
     along: Literal["step"] | None = None
+    join: Path | None = None
 
 
 class DatasetView(Protocol):

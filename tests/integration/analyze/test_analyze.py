@@ -135,7 +135,15 @@ def test_a_file_of_an_analysis_that_was_changed_or_added_is_found(call: Call, da
 def test_json_is_one_object_on_stdout(call: Call, dataset: Path) -> None:
     found = json.loads(call("--json", "--by", "family", "--seed", "7", sizes=sizes, stored=stored).stdout)
     assert found | {"tables": 3, "figures": 1, "findings": ["There are 3x3, 5x5."], "left_out": {}} == found
-    options = {"by": ["family"], "exact": False, "resamples": 10_000, "seed": 7, "view": "raw", "along": None}
+    options = {
+        "by": ["family"],
+        "exact": False,
+        "resamples": 10_000,
+        "seed": 7,
+        "view": "raw",
+        "along": None,
+        "join": None,
+    }
     assert found["options"] == options
     assert found["basis"] == {"kernels": 16, "layers": 2, "models": 1}
     assert [analysis["name"] for analysis in found["analyses"]] == ["sizes", "stored"]

@@ -10,19 +10,16 @@ import numpy as np
 from scipy import stats
 
 from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.statistics.quality.dead_peak import dead_peak
 from filtercrawl_analysis.statistics.quality.outlier_bounds import LayerTotals, outlier_bound
 
-# The fewest kernels that hold this share of the energy are live; a kernel is dead if its peak is below this part of
-# their median peak.
-_LIVE_ENERGY: Final = 0.99
-_DEAD_PEAK: Final = 0.01
 # Live kernels that a share of distinct kernels, and one of near copies, needs.
 _MIN_DISTINCT: Final = 4
 _MIN_NEAR: Final = 16
 # Kernels are equal if they agree, scaled, to one part in so many; near copies if one differs from a multiple of the
 # other by at most this share of its norm, the smaller one if that holds for most.
 _RESOLUTION: Final = 256
-_NEAR: Final = (0.05, 0.2)
+NEAR: Final = (0.05, 0.2)
 MANY_NEAR: Final = 0.9
 # Layers simulated for the share of near copies among independent kernels.
 _DRAWS: Final = 20
@@ -103,12 +100,7 @@ def _is_dead(kernels: Array, totals: LayerTotals) -> np.ndarray[tuple[int], np.d
     energies = np.append(energies, missing)
     counts = np.append(np.full(len(kernels), each), n_missing)
     with_missing = np.append(peaks, totals.max_abs)
-    order = np.argsort(-energies / np.maximum(counts, 1e-300), kind="stable")
-    held = np.cumsum(energies[order])
-    live = order[: int(np.searchsorted(held, _LIVE_ENERGY * held[-1])) + 1]
-    by_peak = live[np.argsort(with_missing[live], kind="stable")]
-    middle = int(np.searchsorted(np.cumsum(counts[by_peak]), counts[by_peak].sum() / 2))
-    below: np.ndarray[tuple[int], np.dtype[np.bool_]] = peaks < with_missing[by_peak[middle]] * _DEAD_PEAK
+    below: np.ndarray[tuple[int], np.dtype[np.bool_]] = peaks < dead_peak(with_missing, energies, counts)
     return below
 
 
@@ -141,7 +133,7 @@ def _near_copies(unit: Array, seed: Sequence[int]) -> tuple[float, float | None]
     """Return the share of near copies among unit kernels [k, taps], and that among independent ones."""
     residuals = _residuals(unit)
     share, level = 0.0, 0.0
-    for level in _NEAR:
+    for level in NEAR:
         share = float((residuals <= level).mean())
         if share >= MANY_NEAR:
             break

@@ -1,0 +1,114 @@
+"""Findings of the analysis `filters`, each derived from rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pyarrow as pa
+
+from filtercrawl.api.analysis import Finding
+from filtercrawl_analysis.statistics.filters.filter_rows import MORE, NONE, NOT_MORE
+from filtercrawl_analysis.statistics.groups.group_medians import ALL
+from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, TOO_LITTLE
+
+MODELS: Final = "model_filters"
+MEDIANS: Final = "filter_medians"
+CORRELATIONS: Final = "filter_correlations"
+# Models named; the others are counted.
+MAX_NAMED: Final = 5
+
+
+def filter_findings(
+    models: pa.Table, medians: pa.Table, correlated: pa.Table, coverage: tuple[int, int] | None
+) -> Iterator[Finding]:
+    """Yield how many filters are copies or dead, in which models, and what a joined table is correlated with.
+
+    Args:
+        models: The table `model_filters`.
+        medians: The table `filter_medians`.
+        correlated: The table `filter_correlations`; empty without a joined table.
+        coverage: Rows of the joined table that belong to a filter, and all of them; None without one.
+    """
+    rows = models.to_pylist()
+    yield _copies(rows)
+    yield _dead(rows)
+    yield from _median(medians.to_pylist())
+    if coverage is not None:
+        matched, total = coverage
+        yield Finding(text=f"{matched:,} of {total:,} joined rows belong to a filter of the analyzed layers.")
+        for i, row in enumerate(correlated.to_pylist()):
+            yield Finding(text=_correlation(row), table=CORRELATIONS, row=i)
+
+
+def _copies(rows: list[dict[str, Any]]) -> Finding:
+    by_verdict = {text: [(i, row) for i, row in enumerate(rows) if row["copies"] == text] for text in (MORE, NOT_MORE)}
+    total, n_copies = (sum(row[name] for row in rows) for name in ("n_filters", "n_copies"))
+    n_none = sum(row["copies"] == NONE for row in rows)
+    n_more, n_not_more = (len(by_verdict[verdict]) for verdict in (MORE, NOT_MORE))
+    text = (
+        f"{n_copies:,} of {total:,} filters are copies of another one of their layer. Of {_models(len(rows))}, "
+        f"{n_more} {_have(n_more)} more of them than independent filters, {n_not_more} cannot be told apart from "
+        f"these, {n_none} {_have(n_none)} none."
+    )
+    named = by_verdict[MORE][:MAX_NAMED] or by_verdict[NOT_MORE][:MAX_NAMED]
+    if by_verdict[MORE]:
+        text += f" The largest {'share' if len(named) == 1 else 'shares'}: {_named(named, 'copy_share')}."
+    return _finding(text, named)
+
+
+def _dead(rows: list[dict[str, Any]]) -> Finding:
+    total, n_dead = (sum(row[name] for row in rows) for name in ("n_filters", "n_dead_filters"))
+    having = [(i, row) for i, row in enumerate(rows) if row["n_dead_filters"]]
+    named = sorted(having, key=lambda item: (-item[1]["dead_filter_share"], item[0]))[:MAX_NAMED]
+    text = f"{n_dead:,} of {total:,} filters are dead, in {len(having)} of {_models(len(rows))}."
+    if named:
+        text += f" The largest {'share' if len(named) == 1 else 'shares'}: {_named(named, 'dead_filter_share')}."
+    return _finding(text, named)
+
+
+def _median(rows: list[dict[str, Any]]) -> Iterator[Finding]:
+    for i, row in enumerate(rows):
+        if row["column"] == ALL and row["measure"] == "twin_similarity":
+            interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
+            text = (
+                f"In the median model ({_models(row['models'])}), the twin of the median filter of "
+                f"{kernel_phrase(row['kernel'])} has a cosine of magnitude {row['median']:.2f}{interval}."
+            )
+            yield Finding(text=text, table=MEDIANS, row=i)
+            return
+
+
+def _correlation(row: dict[str, Any]) -> str:
+    words = f"{row['joined']} and {row['measure'].replace('_', ' ')}"
+    if row["verdict"] == TOO_LITTLE:
+        return f"{words}: too few joined filters to tell whether they are correlated within layers."
+    interval = (
+        "" if row["low"] is None else f", median over {_models(row['models'])} in [{row['low']:.2f}, {row['high']:.2f}]"
+    )
+    rho = f"rank correlation {row['within_layers']:.2f} within {row['layers']:,} layers{interval}, q = {row['q']:.2g}"
+    if row["verdict"] in (HIGHER, LOWER):
+        return (
+            f"Filters with a higher {row['joined']} have a {row['verdict']} {row['measure'].replace('_', ' ')}: {rho}."
+        )
+    return f"{words} are not told apart from unrelated within layers: {rho}."
+
+
+def _finding(text: str, named: list[tuple[int, dict[str, Any]]]) -> Finding:
+    if not named:
+        return Finding(text=text)
+    first, *others = [i for i, _ in named]
+    return Finding(text=text, table=MODELS, row=first, other_rows=tuple(others))
+
+
+def _named(rows: list[tuple[int, dict[str, Any]]], column: str) -> str:
+    return ", ".join(f"{row['model_id']} ({row[column]:.2%})" for _, row in rows)
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
+
+
+def _models(count: int) -> str:
+    return f"{count:,} model{'s' * (count != 1)}"

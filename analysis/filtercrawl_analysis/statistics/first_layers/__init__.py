@@ -1,1 +1,0 @@
-"""First layers, whose input channels are the colors of an image."""
