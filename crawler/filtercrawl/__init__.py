@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from filtercrawl.load import (
         Dataset,
         KernelDataset,
+        first_layer_pictures,
         load_first_layers,
         load_layers,
         open_dataset,
@@ -53,6 +54,7 @@ __all__ = [
     "analyze",
     "compare",
     "diff",
+    "first_layer_pictures",
     "inspect",
     "load_first_layers",
     "load_layers",
@@ -84,6 +86,7 @@ _MODULES: Final = {
     "analyze": "filtercrawl_analysis",
     "compare": "filtercrawl_analysis",
     "diff": "filtercrawl_publish",
+    "first_layer_pictures": "filtercrawl.load",
     "inspect": "filtercrawl.python_api.inspect",
     "load_first_layers": "filtercrawl.load",
     "load_layers": "filtercrawl.load",

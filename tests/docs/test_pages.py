@@ -86,7 +86,11 @@ def test_tables_of_analyses_and_their_columns(
     run_sync("acme", plugins=plugins)
     view = FolderDatasetView(dataset, AnalysisOptions(by=("task",), resamples=20))
     results = [analysis.run(view) for analysis in plugins.analyses]
-    results += [analysis.run(kernels_of_known_form()) for analysis in plugins.analyses if analysis.name == "form"]
+    results += [
+        analysis.run(kernels_of_known_form())
+        for analysis in plugins.analyses
+        if analysis.name in ("form", "first-layers")
+    ]
     found = {table.name: table.rows.column_names for result in results for table in result.tables}
     patterns = {name: re.compile(name.replace("COLUMN", "(task|position)")) for name in told}
     for name, is_called in patterns.items():
@@ -114,10 +118,15 @@ def kernels_of_known_form() -> MemoryView:
     random = np.random.default_rng(0)
     stem = plant_gabors(8, 7, 0.1, random).kernels[:, None].astype(np.float32)
     depthwise = plant_gabors(8, 5, 0.1, random).kernels[:, None].astype(np.float32)
+    shared = {"op": "conv2d", "out_channels": 8, "architecture": None, "stride": [1, 1], "is_patchify": False}
     return MemoryView(
         [
-            Layer(model_id="m", weight=stem, facts={"is_first": True, "depthwise": False}),
-            Layer(model_id="m", weight=depthwise, facts={"depthwise": True}),
+            Layer(
+                model_id="m",
+                weight=stem,
+                facts={**shared, "is_first": True, "depthwise": False, "in_channels": 1, "groups": 1},
+            ),
+            Layer(model_id="m", weight=depthwise, facts={**shared, "depthwise": True, "in_channels": 8, "groups": 8}),
         ]
     )
 

@@ -75,7 +75,8 @@ def nearest(names: Names) -> None:
 
 def pictures(names: Names) -> None:
     assert sorted(path.name for path in Path.cwd().glob("*.png")) == ["fb_in22k.png", "fb_in22k_ft_in1k.png"]
-    assert names["w"].shape == (16, 3, 4, 4)
+    assert names["pictures"].shape == (16, 4, 4, 3)
+    assert str(names["pictures"].dtype) == "uint8"
 
 
 def training(names: Names) -> None:

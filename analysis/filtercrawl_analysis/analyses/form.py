@@ -26,7 +26,7 @@ from filtercrawl_analysis.statistics.groups.labels import sample_size
 
 # Kernel sizes with a figure of their own, and kernels shown beside their fits.
 _MAX_SIZES: Final = 3
-_SHOWN: Final = 8
+_SHOWN: Final = 7
 _KERNELS: Final = (
     "Sampled kernels of five taps or more along both axes. gabor_*: A exp(-x'^2 / 2 a^2 - y'^2 / 2 b^2) cos(2 pi f "
     "x' + phi) + c, x' along the wave and y' across it (Gabor 1946, Daugman 1985). dog_*: A (exp(-r^2 / 2 s^2) - "
@@ -118,7 +118,7 @@ def _fit_figures(kernels: pa.Table) -> Iterator[Figure]:
                 fits=np.concatenate([_image(row, (height, width)) for row in rows]),
                 titles=[f"{'Gabor' if row['form'] == GABOR else 'DoG'}\nR² {_r2(row):.2f}" for row in rows],
             ),
-            height=2.6,
+            height=2.5,
         )
 
 
@@ -152,7 +152,7 @@ def _depth_figures(forms: LayerForms, shares: pa.Table) -> Iterator[Figure]:
             basis=sample_size(layers.filter(pc.is_valid(layers["depth_decile"]))),
             table="form_shares",
             draw=partial(plots.shares_by_depth, rows=here.to_pylist()),
-            height=6.0,
+            height=6.6,
         )
 
 

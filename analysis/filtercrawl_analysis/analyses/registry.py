@@ -43,6 +43,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="eigenkernels", title="Principal components", module="principal_components"),
     LazyAnalysis(name="filters", title="Filters", module="filters", default=False),
     LazyAnalysis(name="form", title="Form of kernels", module="form", default=False),
+    LazyAnalysis(name="first-layers", title="First layers", module="first_layers"),
     LazyAnalysis(name="initialization", title="Distance from initialization", module="initialization"),
     LazyAnalysis(name="lineage", title="Which checkpoint was made from which", module="lineage", default=False),
     LazyAnalysis(name="published", title="Published values", module="published"),

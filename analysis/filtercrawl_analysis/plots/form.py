@@ -39,7 +39,7 @@ def fits_beside_kernels(canvas: Figure, kernels: Array, fits: Array, titles: Seq
             axes.set_yticks([])
             for spine in axes.spines.values():
                 spine.set_visible(False)
-        grid[0, column].set_title(title, fontsize=8)
+        grid[0, column].set_title(title, fontsize=9)
     for axes, name in zip(grid[:, 0], ("kernel", "fit"), strict=True):
         axes.set_ylabel(name)
 
@@ -48,7 +48,7 @@ def share_bars(canvas: Figure, rows: Rows) -> None:
     """Draw the share of each form with its interval, and the share by chance, from rows of `form_shares`."""
     axes = canvas.add_subplot()
     y = np.arange(len(rows))[::-1]
-    axes.barh(y, [row["share"] for row in rows], color="C0", height=0.62, label="share of kernels")
+    axes.barh(y, [row["share"] for row in rows], color="C0", alpha=0.65, height=0.62, label="share of kernels")
     for at, row in zip(y, rows, strict=True):
         if row["low"] is not None:
             axes.plot([row["low"], row["high"]], [at, at], color=ink(), lw=1.2)
@@ -111,7 +111,7 @@ def angle_histograms(canvas: Figure, panels: Sequence[tuple[str, Rows]]) -> None
     for axes, (name, rows) in zip(grid, panels, strict=True):
         middle = np.degrees([(row["start"] + row["stop"]) / 2 for row in rows])
         width = np.degrees(rows[0]["stop"] - rows[0]["start"])
-        axes.bar(middle, [row["share"] for row in rows], width=0.86 * width, color="C0")
+        axes.bar(middle, [row["share"] for row in rows], width=0.86 * width, color="C0", alpha=0.65)
         for at, row in zip(middle, rows, strict=True):
             if row["low"] is not None:
                 axes.plot([at, at], [row["low"], row["high"]], color=ink(), lw=1.2)

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from filtercrawl.load.dataset import Dataset, DatasetInfo, open_dataset
     from filtercrawl.load.kernel_dataset import KernelDataset
     from filtercrawl.load.layers import load_first_layers, load_layers
+    from filtercrawl.load.pictures import first_layer_pictures
     from filtercrawl.load.tensors import to_flat_tensor, to_tensors
 
 __all__ = [
     "Dataset",
     "DatasetInfo",
     "KernelDataset",
+    "first_layer_pictures",
     "load_first_layers",
     "load_layers",
     "open_dataset",
@@ -26,6 +28,7 @@ _MODULES: Final = {
     "Dataset": "dataset",
     "DatasetInfo": "dataset",
     "KernelDataset": "kernel_dataset",
+    "first_layer_pictures": "pictures",
     "load_first_layers": "layers",
     "load_layers": "layers",
     "open_dataset": "dataset",

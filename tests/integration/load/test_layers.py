@@ -17,7 +17,7 @@ from conftest import Sync
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
 from filtercrawl.dataset.tables.export import export
-from filtercrawl.load import load_first_layers, load_layers, to_flat_tensor, to_tensors
+from filtercrawl.load import first_layer_pictures, load_first_layers, load_layers, to_flat_tensor, to_tensors
 from support.dataset_rows import example
 from support.zoo_files import put, state, table
 
@@ -270,6 +270,8 @@ def test_first_layers_are_those_that_nothing_precedes(folder: Path, tmp_path: Pa
         ("a1_in1k", (8, 3, 7, 7)),
         ("a1_in1k", (3, 2, 2, 3, 3)),
     ]
+    (pictured,) = first_layer_pictures(known, "model_id = 'local/a.safetensors' and layer in ('stem', 'volume')")
+    assert (pictured[0], pictured[1].shape, pictured[1].dtype) == ("a1_in1k", (8, 7, 7, 3), np.uint8)
     nameless = changed(folder, tmp_path / "nameless", is_first=True)
     assert [name for name, _ in load_first_layers(nameless, "layer = 'stem'")] == sorted(
         {row["model_id"] for row in table(folder, "index")}

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 Kernels = NDArray[np.floating[Any]]
 
 # Filters of a layer that are fitted, picked at random.
-_MAX_FILTERS: Final = 256
+_MAX_FILTERS: Final = 64
 # Standard error of an orientation, in radians, from which on it is not counted: half a cell.
 MAX_ERROR: Final = math.pi / 16
 # Cells of the histograms of the orientation, over half a turn, and of the phase, over a turn.
@@ -110,7 +110,7 @@ HISTOGRAM: Final = pa.schema(
 def fit_first_layers(dataset: DatasetView) -> FirstLayers:
     """Fit Gabor functions to the filters of all first layers whose kernels have five taps or more along both axes.
 
-    At most 256 filters of a layer are fitted, picked at random.
+    At most 64 filters of a layer are fitted, picked at random.
 
     Raises:
         DatasetError: A layers file is missing or cannot be read.

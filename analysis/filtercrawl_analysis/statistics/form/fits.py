@@ -25,7 +25,7 @@ MIN_SIZE: Final = 5
 _STARTS: Final = 3
 _TRIAL_STEPS: Final = 6
 # Weights that are fitted at a time, so that intermediate results stay in the cache of a CPU.
-_CHUNK: Final = {"cpu": 32_768, "other": 4_194_304}
+_CHUNK: Final = {"cpu": 131_072, "other": 4_194_304}
 
 
 @dataclass(frozen=True, kw_only=True)

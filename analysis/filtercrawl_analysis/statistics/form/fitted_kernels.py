@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from scipy.stats import f
 
 from filtercrawl.api.analysis import DatasetView
-from filtercrawl.dataset.tables.samples import sample_positions
+from filtercrawl.dataset.tables.samples import LIMIT, sample_positions
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.form.fits import MIN_SIZE, DogFits, GaborFits, fit_dog, fit_gabor
 from filtercrawl_analysis.statistics.form.null import LEVEL, p_values
 from filtercrawl_analysis.statistics.form.rounding import rounded
 from filtercrawl_analysis.statistics.form.shares import MAX_TAPS
+from filtercrawl_analysis.statistics.groups.resampling import random_generator
 
 Row = dict[str, Any]
-# A row of the index with sampled kernels of the layer [k, taps].
-Sample = tuple[Row, NDArray[np.float32]]
 
 GABOR: Final = "gabor"
 DOG: Final = "difference of gaussians"
@@ -32,6 +31,8 @@ _GABOR_PARAMETERS: Final = 9
 _FURTHER: Final = 3
 # Share of the variance below which what a fit leaves is rounding.
 _EXACT: Final = 1e-12
+# Kernels that are fitted in all: of larger datasets, fewer than 64 of each layer.
+MAX_KERNELS: Final = 100_000
 # Kernels that are fitted at a time, at least.
 _BATCH: Final = 4096
 _LAYER_COLUMNS: Final = ("layer_id", "model_id", "kernel", "depthwise", "depth_decile")
@@ -52,8 +53,28 @@ FORM_KERNELS: Final = pa.schema(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Sampled kernels of a layer.
+
+    Attributes:
+        layer: Its row of the index.
+        sampled: Kernels in the sample of the dataset.
+        chosen: Which of them these are [k].
+        kernels: [k, taps].
+    """
+
+    layer: Row
+    sampled: int
+    chosen: NDArray[np.int64]
+    kernels: NDArray[np.float32]
+
+
 def fitted_kernels(dataset: DatasetView) -> pa.Table:
     """Fit both models to the sampled kernels of all layers whose kernels have five taps or more along both axes.
+
+    Where they are more than 100,000, as many of each layer are fitted, picked at random by the seed, as keep the total
+    below.
 
     Returns:
         Rows of `FORM_KERNELS`, by kernel size, then in the order of the index.
@@ -65,15 +86,34 @@ def fitted_kernels(dataset: DatasetView) -> pa.Table:
         size = tuple(layer["kernel_size"])
         if len(size) == 2 and min(size) >= MIN_SIZE and math.prod(size) <= MAX_TAPS:
             by_size.setdefault(size, {})[layer["layer_sha256"]] = layer
+    limit = kernels_per_layer(
+        [layer["n_kernels"] for layers in by_size.values() for layer in layers.values()], MAX_KERNELS
+    )
     tables = [FORM_KERNELS.empty_table()]
     for size, layers in sorted(by_size.items()):
-        samples = ((layers[digest], kernels) for digest, kernels in dataset.samples(list(layers)))
         done = 0
-        for batch in _batches((layer, kernels) for layer, kernels in samples if kernels.shape[1] == math.prod(size)):
+        for batch in _batches(_samples(dataset, layers, math.prod(size), limit)):
             tables.append(_rows(batch, size, dataset.options.device))
             done += len(batch)
             dataset.progress(done, len(layers), f"fits to kernels of {size[0]}x{size[1]}")
     return pa.concat_tables(tables)
+
+
+def kernels_per_layer(n_kernels: Sequence[int], total: int) -> int:
+    """Return how many sampled kernels of a layer are fitted at most, so that all are at most `total`; at least one."""
+    for limit in range(LIMIT, 1, -1):
+        if sum(min(n, limit) for n in n_kernels) <= total:
+            return limit
+    return 1
+
+
+def _samples(dataset: DatasetView, layers: dict[str, Row], taps: int, limit: int) -> Iterator[Sample]:
+    for digest, kernels in dataset.samples(list(layers)):
+        if kernels.shape[1] != taps:
+            continue  # the same bytes as kernels of another size
+        order = random_generator(dataset.options.seed, "fitted kernels", digest).permutation(len(kernels))
+        chosen = np.sort(order[:limit])
+        yield Sample(layer=layers[digest], sampled=len(kernels), chosen=chosen, kernels=kernels[chosen])
 
 
 def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
@@ -81,7 +121,7 @@ def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     batch: list[Sample] = []
     for sample in samples:
         batch.append(sample)
-        if sum(len(kernels) for _, kernels in batch) >= _BATCH:
+        if sum(len(one.chosen) for one in batch) >= _BATCH:
             yield batch
             batch = []
     if batch:
@@ -89,17 +129,17 @@ def _batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
 
 
 def _rows(batch: Sequence[Sample], size: tuple[int, int], device: str) -> pa.Table:
-    kernels = np.concatenate([kernels for _, kernels in batch]).reshape(-1, *size)
+    kernels = np.concatenate([one.kernels for one in batch]).reshape(-1, *size)
     gabor, dog = fit_gabor(kernels, device=device), fit_dog(kernels, device=device)
     p = {GABOR: p_values("gabor", size, gabor.r2), DOG: p_values("dog", size, dog.r2)}
-    columns: dict[str, Any] = {name: [layer[name] for layer, some in batch for _ in some] for name in _LAYER_COLUMNS}
+    columns: dict[str, Any] = {name: [one.layer[name] for one in batch for _ in one.chosen] for name in _LAYER_COLUMNS}
     for prefix, fitted in (("gabor", gabor), ("dog", dog)):
         for field in fields(fitted):
             columns[f"{prefix}_{field.name}"] = rounded(getattr(fitted, field.name))
     for name in _AT_BOUND:
         columns[name] = [None if value is None else value == 1 for value in columns[name]]
     columns |= {
-        "kernel_id": [name for layer, some in batch for name in _kernel_ids(layer, len(some))],
+        "kernel_id": [name for one in batch for name in _kernel_ids(one)],
         "form": describing_models({GABOR: gabor.r2, DOG: dog.r2}, p, math.prod(size)),
         "gabor_p": rounded(p[GABOR]),
         "dog_p": rounded(p[DOG]),
@@ -108,12 +148,13 @@ def _rows(batch: Sequence[Sample], size: tuple[int, int], device: str) -> pa.Tab
     return pa.table({name: columns[name] for name in FORM_KERNELS.names}, schema=FORM_KERNELS)
 
 
-def _kernel_ids(layer: Row, count: int) -> list[str | None]:
-    if layer["layer_sha256"] == layer.get("effective_sha256") and count < layer["n_kernels"]:
-        return [None] * count  # picked by the stored weight, whose digest this view does not have
-    positions = sample_positions(layer["layer_sha256"], layer["n_kernels"], count)
+def _kernel_ids(sample: Sample) -> list[str | None]:
+    layer = sample.layer
+    if layer["layer_sha256"] == layer.get("effective_sha256") and sample.sampled < layer["n_kernels"]:
+        return [None] * len(sample.chosen)  # picked by the stored weight, whose digest this view does not have
+    positions = np.array(sample_positions(layer["layer_sha256"], layer["n_kernels"], sample.sampled))[sample.chosen]
     inputs = layer["shape"][1]
-    return [f"{layer['layer_id']}:{position // inputs}:{position % inputs}" for position in positions]
+    return [f"{layer['layer_id']}:{position // inputs}:{position % inputs}" for position in positions.tolist()]
 
 
 def describing_models(r2: dict[str, Array], p: dict[str, Array], taps: int) -> list[str | None]:

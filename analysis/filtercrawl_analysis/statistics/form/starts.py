@@ -14,7 +14,7 @@ from filtercrawl_analysis.statistics.form.kernel_models import KernelModel, work
 
 # Numbers in a matrix of projections, and atoms that are computed at a time.
 _NUMBERS: Final = 4_000_000
-_ATOMS: Final = 4096
+_ATOMS: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)

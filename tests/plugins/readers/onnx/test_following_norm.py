@@ -15,7 +15,7 @@ from torch import nn
 
 from filtercrawl.api.tensor import FollowingNorm
 from filtercrawl.extraction.classify import classify_tensors
-from filtercrawl.extraction.effective import bn_folded, plan_recipes
+from filtercrawl.extraction.effective.plan import bn_folded, plan_recipes
 from support.effective_networks import effective, largest_error, randomize
 from support.onnx_models import branch, model, node, random_array, read, tensor
 

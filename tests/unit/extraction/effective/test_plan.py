@@ -12,7 +12,8 @@ from torch import nn
 from filtercrawl.api.tensor import StoredTensor
 from filtercrawl.extraction.architecture import match_tensors, trace
 from filtercrawl.extraction.classify import classify_tensors
-from filtercrawl.extraction.effective import LayerKey, bn_folded, effective_weight, plan_recipes
+from filtercrawl.extraction.effective import LayerKey, effective_weight
+from filtercrawl.extraction.effective.plan import bn_folded, plan_recipes
 from filtercrawl.extraction.to_float32 import to_float32
 from support.branch_modules import diverse_branch_block, mobileone, named
 from support.effective_networks import effective, largest_error, plans_of, randomize, stored_tensors

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.form.fits import fit_dog, fit_gabor
-from filtercrawl_analysis.statistics.form.fitted_kernels import DOG, GABOR, NEITHER, describing_models
+from filtercrawl_analysis.statistics.form.fitted_kernels import (
+    DOG,
+    GABOR,
+    NEITHER,
+    describing_models,
+    kernels_per_layer,
+)
 from filtercrawl_analysis.statistics.form.null import p_values
 from support.planted_forms import plant_dogs, plant_gabors
 
@@ -31,3 +38,11 @@ def test_planted_forms_are_told_from_each_other_and_from_noise() -> None:
 
 def test_a_kernel_without_variance_has_no_form() -> None:
     assert described(np.zeros((1, 7, 7))) == [None]
+
+
+@pytest.mark.parametrize(
+    ("n_kernels", "total", "limit"),
+    [([64, 64], 128, 64), ([64, 64], 127, 63), ([2, 64, 64], 22, 10), ([9] * 50, 10, 1)],
+)
+def test_as_many_kernels_of_each_layer_as_keep_the_total(n_kernels: list[int], total: int, limit: int) -> None:
+    assert kernels_per_layer(n_kernels, total) == limit

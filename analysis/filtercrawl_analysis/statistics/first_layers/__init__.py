@@ -1,0 +1,1 @@
+"""First layers, whose input channels are the colors of an image."""
