@@ -16,6 +16,7 @@ from filtercrawl.extraction.effective.stored_norm import (
     StoredNorm,
     is_readable,
     module_key,
+    shows_output,
 )
 from filtercrawl.extraction.layer import Layer
 
@@ -227,7 +228,7 @@ def _filled(name: str, numbers: tuple[str, ...]) -> str:
 
 def _contradicts(layer: Layer | None, norm: StoredNorm | None) -> bool:
     """Return whether a graph shows that another normalization follows a layer, or none."""
-    if layer is None or layer.tensor.depth is None:
+    if layer is None or not shows_output(layer):
         return False
     stated = layer.tensor.norm
     return (stated.variance if stated else None) != (norm.variance.name if norm else None)

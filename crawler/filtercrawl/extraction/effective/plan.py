@@ -18,9 +18,9 @@ from filtercrawl.extraction.effective.stored_norm import (
     StoredModules,
     StoredNorm,
     bias_of,
-    is_graph,
     module_key,
     read_numbers,
+    shows_output,
 )
 from filtercrawl.extraction.layer import Layer
 
@@ -155,7 +155,7 @@ def plan_recipes(layers: Sequence[Layer], tensors: Iterable[StoredTensor]) -> tu
         if main is not None and main.exclusion_reason is None:
             blocks[_key(main)] = block
             merged.update(_key(layer) for layer in block.layers)
-    named = norms_by_name([layer for layer in layers if not _has_graph(layer)], modules)
+    named = norms_by_name([layer for layer in layers if not shows_output(layer)], modules)
     plans: list[RecipePlan] = []
     for layer in layers:
         key = _key(layer)
@@ -170,7 +170,7 @@ def plan_recipes(layers: Sequence[Layer], tensors: Iterable[StoredTensor]) -> tu
         if layer.tensor.norm is not None:
             norm = modules.stated_norm(layer.tensor.norm, layer.out_channels)
         else:
-            norm = named.get(module_key(layer.tensor)) if not _has_graph(layer) else None
+            norm = named.get(module_key(layer.tensor)) if not shows_output(layer) else None
         if norm is not None or parametrization is not None:
             plans.append(RecipePlan(layer=layer, modules=modules, parametrization=parametrization, norm=norm))
     return tuple(plans)
@@ -196,8 +196,3 @@ def bn_folded(layer: Layer, plan: RecipePlan | None) -> bool | None:
 
 def _key(layer: Layer) -> LayerKey:
     return LayerKey(layer.tensor.name, layer.tensor.bank_index)
-
-
-def _has_graph(layer: Layer) -> bool:
-    """Return whether a graph shows what follows a convolution."""
-    return layer.tensor.depth is not None or is_graph(layer)

@@ -151,9 +151,16 @@ def read_numbers(tensor: StoredTensor) -> NDArray[np.float32]:
 
 
 def is_graph(layer: Layer) -> bool:
-    """Return whether the file is a graph that shows what a convolution is used with."""
+    """Return whether the file is a graph that shows which bias a convolution has, and what takes its output."""
     convolution = layer.tensor.convolution
     return convolution is not None and convolution.source == "onnx_graph"
+
+
+def shows_output(layer: Layer) -> bool:
+    """Return whether a graph shows what takes the output of a convolution: that of the file, or a network that ran."""
+    convolution = layer.tensor.convolution
+    ran = convolution is not None and convolution.source == "module" and layer.tensor.depth is not None
+    return ran or is_graph(layer)
 
 
 def bias_of(layer: Layer, modules: StoredModules) -> StoredTensor | None:

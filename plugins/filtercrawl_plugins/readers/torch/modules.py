@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class SavedModule:
         settings: Attributes of a convolution, or {} for any other module. `in_channels`, `out_channels` and
             `kernel_size` may be missing.
         uses: For modules with code: how it uses its attributes as weights of convolutions.
+        eps: What it adds to a variance; None where it does not say.
     """
 
     cls: str
@@ -63,6 +65,11 @@ class SavedModule:
     buffers: frozenset[str] = frozenset()
     settings: Mapping[str, object] = field(default_factory=dict)
     uses: WeightUses | None = None
+    eps: float | None = None
+
+    def variance_eps(self, name: str) -> float | None:
+        """Return what the module adds to its running variance, where the attribute `name` is that; else None."""
+        return self.eps if name == "running_var" else None
 
     def convolution(self, name: str, shape: tuple[int, ...]) -> Convolution | None:
         """Return the convolution whose weight is the attribute `name` of this shape, None if it is no such weight."""
@@ -133,8 +140,10 @@ def describe_module(stub: Stub) -> SavedModule:
     """Describe a module by the attributes of its stub."""
     attributes = dict(stub.attributes()) | state_by_name(stub)
     settings = {name: value for name, value in attributes.items() if name in CONVOLUTION_SETTINGS}
+    eps = attributes.get("eps")
     return SavedModule(
         cls=stub.path.rpartition(".")[2],
+        eps=float(eps) if isinstance(eps, float | int) and math.isfinite(eps) and eps >= 0 else None,
         parameters=_keys(attributes.get("_parameters")),
         buffers=_keys(attributes.get("_buffers")),
         settings=settings if len(settings) == len(CONVOLUTION_SETTINGS) else {},

@@ -70,13 +70,14 @@ class TensorLocator:
                 "distributed checkpoint; merge the shards with torch.distributed.checkpoint"
             )
         location, dtype = self._locate(found.value, shape, name)
-        convolution, rule, weight_kind = None, None, None
+        convolution, rule, weight_kind, eps = None, None, None, None
         if path.owner is not None:
             attribute = path.key[-1] if path.key else ""
             if attribute == "_data" and path.key is not None and len(path.key) > 1:  # codes of a quantized parameter
                 attribute = path.key[-2]
             convolution = path.owner.convolution(attribute, shape)
             weight_kind = path.owner.weight_kind(attribute)
+            eps = path.owner.variance_eps(attribute)
             if convolution is None and reason is None:
                 reason, rule = path.owner.skip_reason(attribute, len(shape)), "module_class"
         quantization = None
@@ -101,6 +102,7 @@ class TensorLocator:
             reason=reason,
             rule=rule if reason else None,
             weight_kind=weight_kind,
+            eps=eps,
             negated=isinstance(found.value, PickledTensor) and found.value.negated,
         )
 

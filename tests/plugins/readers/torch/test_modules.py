@@ -46,6 +46,14 @@ def convolution(tensor: StoredTensor) -> Convolution:
 
 
 @BOTH
+def test_a_pickled_norm_gives_its_epsilon(zipped: bool) -> None:
+    found = read(saved({"model": nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, eps=1e-3))}, zipped=zipped))
+    eps = {name.rpartition(".")[2]: tensor.eps for name, tensor in found.items() if ".1." in name}
+    assert eps["running_var"] == 1e-3
+    assert {value for name, value in eps.items() if name != "running_var"} == {None}
+
+
+@BOTH
 def test_a_pickled_module_gives_its_kernels(zipped: bool) -> None:
     block = Block()
     found = read(saved({"epoch": 1, "model": nn.Sequential(block, nn.Conv2d(6, 2, 1))}, zipped=zipped))
