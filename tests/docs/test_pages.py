@@ -114,10 +114,11 @@ def words(cell: str) -> list[str]:
 
 
 def kernels_of_known_form() -> MemoryView:
-    """A first layer and a depthwise one, which the networks below do not have."""
+    """A first layer and depthwise ones with more and more peaks, which the networks below do not have."""
     random = np.random.default_rng(0)
     stem = plant_gabors(8, 7, 0.1, random).kernels[:, None].astype(np.float32)
     depthwise = plant_gabors(8, 5, 0.1, random).kernels[:, None].astype(np.float32)
+    peak = np.outer([0, 1, 2, 1, 0], [0, 1, 2, 1, 0]).astype(np.float32)[None, None]
     shared = {"op": "conv2d", "out_channels": 8, "architecture": None, "stride": [1, 1], "is_patchify": False}
     return MemoryView(
         [
@@ -126,7 +127,14 @@ def kernels_of_known_form() -> MemoryView:
                 weight=stem,
                 facts={**shared, "is_first": True, "depthwise": False, "in_channels": 1, "groups": 1},
             ),
-            Layer(model_id="m", weight=depthwise, facts={**shared, "depthwise": True, "in_channels": 8, "groups": 8}),
+            *(
+                Layer(
+                    model_id="m",
+                    weight=np.concatenate([depthwise[: 8 - depth], np.tile(peak, (depth, 1, 1, 1))]),
+                    facts={**shared, "depthwise": True, "in_channels": 8, "groups": 8, "conv_depth": depth},
+                )
+                for depth in range(1, 5)
+            ),
         ]
     )
 

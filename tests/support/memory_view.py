@@ -54,11 +54,18 @@ class MemoryView:
                     "is_first": None,
                     "is_last": None,
                     "depth_decile": None,
+                    "conv_depth": None,
                     "family": None,
                     **layer.facts,
                 }
             )
-        types = {"depthwise": pa.bool_(), "is_first": pa.bool_(), "is_last": pa.bool_(), "depth_decile": pa.int8()}
+        types = {
+            "depthwise": pa.bool_(),
+            "is_first": pa.bool_(),
+            "is_last": pa.bool_(),
+            "depth_decile": pa.int8(),
+            "conv_depth": pa.int32(),
+        }
         table = pa.Table.from_pylist(rows)
         for name, kind in types.items():
             table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))

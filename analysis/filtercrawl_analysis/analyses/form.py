@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl.api.errors import DatasetError
-from filtercrawl_analysis.analyses.form_findings import angle_findings, fit_findings, share_findings
+from filtercrawl_analysis.analyses.form_findings import angle_findings, depth_findings, fit_findings, share_findings
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots import form as plots
+from filtercrawl_analysis.statistics.form.depth_trend import depth_trends
 from filtercrawl_analysis.statistics.form.first_layers import FirstLayers, angle_histograms, fit_first_layers
 from filtercrawl_analysis.statistics.form.fit_shares import fit_shares
 from filtercrawl_analysis.statistics.form.fits import DogFits, GaborFits
@@ -48,6 +49,12 @@ _SHARES: Final = (
     "below 5). p: Wilcoxon's signed-rank test of models against chance; q: adjusted over the table "
     "(Benjamini-Hochberg); verdict: against chance."
 )
+_DEPTH: Final = (
+    "Median over models of the rank correlation (Spearman) of the share of the form in a layer with the layer's "
+    "depth, of models with four depthwise layers or more of the size. low, high: 95 % interval of the median (null "
+    "below 5 models). p: sign test of 0; q: adjusted over the table; verdict: higher where the form becomes more "
+    "frequent with depth."
+)
 _FILTERS: Final = (
     "Gabor functions fitted to the principal color kernels of filters of first layers: the first right singular "
     "vector of the filter as a matrix of channels by taps, times its singular value. color_share: the share of the "
@@ -72,9 +79,11 @@ def analyze(dataset: DatasetView) -> Result:
     if not (len(kernels) or len(forms.layers) or len(first.filters)):
         return empty_result("no kernels of five taps along both axes, and no depthwise ones of three")
     fits, shares, angles = fit_shares(kernels), form_shares(forms, dataset.options.by), angle_histograms(first)
+    trends = depth_trends(forms)
     tables = (
         ResultTable(name="form_fits", title="Kernels that a model describes", rows=fits, about=_FITS),
         ResultTable(name="form_shares", title="Named forms of depthwise kernels", rows=shares, about=_SHARES),
+        ResultTable(name="form_depth", title="Named forms and depth", rows=trends, about=_DEPTH),
         ResultTable(
             name="first_layer_orientation", title="Orientation and phase of first layers", rows=angles, about=_ANGLES
         ),
@@ -91,7 +100,13 @@ def analyze(dataset: DatasetView) -> Result:
             *_depth_figures(forms, shares),
             *_angle_figures(first, angles),
         ),
-        findings=(*share_findings(shares), *angle_findings(angles), *fit_findings(fits), *missing),
+        findings=(
+            *share_findings(shares),
+            *depth_findings(trends),
+            *angle_findings(angles),
+            *fit_findings(fits),
+            *missing,
+        ),
     )
 
 

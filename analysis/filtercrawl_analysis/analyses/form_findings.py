@@ -13,7 +13,7 @@ from filtercrawl_analysis.statistics.form.fitted_kernels import DOG, GABOR, NEIT
 from filtercrawl_analysis.statistics.form.shares import ALL
 from filtercrawl_analysis.statistics.form.templates import NOISE, OTHER
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, TOO_LITTLE
+from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, TOO_LITTLE
 
 Row = dict[str, Any]
 Found = list[tuple[int, Row]]
@@ -72,6 +72,29 @@ def share_findings(shares: pa.Table) -> Iterator[Finding]:
             yield _finding(text, [nearest])
 
 
+def depth_findings(trends: pa.Table) -> Iterator[Finding]:
+    """Yield one finding for each kernel size with enough models: the forms that change with depth.
+
+    Args:
+        trends: The table `form_depth`.
+    """
+    tested = [(at, row) for at, row in enumerate(trends.to_pylist()) if row["q"] is not None]
+    for kernel in dict.fromkeys(row["kernel"] for _, row in tested):
+        rows = sorted((item for item in tested if item[1]["kernel"] == kernel), key=lambda item: item[1]["q"])
+        told = [item for item in rows if item[1]["verdict"] in (HIGHER, LOWER)]
+        phrase = kernel_phrase(kernel)
+        if told:
+            named = ", ".join(_trend(row) for _, row in told[:_MAX_NAMED])
+            text = f"Within models, {len(told)} of {len(rows)} forms of depthwise {phrase} change with depth: {named}."
+            yield _finding(text, told[:_MAX_NAMED], "form_depth")
+        else:
+            text = (
+                f"Within models, no form of depthwise {phrase} is told to change with depth (smallest q: "
+                f"{_trend(rows[0][1])})."
+            )
+            yield _finding(text, rows[:1], "form_depth")
+
+
 def angle_findings(histograms: pa.Table) -> Iterator[Finding]:
     """Yield one finding for the orientation and one for the phase of filters of first layers.
 
@@ -107,6 +130,14 @@ def _finding(text: str, rows: Found, table: str = "form_shares") -> Finding:
 
 def _share(row: Row) -> str:
     return f"{row['form']} with {row['share']:.0%}{_interval(row)} against {row['chance']:.0%} by chance"
+
+
+def _trend(row: Row) -> str:
+    way = "more" if row["depth_correlation"] > 0 else "less"
+    return (
+        f"{row['form']} {way} frequent (rank correlation {row['depth_correlation']:.2f}, {_models(row['models'])}, "
+        f"q = {row['q']:.2g})"
+    )
 
 
 def _cell(row: Row) -> str:

@@ -16,9 +16,9 @@ Form = Literal["gabor", "dog"]
 # A kernel has a form where a fit explains more of it than of this share of random kernels.
 LEVEL: Final = 0.01
 # Random kernels of a size, and of sizes of more taps than `_LARGE`, whose fits take ten times as long.
-_DRAWS: Final = 999
+_DRAWS: Final = 1999
 _LARGE: Final = 200
-_LARGE_DRAWS: Final = 299
+_LARGE_DRAWS: Final = 499
 
 
 @lru_cache(maxsize=64)
