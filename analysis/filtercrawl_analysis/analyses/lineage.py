@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable, SampleSize
 from filtercrawl_analysis.analyses.lineage_findings import lineage_findings
 from filtercrawl_analysis.analyses.registry import empty_result
-from filtercrawl_analysis.plots.lineage import Tree, draw_trees, layout_height, select_trees
+from filtercrawl_analysis.plots.lineage import WIDTH, Tree, draw_trees, layout_height, select_trees
 from filtercrawl_analysis.statistics.lineage.candidates import candidate_pairs
 from filtercrawl_analysis.statistics.lineage.edges import LineageEdge, lineage_edges
 from filtercrawl_analysis.statistics.lineage.models import ModelLayer, lineage_models
@@ -206,5 +206,6 @@ def _figures(lineage: pa.Table, size: SampleSize) -> Iterator[Figure]:
             basis=size,
             table="lineage",
             draw=partial(draw_trees, trees=trees),
+            width=WIDTH,
             height=layout_height(trees),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from typing import Any
 
@@ -21,12 +21,13 @@ from filtercrawl_analysis.statistics.lineage.filter_matching import (
     FilterMatch,
     Order,
     can_match,
+    carry_inputs,
     match_filters,
     order_of_outputs,
 )
 from filtercrawl_analysis.statistics.lineage.layer_matching import MatchedBy, match_layers
-from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair, compare_weights
-from filtercrawl_analysis.statistics.lineage.relation import judge
+from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair, Weights, compare_weights
+from filtercrawl_analysis.statistics.lineage.relation import is_related, judge
 
 
 def compare(
@@ -77,7 +78,7 @@ def compare_checkpoints(a: ComparedCheckpoint, b: ComparedCheckpoint, progress: 
     matches = match_layers(a.layers, b.layers)
     pairs: list[LayerPair] = []
     rows: list[dict[str, Any]] = []
-    orders: list[Order] = []
+    stored: dict[int, tuple[FilterMatch, Order]] = {}
     for number, (i, j, matched_by) in enumerate(matches.pairs):
         first, second = a.layers[i], b.layers[j]
         progress.step(number, len(matches.pairs), first.tensor)
@@ -85,15 +86,16 @@ def compare_checkpoints(a: ComparedCheckpoint, b: ComparedCheckpoint, progress: 
         pairs.append(compare_weights(weight_a, weight_b))
         rows.append(_row(first, second, matched_by, pairs[-1]) | {"drift": layer_drift(weight_a, weight_b)})
         if can_match(weight_a, weight_b):
-            rows[-1] |= _match_columns(match_filters(weight_a, weight_b))
-            order = order_of_outputs(weight_a, weight_b)
-            if (order != np.arange(len(order))).any() and not any(np.array_equal(order, known) for known in orders):
-                orders.append(order)
-    for (i, j, _), row in zip(matches.pairs, rows, strict=True):
+            match = match_filters(weight_a, weight_b)
+            stored[number] = match, _order_of_outputs(weight_a, weight_b, pairs[-1], match)
+            rows[-1] |= _match_columns(match)
+    orders = _distinct(order for _, order in stored.values())
+    for number, (match, order) in stored.items():
+        i, j, _ = matches.pairs[number]
         first, second = a.layers[i], b.layers[j]
-        inputs = [order for order in orders if len(order) == first.shape[1]]
-        if inputs and row["matched_change"] and first.groups in (1, None):
-            row.update(_match_columns(match_filters(first.read(), second.read(), inputs)))
+        inputs = [known for known in orders if len(known) == first.shape[1]]
+        if inputs and match.relative_change and first.groups in (1, None):
+            rows[number] |= _match_columns(carry_inputs(first.read(), second.read(), match, order, inputs))
     return ComparisonReport(
         a=a.name,
         b=b.name,
@@ -102,6 +104,17 @@ def compare_checkpoints(a: ComparedCheckpoint, b: ComparedCheckpoint, progress: 
         only_b=tuple(_described(b.layers[j] for j in matches.only_b)),
         judgement=judge(pairs, [row.get("matched_change") for row in rows]),
     )
+
+
+def _order_of_outputs(a: Weights, b: Weights, pair: LayerPair, match: FilterMatch) -> Order:
+    """Return the order of the filters of b whatever that of its inputs; as stored where the layers are related so."""
+    return match.order if not match.moved and is_related([pair]) else order_of_outputs(a, b)
+
+
+def _distinct(orders: Iterable[Order]) -> list[Order]:
+    """Return the orders that are not as stored, each once."""
+    found = {order.tobytes(): order for order in orders if (order != np.arange(len(order))).any()}
+    return list(found.values())
 
 
 def _row(a: ComparedLayer, b: ComparedLayer, matched_by: MatchedBy, pair: LayerPair) -> dict[str, Any]:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 # Rows of the figure, a checkpoint each.
 _MAX_ROWS: Final = 48
 _ROW_HEIGHT: Final = 0.24
+# Inches: narrow, so that names can be read on a phone; room for a name of 32 characters; the widest generation.
+WIDTH: Final = 5.2
+_NAME_LENGTH: Final = 32
+_NAME_WIDTH: Final = 2.5
+_MAX_STEP: Final = 0.9
 # Color and line style: relations that differ in color only would look alike in print.
 _STYLES: Final = {
     "finetune": ("C0", "-"),
@@ -76,8 +81,8 @@ def draw_trees(canvas: Figure, trees: Sequence[Tree]) -> None:
         deepest = max(deepest, depth)
         row += 1
     axes.set_ylim(row - 0.5, -0.8)
-    # Room for the names of the last generation, of up to 40 characters.
-    axes.set_xlim(-0.1, deepest + 2.2)
+    step = min(_MAX_STEP, (WIDTH - _NAME_WIDTH) / max(deepest, 1))
+    axes.set_xlim(-0.1, WIDTH / step - 0.1)
     axes.axis("off")
     relations = dict.fromkeys(relation for tree in trees for *_, relation in tree.edges)
     for relation in relations:
@@ -92,7 +97,7 @@ def _draw_branch(
     """Draw a checkpoint and all that were made from it; returns the next free row and the deepest generation."""
     generation, row = place
     axes.plot(generation, row, "o", color=ink(), ms=4)
-    axes.text(generation + 0.06, row, label(name, 40), va="center", fontsize=8, color=ink())
+    axes.text(generation + 0.06, row, label(name, _NAME_LENGTH), va="center", fontsize=8, color=ink())
     following, deepest = row + 1, generation
     for child, relation in sorted(children.get(name, ())):
         color, style = _STYLES.get(relation, _OTHER)

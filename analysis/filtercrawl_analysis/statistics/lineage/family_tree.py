@@ -6,9 +6,10 @@ form a tree. Networks that were trained from one initialization are leaves of a 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,22 +55,47 @@ def family_trees(
         features: Of the same pairs.
         prior: Odds, of some pairs, that the second descends from the first rather than the other way round: of dates.
     """
-    names = sorted({name for pair in squares for name in pair})
+    edges = [edge for family in _families(squares) for edge in _edges_of_descent(family, squares, features, prior)]
+    yield from _oriented(edges)
+
+
+def _families(pairs: Collection[Pair]) -> list[list[str]]:
+    """Return the groups of names that pairs connect, each sorted."""
+    names = sorted({name for pair in pairs for name in pair})
     place = {name: i for i, name in enumerate(names)}
+    ends = np.array([[place[a], place[b]] for a, b in pairs]).reshape(-1, 2).T
+    links = csr_matrix((np.ones(ends.shape[1]), (ends[0], ends[1])), (len(names), len(names)))
+    count, labels = connected_components(links, directed=False)
+    groups: list[list[str]] = [[] for _ in range(count)]
+    for name, label in zip(names, labels.tolist(), strict=True):
+        groups[label].append(name)
+    return groups
+
+
+def _edges_of_descent(
+    names: Sequence[str],
+    squares: Mapping[Pair, float],
+    features: Mapping[Pair, DescentFeatures],
+    prior: Mapping[Pair, float],
+) -> Iterator[tuple[str, str, float, float, float | None]]:
+    """Yield the edges of a family's tree that are more likely of descent than not.
+
+    Yields:
+        Both ends, the probability of descent, the share of the first end as parent in it, and `branching`.
+    """
     distances = np.full((len(names), len(names)), np.nan)
-    for (a, b), square in squares.items():
-        distances[place[a], place[b]] = distances[place[b], place[a]] = square
-    edges = []
+    for i, j in itertools.combinations(range(len(names)), 2):
+        if (names[i], names[j]) in squares:
+            distances[i, j] = distances[j, i] = squares[names[i], names[j]]
     for i, j in spanning_edges(distances):
-        a, b = sorted((names[i], names[j]))
-        side = branching(distances, place[a], place[b])
+        a, b = names[i], names[j]
+        side = branching(distances, i, j)
         from_a, from_b = descent_probabilities(features[a, b], side)
         odds = prior.get((a, b), 1.0)
         total = from_a + from_b
         ratio = odds * from_a / (odds * from_a + from_b) if total else 0.5
         if total >= 0.5:
-            edges.append((a, b, total, ratio, side))
-    yield from _oriented(edges)
+            yield a, b, total, ratio, side
 
 
 def branching(distances: Array, a: int, b: int) -> float | None:
@@ -98,6 +124,7 @@ def branching(distances: Array, a: int, b: int) -> float | None:
 
 
 def spanning_edges(distances: Array) -> Iterator[tuple[int, int]]:
+    """Yield the edges of the minimum spanning tree, the smaller position first; distances are NaN where unknown."""
     # Zeros are no edges to scipy, and equal checkpoints are none of a tree anyway.
     known = np.where(np.isfinite(distances), np.maximum(distances, 1e-12), 0)
     rows, columns = minimum_spanning_tree(csr_matrix(np.triu(known, 1))).nonzero()
@@ -106,18 +133,11 @@ def spanning_edges(distances: Array) -> Iterator[tuple[int, int]]:
 
 def _oriented(edges: Sequence[tuple[str, str, float, float, float | None]]) -> Iterator[Descent]:
     """Yield the edges with their directions, by the most likely root of each tree."""
-    names = sorted({name for a, b, *_ in edges for name in (a, b)})
-    place = {name: i for i, name in enumerate(names)}
     around: dict[str, list[tuple[str, float, float, float | None]]] = defaultdict(list)
     for a, b, total, ratio, side in edges:
         around[a].append((b, total, ratio, side))
         around[b].append((a, total, 1 - ratio, side))
-    matrix = csr_matrix(
-        ([1] * len(edges), ([place[e[0]] for e in edges], [place[e[1]] for e in edges])), (len(names), len(names))
-    )
-    _, labels = connected_components(matrix, directed=False)
-    for label in sorted(set(labels.tolist())):
-        members = [name for name in names if labels[place[name]] == label]
+    for members in _families([(a, b) for a, b, *_ in edges]):
         likelihoods = {root: _log_likelihood(root, around) for root in members}
         best = max(members, key=lambda root: likelihoods[root])
         top = likelihoods[best]

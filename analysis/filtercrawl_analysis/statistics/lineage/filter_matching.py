@@ -58,10 +58,22 @@ def match_filters(a: Weights, b: Weights, inputs: Sequence[Order] = ()) -> Filte
             layer shows, as that after a concatenation, is not found.
     """
     stored = _assign(a, b)
-    if not inputs or stored.distance == 0:
-        return stored
-    outputs = order_of_outputs(a, b)
+    return carry_inputs(a, b, stored, order_of_outputs(a, b), inputs) if inputs else stored
+
+
+def carry_inputs(a: Weights, b: Weights, stored: FilterMatch, outputs: Order, inputs: Sequence[Order]) -> FilterMatch:
+    """Return the match with the order of input channels that another layer shows, if it is closer; else `stored`.
+
+    Args:
+        a: float32 `[out, in/groups, *kernel_size]`.
+        b: The same shape.
+        stored: The match with inputs as stored.
+        outputs: What `order_of_outputs` returns for the two.
+        inputs: The permutations of input channels to try.
+    """
     distances = [float(np.linalg.norm(a - b[outputs][:, order])) for order in inputs]
+    if not min(distances, default=np.inf) < stored.distance:
+        return stored
     carried = _assign(a, b[:, inputs[int(np.argmin(distances))]])
     if carried.distance > _MAX_SHARE * stored.distance:
         return stored

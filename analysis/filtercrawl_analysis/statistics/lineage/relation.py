@@ -149,7 +149,8 @@ def _permuted(pairs: Sequence[LayerPair], changes: Sequence[float | None]) -> Ju
         return None
     if not known or len(known) < len(pairs) / 2 or max(known) > _MAX_PERMUTED_CHANGE:
         return None
-    evidence = f"{len(known)} layers are equal to {max(known):.1e} after a permutation"
+    close = f"equal to {max(known):.0e}" if max(known) else "equal"
+    evidence = f"{len(known)} layers are {close} after a permutation of their channels or taps"
     return Judgement(relation="permuted", parent=None, probability=0.99, evidence=evidence)
 
 
