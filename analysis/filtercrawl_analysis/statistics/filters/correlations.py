@@ -21,7 +21,7 @@ _MIN_FILTERS: Final = 3
 CORRELATION_SCHEMA: Final = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("joined", "measure")),
-        *(pa.field(name, pa.float64()) for name in ("correlation", "within_layers", "low", "high", "p", "q")),
+        *(pa.field(name, pa.float64()) for name in ("rank_correlation", "within_layers", "low", "high", "p", "q")),
         pa.field("verdict", pa.string()),
         *(pa.field(name, pa.int64()) for name in ("models", "layers", "filters")),
     ]
@@ -72,7 +72,7 @@ class FilterCorrelations:
         """Return one row per column and measure.
 
         Columns:
-            `correlation`: Spearman's, of all filters.
+            `rank_correlation`: Spearman's, of all filters.
             `within_layers`: Mean of the correlations of layers, each weighted by n - 1 for n filters.
             `p`, `q`: Of `within_layers` where filters of a layer are exchanged at random. Spearman's correlation then
                 has the variance 1 / (n - 1), also with ties; normal approximation of their sum. Adjusted over the
@@ -93,7 +93,7 @@ def _row(pair: _Pair) -> dict[str, Any]:
     varied = len(columns) >= _MIN_FILTERS and np.ptp(columns) > 0 and np.ptp(measures) > 0
     enough = pair.weight >= _MIN_PAIRS
     return {
-        "correlation": float(spearmanr(columns, measures).statistic) if varied else None,
+        "rank_correlation": float(spearmanr(columns, measures).statistic) if varied else None,
         "within_layers": pair.weighted / pair.weight if pair.weight else None,
         "low": low,
         "high": high,

@@ -24,7 +24,7 @@ def test_values_are_those_of_scipy() -> None:
     each = [spearmanr(*layer).statistic for layer in layers]
     assert row["within_layers"] == pytest.approx(np.average(each, weights=[3, 16, 39]))
     pooled = spearmanr(np.concatenate([c for c, _ in layers]), np.concatenate([m for _, m in layers])).statistic
-    assert row["correlation"] == pytest.approx(pooled)
+    assert row["rank_correlation"] == pytest.approx(pooled)
     assert (row["layers"], row["filters"], row["models"]) == (3, 61, 1)
 
 
