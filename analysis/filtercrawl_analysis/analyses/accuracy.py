@@ -31,7 +31,8 @@ MAX_METRICS: Final = 2
 _CORRELATION: Final = (
     "rho: Spearman's rank correlation with its 95 % interval (Fisher's, with the variance of Bonett and Wright 2000); "
     "within families the mean over families of three or more models, weighted by n - 1. p: permutations of the "
-    "metric, within families among the models of each; q: adjusted for all rows (Benjamini and Hochberg). Verdict: "
+    "metric, within families among the models of each, over all of the means of families too, as models of one are "
+    "not independent; q: adjusted for all rows (Benjamini and Hochberg). Verdict: "
     "rises or falls where q is at most 0.05; none where the interval is within 0.3 of 0; else unclear. Checkpoints of "
     "one family are not independent if one was trained from another."
 )
@@ -102,6 +103,7 @@ def _figures(dataset: DatasetView, found: AccuracyTables) -> Iterator[Figure]:
             basis=basis,
             table=TABLE,
             draw=partial(correlation_intervals, rows=correlations),
+            width=5.8,
             height=1.4 + 0.45 * len({row["measure"] for row in correlations}),
         )
         measures = [name for name in MEASURES if any(row["measure"] == name for row in correlations)]
@@ -112,6 +114,7 @@ def _figures(dataset: DatasetView, found: AccuracyTables) -> Iterator[Figure]:
             basis=basis,
             table="accuracy_models",
             draw=partial(accuracy_scatters, models=models, measures=measures),
+            width=5.8,
             height=0.9 + 2.3 * ((len(measures) + 1) // 2),
         )
 

@@ -75,9 +75,10 @@ def _rest(rows: Sequence[Row]) -> Finding:
     if not verdicts:
         return Finding(text=f"{tests}, none within families: too few models share one.")
     found = sum(verdict in _FOUND for verdict in verdicts)
+    n_none = verdicts.count(NONE)
     return Finding(
-        text=f"{tests}. Of the {len(verdicts)} within families, {found} {'is' if found == 1 else 'are'} there, "
-        f"{verdicts.count(NONE)} {'is' if verdicts.count(NONE) == 1 else 'are'} at most weak (within {WEAK} of 0), and "
+        text=f"{tests}. Of the {len(verdicts)} within families, {found} {'differs' if found == 1 else 'differ'} "
+        f"from 0, {n_none} {'is' if n_none == 1 else 'are'} at most weak (within {WEAK} of 0), and "
         f"{verdicts.count(UNCLEAR)} cannot be told."
     )
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from filtercrawl_analysis.statistics.accuracy.model_measures import MEASURES
-from filtercrawl_analysis.statistics.accuracy.rank_correlation import RankCorrelation, rank_correlation
+from filtercrawl_analysis.statistics.accuracy.rank_correlation import (
+    RankCorrelation,
+    clustered_correlation,
+    rank_correlation,
+)
 from filtercrawl_analysis.statistics.accuracy.stated_metrics import StatedMetric
 from filtercrawl_analysis.statistics.groups.resampling import LEVEL, adjust_p_values, random_generator
 
@@ -98,20 +101,12 @@ def correlate(
         for measure in MEASURES if len(rows) >= MIN_MODELS else ():
             measured = [row for row in rows if row[measure] is not None]
             names = sorted({row["family"] for row in measured if row["family"] is not None})
-            of_family = {name: code for code, name in enumerate(names)}
-            strata = {
-                ALL: np.zeros(len(measured), np.int64),
-                WITHIN: np.array([of_family.get(row["family"], -1) for row in measured], np.int64),
-            }
-            for scope, codes in strata.items():
-                found = _correlation(measured, measure, codes, draws, random_generator(seed, metric, measure, scope))
-                if found is not None:
-                    correlations.append(_row(metric, measure, scope, found))
-                if found is not None and scope == WITHIN:
-                    of_families += [
-                        {"metric": metric, "measure": measure, "family": names[code], "models": n, "rho": rho}
-                        for code, (n, rho) in found.by_stratum.items()
-                    ]
+            for scope, found in _of_pair(measured, measure, names, draws, seed):
+                correlations.append(_row(metric, measure, scope, found))
+                of_families += [
+                    {"metric": metric, "measure": measure, "family": names[code], "models": n, "rho": rho}
+                    for code, (n, rho) in found.by_stratum.items()
+                ]
     q_values = adjust_p_values(np.array([row["p"] for row in correlations]))
     judged = [
         row | {"q": q, "verdict": _verdict(row, q)} for row, q in zip(correlations, q_values.tolist(), strict=True)
@@ -119,11 +114,28 @@ def correlate(
     return AccuracyTables(models=models, correlations=judged, families=of_families)
 
 
-def _correlation(
-    rows: Sequence[Row], measure: str, strata: NDArray[np.int64], draws: int, random: np.random.Generator
-) -> RankCorrelation | None:
+def _of_pair(
+    rows: Sequence[Row], measure: str, families: Sequence[str], draws: int, seed: int
+) -> Iterator[tuple[str, RankCorrelation]]:
+    """Yield the correlation over all models, a family being a cluster, and within families, where they are defined.
+
+    Args:
+        rows: The models of one metric, with the measure.
+        measure: The measure.
+        families: The families of the models.
+        draws: Permutations of a test.
+        seed: Seed of the permutations.
+    """
     x, y = (np.array([row[name] for row in rows], np.float64) for name in (measure, "value"))
-    return rank_correlation(x, y, strata, draws, random)
+    code = {name: i for i, name in enumerate(families)}
+    strata = np.array([code.get(row["family"], -1) for row in rows], np.int64)
+    # A model of unknown family may be a family of its own.
+    clusters = np.where(strata < 0, len(families) + np.cumsum(strata < 0) - 1, strata)
+    for scope, groups, correlation in ((ALL, clusters, clustered_correlation), (WITHIN, strata, rank_correlation)):
+        random = random_generator(seed, rows[0]["metric"], measure, scope) if rows else None
+        found = None if random is None else correlation(x, y, groups, draws, random)
+        if found is not None:
+            yield scope, found
 
 
 def _row(metric: str, measure: str, scope: str, found: RankCorrelation) -> Row:

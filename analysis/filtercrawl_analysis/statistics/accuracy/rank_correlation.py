@@ -18,6 +18,8 @@ MIN_STRATUM: Final = 3
 # Fewer degrees of freedom tell nothing: even a perfect correlation has an interval from near 0.
 MIN_FREEDOM: Final = 7
 _TOLERANCE: Final = 1e-12
+# Of fewer independent pairs, Fisher's interval has no width.
+_FEWEST_INDEPENDENT: Final = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,47 @@ def rank_correlation(
     )
 
 
-def interval(rho: float, n: int) -> tuple[float, float]:
+def clustered_correlation(
+    x: Array, y: Array, clusters: NDArray[np.int64], draws: int, random: np.random.Generator
+) -> RankCorrelation | None:
+    """Return Spearman's rank correlation over all models, of which those of a cluster are not independent.
+
+    Under the null hypothesis, the ranks of y are the mean of a cluster and a rest, and neither depends on x: the test
+    permutes means among clusters and rests within them. With every model in a cluster of its own it is the usual one.
+    The interval is that of as many independent pairs as have the variance of the permuted correlations, 1 / (n - 1).
+
+    Args:
+        x: Numbers, float64 [models].
+        y: Numbers, float64 [models].
+        clusters: Cluster of each model, int64 [models], numbered from 0.
+        draws: Number of permutations.
+        random: Source of the permutations.
+
+    Returns:
+        None for fewer than 8 models, or where all have the same number.
+    """
+    pair = _standardized(x, y, np.ones(len(x), np.bool_))
+    if pair is None or len(x) - 1 < MIN_FREEDOM:
+        return None
+    a, b = pair
+    rho = max(-1.0, min(1.0, float(a @ b)))
+    sizes = np.bincount(clusters)
+    means = np.bincount(clusters, b) / sizes
+    # The permuted correlation is a sum over clusters of x times mean, and a sum over models of x times rest.
+    permuted = random.permuted(np.tile(means, (draws, 1)), axis=1) @ np.bincount(clusters, a)
+    rest = b - means[clusters]
+    for code in np.flatnonzero(sizes > 1):
+        members = clusters == code
+        permuted += random.permuted(np.tile(rest[members], (draws, 1)), axis=1) @ a[members]
+    as_large = int((np.abs(permuted) >= abs(rho) - _TOLERANCE).sum())
+    spread = float(permuted.var())
+    independent = min(float(len(x)), 1 + 1 / spread) if spread > 0 else float(len(x))
+    low, high = interval(rho, max(independent, _FEWEST_INDEPENDENT))
+    p_value = (1 + as_large) / (1 + draws)
+    return RankCorrelation(rho=rho, low=low, high=high, p_value=p_value, models=len(x), by_stratum={})
+
+
+def interval(rho: float, n: float) -> tuple[float, float]:
     """Return the 95 % interval of a rank correlation of n pairs; n is above 3."""
     half = float(norm.ppf(1 - LEVEL / 2)) * math.sqrt((1 + rho**2 / 2) / (n - 3))
     # The correlation of n ranks is a multiple of 6 / (n^3 - n): one that is 1 may be of a population just below.

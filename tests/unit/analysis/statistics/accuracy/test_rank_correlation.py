@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from filtercrawl_analysis.statistics.accuracy.rank_correlation import rank_correlation
+from filtercrawl_analysis.statistics.accuracy.rank_correlation import clustered_correlation, rank_correlation
 
 FAMILIES = (3, 4, 6, 9)
 
@@ -62,6 +62,51 @@ def test_p_is_the_share_of_all_permutations_within_strata_that_are_as_large() ->
     found = rank_correlation(x, y, strata, 20_000, random())
     assert found is not None
     assert found.p_value == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 20_000))
+
+
+def test_models_of_clusters_of_one_have_the_usual_correlation_and_test() -> None:
+    x, y = random().standard_normal((2, 30))
+    usual = rank_correlation(x, y, np.zeros(30, np.int64), 20_000, random())
+    found = clustered_correlation(x, y, np.arange(30), 20_000, random())
+    assert usual is not None
+    assert found is not None
+    assert found.rho == pytest.approx(spearmanr(x, y).statistic, abs=1e-12)
+    assert found.p_value == pytest.approx(usual.p_value, abs=0.02)
+    assert (found.low, found.high) == (pytest.approx(usual.low, abs=0.02), pytest.approx(usual.high, abs=0.02))
+
+
+def test_families_that_differ_in_both_by_chance_are_not_found_more_often_than_stated() -> None:
+    clusters = np.repeat(np.arange(8), 6)
+    generator, rejected, plain, trials = random(), 0, 0, 300
+    for _ in range(trials):
+        shifts = 2 * generator.standard_normal((2, 8))
+        x, y = shifts[:, clusters] + generator.standard_normal((2, 48))
+        found = clustered_correlation(x, y, clusters, 99, generator)
+        naive = rank_correlation(x, y, np.zeros(48, np.int64), 99, generator)
+        assert found is not None
+        assert naive is not None
+        rejected += found.p_value <= 0.05
+        plain += naive.p_value <= 0.05
+    assert rejected / trials < 0.09
+    assert plain / trials > 0.2  # what it would be if models were independent
+
+
+def test_an_interval_of_few_families_is_wide() -> None:
+    clusters = np.repeat(np.arange(4), 10)
+    x, y = random().standard_normal((2, 40)) + 5 * clusters
+    wide = clustered_correlation(x, y, clusters, 999, random())
+    narrow = rank_correlation(x, y, np.zeros(40, np.int64), 999, random())
+    assert wide is not None
+    assert narrow is not None
+    assert wide.rho == pytest.approx(narrow.rho)
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+    assert wide.p_value > 0.05 > narrow.p_value
+
+
+def test_too_few_models_or_equal_ones_have_no_correlation() -> None:
+    x = np.arange(7.0)
+    assert clustered_correlation(x, x, np.arange(7), 9, random()) is None
+    assert clustered_correlation(np.ones(9), np.arange(9.0), np.arange(9), 9, random()) is None
 
 
 def test_too_few_degrees_of_freedom_and_unknown_strata_give_nothing() -> None:
