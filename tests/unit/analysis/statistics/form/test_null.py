@@ -23,12 +23,14 @@ def test_random_kernels_have_small_p_values_as_often_as_they_say(form: Form) -> 
 
 def test_planted_kernels_fit_and_unknown_r2_has_no_p_value() -> None:
     random = np.random.default_rng(12)
-    gabors = p_values("gabor", (7, 7), fit_gabor(plant_gabors(60, 7, 0.2, random).kernels).r2)
-    dogs = p_values("dog", (7, 7), fit_dog(plant_dogs(60, 7, 0.2, random).kernels).r2)
+    gabors = p_values("gabor", (5, 5), fit_gabor(plant_gabors(60, 5, 0.2, random).kernels).r2)
+    dogs = p_values("dog", (5, 5), fit_dog(plant_dogs(60, 5, 0.2, random).kernels).r2)
     assert max(gabors.max(), dogs.max()) <= 0.01
-    assert np.isnan(p_values("gabor", (7, 7), np.array([np.nan]))).all()
+    assert np.isnan(p_values("gabor", (5, 5), np.array([np.nan]))).all()
 
 
-def test_the_null_is_the_same_in_every_run_and_falls_with_the_number_of_taps() -> None:
-    assert (np.diff(null_r2("gabor", (5, 5))) >= 0).all()
-    assert np.median(null_r2("gabor", (7, 7))) < np.median(null_r2("gabor", (5, 5)))
+def test_the_null_is_the_same_in_every_run() -> None:
+    first = null_r2("dog", (5, 5))
+    null_r2.cache_clear()
+    np.testing.assert_array_equal(null_r2("dog", (5, 5)), first)
+    assert (np.diff(first) >= 0).all()
