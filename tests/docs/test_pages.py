@@ -144,7 +144,8 @@ def networks(zoo: Path) -> Iterator[Checkpoint]:
     for seed in range(9):
         generator = torch.Generator().manual_seed(seed)
         weights = {f"{i}.weight": torch.randn(16, 16, 3, 3, generator=generator) for i in range(2)}
-        url = put(zoo / f"{seed}.safetensors", weights).as_uri()
+        norm = {f"2.{name}": torch.ones(16) for name in ("weight", "bias", "running_mean", "running_var")}
+        url = put(zoo / f"{seed}.safetensors", weights | norm).as_uri()
         meta = CheckpointMetadata(
             task=f"task {seed % 2}",
             architecture=f"net {seed // 4}",

@@ -40,6 +40,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="census", title="What the dataset holds", module="census"),
     LazyAnalysis(name="degeneracy", title="Quality and degeneracy", module="degeneracy"),
     LazyAnalysis(name="drift", title="Drift between groups", module="drift"),
+    LazyAnalysis(name="effective", title="Effective and stored weights", module="effective", default=False),
     LazyAnalysis(name="eigenkernels", title="Principal components", module="principal_components"),
     LazyAnalysis(name="filters", title="Filters", module="filters", default=False),
     LazyAnalysis(name="form", title="Form of kernels", module="form", default=False),

@@ -89,7 +89,8 @@ def test_sketch_mode_reads_no_kernel(planted: Path, monkeypatch: pytest.MonkeyPa
     from filtercrawl_analysis.analyses.registry import ANALYSES
 
     for analysis in ANALYSES:
-        assert analysis.run(Sealed(planted)).tables
+        result = analysis.run(Sealed(planted))
+        assert result.tables or result.note.startswith("Nothing to analyze: ")
 
 
 def test_principal_components_are_those_of_the_definition(planted: Path) -> None:
