@@ -39,10 +39,12 @@ class ModelConfig:
     Attributes:
         by_name: Layers by name; without names that two different classes share.
         by_class: All layers by the name of their class in lower case.
+        description: The JSON object that describes the model.
     """
 
     by_name: Mapping[str, LayerConfig] = field(default_factory=dict)
     by_class: Mapping[str, Sequence[LayerConfig]] = field(default_factory=dict)
+    description: Mapping[str, Any] = field(default_factory=dict)
 
     def of_folder(self, groups: Sequence[str]) -> LayerConfig | None:
         """Return the layer of a folder that Keras 3 names after a class.
@@ -88,7 +90,7 @@ def parse_config(text: str | bytes, file: str) -> ModelConfig:
         if (known.cls, known.custom) != (layer.cls, layer.custom):
             ambiguous.add(name)
     named = {name: layer for name, layer in by_name.items() if name not in ambiguous}
-    return ModelConfig(by_name=named, by_class=by_class)
+    return ModelConfig(by_name=named, by_class=by_class, description=top)
 
 
 def _layers(top: Mapping[str, Any], file: str) -> Iterator[tuple[Any, LayerConfig]]:

@@ -17,6 +17,7 @@ from filtercrawl_plugins.readers.arrays.axis_order import arrange_arrays
 from filtercrawl_plugins.readers.arrays.names import JAX_LEAVES
 from filtercrawl_plugins.readers.keras.config import LayerConfig, ModelConfig, parse_config
 from filtercrawl_plugins.readers.keras.datasets import Hdf5Arrays, StoredDataset
+from filtercrawl_plugins.readers.keras.following_norm import LayerArray, attach_norms, following_layers
 from filtercrawl_plugins.readers.keras.layers import class_by_name, describe, is_no_convolution
 
 CONFIG_NAME: Final = "config.json"
@@ -93,6 +94,7 @@ def is_keras(arrays: Hdf5Arrays) -> bool:
 def describe_arrays(arrays: Hdf5Arrays, model: ModelConfig) -> Iterator[StoredTensor]:
     """Yield the arrays of a file with what the classes of their layers prove; names decide about the rest."""
     found: list[StoredTensor | None] = []
+    owned: list[LayerArray | None] = []
     unknown: list[StoredTensor] = []
     for dataset in arrays.arrays():
         array = KerasArray.parse(dataset)
@@ -103,10 +105,13 @@ def describe_arrays(arrays: Hdf5Arrays, model: ModelConfig) -> Iterator[StoredTe
                 unknown.append(tensor)
             tensor = described
         found.append(tensor)
+        is_known = tensor is not None and tensor.reason not in ("unreadable", "optimizer_state")
+        owned.append(array.layer_array(model) if is_known else None)
     # The conventions of names are those of arrays that have a name.
     named = arrange_arrays(replace(tensor, name=conventional_name(tensor)) for tensor in unknown)
     arranged = (replace(one, name=tensor.name) for one, tensor in zip(named, unknown, strict=True))
-    yield from (next(arranged) if tensor is None else tensor for tensor in found)
+    tensors = [next(arranged) if tensor is None else tensor for tensor in found]
+    yield from attach_norms(tensors, owned, following_layers(model.description))
 
 
 def conventional_name(tensor: StoredTensor) -> str:
@@ -177,6 +182,11 @@ class KerasArray:
         if described is None or described.convolution is None:
             return described
         return replace(described, layer=name)
+
+    def layer_array(self, model: ModelConfig) -> LayerArray | None:
+        """Return what the array is in its layer, None if the model does not describe that."""
+        own = self._own_layer(model)
+        return None if own is None else LayerArray(name=own[0], layer=own[1], leaf=self.leaf)
 
     def _own_layer(self, model: ModelConfig) -> tuple[str, LayerConfig] | None:
         """Return name and description of the layer that holds the array, None if the model does not describe it."""
