@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final, Self
 
 import numpy as np
@@ -120,16 +122,16 @@ def fit_first_layers(dataset: DatasetView) -> FirstLayers:
     fits = [len(size) == 2 and min(size) >= MIN_SIZE and math.prod(size) <= MAX_TAPS for size in sizes]
     first = index.filter(pc.and_(pc.fill_null(index["is_first"], False), pa.array(fits, pa.bool_())))
     of_digest = {row["layer_sha256"]: row for row in first.to_pylist()}
-    parts: dict[str, list[NDArray[np.float32]]] = {}
-    for digest, kernels in dataset.kernels(list(of_digest)):
-        parts.setdefault(digest, []).append(kernels)
-    tables = [FILTERS.empty_table()]
-    for done, (digest, layer) in enumerate(of_digest.items()):
-        filters = np.concatenate(parts[digest]).reshape(-1, *layer["shape"][1:])
+    tables: dict[str, pa.Table] = {}
+    for digest, parts in groupby(dataset.kernels(list(of_digest)), key=itemgetter(0)):
+        layer = of_digest[digest]
+        filters = np.concatenate([kernels for _, kernels in parts]).reshape(-1, *layer["shape"][1:])
         random = random_generator(dataset.options.seed, "first layers", digest)
-        tables.append(_filter_rows(layer, filters, random, dataset.options.device))
-        dataset.progress(done + 1, len(of_digest), "orientation of first layers")
-    return FirstLayers(layers=first, filters=pa.concat_tables(tables))
+        tables[digest] = _filter_rows(layer, filters, random, dataset.options.device)
+        dataset.progress(len(tables), len(of_digest), "orientation of first layers")
+    # The kernels come in the order of the files, the rows are in that of the index.
+    ordered = [tables[digest] for digest in of_digest]
+    return FirstLayers(layers=first, filters=pa.concat_tables([FILTERS.empty_table(), *ordered]))
 
 
 def _filter_rows(layer: Row, filters: Kernels, random: np.random.Generator, device: str) -> pa.Table:
@@ -145,7 +147,7 @@ def _filter_rows(layer: Row, filters: Kernels, random: np.random.Generator, devi
         "out_channel": chosen.tolist(),
         "color_share": rounded(color.share),
         "p": rounded(p),
-        "fits": (p <= FIT_LEVEL).tolist(),
+        "fits": [None if np.isnan(value) else value <= FIT_LEVEL for value in p.tolist()],
         "at_bound": fitted.at_bound == 1,
         "values": list(color.kernels.reshape(len(chosen), -1).astype(np.float32)),
     }

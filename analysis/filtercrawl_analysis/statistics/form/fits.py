@@ -220,7 +220,8 @@ def _gabor(best: LeastSquares, errors: Tensor) -> dict[str, Tensor]:
     x0, y0, log_f, angle, log_a, log_b = best.parameters.unbind(1)
     even, odd, offset = best.linear.unbind(1)
     turns = torch.floor(angle / math.pi)
-    orientation = angle - turns * math.pi
+    turns = turns + (angle - turns * math.pi >= math.pi)  # of an angle just below 0, by rounding
+    orientation = (angle - turns * math.pi).clamp(min=0)
     # Turned by an odd number of half turns, the wave runs backward.
     backward = turns.remainder(2) == 1
     phase = torch.atan2(torch.where(backward, odd, -odd), even)
@@ -228,7 +229,7 @@ def _gabor(best: LeastSquares, errors: Tensor) -> dict[str, Tensor]:
         "center_x": x0,
         "center_y": y0,
         "frequency": log_f.exp(),
-        "orientation": torch.where(orientation >= math.pi, 0.0, orientation),
+        "orientation": orientation,
         "phase": torch.where(phase <= -math.pi, math.pi, phase),
         "width_along": log_a.exp(),
         "width_across": log_b.exp(),

@@ -62,6 +62,8 @@ def layer_forms(dataset: DatasetView) -> LayerForms:
     named, shuffled = (np.zeros((len(index), len(NAMES)), np.int64) for _ in range(2))
     for done, (digest, kernels) in enumerate(dataset.samples(list(of_layer))):
         row = of_layer[digest]
+        if kernels.shape[1] != math.prod(sizes[row]):
+            continue  # the same bytes as kernels of another size
         usable = kernels[np.isfinite(kernels).all(1) & kernels.any(1)]
         random = random_generator(dataset.options.seed, "named forms", digest)
         found = name_kernels(usable, tuple(sizes[row]), random)

@@ -12,7 +12,8 @@ import torch
 from scipy.optimize import least_squares
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.form.fits import DogFits, GaborFits, fit_dog, fit_gabor
+from filtercrawl_analysis.statistics.form.fits import DogFits, GaborFits, _gabor, fit_dog, fit_gabor
+from filtercrawl_analysis.statistics.form.least_squares import LeastSquares
 from support.planted_forms import TOLERANCE, Planted, attainable, dog, errors, gabor, plant_dogs, plant_gabors
 
 FITS: dict[str, tuple[Callable[..., Planted], Callable[..., GaborFits | DogFits], Callable[..., Array]]] = {
@@ -147,3 +148,13 @@ def test_smaller_kernels_are_refused(shape: tuple[int, ...]) -> None:
 def test_tiny_and_huge_weights_are_fitted_alike() -> None:
     kernels = plant_gabors(10, 7, 0.1, np.random.default_rng(9)).kernels
     np.testing.assert_allclose(fit_gabor(kernels * 1e-180).r2, fit_gabor(kernels * 1e180).r2, rtol=1e-9)
+
+
+def test_an_angle_just_below_zero_is_an_orientation_of_zero_with_the_phase_unchanged() -> None:
+    angles = (0.0, -1e-20, -math.pi, 3 * math.pi)
+    parameters = torch.tensor([[0.0, 0.0, -1.5, angle, 0.3, 0.3] for angle in angles], dtype=torch.float64)
+    linear = torch.tensor([[0.5, -0.2, 0.0]] * 4, dtype=torch.float64)
+    found = _gabor(LeastSquares(parameters, linear, torch.zeros(4)), torch.zeros(4, 6))
+    torch.testing.assert_close(found["orientation"], torch.zeros(4).double())
+    phase = math.atan2(0.2, 0.5)
+    torch.testing.assert_close(found["phase"], torch.tensor([phase, phase, -phase, -phase]).double())

@@ -84,3 +84,7 @@ def test_structure_without_a_template_is_other() -> None:
     x = np.arange(9) - 4
     checkers = np.outer(np.cos(np.pi / 2 * x), np.cos(np.pi / 2 * x)).ravel()[None]
     assert name_kernels(np.repeat(checkers, 3, 0), (9, 9), np.random.default_rng(6)).names.tolist() == [OTHER] * 3
+
+
+def test_no_kernels_have_no_names() -> None:
+    assert len(name_kernels(np.empty((0, 9)), (3, 3), np.random.default_rng(7)).names) == 0
