@@ -29,10 +29,11 @@ META = {
 
 
 def network(architecture: str) -> nn.Module:
+    layers: list[nn.Module]
     if architecture == "convnext_tiny":
         layers = [nn.Conv2d(3, 16, 4, 4), nn.Conv2d(16, 16, 7, padding=3, groups=16), nn.Conv2d(16, 8, 3)]
     else:
-        layers = [nn.Conv2d(3, 16, 3), nn.Conv2d(16, 32, 3), nn.Conv2d(32, 16, 3)]
+        layers = [nn.Conv2d(3, 16, 3), nn.Conv2d(16, 32, 3), nn.Conv2d(32, 16, 3), nn.BatchNorm2d(16)]
     return nn.Sequential(*layers)
 
 

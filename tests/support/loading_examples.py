@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+import filtercrawl
 from support.loading_dataset import META, SOBEL, network
 from support.paths import REPOSITORY
 
@@ -45,7 +46,12 @@ def one_kind(names: Names) -> None:
 
 def as_convolved(names: Names) -> None:
     assert len(names["steps"]) == 8
-    assert names["folded"] == {}  # no network of the zoo has a normalization
+    folded = names["folded"]
+    assert set(folded) == {f"timm/{name}#2.weight" for name in META if not name.startswith("convnext")}
+    raw = filtercrawl.load_layers(names["REPO"], "layer = '2' and kernel = '3x3'", ["layer_id"])
+    for name, weight in zip(raw["layer_id"].to_pylist(), filtercrawl.to_tensors(raw), strict=True):
+        if name in folded:  # the running variance is 1, and epsilon that of the network that was built
+            torch.testing.assert_close(folded[name], weight / (1 + 1e-5) ** 0.5, rtol=1e-6, atol=0)
 
 
 def dead_by_depth(names: Names) -> None:

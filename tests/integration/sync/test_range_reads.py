@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from conftest import NOW, Sync
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import NetworkSettings, Settings
+from filtercrawl.load import load_layers
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
@@ -21,7 +24,7 @@ from filtercrawl.transport.options import TransportOptions
 from filtercrawl_publish.verification import verify_folder
 from support.http_server import FileServer
 from support.plugins import BUNDLED, AcmeZoo, entry
-from support.zoo_files import layers, models, table
+from support.zoo_files import layers, models, put, table
 
 SHIPPED = {
     "speechmos": "*/*.onnx",
@@ -106,3 +109,25 @@ def test_the_corpus(
     assert report.checkpoints["new"] == 50
     run_sync(f"local:{corpus / 'files'}", dataset=tmp_path / "disk")
     same(tmp_path / "ranges", tmp_path / "disk")
+
+
+def test_effective_weights_are_fetched_with_the_layers(
+    server: FileServer, tmp_path: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers of normalizations lie between the layers: they cost no requests of their own, and few bytes."""
+    torch.manual_seed(0)
+    modules: list[nn.Module] = []
+    for _ in range(24):
+        modules += [nn.Conv2d(64, 64, 3, bias=False), nn.BatchNorm2d(64)]
+    state = {**nn.Sequential(*modules).state_dict(), "head.weight": torch.randn(2_000, 2_000)}
+    put(tmp_path / "zoo/net.safetensors", state)
+    with_them = crawl(tmp_path / "zoo", server, tmp_path / "ranges", monkeypatch)
+    run_sync(f"local:{tmp_path / 'zoo'}", dataset=tmp_path / "disk")
+    same(tmp_path / "ranges", tmp_path / "disk")
+    ours, theirs = (load_layers(tmp_path / name, view="effective") for name in ("ranges", "disk"))
+    assert ours["effective_steps"].to_pylist() == [["batch_norm"]] * 24
+    assert ours["weight"].equals(theirs["weight"])
+    monkeypatch.setattr("filtercrawl.pipeline.crawling.extract.plan_recipes", lambda *_: ())
+    without = crawl(tmp_path / "zoo", server, tmp_path / "without", monkeypatch)
+    assert with_them.requests <= without.requests
+    assert with_them.bytes_fetched <= without.bytes_fetched + 24 * 64 * 4 * 4
