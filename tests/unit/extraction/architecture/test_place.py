@@ -45,7 +45,7 @@ def pairs(structure: Structure) -> dict[str, str | None]:
     ("name", "stem", "patchify", "last"),
     [
         ("resnet18", ["conv1"], [], ["layer4.1.conv2"]),
-        ("vgg11", ["features.0", "features.3"], [], ["features.18"]),
+        ("vgg16", ["features.0", "features.2", "features.5", "features.7"], [], ["features.28"]),
         ("resnet10t", ["conv1.0", "conv1.3", "conv1.6"], [], ["layer4.0.conv2"]),
         ("test_convnext", ["stem.0"], ["stem.0"], ["stages.3.blocks.1.conv_dw"]),
         ("test_vit", ["patch_embed.proj"], ["patch_embed.proj"], ["patch_embed.proj"]),
