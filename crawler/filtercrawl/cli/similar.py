@@ -40,6 +40,8 @@ def run(
 ) -> None:
     """Find the kernels of a dataset that are nearest to one of them, or to those of a file, exactly.
 
+    A kernel of the dataset finds itself first.
+
     For example: filtercrawl similar 'local/a.pth#conv1.weight:0:0' --invariant rotation --invariant sign.
     """
     from filtercrawl.kernel_search import search

@@ -33,7 +33,7 @@ def search(
     kernel: str | None = None,
     k: int = 10,
     metric: Metric = "cosine",
-    invariant: Sequence[Invariance] = (),
+    invariant: Invariance | Sequence[Invariance] = (),
     where: str | None = None,
     device: str = "auto",
     revision: str | None = None,
@@ -62,7 +62,8 @@ def search(
         The neighbors. A kernel of the dataset finds itself first.
 
     Raises:
-        UsageError: An argument, the condition or the dataset is not understood; there is no such kernel.
+        UsageError: An argument, the condition or the dataset is not understood; there is no such kernel, or none of the
+            size that matches.
         DatasetError: The dataset is damaged.
         NetworkError: The Hub does not answer, or has no such repository or revision.
 
@@ -70,14 +71,20 @@ def search(
         >>> found = filtercrawl.search("kernels", [[0, -1, 0], [-1, 4, -1], [0, -1, 0]], invariant=["sign"])
         >>> found.neighbors["kernel_id"].to_pylist()
     """
-    similarity = Similarity(metric=metric, invariant=tuple(invariant))
+    changes = (invariant,) if isinstance(invariant, str) else tuple(invariant)
+    similarity = Similarity(metric=metric, invariant=changes)
     if k < 1:
         raise UsageError(f"there is at least one neighbor: k={k}")
     chosen = _queries(kernels, kernel, repo_or_path, revision)
+    if not bool(torch.isfinite(chosen).all()):
+        raise UsageError("a kernel that is searched for has numbers that are not finite")
     if similarity.at_norm_one and not bool((chosen.flatten(1) != 0).any(1).all()):
         raise UsageError("a kernel of zeros has no direction; use the metric l2 without scale")
     query = Query(kernels=chosen, similarity=similarity, k=k, device=select_device(device))
-    stream = KernelStream.open(repo_or_path, revision, "x".join(map(str, query.kernel_size)), where)
+    size = "x".join(map(str, query.kernel_size))
+    stream = KernelStream.open(repo_or_path, revision, size, where)
+    if not len(stream.numbers):
+        raise UsageError(f"{stream.location}: no kernels of {size}" + (f" where {where}" if where else ""))
     return _report(stream, query, _nearest(stream, query))
 
 
@@ -85,7 +92,7 @@ def _queries(kernels: Any, size: str | None, repo_or_path: str | Path, revision:
     """Return what is searched for as float32 `[n, *kernel_size]`.
 
     Raises:
-        UsageError: It is not finite, not a kernel, or an id that the dataset does not have.
+        UsageError: It is no kernel, or an id that the dataset does not have.
     """
     names = [kernels] if isinstance(kernels, str) else kernels
     if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
@@ -102,8 +109,6 @@ def _queries(kernels: Any, size: str | None, repo_or_path: str | Path, revision:
     shape = numbers.shape[numbers.ndim - rank :] if numbers.ndim >= rank else ()
     if not shape or not numbers.numel() or size not in (None, "x".join(map(str, shape))):
         raise UsageError(f"numbers of shape {list(numbers.shape)} are no kernels" + (f" of {size}" if size else ""))
-    if not bool(torch.isfinite(numbers).all()):
-        raise UsageError("a kernel that is searched for has numbers that are not finite")
     return numbers.reshape(-1, *shape)
 
 

@@ -14,11 +14,13 @@ import torch
 from typer.testing import CliRunner
 
 import filtercrawl
+from conftest import Sync
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.tables.export import export
 from support.dataset_rows import example
+from support.zoo_files import put
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,11 @@ def test_a_kernel_of_the_dataset_finds_itself_by_its_id_and_by_that_of_its_row(f
     assert report.searched == len(all_kernels(folder))
 
 
+def test_one_change_that_does_not_count_needs_no_list(folder: Path) -> None:
+    one, several = (filtercrawl.search(folder, np.eye(3), invariant=what).neighbors for what in ("sign", ["sign"]))
+    assert one.equals(several)
+
+
 def test_a_condition_chooses_layers(folder: Path) -> None:
     where = "depthwise"
     expected = all_kernels(folder, f"kernel = '3x3' and {where}")
@@ -70,13 +77,18 @@ def test_a_condition_chooses_layers(folder: Path) -> None:
     )
 
 
-def test_kernels_of_one_dimension_and_tensors(folder: Path) -> None:
-    one = filtercrawl.search(folder, torch.ones(3, requires_grad=True), k=1)
-    assert (one.kernel_size, one.searched) == ((3,), len(all_kernels(folder, "kernel = '3'")))
-    assert filtercrawl.search(folder, np.ones((4, 3)), kernel="3", k=1).kernel_size == (3,)
-    none = filtercrawl.search(folder, np.ones((9, 8)))
-    assert (none.neighbors.num_rows, none.searched) == (0, 0)
-    assert "0 kernels of 9x8" in str(none)
+def test_kernels_of_one_and_three_dimensions(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    one, three = torch.randn(4, 2, 3), torch.randn(2, 2, 2, 3, 3)
+    put(zoo / "net.safetensors", {"a.weight": one, "b.weight": three, "c.weight": torch.randn(4, 2, 3, 3)})
+    run_sync()
+    found = filtercrawl.search(dataset, one[2, 1].clone().requires_grad_(), k=1)
+    assert (found.kernel_size, found.searched) == ((3,), 8)
+    assert found.neighbors["kernel_id"].to_pylist() == ["local/net.safetensors#a.weight:2:1"]
+    every = filtercrawl.search(dataset, one, kernel="3", k=1, metric="l2", invariant=["flip"])
+    assert every.neighbors["distance"].to_pylist() == [0] * 8
+    volume = filtercrawl.search(dataset, three[1, 1], kernel="2x3x3", k=4)
+    assert volume.neighbors["kernel_id"][0].as_py() == "local/net.safetensors#b.weight:1:1"
+    assert filtercrawl.search(dataset, three[1, 1], k=1).neighbors.num_rows == 2  # two kernels of 3x3
 
 
 @pytest.mark.parametrize(
@@ -95,6 +107,9 @@ def test_kernels_of_one_dimension_and_tensors(folder: Path) -> None:
         (np.ones((3, 3)), {"invariant": ["shift"]}, "there are scale, sign, rotation, flip"),
         (np.ones((3, 3)), {"where": "nonsense = 1"}, "nonsense"),
         (np.ones((3, 3)), {"device": "abacus"}, "abacus"),
+        (np.ones((9, 8)), {}, "no kernels of 9x8"),
+        (np.ones(9), {}, "no kernels of 9"),
+        (np.ones((3, 3)), {"where": "false"}, "no kernels of 3x3 where false"),
     ],
 )
 def test_mistakes_are_named(folder: Path, kernels: Any, options: dict[str, Any], words: str) -> None:

@@ -93,8 +93,9 @@ t = load_layers("org/wide", "kernel = '7x7'")
 assert t.equals(load_layers({str(dataset)!r}, "kernel = '7x7'"))
 import filtercrawl
 query = [[1.0] * int("7x7"[0])] * int("7x7"[0])
-near = [filtercrawl.search(place, query, k=2).neighbors for place in ("org/wide", {str(dataset)!r})]
-assert near[0].equals(near[1]) and near[0].num_rows == 2 * (len(t) > 0)
+if len(t):
+    near = [filtercrawl.search(place, query, k=2).neighbors for place in ("org/wide", {str(dataset)!r})]
+    assert near[0].equals(near[1]) and near[0].num_rows == 2
 print(len(to_flat_tensor(t["weight"])))
 """
     assert python(hub, tmp_path, "-c", code).strip() == str(3 * 16 * 49)
