@@ -18,6 +18,7 @@ _POINTS: Final = 1000
 _MIN_DENSITY: Final = 0.01
 # Residual at each point for a scale whose law does not cover the peak, or reaches beyond the eigenvalues.
 _EXCLUDED: Final = 1000.0
+_EQUAL: Final = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,8 @@ def fit_marchenko_pastur(eigenvalues: Array, rows: int, columns: int) -> Marchen
 
 def _best_sigma(x: Array, density: Array, ratio: float, grid: Array) -> float | None:
     """Return the scale with the least sum of squared residuals; None if no scale of the grid covers the peak."""
-    peak, top = x[density.argmax()], x.max()
+    # The first of peaks that are equal but for rounding, as those of single eigenvalues are.
+    peak, top = x[(density >= density.max() * (1 - _EQUAL)).argmax()], x.max()
 
     def residuals(sigmas: Array) -> Array:
         """Return the sum of squared residuals of each scale, the largest where the law cannot be compared."""

@@ -10,11 +10,9 @@ import numpy as np
 
 from filtercrawl_analysis.numerics.moments import Array
 
-# With fewer numbers, tails are chosen by another rule, and have at least so many.
+# With fewer numbers, the bias of alpha is corrected, and tails have at least so many.
 _FEW: Final = 20
 _MIN_TAIL: Final = 8
-# Of the distance of Kolmogorov and Smirnov in samples of n: its mean is 0.868 / sqrt(n).
-_MEAN_DISTANCE: Final = 0.868
 # Points of a tail at which a lower bound of its distance is computed.
 _PROBES: Final = 32
 
@@ -42,8 +40,8 @@ def fit_power_law(numbers: Array) -> PowerLaw | None:
     """Fit a power law to the tail of some numbers (Clauset, Shalizi and Newman 2009, arXiv 0706.1062).
 
     Each number but the largest is tried as `xmin`, with alpha of the largest likelihood, 1 + n / sum log(x / xmin); the
-    one with the smallest distance is taken. Below 20 numbers, as WeightWatcher 0.7.7 does: alpha without its bias,
-    n - 1 in place of n, tails of eight numbers or more, and the smallest excess of the distance over its mean.
+    one with the smallest distance is taken. Below 20 numbers, as WeightWatcher 0.7.7 does, alpha is without its bias,
+    with n - 1 in place of n, and tails have eight numbers or more.
 
     Args:
         numbers: Positive numbers in ascending order.
@@ -63,8 +61,7 @@ def fit_power_law(numbers: Array) -> PowerLaw | None:
         usable &= sizes >= _MIN_TAIL
     with np.errstate(divide="ignore", invalid="ignore"):
         alphas = np.where(usable, 1 + (sizes - few) / excess, np.nan)
-    penalty = -_MEAN_DISTANCE / np.sqrt(sizes) if few else np.zeros(total - 1)
-    best, distance = _best_start(logs, alphas, penalty)
+    best, distance = _best_start(logs, alphas)
     if best is None:
         return None
     alpha = float(alphas[best])
@@ -78,8 +75,8 @@ def fit_power_law(numbers: Array) -> PowerLaw | None:
     )
 
 
-def _best_start(logs: Array, alphas: Array, penalty: Array) -> tuple[int | None, float]:
-    """Return the start of the tail with the least distance and penalty, the first of equals, and its distance.
+def _best_start(logs: Array, alphas: Array) -> tuple[int | None, float]:
+    """Return the start of the tail with the least distance, the first of equals, and the distance.
 
     A lower bound of the distance, at a few points of each tail, spares most of the tails.
     """
@@ -91,17 +88,16 @@ def _best_start(logs: Array, alphas: Array, penalty: Array) -> tuple[int | None,
         length = len(logs) - start
         at = np.rint(steps * (length[:, None] - 1)).astype(np.int64)
         law = -np.expm1((1 - alphas[start])[:, None] * (logs[start[:, None] + at] - logs[start][:, None]))
-        bounds[block] = np.abs(law - at / length[:, None]).max(1) + penalty[start]
-    best, least, distance = None, math.inf, math.nan
+        bounds[block] = np.abs(law - at / length[:, None]).max(1)
+    best, least = None, math.inf
     for rank in np.argsort(bounds, kind="stable"):
         if bounds[rank] > least:
             break
         start_at = int(usable[rank])
-        of_tail = _distance(logs[start_at:], alphas[start_at])
-        value = of_tail + penalty[start_at]
-        if value < least or (value == least and best is not None and start_at < best):
-            best, least, distance = start_at, value, of_tail
-    return best, distance
+        distance = _distance(logs[start_at:], alphas[start_at])
+        if distance < least or (distance == least and best is not None and start_at < best):
+            best, least = start_at, distance
+    return best, least
 
 
 def _distance(logs: Array, alpha: float) -> float:

@@ -98,7 +98,9 @@ def operator_singular_range(
     positions = torch.tensor(list(product(*map(range, kernel_size))), dtype=torch.float64, device=weight.device)
     largest, smallest = 0.0, math.inf
     flat = weight.reshape(-1, weight.shape[2]).T.to(torch.complex128)
-    for frequencies in _frequency_blocks(size, len(kernel_size), flat.shape[1]):
+    # Along an axis of one tap, T is the same at all frequencies.
+    sizes = [size if axis > 1 else 1 for axis in kernel_size]
+    for frequencies in _frequency_blocks(sizes, flat.shape[1]):
         angles = torch.tensor(frequencies, dtype=torch.float64, device=weight.device) @ positions.T
         phases = torch.polar(torch.ones_like(angles), angles * (-2 * math.pi / size))
         transfer = (phases @ flat).reshape(len(frequencies) * groups, len(weight) // groups, -1)
@@ -122,12 +124,17 @@ def operator_norm_bound(norm: float, kernel_size: Sequence[int], size: int) -> f
     return norm / math.prod(math.cos(math.pi * (axis // 2) / size) for axis in kernel_size)
 
 
-def _frequency_blocks(size: int, axes: int, numbers: int) -> Iterator[list[tuple[int, ...]]]:
-    """Yield one frequency of each pair w, -w, in blocks whose transfer functions fit the memory."""
+def _frequency_blocks(sizes: Sequence[int], numbers: int) -> Iterator[list[tuple[int, ...]]]:
+    """Yield one frequency of each pair w, -w, in blocks whose transfer functions fit the memory.
+
+    Args:
+        sizes: Frequencies along each axis.
+        numbers: Numbers in the transfer function at one frequency.
+    """
     step = max(1, _BLOCK_BYTES // (16 * numbers))
     block: list[tuple[int, ...]] = []
-    for frequency in product(range(size), repeat=axes):
-        if frequency <= tuple(-w % size for w in frequency):
+    for frequency in product(*map(range, sizes)):
+        if frequency <= tuple(-w % size for w, size in zip(frequency, sizes, strict=True)):
             block.append(frequency)
         if len(block) == step:
             yield block

@@ -15,7 +15,7 @@ from filtercrawl_analysis.numerics.power_law import fit_power_law
 def plain_fit(numbers: list[float]) -> tuple[float, float, float]:
     """Alpha, distance and xmin, one tail at a time, as Clauset, Shalizi and Newman define them."""
     few = len(numbers) < 20
-    best = (math.inf, 0.0, 0.0, 0.0)
+    best = (math.inf, 0.0, 0.0)
     for start, xmin in enumerate(numbers[:-1]):
         tail = numbers[start:]
         n = len(tail)
@@ -23,10 +23,9 @@ def plain_fit(numbers: list[float]) -> tuple[float, float, float]:
             continue
         alpha = 1 + (n - 1 if few else n) / sum(math.log(x / xmin) for x in tail)
         distance = max(abs(1 - (x / xmin) ** (1 - alpha) - i / n) for i, x in enumerate(tail))
-        objective = distance - 0.868 / math.sqrt(n) if few else distance
-        if objective < best[0]:
-            best = objective, alpha, distance, xmin
-    return best[1], best[2], best[3]
+        if distance < best[0]:
+            best = distance, alpha, xmin
+    return best[1], best[0], best[2]
 
 
 @settings(max_examples=60, deadline=None)

@@ -68,7 +68,14 @@ def test_small_singular_values_are_no_rounding_errors(smallest: float) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "groups", "size"),
-    [((2, 3, 3, 3), 1, 6), ((4, 1, 3, 3), 4, 6), ((4, 2, 2, 2), 2, 5), ((3, 2, 1, 3), 1, 6), ((3, 2, 5), 1, 11)],
+    [
+        ((2, 3, 3, 3), 1, 6),
+        ((4, 1, 3, 3), 4, 6),
+        ((4, 2, 2, 2), 2, 5),
+        ((3, 2, 1, 3), 1, 6),
+        ((3, 2, 3, 1), 1, 6),
+        ((3, 2, 5), 1, 11),
+    ],
 )
 def test_the_operator_is_the_explicit_circulant_matrix(shape: tuple[int, ...], groups: int, size: int) -> None:
     weight = drawn(*shape)
