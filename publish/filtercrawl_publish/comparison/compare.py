@@ -43,6 +43,7 @@ def compare_snapshots(before: DatasetSnapshot | None, after: DatasetSnapshot) ->
     difference.kernels = dict(sorted(layers.kernels.items()))
     old_models = before.models if before is not None else {}
     _compare_models(difference, old_models, after.models, layers.changed)
+    difference.effective = [{"model_id": name, "layers": layers.effective[name]} for name in sorted(layers.effective)]
     withdrawn = _new_rows(before, after, "withdrawn", ("model_id",))
     difference.withdrawn = [{"model_id": row["model_id"], "reason": row["reason"]} for row in withdrawn]
     renames = _new_rows(before, after, "renames", ("model_id", "old_name", "new_name"))
@@ -80,6 +81,7 @@ class _LayerComparison:
     Attributes:
         changed: Churn by model id, of checkpoints with other layers.
         kernels: Churn of stored layers by kernel size.
+        effective: Layers by model id, of which the stored weight is the same and the effective one is not.
         totals: Stored layers and kernels of both datasets.
         old_trained: SHA-256 of the first dataset's trained layers of the compared kernel size.
         new_trained: The same of the second one.
@@ -88,6 +90,7 @@ class _LayerComparison:
     def __init__(self) -> None:
         self.changed: dict[str, LayerChurn] = {}
         self.kernels: dict[str, LayerChurn] = {}
+        self.effective: dict[str, int] = {}
         self.totals: Counter[str] = Counter()
         self.old_trained: set[str] = set()
         self.new_trained: set[str] = set()
@@ -109,6 +112,8 @@ class _LayerComparison:
             churn.remove(layer)
         if churn:
             self.changed[model_id] = churn
+        if count := _effective_changes(old, new):
+            self.effective[model_id] = count
         old_stored, new_stored = ([layer for layer in layers if layer.stored] for layers in (old, new))
         for layer in _layers_missing_in(old_stored, new_stored):
             self.kernels.setdefault(layer.kernel, LayerChurn()).add(layer)
@@ -120,6 +125,13 @@ def _layers_missing_in(others: Iterable[SnapshotLayer], layers: Iterable[Snapsho
     """Yield the layers that `others` does not have with the same weights."""
     known = {(layer.layer_id, layer.kernel, layer.layer_sha256) for layer in others}
     return (layer for layer in layers if (layer.layer_id, layer.kernel, layer.layer_sha256) not in known)
+
+
+def _effective_changes(old: Iterable[SnapshotLayer], new: Iterable[SnapshotLayer]) -> int:
+    """Count the layers of the same stored weight whose effective weight is known in both, and another."""
+    known = {(layer.layer_id, layer.layer_sha256): layer.effective_sha256 for layer in old}
+    pairs = ((known.get((layer.layer_id, layer.layer_sha256)), layer.effective_sha256) for layer in new)
+    return sum(bool(before and after) and before != after for before, after in pairs)
 
 
 def _compare_models(

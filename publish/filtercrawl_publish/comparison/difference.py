@@ -59,6 +59,7 @@ class Difference:
         promoted: Checkpoints that are duplicates no longer.
         failed: Checkpoints that fail in the second dataset only.
         licenses: Checkpoints with another license.
+        effective: Checkpoints with layers of the same stored weights and other effective ones, and how many.
         metadata: Number of checkpoints that differ in a column of `models`, with examples, by column.
         kernels: Added and removed layers with stored weights, by kernel size.
         columns: Added and removed columns, by table.
@@ -76,6 +77,7 @@ class Difference:
     promoted: list[Row] = field(default_factory=list)
     failed: list[Row] = field(default_factory=list)
     licenses: list[Row] = field(default_factory=list)
+    effective: list[Row] = field(default_factory=list)
     metadata: dict[str, Row] = field(default_factory=dict)
     kernels: dict[str, LayerChurn] = field(default_factory=dict)
     columns: dict[str, dict[str, list[str]]] = field(default_factory=dict)
@@ -83,7 +85,9 @@ class Difference:
 
     def __bool__(self) -> bool:
         checkpoints = (self.new, self.changed, self.gone, self.withdrawn, self.renamed, self.merged, self.promoted)
-        return any((*checkpoints, self.failed, self.licenses, self.metadata, self.kernels, self.columns))
+        return any(
+            (*checkpoints, self.failed, self.licenses, self.effective, self.metadata, self.kernels, self.columns)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of changes.json, without the names of the versions."""
@@ -95,6 +99,7 @@ class Difference:
                 for name in ("new", "changed", "gone", "withdrawn", "renamed", "merged", "promoted", "failed")
             },
             "licenses": self.licenses,
+            "effective": self.effective,
             "metadata": self.metadata,
             "kernels": {size: vars(churn) for size, churn in self.kernels.items()},
             "columns": self.columns,
@@ -123,7 +128,18 @@ class Difference:
         return f"{self.summary()}\n{changes}"
 
     def _repr_html_(self) -> str:
-        kinds = ("new", "changed", "gone", "withdrawn", "renamed", "merged", "promoted", "failed", "licenses")
+        kinds = (
+            "new",
+            "changed",
+            "gone",
+            "withdrawn",
+            "renamed",
+            "merged",
+            "promoted",
+            "failed",
+            "licenses",
+            "effective",
+        )
         counts = {kind: f"{len(getattr(self, kind)):,}" for kind in kinds if getattr(self, kind)}
         caption = f"{self.before['name'] or 'nothing'} to {self.after['name']}: {self.summary()}"
         return html_table(caption, counts or {"no difference": ""})

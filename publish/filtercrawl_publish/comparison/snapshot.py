@@ -31,6 +31,7 @@ _LAYER_COLUMNS: Final = (
     "row_group",
     "weight_kind",
     "run_final",
+    "effective_sha256",
 )
 # Tables that a comparison reads.
 TABLES: Final = ("models", "index", "withdrawn", "renames")
@@ -47,6 +48,7 @@ class SnapshotLayer(NamedTuple):
         stored: Whether the dataset stores the weights for this layer, not only for a duplicate.
         weight_kind: Such as `learned`.
         final: Whether its checkpoint is the last one of its training run.
+        effective_sha256: Of what its effective weight is computed from; empty where that is not known.
     """
 
     layer_id: str
@@ -56,6 +58,7 @@ class SnapshotLayer(NamedTuple):
     stored: bool
     weight_kind: str
     final: bool
+    effective_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def _layer(row: Row) -> SnapshotLayer:
         stored=row["row_group"] is not None,
         weight_kind=row["weight_kind"],
         final=row["run_final"] is not False,
+        effective_sha256=row["effective_sha256"] or "",
     )
 
 

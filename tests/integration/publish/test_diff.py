@@ -96,6 +96,25 @@ def test_every_kind_of_change(zoo: Path, dataset: Path, run_sync: Sync, snapshot
     assert {size: (turn.layers_removed, turn.layers_added) for size, turn in back.kernels.items()} == counted
 
 
+def test_effective_weights_that_change_without_the_stored_ones(
+    zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow
+) -> None:
+    norm = {f"2.{name}": torch.rand(4) for name in ("weight", "bias", "running_mean", "running_var")}
+    tensors = {"0.weight": torch.randn(4, 3, 3, 3), "1.weight": torch.randn(4, 4, 3, 3), **norm}
+    put(zoo / "net.safetensors", tensors)
+    put(zoo / "other.safetensors", state(1))
+    run_sync()
+    before = snapshot("before")
+    put(zoo / "net.safetensors", tensors | {"2.weight": 2 * norm["2.weight"]})
+    run_sync()
+    found = differ(before, dataset)
+    assert found.effective == [{"model_id": "local/net.safetensors", "layers": 1}]
+    assert found.kernels == {}
+    assert "with other effective weights" in str(found)
+    assert "1 layers, whose stored weights are the same" in str(found)
+    assert differ(dataset, dataset).effective == []
+
+
 def stored_of(dataset: Path, size: str) -> int:
     return sum(row["kernel"] == size and row["file"] is not None for row in table(dataset, "index"))
 
