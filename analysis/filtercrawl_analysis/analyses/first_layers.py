@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.load.pictures import to_pictures
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.first_layers import COLUMNS, GRID, filter_grids
@@ -41,7 +42,11 @@ def analyze(dataset: DatasetView) -> Result:
     layers = select_first_layers(dataset.index)
     if not len(layers):
         return empty_result("no first layer of one or three input channels is known")
-    found = list(read_first_layers(dataset, layers.slice(0, MAX_LAYERS)))
+    try:
+        found = list(read_first_layers(dataset, layers.slice(0, MAX_LAYERS)))
+    except DatasetError as error:
+        # A nightly run starts without the layers files of earlier versions.
+        return Result(note=f"First layers were not read: {error}.")
     dataset.progress(1, 1, "first layers")
     rows = [layer.row for layer in found]
     left_out = max(0, len(layers) - MAX_LAYERS)

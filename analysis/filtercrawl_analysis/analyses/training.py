@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable, SampleSize, TrainingStep
+from filtercrawl.api.errors import DatasetError
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.analyses.training_findings import TABLE, training_findings
 from filtercrawl_analysis.plots.training import kernels_by_step, training_curves
@@ -88,7 +89,10 @@ def _figures(steps: Sequence[TrainingStep], rows: Sequence[Row], layers: Sequenc
             width=5.8,
             height=7.0,
         )
-        emerging = emerging_kernels(of_run)
+        try:
+            emerging = emerging_kernels(of_run)
+        except DatasetError:  # a nightly run starts without the layers files of earlier versions
+            continue
         if emerging is not None:
             n_kernels, n_steps, _ = emerging.kernels.shape
             yield Figure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,14 @@ def test_a_run_is_followed_from_its_first_to_its_last_step(planted: Path) -> Non
     assert not any("alone" in text for text in texts)
     assert {figure.name for figure in result.figures} == {"training_1", "emerging_1", "training_2", "emerging_2"}
     assert all(png(figure).startswith(b"\x89PNG") for figure in result.figures)
+
+
+def test_without_layers_files_the_numbers_are_the_same_and_there_is_no_picture(planted: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(planted, tmp_path / "copy")
+    shutil.rmtree(copy / "data/layers")
+    result, whole = analysed("training", copy), analysed("training", planted)
+    assert {figure.name for figure in result.figures} == {"training_1", "training_2"}
+    assert all(a.rows.equals(b.rows) for a, b in zip(result.tables, whole.tables, strict=True))
 
 
 def test_a_dataset_without_runs_gives_a_note(tmp_path: Path) -> None:

@@ -90,6 +90,12 @@ def test_each_architecture_is_shown_before_a_second_layer_of_one() -> None:
     assert figure.basis.kernels == 3 * (11 * 32 + 64)
 
 
+def test_a_dataset_without_layers_files_gives_a_note() -> None:
+    result = analyze(MemoryView([layer("gray", GRAY)], stored=False))
+    assert not result.tables
+    assert result.note == "First layers were not read: the file is missing."
+
+
 def test_without_a_known_first_layer_there_is_a_note() -> None:
     result = analyze(MemoryView([layer("unknown", RANDOM, is_first=None)]))
     assert "no first layer" in result.note
