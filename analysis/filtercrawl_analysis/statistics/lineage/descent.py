@@ -14,13 +14,15 @@ from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair
 
 # A distance of this is that of rounding; smaller ones tell no direction.
 _MIN_DISTANCE: Final = 1e-6
+# Loss of slope that weight decay alone brings about: smaller ones tell nothing.
+_DECAY: Final = 0.02
 # Losses beyond these are as clear as these.
 _LOW, _HIGH = -2.0, 3.0
 # Fitted by `benchmarks/lineage.py` to pairs of networks of planted families: intercept, losses of the parent (strong,
 # rest), losses of the child, log distance.
-PAIR_MODEL: Final = (4.35, -3.01, -1.87, -1.64, -1.55, -1.49)
+PAIR_MODEL: Final = (2.5, -3.77, -0.96, -0.69, -0.43, -0.35)
 # The same for neighbors in a tree, and at last the coefficient of `branching`.
-NEIGHBOR_MODEL: Final = (4.44, -2.68, -1.47, -1.24, -0.94, -0.74, -3.5)
+NEIGHBOR_MODEL: Final = (2.58, -4.0, -0.76, -0.18, 0.17, 0.07, -2.75)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class DescentFeatures:
     regression of a child on its parent has a slope near 1, the same in the strongest singular directions of the parent
     as in the others. Two networks that were trained from a common start have slopes below 1, and lower ones in the
     strongest directions, as each of them learned its own. The loss of slope, 1 - slope, counts in units of half the
-    distance.
+    distance, and of what weight decay takes away.
 
     Attributes:
         distance: Mean over layers of the squared distance over the product of the norms, weighted by the root of the
@@ -56,7 +58,8 @@ class DescentFeatures:
 
         def losses(slopes: Sequence[tuple[float, float] | None]) -> tuple[float, float]:
             strong, rest = np.average(np.array(slopes), axis=0, weights=size).tolist()
-            return (1 - strong) / (distance / 2), (1 - rest) / (distance / 2)
+            unit = distance / 2 + _DECAY
+            return (1 - strong) / unit, (1 - rest) / unit
 
         return cls(
             distance=distance,

@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -20,8 +21,12 @@ from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.lineage.descent import DescentFeatures, descent_probabilities
 
 Pair = tuple[str, str]
-# Of each checkpoint: the neighbor, the probability of descent, its share in the direction from here, and `branching`.
-Neighbors = Mapping[str, Sequence[tuple[str, float, float, float | None]]]
+# Of each checkpoint the neighbors, each with the share of descent from here and the edge.
+Neighbors = dict[str, list[tuple[str, float, "_TreeEdge"]]]
+
+# Logarithm of the odds by which a checkpoint with a sibling outside of its tree is rather the root of it: the common
+# start is an ancestor of all of the tree, so that the way to it leads over the root.
+_OUTSIDE: Final = math.log(20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +60,27 @@ def family_trees(
         features: Of the same pairs.
         prior: Odds, of some pairs, that the second descends from the first rather than the other way round: of dates.
     """
-    edges = [edge for family in _families(squares) for edge in _edges_of_descent(family, squares, features, prior)]
+    edges = [edge for family in _families(squares) for edge in _tree_edges(family, squares, features, prior)]
     yield from _oriented(edges)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TreeEdge:
+    """Two neighbors in a tree.
+
+    Attributes:
+        a: The smaller name.
+        b: The other one.
+        descent: Probability that one of them descends from the other.
+        share: The share of that where it is b that descends from a.
+        branching: See `branching`.
+    """
+
+    a: str
+    b: str
+    descent: float
+    share: float
+    branching: float | None
 
 
 def _families(pairs: Collection[Pair]) -> list[list[str]]:
@@ -72,17 +96,13 @@ def _families(pairs: Collection[Pair]) -> list[list[str]]:
     return groups
 
 
-def _edges_of_descent(
+def _tree_edges(
     names: Sequence[str],
     squares: Mapping[Pair, float],
     features: Mapping[Pair, DescentFeatures],
     prior: Mapping[Pair, float],
-) -> Iterator[tuple[str, str, float, float, float | None]]:
-    """Yield the edges of a family's tree that are more likely of descent than not.
-
-    Yields:
-        Both ends, the probability of descent, the share of the first end as parent in it, and `branching`.
-    """
+) -> Iterator[_TreeEdge]:
+    """Yield the edges of the tree of one family."""
     distances = np.full((len(names), len(names)), np.nan)
     for i, j in itertools.combinations(range(len(names)), 2):
         if (names[i], names[j]) in squares:
@@ -92,10 +112,8 @@ def _edges_of_descent(
         side = branching(distances, i, j)
         from_a, from_b = descent_probabilities(features[a, b], side)
         odds = prior.get((a, b), 1.0)
-        total = from_a + from_b
-        ratio = odds * from_a / (odds * from_a + from_b) if total else 0.5
-        if total >= 0.5:
-            yield a, b, total, ratio, side
+        share = odds * from_a / (odds * from_a + from_b) if from_a + from_b else 0.5
+        yield _TreeEdge(a=a, b=b, descent=from_a + from_b, share=share, branching=side)
 
 
 def branching(distances: Array, a: int, b: int) -> float | None:
@@ -131,46 +149,46 @@ def spanning_edges(distances: Array) -> Iterator[tuple[int, int]]:
     yield from zip(rows.tolist(), columns.tolist(), strict=True)
 
 
-def _oriented(edges: Sequence[tuple[str, str, float, float, float | None]]) -> Iterator[Descent]:
-    """Yield the edges with their directions, by the most likely root of each tree."""
-    around: dict[str, list[tuple[str, float, float, float | None]]] = defaultdict(list)
-    for a, b, total, ratio, side in edges:
-        around[a].append((b, total, ratio, side))
-        around[b].append((a, total, 1 - ratio, side))
-    for members in _families([(a, b) for a, b, *_ in edges]):
-        likelihoods = {root: _log_likelihood(root, around) for root in members}
+def _oriented(edges: Sequence[_TreeEdge]) -> Iterator[Descent]:
+    """Yield the edges of descent with their directions, by the most likely root of each tree."""
+    kept = [edge for edge in edges if edge.descent >= 0.5]
+    outside = {name for edge in edges if edge.descent < 0.5 for name in (edge.a, edge.b)}
+    neighbors: Neighbors = defaultdict(list)
+    for edge in kept:
+        neighbors[edge.a].append((edge.b, edge.share, edge))
+        neighbors[edge.b].append((edge.a, 1 - edge.share, edge))
+    for members in _families([(edge.a, edge.b) for edge in kept]):
+        likelihoods = {
+            root: _log_likelihood(root, neighbors) + (_OUTSIDE if root in outside else 0.0) for root in members
+        }
         best = max(members, key=lambda root: likelihoods[root])
         top = likelihoods[best]
         weights = {root: math.exp(value - top) for root, value in likelihoods.items()}
-        yield from _descents(best, around, weights)
+        yield from _descents(best, neighbors, weights)
 
 
-def _log_likelihood(root: str, around: Neighbors) -> float:
+def _log_likelihood(root: str, neighbors: Neighbors) -> float:
     """Return the logarithm of the probability of all directions that a root implies."""
-    total = 0.0
-    for parent, child in _walk(root, around):
-        ratio = next(ratio for other, _, ratio, _ in around[parent] if other == child)
-        total += math.log(max(ratio, 1e-9))
-    return total
+    return sum(math.log(max(share, 1e-9)) for _, _, share, _ in _walk(root, neighbors))
 
 
-def _walk(root: str, around: Neighbors, above: str | None = None) -> Iterator[Pair]:
-    """Yield the edges of a tree away from its root, without the branch of its neighbor `above`."""
-    open_, seen = [root], {root, above}
-    while open_:
-        parent = open_.pop()
-        for child, *_ in around[parent]:
+def _walk(root: str, neighbors: Neighbors, above: str | None = None) -> Iterator[tuple[str, str, float, _TreeEdge]]:
+    """Yield parent, child, share and edge away from a root, without the branch of its neighbor `above`."""
+    waiting, seen = [root], {root, above}
+    while waiting:
+        parent = waiting.pop()
+        for child, share, edge in neighbors[parent]:
             if child not in seen:
                 seen.add(child)
-                open_.append(child)
-                yield parent, child
+                waiting.append(child)
+                yield parent, child, share, edge
 
 
-def _descents(root: str, around: Neighbors, weights: Mapping[str, float]) -> Iterator[Descent]:
+def _descents(root: str, neighbors: Neighbors, weights: Mapping[str, float]) -> Iterator[Descent]:
+    """Yield the edges of a tree, away from its root."""
     everything = sum(weights.values())
-    for parent, child in _walk(root, around):
-        below = {child, *(other for _, other in _walk(child, around, above=parent))}
-        total, side = next((total, side) for other, total, _, side in around[parent] if other == child)
+    for parent, child, _, edge in _walk(root, neighbors):
+        below = {child, *(other for _, other, *_ in _walk(child, neighbors, above=parent))}
         # The edge has this direction for every root that does not lie below it.
         share = 1 - sum(weights[name] for name in below) / everything
-        yield Descent(child=child, parent=parent, probability=total * share, branching=side)
+        yield Descent(child=child, parent=parent, probability=edge.descent * share, branching=edge.branching)
