@@ -56,7 +56,7 @@ def share_bars(canvas: Figure, rows: Rows) -> None:
         [row["chance"] for row in rows], y, "D", color="C1", mec=ink(), mew=0.5, ms=6, label="weights in random order"
     )
     axes.set_yticks(y, [row["form"] for row in rows])
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlim(left=0)
     axes.set_xlabel("mean over models")
     axes.grid(visible=True, axis="x")
@@ -95,7 +95,7 @@ def _depth_panel(axes: Axes, rows: Rows) -> None:
             alpha=0.2,
             lw=0,
         )
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlim(0, 1)
     axes.grid(visible=True, axis="y")
 
@@ -118,5 +118,5 @@ def angle_histograms(canvas: Figure, panels: Sequence[tuple[str, Rows]]) -> None
         axes.axhline(rows[0]["uniform"], ls="--", color=muted(), lw=1)
         axes.set_xticks(middle, [f"{angle:g}°" for angle in middle], fontsize=8)
         axes.set_xlabel(name)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     grid[0].set_ylabel("share of filters, mean over models")
