@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import least_squares
+from scipy.stats import chisquare
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.form.fits import DogFits, GaborFits, _gabor, fit_dog, fit_gabor
@@ -107,6 +108,12 @@ def test_the_canonical_form_follows_a_kernel_that_is_scaled_negated_or_mirrored(
         assert (fitted.amplitude > 0).all()
         assert ((fitted.orientation >= 0) & (fitted.orientation < math.pi)).all()
         assert ((fitted.phase > -math.pi) & (fitted.phase <= math.pi)).all()
+
+
+def test_no_orientation_is_preferred() -> None:
+    fitted = fit_gabor(plant_gabors(800, 5, 0.2, np.random.default_rng(10)).kernels)
+    cells = np.bincount(np.floor(fitted.orientation / (math.pi / 8) + 0.5).astype(np.int64) % 8, minlength=8)
+    assert chisquare(cells).pvalue > 1e-3
 
 
 def circular(angles: Array, turn: float) -> Array:
