@@ -53,6 +53,7 @@ _CHANGES: Final = (
 
 def analyze(dataset: DatasetView) -> Result:
     """Compare effective and stored weights of the same layers."""
+    dataset.progress(0, 1, "effective weights")
     stored, effective, total = _paired(dataset)
     if not stored.num_rows:
         return empty_result("no layer is known to be convolved with otherwise than it is stored")
