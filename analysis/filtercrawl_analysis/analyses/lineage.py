@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -17,7 +17,7 @@ from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.lineage import WIDTH, Tree, draw_trees, layout_height, select_trees
 from filtercrawl_analysis.statistics.lineage.candidates import candidate_pairs
 from filtercrawl_analysis.statistics.lineage.edges import LineageEdge, lineage_edges
-from filtercrawl_analysis.statistics.lineage.models import ModelLayer, lineage_models
+from filtercrawl_analysis.statistics.lineage.models import lineage_models
 from filtercrawl_analysis.statistics.lineage.pairs import ModelPair, PairComparison
 from filtercrawl_analysis.statistics.lineage.relation import combined_z, mean_correlation
 
@@ -80,7 +80,7 @@ def _analyze(dataset: DatasetView) -> Result:
     models = lineage_models(dataset)
     if len(models) < 2:
         return empty_result("fewer than two models with learned kernels")
-    cards = _stated_parents(dataset, models)
+    cards = stated_parents(dataset.models, models)
     known = [(child, parent) for child, parent in cards if parent in models]
     comparison = PairComparison(dataset, models)
     pairs: list[ModelPair] = []
@@ -107,21 +107,29 @@ def _analyze(dataset: DatasetView) -> Result:
     )
 
 
-def _stated_parents(dataset: DatasetView, models: Mapping[str, Sequence[ModelLayer]]) -> dict[tuple[str, str], str]:
-    """Return what cards state of base models, by (child, parent): models of the dataset, else the repository's name."""
+def stated_parents(rows: pa.Table, models: Collection[str]) -> dict[tuple[str, str], str]:
+    """Return what cards state of base models.
+
+    Args:
+        rows: The table `models`; `extra` has `parents`, repositories of the Hub, and `parent_relation`.
+        models: The models whose lineage is asked for.
+
+    Returns:
+        The relation by child and parent: a model of the dataset, or the name of the repository where the dataset has
+        none or several of it.
+    """
     by_repository: dict[str, list[str]] = {}
     for name in models:
         source, _, path = name.partition("/")
         if source == "hub":
             by_repository.setdefault("/".join(path.split("/")[:2]), []).append(name)
     stated = {}
-    for row in dataset.models.select(["model_id", "extra"]).to_pylist():
+    for row in rows.select(["model_id", "extra"]).to_pylist():
         extra = json.loads(row["extra"] or "{}")
         if row["model_id"] not in models or not isinstance(extra, dict):
             continue
         for repository in extra.get("parents") or ():
             parents = by_repository.get(repository, [repository])
-            # A repository of several checkpoints does not tell which of them it was.
             parent = parents[0] if len(parents) == 1 else repository
             if parent != row["model_id"]:
                 stated[row["model_id"], parent] = extra.get("parent_relation") or "finetune"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
 import filtercrawl
-from filtercrawl.api import CheckpointMetadata
+from filtercrawl.api import CheckpointMetadata, Result
+from filtercrawl_analysis.analyses.lineage import stated_parents
 from filtercrawl_analysis.analyses.registry import ANALYSES
 from filtercrawl_analysis.report.run_analyses import select_analyses
 from support.synthetic_datasets import Net, analysed, plant, rows
@@ -49,7 +52,7 @@ def permuted(state: State) -> State:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     networks: dict[str, State] = {}
-    for number in range(3):
+    for number in range(2):
         start = new(number)
         base = trained(start, 10 + number, 0.8)
         tuned = trained(base, 20 + number, 0.4)
@@ -75,8 +78,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return plant(tmp_path_factory.mktemp("lineage"), [*nets, Net(name="carded", state=new(99), meta=card)])
 
 
-def test_planted_relations_are_found_and_no_others(dataset: Path) -> None:
-    found = {row["child"]: (row["parent"], row["relation"]) for row in rows(analysed("lineage", dataset), "lineage")}
+@pytest.fixture(scope="module")
+def result(dataset: Path) -> Result:
+    return analysed("lineage", dataset)
+
+
+def test_planted_relations_are_found_and_no_others(result: Result) -> None:
+    found = {row["child"]: (row["parent"], row["relation"]) for row in rows(result, "lineage")}
     expected = {
         "tuned": ("base", "finetune"),
         "tuned-again": ("tuned", "finetune"),
@@ -88,13 +96,31 @@ def test_planted_relations_are_found_and_no_others(dataset: Path) -> None:
     }
     planted = {
         f"acme/{number}-{child}": (f"acme/{number}-{parent}", relation)
-        for number, (child, (parent, relation)) in itertools.product(range(3), expected.items())
+        for number, (child, (parent, relation)) in itertools.product(range(2), expected.items())
     }
     assert found == planted | {"acme/carded": ("org/base", "finetune")}
 
 
-def test_siblings_are_related_models_without_a_parent(dataset: Path) -> None:
-    pairs = {(row["model_a"], row["model_b"]): row for row in rows(analysed("lineage", dataset), "related_models")}
+def test_base_models_of_cards_are_models_of_the_dataset_where_it_has_one_of_the_repository() -> None:
+    extra = {
+        "hub/me/tuned/model.safetensors": {"parents": ["org/base", "org/two", "org/gone"], "parent_relation": "merge"},
+        "hub/me/other/model.safetensors": {"parents": ["org/base"]},
+        "hub/org/base/model.safetensors": {"parents": ["org/base"]},
+        "hub/org/two/a.safetensors": {},
+        "hub/org/two/b.safetensors": [],
+        "hub/unread/model.safetensors": {"parents": ["org/base"]},
+    }
+    table = pa.table({"model_id": list(extra), "extra": [json.dumps(value) for value in extra.values()]})
+    assert stated_parents(table, [name for name in extra if "unread" not in name]) == {
+        ("hub/me/tuned/model.safetensors", "hub/org/base/model.safetensors"): "merge",
+        ("hub/me/tuned/model.safetensors", "org/two"): "merge",
+        ("hub/me/tuned/model.safetensors", "org/gone"): "merge",
+        ("hub/me/other/model.safetensors", "hub/org/base/model.safetensors"): "finetune",
+    }
+
+
+def test_siblings_are_related_models_without_a_parent(result: Result) -> None:
+    pairs = {(row["model_a"], row["model_b"]): row for row in rows(result, "related_models")}
     siblings = pairs["acme/0-same-start", "acme/0-same-start-too"]
     assert siblings["relation"] == "sibling"
     assert siblings["parent"] is None
@@ -104,7 +130,7 @@ def test_siblings_are_related_models_without_a_parent(dataset: Path) -> None:
 def test_findings_rest_on_rows_and_the_figure_is_drawn(dataset: Path) -> None:
     report = filtercrawl.analyze(dataset, only=["lineage"], device="cpu", progress=False)
     assert not report.left_out
-    assert report.findings[0].startswith("22 checkpoints were made from another one: 7 trained on")
+    assert report.findings[0].startswith("15 checkpoints were made from another one: 5 trained on")
     assert any("has 7 descendants, over 2 generations" in finding for finding in report.findings)
     assert (dataset / "analysis/figures/lineage.svg").is_file()
     assert "analysis/tables/lineage.parquet" in report.paths

@@ -23,6 +23,8 @@ _MIN_MARKER, _MAX_MARKER = 500, 2**20
 # of so many weights rarely reach it, and what does is compared in full.
 _POSITIONS: Final = 4096
 _MIN_CORRELATION: Final = 0.12
+# Markers that are read at a time.
+_READ: Final = 64
 # Rows of a block of the matrix of correlations.
 _BLOCK: Final = 1024
 # Relative difference of norms, L1 and L2, of a layer and its permuted copy, maybe in half precision.
@@ -119,9 +121,11 @@ def _pairs_above(dataset: DatasetView, entries: Sequence[tuple[str, ModelLayer]]
     rows = defaultdict(list)
     for row, (_, layer) in enumerate(entries):
         rows[layer.sha256].append(row)
-    for digest, layer in distinct.items():
-        signature = _signature(read_parts(dataset, [layer])[digest])
-        signatures[rows[digest], : len(signature)] = signature
+    layers = list(distinct.values())
+    for start in range(0, len(layers), _READ):
+        for digest, part in read_parts(dataset, layers[start : start + _READ]).items():
+            signature = _signature(part)
+            signatures[rows[digest], : len(signature)] = signature
     for start in range(0, len(entries), _BLOCK):
         correlations = signatures[start : start + _BLOCK] @ signatures.T
         for i, j in np.argwhere(correlations >= _MIN_CORRELATION).tolist():

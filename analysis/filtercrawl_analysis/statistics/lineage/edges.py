@@ -63,8 +63,9 @@ def lineage_edges(
     """
     found: dict[str, LineageEdge] = {}
     compared = {(pair.a, pair.b): pair for pair in pairs}
-    for (child, parent), relation in sorted((stated or {}).items()):
-        found.setdefault(child, _stated_edge(child, parent, relation, compared))
+    cards = [_stated_edge(*pair, relation, compared) for pair, relation in sorted((stated or {}).items())]
+    for edge in sorted(cards, key=lambda edge: -edge.probability):  # of several, the one that the weights confirm
+        found.setdefault(edge.child, edge)
     relatives = _relatives(pairs)
     for edge in _copies(pairs, dates, relatives):
         found.setdefault(edge.child, edge)

@@ -119,8 +119,14 @@ def test_dates_decide_what_weights_do_not() -> None:
 def test_what_a_card_states_comes_first_and_says_whether_the_weights_agree() -> None:
     networks = family(1)
     pairs = compared({name: networks[name] for name in ("base", "first", "stranger")})
-    stated = {("first", "base"): "finetune", ("stranger", "base"): "finetune", ("base", "org/elsewhere"): "adapter"}
+    stated = {
+        ("first", "base"): "finetune",
+        ("first", "a/model"): "finetune",
+        ("stranger", "base"): "finetune",
+        ("base", "org/elsewhere"): "adapter",
+    }
     edges = {edge.child: edge for edge in lineage_edges(pairs, {}, stated)}
+    assert edges["first"].parent == "base"
     assert edges["first"].probability > 0.95
     assert edges["stranger"].probability == 0.5
     assert "not related" in edges["stranger"].evidence
