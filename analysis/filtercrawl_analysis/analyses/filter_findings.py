@@ -54,7 +54,7 @@ def _copies(rows: list[dict[str, Any]]) -> Finding:
     )
     named = by_verdict[MORE][:MAX_NAMED] or by_verdict[NOT_MORE][:MAX_NAMED]
     if by_verdict[MORE]:
-        text += f" The largest {'share' if len(named) == 1 else 'shares'}: {_named(named, 'copy_share')}."
+        text += f" More than independent filters: {_named(named, 'copy_share')}{_more(by_verdict[MORE])}."
     return _finding(text, named)
 
 
@@ -108,6 +108,10 @@ def _named(rows: list[tuple[int, dict[str, Any]]], column: str) -> str:
 
 def _have(count: int) -> str:
     return "has" if count == 1 else "have"
+
+
+def _more(rows: list[Any]) -> str:
+    return f" and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else ""
 
 
 def _models(count: int) -> str:
