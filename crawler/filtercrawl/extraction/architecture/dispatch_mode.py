@@ -201,6 +201,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
             covers=covers,
             on_point=math.prod(size) == taps == 1,
             reduction=size_reduction(self._first_size, size),
+            of_input=self._get(values).of_input,
         )
         for owner in weight_origins(weight, weight_origin, self._callers[-1], self._held):
             self.used.append(

@@ -27,6 +27,8 @@ class CallShape:
         on_point: Whether it is 1x1 and its input is one point.
         reduction: Size of the input of the first call divided by that of its own input, along the axis where that is
             largest.
+        of_input: Whether it convolves what is computed from the input of the network, and not constants, such as
+            positions.
     """
 
     taps: int
@@ -35,6 +37,7 @@ class CallShape:
     covers: bool | None
     on_point: bool
     reduction: float
+    of_input: bool = True
 
 
 def size_reduction(first: Sequence[int], size: Sequence[int]) -> float:
@@ -140,7 +143,7 @@ class Places:
             limit = self.before_attention
             small = shape.reduction >= _STEM_REDUCTION if limit is None else call >= limit
             ends = shape.depthwise or shape.on_point or small
-            if not ancestors or (follows and not ends):
+            if (not ancestors and shape.of_input) or (follows and not ends):
                 stem |= 1 << call
         return stem
 

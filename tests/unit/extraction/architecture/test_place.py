@@ -106,6 +106,24 @@ def test_a_stem_goes_on_to_attention_and_not_behind_it() -> None:
     assert names(traced(Attends().chain), "is_stem") == ["0", "1"]
 
 
+class Positions(nn.Module):
+    """A map of positions, made without the input, that is added behind the stem."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Conv2d(2, 4, 3, padding=1)
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.after = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        grid = torch.ones(1, 2, *x.shape[2:], device=x.device)
+        return self.after(self.stem(x) + self.positions(grid))
+
+
+def test_what_is_computed_without_the_input_is_in_no_stem() -> None:
+    assert names(traced(Positions()), "is_stem") == ["stem"]
+
+
 def test_downsampling_is_by_stride_and_no_patches() -> None:
     structure = traced(
         nn.Sequential(
