@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import timm
 import torch
 from torch import nn
@@ -52,7 +54,8 @@ def stored_tensors(state: dict[str, torch.Tensor], *, numbers: bool = True) -> l
         dtype = str(tensor.dtype).removeprefix("torch.")
         file: RandomAccessFile = Unread()
         if numbers:
-            file = MemoryFile(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data
+            file = MemoryFile(cast("bytes", data))  # a view: networks are large
         place = TensorLocation(file=file, offset=0, dtype=dtype, shape=tuple(tensor.shape))
         found.append(StoredTensor(name=key, key=key, shape=tuple(tensor.shape), dtype=dtype, location=place))
     return found

@@ -82,6 +82,7 @@ def test_in_a_sequence_it_is_the_next_layer() -> None:
             layer("Conv2D", "conv", "x", data_format="channels_first"), layer("BatchNormalization", "n", "conv")
         ),
         functional(layer("Conv2D", "conv", "x"), layer("LayerNormalization", "norm", "conv")),
+        functional(layer("Conv2D", "conv", "x") | {"inbound_nodes": [[[[], 0, 0], ["conv", {}]]]}),
         functional(  # it is called twice
             layer("Conv2D", "conv", "x") | {"inbound_nodes": [[["x", 0, 0, {}]], [["y", 0, 0, {}]]]},
             layer("BatchNormalization", "norm", "conv"),
