@@ -18,7 +18,7 @@ from conftest import Sync
 from filtercrawl.api import Checkpoint, CheckpointMetadata, Query, RemoteFile, Transport
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.config import Settings
-from filtercrawl.extraction.architecture import on_meta
+from filtercrawl.extraction.architecture import on_meta, structure_rows, trace
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl_publish.verification import verify_folder
 from support.architecture_reference import FAMILIES, graph_depths
@@ -78,6 +78,16 @@ def check_separable_pairs(rows: list[dict[str, Any]]) -> None:
             assert (follower["model_id"], follower["taps"]) == (row["model_id"], 1)
 
 
+def check_places(architecture: str, index: dict[tuple[str, int | None], dict[str, Any]]) -> None:
+    columns = ("is_first", "is_last", "is_patchify", "is_stem", "is_last_spatial", "is_downsampling")
+    rows = structure_rows(trace(on_meta(lambda: made(architecture)), sample(architecture)))
+    for row in rows:
+        stored = index[row["tensor"], row["bank_index"]]
+        assert {name: stored[name] for name in columns} == {name: row[name] for name in columns}
+    assert any(row["is_stem"] for row in rows)
+    assert any(row["is_last_spatial"] for row in rows)
+
+
 @pytest.mark.parametrize(("library", "architecture"), CASES)
 def test_layers_are_those_of_the_modules(
     library: str, architecture: str, zoo: Path, dataset: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch
@@ -103,6 +113,7 @@ def test_layers_are_those_of_the_modules(
             assert same[key] | {name: row[name] for name in ours} == row
         assert {row["file"] for row in same.values()} == {None}
     check_separable_pairs(every_row)
+    check_places(architecture, index)
     stored = layers(dataset)
     for name, conv in module.named_modules(remove_duplicate=False):
         if isinstance(conv, nn.modules.conv._ConvNd):
