@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,9 @@ from filtercrawl_analysis.statistics.groups.model_medians import adjust, median_
 
 Row = dict[str, Any]
 
-PAIRED_CHANGE = pa.schema(
+# Differences below are of rounding: measures agree to so much between machines.
+NO_CHANGE: Final = 1e-6
+PAIRED_CHANGE: Final = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("column", "kernel", "group", "measure", "verdict")),
         *(pa.field(name, pa.float64()) for name in ("stored", "effective", "change", "low", "high", "p", "q")),
@@ -29,7 +31,8 @@ def paired_change_rows(
 
     A model counts by the mean of its layers, weighted by their kernels: of sparsity this is the share of dead kernels
     among all of the model. `stored`, `effective` and `change` are medians over models of that of either form and of
-    the difference. The test is the sign test of no change; q is adjusted over all rows.
+    the difference. The test is the sign test of no change, for which a difference below 1e-6 is none; q is adjusted
+    over all rows.
 
     Args:
         stored: Rows of `index`.
@@ -64,7 +67,8 @@ def _of_group(group: Row, members: list[int], tables: tuple[pa.Table, pa.Table],
         names, code = np.unique(models[known], return_inverse=True)
         total = np.bincount(code, kernels[known])
         first, second = (np.bincount(code, values[known] * kernels[known]) / total for values in (before, after))
-        changes = (second - first).tolist()
+        difference = second - first
+        changes = np.where(np.abs(difference) < NO_CHANGE, 0.0, difference).tolist()
         interval = median_interval(changes) or (None, None)
         rows.append(
             {

@@ -50,6 +50,17 @@ def test_a_change_that_all_models_have_is_told_with_its_direction() -> None:
             assert row["low"] * row["high"] > 0
 
 
+def test_differences_of_rounding_are_no_changes() -> None:
+    before = np.full(27, 0.5)
+    after = before + np.repeat([0.1, -1e-9, 1e-9] * 3, 3)
+    (row,) = paired_change_rows(table(before.tolist()), table(after.tolist()), ["kernel"], ["sparsity"])
+    assert (row["change"], row["p"]) == (0.0, None)  # three models of nine changed, too few to tell
+    after = before + np.repeat([0.1] * 6 + [-1e-9] * 3, 3)
+    (row,) = paired_change_rows(table(before.tolist()), table(after.tolist()), ["kernel"], ["sparsity"])
+    assert row["p"] == pytest.approx(binomtest(6, 6).pvalue)
+    assert row["verdict"] == "higher"
+
+
 def test_layers_without_a_value_in_either_form_are_left_out() -> None:
     before: list[float | None] = [1.0] * 27
     after: list[float | None] = [2.0] * 27
