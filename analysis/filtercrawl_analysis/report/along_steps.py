@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import pyarrow as pa
 
@@ -46,7 +47,7 @@ class AlongSteps:
             dataset.progress(done, len(steps), f"{self.name}, steps")
             result = self.inner.run(step.dataset)
             for table in result.tables:
-                found.setdefault(table.name, []).append(replace(table, rows=_with_step(table.rows, step)))
+                found.setdefault(table.name, []).append(_table_with_step(table, step))
             if result.note:
                 notes[result.note] = None
         dataset.progress(len(steps), len(steps), f"{self.name}, steps")
@@ -59,6 +60,14 @@ def along_steps(analyses: Sequence[Analysis]) -> list[Analysis]:
     return [analysis if getattr(analysis, "by_step", False) else AlongSteps(inner=analysis) for analysis in analyses]
 
 
+def _table_with_step(table: ResultTable, step: TrainingStep) -> ResultTable:
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in table.batches() if table.batches else ():
+            yield from _with_step(pa.Table.from_batches([batch]), step).to_batches()
+
+    return replace(table, rows=_with_step(table.rows, step), batches=batches if table.batches else None)
+
+
 def _with_step(rows: pa.Table, step: TrainingStep) -> pa.Table:
     values = {"run_id": pa.array([step.run_id] * len(rows)), "step": pa.array([step.step] * len(rows), pa.int64())}
     own = rows.drop_columns([name for name in _PLACE if name in rows.column_names])
@@ -67,5 +76,9 @@ def _with_step(rows: pa.Table, step: TrainingStep) -> pa.Table:
 
 def _joined(tables: Sequence[ResultTable]) -> ResultTable:
     first = tables[0]
+    title = f"{first.title}, by training step"
+    streams = [table.batches for table in tables if table.batches]
+    if streams:  # the rows of the first step are the first of all
+        return replace(first, title=title, batches=lambda: chain.from_iterable(stream() for stream in streams))
     rows = pa.concat_tables([table.rows for table in tables], promote_options="permissive")
-    return replace(first, title=f"{first.title}, by training step", rows=rows)
+    return replace(first, title=title, rows=rows)

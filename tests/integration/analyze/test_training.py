@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -201,3 +202,22 @@ def test_tables_of_other_columns_at_some_steps_are_joined(planted: Path) -> None
     (table,) = AlongSteps(inner=Odd()).run(FolderDatasetView(planted)).tables
     assert table.rows.column_names == ["run_id", "step", "even", "odd"]
     assert table.rows.to_pylist()[-2] == {"run_id": "still", "step": 1, "even": None, "odd": 1}
+
+
+def test_a_table_that_is_larger_than_what_is_kept_has_the_rows_of_all_steps(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = analyze(planted, only=["filters"], along="step", progress=False).tables["filters"]
+    stored = pq.read_table(planted / "analysis/tables/filters.parquet")
+    assert stored.column_names[:2] == ["run_id", "step"]
+    assert set(zip(stored["run_id"].to_pylist(), stored["step"].to_pylist(), strict=True)) == {
+        *(("digits", step) for step in WAY),
+        ("still", 1),
+        ("still", 2),
+    }
+    assert whole == stored.replace_schema_metadata(None).slice(0, len(whole))
+    monkeypatch.setattr("filtercrawl_analysis.analyses.filters._ROWS_IN_MEMORY", 8)
+    report = analyze(planted, only=["filters"], along="step", progress=False)
+    assert report.left_out == {}
+    assert pq.read_table(planted / "analysis/tables/filters.parquet") == stored
+    assert len(report.tables["filters"]) == 8

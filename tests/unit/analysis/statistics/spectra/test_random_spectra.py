@@ -28,8 +28,8 @@ def verdicts(weight: np.ndarray, random: RandomSpectra) -> tuple[str, str]:
     ("scale", "layers", "most"),
     [
         (1.0, 10, 3),
-        pytest.param(1.0, 400, 32, marks=pytest.mark.exhaustive),
-        pytest.param(1e-3, 400, 32, marks=pytest.mark.exhaustive),
+        pytest.param(1.0, 150, 15, marks=pytest.mark.exhaustive),
+        pytest.param(1e-3, 150, 15, marks=pytest.mark.exhaustive),
     ],
 )
 def test_random_layers_are_told_apart_as_often_as_stated(scale: float, layers: int, most: int) -> None:
@@ -85,7 +85,7 @@ def test_models_are_told_by_the_number_of_their_layers() -> None:
 def test_random_models_have_more_lower_layers_than_chance_as_often_as_stated() -> None:
     source = np.random.default_rng(8)
     told = 0
-    for seed in range(300):
+    for seed in range(100):
         random = RandomSpectra(seed)
         found = [verdicts(source.standard_normal(SHAPE), random) for _ in range(10)]
         table = pa.table(
@@ -97,4 +97,4 @@ def test_random_models_have_more_lower_layers_than_chance_as_often_as_stated() -
             }
         )
         told += model_spectra(table)["alpha_verdict"][0].as_py() == LOWER
-    assert told <= 24  # 15 expected; more have a probability of 1 %
+    assert told <= 11  # at most 5 expected; more have a probability of 1 %
