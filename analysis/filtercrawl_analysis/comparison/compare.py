@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from os import PathLike
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -22,12 +22,16 @@ from filtercrawl_analysis.statistics.lineage.filter_matching import (
     Order,
     can_match,
     carry_inputs,
+    change_of_sorted,
     match_filters,
     order_of_outputs,
 )
 from filtercrawl_analysis.statistics.lineage.layer_matching import MatchedBy, match_layers
 from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair, Weights, compare_weights
-from filtercrawl_analysis.statistics.lineage.relation import is_related, judge
+from filtercrawl_analysis.statistics.lineage.relation import MIN_ORDERED_CHANGE, is_related, judge
+
+# Relative difference of squared norms up to which a layer may be another one in another order.
+_NORMS: Final = 1e-3
 
 
 def compare(
@@ -79,12 +83,14 @@ def compare_checkpoints(a: ComparedCheckpoint, b: ComparedCheckpoint, progress: 
     pairs: list[LayerPair] = []
     rows: list[dict[str, Any]] = []
     stored: dict[int, tuple[FilterMatch, Order]] = {}
+    changes: list[float | None] = []
     for number, (i, j, matched_by) in enumerate(matches.pairs):
         first, second = a.layers[i], b.layers[j]
         progress.step(number, len(matches.pairs), first.tensor)
         weight_a, weight_b = first.read(), second.read()
         pairs.append(compare_weights(weight_a, weight_b))
         rows.append(_row(first, second, matched_by, pairs[-1]) | {"drift": layer_drift(weight_a, weight_b)})
+        changes.append(_change_of_sorted(weight_a, weight_b, pairs[-1]))
         if can_match(weight_a, weight_b):
             match = match_filters(weight_a, weight_b)
             stored[number] = match, _order_of_outputs(weight_a, weight_b, pairs[-1], match)
@@ -102,13 +108,26 @@ def compare_checkpoints(a: ComparedCheckpoint, b: ComparedCheckpoint, progress: 
         layers=pa.Table.from_pylist(rows, schema=LAYERS),
         only_a=tuple(_described(a.layers[i] for i in matches.only_a)),
         only_b=tuple(_described(b.layers[j] for j in matches.only_b)),
-        judgement=judge(pairs, [row.get("matched_change") for row in rows]),
+        judgement=judge(
+            pairs, [_smaller(row["matched_change"], change) for row, change in zip(rows, changes, strict=True)]
+        ),
     )
 
 
 def _order_of_outputs(a: Weights, b: Weights, pair: LayerPair, match: FilterMatch) -> Order:
     """Return the order of the filters of b whatever that of its inputs; as stored where the layers are related so."""
     return match.order if not match.moved and is_related([pair]) else order_of_outputs(a, b)
+
+
+def _change_of_sorted(a: Weights, b: Weights, pair: LayerPair) -> float | None:
+    """Return the change after every order is undone, also that of taps; None where norms differ or nothing is far."""
+    far = (pair.relative_change or 0.0) >= MIN_ORDERED_CHANGE
+    equal_norms = abs(pair.square_a - pair.square_b) <= _NORMS * pair.square_a
+    return change_of_sorted(a, b) if far and equal_norms and can_match(a, b) else None
+
+
+def _smaller(a: float | None, b: float | None) -> float | None:
+    return min((value for value in (a, b) if value is not None), default=None)
 
 
 def _distinct(orders: Iterable[Order]) -> list[Order]:

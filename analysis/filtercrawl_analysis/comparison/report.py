@@ -41,7 +41,7 @@ _SENTENCES: Final = {
     "same": "the same weights",
     "quantized": "one is a quantized copy of the other",
     "pruned": "one was pruned from the other",
-    "permuted": "the same weights with permuted channels",
+    "permuted": "the same weights in another order",
     "finetune": "one was trained on from the other",
     "partial": "some layers are shared, the others are unrelated",
     "sibling": "related, and neither descends from the other: a common ancestor or initialization",
