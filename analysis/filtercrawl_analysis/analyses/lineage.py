@@ -202,7 +202,7 @@ def _pair_table(pairs: Sequence[ModelPair]) -> pa.Table:
 
 
 def _figures(lineage: pa.Table, size: SampleSize) -> Iterator[Figure]:
-    trees: list[Tree] = select_trees(lineage.select(["child", "parent", "relation", "root"]).to_pylist())
+    trees: list[Tree] = select_trees(lineage.to_pylist())
     if trees:
         shown = sum(len(tree.edges) for tree in trees)
         rest = "" if shown == len(lineage) else f" The largest trees, with {shown:,} of {len(lineage):,} descendants."

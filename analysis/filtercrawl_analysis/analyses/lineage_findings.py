@@ -15,6 +15,8 @@ Row = dict[str, Any]
 
 # Families named; the others are counted.
 _MAX_NAMED: Final = 3
+# Rows that a sentence on a family links to.
+_MAX_ROWS: Final = 8
 _WORDS: Final = {
     "same": "equal or of another precision",
     "quantized": "quantized",
@@ -48,7 +50,7 @@ def lineage_findings(lineage: pa.Table, n_models: int) -> Iterator[Finding]:
     for root in sorted(roots, key=lambda name: (-roots[name], name))[:_MAX_NAMED]:
         own = [i for i, row in enumerate(rows) if row["root"] == root]
         yield Finding(
-            text=_family(root, [rows[i] for i in own]), table="lineage", row=own[0], other_rows=tuple(own[1:])
+            text=_family(root, [rows[i] for i in own]), table="lineage", row=own[0], other_rows=tuple(own[1:_MAX_ROWS])
         )
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 # Rows of the figure, a checkpoint each.
 _MAX_ROWS: Final = 48
 _ROW_HEIGHT: Final = 0.24
-# Inches: narrow, so that names can be read on a phone; room for a name of 32 characters; the widest generation.
+# Inches: narrow, so that names can be read on a phone; room for a name of 38 characters; the widest generation.
 WIDTH: Final = 5.2
-_NAME_LENGTH: Final = 32
+_NAME_LENGTH: Final = 38
 _NAME_WIDTH: Final = 2.5
 _MAX_STEP: Final = 0.9
 # Color and line style: relations that differ in color only would look alike in print.
@@ -47,19 +47,21 @@ class Tree:
 
 
 def select_trees(rows: Sequence[Mapping[str, Any]]) -> list[Tree]:
-    """Return the largest trees of a lineage that fit into the figure.
+    """Return the largest trees of a lineage that fit into the figure; of one that is too large, its first generations.
 
     Args:
-        rows: `child`, `parent`, `relation` and `root` of each descendant.
+        rows: `child`, `parent`, `relation`, `root` and `generation` of each descendant.
     """
     counts = Counter(row["root"] for row in rows)
     chosen: list[Tree] = []
     left = _MAX_ROWS
     for root, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        edges = tuple((row["parent"], row["child"], row["relation"]) for row in rows if row["root"] == root)
-        if count + 1 <= left:
-            chosen.append(Tree(root=root, edges=edges))
-            left -= count + 1
+        if count + 1 > left and chosen:
+            continue
+        own = sorted((row for row in rows if row["root"] == root), key=lambda row: (row["generation"], row["child"]))
+        edges = tuple((row["parent"], row["child"], row["relation"]) for row in own[: left - 1])
+        chosen.append(Tree(root=root, edges=edges))
+        left -= len(edges) + 1
     return chosen
 
 
