@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filtercrawl.dataset.schema.arrow import INDEX, SKETCHES
+from filtercrawl.dataset.tables.effective import has_unknown_weight
 from filtercrawl_analysis.data.effective_statistics import MEASURED, EffectiveStatistics
 from filtercrawl_analysis.data.effective_weights import effective_weights
 from filtercrawl_analysis.data.stored_layers import Kernels, StoredLayers
@@ -39,13 +40,13 @@ class EffectiveLayers:
 
     @cached_property
     def index(self) -> pa.Table:
-        """All rows of `index` but those of merged branches.
+        """All rows of `index` but those of merged branches and of layers standardized by an unknown formula.
 
         `layer_sha256` of a layer with an effective weight is its `effective_sha256`. Its quality columns are null until
         `measured`, and so is `duplicate_of`, which is about stored bytes.
         """
         index = self._stored.index
-        rows = index.filter(pc.is_null(index["merged_into"]))
+        rows = index.filter(pc.and_not(pc.is_null(index["merged_into"]), has_unknown_weight(index)))
         is_raw = pc.is_null(rows["effective_sha256"])
         rows = _replaced(rows, "layer_sha256", pc.coalesce(rows["effective_sha256"], rows["layer_sha256"]))
         for name in (*MEASURED, "duplicate_of"):

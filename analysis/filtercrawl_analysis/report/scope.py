@@ -9,6 +9,7 @@ from typing import Any, Final
 _REASONS: Final = {
     "unread": "whose weights were not read, such as pointwise ones",
     "not_learned": "whose weights are not learned",
+    "unknown": "standardized by a formula that is not known",
     "not_final": "of checkpoints from within a training run",
     "repeated": "with the same weights as another layer",
 }
@@ -36,7 +37,7 @@ def selection_text(results: Mapping[str, Any]) -> str:
     if results["options"]["along"]:
         return "Analyzed: every step of the training runs of which the dataset has two or more steps."
     basis, selection = results["basis"], results["selection"]
-    reasons = [f"{_layers(selection[name])} {text}" for name, text in _REASONS.items() if selection[name]]
+    reasons = [f"{_layers(selection[name])} {text}" for name, text in _REASONS.items() if selection.get(name)]
     return (
         weights_text(results) + f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
         f"{_share(basis['models'], selection['models'])} models."
@@ -46,12 +47,14 @@ def selection_text(results: Mapping[str, Any]) -> str:
 
 def weights_text(results: Mapping[str, Any]) -> str:
     """Return in which form weights were analyzed; empty for those that are stored."""
-    n_effective = results["selection"].get("effective")
-    if n_effective is None:
+    selection = results["selection"]
+    if "effective" not in selection:
         return ""
     return (
         "Weights are those that the networks convolve with, not those that the checkpoints store: they differ in "
-        f"{_share(n_effective, results['basis']['layers'])} layers. "
+        f"{_share(selection['effective'], results['basis']['layers'])} layers. The batch normalization was found by "
+        f"names and sizes alone for {_layers(selection['norm_by_name'])}, and an epsilon that is not stated was taken "
+        f"as 1e-5 for {_layers(selection['eps_assumed'])}. "
     )
 
 

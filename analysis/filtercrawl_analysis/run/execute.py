@@ -14,6 +14,7 @@ from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
+from filtercrawl_analysis.data.effective_counts import effective_counts
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
 from filtercrawl_analysis.report.run_analyses import run_analyses
 from filtercrawl_analysis.report.writer import ReportInput, write_report
@@ -73,7 +74,8 @@ def execute(
             made=now(),
             options=options,
             basis=total_sample_size(view),
-            selection=view.selection.counts() | _effective_layers(view),
+            selection=view.selection.counts()
+            | (effective_counts(dataset, view.index) if options.view == "effective" else {}),
             coverage=group_coverage(view.index, options.by),
             sections=tuple(runs),
         )
@@ -88,14 +90,6 @@ def execute(
         seconds_by_analysis={run.name: run.seconds for run in runs},
         seconds=round(time.monotonic() - begin, 3),
     )
-
-
-def _effective_layers(view: DatasetView) -> dict[str, int]:
-    """Count the analyzed layers whose weight is not the stored one, for the view `effective`."""
-    if view.options.view != "effective":
-        return {}
-    index = view.index
-    return {"effective": index.num_rows - index["effective_sha256"].null_count}
 
 
 def total_sample_size(view: DatasetView) -> SampleSize:

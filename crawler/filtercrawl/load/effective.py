@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,29 +16,30 @@ from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.schema.arrow import EFFECTIVE
-from filtercrawl.dataset.tables.effective import recipe_of, rows_of
+from filtercrawl.dataset.tables.effective import has_unknown_weight, recipe_of, rows_of, unknown_weights_text
 from filtercrawl.extraction.effective import LayerKey, effective_weight
 from filtercrawl.load.configs import table_files
 from filtercrawl.load.location import DatasetLocation, reading
 from filtercrawl.load.query import select_layers
 from filtercrawl.load.weights import LayerWeights, read_weights
 
+logger = logging.getLogger(__name__)
+
 # Columns of `index` that the view needs, besides those of every load.
-COLUMNS: Final = ("layer_id", "model_id", "effective_sha256")
+COLUMNS: Final = ("layer_id", "model_id", "layer_sha256", "effective_sha256", "merged_into", "weight_kind")
 ADDED: Final = pa.schema([pa.field("effective_steps", pa.list_(pa.string())), pa.field("eps_assumed", pa.bool_())])
 
 
-def has_effective(index: Path) -> bool:
-    """Tell whether `index` says which layers have effective weights; one that an older version wrote does not.
+def with_known_weight(selected: pa.Table) -> pa.Table:
+    """Leave out the layers that are standardized by a formula that is not known, and log how many there are.
 
-    Raises:
-        DatasetError: The index cannot be read.
+    Args:
+        selected: Rows of `index`, with the columns COLUMNS.
     """
-    try:
-        names = pq.read_schema(index).names
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{index}: cannot be read ({error})") from error
-    return "effective_sha256" in names and "merged_into" in names
+    unknown = has_unknown_weight(selected)
+    if count := pc.sum(unknown).as_py() or 0:
+        logger.warning(unknown_weights_text(count))
+    return selected.filter(pc.invert(unknown)) if count else selected
 
 
 def to_effective(location: DatasetLocation, selected: pa.Table, weights: LayerWeights) -> pa.Table:

@@ -12,7 +12,7 @@ from duckdb import ColumnExpression, Expression
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
-from filtercrawl.load.effective import ADDED, has_effective, to_effective
+from filtercrawl.load.effective import to_effective, with_known_weight
 from filtercrawl.load.location import DatasetLocation, open_location
 from filtercrawl.load.query import EFFECTIVE_WEIGHT, STORED_WEIGHT, select_layers
 from filtercrawl.load.views import EFFECTIVE, RAW, find_views, transformed
@@ -58,8 +58,10 @@ def load_layers(
         With the view `effective`, `weight` is the one that the network convolves with: normalized, standardized, with
         its branches merged and the batch normalization that follows folded in, computed in float64 and rounded once.
         `effective_steps` says which of these, and `eps_assumed` whether an epsilon was not stated and taken as 1e-5.
-        Both are null for a layer of which nothing is known to be applied: it keeps the stored weight. Of merged
-        branches one row is returned, that of the main layer. Hashes and statistics are those of the stored weight.
+        Both are null for a layer of which nothing is known to be applied: it keeps the stored weight. Layers that are
+        standardized by a formula that is not known (`weight_kind` is `standardized`) are left out, and a warning with
+        their number is logged. Of merged branches one row is returned, that of the main layer. Hashes and statistics
+        are those of the stored weight.
 
     Raises:
         UsageError: The condition, a column, a view or the dataset is not understood.
@@ -72,15 +74,10 @@ def load_layers(
     """
     views, names = find_views(view), LAYERS.names if columns is None else columns
     location = open_location(repo_or_path, revision)
-    # An older version wrote an index that knows of no effective weights.
-    is_effective = EFFECTIVE in views and has_effective(location.index())
-    used = [known for known in views if is_effective or known is not EFFECTIVE]
-    needed = [name for known in used for name in known.columns]
-    conditions = [known.where for known in used if known.where is not None]
-    table = _load_layers(location, where, [*names, *needed], conditions, is_effective=is_effective)
-    if EFFECTIVE in views and not is_effective:
-        table = _with_columns(table, pa.table([pa.nulls(table.num_rows, field.type) for field in ADDED], schema=ADDED))
-    for known in used:
+    needed = [name for known in views for name in known.columns]
+    conditions = [known.where for known in views if known.where is not None]
+    table = _load_layers(location, where, [*names, *needed], conditions, is_effective=EFFECTIVE in views)
+    for known in views:
         table = transformed(table, known)
     asked = {*names, "shape", "weight"}
     return table.drop_columns([name for name in dict.fromkeys(needed) if name not in asked])
@@ -134,16 +131,16 @@ def _load_layers(
     read = [name for name in names if name != "weight"]
     same = EFFECTIVE_WEIGHT if is_effective else STORED_WEIGHT
     selected = select_layers(location.index(), where, read, *conditions, same=same)
+    if is_effective:
+        selected = with_known_weight(selected)
     weights = read_weights(location, selected)
     added = to_effective(location, selected, weights) if is_effective else None
     # A row holds its whole layer, in however many rows that is stored.
     replaced = {"weight": weights.to_arrow(), "n_parts": pa.array(np.ones(selected.num_rows, np.int32))}
     arrays = [replaced[name] if name in replaced else selected[name] for name in names]
     table = pa.Table.from_arrays(arrays, schema=pa.schema([_FIELDS[name] for name in names]))
-    return table if added is None else _with_columns(table, added)
-
-
-def _with_columns(table: pa.Table, added: pa.Table) -> pa.Table:
+    if added is None:
+        return table
     for field in added.schema:
         if field.name not in table.column_names:  # `effective_steps` is a column of `index` too
             table = table.append_column(field, added[field.name])

@@ -18,7 +18,10 @@ from filtercrawl.dataset.schema.arrow import INDEX
 _REQUIRED: Final = ("layer_sha256", "shape")
 # What is the same for rows of the same weight: as it is stored, or as the network convolves with it.
 STORED_WEIGHT: Final = "chosen.layer_sha256"
-EFFECTIVE_WEIGHT: Final = "coalesce(chosen.effective_sha256, chosen.layer_sha256)"
+EFFECTIVE_WEIGHT: Final = (
+    "coalesce(chosen.effective_sha256, chosen.layer_sha256), "
+    "chosen.weight_kind = 'standardized' AND chosen.effective_sha256 IS NULL"
+)
 
 # `owner` is where a layer's weight is stored: for layers of duplicate checkpoints, the first row of the index that
 # stores the same bytes. Of duplicates that match, the one that stores its weights is taken, or else the first.
@@ -84,7 +87,7 @@ def select_layers(
         where: A condition in the SQL of DuckDB; None for all.
         columns: Columns of `index` to return.
         *conditions: Further conditions, all of which must hold.
-        same: An expression over `chosen`, a row of the index, that is the same for rows of the same weight.
+        same: Expressions over `chosen`, a row of the index, that are the same for rows of the same weight.
 
     Returns:
         The columns, `layer_sha256`, `shape`, and `owner`: file, row group, layer id, shape and parts of the row that

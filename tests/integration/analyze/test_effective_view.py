@@ -17,6 +17,7 @@ from filtercrawl.dataset.tables.export import export
 from filtercrawl.extraction.effective import LayerKey, Recipe, Term
 from filtercrawl.load import load_layers, to_tensors
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
+from filtercrawl_analysis.data.effective_counts import effective_counts
 from filtercrawl_analysis.data.effective_statistics import MEASURED
 from filtercrawl_analysis.layer_stats.quality import SketchedQuality
 from support.dataset_rows import MemoryRows, batch_norm_after
@@ -126,3 +127,24 @@ def test_a_dataset_without_effective_weights_is_the_same_in_both_views(tmp_path:
     assert view.index.equals(raw.index)
     digests = view.index["layer_sha256"].to_pylist()
     assert view.sketches(digests).equals(raw.sketches(digests))
+
+
+def test_layers_standardized_by_an_unknown_formula_are_counted_and_not_analyzed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = MemoryRows(tmp_path)
+    rows.add("local/a.pt", NET)
+    rows.add("local/b.pt", NET[:2])
+    rows.fold("local/a.pt", "stem")
+    for row in rows.index_rows:
+        if row["model_id"] == "local/b.pt" or row["layer"] == "stem":
+            row["weight_kind"] = "standardized"
+    export(tmp_path, rows)
+    view = FolderDatasetView(tmp_path, OPTIONS)
+    assert set(view.index["model_id"].to_pylist()) == {"local/a.pt"}
+    assert view.index.num_rows == view.all_layers.num_rows == 4
+    counts = {"total": 6, "models": 2, "unknown": 2, "effective": 1, "norm_by_name": 1, "eps_assumed": 1}
+    with caplog.at_level("WARNING"):
+        assert effective_counts(tmp_path, view.index) == counts
+    (told,) = caplog.messages
+    assert told.startswith("2 layers are left out of the view `effective`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,10 @@ from filtercrawl.dataset.tables.export import export
 from filtercrawl.extraction.effective import LayerKey, Recipe, Term
 from filtercrawl.load import load_layers, open_dataset, to_tensors
 from support.dataset_rows import MemoryRows, batch_norm_after, example
+from support.paths import REPOSITORY
 
 A, B = "local/a.safetensors", "packages/speech/b.onnx"
+PAGE = REPOSITORY / "docs/dataset.md"
 ADDED = ["effective_steps", "eps_assumed"]
 
 
@@ -84,6 +87,21 @@ BRANCHES = (
     ("dilated", (4, 2, 3, 3), 1),
     ("other", (4, 2, 3, 3), 1),
 )
+
+
+def test_normalizations_of_a_graph_are_chosen_as_the_page_says(tmp_path: Path) -> None:
+    rows = MemoryRows(tmp_path)
+    rows.add(A)
+    stem, dw, _, _, volume = rows.layers_of(A)
+    by_name, of_graph = batch_norm_after(stem), batch_norm_after(volume)
+    assert of_graph.norm is not None
+    of_graph = replace(of_graph, norm=replace(of_graph.norm, evidence="graph"))
+    rows.add_recipes(A, by_name, of_graph, replace(batch_norm_after(dw), norm=None, steps=("weight_norm",)))
+    export(tmp_path, rows)
+    (stated,) = re.findall(r'`load_layers\(DIR, "([^"]*)", view="effective"\)`', PAGE.read_text("utf-8"))
+    where = " ".join(stated.split()).replace("DIR", str(tmp_path))
+    found = load_layers(tmp_path, where, ["layer"], view="effective")
+    assert set(found["layer"].to_pylist()) == {"features.1.dw", "features.2", "encoder.1d", "volume"}
 
 
 def merged(rest: NDArray[np.float32] | None = None) -> Recipe:
@@ -173,3 +191,26 @@ def test_a_table_that_does_not_fit_is_told(tmp_path: Path, wrong: str) -> None:
         (tmp_path / "data/effective/local.parquet").unlink()
     with pytest.raises(DatasetError, match=r"local/net\.pt#main\.weight"):
         load_layers(tmp_path, view="effective")
+
+
+def test_layers_standardized_by_an_unknown_formula_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody knows what the network convolves with: not with the stored weight."""
+    rows = example(tmp_path)
+    for row in rows.index_rows:
+        if row["layer"] in ("features.2", "stem"):  # the first of these has a recipe in one of the checkpoints
+            row["weight_kind"] = "standardized"
+    export(tmp_path, rows)
+    with caplog.at_level("WARNING"):
+        found = load_layers(tmp_path, "source = 'local'", ["layer", "weight_kind"], view="effective")
+    assert found.column_names == ["layer", "weight_kind", "shape", "weight", *ADDED]
+    left = dict(zip(found["layer"].to_pylist(), found["effective_steps"].to_pylist(), strict=True))
+    assert left == {"features.1.dw": None, "encoder.1d": None, "volume": None, "features.2": ["batch_norm"]}
+    (told,) = caplog.messages
+    assert told.startswith("1 layer is left out of the view `effective`: standardized by a formula")
+    assert "arch=" in told
+    assert load_layers(tmp_path, "source = 'local'").num_rows == 5
+    caplog.clear()
+    assert load_layers(tmp_path, "layer = 'volume'", view="effective").num_rows == 2
+    assert not caplog.messages

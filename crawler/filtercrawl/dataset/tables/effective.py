@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import DatasetError
@@ -54,6 +55,31 @@ def with_recipes(
     made = [found[main] for main in sorted(found)]
     batch = pa.RecordBatch.from_pylist(made, schema=EFFECTIVE) if made else None
     return replace(staged, rows=tuple(rows), effective=batch)
+
+
+def has_unknown_weight(index: pa.Table) -> pa.ChunkedArray:
+    """Tell of each row of `index` whether its layer is standardized by a formula that is not known.
+
+    What the network convolves with is then neither the stored weight nor one that `effective` gives.
+
+    Args:
+        index: Rows of `index`, with the columns `weight_kind`, `layer_sha256`, `effective_sha256` and `merged_into`.
+
+    Returns:
+        Booleans, false for branches that are merged and for layers whose weight was not read.
+    """
+    has_recipe = pc.or_(pc.is_valid(index["effective_sha256"]), pc.is_valid(index["merged_into"]))
+    stored = pc.and_not(pc.is_valid(index["layer_sha256"]), has_recipe)
+    return pc.and_(pc.equal(index["weight_kind"], "standardized"), stored)
+
+
+def unknown_weights_text(count: int) -> str:
+    """Say for people how many layers the view `effective` leaves out as `has_unknown_weight`, and what would help."""
+    layers = "1 layer is" if count == 1 else f"{count:,} layers are"
+    return (
+        f"{layers} left out of the view `effective`: standardized by a formula that the checkpoint does not state. "
+        "Its architecture does (`arch=timm/NAME`, see docs/loading.md)"
+    )
 
 
 def effective_row(recipe: Recipe, layers: Sequence[IndexRow]) -> dict[str, Any]:
