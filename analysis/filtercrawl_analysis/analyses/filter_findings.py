@@ -31,15 +31,19 @@ def filter_findings(
         correlated: The table `filter_correlations`; empty without a joined table.
         coverage: Rows of the joined table that belong to a filter, and all of them; None without one.
     """
+    if coverage is not None:
+        yield from _joined(correlated.to_pylist(), *coverage)
     rows = models.to_pylist()
     yield _copies(rows)
     yield _dead(rows)
     yield from _median(medians.to_pylist())
-    if coverage is not None:
-        matched, total = coverage
-        yield Finding(text=f"{matched:,} of {total:,} joined rows belong to a filter of the analyzed layers.")
-        for i, row in enumerate(correlated.to_pylist()):
+
+
+def _joined(rows: list[dict[str, Any]], matched: int, total: int) -> Iterator[Finding]:
+    for i, row in enumerate(rows):
+        if row["measure"] != "energy_share":  # which orders the filters of a layer as norm_l2 does
             yield Finding(text=_correlation(row), table=CORRELATIONS, row=i)
+    yield Finding(text=f"{matched:,} of {total:,} joined rows belong to a filter of the analyzed layers.")
 
 
 def _copies(rows: list[dict[str, Any]]) -> Finding:
@@ -87,12 +91,16 @@ def _correlation(row: dict[str, Any]) -> str:
     interval = (
         "" if row["low"] is None else f", median over {_models(row['models'])} in [{row['low']:.2f}, {row['high']:.2f}]"
     )
-    rho = f"rank correlation {row['within_layers']:.2f} within {row['layers']:,} layers{interval}, q = {row['q']:.2g}"
+    rho = f"rank correlation {row['within_layers']:.2f} within {row['layers']:,} layers{interval}, {_q(row['q'])}"
     if row["verdict"] in (HIGHER, LOWER):
         return (
             f"Filters with a higher {row['joined']} have a {row['verdict']} {row['measure'].replace('_', ' ')}: {rho}."
         )
     return f"{words} are not told apart from unrelated within layers: {rho}."
+
+
+def _q(value: float) -> str:
+    return f"q = {value:.2g}" if value > 0 else "q < 1e-300"  # the least that a float64 holds is 1e-308
 
 
 def _finding(text: str, named: list[tuple[int, dict[str, Any]]]) -> Finding:

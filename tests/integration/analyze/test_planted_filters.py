@@ -104,7 +104,8 @@ def test_findings_cite_rows(dataset: Path, scores: Path) -> None:
     result = analysed("filters", dataset, join=scores)
     tables = {table.name: table.rows.to_pylist() for table in result.tables}
     findings = [finding for finding in result.findings if isinstance(finding, Finding)]
-    copies = findings[0]
+    assert findings[0].table == "filter_correlations"  # what the user asked comes first
+    copies = next(finding for finding in findings if "are copies of another" in finding.text)
     assert [tables["model_filters"][row]["model_id"] for row in copies.rows] == ["acme/net0"]
     for finding in findings:
         if finding.table == "filter_correlations":
