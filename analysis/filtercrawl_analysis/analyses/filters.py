@@ -14,6 +14,7 @@ from filtercrawl.api.spooled_rows import SpooledRows
 from filtercrawl_analysis.analyses.filter_findings import filter_findings
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.numerics.one_thread import one_thread
 from filtercrawl_analysis.plots.filters import correlation_bars, largest_shares, shares_by_model, twin_histogram
 from filtercrawl_analysis.statistics.filters.correlations import FilterCorrelations
 from filtercrawl_analysis.statistics.filters.filter_rows import (
@@ -66,6 +67,7 @@ _JOINED: Final = (
 )
 
 
+@one_thread()
 def analyze(dataset: DatasetView) -> Result:
     """Measure every filter, write them while layers are read, and correlate a joined table with them."""
     index = dataset.index

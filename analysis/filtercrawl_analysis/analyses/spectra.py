@@ -14,6 +14,7 @@ from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.analyses.spectra_findings import spectra_findings
 from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.numerics.one_thread import one_thread
 from filtercrawl_analysis.plots.spectra import decay_curves, depth_lines
 from filtercrawl_analysis.statistics.groups.group_medians import group_medians
 from filtercrawl_analysis.statistics.groups.labels import sample_size
@@ -63,6 +64,7 @@ _DECAY: Final = (
 )
 
 
+@one_thread()
 def analyze(dataset: DatasetView) -> Result:
     """Compute the spectrum of every layer, and compare it with those of random layers."""
     index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))

@@ -67,6 +67,17 @@ def test_what_cannot_be_measured_is_null(result: Result) -> None:
     assert (small["n_eigenvalues"], small["alpha"], small["alpha_verdict"], small["mp_soft_rank"]) == (4, *3 * (None,))
 
 
+def test_the_number_of_threads_does_not_matter(result: Result, dataset: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        again = analysed("spectra", dataset)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+    assert [table.rows for table in again.tables] == [table.rows for table in result.tables]
+
+
 def test_findings_are_derived_from_their_rows(result: Result) -> None:
     assert validate_result(result, set()) is None
     models = rows(result, "model_spectra")
