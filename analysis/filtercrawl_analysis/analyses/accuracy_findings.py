@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from filtercrawl.api.analysis import Finding
+from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.accuracy.correlations import ALL, FALLS, NONE, RISES, UNCLEAR, WEAK, WITHIN
 from filtercrawl_analysis.statistics.accuracy.model_measures import MEASURES
 
@@ -77,8 +78,8 @@ def _rest(rows: Sequence[Row]) -> Finding:
     found = sum(verdict in _FOUND for verdict in verdicts)
     n_none = verdicts.count(NONE)
     return Finding(
-        text=f"{tests}. Of the {len(verdicts)} within families, {found} {'differs' if found == 1 else 'differ'} "
-        f"from 0, {n_none} {'is' if n_none == 1 else 'are'} at most weak (within {WEAK} of 0), and "
+        text=f"{tests}. Of the {len(verdicts)} within families, {found} {verb(found, 'differs', 'differ')} "
+        f"from 0, {n_none} {verb(n_none, 'is', 'are')} at most weak (within {WEAK} of 0), and "
         f"{verdicts.count(UNCLEAR)} cannot be told."
     )
 

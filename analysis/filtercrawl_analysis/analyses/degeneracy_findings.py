@@ -10,6 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
+from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.quality.model_quality import column_name
 from filtercrawl_analysis.statistics.quality.verdict_rules import VERDICTS
 
@@ -43,11 +44,12 @@ def degeneracy_findings(layers: pa.Table, models: pa.Table) -> Iterator[Finding]
 def _counts(rows: list[Row]) -> Finding:
     counts = Counter(row["verdict"] for row in rows)
     n_tests = sum(row["p_structured"] is not None for row in rows)
-    parts = [f"{counts[verdict]:,} {_PHRASES[verdict]}" for verdict in VERDICTS if counts[verdict]]
+    parts = [f"{counts[verdict]:,} {_phrase(verdict, counts[verdict])}" for verdict in VERDICTS if counts[verdict]]
     if counts[None]:
-        parts.append(f"{counts[None]:,} have no verdict")
+        parts.append(f"{counts[None]:,} {verb(counts[None], 'has', 'have')} no verdict")
     return Finding(
-        text=f"Of {len(rows):,} layers, {', '.join(parts)} ({n_tests:,} tests, false discovery rate 0.05).",
+        text=f"Of {format_plural(len(rows), 'layer')}, {', '.join(parts)} ({format_plural(n_tests, 'test')}, false "
+        "discovery rate 0.05).",
     )
 
 
@@ -106,7 +108,7 @@ def _models_with(verdict: str, layers: list[Row], models: list[Row]) -> Iterator
     parts = [_layers_with(verdict, row[column], row, layers) for _, row in found[:MAX_NAMED]]
     if len(found) == 1:
         count, detail = parts[0]
-        text = f"{count} {_PHRASES[verdict] if found[0][1][column] > 1 else _SINGULAR[verdict]}; {detail}."
+        text = f"{count} {_phrase(verdict, found[0][1][column])}; {detail}."
     else:
         text = f"Layers that {_PHRASES[verdict]}: {_joined([', '.join(part) for part in parts], found)}."
     yield _finding_on(text, found[:MAX_NAMED])
@@ -128,7 +130,13 @@ _SINGULAR: Final = _PHRASES | {
     "repeated": "repeats a few kernels",
     "outliers": "is dominated by outliers",
     "near copies": "consists of near copies",
+    "ok": "is ok",
+    "too small": "is too small to judge",
 }
+
+
+def _phrase(verdict: str, count: int) -> str:
+    return (_SINGULAR if count == 1 else _PHRASES)[verdict]
 
 
 def _detail(layer: Row) -> str:

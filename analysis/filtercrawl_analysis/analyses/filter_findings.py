@@ -8,6 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
+from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.filters.filter_rows import MORE, NONE, NOT_MORE
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
@@ -43,7 +44,8 @@ def _joined(rows: list[dict[str, Any]], matched: int, total: int) -> Iterator[Fi
     for i, row in enumerate(rows):
         if row["measure"] != "energy_share":  # which orders the filters of a layer as norm_l2 does
             yield Finding(text=_correlation(row), table=CORRELATIONS, row=i)
-    yield Finding(text=f"{matched:,} of {total:,} joined rows belong to a filter of the analyzed layers.")
+    belong = verb(matched, "belongs", "belong")
+    yield Finding(text=f"{matched:,} of {total:,} joined rows {belong} to a filter of the analyzed layers.")
 
 
 def _copies(rows: list[dict[str, Any]]) -> Finding:
@@ -52,9 +54,10 @@ def _copies(rows: list[dict[str, Any]]) -> Finding:
     n_none = sum(row["copies"] == NONE for row in rows)
     n_more, n_not_more = (len(by_verdict[verdict]) for verdict in (MORE, NOT_MORE))
     text = (
-        f"{n_copies:,} of {total:,} filters are copies of another one of their layer. Of {_models(len(rows))}, "
-        f"{n_more} {_have(n_more)} more of them than independent filters, {n_not_more} cannot be told apart from "
-        f"these, {n_none} {_have(n_none)} none."
+        f"{n_copies:,} of {total:,} filters {verb(n_copies, 'is a copy', 'are copies')} of another one of "
+        f"the same layer. Of {_models(len(rows))}, "
+        f"{n_more} {verb(n_more, 'has', 'have')} more of them than independent filters, {n_not_more} cannot be "
+        f"told apart from these, {n_none} {verb(n_none, 'has', 'have')} none."
     )
     named = by_verdict[MORE][:MAX_NAMED] or by_verdict[NOT_MORE][:MAX_NAMED]
     if by_verdict[MORE]:
@@ -66,7 +69,8 @@ def _dead(rows: list[dict[str, Any]]) -> Finding:
     total, n_dead = (sum(row[name] for row in rows) for name in ("n_filters", "n_dead_filters"))
     having = [(i, row) for i, row in enumerate(rows) if row["n_dead_filters"]]
     named = sorted(having, key=lambda item: (-item[1]["dead_filter_share"], item[0]))[:MAX_NAMED]
-    text = f"{n_dead:,} of {total:,} filters are dead, in {len(having)} of {_models(len(rows))}."
+    text = f"{n_dead:,} of {total:,} filters {verb(n_dead, 'is', 'are')} dead, in {len(having)} of "
+    text += f"{_models(len(rows))}."
     if named:
         text += f" The largest {'share' if len(named) == 1 else 'shares'}: {_named(named, 'dead_filter_share')}."
     return _finding(text, named)
@@ -91,7 +95,8 @@ def _correlation(row: dict[str, Any]) -> str:
     interval = (
         "" if row["low"] is None else f", median over {_models(row['models'])} in [{row['low']:.2f}, {row['high']:.2f}]"
     )
-    rho = f"rank correlation {row['within_layers']:.2f} within {row['layers']:,} layers{interval}, {_q(row['q'])}"
+    layers = format_plural(row["layers"], "layer")
+    rho = f"rank correlation {row['within_layers']:.2f} within {layers}{interval}, {_q(row['q'])}"
     if row["verdict"] in (HIGHER, LOWER):
         return (
             f"Filters with a higher {row['joined']} have a {row['verdict']} {row['measure'].replace('_', ' ')}: {rho}."
@@ -112,10 +117,6 @@ def _finding(text: str, named: list[tuple[int, dict[str, Any]]]) -> Finding:
 
 def _named(rows: list[tuple[int, dict[str, Any]]], column: str) -> str:
     return ", ".join(f"{row['model_id']} ({row[column]:.2%})" for _, row in rows)
-
-
-def _have(count: int) -> str:
-    return "has" if count == 1 else "have"
 
 
 def _more(rows: list[Any]) -> str:

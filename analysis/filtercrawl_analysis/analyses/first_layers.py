@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl.load.pictures import to_pictures
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.first_layers import COLUMNS, GRID, filter_grids
@@ -69,14 +70,15 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
         shares = [share for share, _, _ in color]
         below = sum(share < COLOR_OF_RANDOM for share in shares)
         yield Finding(
-            text=f"Of {len(color)} first layers of three input channels, {below} have less color than random weights "
-            f"({COLOR_OF_RANDOM:.2f} of the energy): the median is {median(shares):.2f}, from {least[0]:.2f} in "
-            f"{least[1]} to {most[0]:.2f} in {most[1]}.",
+            text=f"Of {format_plural(len(color), 'first layer')} of three input channels, {below} "
+            f"{verb(below, 'has', 'have')} less color than random weights ({COLOR_OF_RANDOM:.2f} of the energy): the "
+            f"median is {median(shares):.2f}, from {least[0]:.2f} in {least[1]} to {most[0]:.2f} in {most[1]}.",
             table=TABLE,
             row=least[2],
             other_rows=(most[2],) if most[2] != least[2] else (),
         )
-    yield Finding(text=f"{n_patchify} of {len(rows)} first layers cut the image into patches.")
+    layers = format_plural(len(rows), "first layer")
+    yield Finding(text=f"{n_patchify} of {layers} {verb(n_patchify, 'cuts', 'cut')} the image into patches.")
 
 
 def _figure(found: Sequence[FirstLayer]) -> Figure:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
+from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.form.fitted_kernels import DOG, GABOR, NEITHER
 from filtercrawl_analysis.statistics.form.shares import ALL
 from filtercrawl_analysis.statistics.form.templates import NOISE, OTHER
@@ -64,7 +65,8 @@ def share_findings(shares: pa.Table) -> Iterator[Finding]:
         if more:
             named = ", ".join(_share(row) for _, row in more[:_MAX_NAMED])
             others = f" and {len(more) - _MAX_NAMED} more" if len(more) > _MAX_NAMED else ""
-            text = f"{head}, {len(more)} of {len(rows)} forms are more frequent than by chance: {named}{others}."
+            count = f"{len(more)} of {len(rows)} forms {verb(len(more), 'is', 'are')}"
+            text = f"{head}, {count} more frequent than by chance: {named}{others}."
             yield _finding(text, more[:_MAX_NAMED])
         else:
             nearest = min((item for item in rows if item[1]["q"] is not None), key=lambda item: item[1]["q"])
@@ -85,7 +87,8 @@ def depth_findings(trends: pa.Table) -> Iterator[Finding]:
         phrase = kernel_phrase(kernel)
         if told:
             named = ", ".join(_trend(row) for _, row in told[:_MAX_NAMED])
-            text = f"Within models, {len(told)} of {len(rows)} forms of depthwise {phrase} change with depth: {named}."
+            count = f"{len(told)} of {len(rows)} forms of depthwise {phrase} {verb(len(told), 'changes', 'change')}"
+            text = f"Within models, {count} with depth: {named}."
             yield _finding(text, told[:_MAX_NAMED], "form_depth")
         else:
             text = (
@@ -107,7 +110,8 @@ def angle_findings(histograms: pa.Table) -> Iterator[Finding]:
         cells = [(at, row) for at, row in rows if row["angle"] == angle and row["kernel"] == kernel]
         first = cells[0][1]
         head = (
-            f"The {angle} of filters of first layers ({_models(first['models'])}, {first['fitted_filters']:,} filters)"
+            f"The {angle} of filters of first layers ({_models(first['models'])}, "
+            f"{format_plural(first['fitted_filters'], 'filter')})"
         )
         largest = max(cells, key=lambda item: (item[1]["share"], -item[0]))
         if all(row["verdict"] == TOO_LITTLE for _, row in cells):

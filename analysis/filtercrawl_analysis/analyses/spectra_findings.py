@@ -8,6 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
+from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.model_medians import LOWER
@@ -56,9 +57,9 @@ def _against_random(rows: list[dict[str, Any]], measure: str, words: str) -> Ite
     told = sorted((item for item in fitted if item not in others), key=lambda item: (item[1][f"{measure}_q"], item[0]))
     cited = [i for i, _ in (told or others)[:MAX_NAMED]]
     text = (
-        f"{n_lower:,} of {n_layers:,} layers ({n_lower / n_layers:.0%}; 2.5 % by chance) have a {words} than 39 random "
-        f"layers of their shape; {len(told)} of {_models(len(fitted))} {'has' if len(told) == 1 else 'have'} more of "
-        "them than chance."
+        f"{n_lower:,} of {n_layers:,} layers ({n_lower / n_layers:.0%}; 2.5 % by chance) "
+        f"{verb(n_lower, 'has', 'have')} a {words} than 39 random layers of the same shape; {len(told)} of "
+        f"{_models(len(fitted))} {verb(len(told), 'has', 'have')} more of them than chance."
     )
     yield Finding(text=text, table=MODELS, row=cited[0], other_rows=tuple(cited[1:]))
     if told and others:

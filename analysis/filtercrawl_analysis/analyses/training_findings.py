@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from filtercrawl.api.analysis import Finding
+from filtercrawl.api.formatting import format_plural, verb
 
 Row = dict[str, Any]
 
@@ -27,7 +28,8 @@ def training_findings(rows: Sequence[Row]) -> Iterator[Finding]:
     for run_id, positions in named:
         yield from _of_run(run_id, rows, positions)
     if len(runs) > MAX_RUNS:
-        yield Finding(text=f"{len(runs) - MAX_RUNS} more training runs are in the tables alone.")
+        more = len(runs) - MAX_RUNS
+        yield Finding(text=f"{format_plural(more, 'more training run')} {verb(more, 'is', 'are')} in the tables alone.")
 
 
 def _of_run(run_id: str, rows: Sequence[Row], positions: Sequence[int]) -> Iterator[Finding]:

@@ -112,7 +112,9 @@ def analyze(
 
 
 def print_summary(report: AnalysisReport) -> None:
-    """Print findings, what was left out, the sample size and where the page is."""
+    """Print findings, what was left out, the sample size and where the page is; a note where nothing was analyzed."""
+    if report.nothing:
+        show_on_stderr(report.nothing)
     for finding in report.findings:
         typer.echo(f"- {escape_control(finding)}")
     for name, reason in report.left_out.items():

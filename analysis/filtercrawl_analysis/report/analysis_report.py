@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from filtercrawl.api.analysis import SampleSize
 from filtercrawl.display.html import html_table
+from filtercrawl_analysis.report.scope import nothing_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,11 @@ class AnalysisReport:
         return tuple(finding["text"] for analysis in self.results["analyses"] for finding in analysis["findings"])
 
     @property
+    def nothing(self) -> str:
+        """Why no layer was analyzed, and what to run; empty where there are some."""
+        return nothing_text(self.results)
+
+    @property
     def _notes(self) -> list[tuple[str, str]]:
         """Title and reason of each analysis that had nothing to analyze."""
         return [(analysis["title"], analysis["note"]) for analysis in self.results["analyses"] if analysis["note"]]
@@ -94,6 +100,7 @@ class AnalysisReport:
         """Return the sample size, what failed, the findings and the path of the page, as text."""
         size = self.sample_size
         lines = [f"{size.kernels:,} kernels of {size.layers:,} layers of {size.models:,} models"]
+        lines += [self.nothing] if self.nothing else []
         lines += [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
         lines += [f"{title}: {note}" for title, note in self._notes]
         return "\n".join([*lines, *self.findings, f"report: {self.page}"])

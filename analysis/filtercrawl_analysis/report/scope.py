@@ -25,7 +25,7 @@ def scope_texts(results: Mapping[str, Any]) -> dict[str, Any]:
         `selection_text`, `comparison_text` and `tests_text`; and `empty_columns`, those without two groups.
     """
     return {
-        "selection_text": selection_text(results),
+        "selection_text": " ".join(filter(None, (nothing_text(results), selection_text(results)))),
         "comparison_text": comparison_text(results),
         "tests_text": tests_text(results),
         "empty_columns": [group["column"] for group in results["groups"] if group["groups"] < 2],
@@ -42,6 +42,18 @@ def selection_text(results: Mapping[str, Any]) -> str:
         weights_text(results) + f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
         f"{_share(basis['models'], selection['models'])} models."
         + (f" Left out: {', '.join(reasons)}." if reasons else "")
+    )
+
+
+def nothing_text(results: Mapping[str, Any]) -> str:
+    """Return why no layer was analyzed, and what to run; empty where there are some."""
+    if results["options"]["along"] or results["basis"]["layers"]:
+        return ""
+    if not results["selection"]["total"]:
+        return "Nothing to analyze: the dataset has no layers; `filtercrawl sync SELECTOR` crawls checkpoints."
+    return (
+        "Nothing to analyze: no layer of a final checkpoint has learned weights that were read; `filtercrawl sync "
+        "SELECTOR` crawls checkpoints."
     )
 
 

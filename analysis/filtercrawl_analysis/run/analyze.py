@@ -10,6 +10,7 @@ from typing import Final
 from filtercrawl.api.analysis import AnalysisOptions
 from filtercrawl.api.cancellation import CancellationToken, cancel_on_interrupt
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.formatting import unknown_column
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.api.vocabulary import WEIGHT_FORMS, WeightForm
@@ -129,7 +130,7 @@ def check_columns(columns: Sequence[str], dataset: Path) -> None:
     """Check that every column is one of `index` or `models`, a key of `models.extra`, or the position in a network.
 
     Raises:
-        UsageError: A column does not exist; the message lists those that do.
+        UsageError: A column does not exist; the message names the nearest ones.
         DatasetError: `models` cannot be read.
     """
     known = sorted({*INDEX.names, *MODELS.names, POSITION})
@@ -139,4 +140,4 @@ def check_columns(columns: Sequence[str], dataset: Path) -> None:
     known += sorted(stated.difference(known))
     for column in columns:
         if column not in known:
-            raise UsageError(f"by: no column is named {column!r}; known are {', '.join(known)}")
+            raise UsageError(f"by: no column is named {unknown_column(column, known)}")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import Final
+
+# Below this ratio of difflib a name is not said to be like another one.
+_SIMILAR: Final = 0.6
 
 
 def escape_control(text: object) -> str:
@@ -21,6 +25,11 @@ def format_plural(number: int, noun: str) -> str:
     return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
 
 
+def verb(number: int, singular: str, plural: str) -> str:
+    """Return the form of a verb that agrees with a number: `1 of 9 layers is dead`, `2 of 9 layers are dead`."""
+    return singular if number == 1 else plural
+
+
 def unknown_name(name: str, known: Iterable[str]) -> str:
     """Describe a name that is not known: the known name that is most like it, or else all known names.
 
@@ -32,6 +41,19 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
     if similar:
         return f"{name!r}; did you mean {names[similar[0]]!r}?"
     return f"{name!r}; known are {', '.join(names.values()) or 'none'}"
+
+
+def unknown_column(name: str, known: Iterable[str]) -> str:
+    """Describe a column that is not known, by the known ones that are most like it; there are too many to list.
+
+    Returns:
+        For example `'famly'; the nearest are family, file; docs/schema.md lists all`.
+    """
+    names = {other.lower(): other for other in sorted(known)}
+    similar = [names[other] for other in difflib.get_close_matches(name.lower(), names, 3, _SIMILAR)]
+    verb = "is" if len(similar) == 1 else "are"
+    nearest = f"the nearest {verb} {', '.join(similar)}; " if similar else ""
+    return f"{name!r}; {nearest}docs/schema.md lists all"
 
 
 def format_counts(counts: Mapping[str, int]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError, UsageError
-from filtercrawl.api.formatting import format_count
+from filtercrawl.api.formatting import format_count, unknown_column
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.manifest import PATH as MANIFEST
 from filtercrawl.dataset.schema.arrow import TABLES
@@ -125,7 +125,7 @@ class Dataset:
             raise UsageError(f"no table is named {config!r}; there are {known}; layers() returns weights")
         names = TABLES[config].names
         if unknown := [name for name in columns or () if name not in names]:
-            raise UsageError(f"{config} has no column {', '.join(unknown)}; there are {', '.join(names)}")
+            raise UsageError(f"{config} has no column {unknown_column(unknown[0], names)}")
         return self._folder_with(self._paths(config)).table(config, columns)
 
     def layers(

@@ -11,6 +11,7 @@ import pyarrow as pa
 from duckdb import ColumnExpression, Expression
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.formatting import unknown_column
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
 from filtercrawl.load.effective import to_effective, with_known_weight
 from filtercrawl.load.location import DatasetLocation, open_location
@@ -127,7 +128,7 @@ def _load_layers(
 ) -> pa.Table:
     names = list(dict.fromkeys((*columns, "shape", "weight")))
     if unknown := [name for name in names if name not in _FIELDS]:
-        raise UsageError(f"no column of layers or index: {', '.join(unknown)}; there are {', '.join(_FIELDS)}")
+        raise UsageError(f"no column of layers or index is named {unknown_column(unknown[0], _FIELDS)}")
     read = [name for name in names if name != "weight"]
     same = EFFECTIVE_WEIGHT if is_effective else STORED_WEIGHT
     selected = select_layers(location.index(), where, read, *conditions, same=same)

@@ -94,9 +94,11 @@ def select_layers(
         stores the weight.
 
     Raises:
-        UsageError: DuckDB does not understand the condition.
+        UsageError: The condition is empty, or DuckDB does not understand it.
         DatasetError: The index cannot be read.
     """
+    if where is not None and not where.strip():
+        raise UsageError("the condition for layers is empty; None, or `true`, is for all layers")
     names = list(dict.fromkeys((*columns, *_REQUIRED)))
     # Nothing in a condition is worth the download of an extension.
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as database:

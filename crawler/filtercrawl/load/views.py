@@ -46,9 +46,12 @@ def find_views(names: str | Sequence[str]) -> tuple[View, ...]:
         names: The name of a view, or of several that are combined.
 
     Raises:
-        UsageError: No view has one of the names.
+        UsageError: No view has one of the names, or these are no names.
     """
-    return tuple(_find((names,) if isinstance(names, str) else names))
+    several = (names,) if isinstance(names, str) else names
+    if not isinstance(several, Sequence):
+        raise UsageError(f"view: {names!r} is neither a name nor a list of names; there are {', '.join(BUNDLED_VIEWS)}")
+    return tuple(_find(several))
 
 
 def transformed(table: pa.Table, view: View) -> pa.Table:

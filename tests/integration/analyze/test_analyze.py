@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from conftest import Sync
@@ -118,6 +119,16 @@ def test_it_writes_tables_figures_and_a_page_and_the_dataset_stays_sound(call: C
     assert list(verify_folder(dataset)) == []
     listed = pq.read_table(dataset / "data/files.parquet")["path"].to_pylist()
     assert "analysis/report.html" in listed
+
+
+def test_a_dataset_without_layers_is_said_to_be_one(call: Call, zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    put(zoo / "linear.safetensors", {"head.weight": torch.ones(10, 4)})
+    run_sync()
+    result = call(sizes=lambda _: api.Result())
+    assert result.exit_code == 0
+    said = "Nothing to analyze: the dataset has no layers; `filtercrawl sync SELECTOR` crawls checkpoints."
+    assert said in result.stderr.splitlines()
+    assert said in Page.read(dataset / "analysis/report.html").text
 
 
 @pytest.mark.usefixtures("net")
@@ -244,7 +255,7 @@ def test_a_figure_that_cannot_be_drawn_is_named_and_its_table_stays(call: Call, 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--by", "colour"], "by: no column is named 'colour'; known are aliases, "),
+        (["--by", "famly"], "by: no column is named 'famly'; the nearest is family; docs/schema.md lists all"),
         (["--only", "tides"], "--only: no analysis is named 'tides'; installed are sizes"),
         (["--also", "tides"], "--also: no analysis is named 'tides'; installed are sizes"),
         (["--device", "abacus"], "--device abacus"),

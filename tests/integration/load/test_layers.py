@@ -199,11 +199,17 @@ def test_only_what_matches_is_read(folder: Path, tmp_path: Path) -> None:
         load_layers(copy, "kernel = '7x7'")
 
 
-@pytest.mark.parametrize("where", ["nope = 1", "kernel =", "1 = 1) or (1 = 1", "true; select 1", "", "kernel"])
+@pytest.mark.parametrize("where", ["nope = 1", "kernel =", "1 = 1) or (1 = 1", "true; select 1", "kernel"])
 def test_a_condition_that_is_none_is_told_in_one_line(folder: Path, where: str) -> None:
     with pytest.raises(UsageError, match="cannot choose layers") as told:
         load_layers(folder, where)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("where", ["", " \n"])
+def test_an_empty_condition_is_told(folder: Path, where: str) -> None:
+    with pytest.raises(UsageError, match="the condition for layers is empty; None, or `true`, is for all layers"):
+        load_layers(folder, where)
 
 
 def test_what_is_no_dataset_is_told(tmp_path: Path, folder: Path) -> None:
@@ -212,7 +218,7 @@ def test_what_is_no_dataset_is_told(tmp_path: Path, folder: Path) -> None:
             load_layers(root)
     with pytest.raises(DatasetError, match="no dataset here; `filtercrawl sync"):
         load_layers(tmp_path)
-    with pytest.raises(UsageError, match="no column of layers or index: picture"):
+    with pytest.raises(UsageError, match=r"no column of layers or index is named 'picture'; .*docs/schema\.md"):
         load_layers(folder, None, ["layer", "picture"])
     (tmp_path / "data").mkdir()
     (tmp_path / "data/index.parquet").write_bytes(b"PAR1 no more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -113,6 +114,14 @@ def test_an_unknown_view_is_named_with_those_there_are(folder: Path, offer) -> N
     offer(View(name="threes", about="Kernels of 3x3.", where="kernel = '3x3'"))
     with pytest.raises(UsageError, match=r"no view is named 'third'; there are .*threes.*raw"):
         load_layers(folder, view=["raw", "third"])
+
+
+@pytest.mark.parametrize("view", [None, 3, [None]])
+def test_what_is_no_name_of_a_view_is_told(folder: Path, view: Any) -> None:
+    with pytest.raises(
+        UsageError, match=r"(view: (None|3) is neither a name nor a list of names|named None; there are raw)"
+    ):
+        load_layers(folder, view=view)
 
 
 def test_a_transform_that_returns_no_weights_is_refused(folder: Path, offer) -> None:

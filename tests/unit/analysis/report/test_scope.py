@@ -50,7 +50,8 @@ def test_an_empty_dataset() -> None:
         "analyses": [],
     }
     assert scope_texts(results) == {
-        "selection_text": "Analyzed: 0 of 0 layers, 0 of 0 models.",
+        "selection_text": "Nothing to analyze: the dataset has no layers; `filtercrawl sync SELECTOR` crawls "
+        "checkpoints. Analyzed: 0 of 0 layers, 0 of 0 models.",
         "comparison_text": "No column has two groups to compare.",
         "tests_text": "",
         "empty_columns": [],
