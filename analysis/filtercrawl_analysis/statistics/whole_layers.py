@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,27 @@ class WholeLayer:
 
 
 def whole_layers(dataset: DatasetView, index: pa.Table) -> Iterator[WholeLayer]:
-    """Yield the layers of `index` in the order in which they are stored; memory is bounded by one layer.
+    """Yield the layers of `index`, model by model and of each in the order in which they are stored.
+
+    Memory is bounded by one layer.
+
+    Args:
+        dataset: Where they are.
+        index: Rows of its index, those of a model together.
 
     Raises:
         DatasetError: A layers file is missing or cannot be read.
     """
-    digests = index["layer_sha256"].to_pylist()
-    position_of = {digest: position for position, digest in enumerate(digests)}
+    start = 0
+    for _, rows in groupby(index["model_id"].to_pylist()):
+        stop = start + sum(1 for _ in rows)
+        yield from _of_model(dataset, index, range(start, stop))
+        start = stop
+
+
+def _of_model(dataset: DatasetView, index: pa.Table, positions: range) -> Iterator[WholeLayer]:
+    digests = index["layer_sha256"].slice(positions.start, len(positions)).to_pylist()
+    position_of = dict(zip(digests, positions, strict=True))
     parts: list[NDArray[np.float32]] = []
     current: str | None = None
     for digest, kernels in dataset.kernels(digests):

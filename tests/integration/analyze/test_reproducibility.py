@@ -27,7 +27,7 @@ def nets() -> list[Net]:
 
 def results(dataset: Path) -> dict[str, str]:
     """Return the digests of all tables and figures, and the content of results.json but for the id of the dataset."""
-    analyze(dataset, by=["task", "family"], resamples=20, progress=False)
+    analyze(dataset, by=["task", "family"], resamples=20, also=["filters", "spectra"], progress=False)
     content = json.loads((dataset / "analysis/results.json").read_text())
     del content["dataset_id"], content["made"]
     files = {
