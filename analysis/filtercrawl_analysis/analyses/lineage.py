@@ -53,6 +53,7 @@ _PAIRS: Final = pa.schema(
 )
 _ABOUT: Final = (
     "One row for each checkpoint that was made from another one. same: equal weights, maybe rounded to half precision; "
+    "scaled: each layer times a factor; negated: with the other sign; "
     "quantized: the parent's weights rounded to evenly spaced codes; pruned: with further zeros; permuted: with "
     "channels in another order; finetune: trained on; partial: some layers are the parent's, the others unrelated. "
     "probability: that relation, parent and direction are right. root: the first ancestor, generation: steps from it. "

@@ -20,6 +20,8 @@ _MAX_ROWS: Final = 8
 _WORDS: Final = {
     "same": "equal or of another precision",
     "quantized": "quantized",
+    "scaled": "scaled",
+    "negated": "negated",
     "pruned": "pruned",
     "permuted": "with permuted channels",
     "finetune": "trained on",

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
+from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.api.progress import Progress
 from filtercrawl.config import resolve
 from filtercrawl.display import open_progress
 from filtercrawl_analysis.comparison.checkpoint import ComparedCheckpoint, ComparedLayer, open_checkpoint
-from filtercrawl_analysis.comparison.layer_drift import layer_drift
+from filtercrawl_analysis.comparison.layer_drift import has_drift, layer_drift
 from filtercrawl_analysis.comparison.report import LAYERS, ComparisonReport
 from filtercrawl_analysis.statistics.lineage.filter_matching import (
     FilterMatch,
@@ -59,7 +60,7 @@ def compare(
 
     Raises:
         UsageError: Nothing, or more than one checkpoint, has one of these names.
-        CheckpointError: A file cannot be read.
+        CheckpointError: A file cannot be read, or has no convolutions.
         DatasetError: There is no dataset, or it cannot be read.
         NetworkError: A server does not answer.
 
@@ -74,6 +75,12 @@ def compare(
         open_progress(progress, "comparing") as shown,
         threadpool_limits(1, user_api="blas"),  # the same digits on any machine; most matrices are small
     ):
+        for checkpoint in (first, second):
+            if not checkpoint.layers:
+                raise CheckpointError(
+                    f"{checkpoint.name}: has no convolutions, and nothing else is compared; `filtercrawl inspect` "
+                    "shows its tensors"
+                )
         return compare_checkpoints(first, second, shown)
 
 
@@ -89,7 +96,12 @@ def compare_checkpoints(a: ComparedCheckpoint, b: ComparedCheckpoint, progress: 
         progress.step(number, len(matches.pairs), first.tensor)
         weight_a, weight_b = first.read(), second.read()
         pairs.append(compare_weights(weight_a, weight_b))
-        rows.append(_row(first, second, matched_by, pairs[-1]) | {"drift": layer_drift(weight_a, weight_b)})
+        rows.append(_row(first, second, matched_by, pairs[-1]))
+        if pairs[-1].equal_values:
+            rows[-1] |= _unchanged(first, pairs[-1])
+            changes.append(pairs[-1].relative_change)
+            continue
+        rows[-1]["drift"] = layer_drift(weight_a, weight_b)
         changes.append(_change_of_sorted(weight_a, weight_b, pairs[-1]))
         if can_match(weight_a, weight_b):
             match = match_filters(weight_a, weight_b)
@@ -145,12 +157,20 @@ def _row(a: ComparedLayer, b: ComparedLayer, matched_by: MatchedBy, pair: LayerP
         "dtype_a": a.dtype,
         "dtype_b": b.dtype,
         "frozen": pair.equal,
+        "nonfinite_a": pair.nonfinite_a,
+        "nonfinite_b": pair.nonfinite_b,
         "cosine": pair.cosine,
         "relative_change": pair.relative_change,
         "correlation": pair.correlation,
         "z": pair.z,
         "matched_change": None,
     }
+
+
+def _unchanged(layer: ComparedLayer, pair: LayerPair) -> dict[str, Any]:
+    """Return what matching and drift give for equal layers."""
+    drift = 0.0 if pair.n and has_drift(layer.shape[2:]) else None
+    return {"matched_change": pair.relative_change, "moved_filters": 0, "inputs": "as stored", "drift": drift}
 
 
 def _match_columns(match: FilterMatch) -> dict[str, Any]:

@@ -16,6 +16,11 @@ from filtercrawl_analysis.statistics.components.pca import explained_variance_al
 from filtercrawl_analysis.statistics.drift.divergence import paired_drift, probabilities
 
 
+def has_drift(kernel_size: tuple[int, ...]) -> bool:
+    """Tell whether kernels of this size have a drift: more than one tap, and at most 49."""
+    return 1 < int(np.prod(kernel_size)) <= MAX_TAPS
+
+
 def layer_drift(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None:
     """Return D between two layers as `analyze` computes it from sketches.
 
@@ -30,9 +35,9 @@ def layer_drift(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None:
         D; None for kernels of one tap or more than 49, and where a layer has no finite kernel or no two kernels differ.
     """
     kernel_size = a.shape[2:]
-    taps = int(np.prod(kernel_size))
-    if not 1 < taps <= MAX_TAPS:
+    if not has_drift(kernel_size):
         return None
+    taps = int(np.prod(kernel_size))
     sketches = pa.Table.from_pylist([_sketch(a), _sketch(b)], schema=SKETCHES)
     if min(sketches["n_finite"].to_pylist()) == 0:
         return None

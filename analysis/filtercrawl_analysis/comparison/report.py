@@ -26,6 +26,8 @@ LAYERS: Final = pa.schema(
         ("dtype_a", pa.string()),
         ("dtype_b", pa.string()),
         ("frozen", pa.bool_()),
+        ("nonfinite_a", pa.int64()),
+        ("nonfinite_b", pa.int64()),
         ("cosine", pa.float64()),
         ("relative_change", pa.float64()),
         ("correlation", pa.float64()),
@@ -37,8 +39,13 @@ LAYERS: Final = pa.schema(
     ]
 )
 _MAX_NAME: Final = 48
+# Names of layers of only one checkpoint that are shown; all are in `to_dict`.
+_MAX_ONLY: Final = 4
+_EDITED: Final = "one is the other with some weights changed"
 _SENTENCES: Final = {
     "same": "the same weights",
+    "scaled": "the same weights up to a factor of each layer",
+    "negated": "the same weights up to sign",
     "quantized": "one is a quantized copy of the other",
     "pruned": "one was pruned from the other",
     "permuted": "the same weights in another order",
@@ -75,7 +82,10 @@ class ComparisonReport:
         judged = self.judgement
         parent = {"a": self.a, "b": self.b, None: None}[judged.parent]
         origin = "" if parent is None else f", from {parent}"
-        return f"{_SENTENCES[judged.relation]}{origin} ({judged.evidence}; probability {judged.probability:.2f})"
+        sentence = _EDITED if judged.relation == "finetune" and parent is None else _SENTENCES[judged.relation]
+        # Evidence of many standard deviations is still no certainty.
+        shown = "" if judged.probability is None else f"; probability {min(judged.probability, 0.99):.2f}"
+        return f"{sentence}{origin} ({judged.evidence}{shown})"
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the pairs of layers as a pandas data frame."""
@@ -122,21 +132,21 @@ class ComparisonReport:
             name = escape_control(row["layer_a"])
             name = name if len(name) <= width else f"...{name[3 - width :]}"
             shape = "x".join(map(str, row["shape"]))
-            numbers = "frozen" if row["frozen"] else _numbers(row)
+            numbers = "frozen" if row["frozen"] else _numbers(row) + _nonfinite(row)
             other = (
                 "" if row["matched_by"] == "name" else f"  with {escape_control(row['layer_b'])}, by shape and order"
             )
             lines.append(f"  {name:<{width}}  {shape:<16} {numbers}{other}")
         for side, names in ((self.a, self.only_a), (self.b, self.only_b)):
             if names:
-                lines.append(f"only in {escape_control(side)}: {escape_control(', '.join(names))}")
+                lines.append(f"only in {escape_control(side)}: {escape_control(_first(names))}")
         return "\n".join([*lines, escape_control(self.verdict)])
 
     def _repr_html_(self) -> str:
         """Show the verdict and the layers in a notebook; text from files is escaped."""
         rows = self.layers.to_pylist()
         layers = {row["layer_a"]: "frozen" if row["frozen"] else _sentence(row) for row in rows}
-        only = {f"only in {side}": ", ".join(names) for side, names in ((self.a, self.only_a), (self.b, self.only_b))}
+        only = {f"only in {side}": _first(names) for side, names in ((self.a, self.only_a), (self.b, self.only_b))}
         head = {"verdict": self.verdict, **{name: names for name, names in only.items() if names}}
         return html_table(f"{self.a} and {self.b}", head) + html_table("layers", layers)
 
@@ -147,9 +157,20 @@ def _numbers(row: dict[str, Any]) -> str:
     return f"{cosine} {change} {matched} {moved:>6} {_fixed(row['drift'], 8, 4)}"
 
 
+def _nonfinite(row: dict[str, Any]) -> str:
+    counts = [f"{row[f'nonfinite_{side}']:,} not finite in {side}" for side in ("a", "b") if row[f"nonfinite_{side}"]]
+    return f"  differs ({', '.join(counts)})" if counts else ""
+
+
+def _first(names: tuple[str, ...]) -> str:
+    more = len(names) - _MAX_ONLY
+    return ", ".join(names[:_MAX_ONLY]) + (f" and {more:,} more (all with --json)" if more > 0 else "")
+
+
 def _sentence(row: dict[str, Any]) -> str:
     names = (("cosine", "cosine"), ("relative_change", "change"), ("matched_change", "matched"), ("drift", "drift"))
-    return ", ".join(f"{title} {row[name]:.4f}" for name, title in names if row[name] is not None)
+    text = ", ".join(f"{title} {row[name]:.4f}" for name, title in names if row[name] is not None)
+    return text + _nonfinite(row)
 
 
 def _fixed(value: float | None, width: int, digits: int) -> str:

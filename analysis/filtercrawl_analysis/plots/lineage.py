@@ -26,6 +26,8 @@ _STYLES: Final = {
     "finetune": ("C0", "-"),
     "same": ("C2", "--"),
     "quantized": ("C1", ":"),
+    "scaled": ("C8", (0, (3, 1, 1, 1))),
+    "negated": ("C9", (0, (5, 3))),
     "pruned": ("C3", "-."),
     "permuted": ("C5", (0, (1, 1))),
     "partial": ("C6", (0, (5, 1, 1, 1, 1, 1))),

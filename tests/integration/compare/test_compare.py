@@ -11,6 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 import filtercrawl
+from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from support.zoo_files import State, put
@@ -32,6 +33,12 @@ def tuned(base: State, scale: float = 0.1) -> State:
         name: weight + scale * (steps[name] - (steps[name] * weight).sum() / (weight**2).sum() * weight)
         for name, weight in base.items()
     }
+
+
+def _with(weight: torch.Tensor, value: float) -> torch.Tensor:
+    changed = weight.clone()
+    changed[0, 0, 0, 0] = value
+    return changed
 
 
 @pytest.fixture
@@ -61,6 +68,17 @@ def files(tmp_path: Path) -> dict[str, Path]:
         "transposed": {name: weight.transpose(-1, -2) for name, weight in base.items()},
         "renamed": {f"backbone.{name}": weight for name, weight in base.items()},
         "stranger": network(2),
+        "one-weight": {**base, "deep.weight": _with(base["deep.weight"], 5.0)},
+        "nan": {**base, "deep.weight": _with(base["deep.weight"], float("nan"))},
+        "part-permuted": {
+            **base,
+            "mix.weight": permuted["mix.weight"].clone()[:, inner.argsort()],
+            "deep.weight": permuted["deep.weight"],
+        },
+        "twice": {name: 2 * weight for name, weight in base.items()},
+        "minus": {name: -weight for name, weight in base.items()},
+        "many": {**base, **{f"extra.{i}.weight": torch.ones(2, 2, 5, 5) for i in range(7)}},
+        "linear": {"fc.weight": torch.randn(3, 3)},
         "wide": network(3, width=24),
     }
     return {name: put(tmp_path / f"{name}.safetensors", weights) for name, weights in made.items()}
@@ -81,6 +99,12 @@ def files(tmp_path: Path) -> dict[str, Path]:
         ("transposed", "permuted", None),
         ("renamed", "same", None),
         ("stranger", "none", None),
+        ("one-weight", "finetune", None),
+        ("nan", "finetune", None),
+        ("part-permuted", "permuted", None),
+        ("twice", "scaled", None),
+        ("minus", "negated", None),
+        ("many", "same", None),
         ("wide", "none", None),
     ],
 )
@@ -128,6 +152,35 @@ def test_layers_in_only_one_and_layers_matched_by_shape_are_said(files: dict[str
     assert "by shape and order" in str(renamed)
     assert "&lt;" not in report._repr_html_()
     assert report.verdict.split(" (")[0] in report._repr_html_()
+
+
+def test_weights_that_are_not_finite_are_counted_in_the_row_and_the_verdict(files: dict[str, Path]) -> None:
+    report = _compare(files, "nan")
+    rows = {row["layer_a"]: row for row in report.layers.to_pylist()}
+    assert (rows["deep.weight"]["frozen"], rows["deep.weight"]["nonfinite_a"], rows["deep.weight"]["nonfinite_b"]) == (
+        False,
+        0,
+        1,
+    )
+    assert "differs (1 not finite in b)" in str(report)
+    assert "1 weight of b not finite" in report.verdict
+
+
+def test_many_layers_of_only_one_are_counted(files: dict[str, Path]) -> None:
+    report = _compare(files, "many")
+    assert len(report.only_b) == len(report.to_dict()["only_b"]) == 7
+    assert "extra.3.weight (2x2x5x5) and 3 more (all with --json)" in str(report)
+    assert "extra.4.weight" not in str(report)
+    assert "extra.4.weight" not in report._repr_html_()
+
+
+def test_a_checkpoint_without_convolutions_is_an_error(files: dict[str, Path], tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pth"
+    torch.save({}, empty)
+    for other in (files["linear"], empty):
+        for pair in ((files["base"], other), (other, files["base"]), (other, other)):
+            with pytest.raises(CheckpointError, match=f"{other.stem}.*has no convolutions"):
+                filtercrawl.compare(*pair, progress=False)
 
 
 def test_models_of_a_dataset_are_compared_without_their_files(files: dict[str, Path], tmp_path: Path) -> None:

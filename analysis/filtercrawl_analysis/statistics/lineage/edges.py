@@ -14,7 +14,7 @@ from filtercrawl_analysis.statistics.lineage.family_tree import Pair, family_tre
 from filtercrawl_analysis.statistics.lineage.pairs import ModelPair
 from filtercrawl_analysis.statistics.lineage.relation import mean_correlation
 
-COPIES: Final = ("same", "quantized", "pruned", "permuted")
+COPIES: Final = ("same", "scaled", "negated", "quantized", "pruned", "permuted")
 # Probability of a direction that only the relation to others tells, and one that nothing tells.
 _BY_RELATIVES: Final = 0.9
 _BY_NOTHING: Final = 0.5
@@ -99,7 +99,7 @@ def _relatives(pairs: Sequence[ModelPair]) -> dict[str, float]:
     """
     sums: dict[str, float] = defaultdict(float)
     for pair in pairs:
-        if pair.judgement.relation in ("same", "quantized", "pruned", "finetune", "sibling"):
+        if pair.judgement.relation in ("same", "scaled", "quantized", "pruned", "finetune", "sibling"):
             for name in (pair.a, pair.b):
                 sums[name] += mean_correlation(pair.pairs) or 0.0
     return sums
@@ -143,7 +143,7 @@ def _directed(pair: ModelPair, dates: Mapping[str, str], relatives: Mapping[str,
         child=pair.b if parent == pair.a else pair.a,
         parent=parent,
         relation=judged.relation,
-        probability=judged.probability * share,
+        probability=(judged.probability or 0.0) * share,
         evidence=evidence,
         pair=pair,
     )

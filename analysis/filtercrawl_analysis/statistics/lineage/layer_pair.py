@@ -25,6 +25,8 @@ _MIN_LEVELS: Final = 6
 # Errors of float32 arithmetic, relative to the value, and to the step of codes.
 _ROUNDING: Final = 1e-6
 _STEP_TOLERANCE: Final = 1e-3
+# Norm of what is left of a layer after the best multiple of the other one, of layers that are multiples.
+_MAX_RESIDUAL: Final = 1e-6
 _HALF: Final = (torch.float16, torch.bfloat16)
 
 
@@ -36,41 +38,48 @@ class LayerPair:
 
     Attributes:
         n: Number of these weights.
-        equal: Whether all are equal, bit for bit but for the sign of zero.
+        size: Number of all weights.
+        equal: Whether all weights are equal bit for bit.
+        equal_values: Whether all are equal as numbers: zeros of either sign, and NaN at the same places.
+        nonfinite_a: Number of weights of a that are infinite or NaN.
+        nonfinite_b: The same of b.
         rounded_a: `float16` or `bfloat16` if the layers differ and rounding b to that type gives a; else None.
         rounded_b: The same where rounding a gives b.
         dot: Sum of a b.
         square_a: Sum of a^2.
         square_b: Sum of b^2.
         distance: Norm of a - b.
-        kurtosis_a: Excess kurtosis of a; None if all weights are equal.
-        kurtosis_b: The same of b.
         zeros_a: Number of zeros of a.
         zeros_b: The same of b.
+        changed: Number of weights that differ by more than a millionth.
         kept_b: Number of weights other than zero of b that a has too, to a millionth.
         kept_a: Number of weights other than zero of a that b has too.
-        codes_a: Share of the weights of a that are b rounded to the steps of a's filters; None if a has no such steps.
+        codes_a: Share of the weights of a that are b rounded to the steps of a's filters; None if a has no such steps,
+            or nothing differs.
         codes_b: Share of the weights of b that are a rounded to the steps of b's filters.
         correlation: Cosine of a and b, each without its mean filter; a permutation of the filters of b has a mean of 0.
             None with fewer than four filters, or without variation.
         z: The correlation in standard deviations of that under a random permutation of the filters of b.
         slopes_a: Slope of b on a in the strongest sixth of the singular directions of a, and in the others; of at most
-            128 filters and 64 inputs. None where a has no weights there.
+            128 filters and 64 inputs. None where a has no weights there, or nothing differs.
         slopes_b: The same of a on b.
     """
 
     n: int
+    size: int
     equal: bool
+    equal_values: bool
+    nonfinite_a: int
+    nonfinite_b: int
     rounded_a: str | None
     rounded_b: str | None
     dot: float
     square_a: float
     square_b: float
     distance: float
-    kurtosis_a: float | None
-    kurtosis_b: float | None
     zeros_a: int
     zeros_b: int
+    changed: int
     kept_a: int
     kept_b: int
     codes_a: float | None
@@ -79,6 +88,15 @@ class LayerPair:
     z: float | None
     slopes_a: tuple[float, float] | None
     slopes_b: tuple[float, float] | None
+
+    @property
+    def factor(self) -> float | None:
+        """The f of b = f a; None if the layers are not proportional to each other within the errors of float32."""
+        if not self.square_a or not self.square_b:
+            return None
+        factor = self.dot / self.square_a
+        residual = math.sqrt(max(0.0, self.square_b - factor * self.dot) / self.square_b)
+        return factor if residual <= _MAX_RESIDUAL else None
 
     @property
     def cosine(self) -> float | None:
@@ -100,35 +118,45 @@ def compare_weights(a: Weights, b: Weights) -> LayerPair:
         b: The same shape.
     """
     flat_a, flat_b = a.reshape(len(a), -1), b.reshape(len(b), -1)
-    finite = np.isfinite(flat_a) & np.isfinite(flat_b)
+    finite_a, finite_b = np.isfinite(flat_a), np.isfinite(flat_b)
+    finite = finite_a & finite_b
+    equal_values = np.array_equal(flat_a, flat_b, equal_nan=True)
+    equal = equal_values and np.array_equal(_bits(flat_a), _bits(flat_b))
+    rounded_a, rounded_b = (None, None) if equal_values else (_rounding(flat_b, flat_a), _rounding(flat_a, flat_b))
     if not finite.all():
         flat_a, flat_b = np.where(finite, flat_a, 0), np.where(finite, flat_b, 0)
     wide_a, wide_b = flat_a.astype(np.float64), flat_b.astype(np.float64)
-    equal = bool((flat_a == flat_b).all())
     correlation, z = permutation_statistics(*(_without_own_channel(wide, a.shape) for wide in (wide_a, wide_b)))
     close = np.abs(wide_a - wide_b) <= _ROUNDING * np.maximum(np.abs(wide_a), np.abs(wide_b))
     return LayerPair(
         n=int(finite.sum()),
+        size=finite.size,
         equal=equal,
-        rounded_a=None if equal else _rounding(flat_b, flat_a),
-        rounded_b=None if equal else _rounding(flat_a, flat_b),
+        equal_values=equal_values,
+        nonfinite_a=int((~finite_a).sum()),
+        nonfinite_b=int((~finite_b).sum()),
+        rounded_a=rounded_a,
+        rounded_b=rounded_b,
         dot=float((wide_a * wide_b).sum()),
         square_a=float((wide_a**2).sum()),
         square_b=float((wide_b**2).sum()),
         distance=float(np.linalg.norm(wide_a - wide_b)),
-        kurtosis_a=_kurtosis(wide_a[finite]),
-        kurtosis_b=_kurtosis(wide_b[finite]),
         zeros_a=int(((flat_a == 0) & finite).sum()),
         zeros_b=int(((flat_b == 0) & finite).sum()),
+        changed=int((finite & ~close).sum()),
         kept_a=int((close & (flat_a != 0)).sum()),
         kept_b=int((close & (flat_b != 0)).sum()),
-        codes_a=_share_of_codes(wide_b, wide_a),
-        codes_b=_share_of_codes(wide_a, wide_b),
+        codes_a=None if equal_values else _share_of_codes(wide_b, wide_a),
+        codes_b=None if equal_values else _share_of_codes(wide_a, wide_b),
         correlation=correlation,
         z=z,
-        slopes_a=_slopes(flat_a.reshape(a.shape), flat_b.reshape(a.shape)),
-        slopes_b=_slopes(flat_b.reshape(a.shape), flat_a.reshape(a.shape)),
+        slopes_a=None if equal_values else _slopes(flat_a.reshape(a.shape), flat_b.reshape(a.shape)),
+        slopes_b=None if equal_values else _slopes(flat_b.reshape(a.shape), flat_a.reshape(a.shape)),
     )
+
+
+def _bits(weights: Weights) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(weights).view(np.uint8)
 
 
 def _without_own_channel(filters: Array, shape: tuple[int, ...]) -> Array:
@@ -175,17 +203,11 @@ def _slopes(a: Weights, b: Weights) -> tuple[float, float] | None:
     return float((other * top).sum() / (top**2).sum()), float((other * rest).sum() / (rest**2).sum())
 
 
-def _kurtosis(values: Array) -> float | None:
-    centered = values - values.mean() if values.size else values
-    variance = float((centered**2).mean()) if values.size else 0.0
-    return float((centered**4).mean()) / variance**2 - 3 if variance else None
-
-
 def _rounding(original: Weights, copy: Weights) -> str | None:
     """Return the half precision that turns `original` into `copy`."""
-    first, second = (torch.from_numpy(np.ascontiguousarray(values)) for values in (original, copy))
+    first = torch.from_numpy(np.ascontiguousarray(original))
     for dtype in _HALF:
-        if torch.equal(first.to(dtype).float(), second):
+        if np.array_equal(first.to(dtype).float().numpy(), copy, equal_nan=True):
             return str(dtype).removeprefix("torch.")
     return None
 
@@ -201,6 +223,8 @@ def _share_of_codes(original: Array, codes: Array) -> float | None:
     """
     agreeing = total = 0
     for row, values in zip(original, codes, strict=True):
+        if len(np.unique(values[: 2 * _MAX_STEPS])) > _MAX_STEPS:
+            continue  # as in almost every filter without codes: the whole filter need not be sorted
         levels = np.unique(values)
         if not _MIN_LEVELS <= len(levels) <= _MAX_STEPS:
             continue

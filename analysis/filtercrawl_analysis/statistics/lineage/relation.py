@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 
+from filtercrawl.api.formatting import format_plural
 from filtercrawl_analysis.statistics.lineage.descent import DescentFeatures, descent_probabilities
 from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair
 
-Relation = Literal["same", "quantized", "pruned", "permuted", "finetune", "partial", "sibling", "none"]
+Relation = Literal[
+    "same", "scaled", "negated", "quantized", "pruned", "permuted", "finetune", "partial", "sibling", "none"
+]
 Side = Literal["a", "b"]
 
 # Standard deviations of the combined correlation: independent networks reach 6 once in a billion pairs.
@@ -24,6 +27,9 @@ _MIN_CODES: Final = 0.9
 # Share of weights that pruning sets to zero, at least, and share of the others that must then be kept or be close.
 _MIN_PRUNED: Final = 0.1
 _MIN_KEPT: Final = 0.99
+# Difference of a factor from 1 that scaling makes, and that of rounding.
+_MIN_SCALING: Final = 1e-3
+_FACTOR_TOLERANCE: Final = 1e-5
 # Equal layers of fewer weights are no evidence.
 MIN_WEIGHTS: Final = 32
 # Largest relative change after a permutation, of copies that were permuted and maybe stored in half precision; and the
@@ -37,37 +43,62 @@ class Judgement:
     """The relation of two checkpoints.
 
     Attributes:
-        relation: `same`: equal weights, maybe of another precision; `quantized`, `pruned`, `permuted`: one was made of
-            the other so; `finetune`: one is the other trained further; `partial`: some layers are equal, the others
-            unrelated; `sibling`: both come from one initialization or ancestor and neither from the other; `none`.
+        relation: `same`: equal weights, maybe of another precision; `scaled`, `negated`: each layer is a multiple of
+            the other one, all factors 1 or -1 in `negated`; `quantized`, `pruned`, `permuted`: one was made of the
+            other so; `finetune`: one is the other trained further or, without a parent, with some weights changed;
+            `partial`: some layers are equal, the others unrelated; `sibling`: both come from one initialization or
+            ancestor and neither from the other; `none`.
         parent: The side that the other one was made from; None where the weights do not tell.
-        probability: That the relation is right, 0 to 1; with that parent, where there is one.
+        probability: That the relation is right, 0 to 1; with that parent, where there is one. None where there was
+            nothing to judge by.
         evidence: What shows it, for people.
     """
 
     relation: Relation
     parent: Side | None
-    probability: float
+    probability: float | None
     evidence: str
 
 
 def judge(pairs: Sequence[LayerPair], permuted_changes: Sequence[float | None] = ()) -> Judgement:
     """Judge the relation of two checkpoints by their corresponding layers.
 
+    Layers that are equal are no evidence of how the others were made.
+
     Args:
         pairs: The layers in the order of the network.
         permuted_changes: For each the relative change after permuting the filters; empty if they were not matched.
     """
-    compared = [pair for pair in pairs if pair.n >= MIN_WEIGHTS]
+    compared = [pair for pair in pairs if pair.size >= MIN_WEIGHTS]
     if not compared:
-        return Judgement(relation="none", parent=None, probability=1.0, evidence="no layers of one shape")
-    return (
-        _copy(compared)
-        or _codes(compared)
-        or _pruned(compared)
-        or _permuted(compared, permuted_changes)
-        or _trained(compared)
+        evidence = f"only layers of fewer than {MIN_WEIGHTS} weights" if pairs else "no layers of one shape"
+        return Judgement(relation="none", parent=None, probability=None, evidence=evidence)
+    differing = [pair for pair in compared if not pair.equal_values]
+    if not differing:
+        return _equal(pairs, len(compared))
+    changes = [
+        change
+        for pair, change in zip(pairs, permuted_changes or [None] * len(pairs), strict=True)
+        if pair.size >= MIN_WEIGHTS and not pair.equal_values
+    ]
+    n_equal = len(compared) - len(differing)
+    judged = (
+        _rounded(differing)
+        or _scaled(differing)
+        or _edited(differing)
+        or _codes(differing)
+        or _pruned(differing)
+        or _permuted(differing, changes)
+        or _trained(differing, n_equal)
     )
+    equal = f"{n_equal} of {len(compared)} layers are equal; " if n_equal else ""
+    return replace(judged, evidence=f"{equal}{judged.evidence}{_nonfinite(compared)}")
+
+
+def _nonfinite(pairs: Sequence[LayerPair]) -> str:
+    """Say how many weights of each side are not finite; empty where all are."""
+    counts = {"a": sum(pair.nonfinite_a for pair in pairs), "b": sum(pair.nonfinite_b for pair in pairs)}
+    return "".join(f"; {format_plural(n, 'weight')} of {side} not finite" for side, n in counts.items() if n)
 
 
 def is_related(pairs: Sequence[LayerPair]) -> bool:
@@ -91,34 +122,59 @@ def mean_correlation(pairs: Sequence[LayerPair]) -> float | None:
     return float(np.average(correlations, weights=sizes))
 
 
-def _copy(pairs: Sequence[LayerPair]) -> Judgement | None:
-    """Return the judgement of equal weights, of one or two precisions."""
-    differing = [pair for pair in pairs if not pair.equal]
-    if not differing:
-        evidence = f"all {len(pairs)} layers are equal bit for bit"
-        return Judgement(relation="same", parent=None, probability=0.999, evidence=evidence)
-    for parent, types in (("a", {p.rounded_b for p in differing}), ("b", {p.rounded_a for p in differing})):
+def _equal(pairs: Sequence[LayerPair], n_compared: int) -> Judgement:
+    """Return the judgement of checkpoints whose layers are equal, but maybe for some of few weights."""
+    if not all(pair.equal_values for pair in pairs):
+        evidence = f"{n_compared} of {len(pairs)} layers are equal; the others have fewer than {MIN_WEIGHTS} weights"
+        return Judgement(relation="partial", parent=None, probability=0.95, evidence=evidence + _nonfinite(pairs))
+    exact = all(pair.equal for pair in pairs)
+    how = "bit for bit" if exact else "but for signs of zeros and bits of NaN"
+    evidence = f"all {len(pairs)} layers are equal {how}{_nonfinite(pairs)}"
+    return Judgement(relation="same", parent=None, probability=0.999, evidence=evidence)
+
+
+def _rounded(pairs: Sequence[LayerPair]) -> Judgement | None:
+    """Return the judgement of equal weights of two precisions."""
+    sides: tuple[tuple[Side, set[str | None]], ...] = (
+        ("a", {pair.rounded_b for pair in pairs}),
+        ("b", {pair.rounded_a for pair in pairs}),
+    )
+    for parent, types in sides:
         if len(types) == 1 and (dtype := types.pop()) is not None:
-            evidence = f"all {len(pairs)} layers are equal after rounding to {dtype}"
-            side: Side = "a" if parent == "a" else "b"
-            return Judgement(relation="same", parent=side, probability=0.999, evidence=evidence)
+            evidence = f"{_layers_are(len(pairs))} equal after rounding to {dtype}"
+            return Judgement(relation="same", parent=parent, probability=0.999, evidence=evidence)
     return None
+
+
+def _scaled(pairs: Sequence[LayerPair]) -> Judgement | None:
+    """Return the judgement of layers that are multiples of each other."""
+    factors = [pair.factor for pair in pairs if pair.factor is not None]
+    if len(factors) < len(pairs) or all(abs(factor - 1) < _MIN_SCALING for factor in factors):
+        return None
+    if all(abs(abs(factor) - 1) < _FACTOR_TOLERANCE for factor in factors):
+        evidence = f"{_layers_are(sum(factor < 0 for factor in factors))} equal with the other sign"
+        return Judgement(relation="negated", parent=None, probability=0.99, evidence=evidence)
+    low, high = min(factors), max(factors)
+    span = f"{low:.4g}" if high - low < _FACTOR_TOLERANCE * abs(high) else f"{low:.4g} to {high:.4g}"
+    evidence = f"{_layers_are(len(pairs))} equal up to a factor of {span} a layer, from a to b"
+    return Judgement(relation="scaled", parent=None, probability=0.99, evidence=evidence)
 
 
 def _codes(pairs: Sequence[LayerPair]) -> Judgement | None:
     """Return the judgement of a checkpoint whose weights are the other's, rounded to evenly spaced codes."""
-    differing = [pair for pair in pairs if not pair.equal]
     sides: tuple[tuple[Side, list[float | None]], ...] = (
-        ("a", [pair.codes_b for pair in differing]),
-        ("b", [pair.codes_a for pair in differing]),
+        ("a", [pair.codes_b for pair in pairs]),
+        ("b", [pair.codes_a for pair in pairs]),
     )
+    total = sum(pair.n for pair in pairs)
     for parent, shares in sides:
-        known = [(share, pair.n) for share, pair in zip(shares, differing, strict=True) if share is not None]
+        known = [(share, pair.n) for share, pair in zip(shares, pairs, strict=True) if share is not None]
         weights = sum(n for _, n in known)
-        if known and weights > sum(pair.n for pair in differing) / 2:
+        if known and weights > total / 2:
             share = sum(share * n for share, n in known) / weights
             if share >= _MIN_CODES:
-                evidence = f"{share:.1%} of {weights:,} weights are the other's rounded to codes"
+                among = f"{weights:,}" if weights == total else f"{weights:,} of {total:,}"
+                evidence = f"{share:.1%} of {among} weights are the other's rounded to codes"
                 return Judgement(relation="quantized", parent=parent, probability=0.99, evidence=evidence)
     return None
 
@@ -127,7 +183,7 @@ def _pruned(pairs: Sequence[LayerPair]) -> Judgement | None:
     """Return the judgement of a checkpoint that has zeros where the other has none."""
     total = sum(pair.n for pair in pairs)
     zeros_a, zeros_b = sum(pair.zeros_a for pair in pairs), sum(pair.zeros_b for pair in pairs)
-    if abs(zeros_a - zeros_b) < _MIN_PRUNED * total:
+    if not total or abs(zeros_a - zeros_b) < _MIN_PRUNED * total:
         return None
     parent: Side = "a" if zeros_b > zeros_a else "b"
     zeros, kept = (zeros_b, [p.kept_b for p in pairs]) if parent == "a" else (zeros_a, [p.kept_a for p in pairs])
@@ -150,30 +206,43 @@ def _permuted(pairs: Sequence[LayerPair], changes: Sequence[float | None]) -> Ju
     if not known or len(known) < len(pairs) / 2 or max(known) > _MAX_PERMUTED_CHANGE:
         return None
     close = f"equal to {max(known):.0e}" if max(known) else "equal"
-    evidence = f"{len(known)} layers are {close} after a permutation of their channels or taps"
+    among = _layers_are(len(known)) if len(known) == len(pairs) else f"{len(known)} of {len(pairs)} layers are"
+    evidence = f"{among} {close} after a permutation of their channels or taps"
     return Judgement(relation="permuted", parent=None, probability=0.99, evidence=evidence)
 
 
-def _trained(pairs: Sequence[LayerPair]) -> Judgement:
-    """Return the judgement of layers that were trained: from one another, from a common ancestor, or not so."""
-    equal = [pair for pair in pairs if pair.equal]
-    others = [pair for pair in pairs if not pair.equal]
-    frozen = f"{len(equal)} of {len(pairs)} layers are equal" if equal else ""
-    if not is_related(others):
-        if equal:
-            evidence = f"{frozen}; the others are not related"
-            return Judgement(relation="partial", parent=None, probability=0.95, evidence=evidence)
-        z, correlation = combined_z(others), mean_correlation(others)
-        numbers = "" if z is None or correlation is None else f": correlation {correlation:.3f}, z {z:.1f}"
+def _edited(pairs: Sequence[LayerPair]) -> Judgement | None:
+    """Return the judgement of layers that are equal but for some weights, or that are not finite in some places."""
+    changed, n = sum(pair.changed for pair in pairs), sum(pair.n for pair in pairs)
+    total = sum(pair.n - max(pair.zeros_a, pair.zeros_b) for pair in pairs)
+    if not total or changed > (1 - _MIN_KEPT) * total:
+        return None
+    evidence = f"changed weights: {changed:,} of the {n:,} in {format_plural(len(pairs), 'layer')}"
+    return Judgement(relation="finetune", parent=None, probability=0.99, evidence=evidence)
+
+
+def _trained(pairs: Sequence[LayerPair], n_equal: int) -> Judgement:
+    """Return the judgement of layers that were trained, or not, and differ; `n_equal` others do not."""
+    if not is_related(pairs):
+        if not any(pair.n for pair in pairs):
+            evidence, probability = "no weight of the others is finite in both", 0.95 if n_equal else None
+        elif n_equal:
+            evidence, probability = "the others are not related", 0.95
+        else:
+            z, correlation = combined_z(pairs), mean_correlation(pairs)
+            numbers = "" if z is None or correlation is None else f": correlation {correlation:.3f}, z {z:.1f}"
+            evidence, probability = f"the layers are not related{numbers}", 0.99
         return Judgement(
-            relation="none", parent=None, probability=0.99, evidence=f"the layers are not related{numbers}"
+            relation="partial" if n_equal else "none", parent=None, probability=probability, evidence=evidence
         )
-    features = DescentFeatures.of(others)
+    features = DescentFeatures.of(pairs)
     from_a, from_b = (0.0, 0.0) if features is None else descent_probabilities(features)
-    evidence = f"correlation of the layers {mean_correlation(others):.2f}, z {combined_z(others):.0f}"
-    if frozen:
-        evidence = f"{frozen}; {evidence}"
+    evidence = f"correlation of the layers {mean_correlation(pairs):.2f}, z {combined_z(pairs):.0f}"
     if from_a + from_b < 0.5:
         return Judgement(relation="sibling", parent=None, probability=1 - from_a - from_b, evidence=evidence)
     parent: Side = "a" if from_a >= from_b else "b"
     return Judgement(relation="finetune", parent=parent, probability=max(from_a, from_b), evidence=evidence)
+
+
+def _layers_are(n: int) -> str:
+    return f"{format_plural(n, 'layer')} {'is' if n == 1 else 'are'}"

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kurtosis
 
 from filtercrawl_analysis.statistics.lineage.layer_pair import compare_weights
 
@@ -54,7 +53,6 @@ def test_sums_are_those_of_float64_libraries() -> None:
     first, second = (torch.from_numpy(x).double().flatten() for x in (a, b))
     assert pair.cosine == pytest.approx(float(torch.cosine_similarity(first, second, dim=0)), abs=1e-12)
     assert pair.relative_change == pytest.approx(float((first - second).norm() / first.norm()), rel=1e-12)
-    assert pair.kurtosis_a == pytest.approx(kurtosis(first.numpy()), abs=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -104,3 +102,33 @@ def test_slopes_of_a_scaled_copy_are_the_scale() -> None:
     pair = compare_weights(random_layer(0), 0.5 * random_layer(0))
     assert pair.slopes_a == pytest.approx((0.5, 0.5))
     assert pair.slopes_b == pytest.approx((2, 2))
+
+
+def test_equal_layers_are_equal_in_every_bit() -> None:
+    a = random_layer(0)
+    a[0, 0, 0, :] = 0, np.nan, np.inf
+    pair = compare_weights(a, a.copy())
+    assert (pair.equal, pair.equal_values, pair.nonfinite_a, pair.nonfinite_b) == (True, True, 2, 2)
+    b = a.copy()
+    b[0, 0, 0, 0] = -0.0
+    assert (compare_weights(a, b).equal, compare_weights(a, b).equal_values) == (False, True)
+    b[0, 0, 0, 1] = 1
+    pair = compare_weights(a, b)
+    assert (pair.equal_values, pair.n, pair.size, pair.nonfinite_b) == (False, a.size - 2, a.size, 1)
+
+
+def test_rounding_that_overflows_is_rounding_and_a_lost_weight_is_none() -> None:
+    a = random_layer(0).astype(np.float16).astype(np.float32)
+    b = a.copy()
+    b[0] = np.nan
+    assert compare_weights(a, b).rounded_b is None
+    a[1, 0, 0, 0] = 1e6
+    assert compare_weights(a, torch.from_numpy(a).half().float().numpy()).rounded_b == "float16"
+
+
+@given(seed=st.integers(0, 2**32 - 2), factor=st.floats(0.01, 100), negative=st.booleans())
+def test_the_factor_of_layers_that_are_multiples(seed: int, factor: float, negative: bool) -> None:
+    a, sign = random_layer(seed, 8, 4, 3, 3), -1 if negative else 1
+    found = compare_weights(a, (sign * factor * a.astype(np.float64)).astype(np.float32)).factor
+    assert found == pytest.approx(sign * factor, rel=1e-6)
+    assert compare_weights(a, a + np.float32(1e-3) * random_layer(seed + 1, 8, 4, 3, 3)).factor is None

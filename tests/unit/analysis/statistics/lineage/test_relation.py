@@ -16,6 +16,7 @@ def layers(seed: int, count: int = 4) -> list[np.ndarray]:
 
 def relation(a: list[np.ndarray], b: list[np.ndarray]) -> tuple[str, str | None]:
     judged = judge([compare_weights(x, y) for x, y in zip(a, b, strict=True)])
+    assert judged.probability is not None
     assert 0 <= judged.probability <= 1
     return judged.relation, judged.parent
 
@@ -38,8 +39,10 @@ def test_zeros_alone_do_not_relate_networks(zeros: float, expected: str) -> None
 
 
 def test_layers_of_few_weights_tell_nothing() -> None:
-    tiny = [np.ones((1, 1, 3, 3), np.float32)]
-    assert relation(tiny, tiny) == ("none", None)
+    tiny = np.ones((1, 1, 3, 3), np.float32)
+    judged = judge([compare_weights(tiny, tiny)])
+    assert (judged.relation, judged.probability) == ("none", None)
+    assert judged.evidence == "only layers of fewer than 32 weights"
 
 
 def test_mixed_precisions_are_the_same_network() -> None:
@@ -54,3 +57,84 @@ def test_a_small_change_is_training_and_no_permutation() -> None:
     b = [x + 0.001 * y for x, y in zip(a, layers(1), strict=True)]
     judged = judge([compare_weights(x, y) for x, y in zip(a, b, strict=True)], [0.001] * 4)
     assert judged.relation in ("finetune", "sibling")
+
+
+def test_edits_of_one_layer_beside_equal_codes_are_no_quantization() -> None:
+    codes = [(np.rint(x * 30) / 30).astype(np.float32) for x in layers(0)]
+    one = codes[1].copy()
+    one[0, 0, 0, 0] = 5
+    judged = judge([compare_weights(x, y) for x, y in zip(codes, [codes[0], one, *codes[2:]], strict=True)])
+    assert (judged.relation, judged.parent) == ("finetune", None)
+    assert judged.evidence == "3 of 4 layers are equal; changed weights: 1 of the 1,152 in 1 layer"
+
+
+def test_one_pruned_layer_beside_equal_ones_is_pruned() -> None:
+    a = layers(0, 12)
+    assert relation(a, [np.where(np.abs(a[0]) < 0.7, 0, a[0]).astype(np.float32), *a[1:]]) == ("pruned", "a")
+
+
+def test_permuted_layers_beside_equal_ones_are_permuted_and_counted() -> None:
+    a = layers(0)
+    b = [a[0][::-1], *a[1:]]
+    judged = judge([compare_weights(x, y) for x, y in zip(a, b, strict=True)], [0.0] * 4)
+    assert judged.relation == "permuted"
+    assert judged.evidence.startswith("3 of 4 layers are equal; 1 layer is equal after a permutation")
+
+
+@pytest.mark.parametrize(
+    ("factors", "expected", "words"),
+    [
+        ([2, 2, 2, 2], "scaled", "factor of 2 a layer"),
+        ([1, 0.5, 3, 1], "scaled", "2 of 4 layers are equal; 2 layers are equal up to a factor of 0.5 to 3"),
+        ([-3, 2, 2, 2], "scaled", "factor of -3 to 2"),
+        ([-1, -1, -1, -1], "negated", "4 layers are equal with the other sign"),
+        ([1, -1, 1, 1], "negated", "3 of 4 layers are equal; 1 layer is equal with the other sign"),
+    ],
+)
+def test_layers_times_a_factor_are_scaled_or_negated(factors: list[float], expected: str, words: str) -> None:
+    a = layers(0)
+    b = [np.float32(factor) * x for factor, x in zip(factors, a, strict=True)]
+    judged = judge([compare_weights(x, y) for x, y in zip(a, b, strict=True)])
+    assert (judged.relation, judged.parent) == (expected, None)
+    assert words in judged.evidence
+
+
+def test_weights_that_are_not_finite_in_one_are_no_equal_layer() -> None:
+    a = layers(0)
+    b = [x.copy() for x in a]
+    b[1][:, :, :, 0] = np.nan
+    for first, second, side in ((a, b, "b"), (b, a, "a")):
+        judged = judge([compare_weights(x, y) for x, y in zip(first, second, strict=True)])
+        assert (judged.relation, judged.parent) == ("finetune", None)
+        assert judged.evidence.startswith("3 of 4 layers are equal; changed weights: 0 of the 768 in 1 layer")
+        assert judged.evidence.endswith(f"384 weights of {side} not finite")
+    assert relation(b, b) == ("same", None)
+
+
+def test_nothing_finite_in_common_is_no_evidence() -> None:
+    a = layers(0)
+    judged = judge([compare_weights(x, np.full_like(x, np.nan)) for x in a])
+    assert (judged.relation, judged.probability) == ("none", None)
+    assert relation(a, [np.full_like(a[0], np.nan), *a[1:]]) == ("partial", None)
+
+
+def test_zeros_of_the_other_sign_make_no_difference() -> None:
+    a = [np.where(np.abs(x) < 0.5, 0, x).astype(np.float32) for x in layers(0)]
+    judged = judge([compare_weights(x, np.where(x == 0, np.float32(-0.0), x)) for x in a])
+    assert (judged.relation, judged.evidence) == (
+        "same",
+        "all 4 layers are equal but for signs of zeros and bits of NaN",
+    )
+
+
+def test_a_small_layer_that_differs_is_not_passed_over() -> None:
+    a, small = layers(0), np.ones((1, 1, 3, 3), np.float32)
+    judged = judge([*(compare_weights(x, x) for x in a), compare_weights(small, 2 * small)])
+    assert (judged.relation, judged.evidence) == (
+        "partial",
+        "4 of 5 layers are equal; the others have fewer than 32 weights",
+    )
+
+
+def test_without_common_layers_there_is_no_probability() -> None:
+    assert judge([]).probability is None
