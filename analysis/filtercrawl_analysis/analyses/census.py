@@ -35,9 +35,10 @@ CENSUS: Final = pa.schema(
     ]
 )
 _ABOUT: Final = (
-    "Learned kernels of final checkpoints whose weights were read, each distinct tensor once. year: year of the "
-    "release, as the source states it. An unknown group is null; a column of which every group is unknown is left out."
+    "Learned kernels of final checkpoints whose weights were read, each distinct tensor once. An unknown group is "
+    "null; a column of which every group is unknown is left out."
 )
+_ABOUT_YEAR: Final = " year: year of the release, as the source states it."
 
 
 def analyze(dataset: DatasetView) -> Result:
@@ -51,7 +52,10 @@ def analyze(dataset: DatasetView) -> Result:
     counted: dict[str, Labels] = {ALL: [ALL] * len(index), **groups}
     rows = [row for column, labels in counted.items() for row in _count_rows(index, column, labels)]
     table = ResultTable(
-        name="census", title="Kernel sizes by group", rows=pa.Table.from_pylist(rows, schema=CENSUS), about=_ABOUT
+        name="census",
+        title="Kernel sizes by group",
+        rows=pa.Table.from_pylist(rows, schema=CENSUS),
+        about=_ABOUT + (_ABOUT_YEAR if YEAR in groups else ""),
     )
     figures = tuple(figure for column in groups for figure in _bar_figures(index, column, groups[column]))
     return Result(tables=(table,), figures=figures, findings=(_finding(index),))

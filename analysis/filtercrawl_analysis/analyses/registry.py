@@ -21,6 +21,7 @@ class LazyAnalysis:
         module: The module of this package with its function `analyze`.
         default: Whether it runs without being asked for by name.
         by_step: Whether it compares the steps of training runs itself, so that `--along step` runs it once.
+        reads_kernels: Whether it reads kernels from the layers files also without `--exact`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class LazyAnalysis:
     module: str
     default: bool = True
     by_step: bool = False
+    reads_kernels: bool = False
 
     def run(self, dataset: DatasetView) -> Result:
         """Import the module and run the analysis."""
@@ -42,15 +44,21 @@ ANALYSES: Final = (
     LazyAnalysis(name="drift", title="Drift between groups", module="drift"),
     LazyAnalysis(name="effective", title="Effective and stored weights", module="effective", default=False),
     LazyAnalysis(name="eigenkernels", title="Principal components", module="principal_components"),
-    LazyAnalysis(name="filters", title="Filters", module="filters", default=False),
-    LazyAnalysis(name="form", title="Form of kernels", module="form", default=False),
-    LazyAnalysis(name="first-layers", title="First layers", module="first_layers"),
+    LazyAnalysis(name="filters", title="Filters", module="filters", default=False, reads_kernels=True),
+    LazyAnalysis(name="form", title="Form of kernels", module="form", default=False, reads_kernels=True),
+    LazyAnalysis(name="first-layers", title="First layers", module="first_layers", reads_kernels=True),
     LazyAnalysis(name="initialization", title="Distance from initialization", module="initialization"),
-    LazyAnalysis(name="lineage", title="Which checkpoint was made from which", module="lineage", default=False),
+    LazyAnalysis(
+        name="lineage",
+        title="Which checkpoint was made from which",
+        module="lineage",
+        default=False,
+        reads_kernels=True,
+    ),
     LazyAnalysis(name="published", title="Published values", module="published"),
     LazyAnalysis(name="shape", title="Frequency, symmetry and separability", module="kernel_shape"),
-    LazyAnalysis(name="spectra", title="Spectra of layers", module="spectra", default=False),
-    LazyAnalysis(name="training", title="Kernels over training", module="training", by_step=True),
+    LazyAnalysis(name="spectra", title="Spectra of layers", module="spectra", default=False, reads_kernels=True),
+    LazyAnalysis(name="training", title="Kernels over training", module="training", by_step=True, reads_kernels=True),
 )
 
 

@@ -36,6 +36,11 @@ class AlongSteps:
         """Heading in the report."""
         return f"{self.inner.title}, by training step"
 
+    @property
+    def reads_kernels(self) -> bool:
+        """Whether the other one reads kernels."""
+        return bool(getattr(self.inner, "reads_kernels", False))
+
     def run(self, dataset: DatasetView) -> Result:
         """Run the other analysis for each step."""
         steps = dataset.steps()

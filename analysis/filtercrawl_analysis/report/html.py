@@ -73,10 +73,19 @@ def render_report(
         sections=shown,
         key_findings=key_findings(shown),
         left_out=results["left_out"].items(),
+        mode_text=mode_text(sections, exact=results["options"]["exact"]),
         **scope_texts(results),
         light=LIGHT,
         dark=DARK,
     )
+
+
+def mode_text(sections: Iterable[AnalysisRun], *, exact: bool) -> str:
+    """Return whether results are from sketches or from kernels, with the analyses that read kernels anyway."""
+    if exact:
+        return "exact, from the kernels"
+    names = [section.name for section in sections if section.reads_kernels and section.result.tables]
+    return f"from sketches; from kernels: {', '.join(names)}" if names else "from sketches"
 
 
 def sanitize(value: object) -> object:

@@ -29,6 +29,7 @@ class AnalysisRun:
         result: What it returned; empty if it failed.
         seconds: Wall-clock time.
         problem: Why it is left out; None if it is not.
+        reads_kernels: Whether its results are from kernels also without `--exact`.
     """
 
     name: str
@@ -36,6 +37,7 @@ class AnalysisRun:
     result: Result
     seconds: float
     problem: str | None = None
+    reads_kernels: bool = False
 
 
 class AnalysisProgress(Protocol):
@@ -110,6 +112,7 @@ def run_analyses(
             result=result,
             seconds=round(time.monotonic() - started, 3),
             problem=problem,
+            reads_kernels=bool(getattr(analysis, "reads_kernels", False)),
         )
         progress.done(analysis.name, problem or result_summary(result))
 

@@ -257,7 +257,8 @@ class Analysis(Protocol):
     """An analysis of a dataset.
 
     An attribute `default = False`, which an analysis need not have, keeps it out of runs that do not name it by
-    `--only` or `--also`: for one that reads all kernels, or that takes more than about 10 ms a layer.
+    `--only` or `--also`: for one that reads all kernels, or that takes more than about 10 ms a layer. An attribute
+    `reads_kernels = True` lets the page say that its results are not from sketches.
     """
 
     @property
