@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl.api.formatting import format_plural
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.census import stacked_bars
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
@@ -120,6 +121,6 @@ def _finding(index: pa.Table) -> str:
     largest = size_phrase(sizes[0])
     description = f"of {len(sizes)} sizes, most {largest}" if len(sizes) > 1 else f"of one size, {largest}"
     return (
-        f"The dataset holds {size.kernels:,} learned kernels {description}, in {size.layers:,} distinct layers of "
-        f"{size.models:,} models."
+        f"The dataset holds {format_plural(size.kernels, 'learned kernel')} {description}, in "
+        f"{format_plural(size.layers, 'distinct layer')} of {format_plural(size.models, 'model')}."
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Finding
+from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.initialization.layers import CLOSE, TOO_SMALL, UNTRAINED
 
 Row = dict[str, Any]
@@ -25,10 +26,11 @@ def initialization_findings(models: pa.Table) -> Iterator[Finding]:
     rows = models.to_pylist()
     untrained, close = (_rows_of(rows, verdict) for verdict in (UNTRAINED, CLOSE))
     n_small = sum(row["verdict"] == TOO_SMALL for row in rows)
-    near = f"{len(close)} {'is' if len(close) == 1 else 'are'} close to initialization, " if close else ""
+    near = f"{len(close)} {verb(len(close), 'is', 'are')} close to initialization, " if close else ""
+    models = format_plural(len(rows), "model")
     yield Finding(
-        text=f"{len(untrained)} of {len(rows)} models {'looks' if len(untrained) == 1 else 'look'} untrained; "
-        f"{near}{n_small} {'is' if n_small == 1 else 'are'} too small to judge."
+        text=f"{len(untrained)} of {models} {verb(len(untrained), 'looks', 'look')} untrained; "
+        f"{near}{n_small} {verb(n_small, 'is', 'are')} too small to judge."
     )
     yield from _of_verdict(
         untrained,
@@ -54,7 +56,7 @@ def _of_verdict(found: list[tuple[int, Row]], sentence: Callable[[Row], str], he
         return
     first, *others = found[:MAX_NAMED]
     named = [
-        f"{row['model_id']} ({row['close_layers']} of {row['judged_layers']} layers, "
+        f"{row['model_id']} ({row['close_layers']} of {format_plural(row['judged_layers'], 'layer')}, "
         f"{row['close_share_of_weights']:.0%} of the weights, {row['law']})"
         for _, row in (first, *others)
     ]
@@ -66,21 +68,28 @@ def _of_verdict(found: list[tuple[int, Row]], sentence: Callable[[Row], str], he
 
 
 def _untrained_sentence(row: Row) -> str:
+    near = row["near_layers"]
     return (
-        f"{row['model_id']} looks untrained: {row['close_layers']} of {row['judged_layers']} judged "
-        f"layers, with {row['close_share_of_weights']:.0%} of its weights, may be draws from one initial "
-        f"distribution ({row['law']}); {row['near_layers']} layers are within 2 % of its standard deviation."
+        f"{row['model_id']} looks untrained: {_judged(row)}, may be draws from one initial distribution "
+        f"({row['law']}); {format_plural(near, 'layer')} {verb(near, 'is', 'are')} within 2 % of its standard "
+        "deviation."
     )
 
 
 def _close_sentence(row: Row) -> str:
-    n_beyond = row["close_layers"] - row["untrained_layers"]
+    n_close = row["close_layers"]
+    n_beyond = n_close - row["untrained_layers"]
     return (
-        f"{row['model_id']} is close to its initialization: {row['close_layers']} of {row['judged_layers']} "
-        f"judged layers, with {row['close_share_of_weights']:.0%} of its weights, have the standard deviation and "
-        f"the shape of one initial distribution ({row['law']}) and are not told from random; {n_beyond} of them "
-        f"{'holds' if n_beyond == 1 else 'hold'} weights beyond its bound, so it was trained a little."
+        f"{row['model_id']} is close to its initialization: {_judged(row)}, {verb(n_close, 'has', 'have')} the "
+        f"standard deviation and the shape of one initial distribution ({row['law']}) and "
+        f"{verb(n_close, 'is', 'are')} not told from random; {n_beyond} of them {verb(n_beyond, 'holds', 'hold')} "
+        "weights beyond its bound, so it was trained a little."
     )
+
+
+def _judged(row: Row) -> str:
+    layers = format_plural(row["judged_layers"], "judged layer")
+    return f"{row['close_layers']} of {layers}, with {row['close_share_of_weights']:.0%} of its weights"
 
 
 def _rows_of(rows: list[Row], verdict: str) -> list[tuple[int, Row]]:

@@ -84,7 +84,7 @@ def test_verdicts_are_those_that_were_planted(degeneracy: Result) -> None:
 def test_the_page_says_so(degeneracy: Result) -> None:
     said = [str(finding) for finding in degeneracy.findings]
     assert said[0] == (
-        "Of 29 layers, 1 are dead, 2 are dominated by outliers, 1 consist of near copies, 9 are ok, 1 are too small to "
+        "Of 29 layers, 1 is dead, 2 are dominated by outliers, 1 consists of near copies, 9 are ok, 1 is too small to "
         "judge, 15 cannot be told from random weights (29 tests, false discovery rate 0.05)."
     )
     (random,) = (text for text in said if text.startswith("Layers that cannot be told from random weights, of those "))

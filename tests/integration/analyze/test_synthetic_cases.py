@@ -63,7 +63,7 @@ def test_verdicts_are_those_that_were_planted(degenerate: Path) -> None:
     }
     assert set(by_layer(rows(result, "degenerate_layers"))) == set(found) - {"trained0", "trained1", "tiny"}
     assert str(result.findings[0]) == (
-        "Of 10 layers, 2 are dead, 3 repeat a few kernels, 2 are ok, 1 are too small to judge, 2 cannot be told from "
+        "Of 10 layers, 2 are dead, 3 repeat a few kernels, 2 are ok, 1 is too small to judge, 2 cannot be told from "
         "random weights (8 tests, false discovery rate 0.05)."
     )
 

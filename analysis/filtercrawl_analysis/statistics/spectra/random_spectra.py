@@ -65,8 +65,11 @@ class RandomSpectra:
 
         Args:
             shape: Output channels, input channels of a group, and taps.
-            variance: Of the weights, by which eigenvalues are too small for the power law.
+            variance: Of the weights, by which eigenvalues are too small for the power law. For 0 there are no fits: a
+                layer of equal weights has no random counterpart.
         """
+        if variance == 0:
+            return RandomFits(alpha=None, soft_rank=None)
         out, inputs, taps = shape
         sides = (max(out, inputs), min(out, inputs), taps)
         smallest = SMALLEST_EIGENVALUE / variance

@@ -98,3 +98,13 @@ def test_random_models_have_more_lower_layers_than_chance_as_often_as_stated() -
         )
         told += model_spectra(table)["alpha_verdict"][0].as_py() == LOWER
     assert told <= 11  # at most 5 expected; more have a probability of 1 %
+
+
+def test_a_layer_of_equal_weights_has_no_random_counterpart() -> None:
+    fits = RandomSpectra(0).fits((8, 8, 9), 0.0)
+    assert (fits.alpha, fits.soft_rank) == (None, None)
+    spectrum = layer_spectrum(np.full((8, 8, 3, 3), 0.5), 1)
+    assert spectrum is not None
+    row = spectrum_row(spectrum, fits)
+    assert row["matrix_rank"] == 1
+    assert row.get("alpha_verdict") is None
