@@ -83,7 +83,7 @@ def test_what_is_planted_is_found(report: AnalysisReport) -> None:
     text = "\n".join(report.findings)
     assert "2 of 288 filters are copies" in text
     assert "acme/net0 (4.17%)" in text
-    assert "1 of 288 filters are dead, in 1 of 6 models" in text
+    assert "1 of 288 filters is dead, in 1 of 6 models" in text
     assert "144 of 145 joined rows belong to a filter" in text
     assert "Filters with a higher related have a higher norm l2" in text
     assert "unrelated and norm l2 are not told apart from unrelated" in text
