@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from filtercrawl.api.errors import CheckpointError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
@@ -18,6 +17,7 @@ from filtercrawl.display import open_progress
 from filtercrawl_analysis.comparison.checkpoint import ComparedCheckpoint, ComparedLayer, open_checkpoint
 from filtercrawl_analysis.comparison.layer_drift import has_drift, layer_drift
 from filtercrawl_analysis.comparison.report import LAYERS, ComparisonReport
+from filtercrawl_analysis.numerics.one_thread import one_thread
 from filtercrawl_analysis.statistics.lineage.filter_matching import (
     FilterMatch,
     Order,
@@ -73,7 +73,7 @@ def compare(
         open_checkpoint(a, dataset, plugins, settings) as first,
         open_checkpoint(b, dataset, plugins, settings) as second,
         open_progress(progress, "comparing") as shown,
-        threadpool_limits(1, user_api="blas"),  # the same digits on any machine; most matrices are small
+        one_thread(),  # the same digits on any machine; most matrices are small, and threads would wait for each other
     ):
         for checkpoint in (first, second):
             if not checkpoint.layers:

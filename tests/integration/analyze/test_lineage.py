@@ -49,6 +49,13 @@ def permuted(state: State) -> State:
     return result
 
 
+def _last_two_permuted(state: State) -> State:
+    """Permute the filters of the last layer but one with the inputs of the last one."""
+    one, two = list(state)[-2:]
+    order = torch.arange(len(state[one])).flip(0)
+    return {one: state[one][order], two: state[two][:, order]}
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     networks: dict[str, State] = {}
@@ -70,6 +77,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
             },
             "pruned": {name: weight * (weight.abs() > 0.7) for name, weight in base.items()},
             "permuted": permuted(base),
+            "deep-permuted": {**base, **_last_two_permuted(base)},
+            "negated": {name: -weight for name, weight in base.items()},
             "stem-kept": {**new(60 + number), "stem.weight": base["stem.weight"]},
         }
         networks |= {f"{number}-{name}": state for name, state in made.items()}
@@ -92,6 +101,8 @@ def test_planted_relations_are_found_and_no_others(result: Result) -> None:
         "int8": ("base", "quantized"),
         "pruned": ("base", "pruned"),
         "permuted": ("base", "permuted"),
+        "deep-permuted": ("base", "permuted"),
+        "negated": ("base", "negated"),
         "stem-kept": ("base", "partial"),
     }
     planted = {
@@ -130,8 +141,8 @@ def test_siblings_are_related_models_without_a_parent(result: Result) -> None:
 def test_findings_rest_on_rows_and_the_figure_is_drawn(dataset: Path) -> None:
     report = filtercrawl.analyze(dataset, only=["lineage"], device="cpu", progress=False)
     assert not report.left_out
-    assert report.findings[0].startswith("15 checkpoints were made from another one: 5 trained on")
-    assert any("has 7 descendants, over 2 generations" in finding for finding in report.findings)
+    assert report.findings[0].startswith("19 checkpoints were made from another one: 5 trained on")
+    assert any("has 9 descendants, over 2 generations" in finding for finding in report.findings)
     assert (dataset / "analysis/figures/lineage.svg").is_file()
     assert "analysis/tables/lineage.parquet" in report.paths
 

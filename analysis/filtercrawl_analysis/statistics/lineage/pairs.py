@@ -84,7 +84,7 @@ class PairComparison:
         parts_b = self._parts.get(b, [layer for _, layer in chosen])
         layers = tuple((x, compare_weights(parts_a[x.sha256], parts_b[y.sha256])) for x, y in chosen)
         judgement = judge([pair for _, pair in layers])
-        if judgement.relation in ("none", "sibling", "finetune") and differing and not equal:
+        if judgement.relation in ("none", "partial", "sibling", "finetune") and differing:
             judgement = judge([pair for _, pair in layers], self._permuted_changes(differing, len(layers)))
         return ModelPair(a=a, b=b, layers=layers, judgement=judgement, common=len(matches), equal=len(equal))
 
