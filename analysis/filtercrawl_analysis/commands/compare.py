@@ -29,8 +29,8 @@ def compare(
 ) -> None:
     """Compare two checkpoints layer by layer, and tell whether one was made from the other. Needs no dataset.
 
-    Compared are convolutions of every kernel size, also 1x1 and transposed ones; with --dataset those that it holds,
-    by default those of more than one tap. Layers correspond by name and shape, the others by shape and order.
+    Convolutions of every kernel size are compared, including 1x1 and transposed ones; with --dataset, those that the
+    dataset holds, by default of more than one tap. Layers correspond by name and shape, the others by shape and order.
 
     For example: filtercrawl compare base.safetensors tuned.safetensors
     """
