@@ -10,7 +10,7 @@ import typer
 
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled
-from filtercrawl.api.formatting import escape_control, format_count
+from filtercrawl.api.formatting import escape_control, format_plural
 from filtercrawl.api.hookspecs import Command, hookimpl
 from filtercrawl.cli.log_output import show_on_stderr
 from filtercrawl.cli.options import DatasetOption, JsonOption, print_json
@@ -121,9 +121,8 @@ def print_summary(report: AnalysisReport) -> None:
         typer.echo(f"left out: {escape_control(name)}: {escape_control(reason)}")
     size = report.sample_size
     typer.echo(
-        f"{format_count(size.kernels)} kernels of {format_count(size.layers)} layers "
-        f"of {format_count(size.models)} models "
-        f"analyzed in {report.seconds:.1f} s"
+        f"{format_plural(size.kernels, 'kernel')} of {format_plural(size.layers, 'layer')} "
+        f"of {format_plural(size.models, 'model')} analyzed in {report.seconds:.1f} s"
     )
     typer.echo(f"report: {report.page}")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import SampleSize
+from filtercrawl.api.formatting import format_plural
 from filtercrawl.display.html import html_table
 from filtercrawl_analysis.report.scope import nothing_text
 
@@ -99,7 +100,8 @@ class AnalysisReport:
     def __str__(self) -> str:
         """Return the sample size, what failed, the findings and the path of the page, as text."""
         size = self.sample_size
-        lines = [f"{size.kernels:,} kernels of {size.layers:,} layers of {size.models:,} models"]
+        counts = (size.kernels, "kernel"), (size.layers, "layer"), (size.models, "model")
+        lines = [" of ".join(format_plural(count, noun) for count, noun in counts)]
         lines += [self.nothing] if self.nothing else []
         lines += [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
         lines += [f"{title}: {note}" for title, note in self._notes]
