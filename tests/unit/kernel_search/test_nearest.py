@@ -64,8 +64,13 @@ def nearest(
     return [found.number[found.query == i].tolist() for i in range(len(queries))]
 
 
-@pytest.mark.parametrize(("metric", "invariant"), EVERY)
-@pytest.mark.parametrize("size", [(3, 3), (5,), (1, 4), (2, 3, 3)], ids=str)
+@pytest.mark.parametrize(
+    ("metric", "invariant", "size"),
+    [
+        *((*how, (3, 3)) for how in EVERY),
+        *((metric, some, size) for metric in METRICS for some in ((), CHANGES) for size in ((5,), (1, 4), (2, 3, 3))),
+    ],
+)
 def test_neighbors_are_those_of_an_independent_search(
     metric: str, invariant: tuple[str, ...], size: tuple[int, ...]
 ) -> None:

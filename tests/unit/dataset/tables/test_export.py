@@ -409,6 +409,7 @@ class Counted(dict[str, Any]):
         Counted.alive -= 1
 
 
+@pytest.mark.exhaustive
 def test_a_large_table_is_written_in_bounded_memory(tmp_path: Path) -> None:
     source = MemoryRows(tmp_path)
     source.add("local/a", [DEPTHWISE])

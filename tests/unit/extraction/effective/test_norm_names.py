@@ -93,6 +93,7 @@ def test_two_convolutions_do_not_share_a_norm():
     assert pairs(shared) == {}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("name", ["test_resnet", "test_byobnet", "test_efficientnet", "repvit_m0_9", "shvit_s1"])
 def test_real_networks_have_no_wrong_pair(name, in_order):

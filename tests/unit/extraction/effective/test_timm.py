@@ -23,6 +23,7 @@ def structure_of(name):
     return trace(on_meta(lambda: timm.create_model(name)))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", some(MERGING))
 def test_merged_kernels_are_those_of_the_library(name):
     row = merged(name, structure_of(name))
@@ -31,6 +32,7 @@ def test_merged_kernels_are_those_of_the_library(name):
     assert max(row["error_built"], row["error_names"]) < 1e-6
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", some(STANDARDIZED))
 def test_standardized_kernels_are_those_of_the_library(name):
     row = standardized(name, structure_of(name))

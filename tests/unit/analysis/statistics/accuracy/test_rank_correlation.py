@@ -119,6 +119,7 @@ def test_too_few_degrees_of_freedom_and_unknown_strata_give_nothing() -> None:
     assert 0.5 < known.low < known.high <= 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("sizes", [(12,), (40,), (3, 4, 5, 8, 20), (5,) * 20])
 @pytest.mark.parametrize("correlation", [0.0, 0.6])
 def test_intervals_cover_and_tests_reject_as_often_as_they_say(sizes: tuple[int, ...], correlation: float) -> None:

@@ -110,6 +110,7 @@ def test_the_canonical_form_follows_a_kernel_that_is_scaled_negated_or_mirrored(
         assert ((fitted.phase > -math.pi) & (fitted.phase <= math.pi)).all()
 
 
+@pytest.mark.exhaustive
 def test_no_orientation_is_preferred() -> None:
     fitted = fit_gabor(plant_gabors(800, 5, 0.2, np.random.default_rng(10)).kernels)
     cells = np.bincount(np.floor(fitted.orientation / (math.pi / 8) + 0.5).astype(np.int64) % 8, minlength=8)

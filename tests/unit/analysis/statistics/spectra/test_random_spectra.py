@@ -24,6 +24,7 @@ def verdicts(weight: np.ndarray, random: RandomSpectra) -> tuple[str, str]:
     return row["alpha_verdict"], row["soft_rank_verdict"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("scale", "layers", "most"),
     [
