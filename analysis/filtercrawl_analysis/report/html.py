@@ -66,7 +66,9 @@ def render_report(
     )
     embedded = fit_budget(pictures, PICTURE_BYTES)
     totals = {table["name"]: table["rows"] for analysis in results["analyses"] for table in analysis["tables"]}
-    shown = [_section(section, pictures, embedded, totals) for section in sections if section.problem is None]
+    # What has no results comes last.
+    ordered = sorted((s for s in sections if s.problem is None), key=lambda section: not section.result.tables)
+    shown = [_section(section, pictures, embedded, totals) for section in ordered]
     return environment.get_template("report.html.j2").render(
         results=results,
         day=results["made"][:10],

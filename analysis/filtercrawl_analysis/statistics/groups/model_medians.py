@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from scipy.stats import binom, binomtest, false_discovery_control, mannwhitneyu, ttest_ind, wilcoxon
+from scipy.stats import binom, false_discovery_control, mannwhitneyu, ttest_ind, wilcoxon
 
 from filtercrawl_analysis.numerics.moments import Array
 
@@ -57,13 +57,20 @@ def median_interval(values: Sequence[float]) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def sign_test(values: Sequence[float], reference: float) -> float | None:
-    """Return the p-value of a median at `reference`; None where it cannot reach 0.05 (below six models)."""
+def sign_test(values: Sequence[float], reference: float, *, count_ties: bool = False) -> float | None:
+    """Return the p-value of a median at `reference`; None where it cannot reach 0.05 (below six models).
+
+    Args:
+        values: One value a model.
+        reference: The median under the hypothesis.
+        count_ties: Whether values equal to the reference count against both directions; without it they are left out.
+    """
     differences = np.asarray(values) - reference
     above, below = int((differences > 0).sum()), int((differences < 0).sum())
     if 2 * 0.5 ** (above + below) > LEVEL:
         return None
-    return float(binomtest(above, above + below, 0.5).pvalue)
+    n = len(differences) if count_ties else above + below
+    return min(2 * float(binom.sf(max(above, below) - 1, n, 0.5)), 1.0)
 
 
 def compare_medians(group: Mapping[str, float], rest: Mapping[str, float]) -> float | None:

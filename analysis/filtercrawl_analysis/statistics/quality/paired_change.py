@@ -31,8 +31,8 @@ def paired_change_rows(
 
     A model counts by the mean of its layers, weighted by their kernels: of sparsity this is the share of dead kernels
     among all of the model. `stored`, `effective` and `change` are medians over models of that of either form and of
-    the difference. The test is the sign test of no change, for which a difference below 1e-6 is none; q is adjusted
-    over all rows.
+    the difference. The test is the sign test of no change, for which a difference below 1e-6 is none. Models without a
+    change count against both directions: a median that they hold at zero is no change; q is adjusted over all rows.
 
     Args:
         stored: Rows of `index`.
@@ -79,7 +79,7 @@ def _of_group(group: Row, members: list[int], tables: tuple[pa.Table, pa.Table],
                 "change": float(np.median(changes)),
                 "low": interval[0],
                 "high": interval[1],
-                "p": sign_test(changes, 0.0),
+                "p": sign_test(changes, 0.0, count_ties=True),
                 "models": len(names),
                 "layers": int(known.sum()),
                 "kernels": int(kernels[known].sum()),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from filtercrawl_analysis.statistics.groups.model_medians import (
     adjust,
@@ -49,6 +50,14 @@ def test_the_sign_test_needs_six_models_that_differ() -> None:
     assert sign_test([1.0] * 5, 0.0) is None
     assert sign_test([1.0] * 5 + [0.0] * 20, 0.0) is None
     assert sign_test([1.0, -1.0] * 5, 0.0) == 1.0
+    assert sign_test([1.0] * 9 + [-1.0], 0.0) == pytest.approx(binomtest(9, 10).pvalue)
+
+
+def test_ties_count_against_both_directions_where_asked() -> None:
+    values = [1.0] * 9 + [0.0] * 6
+    assert sign_test(values, 0.0) == pytest.approx(2 / 512)
+    assert sign_test(values, 0.0, count_ties=True) == pytest.approx(binomtest(9, 15).pvalue)
+    assert sign_test([1.0] * 5 + [0.0] * 20, 0.0, count_ties=True) is None
 
 
 def test_models_in_both_sets_are_compared_with_themselves() -> None:

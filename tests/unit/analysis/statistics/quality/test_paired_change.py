@@ -57,7 +57,11 @@ def test_differences_of_rounding_are_no_changes() -> None:
     assert (row["change"], row["p"]) == (0.0, None)  # three models of nine changed, too few to tell
     after = before + np.repeat([0.1] * 6 + [-1e-9] * 3, 3)
     (row,) = paired_change_rows(table(before.tolist()), table(after.tolist()), ["kernel"], ["sparsity"])
-    assert row["p"] == pytest.approx(binomtest(6, 6).pvalue)
+    assert row["p"] == pytest.approx(binomtest(6, 9).pvalue)  # three models speak against any direction
+    assert row["verdict"] == "not told apart"
+    after = before + np.repeat([0.1] * 8 + [-1e-9], 3)
+    (row,) = paired_change_rows(table(before.tolist()), table(after.tolist()), ["kernel"], ["sparsity"])
+    assert row["p"] == pytest.approx(binomtest(8, 9).pvalue)
     assert row["verdict"] == "higher"
 
 
