@@ -118,7 +118,7 @@ def infer_drift(
         if design.smallest_p_value > LEVEL:
             reason = f"{design.n_assignments} assignments of models: p cannot be below {design.smallest_p_value:.2g}"
     estimated = estimate_drift(cells, strata)
-    low, high = drift_interval(estimated, p_value) if estimated else (None, None)
+    low, high = drift_interval(estimated, p_value, smallest_p_value=smallest) if estimated else (None, None)
     if estimated is None and reason is None:
         reason = "a group of one model: no interval, and p is valid if it varies as the other models do"
     if reason is None and bound is not None and bound.cautious:
@@ -146,18 +146,24 @@ def draws_of_table(resamples: int, n_tests: int) -> int:
     return max(resamples, min(DRAWS_PER_TEST * n_tests, MAX_DRAWS_OF_TABLE)) if resamples else 0
 
 
-def drift_interval(estimated: DriftEstimate, p_value: float | None) -> tuple[float, float]:
+def drift_interval(
+    estimated: DriftEstimate, p_value: float | None, *, smallest_p_value: float = 0.0
+) -> tuple[float, float]:
     """Return the 95 % interval of the drift of two populations: the drifts under which the estimate is not extreme.
 
     Under a drift D, the estimate has mean D and a variance of two parts: that of equal populations, and one in
-    proportion to D. Where the p-value is known, the interval has zero exactly where the test accepts it.
+    proportion to D. Where the p-value is known, the interval has zero exactly where the test accepts it; where the test
+    cannot reject, all of the error is at the upper end.
 
     Args:
         estimated: The estimate.
-        p_value: The p-value of equal distributions.
+        p_value: The p-value of equal distributions; None if there is none.
+        smallest_p_value: The smallest that was possible.
     """
     moments, estimate = estimated.moments, estimated.estimate
-    z = float(t_distribution.ppf(1 - LEVEL / 2, estimated.degrees_of_freedom))
+    one_sided = p_value is not None and smallest_p_value > LEVEL
+    tail = LEVEL if one_sided else LEVEL / 2
+    z = float(t_distribution.ppf(1 - tail, estimated.degrees_of_freedom))
     null_variance = moments.variance_of_squared_length
     per_drift = estimated.variance / max(estimate + moments.trace, moments.trace)
     center = estimate + z**2 * per_drift / 2

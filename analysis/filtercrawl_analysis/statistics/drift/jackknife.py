@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -32,8 +33,9 @@ class DriftEstimate:
             if larger, that of the jackknife less twice the variance of equal populations, as the jackknife doubles what
             is quadratic (Efron and Stein 1981). Where bins are empty, the gradient tells too little. Bins that only one
             side has add to both, see `UNKNOWN_LOG`.
-        degrees_of_freedom: Those of the variance (Welch and Satterthwaite), at most those of the variance in all
-            directions: where a set of few models is close together along one by chance, it would seem not to matter.
+        degrees_of_freedom: Those of the variance (Welch and Satterthwaite); the geometric mean with those of the
+            variance in all directions where these are fewer: where a set of few models is close together along one
+            direction by chance, it would seem not to matter.
         moments: Moments of the difference of the two mean distributions.
     """
 
@@ -163,10 +165,11 @@ def _jackknife(p: Array, q: Array, weights: Array, sets: list[Indices]) -> Drift
     moments = variance_moments(contributions @ contributions.T, sets)
     if moments is None:
         return None
+    along, in_all_directions = _degrees_of_freedom(variances, sets), _degrees_of_freedom(spreads, sets)
     return DriftEstimate(
         estimate=float(drifts[0] - bias),
         variance=max(sum(variances), jackknife - 2 * moments.variance_of_squared_length),
-        degrees_of_freedom=min(_degrees_of_freedom(variances, sets), _degrees_of_freedom(spreads, sets)),
+        degrees_of_freedom=math.sqrt(along * min(along, in_all_directions)),
         moments=moments,
     )
 

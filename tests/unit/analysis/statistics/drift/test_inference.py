@@ -13,9 +13,11 @@ from filtercrawl_analysis.statistics.drift.inference import (
     DriftInference,
     detectable_drift,
     draws_of_table,
+    drift_interval,
     infer_drift,
     judge,
 )
+from filtercrawl_analysis.statistics.drift.jackknife import estimate_drift
 from filtercrawl_analysis.statistics.drift.model_histograms import single_stratum
 from filtercrawl_analysis.statistics.drift.rarefaction import ExchangeDesign, Pairs
 from filtercrawl_analysis.statistics.drift.unequal_spread import SpreadBound
@@ -46,6 +48,17 @@ def infer(models: tuple[int, int], shift: float, seed: int, draws: int = 300) ->
     random = np.random.default_rng(seed)
     cells = two_groups(random, populations, models, (lognormal(200), lognormal(400)))
     return infer_drift(cells, single_stratum(cells, 0, 1), draws, random)
+
+
+def test_where_no_p_value_could_be_small_the_whole_error_is_at_the_upper_end() -> None:
+    populations = (Population(components=2), Population(components=2, shift=0.3))
+    cells = two_groups(np.random.default_rng(0), populations, (3, 3), (lognormal(200),) * 2)
+    estimated = estimate_drift(cells, single_stratum(cells, 0, 1))
+    assert estimated is not None
+    low, high = drift_interval(estimated, 0.1, smallest_p_value=0.1)
+    assert low == 0.0
+    assert high < drift_interval(estimated, 0.1, smallest_p_value=0.01)[1]
+    assert infer((3, 3), 0.3, 0).smallest_p_value > 0.05
 
 
 @settings(deadline=None, max_examples=40)
