@@ -11,6 +11,7 @@ from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.theme import label, muted, text_on
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Groups up to which cells have room for numbers.
@@ -47,12 +48,26 @@ def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
     """Draw the estimated drift of pairs of groups, rows of the drift table, with its interval, D and its floor."""
     axes = canvas.add_subplot()
     for position, pair in enumerate(pairs):
-        differs = pair["verdict"] == "differs"
         axes.barh(position, pair["floor"], height=0.8, color=muted(), alpha=0.4, label="floor of D")
-        axes.plot(pair["drift"], position, "o", color="C1", fillstyle="none", label="D")
-        axes.plot([pair["low"], pair["high"]], [position, position], color="C0", label="95 % interval")
+    names = [f"{label(pair['group_a'], 20)} | {label(pair['group_b'], 20)}" for pair in pairs]
+    draw_estimates(canvas, axes, pairs, names)
+
+
+def draw_estimates(canvas: Figure, axes: Axes, rows: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """Draw D, the estimated drift and its interval, one line a row, with a legend below.
+
+    Args:
+        canvas: The figure.
+        axes: Its axes.
+        rows: Rows of a table of drift.
+        names: What each row is about.
+    """
+    for position, row in enumerate(rows):
+        differs = row["verdict"] == "differs"
+        axes.plot(row["drift"], position, "o", color="C1", fillstyle="none", label="D")
+        axes.plot([row["low"], row["high"]], [position, position], color="C0", label="95 % interval")
         axes.plot(
-            pair["estimate"],
+            row["estimate"],
             position,
             "D",
             color="C0",
@@ -60,9 +75,8 @@ def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
             fillstyle="full" if differs else "none",
             label="estimate, differs" if differs else "estimate, no difference found or too little to tell",
         )
-    names = [f"{label(pair['group_a'], 20)} | {label(pair['group_b'], 20)}" for pair in pairs]
-    axes.set_yticks(range(len(pairs)), names)
-    axes.set_ylim(len(pairs) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), names)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(left=0)
     axes.set_xlabel("drift")
     handles, texts = axes.get_legend_handles_labels()

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from filtercrawl_analysis.plots.drift import draw_estimates
 from filtercrawl_analysis.plots.theme import label, muted
 
 if TYPE_CHECKING:
@@ -60,29 +61,11 @@ def paired_scatters(
 
 def paired_intervals(canvas: Figure, rows: Sequence[dict[str, Any]]) -> None:
     """Draw the drift of groups between two forms, rows of `effective_drift`, with intervals."""
-    axes = canvas.add_subplot()
-    for position, row in enumerate(rows):
-        differs = row["verdict"] == "differs"
-        axes.plot(row["drift"], position, "o", color="C1", fillstyle="none", label="D")
-        axes.plot([row["low"], row["high"]], [position, position], color="C0", label="95 % interval")
-        axes.plot(
-            row["estimate"],
-            position,
-            "D",
-            color="C0",
-            markersize=5,
-            fillstyle="full" if differs else "none",
-            label="estimate, differs" if differs else "estimate, no difference found or too little to tell",
-        )
-    names = [
+    groups = (
         "all layers" if row["column"] == "all" else f"{row['column'].replace('_', ' ')}: {label(row['group'], 28)}"
         for row in rows
-    ]
-    axes.set_yticks(range(len(rows)), [f"{name} ({row['models']})" for name, row in zip(names, rows, strict=True)])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("drift")
+    )
+    names = [f"{name} ({row['models']})" for name, row in zip(groups, rows, strict=True)]
+    axes = canvas.add_subplot()
+    draw_estimates(canvas, axes, rows, names)
     axes.grid(visible=True, axis="x")
-    handles, texts = axes.get_legend_handles_labels()
-    unique = dict(zip(texts, handles, strict=True))
-    canvas.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=2)
