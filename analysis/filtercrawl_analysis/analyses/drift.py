@@ -22,7 +22,8 @@ from filtercrawl_analysis.analyses.drift_tables import (
     describe_mode,
 )
 from filtercrawl_analysis.analyses.registry import empty_result
-from filtercrawl_analysis.plots.drift import heat_map, intervals
+from filtercrawl_analysis.plots.drift import intervals
+from filtercrawl_analysis.plots.heat_map import MAX_GROUPS, cluster_order, drift_matrix, heat_map, heat_map_height
 from filtercrawl_analysis.statistics.components.coefficients import (
     CoefficientSpace,
     coefficient_histograms,
@@ -37,7 +38,7 @@ from filtercrawl_analysis.statistics.drift.pairwise import (
     judged_rows,
 )
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.groups.labels import POSITION, layer_groups, resolve_column
+from filtercrawl_analysis.statistics.groups.labels import POSITION, is_ordered, layer_groups, resolve_column
 
 # Columns that describe the architecture of a network, the finer first: drift is matched by each.
 STRATA: Final = ("architecture", "family")
@@ -128,33 +129,15 @@ def _tables(
 def _figures(table: DriftTables, items: Sequence[Comparison], mode: str) -> Iterator[Figure]:
     column_text, shown = table.column_text, [item for item in items if item.plain][:MAX_SIZES]
     for item in shown:
-        models = {row["group"]: row["models"] for row in item.groups}
+        of_size = [row for row in table.plain if row["kernel"] == item.kernel]
         compared_groups = [row for row in item.groups if row["compared"]]
-        side = min(9.0, 3.2 + 0.32 * len(item.names))
         size = SampleSize(
             kernels=sum(row["kernels"] for row in compared_groups),
             layers=sum(row["layers"] for row in compared_groups),
             models=item.models,
         )
-        yield Figure(
-            name=f"drift_{table.column}_{item.kernel}",
-            title=f"Drift by {column_text}, {kernel_phrase(item.kernel)}",
-            caption=f"Drift D between groups of {kernel_phrase(item.kernel)}; models in brackets. "
-            f"{describe_mode(mode)} Small groups differ by their size alone: the table has the floor, the interval "
-            "and the verdict of every pair.",
-            basis=size,
-            table=table.name,
-            draw=partial(
-                heat_map,
-                drift=item.drift,
-                names=item.names,
-                models=[models[n] for n in item.names],
-                column=table.column,
-            ),
-            width=side + 1,
-            height=side,
-        )
-        pairs = [row for row in table.plain if row["kernel"] == item.kernel and row["estimate"] is not None]
+        yield _heat_map_figure(table, item, size, mode)
+        pairs = [row for row in of_size if row["estimate"] is not None]
         top = sorted(pairs, key=lambda row: -row["estimate"])[:MAX_PAIRS]
         if top and item is shown[0]:
             yield Figure(
@@ -166,5 +149,41 @@ def _figures(table: DriftTables, items: Sequence[Comparison], mode: str) -> Iter
                 basis=size,
                 table=table.name,
                 draw=partial(intervals, pairs=top),
-                height=1.2 + 0.26 * len(top),
+                height=1.5 + 0.26 * len(top),
             )
+
+
+def _heat_map_figure(table: DriftTables, item: Comparison, size: SampleSize, mode: str) -> Figure:
+    models = {row["group"]: row["models"] for row in item.groups}
+    kernels = {row["group"]: row["kernels"] for row in item.groups}
+    pairs = [row for row in table.plain if row["kernel"] == item.kernel]
+    matrix = drift_matrix(
+        item.names,
+        [models[name] for name in item.names],
+        item.drift,
+        {(row["group_a"], row["group_b"]): row["verdict"] for row in pairs},
+    )
+    largest = sorted(range(len(item.names)), key=lambda i: -kernels[item.names[i]])[:MAX_GROUPS]
+    matrix = matrix.take(sorted(largest))
+    ordered = is_ordered(matrix.names)
+    if not ordered:
+        matrix = matrix.take(cluster_order(matrix.drift))
+    differing = sum(row["verdict"] == "differs" for row in pairs)
+    order = "" if ordered else " Rows and columns are in an order that puts similar groups side by side."
+    few = (
+        f" The {MAX_GROUPS} groups with the most kernels, of {len(item.names)}."
+        if len(largest) < len(item.names)
+        else ""
+    )
+    return Figure(
+        name=f"drift_{table.column}_{item.kernel}",
+        title=f"Drift by {table.column_text}, {kernel_phrase(item.kernel)}",
+        caption=f"Drift D between groups of {kernel_phrase(item.kernel)}; models in brackets. A dot marks the "
+        f"{differing} of {len(pairs)} pairs that differ (q <= 0.05); hatched pairs have too few models to "
+        f"tell.{order}{few} {describe_mode(mode)} Small groups differ by their size alone: the table has the "
+        "floor, the interval and the verdict of every pair.",
+        basis=size,
+        table=table.name,
+        draw=partial(heat_map, matrix=matrix, column=table.column_text),
+        height=heat_map_height(len(matrix.names)),
+    )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.ticker import MaxNLocator
 
-from filtercrawl_analysis.plots.theme import label, muted
+from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.theme import muted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

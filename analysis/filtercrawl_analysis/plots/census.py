@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.plots.theme import label, paper
+from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.theme import paper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,47 +1,16 @@
-"""Drift between groups: heat maps, and intervals beside D and its floor."""
+"""Estimates of drift with their intervals, beside D and its floor."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.plots.theme import label, muted, text_on
+from filtercrawl_analysis.plots.names import labels
+from filtercrawl_analysis.plots.theme import muted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-# Groups up to which cells have room for numbers.
-MAX_NUMBERED = 14
-
-
-def heat_map(canvas: Figure, drift: Array, names: Sequence[str], models: Sequence[int], column: str) -> None:
-    """Draw the drift between all pairs of groups.
-
-    Args:
-        canvas: An empty figure.
-        drift: Drift [groups, groups].
-        names: Name of each group.
-        models: Number of models of each group, shown beside its name.
-        column: The column that the groups are of.
-    """
-    axes = canvas.add_subplot()
-    image = axes.imshow(drift, vmin=0)
-    ticks = [f"{label(name, 24)} ({count})" for name, count in zip(names, models, strict=True)]
-    axes.set_xticks(range(len(names)), ticks, rotation=90)
-    axes.set_yticks(range(len(names)), ticks)
-    axes.set_xlabel(f"{column.replace('_', ' ')} (models)")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    canvas.colorbar(image, ax=axes, label="drift D", shrink=0.8)
-    if len(names) <= MAX_NUMBERED:
-        for (row, column_index), value in np.ndenumerate(drift):
-            if row != column_index and np.isfinite(value):
-                color = text_on(image.to_rgba(np.array([value]))[0])
-                axes.text(column_index, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
 
 
 def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
@@ -49,7 +18,9 @@ def intervals(canvas: Figure, pairs: Sequence[dict[str, Any]]) -> None:
     axes = canvas.add_subplot()
     for position, pair in enumerate(pairs):
         axes.barh(position, pair["floor"], height=0.8, color=muted(), alpha=0.4, label="floor of D")
-    names = [f"{label(pair['group_a'], 20)} | {label(pair['group_b'], 20)}" for pair in pairs]
+    groups = list(dict.fromkeys(pair[side] for pair in pairs for side in ("group_a", "group_b")))
+    short = dict(zip(groups, labels(groups, 14), strict=True))
+    names = [f"{short[pair['group_a']]} | {short[pair['group_b']]}" for pair in pairs]
     draw_estimates(canvas, axes, pairs, names)
 
 
@@ -73,7 +44,7 @@ def draw_estimates(canvas: Figure, axes: Axes, rows: Sequence[dict[str, Any]], n
             color="C0",
             markersize=5,
             fillstyle="full" if differs else "none",
-            label="estimate, differs" if differs else "estimate, no difference found or too little to tell",
+            label="estimate, differs" if differs else "estimate, not told apart",
         )
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)

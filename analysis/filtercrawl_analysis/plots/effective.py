@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl_analysis.plots.drift import draw_estimates
-from filtercrawl_analysis.plots.theme import label, muted
+from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.theme import muted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

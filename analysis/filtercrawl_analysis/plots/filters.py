@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.ticker import PercentFormatter
 
-from filtercrawl_analysis.plots.theme import label, muted, paper
+from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.theme import muted, paper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

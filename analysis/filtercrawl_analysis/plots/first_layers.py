@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from filtercrawl_analysis.plots.theme import label
+from filtercrawl_analysis.plots.names import label
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

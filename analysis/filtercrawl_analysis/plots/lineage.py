@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from filtercrawl_analysis.plots.theme import ink, label, muted
+from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.theme import ink, muted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

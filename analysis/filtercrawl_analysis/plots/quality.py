@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.ticker import StrMethodFormatter
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.plots.theme import diverging, label
+from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.theme import diverging
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -32,19 +32,19 @@ _NO_METADATA: Final = {"Date": None, "Creator": None, "Format": None, "Type": No
 
 def svg(figure: Figure, theme: Theme = LIGHT) -> bytes:
     """Render as SVG with a transparent background and text as outlines; raises what `draw` raises."""
-    with _drawn(figure, theme) as canvas:
+    with laid_out(figure, theme) as canvas:
         return _svg(canvas)
 
 
 def png(figure: Figure, theme: Theme = LIGHT) -> bytes:
     """Render as PNG on the background of the theme; raises what `draw` raises."""
-    with _drawn(figure, theme) as canvas:
+    with laid_out(figure, theme) as canvas:
         return _png(canvas)
 
 
 def svg_and_png(figure: Figure, theme: Theme = LIGHT) -> tuple[bytes, bytes]:
     """Return what `svg` and `png` return; the figure is drawn and laid out once."""
-    with _drawn(figure, theme) as canvas:
+    with laid_out(figure, theme) as canvas:
         return _svg(canvas), _png(canvas)
 
 
@@ -78,7 +78,8 @@ def palette_png(image_bytes: bytes) -> bytes:
 
 
 @contextmanager
-def _drawn(figure: Figure, theme: Theme) -> Iterator[matplotlib.figure.Figure]:
+def laid_out(figure: Figure, theme: Theme = LIGHT) -> Iterator[matplotlib.figure.Figure]:
+    """Draw and lay out a figure with the settings of a theme, which hold within the context."""
     # Ids within an SVG are hashes with this salt; without one they are random.
     overrides: dict[str, Any] = {**settings(theme), "svg.hashsalt": f"{figure.name} {theme.name}"}
     with matplotlib.style.context(["default", overrides]), warnings.catch_warnings():

@@ -59,7 +59,7 @@ class Figure:
         basis: What the figure is computed from.
         table: Name of the table that it shows.
         draw: Draws on an empty `matplotlib.figure.Figure`.
-        width: In inches.
+        width: In inches. In the default width, type of 9.5 points is 9 px tall on a phone of 390 px.
         height: In inches.
     """
 
@@ -69,7 +69,7 @@ class Figure:
     basis: SampleSize
     table: str
     draw: Callable[[Canvas], None]
-    width: float = 7.0
+    width: float = 5.2
     height: float = 4.5
 
 

@@ -17,6 +17,7 @@ Labels = list[str | None]
 
 # Position of a layer in its network, which no single column holds: see `group_labels`.
 POSITION: Final = "position"
+_POSITIONS: Final = ("first", "between", "last")
 
 
 def resolve_column(index: pa.Table, name: str) -> str | None:
@@ -101,8 +102,13 @@ def sample_size(index: pa.Table) -> SampleSize:
     )
 
 
+def is_ordered(labels: Sequence[str]) -> bool:
+    """Whether groups have a natural order: all are whole numbers, such as depth deciles, or positions in a network."""
+    return all(label.lstrip("-").isdigit() for label in labels) or set(labels) <= set(_POSITIONS)
+
+
 def ordered_labels(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> list[str]:
-    """Return the distinct labels: numbers, such as depth deciles, in ascending order, words by descending kernel count.
+    """Return the distinct labels: in ascending order if `is_ordered`, else by descending kernel count.
 
     Args:
         labels: Label of each layer or unit; None is left out.
@@ -112,6 +118,6 @@ def ordered_labels(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> 
     for label, n in zip(labels, kernels.tolist(), strict=True):
         if label is not None:
             totals[label] = totals.get(label, 0) + n
-    if all(label.lstrip("-").isdigit() for label in totals):
-        return sorted(totals, key=int)
+    if is_ordered(list(totals)):
+        return sorted(totals, key=lambda label: _POSITIONS.index(label) if label in _POSITIONS else int(label))
     return sorted(totals, key=lambda label: (-totals[label], label))

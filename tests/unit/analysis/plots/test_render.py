@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from filtercrawl.api import Figure, SampleSize
+from filtercrawl_analysis.plots.names import label
 from filtercrawl_analysis.plots.render import plain_power, png, svg
-from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging, label, text_on
+from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging, text_on
 from filtercrawl_analysis.report.csv import csv_text
 from filtercrawl_analysis.report.html import PICTURE_BYTES, RenderedFigure, fit_budget
 from filtercrawl_analysis.report.table_view import cell
@@ -121,7 +122,7 @@ def test_pictures_hold_no_date_and_the_svg_no_paper() -> None:
     assert "<metadata>" not in text.replace(" ", "") or "date" not in text
     assert LIGHT.paper not in text
     picture = Image.open(io.BytesIO(png(drawn(curve))))
-    assert picture.size == (1400, 900)
+    assert picture.size == (1040, 900)
     assert {"Software", "Creation Time"} & set(picture.info) == set()
     assert picture.getpixel((2, 2))[:3] == (255, 255, 255)
 

@@ -1,0 +1,38 @@
+"""Names in figures: short, on one line, distinct, and without boxes for missing characters."""
+
+from __future__ import annotations
+
+import warnings
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filtercrawl_analysis.plots.names import label, labels
+from filtercrawl_analysis.plots.render import svg
+from support.figure_layout import figure_of
+
+
+@given(st.lists(st.text(max_size=40), max_size=8, unique=True), st.integers(8, 30))
+def test_labels_are_short_and_those_of_different_names_differ(names: list[str], length: int) -> None:
+    found = labels(names, length)
+    assert all(len(text) <= length for text in found)
+    drawable = [label(name, 10_000) for name in names]
+    if len(set(drawable)) == len(drawable):
+        assert len(set(found)) == len(found)
+
+
+def test_names_that_would_be_shortened_alike_begin_where_they_differ() -> None:
+    names = [f"organization/{'x' * 20}-{i}-{'y' * 20}" for i in ("first", "second")]
+    assert labels(names, 20) == ["…xx-first-…yyyyyyyyy", "…xx-second…yyyyyyyyy"]
+
+
+def test_characters_without_a_glyph_are_written_as_code_points() -> None:
+    assert label("🚀 rocket\ufe0f") == "U+1F680 rocket"
+    assert label("שלום") == "שלום"
+
+
+def test_no_name_needs_a_glyph_that_the_font_lacks() -> None:
+    name = label("𠮷野家 🚀 你好 ไทย", 200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg(figure_of(lambda canvas: canvas.add_subplot().set_title(name)))
