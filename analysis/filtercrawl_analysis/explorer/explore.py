@@ -1,0 +1,126 @@
+"""The function behind `filtercrawl explore`: a server for the page, or its files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from filtercrawl.api.errors import UsageError
+from filtercrawl.config import hub_endpoint
+from filtercrawl.config.urls import origin
+from filtercrawl.load.hub_location import HubLocation
+from filtercrawl.load.location import FolderLocation, open_location
+from filtercrawl_analysis.explorer.page import (
+    CONFIG,
+    PageConfig,
+    index_html,
+    page_files,
+    readable_files,
+)
+from filtercrawl_analysis.explorer.server import DATASET, ExplorerServer
+
+_HUB: Final = "hub:"
+# Where the Hub redirects requests for files.
+_HUB_STORAGE: Final = "https://*.hf.co"
+
+
+def open_explorer(dataset: str | Path, port: int = 0) -> ExplorerServer:
+    """Open the page's server for a dataset; use it in a `with` statement.
+
+    Args:
+        dataset: A folder, or `hub:org/name[@revision]`, which the browser then reads by byte ranges.
+        port: The port; 0 for any that is free.
+
+    Raises:
+        DatasetError: There is no dataset, or one without layers.
+        NetworkError: The Hub does not answer.
+        UsageError: The port cannot be had.
+    """
+    location = _open(dataset)
+    if isinstance(location, HubLocation):
+        remote = _config(location, similar=True)
+        return ExplorerServer(lambda: remote, search=_search(location), port=port)
+    _config(location)  # an error now, and not in the browser
+    return ExplorerServer(
+        lambda: _config(location, base=DATASET, similar=True), root=location.root, search=_search(location), port=port
+    )
+
+
+def write_page(dataset: str | Path, out: Path) -> Path:
+    """Write the page's files for any static web server, and return the path of its `index.html`.
+
+    The page finds a dataset folder by the way from `out` to it, and a repository at the commit that it is now at.
+
+    Args:
+        dataset: A folder, or `hub:org/name[@revision]`.
+        out: The folder to write; files of the same names are replaced.
+
+    Raises:
+        DatasetError: There is no dataset, or one without layers.
+        NetworkError: The Hub does not answer.
+        UsageError: The folder cannot be written.
+    """
+    location = _open(dataset)
+    if isinstance(location, HubLocation):
+        config = _config(location)
+    else:
+        config = _config(location, base=Path(os.path.relpath(location.root.resolve(), out.resolve())).as_posix() + "/")
+    try:
+        for name, source in page_files().items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, out / name)
+        index = out / "index.html"
+        index.write_text(index_html(config), "utf-8")
+        (out / CONFIG).write_text(config.to_json(), "utf-8")
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from error
+    return index
+
+
+def _open(dataset: str | Path) -> FolderLocation | HubLocation:
+    name = str(dataset)
+    return open_location(name.removeprefix(_HUB)) if name.startswith(_HUB) else _folder(Path(dataset))
+
+
+def _folder(path: Path) -> FolderLocation:
+    location = FolderLocation(path)
+    location.index()
+    return location
+
+
+def _config(location: FolderLocation | HubLocation, *, base: str = "", similar: bool = False) -> PageConfig:
+    files = readable_files(location)
+    if isinstance(location, HubLocation):
+        address = f"{hub_endpoint()}/datasets/{location.repo_id}/resolve/{location.commit}/"
+        origins = (origin(address), _HUB_STORAGE)
+        return PageConfig(name=location.repo_id, base=address, files=files, similar=similar, origins=origins)
+    # Beside a static page the files may be written anew.
+    sizes: Mapping[str, int | None] = files if base == DATASET else dict.fromkeys(files)
+    return PageConfig(name=location.root.resolve().name, base=base, files=sizes, similar=similar)
+
+
+def _search(location: FolderLocation | HubLocation) -> Any:
+    def search(kernel_id: str, k: int, metric: str, invariant: list[str]) -> Mapping[str, Any]:
+        # torch takes seconds to import: not before somebody searches.
+        from filtercrawl.kernel_search import search as search_kernels
+        from filtercrawl.kernel_search.similarity import Invariance, Metric
+
+        place, revision = (
+            (location.repo_id, location.commit) if isinstance(location, HubLocation) else (location.root, None)
+        )
+        found = search_kernels(
+            place,
+            kernel_id,
+            k=k,
+            metric=cast("Metric", metric),
+            invariant=cast("list[Invariance]", invariant),
+            revision=revision,
+        )
+        names = {"kernel_id": "id", found.measure: "similarity", "image": "image", "values": "values"}
+        columns = found.neighbors.select(list(names)).rename_columns(list(names.values()))
+        return {"neighbors": columns.to_pylist(), "searched": f"all {found.searched:,} kernels of this size"}
+
+    return search

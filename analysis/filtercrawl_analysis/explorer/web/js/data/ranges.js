@@ -1,0 +1,144 @@
+// A file on a server, read by byte ranges.
+
+const BLOCK = 1 << 16;
+// One larger request costs less than two with this many bytes between them.
+const GAP_BLOCKS = 2;
+const MAX_REQUEST_BLOCKS = 128;
+const CACHED_BLOCKS = 1024;
+const ATTEMPTS = 3;
+
+/**
+ * Reads byte ranges of a file by HTTP; blocks that were read are kept.
+ *
+ * A server that does not know ranges sends the whole file, which is then kept.
+ */
+export class RangeFile {
+  #url;
+  #size;
+  #etag = null;
+  #blocks = new Map();
+  #whole = null;
+
+  /**
+   * @param {string} url
+   * @param {number|null} [size] bytes of the file; asked for by HEAD where it is not known
+   */
+  constructor(url, size = null) {
+    this.#url = url;
+    this.#size = size;
+  }
+
+  /** The bytes of the file. */
+  async size() {
+    if (this.#size === null) {
+      const response = await this.#fetch({ method: "HEAD" });
+      this.#size = Number(response.headers.get("content-length"));
+      if (!this.#size) throw new Error(`${this.#url}: the server does not tell its size`);
+    }
+    return this.#size;
+  }
+
+  /**
+   * @param {[number, number][]} ranges start and end of each
+   * @returns {Promise<Uint8Array[]>}
+   */
+  async read(ranges) {
+    const size = await this.size();
+    this.#request(ranges, size);
+    return Promise.all(ranges.map((range) => this.#join(range)));
+  }
+
+  /** Start the requests for all blocks of the ranges that are not there yet. */
+  #request(ranges, size) {
+    if (this.#whole) return;
+    const missing = new Set();
+    for (const [start, end] of ranges) {
+      for (let block = Math.floor(start / BLOCK); block * BLOCK < end; block++) {
+        if (!this.#blocks.has(block)) missing.add(block);
+      }
+    }
+    const sorted = [...missing].sort((a, b) => a - b);
+    for (let i = 0; i < sorted.length; ) {
+      const first = sorted[i];
+      let last = first;
+      while (++i < sorted.length && sorted[i] - last <= GAP_BLOCKS && sorted[i] - first < MAX_REQUEST_BLOCKS) {
+        last = sorted[i];
+      }
+      const body = this.#range(first * BLOCK, Math.min((last + 1) * BLOCK, size));
+      for (let block = first; block <= last; block++) {
+        if (this.#blocks.has(block)) continue;
+        const bytes = body.then((all) => all.subarray((block - first) * BLOCK, (block - first + 1) * BLOCK));
+        bytes.catch(() => this.#blocks.delete(block));
+        this.#blocks.set(block, bytes);
+      }
+    }
+  }
+
+  async #join([start, end]) {
+    if (this.#whole) return (await this.#whole).subarray(start, end);
+    const first = Math.floor(start / BLOCK);
+    const parts = [];
+    for (let block = first; block * BLOCK < end; block++) {
+      const bytes = this.#blocks.get(block);
+      // The least recently used block is the first one of the map.
+      this.#blocks.delete(block);
+      this.#blocks.set(block, bytes);
+      parts.push(bytes);
+    }
+    const blocks = await Promise.all(parts);
+    for (const block of this.#blocks.keys()) {
+      if (this.#blocks.size <= CACHED_BLOCKS) break;
+      this.#blocks.delete(block);
+    }
+    if (blocks.length === 1) return blocks[0].subarray(start - first * BLOCK, end - first * BLOCK);
+    const result = new Uint8Array(end - start);
+    let position = first * BLOCK - start;
+    for (const bytes of blocks) {
+      const part = position < 0 ? bytes.subarray(-position) : bytes;
+      result.set(part.subarray(0, result.length - Math.max(position, 0)), Math.max(position, 0));
+      position += bytes.length;
+    }
+    return result;
+  }
+
+  async #range(start, end) {
+    if (this.#whole) return (await this.#whole).subarray(start, end);
+    const response = await this.#fetch({ headers: { Range: `bytes=${start}-${end - 1}` } });
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    if (response.status === 200) {
+      this.#whole = Promise.resolve(bytes);
+      return bytes.subarray(start, end);
+    }
+    if (bytes.length !== end - start) throw new Error(`${this.#url}: ${bytes.length} bytes came of ${end - start}`);
+    return bytes;
+  }
+
+  async #fetch(options) {
+    let problem = "";
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      if (attempt) await new Promise((resolve) => setTimeout(resolve, 300 * 2 ** attempt));
+      let response;
+      try {
+        response = await fetch(this.#url, options);
+      } catch (error) {
+        problem = error.message;
+        continue;
+      }
+      if (response.ok) {
+        this.#check(response.headers.get("etag"));
+        return response;
+      }
+      problem = `the server answers ${response.status}`;
+      if (response.status < 500 && response.status !== 429) break;
+    }
+    throw new Error(`${this.#url}: cannot be read (${problem})`);
+  }
+
+  /** Ranges of two versions of a file would be mixed up without a notice. */
+  #check(etag) {
+    if (etag && this.#etag && etag !== this.#etag) {
+      throw new Error("The dataset has changed since this page was opened. Reload the page.");
+    }
+    this.#etag ??= etag;
+  }
+}

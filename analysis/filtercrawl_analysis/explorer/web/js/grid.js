@@ -1,0 +1,206 @@
+// The grid of kernels: a card a layer, only those on the screen are there.
+
+import { drawKernels, theme } from "./draw.js";
+import { element, format } from "./dom.js";
+
+export const label = "Kernels";
+
+const KERNELS = 16;
+const GAP = 12;
+const CARD = { width: 164, height: 244 };
+// Rows of cards above and below the screen.
+const MARGIN = 1;
+const CACHED = 3000;
+const FACTS = ["layer", "model_id", "kernel", "op", "out_channels", "in_channels", "n_kernels"];
+
+/** Mount the grid of the selected layers. */
+export function mount(root, { store, state }) {
+  const grid = new Grid(root, store, state);
+  store.addEventListener("rows", () => grid.restart());
+  state.addEventListener("change", ({ detail }) => detail.includes("view") && grid.schedule());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => grid.restart());
+  addEventListener("scroll", () => grid.schedule(), { passive: true });
+  new ResizeObserver(() => grid.schedule()).observe(root);
+  if (store.rows.length) grid.restart();
+}
+
+/** Pictures of kernels about as wide as high. */
+export function columnsFor(count, [height, width]) {
+  return Math.min(Math.max(Math.round(Math.sqrt((count * (height + 1)) / (width + 1))), 1), Math.max(count, 1));
+}
+
+class Grid {
+  #store;
+  #state;
+  #list;
+  #empty;
+  #cards = new Map();
+  #samples = new Map();
+  #facts = null;
+  #pending = 0;
+  #focused = 0;
+
+  constructor(root, store, state) {
+    this.#store = store;
+    this.#state = state;
+    this.#list = element("ul", { class: "grid", "aria-label": "Layers", onkeydown: (event) => this.#move(event) });
+    this.#empty = element("p", { class: "empty", hidden: true }, "No layer passes all filters.");
+    root.append(this.#list, this.#empty);
+  }
+
+  /** Show other rows, from the first one on. */
+  async restart() {
+    const sort = this.#state.get("sort")?.replace(/^-/, "");
+    const names = sort && !FACTS.includes(sort) ? [...FACTS, sort] : FACTS;
+    const columns = await Promise.all(names.map((name) => this.#store.column(name)));
+    this.#facts = new Map(names.map((name, i) => [name, columns[i]]));
+    for (const { node } of this.#cards.values()) node.remove();
+    this.#cards.clear();
+    this.#focused = 0;
+    const { length } = this.#store.rows;
+    this.#empty.hidden = length > 0;
+    if (this.#list.getBoundingClientRect().top < 0) this.#list.scrollIntoView();
+    this.#render();
+  }
+
+  schedule() {
+    this.#pending ||= requestAnimationFrame(() => this.#render());
+  }
+
+  #render() {
+    this.#pending = 0;
+    const { rows } = this.#store;
+    const width = this.#list.clientWidth;
+    if (!this.#facts || !width) return;
+    const across = Math.max(Math.floor((width + GAP) / (CARD.width + GAP)), 2);
+    const size = (width - GAP * (across - 1)) / across;
+    const step = CARD.height - CARD.width + size + GAP;
+    const lines = Math.ceil(rows.length / across);
+    this.#list.style.height = `${Math.max(lines * step - GAP, 0)}px`;
+    const { top } = this.#list.getBoundingClientRect();
+    const first = Math.max(Math.floor(-top / step) - MARGIN, 0) * across;
+    const end = Math.min((Math.ceil((innerHeight - top) / step) + MARGIN) * across, rows.length);
+    for (const [position, { node }] of this.#cards) {
+      if ((position < first || position >= end) && !node.contains(document.activeElement)) {
+        node.remove();
+        this.#cards.delete(position);
+      }
+    }
+    for (let position = first; position < end; position++) {
+      const card = this.#cards.get(position) ?? this.#card(position, rows[position]);
+      const { style } = card.node;
+      style.width = `${size}px`;
+      style.height = `${step - GAP}px`;
+      style.transform = `translate(${(position % across) * (size + GAP)}px, ${Math.floor(position / across) * step}px)`;
+    }
+    this.#across = across;
+    this.#step = step;
+  }
+
+  #across = 1;
+  #step = 1;
+
+  #card(position, row) {
+    const fact = (name) => {
+      const { kind, values, categories } = this.#facts.get(name);
+      return kind === "category" ? categories[values[row]] : values[row];
+    };
+    const canvas = element("canvas", { "aria-hidden": "true" });
+    const sort = this.#state.get("sort")?.replace(/^-/, "");
+    const measure = sort ? [element("span", { class: "measure" }, `${this.#store.label(sort)}: ${format(fact(sort))}`)] : [];
+    const model = fact("model_id");
+    const open = element("button", {
+      type: "button", class: "picture", tabindex: position === this.#focused ? "0" : "-1",
+      "aria-label": `Kernels of ${fact("layer")} of ${model}`,
+      onclick: (event) => this.#open(row, canvas, event),
+      onfocus: () => this.#focus(position),
+    }, canvas);
+    const node = element("li", {
+      class: "card", "aria-setsize": this.#store.rows.length, "aria-posinset": position + 1,
+    }, open,
+      element("span", { class: "layer", title: fact("layer") }, fact("layer")),
+      element("a", {
+        class: "model", title: model, href: this.#state.href({ view: "model", model }), tabindex: "-1",
+        onclick: (event) => {
+          if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+          event.preventDefault();
+          this.#state.set({ view: "model", model }, { push: true });
+        },
+      }, model),
+      element("span", { class: "facts" }, `${fact("kernel")} · ${format(fact("in_channels"))} → ${format(fact("out_channels"))}`),
+      ...measure);
+    node.style.position = "absolute";
+    this.#list.append(node);
+    const card = { node, open };
+    this.#cards.set(position, card);
+    this.#draw(row, canvas, node);
+    return card;
+  }
+
+  async #draw(row, canvas, node) {
+    let samples;
+    try {
+      samples = await this.#read(row);
+    } catch (error) {
+      node.classList.add("failed");
+      canvas.replaceWith(element("span", {}, error.message));
+      return;
+    }
+    if (!node.isConnected) return;
+    const count = Math.min(samples.ids.length, KERNELS);
+    canvas.dataset.theme = theme();
+    drawKernels(canvas, { ...samples, count, columns: columnsFor(count, samples.size) });
+    node.classList.add("drawn");
+    if (!this.#first) {
+      this.#first = true;
+      performance.mark("first-picture");
+    }
+  }
+
+  #first = false;
+
+  #read(row) {
+    const samples = this.#samples.get(row) ?? this.#store.samples(row);
+    this.#samples.delete(row);
+    this.#samples.set(row, samples);
+    samples.catch(() => this.#samples.delete(row));
+    if (this.#samples.size > CACHED) this.#samples.delete(this.#samples.keys().next().value);
+    return samples;
+  }
+
+  /** Open the kernel that was clicked, the first one by key. */
+  async #open(row, canvas, event) {
+    const { ids, size } = await this.#read(row);
+    if (!ids.length) return;
+    const count = Math.min(ids.length, KERNELS);
+    const across = columnsFor(count, size);
+    const box = canvas.getBoundingClientRect();
+    const byKey = event.detail === 0;
+    const column = byKey ? 0 : Math.floor(((event.clientX - box.left) / box.width) * across);
+    const line = byKey ? 0 : Math.floor(((event.clientY - box.top) / box.height) * Math.ceil(count / across));
+    this.#state.set({ kernel: ids[Math.max(Math.min(line * across + column, count - 1), 0)] }, { push: true });
+  }
+
+  #focus(position) {
+    for (const [other, { open }] of this.#cards) open.tabIndex = other === position ? 0 : -1;
+    this.#focused = position;
+  }
+
+  /** Arrow keys, Page Up and Down, Home and End move from card to card. */
+  #move(event) {
+    const page = Math.max(Math.floor(innerHeight / this.#step), 1) * this.#across;
+    const last = this.#store.rows.length - 1;
+    const by = {
+      ArrowRight: 1, ArrowLeft: -1, ArrowDown: this.#across, ArrowUp: -this.#across, PageDown: page, PageUp: -page,
+      Home: -last, End: last,
+    }[event.key];
+    if (by === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    const position = Math.min(Math.max(this.#focused + by, 0), last);
+    const top = this.#list.getBoundingClientRect().top + Math.floor(position / this.#across) * this.#step;
+    if (top < 0 || top + this.#step > innerHeight) scrollBy(0, top - (innerHeight - this.#step) / 2);
+    this.#focus(position);
+    this.#render();
+    this.#cards.get(position)?.open.focus({ preventScroll: true });
+  }
+}

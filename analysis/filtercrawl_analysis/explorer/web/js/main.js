@@ -1,0 +1,104 @@
+// Starts the page: the store, the filters, and the views as tabs.
+
+import { Store } from "./data/store.js";
+import { selectionOf } from "./data/selection.js";
+import { element, plural } from "./dom.js";
+import { mountFilters } from "./filters.js";
+import * as grid from "./grid.js";
+import { State } from "./state.js";
+
+// Keys of the address that do not change which layers are selected.
+const NOT_SELECTING = new Set(["view", "kernel", "model", "a", "b"]);
+// Modules below views/: tabs in their order, and what lies over the page.
+const VIEWS = [];
+const OVERLAYS = [];
+
+const state = new State();
+const store = new Store(fetch("config.json").then((response) => response.json()));
+const get = (id) => document.getElementById(id);
+
+function select() {
+  store.select(selectionOf(state));
+}
+
+function showCounts() {
+  const { layers, kernels, models } = store.counts;
+  get("counts").textContent = [plural(layers, "layer"), plural(kernels, "kernel"), plural(models, "model")].join(" · ");
+}
+
+function showProblem(message) {
+  get("problem").textContent = message;
+  get("problem").hidden = !message;
+}
+
+/** Tabs after the pattern of WAI-ARIA: arrow keys choose, only the chosen one is in the order of Tab. */
+class Tabs {
+  #panels = new Map();
+
+  add(name, view) {
+    const panel = element("section", { id: `panel-${name}`, role: "tabpanel", "aria-labelledby": `tab-${name}`, hidden: true });
+    const tab = element("button", {
+      id: `tab-${name}`, role: "tab", type: "button", "aria-controls": panel.id, "aria-selected": "false", tabindex: "-1",
+      onclick: () => state.set({ view: name === "grid" ? null : name }, { push: true }),
+      onkeydown: (event) => this.#move(event),
+    }, view.label);
+    get("tabs").append(tab);
+    get("panels").append(panel);
+    this.#panels.set(name, { tab, panel, view, mounted: false });
+    this.show();
+  }
+
+  /** Show the view of the address; a view is mounted when it is first shown. */
+  show() {
+    const wanted = state.get("view") ?? "grid";
+    const shown = this.#panels.has(wanted) ? wanted : "grid";
+    for (const [name, entry] of this.#panels) {
+      const chosen = name === shown;
+      entry.panel.hidden = !chosen;
+      entry.tab.setAttribute("aria-selected", String(chosen));
+      entry.tab.tabIndex = chosen ? 0 : -1;
+      if (chosen && !entry.mounted) {
+        entry.mounted = true;
+        entry.view.mount(entry.panel, { store, state });
+      }
+    }
+  }
+
+  #move(event) {
+    const tabs = [...this.#panels.values()].map(({ tab }) => tab);
+    const at = tabs.indexOf(event.currentTarget);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = tabs.at(to % tabs.length);
+    next.focus();
+    next.click();
+  }
+}
+
+async function addViews(tabs) {
+  const load = (name) => import(`./views/${name}.js`);
+  for (const name of VIEWS) tabs.add(name, await load(name));
+  for (const name of OVERLAYS) (await load(name)).mount(get("overlays"), { store, state });
+}
+
+store.addEventListener("rows", showCounts);
+store.addEventListener("rows", () => showProblem(""));
+store.addEventListener("error", ({ detail }) => showProblem(detail));
+store.ready.then(
+  () => {
+    get("dataset-name").textContent = store.config.name;
+    document.title = `${store.config.name} · kernels`;
+  },
+  (error) => showProblem(error.message),
+);
+
+const tabs = new Tabs();
+tabs.add("grid", grid);
+mountFilters({ panel: get("filters"), chips: get("chips"), sort: get("sort"), search: get("search") }, { store, state });
+state.addEventListener("change", ({ detail }) => {
+  tabs.show();
+  if (detail.some((key) => !NOT_SELECTING.has(key))) select();
+});
+select();
+store.ready.then(() => addViews(tabs)).catch((error) => showProblem(error.message));
