@@ -10,8 +10,8 @@ import { State } from "./state.js";
 // Keys of the address that do not change which layers are selected.
 const NOT_SELECTING = new Set(["view", "kernel", "model", "a", "b"]);
 // Modules below views/: tabs in their order, and what lies over the page.
-const VIEWS = [];
-const OVERLAYS = [];
+const VIEWS = ["scatter", "model", "compare"];
+const OVERLAYS = ["kernel"];
 
 const state = new State();
 const store = new Store(fetch("config.json").then((response) => response.json()));

@@ -1,0 +1,221 @@
+/** View: two models or two groups of layers side by side. */
+
+import { dataTable, h, notMade, select } from "./elements.js";
+import { format, plural } from "../dom.js";
+import { layerName } from "./format.js";
+import { difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup } from "./groups.js";
+import { histogram } from "./histogram.js";
+import { Strips } from "./strip.js";
+
+export const label = "Compare";
+
+const MEASURES = ["sparsity", "variance_entropy_norm", "orthogonality", "norm_linf", "conv_depth_norm"];
+const LAYERS_SHOWN = 12;
+const VALUES_OFFERED = 2000;
+
+export function mount(root, app) {
+  new Compare(root, app);
+}
+
+class Compare {
+  constructor(root, { store, state }) {
+    this.store = store;
+    this.state = state;
+    this.strips = new Strips({ store, state }, { limit: 8, pixels: 40 });
+    this.turn = 0;
+    this.choosers = { a: h("fieldset", { class: "side side-a" }), b: h("fieldset", { class: "side side-b" }) };
+    this.result = h("div", {});
+    root.append(h("div", { class: "sides" }, this.choosers.a, this.choosers.b), this.result);
+    state.addEventListener("change", () => this.update());
+    store.addEventListener("rows", () => this.update());
+    this.update();
+  }
+
+  async update() {
+    if (this.state.get("view") !== "compare") return;
+    const turn = ++this.turn;
+    await this.store.ready;
+    const groups = { a: parseGroup(this.state.get("a")), b: parseGroup(this.state.get("b")) };
+    await Promise.all([this.choose("a", groups.a), this.choose("b", groups.b)]);
+    const rows = { a: await groupRows(this.store, groups.a), b: await groupRows(this.store, groups.b) };
+    const content = groups.a.length && groups.b.length ? await this.comparison(groups, rows) : [this.invitation()];
+    if (turn !== this.turn) return;
+    this.result.replaceChildren(...content.filter(Boolean));
+  }
+
+  invitation() {
+    return h(
+      "p",
+      { class: "count" },
+      "Choose two groups of layers, for example two models or two families. The filters of the page hold for both.",
+    );
+  }
+
+  /** Fields for the conditions of a side; one more than there are. */
+  async choose(side, conditions) {
+    const field = this.choosers[side];
+    if (field.contains(document.activeElement) && field.dataset.shown === formatGroup(conditions)) return;
+    field.dataset.shown = formatGroup(conditions) ?? "";
+    const known = await this.columns();
+    const set = (changed) => this.state.set({ [side]: formatGroup(changed) }, { push: true });
+    const lines = await Promise.all(
+      conditions.map(([column, value], i) =>
+        this.condition({ side, known, column, value }, (changed) =>
+          set(changed ? conditions.with(i, changed) : conditions.toSpliced(i, 1)),
+        ),
+      ),
+    );
+    const offered = [{ name: "", label: conditions.length ? "and …" : "choose …" }, ...known];
+    const first = (column) => this.values(column).then((values) => set([...conditions, [column, values[0] ?? ""]]));
+    field.replaceChildren(
+      h("legend", {}, side === "a" ? "First group" : "Second group"),
+      ...lines,
+      select("Layers with", offered, "", (column) => column && first(column)),
+    );
+  }
+
+  async condition({ side, known, column, value }, change) {
+    const values = await this.values(column);
+    const name = known.find((entry) => entry.name === column)?.label ?? column;
+    const options = values.map((option) => ({ name: option, label: option || "unknown" }));
+    if (!values.includes(value)) options.unshift({ name: value, label: value || "unknown" });
+    const remove = h(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "aria-label": `Remove the condition on ${name}, side ${side}`,
+        onclick: () => change(null),
+      },
+      "Remove",
+    );
+    return h(
+      "div",
+      { class: "condition" },
+      select(name, options, value, (chosen) => change([column, chosen])),
+      remove,
+    );
+  }
+
+  async columns() {
+    const all = [...this.store.categoryColumns(), ...this.store.numericColumns()];
+    return GROUP_COLUMNS.flatMap((name) => all.filter((column) => column.name === name));
+  }
+
+  /** Values of a column, sorted. */
+  async values(name) {
+    const column = await this.store.column(name);
+    if (column.categories) return [...column.categories].sort().slice(0, VALUES_OFFERED);
+    const found = new Set(column.values.filter(Number.isFinite));
+    return [...found]
+      .sort((a, b) => a - b)
+      .slice(0, VALUES_OFFERED)
+      .map(String);
+  }
+
+  async comparison(groups, rows) {
+    const titles = { a: groupName(groups.a), b: groupName(groups.b) };
+    const sides = await Promise.all(["a", "b"].map((side) => this.side(side, titles[side], rows[side])));
+    return [
+      h(
+        "p",
+        { class: "count", role: "status" },
+        `${plural(rows.a.length, "layer")} against ${plural(rows.b.length, "layer")}`,
+      ),
+      h("div", { class: "sides results" }, sides),
+      h("section", {}, h("h3", {}, "Measures by layer"), await this.distributions(rows, titles)),
+      await this.drift(groups),
+    ];
+  }
+
+  async side(side, title, rows) {
+    const [models, kernels, layers, sizes] = await Promise.all(
+      ["model_id", "n_kernels", "layer_id", "kernel"].map((name) => this.store.column(name)),
+    );
+    const distinct = new Set(Array.from(rows, (row) => models.values[row])).size;
+    const total = rows.reduce((sum, row) => sum + kernels.values[row], 0);
+    const step = Math.max(1, rows.length / LAYERS_SHOWN);
+    const shown = Array.from({ length: Math.min(rows.length, LAYERS_SHOWN) }, (_, i) => rows[Math.floor(i * step)]);
+    const strips = shown.map((row) =>
+      this.strips.figure(row, { name: layerName(layers.values[row]), notes: [sizes.categories[sizes.values[row]]] }),
+    );
+    return h(
+      "section",
+      { class: `side side-${side}` },
+      h("h3", {}, title),
+      h(
+        "p",
+        { class: "note" },
+        `${plural(distinct, "model")}, ${plural(rows.length, "layer")}, ${plural(total, "kernel")}`,
+      ),
+      h("div", { class: "strips" }, strips),
+      rows.length > shown.length &&
+        h("p", { class: "note" }, `${shown.length} of ${format(rows.length)} layers, evenly chosen`),
+    );
+  }
+
+  async distributions(rows, titles) {
+    const plots = await Promise.all(
+      MEASURES.map(async (name) => {
+        const { values } = await this.store.column(name);
+        const groups = [rows.a, rows.b].map((chosen) => Float64Array.from(chosen, (row) => values[row]));
+        return histogram(this.store.label(name), groups, [titles.a, titles.b]);
+      }),
+    );
+    const known = plots.filter(Boolean);
+    if (!known.length) return h("p", { class: "note" }, "No measure is known for both.");
+    const key = ["a", "b"].map((side) => h("span", { class: `key side-${side}` }, titles[side]));
+    return h("div", {}, h("p", { class: "note" }, key), h("div", { class: "small-plots" }, known));
+  }
+
+  async drift(groups) {
+    const differ = difference(groups.a, groups.b);
+    const title = h("h3", {}, "Drift between them");
+    if (!differ)
+      return h("section", {}, title, h("p", { class: "note" }, "Stated where the groups differ in one column."));
+    if (differ.column === "model_id") return this.related(differ);
+    const table = await this.store.table(`drift_${differ.column}`);
+    if (!table) return h("section", {}, title, notMade(`drift --by ${differ.column}`));
+    const sizes = new Set(groups.a.filter(([column]) => column === "kernel").map(([, value]) => value));
+    const pair = new Set([differ.a, differ.b]);
+    const found = table.filter(
+      (row) => pair.has(row.group_a) && pair.has(row.group_b) && (!sizes.size || sizes.has(row.kernel)),
+    );
+    if (!found.length)
+      return h("section", {}, title, h("p", { class: "note" }, "The analysis did not compare this pair."));
+    const rows = found.map((row) => [
+      row.kernel,
+      format(row.estimate),
+      row.low === null ? "unknown" : `${format(row.low)} to ${format(row.high)}`,
+      format(row.q),
+      row.verdict,
+    ]);
+    const columns = [
+      { label: "Size" },
+      { label: "Drift", numeric: true },
+      { label: "95 % interval", numeric: true },
+      { label: "q", numeric: true },
+      { label: "Verdict" },
+    ];
+    return h(
+      "section",
+      {},
+      title,
+      dataTable(`${differ.a} against ${differ.b}, over all of the dataset`, columns, rows),
+    );
+  }
+
+  /** What the analysis of lineage says about two models. */
+  async related({ a, b }) {
+    const title = h("h3", {}, "How they are related");
+    const related = await this.store.table("related_models");
+    if (!related) return h("section", {}, title, notMade("lineage"));
+    const pair = new Set([a, b]);
+    const row = related.find((entry) => pair.has(entry.model_a) && pair.has(entry.model_b));
+    if (!row)
+      return h("section", {}, title, h("p", { class: "note" }, "No relation was found: their weights are not alike."));
+    const origin = row.parent === null ? "" : `; ${row.parent} came first`;
+    const numbers = `${row.equal_layers} of ${row.common_layers} common layers are equal; distance ${format(row.distance)}`;
+    return h("section", {}, title, h("p", {}, `${row.relation}, by ${row.evidence}${origin}. ${numbers}.`));
+  }
+}

@@ -1,0 +1,105 @@
+/** Elements that several views have. */
+
+import { element } from "../dom.js";
+
+/** As `element` of dom.js, but children may be arrays, and those that are null or false are left out. */
+export function h(tag, attributes, ...children) {
+  return element(tag, attributes, ...present(children));
+}
+
+/** Make an SVG element; as `h`. */
+export function svg(tag, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...present(children));
+  return made;
+}
+
+function present(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+}
+
+let labels = 0;
+
+/** A labelled select. `options`: [{name, label}]; `onchange` gets the chosen name. */
+export function select(label, options, chosen, onchange) {
+  const id = `field-${++labels}`;
+  const field = h(
+    "select",
+    { id, onchange: () => onchange(field.value) },
+    options.map((option) => h("option", { value: option.name, selected: option.name === chosen }, option.label)),
+  );
+  return h("div", { class: "field" }, h("label", { for: id }, label), field);
+}
+
+/** A labelled check box. `onchange` gets whether it is checked. */
+export function checkbox(label, checked, onchange) {
+  const box = h("input", { type: "checkbox", checked, onchange: () => onchange(box.checked) });
+  return h("label", { class: "check" }, box, label);
+}
+
+/** A list of facts; those whose value is null are left out. `facts`: [[label, text or node]]. */
+export function factList(facts) {
+  const known = facts.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return h(
+    "dl",
+    { class: "facts-list" },
+    known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+  );
+}
+
+/** A button that copies text and says that it did. */
+export function copyButton(text) {
+  const button = h("button", { type: "button", class: "small", onclick: copy }, "Copy");
+  async function copy() {
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 1500);
+  }
+  return button;
+}
+
+/** A table. `columns`: [{label, numeric}]; `rows`: arrays of text or nodes, the first cell of which names the row. */
+export function dataTable(caption, columns, rows) {
+  const kind = (place) => (columns[place].numeric ? "number" : null);
+  return h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    h(
+      "table",
+      {},
+      h("caption", {}, caption),
+      h(
+        "thead",
+        {},
+        h(
+          "tr",
+          {},
+          columns.map((column, i) => h("th", { scope: "col", class: kind(i) }, column.label)),
+        ),
+      ),
+      h(
+        "tbody",
+        {},
+        rows.map((row) =>
+          h(
+            "tr",
+            {},
+            row.map((cell, i) => (i === 0 ? h("th", { scope: "row" }, cell) : h("td", { class: kind(i) }, cell))),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/** What to run where an analysis was not made. */
+export function notMade(analysis) {
+  return h(
+    "p",
+    { class: "note" },
+    "Not analyzed yet: ",
+    h("code", {}, `filtercrawl analyze --only ${analysis}`),
+    " does it.",
+  );
+}

@@ -1,0 +1,256 @@
+/** View: one model, its layers by depth with their quality, its relatives and the drift of its family. */
+
+import { dataTable, factList, h, notMade } from "./elements.js";
+import { format, plural } from "../dom.js";
+import { bytes, layerName, names, text } from "./format.js";
+import { depthLines } from "./depth_lines.js";
+import { stripList, Strips } from "./strip.js";
+import { verdictOf } from "./verdict.js";
+
+export const label = "Model";
+
+const MODELS_SHOWN = 100;
+
+export function mount(root, app) {
+  new ModelView(root, app);
+}
+
+class ModelView {
+  constructor(root, { store, state }) {
+    this.root = root;
+    this.store = store;
+    this.state = state;
+    this.strips = new Strips({ store, state });
+    this.turn = 0;
+    state.addEventListener("change", () => this.update());
+    store.addEventListener("rows", () => !this.state.get("model") && this.update());
+    this.update();
+  }
+
+  async update() {
+    if (this.state.get("view") !== "model") return;
+    const turn = ++this.turn;
+    await this.store.ready;
+    const id = this.state.get("model");
+    const key = id ?? this.store.rows;
+    if (this.key === key) return;
+    const content = id ? await this.page(id) : await this.list();
+    if (turn !== this.turn) return;
+    this.key = key;
+    this.root.replaceChildren(...content.filter(Boolean));
+  }
+
+  link(id, name = id) {
+    const change = { view: "model", model: id };
+    const open = (event) => {
+      event.preventDefault();
+      this.state.set(change, { push: true });
+    };
+    return h("a", { href: this.state.href(change), onclick: open }, name);
+  }
+
+  /** The models of the layers that pass the filters. */
+  async list() {
+    const [models, kernels] = await Promise.all([this.store.column("model_id"), this.store.column("n_kernels")]);
+    const found = new Map();
+    for (const row of this.store.rows) {
+      const code = models.values[row];
+      const entry = found.get(code) ?? found.set(code, { layers: 0, kernels: 0 }).get(code);
+      entry.layers += 1;
+      entry.kernels += kernels.values[row];
+    }
+    const ids = [...found.keys()].sort((a, b) => (models.categories[a] < models.categories[b] ? -1 : 1));
+    const rows = ids.slice(0, MODELS_SHOWN).map((code) => {
+      const entry = found.get(code);
+      return [this.link(models.categories[code]), format(entry.layers), format(entry.kernels)];
+    });
+    const rest = ids.length - rows.length;
+    return [
+      h(
+        "p",
+        { class: "count", role: "status" },
+        `${plural(ids.length, "model")} with layers that pass the filters; choose one`,
+      ),
+      dataTable(
+        "Models",
+        [{ label: "Model" }, { label: "Layers", numeric: true }, { label: "Kernels", numeric: true }],
+        rows,
+      ),
+      rest > 0 && h("p", { class: "note" }, `and ${format(rest)} more: narrow the filters to see them`),
+    ];
+  }
+
+  async page(id) {
+    const [model, rows] = await Promise.all([this.store.model(id), this.store.modelRows(id)]);
+    const back = h("p", {}, this.link(null, "All models"));
+    if (!model && !rows.length) return [back, h("p", { class: "count" }, `The dataset has no model ${id}.`)];
+    const compare = { view: "compare", a: new URLSearchParams({ model_id: id }).toString() };
+    const open = () => this.state.set(compare, { push: true });
+    const layers = await Promise.all(Array.from(rows, (row) => this.store.layer(row)));
+    const verdicts = await Promise.all(Array.from(rows, (row) => verdictOf(this.store, row)));
+    const stored = layers
+      .map((layer, i) => ({ layer, row: rows[i], verdict: verdicts[i] }))
+      .filter(({ layer }) => layer.file);
+    const describe = ({ layer, verdict }) => ({
+      name: layerName(layer.layer_id),
+      notes: [
+        `${layer.kernel}${layer.depthwise ? " depthwise" : ""}, ${plural(layer.n_kernels, "kernel")}`,
+        layer.conv_depth === null ? null : `depth ${layer.conv_depth}`,
+        verdict && verdict !== "ok" ? `verdict: ${verdict}` : null,
+      ].filter(Boolean),
+    });
+    const described = new Map(stored.map((entry) => [entry.row, entry]));
+    return [
+      back,
+      h(
+        "div",
+        { class: "section-head" },
+        h("h2", {}, model?.name ?? id),
+        h("button", { type: "button", onclick: open }, "Compare with another"),
+      ),
+      this.summary(id, layers, stored),
+      this.facts(model, id),
+      h("section", {}, h("h3", {}, "Quality by depth"), depthLines(layers.filter((layer) => layer.file))),
+      h(
+        "section",
+        {},
+        h("h3", {}, "Layers"),
+        stored.length
+          ? stripList(
+              this.strips,
+              stored.map((entry) => entry.row),
+              (row) => describe(described.get(row)),
+            )
+          : h("p", { class: "note" }, "None of its layers has kernels that are stored."),
+      ),
+      await this.kin(id),
+      await this.drift(layers[0]?.family ?? model?.family ?? null),
+    ];
+  }
+
+  summary(id, layers, stored) {
+    const kernels = stored.reduce((sum, { layer }) => sum + Number(layer.n_kernels), 0);
+    const rest = layers.length - stored.length;
+    const other = rest ? `; ${plural(rest, "other layer")} without stored kernels, such as those of 1x1` : "";
+    return h("p", { class: "count" }, `${plural(stored.length, "layer")} with ${plural(kernels, "kernel")}${other}`);
+  }
+
+  facts(model, id) {
+    if (!model) return null;
+    const address =
+      model.url && /^https?:/.test(model.url) ? h("a", { href: model.url, rel: "noreferrer" }, model.url) : model.url;
+    const known = factList([
+      ["Id", id],
+      ["Source", model.source],
+      ["Architecture", model.architecture],
+      ["Family", model.family],
+      ["Task", model.task],
+      ["Images", model.visual_category],
+      ["Training data", names(model.training_datasets)],
+      ["License", model.license],
+      ["License by", model.license_evidence],
+      ["Library", model.library],
+      ["Paper", model.paper],
+      ["Released", model.released],
+      ["Stated results", statedResults(model.metrics)],
+      ["Parameters", text(model.num_params)],
+      ["Duplicate of", model.duplicate_of && this.link(model.duplicate_of)],
+    ]);
+    const file = factList([
+      ["Address", address],
+      ["File", model.file],
+      ["Format", model.format],
+      ["Size", model.file_bytes && bytes(model.file_bytes)],
+      ["Revision", model.revision],
+      ["SHA-256", model.file_sha256 && h("code", {}, model.file_sha256)],
+      ["Crawled", text(model.crawled_at)],
+      ["First release", model.first_release],
+    ]);
+    return [known, h("details", {}, h("summary", {}, "Where it comes from"), file)].reduce(
+      (section, node) => (section.append(node), section),
+      h("section", { "aria-label": "Facts" }),
+    );
+  }
+
+  async kin(id) {
+    const related = await this.store.table("related_models");
+    const title = h("h3", {}, "Related models");
+    if (!related) return h("section", {}, title, notMade("lineage"));
+    const rows = related
+      .filter((row) => row.model_a === id || row.model_b === id)
+      .map((row) => {
+        const other = row.model_a === id ? row.model_b : row.model_a;
+        const role =
+          row.parent === null
+            ? row.relation
+            : `${row.relation}, ${row.parent === id ? "made from this" : "its origin"}`;
+        return [
+          this.link(other),
+          role,
+          row.evidence,
+          `${row.equal_layers} of ${row.common_layers}`,
+          format(row.correlation),
+          format(row.distance),
+        ];
+      });
+    if (!rows.length) return h("section", {}, title, h("p", { class: "note" }, "None was found."));
+    const columns = [
+      { label: "Model" },
+      { label: "Relation" },
+      { label: "Evidence" },
+      { label: "Equal layers" },
+      { label: "Correlation", numeric: true },
+      { label: "Distance", numeric: true },
+    ];
+    return h("section", {}, title, dataTable("Models that share weights or an origin with this one", columns, rows));
+  }
+
+  async drift(family) {
+    const title = h("h3", {}, "Drift of its family");
+    if (!family) return h("section", {}, title, h("p", { class: "note" }, "The family of this model is unknown."));
+    const drift = await this.store.table("drift_family");
+    if (!drift) return h("section", {}, title, notMade("drift"));
+    const pairs = drift.filter((row) => row.group_a === family || row.group_b === family);
+    if (!pairs.length)
+      return h("section", {}, title, h("p", { class: "note" }, `${family} was compared with no other family.`));
+    const rows = pairs
+      .sort((a, b) => (b.estimate ?? 0) - (a.estimate ?? 0))
+      .map((row) => [
+        row.group_a === family ? row.group_b : row.group_a,
+        row.kernel,
+        format(row.estimate),
+        row.low === null ? "unknown" : `${format(row.low)} to ${format(row.high)}`,
+        format(row.q),
+        row.verdict,
+      ]);
+    const columns = [
+      { label: "Against" },
+      { label: "Size" },
+      { label: "Drift", numeric: true },
+      { label: "95 % interval", numeric: true },
+      { label: "q", numeric: true },
+      { label: "Verdict" },
+    ];
+    return h("section", {}, title, dataTable(`Kernels of ${family} against those of other families`, columns, rows));
+  }
+}
+
+function statedResults(metrics) {
+  if (!metrics) return null;
+  try {
+    const stated = JSON.parse(metrics);
+    const entries = Array.isArray(stated) ? stated.map((entry) => Object.values(entry)) : Object.entries(stated);
+    return (
+      entries
+        .map((entry) =>
+          entry
+            .flat()
+            .map((part) => (typeof part === "number" ? format(part) : String(part)))
+            .join(" "),
+        )
+        .join("; ") || null
+    );
+  } catch {
+    return metrics;
+  }
+}

@@ -1,0 +1,177 @@
+/** What a scatter plot can show: layers, or single kernels. */
+
+import { UNKNOWN } from "../data/columns.js";
+import { format } from "../dom.js";
+
+/** Kernels are taken from this many layers at most where no analysis has drawn a sample. */
+const SAMPLED_LAYERS = 200;
+
+/** A point a layer: columns of `index` and of the tables of analyses by layer. */
+export class LayerPoints {
+  noun = "layer";
+  keys = { x: "x", y: "y", brush: "brush" };
+
+  constructor(store) {
+    this.store = store;
+  }
+
+  async open() {
+    this.columns = this.store.numericColumns();
+    this.categories = this.store.categoryColumns();
+    this.defaults = ["variance_entropy_norm", "sparsity"];
+  }
+
+  /** The points that pass the filters, marked or not. */
+  rows() {
+    return this.store.candidates;
+  }
+
+  async values(name) {
+    return (await this.store.column(name)).values;
+  }
+
+  async groups(name) {
+    const column = await this.store.column(name);
+    return { codes: column.values, names: column.categories };
+  }
+
+  async name(row) {
+    return (await this.store.layer(row)).layer_id;
+  }
+}
+
+/**
+ * A point a kernel: those that the analysis `form` has fitted, or else sampled kernels of some layers; with scores
+ * along the eigenkernels of their size.
+ */
+export class KernelPoints {
+  noun = "kernel";
+  keys = { x: "kx", y: "ky", brush: "kbrush" };
+
+  constructor(store) {
+    this.store = store;
+  }
+
+  async open() {
+    const fitted = await this.store.table("form_kernels");
+    this.fitted = Boolean(fitted?.length);
+    this.kernels = this.fitted ? fitted : await this.sample();
+    await this.placeOnLayers();
+    await this.addScores();
+    const measured = Object.keys(this.kernels[0] ?? {}).filter((name) =>
+      this.kernels.some((kernel) => typeof kernel[name] === "number"),
+    );
+    this.columns = measured.map((name) => ({ name, label: columnLabel(name) }));
+    const named = ["kernel", "form", "depthwise", "model_id"];
+    this.categories = named
+      .filter((name) => name in (this.kernels[0] ?? {}))
+      .map((name) => ({ name, label: columnLabel(name) }));
+    const scored = measured.includes("component_1");
+    this.defaults = scored ? ["component_1", "component_2"] : measured.slice(0, 2);
+  }
+
+  rows() {
+    const passes = new Uint8Array(this.store.n);
+    for (const row of this.store.rows) passes[row] = 1;
+    return Uint32Array.from(this.kernels.keys()).filter((i) => this.layers[i] >= 0 && passes[this.layers[i]]);
+  }
+
+  async values(name) {
+    return Float64Array.from(this.kernels, (kernel) => kernel[name] ?? Number.NaN);
+  }
+
+  async groups(name) {
+    const codes = new Uint32Array(this.kernels.length).fill(UNKNOWN);
+    const names = [...new Set(this.kernels.map((kernel) => kernel[name]).filter((value) => value !== null))];
+    const place = new Map(names.map((value, i) => [value, i]));
+    this.kernels.forEach((kernel, i) => (codes[i] = place.get(kernel[name]) ?? UNKNOWN));
+    return { codes, names: names.map(String) };
+  }
+
+  async name(i) {
+    return this.kernels[i].kernel_id;
+  }
+
+  /** Kernels of layers that pass the filters, evenly chosen. */
+  async sample() {
+    const rows = this.store.rows;
+    const step = Math.max(1, Math.floor(rows.length / SAMPLED_LAYERS));
+    const chosen = Array.from(rows).filter((_, i) => i % step === 0);
+    const found = await Promise.all(chosen.map((row) => this.store.samples(row)));
+    return found.flatMap((samples) => (samples ? kernelsOf(samples) : []));
+  }
+
+  async placeOnLayers() {
+    const rows = new Map();
+    for (const { layer_id: id } of this.kernels) {
+      if (!rows.has(id)) rows.set(id, await this.store.rowOf(id));
+    }
+    this.layers = Int32Array.from(this.kernels, (kernel) => rows.get(kernel.layer_id));
+  }
+
+  /** Scores along the first eigenkernels, of kernels scaled to a largest magnitude of 1. */
+  async addScores() {
+    const bases = new Map();
+    for (const { kernel, component, vector, mean } of (await this.store.table("eigenkernels")) ?? []) {
+      const base = bases.get(kernel) ?? bases.set(kernel, { mean, vectors: [] }).get(kernel);
+      base.vectors[Number(component)] = vector;
+    }
+    if (!bases.size) return;
+    for (const kernel of this.kernels) {
+      const base = bases.get(kernel.kernel);
+      const largest = kernel.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+      for (const place of [0, 1, 2, 3]) {
+        const vector = largest > 0 ? base?.vectors[place] : undefined;
+        kernel[`component_${place + 1}`] = vector
+          ? vector.reduce((sum, part, i) => sum + part * (kernel.values[i] / largest - base.mean[i]), 0)
+          : null;
+      }
+    }
+  }
+}
+
+function kernelsOf({ ids, size, values }) {
+  const taps = size[0] * size[1];
+  return ids.map((id, i) => ({
+    kernel_id: id,
+    layer_id: id.replace(/:\d+:\d+$/, ""),
+    kernel: size.join("x"),
+    values: Array.from(values.subarray(i * taps, (i + 1) * taps)),
+  }));
+}
+
+function columnLabel(name) {
+  return name.replace(/^model_id$/, "model").replaceAll("_", " ");
+}
+
+/** The most frequent groups of some rows, at most `limit`: places in the palette by code, names and counts. */
+export function rankGroups({ codes, names }, rows, limit) {
+  const counts = new Float64Array(names.length + 1);
+  for (const row of rows) counts[codes[row] === UNKNOWN ? names.length : codes[row]] += 1;
+  const ranked = names.map((name, code) => ({ name, code, count: counts[code] })).filter((group) => group.count);
+  ranked.sort((a, b) => b.count - a.count || (a.name < b.name ? -1 : 1));
+  const shown = ranked.slice(0, limit);
+  const places = new Uint8Array(names.length + 1).fill(limit);
+  shown.forEach((group, i) => (places[group.code] = i));
+  const rest = rows.length - shown.reduce((sum, group) => sum + group.count, 0);
+  const legend = shown.map((group, place) => ({ ...group, place }));
+  if (rest) legend.push({ name: ranked.length > limit ? "other or unknown" : "unknown", place: limit, count: rest });
+  return { legend, place: (row) => places[codes[row] === UNKNOWN ? names.length : codes[row]] };
+}
+
+/** Bounds of a brush from the URL: {x: [from, to], y: [from, to]}, or null. */
+export function parseBrush(text) {
+  const bounds = (text ?? "").split(",").map(Number);
+  if (bounds.length !== 4 || !text || bounds.some((bound) => !Number.isFinite(bound))) return null;
+  return { x: [bounds[0], bounds[1]], y: [bounds[2], bounds[3]] };
+}
+
+/** A brush as text for the URL. */
+export function formatBrush({ x, y }) {
+  return [...x, ...y].map((bound) => String(Number(bound.toPrecision(5)))).join(",");
+}
+
+/** A sentence about what the plot shows, for those who do not see it. */
+export function describePlot({ noun, drawn, total, x, y }) {
+  return `Scatter plot of ${y} against ${x}: ${format(drawn)} of ${format(total)} ${noun}s have both.`;
+}

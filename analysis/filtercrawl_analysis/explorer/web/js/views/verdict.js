@@ -1,0 +1,10 @@
+/** Verdicts of the analysis of quality. */
+
+const COLUMN = "layer_quality.verdict";
+
+/** The verdict on the layer in a row; null where it was not judged. */
+export async function verdictOf(store, row) {
+  if (!store.categoryColumns().some((column) => column.name === COLUMN)) return null;
+  const { values, categories } = await store.column(COLUMN);
+  return categories[values[row]] ?? null;
+}
