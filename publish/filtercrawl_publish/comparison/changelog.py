@@ -20,6 +20,7 @@ from filtercrawl_publish.comparison.difference import Difference
 from filtercrawl_publish.comparison.snapshot import DatasetSnapshot, files_to_compare
 from filtercrawl_publish.rendering import text_environment
 from filtercrawl_publish.repository.base import Repository
+from filtercrawl_publish.repository.digests import file_sha256
 
 __all__ = ["MAX_SECTIONS", "render_changelog", "update_pending_changelog", "write_changelog"]
 
@@ -28,7 +29,9 @@ MAX_SECTIONS: Final = 200
 _SECTION: Final = re.compile(r"^## ", re.MULTILINE)
 
 
-def write_changelog(before: Path | None, after: Path, version: str, folder: Path) -> Difference:
+def write_changelog(
+    before: Path | None, after: Path, version: str, folder: Path, hub_id: str | None = None
+) -> Difference:
     """Compare the last version with a new one and write both files, each atomically.
 
     Sections of versions that were never published disappear. The file list and the manifest include the new content
@@ -40,6 +43,7 @@ def write_changelog(before: Path | None, after: Path, version: str, folder: Path
         after: A folder with the tables of the new version, usually `folder`.
         version: Name of the new version.
         folder: Where to write.
+        hub_id: Where on the Hub the version is published; None for elsewhere.
 
     Raises:
         DatasetError: A table cannot be read, or a file cannot be written.
@@ -47,7 +51,14 @@ def write_changelog(before: Path | None, after: Path, version: str, folder: Path
     previous = None if before is None else _version_of(before)
     before_snapshot = None if before is None else DatasetSnapshot.open(before, previous or "the last version")
     difference = compare_snapshots(before_snapshot, DatasetSnapshot.open(after, version))
-    content = {"version": version, "previous": previous, **difference.to_dict()}
+    index = after / "data/index.parquet"
+    content = {
+        "version": version,
+        "previous": previous,
+        "repository": hub_id,
+        "index_sha256": file_sha256(index) if index.is_file() else None,
+        **difference.to_dict(),
+    }
     del content["after"]["root"]  # the root hash covers this file, so the file cannot contain it
     write_text(folder / manifest.CHANGES, folder, json.dumps(content, indent=1, sort_keys=True) + "\n")
     earlier = None if before is None else before / manifest.CHANGELOG
@@ -83,7 +94,7 @@ def update_pending_changelog(repository: Repository, head: str | None, folder: P
             repository.fetch(paths, head, before)
             if manifest.PATH not in published:
                 before = None  # a repository without published versions
-        difference = write_changelog(before, folder, version, folder)
+        difference = write_changelog(before, folder, version, folder, repository.hub_id)
     with Catalog(folder) as catalog:
         catalog.set_meta("stale", "1")
         export_if_needed(folder, catalog)

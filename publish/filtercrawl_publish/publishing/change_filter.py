@@ -28,7 +28,7 @@ _BOOKKEEPING_COLUMNS: Final = {
 }  # fmt: skip
 # Files that are derived from the others, or describe the run.
 _DERIVED_FILES: Final = frozenset({
-    manifest.TABLE, manifest.PATH, card.PATH, manifest.CHANGELOG, manifest.CHANGES, SIGNATURE, manifest.RUN,
+    manifest.TABLE, manifest.PATH, card.PATH, SIGNATURE, manifest.RUN, *manifest.SINGLE_FILES,
 })  # fmt: skip
 # Parts of the card that follow from the bytes of files: digests and sizes.
 _DERIVED_TEXT: Final = re.compile(rb"\b[0-9a-f]{64}\b|\d[\d.,]* ?(?:[kMG]B|\|)")

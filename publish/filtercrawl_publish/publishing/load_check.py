@@ -159,7 +159,8 @@ def _check_manifest(snapshot: _CommitSnapshot) -> None:
             raise DatasetError(f"{snapshot.where}: {path} differs from {manifest.TABLE}")
     owned = tuple(f"{part}/" for part in manifest.PARTS)
     for path in snapshot.files:
-        if path.startswith(owned) and path not in {*snapshot.listed, *UNLISTED_FILES}:
+        ours = path.startswith(owned) or path in manifest.SINGLE_FILES
+        if ours and path not in {*snapshot.listed, *UNLISTED_FILES}:
             raise DatasetError(f"{snapshot.where}: {path} is not listed in {manifest.TABLE}")
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from filtercrawl.api.errors import PolicyError
 from filtercrawl.api.transport import Transport
+from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.transport import hub
 from filtercrawl_publish.repository.base import Repository, RepositoryFile
@@ -26,6 +27,7 @@ _DERIVED_FROM_WEIGHTS: Final = (
     "data/sketches/",
     "data/effective/",
     "data/kernels_3x3/",
+    manifest.PICTURE,
 )
 
 

@@ -21,7 +21,7 @@ __all__ = ["RollbackResult", "rollback_version"]
 
 # The files of a version; all other files of a repository belong to its owner and stay.
 _FOLDERS: Final = tuple(f"{part}/" for part in manifest.PARTS)
-_FILES: Final = frozenset({card.PATH, manifest.PATH, manifest.CHANGELOG, manifest.CHANGES, SIGNATURE})
+_FILES: Final = frozenset({card.PATH, manifest.PATH, SIGNATURE, *manifest.SINGLE_FILES})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,11 +65,12 @@ class FileChanges:
 def compare_files(staged: StagedVersion, published: Mapping[str, RepositoryFile]) -> FileChanges:
     """Compare by path, size and digest; only small files for which the Hub states a git id are read.
 
-    Files outside data/ and analysis/ that the version does not have belong to the repository's owner and stay.
+    Other files that the version does not have belong to the repository's owner and stay.
     """
     add = {path: file for path, file in staged.files.items() if not _is_same(staged.folder, file, published.get(path))}
-    owned = (*(f"{part}/" for part in manifest.PARTS), SIGNATURE)
-    delete = sorted(path for path in published if path.startswith(owned) and path not in staged.files)
+    folders, single_files = tuple(f"{part}/" for part in manifest.PARTS), {SIGNATURE, *manifest.SINGLE_FILES}
+    owned = (path for path in published if path.startswith(folders) or path in single_files)
+    delete = sorted(path for path in owned if path not in staged.files)
     return FileChanges(add=add, delete=tuple(delete), same=len(staged.files) - len(add))
 
 

@@ -74,6 +74,11 @@ class Repository(Protocol):
         ...
 
     @property
+    def hub_id(self) -> str | None:
+        """`org/name` on the Hub; None for a folder, whose path is not to be published."""
+        ...
+
+    @property
     def revision(self) -> str | None:
         """The part behind `@` of the name that it was opened by; None for the head."""
         ...

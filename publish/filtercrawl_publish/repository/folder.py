@@ -46,6 +46,7 @@ class FolderRepository:
             revision: A tag or commit to read; None for the latest version.
         """
         self.id = folder
+        self.hub_id: str | None = None
         self.revision = revision
         self._folder = Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100 - resolve() would follow the link
         self._versions = self._folder.parent / f".{self._folder.name}.versions"

@@ -51,6 +51,7 @@ class HubRepository:
             revision: A tag or commit to read; None for the head of `main`.
         """
         self.id = repo_id
+        self.hub_id = repo_id
         self.revision = revision
         self.url = repo_id
         self._transport = transport

@@ -99,12 +99,12 @@ def _compare_remote(file: File, stated: RepositoryFile) -> str | None:
 
 
 def _unlisted_files(folder: CheckedFolder, remote: Collection[str]) -> Iterator[Issue]:
-    """Report files below data/ and analysis/ that are not listed; hidden ones are ignored, as readers do."""
+    """Report files of the dataset that are not listed; hidden ones are ignored, as readers do."""
     listed = {file.path for file in folder.files} | {manifest.TABLE, manifest.RUN}
     local = [path for part in manifest.PARTS for path in (folder.path / part).rglob("*")]
-    change_files = [folder.path / name for name in (manifest.CHANGELOG, manifest.CHANGES)]
+    single_files = [folder.path / name for name in manifest.SINGLE_FILES]
     absent = [folder.path / path for path in remote if path.startswith(tuple(f"{part}/" for part in manifest.PARTS))]
-    for path in sorted({*local, *absent, *(path for path in change_files if path.is_file())}):
+    for path in sorted({*local, *absent, *(path for path in single_files if path.is_file())}):
         relative = path.relative_to(folder.path)
         hidden = any(part.startswith((".", "_")) for part in relative.parts)
         if hidden or path.is_dir() or relative.as_posix() in listed:

@@ -190,7 +190,7 @@ def test_samples_are_kernels_of_the_layers(folder: Path) -> None:
 def test_the_examples_of_the_card_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
     blocks = (folder / "README.md").read_text().split("```python\n")[1:]
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names: dict[str, Any] = {"DIR": str(folder)}
     for block in blocks:
         assert len([line for line in block.split("```")[0].splitlines() if line]) <= 3

@@ -105,6 +105,10 @@ def test_diff_and_changelog_of_versions(hub: HubServer, cli: Cli) -> None:
     text = content(hub)["CHANGES.md"].decode()
     assert [line for line in text.splitlines() if line.startswith("## ")] == ["## v2026.11.23", "## v2026.11.22"]
     assert "CHANGES.md" in content(hub)["README.md"].decode()
+    for version in ("v2026.11.22", "v2026.11.23"):
+        card = content(hub, version)["README.md"].decode()
+        assert f"url = {{https://huggingface.co/datasets/{REPO}/tree/{version}}}" in card
+        assert f'load_dataset("{REPO}", "layers", split="train", streaming=True, revision="{version}")' in card
 
 
 @pytest.mark.usefixtures("grown")
@@ -215,7 +219,11 @@ def test_a_weight_that_only_reading_finds(hub: HubServer, cli: Cli, tmp_path: Pa
 @pytest.mark.usefixtures("grown")
 def test_withdrawn_from_a_repo(hub: HubServer, cli: Cli, dataset: Path) -> None:
     tags = dict(hub.datasets[REPO].tags)
+    picture = content(hub)["figures/kernels.png"]
+    assert "b.safetensors, " in content(hub)["README.md"].decode()
     found = cli("withdraw", REPO, "local/b.safetensors", "--reason", "the author asked")
+    assert content(hub)["figures/kernels.png"] != picture
+    assert "b.safetensors, " not in content(hub)["README.md"].decode()
     assert (found["withdrawn"], found["version"]) == (["local/b.safetensors"], "v2026.11.23.1")
     assert {name: hub.datasets[REPO].tags[name] for name in tags} == tags
     target = unpacked(hub, dataset.parent / "out")
@@ -260,7 +268,8 @@ def test_purged_from_a_repo(zoo: Path, dataset: Path, run_sync: Sync, hub: HubSe
         cli("publish", REPO, "--dataset", dataset, "--version", version)
     repo = hub.datasets[REPO]
     files = {row["layers_file"] for name in ("v2", "v3") for row in rows_of(repo, name) if "/b." in row["model_id"]}
-    kernels = {sha256(repo.at(name).files["data/samples--v2.parquet"]) for name in ("v2", "v3")}  # type: ignore[union-attr]
+    derived = ("data/samples--v2.parquet", "figures/kernels.png")
+    kernels = {sha256(repo.at(name).files[path]) for name in ("v2", "v3") for path in derived}  # type: ignore[union-attr]
     hub.fail("*/lfs-files*", Fault(status=403))  # cut short behind the new version
     arguments = ("withdraw", REPO, "local/b.safetensors", "--reason", "the author asked", "--purge")
     cli(*arguments, code=1)

@@ -14,7 +14,8 @@ import pyarrow as pa
 from filtercrawl.config.spdx import REDISTRIBUTABLE as LICENSES
 from filtercrawl.dataset.card.configs import REDISTRIBUTABLE, Config
 from filtercrawl.dataset.card.counts import DatasetCounts
-from filtercrawl.dataset.card.figures import REPORT, CardFigure
+from filtercrawl.dataset.card.figures import REPORT, CardFigure, KernelPicture
+from filtercrawl.dataset.card.release import Release
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.schema.layer_row import IndexRow, LayerRow
 from filtercrawl.dataset.schema.model_row import ModelRow
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 # Lines of a table of counts; the rest is summed up in one.
 _MAX_LINES: Final = 15
+# Lines of a table that is not folded.
+_SHORT_TABLE: Final = 5
+# Columns of tables that are aligned to the right.
+_NUMBERS: Final = frozenset({"rows", "MB", "kernels", "checkpoints"})
 _NAME_LENGTH: Final = 80
 _CAPTION_LENGTH: Final = 400
 
@@ -39,6 +44,8 @@ class CardContext:
         configs: Its configs, the default one first.
         counts: Its layers and kernels.
         figures: Figures of analyses.
+        picture: The picture of kernels; None where no kernel can be shown.
+        release: The published version that the dataset is; None where it is none.
         others: Published files besides those of configs, by path.
     """
 
@@ -46,24 +53,32 @@ class CardContext:
     configs: Sequence[Config]
     counts: DatasetCounts
     figures: Sequence[CardFigure] = ()
+    picture: KernelPicture | None = None
+    release: Release | None = None
     others: frozenset[str] = frozenset()
 
 
 def render_body(context: CardContext) -> str:
     """Return the card's Markdown."""
     counts = context.counts
-    outcomes = (f"{count:,} {escape(outcome)}" for outcome, count in sorted(counts.outcomes.items()))
     kernels: tuple[tuple[str, Counter[str] | Counter[str | None]], ...] = (
         ("source", counts.by_source),
-        ("kernel", counts.by_kernel),
+        ("kernel size", counts.by_kernel),
         ("task", counts.by_task),
-        ("license", counts.by_license),
     )
     text = _environment().get_template("body.md.j2").render(
         counts=counts,
         dataset_id=context.dataset_id,
-        outcomes=", ".join(outcomes),
-        kernel_counts=[(title, _kernel_counts(by)) for title, by in kernels if by],
+        release=context.release,
+        picture=context.picture.layers if context.picture else (),
+        picture_path=manifest.PICTURE,
+        picture_kernels=context.picture.kernels if context.picture else 0,
+        location=f'"{context.release.hub_id}"' if context.release and context.release.hub_id else "DIR",
+        short=_SHORT_TABLE,
+        numbers=_NUMBERS,
+        outcomes=[(escape(outcome), f"{count:,}") for outcome, count in sorted(counts.outcomes.items())],
+        kernel_counts=[(title, _kernel_counts(by)) for title, by in kernels if by.keys() - {None}],
+        license_counts=_kernel_counts(counts.by_license),
         configs=[_config_line(config) for config in context.configs],
         names={config.name for config in context.configs},
         columns=list(_columns()),
@@ -121,7 +136,7 @@ def _type(kind: pa.DataType) -> str:
 
 def _config_line(config: Config) -> Line:
     megabytes = sum(file.size for file in config.files) / 1e6
-    return f"`{config.name}`", f"{config.rows:,}", f"{len(config.files):,}", f"{megabytes:,.2f}", config.about
+    return f"`{config.name}`", config.about, f"{config.rows:,}", f"{megabytes:,.2f}"
 
 
 def _kernel_counts(kernels: Counter[str] | Counter[str | None]) -> Sequence[Line]:

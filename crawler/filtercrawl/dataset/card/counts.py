@@ -21,6 +21,7 @@ class DatasetCounts:
         by_task: Kernels by task; None where it is unknown.
         outcomes: Checkpoints by outcome.
         layers: Number of layers.
+        files: The layers files that store them, one a checkpoint.
         layer_rows: Rows of `layers` by source.
         redistributable_rows: Rows of each layers file whose license lets everybody redistribute it.
     """
@@ -31,6 +32,7 @@ class DatasetCounts:
     by_task: Counter[str | None] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     layers: int = 0
+    files: set[str] = field(default_factory=set)
     layer_rows: Counter[str] = field(default_factory=Counter)
     redistributable_rows: Counter[str] = field(default_factory=Counter)
 
@@ -43,6 +45,7 @@ class DatasetCounts:
         if not row.stored or row.file is None:
             return
         self.layers += 1
+        self.files.add(row.file)
         self.layer_rows[row.file.split("/")[2]] += row.n_parts
         self.by_source[row.source] += row.n_kernels
         self.by_kernel[row.kernel] += row.n_kernels

@@ -1,4 +1,4 @@
-"""Which figures of the analyses the card shows."""
+"""Which figures the card shows: kernels of some layers, and figures of the analyses."""
 
 from __future__ import annotations
 
@@ -29,6 +29,36 @@ class CardFigure:
     path: str
     title: str
     caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PicturedLayer:
+    """A layer in the picture of kernels; all of it is text of a checkpoint, not to be trusted.
+
+    Attributes:
+        model_id: Its checkpoint.
+        layer: The path of its module.
+        kernel: Its kernel size.
+        is_first: Whether it is known to be the first layer.
+    """
+
+    model_id: str
+    layer: str
+    kernel: str
+    is_first: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelPicture:
+    """What the picture of kernels shows.
+
+    Attributes:
+        layers: Its layers, line by line.
+        kernels: Kernels of each layer, at most.
+    """
+
+    layers: tuple[PicturedLayer, ...]
+    kernels: int
 
 
 def card_figures(folder: Path) -> tuple[CardFigure, ...]:

@@ -58,8 +58,13 @@ def replace_if_changed(path: Path, target: Path) -> bool:
 
 def write_text(target: Path, dataset: Path, text: str) -> bool:
     """Make `target` hold `text` in UTF-8, line ends as given; False if it did already."""
+    return write_bytes(target, dataset, text.encode())
+
+
+def write_bytes(target: Path, dataset: Path, data: bytes) -> bool:
+    """Make `target` hold `data`; False if it did already."""
     with temporary(target, dataset) as path:
-        path.write_bytes(text.encode())
+        path.write_bytes(data)
         return replace_if_changed(path, target)
 
 

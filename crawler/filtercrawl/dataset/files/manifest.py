@@ -28,6 +28,10 @@ _CSV_BYTES: Final = 100_000
 # What changed against the version before, for people and in full; beside the card, where somebody who browses looks.
 CHANGELOG: Final = "CHANGES.md"
 CHANGES: Final = "changes.json"
+# The picture of kernels at the top of the card.
+PICTURE: Final = "figures/kernels.png"
+# Published files outside the folders of `PARTS`, where a repository may have files of its owner; they are listed too.
+SINGLE_FILES: Final = (CHANGELOG, CHANGES, PICTURE)
 # What the last release did. It describes a run, not the data, so it is published but not listed:
 # nothing changed would else be a change.
 RUN: Final = "analysis/run.json"
@@ -74,8 +78,8 @@ def other_files(folder: Path, known: set[str]) -> Iterator[File]:
                 continue
             if is_published(path, (here / name).stat().st_size):
                 yield _hashed(folder, path)
-    for path in (CHANGELOG, CHANGES):
-        if (folder / path).is_file():
+    for path in SINGLE_FILES:
+        if path not in known and (folder / path).is_file():
             yield _hashed(folder, path)
 
 

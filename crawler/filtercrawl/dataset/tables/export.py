@@ -16,9 +16,10 @@ from filtercrawl.dataset.card import card
 from filtercrawl.dataset.card.body import CardContext
 from filtercrawl.dataset.card.configs import build_configs
 from filtercrawl.dataset.card.counts import DatasetCounts
-from filtercrawl.dataset.card.figures import card_figures
+from filtercrawl.dataset.card.figures import KernelPicture, PicturedLayer, card_figures
+from filtercrawl.dataset.card.release import read_release
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.atomic import remove, remove_temporary_files, write_text
+from filtercrawl.dataset.files.atomic import remove, remove_temporary_files, write_bytes, write_text
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, File, Row, Table, record_batches, write_table
 from filtercrawl.dataset.files.table_files import TablePartitions, base_path, files_of
 from filtercrawl.dataset.schema.arrow import FILES, TABLES
@@ -28,6 +29,8 @@ from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables import effective, preview, samples, sketches
+from filtercrawl.dataset.tables.card_picture import draw_layers
+from filtercrawl.dataset.tables.picture_choice import KERNELS, PictureChoice
 from filtercrawl.dataset.tables.samples import Samples
 
 # Row groups of `index` have some hundred kilobytes.
@@ -123,11 +126,14 @@ def export(folder: Path, rows: Rows) -> Exported:
     """
     found = _read_card(folder)
     layers = manifest.layer_files(folder, rows.layer_files())
-    counts = DatasetCounts()
-    tables = _write_tables(folder, rows, counts)
+    counts, choice = DatasetCounts(), PictureChoice()
+    tables = _write_tables(folder, rows, counts, choice)
+    picture, drawn = _write_picture(folder, rows, choice)
     written = [table for group in tables.values() for table in group]
     paths = {table.path for table in written}
     obsolete = [path for path in _derived_paths(folder) if path not in paths]
+    if picture is None:
+        obsolete.append(manifest.PICTURE)
     others = list(manifest.other_files(folder, {*paths, *obsolete, manifest.TABLE}))
     files: list[File] = sorted((*layers, *written, *others), key=lambda file: file.path)
     if listing := write_table(folder, manifest.TABLE, FILES, record_batches((vars(file) for file in files), FILES)):
@@ -141,12 +147,14 @@ def export(folder: Path, rows: Rows) -> Exported:
         configs=list(build_configs(tables, layers, counts)),
         counts=counts,
         figures=card_figures(folder),
+        picture=picture,
+        release=read_release(folder, next((table.sha256 for table in tables.get("index", ())), None)),
         others=frozenset(file.path for file in others),
     )
     text = found.render(about)
     files.append(manifest.file_entry(card.PATH, text))
     totals = {"models": counts.outcomes.total(), "layers": counts.layers, "kernels": counts.kernels}
-    changed = [table.path for table in written if table.changed]
+    changed = [table.path for table in written if table.changed] + ([manifest.PICTURE] if drawn else [])
     for path, content in ((card.PATH, text), (manifest.PATH, manifest.manifest_text(rows.dataset_id, files, totals))):
         if write_text(folder / path, folder, content):
             changed.append(path)
@@ -178,7 +186,20 @@ def _read_card(folder: Path) -> card.Card:
         raise DatasetError(f"{card.PATH}: cannot be read ({error}); fix or delete it") from error
 
 
-def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts) -> dict[str, list[Table]]:
+def _write_picture(folder: Path, rows: Rows, choice: PictureChoice) -> tuple[KernelPicture | None, bool]:
+    """Write the picture of kernels; return what it shows, and whether the file changed."""
+    layers, data = draw_layers(choice.candidates(), rows.samples)
+    if data is None:
+        return None, False
+    shown = (
+        PicturedLayer(model_id=row.model_id, layer=row.layer, kernel=row.kernel, is_first=bool(row.is_first))
+        for row in layers
+    )
+    drawn = write_bytes(folder / manifest.PICTURE, folder, data)
+    return KernelPicture(layers=tuple(shown), kernels=KERNELS), drawn
+
+
+def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts, pictured: PictureChoice) -> dict[str, list[Table]]:
     """Write every table but `files`; those without rows are not among the result."""
     choice, parts = preview.LayerReservoir(), TablePartitions(rows.releases())
     effective_parts = TablePartitions(rows.effective_releases())
@@ -187,6 +208,7 @@ def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts) -> dict[str, 
         for row in rows.index():
             counts.add_layer(row)
             choice.offer(row)
+            pictured.offer(row)
             yield row.to_arrow()
 
     def models() -> Iterator[ModelRow]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -12,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image
 
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, record_batches
 from filtercrawl.dataset.schema.arrow import PREVIEW
 from filtercrawl.dataset.schema.layer_row import IndexRow
+from filtercrawl.dataset.tables.kernel_tiles import SEPARATOR, encode_png, kernel_tiles
 from filtercrawl.dataset.tables.samples import Samples
 
 LIMIT: Final = 2_000
@@ -28,15 +27,6 @@ _CUT: Final = ContentDefinedBoundary(key="layer_id", one_in=80)
 _GAP: Final = 3
 # Taps in a picture, at most: keeps it at some ten kilobytes.
 _TAPS: Final = 9_216
-
-# Palette: an odd number of steps from the most negative weight to the most positive, zero in the middle.
-_STEPS: Final = 41
-_SEPARATOR: Final = _STEPS
-_SLICE: Final = _STEPS + 1
-_NONFINITE: Final = _STEPS + 2
-# Blue and orange stay apart for every common kind of colour blindness.
-_ANCHORS: Final = np.array([(13, 43, 100), (70, 130, 195), (247, 247, 247), (238, 145, 65), (125, 45, 5)])
-_OTHERS: Final = ((90, 90, 90), (170, 170, 170), (20, 160, 60))
 
 
 class LayerReservoir:
@@ -91,18 +81,18 @@ def render_layer(values: NDArray[np.float32], kernel_size: Sequence[int]) -> byt
     Blue is negative, white zero, orange positive, green not finite; the slices of a 3-D kernel are drawn side by
     side. Kernels that do not fit are left out from the end, taps that do not fit are averaged.
     """
-    tiles = _tiles(_codes(_fitting(values.reshape(len(values), *kernel_size))))
+    tiles = kernel_tiles(_fitting(values.reshape(len(values), *kernel_size)))
     k, height, width = tiles.shape
     y, x = _pixels(height, width), _pixels(width, height)
     down, across = height * y + _GAP, width * x + _GAP
     columns = max(1, min(k, (IMAGE_SIZE_PX - _GAP) // across, math.ceil(math.sqrt(k * down / across))))
     lines = max(1, min(math.ceil(k / columns), (IMAGE_SIZE_PX - _GAP) // down))
-    canvas = np.full((lines * down + _GAP, columns * across + _GAP), _SEPARATOR, np.uint8)
+    canvas = np.full((lines * down + _GAP, columns * across + _GAP), SEPARATOR, np.uint8)
     for number, tile in enumerate(tiles[: lines * columns]):
         line, column = divmod(number, columns)
         top, left = _GAP + line * down, _GAP + column * across
         canvas[top : top + height * y, left : left + width * x] = tile.repeat(y, 0).repeat(x, 1)
-    return _png(canvas)
+    return encode_png(canvas)
 
 
 def _fitting(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -129,39 +119,7 @@ def _limits(kernel_size: tuple[int, ...]) -> tuple[int, ...]:
     return depth, line // 4, max(1, line // depth - 1)
 
 
-def _codes(kernels: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Map each kernel to palette entries by its own largest finite magnitude."""
-    finite = np.isfinite(kernels)
-    known = np.where(finite, kernels, 0)
-    largest = np.abs(known).max(axis=tuple(range(1, kernels.ndim)), keepdims=True)
-    scaled = known / np.where(largest > 0, largest, 1)
-    codes = np.rint((scaled + 1) * (_STEPS // 2)).astype(np.uint8)
-    return np.where(finite, codes, np.uint8(_NONFINITE))
-
-
-def _tiles(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay kernels of one, two or three axes out as pictures [k, height, width]."""
-    if codes.ndim == 2:
-        return codes[:, None]
-    if codes.ndim == 3:
-        return codes
-    k, depth, height, width = codes.shape
-    slices = np.pad(codes, ((0, 0), (0, 0), (0, 0), (0, 1)), constant_values=_SLICE)
-    return slices.transpose(0, 2, 1, 3).reshape(k, height, depth * (width + 1))[:, :, :-1]
-
-
 def _pixels(taps: int, others: int) -> int:
     """Pixels a tap along an axis of `taps`: small kernels are drawn large, strips are drawn thick."""
     wanted = max(4, min(12, round(36 / math.sqrt(taps * others))), 8 if taps == 1 else 0)
     return max(1, min(wanted, (IMAGE_SIZE_PX - 2 * _GAP) // taps))
-
-
-def _png(canvas: NDArray[np.uint8]) -> bytes:
-    steps = np.linspace(0, len(_ANCHORS) - 1, _STEPS)
-    colours = np.stack([np.interp(steps, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=1)
-    palette = np.concatenate([np.rint(colours), _OTHERS]).astype(np.uint8)
-    picture = Image.fromarray(canvas)
-    picture.putpalette(palette.tobytes())
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()

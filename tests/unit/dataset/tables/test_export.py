@@ -23,6 +23,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card.body import escape
 from filtercrawl.dataset.card.card import BEGIN, END
 from filtercrawl.dataset.files.atomic import atomic_write, write_text
+from filtercrawl.dataset.files.manifest import PICTURE
 from filtercrawl.dataset.files.parquet import record_batches, write_table
 from filtercrawl.dataset.schema.arrow import INDEX, TABLES
 from filtercrawl.dataset.tables.export import delete_orphans, export
@@ -205,8 +206,8 @@ def test_stopped_anywhere_it_is_completed_to_the_same_bytes(
         assert tree(folder) == whole
         assert list((folder / ".filtercrawl/tmp").iterdir()) == []
     assert reasons == {"" if isinstance(error, Killed) else "No space left on device); see to the disk and run again"}
-    # index, models, a ledger, samples, sketches, preview, files, card, manifest; renames, a ledger and sketches go.
-    assert steps == 11
+    # index, models, a ledger, samples, sketches, preview, picture, files, card, manifest; renames and two others go.
+    assert steps == 12
 
 
 @pytest.mark.exhaustive
@@ -351,7 +352,7 @@ def test_hostile_names(tmp_path: Path, text: str) -> None:
     body = card.partition(BEGIN)[2]
     assert not any(mark in body for mark in ("<script>", "javascript:", "---\nconfigs", "| a | b |", "\x85", "\u202e"))
     lines = [line for line in body.splitlines() if line.startswith("|")]
-    assert all(line.count("|") in (3, 4, 6) and len(line) < 1000 for line in lines)
+    assert all(line.count("|") in (3, 4, 5) and len(line) < 1000 for line in lines)
     assert missing(tmp_path) == []
     index = pq.read_table(tmp_path / "data/index.parquet").to_pylist()
     assert (index[0]["layer_id"], index[0]["license"]) == (text, text)
@@ -370,11 +371,71 @@ def test_figures_of_the_analyses_are_on_the_card(tmp_path: Path) -> None:
     (tmp_path / "analysis/results.json").write_text(json.dumps({"analyses": found}))
     export(tmp_path, rows)
     body = (tmp_path / "README.md").read_text()
-    assert re.findall(r"!\[[^]]*\]\(([^)]*)\)", body) == named[:2]
+    assert re.findall(r"!\[[^]]*\]\(([^)]*)\)", body) == [PICTURE, *named[:2]]
     assert "<script>" not in body
     (tmp_path / "analysis/results.json").write_text('{"analyses": [{"figures": 3}]}')
     export(tmp_path, rows)
+    assert (tmp_path / "README.md").read_text().count("![") == 1
+
+
+def test_the_card_opens_with_kernels_that_are_published(tmp_path: Path) -> None:
+    rows = example(tmp_path)
+    assert PICTURE in export(tmp_path, rows).changed
+    body = (tmp_path / "README.md").read_text().partition(BEGIN)[2]
+    assert body.lstrip().startswith("# Trained convolution kernels\n\n![Kernels of 8 trained layers")
+    listed = {row["path"]: row["sha256"] for row in pq.read_table(tmp_path / "data/files.parquet").to_pylist()}
+    assert listed[PICTURE] == hashlib.sha256((tmp_path / PICTURE).read_bytes()).hexdigest()
+
+
+def test_kernels_of_a_withdrawn_checkpoint_leave_the_picture(tmp_path: Path) -> None:
+    rows = MemoryRows(tmp_path)
+    rows.add("local/a.pt", [DEPTHWISE])
+    export(tmp_path, rows)
+    alone = (tmp_path / PICTURE).read_bytes()
+    rows.add("local/b.pt", [DEPTHWISE])
+    export(tmp_path, rows)
+    assert (tmp_path / PICTURE).read_bytes() != alone
+    assert "b.pt" in (tmp_path / "README.md").read_text()
+    rows.forget("local/b.pt")
+    export(tmp_path, rows)
+    assert (tmp_path / PICTURE).read_bytes() == alone
+    assert "b.pt" not in (tmp_path / "README.md").read_text()
+    rows.forget("local/a.pt")
+    assert PICTURE in export(tmp_path, rows).changed
+    assert not (tmp_path / PICTURE).exists()
     assert "![" not in (tmp_path / "README.md").read_text()
+
+
+def released(folder: Path, **facts: object) -> str:
+    """The card of a folder whose index is that of a version."""
+    digest = hashlib.sha256((folder / "data/index.parquet").read_bytes()).hexdigest()
+    about = {"version": "v2026.01.02.3", "repository": "org/name", "index_sha256": digest, **facts}
+    (folder / "changes.json").write_text(json.dumps(about))
+    export(folder, example(folder))
+    return (folder / "README.md").read_text()
+
+
+def test_a_published_version_is_cited_and_loaded_by_its_name(tmp_path: Path) -> None:
+    export(tmp_path, example(tmp_path))
+    assert "unpublished}" in (tmp_path / "README.md").read_text()
+    card = released(tmp_path)
+    assert "url = {https://huggingface.co/datasets/org/name/tree/v2026.01.02.3}" in card
+    assert "year = {2026}" in card
+    assert 'load_dataset("org/name", "layers", split="train", streaming=True, revision="v2026.01.02.3")' in card
+    in_a_folder = released(tmp_path, repository=None, version="first")
+    assert "version first}" in in_a_folder
+    assert "year =" not in in_a_folder
+    assert "load_dataset(DIR, " in in_a_folder
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"index_sha256": "0" * 64}, {"index_sha256": None}, {"version": "a}\n```"}, {"version": 3}],
+    ids=["changed since", "not stated", "hostile", "no text"],
+)
+def test_what_is_no_version_is_not_cited_as_one(tmp_path: Path, facts: dict[str, object]) -> None:
+    export(tmp_path, example(tmp_path))
+    assert "unpublished}" in released(tmp_path, **facts)
 
 
 def test_the_card_counts_by_task_and_stays_small(tmp_path: Path) -> None:

@@ -59,10 +59,12 @@ def test_compare_files(tmp_path: Path) -> None:
         "manifest.json.sig": RepositoryFile(size=1),
         "LICENSE": RepositoryFile(size=1),
         "database": RepositoryFile(size=1),
+        "figures/kernels.png": RepositoryFile(size=1),
+        "figures/of-the-owner.png": RepositoryFile(size=1),
     }
     changes = compare_files(staged, published)
     assert set(changes.add) == {"data/new", "data/other", "data/hash"}
-    assert changes.delete == ("analysis/gone", "data/gone", "manifest.json.sig")
+    assert changes.delete == ("analysis/gone", "data/gone", "figures/kernels.png", "manifest.json.sig")
     assert (changes.same, changes.bytes) == (2, 4)
     operations = changes.operations(tmp_path, {"data/new": files["data/new"]})
     assert set(operations.add) == {"data/other", "data/hash"}

@@ -1,0 +1,58 @@
+"""Which published version the dataset is."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from filtercrawl.dataset.files import manifest
+
+_TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_DAY: Final = re.compile(r"v(\d{4})\.(\d{2})\.(\d{2})(?:\.\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """A published version.
+
+    Attributes:
+        version: Its tag.
+        hub_id: `org/name` on the Hub; None where it is published elsewhere.
+    """
+
+    version: str
+    hub_id: str | None = None
+
+    @property
+    def url(self) -> str | None:
+        """The page of the version on the Hub."""
+        return self.hub_id and f"https://huggingface.co/datasets/{self.hub_id}/tree/{self.version}"
+
+    @property
+    def date(self) -> str | None:
+        """The day in its name, as `2026-11-23`; None for a name without one."""
+        day = _DAY.fullmatch(self.version)
+        return day and "-".join(day.groups())
+
+
+def read_release(folder: Path, index_sha256: str | None) -> Release | None:
+    """Return the version whose change log lies in the folder, if it is of this index.
+
+    After a version is published, a crawl may change the folder: then it is no version, until the next one is made.
+
+    Args:
+        folder: The dataset folder.
+        index_sha256: SHA-256 of `data/index.parquet`; None where there is no such file.
+    """
+    try:
+        changes = json.loads((folder / manifest.CHANGES).read_bytes())
+        version, hub_id, of_index = (changes.get(key) for key in ("version", "repository", "index_sha256"))
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    if not (isinstance(version, str) and _TAG.fullmatch(version)) or index_sha256 is None or of_index != index_sha256:
+        return None
+    return Release(version=version, hub_id=hub_id if isinstance(hub_id, str) and _HUB_ID.fullmatch(hub_id) else None)
