@@ -95,11 +95,19 @@ def _config(location: FolderLocation | HubLocation, *, base: str = "", similar: 
     files = readable_files(location)
     if isinstance(location, HubLocation):
         address = f"{hub_endpoint()}/datasets/{location.repo_id}/resolve/{location.commit}/"
-        origins = (origin(address), _HUB_STORAGE)
-        return PageConfig(name=location.repo_id, base=address, files=files, similar=similar, origins=origins)
-    # Beside a static page the files may be written anew.
-    sizes: Mapping[str, int | None] = files if base == DATASET else dict.fromkeys(files)
-    return PageConfig(name=location.root.resolve().name, base=base, files=sizes, similar=similar)
+        return PageConfig(
+            name=location.repo_id,
+            base=address,
+            files=files,
+            location=f"{location.repo_id}@{location.commit}",
+            similar=similar,
+            origins=(origin(address), _HUB_STORAGE),
+        )
+    root = location.root.resolve()
+    if base == DATASET:
+        return PageConfig(name=root.name, base=base, files=files, location=str(root), similar=similar)
+    # Beside a static page the files may be written anew, and the page may be copied to another machine.
+    return PageConfig(name=root.name, base=base, files=dict.fromkeys(files), location=root.name, similar=similar)
 
 
 def _search(location: FolderLocation | HubLocation) -> Any:

@@ -28,6 +28,7 @@ class PageConfig:
         name: What to call the dataset.
         base: Address of the dataset folder, with a slash at its end; relative to the page, or absolute.
         files: Parquet files that the page may read: path -> bytes, None where they may change.
+        location: How functions that load kernels find the dataset: a folder, or `org/name@commit`.
         similar: Whether a server answers `api/similar`.
         origins: Other origins from which files come; the policy of the page allows these.
     """
@@ -35,6 +36,7 @@ class PageConfig:
     name: str
     base: str
     files: Mapping[str, int | None]
+    location: str
     similar: bool = False
     origins: tuple[str, ...] = ()
 
@@ -42,6 +44,7 @@ class PageConfig:
         content = {
             "name": self.name,
             "base": self.base,
+            "location": self.location,
             "files": dict(sorted(self.files.items())),
             "capabilities": self.capabilities(),
         }

@@ -1,7 +1,7 @@
 // The dataset behind the page: its tables, their columns by row of index, and its sampled kernels.
 
 import { kindOf, labelOf, pack, take } from "./columns.js";
-import { ParquetFile } from "./parquet.js";
+import { ParquetFile, plain } from "./parquet.js";
 import { RangeFile } from "./ranges.js";
 import { SampleTable, sampleStarts } from "./samples.js";
 
@@ -147,10 +147,6 @@ function describe(file, prefix = "") {
     const name = prefix + column;
     return kind ? [{ name, label: labelOf(name), kind }] : [];
   });
-}
-
-function plain(value) {
-  return typeof value === "bigint" ? Number(value) : (value ?? null);
 }
 
 /** Height and width of the picture of a kernel: `3` is a row, and the slices of `3x3x3` are below one another. */

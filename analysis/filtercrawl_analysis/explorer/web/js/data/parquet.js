@@ -77,8 +77,7 @@ export class ParquetFile {
     const bytes = await this.#file.read(chunks.map((chunk) => chunk.range));
     const count = Number(this.#groups[group].num_rows);
     const entries = names.map((name, i) => {
-      const value = decodeRows(bytes[i], chunks[i], count)[row - this.starts[group]];
-      return [name, typeof value === "bigint" ? Number(value) : (value ?? null)];
+      return [name, plain(decodeRows(bytes[i], chunks[i], count)[row - this.starts[group]])];
     });
     return Object.fromEntries(entries);
   }
@@ -148,4 +147,10 @@ function decodeLeaves(bytes, { decoder }) {
     }
   }
   return pages.length === 1 ? pages[0] : pages.flatMap((page) => Array.from(page));
+}
+
+/** A value as the page uses it: numbers for 64-bit integers, in lists too, and null for what is unknown. */
+export function plain(value) {
+  if (Array.isArray(value)) return value.map(plain);
+  return typeof value === "bigint" ? Number(value) : (value ?? null);
 }

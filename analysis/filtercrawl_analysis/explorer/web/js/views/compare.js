@@ -1,10 +1,11 @@
 /** View: two models or two groups of layers side by side. */
 
-import { dataTable, h, notMade, select } from "./elements.js";
+import { h, select } from "./elements.js";
 import { format, plural } from "../dom.js";
 import { layerName } from "./format.js";
 import { difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup } from "./groups.js";
 import { histogram } from "./histogram.js";
+import { pairDrift } from "./relatives.js";
 import { Strips } from "./strip.js";
 
 export const label = "Compare";
@@ -114,6 +115,7 @@ class Compare {
   }
 
   async comparison(groups, rows) {
+    const sizes = groups.a.filter(([column]) => column === "kernel").map(([, value]) => value);
     const titles = { a: groupName(groups.a), b: groupName(groups.b) };
     const sides = await Promise.all(["a", "b"].map((side) => this.side(side, titles[side], rows[side])));
     return [
@@ -124,7 +126,7 @@ class Compare {
       ),
       h("div", { class: "sides results" }, sides),
       h("section", {}, h("h3", {}, "Measures by layer"), await this.distributions(rows, titles)),
-      await this.drift(groups),
+      await pairDrift(this.store, difference(groups.a, groups.b), sizes),
     ];
   }
 
@@ -166,56 +168,5 @@ class Compare {
     if (!known.length) return h("p", { class: "note" }, "No measure is known for both.");
     const key = ["a", "b"].map((side) => h("span", { class: `key side-${side}` }, titles[side]));
     return h("div", {}, h("p", { class: "note" }, key), h("div", { class: "small-plots" }, known));
-  }
-
-  async drift(groups) {
-    const differ = difference(groups.a, groups.b);
-    const title = h("h3", {}, "Drift between them");
-    if (!differ)
-      return h("section", {}, title, h("p", { class: "note" }, "Stated where the groups differ in one column."));
-    if (differ.column === "model_id") return this.related(differ);
-    const table = await this.store.table(`drift_${differ.column}`);
-    if (!table) return h("section", {}, title, notMade(`drift --by ${differ.column}`));
-    const sizes = new Set(groups.a.filter(([column]) => column === "kernel").map(([, value]) => value));
-    const pair = new Set([differ.a, differ.b]);
-    const found = table.filter(
-      (row) => pair.has(row.group_a) && pair.has(row.group_b) && (!sizes.size || sizes.has(row.kernel)),
-    );
-    if (!found.length)
-      return h("section", {}, title, h("p", { class: "note" }, "The analysis did not compare this pair."));
-    const rows = found.map((row) => [
-      row.kernel,
-      format(row.estimate),
-      row.low === null ? "unknown" : `${format(row.low)} to ${format(row.high)}`,
-      format(row.q),
-      row.verdict,
-    ]);
-    const columns = [
-      { label: "Size" },
-      { label: "Drift", numeric: true },
-      { label: "95 % interval", numeric: true },
-      { label: "q", numeric: true },
-      { label: "Verdict" },
-    ];
-    return h(
-      "section",
-      {},
-      title,
-      dataTable(`${differ.a} against ${differ.b}, over all of the dataset`, columns, rows),
-    );
-  }
-
-  /** What the analysis of lineage says about two models. */
-  async related({ a, b }) {
-    const title = h("h3", {}, "How they are related");
-    const related = await this.store.table("related_models");
-    if (!related) return h("section", {}, title, notMade("lineage"));
-    const pair = new Set([a, b]);
-    const row = related.find((entry) => pair.has(entry.model_a) && pair.has(entry.model_b));
-    if (!row)
-      return h("section", {}, title, h("p", { class: "note" }, "No relation was found: their weights are not alike."));
-    const origin = row.parent === null ? "" : `; ${row.parent} came first`;
-    const numbers = `${row.equal_layers} of ${row.common_layers} common layers are equal; distance ${format(row.distance)}`;
-    return h("section", {}, title, h("p", {}, `${row.relation}, by ${row.evidence}${origin}. ${numbers}.`));
   }
 }

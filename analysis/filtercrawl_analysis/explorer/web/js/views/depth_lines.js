@@ -31,13 +31,13 @@ export function depthLines(layers) {
   if (!plots.length) return h("p", { class: "note" }, "No layer of it has been measured.");
   const order = deep
     ? "From the input on the left to the output on the right."
-    : "In the order of the file: the depth is not known for all layers.";
-  return h("div", {}, h("p", { class: "note" }, order), h("div", { class: "small-plots" }, plots));
+    : "In the order of the file, as the depth of some layers is unknown.";
+  return h("div", {}, h("p", { class: "note" }, order), h("div", { class: "small-plots dense" }, plots));
 }
 
 function measure(layer, name) {
   if (name !== "rms") return layer[name];
-  const weights = Array.from(layer.shape, Number).reduce((product, length) => product * length, 1);
+  const weights = layer.shape.reduce((product, length) => product * length, 1);
   return layer.norm_l2 === null ? null : layer.norm_l2 / Math.sqrt(weights);
 }
 
@@ -46,7 +46,7 @@ function plot(title, layers, values, deep) {
   if (!known.length) return null;
   const low = Math.min(0, ...known);
   const high = Math.max(...known, low + 1e-12);
-  const depths = layers.map((layer, i) => (deep ? Number(layer.conv_depth) : i));
+  const depths = layers.map((layer, i) => (deep ? layer.conv_depth : i));
   const span = Math.max(...depths) - Math.min(...depths) || 1;
   const x = (i) => PAD + ((depths[i] - Math.min(...depths)) / span) * (WIDTH - 2 * PAD);
   const y = (value) => HEIGHT - PAD - ((value - low) / (high - low)) * (HEIGHT - 2 * PAD);

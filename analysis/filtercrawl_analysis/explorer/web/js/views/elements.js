@@ -38,12 +38,17 @@ export function checkbox(label, checked, onchange) {
   return h("label", { class: "check" }, box, label);
 }
 
-/** A list of facts; those whose value is null are left out. `facts`: [[label, text or node]]. */
-export function factList(facts) {
+/**
+ * A list of facts; those whose value is null are left out.
+ *
+ * @param {[string, string|Node|null][]} facts Labels and values.
+ * @param {"short"|"long"} kind `long`: one a line.
+ */
+export function factList(facts, kind = "short") {
   const known = facts.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return h(
     "dl",
-    { class: "facts-list" },
+    { class: `facts-list ${kind}` },
     known.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
   );
 }
@@ -93,13 +98,18 @@ export function dataTable(caption, columns, rows) {
   );
 }
 
+/** A link to another view, followed without a load of the page. */
+export function viewLink(state, changes, text) {
+  const follow = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    state.set(changes, { push: true });
+  };
+  return h("a", { href: state.href(changes), onclick: follow }, text);
+}
+
 /** What to run where an analysis was not made. */
-export function notMade(analysis) {
-  return h(
-    "p",
-    { class: "note" },
-    "Not analyzed yet: ",
-    h("code", {}, `filtercrawl analyze --only ${analysis}`),
-    " does it.",
-  );
+export function notMade(analysis, options = "") {
+  const command = `filtercrawl analyze --only ${analysis} ${options}`.trim();
+  return h("p", { class: "note" }, "Not analyzed yet; run ", h("code", {}, command), ".");
 }

@@ -31,12 +31,12 @@ function pandasLine(layer, kernel, location) {
   const file = literal(`${remote ? `hf://datasets/${location}` : location}/${layer.file}`);
   // The weight of a duplicate is stored under the name of another checkpoint, with the same hash.
   const filter = `[("layer_sha256", "==", ${literal(layer.layer_sha256)}), ("kernel", "==", ${literal(layer.kernel)})]`;
-  const size = Array.from(layer.kernel_size, Number);
-  const inputs = Number(layer.shape[1]);
+  const size = layer.kernel_size;
+  const inputs = layer.shape[1];
   const per = size.reduce((product, length) => product * length, 1);
   const shape = `(-1, ${[inputs, ...size].join(", ")})`;
   const read = `pd.read_parquet(${file}, filters=${filter})`;
-  if (Number(layer.n_parts) > 1 || inputs * per * Number(layer.shape[0]) > 4194304) {
+  if (layer.n_parts > 1 || inputs * per * layer.shape[0] > 4194304) {
     const place = `.sort_values(["layer_id", "part"]).drop_duplicates("part").weight.explode().to_numpy("float32")`;
     return `import pandas as pd; kernel = ${read}${place}.reshape${shape}[${kernel.out}, ${kernel.in}]`;
   }

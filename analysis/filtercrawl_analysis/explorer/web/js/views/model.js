@@ -1,9 +1,10 @@
 /** View: one model, its layers by depth with their quality, its relatives and the drift of its family. */
 
-import { dataTable, factList, h, notMade } from "./elements.js";
+import { dataTable, factList, h, viewLink } from "./elements.js";
 import { format, plural } from "../dom.js";
 import { bytes, layerName, names, text } from "./format.js";
 import { depthLines } from "./depth_lines.js";
+import { familyDrift, relatedModels } from "./relatives.js";
 import { stripList, Strips } from "./strip.js";
 import { verdictOf } from "./verdict.js";
 
@@ -41,12 +42,7 @@ class ModelView {
   }
 
   link(id, name = id) {
-    const change = { view: "model", model: id };
-    const open = (event) => {
-      event.preventDefault();
-      this.state.set(change, { push: true });
-    };
-    return h("a", { href: this.state.href(change), onclick: open }, name);
+    return viewLink(this.state, { view: "model", model: id }, name);
   }
 
   /** The models of the layers that pass the filters. */
@@ -123,13 +119,13 @@ class ModelView {
             )
           : h("p", { class: "note" }, "None of its layers has kernels that are stored."),
       ),
-      await this.kin(id),
-      await this.drift(layers[0]?.family ?? model?.family ?? null),
+      await relatedModels(this, id),
+      await familyDrift(this.store, layers[0]?.family ?? model?.family ?? null),
     ];
   }
 
   summary(id, layers, stored) {
-    const kernels = stored.reduce((sum, { layer }) => sum + Number(layer.n_kernels), 0);
+    const kernels = stored.reduce((sum, { layer }) => sum + layer.n_kernels, 0);
     const rest = layers.length - stored.length;
     const other = rest ? `; ${plural(rest, "other layer")} without stored kernels, such as those of 1x1` : "";
     return h("p", { class: "count" }, `${plural(stored.length, "layer")} with ${plural(kernels, "kernel")}${other}`);
@@ -170,68 +166,6 @@ class ModelView {
       (section, node) => (section.append(node), section),
       h("section", { "aria-label": "Facts" }),
     );
-  }
-
-  async kin(id) {
-    const related = await this.store.table("related_models");
-    const title = h("h3", {}, "Related models");
-    if (!related) return h("section", {}, title, notMade("lineage"));
-    const rows = related
-      .filter((row) => row.model_a === id || row.model_b === id)
-      .map((row) => {
-        const other = row.model_a === id ? row.model_b : row.model_a;
-        const role =
-          row.parent === null
-            ? row.relation
-            : `${row.relation}, ${row.parent === id ? "made from this" : "its origin"}`;
-        return [
-          this.link(other),
-          role,
-          row.evidence,
-          `${row.equal_layers} of ${row.common_layers}`,
-          format(row.correlation),
-          format(row.distance),
-        ];
-      });
-    if (!rows.length) return h("section", {}, title, h("p", { class: "note" }, "None was found."));
-    const columns = [
-      { label: "Model" },
-      { label: "Relation" },
-      { label: "Evidence" },
-      { label: "Equal layers" },
-      { label: "Correlation", numeric: true },
-      { label: "Distance", numeric: true },
-    ];
-    return h("section", {}, title, dataTable("Models that share weights or an origin with this one", columns, rows));
-  }
-
-  async drift(family) {
-    const title = h("h3", {}, "Drift of its family");
-    if (!family) return h("section", {}, title, h("p", { class: "note" }, "The family of this model is unknown."));
-    const drift = await this.store.table("drift_family");
-    if (!drift) return h("section", {}, title, notMade("drift"));
-    const pairs = drift.filter((row) => row.group_a === family || row.group_b === family);
-    if (!pairs.length)
-      return h("section", {}, title, h("p", { class: "note" }, `${family} was compared with no other family.`));
-    const rows = pairs
-      .sort((a, b) => (b.estimate ?? 0) - (a.estimate ?? 0))
-      .map((row) => [
-        row.group_a === family ? row.group_b : row.group_a,
-        row.kernel,
-        format(row.estimate),
-        row.low === null ? "unknown" : `${format(row.low)} to ${format(row.high)}`,
-        format(row.q),
-        row.verdict,
-      ]);
-    const columns = [
-      { label: "Against" },
-      { label: "Size" },
-      { label: "Drift", numeric: true },
-      { label: "95 % interval", numeric: true },
-      { label: "q", numeric: true },
-      { label: "Verdict" },
-    ];
-    return h("section", {}, title, dataTable(`Kernels of ${family} against those of other families`, columns, rows));
   }
 }
 

@@ -10,10 +10,11 @@ const FADED = 0.22;
  * @param {object} points `x` and `y`: Float32Array of pixels (NaN: not drawn); `group`: Uint8Array of places in
  *     `colors`; `chosen`: Uint8Array of 1 where a point is chosen, or null where all are.
  * @param {string[]} colors Colors of the groups, `#rrggbb`.
- * @param {string} paper    The background, `#rrggbb`.
+ * @param {string} paper    The background, `#rrggbb`; `line`: the color of the grid.
+ * @param {object} lines    Pixels of the grid: `x` and `y`, and the corners of the plot, `inside`.
  * @param {number} ratio    Pixels of the canvas in a pixel of the page.
  */
-export function drawPoints(canvas, points, { colors, paper, ratio }) {
+export function drawPoints(canvas, points, { colors, paper, line, lines, ratio }) {
   const { width, height } = canvas;
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
@@ -25,6 +26,7 @@ export function drawPoints(canvas, points, { colors, paper, ratio }) {
     pixels[i + 2] = background[2];
     pixels[i + 3] = 255;
   }
+  drawGrid(pixels, width, lines, rgb(line));
   const n = points.x.length;
   const [radius, opacity] = n < 2000 ? [3.2, 0.8] : n < 20000 ? [2.2, 0.6] : [1.4, 0.4];
   const disc = discOf(radius * ratio, opacity);
@@ -42,6 +44,13 @@ export function drawPoints(canvas, points, { colors, paper, ratio }) {
     }
   }
   context.putImageData(image, 0, 0);
+}
+
+function drawGrid(pixels, width, { x, y, inside }, tint) {
+  const [left, top, right, bottom] = inside.map(Math.round);
+  const set = (px, py) => pixels.set(tint, (py * width + px) * 4);
+  for (const px of x) for (let py = top; py < bottom; py += 1) set(Math.round(px), py);
+  for (const py of y) for (let px = left; px < right; px += 1) set(px, Math.round(py));
 }
 
 function blend(pixels, width, height, { x, y, color, share }, disc) {

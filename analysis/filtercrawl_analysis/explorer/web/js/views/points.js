@@ -53,9 +53,11 @@ export class KernelPoints {
   }
 
   async open() {
+    if (this.kernels && (this.fitted || this.of === this.store.rows)) return;
+    this.of = this.store.rows;
     const fitted = await this.store.table("form_kernels");
     this.fitted = Boolean(fitted?.length);
-    this.kernels = this.fitted ? fitted : await this.sample();
+    this.kernels = this.fitted ? fitted.map(fromTable) : await this.sample();
     await this.placeOnLayers();
     await this.addScores();
     const measured = Object.keys(this.kernels[0] ?? {}).filter((name) =>
@@ -66,8 +68,11 @@ export class KernelPoints {
     this.categories = named
       .filter((name) => name in (this.kernels[0] ?? {}))
       .map((name) => ({ name, label: columnLabel(name) }));
-    const scored = measured.includes("component_1");
-    this.defaults = scored ? ["component_1", "component_2"] : measured.slice(0, 2);
+    const pairs = [
+      ["component_1", "component_2"],
+      ["gabor_frequency", "gabor_orientation"],
+    ];
+    this.defaults = pairs.find((pair) => pair.every((name) => measured.includes(name))) ?? [];
   }
 
   rows() {
@@ -97,8 +102,9 @@ export class KernelPoints {
     const rows = this.store.rows;
     const step = Math.max(1, Math.floor(rows.length / SAMPLED_LAYERS));
     const chosen = Array.from(rows).filter((_, i) => i % step === 0);
+    const { values, categories } = await this.store.column("kernel");
     const found = await Promise.all(chosen.map((row) => this.store.samples(row)));
-    return found.flatMap((samples) => (samples ? kernelsOf(samples) : []));
+    return found.flatMap((samples, i) => kernelsOf(samples, categories[values[chosen[i]]]));
   }
 
   async placeOnLayers() {
@@ -114,7 +120,7 @@ export class KernelPoints {
     const bases = new Map();
     for (const { kernel, component, vector, mean } of (await this.store.table("eigenkernels")) ?? []) {
       const base = bases.get(kernel) ?? bases.set(kernel, { mean, vectors: [] }).get(kernel);
-      base.vectors[Number(component)] = vector;
+      base.vectors[component] = vector;
     }
     if (!bases.size) return;
     for (const kernel of this.kernels) {
@@ -130,13 +136,20 @@ export class KernelPoints {
   }
 }
 
-function kernelsOf({ ids, size, values }) {
+/** A row of `form_kernels`. */
+function fromTable(row) {
+  const width = Number(row.kernel.split("x").at(-1));
+  return { ...row, size: [row.values.length / width, width], values: Float32Array.from(row.values) };
+}
+
+function kernelsOf({ ids, size, values }, kernel) {
   const taps = size[0] * size[1];
   return ids.map((id, i) => ({
     kernel_id: id,
     layer_id: id.replace(/:\d+:\d+$/, ""),
-    kernel: size.join("x"),
-    values: Array.from(values.subarray(i * taps, (i + 1) * taps)),
+    kernel,
+    size,
+    values: values.subarray(i * taps, (i + 1) * taps),
   }));
 }
 
@@ -154,24 +167,49 @@ export function rankGroups({ codes, names }, rows, limit) {
   const places = new Uint8Array(names.length + 1).fill(limit);
   shown.forEach((group, i) => (places[group.code] = i));
   const rest = rows.length - shown.reduce((sum, group) => sum + group.count, 0);
-  const legend = shown.map((group, place) => ({ ...group, place }));
-  if (rest) legend.push({ name: ranked.length > limit ? "other or unknown" : "unknown", place: limit, count: rest });
+  const legend = shown.map((group, place) => ({ name: group.name, size: group.count, place }));
+  if (rest) legend.push({ name: ranked.length > limit ? "other or unknown" : "unknown", place: limit, size: rest });
   return { legend, place: (row) => places[codes[row] === UNKNOWN ? names.length : codes[row]] };
+}
+
+/** Whether a row has a place in a plot: both values are known, and above 0 on logarithmic axes. */
+export function isDrawn({ xs, ys, log }, row) {
+  const [x, y] = [xs[row], ys[row]];
+  return Number.isFinite(x) && Number.isFinite(y) && (!log[0] || x > 0) && (!log[1] || y > 0);
+}
+
+/** Whether a row lies in the marked part of a plot. */
+export function inBrush({ xs, ys, brush }, row) {
+  return xs[row] >= brush.x[0] && xs[row] <= brush.x[1] && ys[row] >= brush.y[0] && ys[row] <= brush.y[1];
 }
 
 /** Bounds of a brush from the URL: {x: [from, to], y: [from, to]}, or null. */
 export function parseBrush(text) {
   const bounds = (text ?? "").split(",").map(Number);
-  if (bounds.length !== 4 || !text || bounds.some((bound) => !Number.isFinite(bound))) return null;
+  if (bounds.length !== 4 || !text || !bounds.every(Number.isFinite)) return null;
   return { x: [bounds[0], bounds[1]], y: [bounds[2], bounds[3]] };
 }
 
 /** A brush as text for the URL. */
 export function formatBrush({ x, y }) {
-  return [...x, ...y].map((bound) => String(Number(bound.toPrecision(5)))).join(",");
+  return [...outward(x), ...outward(y)].join(",");
 }
 
-/** A sentence about what the plot shows, for those who do not see it. */
-export function describePlot({ noun, drawn, total, x, y }) {
-  return `Scatter plot of ${y} against ${x}: ${format(drawn)} of ${format(total)} ${noun}s have both.`;
+/** Bounds as the text of a filter. */
+export function formatRange(bounds) {
+  return outward(bounds).join("..");
+}
+
+/** Bounds with five significant digits, rounded so that what lay between them still does. */
+function outward([low, high]) {
+  const digits = (value) => Math.max(Math.abs(value), 1e-300);
+  const unit = (value) => 10 ** (Math.floor(Math.log10(digits(value))) - 4);
+  const round = (value, up) => (up ? Math.ceil(value / unit(value)) : Math.floor(value / unit(value))) * unit(value);
+  return [round(low, false), round(high, true)].map((bound) => Number(bound.toPrecision(6)));
+}
+
+/** A sentence about what a plot shows, for those who do not see it. */
+export function describePlot({ noun, rows, labels }, drawn) {
+  const [x, y] = labels;
+  return `Scatter plot of ${y} against ${x}: ${format(drawn)} of ${format(rows.length)} ${noun}s have both.`;
 }
