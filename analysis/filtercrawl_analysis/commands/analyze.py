@@ -76,11 +76,18 @@ def analyze(
             metavar="step", help="Analyze every step of the training runs, in place of their final checkpoints."
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder for tables, figures and report.", show_default="`analysis` in the dataset"
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Find shift and degeneracy: tables, figures and one HTML report, below `analysis` in the dataset.
 
-    Exit code 3: an analysis failed, is named and left out. What an earlier run wrote there is replaced.
+    What an earlier run wrote there is replaced; with --only, the other analyses of earlier runs stay.
+    Exit code 3: an analysis failed, is named and left out.
     """
     cancellation = CancellationToken()
     with open_command_progress("analyzing") as bar, cancel_on_signal(cancellation, "the step in hand") as received:
@@ -97,6 +104,7 @@ def analyze(
                 join=join,
                 device=device,
                 along=along,
+                out=out,
                 progress=bar,
                 cancellation=cancellation,
                 plugins=context.obj,

@@ -16,6 +16,7 @@ from filtercrawl.api.analysis import AnalysisOptions, TrainingStep
 from filtercrawl.api.vocabulary import WeightForm
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+from filtercrawl_analysis.data.dataset_state import dataset_state
 from filtercrawl_analysis.data.effective_layers import EffectiveLayers
 from filtercrawl_analysis.data.extra_columns import with_extra_columns
 from filtercrawl_analysis.data.selection import LayerSelection, select_layers
@@ -93,6 +94,11 @@ class FolderDatasetView:
     def selection(self) -> LayerSelection:
         """Which rows of `index` these are, and why others are left out."""
         return select_layers(self._layers.index)
+
+    @cached_property
+    def state(self) -> str:
+        """A digest of the layers and models of the dataset, the same in every view."""
+        return dataset_state(self._stored.index, self.models)
 
     def sketches(self, layers: Sequence[str]) -> pa.Table:
         """Return the sketches of layers, computed from their kernels where none are stored.

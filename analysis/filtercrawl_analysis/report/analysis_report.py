@@ -5,29 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from filtercrawl.api.analysis import SampleSize
 from filtercrawl.api.formatting import format_plural
 from filtercrawl.display.html import html_table
+from filtercrawl_analysis.report.report_folder import ReportFolder
 from filtercrawl_analysis.report.scope import nothing_text
+from filtercrawl_analysis.report.section_view import format_sample_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REPORT_PAGE: Final = "analysis/report.html"
-
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisReport:
-    """The results of one run of `analyze`, as they were written into the dataset.
+    """The results of one run of `analyze`, as they were written.
 
     Attributes:
         dataset: The dataset folder.
-        results: The content of `analysis/results.json`.
-        paths: All files that were written, relative to the dataset.
+        folder: Where the report is: `analysis` of the dataset, or the folder that was asked for.
+        results: The content of results.json: with `only`, also what earlier runs wrote of other analyses.
+        paths: All files that were written, relative to the dataset, or to the folder that was asked for.
         left_out: What failed and is not in the report (an analysis or a figure), with the reason.
         tables: The result tables by name, as Arrow; the files hold the same rows. Of a table that is too large for
             memory, such as `filters`, the first rows.
@@ -36,6 +37,7 @@ class AnalysisReport:
     """
 
     dataset: Path
+    folder: ReportFolder
     results: Mapping[str, Any]
     paths: tuple[str, ...]
     left_out: Mapping[str, str]
@@ -46,7 +48,7 @@ class AnalysisReport:
     @property
     def page(self) -> Path:
         """The HTML report."""
-        return self.dataset / REPORT_PAGE
+        return self.folder.root / self.folder.page
 
     @property
     def sample_size(self) -> SampleSize:
@@ -55,8 +57,8 @@ class AnalysisReport:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """The findings of all analyses, one sentence or two each, in the order of the report."""
-        return tuple(finding["text"] for analysis in self.results["analyses"] for finding in analysis["findings"])
+        """The findings of the analyses of this run, one sentence or two each, in the order of the report."""
+        return tuple(finding["text"] for analysis in self._analyses for finding in analysis["findings"])
 
     @property
     def nothing(self) -> str:
@@ -64,9 +66,15 @@ class AnalysisReport:
         return nothing_text(self.results)
 
     @property
+    def _analyses(self) -> list[Mapping[str, Any]]:
+        """The analyses of this run; results.json may have others of earlier ones."""
+        run = self.seconds_by_analysis.keys() - self.left_out.keys()
+        return [analysis for analysis in self.results["analyses"] if analysis["name"] in run]
+
+    @property
     def _notes(self) -> list[tuple[str, str]]:
         """Title and reason of each analysis that had nothing to analyze."""
-        return [(analysis["title"], analysis["note"]) for analysis in self.results["analyses"] if analysis["note"]]
+        return [(analysis["title"], analysis["note"]) for analysis in self._analyses if analysis["note"]]
 
     def to_pandas(self, table: str) -> pd.DataFrame:
         """Return one result table as a pandas data frame.
@@ -83,9 +91,7 @@ class AnalysisReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the results with times and totals, and without the hashes of files: the output of `--json`."""
         results = {key: value for key, value in self.results.items() if key != "sha256"}
-        analyses = [
-            analysis | {"seconds": self.seconds_by_analysis[analysis["name"]]} for analysis in results["analyses"]
-        ]
+        analyses = [{**analysis, "seconds": self.seconds_by_analysis[analysis["name"]]} for analysis in self._analyses]
         return {
             "dataset": str(self.dataset),
             **results,
@@ -109,17 +115,11 @@ class AnalysisReport:
 
     def _repr_html_(self) -> str:
         """Show the sample size, what failed and the findings in a notebook; text from the dataset is escaped."""
-        from filtercrawl_analysis.report.html import format_sample_size  # imports matplotlib
-
         rows = [
             ("report", str(self.page)),
             ("tables", f"{len(self.tables):,}"),
             *((f"left out: {name}", reason) for name, reason in self.left_out.items()),
             *self._notes,
-            *(
-                (analysis["title"], finding["text"])
-                for analysis in self.results["analyses"]
-                for finding in analysis["findings"]
-            ),
+            *((analysis["title"], finding["text"]) for analysis in self._analyses for finding in analysis["findings"]),
         ]
         return html_table(f"Analysis of {format_sample_size(self.sample_size)}", rows)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from filtercrawl.api.analysis import ResultTable
+import pyarrow as pa
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +43,11 @@ _NOTICES: Final = {
 }
 
 
-def mode_notice(tables: Iterable[ResultTable]) -> Notice | None:
+def mode_notice(tables: Iterable[pa.Table]) -> Notice | None:
     """Return the notice for a section: by the column `mode` of its tables, None if no table has a known mode."""
     for table in tables:
-        if "mode" in table.rows.column_names:
-            for mode in table.rows["mode"].to_pylist():
+        if "mode" in table.column_names:
+            for mode in table["mode"].to_pylist():
                 if mode in _NOTICES:
                     return _NOTICES[mode]
     return None

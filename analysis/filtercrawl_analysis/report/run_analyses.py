@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Final, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Analysis, DatasetView, Figure, Finding, Result, ResultTable
+from filtercrawl.api.analysis import (
+    Analysis,
+    DatasetView,
+    Estimate,
+    Figure,
+    Finding,
+    Result,
+    ResultTable,
+    SampleSize,
+)
 from filtercrawl.api.errors import Cancelled, UsageError, describe_error
-
-# Names of tables and figures become names of files and anchors.
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
+from filtercrawl_analysis.report.report_folder import is_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +142,7 @@ def validate_result(result: object, taken: set[tuple[str, str]]) -> str | None:
     for item in chain(result.tables, result.figures):
         if not isinstance(item, ResultTable | Figure):
             return f"gives {type(item).__name__} among its tables and figures"
-        if not isinstance(item.name, str) or not _NAME.fullmatch(item.name):
+        if not is_name(item.name):
             return f"the name {item.name!r} is not lower-case letters, digits, hyphens and underscores"
         kind = "figure" if isinstance(item, Figure) else "table"
         names[kind, item.name] += 1
@@ -150,24 +156,41 @@ def validate_result(result: object, taken: set[tuple[str, str]]) -> str | None:
             for figure in result.figures
             if figure.table not in tables
         ),
-        (_validate_finding(finding, tables) for finding in result.findings),
+        (_validate_finding(finding, result) for finding in result.findings),
     )
     return next(filter(None, problems), None)
 
 
-def _validate_finding(finding: object, tables: Mapping[str, ResultTable]) -> str | None:
+def _validate_finding(finding: object, result: Result) -> str | None:
     if isinstance(finding, str):
         return None
     if not isinstance(finding, Finding):
         return f"gives {type(finding).__name__} among its findings"
+    return _validate_cited_rows(finding, result) or _validate_evidence(finding, result)
+
+
+def _validate_cited_rows(finding: Finding, result: Result) -> str | None:
     if finding.table is None and finding.row is None:
         return None
-    table = tables.get(finding.table or "")
+    table = next((table for table in result.tables if table.name == finding.table), None)
     if table is None:
         return f"a finding is derived from the table {finding.table!r}, which is not there"
     for row in (finding.row, *finding.other_rows):
         if row is None or not 0 <= row < table.rows.num_rows:
             return f"a finding is derived from row {row} of {table.name!r}, which has {table.rows.num_rows} rows"
+    return None
+
+
+def _validate_evidence(finding: Finding, result: Result) -> str | None:
+    if finding.figure is not None and all(figure.name != finding.figure for figure in result.figures):
+        return f"a finding is shown by the figure {finding.figure!r}, which is not there"
+    given: tuple[tuple[str, object, type], ...] = (
+        ("estimate", finding.estimate, Estimate),
+        ("basis", finding.basis, SampleSize),
+    )
+    for name, value, kind in given:
+        if value is not None and not isinstance(value, kind):
+            return f"gives {type(value).__name__} as the {name} of a finding"
     return None
 
 

@@ -22,10 +22,11 @@ def scope_texts(results: Mapping[str, Any]) -> dict[str, Any]:
         results: Content of results.json.
 
     Returns:
-        `selection_text`, `comparison_text` and `tests_text`; and `empty_columns`, those without two groups.
+        `nothing`, `selection_text`, `comparison_text` and `tests_text`; and `empty_columns`, those without two groups.
     """
     return {
-        "selection_text": " ".join(filter(None, (nothing_text(results), selection_text(results)))),
+        "nothing": nothing_text(results),
+        "selection_text": selection_text(results),
         "comparison_text": comparison_text(results),
         "tests_text": tests_text(results),
         "empty_columns": [group["column"] for group in results["groups"] if group["groups"] < 2],

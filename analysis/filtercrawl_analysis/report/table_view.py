@@ -1,20 +1,42 @@
-"""Tables on the page: the rows that are shown, their anchors, and the format of their cells."""
+"""Tables on the page: the rows and columns that are shown, their anchors, and the format of their cells."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Finding, ResultTable
+from filtercrawl.api.analysis import ResultTable
 
-# Rows of a table on the page, beside those that findings are derived from; the files have all.
-MAX_ROWS: Final = 30
+# Cells of a table on the page, and its rows at least and at most, beside those that findings are derived from; the
+# files have all.
+MAX_CELLS: Final = 2400
+MIN_ROWS: Final = 30
+MAX_ROWS: Final = 300
 # Columns of text that state results, and so do not identify a row.
 _OUTCOMES: Final = frozenset({"verdict", "note", "mode"})
+# Columns that identify a row for programs: on the page they are the title of its first cell.
+_HIDDEN: Final = re.compile(r"row_id|(.+_)?sha256")
+# Heads of columns that are clearer in other words than those of their names.
+_HEADS: Final = {
+    "n_kernels": "kernels",
+    "n_weights": "weights",
+    "n_dead": "dead kernels",
+    "n_nonfinite": "weights not finite",
+    "low": "95 % from",
+    "high": "95 % to",
+    "op": "operator",
+    "kernel": "kernel size",
+    "drift": "drift D",
+    "tested_kernels": "kernels tested",
+    "layer_id": "layer",
+    "model_id": "model",
+    "variance_entropy_norm": "variance entropy, of 1",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +47,15 @@ class RowView:
         cells: Its formatted values.
         anchor: The id that findings link to; None for a row that no finding is derived from.
         skipped: The rows that are left out directly before it.
+        title: The ids of the row, which are not shown; empty if it has none.
+        copied: What the copy button of the row copies; empty for a row without one.
     """
 
     cells: tuple[str, ...]
     anchor: str | None
     skipped: int
+    title: str = ""
+    copied: str = ""
 
 
 def row_anchor(table: str, row: int) -> str:
@@ -37,44 +63,91 @@ def row_anchor(table: str, row: int) -> str:
     return f"row-{table}-{row + 1}"
 
 
-def cited_rows(findings: Sequence[Finding | str], table: str) -> set[int]:
-    """Return the rows of a table that findings are derived from."""
-    ours = (finding for finding in findings if isinstance(finding, Finding) and finding.table == table)
-    return {row for finding in ours for row in finding.rows}
+def cited_rows(findings: Iterable[Mapping[str, Any]], table: str) -> set[int]:
+    """Return the rows of a table that findings of results.json are derived from."""
+    return {row for finding in findings if finding["table"] == table for row in finding_rows(finding)}
 
 
-def table_view(table: ResultTable, cited: Collection[int], total: int | None = None) -> dict[str, Any]:
+def finding_rows(finding: Mapping[str, Any]) -> list[int]:
+    """Return the positions of all rows that a finding of results.json is derived from."""
+    return [] if finding["row"] is None else [finding["row"], *(other["row"] for other in finding["other_rows"])]
+
+
+def table_view(entry: Mapping[str, Any], rows: pa.Table, cited: Collection[int]) -> dict[str, Any]:
     """Return what the template shows of a table: its first rows, and every row in `cited`.
 
     Args:
-        table: The table.
+        entry: The table in results.json.
+        rows: Its rows, or the first of them.
         cited: Rows that findings are derived from.
-        total: Number of rows, if there are more than `table.rows`.
     """
-    held = table.rows.num_rows
-    total = held if total is None else total
-    shown = sorted({*range(min(MAX_ROWS, held)), *cited})
-    shown_rows = table.rows.take(pa.array(shown, pa.int64()))
-    columns = [[cell(value) for value in column.to_pylist()] for column in shown_rows.columns]
+    names = [name for name in rows.column_names if not _HIDDEN.fullmatch(name)]
+    held, limit = rows.num_rows, row_limit(len(names))
+    shown = sorted({*range(min(limit, held)), *(row for row in cited if row < held)})
+    shown_rows = rows.take(pa.array(shown, pa.int64()))
+    columns = [list(_cells(shown_rows, name)) for name in names]
+    titles, copied = _titles(shown_rows), _copied(shown_rows)
     before = [-1, *shown]
     return {
-        "name": table.name,
-        "title": table.title,
-        "about": table.about,
-        "columns": [{"name": field.name, "numeric": _is_numeric(field.type)} for field in table.rows.schema],
+        **{name: entry[name] for name in ("name", "title", "about", "tests")},
+        "columns": [_column(rows.schema.field(name)) for name in names],
         "rows": [
             RowView(
                 cells=cells,
-                anchor=row_anchor(table.name, row) if row in cited else None,
+                anchor=row_anchor(entry["name"], row) if row in cited else None,
                 skipped=row - previous - 1,
+                title=title,
+                copied=text,
             )
-            for row, previous, cells in zip(shown, before, zip(*columns, strict=True), strict=False)
+            for row, previous, cells, title, text in zip(
+                shown, before, zip(*columns, strict=True), titles, copied, strict=False
+            )
         ],
-        "total": total,
-        "first": min(MAX_ROWS, held),
-        "cited_below": sum(row >= MAX_ROWS for row in cited),
-        "tests": count_tests(table),
+        "total": entry["rows"],
+        "first": min(limit, held),
+        "cited_below": sum(limit <= row < held for row in cited),
+        "hidden": [name for name in rows.column_names if name not in names],
     }
+
+
+def row_limit(n_columns: int) -> int:
+    """Return how many rows of a table with so many columns are shown."""
+    return min(MAX_ROWS, max(MIN_ROWS, MAX_CELLS // max(1, n_columns)))
+
+
+def _column(field: pa.Field) -> dict[str, Any]:
+    return {"name": field.name, "head": column_head(field.name), "numeric": _is_numeric(field.type)}
+
+
+def column_head(name: str) -> str:
+    """Return the head of a column in words."""
+    return _HEADS.get(name, name.replace("_", " "))
+
+
+def _cells(rows: pa.Table, name: str) -> Iterable[str]:
+    values = rows[name].to_pylist()
+    if name == "layer_id" and "model_id" in rows.column_names:  # the model has a column of its own
+        models = rows["model_id"].to_pylist()
+        values = [
+            value.removeprefix(f"{model}#") if isinstance(value, str) else value
+            for value, model in zip(values, models, strict=True)
+        ]
+    return map(cell, values)
+
+
+def _titles(rows: pa.Table) -> list[str]:
+    names = [name for name in rows.column_names if _HIDDEN.fullmatch(name) or name == "layer_id"]
+    values = [rows[name].to_pylist() for name in names]
+    return [
+        "; ".join(f"{name} {row[i]}" for i, name in enumerate(names) if row[i] is not None)
+        for row in (zip(*values, strict=True) if names else [()] * len(rows))
+    ]
+
+
+def _copied(rows: pa.Table) -> list[str]:
+    if "layer_id" not in rows.column_names:
+        return [""] * len(rows)
+    return [value or "" for value in rows["layer_id"].to_pylist()]
 
 
 def count_tests(table: ResultTable) -> dict[str, int]:

@@ -40,14 +40,15 @@ def analyze(
     join: str | Path | None = None,
     device: str | None = None,
     along: str | None = None,
+    out: str | Path | None = None,
     progress: bool | Progress | None = None,
     cancellation: CancellationToken | None = None,
     plugins: Plugins | None = None,
 ) -> AnalysisReport:
-    """Run the analyses of all installed plugins over a dataset and write tables, figures and a report into it.
+    """Run the analyses of all installed plugins over a dataset and write tables, figures and a report.
 
-    Everything is written below `analysis/` in the dataset and replaces what an earlier run wrote there. The same
-    dataset and options give the same bytes.
+    Everything is written below `analysis/` in the dataset and replaces what an earlier run wrote there; with `only`,
+    what earlier runs wrote of other analyses stays. The same dataset and options give the same bytes.
 
     Args:
         dataset: The dataset folder. By default the one that `FILTERCRAWL_DATASET` or `filtercrawl.toml` names.
@@ -58,13 +59,16 @@ def analyze(
         exact: Read the kernels, as CNN Filter DB does (arXiv 2203.15331), and not only their sketches.
         resamples: Random assignments of models to groups in a test; a clear outcome ends it early.
         seed: Seed of all random numbers.
-        only: Names of the analyses to run. By default all but those that are expensive and run only when named.
+        only: Names of the analyses to run. By default all but those that are expensive and run only when named. The
+            report keeps the other analyses of earlier runs, and says which of them are of an earlier state of the
+            dataset.
         also: Names of further analyses to run.
         join: A CSV or Parquet file with columns of filters, such as their relevance, by `filter_id` or by `layer_id`
             and `out_channel`. The analysis `filters` then runs too, adds them to its table and correlates them with it.
         device: Torch device for passes over kernels: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
         along: `step` to run each analysis once for every step of the training runs, into tables of all steps, and not
             for final checkpoints.
+        out: A folder for tables, figures and report, in place of `analysis/` in the dataset.
         progress: True for a progress bar, False for none, or an object that receives the progress. By default a bar
             in a notebook or an interactive session.
         cancellation: Ends the run when it is cancelled from another thread or a signal handler.
@@ -75,8 +79,8 @@ def analyze(
         in `left_out`; the others are in the report.
 
     Raises:
-        UsageError: A column, an analysis, what to run along, or the device does not exist, or the joined file cannot
-            be used.
+        UsageError: A column, an analysis, what to run along, or the device does not exist; the joined file cannot be
+            used; or `out` is a file or part of the dataset.
         DatasetError: There is no dataset in the folder, or it cannot be read or written.
         ConflictError: Another process is working on the dataset.
         Cancelled: The run was cancelled; nothing was written.
@@ -101,10 +105,16 @@ def analyze(
     # torch and matplotlib take seconds to import: not before the request is known to be sound.
     from filtercrawl.config.device import select_device
     from filtercrawl_analysis.report.along_steps import along_steps
+    from filtercrawl_analysis.report.report_folder import Destination, ReportFolder
     from filtercrawl_analysis.report.run_analyses import select_analyses
     from filtercrawl_analysis.run.execute import execute
     from filtercrawl_analysis.statistics.filters.joined_table import JoinedTable
 
+    folder = (
+        ReportFolder.of_dataset(settings.dataset)
+        if out is None
+        else ReportFolder.elsewhere(Path(out), settings.dataset)
+    )
     joined = None if join is None else Path(join)
     if joined is not None:
         JoinedTable.read(joined)  # before any work is done
@@ -122,8 +132,17 @@ def analyze(
     analyses = select_analyses((plugins or load_plugins()).analyses, only or (), also or ())
     analyses = along_steps(analyses) if along else analyses
     cancellation = cancellation or CancellationToken()
+    destination = Destination(folder=folder, keep_others=bool(only))
     with open_progress(progress, "analyzing") as receiver, cancel_on_interrupt(cancellation):
-        return execute(analyses, settings, options, progress=receiver, cancellation=cancellation, started=started)
+        return execute(
+            analyses,
+            settings,
+            options,
+            destination=destination,
+            progress=receiver,
+            cancellation=cancellation,
+            started=started,
+        )
 
 
 def check_columns(columns: Sequence[str], dataset: Path) -> None:

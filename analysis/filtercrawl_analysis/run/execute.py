@@ -16,8 +16,11 @@ from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.effective_counts import effective_counts
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
+from filtercrawl_analysis.report.kernel_picture import layer_pictures
+from filtercrawl_analysis.report.report_folder import Destination, ReportFolder
+from filtercrawl_analysis.report.results import ReportInput
 from filtercrawl_analysis.report.run_analyses import run_analyses
-from filtercrawl_analysis.report.writer import ReportInput, write_report
+from filtercrawl_analysis.report.writer import write_report
 from filtercrawl_analysis.statistics.groups.coverage import group_coverage
 
 
@@ -26,16 +29,18 @@ def execute(
     settings: Settings,
     options: AnalysisOptions,
     *,
+    destination: Destination | None = None,
     progress: Progress | None = None,
     cancellation: CancellationToken | None = None,
     started: float | None = None,
 ) -> AnalysisReport:
-    """Run analyses over the dataset of `settings` and write the report into it.
+    """Run analyses over the dataset of `settings` and write the report.
 
     Args:
         analyses: The analyses to run, in this order.
         settings: Names the dataset folder.
         options: What the analyses are asked for.
+        destination: Where the report is written. By default `analysis/` of the dataset, which it replaces.
         progress: Receives the progress of the run.
         cancellation: Ends the run between two steps of an analysis.
         started: When the run started, by `time.monotonic`. By default now.
@@ -66,10 +71,14 @@ def execute(
             token.raise_if_cancelled()
         token.raise_if_cancelled()  # also after the last analysis
         reporter.message("writing tables and figures")
-        # The list of files is about to be out of date: if this process is killed now, the next run corrects it.
-        catalog.set_meta("stale", "1")
+        folder = destination.folder if destination else ReportFolder.of_dataset(dataset)
+        into_dataset = folder.root == dataset
+        if into_dataset:
+            # The list of files is about to be out of date: if this process is killed now, the next run corrects it.
+            catalog.set_meta("stale", "1")
         content = ReportInput(
             dataset_id=catalog.dataset_id,
+            dataset_state=view.state,
             version=version("filtercrawl"),
             made=now(),
             options=options,
@@ -78,11 +87,15 @@ def execute(
             | (effective_counts(dataset, view.index) if options.view == "effective" else {}),
             coverage=group_coverage(view.index, options.by),
             sections=tuple(runs),
+            pictures=layer_pictures(view),
+            keep_others=destination is not None and destination.keep_others,
         )
-        written = write_report(dataset, content, reporter.step)
-        export_if_needed(dataset, catalog)
+        written = write_report(folder, content, reporter.step)
+        if into_dataset:
+            export_if_needed(dataset, catalog)
     return AnalysisReport(
         dataset=dataset,
+        folder=folder,
         results=written.results,
         paths=tuple(written.paths),
         left_out=written.left_out,

@@ -74,6 +74,29 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The number that a finding states, with its uncertainty.
+
+    Attributes:
+        label: What it is a number of, for example `estimated drift D`.
+        value: The number; a share of 1 where `percent` is set.
+        low: Lower end of its 95 % interval; None where none is known.
+        high: Upper end of its 95 % interval; None where none is known.
+        p: p-value of the test of the finding; None without one.
+        q: The p-value adjusted for the number of tests; None without one.
+        percent: Whether the number and its interval are shown as percentages.
+    """
+
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    q: float | None = None
+    percent: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """A sentence for the top of the report, with the row or the rows that it is derived from.
 
@@ -82,12 +105,20 @@ class Finding:
         table: Name of the table that has the row; None for a sentence that rests on no single row.
         row: Position of the row in that table, from 0.
         other_rows: Positions of further rows, for a sentence that names several models or groups.
+        figure: Name of the figure that shows it. By default the first figure of the analysis that shows `table`.
+        estimate: The number that the sentence states; None for one that states none, or several.
+        basis: What the number is computed from. By default that of the figure.
+        columns: Columns of `index` and `models` that it rests on, such as `task` and `sparsity`.
     """
 
     text: str
     table: str | None = None
     row: int | None = None
     other_rows: tuple[int, ...] = ()
+    figure: str | None = None
+    estimate: Estimate | None = None
+    basis: SampleSize | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[int, ...]:

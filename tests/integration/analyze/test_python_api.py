@@ -14,6 +14,7 @@ from conftest import Sync
 from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.errors import Cancelled, DatasetError, UsageError
 from filtercrawl_analysis import AnalysisReport, analyze
+from filtercrawl_analysis.report.report_folder import ReportFolder
 from support.zoo_files import put, state
 
 
@@ -44,7 +45,7 @@ def test_what_there_is_nothing_of_is_said_by_its_section_and_is_no_finding(crawl
     assert "\nDrift between groups: Nothing to analyze: no column has two groups to compare.\n" in str(report)
     assert len(report.findings) == 1  # what the dataset holds
     page = report.page.read_text("utf-8")
-    section = page.index('<h2 id="analysis-drift">')
+    section = page.index('id="analysis-drift"')
     assert page.count("Nothing to analyze") == 1
     assert page.index("Nothing to analyze") > section
 
@@ -66,11 +67,12 @@ def test_a_notebook_shows_escaped_text() -> None:
     }
     report = AnalysisReport(
         dataset=Path("<data>"),
+        folder=ReportFolder.of_dataset(Path("<data>")),
         results=results,
         paths=(),
         left_out={name: "why & how"},
         tables={},
-        seconds_by_analysis={},
+        seconds_by_analysis={"a": 1.0},
         seconds=1.0,
     )
     html = report._repr_html_()

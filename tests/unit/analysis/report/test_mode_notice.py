@@ -5,12 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from filtercrawl.api.analysis import ResultTable
 from filtercrawl_analysis.report.mode_notice import mode_notice
 
 
-def table(**columns: list[object]) -> ResultTable:
-    return ResultTable(name="t", title="T", rows=pa.table(columns))
+def table(**columns: list[object]) -> pa.Table:
+    return pa.table(columns)
 
 
 @pytest.mark.parametrize(

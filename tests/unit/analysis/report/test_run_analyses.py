@@ -75,6 +75,13 @@ def test_counts_of_a_result() -> None:
         (Result(tables=(table("a"),), findings=(Finding(text="A.", table="a", row=1),)), "row 1 of 'a'"),
         (Result(tables=(table("a"),), findings=(Finding(text="A.", table="a", row=-1),)), "row -1 of 'a'"),
         (Result(findings=(1,)), "gives int among its findings"),  # type: ignore[arg-type]
+        (Result(findings=(Finding(text="A.", figure="gone"),)), "shown by the figure 'gone', which is not there"),
+        (
+            Result(tables=(table("a"),), figures=(figure("f", "a"),), findings=(Finding(text="A.", figure="f"),)),
+            None,
+        ),
+        (Result(findings=(Finding(text="A.", estimate=0.5),)), "gives float as the estimate"),  # type: ignore[arg-type]
+        (Result(findings=(Finding(text="A.", basis=12),)), "gives int as the basis"),  # type: ignore[arg-type]
     ],
 )
 def test_results_that_cannot_be_written(result: Any, problem: str | None) -> None:

@@ -21,6 +21,7 @@ def test_shares_reasons_columns_and_tests() -> None:
         "analyses": [{"tables": [{"tests": {"q": 3}}, {"tests": {"q_a": 4, "q_b": 5}}, {"tests": {}}]}],
     }
     assert scope_texts(results) == {
+        "nothing": "",
         "selection_text": "Analyzed: 12 of 30 (40%) layers, 3 of 6 (50%) models. Left out: 15 layers whose weights "
         "were not read, such as pointwise ones, 2 layers of checkpoints from within a training run, 1 layer with the "
         "same weights as another layer.",
@@ -50,8 +51,8 @@ def test_an_empty_dataset() -> None:
         "analyses": [],
     }
     assert scope_texts(results) == {
-        "selection_text": "Nothing to analyze: the dataset has no layers; `filtercrawl sync SELECTOR` crawls "
-        "checkpoints. Analyzed: 0 of 0 layers, 0 of 0 models.",
+        "nothing": "Nothing to analyze: the dataset has no layers; `filtercrawl sync SELECTOR` crawls checkpoints.",
+        "selection_text": "Analyzed: 0 of 0 layers, 0 of 0 models.",
         "comparison_text": "No column has two groups to compare.",
         "tests_text": "",
         "empty_columns": [],

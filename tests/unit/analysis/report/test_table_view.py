@@ -10,18 +10,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filtercrawl.api.analysis import Finding, ResultTable
-from filtercrawl_analysis.report.table_view import MAX_ROWS, cited_rows, count_tests, row_key, table_view
+from filtercrawl.api.analysis import ResultTable
+from filtercrawl_analysis.report.table_view import (
+    MAX_ROWS,
+    MIN_ROWS,
+    cited_rows,
+    count_tests,
+    row_key,
+    row_limit,
+    table_view,
+)
 
 
-def table(rows: int) -> ResultTable:
-    return ResultTable(name="t", title="T", rows=pa.table({"n": range(rows)}))
+def entry(rows: int) -> dict[str, Any]:
+    return {"name": "t", "title": "T", "about": "", "tests": {}, "rows": rows}
 
 
-@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1), max_size=5))))
+@given(st.integers(1, 600).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1), max_size=5))))
 def test_every_cited_row_is_shown_with_its_anchor_and_gaps_are_counted(case: tuple[int, set[int]]) -> None:
     total, cited = case
-    view = table_view(table(total), cited)
+    view = table_view(entry(total), pa.table({"n": range(total)}), cited)
     position, shown = 0, {}
     for row in view["rows"]:
         position += row.skipped
@@ -34,14 +42,45 @@ def test_every_cited_row_is_shown_with_its_anchor_and_gaps_are_counted(case: tup
     assert view["cited_below"] == len([row for row in cited if row >= MAX_ROWS])
 
 
+@given(st.integers(1, 200))
+def test_a_wide_table_shows_fewer_rows(columns: int) -> None:
+    assert MIN_ROWS <= row_limit(columns + 1) <= row_limit(columns) <= MAX_ROWS
+
+
+def test_hashes_and_ids_are_titles_and_not_cells() -> None:
+    rows = pa.table(
+        {
+            "layer_id": ["local/a.pt#conv1", "local/a.pt#conv2"],
+            "model_id": ["local/a.pt", "local/a.pt"],
+            "layer_sha256": ["f" * 64, None],
+            "n_kernels": [9, 10_000],
+            "variance_entropy_norm": [0.5, None],
+        }
+    )
+    view = table_view(entry(2), rows, ())
+    assert [column["name"] for column in view["columns"]] == [
+        "layer_id",
+        "model_id",
+        "n_kernels",
+        "variance_entropy_norm",
+    ]
+    assert [column["head"] for column in view["columns"]][2:] == ["kernels", "variance entropy, of 1"]
+    assert view["hidden"] == ["layer_sha256"]
+    first, second = view["rows"]
+    assert first.cells == ("conv1", "local/a.pt", "9", "0.5")
+    assert first.title == f"layer_id local/a.pt#conv1; layer_sha256 {'f' * 64}"
+    assert first.copied == "local/a.pt#conv1"
+    assert second.cells == ("conv2", "local/a.pt", "10,000", "")
+    assert second.title == "layer_id local/a.pt#conv2"
+
+
 def test_only_findings_of_the_table_cite_its_rows() -> None:
     findings = [
-        "Plain.",
-        Finding(text="A."),
-        Finding(text="B.", table="t", row=3),
-        Finding(text="C.", table="u", row=4),
+        {"table": None, "row": None, "other_rows": []},
+        {"table": "t", "row": 3, "other_rows": [{"row": 7}]},
+        {"table": "u", "row": 4, "other_rows": []},
     ]
-    assert cited_rows(findings, "t") == {3}
+    assert cited_rows(findings, "t") == {3, 7}
 
 
 @pytest.mark.parametrize(

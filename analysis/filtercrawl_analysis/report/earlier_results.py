@@ -1,0 +1,79 @@
+"""What earlier runs wrote: sections that stay in the report when only some analyses run again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from filtercrawl_analysis.report.report_folder import ReportFolder, is_name
+
+
+def read_results(folder: ReportFolder) -> dict[str, Any] | None:
+    """Return the content of an earlier results.json; None if there is none, or one that cannot be used."""
+    try:
+        results = json.loads((folder.root / folder.results).read_bytes())
+        names = [item["name"] for analysis in results["analyses"] for item in _items(analysis)]
+        texts = [
+            text
+            for analysis in results["analyses"]
+            for text in (analysis["name"], analysis["title"], analysis["dataset_state"])
+        ]
+        dates = [results["made"], *(analysis["made"] for analysis in results["analyses"])]
+        usable = all(map(is_name, names)) and all(isinstance(text, str) for text in texts) and all(map(_is_date, dates))
+        return results if usable and isinstance(results["sha256"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def names_of(results: Mapping[str, Any] | None) -> list[str]:
+    """Return the names of all tables and figures of results."""
+    return [] if results is None else [item["name"] for analysis in results["analyses"] for item in _items(analysis)]
+
+
+def with_kept(results: dict[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return results with the analyses of earlier runs that were not run again, in the places that they had.
+
+    An analysis that failed this time keeps its earlier results. One of which a table or figure has the name of a new
+    one is dropped, as its file is overwritten.
+
+    Args:
+        results: Those of this run.
+        earlier: Those of earlier runs; None if there are none.
+    """
+    if earlier is None:
+        return results
+    new = {analysis["name"]: analysis for analysis in results["analyses"]}
+    taken = set(names_of(results))
+    analyses = {
+        analysis["name"]: new.get(analysis["name"], analysis)
+        for analysis in earlier["analyses"]
+        if analysis["name"] in new or taken.isdisjoint(item["name"] for item in _items(analysis))
+    }
+    kept = [analysis for name, analysis in analyses.items() if name not in new]
+    files = {path for analysis in kept for item in _items(analysis) for path in item["files"]}
+    hashes = results["sha256"] | {path: digest for path, digest in earlier["sha256"].items() if path in files}
+    return {**results, "analyses": [*(analyses | new).values()], "sha256": dict(sorted(hashes.items()))}
+
+
+def with_dates_of_equal_run(results: dict[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return results with the dates of an earlier run that had the same ones, so that no byte changes."""
+    if earlier is None or _without_dates(results) != _without_dates(earlier):
+        return results
+    dates = {analysis["name"]: analysis["made"] for analysis in earlier["analyses"]}
+    analyses = [{**analysis, "made": dates[analysis["name"]]} for analysis in results["analyses"]]
+    return {**results, "made": earlier["made"], "analyses": analyses}
+
+
+def _without_dates(results: Mapping[str, Any]) -> Any:
+    analyses = [{**analysis, "made": None} for analysis in results["analyses"]]
+    return json.loads(json.dumps({**results, "made": None, "analyses": analyses}))
+
+
+def _items(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*analysis["tables"], *analysis["figures"]]
+
+
+def _is_date(text: object) -> bool:
+    return isinstance(text, str) and datetime.fromisoformat(text).tzinfo is not None

@@ -1,0 +1,136 @@
+"""Pictures of real kernels for the head of the page: which layers are shown, and their sampled kernels as images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from numpy.typing import NDArray
+from PIL import Image
+
+from filtercrawl.api.analysis import DatasetView
+from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging
+
+MAX_MODELS: Final = 6
+LAYERS_PER_MODEL: Final = 4
+# Kernels of a layer, in rows of as many columns.
+KERNELS: Final = 16
+COLUMNS: Final = 4
+# Larger kernels, as those of patch embeddings, would be shown too small to be seen.
+MAX_SIDE: Final = 11
+_DARK_DIVERGING: Final = ("#9fd0ff", "#3b8fd6", "#22496c", "#2a2f37", "#6b3d14", "#dd7d22", "#ffd0a1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPicture:
+    """Sampled kernels of one layer.
+
+    Attributes:
+        model_id: The model.
+        layer: Its name in the model.
+        layer_id: Its id in the dataset.
+        kernel: The kernel size, such as `3x3`.
+        place: Its position among the layers of the model that can be shown, from 1, and their number.
+        images: PNG of the kernels for the light and the dark theme: a pixel a weight, a gap of one between kernels.
+        size: Width and height of the images in pixels.
+    """
+
+    model_id: str
+    layer: str
+    layer_id: str
+    kernel: str
+    place: tuple[int, int]
+    images: tuple[bytes, bytes]
+    size: tuple[int, int]
+
+
+def layer_pictures(dataset: DatasetView) -> list[LayerPicture]:
+    """Return pictures of up to `LAYERS_PER_MODEL` layers of up to `MAX_MODELS` models; none if no kernel is 2-D.
+
+    The models are those with the most 2-D kernels, one of each family first, and the layers are spaced evenly by depth
+    from the first to the last. Kernels are the first ones of the samples, which are picked by hash: the same dataset
+    gives the same pictures.
+    """
+    chosen = list(_choose_layers(dataset.index))
+    samples = dict(dataset.samples([row["layer_sha256"] for row, _ in chosen]))
+    return [
+        _picture(row, place, samples[row["layer_sha256"]]) for row, place in chosen if row["layer_sha256"] in samples
+    ]
+
+
+def _choose_layers(index: pa.Table) -> Iterator[tuple[dict[str, Any], tuple[int, int]]]:
+    """Yield rows of layers with their places, model by model."""
+    names = ["model_id", "layer_id", "layer", "layer_sha256", "kernel", "kernel_size", "n_kernels", "family"]
+    sizes = index["kernel_size"].to_pylist()
+    drawable = pa.array([len(size) == 2 and min(size) >= 3 and max(size) <= MAX_SIDE for size in sizes], pa.bool_())
+    by_model: dict[str, list[dict[str, Any]]] = {}
+    for row in index.select([*names, "conv_depth"]).filter(drawable).to_pylist():
+        by_model.setdefault(row["model_id"], []).append(row)
+    for model_id in _choose_models(by_model):
+        rows = by_model[model_id]
+        if all(row["conv_depth"] is not None for row in rows):
+            rows = sorted(rows, key=lambda row: (row["conv_depth"], row["layer_id"]))
+        n = min(LAYERS_PER_MODEL, len(rows))
+        positions = np.linspace(0, len(rows) - 1, n).round().astype(int).tolist()
+        yield from ((rows[position], (position + 1, len(rows))) for position in positions)
+
+
+def _choose_models(by_model: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Return the models to show: the largest of each family by kernels first, then the largest of the others."""
+    totals = {model: sum(row["n_kernels"] for row in rows) for model, rows in by_model.items()}
+    ranked = sorted(totals, key=lambda model: (-totals[model], model))
+    largest: dict[str, str] = {}
+    for model in ranked:
+        largest.setdefault(by_model[model][0]["family"] or f"{model} alone", model)
+    first = [model for model in ranked if model in largest.values()]
+    return [*first, *(model for model in ranked if model not in first)][:MAX_MODELS]
+
+
+def _picture(row: dict[str, Any], place: tuple[int, int], kernels: NDArray[np.float32]) -> LayerPicture:
+    grid = kernel_grid(kernels[:KERNELS], row["kernel_size"])
+    return LayerPicture(
+        model_id=row["model_id"],
+        layer=row["layer"],
+        layer_id=row["layer_id"],
+        kernel=row["kernel"],
+        place=place,
+        images=(_png(grid, LIGHT), _png(grid, DARK)),
+        size=(grid.shape[1], grid.shape[0]),
+    )
+
+
+def kernel_grid(kernels: NDArray[np.float32], size: Sequence[int]) -> NDArray[np.float64]:
+    """Return kernels beside each other, with gaps of one NaN.
+
+    Args:
+        kernels: float32 [k, taps].
+        size: Height and width of a kernel.
+
+    Returns:
+        float64 [height, width] in [-1, 1]: weights divided by the largest finite magnitude of all. Weights that are not
+        finite are NaN.
+    """
+    height, width = size
+    rows = -(-len(kernels) // COLUMNS)
+    grid = np.full((rows * (height + 1) - 1, COLUMNS * (width + 1) - 1), np.nan)
+    for position, kernel in enumerate(kernels):
+        top, left = position // COLUMNS * (height + 1), position % COLUMNS * (width + 1)
+        grid[top : top + height, left : left + width] = kernel.reshape(height, width)
+    grid[~np.isfinite(grid)] = np.nan
+    largest = np.nanmax(np.abs(grid), initial=0.0, where=np.isfinite(grid))
+    return grid / largest if largest > 0 else grid
+
+
+def _png(grid: NDArray[np.float64], theme: Theme) -> bytes:
+    """Return an image of a grid: zero has the color of the paper's tint, gaps that of the paper."""
+    colors = diverging() if theme is LIGHT else LinearSegmentedColormap.from_list("dark", list(_DARK_DIVERGING))
+    image = colors(np.nan_to_num(grid) / 2 + 0.5)[..., :3]
+    image[np.isnan(grid)] = to_rgb(theme.paper)
+    out = io.BytesIO()
+    Image.fromarray((255 * image).round().astype(np.uint8), "RGB").save(out, "png", optimize=True)
+    return out.getvalue()

@@ -1,0 +1,121 @@
+"""Which findings the page opens with: five to eight, chosen by a rule over what the analyses report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from filtercrawl.api.analysis import SampleSize
+from filtercrawl_analysis.report.section_view import PageContent, figure_view, finding_view, format_sample_size
+from filtercrawl_analysis.report.table_view import number
+
+MIN_FINDINGS: Final = 5
+MAX_FINDINGS: Final = 8
+# Findings of one analysis.
+MAX_OF_ANALYSIS: Final = 2
+SIGNIFICANT: Final = 0.05
+RULE: Final = (
+    f"Up to {MAX_FINDINGS} findings, one of each analysis and then a second one: those that have a figure and state a "
+    f"number. Those told from chance (q or p at most {SIGNIFICANT}) come first, then those with a 95 % interval, then "
+    "the others, each in the order of the analyses. No figure is shown twice. Where there are fewer than "
+    f"{MIN_FINDINGS}, findings without a number or a figure follow."
+)
+
+Finding = Mapping[str, Any]
+
+
+def choose_findings(analyses: Sequence[Mapping[str, Any]], drawn: frozenset[str]) -> list[tuple[str, Finding]]:
+    """Return the name of the analysis and the finding of each that the page opens with, by `RULE`.
+
+    Args:
+        analyses: Those of results.json.
+        drawn: Names of the figures that the page embeds.
+    """
+    strong, weak = (list(_ranked(analyses, drawn, complete=complete)) for complete in (True, False))
+    chosen: list[tuple[str, Finding]] = []
+    shown: set[str] = set()
+    for name, finding in strong:
+        if len(chosen) < MAX_FINDINGS and finding["figure"] not in shown:
+            chosen.append((name, finding))
+            shown.add(finding["figure"])
+    return [*chosen, *weak[: max(0, MIN_FINDINGS - len(chosen))]]
+
+
+def _ranked(
+    analyses: Sequence[Mapping[str, Any]], drawn: frozenset[str], *, complete: bool
+) -> Iterator[tuple[str, Finding]]:
+    """Yield the findings of all analyses, the first of each before the second of each.
+
+    Args:
+        analyses: Those of results.json.
+        drawn: Names of the figures that the page embeds.
+        complete: Whether to yield those that have a figure and a number, or the others.
+    """
+    ranked = []
+    for place, analysis in enumerate(analyses):
+        suitable = [
+            finding
+            for finding in analysis["findings"]
+            if complete == (finding["estimate"] is not None and finding["figure"] in drawn)
+        ]
+        suitable.sort(key=strength)
+        ranked += [
+            (rank, strength(finding), place, analysis["name"], finding)
+            for rank, finding in enumerate(suitable[:MAX_OF_ANALYSIS])
+        ]
+    ranked.sort(key=lambda item: item[:3])
+    yield from ((name, finding) for *_, name, finding in ranked)
+
+
+def strength(finding: Finding) -> int:
+    """Return 0 for a finding that is told from chance, 1 for another one with an interval, 2 for the rest."""
+    estimate = finding["estimate"] or {}
+    tested = [estimate[name] for name in ("q", "p") if estimate.get(name) is not None]
+    if tested and tested[0] <= SIGNIFICANT:
+        return 0
+    return 1 if estimate.get("low") is not None and estimate.get("high") is not None else 2
+
+
+def story_view(analysis: Mapping[str, Any], finding: Finding, content: PageContent) -> dict[str, Any]:
+    """Return what the template shows of a finding at the top: its sentence, figure, number and what it rests on."""
+    filled = {entry["name"] for entry in analysis["tables"] if entry["rows"] and entry["name"] in content.tables}
+    entry = next((entry for entry in analysis["figures"] if entry["name"] == finding["figure"]), None)
+    shown = entry is not None and entry["name"] in content.embedded
+    basis = finding["basis"] or (entry["basis"] if entry else None)
+    return {
+        **finding_view(finding, filled),
+        "analysis": analysis["name"],
+        "title": analysis["title"],
+        "estimate": estimate_view(finding["estimate"]),
+        "basis": None if basis is None else format_sample_size(SampleSize(**basis)),
+        "columns": finding["columns"],
+        "figure": figure_view(entry, content, filled) if entry is not None and shown else None,
+    }
+
+
+def estimate_view(estimate: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Return a number in words: its label, value, interval and test; None without one."""
+    if estimate is None:
+        return None
+    percent = estimate["percent"]
+    low, high = estimate["low"], estimate["high"]
+    interval = "no interval: too few models, or a count of all"
+    if low is not None and high is not None:
+        interval = f"95 % interval {_value(low, percent=percent)} to {_value(high, percent=percent)}"
+    tests = [f"{name} = {estimate[name]:.2g}" for name in ("p", "q") if estimate[name] is not None]
+    return {
+        "label": estimate["label"],
+        "value": _value(estimate["value"], percent=percent),
+        "interval": interval,
+        "test": ", ".join(tests),
+    }
+
+
+def _value(value: float, *, percent: bool) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    if percent:
+        share = 100 * value
+        return f"{share:.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.2g} %"
+    return number(float(f"{value:.3g}")) if abs(value) < 1e4 else number(value)
