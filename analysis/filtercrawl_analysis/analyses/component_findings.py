@@ -8,6 +8,7 @@ from typing import Any
 
 from filtercrawl.api.analysis import Finding
 from filtercrawl_analysis.statistics.components.explained_variance import SizeComponents
+from filtercrawl_analysis.statistics.components.share_intervals import overlapping_runs
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.labels import sample_size
 from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, TOO_LITTLE
@@ -39,14 +40,6 @@ def order_sentence(size: SizeComponents) -> str:
         return ""
     names = [f"c{run[0]} {'to' if len(run) > 2 else 'and'} c{run[-1]}" for run in runs]
     return f"Not told apart, so that their order and directions are not determined: {'; '.join(names)}."
-
-
-def overlapping_runs(low: Sequence[float], high: Sequence[float]) -> list[list[int]]:
-    """Group consecutive components, in descending order of their shares, whose intervals overlap with the next one."""
-    starts = [0]
-    for i in range(1, len(low)):
-        starts.append(starts[-1] + (high[i] < low[i - 1]))
-    return [[i for _, i in run] for _, run in groupby(zip(starts, range(len(low)), strict=True), key=lambda x: x[0])]
 
 
 def group_findings(rows: Sequence[Row], kernel: str) -> Iterator[Finding]:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
-from filtercrawl_analysis.analyses.component_findings import component_finding, group_findings, order_sentence
+from filtercrawl.api.analysis import DatasetView, Result, ResultTable
+from filtercrawl_analysis.analyses.component_figures import (
+    coefficient_figures,
+    component_figures,
+    group_component_figures,
+)
+from filtercrawl_analysis.analyses.component_findings import component_finding, group_findings
 from filtercrawl_analysis.analyses.registry import empty_result
-from filtercrawl_analysis.plots.principal_components import eigenkernels, phenotypes, ridges
+from filtercrawl_analysis.statistics.components.coefficient_planes import (
+    CoefficientPlane,
+    group_planes,
+    overall_plane,
+    shown_groups,
+)
 from filtercrawl_analysis.statistics.components.coefficients import kernel_sizes, scaled_moments, select_kernel_size
 from filtercrawl_analysis.statistics.components.explained_variance import (
     COMPONENTS,
@@ -26,37 +35,30 @@ from filtercrawl_analysis.statistics.components.explained_variance import (
 from filtercrawl_analysis.statistics.components.sampled_coefficients import (
     RANGE,
     SampledCoefficients,
-    coefficient_plane,
     kernel_density,
     sample_coefficients,
+    weighted_median,
 )
-from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.labels import (
     POSITION,
     group_labels,
     layer_groups,
-    ordered_labels,
     resolve_column,
-    sample_size,
-    truncation_note,
 )
 
-# Kernel sizes in figures, those with the most kernels.
-MAX_SIZES: Final = 3
-# Groups in a ridge plot, those with the most kernels.
-MAX_RIDGES: Final = 12
 RIDGE: Final = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("column", "kernel", "group")),
         pa.field("component", pa.int32()),
         pa.field("coefficient", pa.float64()),
         pa.field("density", pa.float64()),
+        pa.field("median", pa.float64()),
         pa.field("sampled", pa.int64()),
     ]
 )
 PHENOTYPE: Final = pa.schema(
     [
-        pa.field("kernel", pa.string()),
+        *(pa.field(name, pa.string()) for name in ("kernel", "column", "group")),
         *(pa.field(name, pa.float64()) for name in ("c0", "c1", "weight")),
     ]
 )
@@ -73,7 +75,8 @@ _GROUPS: Final = (
     "explained_variance, low, high: along the group's own components. along_all: along the components of all kernels; "
     "rest: the same of the other layers of the column; p: that both are equal, by the jackknife over models, which may "
     "have layers in both; q: adjusted over the table (Benjamini-Hochberg). verdict: higher or lower where q <= "
-    "0.05, not told apart where it is larger, too little to tell below 3 models on either side."
+    "0.05, not told apart where it is larger, too little to tell below 3 models on either side. vector: with the sign "
+    "that it has in all kernels; nearest, cosine: the component of all kernels that it is most like."
 )
 _SAMPLED: Final = "From at most 64 kernels per layer, weighted by the number of kernels that they represent. "
 
@@ -99,6 +102,7 @@ def analyze(dataset: DatasetView) -> Result:
     leading = by_size[0]
     samples = sample_coefficients(dataset, leading.layers, leading.components)
     ridge_rows = [row for column in columns for row in _ridge_rows(column, leading.layers, samples)]
+    planes = [overall_plane(samples), *(plane for c in columns for plane in group_planes(c, leading.layers, samples))]
     tables = [
         ResultTable(
             name="eigenkernels",
@@ -115,8 +119,10 @@ def analyze(dataset: DatasetView) -> Result:
         ResultTable(
             name="phenotypes",
             title="Kernels by their first two coefficients",
-            rows=pa.Table.from_pylist(_phenotype_rows(leading.layers, samples), schema=PHENOTYPE),
-            about=_SCALED + _SAMPLED + "One row per non-empty cell of 128 by 128 over [-3.3, 3.3].",
+            rows=pa.Table.from_pylist(_phenotype_rows(leading.kernel, planes), schema=PHENOTYPE),
+            about=_SCALED
+            + _SAMPLED
+            + "One row per non-empty cell of 128 by 128 over [-3.3, 3.3], for a group of 64 by 64.",
         ),
     ]
     if ridge_rows:
@@ -129,9 +135,9 @@ def analyze(dataset: DatasetView) -> Result:
             )
         )
     figures = (
-        *_eigen_figures(by_size),
-        *_ridge_figures(columns, leading.layers, ridge_rows),
-        *_phenotype_figure(leading.layers, samples),
+        *component_figures(by_size),
+        *group_component_figures(leading, columns, rows_by_group),
+        *coefficient_figures(leading.layers, planes, ridge_rows),
     )
     findings = (component_finding(leading), *group_findings(rows_by_group, leading.kernel))
     return Result(tables=tuple(tables), figures=figures, findings=findings)
@@ -139,7 +145,7 @@ def analyze(dataset: DatasetView) -> Result:
 
 def _ridge_rows(column: str, layers: pa.Table, samples: SampledCoefficients) -> Iterator[dict[str, Any]]:
     groups = group_labels(layers, column)
-    order = ordered_labels(groups, np.array(layers["n_kernels"].to_pylist(), np.int64))[:MAX_RIDGES]
+    order = shown_groups(layers, column)
     if len(order) < 2:
         return
     group_of_sample = np.array([label or "" for label in groups])[samples.layer]
@@ -148,6 +154,7 @@ def _ridge_rows(column: str, layers: pa.Table, samples: SampledCoefficients) -> 
         for component in range(samples.coefficients.shape[1]):
             estimate = kernel_density(samples.coefficients[members, component], samples.weight[members])
             if estimate is not None:
+                median = weighted_median(samples.coefficients[members, component], samples.weight[members])
                 for x, y in zip(*estimate, strict=True):
                     yield {
                         "column": column,
@@ -156,73 +163,25 @@ def _ridge_rows(column: str, layers: pa.Table, samples: SampledCoefficients) -> 
                         "component": component,
                         "coefficient": float(x),
                         "density": float(y),
+                        "median": median,
                         "sampled": len(members),
                     }
 
 
-def _phenotype_rows(layers: pa.Table, samples: SampledCoefficients) -> list[dict[str, Any]]:
-    counts, edges = coefficient_plane(samples)
-    middle = (edges[1:] + edges[:-1]) / 2
-    kernel = layers["kernel"][0].as_py()
-    return [
-        {"kernel": kernel, "c0": float(middle[i]), "c1": float(middle[j]), "weight": float(counts[i, j])}
-        for i, j in np.argwhere(counts > 0)
-    ]
-
-
-def _eigen_figures(by_size: Sequence[SizeComponents]) -> Iterator[Figure]:
-    for size in by_size[:MAX_SIZES]:
-        components = size.components
-        yield Figure(
-            name=f"eigenkernels_{size.kernel}",
-            title=f"Principal components of {kernel_phrase(size.kernel)}",
-            caption="Components and the share of the variance along each with its 95 % interval over models; negative "
-            f"values are blue, positive orange. {order_sentence(size)} {_SCALED}".replace("  ", " "),
-            basis=sample_size(size.layers),
-            table="eigenkernels",
-            draw=partial(
-                eigenkernels,
-                rows=components.vectors,
-                shares=components.explained_variance,
-                intervals=None if size.low is None or size.high is None else np.stack([size.low, size.high]),
-                size=tuple(size.layers["kernel_size"][0].as_py()),
-            ),
-            height=0.6 + 1.15 * -(-min(len(components.vectors), 27) // 9),
-        )
-
-
-def _ridge_figures(columns: Sequence[str], layers: pa.Table, rows: Sequence[dict[str, Any]]) -> Iterator[Figure]:
-    kernel = layers["kernel"][0].as_py()
-    for column in columns:
-        here = [row for row in rows if row["column"] == column]
-        groups = list(dict.fromkeys(row["group"] for row in here))
-        if len(groups) > 1:
-            every = group_labels(layers, column)
-            known = pa.array([label in groups for label in every])
-            yield Figure(
-                name=f"ridges_{column}",
-                title=f"Coefficients of {kernel_phrase(kernel)} by {column.replace('_', ' ')}",
-                caption=f"Density of the coefficients of each principal component. {_SAMPLED.strip()}"
-                + truncation_note(groups, every),
-                basis=sample_size(layers.filter(known)),
-                table="ridges",
-                draw=partial(ridges, rows=here, groups=groups),
-                width=10.0,
-                height=1.2 + 0.42 * len(groups),
-            )
-
-
-def _phenotype_figure(layers: pa.Table, samples: SampledCoefficients) -> Iterator[Figure]:
-    if len(samples.layer):
-        counts, _ = coefficient_plane(samples)
-        yield Figure(
-            name="phenotypes",
-            title=f"{kernel_phrase(layers['kernel'][0].as_py())} by their first two coefficients",
-            caption="Number of kernels by their coefficients of the first two principal components, from 1e-5 of the "
-            "largest cell on. " + _SAMPLED,
-            basis=sample_size(layers),
-            table="phenotypes",
-            draw=partial(phenotypes, counts=counts, bound=RANGE),
-            width=5.5,
-            height=4.8,
-        )
+def _phenotype_rows(kernel: str, planes: Sequence[CoefficientPlane]) -> list[dict[str, Any]]:
+    rows = []
+    for plane in planes:
+        edges = np.linspace(-RANGE, RANGE, len(plane.counts) + 1)
+        middle = (edges[1:] + edges[:-1]) / 2
+        rows += [
+            {
+                "kernel": kernel,
+                "column": plane.column,
+                "group": plane.group,
+                "c0": float(middle[i]),
+                "c1": float(middle[j]),
+                "weight": float(plane.counts[i, j]),
+            }
+            for i, j in np.argwhere(plane.counts > 0)
+        ]
+    return rows

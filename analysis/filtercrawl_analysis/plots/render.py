@@ -24,6 +24,7 @@ _INVALID_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe
 _POWER: Final = re.compile(r"\^\{([-.\d]+)\}")
 _SUPERSCRIPT: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PATH: Final = re.compile(r' d="([^"]*)"')
+_PLACE: Final = re.compile(r'(?<= [xy]=")[^"]*|(?<=translate\()[^)]*')
 _NUMBER: Final = re.compile(r"-?\d+\.\d+")
 _COMMAND: Final = re.compile(r"\s*([A-Za-z])\s*")
 _SPACE_BETWEEN_TAGS: Final = re.compile(r">\s+<")
@@ -53,13 +54,18 @@ def _svg(canvas: matplotlib.figure.Figure) -> bytes:
     canvas.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
     # matplotlib repeats every text in a comment, including control characters, which are not valid in XML.
     text = _INVALID_XML.sub("\ufffd", _COMMENT.sub("", out.getvalue().decode("utf-8", "surrogatepass")))
-    return _SPACE_BETWEEN_TAGS.sub("><", _PATH.sub(_compact, text)).encode()
+    text = _PLACE.sub(lambda place: _round(place[0]), _PATH.sub(_compact, text))
+    return _SPACE_BETWEEN_TAGS.sub("><", text).replace("; ", ";").encode()
+
+
+def _round(text: str) -> str:
+    """Round all numbers to two decimals, hundredths of a point."""
+    return _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text)
 
 
 def _compact(path: re.Match[str]) -> str:
-    """Write a path with two decimals, hundredths of a point, and without needless spaces: two thirds of the bytes."""
-    numbers = _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), path[1])
-    words = _COMMAND.sub(r"\1", numbers).split()
+    """Write a path with rounded numbers and without needless spaces: two thirds of the bytes."""
+    words = _COMMAND.sub(r"\1", _round(path[1])).split()
     return f' d="{" ".join(words)}"'
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from filtercrawl_analysis.numerics.moments import Array, Moments
+from filtercrawl_analysis.statistics.components.alignment import align_components
 from filtercrawl_analysis.statistics.components.pca import (
     PrincipalComponents,
     explained_variance_along,
@@ -50,6 +51,10 @@ GROUPS: Final = pa.schema(
             for name in ("explained_variance", "low", "high", "along_all", "rest", "p", "q")
         ),
         pa.field("verdict", pa.string()),
+        pa.field("distinct", pa.bool_()),
+        pa.field("nearest", pa.int32()),
+        pa.field("cosine", pa.float64()),
+        pa.field("vector", pa.list_(pa.float64())),
         *_COUNTS,
     ]
 )
@@ -135,6 +140,8 @@ def group_rows(size: SizeComponents, column: str) -> Iterator[Row]:
         rest = explained_variance_along(outside.total(), size.components.vectors) if len(outside.n) else None
         replicates = jackknife_shares(inside, size.models[member], ordered_shares)
         low, high = (None, None) if replicates is None else share_intervals(replicates)
+        distinct = None if low is None or high is None else are_distinct(low, high)
+        aligned = align_components(own.vectors, size.components.vectors)
         first = jackknife_shares(inside, size.models[member], along)
         second = jackknife_shares(outside, size.models[known & ~member], along)
         p_values = None if first is None or second is None else compare_shares(first, second)
@@ -151,6 +158,10 @@ def group_rows(size: SizeComponents, column: str) -> Iterator[Row]:
                 "along_all": float(own_along[component]),
                 "rest": None if rest is None else float(rest[component]),
                 "p": None if p_values is None else float(p_values[component]),
+                "distinct": None if distinct is None else bool(distinct[component]),
+                "nearest": int(aligned.nearest[component]),
+                "cosine": float(aligned.cosine[component]),
+                "vector": aligned.vectors[component].tolist(),
                 **counts,
             }
 

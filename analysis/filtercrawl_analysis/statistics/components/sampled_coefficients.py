@@ -19,6 +19,8 @@ from filtercrawl_analysis.statistics.components.pca import PrincipalComponents
 RANGE: Final = 3.3
 # Its cells along each axis; the published one has 512, with a hundred times as many kernels.
 CELLS: Final = 128
+# Those of a group, which has fewer kernels.
+GROUP_CELLS: Final = 64
 # Points of a density estimate, whose cost is points times kernels.
 POINTS: Final = 128
 # Kernels of a density estimate, taken evenly from the samples.
@@ -82,9 +84,27 @@ def kernel_density(values: Array, weight: Array) -> tuple[Array, Array] | None:
     return grid, gaussian_kde(values, "silverman", weight)(grid)
 
 
-def coefficient_plane(samples: SampledCoefficients) -> tuple[Array, Array]:
-    """Return the weighted histogram of the first two coefficients, [128, 128], and the edges of its cells [129]."""
-    first, second = samples.coefficients[:, 0], samples.coefficients[:, 1]
+def coefficient_plane(
+    samples: SampledCoefficients, members: NDArray[np.int64], cells: int = CELLS
+) -> tuple[Array, Array]:
+    """Return the weighted histogram of the first two coefficients, and the edges of its cells.
+
+    Args:
+        samples: Coefficients of sampled kernels.
+        members: Indices of the kernels to count.
+        cells: Cells along each axis.
+
+    Returns:
+        The histogram [cells, cells] and the edges [cells + 1].
+    """
+    first, second = samples.coefficients[members, 0], samples.coefficients[members, 1]
     bounds = [[-RANGE, RANGE]] * 2
-    counts, edges, _ = np.histogram2d(first, second, CELLS, bounds, weights=samples.weight)
+    counts, edges, _ = np.histogram2d(first, second, cells, bounds, weights=samples.weight[members])
     return counts, edges
+
+
+def weighted_median(values: Array, weight: Array) -> float:
+    """Return the smallest value at which the weights add up to half of their sum."""
+    order = np.argsort(values, kind="stable")
+    cumulative = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(cumulative, cumulative[-1] / 2)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -136,6 +137,14 @@ def are_distinct(low: Array, high: Array) -> NDArray[np.bool_]:
     apart = np.concatenate([[True], high[1:] < low[:-1], [True]])
     distinct: NDArray[np.bool_] = apart[:-1] & apart[1:]
     return distinct
+
+
+def overlapping_runs(low: Sequence[float], high: Sequence[float]) -> list[list[int]]:
+    """Group consecutive components, in descending order of their shares, whose intervals overlap with the next one."""
+    starts = [0]
+    for i in range(1, len(low)):
+        starts.append(starts[-1] + (high[i] < low[i - 1]))
+    return [[i for _, i in run] for _, run in groupby(zip(starts, range(len(low)), strict=True), key=lambda x: x[0])]
 
 
 def _logit(shares: Array) -> Array:
