@@ -23,11 +23,12 @@ import torch
 from numpy.typing import NDArray
 
 from filtercrawl.kernel_search import Candidates, Neighbors, Query, Similarity
+from filtercrawl.load.kernel_numbers import KernelBlock
 
 REPORT: Final = Path(__file__).with_suffix(".md")
 QUERIES: Final = (1, 16, 256)
 K: Final = 10
-BLOCK_NUMBERS, MAX_PRODUCTS = 1 << 20, 1 << 21
+BLOCK_NUMBERS, MAX_PRODUCTS = 1 << 22, 1 << 19
 CHANGES: Final = ("scale", "sign", "rotation", "flip")
 HEAD: Final = (
     "| metric | queries | seconds | faiss flat, s | times faiss | reading, s | products, s | share of the limit | "
@@ -45,14 +46,12 @@ def kernels_of(n: int) -> Array:
     return kernels
 
 
-def search(query: Query, kernels: torch.Tensor) -> Neighbors:
+def search(query: Query, kernels: torch.Tensor, *, compiled: bool = True) -> Neighbors:
     """Search as `filtercrawl.search` does, in kernels `[n, taps]` that are in memory."""
-    candidates = Candidates(query)
-    rows = len(query.similarity.names(query.kernel_size)) * len(query.kernels)
-    size = max(min(BLOCK_NUMBERS // query.taps, MAX_PRODUCTS // rows), 1)
+    candidates = Candidates(query, len(kernels) if compiled else 0)
+    size = BLOCK_NUMBERS // query.taps
     for start in range(0, len(kernels), size):
-        block = kernels[start : start + size]
-        candidates.add(block, np.arange(start, start + len(block)))
+        candidates.add(KernelBlock.joined([(kernels[start : start + size].numpy(), start)]))
     return candidates.result()
 
 

@@ -14,15 +14,16 @@ from numpy.typing import ArrayLike
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config.device import select_device
-from filtercrawl.kernel_search.nearest import Candidates, Neighbors, Query
+from filtercrawl.kernel_search.nearest import Candidates
+from filtercrawl.kernel_search.neighbors import Neighbors
+from filtercrawl.kernel_search.query import Query
 from filtercrawl.kernel_search.report import SearchReport
 from filtercrawl.kernel_search.similarity import Invariance, Metric, Similarity
 from filtercrawl.kernel_search.stream import KernelStream
 from filtercrawl.load import load_layers, to_tensors
 
-# Numbers of a block of kernels, and of its products with all images of the queries: they stay in a processor's cache.
-_BLOCK_NUMBERS: Final = 1 << 20
-_MAX_PRODUCTS: Final = 1 << 21
+# Numbers of a block of kernels: 16 MiB, as much as a row of a layers file has.
+_BLOCK_NUMBERS: Final = 1 << 22
 _KERNEL_ID: Final = re.compile(r"(?P<layer>.+?)(#part\d+)?:(?P<out>\d{1,12}):(?P<channel>\d{1,12})", re.DOTALL)
 
 
@@ -126,11 +127,9 @@ def _stored_kernel(kernel_id: str, repo_or_path: str | Path, revision: str | Non
 
 
 def _nearest(stream: KernelStream, query: Query) -> Neighbors:
-    candidates = Candidates(query)
-    products = len(query.similarity.names(query.kernel_size)) * len(query.kernels)
-    size = max(min(_BLOCK_NUMBERS // query.taps, _MAX_PRODUCTS // products), 1)
-    for kernels, numbers in stream.blocks(size):
-        candidates.add(torch.from_numpy(kernels), numbers)
+    candidates = Candidates(query, len(stream.numbers))
+    for block in stream.blocks(_BLOCK_NUMBERS // query.taps):
+        candidates.add(block)
     return candidates.result()
 
 

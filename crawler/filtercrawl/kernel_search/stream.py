@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from filtercrawl.load.kernel_numbers import KernelNumbers
+from filtercrawl.load.kernel_numbers import KernelBlock, KernelNumbers
 from filtercrawl.load.location import DatasetLocation, open_location, open_parquet
 from filtercrawl.load.query import group_by_row_group, select_layers
 from filtercrawl.load.row_groups import read_layer_parts
@@ -53,26 +53,24 @@ class KernelStream:
         """The numbers of the kernels."""
         return KernelNumbers(self.layers)
 
-    def blocks(self, size: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """Yield kernels `[m, taps]`, up to one and a half times `size`, and their numbers `[m]`, as they are stored.
+    def blocks(self, size: int) -> Iterator[KernelBlock]:
+        """Yield the kernels as they are stored, small parts of layers together, up to one and a half times `size`.
 
         Raises:
             DatasetError: The dataset is damaged.
             NetworkError: The Hub does not answer.
         """
-        kernels: list[NDArray[np.float32]] = []
-        numbers: list[NDArray[np.int64]] = []
-        waiting = 0
-        for part, of_part in self._parts():
-            for start in range(0, len(part), size):
-                kernels.append(part[start : start + size])
-                numbers.append(of_part[start : start + size])
-                waiting += len(kernels[-1])
-                if waiting >= size // 2:
-                    yield np.concatenate(kernels), np.concatenate(numbers)
-                    kernels, numbers, waiting = [], [], 0
+        waiting: list[tuple[NDArray[np.float32], int]] = []
+        count = 0
+        for kernels, first in self._parts():
+            for start in range(0, len(kernels), size):
+                waiting.append((kernels[start : start + size], first + start))
+                count += len(waiting[-1][0])
+                if count >= size // 2:
+                    yield KernelBlock.joined(waiting)
+                    waiting, count = [], 0
         if waiting:
-            yield np.concatenate(kernels), np.concatenate(numbers)
+            yield KernelBlock.joined(waiting)
 
     def describe(self, numbers: NDArray[np.int64]) -> dict[str, Any]:
         """Return the ids of kernels, the columns of `DESCRIBING`, and their channels, by name."""
@@ -85,11 +83,11 @@ class KernelStream:
             "in_channel": pa.array(places.in_channel),
         }
 
-    def _parts(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """Yield each stored part of a layer `[n, taps]` with the numbers of its kernels `[n]`."""
+    def _parts(self) -> Iterator[tuple[NDArray[np.float32], int]]:
+        """Yield each stored part of a layer `[n, taps]` with the number of its first kernel."""
         for path, groups in group_by_row_group(self.layers).items():
             with open_parquet(self.location, path) as file:
                 for group, requests in groups.items():
                     for part in read_layer_parts(file, group, requests):
                         kernels = part.numbers.reshape(-1, math.prod(part.request.shape[2:]))
-                        yield kernels, self.numbers.of_part(part.request.row, part.start, len(kernels))
+                        yield kernels, self.numbers.first_of(part.request.row, part.start)

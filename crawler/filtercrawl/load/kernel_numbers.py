@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,33 @@ class KernelPlaces(NamedTuple):
     row: Numbers
     out_channel: Numbers
     in_channel: Numbers
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KernelBlock:
+    """Kernels of one or several parts of layers.
+
+    Attributes:
+        kernels: float32 `[m, taps]`, must not be written to.
+        start: The first row of each part, from 0 [parts].
+        first: The number of the kernel in that row; those of a part follow one another [parts].
+    """
+
+    kernels: NDArray[np.float32]
+    start: Numbers
+    first: Numbers
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[NDArray[np.float32], int]]) -> Self:
+        """Return parts, each with the number of its first kernel, as one block; one part is not copied."""
+        start = np.cumsum([0, *(len(kernels) for kernels, _ in parts[:-1])], dtype=np.int64)
+        kernels = parts[0][0] if len(parts) == 1 else np.concatenate([kernels for kernels, _ in parts])
+        return cls(kernels=kernels, start=start, first=np.array([first for _, first in parts], np.int64))
+
+    def numbers(self, rows: Numbers) -> Numbers:
+        """Return the numbers of kernels by their rows."""
+        part = np.searchsorted(self.start, rows, side="right") - 1
+        return self.first[part] + rows - self.start[part]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +73,13 @@ class KernelNumbers:
     def __len__(self) -> int:
         return int(self.first[-1])
 
+    def first_of(self, row: int, out_channel: int) -> int:
+        """Return the number of the first kernel of an output channel of a layer."""
+        return int(self.first[row] + out_channel * self._shapes[row, 1])
+
     def of_part(self, row: int, start: int, count: int) -> Numbers:
         """Return the numbers of so many kernels of a layer from an output channel on."""
-        first = self.first[row] + start * self._shapes[row, 1]
+        first = self.first_of(row, start)
         return np.arange(first, first + count)
 
     def places(self, numbers: Numbers) -> KernelPlaces:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -12,56 +10,8 @@ from hypothesis import strategies as st
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.kernel_search import Candidates, Query, Similarity
-
-METRICS = ("cosine", "l2")
-CHANGES = ("scale", "sign", "rotation", "flip")
-EVERY = [(metric, some) for metric in METRICS for n in range(5) for some in itertools.combinations(CHANGES, n)]
-
-
-def reference(queries: np.ndarray, kernels: np.ndarray, similarity: Similarity, k: int) -> list[list[int]]:
-    """Numbers of the nearest kernels by brute force, with the images of each kernel, not of the query."""
-    queries, kernels = queries.astype(np.float64), kernels.astype(np.float64)
-    usable = np.isfinite(kernels).all(tuple(range(1, kernels.ndim)))
-    if similarity.metric == "cosine" or "scale" in similarity.invariant:
-        norms = np.linalg.norm(kernels.reshape(len(kernels), -1), axis=1)
-        usable &= norms > 0
-        with np.errstate(invalid="ignore", divide="ignore"):
-            kernels = kernels / norms.reshape(-1, *[1] * (kernels.ndim - 1))
-        queries = queries / np.linalg.norm(queries.reshape(len(queries), -1), axis=1).reshape(
-            -1, *[1] * (queries.ndim - 1)
-        )
-    images = [kernels]
-    if "rotation" in similarity.invariant and kernels.ndim > 2:
-        turns = (0, 1, 2, 3) if kernels.shape[-1] == kernels.shape[-2] else (0, 2)
-        images = [np.rot90(image, n, (-2, -1)) for image in images for n in turns]
-    if "flip" in similarity.invariant:
-        axes = range(1, kernels.ndim) if kernels.ndim == 2 else (-1, -2)
-        for axis in axes:
-            images += [np.flip(image, axis) for image in images]
-    if "sign" in similarity.invariant:
-        images += [-image for image in images]
-    found = []
-    for query in queries:
-        if similarity.metric == "cosine":
-            scores = np.max([(image * query).reshape(len(image), -1).sum(1) for image in images], axis=0)
-        else:
-            scores = np.max([-((image - query) ** 2).reshape(len(image), -1).sum(1) for image in images], axis=0)
-        scores[~usable] = -np.inf
-        order = np.argsort(-scores, kind="stable")[:k]
-        found.append([int(i) for i in order if usable[i]])
-    return found
-
-
-def nearest(
-    queries: np.ndarray, kernels: np.ndarray, similarity: Similarity, k: int, block: int = 1000
-) -> list[list[int]]:
-    candidates = Candidates(Query(kernels=torch.from_numpy(queries), similarity=similarity, k=k))
-    flat = kernels.reshape(len(kernels), -1)
-    for start in range(0, len(flat), block):
-        part = flat[start : start + block]
-        candidates.add(torch.from_numpy(part), np.arange(start, start + len(part)))
-    found = candidates.result()
-    return [found.number[found.query == i].tolist() for i in range(len(queries))]
+from filtercrawl.load.kernel_numbers import KernelBlock
+from support.nearest_reference import CHANGES, EVERY, METRICS, nearest, reference, scores_of
 
 
 @pytest.mark.parametrize(
@@ -102,13 +52,6 @@ def test_ties_zeros_and_numbers_that_are_not_finite(
             assert mine == theirs
 
 
-def scores_of(query: np.ndarray, kernels: np.ndarray, similarity: Similarity) -> np.ndarray:
-    every = Candidates(Query(kernels=torch.from_numpy(query[None]), similarity=similarity, k=len(kernels)))
-    every.add(torch.from_numpy(kernels.reshape(len(kernels), -1)), np.arange(len(kernels)))
-    found = every.result()
-    return found.score[np.argsort(found.number)]
-
-
 def test_small_differences_between_large_numbers_are_told() -> None:
     """In float32 the square of the distance would be lost in the squares of the norms."""
     query = np.full((1, 3, 3), 1000, "f4")
@@ -135,7 +78,7 @@ def test_the_image_says_how_the_query_is_nearest() -> None:
     query = torch.arange(1.0, 10).reshape(1, 3, 3)
     similarity = Similarity(invariant=("sign", "rotation", "flip"))
     candidates = Candidates(Query(kernels=query, similarity=similarity, k=1))
-    candidates.add(-query.rot90(1, (-2, -1)).flatten(1), np.array([5]))
+    candidates.add(KernelBlock.joined([(-query.rot90(1, (-2, -1)).flatten(1).numpy(), 5)]))
     found = candidates.result()
     assert found.score.tolist() == pytest.approx([1.0])
     assert similarity.names((3, 3))[-1 - int(found.image[0])] == "turned 90"
