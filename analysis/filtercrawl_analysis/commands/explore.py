@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -41,15 +43,24 @@ def explore(
         show_on_stderr("Ctrl-C ends it")
         if not no_browser:
             webbrowser.open(server.url)
-        _wait()
+        number = _wait_for_signal()
+    show_on_stderr("stopped")
+    raise typer.Exit(128 + number)
 
 
-def _wait() -> None:
-    """Return at Ctrl-C."""
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        show_on_stderr("stopped")
+def _wait_for_signal() -> int:
+    """Wait until the process is told to end, and return the signal's number."""
+    received: list[int] = []
+    ended = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+        received.append(number)
+        ended.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    ended.wait()
+    return received[0]
 
 
 @hookimpl
