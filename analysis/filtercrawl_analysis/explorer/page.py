@@ -54,6 +54,11 @@ class PageConfig:
         return {"similar": self.similar}
 
 
+def is_read(path: str) -> bool:
+    """Tell whether the page reads a file of a dataset, by its path there."""
+    return _READ.fullmatch(path) is not None
+
+
 def page_files() -> dict[str, Path]:
     """Return the files of the page by their path below its address."""
     root = Path(str(files("filtercrawl_analysis.explorer") / "web"))
@@ -79,8 +84,8 @@ def readable_files(location: FolderLocation | HubLocation) -> dict[str, int]:
             path for folder in ("data", "analysis/tables") for path in location.root.glob(f"{folder}/*.parquet")
         )
         names = {path.relative_to(location.root).as_posix(): path.stat().st_size for path in found}
-        return {name: size for name, size in names.items() if _READ.fullmatch(name)}
+        return {name: size for name, size in names.items() if is_read(name)}
     location.file("data/files.parquet")
     table = DatasetFolder(location.root).table("files", ["path", "size"])
     rows = zip(table["path"].to_pylist(), table["size"].to_pylist(), strict=True)
-    return {path: size for path, size in rows if _READ.fullmatch(path)}
+    return {path: size for path, size in rows if is_read(path)}

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from filtercrawl.api.errors import FiltercrawlError, UsageError
 from filtercrawl_analysis.explorer.byte_ranges import answer_request
-from filtercrawl_analysis.explorer.page import CONFIG, PageConfig, index_html, page_files
+from filtercrawl_analysis.explorer.page import CONFIG, PageConfig, index_html, is_read, page_files
 
 # Where the dataset folder is below the page.
 DATASET: Final = "dataset/"
@@ -85,7 +85,7 @@ class ExplorerServer:
         """Return the file for a path below the address of the page; None if there is none that may be read."""
         if not path.startswith(DATASET):
             return self.files.get(path)
-        if self.root is None or path.removeprefix(DATASET) not in self.config().files:
+        if self.root is None or not is_read(path.removeprefix(DATASET)):
             return None
         # The folder may hold links to elsewhere.
         file = (self.root / path.removeprefix(DATASET)).resolve()

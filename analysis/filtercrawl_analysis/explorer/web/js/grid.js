@@ -22,11 +22,17 @@ export function mount(root, { store, state }) {
   addEventListener("scroll", () => grid.schedule(), { passive: true });
   new ResizeObserver(() => grid.schedule()).observe(root);
   if (store.rows.length) grid.restart();
+  else if (isPlain(state)) grid.preview().catch(() => {}); // the store tells of what went wrong
 }
 
 /** Pictures of kernels about as wide as high. */
 export function columnsFor(count, [height, width]) {
   return Math.min(Math.max(Math.round(Math.sqrt((count * (height + 1)) / (width + 1))), 1), Math.max(count, 1));
+}
+
+/** Whether the address asks for all layers in the order of the dataset. */
+function isPlain(state) {
+  return !state.keys().some((key) => key.startsWith("f.") || ["q", "sort", "all", "brush"].includes(key));
 }
 
 class Grid {
@@ -36,7 +42,9 @@ class Grid {
   #empty;
   #cards = new Map();
   #samples = new Map();
+  #rows = new Uint32Array(0);
   #facts = null;
+  #sort = null;
   #pending = 0;
   #focused = 0;
 
@@ -48,18 +56,37 @@ class Grid {
     root.append(this.#list, this.#empty);
   }
 
+  /** Show the first layers while the columns of all are read. */
+  async preview() {
+    const { rows, columns } = await this.#store.head(FACTS);
+    if (!this.#facts) this.#show(rows, FACTS, columns);
+  }
+
   /** Show other rows, from the first one on. */
   async restart() {
+    const { rows } = this.#store;
     const sort = this.#state.get("sort")?.replace(/^-/, "");
     const names = sort && !FACTS.includes(sort) ? [...FACTS, sort] : FACTS;
     const columns = await Promise.all(names.map((name) => this.#store.column(name)));
-    this.#facts = new Map(names.map((name, i) => [name, columns[i]]));
-    for (const { node } of this.#cards.values()) node.remove();
-    this.#cards.clear();
-    this.#focused = 0;
-    const { length } = this.#store.rows;
-    this.#empty.hidden = length > 0;
+    if (rows !== this.#store.rows) return;
     if (this.#list.getBoundingClientRect().top < 0) this.#list.scrollIntoView();
+    this.#show(rows, names, columns, sort);
+  }
+
+  #show(rows, names, columns, sort = null) {
+    for (const [position, card] of this.#cards) {
+      if (card.row === rows[position] && sort === this.#sort) {
+        card.node.setAttribute("aria-setsize", rows.length);
+        continue;
+      }
+      card.node.remove();
+      this.#cards.delete(position);
+    }
+    this.#rows = rows;
+    this.#sort = sort;
+    this.#facts = new Map(names.map((name, i) => [name, columns[i]]));
+    this.#focused = 0;
+    this.#empty.hidden = rows.length > 0;
     this.#render();
   }
 
@@ -69,7 +96,7 @@ class Grid {
 
   #render() {
     this.#pending = 0;
-    const { rows } = this.#store;
+    const rows = this.#rows;
     const width = this.#list.clientWidth;
     if (!this.#facts || !width) return;
     const across = Math.max(Math.floor((width + GAP) / (CARD.width + GAP)), 2);
@@ -106,7 +133,7 @@ class Grid {
       return kind === "category" ? categories[values[row]] : values[row];
     };
     const canvas = element("canvas", { "aria-hidden": "true" });
-    const sort = this.#state.get("sort")?.replace(/^-/, "");
+    const sort = this.#sort;
     const measure = sort ? [element("span", { class: "measure" }, `${this.#store.label(sort)}: ${format(fact(sort))}`)] : [];
     const model = fact("model_id");
     const open = element("button", {
@@ -116,7 +143,7 @@ class Grid {
       onfocus: () => this.#focus(position),
     }, canvas);
     const node = element("li", {
-      class: "card", "aria-setsize": this.#store.rows.length, "aria-posinset": position + 1,
+      class: "card", "aria-setsize": this.#rows.length, "aria-posinset": position + 1,
     }, open,
       element("span", { class: "layer", title: fact("layer") }, fact("layer")),
       element("a", {
@@ -131,7 +158,7 @@ class Grid {
       ...measure);
     node.style.position = "absolute";
     this.#list.append(node);
-    const card = { node, open };
+    const card = { node, open, row };
     this.#cards.set(position, card);
     this.#draw(row, canvas, node);
     return card;
@@ -189,7 +216,7 @@ class Grid {
   /** Arrow keys, Page Up and Down, Home and End move from card to card. */
   #move(event) {
     const page = Math.max(Math.floor(innerHeight / this.#step), 1) * this.#across;
-    const last = this.#store.rows.length - 1;
+    const last = this.#rows.length - 1;
     const by = {
       ArrowRight: 1, ArrowLeft: -1, ArrowDown: this.#across, ArrowUp: -this.#across, PageDown: page, PageUp: -page,
       Home: -last, End: last,

@@ -53,41 +53,89 @@ export function kindOf(name, type) {
 
 /**
  * @param {string} name
- * @param {string} kind
- * @param {ArrayLike<any>[]} chunks values by row group
+ * @param {"number"|"category"|"text"} kind
+ * @param {object[]} groups pages by row group, as `decodePages` returns them
  * @param {number} n rows
  */
-export function pack(name, kind, chunks, n) {
-  if (kind === "number") return { name, kind, values: packNumbers(chunks, n) };
-  if (kind === "category") return { name, kind, ...packCategories(chunks, n) };
-  return { name, kind, values: chunks.flatMap((chunk) => Array.from(chunk)) };
+export function pack(name, kind, groups, n) {
+  if (kind === "number") return { name, kind, values: packNumbers(groups, n) };
+  if (kind === "category") return { name, kind, ...packCategories(groups, n) };
+  return { name, kind, values: packTexts(groups, n) };
 }
 
-function packNumbers(chunks, n) {
-  const values = new Float64Array(n);
-  let row = 0;
-  for (const chunk of chunks) {
-    for (const value of chunk) values[row++] = value === null || value === undefined ? NaN : Number(value);
+/** Call `set(row, value)` for all rows of a row group from `row` on, `set(row, null)` where unknown. */
+function eachValue(pages, row, set) {
+  for (const { present, values } of pages) {
+    if (!present.length) {
+      for (let i = 0; i < values.length; i++) set(row++, values[i]);
+      continue;
+    }
+    let i = 0;
+    for (const level of present) set(row++, level ? values[i++] : null);
   }
-  return values;
+  return row;
 }
 
-function packCategories(chunks, n) {
-  const values = new Uint32Array(n);
-  const codes = new Map();
+function packNumbers(groups, n) {
+  const result = new Float64Array(n);
   let row = 0;
-  for (const chunk of chunks) {
-    for (const value of chunk) {
-      if (value === null || value === undefined) {
-        values[row++] = UNKNOWN;
-        continue;
-      }
-      let code = codes.get(value);
-      if (code === undefined) codes.set(value, (code = codes.size));
-      values[row++] = code;
+  for (const { dictionary, pages } of groups) {
+    const decoded = dictionary && Float64Array.from(dictionary, Number);
+    for (const page of pages) {
+      row = eachValue([page], row, (at, value) => {
+        result[at] = value === null ? NaN : page.codes ? decoded[value] : Number(value);
+      });
     }
   }
-  return { values, categories: [...codes.keys()].map(String) };
+  return result;
+}
+
+function packCategories(groups, n) {
+  const values = new Uint32Array(n);
+  const codes = new Map();
+  const codeOf = (category) => {
+    const known = codes.get(category);
+    if (known !== undefined) return known;
+    codes.set(category, codes.size);
+    return codes.size - 1;
+  };
+  let row = 0;
+  for (const { dictionary, pages } of groups) {
+    const translated = dictionary && Uint32Array.from(dictionary, (category) => codeOf(String(category)));
+    for (const page of pages) {
+      row = eachValue([page], row, (at, value) => {
+        values[at] = value === null ? UNKNOWN : page.codes ? translated[value] : codeOf(String(value));
+      });
+    }
+  }
+  return { values, categories: [...codes.keys()] };
+}
+
+function packTexts(groups, n) {
+  const result = new Array(n);
+  let row = 0;
+  for (const { dictionary, pages } of groups) {
+    for (const page of pages) {
+      row = eachValue([page], row, (at, value) => {
+        result[at] = value !== null && page.codes ? dictionary[value] : value;
+      });
+    }
+  }
+  return result;
+}
+
+/** The numbers of a column that is never null, also of its lists, one after another. */
+export function flatNumbers({ dictionary, pages }, Type = Float64Array) {
+  const result = new Type(pages.reduce((sum, { values }) => sum + values.length, 0));
+  const decoded = dictionary && Float64Array.from(dictionary, Number);
+  let at = 0;
+  for (const { codes, values } of pages) {
+    if (codes) for (let i = 0; i < values.length; i++) result[at + i] = decoded[values[i]];
+    else if (values instanceof BigInt64Array) result.set(Array.from(values, Number), at);
+    else result.set(values, at);
+    at += values.length;
+  }
+  return result;
 }
 
 /** A column of another table, by row of index; rows without a match are unknown. */

@@ -7,6 +7,8 @@ import { SampleTable, sampleStarts } from "./samples.js";
 
 const INDEX = "data/index.parquet";
 const MODELS = "data/models.parquet";
+// Layers on the first screen.
+const HEAD = 64;
 const TABLES = "analysis/tables/";
 
 /** Runs in a worker, see worker.js; all methods return what can be sent to the page. */
@@ -16,7 +18,9 @@ export class Dataset {
   #index;
   #opened = new Map();
   #columns = new Map();
+  #joins = new Map();
   #rowsById = null;
+  #head = null;
   #samples = null;
 
   /**
@@ -30,6 +34,7 @@ export class Dataset {
 
   /** @returns {Promise<{n: number, columns: {name: string, label: string, kind: string}[]}>} */
   async open() {
+    this.#sampleFiles().catch(() => {}); // their footers are long; an error comes again where they are used
     this.#index = await this.#open(INDEX);
     return { n: this.#index.rows, columns: describe(this.#index) };
   }
@@ -69,8 +74,7 @@ export class Dataset {
   /** A row of models as an object, or null. */
   async model(modelId) {
     const models = await this.#open(MODELS);
-    const ids = (await models.column("model_id")).flat();
-    const row = ids.indexOf(modelId);
+    const row = (await models.values("model_id")).indexOf(modelId);
     return row < 0 ? null : models.row(row);
   }
 
@@ -80,16 +84,34 @@ export class Dataset {
     if (!(path in this.#sizes)) return null;
     const table = await this.#open(path);
     const names = table.names.filter((column) => table.type(column) !== "GROUP");
-    const columns = await Promise.all(names.map(async (column) => (await table.column(column)).flatMap((c) => Array.from(c))));
-    return Array.from({ length: table.rows }, (_, row) =>
-      Object.fromEntries(names.map((column, i) => [column, plain(columns[i][row])])),
-    );
+    const columns = await Promise.all(names.map((column) => table.values(column)));
+    return Array.from({ length: table.rows }, (_, row) => Object.fromEntries(names.map((column, i) => [column, columns[i][row]])));
+  }
+
+  /**
+   * The first layers whose kernels are stored, from one row group: the page shows them while it reads the rest.
+   *
+   * @param {string[]} names of columns of index
+   * @returns {Promise<{rows: Uint32Array, columns: object[]}>} columns have only the rows of that row group
+   */
+  async head(names) {
+    const head = await (this.#head ??= this.#openHead());
+    const columns = await Promise.all(names.map((name) => this.#read(this.#index, name, name, [0])));
+    return { rows: head.rows, columns };
+  }
+
+  async #openHead() {
+    const [columns, files] = await Promise.all([this.#placement((name) => this.#read(this.#index, name, name, [0])), this.#sampleFiles()]);
+    const groups = columns.groups.values;
+    const rows = Uint32Array.from(groups.keys()).filter((row) => !Number.isNaN(groups[row])).slice(0, HEAD);
+    return { rows, ...samplesBy(columns, files) };
   }
 
   /** Sampled kernels of a layer. */
   async samples(row) {
-    const table = await (this.#samples ??= this.#openSamples());
-    const [layer, ids, sizes] = await Promise.all([table.read(row), this.column("layer_id"), this.column("kernel")]);
+    const head = await this.#head;
+    const { table, ids, sizes } = head?.rows.includes(row) ? head : await (this.#samples ??= this.#openSamples());
+    const layer = await table.read(row);
     return {
       size: pictureSize(sizes.categories[sizes.values[row]]),
       ids: layer.out.map((out, i) => `${ids.values[row]}:${out}:${layer.in[i]}`),
@@ -98,11 +120,24 @@ export class Dataset {
   }
 
   async #openSamples() {
+    const [columns, files] = await Promise.all([this.#placement((name) => this.column(name)), this.#sampleFiles()]);
+    const samples = samplesBy(columns, files);
+    if (samples.table.rows !== samples.starts.at(-1)) {
+      throw new Error(`data/samples.parquet has ${samples.table.rows} kernels, data/index.parquet tells of ${samples.starts.at(-1)}`);
+    }
+    return samples;
+  }
+
+  /** What tells where the samples of a layer are. */
+  async #placement(read) {
+    const names = ["layer_id", "kernel", "taps", "n_kernels", "row_group"];
+    const [ids, sizes, taps, kernels, groups] = await Promise.all(names.map(read));
+    return { ids, sizes, taps, kernels, groups };
+  }
+
+  #sampleFiles() {
     const paths = Object.keys(this.#sizes).filter((path) => /^data\/samples(--[^/]+)?\.parquet$/.test(path));
-    const [kernels, groups, taps, ...files] = await Promise.all([
-      this.column("n_kernels"), this.column("row_group"), this.column("taps"), ...paths.map((path) => this.#open(path)),
-    ]);
-    return new SampleTable(files, sampleStarts(kernels.values, groups.values), taps.values);
+    return Promise.all(paths.map((path) => this.#open(path)));
   }
 
   #open(path) {
@@ -115,30 +150,53 @@ export class Dataset {
     return this.#opened.get(path);
   }
 
-  async #read(file, column, name) {
+  async #read(file, column, name, groups) {
     const kind = kindOf(column, file.type(column));
     if (!kind) throw new Error(`there is no column ${name}`);
-    return pack(name, kind, await file.column(column), file.rows);
+    if (kind === "list") return { name, kind, values: await file.values(column, groups) };
+    const rows = groups ? groups.reduce((sum, group) => sum + file.starts[group + 1] - file.starts[group], 0) : file.rows;
+    return pack(name, kind, await file.pages(column, groups), rows);
   }
 
   async #joined(name) {
     const [table, column] = name.split(".");
     const file = await this.#open(`${TABLES}${table}.parquet`);
-    const [values, ids, rows] = await Promise.all([
-      this.#read(file, column, name), this.#read(file, "layer_id", "layer_id"), this.#ids(),
-    ]);
-    const matches = new Int32Array(this.#index.rows).fill(-1);
-    ids.values.forEach((id, i) => {
-      const row = rows.get(id);
-      if (row !== undefined) matches[row] = i;
-    });
+    const [values, matches] = await Promise.all([this.#read(file, column, name), this.#matches(table, file)]);
     return take(values, matches, name);
+  }
+
+  /** The row of an analysis table for each row of index, or -1. */
+  #matches(table, file) {
+    if (!this.#joins.has(table)) {
+      const both = Promise.all([this.column("layer_id"), this.#read(file, "layer_id", "layer_id")]);
+      const matches = both.then(([index, ids]) => matchRows(index.values, ids.values));
+      matches.catch(() => this.#joins.delete(table));
+      this.#joins.set(table, matches);
+    }
+    return this.#joins.get(table);
   }
 
   #ids() {
     this.#rowsById ??= this.column("layer_id").then(({ values }) => new Map(values.map((id, row) => [id, row])));
     return this.#rowsById;
   }
+}
+
+function samplesBy({ ids, sizes, taps, kernels, groups }, files) {
+  const starts = sampleStarts(kernels.values, groups.values);
+  return { ids, sizes, starts, table: new SampleTable(files, starts, taps.values) };
+}
+
+/** The place of each id in others, or -1; fast where both are in the same order. */
+export function matchRows(ids, others) {
+  const matches = new Int32Array(ids.length).fill(-1);
+  let found = 0;
+  for (let row = 0; row < ids.length && found < others.length; row++) {
+    if (ids[row] === others[found]) matches[row] = found++;
+  }
+  if (found === others.length) return matches;
+  const places = new Map(others.map((id, place) => [id, place]));
+  return Int32Array.from(ids, (id) => places.get(id) ?? -1);
 }
 
 function describe(file, prefix = "") {

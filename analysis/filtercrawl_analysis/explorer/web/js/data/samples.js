@@ -1,5 +1,7 @@
 // Sampled kernels of layers, in data/samples.parquet.
 
+import { flatNumbers } from "./columns.js";
+
 // At most so many kernels of a layer are in the table; see docs/dataset.md.
 const LIMIT = 64;
 const CACHED_GROUPS = 96;
@@ -30,7 +32,7 @@ export class SampleTable {
 
   /**
    * @param {import("./parquet.js").ParquetFile[]} files
-   * @param {Float64Array} starts as `sampleStarts` returns them
+   * @param {Float64Array} starts as `sampleStarts` returns them, of all layers or of the first ones
    * @param {Float64Array} taps numbers of a kernel, by layer
    */
   constructor(files, starts, taps) {
@@ -42,9 +44,8 @@ export class SampleTable {
       this.#files.push({ file, first });
       first += file.rows;
     }
-    if (first !== starts.at(-1)) {
-      throw new Error(`data/samples.parquet has ${first} kernels, data/index.parquet tells of ${starts.at(-1)}`);
-    }
+    /** Number of rows of all files. */
+    this.rows = first;
   }
 
   /** Number of sampled kernels of a layer. */
@@ -61,12 +62,12 @@ export class SampleTable {
     const group = part.file.groupOf(start - part.first);
     const first = part.first + part.file.starts[group];
     const loaded = await this.#group(part, group, first);
-    const channels = (all) => Array.from(all.slice(start - first, start - first + count), Number);
+    const channels = (all) => Array.from(all.subarray(start - first, start - first + count));
     const at = loaded.offsets.get(row);
     return {
       out: channels(loaded.out),
       in: channels(loaded.in),
-      values: Float32Array.from(loaded.values.slice(at, at + count * this.#taps[row])),
+      values: loaded.values.slice(at, at + count * this.#taps[row]),
     };
   }
 
@@ -81,15 +82,17 @@ export class SampleTable {
   }
 
   async #load({ file }, group, first) {
-    const [out, inner, values] = await file.leaves(group, ["out_channel", "in_channel", "values"]);
+    const pages = await Promise.all(["out_channel", "in_channel", "values"].map((name) => file.pages(name, [group])));
+    const [out, inner, values] = pages.map(([chunk], i) => flatNumbers(chunk, i === 2 ? Float32Array : Float64Array));
     const end = first + file.starts[group + 1] - file.starts[group];
     const offsets = new Map();
     let at = 0;
-    for (let row = this.#layerAt(first); this.#starts[row] < end; row++) {
+    let row = this.#layerAt(first);
+    for (; this.#starts[row] < end && row < this.#taps.length; row++) {
       offsets.set(row, at);
       at += this.count(row) * this.#taps[row];
     }
-    if (at !== values.length) throw new Error("data/samples.parquet does not fit data/index.parquet");
+    if (row < this.#taps.length && at !== values.length) throw new Error("data/samples.parquet does not fit data/index.parquet");
     return { out, in: inner, values, offsets };
   }
 

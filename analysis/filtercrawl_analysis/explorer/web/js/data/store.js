@@ -74,6 +74,11 @@ export class Store extends EventTarget {
     return this.#columns.get(name);
   }
 
+  /** The first layers, before all columns are read: {rows, columns} of the first row group. */
+  head(names) {
+    return this.ready.then(() => this.#calls.call("head", names));
+  }
+
   /** All columns of a layer, as an object. */
   layer(row) {
     return this.#calls.call("layer", row);
