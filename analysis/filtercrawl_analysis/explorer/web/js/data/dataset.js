@@ -1,7 +1,7 @@
 // The dataset behind the page: its tables, their columns by row of index, and its sampled kernels.
 
 import { kindOf, labelOf, pack, take } from "./columns.js";
-import { ParquetFile, plain } from "./parquet.js";
+import { ParquetFile } from "./parquet.js";
 import { RangeFile } from "./ranges.js";
 import { SampleTable, sampleStarts } from "./samples.js";
 

@@ -88,13 +88,8 @@ export class ParquetFile {
   }
 }
 
-function plain(value) {
-  if (Array.isArray(value)) return value.map(plain);
-  return typeof value === "bigint" ? Number(value) : (value ?? null);
-}
-
 /** A value as the page uses it: numbers for 64-bit integers, in lists too, and null for what is unknown. */
-export function plain(value) {
+function plain(value) {
   if (Array.isArray(value)) return value.map(plain);
   return typeof value === "bigint" ? Number(value) : (value ?? null);
 }
