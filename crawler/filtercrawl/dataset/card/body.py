@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from filtercrawl.config.spdx import REDISTRIBUTABLE as LICENSES
+from filtercrawl.dataset.card.citation import bibtex
 from filtercrawl.dataset.card.configs import REDISTRIBUTABLE, Config
 from filtercrawl.dataset.card.counts import DatasetCounts
 from filtercrawl.dataset.card.figures import REPORT, CardFigure, KernelPicture
@@ -68,7 +69,9 @@ def render_body(context: CardContext) -> str:
     )
     text = _environment().get_template("body.md.j2").render(
         counts=counts,
-        dataset_id=context.dataset_id,
+        holding=_holding(counts),
+        citation=bibtex(escape(context.dataset_id), context.release),
+        croissant=manifest.CROISSANT,
         release=context.release,
         picture=context.picture.layers if context.picture else (),
         picture_path=manifest.PICTURE,
@@ -91,6 +94,19 @@ def render_body(context: CardContext) -> str:
         redistributable=REDISTRIBUTABLE,
     )  # fmt: skip
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def summary(counts: DatasetCounts) -> str:
+    """Return one sentence on what the dataset holds, as plain text."""
+    return f"{counts.kernels:,} convolution kernels {_holding(counts)}"
+
+
+def _holding(counts: DatasetCounts) -> str:
+    return (
+        f"in {counts.layers:,} layers of {len(counts.files):,} trained networks, bit for bit as their checkpoints "
+        "store them, with what is known of each layer: operator, depth, task, training data, license and measures of "
+        "quality."
+    )
 
 
 def escape(text: str, length: int = _NAME_LENGTH) -> str:

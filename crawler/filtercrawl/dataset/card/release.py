@@ -12,7 +12,7 @@ from filtercrawl.dataset.files import manifest
 
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-_DAY: Final = re.compile(r"v(\d{4})\.(\d{2})\.(\d{2})(?:\.\d+)?")
+_DAY: Final = re.compile(r"v(\d{4})\.(\d{2})\.(\d{2})(?:\.(\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,16 @@ class Release:
     def date(self) -> str | None:
         """The day in its name, as `2026-11-23`; None for a name without one."""
         day = _DAY.fullmatch(self.version)
-        return day and "-".join(day.groups())
+        return day and "-".join(day.groups()[:3])
+
+    @property
+    def semantic_version(self) -> str:
+        """The version as MAJOR.MINOR.PATCH: `2026.1.2+3` for `v2026.01.02.3`; a name without a day as it is."""
+        day = _DAY.fullmatch(self.version)
+        if day is None:
+            return self.version
+        year, month, number, further = day.groups()
+        return f"{year}.{int(month)}.{int(number)}" + (f"+{further}" if further else "")
 
 
 def read_release(folder: Path, index_sha256: str | None) -> Release | None:

@@ -12,7 +12,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card.configs import Config
 
 _HEADER: Final = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_TAGS: Final = ("convolution", "kernels", "filters", "cnn", "model-weights")
+TAGS: Final = ("convolution", "kernels", "filters", "cnn", "model-weights")
 # Licenses that the Hub has a name for, SPDX identifiers in lower case; it refuses a card with any other.
 _HUB_LICENSES: Final = frozenset({
     "apache-2.0", "mit", "isc", "unlicense", "zlib", "wtfpl", "ncsa", "bsl-1.0", "bsd-2-clause",
@@ -55,7 +55,7 @@ def split_header(path: str, text: str) -> tuple[dict[str, Any], str]:
 
 def user_header(header: Mapping[str, Any]) -> dict[str, Any]:
     """Return a header without the keys that are ours, and with a title and tags where people gave none."""
-    own = {"pretty_name": "Trained convolution kernels", "tags": list(_TAGS), **header}
+    own = {"pretty_name": "Trained convolution kernels", "tags": list(TAGS), **header}
     for key in ("license", "configs", "dataset_info"):
         own.pop(key, None)
     return own

@@ -30,8 +30,10 @@ CHANGELOG: Final = "CHANGES.md"
 CHANGES: Final = "changes.json"
 # The picture of kernels at the top of the card.
 PICTURE: Final = "figures/kernels.png"
+# Files, tables and columns for programs.
+CROISSANT: Final = "croissant.json"
 # Published files outside the folders of `PARTS`, where a repository may have files of its owner; they are listed too.
-SINGLE_FILES: Final = (CHANGELOG, CHANGES, PICTURE)
+SINGLE_FILES: Final = (CHANGELOG, CHANGES, PICTURE, CROISSANT)
 # What the last release did. It describes a run, not the data, so it is published but not listed:
 # nothing changed would else be a change.
 RUN: Final = "analysis/run.json"

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.card import card
-from filtercrawl.dataset.card.body import CardContext
+from filtercrawl.dataset.card.body import CardContext, summary
 from filtercrawl.dataset.card.configs import build_configs
 from filtercrawl.dataset.card.counts import DatasetCounts
+from filtercrawl.dataset.card.croissant import render_croissant
 from filtercrawl.dataset.card.figures import KernelPicture, PicturedLayer, card_figures
 from filtercrawl.dataset.card.release import read_release
 from filtercrawl.dataset.files import manifest
@@ -128,12 +129,16 @@ def export(folder: Path, rows: Rows) -> Exported:
     layers = manifest.layer_files(folder, rows.layer_files())
     counts, choice = DatasetCounts(), PictureChoice()
     tables = _write_tables(folder, rows, counts, choice)
-    picture, drawn = _write_picture(folder, rows, choice)
+    release = read_release(folder, next((table.sha256 for table in tables.get("index", ())), None))
+    picture, changed = _write_picture(folder, rows, choice)
+    configs = list(build_configs(tables, layers, counts))
+    described = render_croissant(summary(counts), rows.dataset_id, configs, release) if configs else None
+    if described is not None and write_text(folder / manifest.CROISSANT, folder, described):
+        changed.append(manifest.CROISSANT)
     written = [table for group in tables.values() for table in group]
     paths = {table.path for table in written}
     obsolete = [path for path in _derived_paths(folder) if path not in paths]
-    if picture is None:
-        obsolete.append(manifest.PICTURE)
+    obsolete += [path for path, what in ((manifest.PICTURE, picture), (manifest.CROISSANT, described)) if what is None]
     others = list(manifest.other_files(folder, {*paths, *obsolete, manifest.TABLE}))
     files: list[File] = sorted((*layers, *written, *others), key=lambda file: file.path)
     if listing := write_table(folder, manifest.TABLE, FILES, record_batches((vars(file) for file in files), FILES)):
@@ -148,13 +153,13 @@ def export(folder: Path, rows: Rows) -> Exported:
         counts=counts,
         figures=card_figures(folder),
         picture=picture,
-        release=read_release(folder, next((table.sha256 for table in tables.get("index", ())), None)),
+        release=release,
         others=frozenset(file.path for file in others),
     )
     text = found.render(about)
     files.append(manifest.file_entry(card.PATH, text))
     totals = {"models": counts.outcomes.total(), "layers": counts.layers, "kernels": counts.kernels}
-    changed = [table.path for table in written if table.changed] + ([manifest.PICTURE] if drawn else [])
+    changed += [table.path for table in written if table.changed]
     for path, content in ((card.PATH, text), (manifest.PATH, manifest.manifest_text(rows.dataset_id, files, totals))):
         if write_text(folder / path, folder, content):
             changed.append(path)
@@ -186,17 +191,17 @@ def _read_card(folder: Path) -> card.Card:
         raise DatasetError(f"{card.PATH}: cannot be read ({error}); fix or delete it") from error
 
 
-def _write_picture(folder: Path, rows: Rows, choice: PictureChoice) -> tuple[KernelPicture | None, bool]:
-    """Write the picture of kernels; return what it shows, and whether the file changed."""
+def _write_picture(folder: Path, rows: Rows, choice: PictureChoice) -> tuple[KernelPicture | None, list[str]]:
+    """Write the picture of kernels; return what it shows, and its path if the file changed."""
     layers, data = draw_layers(choice.candidates(), rows.samples)
     if data is None:
-        return None, False
+        return None, []
     shown = (
         PicturedLayer(model_id=row.model_id, layer=row.layer, kernel=row.kernel, is_first=bool(row.is_first))
         for row in layers
     )
-    drawn = write_bytes(folder / manifest.PICTURE, folder, data)
-    return KernelPicture(layers=tuple(shown), kernels=KERNELS), drawn
+    changed = [manifest.PICTURE] if write_bytes(folder / manifest.PICTURE, folder, data) else []
+    return KernelPicture(layers=tuple(shown), kernels=KERNELS), changed
 
 
 def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts, pictured: PictureChoice) -> dict[str, list[Table]]:

@@ -206,8 +206,8 @@ def test_stopped_anywhere_it_is_completed_to_the_same_bytes(
         assert tree(folder) == whole
         assert list((folder / ".filtercrawl/tmp").iterdir()) == []
     assert reasons == {"" if isinstance(error, Killed) else "No space left on device); see to the disk and run again"}
-    # index, models, a ledger, samples, sketches, preview, picture, files, card, manifest; renames and two others go.
-    assert steps == 12
+    # index, models, a ledger, samples, sketches, preview, picture, croissant, files, card, manifest; three go.
+    assert steps == 13
 
 
 @pytest.mark.exhaustive
