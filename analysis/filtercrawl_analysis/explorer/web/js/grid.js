@@ -7,7 +7,9 @@ export const label = "Kernels";
 
 const KERNELS = 16;
 const GAP = 12;
-const CARD = { width: 164, height: 244 };
+const CARD = 164;
+// Lines of text below a picture, with a measure where the layers are sorted by one.
+const TEXT = { plain: 64, measure: 84 };
 // Rows of cards above and below the screen.
 const MARGIN = 1;
 const CACHED = 3000;
@@ -33,6 +35,11 @@ export function columnsFor(count, [height, width]) {
 /** Whether the address asks for all layers in the order of the dataset. */
 function isPlain(state) {
   return !state.keys().some((key) => key.startsWith("f.") || ["q", "sort", "all", "brush"].includes(key));
+}
+
+/** The channels of a layer; input channels are unknown where the file does not tell the groups. */
+function channels(inputs, outputs) {
+  return Number.isNaN(inputs) ? `${format(outputs)} filters` : `${format(inputs)} → ${format(outputs)}`;
 }
 
 class Grid {
@@ -99,9 +106,9 @@ class Grid {
     const rows = this.#rows;
     const width = this.#list.clientWidth;
     if (!this.#facts || !width) return;
-    const across = Math.max(Math.floor((width + GAP) / (CARD.width + GAP)), 2);
+    const across = Math.max(Math.floor((width + GAP) / (CARD + GAP)), 2);
     const size = (width - GAP * (across - 1)) / across;
-    const step = CARD.height - CARD.width + size + GAP;
+    const step = size + (this.#sort ? TEXT.measure : TEXT.plain) + GAP;
     const lines = Math.ceil(rows.length / across);
     this.#list.style.height = `${Math.max(lines * step - GAP, 0)}px`;
     const { top } = this.#list.getBoundingClientRect();
@@ -154,7 +161,7 @@ class Grid {
           this.#state.set({ view: "model", model }, { push: true });
         },
       }, model),
-      element("span", { class: "facts" }, `${fact("kernel")} · ${format(fact("in_channels"))} → ${format(fact("out_channels"))}`),
+      element("span", { class: "facts" }, `${fact("kernel")} · ${channels(fact("in_channels"), fact("out_channels"))}`),
       ...measure);
     node.style.position = "absolute";
     this.#list.append(node);
@@ -177,6 +184,8 @@ class Grid {
     const count = Math.min(samples.ids.length, KERNELS);
     canvas.dataset.theme = theme();
     drawKernels(canvas, { ...samples, count, columns: columnsFor(count, samples.size) });
+    // Kernels of one long row would be a line: their pixels are higher than wide.
+    if (canvas.width > 4 * canvas.height || canvas.height > 4 * canvas.width) canvas.style.objectFit = "fill";
     node.classList.add("drawn");
     if (!this.#first) {
       this.#first = true;

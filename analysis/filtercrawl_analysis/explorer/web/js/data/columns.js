@@ -29,6 +29,7 @@ const LABELS = {
   norm_l2: "L2 norm",
   norm_linf: "largest magnitude",
   "layer_quality.verdict": "verdict of quality",
+  "form_kernels.form": "form of kernels",
 };
 
 /** A label for people: `layer_spectra.stable_rank` is "stable rank (spectra)". */

@@ -1,6 +1,6 @@
 // The dataset behind the page: its tables, their columns by row of index, and its sampled kernels.
 
-import { kindOf, labelOf, pack, take } from "./columns.js";
+import { UNKNOWN, kindOf, labelOf, pack, take } from "./columns.js";
 import { ParquetFile } from "./parquet.js";
 import { RangeFile } from "./ranges.js";
 import { SampleTable, sampleStarts } from "./samples.js";
@@ -9,6 +9,8 @@ const INDEX = "data/index.parquet";
 const MODELS = "data/models.parquet";
 // Layers on the first screen.
 const HEAD = 64;
+// Columns of tables with a row for each sampled kernel; a layer has those of all its kernels.
+const OF_KERNELS = ["form_kernels.form"];
 const TABLES = "analysis/tables/";
 
 /** Runs in a worker, see worker.js; all methods return what can be sent to the page. */
@@ -39,16 +41,19 @@ export class Dataset {
     return { n: this.#index.rows, columns: describe(this.#index) };
   }
 
-  /** Columns of the analyses that have a row for each layer. */
+  /** Columns of the analyses that have a row for each layer, and what others tell of its kernels. */
   async layerTables() {
     const names = Object.keys(this.#sizes)
       .filter((path) => path.startsWith(`${TABLES}layer_`))
       .map((path) => path.slice(TABLES.length, -".parquet".length));
     const tables = await Promise.all(names.map((name) => this.#open(`${TABLES}${name}.parquet`)));
     const known = new Set(this.#index.names);
-    return tables.flatMap((table, i) =>
-      table.names.includes("layer_id") ? describe(table, `${names[i]}.`).filter(({ name }) => !known.has(name.split(".")[1])) : [],
-    );
+    const columns = tables.flatMap((table, i) => {
+      if (!table.names.includes("layer_id")) return [];
+      return describe(table, `${names[i]}.`).filter(({ name }) => !known.has(name.split(".")[1]));
+    });
+    const ofKernels = OF_KERNELS.filter((name) => `${TABLES}${name.split(".")[0]}.parquet` in this.#sizes);
+    return [...columns, ...ofKernels.map((name) => ({ name, label: labelOf(name), kind: "list" }))];
   }
 
   /** A column by row of index: of index itself, or `TABLE.COLUMN` of an analysis. */
@@ -141,6 +146,7 @@ export class Dataset {
   }
 
   #open(path) {
+    if (!(path in this.#sizes)) return Promise.reject(new Error(`This dataset has no ${path}.`));
     if (!this.#opened.has(path)) {
       const file = new RangeFile(this.#base + path, this.#sizes[path] ?? null);
       const opened = ParquetFile.open(file);
@@ -161,8 +167,22 @@ export class Dataset {
   async #joined(name) {
     const [table, column] = name.split(".");
     const file = await this.#open(`${TABLES}${table}.parquet`);
+    if (OF_KERNELS.includes(name)) return this.#gathered(name, file, column);
     const [values, matches] = await Promise.all([this.#read(file, column, name), this.#matches(table, file)]);
     return take(values, matches, name);
+  }
+
+  /** The distinct values of a layer's kernels. */
+  async #gathered(name, file, column) {
+    const [found, ids, rows] = await Promise.all([
+      this.#read(file, column, name), this.#read(file, "layer_id", "layer_id"), this.#ids(),
+    ]);
+    const sets = Array.from({ length: this.#index.rows }, () => null);
+    ids.values.forEach((id, i) => {
+      const row = rows.get(id);
+      if (row !== undefined && found.values[i] !== UNKNOWN) (sets[row] ??= new Set()).add(found.categories[found.values[i]]);
+    });
+    return { name, kind: "list", values: sets.map((set) => (set ? [...set].sort() : [])) };
   }
 
   /** The row of an analysis table for each row of index, or -1. */

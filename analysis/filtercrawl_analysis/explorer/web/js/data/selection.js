@@ -73,7 +73,10 @@ function testOf(column, values) {
     return (row) => tests.some((test) => test(row));
   }
   const wanted = new Set(values);
-  return (row) => [column.values[row] ?? UNKNOWN_VALUE].flat().some((value) => wanted.has(String(value)));
+  return (row) => {
+    const found = [column.values[row] ?? []].flat();
+    return found.length ? found.some((value) => wanted.has(String(value))) : wanted.has(UNKNOWN_VALUE);
+  };
 }
 
 function between(column, low, high) {

@@ -55,6 +55,11 @@ export class Store extends EventTarget {
     return this.#ofKind("category");
   }
 
+  /** Columns of several values for a layer. */
+  listColumns() {
+    return this.#ofKind("list");
+  }
+
   #ofKind(kind) {
     return this.#known.filter((column) => column.kind === kind).map(({ name, label }) => ({ name, label }));
   }
