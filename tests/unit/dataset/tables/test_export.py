@@ -100,7 +100,7 @@ def test_only_what_changed_is_rewritten(tmp_path: Path) -> None:
     export(tmp_path, rows)
     rows.model_rows[0]["paper"] = "https://example.org/paper"
     assert export(tmp_path, rows).changed == (
-        "README.md", "data/files.parquet", "data/models.parquet", "manifest.json",
+        "README.md", "croissant.json", "data/files.parquet", "data/models.parquet", "manifest.json",
     )  # fmt: skip
 
 
