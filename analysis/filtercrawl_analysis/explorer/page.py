@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.table_files import part_order
 from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.load.location import FolderLocation
 
@@ -45,7 +46,7 @@ class PageConfig:
             "name": self.name,
             "base": self.base,
             "location": self.location,
-            "files": dict(sorted(self.files.items())),
+            "files": dict(self.files),
             "capabilities": self.capabilities(),
         }
         return json.dumps(content, indent=1) + "\n"
@@ -72,7 +73,7 @@ def index_html(config: PageConfig) -> str:
 
 
 def readable_files(location: FolderLocation | HubLocation) -> dict[str, int]:
-    """Return the Parquet files of a dataset that the page reads, with their sizes.
+    """Return the Parquet files of a dataset that the page reads, with their sizes; parts of a table in their order.
 
     Raises:
         DatasetError: There is no dataset, or one without layers.
@@ -80,12 +81,12 @@ def readable_files(location: FolderLocation | HubLocation) -> dict[str, int]:
     location.index()
     if isinstance(location, FolderLocation):
         # Not data/layers, which has thousands of files.
-        found = sorted(
-            path for folder in ("data", "analysis/tables") for path in location.root.glob(f"{folder}/*.parquet")
-        )
-        names = {path.relative_to(location.root).as_posix(): path.stat().st_size for path in found}
-        return {name: size for name, size in names.items() if is_read(name)}
-    location.file("data/files.parquet")
-    table = DatasetFolder(location.root).table("files", ["path", "size"])
-    rows = zip(table["path"].to_pylist(), table["size"].to_pylist(), strict=True)
-    return {path: size for path, size in rows if is_read(path)}
+        folders = (location.root / "data", location.root / "analysis/tables")
+        found = [path for folder in folders for path in folder.glob("*.parquet")]
+        sizes = {path.relative_to(location.root).as_posix(): path.stat().st_size for path in found}
+    else:
+        location.file("data/files.parquet")
+        table = DatasetFolder(location.root).table("files", ["path", "size"])
+        sizes = dict(zip(table["path"].to_pylist(), table["size"].to_pylist(), strict=True))
+    names = sorted(filter(is_read, sizes), key=lambda name: part_order(PurePosixPath(name)))
+    return {name: sizes[name] for name in names}

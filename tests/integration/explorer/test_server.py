@@ -71,7 +71,7 @@ def test_the_page_and_its_modules_have_their_types(server: ExplorerServer) -> No
 def test_every_module_that_is_imported_is_there(server: ExplorerServer) -> None:
     modules = {path: file.read_text("utf-8") for path, file in server.files.items() if path.endswith(".js")}
     for path, text in modules.items():
-        for name in re.findall(r"""^(?:import|export) [^"';]*["'](\.[^"']+)["']""", text, re.MULTILINE):
+        for name in re.findall(r"""^(?:import|export)[^"'=(]* ["'](\.[^"']+\.js)["'];""", text, re.MULTILINE):
             found = os.path.normpath(Path(path).parent / name)
             assert found in modules, f"{path} imports {name}"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final, TypeVar
 
 from filtercrawl.dataset.schema.arrow import TABLES
 from filtercrawl.dataset.schema.version_order import UNRELEASED, release_order
 
-__all__ = ["TablePartitions", "base_path", "files_of", "table_of"]
+__all__ = ["TablePartitions", "base_path", "files_of", "part_order", "table_of"]
 
 # So many versions after the last time, the parts become one again: a reader opens a few files, not one a version.
 _JOINED: Final = 32
@@ -70,10 +70,12 @@ def files_of(folder: Path, table: str) -> list[Path]:
     data = folder / "data"
     found = data.glob(f"{table}/*.parquet" if table in _BY_SOURCE else f"{table}*.parquet")
     return sorted(
-        (path for path in found if path.is_file() and table_of(path.relative_to(data).as_posix()) == table), key=_order
+        (path for path in found if path.is_file() and table_of(path.relative_to(data).as_posix()) == table),
+        key=part_order,
     )
 
 
-def _order(path: Path) -> tuple[str, bool, str]:
+def part_order(path: PurePath) -> tuple[str, bool, str]:
+    """Return the key by which the parts of a table are sorted: the order of their rows is that of `index`."""
     base, _, release = path.stem.partition(_MARK)
     return base, release != "", release_order(None if release == UNRELEASED else release)
