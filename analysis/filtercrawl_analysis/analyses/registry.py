@@ -47,6 +47,7 @@ ANALYSES: Final = (
     LazyAnalysis(name="filters", title="Filters", module="filters", default=False, reads_kernels=True),
     LazyAnalysis(name="form", title="Form of kernels", module="form", default=False, reads_kernels=True),
     LazyAnalysis(name="first-layers", title="First layers", module="first_layers", reads_kernels=True),
+    LazyAnalysis(name="influence", title="One model left out", module="influence"),
     LazyAnalysis(name="initialization", title="Distance from initialization", module="initialization"),
     LazyAnalysis(
         name="lineage",

@@ -24,6 +24,7 @@ _INVALID_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe
 _POWER: Final = re.compile(r"\^\{([-.\d]+)\}")
 _SUPERSCRIPT: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PATH: Final = re.compile(r' d="([^"]*)"')
+_GLYPH: Final = re.compile(r'(?<=["#])DejaVuSans-')
 _PLACE: Final = re.compile(r'(?<= [xy]=")[^"]*|(?<=translate\()[^)]*')
 _NUMBER: Final = re.compile(r"-?\d+\.\d+")
 _COMMAND: Final = re.compile(r"\s*([A-Za-z])\s*")
@@ -55,7 +56,7 @@ def _svg(canvas: matplotlib.figure.Figure) -> bytes:
     # matplotlib repeats every text in a comment, including control characters, which are not valid in XML.
     text = _INVALID_XML.sub("\ufffd", _COMMENT.sub("", out.getvalue().decode("utf-8", "surrogatepass")))
     text = _PLACE.sub(lambda place: _round(place[0]), _PATH.sub(_compact, text))
-    return _SPACE_BETWEEN_TAGS.sub("><", text).replace("; ", ";").encode()
+    return _SPACE_BETWEEN_TAGS.sub("><", _GLYPH.sub("g", text)).replace("; ", ";").encode()
 
 
 def _round(text: str) -> str:

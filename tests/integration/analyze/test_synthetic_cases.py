@@ -166,7 +166,9 @@ def test_the_seed_decides_what_is_drawn_and_nothing_else(tmp_path: Path) -> None
     assert one[0]["p"] != other[0]["p"]
 
 
-@pytest.mark.parametrize("name", ["census", "degeneracy", "drift", "eigenkernels", "initialization", "shape"])
+@pytest.mark.parametrize(
+    "name", ["census", "degeneracy", "drift", "eigenkernels", "influence", "initialization", "shape"]
+)
 def test_figures_can_be_drawn_and_show_tables_that_are_there(degenerate: Path, tmp_path: Path, name: str) -> None:
     few = [
         net(f"n{i}", EDGES, i, task=str(i % 2), family=None if i else "f", released=f"201{i}-01-01") for i in range(4)
