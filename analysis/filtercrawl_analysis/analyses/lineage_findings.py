@@ -45,7 +45,8 @@ def lineage_findings(lineage: pa.Table, n_models: int) -> Iterator[Finding]:
     counts = Counter(row["relation"] for row in rows)
     kinds = ", ".join(f"{count:,} {_WORDS.get(relation, relation)}" for relation, count in counts.most_common())
     uncertain = sum(row["probability"] < _CERTAIN for row in rows)
-    doubt = f"; {uncertain:,} of these rows have a probability below {_CERTAIN}" if uncertain else ""
+    have = "has" if uncertain == 1 else "have"
+    doubt = f"; {uncertain:,} of these rows {have} a probability below {_CERTAIN}" if uncertain else ""
     verb = "was" if len(rows) == 1 else "were"
     yield Finding(text=f"{format_plural(len(rows), 'checkpoint')} {verb} made from another one: {kinds}{doubt}.")
     roots = Counter(row["root"] for row in rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -98,7 +98,10 @@ class ComparisonReport:
             "a": self.a,
             "b": self.b,
             "verdict": self.verdict,
-            **asdict(self.judgement),
+            "relation": self.judgement.relation,
+            "parent": self.judgement.parent,
+            "probability": self.judgement.probability,
+            "evidence": self.judgement.evidence,
             "layers": self.layers.to_pylist(),
             "only_a": list(self.only_a),
             "only_b": list(self.only_b),

@@ -16,6 +16,8 @@ from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair
 _MIN_DISTANCE: Final = 1e-6
 # Loss of slope that weight decay alone brings about: smaller ones tell nothing.
 _DECAY: Final = 0.02
+# Share of the squared distance that a factor of each layer makes, from which on the factor is left out.
+_MOSTLY_SCALE: Final = 2 / 3
 # Losses beyond these are as clear as these.
 _LOW, _HIGH = -2.0, 3.0
 # Fitted by `benchmarks/lineage.py` to pairs of networks of planted families: intercept, losses of the parent (strong,
@@ -33,7 +35,8 @@ class DescentFeatures:
     regression of a child on its parent has a slope near 1, the same in the strongest singular directions of the parent
     as in the others. Two networks that were trained from a common start have slopes below 1, and lower ones in the
     strongest directions, as each of them learned its own. The loss of slope, 1 - slope, counts in units of half the
-    distance, and of what weight decay takes away.
+    distance, and of what weight decay takes away. Where layers differ mostly by a factor, as those of a scaled copy
+    that was trained on, they are compared at equal norms: a factor tells no direction.
 
     Attributes:
         distance: Mean over layers of the squared distance over the product of the norms, weighted by the root of the
@@ -53,18 +56,24 @@ class DescentFeatures:
         if not used:
             return None
         size = np.array([math.sqrt(pair.n) for pair in used])
-        square = [pair.distance**2 / math.sqrt(pair.square_a * pair.square_b) for pair in used]
+        factor = np.sqrt([pair.square_b / pair.square_a for pair in used])
+        square = np.array([pair.distance**2 / math.sqrt(pair.square_a * pair.square_b) for pair in used])
+        scale = factor + 1 / factor - 2
+        if np.average(scale, weights=size) > _MOSTLY_SCALE * np.average(square, weights=size):
+            square = np.maximum(square - scale, 0)
+        else:
+            factor = np.ones_like(factor)
         distance = max(float(np.average(square, weights=size)), _MIN_DISTANCE)
 
-        def losses(slopes: Sequence[tuple[float, float] | None]) -> tuple[float, float]:
-            strong, rest = np.average(np.array(slopes), axis=0, weights=size).tolist()
+        def losses(slopes: Array) -> tuple[float, float]:
+            strong, rest = np.average(slopes, axis=0, weights=size).tolist()
             unit = distance / 2 + _DECAY
             return (1 - strong) / unit, (1 - rest) / unit
 
         return cls(
             distance=distance,
-            losses_a=losses([pair.slopes_a for pair in used]),
-            losses_b=losses([pair.slopes_b for pair in used]),
+            losses_a=losses(np.array([pair.slopes_a for pair in used]) / factor[:, None]),
+            losses_b=losses(np.array([pair.slopes_b for pair in used]) * factor[:, None]),
         )
 
     def vector(self, parent: str, branching: float | None = None) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -74,6 +75,9 @@ def lineage_edges(
         found.setdefault(edge.child, edge)
     for edge in _partial(pairs, copies, dates, relatives):
         found.setdefault(edge.child, edge)
+    for edge in _edited(pairs, dates, relatives):
+        if edge.child not in found and edge.child not in _ancestors(edge.parent, found):
+            found[edge.child] = edge
     return [found[child] for child in sorted(found)]
 
 
@@ -85,24 +89,39 @@ def _stated_edge(child: str, parent: str, relation: str, compared: Mapping[Pair,
         )
     judged = pair.judgement
     if judged.relation == "none":
-        evidence = f"the card states it; {judged.evidence}"
+        evidence = f"the card states it; {_evidence(pair)}"
         return LineageEdge(child=child, parent=parent, relation=relation, probability=0.5, evidence=evidence, pair=pair)
     found = relation if judged.relation == "sibling" else judged.relation
-    evidence = f"the card states it; {judged.evidence}"
+    evidence = f"the card states it; {_evidence(pair)}"
     return LineageEdge(child=child, parent=parent, relation=found, probability=_CONFIRMED, evidence=evidence, pair=pair)
 
 
-def _relatives(pairs: Sequence[ModelPair]) -> dict[str, float]:
-    """Return for each model the sum of its correlations with others, to which it is not related by equal layers alone.
+def _evidence(pair: ModelPair) -> str:
+    """Return what shows the relation of a pair; a row names the child first, so that `a` and `b` would say nothing."""
+    return pair.judgement.evidence_of(pair.a, pair.b)
 
-    That of an original is larger than that of a copy with permuted channels, or with some of its layers.
+
+def _relatives(pairs: Sequence[ModelPair]) -> dict[str, float]:
+    """Return for each model how well it agrees with others, to which it is not related by equal layers alone.
+
+    The sum of the correlations, each times the ratio of the geometric to the quadratic mean of the norms. That of an
+    original is larger than that of a copy with permuted channels, with other factors, or with some of its layers.
     """
     sums: dict[str, float] = defaultdict(float)
     for pair in pairs:
         if pair.judgement.relation in ("same", "scaled", "quantized", "pruned", "finetune", "sibling"):
             for name in (pair.a, pair.b):
-                sums[name] += mean_correlation(pair.pairs) or 0.0
+                sums[name] += (mean_correlation(pair.pairs) or 0.0) * _likeness_of_norms(pair)
     return sums
+
+
+def _likeness_of_norms(pair: ModelPair) -> float:
+    ratios = [
+        2 * math.sqrt(layer.square_a * layer.square_b) / (layer.square_a + layer.square_b)
+        for layer in pair.pairs
+        if layer.square_a + layer.square_b
+    ]
+    return float(np.mean(ratios)) if ratios else 0.0
 
 
 def _copies(
@@ -126,7 +145,7 @@ def _distance(edge: LineageEdge) -> float:
 def _directed(pair: ModelPair, dates: Mapping[str, str], relatives: Mapping[str, float]) -> LineageEdge:
     """Return the edge of a pair, its direction by the weights, else by dates, else by the relation to others."""
     judged, parent, share = pair.judgement, pair.parent, 1.0
-    evidence = judged.evidence
+    evidence = _evidence(pair)
     dated = dates.get(pair.a), dates.get(pair.b)
     if parent is None and None not in dated and dated[0] != dated[1]:
         parent = pair.a if str(dated[0]) < str(dated[1]) else pair.b
@@ -152,7 +171,10 @@ def _directed(pair: ModelPair, dates: Mapping[str, str], relatives: Mapping[str,
 def _trained(pairs: Sequence[ModelPair], copies: set[str], dates: Mapping[str, str]) -> Iterator[LineageEdge]:
     """Yield the edges of checkpoints that were trained on."""
     related = [
-        pair for pair in pairs if pair.judgement.relation in ("finetune", "sibling") and not {pair.a, pair.b} & copies
+        pair
+        for pair in pairs
+        if (pair.judgement.relation == "sibling" or (pair.judgement.relation == "finetune" and pair.judgement.parent))
+        and not {pair.a, pair.b} & copies
     ]
     features = {(pair.a, pair.b): DescentFeatures.of(pair.pairs) for pair in related}
     known = {key: value for key, value in features.items() if value is not None}
@@ -213,6 +235,24 @@ def _partial(
                 edge.parent,
             ),
         )
+
+
+def _edited(
+    pairs: Sequence[ModelPair], dates: Mapping[str, str], relatives: Mapping[str, float]
+) -> Iterator[LineageEdge]:
+    """Yield the edges of checkpoints that are another one with some weights changed, the nearest first."""
+    edited = [pair for pair in pairs if pair.judgement.relation == "finetune" and pair.judgement.parent is None]
+    for pair in sorted(edited, key=lambda pair: (pair.distance, pair.a, pair.b)):
+        yield _directed(pair, dates, relatives)
+
+
+def _ancestors(name: str, found: Mapping[str, LineageEdge]) -> set[str]:
+    """Return a model and all that it descends from."""
+    seen: set[str] = set()
+    while name not in seen:
+        seen.add(name)
+        name = found[name].parent if name in found else name
+    return seen
 
 
 def _shared(pair: ModelPair) -> str:

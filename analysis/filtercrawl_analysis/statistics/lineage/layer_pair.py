@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +28,9 @@ _ROUNDING: Final = 1e-6
 _STEP_TOLERANCE: Final = 1e-3
 # Norm of what is left of a layer after the best multiple of the other one, of layers that are multiples.
 _MAX_RESIDUAL: Final = 1e-6
-_HALF: Final = (torch.float16, torch.bfloat16)
+_HALF: Final = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+# Most numbers of bfloat16 are some of float16 too: the coarser one is tried first.
+_COARSE_FIRST: Final = tuple(reversed(_HALF))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,9 @@ class LayerPair:
         nonfinite_b: The same of b.
         rounded_a: `float16` or `bfloat16` if the layers differ and rounding b to that type gives a; else None.
         rounded_b: The same where rounding a gives b.
+        half_a: `bfloat16` if that holds every weight of a, else `float16` if that does; else None.
+        half_b: The same of b.
+        one_origin: Whether a and b are of two different half precisions, and may be roundings of the same numbers.
         dot: Sum of a b.
         square_a: Sum of a^2.
         square_b: Sum of b^2.
@@ -73,6 +79,9 @@ class LayerPair:
     nonfinite_b: int
     rounded_a: str | None
     rounded_b: str | None
+    half_a: str | None
+    half_b: str | None
+    one_origin: bool
     dot: float
     square_a: float
     square_b: float
@@ -91,12 +100,13 @@ class LayerPair:
 
     @property
     def factor(self) -> float | None:
-        """The f of b = f a; None if the layers are not proportional to each other within the errors of float32."""
+        """The f of b = f a; None if the layers are not proportional within the errors of the precision they have."""
         if not self.square_a or not self.square_b:
             return None
         factor = self.dot / self.square_a
         residual = math.sqrt(max(0.0, self.square_b - factor * self.dot) / self.square_b)
-        return factor if residual <= _MAX_RESIDUAL else None
+        rounding = sum(_relative_error(half) for half in (self.half_a, self.half_b))
+        return factor if residual <= max(_MAX_RESIDUAL, rounding) else None
 
     @property
     def cosine(self) -> float | None:
@@ -123,6 +133,9 @@ def compare_weights(a: Weights, b: Weights) -> LayerPair:
     equal_values = np.array_equal(flat_a, flat_b, equal_nan=True)
     equal = equal_values and np.array_equal(_bits(flat_a), _bits(flat_b))
     rounded_a, rounded_b = (None, None) if equal_values else (_rounding(flat_b, flat_a), _rounding(flat_a, flat_b))
+    half_a, half_b = (_rounding(flat, flat, _COARSE_FIRST) for flat in (flat_a, flat_b))
+    halves, brains = (flat_b, flat_a) if half_a == "bfloat16" else (flat_a, flat_b)
+    one_origin = {half_a, half_b} == {*_HALF} and _share_an_origin(halves, brains)
     if not finite.all():
         flat_a, flat_b = np.where(finite, flat_a, 0), np.where(finite, flat_b, 0)
     wide_a, wide_b = flat_a.astype(np.float64), flat_b.astype(np.float64)
@@ -137,6 +150,9 @@ def compare_weights(a: Weights, b: Weights) -> LayerPair:
         nonfinite_b=int((~finite_b).sum()),
         rounded_a=rounded_a,
         rounded_b=rounded_b,
+        half_a=half_a,
+        half_b=half_b,
+        one_origin=one_origin,
         dot=float((wide_a * wide_b).sum()),
         square_a=float((wide_a**2).sum()),
         square_b=float((wide_b**2).sum()),
@@ -203,13 +219,30 @@ def _slopes(a: Weights, b: Weights) -> tuple[float, float] | None:
     return float((other * top).sum() / (top**2).sum()), float((other * rest).sum() / (rest**2).sum())
 
 
-def _rounding(original: Weights, copy: Weights) -> str | None:
-    """Return the half precision that turns `original` into `copy`."""
+def _rounding(original: Weights, copy: Weights, names: Iterable[str] = tuple(_HALF)) -> str | None:
+    """Return the first half precision that turns `original` into `copy`."""
     first = torch.from_numpy(np.ascontiguousarray(original))
-    for dtype in _HALF:
-        if np.array_equal(first.to(dtype).float().numpy(), copy, equal_nan=True):
-            return str(dtype).removeprefix("torch.")
+    for name in names:
+        if np.array_equal(first.to(_HALF[name]).float().numpy(), copy, equal_nan=True):
+            return name
     return None
+
+
+def _relative_error(half: str | None) -> float:
+    """Return the largest relative error of rounding to a half precision."""
+    return torch.finfo(_HALF[half]).eps / 2 if half is not None else 0.0
+
+
+def _share_an_origin(halves: Weights, brains: Weights) -> bool:
+    """Tell whether there are numbers that round to `halves` in float16 and to `brains` in bfloat16."""
+    if not np.array_equal(np.isfinite(halves), np.isfinite(brains)):
+        return False
+    a, b = np.nan_to_num(halves.astype(np.float64)), np.nan_to_num(brains.astype(np.float64))
+    info = torch.finfo(torch.float16)
+    # The distance to the next number of each type, which float16 keeps below its smallest normal number.
+    spacing = np.exp2(np.floor(np.log2(np.maximum(np.abs(a), info.tiny)))) * info.eps
+    spacing += np.exp2(np.floor(np.log2(np.maximum(np.abs(b), 2.0**-126)))) * torch.finfo(torch.bfloat16).eps
+    return bool((np.abs(a - b) <= spacing / 2).all())
 
 
 def _share_of_codes(original: Array, codes: Array) -> float | None:

@@ -27,9 +27,10 @@ _MIN_CODES: Final = 0.9
 # Share of weights that pruning sets to zero, at least, and share of the others that must then be kept or be close.
 _MIN_PRUNED: Final = 0.1
 _MIN_KEPT: Final = 0.99
-# Difference of a factor from 1 that scaling makes, and that of rounding.
+# Difference of a factor from 1 that scaling makes; smaller ones are those of rounding.
 _MIN_SCALING: Final = 1e-3
-_FACTOR_TOLERANCE: Final = 1e-5
+# Share of the weights that differ where the others are equal: training leaves none as it is.
+_MAX_EDITED: Final = 0.1
 # Equal layers of fewer weights are no evidence.
 MIN_WEIGHTS: Final = 32
 # Largest relative change after a permutation, of copies that were permuted and maybe stored in half precision; and the
@@ -51,13 +52,22 @@ class Judgement:
         parent: The side that the other one was made from; None where the weights do not tell.
         probability: That the relation is right, 0 to 1; with that parent, where there is one. None where there was
             nothing to judge by.
-        evidence: What shows it, for people.
+        template: What shows it, for people, with `{a}` and `{b}` for the names of the sides.
     """
 
     relation: Relation
     parent: Side | None
     probability: float | None
-    evidence: str
+    template: str
+
+    @property
+    def evidence(self) -> str:
+        """What shows the relation, of sides a and b."""
+        return self.evidence_of("a", "b")
+
+    def evidence_of(self, a: str, b: str) -> str:
+        """Return what shows the relation, with these words for the sides."""
+        return self.template.format(a=a, b=b)
 
 
 def judge(pairs: Sequence[LayerPair], permuted_changes: Sequence[float | None] = ()) -> Judgement:
@@ -72,7 +82,7 @@ def judge(pairs: Sequence[LayerPair], permuted_changes: Sequence[float | None] =
     compared = [pair for pair in pairs if pair.size >= MIN_WEIGHTS]
     if not compared:
         evidence = f"only layers of fewer than {MIN_WEIGHTS} weights" if pairs else "no layers of one shape"
-        return Judgement(relation="none", parent=None, probability=None, evidence=evidence)
+        return Judgement(relation="none", parent=None, probability=None, template=evidence)
     differing = [pair for pair in compared if not pair.equal_values]
     if not differing:
         return _equal(pairs, len(compared))
@@ -92,13 +102,13 @@ def judge(pairs: Sequence[LayerPair], permuted_changes: Sequence[float | None] =
         or _trained(differing, n_equal)
     )
     equal = f"{n_equal} of {len(compared)} layers are equal; " if n_equal else ""
-    return replace(judged, evidence=f"{equal}{judged.evidence}{_nonfinite(compared)}")
+    return replace(judged, template=f"{equal}{judged.template}{_nonfinite(compared)}")
 
 
 def _nonfinite(pairs: Sequence[LayerPair]) -> str:
     """Say how many weights of each side are not finite; empty where all are."""
     counts = {"a": sum(pair.nonfinite_a for pair in pairs), "b": sum(pair.nonfinite_b for pair in pairs)}
-    return "".join(f"; {format_plural(n, 'weight')} of {side} not finite" for side, n in counts.items() if n)
+    return "".join(f"; {format_plural(n, 'weight')} of {{{side}}} not finite" for side, n in counts.items() if n)
 
 
 def is_related(pairs: Sequence[LayerPair]) -> bool:
@@ -126,11 +136,11 @@ def _equal(pairs: Sequence[LayerPair], n_compared: int) -> Judgement:
     """Return the judgement of checkpoints whose layers are equal, but maybe for some of few weights."""
     if not all(pair.equal_values for pair in pairs):
         evidence = f"{n_compared} of {len(pairs)} layers are equal; the others have fewer than {MIN_WEIGHTS} weights"
-        return Judgement(relation="partial", parent=None, probability=0.95, evidence=evidence + _nonfinite(pairs))
+        return Judgement(relation="partial", parent=None, probability=0.95, template=evidence + _nonfinite(pairs))
     exact = all(pair.equal for pair in pairs)
     how = "bit for bit" if exact else "but for signs of zeros and bits of NaN"
     evidence = f"all {len(pairs)} layers are equal {how}{_nonfinite(pairs)}"
-    return Judgement(relation="same", parent=None, probability=0.999, evidence=evidence)
+    return Judgement(relation="same", parent=None, probability=0.999, template=evidence)
 
 
 def _rounded(pairs: Sequence[LayerPair]) -> Judgement | None:
@@ -142,7 +152,10 @@ def _rounded(pairs: Sequence[LayerPair]) -> Judgement | None:
     for parent, types in sides:
         if len(types) == 1 and (dtype := types.pop()) is not None:
             evidence = f"{_layers_are(len(pairs))} equal after rounding to {dtype}"
-            return Judgement(relation="same", parent=parent, probability=0.999, evidence=evidence)
+            return Judgement(relation="same", parent=parent, probability=0.999, template=evidence)
+    if all(pair.one_origin for pair in pairs):
+        evidence = f"{_layers_are(len(pairs))} equal but for rounding, one to float16 and one to bfloat16"
+        return Judgement(relation="same", parent=None, probability=0.999, template=evidence)
     return None
 
 
@@ -151,13 +164,14 @@ def _scaled(pairs: Sequence[LayerPair]) -> Judgement | None:
     factors = [pair.factor for pair in pairs if pair.factor is not None]
     if len(factors) < len(pairs) or all(abs(factor - 1) < _MIN_SCALING for factor in factors):
         return None
-    if all(abs(abs(factor) - 1) < _FACTOR_TOLERANCE for factor in factors):
+    if all(abs(abs(factor) - 1) < _MIN_SCALING for factor in factors):
         evidence = f"{_layers_are(sum(factor < 0 for factor in factors))} equal with the other sign"
-        return Judgement(relation="negated", parent=None, probability=0.99, evidence=evidence)
-    low, high = min(factors), max(factors)
-    span = f"{low:.4g}" if high - low < _FACTOR_TOLERANCE * abs(high) else f"{low:.4g} to {high:.4g}"
-    evidence = f"{_layers_are(len(pairs))} equal up to a factor of {span} a layer, from a to b"
-    return Judgement(relation="scaled", parent=None, probability=0.99, evidence=evidence)
+        return Judgement(relation="negated", parent=None, probability=0.99, template=evidence)
+    span = " to ".join(dict.fromkeys(f"{factor:.4g}" for factor in (min(factors), max(factors))))
+    exact = all(pair.half_a is None and pair.half_b is None for pair in pairs)
+    rounded = "" if exact else " and rounding to half precision"
+    evidence = f"{_layers_are(len(pairs))} equal up to a factor of {span} a layer, from {{a}} to {{b}}{rounded}"
+    return Judgement(relation="scaled", parent=None, probability=0.99, template=evidence)
 
 
 def _codes(pairs: Sequence[LayerPair]) -> Judgement | None:
@@ -175,7 +189,7 @@ def _codes(pairs: Sequence[LayerPair]) -> Judgement | None:
             if share >= _MIN_CODES:
                 among = f"{weights:,}" if weights == total else f"{weights:,} of {total:,}"
                 evidence = f"{share:.1%} of {among} weights are the other's rounded to codes"
-                return Judgement(relation="quantized", parent=parent, probability=0.99, evidence=evidence)
+                return Judgement(relation="quantized", parent=parent, probability=0.99, template=evidence)
     return None
 
 
@@ -191,10 +205,10 @@ def _pruned(pairs: Sequence[LayerPair]) -> Judgement | None:
     text = f"{max(zeros_a, zeros_b) / total:.0%} of the weights are zero, {min(zeros_a, zeros_b) / total:.0%} before"
     if share >= _MIN_KEPT:
         evidence = f"{text}; {share:.1%} of the others are unchanged"
-        return Judgement(relation="pruned", parent=parent, probability=0.99, evidence=evidence)
+        return Judgement(relation="pruned", parent=parent, probability=0.99, template=evidence)
     if is_related(pairs):
         evidence = f"{text}; correlation of the layers {mean_correlation(pairs):.2f}"
-        return Judgement(relation="pruned", parent=parent, probability=0.9, evidence=evidence)
+        return Judgement(relation="pruned", parent=parent, probability=0.9, template=evidence)
     return None
 
 
@@ -208,17 +222,17 @@ def _permuted(pairs: Sequence[LayerPair], changes: Sequence[float | None]) -> Ju
     close = f"equal to {max(known):.0e}" if max(known) else "equal"
     among = _layers_are(len(known)) if len(known) == len(pairs) else f"{len(known)} of {len(pairs)} layers are"
     evidence = f"{among} {close} after a permutation of their channels or taps"
-    return Judgement(relation="permuted", parent=None, probability=0.99, evidence=evidence)
+    return Judgement(relation="permuted", parent=None, probability=0.99, template=evidence)
 
 
 def _edited(pairs: Sequence[LayerPair]) -> Judgement | None:
     """Return the judgement of layers that are equal but for some weights, or that are not finite in some places."""
     changed, n = sum(pair.changed for pair in pairs), sum(pair.n for pair in pairs)
     total = sum(pair.n - max(pair.zeros_a, pair.zeros_b) for pair in pairs)
-    if not total or changed > (1 - _MIN_KEPT) * total:
+    if not total or changed > _MAX_EDITED * total:
         return None
     evidence = f"changed weights: {changed:,} of the {n:,} in {format_plural(len(pairs), 'layer')}"
-    return Judgement(relation="finetune", parent=None, probability=0.99, evidence=evidence)
+    return Judgement(relation="finetune", parent=None, probability=0.99, template=evidence)
 
 
 def _trained(pairs: Sequence[LayerPair], n_equal: int) -> Judgement:
@@ -233,15 +247,15 @@ def _trained(pairs: Sequence[LayerPair], n_equal: int) -> Judgement:
             numbers = "" if z is None or correlation is None else f": correlation {correlation:.3f}, z {z:.1f}"
             evidence, probability = f"the layers are not related{numbers}", 0.99
         return Judgement(
-            relation="partial" if n_equal else "none", parent=None, probability=probability, evidence=evidence
+            relation="partial" if n_equal else "none", parent=None, probability=probability, template=evidence
         )
     features = DescentFeatures.of(pairs)
     from_a, from_b = (0.0, 0.0) if features is None else descent_probabilities(features)
     evidence = f"correlation of the layers {mean_correlation(pairs):.2f}, z {combined_z(pairs):.0f}"
     if from_a + from_b < 0.5:
-        return Judgement(relation="sibling", parent=None, probability=1 - from_a - from_b, evidence=evidence)
+        return Judgement(relation="sibling", parent=None, probability=1 - from_a - from_b, template=evidence)
     parent: Side = "a" if from_a >= from_b else "b"
-    return Judgement(relation="finetune", parent=parent, probability=max(from_a, from_b), evidence=evidence)
+    return Judgement(relation="finetune", parent=parent, probability=max(from_a, from_b), template=evidence)
 
 
 def _layers_are(n: int) -> str:

@@ -156,3 +156,39 @@ def test_branching_is_zero_along_a_path_and_half_in_a_star_of_equal_arms() -> No
     assert branching(path, 0, 1) == pytest.approx(0)
     assert branching(star, 0, 1) == pytest.approx(0.5)
     assert branching(path[:2, :2], 0, 1) is None
+
+
+def test_the_original_of_scaled_copies_is_the_one_that_others_agree_with() -> None:
+    networks = {name: [x.astype(np.float32) for x in family(0)[name]] for name in ("base", "first", "second")}
+    networks["a-scaled"] = [np.float32(1.7) * weight for weight in networks["base"]]
+    networks["a-scaled-half"] = [(1.7 * weight).astype(np.float16).astype(np.float32) for weight in networks["base"]]
+    edges = {edge.child: edge for edge in lineage_edges(compared(networks), {})}
+    assert parents(list(edges.values())) == {
+        "a-scaled": ("base", "scaled"),
+        "a-scaled-half": ("base", "scaled"),
+        "first": ("base", "finetune"),
+        "second": ("base", "finetune"),
+    }
+    assert "from a-scaled to base" in edges["a-scaled"].evidence
+
+
+def test_a_factor_of_all_layers_tells_no_direction() -> None:
+    networks = family(0)
+    for factor in (1, 3, 1 / 3):
+        pairs = [
+            compare_weights(x.astype("f4"), (factor * y).astype("f4"))
+            for x, y in zip(networks["base"], networks["first"], strict=True)
+        ]
+        features = DescentFeatures.of(pairs)
+        assert features is not None
+        from_base, from_first = descent_probabilities(features)
+        assert from_base > from_first
+
+
+def test_a_network_with_some_weights_changed_is_a_row_even_where_nothing_tells_which_was_first() -> None:
+    base = [weight.astype(np.float32) for weight in Trainer(0).new()]
+    edited = [base[0], base[1].copy(), base[2]]
+    edited[1][3] = 0.5
+    (edge,) = lineage_edges(compared({"base": base, "edited": edited}), {"base": "2020-01-01", "edited": "2021-01-01"})
+    assert (edge.child, edge.parent, edge.relation) == ("edited", "base", "finetune")
+    assert "changed weights" in edge.evidence

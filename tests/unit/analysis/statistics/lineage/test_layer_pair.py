@@ -132,3 +132,25 @@ def test_the_factor_of_layers_that_are_multiples(seed: int, factor: float, negat
     found = compare_weights(a, (sign * factor * a.astype(np.float64)).astype(np.float32)).factor
     assert found == pytest.approx(sign * factor, rel=1e-6)
     assert compare_weights(a, a + np.float32(1e-3) * random_layer(seed + 1, 8, 4, 3, 3)).factor is None
+
+
+@given(seed=st.integers(0, 2**32 - 2), scale=st.sampled_from([1e-4, 1e-2, 1, 1e3]))
+def test_two_half_precisions_of_one_layer_are_known_and_others_are_not(seed: int, scale: float) -> None:
+    a = np.float32(scale) * random_layer(seed)
+    half, brain = (torch.from_numpy(a).to(dtype).float().numpy() for dtype in (torch.float16, torch.bfloat16))
+    for pair in (compare_weights(half, brain), compare_weights(brain, half)):
+        assert {pair.half_a, pair.half_b} == {"float16", "bfloat16"}
+        assert pair.one_origin
+    brain[0, 0, 0, 0] *= 1 + 2**-6
+    assert not compare_weights(half, brain).one_origin
+    assert not compare_weights(brain, brain).one_origin
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_factor_of_a_layer_that_was_scaled_and_rounded(dtype: torch.dtype) -> None:
+    a = random_layer(0)
+    b = torch.from_numpy(np.float32(1.7) * a).to(dtype).float().numpy()
+    assert compare_weights(a, b).factor == pytest.approx(1.7, rel=1e-3)
+    assert compare_weights(a, b + np.float32(0.02) * random_layer(1)).factor is None
+    trained = torch.from_numpy(b + np.float32(0.05) * random_layer(1)).to(dtype).float().numpy()
+    assert compare_weights(a, trained).factor is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from filtercrawl_analysis.statistics.lineage.layer_pair import compare_weights
 from filtercrawl_analysis.statistics.lineage.relation import judge
@@ -138,3 +139,38 @@ def test_a_small_layer_that_differs_is_not_passed_over() -> None:
 
 def test_without_common_layers_there_is_no_probability() -> None:
     assert judge([]).probability is None
+
+
+def halved(layers: list[np.ndarray], dtype: torch.dtype) -> list[np.ndarray]:
+    return [torch.from_numpy(x).to(dtype).float().numpy() for x in layers]
+
+
+def test_two_half_precisions_of_one_network_are_the_same() -> None:
+    a = layers(0)
+    assert relation(halved(a, torch.float16), halved(a, torch.bfloat16)) == ("same", None)
+    assert relation(halved(a, torch.bfloat16), halved(layers(1), torch.float16)) == ("none", None)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(("factor", "expected"), [(1.7, "scaled"), (-1, "negated")])
+def test_scaled_copies_in_half_precision_are_scaled(dtype: torch.dtype, factor: float, expected: str) -> None:
+    a = layers(0)
+    b = halved([np.float32(factor) * x for x in a], dtype)
+    assert relation(a, b) == (expected, None)
+    assert relation(b, a) == (expected, None)
+
+
+def test_a_network_of_which_some_filters_were_replaced_is_edited() -> None:
+    a = layers(0)
+    b = [x.copy() for x in a]
+    b[1][3], b[2][5] = 2 * b[1][4], 0
+    judged = judge([compare_weights(x, y) for x, y in zip(a, b, strict=True)])
+    assert (judged.relation, judged.parent) == ("finetune", None)
+    assert "changed weights" in judged.evidence
+
+
+def test_evidence_names_the_sides_as_it_is_told() -> None:
+    a = layers(0)
+    judged = judge([compare_weights(x, 2 * x) for x in a])
+    assert judged.evidence.endswith("a factor of 2 a layer, from a to b")
+    assert judged.evidence_of("one.pt", "{b}").endswith("from one.pt to {b}")
