@@ -114,30 +114,38 @@ class Scatter {
     if (focused) this.controls.querySelector("select").focus();
   }
 
-  /** Number fields for the marked part. */
+  /** Number fields for the marked part; one that is being typed in stays as it is. */
   showBounds() {
-    if (this.bounds.contains(document.activeElement) && document.activeElement.tagName === "INPUT") return;
-    const { labels, brush } = this.points;
-    const fields = ["from", "to", "from", "to"].map((end, i) => {
-      const bounds = brush?.[i < 2 ? "x" : "y"];
-      const value = bounds ? Number(bounds[i % 2].toPrecision(5)) : "";
-      const name = `${labels[i >> 1]}, ${end}`;
-      return h("input", { type: "number", step: "any", value, "aria-label": name, placeholder: end });
+    const { labels, brush, noun } = this.points;
+    const key = JSON.stringify([labels, noun]);
+    if (this.boundsOf !== key) this.makeBounds(labels, noun);
+    this.boundsOf = key;
+    const bounds = brush ? [...brush.x, ...brush.y] : ["", "", "", ""];
+    this.fields.forEach((field, i) => {
+      if (field !== document.activeElement) field.value = brush ? Number(bounds[i].toPrecision(6)) : "";
     });
-    for (const field of fields) field.addEventListener("change", () => this.readBounds(fields));
-    const button = (text, onclick) => h("button", { type: "button", disabled: !brush, onclick }, text);
-    const pair = (name, first) =>
-      h(
-        "div",
-        { class: "field" },
-        h("span", { class: "label" }, name),
-        h("span", { class: "pair" }, fields[first], fields[first + 1]),
-      );
+    for (const button of this.bounds.querySelectorAll("button")) button.disabled = !brush;
+  }
+
+  makeBounds(labels, noun) {
+    this.fields = ["from", "to", "from", "to"].map((end, i) => {
+      const field = h("input", {
+        type: "number",
+        step: "any",
+        placeholder: end,
+        "aria-label": `${labels[i >> 1]}, ${end}`,
+      });
+      field.addEventListener("change", () => this.readBounds(this.fields));
+      return field;
+    });
+    const button = (text, onclick) => h("button", { type: "button", onclick }, text);
+    const pair = (name, fields) =>
+      h("div", { class: "field" }, h("span", { class: "label" }, name), h("span", { class: "pair" }, fields));
     this.bounds.replaceChildren(
-      pair(labels[0], 0),
-      pair(labels[1], 2),
+      pair(labels[0], this.fields.slice(0, 2)),
+      pair(labels[1], this.fields.slice(2)),
       button("Clear", () => this.setBrush(null)),
-      this.points.noun === "layer" ? button("Keep as filter", () => this.keepAsFilter()) : "",
+      noun === "layer" ? button("Keep as filter", () => this.keepAsFilter()) : "",
     );
   }
 

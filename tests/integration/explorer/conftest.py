@@ -1,0 +1,58 @@
+"""A small real dataset with analyses, its explorer, and pages of it in an installed browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from filtercrawl_analysis.explorer.explore import open_explorer
+from filtercrawl_analysis.run.analyze import analyze
+from support.browser import find_browser, open_browser
+from support.explorer_page import PageOpener
+from support.loading_dataset import loading_dataset
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="package")
+def viewed_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    dataset = loading_dataset(tmp_path_factory.mktemp("explorer"))
+    analyze(dataset, only=["degeneracy", "lineage", "drift"], by=["kernel"], resamples=50)
+    return dataset
+
+
+@pytest.fixture(scope="package")
+def index(viewed_dataset: Path) -> pd.DataFrame:
+    """The layers whose kernels are stored, in the order of the page."""
+    rows = pd.read_parquet(viewed_dataset / "data/index.parquet")
+    return rows[rows.row_group.notna()].reset_index(drop=True)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("needs an installed Chromium or Chrome")
+    with open_browser(executable) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def explorer_url(viewed_dataset: Path) -> Iterator[str]:
+    with open_explorer(viewed_dataset) as server:
+        yield server.url
+
+
+@pytest.fixture
+def open_page(browser: Browser, explorer_url: str) -> Iterator[PageOpener]:
+    """Open views; at the end of the test, that nothing failed and nothing was asked of another origin."""
+    opener = PageOpener(browser, explorer_url)
+    yield opener
+    opener.close()
+    assert opener.problems == []
+    assert opener.other_origins == []

@@ -1,0 +1,140 @@
+"""The scatter plot, the page of a model, and the comparison of two groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import pandas as pd
+from playwright.sync_api import expect
+
+from support.explorer_page import PageOpener, counted, counts_of, distinct_colors, wait_for_counts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+X, Y = "variance_entropy_norm", "sparsity"
+BEFORE, AFTER = "timm/convnext_tiny.fb_in22k", "timm/convnext_tiny.fb_in22k_ft_in1k"
+
+
+def query_of(page: Page) -> dict[str, str]:
+    return {key: values[0] for key, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def within(rows: pd.DataFrame, brush: str) -> pd.DataFrame:
+    left, right, low, high = map(float, brush.split(","))
+    return rows[rows[X].between(left, right) & rows[Y].between(low, high)]
+
+
+def test_a_part_of_the_scatter_plot_is_marked_and_its_layers_are_shown(
+    open_page: PageOpener, index: pd.DataFrame
+) -> None:
+    page = open_page("?view=scatter")
+    expect(page.get_by_role("img", name=f"{len(index)} of {len(index)} layers have both")).to_be_visible()
+    assert distinct_colors(page, ".plot canvas") > 2
+    box = page.locator(".overlay").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.6)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] - 20, steps=4)
+    page.mouse.up()
+    expect(page.locator(".chip")).to_have_count(1)
+    chosen = within(index, query_of(page)["brush"])
+    assert 0 < len(chosen) < len(index)
+    assert counted(page) == counts_of(chosen)
+    expect(page.locator("#panel-scatter .strip")).to_have_count(len(chosen))
+    page.locator("#panel-scatter .strip").first.scroll_into_view_if_needed()
+    expect(page.locator("#panel-scatter .strip-picture").first).to_be_enabled()
+    page.reload()
+    wait_for_counts(page)
+    assert counted(page) == counts_of(chosen)
+
+
+def test_the_marked_part_is_given_by_numbers_and_becomes_a_filter(open_page: PageOpener, index: pd.DataFrame) -> None:
+    page = open_page("?view=scatter")
+    least = page.get_by_role("form", name="Marked part").get_by_label("sparsity, from")
+    least.fill("0.01")
+    least.press("Tab")
+    page.get_by_role("button", name="Keep as filter").click()
+    expect(page.locator(".chip")).to_have_count(3)  # two filters, and one that clears both
+    chosen = index[index.sparsity >= 0.01]
+    assert 0 < len(chosen) < len(index)
+    assert counted(page) == counts_of(chosen)
+    assert "brush" not in query_of(page)
+    page.get_by_role("tab", name="Kernels").click()
+    expect(page.locator(".card")).to_have_count(len(chosen))
+
+
+def test_other_measures_and_colors_are_chosen(open_page: PageOpener, index: pd.DataFrame) -> None:
+    page = open_page("?view=scatter")
+    page.get_by_label("Vertical", exact=True).select_option("orthogonality")
+    page.get_by_label("Color", exact=True).select_option("kernel")
+    expect(page.locator(".legend li")).to_have_count(index.kernel.nunique())
+    expect(page.get_by_role("img", name="Scatter plot of orthogonality")).to_be_visible()
+    assert {"y": "orthogonality", "color": "kernel"}.items() <= query_of(page).items()
+    page.get_by_label("log vertical").check()
+    expect(page.locator(".legend li")).to_have_count(index.kernel.nunique())
+
+
+def test_single_kernels_need_an_analysis_and_the_page_says_which(open_page: PageOpener) -> None:
+    page = open_page("?view=scatter&points=kernels")
+    expect(page.locator("#panel-scatter")).to_contain_text("filtercrawl analyze --only eigenkernels")
+    page.get_by_label("Points").select_option("layers")
+    expect(page.locator(".plot")).to_be_visible()
+
+
+def test_a_model_has_its_layers_by_depth_and_its_relatives(open_page: PageOpener, index: pd.DataFrame) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Model").click()
+    page.locator("#panel-model").get_by_role("link", name=AFTER).click()
+    layers = index[index.model_id == AFTER].sort_values("conv_depth")
+    names = page.locator("#panel-model .strip-name")
+    expect(names).to_have_count(len(layers))
+    assert names.all_inner_texts() == [layer_id.partition("#")[2] for layer_id in layers.layer_id]
+    panel = page.locator("#panel-model")
+    expect(panel.locator(".small-plot")).to_have_count(4)
+    expect(panel.get_by_role("table")).to_contain_text(BEFORE)
+    expect(panel).to_contain_text("The family of this model is unknown")
+    panel.locator(".strip-picture").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text(AFTER)
+    page.keyboard.press("Escape")
+    panel.get_by_role("table").get_by_role("link", name=BEFORE, exact=True).click()
+    expect(panel.get_by_role("heading", level=2)).to_have_text(BEFORE.removeprefix("timm/"))
+    assert query_of(page) == {"view": "model", "model": BEFORE}
+    page.go_back()
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_two_models_are_compared(open_page: PageOpener, index: pd.DataFrame) -> None:
+    page = open_page(f"?view=model&model={quote(AFTER)}")
+    page.get_by_role("button", name="Compare with another").click()
+    panel = page.locator("#panel-compare")
+    second = panel.get_by_role("group", name="Second group")
+    second.get_by_label("Layers with").select_option("model_id")
+    second.get_by_label("model", exact=True).select_option("timm/resnet18.a1_in1k")
+    expect(panel.locator("section.side-b .strip")).to_have_count(3)
+    numbers = [int((index.model_id == model).sum()) for model in (AFTER, "timm/resnet18.a1_in1k")]
+    expect(panel.get_by_role("status")).to_have_text(f"{numbers[0]} layers against {numbers[1]} layers")
+    expect(panel).to_contain_text("How they are related")
+    asked = query_of(page)
+    assert asked["a"] == urlencode({"model_id": AFTER})
+    second.get_by_label("model", exact=True).select_option(BEFORE)
+    expect(panel.locator("section.side-b h3")).to_have_text(BEFORE)
+    expect(panel).to_contain_text("common layers are equal")
+    page.go_back()
+    expect(panel.locator("section.side-b h3")).to_have_text("timm/resnet18.a1_in1k")
+
+
+def test_two_groups_are_compared_within_the_filters(open_page: PageOpener, index: pd.DataFrame) -> None:
+    a, b = urlencode({"kernel": "3x3"}), urlencode({"kernel": "7x7"})
+    page = open_page(f"?{urlencode({'view': 'compare', 'a': a, 'b': b, 'f.architecture': 'convnext_tiny'})}")
+    panel = page.locator("#panel-compare")
+    rows = index[index.architecture == "convnext_tiny"]
+    for side, size in (("a", "3x3"), ("b", "7x7")):
+        models, kernels = rows.model_id.nunique(), int(rows[rows.kernel == size].n_kernels.sum())
+        expect(panel.locator(f"section.side-{side}")).to_contain_text(f"{models} models")
+        expect(panel.locator(f"section.side-{side}")).to_contain_text(f"{kernels:,} kernels")
+    first = panel.get_by_role("group", name="First group")
+    first.get_by_role("button", name="Remove").click()
+    expect(panel).to_contain_text("Choose two groups of layers")
