@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from filtercrawl.load import (
         Dataset,
         KernelDataset,
+        Subset,
         first_layer_pictures,
         load_first_layers,
         load_layers,
+        load_subset,
         open_dataset,
         to_flat_tensor,
         to_tensors,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from filtercrawl.python_api.inspect import inspect
     from filtercrawl.python_api.status import DatasetStatus, status
     from filtercrawl.python_api.sync import sync
+    from filtercrawl.subsets.make import subset
+    from filtercrawl.subsets.report import SubsetReport
     from filtercrawl_analysis import AnalysisReport, ComparisonReport, analyze, compare
     from filtercrawl_publish import Difference, PublishResult, VerifyReport, diff, publish, verify
 
@@ -47,6 +51,8 @@ __all__ = [
     "KernelDataset",
     "PublishResult",
     "SearchReport",
+    "Subset",
+    "SubsetReport",
     "SyncReport",
     "UsageError",
     "VerifyReport",
@@ -58,10 +64,12 @@ __all__ = [
     "inspect",
     "load_first_layers",
     "load_layers",
+    "load_subset",
     "open_dataset",
     "publish",
     "search",
     "status",
+    "subset",
     "sync",
     "to_flat_tensor",
     "to_tensors",
@@ -80,6 +88,8 @@ _MODULES: Final = {
     "KernelDataset": "filtercrawl.load",
     "PublishResult": "filtercrawl_publish",
     "SearchReport": "filtercrawl.kernel_search",
+    "Subset": "filtercrawl.load",
+    "SubsetReport": "filtercrawl.subsets.report",
     "SyncReport": "filtercrawl.pipeline.report",
     "UsageError": "filtercrawl.api.errors",
     "VerifyReport": "filtercrawl_publish",
@@ -90,10 +100,12 @@ _MODULES: Final = {
     "inspect": "filtercrawl.python_api.inspect",
     "load_first_layers": "filtercrawl.load",
     "load_layers": "filtercrawl.load",
+    "load_subset": "filtercrawl.load",
     "open_dataset": "filtercrawl.load",
     "publish": "filtercrawl_publish",
     "search": "filtercrawl.kernel_search",
     "status": "filtercrawl.python_api.status",
+    "subset": "filtercrawl.subsets.make",
     "sync": "filtercrawl.python_api.sync",
     "to_flat_tensor": "filtercrawl.load",
     "to_tensors": "filtercrawl.load",

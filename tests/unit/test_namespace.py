@@ -15,9 +15,10 @@ from filtercrawl.config.settings import Settings
 
 PUBLIC = [
     "AnalysisReport", "ComparisonReport", "Dataset", "DatasetStatus", "Difference", "FiltercrawlError", "Inspection",
-    "KernelDataset", "PublishResult", "SearchReport", "SyncReport", "UsageError", "VerifyReport", "__version__",
-    "analyze", "compare", "diff", "first_layer_pictures", "inspect", "load_first_layers", "load_layers",
-    "open_dataset", "publish", "search", "status", "sync", "to_flat_tensor", "to_tensors", "verify",
+    "KernelDataset", "PublishResult", "SearchReport", "Subset", "SubsetReport", "SyncReport", "UsageError",
+    "VerifyReport", "__version__", "analyze", "compare", "diff", "first_layer_pictures", "inspect",
+    "load_first_layers", "load_layers", "load_subset", "open_dataset", "publish", "search", "status", "subset",
+    "sync", "to_flat_tensor", "to_tensors", "verify",
 ]  # fmt: skip
 
 
@@ -39,8 +40,8 @@ def test_functions_are_documented_with_an_example() -> None:
 
 def test_the_names_of_load() -> None:
     assert filtercrawl.load.__all__ == [
-        "Dataset", "DatasetInfo", "KernelDataset", "first_layer_pictures", "load_first_layers", "load_layers",
-        "open_dataset", "to_flat_tensor", "to_tensors",
+        "Dataset", "DatasetInfo", "KernelDataset", "Subset", "SubsetLayer", "first_layer_pictures",
+        "load_first_layers", "load_layers", "load_subset", "open_dataset", "to_flat_tensor", "to_tensors",
     ]  # fmt: skip
     assert set(filtercrawl.load.__all__) <= set(dir(filtercrawl.load))
     assert all(getattr(filtercrawl.load, name).__doc__ for name in filtercrawl.load.__all__)

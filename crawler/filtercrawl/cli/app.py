@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from filtercrawl.api.errors import Cancelled, FiltercrawlError
 from filtercrawl.api.plugin_manager import PluginFailure, Plugins, load_plugins
-from filtercrawl.cli import config, doctor, inspect, plugin, similar, sources, status, sync
+from filtercrawl.cli import config, doctor, inspect, plugin, similar, sources, status, subset, sync
 from filtercrawl.cli.log_output import configure_logging
 from filtercrawl.cli.options import with_logging_options
 
@@ -124,6 +124,7 @@ def build(plugins: Plugins) -> typer.Typer:
         ("status", status.run),
         ("inspect", inspect.run),
         ("similar", similar.run),
+        ("subset", subset.run),
         ("config", config.run),
         ("doctor", doctor.run),
     ):

@@ -10,15 +10,19 @@ if TYPE_CHECKING:
     from filtercrawl.load.kernel_dataset import KernelDataset
     from filtercrawl.load.layers import load_first_layers, load_layers
     from filtercrawl.load.pictures import first_layer_pictures
+    from filtercrawl.load.subset import Subset, SubsetLayer, load_subset
     from filtercrawl.load.tensors import to_flat_tensor, to_tensors
 
 __all__ = [
     "Dataset",
     "DatasetInfo",
     "KernelDataset",
+    "Subset",
+    "SubsetLayer",
     "first_layer_pictures",
     "load_first_layers",
     "load_layers",
+    "load_subset",
     "open_dataset",
     "to_flat_tensor",
     "to_tensors",
@@ -28,9 +32,12 @@ _MODULES: Final = {
     "Dataset": "dataset",
     "DatasetInfo": "dataset",
     "KernelDataset": "kernel_dataset",
+    "Subset": "subset",
+    "SubsetLayer": "subset",
     "first_layer_pictures": "pictures",
     "load_first_layers": "layers",
     "load_layers": "layers",
+    "load_subset": "subset",
     "open_dataset": "dataset",
     "to_flat_tensor": "tensors",
     "to_tensors": "tensors",

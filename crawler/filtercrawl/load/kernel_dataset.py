@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.load.kernel_numbers import KernelNumbers
-from filtercrawl.load.location import open_location, open_parquet
+from filtercrawl.load.location import DatasetLocation, open_location, open_parquet
 from filtercrawl.load.query import LayerRequest, group_by_row_group, select_layers
 from filtercrawl.load.row_groups import read_layer_parts
 from filtercrawl.load.shuffle_buffer import ShuffleBuffer
+from filtercrawl.load.subset import Subset
+from filtercrawl.load.whole_layers import RowGroupRequests
 
 # Size of the shuffle buffer; reading takes some row groups besides.
 BUFFER_BYTES: Final = 128 * 1024**2
@@ -33,12 +36,29 @@ class _RowGroup:
     requests: tuple[LayerRequest, ...]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Selected:
+    """The kernels of a dataset.
+
+    Attributes:
+        location: Where the weights are stored.
+        layers: `layer_id`, `shape` and `kernel_size` of their layers.
+        requests: The layers by file and row group.
+        masks: Which kernels of a layer are selected, by its row, where these are not all.
+    """
+
+    location: DatasetLocation
+    layers: pa.Table
+    requests: RowGroupRequests
+    masks: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+
+
 class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Tensor]]):
     """All kernels of one size in shuffled batches, as a torch `IterableDataset`.
 
-    Yields float32 tensors `[batch_size, *kernel_size]`, the last one smaller; with `numbers=True`, each with the int64
-    numbers of its kernels `[batch_size]`, from which `kernel_ids` makes ids. A weight that several layers share is
-    taken once. Give it to a `DataLoader` with `batch_size=None`.
+    Of a dataset, or of a subset of one. Yields float32 tensors `[batch_size, *kernel_size]`, the last one smaller; with
+    `numbers=True`, each with the int64 numbers of its kernels `[batch_size]`, from which `kernel_ids` makes ids. Of a
+    dataset, a weight that several layers share is taken once. Give it to a `DataLoader` with `batch_size=None`.
 
     The same seed, epoch and number of workers give the same batches, bit for bit; no worker and one worker are the
     same. Each of several workers reads its own row groups. Row groups are read in random order and shuffled in a
@@ -59,7 +79,7 @@ class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Ten
 
     def __init__(
         self,
-        repo_or_path: str | Path,
+        repo_or_path: str | Path | Subset,
         kernel: str,
         *,
         batch_size: int = 8192,
@@ -72,11 +92,11 @@ class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Ten
         """Select the kernels; weights are read when the dataset is iterated.
 
         Args:
-            repo_or_path: A folder, `org/name` or `org/name@revision`.
+            repo_or_path: A folder, `org/name` or `org/name@revision`; or what `load_subset` returns.
             kernel: The kernel size as in the column `kernel`, for example `3x3`.
             batch_size: Kernels of a batch.
             seed: Seed of the order; not negative.
-            where: A condition as for `filtercrawl.load_layers`; None for all kernels of the size.
+            where: A condition as for `filtercrawl.load_layers`; None for all kernels of the size. A subset takes none.
             buffer_bytes: Size of the shuffle buffer of each worker, by default 128 MiB.
             numbers: Whether to yield the numbers of kernels too.
             revision: A branch, tag or commit of a repository; by default `main`.
@@ -88,20 +108,23 @@ class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Ten
         """
         if batch_size < 1 or seed < 0:
             raise UsageError(f"a batch has at least one kernel and a seed is not negative: {batch_size=}, {seed=}")
-        self._location = open_location(repo_or_path, revision)
-        this_size = duckdb.ColumnExpression("kernel") == duckdb.ConstantExpression(kernel)
-        selected = select_layers(self._location.index(), where, ["layer_id", "kernel_size"], this_size)
-        _, first = np.unique(np.array(selected["layer_sha256"].to_pylist(), str), return_index=True)
-        selected = selected.take(np.sort(first))
-        if not selected.num_rows:
+        if isinstance(repo_or_path, Subset):
+            if where is not None or revision is not None:
+                raise UsageError("a subset has its layers and its revision already; leave out where and revision")
+            selected = _of_subset(repo_or_path, kernel)
+        else:
+            selected = _of_dataset(open_location(repo_or_path, revision), kernel, where)
+        self._location = selected.location
+        if not selected.layers.num_rows:
             raise UsageError(f"{self._location}: no kernels of {kernel}" + (f" where {where}" if where else ""))
-        self.kernel_size: tuple[int, ...] = tuple(selected["kernel_size"][0].as_py())
-        self._numbers = KernelNumbers(selected.select(["layer_id", "shape"]))
-        self.n_kernels: int = len(self._numbers)
+        self.kernel_size: tuple[int, ...] = tuple(selected.layers["kernel_size"][0].as_py())
+        self._numbers = KernelNumbers(selected.layers.select(["layer_id", "shape"]))
+        self._masks = selected.masks
+        self.n_kernels: int = len(self._numbers) - sum(int((~mask).sum()) for mask in self._masks.values())
         self._numbered = numbers
         self._row_groups = [
             _RowGroup(file=file, group=group, requests=tuple(requests))
-            for file, groups in group_by_row_group(selected).items()
+            for file, groups in selected.requests.items()
             for group, requests in groups.items()
         ]
         self._batch_size = batch_size
@@ -151,4 +174,25 @@ class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Ten
                 for part in read_layer_parts(file, row_group.group, row_group.requests):
                     kernels = part.numbers.reshape(-1, taps)
                     row, start = part.request.row, part.start
-                    yield kernels, self._numbers.of_part(row, start, len(kernels)) if self._numbered else None
+                    numbers = self._numbers.of_part(row, start, len(kernels)) if self._numbered else None
+                    if (mask := self._masks.get(row)) is not None:
+                        first = start * part.request.shape[1]
+                        kept = mask[first : first + len(kernels)]
+                        kernels, numbers = kernels[kept], None if numbers is None else numbers[kept]
+                    yield kernels, numbers
+
+
+def _of_dataset(location: DatasetLocation, kernel: str, where: str | None) -> _Selected:
+    """Select the layers of a dataset that match, each weight once."""
+    this_size = duckdb.ColumnExpression("kernel") == duckdb.ConstantExpression(kernel)
+    selected = select_layers(location.index(), where, ["layer_id", "kernel_size"], this_size)
+    _, first = np.unique(np.array(selected["layer_sha256"].to_pylist(), str), return_index=True)
+    selected = selected.take(np.sort(first))
+    return _Selected(location=location, layers=selected, requests=group_by_row_group(selected))
+
+
+def _of_subset(subset: Subset, kernel: str) -> _Selected:
+    """Select the layers of a subset that have this kernel size."""
+    chosen = subset.of_size(kernel)
+    masks = {row: mask for row in range(len(chosen)) if (mask := chosen.mask(row)) is not None}
+    return _Selected(location=chosen.location, layers=chosen.layers, requests=chosen.requests(), masks=masks)

@@ -37,15 +37,17 @@ _WORKER_MODULE: Final = "filtercrawl_publish.publishing.load_check_worker"
 
 @dataclass(frozen=True, kw_only=True)
 class TablePart:
-    """One config to load.
+    """One split of a config to load.
 
     Attributes:
         name: Of the config.
+        split: Of the config.
         files: (path, size, SHA-256) of the files to download and hash.
         whole: Whether to load all rows; otherwise the first one is enough.
     """
 
     name: str
+    split: str
     files: list[tuple[str, int, str]]
     whole: bool
 
@@ -165,13 +167,14 @@ def _check_manifest(snapshot: _CommitSnapshot) -> None:
 
 
 def _parts(snapshot: _CommitSnapshot, absent: frozenset[str]) -> Iterator[TablePart]:
-    """Yield the configs of the card with the files to download."""
+    """Yield the splits of the card's configs with the files to download."""
     file_list = snapshot.file_list
     all_files = [
         *snapshot.listed.values(), File(path=manifest.TABLE, size=len(file_list), sha256=_sha256(file_list)),
     ]  # fmt: skip
-    for config in card.Card.parse(snapshot.card.decode()).header.get("configs") or ():
-        patterns = [path for data in config["data_files"] for path in _as_list(data["path"])]
+    configs = card.Card.parse(snapshot.card.decode()).header.get("configs") or ()
+    for config, data in [(entry, data) for entry in configs for data in entry["data_files"]]:
+        patterns = _as_list(data["path"])
         files = [file for file in all_files if any(fnmatchcase(file.path, pattern) for pattern in patterns)]
         if not files:
             raise DatasetError(f"{snapshot.where}: the config {config['config_name']} has no file")
@@ -182,6 +185,7 @@ def _parts(snapshot: _CommitSnapshot, absent: frozenset[str]) -> Iterator[TableP
         small = [file for file in sample if whole or file.size <= _FULL_LOAD_BYTES]
         yield TablePart(
             name=config["config_name"],
+            split=data["split"],
             files=[(file.path, file.size, file.sha256) for file in small],
             whole=whole,
         )

@@ -44,7 +44,7 @@ def _exit_with_parent() -> None:
 
 def _problems(job: dict[str, Any], client: Any) -> Iterator[str]:
     for part in job["parts"]:
-        arguments = {"path": job["path"], "name": part["name"], "split": "train", "revision": job["revision"]}
+        arguments = {"path": job["path"], "name": part["name"], "split": part["split"], "revision": job["revision"]}
         streamed = datasets.load_dataset(**arguments, streaming=True)
         if not part["whole"]:
             if not list(islice(streamed, 1)):

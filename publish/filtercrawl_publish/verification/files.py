@@ -17,6 +17,7 @@ from filtercrawl.dataset.card import card
 from filtercrawl.dataset.card.configs import LISTED_FILES, REDISTRIBUTABLE
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.subset_folders import config_names, subset_folders
 from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl.dataset.schema.arrow import FILES, SCHEMA_VERSION
 from filtercrawl_publish.repository.base import RepositoryFile
@@ -180,6 +181,7 @@ def check_card(folder: CheckedFolder) -> Iterator[Issue]:
         and _config_paths(configs, REDISTRIBUTABLE) != redistributable
     ):
         yield Issue(where=card.PATH, what=f"the config {REDISTRIBUTABLE!r} does not match data/index.parquet")
+    expected |= set(config_names(subset_folders(folder.path)))
     for name in sorted(expected - named):
         yield Issue(where=card.PATH, what=f"does not name the config {name!r}")
     for name in sorted(named - expected):

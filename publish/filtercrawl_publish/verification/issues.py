@@ -13,8 +13,10 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from filtercrawl.dataset.files.parquet import File
+from filtercrawl.dataset.files.subset_folders import SPLIT_FILE
 from filtercrawl.dataset.files.table_files import table_of
 from filtercrawl.dataset.schema.arrow import LAYERS, TABLES
+from filtercrawl.dataset.schema.subset_rows import SubsetRow
 
 # Untyped: the stubs of pyarrow reject expressions and columns in most of its functions.
 pc: Final[Any] = pyarrow.compute
@@ -96,5 +98,7 @@ class CheckedFolder:
 
 def schema_of(path: str) -> pa.Schema | None:
     """Return the schema that a published Parquet file must have; None if it may have any."""
+    if SPLIT_FILE.fullmatch(path):
+        return SubsetRow.SCHEMA
     name = table_of(path)
     return LAYERS if name == "layers" else TABLES.get(name or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
@@ -45,6 +45,7 @@ class Config:
         paths: The patterns by which `datasets` finds the files.
         files: These files; a change of any must change the card.
         rows: The number of rows in all of them.
+        splits: The patterns by split; empty where all rows are in `train`.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Config:
     paths: Sequence[str]
     files: Sequence[File]
     rows: int
+    splits: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def header(self, dataset_id: str) -> dict[str, Any]:
         """Return the entry of `configs`.
@@ -64,7 +66,9 @@ class Config:
         digest = hashlib.sha256(lines.encode()).hexdigest()
         return {
             "config_name": self.name,
-            "data_files": [{"split": "train", "path": list(self.paths)}],
+            "data_files": [
+                {"split": split, "path": list(paths)} for split, paths in (self.splits or {"train": self.paths}).items()
+            ],
             "description": f"{self.about} Dataset {dataset_id}, files {digest}.",
         }
 

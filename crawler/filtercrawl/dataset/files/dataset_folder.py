@@ -120,7 +120,7 @@ class DatasetFolder:
         return [File(**row) for row in table.to_pylist()]
 
     def damaged_tables(self) -> list[str]:
-        """Return the paths of tables that are missing or have another size than was written, cheaply.
+        """Return the paths of tables and subsets that are missing or have another size than was written, cheaply.
 
         Also the manifest or the list of files, where these cannot be read.
         """
@@ -132,7 +132,8 @@ class DatasetFolder:
             listed = self.files()
         except DatasetError:
             return [manifest.TABLE]
-        tables = (file for file in listed if file.path.startswith("data/") and not file.path.startswith("data/layers/"))
+        owned = ("data/", "subsets/")
+        tables = (file for file in listed if file.path.startswith(owned) and not file.path.startswith("data/layers/"))
         return [file.path for file in tables if _size(self.path / file.path) != file.size]
 
     def table_paths(self, table: str) -> list[Path]:

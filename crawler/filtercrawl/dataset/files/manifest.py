@@ -21,7 +21,7 @@ from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION
 PATH: Final = "manifest.json"
 TABLE: Final = "data/files.parquet"
 # The folders whose files are published.
-PARTS: Final = ("data", "analysis")
+PARTS: Final = ("data", "analysis", "subsets")
 # Above this a table of an analysis is not published as text: that has several times the bytes of its Parquet file, and
 # each version would send all of it again.
 _CSV_BYTES: Final = 100_000

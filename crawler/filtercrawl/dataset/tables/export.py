@@ -33,6 +33,7 @@ from filtercrawl.dataset.tables import effective, preview, samples, sketches
 from filtercrawl.dataset.tables.card_picture import draw_layers
 from filtercrawl.dataset.tables.picture_choice import KERNELS, PictureChoice
 from filtercrawl.dataset.tables.samples import Samples
+from filtercrawl.dataset.tables.subsets import SubsetCheck, subset_configs
 
 # Row groups of `index` have some hundred kilobytes.
 _CUT: Final = ContentDefinedBoundary(key="layer_id", one_in=1_000)
@@ -127,8 +128,14 @@ def export(folder: Path, rows: Rows) -> Exported:
     """
     found = _read_card(folder)
     layers = manifest.layer_files(folder, rows.layer_files())
-    counts, choice = DatasetCounts(), PictureChoice()
-    tables = _write_tables(folder, rows, counts, choice)
+    counts, choice, subsets = DatasetCounts(), PictureChoice(), SubsetCheck(folder)
+
+    def watch(row: IndexRow) -> None:
+        choice.offer(row)
+        subsets.offer(row)
+
+    tables = _write_tables(folder, rows, counts, watch)
+    fitting = subsets.fitting()
     release = read_release(folder, next((table.sha256 for table in tables.get("index", ())), None))
     picture, changed = _write_picture(folder, rows, choice)
     configs = list(build_configs(tables, layers, counts))
@@ -149,7 +156,7 @@ def export(folder: Path, rows: Rows) -> Exported:
 
     about = CardContext(
         dataset_id=rows.dataset_id,
-        configs=list(build_configs(tables, layers, counts)),
+        configs=[*build_configs(tables, layers, counts), *subset_configs(fitting, others)],
         counts=counts,
         figures=card_figures(folder),
         picture=picture,
@@ -204,8 +211,17 @@ def _write_picture(folder: Path, rows: Rows, choice: PictureChoice) -> tuple[Ker
     return KernelPicture(layers=tuple(shown), kernels=KERNELS), changed
 
 
-def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts, pictured: PictureChoice) -> dict[str, list[Table]]:
-    """Write every table but `files`; those without rows are not among the result."""
+def _write_tables(
+    folder: Path, rows: Rows, counts: DatasetCounts, watch: Callable[[IndexRow], None]
+) -> dict[str, list[Table]]:
+    """Write every table but `files`; those without rows are not among the result.
+
+    Args:
+        folder: The dataset folder.
+        rows: The rows of all tables.
+        counts: Counts what is written.
+        watch: Receives every row of `index`.
+    """
     choice, parts = preview.LayerReservoir(), TablePartitions(rows.releases())
     effective_parts = TablePartitions(rows.effective_releases())
 
@@ -213,7 +229,7 @@ def _write_tables(folder: Path, rows: Rows, counts: DatasetCounts, pictured: Pic
         for row in rows.index():
             counts.add_layer(row)
             choice.offer(row)
-            pictured.offer(row)
+            watch(row)
             yield row.to_arrow()
 
     def models() -> Iterator[ModelRow]:

@@ -1,0 +1,154 @@
+"""The condition of a recipe: SQL that says the same of a layer on every machine and at any time, and reads no file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import duckdb
+import pyarrow as pa
+
+from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.formatting import unknown_column
+from filtercrawl.dataset.schema.arrow import INDEX, MODELS
+
+# Nothing in a condition may read files, variables of this process or the network.
+_CONFIG: Final[dict[str, Any]] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+# Kinds of expressions that look at other rows, or at nothing that is known.
+_REFUSED: Final = {
+    "SUBQUERY": "a subquery",
+    "WINDOW": "a window function",
+    "STAR": "a star",
+    "PARAMETER": "a parameter",
+    "POSITIONAL_REFERENCE": "a column by its number",
+}
+_MODELS: Final = "models"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A condition over the columns of `index`, and over those of `models` as `models.NAME`.
+
+    Attributes:
+        sql: An expression in the SQL of DuckDB.
+        index_columns: Columns of `index` that it may name.
+        model_columns: Columns of `models` that it may name.
+    """
+
+    sql: str
+    index_columns: tuple[str, ...]
+    model_columns: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, sql: str) -> Self:
+        """Check a condition.
+
+        Raises:
+            UsageError: It is no single expression, or its value depends on more than one row and its model.
+        """
+        with duckdb.connect(config=_CONFIG) as database:
+            answer = database.execute("SELECT json_serialize_sql(?)", [f"SELECT ({sql}\n)"]).fetchall()[0][0]
+            parsed = json.loads(answer)
+            if parsed["error"]:
+                raise _not_understood(sql, parsed["error_message"])
+            nodes = list(_nodes([statement["node"]["select_list"] for statement in parsed["statements"]]))
+            if len(parsed["statements"]) != 1 or len(parsed["statements"][0]["node"]["select_list"]) != 1:
+                raise _not_understood(sql, "it is not one expression")
+            for node in nodes:
+                if what := _REFUSED.get(node.get("class", "")):
+                    raise _not_understood(sql, f"{what} has no place in it, as a condition looks at one layer")
+            functions = {node["function_name"] for node in nodes if "function_name" in node}
+            if changing := sorted(functions & _changing_functions(database)):
+                raise _not_understood(sql, f"{changing[0]}() does not always return the same")
+        return cls(sql=sql, **_columns(sql, nodes))
+
+    def evaluate(self, index: pa.Table, models: pa.Table) -> list[bool]:
+        """Tell for each row of `index` whether the condition holds; where it is null, it does not.
+
+        Args:
+            index: `model_id` and the columns of `index` that the condition names.
+            models: `model_id` and the columns of `models` that the condition names.
+
+        Raises:
+            UsageError: The database does not understand the condition.
+            DatasetError: `models` has a model twice.
+        """
+        if len(models["model_id"].unique()) != len(models):
+            raise DatasetError("models has a checkpoint twice")
+        numbered = index.append_column("row_number_", pa.array(range(len(index)), pa.int64()))
+        with duckdb.connect(config=_CONFIG) as database:
+            database.register("layer", numbered)
+            database.register("model", models)
+            query = (
+                f"SELECT row_number_, ({self.sql}\n) IS TRUE FROM (SELECT layer.*, model AS {_MODELS} FROM layer "  # noqa: S608
+                "LEFT JOIN model ON layer.model_id = model.model_id) ORDER BY 1"
+            )
+            try:
+                found = database.sql(query).to_arrow_table()
+            except duckdb.Error as error:
+                raise _not_understood(self.sql, " ".join(str(error).split())) from error
+        values: list[bool] = found.column(1).to_pylist()
+        return values
+
+
+def _columns(sql: str, nodes: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the columns of `index` and of `models` that an expression names.
+
+    Raises:
+        UsageError: It names something else, such as `current_timestamp`.
+    """
+    variables = {
+        path[0].lower()
+        for node in nodes
+        if node.get("class") == "LAMBDA"
+        for path in (inner["column_names"] for inner in _nodes(node["lhs"]) if "column_names" in inner)
+    }
+    index, models = ({name.lower(): name for name in schema.names} for schema in (INDEX, MODELS))
+    found: dict[str, set[str]] = {"index_columns": set(), "model_columns": set()}
+    for path in (node["column_names"] for node in nodes if node.get("class") == "COLUMN_REF"):
+        first = path[0].lower()
+        if first == _MODELS and len(path) > 1:
+            if path[1].lower() not in models:
+                raise _not_understood(sql, f"models has no column {unknown_column(path[1], MODELS.names)}")
+            found["model_columns"].add(models[path[1].lower()])
+        elif first in index:
+            found["index_columns"].add(index[first])
+        elif first not in variables:
+            raise _not_understood(sql, f"index has no column {unknown_column(path[0], INDEX.names)}")
+    return {kind: tuple(sorted(names)) for kind, names in found.items()}
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a parsed statement."""
+    if isinstance(value, dict):
+        yield value
+        for child in value.values():
+            yield from _nodes(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _nodes(child)
+
+
+def _changing_functions(database: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Return functions whose value depends on the time, the session or on chance."""
+    # Of the functions of dates, those for times with a zone depend on the session and others do not.
+    rows = database.execute(
+        "SELECT function_name FROM duckdb_functions() WHERE function_type = 'scalar' GROUP BY 1 "
+        "HAVING bool_or(stability = 'VOLATILE') OR bool_and(stability = 'CONSISTENT_WITHIN_QUERY')"
+    ).fetchall()
+    direct = {name for (name,) in rows}
+    macros = database.execute(
+        "SELECT function_name, macro_definition FROM duckdb_functions() WHERE macro_definition IS NOT NULL"
+    ).fetchall()
+    return frozenset(direct | {name for name, text in macros if any(f"{other}(" in text for other in direct)})
+
+
+def _not_understood(sql: str, reason: str) -> UsageError:
+    return UsageError(f"where: {sql.strip()}: {reason}")

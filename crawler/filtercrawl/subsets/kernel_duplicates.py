@@ -1,0 +1,61 @@
+"""Find equal kernels among more than fit into memory: the database sorts them out on disk."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final, Self
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from filtercrawl.subsets.kernel_rules import Kernels
+
+_MEMORY: Final = "1GB"
+
+
+class FirstKernels:
+    """Collects kernels with their numbers, and tells the lowest number of those that are equal.
+
+    Bytes are compared, not hashes of them. Scratch files are in the system's folder for temporary files.
+    """
+
+    def __enter__(self) -> Self:
+        self._opened = ExitStack()
+        folder = Path(self._opened.enter_context(TemporaryDirectory(prefix="filtercrawl-subset-")))
+        config: dict[str, Any] = {"memory_limit": _MEMORY, "temp_directory": str(folder)}
+        self._database = self._opened.enter_context(duckdb.connect(str(folder / "kernels.duckdb"), config=config))
+        self._database.execute("CREATE TABLE kernels (scope BIGINT, size VARCHAR, bytes BLOB, number BIGINT)")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._opened.close()
+
+    def add(self, kernels: Kernels, size: str, scope: int, numbers: NDArray[np.int64]) -> None:
+        """Add kernels of one size.
+
+        Args:
+            kernels: As `canonical_bytes` returns them [n, taps].
+            size: The kernel size: equal numbers of another one are another kernel.
+            scope: Kernels are compared with those of the same scope.
+            numbers: Their numbers [n].
+        """
+        if not len(kernels):
+            return
+        taps = kernels.shape[1]
+        data = pa.Array.from_buffers(pa.binary(4 * taps), len(kernels), [None, pa.py_buffer(kernels.data)])
+        batch = pa.table({"bytes": data, "number": pa.array(numbers)})
+        self._database.register("batch", batch)
+        self._database.execute("INSERT INTO kernels SELECT ?, ?, bytes, number FROM batch", [scope, size])
+        self._database.unregister("batch")
+
+    def first(self, count: int) -> NDArray[np.bool_]:
+        """Return whether each number below `count` is the lowest of its kernel; false for those that were not added."""
+        mask = np.zeros(count, np.bool_)
+        found = self._database.sql("SELECT min(number) FROM kernels GROUP BY scope, size, bytes")
+        for batch in found.to_arrow_reader(1 << 20):
+            mask[batch.column(0).to_numpy()] = True
+        return mask

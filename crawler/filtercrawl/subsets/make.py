@@ -1,0 +1,94 @@
+"""The function behind `filtercrawl.subset` and the command of that name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filtercrawl.api.errors import UsageError
+from filtercrawl.api.progress import NullProgress, Progress
+from filtercrawl.config import Settings, resolve
+from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.subset_folders import FOLDER
+from filtercrawl.display.session import open_progress
+from filtercrawl.load.location import FolderLocation, open_location
+from filtercrawl.subsets.build import build_subset
+from filtercrawl.subsets.recipe import Recipe
+from filtercrawl.subsets.report import SubsetReport
+from filtercrawl.subsets.shipped import find_recipe
+from filtercrawl.subsets.write import remove_scratch, write_subset
+
+
+def subset(
+    recipe: str | Path | Recipe,
+    repo_or_path: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    dry_run: bool = False,
+    revision: str | None = None,
+    progress: bool | Progress | None = None,
+) -> SubsetReport:
+    """Make a subset of a dataset: the layers and kernels that a recipe selects, by reference.
+
+    The same recipe on the same version of a dataset gives the same bytes on every machine. Nothing is seen
+    half-written. A subset in the folder of its dataset is a config of it, `subset-NAME`, and is published with it.
+
+    Args:
+        recipe: A TOML file, the `subset.json` of a subset, or the name of a recipe that comes with filtercrawl.
+        repo_or_path: A folder, `org/name` or `org/name@revision`; by default `filtercrawl-dataset` or the dataset that
+            the settings name.
+        out: Where to write the folder; by default `subsets/NAME-HASH` in the folder of the dataset. Needed for a
+            repository.
+        dry_run: Whether to write nothing.
+        revision: A branch, tag or commit of a repository; by default `main`.
+        progress: As for `filtercrawl.sync`.
+
+    Raises:
+        UsageError: The recipe or the dataset is not understood, or no kernel is left.
+        DatasetError: The dataset is damaged, or the folder cannot be written.
+        ConflictError: Another process works on the dataset.
+        NetworkError: The Hub does not answer, or has no such repository or revision.
+
+    Example:
+        >>> report = filtercrawl.subset("healthy-3x3", "kernels")
+        >>> print(report)
+    """
+    chosen = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
+    location = open_location(repo_or_path or resolve({}).dataset, revision)
+    with open_progress(progress, "reading") as shown:
+        if dry_run or out is not None:
+            content = build_subset(location, chosen, shown or NullProgress())
+            target = None if dry_run or out is None else Path(out)
+            changed = target is not None and write_subset(content, target)
+        elif isinstance(location, FolderLocation):
+            return _write_into(location, chosen, shown)
+        else:
+            raise UsageError(f"{location}: is no folder; say by --out where to write the subset")
+    return SubsetReport(
+        about=content.about, folder=target, changed=changed, root=_root(location.root), paths=_paths(target)
+    )
+
+
+def _write_into(location: FolderLocation, recipe: Recipe, progress: Progress) -> SubsetReport:
+    """Write a subset into the folder of its dataset, and list it there."""
+    dataset, target = location.root, location.root / FOLDER / recipe.folder_name
+    with open_dataset(Settings(dataset=dataset)) as opened:
+        catalog = opened.catalog
+        export_if_needed(dataset, catalog)  # a killed run may have left tables that are older than the catalog
+        remove_scratch(target.parent)
+        root = _root(dataset)
+        content = build_subset(location, recipe, progress)
+        # The list of files is about to be out of date: if this process is killed now, the next run corrects it.
+        catalog.set_meta("stale", "1")
+        changed = write_subset(content, target)
+        export_if_needed(dataset, catalog)
+    return SubsetReport(about=content.about, folder=target, changed=changed, root=root, paths=_paths(target))
+
+
+def _root(dataset: Path) -> str | None:
+    root = DatasetFolder(dataset).manifest().get("root")
+    return root if isinstance(root, str) else None
+
+
+def _paths(folder: Path | None) -> tuple[str, ...]:
+    return () if folder is None else tuple(sorted(path.name for path in folder.iterdir()))

@@ -1,0 +1,84 @@
+"""Write a subset as a folder that appears as a whole or not at all."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.dataset.files.atomic import write_text
+from filtercrawl.dataset.files.parquet import write_table
+from filtercrawl.dataset.files.subset_folders import ABOUT, CARD, EXCLUDED
+from filtercrawl.dataset.files.unpublished import HIDDEN
+from filtercrawl.dataset.schema.subset_rows import ExcludedLayerRow, SubsetRow
+from filtercrawl.subsets.build import SubsetContent
+from filtercrawl.subsets.card import render_card
+
+# Rows of a row group: of large layers a row has some megabytes of bits.
+_BATCH_ROWS: Final = 1_000
+_SCRATCH: Final = ".subset-"
+
+
+def write_subset(content: SubsetContent, target: Path) -> bool:
+    """Make `target` the folder of a subset; False if it is already, file by file.
+
+    Raises:
+        UsageError: There is something else.
+        DatasetError: The disk refuses.
+    """
+    if target.exists() and not (target / ABOUT).is_file():
+        raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
+    try:
+        with _scratch(target.parent) as folder:
+            _write_files(content, folder)
+            if target.is_dir() and _is_same(folder, target):
+                return False
+            # A folder cannot be replaced in one step: killed in between, there is none, and the next run makes it.
+            if target.is_dir():
+                target.rename(folder.with_name(f"{folder.name}.old"))
+            folder.rename(target)
+    except OSError as error:
+        raise DatasetError(f"{target}: cannot be written ({error.strerror or error})") from error
+    return True
+
+
+def remove_scratch(folder: Path) -> None:
+    """Delete what a killed run left; only while holding the lock of the dataset."""
+    for path in folder.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """Yield a new folder that is no subset by its name; it, and what it has replaced, are gone at the end."""
+    folder = parent / f"{_SCRATCH}{os.getpid()}-{secrets.token_hex(8)}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        for path in (folder, folder.with_name(f"{folder.name}.old")):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_files(content: SubsetContent, folder: Path) -> None:
+    for split in content.about["splits"]:
+        rows = content.split(split).combine_chunks().to_batches(max_chunksize=_BATCH_ROWS)
+        write_table(folder, f"{split}.parquet", SubsetRow.SCHEMA, rows)
+    write_table(folder, EXCLUDED, ExcludedLayerRow.SCHEMA, content.excluded.to_batches(max_chunksize=100_000))
+    write_text(folder / ABOUT, folder, json.dumps(content.about, indent=1, sort_keys=True) + "\n")
+    write_text(folder / CARD, folder, render_card(content.about))
+    shutil.rmtree(folder / HIDDEN, ignore_errors=True)  # where each file was written before it was moved
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    names = sorted(path.name for path in a.iterdir())
+    if names != sorted(path.name for path in b.iterdir()):
+        return False
+    return not any(filecmp.cmpfiles(a, b, names, shallow=False)[1:])
