@@ -7,7 +7,7 @@ const FADED = 0.22;
  * Draw points.
  *
  * @param {HTMLCanvasElement} canvas Its size in pixels is that of the drawing.
- * @param {object} points `x` and `y`: Float32Array of pixels (NaN: not drawn); `group`: Uint8Array of places in
+ * @param {object} points `x` and `y`: Float32Array of pixels; `group`: Uint8Array of places in
  *     `colors`; `chosen`: Uint8Array of 1 where a point is chosen, or null where all are.
  * @param {string[]} colors Colors of the groups, `#rrggbb`.
  * @param {string} paper    The background, `#rrggbb`; `line`: the color of the grid.
@@ -19,13 +19,7 @@ export function drawPoints(canvas, points, { colors, paper, line, lines, ratio }
   const context = canvas.getContext("2d");
   const image = context.createImageData(width, height);
   const pixels = image.data;
-  const background = rgb(paper);
-  for (let i = 0; i < pixels.length; i += 4) {
-    pixels[i] = background[0];
-    pixels[i + 1] = background[1];
-    pixels[i + 2] = background[2];
-    pixels[i + 3] = 255;
-  }
+  new Uint32Array(pixels.buffer).fill(new Uint32Array(Uint8Array.of(...rgb(paper), 255).buffer)[0]);
   drawGrid(pixels, width, lines, rgb(line));
   const n = points.x.length;
   const [radius, opacity] = n < 2000 ? [3.2, 0.8] : n < 20000 ? [2.2, 0.6] : [1.4, 0.4];
@@ -39,8 +33,17 @@ export function drawPoints(canvas, points, { colors, paper, line, lines, ratio }
       if (points.chosen && points.chosen[i] !== pass) continue;
       const x = Math.round(points.x[i]);
       const y = Math.round(points.y[i]);
-      if (x !== x || y !== y) continue;
-      blend(pixels, width, height, { x, y, color: palette[points.group[i]], share }, disc);
+      const [red, green, blue] = palette[points.group[i]];
+      for (let d = 0; d < disc.length; d += 3) {
+        const px = x + disc[d];
+        const py = y + disc[d + 1];
+        if (px < 0 || py < 0 || px >= width || py >= height) continue;
+        const alpha = disc[d + 2] * share;
+        const at = (py * width + px) * 4;
+        pixels[at] += (red - pixels[at]) * alpha;
+        pixels[at + 1] += (green - pixels[at + 1]) * alpha;
+        pixels[at + 2] += (blue - pixels[at + 2]) * alpha;
+      }
     }
   }
   context.putImageData(image, 0, 0);
@@ -51,19 +54,6 @@ function drawGrid(pixels, width, { x, y, inside }, tint) {
   const set = (px, py) => pixels.set(tint, (py * width + px) * 4);
   for (const px of x) for (let py = top; py < bottom; py += 1) set(Math.round(px), py);
   for (const py of y) for (let px = left; px < right; px += 1) set(px, Math.round(py));
-}
-
-function blend(pixels, width, height, { x, y, color, share }, disc) {
-  for (let d = 0; d < disc.length; d += 3) {
-    const px = x + disc[d];
-    const py = y + disc[d + 1];
-    if (px < 0 || py < 0 || px >= width || py >= height) continue;
-    const alpha = disc[d + 2] * share;
-    const at = (py * width + px) * 4;
-    pixels[at] += (color[0] - pixels[at]) * alpha;
-    pixels[at + 1] += (color[1] - pixels[at + 1]) * alpha;
-    pixels[at + 2] += (color[2] - pixels[at + 2]) * alpha;
-  }
 }
 
 /** Offsets and opacities of the pixels of a disc with a smooth edge: [dx, dy, alpha, ...]. */

@@ -3,8 +3,11 @@
 import { UNKNOWN } from "../data/columns.js";
 import { format } from "../dom.js";
 
-/** Kernels are taken from this many layers at most where no analysis has drawn a sample. */
-const SAMPLED_LAYERS = 200;
+/** Kernels are sampled from at most this many runs of neighboring layers, of this length. */
+const RUNS = 32;
+const RUN_LENGTH = 8;
+/** Columns of kernels that are measures. */
+const MEASURES = /^(component|gabor|dog)_(?!p$|at_bound$)/;
 
 /** A point a layer: columns of `index` and of the tables of analyses by layer. */
 export class LayerPoints {
@@ -41,44 +44,43 @@ export class LayerPoints {
 }
 
 /**
- * A point a kernel: those that the analysis `form` has fitted, or else sampled kernels of some layers; with scores
- * along the eigenkernels of their size.
+ * A point a kernel: samples of some of the layers that pass the filters, and all of these whose form was fitted; with
+ * scores along the eigenkernels of their size.
  */
 export class KernelPoints {
   noun = "kernel";
   keys = { x: "kx", y: "ky", brush: "kbrush" };
+  kernels = [];
+  columns = [];
+  categories = [];
+  defaults = [];
 
   constructor(store) {
     this.store = store;
   }
 
   async open() {
-    if (this.kernels && (this.fitted || this.of === this.store.rows)) return;
-    this.of = this.store.rows;
-    const fitted = await this.store.table("form_kernels");
-    this.fitted = Boolean(fitted?.length);
-    this.kernels = this.fitted ? fitted.map(fromTable) : await this.sample();
-    await this.placeOnLayers();
+    const { rows } = this.store;
+    if (this.of === rows) return;
+    const [sampled, fitted] = await Promise.all([this.sample(rows), this.fitted(rows)]);
+    const kernels = new Map([...sampled, ...fitted].map((kernel) => [kernel.kernel_id, kernel]));
+    this.kernels = [...kernels.values()];
     await this.addScores();
-    const measured = Object.keys(this.kernels[0] ?? {}).filter((name) =>
-      this.kernels.some((kernel) => typeof kernel[name] === "number"),
-    );
+    const known = (names) => names.filter((name) => this.kernels.some((kernel) => (kernel[name] ?? null) !== null));
+    const numbers = [...new Set(this.kernels.flatMap(Object.keys))].filter((name) => MEASURES.test(name));
+    const measured = known(numbers);
     this.columns = measured.map((name) => ({ name, label: columnLabel(name) }));
-    const named = ["kernel", "form", "depthwise", "model_id"];
-    this.categories = named
-      .filter((name) => name in (this.kernels[0] ?? {}))
-      .map((name) => ({ name, label: columnLabel(name) }));
+    this.categories = known(["kernel", "model_id", "form"]).map((name) => ({ name, label: columnLabel(name) }));
     const pairs = [
       ["component_1", "component_2"],
       ["gabor_frequency", "gabor_orientation"],
     ];
     this.defaults = pairs.find((pair) => pair.every((name) => measured.includes(name))) ?? [];
+    this.of = rows;
   }
 
   rows() {
-    const passes = new Uint8Array(this.store.n);
-    for (const row of this.store.rows) passes[row] = 1;
-    return Uint32Array.from(this.kernels.keys()).filter((i) => this.layers[i] >= 0 && passes[this.layers[i]]);
+    return Uint32Array.from(this.kernels.keys());
   }
 
   async values(name) {
@@ -87,7 +89,7 @@ export class KernelPoints {
 
   async groups(name) {
     const codes = new Uint32Array(this.kernels.length).fill(UNKNOWN);
-    const names = [...new Set(this.kernels.map((kernel) => kernel[name]).filter((value) => value !== null))];
+    const names = [...new Set(this.kernels.map((kernel) => kernel[name] ?? null))].filter((value) => value !== null);
     const place = new Map(names.map((value, i) => [value, i]));
     this.kernels.forEach((kernel, i) => (codes[i] = place.get(kernel[name]) ?? UNKNOWN));
     return { codes, names: names.map(String) };
@@ -97,22 +99,39 @@ export class KernelPoints {
     return this.kernels[i].kernel_id;
   }
 
-  /** Kernels of layers that pass the filters, evenly chosen. */
-  async sample() {
-    const rows = this.store.rows;
-    const step = Math.max(1, Math.floor(rows.length / SAMPLED_LAYERS));
-    const chosen = Array.from(rows).filter((_, i) => i % step === 0);
-    const { values, categories } = await this.store.column("kernel");
-    const found = await Promise.all(chosen.map((row) => this.store.samples(row)));
-    return found.flatMap((samples, i) => kernelsOf(samples, categories[values[chosen[i]]]));
+  /** Kernels of some layers: runs of neighbors, evenly spread, as these are read together. */
+  async sample(rows) {
+    const run = Math.max(1, Math.floor(rows.length / RUNS));
+    const chosen = rows.filter((_, i) => i % run < RUN_LENGTH);
+    const [sizes, models] = await Promise.all([this.store.column("kernel"), this.store.column("model_id")]);
+    const found = await Promise.all(Array.from(chosen, (row) => this.store.samples(row)));
+    return found.flatMap(({ ids, size, values }, i) => {
+      const taps = size[0] * size[1];
+      const kernel = sizes.categories[sizes.values[chosen[i]]];
+      const model = models.categories[models.values[chosen[i]]];
+      return ids.map((id, place) => ({
+        kernel_id: id,
+        model_id: model,
+        kernel,
+        size,
+        values: values.subarray(place * taps, (place + 1) * taps),
+      }));
+    });
   }
 
-  async placeOnLayers() {
-    const rows = new Map();
-    for (const { layer_id: id } of this.kernels) {
-      if (!rows.has(id)) rows.set(id, await this.store.rowOf(id));
-    }
-    this.layers = Int32Array.from(this.kernels, (kernel) => rows.get(kernel.layer_id));
+  /** Kernels of layers that pass the filters whose form the analysis `form` has fitted. */
+  async fitted(rows) {
+    const table = (await this.store.table("form_kernels")) ?? [];
+    if (!table.length) return [];
+    const { values } = await this.store.column("layer_id");
+    const layers = new Set(Array.from(rows, (row) => values[row]));
+    return table
+      .filter((kernel) => layers.has(kernel.layer_id))
+      .map((kernel) => {
+        const width = Number(kernel.kernel.split("x").at(-1));
+        const numbers = Float32Array.from(kernel.values);
+        return { ...kernel, size: [numbers.length / width, width], values: numbers };
+      });
   }
 
   /** Scores along the first eigenkernels, of kernels scaled to a largest magnitude of 1. */
@@ -134,23 +153,6 @@ export class KernelPoints {
       }
     }
   }
-}
-
-/** A row of `form_kernels`. */
-function fromTable(row) {
-  const width = Number(row.kernel.split("x").at(-1));
-  return { ...row, size: [row.values.length / width, width], values: Float32Array.from(row.values) };
-}
-
-function kernelsOf({ ids, size, values }, kernel) {
-  const taps = size[0] * size[1];
-  return ids.map((id, i) => ({
-    kernel_id: id,
-    layer_id: id.replace(/:\d+:\d+$/, ""),
-    kernel,
-    size,
-    values: values.subarray(i * taps, (i + 1) * taps),
-  }));
 }
 
 function columnLabel(name) {

@@ -70,6 +70,7 @@ export async function familyDrift(store, family) {
 export async function pairDrift(store, differ, sizes) {
   if (differ?.column === "model_id") return pairRelation(store, differ);
   const title = "Drift between them";
+  if (differ?.column === "kernel") return section(title, "Only kernels of one size are compared.");
   if (!differ) return section(title, "It is stated where the groups differ in one column only.");
   const drift = await store.table(`drift_${differ.column}`);
   if (!drift) return section(title, notMade("drift", `--by ${differ.column}`));

@@ -63,12 +63,16 @@ export class ScatterPlot extends EventTarget {
     const ratio = window.devicePixelRatio || 1;
     const palette = groupColors();
     const ranked = groups && rankGroups(groups, both, palette.length - 1);
-    const places = {
-      x: Float32Array.from(both, (row) => across.pixel(xs[row]) * ratio),
-      y: Float32Array.from(both, (row) => up.pixel(ys[row]) * ratio),
-      group: Uint8Array.from(both, (row) => (ranked ? ranked.place(row) : 0)),
-      chosen: brush && Uint8Array.from(both, (row) => Number(inBrush(this.points, row))),
-    };
+    const n = both.length;
+    const places = { x: new Float32Array(n), y: new Float32Array(n), group: new Uint8Array(n), chosen: null };
+    if (brush) places.chosen = new Uint8Array(n);
+    for (let i = 0; i < n; i += 1) {
+      const row = both[i];
+      places.x[i] = across.pixel(xs[row]) * ratio;
+      places.y[i] = up.pixel(ys[row]) * ratio;
+      if (ranked) places.group[i] = ranked.place(row);
+      if (brush) places.chosen[i] = Number(inBrush(this.points, row));
+    }
     this.drawn = { both, places, across, up, ratio };
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
