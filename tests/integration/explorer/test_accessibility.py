@@ -18,7 +18,7 @@ VIEWS = {
     "grid": ("?f.kernel=3x3&sort=-sparsity", ".card.drawn"),
     "nothing": ("?f.kernel=9x9", ".empty"),
     "scatter": ("?view=scatter&color=kernel&x=variance_entropy_norm&y=sparsity&brush=0,1,0,0.001", ".strip canvas"),
-    "models": ("?view=model", "#panel-model table"),
+    "models": ("?view=model", "#panel-model .strip canvas"),
     "model": ("?view=model&model=timm/convnext_tiny.fb_in22k", "#panel-model table"),
     "compare": ("?view=compare&a=kernel%3D3x3&b=kernel%3D7x7", "#panel-compare .outline"),
     "kernel": ("?kernel=timm/resnet18.a1_in1k%231.weight:5:7", "dialog[open] .neighbors li"),

@@ -44,7 +44,7 @@ export class Scale {
     const [low, high] = this.log ? [10 ** this.start, 10 ** this.stop] : [this.start, this.stop];
     const rough = (high - low) / n;
     const power = 10 ** Math.floor(Math.log10(rough));
-    const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+    const step = power * ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) ?? 10);
     const first = Math.ceil(low / step - 1e-9);
     const last = Math.floor(high / step + 1e-9);
     return range(first, last, 1).map((i) => Number((i * step).toPrecision(12)));

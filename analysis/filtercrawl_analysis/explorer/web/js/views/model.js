@@ -1,6 +1,6 @@
 /** View: one model, its layers by depth with their quality, its relatives and the drift of its family. */
 
-import { dataTable, factList, h, viewLink } from "./elements.js";
+import { factList, h, viewLink } from "./elements.js";
 import { format, plural } from "../dom.js";
 import { bytes, layerName, names, text } from "./format.js";
 import { depthLines } from "./depth_lines.js";
@@ -9,8 +9,6 @@ import { stripList, Strips } from "./strip.js";
 import { verdictOf } from "./verdict.js";
 
 export const label = "Model";
-
-const MODELS_SHOWN = 100;
 
 export function mount(root, app) {
   new ModelView(root, app);
@@ -45,34 +43,25 @@ class ModelView {
     return viewLink(this.state, { view: "model", model: id }, name);
   }
 
-  /** The models of the layers that pass the filters. */
+  /** The models of the layers that pass the filters, each with a picture of one of them. */
   async list() {
     const [models, kernels] = await Promise.all([this.store.column("model_id"), this.store.column("n_kernels")]);
     const found = new Map();
     for (const row of this.store.rows) {
       const code = models.values[row];
-      const entry = found.get(code) ?? found.set(code, { layers: 0, kernels: 0 }).get(code);
+      const entry = found.get(code) ?? found.set(code, { row, layers: 0, kernels: 0 }).get(code);
       entry.layers += 1;
       entry.kernels += kernels.values[row];
     }
-    const ids = [...found.keys()].sort((a, b) => (models.categories[a] < models.categories[b] ? -1 : 1));
-    const rows = ids.slice(0, MODELS_SHOWN).map((code) => {
-      const entry = found.get(code);
-      return [this.link(models.categories[code]), format(entry.layers), format(entry.kernels)];
-    });
-    const rest = ids.length - rows.length;
+    const rows = Array.from(found.values(), ({ row }) => row);
+    const describe = (row) => {
+      const { layers, kernels: total } = found.get(models.values[row]);
+      const id = models.categories[models.values[row]];
+      return { name: id, title: this.link(id), notes: [plural(layers, "layer"), plural(total, "kernel")] };
+    };
     return [
-      h(
-        "p",
-        { class: "count", role: "status" },
-        `${plural(ids.length, "model")} with layers that pass the filters; choose one`,
-      ),
-      dataTable(
-        "Models",
-        [{ label: "Model" }, { label: "Layers", numeric: true }, { label: "Kernels", numeric: true }],
-        rows,
-      ),
-      rest > 0 && h("p", { class: "note" }, `and ${format(rest)} more: narrow the filters to see them`),
+      h("p", { class: "count", role: "status" }, `${plural(rows.length, "model")} with layers that pass the filters`),
+      stripList(this.strips, rows, describe),
     ];
   }
 

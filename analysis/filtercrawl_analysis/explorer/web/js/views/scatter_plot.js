@@ -77,7 +77,7 @@ export class ScatterPlot extends EventTarget {
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.canvas.setAttribute("aria-label", describePlot(this.points, both.length));
-    const ticks = { x: across.ticks(Math.max(3, width / 110)), y: up.ticks(Math.max(3, height / 80)) };
+    const ticks = { x: across.ticks(Math.max(3, width / 80)), y: up.ticks(Math.max(3, height / 60)) };
     const lines = {
       x: ticks.x.map((value) => across.pixel(value) * ratio),
       y: ticks.y.map((value) => up.pixel(value) * ratio),

@@ -36,7 +36,7 @@ export class Strips {
   }
 
   /** A figure of the layer in a row of `index`; a click on it opens the kernel that was clicked. */
-  figure(row, { name, notes = [] }) {
+  figure(row, { name, title = name, notes = [] }) {
     const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
     const button = h("button", { type: "button", class: "strip-picture", "aria-label": `Kernels of ${name}` }, canvas);
     button.disabled = true;
@@ -47,7 +47,7 @@ export class Strips {
       h(
         "figcaption",
         {},
-        h("span", { class: "strip-name" }, name),
+        h("span", { class: "strip-name" }, title),
         notes.map((note) => h("span", { class: "note" }, note)),
       ),
     );
