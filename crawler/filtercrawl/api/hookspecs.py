@@ -31,7 +31,7 @@ class Command:
     """A command that a plugin adds to the command line.
 
     Attributes:
-        name: What is typed after `filtercrawl`.
+        name: What is typed after `filtercrawl`; of two words the first is the name of a group, as in `export fanns`.
         run: A function with Typer annotations; its docstring is the help text.
     """
 

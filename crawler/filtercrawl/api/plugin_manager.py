@@ -25,6 +25,8 @@ from filtercrawl.api.view import View
 
 _MODULE: Final = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+# A command may be one of a group: `export fanns`.
+_COMMAND_NAME: Final = re.compile(rf"({_NAME.pattern} )?{_NAME.pattern}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +277,6 @@ def _validate_item(item: object, kind: type[Any]) -> str | None:
     name = item.name
     if kind is VisualCategory:
         return None  # named after its dataset, which is never used as a path
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not (_COMMAND_NAME if kind is Command else _NAME).fullmatch(name):
         return f"the name {name!r} is not lower-case letters, digits and hyphens"
     return None

@@ -54,7 +54,16 @@ class Commands(TyperGroup):
 
     def _add_plugin_commands(self, ctx: Any) -> None:
         for command in selected_plugins(ctx).commands:
-            self.commands.setdefault(command.name, _plugin_command(command.name, command.run))
+            group, _, name = command.name.rpartition(" ")
+            within = self.commands.setdefault(group, _group(group)) if group else self
+            if isinstance(within, TyperGroup):  # and no command of that name
+                within.commands.setdefault(name, _plugin_command(name, command.run))
+            if isinstance(within, _PluginGroup):
+                within.help = f"One of the commands {', '.join(sorted(within.commands))}."
+
+
+class _PluginGroup(TyperGroup):
+    """Commands of plugins that share their first word."""
 
 
 def add_plugins(context: typer.Context, modules: list[str] | None) -> None:
@@ -131,6 +140,12 @@ def build(plugins: Plugins) -> typer.Typer:
         app.command(name)(with_logging_options(run))
     app.add_typer(plugin.app, name="plugin")
     return app
+
+
+def _group(name: str) -> _PluginGroup:
+    """Return a group for commands of plugins, without any yet."""
+    options = {key: _OPTIONS[key] for key in ("context_settings", "rich_markup_mode")}
+    return _PluginGroup(name=name, no_args_is_help=True, **options)
 
 
 def _plugin_command(name: str, run: Callable[..., None]) -> Any:

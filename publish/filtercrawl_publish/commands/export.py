@@ -1,11 +1,10 @@
-"""The command `export`: write kernels in the layout of CNN Filter DB."""
+"""The command `export cnn-filter-db`: write kernels in the layout of CNN Filter DB."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +16,7 @@ from filtercrawl.cli.options import DatasetOption, JsonOption
 from filtercrawl.config import resolve
 
 
-class Layout(Enum):
-    """Supported layouts."""
-
-    CNN_FILTER_DB = "cnn-filter-db"
-
-
 def run(
-    layout: Annotated[Layout, typer.Argument(help="The layout to write.", show_default=False)],
     file: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
     dataset: DatasetOption = None,
     source: Annotated[
@@ -41,10 +33,10 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write 3x3 kernels of the dataset in another layout.
+    """Write 3x3 kernels in the layout of CNN Filter DB.
 
-    cnn-filter-db: HDF5 with /filters, float64 [N, 3, 3], and the pandas table /meta, as the notebook of CNN Filter DB
-    loads them. Takes learned 3x3 kernels of 2-D convolutions, transposed ones left out, of final checkpoints.
+    HDF5 with /filters, float64 [N, 3, 3], and the pandas table /meta, as its notebook loads them. Takes learned 3x3
+    kernels of 2-D convolutions, transposed ones left out, of final checkpoints.
     """
     from filtercrawl_publish.export.cnn_filter_db import ExportSelection, select_models, write_export
 
@@ -58,7 +50,7 @@ def run(
     total = sum(model.kernels for model in models)
     with typer.progressbar(length=total, label=f"{total:,} kernels", file=sys.stderr) as bar:
         result = write_export(folder, models, file, bar.update)
-    content = {"file": str(file), "layout": layout.value, "models": len(models), "layers": result.layers}
+    content = {"file": str(file), "layout": "cnn-filter-db", "models": len(models), "layers": result.layers}
     if as_json:
         typer.echo(json.dumps(content | {"kernels": result.kernels}))
     else:
@@ -68,4 +60,4 @@ def run(
 
 @hookimpl
 def filtercrawl_commands() -> Iterator[Command]:
-    yield Command(name="export", run=run)
+    yield Command(name="export cnn-filter-db", run=run)

@@ -1,0 +1,161 @@
+"""Make a benchmark set and write it, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from filtercrawl.api.errors import DatasetError, PolicyError, UsageError
+from filtercrawl.kernel_search.stream import KernelStream
+from filtercrawl.load.location import open_location
+from filtercrawl.load.query import select_layers
+from filtercrawl_publish.export.fanns.attributes import COLUMNS, attributes
+from filtercrawl_publish.export.fanns.card import card
+from filtercrawl_publish.export.fanns.filters import FilterPool
+from filtercrawl_publish.export.fanns.ground_truth import ground_truth
+from filtercrawl_publish.export.fanns.layouts import Benchmark, write_ann_benchmarks, write_big_ann, write_fanns
+from filtercrawl_publish.export.fanns.options import BenchmarkOptions
+from filtercrawl_publish.export.fanns.sample import Sample, sample
+from filtercrawl_publish.export.fanns.tables import write_tables
+
+# Numbers of a block of kernels.
+_BLOCK_NUMBERS: Final = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkReport:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        vectors: Vectors to search in.
+        queries: Vectors to search for.
+        dimension: Numbers of a vector.
+        filters: The number of filters by kind.
+    """
+
+    folder: str
+    vectors: int
+    queries: int
+    dimension: int
+    filters: dict[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the output of `filtercrawl export fanns --json`."""
+        return dict(vars(self))
+
+    def __str__(self) -> str:
+        filters = ", ".join(f"{count} of {kind}" for kind, count in self.filters.items() if kind != "none")
+        size = f"{self.vectors:,} vectors of {self.dimension} numbers, {self.queries:,} queries"
+        return f"{self.folder}: {size}; filters: {filters or 'none'}"
+
+
+def write_benchmark(
+    repo_or_path: str | Path, target: Path, options: BenchmarkOptions | None = None, *, replace: bool = False
+) -> BenchmarkReport:
+    """Write a benchmark set of filtered search into a folder that appears when it is complete.
+
+    Memory: some hundred bytes a vector, and one row group of the dataset.
+
+    Args:
+        repo_or_path: A folder, `org/name` or `org/name@revision`.
+        target: The folder to write.
+        options: What the set is made of.
+        replace: Whether to replace a folder that exists.
+
+    Raises:
+        UsageError: There are too few kernels, or the condition is not understood.
+        PolicyError: The folder exists.
+        DatasetError: The dataset is damaged, or the folder cannot be written.
+        NetworkError: The Hub does not answer, or has no such repository or revision.
+    """
+    if target.exists() and not replace:
+        raise PolicyError(f"{target} exists; --force replaces it")
+    benchmark = make_benchmark(repo_or_path, options or BenchmarkOptions())
+    staged = target.parent / f".{target.name}-{secrets.token_hex(8)}"
+    try:
+        staged.mkdir(parents=True)
+        write_tables(staged, benchmark)
+        write_fanns(staged / "fanns", benchmark)
+        write_big_ann(staged / "big-ann-benchmarks", benchmark)
+        write_ann_benchmarks(staged / "ann-benchmarks", benchmark)
+        (staged / "README.md").write_text(card(benchmark), encoding="utf-8", newline="\n")
+        _move(staged, target)
+    except OSError as error:
+        raise DatasetError(f"{target}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return BenchmarkReport(
+        folder=str(target),
+        vectors=len(benchmark.vectors),
+        queries=len(benchmark.queries),
+        dimension=benchmark.vectors.shape[1],
+        filters={kind: len(truth.filters) for kind, truth in benchmark.truth.items()},
+    )
+
+
+def make_benchmark(repo_or_path: str | Path, options: BenchmarkOptions) -> Benchmark:
+    """Choose vectors, queries and filters, and find the neighbors."""
+    location = open_location(repo_or_path)
+    this_size = duckdb.ColumnExpression("kernel") == duckdb.ConstantExpression(options.kernel)
+    stream = KernelStream(location=location, layers=select_layers(location.index(), options.where, COLUMNS, this_size))
+    if not len(stream.numbers):
+        matching = "" if options.where is None else f" where {options.where}"
+        raise UsageError(f"{location}: no kernels of {options.kernel}{matching}")
+    taps = int(np.prod(stream.layers["kernel_size"][0].as_py()))
+    blocks = stream.blocks(_BLOCK_NUMBERS // taps)
+    chosen = sample(blocks, taps, options.queries + options.size, options.seed)
+    asked, found = _split(chosen, options.queries)
+    if len(found.numbers) < options.neighbors:
+        raise UsageError(
+            f"{location}: {len(chosen.numbers):,} different kernels of {options.kernel} are too few for "
+            f"{options.queries:,} queries and {options.neighbors:,} neighbors; ask for fewer"
+        )
+    table = attributes(stream.layers, found.numbers, found.kernels)
+    vectors, queries = _scaled(found.kernels, options), _scaled(asked.kernels, options)
+    kinds = FilterPool(table=table, least=options.neighbors, seed=options.seed).kinds()
+    return Benchmark(
+        options=options,
+        vectors=vectors,
+        queries=queries,
+        attributes=table,
+        query_attributes=attributes(stream.layers, asked.numbers, asked.kernels),
+        truth={kind: ground_truth(vectors, queries, filters, options.neighbors) for kind, filters in kinds.items()},
+    )
+
+
+def _split(chosen: Sample, n: int) -> tuple[Sample, Sample]:
+    """Return the first kernels, which are searched for, and the others."""
+    return tuple(  # type: ignore[return-value]  # two slices
+        Sample(kernels=chosen.kernels[part], numbers=chosen.numbers[part]) for part in (slice(n), slice(n, None))
+    )
+
+
+def _scaled(kernels: NDArray[np.float32], options: BenchmarkOptions) -> NDArray[np.float32]:
+    if options.metric == "l2":
+        return kernels
+    exact = kernels.astype(np.float64)
+    return np.asarray(exact / np.sqrt((exact**2).sum(1, keepdims=True)), np.float32)
+
+
+def _move(staged: Path, target: Path) -> None:
+    """Move a complete folder into place, durably; one that was there before is deleted then."""
+    for path in (*staged.rglob("*"), staged):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    before = staged.with_name(f"{staged.name}-before")
+    if target.exists():
+        target.rename(before)
+    staged.rename(target)
+    shutil.rmtree(before, ignore_errors=True)
