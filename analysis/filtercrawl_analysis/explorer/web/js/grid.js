@@ -1,5 +1,6 @@
 // The grid of kernels: a card a layer, only those on the screen are there.
 
+import { isPlain, selectionOf } from "./data/selection.js";
 import { drawKernels, theme } from "./draw.js";
 import { element, format } from "./dom.js";
 
@@ -24,17 +25,12 @@ export function mount(root, { store, state }) {
   addEventListener("scroll", () => grid.schedule(), { passive: true });
   new ResizeObserver(() => grid.schedule()).observe(root);
   if (store.rows.length) grid.restart();
-  else if (isPlain(state)) grid.preview().catch(() => {}); // the store tells of what went wrong
+  else if (isPlain(selectionOf(state))) grid.preview().catch(() => {}); // the store tells of what went wrong
 }
 
 /** Pictures of kernels about as wide as high. */
 export function columnsFor(count, [height, width]) {
   return Math.min(Math.max(Math.round(Math.sqrt((count * (height + 1)) / (width + 1))), 1), Math.max(count, 1));
-}
-
-/** Whether the address asks for all layers in the order of the dataset. */
-function isPlain(state) {
-  return !state.keys().some((key) => key.startsWith("f.") || ["q", "sort", "all", "brush"].includes(key));
 }
 
 /** The channels of a layer; input channels are unknown where the file does not tell the groups. */
@@ -190,6 +186,7 @@ class Grid {
     if (!this.#first) {
       this.#first = true;
       performance.mark("first-picture");
+      this.#store.dispatchEvent(new Event("first-picture"));
     }
   }
 

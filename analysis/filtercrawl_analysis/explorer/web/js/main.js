@@ -1,7 +1,7 @@
 // Starts the page: the store, the filters, and the views as tabs.
 
 import { Store } from "./data/store.js";
-import { selectionOf } from "./data/selection.js";
+import { isPlain, selectionOf } from "./data/selection.js";
 import { element, plural } from "./dom.js";
 import { mountFilters } from "./filters.js";
 import * as grid from "./grid.js";
@@ -13,12 +13,30 @@ const NOT_SELECTING = new Set(["view", "kernel", "model", "a", "b"]);
 const VIEWS = ["scatter", "model", "compare"];
 const OVERLAYS = ["kernel"];
 
+// So long the first picture has the line to itself.
+const FIRST_PICTURE_MS = 3000;
+
 const state = new State();
 const store = new Store(fetch("config.json").then((response) => response.json()));
 const get = (id) => document.getElementById(id);
 
 function select() {
   store.select(selectionOf(state));
+}
+
+/** All columns are ten times what the first screen needs, and on a slow line would come before it. */
+function selectAfterFirstPicture() {
+  if (!isPlain(selectionOf(state)) || (state.get("view") ?? "grid") !== "grid") {
+    select();
+    return;
+  }
+  const start = () => {
+    clearTimeout(timer);
+    store.removeEventListener("first-picture", start);
+    select();
+  };
+  const timer = setTimeout(start, FIRST_PICTURE_MS);
+  store.addEventListener("first-picture", start);
 }
 
 function showCounts() {
@@ -100,5 +118,5 @@ state.addEventListener("change", ({ detail }) => {
   tabs.show();
   if (detail.some((key) => !NOT_SELECTING.has(key))) select();
 });
-select();
+selectAfterFirstPicture();
 store.ready.then(() => addViews(tabs)).catch((error) => showProblem(error.message));

@@ -30,6 +30,11 @@ export function selectionOf(state) {
   };
 }
 
+/** Whether all layers are selected, in the order of the dataset. */
+export function isPlain({ q, sort, all, filters, brush }) {
+  return !q && !sort && !all && !brush && !Object.keys(filters).length;
+}
+
 /** Names of the columns that a selection reads. */
 export function columnsOf(selection) {
   const names = new Set(Object.keys(selection.filters));
@@ -50,13 +55,21 @@ export function select(selection, columns, n) {
   const tests = Object.entries(selection.filters).map(([name, values]) => testOf(columns.get(name), values));
   if (!selection.all) tests.push(isStored(columns.get("row_group")));
   if (selection.q) tests.push(matches(columns.get("layer_id"), selection.q));
-  let candidates = Uint32Array.from({ length: n }, (_, row) => row);
-  for (const test of tests) candidates = candidates.filter(test);
+  let candidates = passing(tests, n);
   if (selection.sort) candidates = sorted(candidates, selection.sort, columns);
   const { brush, x, y } = selection;
   if (!brush || !x || !y) return { rows: candidates, candidates };
   const within = [between(columns.get(x), brush[0], brush[1]), between(columns.get(y), brush[2], brush[3])];
   return { rows: candidates.filter((row) => within[0](row) && within[1](row)), candidates };
+}
+
+function passing(tests, n) {
+  const rows = new Uint32Array(n);
+  let count = 0;
+  for (let row = 0; row < n; row++) {
+    if (tests.every((test) => test(row))) rows[count++] = row;
+  }
+  return rows.slice(0, count);
 }
 
 function testOf(column, values) {

@@ -8,8 +8,8 @@ import { similarSamples } from "./similar.js";
 /**
  * The dataset, read in a worker.
  *
- * Events: `rows` after the selection changed, `columns` after the columns of the analyses became known, `error` with a
- * message as `detail`.
+ * Events: `rows` after the selection changed, `columns` after the columns of the analyses became known, `first-picture`
+ * from the grid when it has drawn one, `error` with a message as `detail`.
  */
 export class Store extends EventTarget {
   #calls = new WorkerCalls();

@@ -1,0 +1,187 @@
+"""Measure the page of `filtercrawl explore` in Chromium on a dataset of 100,000 layers; writes explorer.md.
+
+python benchmarks/explorer.py [LAYERS] [FOLDER]    100,000 layers by default; the folder is kept and used again
+
+Needs playwright and an installed Chromium or Chrome. Each run is in a browser without a cache. The first picture
+counts from the start of the navigation, all other times from the input event until what follows is drawn.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from explorer_data import write_dataset
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+
+from filtercrawl_analysis.explorer.explore import open_explorer
+from filtercrawl_analysis.explorer.page import page_files
+
+REPORT: Final = Path(__file__).with_suffix(".md")
+RUNS: Final = 5
+LIMITS: Final = {"first picture": 1500, "filter": 200}
+FIRST_PICTURE: Final = "performance.getEntriesByName('first-picture')[0].startTime"
+# Milliseconds from an action until the counts have changed and the first cards are drawn again.
+ACTION: Final = """async ([act, argument]) => {
+    const counts = document.getElementById("counts");
+    const before = document.querySelector(".grid").innerHTML.length + counts.textContent;
+    const drawn = () => {
+        const cards = [...document.querySelectorAll(".card")];
+        return cards.length && cards.slice(0, 6).every((card) => card.classList.contains("drawn"));
+    };
+    const changed = new Promise((resolve) => {
+        const check = () => {
+            const now = document.querySelector(".grid").innerHTML.length + counts.textContent;
+            if (now !== before && drawn()) resolve(performance.now());
+            else requestAnimationFrame(check);
+        };
+        requestAnimationFrame(check);
+    });
+    const actions = {
+        filter: (value) => document.querySelector(`.facet input[value="${value}"]`).click(),
+        sort: (value) => {
+            const choice = document.querySelector("#sort select");
+            choice.value = value;
+            choice.dispatchEvent(new Event("change"));
+        },
+        search: (value) => {
+            const input = document.getElementById("search");
+            input.value = value;
+            input.dispatchEvent(new Event("input"));
+        },
+        jump: (share) => scrollTo(0, document.documentElement.scrollHeight * share),
+    };
+    const start = performance.now();
+    actions[act](argument);
+    const late = new Promise((_, reject) => setTimeout(reject, 30000, new Error(`nothing followed from ${act}`)));
+    return (await Promise.race([changed, late])) - start;
+}"""
+# The longest and the median time between frames while the page is scrolled by a tenth of the screen a frame.
+SCROLL: Final = """async () => {
+    const gaps = [];
+    let last = performance.now();
+    for (let frame = 0; frame < 120; frame++) {
+        scrollBy(0, innerHeight / 10);
+        await new Promise(requestAnimationFrame);
+        gaps.push(performance.now() - last);
+        last = performance.now();
+    }
+    return gaps;
+}"""
+STEPS: Final = (
+    ("filter", "filter", "5x5"),
+    ("filter, a second value", "filter", "7x7"),
+    ("sort by a number", "sort", "orthogonality"),
+    ("sort by a category", "sort", "family"),
+    ("search, with the pause after typing", "search", "family7 conv2"),
+    ("search, nothing left of it", "search", ""),
+    ("jump to the middle", "jump", 0.5),
+)
+
+
+@dataclass
+class Traffic:
+    """What was sent.
+
+    Attributes:
+        requests: Number of requests.
+        received: Bytes of the dataset and of the page itself.
+    """
+
+    requests: int = 0
+    received: dict[str, int] = field(default_factory=lambda: {"dataset": 0, "page": 0})
+
+    def add(self, response: Response) -> None:
+        self.requests += 1
+        kind = "dataset" if "/dataset/" in response.url else "page"
+        self.received[kind] += int(response.headers.get("content-length", 0))
+
+
+def run(browser: Browser, url: str) -> tuple[dict[str, float], dict[str, Traffic]]:
+    """Return milliseconds by step, and the traffic until the first picture and until all columns were there."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    traffic = Traffic()
+    context.on("response", traffic.add)
+    page = context.new_page()
+    page.goto(url, wait_until="commit")
+    page.wait_for_selector(".card.drawn")
+    first = Traffic(traffic.requests, dict(traffic.received))
+    page.wait_for_function("document.getElementById('counts').textContent !== ''")
+    page.wait_for_selector(".facet input[value='5x5']")
+    page.wait_for_timeout(1500)  # columns that tell whether a filter is of use are read last
+    times: dict[str, float] = {
+        "first picture": page.evaluate("performance.getEntriesByName('first-picture')[0].startTime")
+    }
+    sent = {"first picture": first, "all columns": Traffic(traffic.requests, dict(traffic.received))}
+    for name, action, argument in STEPS:
+        times[name] = page.evaluate(ACTION, [action, argument])
+        page.wait_for_timeout(200)
+    times |= scrolled(page)
+    context.close()
+    return times, sent
+
+
+def scrolled(page: Page) -> dict[str, float]:
+    page.evaluate("scrollTo(0, 0)")
+    gaps: list[float] = page.evaluate(SCROLL)
+    return {"frame while scrolling, median": statistics.median(gaps), "frame while scrolling, longest": max(gaps)}
+
+
+def report(layers: int, folder: Path, browser: str, runs: list[tuple[dict[str, float], dict[str, Traffic]]]) -> str:
+    sizes = {path.name: path.stat().st_size for path in sorted((folder / "data").glob("*.parquet"))}
+    own = sum(path.stat().st_size for path in page_files().values())
+    vendor = sum(path.stat().st_size for name, path in page_files().items() if name.startswith("vendor/"))
+    lines = [
+        "# The explorer, measured",
+        "",
+        f"Written by `python benchmarks/explorer.py`; {platform.machine()}, {browser}, {layers:,} layers. `index` has "
+        f"{sizes['index.parquet'] / 1e6:.1f} MB, `samples` {sizes['samples.parquet'] / 1e6:.0f} MB; the page itself "
+        f"{own / 1e3:.0f} kB, {vendor / 1e3:.0f} kB of which read Parquet. {len(runs)} runs, each in a browser "
+        "without a cache, from a server on the same machine.",
+        "",
+        "| step | median, ms | fastest, ms | limit, ms |",
+        "|---|---:|---:|---:|",
+    ]
+    for name in runs[0][0]:
+        values = [times[name] for times, _ in runs]
+        limit = LIMITS.get(name.partition(",")[0], "")
+        lines.append(f"| {name} | {statistics.median(values):.0f} | {min(values):.0f} | {limit} |")
+    lines += ["", "| until | requests | of the page, MB | of the dataset, MB |", "|---|---:|---:|---:|"]
+    for name, traffic in runs[-1][1].items():
+        page, dataset = traffic.received["page"] / 1e6, traffic.received["dataset"] / 1e6
+        lines.append(f"| {name} | {traffic.requests} | {page:.2f} | {dataset:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def browser_path() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = next((path for path in map(shutil.which, names) if path), None)
+    if found is None:
+        raise SystemExit("no Chromium or Chrome was found")
+    return found
+
+
+def main() -> None:
+    layers = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(scratch)
+        if not (folder / "data/index.parquet").is_file():
+            write_dataset(folder, layers)
+        with open_explorer(folder) as server, sync_playwright() as playwright:
+            runs: list[Any] = []
+            for _ in range(RUNS):
+                browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+                runs.append(run(browser, server.url))
+                version = f"Chromium {browser.version}"
+                browser.close()
+        REPORT.write_text(report(layers, folder, version, runs), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
