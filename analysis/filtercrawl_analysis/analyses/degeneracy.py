@@ -42,7 +42,7 @@ NUMBERS: Final = ("sparsity", "variance_entropy_norm", "orthogonality")
 # Kernel sizes in figures, those with the most layers; layers of each verdict in the mosaic, and kernels of each layer.
 MAX_SIZES: Final = 3
 LAYERS_PER_VERDICT: Final = 4
-KERNELS_PER_LAYER: Final = 24
+KERNELS_PER_LAYER: Final = 16
 _LARGEST_FIRST: Final = [("n_kernels", "descending"), ("layer_id", "ascending")]
 _DEGENERATE: Final = ("dead", "repeated", "outliers", "near copies", "random")
 _QUALITY: Final = (
@@ -134,6 +134,7 @@ def _entropy_figures(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]
                 curves=_curves(null, taps, sizes.max()),
                 top=math.log10(taps),
             ),
+            height=5.0,
         )
 
 

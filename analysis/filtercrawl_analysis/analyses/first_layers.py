@@ -98,7 +98,7 @@ def _figure(found: Sequence[FirstLayer]) -> Figure:
         ),
         table=TABLE,
         draw=partial(filter_grids, layers=pictures),
-        height=0.2 + 1.75 * n_rows,
+        height=0.2 + 1.45 * n_rows,
     )
 
 

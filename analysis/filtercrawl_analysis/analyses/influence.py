@@ -10,7 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 from matplotlib.ticker import PercentFormatter
 
-from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable
+from filtercrawl.api.analysis import DatasetView, Estimate, Figure, Finding, Result, ResultTable
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.influence import influence_height, influence_panels
 from filtercrawl_analysis.plots.names import label
@@ -139,6 +139,8 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
             f"{first['model_id']}: {first['value']:.1%} of all models, {first['without']:.1%} without it.",
             table=TABLE,
             row=0,
+            figure="influence_explained_variance",
+            estimate=Estimate(label="share of c0 without that model", value=first["without"], percent=True),
         )
     moved = [
         (position, row)
@@ -153,4 +155,6 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
             f"{row['value']:.2g}, and {row['without']:.2g} without {row['model_id']}.",
             table=TABLE,
             row=position,
+            figure="influence_drift",
+            estimate=Estimate(label="drift D without that model", value=row["without"]),
         )

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Finding, Result, ResultTable
+from filtercrawl_analysis.analyses.published_figures import published_figures
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.statistics.components.coefficients import (
     CoefficientHistograms,
@@ -16,7 +17,7 @@ from filtercrawl_analysis.statistics.components.coefficients import (
     scaled_moments,
     select_kernel_size,
 )
-from filtercrawl_analysis.statistics.components.pca import PrincipalComponents, principal_components
+from filtercrawl_analysis.statistics.components.explained_variance import SizeComponents, components_of_size
 from filtercrawl_analysis.statistics.drift.divergence import paired_drift, probabilities
 from filtercrawl_analysis.statistics.drift.floor import expected_drift
 from filtercrawl_analysis.statistics.drift.group_cells import MIN_KERNELS
@@ -27,6 +28,7 @@ from filtercrawl_analysis.statistics.drift.published_values import (
     published_values,
 )
 from filtercrawl_analysis.statistics.groups.labels import LayerGroups, layer_groups, resolve_column
+from filtercrawl_analysis.statistics.quality.model_means import model_means
 
 Row = dict[str, Any]
 
@@ -36,7 +38,7 @@ SCHEMA: Final = pa.schema(
         pa.field("kernel", pa.string()),
         pa.field("component", pa.int32()),
         *(pa.field(name, pa.string()) for name in ("group_a", "group_b")),
-        *(pa.field(name, pa.float64()) for name in ("published", "tolerance", "ours", "ours_floor")),
+        *(pa.field(name, pa.float64()) for name in ("published", "tolerance", "ours", "low", "high", "ours_floor")),
         pa.field("mode", pa.string()),
         pa.field("comparable", pa.bool_()),
         pa.field("note", pa.string()),
@@ -44,10 +46,11 @@ SCHEMA: Final = pa.schema(
 )
 _ABOUT: Final = (
     "Values of CNN Filter DB (arXiv 2203.15331; 1,464,797,156 kernels of 647 models) for which this dataset has one as "
-    "well; tolerance: how exactly the published one is known; ours_floor: the D that groups of equal distributions "
-    "would have at our numbers of kernels. comparable: whether both are defined alike; the models differ, so equal "
-    "values are not to be expected. Drifts are read off a figure. The published kernels are probably those of ONNX "
-    "exports, with batch normalization folded in; ours are as stored."
+    "well; tolerance: how exactly the published one is known; low, high: 95 % interval of our explained variance by "
+    "the jackknife over models; ours_floor: the D that groups of equal distributions would have at our numbers of "
+    "kernels. comparable: whether both are defined alike; the models differ, so equal values are not to be expected. "
+    "Drifts are read off a figure. The published kernels are probably those of ONNX exports, with batch normalization "
+    "folded in; ours are as stored."
 )
 _SCALED: Final = "same definition: kernels cast to float16, then divided by their largest magnitude"
 _EXACT: Final = "same definition; components and range of the histograms are those of this dataset"
@@ -62,7 +65,7 @@ def analyze(dataset: DatasetView) -> Result:
     dataset.progress(0, 2, "principal components, to compare with published values")
     columns = [column for column in compared_columns() if resolve_column(layers, column)]
     units = layer_groups(layers, columns)
-    components = principal_components(scaled_moments(dataset, layers, units).total())
+    components = components_of_size(layers, units, scaled_moments(dataset, layers, units))
     if components is None:
         return empty_result("no 3x3 kernels that differ")
     dataset.progress(1, 2, "drift, to compare with published values")
@@ -74,15 +77,26 @@ def analyze(dataset: DatasetView) -> Result:
         rows=pa.Table.from_pylist(rows, schema=SCHEMA),
         about=_ABOUT,
     )
-    return Result(tables=(table,), findings=tuple(_findings(rows)))
+    models = model_means(layers)
+    tables = [table]
+    if len(models):
+        about = "Means over the layers of 3x3 kernels of a model, each layer once."
+        tables.append(
+            ResultTable(name="published_models", title="Sparsity and entropy of models", rows=models, about=about)
+        )
+    figures = tuple(published_figures(layers, rows, models))
+    return Result(tables=tuple(tables), figures=figures, findings=tuple(_findings(rows)))
 
 
-def _component_rows(components: PrincipalComponents) -> Iterator[Row]:
-    ours = {"explained_variance": components.explained_variance, "mean": components.mean}
+def _component_rows(size: SizeComponents) -> Iterator[Row]:
+    ours = {"explained_variance": size.components.explained_variance, "mean": size.components.mean}
     for value in published_values():
         if value.what in ours and value.component is not None:
             found = float(ours[value.what][value.component])
-            yield _row(value) | {"ours": found, "comparable": True, "note": _SCALED}
+            row = _row(value) | {"ours": found, "low": None, "high": None, "comparable": True, "note": _SCALED}
+            if value.what == "explained_variance" and size.low is not None and size.high is not None:
+                row |= {"low": float(size.low[value.component]), "high": float(size.high[value.component])}
+            yield row
 
 
 def _drift_rows(dataset: DatasetView, layers: pa.Table, units: LayerGroups, columns: list[str]) -> Iterator[Row]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.plots.names import label
-from filtercrawl_analysis.plots.theme import paper
+from filtercrawl_analysis.plots.names import labels
+from filtercrawl_analysis.plots.theme import SMALL, paper
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Distinguishable without colors.
-_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----", "")
+_HATCHES = ("", "//", "++", "\\\\", "xx", "--", "")
 
 
 def stacked_bars(canvas: Figure, counts: Array, sizes: Sequence[str], groups: Sequence[str]) -> None:
@@ -45,9 +45,9 @@ def stacked_bars(canvas: Figure, counts: Array, sizes: Sequence[str], groups: Se
             )
             left += share
     for position, total in enumerate(totals):
-        axes.text(1.01, position, f"{int(total):,}", va="center", fontsize=8)
-    axes.set_yticks(positions, [label(group, 28) for group in groups])
+        axes.text(1.01, position, f"{int(total):,}", va="center", fontsize=SMALL)
+    axes.set_yticks(positions, labels(groups, 20))
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of layers")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, title="kernel size")
+    canvas.legend(loc="outside upper center", ncols=4, title="kernel size")

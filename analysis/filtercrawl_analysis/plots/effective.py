@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl_analysis.plots.drift import draw_estimates
 from filtercrawl_analysis.plots.names import label
-from filtercrawl_analysis.plots.theme import muted
+from filtercrawl_analysis.plots.theme import MAX_MARKS, SMALL, muted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NAMES: Final = {
     "sparsity": "sparsity",
-    "variance_entropy_norm": "variance entropy, normalized",
+    "variance_entropy_norm": "variance entropy (of 1)",
     "orthogonality": "orthogonality",
 }
 # Markers and colors of what is done to layers; all further kinds share the last.
@@ -50,10 +50,10 @@ def paired_scatters(
             points = [(x, y) for x, y, kind in pairs if kind in members and x is not None and y is not None]
             axes.scatter(
                 [x for x, _ in points], [y for _, y in points], s=12, marker=marker, color=color, alpha=0.5, lw=0,
-                label=label(name.replace("_", " "), 40),
+                label=label(name.replace("_", " "), 40), rasterized=len(steps) > MAX_MARKS,
             )  # fmt: skip
         axes.set_xlabel("stored")
-        axes.set_title(_NAMES.get(measure, measure))
+        axes.set_title(_NAMES.get(measure, measure), fontsize=SMALL)
         axes.grid(visible=True)
     panels[0].set_ylabel("effective")
     handles, texts = panels[0].get_legend_handles_labels()
@@ -63,7 +63,7 @@ def paired_scatters(
 def paired_intervals(canvas: Figure, rows: Sequence[dict[str, Any]]) -> None:
     """Draw the drift of groups between two forms, rows of `effective_drift`, with intervals."""
     groups = (
-        "all layers" if row["column"] == "all" else f"{row['column'].replace('_', ' ')}: {label(row['group'], 28)}"
+        "all layers" if row["column"] == "all" else f"{row['column'].replace('_', ' ')}: {label(row['group'], 18)}"
         for row in rows
     )
     names = [f"{name} ({row['models']})" for name, row in zip(groups, rows, strict=True)]

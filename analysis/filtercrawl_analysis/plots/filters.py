@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from matplotlib.ticker import PercentFormatter
 
-from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.names import label, labels
 from filtercrawl_analysis.plots.theme import muted, paper
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def shares_by_model(canvas: Figure, rows: Sequence[dict[str, Any]]) -> None:
     copies = [row["copy_share"] or 0.0 for row in rows]
     axes.barh(at, dead, color=muted(), label="dead")
     axes.barh(at, copies, left=dead, color="C0", hatch="//", edgecolor=paper(), lw=0, label="copies of another filter")
-    axes.set_yticks(at, [f"{label(row['model_id'], 34)} ({row['n_filters']:,})" for row in rows])
+    names = labels([row["model_id"] for row in rows], 26)
+    axes.set_yticks(at, [f"{name} ({row['n_filters']:,})" for name, row in zip(names, rows, strict=True)])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlabel("share of the filters")
@@ -71,7 +72,7 @@ def correlation_bars(canvas: Figure, rows: Sequence[dict[str, Any]]) -> None:
         told = row["verdict"] in ("higher", "lower")
         axes.plot(row["within_layers"], at, "D", color="C0", markersize=6, fillstyle="full" if told else "none")
     axes.axvline(0, color=muted(), lw=1)
-    names = [f"{label(row['joined'], 22)} | {row['measure'].replace('_', ' ')}" for row in rows]
+    names = [f"{label(row['joined'], 16)} | {row['measure'].replace('_', ' ')}" for row in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel("rank correlation within layers")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from filtercrawl_analysis.plots.names import label
+from filtercrawl_analysis.plots.names import labels
+from filtercrawl_analysis.plots.theme import SMALL
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,9 +28,10 @@ def filter_grids(canvas: Figure, layers: Sequence[tuple[str, NDArray[np.uint8]]]
     """
     n_rows = -(-len(layers) // COLUMNS)
     panels = list(canvas.subplots(n_rows, COLUMNS, squeeze=False).flat)
-    for axes, (name, pictures) in zip(panels, layers, strict=False):
+    names = labels([name for name, _ in layers], 20)
+    for axes, name, (_, pictures) in zip(panels, names, layers, strict=False):
         axes.imshow(_tiled(pictures), interpolation="nearest")
-        axes.set_title(label(name, 34), loc="left", fontsize=8)
+        axes.set_title(name, loc="left", fontsize=SMALL)
     for axes in panels:
         axes.set_axis_off()
 

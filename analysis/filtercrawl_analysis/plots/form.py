@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.plots.theme import diverging, ink, muted
+from filtercrawl_analysis.plots.theme import SMALL, diverging, ink, muted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def fits_beside_kernels(canvas: Figure, kernels: Array, fits: Array, titles: Seq
             axes.set_yticks([])
             for spine in axes.spines.values():
                 spine.set_visible(False)
-        grid[0, column].set_title(title, fontsize=9)
+        grid[0, column].set_title(title, fontsize=SMALL)
     for axes, name in zip(grid[:, 0], ("kernel", "fit"), strict=True):
         axes.set_ylabel(name)
 
@@ -71,7 +71,7 @@ def shares_by_depth(canvas: Figure, rows: Rows) -> None:
     grid = canvas.subplots(lines, _COLUMNS, sharex=True, sharey="row", squeeze=False)
     for axes, form in zip(grid.ravel(), forms, strict=False):
         _depth_panel(axes, [row for row in rows if row["form"] == form])
-        axes.set_title(form, fontsize=9)
+        axes.set_title(form, fontsize=SMALL)
     for axes in grid.ravel()[len(forms) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
@@ -116,7 +116,7 @@ def angle_histograms(canvas: Figure, panels: Sequence[tuple[str, Rows]]) -> None
             if row["low"] is not None:
                 axes.plot([at, at], [row["low"], row["high"]], color=ink(), lw=1.2)
         axes.axhline(rows[0]["uniform"], ls="--", color=muted(), lw=1)
-        axes.set_xticks(middle, [f"{angle:g}°" for angle in middle], fontsize=8)
+        axes.set_xticks(middle[::2], [f"{angle:g}°" for angle in middle[::2]])
         axes.set_xlabel(name)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     grid[0].set_ylabel("share of filters, mean over models")

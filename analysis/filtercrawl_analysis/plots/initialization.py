@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from matplotlib.ticker import StrMethodFormatter
 
 from filtercrawl_analysis.numerics.moments import Array
+from filtercrawl_analysis.plots.theme import MAX_MARKS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ _DISTRIBUTIONS: Final = {
 def weight_moments_scatter(canvas: Figure, ratio: Array, kurtosis: Array) -> None:
     """Draw layers by their standard deviation over He's and their excess kurtosis, [layers] each."""
     axes = canvas.add_subplot()
-    axes.scatter(ratio, kurtosis, s=12, color="C0", alpha=0.5, lw=0, label="layers")
+    axes.scatter(ratio, kurtosis, s=12, color="C0", alpha=0.5, lw=0, label="layers", rasterized=len(ratio) > MAX_MARKS)
     for i, (name, (x, y)) in enumerate(_DISTRIBUTIONS.items()):
         axes.plot([x], [y], "+x1"[i], color="C1", ms=11, mew=2, label=name, ls="none")
     axes.set_xscale("log")

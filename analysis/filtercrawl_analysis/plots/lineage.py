@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from filtercrawl_analysis.plots.names import label
-from filtercrawl_analysis.plots.theme import ink, muted
+from filtercrawl_analysis.plots.theme import SMALL, ink, muted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 # Rows of the figure, a checkpoint each.
 _MAX_ROWS: Final = 48
 _ROW_HEIGHT: Final = 0.24
-# Inches: narrow, so that names can be read on a phone; room for a name of 38 characters; the widest generation.
+# Inches: narrow, so that names can be read on a phone; room for a name of 32 characters; the widest generation.
 WIDTH: Final = 5.2
-_NAME_LENGTH: Final = 38
+_NAME_LENGTH: Final = 32
 _NAME_WIDTH: Final = 2.5
 _MAX_STEP: Final = 0.9
 # Color and line style: relations that differ in color only would look alike in print.
@@ -102,7 +102,7 @@ def _draw_branch(
     """Draw a checkpoint and all that were made from it; returns the next free row and the deepest generation."""
     generation, row = place
     axes.plot(generation, row, "o", color=ink(), ms=4)
-    axes.text(generation + 0.06, row, label(name, _NAME_LENGTH), va="center", fontsize=8, color=ink())
+    axes.text(generation + 0.06, row, label(name, _NAME_LENGTH), va="center", fontsize=SMALL, color=ink())
     following, deepest = row + 1, generation
     for child, relation in sorted(children.get(name, ())):
         color, style = _STYLES.get(relation, _OTHER)

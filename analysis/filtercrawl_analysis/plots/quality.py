@@ -10,7 +10,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.names import label
-from filtercrawl_analysis.plots.theme import diverging
+from filtercrawl_analysis.plots.theme import MAX_MARKS, SMALL, diverging
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ _NO_VERDICT: Final = "no verdict"
 # By name, so that a curve looks the same whichever others there are.
 RANDOM_CURVE: Final = "5 % of random layers"
 PAPER_CURVE: Final = "T_H"
+_WORDS: Final = {"variance_entropy_norm": "variance entropy (of 1)"}
 _CURVES: Final = {RANDOM_CURVE: "-", PAPER_CURVE: "--"}
 
 
@@ -58,9 +59,9 @@ def entropy_scatter(
         selected = verdict_names == (verdict or "")
         if selected.any():
             text = f"{verdict or _NO_VERDICT} ({int(selected.sum())})"
-            axes.scatter(
-                kernels[selected], entropy[selected], s=14, marker=mark, color=color, alpha=0.6, lw=0, label=text
-            )
+            points = axes.scatter(kernels[selected], entropy[selected], s=14, marker=mark, color=color, alpha=0.6, lw=0)
+            points.set_label(text)
+            points.set_rasterized(len(kernels) > MAX_MARKS)
     for name, (x, y) in curves.items():
         axes.plot(x, y, _CURVES[name], color="C6", lw=1, label=name)
     axes.axhline(top, color="C6", lw=0.5)
@@ -69,7 +70,7 @@ def entropy_scatter(
     axes.set_ylim(-0.02 * top, 1.04 * top)
     axes.set_xlabel("kernels in the layer")
     axes.set_ylabel("variance entropy (base 10)")
-    canvas.legend(loc="outside lower center", ncols=4, markerscale=1.4)
+    canvas.legend(loc="outside lower center", ncols=2, markerscale=1.4)
 
 
 def depth_profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequence[str]) -> None:
@@ -81,9 +82,9 @@ def depth_profiles(canvas: Figure, rows: Sequence[dict[str, Any]], numbers: Sequ
         low, middle, high = (np.array([row[f"{number}_{q}"] for row in known]) for q in ("q1", "median", "q3"))
         panel.fill_between(decile, low, high, alpha=0.25, lw=0, color="C0")
         panel.plot(decile, middle, "o-", color="C0")
-        panel.set_ylabel(number.replace("_", " "))
+        panel.set_ylabel(_WORDS.get(number, number.replace("_", " ")))
         panel.grid(visible=True, axis="y")
-    axes[-1].set_xticks(range(10), [f"{i / 10:.1f}-{(i + 1) / 10:.1f}" for i in range(10)])
+    axes[-1].set_xticks([2 * i - 0.5 for i in range(6)], [f"{i / 5:g}" for i in range(6)])
     axes[-1].set_xlabel("depth in the network")
 
 
@@ -100,7 +101,7 @@ def kernel_mosaics(canvas: Figure, layers: Sequence[tuple[str, tuple[int, ...], 
         axes.imshow(
             _tiled(kernels[:columns], size, columns), cmap=diverging(), vmin=-1, vmax=1, interpolation="nearest"
         )
-        axes.set_title(label(name, 70), loc="left", fontsize=8)
+        axes.set_title(label(name, 60), loc="left", fontsize=SMALL)
         axes.set_axis_off()
 
 

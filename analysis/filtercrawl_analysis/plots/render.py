@@ -52,7 +52,7 @@ def svg_and_png(figure: Figure, theme: Theme = LIGHT) -> tuple[bytes, bytes]:
 
 def _svg(canvas: matplotlib.figure.Figure) -> bytes:
     out = io.BytesIO()
-    canvas.savefig(out, format="svg", transparent=True, metadata=_NO_METADATA)
+    canvas.savefig(out, format="svg", dpi=DPI, transparent=True, metadata=_NO_METADATA)
     # matplotlib repeats every text in a comment, including control characters, which are not valid in XML.
     text = _INVALID_XML.sub("\ufffd", _COMMENT.sub("", out.getvalue().decode("utf-8", "surrogatepass")))
     text = _PLACE.sub(lambda place: _round(place[0]), _PATH.sub(_compact, text))

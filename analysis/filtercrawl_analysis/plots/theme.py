@@ -13,6 +13,8 @@ from filtercrawl_analysis.plots.names import FONT
 
 # Smallest type in points. A phone of 390 px shows a figure of the default width, 5.2 inches, in 358 px: 9 px.
 SMALL: Final = 9.5
+# Marks from which on a scatter is one image within the SVG, whose size would otherwise grow with the dataset.
+MAX_MARKS: Final = 300
 
 
 @dataclass(frozen=True, kw_only=True)

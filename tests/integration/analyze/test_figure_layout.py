@@ -7,7 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from filtercrawl_analysis.plots.census import stacked_bars
+from filtercrawl_analysis.plots.drift import intervals
 from filtercrawl_analysis.plots.heat_map import drift_matrix, heat_map, heat_map_height
+from filtercrawl_analysis.plots.published import drift_scatters, entropy_over_sparsity, explained_variance_bars
+from filtercrawl_analysis.plots.quality import PAPER_CURVE, RANDOM_CURVE, depth_profiles, entropy_scatter
+from filtercrawl_analysis.plots.render import laid_out
 from support.figure_layout import figure_of, layout_problems
 
 NAMES = {
@@ -27,3 +32,85 @@ def test_heat_maps_fit(names: str, count: int) -> None:
     given = drift_matrix(NAMES[names][:count], [i + 1 for i in range(count)], drift, {})
     figure = figure_of(partial(heat_map, matrix=given, column="training dataset"), heat_map_height(count))
     assert layout_problems(figure) == []
+
+
+def published_rows(count: int, known: bool = True) -> list[dict[str, object]]:
+    return [
+        {
+            "component": i,
+            "published": 0.4 / (i + 1),
+            "tolerance": 0.005,
+            "ours": 0.3 / (i + 1),
+            "ours_floor": 0.0,
+            "low": 0.2 / (i + 1) if known else None,
+            "high": 0.5 / (i + 1) if known else None,
+        }
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_published_values_fit_and_are_marks(known: bool) -> None:
+    figure = figure_of(partial(explained_variance_bars, rows=published_rows(9, known)), 3.4)
+    assert layout_problems(figure) == []
+    with laid_out(figure) as canvas:
+        (marks,) = (line for line in canvas.axes[0].lines if line.get_marker() == "D")
+        assert marks.get_ydata()[0] == pytest.approx(0.4)
+        assert len(canvas.axes[0].lines) == 1 + 9 * known
+
+
+@pytest.mark.parametrize("panels", [1, 2, 3])
+def test_published_drifts_fit(panels: int) -> None:
+    given = [(name, published_rows(45)) for name in ("depth decile", "visual category", "task")[:panels]]
+    assert layout_problems(figure_of(partial(drift_scatters, panels=given), 1.6 + 4.2 / panels)) == []
+
+
+@pytest.mark.parametrize("models", [0, 1, 400])
+def test_models_of_any_families_fit(models: int) -> None:
+    rows = [
+        {"family": NAMES["long"][i % 9] if i % 2 else None, "sparsity": i / 400, "variance_entropy": i / 500}
+        for i in range(models)
+    ]
+    draw = partial(entropy_over_sparsity, rows=rows, sparsity=0.14, entropy=0.5, top=0.95)
+    assert layout_problems(figure_of(draw, 4.8)) == []
+
+
+@pytest.mark.parametrize(("groups", "names"), [(1, "emoji"), (20, "long"), (20, "right to left")])
+def test_bars_of_any_groups_fit(groups: int, names: str) -> None:
+    counts = np.arange(7 * groups).reshape(7, groups) * 1000.0
+    sizes = ["3x3", "1x1", "5x5", "3 taps (1-D)", "3x3x3", "7x7", "other"]
+    draw = partial(stacked_bars, counts=counts, sizes=sizes, groups=NAMES[names][:groups])
+    assert layout_problems(figure_of(draw, 1.4 + 0.28 * groups)) == []
+
+
+@pytest.mark.parametrize("layers", [1, 500])
+def test_layers_of_all_verdicts_fit(layers: int) -> None:
+    verdicts = ["ok", "random", "outliers", "repeated", "near copies", "dead", "too small", None]
+    kernels = np.geomspace(1, 1e6, layers)
+    curves = {RANDOM_CURVE: (kernels, kernels / kernels.max()), PAPER_CURVE: (kernels, kernels / kernels.max())}
+    draw = partial(
+        entropy_scatter,
+        kernels=kernels,
+        entropy=np.linspace(0, 0.95, layers),
+        verdicts=[verdicts[i % 8] for i in range(layers)],
+        curves=curves,
+        top=0.95,
+    )
+    assert layout_problems(figure_of(draw, 5.0)) == []
+
+
+def test_profiles_over_depth_fit() -> None:
+    row = {f"variance_entropy_norm_{q}": 0.5 for q in ("q1", "median", "q3")}
+    rows = [row | {"group": str(decile)} for decile in range(10)]
+    draw = partial(depth_profiles, rows=rows, numbers=["variance_entropy_norm"] * 3)
+    assert layout_problems(figure_of(draw, 6.0)) == []
+
+
+def test_estimates_of_drift_of_long_names_fit() -> None:
+    pairs = [
+        {"group_a": a, "group_b": b, "drift": 0.3, "floor": 0.1, "estimate": 0.2, "low": 0.0, "high": 1.5, "verdict": v}
+        for a, b, v in zip(
+            NAMES["long"][:20], NAMES["emoji"][:20], ["differs", "no difference found"] * 10, strict=True
+        )
+    ]
+    assert layout_problems(figure_of(partial(intervals, pairs=pairs), 1.5 + 0.26 * 20)) == []

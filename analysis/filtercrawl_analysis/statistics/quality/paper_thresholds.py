@@ -13,8 +13,8 @@ _MIDPOINT: Final = 2.30436435
 _OFFSET: Final = -0.31050834
 # From the supplement: how far below T_H an entropy still counts as random, and limits of low entropy and many dead.
 _MARGIN: Final = 0.02
-_LOW_ENTROPY: Final = 0.5
-_MANY_DEAD: Final = 0.14
+LOW_ENTROPY: Final = 0.5
+MANY_DEAD: Final = 0.14
 
 
 def randomness_threshold(n_kernels: float, taps: int) -> float | None:
@@ -36,4 +36,4 @@ def degenerate(entropy: float | None, sparsity: float | None, n_kernels: int, ta
     threshold = randomness_threshold(n_kernels, taps)
     if threshold is None or entropy is None or sparsity is None:
         return None
-    return entropy >= threshold - _MARGIN or (entropy < _LOW_ENTROPY and sparsity >= _MANY_DEAD)
+    return entropy >= threshold - _MARGIN or (entropy < LOW_ENTROPY and sparsity >= MANY_DEAD)

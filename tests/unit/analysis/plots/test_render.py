@@ -23,7 +23,8 @@ from filtercrawl_analysis.plots.names import label
 from filtercrawl_analysis.plots.render import plain_power, png, svg
 from filtercrawl_analysis.plots.theme import DARK, LIGHT, Theme, diverging, text_on
 from filtercrawl_analysis.report.csv import csv_text
-from filtercrawl_analysis.report.html import PICTURE_BYTES, RenderedFigure, fit_budget
+from filtercrawl_analysis.report.html import PICTURE_BYTES, fit_budget
+from filtercrawl_analysis.report.section_view import PageFigure
 from filtercrawl_analysis.report.table_view import cell
 
 # How colours look without one kind of cone, in linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
@@ -167,8 +168,8 @@ def test_labels_are_one_short_line(text: str, length: int) -> None:
 
 
 def test_figures_beyond_the_budget_are_only_linked() -> None:
-    def picture(size: int) -> RenderedFigure:
-        return RenderedFigure(svg=b"", png=b"", shown=(bytes(size), bytes(size)), kind="png")
+    def picture(size: int) -> PageFigure:
+        return PageFigure(shown=(bytes(size), bytes(size)), kind="png")
 
     pictures = {"small": picture(1000), "large": picture(PICTURE_BYTES), "other": picture(2000)}
     assert fit_budget(pictures, PICTURE_BYTES) == {"small", "other"}
