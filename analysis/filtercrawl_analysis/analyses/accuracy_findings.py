@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.accuracy.correlations import ALL, FALLS, NONE, RISES, UNCLEAR, WEAK, WITHIN
 from filtercrawl_analysis.statistics.accuracy.model_measures import MEASURES
@@ -36,11 +36,20 @@ def accuracy_findings(rows: Sequence[Row]) -> Iterator[Finding]:
         position, other = (at.get((*pair, scope)) for scope in (WITHIN, ALL))
         if pair in within:
             assert position is not None
-            yield Finding(text=_within_sentence(rows[position]), table=TABLE, row=position)
+            row = rows[position]
+            yield Finding(
+                text=_within_sentence(row), table=TABLE, row=position, estimate=_estimate(row, "within families")
+            )
         else:
             assert other is not None
             text = _between_sentence(rows[other], None if position is None else rows[position])
-            yield Finding(text=text, table=TABLE, row=other, other_rows=() if position is None else (position,))
+            yield Finding(
+                text=text,
+                table=TABLE,
+                row=other,
+                other_rows=() if position is None else (position,),
+                estimate=_estimate(rows[other], "over all models"),
+            )
     yield _rest(rows)
 
 
@@ -81,6 +90,16 @@ def _rest(rows: Sequence[Row]) -> Finding:
         text=f"{tests}. Of the {len(verdicts)} within families, {found} {verb(found, 'differs', 'differ')} "
         f"from 0, {n_none} {verb(n_none, 'is', 'are')} at most weak (within {WEAK} of 0), and "
         f"{verdicts.count(UNCLEAR)} cannot be told."
+    )
+
+
+def _estimate(row: Row, where: str) -> Estimate:
+    return Estimate(
+        label=f"rank correlation of {row['metric']} and {MEASURES[row['measure']]}, {where}",
+        value=row["rho"],
+        low=row["low"],
+        high=row["high"],
+        q=row["q"],
     )
 
 

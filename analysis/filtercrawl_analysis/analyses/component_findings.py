@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl_analysis.statistics.components.explained_variance import SizeComponents
 from filtercrawl_analysis.statistics.components.share_intervals import overlapping_runs
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
@@ -28,7 +28,18 @@ def component_finding(size: SizeComponents) -> Finding:
         f"The first components of {kernel_phrase(size.kernel)} explain {', '.join(parts)} of their variance "
         f"({models:,} model{'s' * (models != 1)})."
     )
-    return Finding(text=f"{text} {order_sentence(size)}".strip(), table="eigenkernels", row=0)
+    return Finding(
+        text=f"{text} {order_sentence(size)}".strip(),
+        table="eigenkernels",
+        row=0,
+        estimate=Estimate(
+            label=f"of the variance of {kernel_phrase(size.kernel)} lies along their first principal component",
+            value=float(shares[0]),
+            low=None if size.low is None else float(size.low[0]),
+            high=None if size.high is None else float(size.high[0]),
+            percent=True,
+        ),
+    )
 
 
 def order_sentence(size: SizeComponents) -> str:
@@ -39,7 +50,7 @@ def order_sentence(size: SizeComponents) -> str:
     if not runs:
         return ""
     names = [f"c{run[0]} {'to' if len(run) > 2 else 'and'} c{run[-1]}" for run in runs]
-    return f"Not told apart, so that their order and directions are not determined: {'; '.join(names)}."
+    return f"Nearly equal, so that their order and directions are not determined: {'; '.join(names)}."
 
 
 def group_findings(rows: Sequence[Row], kernel: str) -> Iterator[Finding]:
@@ -54,7 +65,20 @@ def group_findings(rows: Sequence[Row], kernel: str) -> Iterator[Finding]:
         of_column = list(items)
         if len(of_column) > 1:
             position, text = _by_group(column, of_column)
-            yield Finding(text=text, table="explained_variance", row=position)
+            row = rows[position]
+            estimate = Estimate(
+                label=f"of the variance along the first principal component, {column.replace('_', ' ')} {row['group']}",
+                value=row["along_all"],
+                q=row["q"],
+                percent=True,
+            )
+            yield Finding(
+                text=text,
+                table="explained_variance",
+                row=position,
+                estimate=None if row["q"] is None else estimate,
+                columns=(column,),
+            )
 
 
 def _by_group(column: str, rows: Sequence[tuple[int, Row]]) -> tuple[int, str]:

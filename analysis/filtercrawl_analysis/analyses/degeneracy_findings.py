@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding, SampleSize
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.quality.model_quality import column_name
 from filtercrawl_analysis.statistics.quality.verdict_rules import VERDICTS
@@ -47,9 +47,23 @@ def _counts(rows: list[Row]) -> Finding:
     parts = [f"{counts[verdict]:,} {_phrase(verdict, counts[verdict])}" for verdict in VERDICTS if counts[verdict]]
     if counts[None]:
         parts.append(f"{counts[None]:,} {verb(counts[None], 'has', 'have')} no verdict")
+    judgeable = counts["ok"] + counts["random"]
+    estimate = Estimate(
+        label="of the layers that can be judged cannot be told from random weights",
+        value=counts["random"] / judgeable if judgeable else 0.0,
+        percent=True,
+        note=f"{counts['random']:,} of {format_plural(judgeable, 'layer')}, each tested; false discovery rate 0.05",
+    )
     return Finding(
         text=f"Of {format_plural(len(rows), 'layer')}, {', '.join(parts)} ({format_plural(n_tests, 'test')}, false "
         "discovery rate 0.05).",
+        estimate=estimate if judgeable else None,
+        basis=SampleSize(
+            kernels=sum(row["n_kernels"] for row in rows),
+            layers=len(rows),
+            models=len({row["model_id"] for row in rows}),
+        ),
+        columns=("variance_entropy", "sparsity"),
     )
 
 

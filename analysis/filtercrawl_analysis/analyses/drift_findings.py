@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl_analysis.analyses.drift_tables import DriftTables, Row, count, n_tests
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
+from filtercrawl_analysis.statistics.groups.labels import POSITION
+
+_POSITIONS: Final = {"first": "first layers", "last": "last layers", "between": "the layers in between"}
 
 
 def drift_findings(tables: Sequence[DriftTables]) -> Iterator[Finding]:
@@ -16,40 +20,76 @@ def drift_findings(tables: Sequence[DriftTables]) -> Iterator[Finding]:
             continue
         kernel = table.plain[0]["kernel"]
         rows = [row for row in table.plain if row["kernel"] == kernel]
-        top, text = _summary(rows, table.column_text, n_tests(table.plain))
-        yield Finding(text=text, table=table.name, row=table.plain.index(top))
+        top, text = _summary(rows, table, n_tests(table.plain))
+        yield Finding(
+            text=text,
+            table=table.name,
+            row=table.plain.index(top),
+            estimate=_estimate(top, table.column),
+            columns=_columns(table.column),
+        )
         if top["verdict"] == "differs":
             yield from _matched(table, top)
 
 
-def _summary(rows: Sequence[Row], column: str, tests: int) -> tuple[Row, str]:
+def _summary(rows: Sequence[Row], table: DriftTables, tests: int) -> tuple[Row, str]:
     """Return the row that a sentence is derived from, and the sentence."""
     differing, not_found, untold = (
         [row for row in rows if row["verdict"] == verdict]
         for verdict in ("differs", "no difference found", "too little to tell")
     )
-    only, groups, total = len(rows) == 1, f"of groups of {kernel_phrase(rows[0]['kernel'])}", len(rows)
-    adjusted = count(tests, "test")
+    only, kernels, total = len(rows) == 1, kernel_phrase(rows[0]["kernel"]), len(rows)
+    groups, adjusted = f"the two groups by {table.column_text}", count(tests, "test")
     if differing:
         top = max(differing, key=lambda row: row["drift"] if row["estimate"] is None else row["estimate"])
+        pair = _describe(top, table.column)
         if only:
-            return top, f"By {column}, the only pair {groups} differs (q <= 0.05, {adjusted}): {_describe(top)}."
-        verb = "differ" if len(differing) > 1 else "differs"
-        lead = f"By {column}, {len(differing)} of {total} pairs {groups} {verb} (q <= 0.05, {adjusted})."
+            return top, f"{kernels} differ between {groups} (q <= 0.05, {adjusted}): {pair}."
+        where = f"{len(differing)} of {total} pairs of groups by {table.column_text}"
         others = f" In {len(not_found)} of {total} no difference was found." if not_found else ""
-        return top, f"{lead} The largest difference is between {_describe(top)}.{others}{_untold(untold, total)}"
+        lead = f"{kernels} differ in {where} (q <= 0.05, {adjusted}). The largest difference is between {pair}."
+        return top, f"{lead}{others}{_untold(untold, total)}"
     if not_found:
         top = min(not_found, key=lambda row: row["p"])
+        pair = _describe(top, table.column)
         if only:
-            lead = f"By {column}, no difference was found in the only pair {groups} ({adjusted}): {_describe(top)}."
+            lead = f"No difference was found between {kernels} of {groups} ({adjusted}): {pair}."
             return top, f"{lead}{_detectable(top)}"
-        where = f"{len(not_found) if untold else 'any'} of {total} pairs {groups}"
-        lead = f"By {column}, no difference was found in {where} ({adjusted}). The least alike are {_describe(top)}."
+        where = f"{len(not_found) if untold else 'any'} of {total} pairs of groups by {table.column_text}"
+        lead = f"No difference was found between {kernels} in {where} ({adjusted}). The least alike are {pair}."
         return top, f"{lead}{_detectable(top)}{_untold(untold, total)}"
     top = max(rows, key=lambda row: row["drift"])
-    pairs = f"the only pair {groups}" if only else f"any of {total} pairs {groups}"
-    lead = f"By {column}, there is too little to tell whether {pairs} differs."
-    return top, f"{lead} The largest D is between {_describe(top)}: {top['note']}."
+    where = f"between {groups}" if only else f"in any of {total} pairs of groups by {table.column_text}"
+    lead = f"There is too little to tell whether {kernels} differ {where}."
+    return top, f"{lead} The largest D is between {_describe(top, table.column)}: {top['note']}."
+
+
+def _estimate(row: Row, column: str) -> Estimate:
+    """Return the drift of a pair between the populations of models, or D where too few models give no estimate."""
+    pair = f"between {' and '.join(_group(row, side, column) for side in ('a', 'b'))}"
+    if row["estimate"] is None:
+        note = f"equal distributions would give {_number(row['floor'])}; too few models for an interval"
+        return Estimate(label=f"drift D {pair}", value=row["drift"], note=note)
+    return Estimate(
+        label=f"estimated drift {pair}",
+        value=row["estimate"],
+        low=row["low"],
+        high=row["high"],
+        q=row["q"],
+        p=row["p"] if row["q"] is None else None,
+    )
+
+
+def _columns(column: str) -> tuple[str, ...]:
+    return ("is_first", "is_last") if column == POSITION else (column,)
+
+
+def _group(row: Row, side: str, column: str) -> str:
+    """Return a group in words; a number alone would not say what it is."""
+    group: str = row[f"group_{side}"]
+    if column == POSITION:
+        return _POSITIONS.get(group, group)
+    return f"{column.replace('_', ' ')} {group}" if group.lstrip("-").isdigit() else group
 
 
 def _untold(untold: Sequence[Row], total: int) -> str:
@@ -63,8 +103,14 @@ def _matched(table: DriftTables, top: Row) -> Iterator[Finding]:
             verdict = {"differs": "they differ", "no difference found": "no difference is found"}.get(
                 row["verdict"], "there is too little to tell"
             )
-            text = f"With {strata}, {verdict} between {_describe(row)}.{_detectable(row)}"
-            yield Finding(text=text, table=table.matched_name, row=position)
+            text = f"With {strata}, {verdict} between {_describe(row, table.column)}.{_detectable(row)}"
+            yield Finding(
+                text=text,
+                table=table.matched_name,
+                row=position,
+                estimate=_estimate(row, table.column),
+                columns=(*_columns(table.column), row["matched_by"]),
+            )
             return
 
 
@@ -72,10 +118,11 @@ def _strata(row: Row) -> str:
     return count(row["strata"], row["matched_by"]).replace("familys", "families")
 
 
-def _describe(row: Row) -> str:
+def _describe(row: Row, column: str) -> str:
     """Return the groups of a row with their numbers, D with its floor, the interval and q."""
     sides = [
-        f"{row[f'group_{side}']} ({count(row[f'models_{side}'], 'model')}{_kernels(row, side)})" for side in ("a", "b")
+        f"{_group(row, side, column)} ({count(row[f'models_{side}'], 'model')}{_kernels(row, side)})"
+        for side in ("a", "b")
     ]
     parts = [f"D = {_number(row['drift'])} where equal distributions would give {_number(row['floor'])}"]
     if row["estimate"] is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, NOT_TOLD_APART
 
@@ -44,7 +44,16 @@ def effective_findings(steps: Sequence[Row], drift: Sequence[Row], changes: Sequ
     kernel = changes[0]["kernel"] if changes else None
     for i, row in enumerate(changes):
         if row["column"] == "all" and row["kernel"] == kernel:
-            yield Finding(text=_change_sentence(row), table=CHANGES, row=i)
+            estimate = Estimate(
+                label=f"median change of the {_WORDS[row['measure']]}, {kernel_phrase(row['kernel'])}",
+                value=row["change"],
+                low=row["low"],
+                high=row["high"],
+                q=row["q"],
+            )
+            yield Finding(
+                text=_change_sentence(row), table=CHANGES, row=i, estimate=estimate, columns=(row["measure"],)
+            )
 
 
 def _drift_finding(position: int, row: Row, tests: int) -> Finding:
@@ -60,7 +69,14 @@ def _drift_finding(position: int, row: Row, tests: int) -> Finding:
         text = f"In distribution, {what} were not told from the stored ones ({size}).{found}"
     else:
         text = f"There is too little to tell whether {what} differ from the stored ones ({size}): {row['note']}."
-    return Finding(text=text, table=DRIFT, row=position)
+    estimate = Estimate(
+        label=f"drift D of effective {kernel_phrase(row['kernel'])} from the stored ones",
+        value=row["drift"],
+        low=row["low"],
+        high=row["high"],
+        q=row["q"],
+    )
+    return Finding(text=text, table=DRIFT, row=position, estimate=estimate)
 
 
 def _number(drift: float) -> str:

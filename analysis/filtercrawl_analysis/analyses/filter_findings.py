@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.filters.filter_rows import MORE, NONE, NOT_MORE
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
@@ -43,7 +43,7 @@ def filter_findings(
 def _joined(rows: list[dict[str, Any]], matched: int, total: int) -> Iterator[Finding]:
     for i, row in enumerate(rows):
         if row["measure"] != "energy_share":  # which orders the filters of a layer as norm_l2 does
-            yield Finding(text=_correlation(row), table=CORRELATIONS, row=i)
+            yield Finding(text=_correlation(row), table=CORRELATIONS, row=i, estimate=_correlation_estimate(row))
     belong = verb(matched, "belongs", "belong")
     yield Finding(text=f"{matched:,} of {total:,} joined rows {belong} to a filter of the analyzed layers.")
 
@@ -62,7 +62,7 @@ def _copies(rows: list[dict[str, Any]]) -> Finding:
     named = by_verdict[MORE][:MAX_NAMED] or by_verdict[NOT_MORE][:MAX_NAMED]
     if by_verdict[MORE]:
         text += f" More than independent filters: {_named(named, 'copy_share')}{_more(by_verdict[MORE])}."
-    return _finding(text, named)
+    return _finding(text, named, _share(n_copies, total, "of the filters are copies of another one of their layer"))
 
 
 def _dead(rows: list[dict[str, Any]]) -> Finding:
@@ -73,7 +73,7 @@ def _dead(rows: list[dict[str, Any]]) -> Finding:
     text += f"{_models(len(rows))}."
     if named:
         text += f" The largest {'share' if len(named) == 1 else 'shares'}: {_named(named, 'dead_filter_share')}."
-    return _finding(text, named)
+    return _finding(text, named, _share(n_dead, total, "of the filters are dead"))
 
 
 def _median(rows: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -84,7 +84,13 @@ def _median(rows: list[dict[str, Any]]) -> Iterator[Finding]:
                 f"In the median model ({_models(row['models'])}), the twin of the median filter of "
                 f"{kernel_phrase(row['kernel'])} has a cosine of magnitude {row['median']:.2f}{interval}."
             )
-            yield Finding(text=text, table=MEDIANS, row=i)
+            estimate = Estimate(
+                label="cosine of the median filter with its nearest other one, in the median model",
+                value=row["median"],
+                low=row["low"],
+                high=row["high"],
+            )
+            yield Finding(text=text, table=MEDIANS, row=i, estimate=estimate, figure="twin_similarity")
             return
 
 
@@ -108,11 +114,28 @@ def _q(value: float) -> str:
     return f"q = {value:.2g}" if value > 0 else "q < 1e-300"  # the least that a float64 holds is 1e-308
 
 
-def _finding(text: str, named: list[tuple[int, dict[str, Any]]]) -> Finding:
+def _finding(text: str, named: list[tuple[int, dict[str, Any]]], estimate: Estimate | None) -> Finding:
     if not named:
-        return Finding(text=text)
+        return Finding(text=text, estimate=estimate)
     first, *others = [i for i, _ in named]
-    return Finding(text=text, table=MODELS, row=first, other_rows=tuple(others))
+    return Finding(text=text, table=MODELS, row=first, other_rows=tuple(others), estimate=estimate)
+
+
+def _share(part: int, total: int, label: str) -> Estimate | None:
+    note = f"{part:,} of {total:,}, a count of all"
+    return Estimate(label=label, value=part / total, percent=True, note=note) if total else None
+
+
+def _correlation_estimate(row: dict[str, Any]) -> Estimate | None:
+    if row["verdict"] == TOO_LITTLE:
+        return None
+    return Estimate(
+        label=f"rank correlation of {row['joined']} and {row['measure'].replace('_', ' ')} within layers",
+        value=row["within_layers"],
+        low=row["low"],
+        high=row["high"],
+        q=row["q"],
+    )
 
 
 def _named(rows: list[tuple[int, dict[str, Any]]], column: str) -> str:

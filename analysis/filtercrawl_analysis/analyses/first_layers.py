@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl.api.analysis import DatasetView, Estimate, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl.load.pictures import to_pictures
@@ -76,6 +76,17 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
             table=TABLE,
             row=least[2],
             other_rows=(most[2],) if most[2] != least[2] else (),
+            estimate=Estimate(
+                label=f"of the energy of first layers is color, {COLOR_OF_RANDOM:.0%} in random weights",
+                value=median(shares),
+                percent=True,
+                note=f"median of {format_plural(len(color), 'layer')}; from {least[0]:.0%} to {most[0]:.0%}",
+            ),
+            basis=SampleSize(
+                kernels=sum(rows[position]["out_channels"] * rows[position]["in_channels"] for _, _, position in color),
+                layers=len(color),
+                models=len({model_id for _, model_id, _ in color}),
+            ),
         )
     layers = format_plural(len(rows), "first layer")
     yield Finding(text=f"{n_patchify} of {layers} {verb(n_patchify, 'cuts', 'cut')} the image into patches.")

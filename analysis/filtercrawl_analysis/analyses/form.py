@@ -13,7 +13,13 @@ import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl.api.errors import DatasetError
-from filtercrawl_analysis.analyses.form_findings import angle_findings, depth_findings, fit_findings, share_findings
+from filtercrawl_analysis.analyses.form_findings import (
+    angle_findings,
+    depth_findings,
+    fit_findings,
+    share_findings,
+    without_missing_figures,
+)
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots import form as plots
 from filtercrawl_analysis.statistics.form.depth_trend import depth_trends
@@ -92,19 +98,20 @@ def analyze(dataset: DatasetView) -> Result:
             name="first_layer_filters", title="Fits to filters of first layers", rows=first.filters, about=_FILTERS
         ),
     )
+    figures = (
+        *_fit_figures(kernels),
+        *_share_figures(forms, shares),
+        *_depth_figures(forms, shares),
+        *_angle_figures(first, angles),
+    )
+    drawn = frozenset(figure.name for figure in figures)
     return Result(
         tables=tuple(table for table in tables if len(table.rows)),
-        figures=(
-            *_fit_figures(kernels),
-            *_share_figures(forms, shares),
-            *_depth_figures(forms, shares),
-            *_angle_figures(first, angles),
-        ),
+        figures=figures,
         findings=(
-            *share_findings(shares),
-            *depth_findings(trends),
-            *angle_findings(angles),
-            *fit_findings(fits),
+            *without_missing_figures(
+                (*share_findings(shares), *depth_findings(trends), *angle_findings(angles), *fit_findings(fits)), drawn
+            ),
             *missing,
         ),
     )

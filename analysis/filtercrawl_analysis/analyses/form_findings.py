@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.form.fitted_kernels import DOG, GABOR, NEITHER
 from filtercrawl_analysis.statistics.form.shares import ALL
@@ -41,6 +42,14 @@ def fit_findings(shares: pa.Table) -> Iterator[Finding]:
             table="form_fits",
             row=first,
             other_rows=(second, third),
+            figure=f"form_fits_{kernel}",
+            estimate=Estimate(
+                label=f"of {kernel_phrase(kernel)} are described by a Gabor function",
+                value=gabor["share"],
+                low=gabor["low"],
+                high=gabor["high"],
+                percent=True,
+            ),
         )
 
 
@@ -56,10 +65,8 @@ def share_findings(shares: pa.Table) -> Iterator[Finding]:
         head = f"Among depthwise {kernel_phrase(kernel)} ({_models(rows[0][1]['models'])})"
         if all(row["verdict"] == TOO_LITTLE for _, row in rows):
             largest = max(rows, key=lambda item: (item[1]["share"], -item[0]))
-            yield _finding(
-                f"{head}, the most frequent form is {_share(largest[1])}; too few models to tell from chance.",
-                [largest],
-            )
+            text = f"{head}, the most frequent form is {_share(largest[1])}; too few models to tell from chance."
+            yield replace(_finding(text, [largest]), figure=f"form_shares_{kernel}")
             continue
         more = sorted((item for item in rows if item[1]["verdict"] == HIGHER), key=lambda item: -item[1]["share"])
         if more:
@@ -67,11 +74,12 @@ def share_findings(shares: pa.Table) -> Iterator[Finding]:
             others = f" and {len(more) - _MAX_NAMED} more" if len(more) > _MAX_NAMED else ""
             count = f"{len(more)} of {len(rows)} forms {verb(len(more), 'is', 'are')}"
             text = f"{head}, {count} more frequent than by chance: {named}{others}."
-            yield _finding(text, more[:_MAX_NAMED])
+            finding = _finding(text, more[:_MAX_NAMED], estimate=_form_estimate(more[0][1]))
         else:
             nearest = min((item for item in rows if item[1]["q"] is not None), key=lambda item: item[1]["q"])
             text = f"{head}, no form is more frequent than by chance (smallest q: {_share(nearest[1])})."
-            yield _finding(text, [nearest])
+            finding = _finding(text, [nearest], estimate=_form_estimate(nearest[1]))
+        yield replace(finding, figure=f"form_shares_{kernel}")
 
 
 def depth_findings(trends: pa.Table) -> Iterator[Finding]:
@@ -89,13 +97,14 @@ def depth_findings(trends: pa.Table) -> Iterator[Finding]:
             named = ", ".join(_trend(row) for _, row in told[:_MAX_NAMED])
             count = f"{len(told)} of {len(rows)} forms of depthwise {phrase} {verb(len(told), 'changes', 'change')}"
             text = f"Within models, {count} with depth: {named}."
-            yield _finding(text, told[:_MAX_NAMED], "form_depth")
+            finding = _finding(text, told[:_MAX_NAMED], "form_depth", _trend_estimate(told[0][1]))
         else:
             text = (
                 f"Within models, no form of depthwise {phrase} is told to change with depth (smallest q: "
                 f"{_trend(rows[0][1])})."
             )
-            yield _finding(text, rows[:1], "form_depth")
+            finding = _finding(text, rows[:1], "form_depth", _trend_estimate(rows[0][1]))
+        yield replace(finding, figure=f"form_depth_{kernel}", columns=("conv_depth_norm",))
 
 
 def angle_findings(histograms: pa.Table) -> Iterator[Finding]:
@@ -128,8 +137,38 @@ def angle_findings(histograms: pa.Table) -> Iterator[Finding]:
             yield _finding(text, [largest], "first_layer_orientation")
 
 
-def _finding(text: str, rows: Found, table: str = "form_shares") -> Finding:
-    return Finding(text=text, table=table, row=rows[0][0], other_rows=tuple(at for at, _ in rows[1:]))
+def without_missing_figures(findings: Iterable[Finding], drawn: frozenset[str]) -> Iterator[Finding]:
+    """Yield findings; those whose figure is not drawn, as of rare kernel sizes, without figure and number.
+
+    Args:
+        findings: The findings.
+        drawn: Names of the figures of the analysis.
+    """
+    for finding in findings:
+        missing = finding.figure is not None and finding.figure not in drawn
+        yield replace(finding, figure=None, estimate=None) if missing else finding
+
+
+def _finding(text: str, rows: Found, table: str = "form_shares", estimate: Estimate | None = None) -> Finding:
+    others = tuple(at for at, _ in rows[1:])
+    return Finding(text=text, table=table, row=rows[0][0], other_rows=others, estimate=estimate)
+
+
+def _form_estimate(row: Row) -> Estimate:
+    return Estimate(
+        label=f"of depthwise {kernel_phrase(row['kernel'])} have the form {row['form']}, {row['chance']:.0%} by chance",
+        value=row["share"],
+        low=row["low"],
+        high=row["high"],
+        q=row["q"],
+        percent=True,
+    )
+
+
+def _trend_estimate(row: Row) -> Estimate:
+    return Estimate(
+        label=f"rank correlation with depth of the form {row['form']}", value=row["depth_correlation"], q=row["q"]
+    )
 
 
 def _share(row: Row) -> str:

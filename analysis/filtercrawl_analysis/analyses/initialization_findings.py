@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.statistics.initialization.layers import CLOSE, TOO_SMALL, UNTRAINED
 
@@ -30,7 +30,13 @@ def initialization_findings(models: pa.Table) -> Iterator[Finding]:
     models = format_plural(len(rows), "model")
     yield Finding(
         text=f"{len(untrained)} of {models} {verb(len(untrained), 'looks', 'look')} untrained; "
-        f"{near}{n_small} {verb(n_small, 'is', 'are')} too small to judge."
+        f"{near}{n_small} {verb(n_small, 'is', 'are')} too small to judge.",
+        estimate=Estimate(
+            label=f"{'model looks' if len(untrained) + len(close) == 1 else 'models look'} untrained or close to "
+            "initialization",
+            value=len(untrained) + len(close),
+            note=f"of {models}, a count of all",
+        ),
     )
     yield from _of_verdict(
         untrained,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl.api.formatting import format_plural
 
 Row = dict[str, Any]
@@ -48,7 +48,14 @@ def lineage_findings(lineage: pa.Table, n_models: int) -> Iterator[Finding]:
     have = "has" if uncertain == 1 else "have"
     doubt = f"; {uncertain:,} of these rows {have} a probability below {_CERTAIN}" if uncertain else ""
     verb = "was" if len(rows) == 1 else "were"
-    yield Finding(text=f"{format_plural(len(rows), 'checkpoint')} {verb} made from another one: {kinds}{doubt}.")
+    yield Finding(
+        text=f"{format_plural(len(rows), 'checkpoint')} {verb} made from another one: {kinds}{doubt}.",
+        estimate=Estimate(
+            label="checkpoints were made from another one" if len(rows) > 1 else "checkpoint was made from another one",
+            value=len(rows),
+            note=f"of {format_plural(n_models, 'model')}; each with a probability in the table",
+        ),
+    )
     roots = Counter(row["root"] for row in rows)
     for root in sorted(roots, key=lambda name: (-roots[name], name))[:_MAX_NAMED]:
         own = [i for i, row in enumerate(rows) if row["root"] == root]

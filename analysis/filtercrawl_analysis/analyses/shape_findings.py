@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, NOT_TOLD_APART, TOO_LITTLE
@@ -39,7 +39,23 @@ def shape_findings(medians: pa.Table, kernel: str) -> Iterator[Finding]:
         by_column.setdefault(row["column"], []).append((position, row))
     for column, of_column in by_column.items():
         position, text = _overall(*of_column[0]) if column == ALL else _by_group(column, of_column)
-        yield Finding(text=text, table=TABLE, row=position)
+        estimate = _estimate(medians.slice(position, 1).to_pylist()[0])
+        columns = () if column == ALL else (column,)
+        figure = f"frequency_{kernel}" if column == ALL else None
+        yield Finding(text=text, table=TABLE, row=position, estimate=estimate, columns=columns, figure=figure)
+
+
+def _estimate(row: dict[str, Any]) -> Estimate:
+    overall = row["column"] == ALL
+    where = "in the median model" if overall else f"{row['column'].replace('_', ' ')} {row['group']}"
+    return Estimate(
+        label=f"of the energy of {kernel_phrase(row['kernel'])} lies at low frequencies, {where}",
+        value=row["median"],
+        low=row["low"],
+        high=row["high"],
+        q=row["q_random"] if overall else row["q"],
+        percent=True,
+    )
 
 
 def _overall(position: int, row: dict[str, Any]) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
@@ -39,12 +39,12 @@ def spectra_findings(models: pa.Table, medians: pa.Table) -> Iterator[Finding]:
     if "alpha_ratio" in of_size:
         position, row = of_size["alpha_ratio"]
         text = f"alpha is {row['median']:.2f}{_interval(row, '.2f')} times that of random layers of the same shape."
-        yield _median_finding(position, row, text)
+        label = "alpha of trained layers over that of random ones, in the median model"
+        yield _median_finding(position, row, text, label)
     if "stable_rank_share" in of_size:
         position, row = of_size["stable_rank_share"]
-        yield _median_finding(
-            position, row, f"the stable rank is {row['median']:.0%}{_interval(row, '.0%')} of the full rank."
-        )
+        text = f"the stable rank is {row['median']:.0%}{_interval(row, '.0%')} of the full rank."
+        yield _median_finding(position, row, text, "stable rank over the full rank, in the median model")
 
 
 def _against_random(rows: list[dict[str, Any]], measure: str, words: str) -> Iterator[Finding]:
@@ -61,7 +61,13 @@ def _against_random(rows: list[dict[str, Any]], measure: str, words: str) -> Ite
         f"{verb(n_lower, 'has', 'have')} a {words} than 39 random layers of the same shape; {len(told)} of "
         f"{_models(len(fitted))} {verb(len(told), 'has', 'have')} more of them than chance."
     )
-    yield Finding(text=text, table=MODELS, row=cited[0], other_rows=tuple(cited[1:]))
+    estimate = Estimate(
+        label=f"of the layers have a lower {_NAMES[measure].removeprefix('the ')} than random ones of their shape",
+        value=n_lower / n_layers,
+        percent=True,
+        note=f"2.5 % by chance; {len(told)} of {_models(len(fitted))} have more than chance (q at most 0.05)",
+    )
+    yield Finding(text=text, table=MODELS, row=cited[0], other_rows=tuple(cited[1:]), estimate=estimate)
     if told and others:
         named = [
             f"{row['model_id']} ({row[f'{measure}_lower']} of {row[f'{measure}_fitted']} layers)"
@@ -78,9 +84,10 @@ def _against_random(rows: list[dict[str, Any]], measure: str, words: str) -> Ite
         )
 
 
-def _median_finding(position: int, row: dict[str, Any], text: str) -> Finding:
+def _median_finding(position: int, row: dict[str, Any], text: str, label: str) -> Finding:
     head = f"In the median model ({_models(row['models'])}), for layers of {kernel_phrase(row['kernel'])}, "
-    return Finding(text=head + text, table=MEDIANS, row=position)
+    estimate = Estimate(label=label, value=row["median"], low=row["low"], high=row["high"])
+    return Finding(text=head + text, table=MEDIANS, row=position, estimate=estimate)
 
 
 def _interval(row: dict[str, Any], form: str) -> str:

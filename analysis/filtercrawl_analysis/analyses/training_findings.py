@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from filtercrawl.api.analysis import Finding
+from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl.api.formatting import format_plural, verb
 
 Row = dict[str, Any]
@@ -48,6 +48,12 @@ def _of_run(run_id: str, rows: Sequence[Row], positions: Sequence[int]) -> Itera
             table=TABLE,
             row=positions[-1],
             other_rows=(half, most),
+            estimate=Estimate(
+                label=f"drift of the kernels of run {run_id} from step {first['step']:,} to {last['step']:,}",
+                value=drift,
+                note=f"mean over layers; two draws of one distribution would give {floor:.3g}",
+            ),
+            columns=("run_id", "step"),
         )
     before, after = first["variance_entropy_norm"], last["variance_entropy_norm"]
     if before is not None and after is not None:

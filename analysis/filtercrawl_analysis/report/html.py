@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
-from filtercrawl_analysis.report.glossary import WORDS
+from filtercrawl_analysis.report.glossary import WORDS, format_code, link_words, word_anchor
 from filtercrawl_analysis.report.kernel_picture import LayerPicture
 from filtercrawl_analysis.report.scope import scope_texts
 from filtercrawl_analysis.report.section_view import PageContent, PageFigure, data_uri, section_view
@@ -39,7 +39,9 @@ def render_report(results: Mapping[str, Any], content: PageContent, pictures: Se
         lstrip_blocks=True,
         finalize=sanitize,
     )
-    environment.filters["count"] = "{:,}".format
+    environment.filters.update(
+        count="{:,}".format, printable=sanitize, link_words=link_words, code=format_code, word_anchor=word_anchor
+    )
     script = files(_TEMPLATES).joinpath("templates/report.js").read_text("utf-8").strip()
     # What has no results comes last.
     analyses = sorted(results["analyses"], key=lambda analysis: not analysis["tables"])

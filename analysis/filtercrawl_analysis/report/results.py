@@ -172,5 +172,5 @@ def _cited(finding: Finding, tables: Iterable[ResultTable]) -> dict[str, Any]:
 
 
 def _first_figure(finding: Finding, figures: Iterable[Figure]) -> str | None:
-    """Return the name of the first figure that shows the table of a finding."""
-    return next((figure.name for figure in figures if figure.table == finding.table), None)
+    """Return the name of the first figure that shows the table of a finding, or of all for one without a table."""
+    return next((figure.name for figure in figures if finding.table in (None, figure.table)), None)

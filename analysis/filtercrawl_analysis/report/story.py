@@ -15,6 +15,8 @@ MAX_FINDINGS: Final = 8
 # Findings of one analysis.
 MAX_OF_ANALYSIS: Final = 2
 SIGNIFICANT: Final = 0.05
+# Numbers closer to zero are not written out.
+SMALLEST: Final = 0.001
 RULE: Final = (
     f"Up to {MAX_FINDINGS} findings, one of each analysis and then a second one: those that have a figure and state a "
     f"number. Those told from chance (q or p at most {SIGNIFICANT}) come first, then those with a 95 % interval, then "
@@ -100,9 +102,10 @@ def estimate_view(estimate: Mapping[str, Any] | None) -> dict[str, str] | None:
         return None
     percent = estimate["percent"]
     low, high = estimate["low"], estimate["high"]
-    interval = "no interval: too few models, or a count of all"
+    interval = estimate["note"] or "no interval"
     if low is not None and high is not None:
         interval = f"95 % interval {_value(low, percent=percent)} to {_value(high, percent=percent)}"
+        interval += f"; {estimate['note']}" if estimate["note"] else ""
     tests = [f"{name} = {estimate[name]:.2g}" for name in ("p", "q") if estimate[name] is not None]
     return {
         "label": estimate["label"],
@@ -118,4 +121,6 @@ def _value(value: float, *, percent: bool) -> str:
     if percent:
         share = 100 * value
         return f"{share:.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.2g} %"
-    return number(float(f"{value:.3g}")) if abs(value) < 1e4 else number(value)
+    if 0 < abs(value) < SMALLEST:
+        return f"less than {SMALLEST}" if value > 0 else f"above -{SMALLEST}"
+    return number(float(f"{value:.{2 if abs(value) < 1 else 3}g}")) if abs(value) < 1e4 else number(value)

@@ -14,9 +14,11 @@ from filtercrawl.api.analysis import ResultTable
 
 # Cells of a table on the page, and its rows at least and at most, beside those that findings are derived from; the
 # files have all.
-MAX_CELLS: Final = 2400
+MAX_CELLS: Final = 1600
 MIN_ROWS: Final = 30
-MAX_ROWS: Final = 300
+MAX_ROWS: Final = 200
+# Items of a list in a cell.
+MAX_ITEMS: Final = 4
 # Columns of text that state results, and so do not identify a row.
 _OUTCOMES: Final = frozenset({"verdict", "note", "mode"})
 # Columns that identify a row for programs: on the page they are the title of its first cell.
@@ -196,7 +198,7 @@ def _is_numeric(kind: pa.DataType) -> bool:
 
 
 def cell(value: object) -> str:
-    """Format a value for the page: `1,024`, `0.3982`, lists with commas, null as empty text."""
+    """Format a value for the page: `1,024`, `0.3982`, lists with commas and cut, null as empty text."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -206,7 +208,8 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return number(value)
     if isinstance(value, list):
-        return ", ".join(cell(item) for item in _round_to_zero(value))
+        items = [cell(item) for item in _round_to_zero(value)]
+        return ", ".join(items) if len(items) <= MAX_ITEMS else f"{', '.join(items[:MAX_ITEMS])}, … ({len(items)})"
     return str(value)
 
 

@@ -85,6 +85,7 @@ class Estimate:
         p: p-value of the test of the finding; None without one.
         q: The p-value adjusted for the number of tests; None without one.
         percent: Whether the number and its interval are shown as percentages.
+        note: How sure it is, for a number without interval: `a count of all`, or what chance would give.
     """
 
     label: str
@@ -94,6 +95,7 @@ class Estimate:
     p: float | None = None
     q: float | None = None
     percent: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,8 @@ class Finding:
         table: Name of the table that has the row; None for a sentence that rests on no single row.
         row: Position of the row in that table, from 0.
         other_rows: Positions of further rows, for a sentence that names several models or groups.
-        figure: Name of the figure that shows it. By default the first figure of the analysis that shows `table`.
+        figure: Name of the figure that shows it. By default the first figure of the analysis that shows `table`, or for
+            a finding without a table the first of all.
         estimate: The number that the sentence states; None for one that states none, or several.
         basis: What the number is computed from. By default that of the figure.
         columns: Columns of `index` and `models` that it rests on, such as `task` and `sparsity`.

@@ -428,8 +428,8 @@ def test_long_tables_are_cut_on_the_page_alone(call: Call, dataset: Path) -> Non
 
     call(many=many, sizes=sizes)
     page = Page.read(dataset / "analysis/report.html")
-    assert page.tags.count("tr") == 301 + 3
-    assert "The first 300 of 5,000 rows; the files have all." in page.text
+    assert page.tags.count("tr") == 201 + 3
+    assert "The first 200 of 5,000 rows; the files have all." in page.text
     assert pq.read_table(dataset / "analysis/tables/many.parquet").num_rows == 5000
     assert len((dataset / "analysis/tables/many.csv").read_text().splitlines()) == 5001
 
@@ -449,8 +449,8 @@ def test_a_finding_links_to_its_rows_however_far_down_they_are(call: Call, datas
     assert {"row-many-371", "row-many-373"} <= set(page.ids)
     assert page.links.count("#row-many-371") == 2  # among the findings at the top, and in its section
     assert page.links.count("#row-many-373") == 2
-    assert "70 rows not shown g370 370" in page.text
-    assert "The first 300 of 500 rows, and 2 that findings are derived from; the files have all." in page.text
+    assert "170 rows not shown g370 370" in page.text
+    assert "The first 200 of 500 rows, and 2 that findings are derived from; the files have all." in page.text
     further = [{"row": 372, "key": {"group": "g372"}}]
     nothing_more = {"figure": None, "estimate": None, "basis": None, "columns": []}
     assert json.loads((dataset / "analysis/results.json").read_text())["analyses"][0]["findings"] == [

@@ -48,7 +48,7 @@ def test_components_of_equal_variance_are_named_and_others_are_not(equal: Path) 
     assert row["component"] == 0
     assert f"{row['explained_variance']:.1%} [{row['low']:.1%}, {row['high']:.1%}]" in text
     # Of SMOOTH, the first component stands alone, two are equal, and six are white noise.
-    assert text.endswith("Not told apart, so that their order and directions are not determined: c1 and c2; c3 to c8.")
+    assert text.endswith("Nearly equal, so that their order and directions are not determined: c1 and c2; c3 to c8.")
     assert [r["distinct"] for r in rows(result, "eigenkernels")] == [True] + [False] * 8
 
 

@@ -71,7 +71,7 @@ def test_13_of_15_pairs_differ_and_the_sentence_says_so(planted: Result) -> None
     assert {groups for groups, verdict in verdicts.items() if verdict != "differs"} == same
     assert {verdicts[groups] for groups in same} == {"no difference found"}
     said = finding(planted, "drift_task")
-    lead = "By task, 13 of 15 pairs of groups of 3x3 kernels differ (q <= 0.05, 15 tests). "
+    lead = "3x3 kernels differ in 13 of 15 pairs of groups by task (q <= 0.05, 15 tests). "
     assert said.text.startswith(f"{lead}The largest difference is between ")
     assert said.text.endswith(" In 2 of 15 no difference was found.")
     assert said.row is not None
@@ -91,7 +91,7 @@ def test_groups_that_differ_in_size_alone_do_not_differ(planted: Result) -> None
     assert float(row["drift"]) == pytest.approx(float(row["floor"]), rel=0.4)  # type: ignore[arg-type]
     assert (row["low"], row["tested_kernels"]) == (0, 64)
     text = finding(planted, "drift_library").text
-    assert text.startswith("By library, no difference was found in the only pair of groups of 3x3 kernels (1 test): ")
+    assert text.startswith("No difference was found between 3x3 kernels of the two groups by library (1 test): ")
     assert re.search(r"D = 0\.\d+ where equal distributions would give 0\.\d+;", text)
     assert text.endswith(f"A drift of {row['detectable']:.2g} would have been found with a probability of 80 %.")
 

@@ -199,6 +199,8 @@ def test_a_figure_that_shows_some_groups_says_of_how_many(many: Path) -> None:
 
 def test_findings_do_not_claim_what_nothing_could_tell(many: Path) -> None:
     (found,) = analysed("drift", many, by=("model_id",)).findings
-    assert str(found).startswith("By model id, there is too little to tell whether any of 300 pairs of groups of 3x3 ")
+    assert str(found).startswith(
+        "There is too little to tell whether 3x3 kernels differ in any of 300 pairs of groups by model id."
+    )
     (held,) = analysed("census", many).findings
     assert "learned kernels of one size, 3x3, in " in held
