@@ -49,7 +49,6 @@ def test_filters_of_the_address_select_what_a_query_selects(
 
 def test_a_filter_is_chosen_kept_in_the_address_and_taken_back(open_page: PageOpener, index: pd.DataFrame) -> None:
     page = open_page()
-    page.locator("summary", has_text="kernel size").click()
     page.get_by_role("checkbox", name="7x7").check()
     chosen = counts_of(index[index.kernel == "7x7"])
     expect(page.locator(".chip")).to_have_count(1)
