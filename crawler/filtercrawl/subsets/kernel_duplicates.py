@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from filtercrawl.subsets.kernel_rules import Kernels
 
-_MEMORY: Final = "1GB"
+_CONFIG: Final[dict[str, Any]] = {"memory_limit": "1GB"}
 
 
 class FirstKernels:
@@ -26,7 +26,7 @@ class FirstKernels:
     def __enter__(self) -> Self:
         self._opened = ExitStack()
         folder = Path(self._opened.enter_context(TemporaryDirectory(prefix="filtercrawl-subset-")))
-        config: dict[str, Any] = {"memory_limit": _MEMORY, "temp_directory": str(folder)}
+        config = {**_CONFIG, "temp_directory": str(folder)}
         self._database = self._opened.enter_context(duckdb.connect(str(folder / "kernels.duckdb"), config=config))
         self._database.execute("CREATE TABLE kernels (scope BIGINT, size VARCHAR, bytes BLOB, number BIGINT)")
         return self
