@@ -23,6 +23,17 @@ from filtercrawl_analysis.explorer.page import (
 from filtercrawl_analysis.explorer.server import DATASET, ExplorerServer
 
 _HUB: Final = "hub:"
+# What makes a folder a static Space of the Hub.
+_SPACE_CARD: Final = """---
+title: Kernels of {repo_id}
+sdk: static
+app_file: index.html
+datasets:
+  - {repo_id}
+---
+
+The kernels of [{repo_id}](https://huggingface.co/datasets/{repo_id}), written by `filtercrawl explore`.
+"""
 # Where the Hub redirects requests for files.
 _HUB_STORAGE: Final = "https://*.hf.co"
 
@@ -52,7 +63,8 @@ def open_explorer(dataset: str | Path, port: int = 0) -> ExplorerServer:
 def write_page(dataset: str | Path, out: Path) -> Path:
     """Write the page's files for any static web server, and return the path of its `index.html`.
 
-    The page finds a dataset folder by the way from `out` to it, and a repository at the commit that it is now at.
+    The page finds a dataset folder by the way from `out` to it, and a repository at the commit that it is now at; for
+    a repository the files make a static Space.
 
     Args:
         dataset: A folder, or `hub:org/name[@revision]`.
@@ -75,6 +87,8 @@ def write_page(dataset: str | Path, out: Path) -> Path:
         index = out / "index.html"
         index.write_text(index_html(config), "utf-8")
         (out / CONFIG).write_text(config.to_json(), "utf-8")
+        if isinstance(location, HubLocation):
+            (out / "README.md").write_text(_SPACE_CARD.format(repo_id=location.repo_id), "utf-8")
     except OSError as error:
         raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from error
     return index
@@ -101,6 +115,7 @@ def _config(location: FolderLocation | HubLocation, *, base: str = "", similar: 
             files=files,
             location=f"{location.repo_id}@{location.commit}",
             similar=similar,
+            immutable=True,
             origins=(origin(address), _HUB_STORAGE),
         )
     root = location.root.resolve()

@@ -31,6 +31,7 @@ class PageConfig:
         files: Parquet files that the page may read: path -> bytes, None where they may change.
         location: How functions that load kernels find the dataset: a folder, or `org/name@commit`.
         similar: Whether a server answers `api/similar`.
+        immutable: Whether the files always stay the same.
         origins: Other origins from which files come; the policy of the page allows these.
     """
 
@@ -39,6 +40,7 @@ class PageConfig:
     files: Mapping[str, int | None]
     location: str
     similar: bool = False
+    immutable: bool = False
     origins: tuple[str, ...] = ()
 
     def to_json(self) -> str:
@@ -46,6 +48,7 @@ class PageConfig:
             "name": self.name,
             "base": self.base,
             "location": self.location,
+            "immutable": self.immutable,
             "files": dict(self.files),
             "capabilities": self.capabilities(),
         }

@@ -16,6 +16,11 @@ from support.hub.types import Answer, Asked, Fault
 if TYPE_CHECKING:
     from support.hub.server import HubServer
 
+# Pages of other origins may read what is public.
+_CROSS_ORIGIN = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Accept-Ranges,Content-Range,ETag,X-Repo-Commit,X-Linked-Size,X-Linked-ETag",
+}
 Route = Callable[[Asked], Answer]
 
 
@@ -52,7 +57,7 @@ class _Handler(Handler):
 
     def _send(self, asked: Asked, answer: Answer, fault: Fault | None) -> None:
         self.send_response(answer.status)
-        for name, value in answer.headers.items():
+        for name, value in {**_CROSS_ORIGIN, **answer.headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()

@@ -16,6 +16,7 @@ const TABLES = "analysis/tables/";
 /** Runs in a worker, see worker.js; all methods return what can be sent to the page. */
 export class Dataset {
   #base;
+  #immutable;
   #sizes;
   #index;
   #opened = new Map();
@@ -26,11 +27,13 @@ export class Dataset {
   #samples = null;
 
   /**
-   * @param {{base: string, files: Object<string, number|null>}} config the address of the dataset folder, with a
-   *   slash at its end, and the Parquet files in it with their sizes where these are known
+   * @param {{base: string, files: Object<string, number|null>, immutable: boolean}} config the address of the dataset
+   *   folder, with a slash at its end, the Parquet files in it with their sizes where these are known, and whether they
+   *   always stay the same
    */
-  constructor({ base, files }) {
+  constructor({ base, files, immutable }) {
     this.#base = base;
+    this.#immutable = immutable;
     this.#sizes = files;
   }
 
@@ -148,7 +151,7 @@ export class Dataset {
   #open(path) {
     if (!(path in this.#sizes)) return Promise.reject(new Error(`This dataset has no ${path}.`));
     if (!this.#opened.has(path)) {
-      const file = new RangeFile(this.#base + path, this.#sizes[path] ?? null);
+      const file = new RangeFile(this.#base + path, this.#sizes[path] ?? null, this.#immutable);
       const opened = ParquetFile.open(file);
       opened.catch(() => this.#opened.delete(path));
       this.#opened.set(path, opened);

@@ -16,7 +16,9 @@ const ATTEMPTS = 3;
  */
 export class RangeFile {
   #url;
+  #direct = null;
   #size;
+  #immutable;
   #etag = null;
   #blocks = new Map();
   #whole = null;
@@ -24,10 +26,12 @@ export class RangeFile {
   /**
    * @param {string} url
    * @param {number|null} [size] bytes of the file; asked for by HEAD where it is not known
+   * @param {boolean} [immutable] whether the address always has the same bytes
    */
-  constructor(url, size = null) {
+  constructor(url, size = null, immutable = false) {
     this.#url = url;
     this.#size = size;
+    this.#immutable = immutable;
   }
 
   /** The bytes of the file. */
@@ -120,26 +124,30 @@ export class RangeFile {
     let problem = "";
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt) await new Promise((resolve) => setTimeout(resolve, 300 * 2 ** attempt));
+      const direct = this.#direct;
       let response;
       try {
-        response = await fetch(this.#url, options);
+        response = await fetch(direct ?? this.#url, options);
       } catch (error) {
         problem = error.message;
         continue;
       }
       if (response.ok) {
         this.#check(response.headers.get("etag"));
+        // The Hub counts requests that it redirects; the address that it redirects to holds for an hour.
+        if (response.redirected) this.#direct = response.url;
         return response;
       }
       problem = `the server answers ${response.status}`;
-      if (response.status < 500 && response.status !== 429) break;
+      if (direct) this.#direct = null;
+      else if (response.status < 500 && response.status !== 429) break;
     }
     throw new Error(`${this.#url}: cannot be read (${problem})`);
   }
 
   /** Ranges of two versions of a file would be mixed up without a notice. */
   #check(etag) {
-    if (etag && this.#etag && etag !== this.#etag) {
+    if (!this.#immutable && etag && this.#etag && etag !== this.#etag) {
       throw new Error("The dataset has changed since this page was opened. Reload the page.");
     }
     this.#etag ??= etag;
