@@ -2,6 +2,8 @@
 
 python benchmarks/form.py                  writes benchmarks/form.md; about ten minutes
 python benchmarks/form.py --length short   a tenth of the kernels, printed only
+
+Exit code 1: a parameter comes back less often than it can.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,16 +38,21 @@ from support.planted_forms import (  # noqa: E402
 
 SIZES = (5, 7, 9, 11, 31)
 NOISES = (0.2, 0.05)
+# Planted kernels by size: of 20,000, a share of 95 % has a standard error of 0.15 points.
+PLANTED = {5: 20_000, 7: 20_000, 9: 20_000, 11: 20_000, 31: 1000}
 # By size; the largest kernels take a hundred times as long as the smallest.
 KERNELS = {5: 2000, 7: 2000, 9: 2000, 11: 2000, 31: 300}
 SPEED = 100_000
 ENOUGH = 0.95
+# Points of a share that the fit may lie below the bound where that is below 95 %.
+NEAR = 0.03
 Plant = Callable[[int, int, float, np.random.Generator], Planted]
 Fit = Callable[[Array], GaborFits | DogFits]
 MODELS: dict[Form, tuple[str, Plant, Fit]] = {
     "gabor": ("Gabor functions", plant_gabors, fit_gabor),
     "dog": ("Differences of Gaussians", plant_dogs, fit_dog),
 }
+TITLES: dict[Form, str] = {"gabor": "Gabor", "dog": "DoG"}
 HEAD = """# Form of kernels
 
 Written by `python benchmarks/form.py`: the fits and names of the analysis `form` ([docs](../docs/form.md)) on kernels
@@ -60,9 +68,8 @@ to 40 % of the size (at least 0.75 pixels), 1.5 to 4 times as wide as the center
 phases, and of the true value for frequencies and widths.
 
 **possible** is what an efficient, unbiased estimator would reach: its errors are normal with the variances of the
-Cramér-Rao bound of each kernel. Where it is below 95 %, noise of this size hides the parameter, and no method
-recovers it. The goal of 95 % is met for centers, frequencies, orientations and phases of 7x7 and larger kernels, and
-not for widths of small ones, where it cannot be.
+Cramér-Rao bound of each kernel. Where it is below 95 %, noise of this size hides the parameter, and no unbiased method
+recovers it for 95 % of the kernels. A fit that is slightly biased may be above it.
 """
 
 
@@ -72,33 +79,107 @@ def main() -> None:
     parser.add_argument("--length", choices=("short", "full"), default="full")
     length = parser.parse_args().length
     scale = 1.0 if length == "full" else 0.1
-    parts = [HEAD, *(recovery(noise, scale) for noise in NOISES), chance(scale), told_apart(scale), names(scale)]
-    text = "\n".join([*parts, speed(scale)])
+    cells = {noise: list(recovery(noise, scale)) for noise in NOISES}
+    first, second = NOISES
+    parts = [HEAD, answer(cells[first]), recovery_table(second, cells[second]), chance(scale), told_apart(scale)]
+    text = "\n".join([*parts, names(scale), speed(scale)])
     print(text)
     if length == "full":
         PAGE.write_text(text, "utf-8")
+    sys.exit(any(cell.is_missed for found in cells.values() for cell in found))
 
 
-def recovery(noise: float, scale: float) -> str:
-    """Shares of parameters that come back within the tolerance, beside what is possible."""
-    parts = [f"## Parameters that come back within 5 %, with noise of {noise * 100:.0f} %\n"]
-    for kind, (title, plant, fit) in MODELS.items():
-        lines: list[Sequence[object]] = []
-        head: list[str] = []
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """How often a parameter comes back, of planted kernels of one size.
+
+    Attributes:
+        kind: The model.
+        size: Height and width of the kernels.
+        kernels: Planted kernels.
+        parameter: What is estimated.
+        share: Of the kernels, those whose parameter is within the tolerance.
+        possible: The share that an efficient, unbiased estimator would have.
+    """
+
+    kind: Form
+    size: int
+    kernels: int
+    parameter: str
+    share: float
+    possible: float
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether 95 % are possible."""
+        return self.possible >= ENOUGH
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether the fit does less than it can: below 95 % where that is possible, else 3 points below the bound."""
+        return self.share < (ENOUGH if self.is_possible else self.possible - NEAR)
+
+    def __str__(self) -> str:
+        text = f"{self.share:.1%} ({self.possible:.1%})"
+        return f"**{text}**" if self.is_possible and not self.is_missed else text
+
+
+def recovery(noise: float, scale: float) -> Iterator[Cell]:
+    """Yield how often parameters come back within the tolerance, by model and size."""
+    for kind, (_, plant, fit) in MODELS.items():
         for size in SIZES:
-            count = int(KERNELS[size] * scale)
+            count = int(PLANTED[size] * scale)
             planted = plant(count, size, noise, np.random.default_rng([size, int(100 * noise)]))
             found, possible = errors(fit(planted.kernels), planted), attainable(kind, planted)
-            head = [name.replace("_", " ") for name in found]
-            cells = [
-                _bold(f"{(found[name] <= TOLERANCE).mean():.1%}", (found[name] <= TOLERANCE).mean() >= ENOUGH)
-                + f" ({possible[name].mean():.1%})"
-                for name in found
-            ]
-            lines.append([f"{size}x{size}", f"{count:,}", *cells])
-        parts.append(f"{title}: share (possible), bold from 95 % on.\n")
-        parts.append(_table(["kernel", "kernels", *head], lines))
-    return "\n".join(parts)
+            for name, values in found.items():
+                yield Cell(
+                    kind=kind,
+                    size=size,
+                    kernels=count,
+                    parameter=name.replace("_", " "),
+                    share=float((values <= TOLERANCE).mean()),
+                    possible=float(possible[name].mean()),
+                )
+
+
+def answer(cells: Sequence[Cell]) -> str:
+    """Say whether 95 % of the parameters come back, where that is possible, and how near the others are."""
+    possible = [cell for cell in cells if cell.is_possible]
+    reached = sum(not cell.is_missed for cell in possible)
+    others = [cell for cell in cells if not cell.is_possible]
+    far = max(others, key=lambda cell: cell.possible - cell.share)
+    points = max(0.0, 100 * (far.possible - far.share))
+    hidden: dict[str, list[str]] = {}
+    for cell in others:
+        hidden.setdefault(f"{TITLES[cell.kind]} {cell.parameter}", []).append(f"{cell.size}x{cell.size}")
+    answered = "Yes, where that is possible" if reached == len(possible) else "Not everywhere where that is possible"
+    kernels = ", ".join(f"{count:,} of {size}x{size}" for size, count in {c.size: c.kernels for c in cells}.items())
+    return "\n".join(
+        [
+            "## Do the parameters come back within 5 % for 95 % of the kernels, with noise of 20 %?\n",
+            f"{answered}: it is for {len(possible)} of {len(cells)} parameters and sizes, and "
+            f"the fit reaches it for {reached} of these.",
+            f"For the other {len(others)} it is not possible, and the fit is at most {points:.1f} points below the "
+            f"bound ({TITLES[far.kind]} {far.parameter} of {far.size}x{far.size}):",
+            *(f"- {name}: {', '.join(sizes)}" for name, sizes in hidden.items()),
+            f"\nPlanted kernels of each model: {kernels}.\n",
+            _recovery(cells),
+        ]
+    )
+
+
+def recovery_table(noise: float, cells: Sequence[Cell]) -> str:
+    """Shares of parameters that come back within the tolerance, beside what is possible."""
+    return f"## The same with noise of {noise * 100:.0f} %\n\n{_recovery(cells)}"
+
+
+def _recovery(cells: Sequence[Cell]) -> str:
+    rows: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        rows.setdefault((TITLES[cell.kind], cell.parameter), []).append(str(cell))
+    about = "Share of the kernels whose parameter comes back within 5 % (best possible share); bold where 95 % are"
+    table = _table(("model", "parameter", *(f"{size}x{size}" for size in SIZES)), [[*k, *v] for k, v in rows.items()])
+    return f"{about} possible and reached. DoG: difference of Gaussians.\n\n{table}"
 
 
 def chance(scale: float) -> str:
@@ -206,10 +287,6 @@ def speed(scale: float) -> str:
             _table(("kernels", "Gabor", "difference of Gaussians", "a minute of one core"), lines),
         ]
     )
-
-
-def _bold(text: str, is_bold: bool) -> str:
-    return f"**{text}**" if is_bold else text
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -65,7 +65,7 @@ def analyze(dataset: DatasetView) -> Result:
             ),
         ),
         figures=figures,
-        findings=tuple(training_findings(rows)),
+        findings=tuple(training_findings(rows, layers)),
     )
 
 

@@ -112,3 +112,20 @@ def test_a_correlation_of_which_nothing_is_known_within_families_says_so() -> No
     )
     weak = base | {"scope": WITHIN, "verdict": NONE, "rho": 0.0, "low": -0.2, "high": 0.2, "q": 0.9, "families": 5}
     assert "but not within families" in next(iter(accuracy_findings([base, weak]))).text
+
+
+def test_layers_that_models_share_count_for_each_of_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    shared = torch.from_numpy(random.standard_normal((16, 16, 3, 3)).astype(np.float32))
+    nets = []
+    for member in range(8):
+        head = torch.from_numpy((1 + member) * random.standard_normal((16, 16, 3, 3)).astype(np.float32))
+        meta = CheckpointMetadata(family="one", metrics={"acc": 50.0 + member})
+        nets.append(Net(name=f"net{member}", state={"stem.weight": shared, "head.weight": head}, meta=meta))
+    result = analysed("accuracy", plant(tmp_path, nets), resamples=2000)
+    measured = {row["model_id"]: row["weight_rms"] for row in rows(result, "accuracy_models")}
+    for net in nets:
+        both = torch.cat([weight.double().flatten() for weight in net.state.values()])
+        assert measured[f"acme/{net.name}"] == pytest.approx(float(both.square().mean().sqrt()), rel=1e-6)
+    # Models of a single family have no other ones to be compared with.
+    assert {row["scope"] for row in rows(result, "accuracy_correlation")} == {WITHIN}

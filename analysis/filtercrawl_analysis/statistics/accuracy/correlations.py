@@ -119,6 +119,8 @@ def _of_pair(
 ) -> Iterator[tuple[str, RankCorrelation]]:
     """Yield the correlation over all models, a family being a cluster, and within families, where they are defined.
 
+    Of models of a single family, only the one within families.
+
     Args:
         rows: The models of one metric, with the measure.
         measure: The measure.
@@ -132,6 +134,8 @@ def _of_pair(
     # A model of unknown family may be a family of its own.
     clusters = np.where(strata < 0, len(families) + np.cumsum(strata < 0) - 1, strata)
     for scope, groups, correlation in ((ALL, clusters, clustered_correlation), (WITHIN, strata, rank_correlation)):
+        if scope == ALL and len(families) == 1 and (strata == 0).all():
+            continue  # all models are those of one family, within which they are compared
         random = random_generator(seed, rows[0]["metric"], measure, scope) if rows else None
         found = None if random is None else correlation(x, y, groups, draws, random)
         if found is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import DatasetView
+from filtercrawl.api.vocabulary import TRAINED
 from filtercrawl_analysis.statistics.components.coefficients import (
     coefficient_histograms,
     kernel_sizes,
@@ -37,26 +38,41 @@ MEASURES: Final[Mapping[str, str]] = {
 def model_measures(dataset: DatasetView) -> dict[str, Row]:
     """Return the measures of each model by its id, from its layers of more than one tap; None where unknown.
 
+    All layers of a model count, also those that another model has as well, such as a backbone that was kept.
     `sparsity` is the share of dead kernels of all kernels; `variance_entropy` (normalized) and `orthogonality` are
     medians over layers; `weight_rms` is the root mean square of all weights, `weight_peak` the median over layers of
     their largest magnitude over their own root mean square. `family_drift` is the drift D between the kernels of the
     model and those of the other models of its family, in the most frequent kernel size that they share. `num_params`
     is the size of the model: what goes with it may go with accuracy for no other reason.
     """
-    index = dataset.index.filter(pc.greater(dataset.index["taps"], 1))
+    index = layers_of_models(dataset)
     names = (
         "model_id", "n_kernels", "taps", "n_dead", "variance_entropy_norm", "orthogonality", "norm_l2", "norm_linf",
-        "model_num_params",
     )  # fmt: skip
     layers: dict[str, list[Row]] = {}
     for row in index.select(names).to_pylist():
         layers.setdefault(row["model_id"], []).append(row)
     drifts = family_drifts(dataset, index)
+    sizes = dict(zip(*(dataset.models[name].to_pylist() for name in ("model_id", "num_params")), strict=True))
     return {
         model_id: {name: measure(rows) for name, measure in _MEASURES.items()}
-        | {"family_drift": drifts.get(model_id), "num_params": rows[0]["model_num_params"]}
+        | {"family_drift": drifts.get(model_id), "num_params": sizes.get(model_id)}
         for model_id, rows in layers.items()
     }
+
+
+def layers_of_models(dataset: DatasetView) -> pa.Table:
+    """Return the learned layers of more than one tap of the analyzed models, each distinct tensor of a model once.
+
+    Analyses of layers see each tensor once in the whole dataset, so that a model may lack those that it shares.
+    """
+    rows = dataset.all_layers
+    usable = pc.and_(pc.is_in(rows["weight_kind"], pa.array(TRAINED)), pc.greater(rows["taps"], 1))
+    usable = pc.and_(usable, _is_in(rows, pc.unique(dataset.index["model_id"]).to_pylist()))
+    layers = rows.filter(usable).sort_by([("model_id", "ascending"), ("layer_id", "ascending")])
+    keys = zip(*(layers[name].to_pylist() for name in ("model_id", "layer_sha256")), strict=True)
+    first = {key: position for position, key in reversed(list(enumerate(keys)))}
+    return layers.take(pa.array(sorted(first.values()), pa.int64()))
 
 
 def family_drifts(dataset: DatasetView, index: pa.Table) -> dict[str, float]:
@@ -88,7 +104,7 @@ def family_drifts(dataset: DatasetView, index: pa.Table) -> dict[str, float]:
     return found
 
 
-def _is_in(layers: pa.Table, models: Mapping[str, float]) -> pa.ChunkedArray:
+def _is_in(layers: pa.Table, models: Iterable[str]) -> pa.ChunkedArray:
     return pc.is_in(layers["model_id"], value_set=pa.array(list(models), pa.string()))
 
 

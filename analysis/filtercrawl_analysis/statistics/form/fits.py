@@ -22,7 +22,7 @@ from filtercrawl_analysis.statistics.form.starts import Dictionary, dog_dictiona
 # Shortest axis of kernels that are fitted: a Gabor function has nine parameters.
 MIN_SIZE: Final = 5
 # Starts of a kernel, and steps after which only the best goes on: more of either hardly changes a fit.
-_STARTS: Final = 3
+_STARTS: Final = 4
 _TRIAL_STEPS: Final = 6
 # Weights that are fitted at a time, so that intermediate results stay in the cache of a CPU.
 _CHUNK: Final = {"cpu": 131_072, "other": 4_194_304}
