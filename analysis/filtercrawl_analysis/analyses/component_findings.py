@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.components.explained_variance import SizeComponents
 from filtercrawl_analysis.statistics.components.share_intervals import overlapping_runs
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
@@ -85,7 +86,7 @@ def _by_group(column: str, rows: Sequence[tuple[int, Row]]) -> tuple[int, str]:
     told = [item for item in rows if item[1]["verdict"] in (HIGHER, LOWER)]
     tested = [item for item in rows if item[1]["q"] is not None]
     untested = sum(item[1]["verdict"] == TOO_LITTLE for item in rows)
-    few = f" {untested} of {len(rows)} groups have too few models to tell." if untested else ""
+    few = f" {untested} of {len(rows)} groups {verb(untested, 'has', 'have')} too few models." if untested else ""
     what = f"By {column.replace('_', ' ')}, the share of the first component of {kernel_phrase(rows[0][1]['kernel'])}"
     if told:
         position, row = min(told, key=lambda item: (item[1]["q"], item[0]))

@@ -38,7 +38,10 @@ def degeneracy_findings(layers: pa.Table, models: pa.Table) -> Iterator[Finding]
         yield from _models_with(verdict, rows, of_models)
     nine = [row["degenerate"] for row in rows if row["degenerate"] is not None]
     if nine:
-        yield Finding(text=f"The published thresholds call {sum(nine)} of {len(nine)} layers of nine taps degenerate.")
+        yield Finding(
+            text=f"By the published thresholds (arXiv 2203.15331), {sum(nine)} of {format_plural(len(nine), 'layer')} "
+            f"of nine taps {verb(sum(nine), 'is', 'are')} degenerate."
+        )
 
 
 def _counts(rows: list[Row]) -> Finding:
@@ -163,9 +166,9 @@ def _detail(layer: Row) -> str:
             share = f"about {share} ({layer['dead_low']:.0%} to {layer['dead_high']:.0%})"
         return f"has {n:,} kernels of which {share} are dead"
     if layer["verdict"] == "repeated":
-        return f"has {n:,} kernels, of the sampled ones {layer['distinct_share']:.0%} distinct"
+        return f"has {n:,} kernels; {layer['distinct_share']:.0%} of those sampled are distinct"
     if layer["verdict"] == "outliers":
         # Rounded down, as it is a lower bound.
         share = math.floor(100 * layer["outlier_share_low"])
         return f"has at least {share}% of its energy in at most {layer['outlier_kernels']:,} of {n:,} kernels"
-    return f"has {n:,} kernels, of the sampled ones {layer['near_copy_share']:.0%} within 20 % of another one"
+    return f"has {n:,} kernels; {layer['near_copy_share']:.0%} of those sampled are within 20 % of another one"

@@ -81,8 +81,9 @@ def _median(rows: list[dict[str, Any]]) -> Iterator[Finding]:
         if row["column"] == ALL and row["measure"] == "twin_similarity":
             interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
             text = (
-                f"In the median model ({_models(row['models'])}), the twin of the median filter of "
-                f"{kernel_phrase(row['kernel'])} has a cosine of magnitude {row['median']:.2f}{interval}."
+                f"In the median model ({_models(row['models'])}), the median filter of {kernel_phrase(row['kernel'])} "
+                f"has a cosine of magnitude {row['median']:.2f}{interval} with the filter of its layer that is most "
+                "like it."
             )
             estimate = Estimate(
                 label="cosine of the median filter with its nearest other one, in the median model",

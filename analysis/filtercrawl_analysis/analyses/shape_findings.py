@@ -8,6 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl.api.formatting import verb
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, NOT_TOLD_APART, TOO_LITTLE
@@ -72,7 +73,7 @@ def _by_group(column: str, rows: list[tuple[int, dict[str, Any]]]) -> tuple[int,
     untested = sum(item[1]["verdict"] == TOO_LITTLE for item in rows)
     words = f"energy of {kernel_phrase(rows[0][1]['kernel'])} at low frequencies"
     by = f"By {column.replace('_', ' ')}, the {words}"
-    few = f" {untested} of {len(rows)} groups have too few models to tell." if untested else ""
+    few = f" {untested} of {len(rows)} groups {verb(untested, 'has', 'have')} too few models." if untested else ""
     if told:
         position, row = min(told, key=lambda item: (item[1]["q"], item[0]))
         return position, (

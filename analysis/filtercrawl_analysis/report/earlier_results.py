@@ -14,7 +14,7 @@ def read_results(folder: ReportFolder) -> dict[str, Any] | None:
     """Return the content of an earlier results.json; None if there is none, or one that cannot be used."""
     try:
         results = json.loads((folder.root / folder.results).read_bytes())
-        names = [item["name"] for analysis in results["analyses"] for item in _items(analysis)]
+        names = [name for analysis in results["analyses"] for name in _names(analysis)]
         texts = [
             text
             for analysis in results["analyses"]
@@ -29,18 +29,21 @@ def read_results(folder: ReportFolder) -> dict[str, Any] | None:
 
 def names_of(results: Mapping[str, Any] | None) -> list[str]:
     """Return the names of all tables and figures of results."""
-    return [] if results is None else [item["name"] for analysis in results["analyses"] for item in _items(analysis)]
+    return [] if results is None else [name for analysis in results["analyses"] for name in _names(analysis)]
 
 
-def with_kept(results: dict[str, Any], earlier: Mapping[str, Any] | None) -> dict[str, Any]:
+def with_kept(
+    results: dict[str, Any], earlier: Mapping[str, Any] | None, last_withdrawal: datetime | None = None
+) -> dict[str, Any]:
     """Return results with the analyses of earlier runs that were not run again, in the places that they had.
 
     An analysis that failed this time keeps its earlier results. One of which a table or figure has the name of a new
-    one is dropped, as its file is overwritten.
+    one is dropped, as its file is overwritten; so is one from before a model was withdrawn, which it may show.
 
     Args:
         results: Those of this run.
         earlier: Those of earlier runs; None if there are none.
+        last_withdrawal: When a model was last withdrawn from the dataset; None if none was.
     """
     if earlier is None:
         return results
@@ -49,7 +52,7 @@ def with_kept(results: dict[str, Any], earlier: Mapping[str, Any] | None) -> dic
     analyses = {
         analysis["name"]: new.get(analysis["name"], analysis)
         for analysis in earlier["analyses"]
-        if analysis["name"] in new or taken.isdisjoint(item["name"] for item in _items(analysis))
+        if analysis["name"] in new or (_is_after(analysis, last_withdrawal) and taken.isdisjoint(_names(analysis)))
     }
     kept = [analysis for name, analysis in analyses.items() if name not in new]
     files = {path for analysis in kept for item in _items(analysis) for path in item["files"]}
@@ -73,6 +76,14 @@ def _without_dates(results: Mapping[str, Any]) -> Any:
 
 def _items(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*analysis["tables"], *analysis["figures"]]
+
+
+def _names(analysis: Mapping[str, Any]) -> list[str]:
+    return [item["name"] for item in _items(analysis)]
+
+
+def _is_after(analysis: Mapping[str, Any], time: datetime | None) -> bool:
+    return time is None or datetime.fromisoformat(analysis["made"]) > time
 
 
 def _is_date(text: object) -> bool:

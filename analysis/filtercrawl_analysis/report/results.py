@@ -32,6 +32,7 @@ class ReportInput:
         sections: The runs of all analyses.
         pictures: Kernels of the dataset, for the head of the page.
         keep_others: Whether the report keeps what earlier runs wrote of other analyses.
+        last_withdrawal: When a model was last withdrawn from the dataset; None if none was.
     """
 
     dataset_id: str
@@ -45,6 +46,7 @@ class ReportInput:
     sections: tuple[AnalysisRun, ...]
     pictures: Sequence[LayerPicture] = ()
     keep_others: bool = False
+    last_withdrawal: datetime | None = None
 
 
 @dataclass(kw_only=True)

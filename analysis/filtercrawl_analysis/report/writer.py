@@ -67,7 +67,8 @@ def write_report(folder: ReportFolder, content: ReportInput, step: Step = lambda
     _write_tables(folder, content, written)
     figures = _write_figures(folder, content, written, step)
     own = results_of_run(content, written)
-    results = with_dates_of_equal_run(with_kept(own, earlier) if content.keep_others else own, earlier)
+    results = with_kept(own, earlier, content.last_withdrawal) if content.keep_others else own
+    results = with_dates_of_equal_run(results, earlier)
     page = _page_content(folder, content, results, figures)
     write_text(folder.root / folder.page, folder.root, render_report(results, page, content.pictures))
     kept = _kept(results, content)

@@ -13,6 +13,7 @@ from filtercrawl.api.cancellation import CancellationToken
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, now
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.effective_counts import effective_counts
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
@@ -89,6 +90,7 @@ def execute(
             sections=tuple(runs),
             pictures=layer_pictures(view),
             keep_others=destination is not None and destination.keep_others,
+            last_withdrawal=pc.max(DatasetFolder(dataset).table("withdrawn", ["withdrawn"])["withdrawn"]).as_py(),
         )
         written = write_report(folder, content, reporter.step)
         if into_dataset:

@@ -14,7 +14,9 @@ from conftest import Sync
 from filtercrawl.api import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
+from filtercrawl.config import resolve
 from filtercrawl_analysis import AnalysisReport, analyze
+from filtercrawl_publish.releasing.withdraw import withdraw_from_folder
 from filtercrawl_publish.verification import verify_folder
 from support.plugins import declared, entry
 from support.report_page import Page
@@ -125,6 +127,20 @@ def test_sections_of_an_earlier_state_of_the_dataset_are_marked(
     assert states["one"] != states["two"]
     assert list(verify_folder(net)) == []
     assert "earlier state" not in page_of(analyze(net, plugins=plugins)).text
+
+
+def test_what_was_made_before_a_model_was_withdrawn_goes(
+    net: Path, plugins: Plugins, zoo: Path, run_sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(zoo / "another.safetensors", state(1))
+    run_sync()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    analyze(net, plugins=plugins)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000100")
+    withdraw_from_folder(["local/another.safetensors"], "asked for", resolve({"dataset": str(net)}))
+    report = analyze(net, only=["two"], plugins=plugins)
+    assert [analysis["name"] for analysis in report.results["analyses"]] == ["two"]
+    assert not (net / "analysis/tables/one_table.csv").exists()
 
 
 def test_listing_the_same_checkpoints_again_is_no_other_state(net: Path, plugins: Plugins, run_sync: Sync) -> None:

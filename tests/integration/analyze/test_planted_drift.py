@@ -99,7 +99,7 @@ def test_groups_that_differ_in_size_alone_do_not_differ(planted: Result) -> None
 def test_groups_that_differ_in_spread_alone_do_not_differ(planted: Result) -> None:
     (row,) = rows(planted, "drift_tag")
     assert row["verdict"] == "no difference found"
-    assert "no difference was found" in finding(planted, "drift_tag").text
+    assert "No difference was found" in finding(planted, "drift_tag").text
 
 
 def mean_distribution(spectrum: Mapping[int, float], seed: int) -> np.ndarray:

@@ -126,7 +126,7 @@ def test_a_table_that_is_larger_than_what_is_kept_is_written_in_full(
     (table,) = (t for t in report.results["analyses"][0]["tables"] if t["name"] == "filters")
     assert table["rows"] == 6 * 2 * OUT
     page = Page.read(report.page)
-    assert f"The first 30 of {6 * 2 * OUT:,} rows" in page.text
+    assert f"The first 40 of {6 * 2 * OUT:,} rows" in page.text
     assert list(verify_folder(dataset)) == []
 
 

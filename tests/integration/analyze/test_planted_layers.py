@@ -96,7 +96,7 @@ def test_the_page_says_so(degeneracy: Result) -> None:
         for text in said
     )
     assert (
-        "acme/odd: 1 of 8 layers consists of near copies; copies.weight has 640 kernels, of the sampled ones 100% "
+        "acme/odd: 1 of 8 layers consists of near copies; copies.weight has 640 kernels; 100% of those sampled are "
         "within 20 % of another one." in said
     )
     assert any("acme/odd: 1 of 8 layers is dead; dead.weight has 640 kernels of which about 9" in text for text in said)

@@ -23,7 +23,8 @@ from support.memory_view import Layer, MemoryView
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytest.importorskip("playwright", reason="playwright is not installed")
+html5lib = pytest.importorskip("html5lib", reason="html5lib is not installed")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="playwright is not installed")
 EXECUTABLE = find_browser()
 if EXECUTABLE is None:
     pytest.skip("no Chromium or Chrome is installed", allow_module_level=True)
@@ -105,7 +106,7 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 def column(page: Page, name: str) -> list[str]:
     cells = page.locator(f"#table-layers tbody tr:not([hidden]) td:nth-child({position(page, name)})")
-    return [text.removesuffix(" copy id") for text in cells.all_inner_texts()]
+    return [text.removesuffix("copy id").rstrip() for text in cells.all_inner_texts()]
 
 
 def position(page: Page, name: str) -> int:
@@ -198,3 +199,24 @@ def test_nothing_is_loaded_and_no_other_script_runs(browser: Browser, url: str) 
     )
     assert page.evaluate("window.ran") is None
     page.close()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "dark")])
+def test_axe_finds_nothing_serious(browser: Browser, url: str, width: int, theme: Any) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)
+    page.goto(url)
+    open_table(page)
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
+    problems = [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in axe.Axe().run(page).response["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+    page.close()
+    assert problems == []
+
+
+def test_the_page_is_valid_html(url: str) -> None:
+    text = Path(url.removeprefix("file://")).read_text("utf-8")
+    html5lib.HTMLParser(strict=True).parse(text)  # raises where a browser would have to guess
