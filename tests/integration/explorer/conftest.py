@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from filtercrawl_analysis.explorer.explore import open_explorer
@@ -22,8 +25,22 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="package")
 def viewed_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = loading_dataset(tmp_path_factory.mktemp("explorer"))
-    analyze(dataset, only=["degeneracy", "lineage", "drift"], by=["kernel"], resamples=50)
+    analyze(dataset, only=["degeneracy", "lineage", "drift"], by=["architecture"], resamples=50)
+    write_eigenkernels(dataset)
     return dataset
+
+
+def write_eigenkernels(dataset: Path) -> None:
+    """Write the table of the analysis `eigenkernels` for 3x3 kernels without its figures, which take long."""
+    kernels = pd.read_parquet(dataset / "data/samples.parquet").query("kernel == '3x3'")
+    values = np.stack(kernels["values"].to_list()).astype(float)
+    scaled = values / abs(values).max(axis=1, keepdims=True)
+    components = np.linalg.svd(scaled - scaled.mean(0), full_matrices=False)[2]
+    rows = [
+        {"kernel": "3x3", "component": place, "vector": vector.tolist(), "mean": scaled.mean(0).tolist()}
+        for place, vector in enumerate(components)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), dataset / "analysis/tables/eigenkernels.parquet", compression="zstd")
 
 
 @pytest.fixture(scope="package")

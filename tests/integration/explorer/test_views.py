@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
+import numpy as np
 import pandas as pd
 from playwright.sync_api import expect
 
@@ -76,11 +78,27 @@ def test_other_measures_and_colors_are_chosen(open_page: PageOpener, index: pd.D
     expect(page.locator(".legend li")).to_have_count(index.kernel.nunique())
 
 
-def test_single_kernels_need_an_analysis_and_the_page_says_which(open_page: PageOpener) -> None:
-    page = open_page("?view=scatter&points=kernels")
-    expect(page.locator("#panel-scatter")).to_contain_text("filtercrawl analyze --only eigenkernels")
-    page.get_by_label("Points").select_option("layers")
-    expect(page.locator(".plot")).to_be_visible()
+def test_single_kernels_lie_at_their_scores_along_the_eigenkernels(open_page: PageOpener, viewed_dataset: Path) -> None:
+    kernels = pd.read_parquet(viewed_dataset / "data/samples.parquet").query("kernel == '3x3'")
+    basis = pd.read_parquet(viewed_dataset / "analysis/tables/eigenkernels.parquet").query("kernel == '3x3'")
+    values = np.stack(kernels["values"].to_list()).astype(float)
+    scaled = values / abs(values).max(axis=1, keepdims=True)
+    scores = (scaled - np.stack(basis["mean"].to_list())[0]) @ np.stack(basis["vector"].to_list())[:2].T
+    low, high = np.round(np.quantile(scores[:, 0], [0.3, 0.7]), 4)
+    marked = kernels.kernel_id[(scores[:, 0] >= low) & (scores[:, 0] <= high)]
+
+    page = open_page("?view=scatter&points=kernels&f.kernel=3x3")
+    panel = page.locator("#panel-scatter")
+    expect(panel.get_by_role("status")).to_contain_text(f"{len(kernels):,} kernels in the plot")
+    form = panel.get_by_role("form", name="Marked part")
+    form.get_by_label("component 1, from").fill(str(low))
+    form.get_by_label("component 1, to").fill(str(high))
+    form.get_by_label("component 1, to").press("Enter")
+    expect(panel.get_by_role("status")).to_have_text(f"{len(marked):,} kernels in the marked part")
+    shown = panel.locator(".pictures button")
+    assert {shown.nth(place).get_attribute("title") for place in range(20)} <= set(marked)
+    shown.first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
 
 
 def test_a_model_has_its_layers_by_depth_and_its_relatives(open_page: PageOpener, index: pd.DataFrame) -> None:
@@ -135,6 +153,24 @@ def test_two_groups_are_compared_within_the_filters(open_page: PageOpener, index
         models, kernels = rows.model_id.nunique(), int(rows[rows.kernel == size].n_kernels.sum())
         expect(panel.locator(f"section.side-{side}")).to_contain_text(f"{models} models")
         expect(panel.locator(f"section.side-{side}")).to_contain_text(f"{kernels:,} kernels")
+    expect(panel).to_contain_text("Only kernels of one size are compared")
     first = panel.get_by_role("group", name="First group")
     first.get_by_role("button", name="Remove").click()
     expect(panel).to_contain_text("Choose two groups of layers")
+
+
+def test_the_drift_between_two_groups_is_that_of_the_analysis(open_page: PageOpener, viewed_dataset: Path) -> None:
+    drift = pd.read_parquet(viewed_dataset / "analysis/tables/drift_architecture.parquet")
+    pair = drift[(drift.group_a == "resnet18") & (drift.group_b == "convnext_tiny")]
+    a, b = urlencode({"architecture": "convnext_tiny"}), urlencode({"architecture": "resnet18"})
+    page = open_page(f"?{urlencode({'view': 'compare', 'a': a, 'b': b})}")
+    table = page.locator("#panel-compare").get_by_role("table")
+    expect(table.locator("tbody tr")).to_have_count(len(pair))
+    expect(table).to_contain_text(pair.iloc[0].kernel)
+    expect(table).to_contain_text(pair.iloc[0].verdict)
+
+
+def test_the_command_is_named_where_an_analysis_was_not_made(open_page: PageOpener) -> None:
+    a, b = urlencode({"task": "image-segmentation"}), urlencode({"task": "image-classification"})
+    page = open_page(f"?{urlencode({'view': 'compare', 'a': a, 'b': b})}")
+    expect(page.locator("#panel-compare")).to_contain_text("filtercrawl analyze --only drift --by task")

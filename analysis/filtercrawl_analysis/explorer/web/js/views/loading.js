@@ -27,18 +27,12 @@ export function loadingLines(layer, kernel, location) {
 }
 
 function pandasLine(layer, kernel, location) {
-  const remote = /^[\w.-]+\/[\w.-]+(@[\w.-]+)?$/.test(location);
+  const remote = /^[\w.-]+\/[\w.-]+@[\w.-]+$/.test(location);
   const file = literal(`${remote ? `hf://datasets/${location}` : location}/${layer.file}`);
-  // The weight of a duplicate is stored under the name of another checkpoint, with the same hash.
+  // By its hash: the weight may be stored under the name of another layer. Long layers have several rows.
   const filter = `[("layer_sha256", "==", ${literal(layer.layer_sha256)}), ("kernel", "==", ${literal(layer.kernel)})]`;
-  const size = layer.kernel_size;
-  const inputs = layer.shape[1];
-  const per = size.reduce((product, length) => product * length, 1);
-  const shape = `(-1, ${[inputs, ...size].join(", ")})`;
-  const read = `pd.read_parquet(${file}, filters=${filter})`;
-  if (layer.n_parts > 1 || inputs * per * layer.shape[0] > 4194304) {
-    const place = `.sort_values(["layer_id", "part"]).drop_duplicates("part").weight.explode().to_numpy("float32")`;
-    return `import pandas as pd; kernel = ${read}${place}.reshape${shape}[${kernel.out}, ${kernel.in}]`;
-  }
-  return `import pandas as pd; kernel = ${read}.weight.iloc[0].reshape${shape}[${kernel.out}, ${kernel.in}]`;
+  const rows = `pd.read_parquet(${file}, filters=${filter}).sort_values(["layer_id", "part"])`;
+  const shape = [-1, layer.shape[1], ...layer.kernel_size].join(", ");
+  const weight = `np.concatenate(list(${rows}.weight)).reshape(${shape})`;
+  return `import numpy as np, pandas as pd; kernel = ${weight}[${kernel.out}, ${kernel.in}]`;
 }
