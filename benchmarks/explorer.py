@@ -8,37 +8,36 @@ counts from the start of the navigation, all other times from the input event un
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import statistics
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from explorer_data import write_dataset
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from filtercrawl_analysis.explorer.explore import open_explorer
 from filtercrawl_analysis.explorer.page import page_files
 
 REPORT: Final = Path(__file__).with_suffix(".md")
-RUNS: Final = 5
+RUNS: Final = 7
 LIMITS: Final = {"first picture": 1500, "filter": 200}
 FIRST_PICTURE: Final = "performance.getEntriesByName('first-picture')[0].startTime"
 # Milliseconds from an action until the counts have changed and the first cards are drawn again.
 ACTION: Final = """async ([act, argument]) => {
-    const counts = document.getElementById("counts");
-    const before = document.querySelector(".grid").innerHTML.length + counts.textContent;
-    const drawn = () => {
-        const cards = [...document.querySelectorAll(".card")];
-        return cards.length && cards.slice(0, 6).every((card) => card.classList.contains("drawn"));
-    };
+    const cards = () => [...document.querySelectorAll(".card")];
+    const shown = () => [document.getElementById("counts"), ...cards()].map((node) => node.textContent).join();
+    const before = shown();
     const changed = new Promise((resolve) => {
         const check = () => {
-            const now = document.querySelector(".grid").innerHTML.length + counts.textContent;
-            if (now !== before && drawn()) resolve(performance.now());
+            const now = cards();
+            const drawn = now.length && now.slice(0, 6).every((card) => card.classList.contains("drawn"));
+            if (drawn && shown() !== before) resolve(performance.now());
             else requestAnimationFrame(check);
         };
         requestAnimationFrame(check);
@@ -85,46 +84,48 @@ STEPS: Final = (
 )
 
 
-@dataclass
-class Traffic:
-    """What was sent.
+@dataclass(frozen=True)
+class Sent:
+    """One response.
 
     Attributes:
-        requests: Number of requests.
-        received: Bytes of the dataset and of the page itself.
+        asked: When it was asked for, in milliseconds since 1970.
+        is_page: Whether it is the page itself, not the dataset.
+        size: Bytes.
     """
 
-    requests: int = 0
-    received: dict[str, int] = field(default_factory=lambda: {"dataset": 0, "page": 0})
-
-    def add(self, response: Response) -> None:
-        self.requests += 1
-        kind = "dataset" if "/dataset/" in response.url else "page"
-        self.received[kind] += int(response.headers.get("content-length", 0))
+    asked: float
+    is_page: bool
+    size: int
 
 
-def run(browser: Browser, url: str) -> tuple[dict[str, float], dict[str, Traffic]]:
-    """Return milliseconds by step, and the traffic until the first picture and until all columns were there."""
+def run(browser: Browser, url: str) -> tuple[dict[str, float], dict[str, list[Sent]]]:
+    """Return milliseconds by step, and what was asked for before the first picture and until all columns were there."""
     context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    traffic = Traffic()
-    context.on("response", traffic.add)
+    responses: list[Response] = []
+    context.on("response", lambda response: responses.append(response))  # noqa: PLW0108 - playwright marks it
     page = context.new_page()
     page.goto(url, wait_until="commit")
     page.wait_for_selector(".card.drawn")
-    first = Traffic(traffic.requests, dict(traffic.received))
-    page.wait_for_function("document.getElementById('counts').textContent !== ''")
+    expect(page.locator("#counts")).not_to_be_empty()
     page.wait_for_selector(".facet input[value='5x5']")
     page.wait_for_timeout(1500)  # columns that tell whether a filter is of use are read last
-    times: dict[str, float] = {
-        "first picture": page.evaluate("performance.getEntriesByName('first-picture')[0].startTime")
-    }
-    sent = {"first picture": first, "all columns": Traffic(traffic.requests, dict(traffic.received))}
+    times: dict[str, float] = {"first picture": page.evaluate(FIRST_PICTURE)}
+    drawn = page.evaluate("performance.timeOrigin") + times["first picture"]
+    traffic = [sent(response) for response in responses]
+    parts = {"first picture": [each for each in traffic if each.asked < drawn], "all columns": traffic}
     for name, action, argument in STEPS:
         times[name] = page.evaluate(ACTION, [action, argument])
+        expect(page.locator(".card:not(.drawn)")).to_have_count(0)
         page.wait_for_timeout(200)
     times |= scrolled(page)
     context.close()
-    return times, sent
+    return times, parts
+
+
+def sent(response: Response) -> Sent:
+    size = int(response.headers.get("content-length", 0))
+    return Sent(response.request.timing["startTime"], "/dataset/" not in response.url, size)
 
 
 def scrolled(page: Page) -> dict[str, float]:
@@ -133,7 +134,7 @@ def scrolled(page: Page) -> dict[str, float]:
     return {"frame while scrolling, median": statistics.median(gaps), "frame while scrolling, longest": max(gaps)}
 
 
-def report(layers: int, folder: Path, browser: str, runs: list[tuple[dict[str, float], dict[str, Traffic]]]) -> str:
+def report(layers: int, folder: Path, browser: str, runs: list[tuple[dict[str, float], dict[str, list[Sent]]]]) -> str:
     sizes = {path.name: path.stat().st_size for path in sorted((folder / "data").glob("*.parquet"))}
     own = sum(path.stat().st_size for path in page_files().values())
     vendor = sum(path.stat().st_size for name, path in page_files().items() if name.startswith("vendor/"))
@@ -143,7 +144,8 @@ def report(layers: int, folder: Path, browser: str, runs: list[tuple[dict[str, f
         f"Written by `python benchmarks/explorer.py`; {platform.machine()}, {browser}, {layers:,} layers. `index` has "
         f"{sizes['index.parquet'] / 1e6:.1f} MB, `samples` {sizes['samples.parquet'] / 1e6:.0f} MB; the page itself "
         f"{own / 1e3:.0f} kB, {vendor / 1e3:.0f} kB of which read Parquet. {len(runs)} runs, each in a browser "
-        "without a cache, from a server on the same machine.",
+        f"without a cache, from a server on the same machine with {os.cpu_count()} cores, on which "
+        f"{os.getloadavg()[1]:.0f} processes wanted to run.",
         "",
         "| step | median, ms | fastest, ms | limit, ms |",
         "|---|---:|---:|---:|",
@@ -154,8 +156,8 @@ def report(layers: int, folder: Path, browser: str, runs: list[tuple[dict[str, f
         lines.append(f"| {name} | {statistics.median(values):.0f} | {min(values):.0f} | {limit} |")
     lines += ["", "| until | requests | of the page, MB | of the dataset, MB |", "|---|---:|---:|---:|"]
     for name, traffic in runs[-1][1].items():
-        page, dataset = traffic.received["page"] / 1e6, traffic.received["dataset"] / 1e6
-        lines.append(f"| {name} | {traffic.requests} | {page:.2f} | {dataset:.2f} |")
+        page, dataset = (sum(each.size for each in traffic if each.is_page is kind) / 1e6 for kind in (True, False))
+        lines.append(f"| {name} | {len(traffic)} | {page:.2f} | {dataset:.2f} |")
     return "\n".join(lines) + "\n"
 
 
