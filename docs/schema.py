@@ -9,6 +9,7 @@ import pyarrow as pa
 from filtercrawl.dataset.schema.arrow import ROWS, SCHEMA_VERSION
 from filtercrawl.dataset.schema.column import TableRow
 from filtercrawl.dataset.schema.layer_row import LayerRow
+from filtercrawl.dataset.schema.subset_rows import SubsetRow
 
 ABOUT = {
     "layers": "A row a layer, or a part of one, with its weight. These files never change.",
@@ -23,6 +24,7 @@ ABOUT = {
     "withdrawn": "A row a checkpoint that was taken out for good.",
     "sources": "A row a selector that was listed.",
     "files": "A row a file of the dataset.",
+    "subset": "A row a layer of a [subset](subsets.md); the config is `subset-NAME`.",
 }
 INTRODUCTION = f"""# Schema
 
@@ -34,7 +36,8 @@ belong together.
 
 def page() -> str:
     """Return the page: a section a table, a line a column."""
-    return "\n".join([INTRODUCTION, *(section(name, row) for name, row in {"layers": LayerRow, **ROWS}.items())])
+    tables = {"layers": LayerRow, **ROWS, "subset": SubsetRow}
+    return "\n".join([INTRODUCTION, *(section(name, row) for name, row in tables.items())])
 
 
 def section(name: str, row: type[TableRow]) -> str:

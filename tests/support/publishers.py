@@ -99,7 +99,11 @@ def sound(repo: Repo | None) -> bool:
         listed = [File(**row) for row in pq.read_table(pa.BufferReader(files[manifest.TABLE])).to_pylist()]
         for file in listed:
             assert (len(files[file.path]), sha256(files[file.path])) == (file.size, file.sha256), file.path
-        ours = {path for path in files if path.startswith(("data/", "analysis/", *manifest.SINGLE_FILES))}
+        ours = {
+            path
+            for path in files
+            if path.startswith((*(f"{part}/" for part in manifest.PARTS), *manifest.SINGLE_FILES))
+        }
         assert ours == {file.path for file in listed} | {manifest.TABLE}
         readme = files[card.PATH]
         listed.append(File(path=card.PATH, size=len(readme), sha256=sha256(readme)))
