@@ -37,6 +37,8 @@ class ExactScores:
             self._scores(queries[start : start + self._chunk], kernels[start : start + self._chunk])
             for start in range(0, len(queries), self._chunk)
         ]
+        if len(parts) == 1:
+            return parts[0]
         scores, images = zip(*parts, strict=True)
         return np.concatenate(scores), np.concatenate(images)
 
@@ -54,6 +56,8 @@ class ExactScores:
             else:
                 signed, negated = (-((left - sign * kernels) ** 2).sum(-1) for sign in (1, -1))
         every = np.concatenate([signed, negated]) if self._similarity.up_to_sign else signed
+        if len(every) == 1:
+            return every[0], np.zeros(len(queries), np.int64)
         images = every.argmax(0)
         scores = np.take_along_axis(every, images[None], 0)[0]
         return scores, np.where(images < len(left), images, len(left) - 1 - images)

@@ -15,7 +15,7 @@ from filtercrawl.load.kernel_numbers import KernelBlock
 
 # Kernels that are tested before there are k neighbors, at least; then so many times those that were tested.
 _FIRST: Final = 256
-_GROWTH: Final = 4
+_GROWTH: Final = 8
 
 
 class Candidates:
@@ -60,7 +60,15 @@ class Candidates:
     def _measure(self, pairs: Pairs, start: int, block: KernelBlock) -> None:
         """Compute the scores of candidates in float64 and keep the best."""
         columns = pairs.column + start
-        chosen = block.kernels[columns]
-        scores, images = self._exact(pairs.query, chosen)
-        found = Neighbors(query=pairs.query, number=block.numbers(columns), score=scores, image=images, kernel=chosen)
-        self._nearest.add(found.take(np.flatnonzero(np.isfinite(scores))))
+        scores, images = self._exact(pairs.query, block.kernels[columns])
+        near = np.flatnonzero((scores >= self._nearest.threshold[pairs.query]) & (scores > -np.inf))
+        if len(near):
+            columns = columns[near]
+            found = Neighbors(
+                query=pairs.query[near],
+                number=block.numbers(columns),
+                score=scores[near],
+                image=images[near],
+                kernel=block.kernels[columns],
+            )
+            self._nearest.add(found)

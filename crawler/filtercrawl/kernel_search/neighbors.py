@@ -65,9 +65,6 @@ class NearestSoFar:
 
     def add(self, more: Neighbors) -> None:
         """Keep the nearest of what there is and of these. Of equal scores the lower number is nearer."""
-        more = more.take(np.flatnonzero(more.score >= self.threshold[more.query]))
-        if not len(more.query):
-            return
         every = self.kept.joined(more)
         order = np.lexsort((every.number, -every.score, every.query))
         query = every.query[order]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,25 +33,47 @@ class Sample:
 def sample(blocks: Iterable[KernelBlock], taps: int, n: int, seed: int) -> Sample:
     """Return the `n` kernels of the lowest hashes, or all if there are fewer.
 
-    Kernels of zeros and those that are not finite are left out, and so are copies. Memory: about twice the result and
+    Kernels of zeros and those that are not finite are left out, and so are copies. Memory: some times the result and
     one block.
     """
-    kernels, numbers = np.empty((0, taps), np.float32), np.empty(0, np.int64)
-    hashes = np.empty(0, np.uint64)
+    chosen = _Hashed.none(taps)
+    waiting, count = [chosen], 0
     for block in blocks:
         usable = np.isfinite(block.kernels).all(1) & (block.kernels != 0).any(1)
-        found = hash_kernels(block.kernels, seed)
-        limit = hashes[-1] if len(hashes) == n else np.uint64(2**64 - 1)
-        rows = np.flatnonzero(usable & (found <= limit))
-        hashes = np.concatenate([hashes, found[rows]])
-        kernels = np.concatenate([kernels, block.kernels[rows]])
-        numbers = np.concatenate([numbers, block.numbers(rows)])
+        hashes = hash_kernels(block.kernels, seed)
+        if len(chosen.hashes) == n:
+            usable &= hashes <= chosen.hashes[-1]
+        rows = np.flatnonzero(usable)
+        waiting.append(_Hashed(hashes[rows], block.kernels[rows], block.numbers(rows)))
+        count += len(rows)
+        if count > n:
+            chosen = _Hashed.lowest(waiting, n)
+            waiting, count = [chosen], 0
+    chosen = _Hashed.lowest(waiting, n)
+    return Sample(kernels=chosen.kernels, numbers=chosen.numbers)
+
+
+class _Hashed(NamedTuple):
+    """Kernels with their hashes and numbers."""
+
+    hashes: NDArray[np.uint64]
+    kernels: NDArray[np.float32]
+    numbers: NDArray[np.int64]
+
+    @classmethod
+    def none(cls, taps: int) -> Self:
+        return cls(np.empty(0, np.uint64), np.empty((0, taps), np.float32), np.empty(0, np.int64))
+
+    @classmethod
+    def lowest(cls, parts: Sequence[_Hashed], n: int) -> Self:
+        """Return those of the lowest hashes in order, of equal ones that of the lowest number."""
+        hashes = np.concatenate([part.hashes for part in parts])
+        numbers = np.concatenate([part.numbers for part in parts])
         order = np.lexsort((numbers, hashes))
         first = np.ones(len(order), np.bool_)
         first[1:] = hashes[order[1:]] != hashes[order[:-1]]
         order = order[first][:n]
-        hashes, kernels, numbers = hashes[order], kernels[order], numbers[order]
-    return Sample(kernels=kernels, numbers=numbers)
+        return cls(hashes[order], np.concatenate([part.kernels for part in parts])[order], numbers[order])
 
 
 def hash_kernels(kernels: NDArray[np.float32], seed: int) -> NDArray[np.uint64]:
