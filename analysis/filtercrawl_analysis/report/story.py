@@ -28,7 +28,9 @@ Finding = Mapping[str, Any]
 
 
 def choose_findings(analyses: Sequence[Mapping[str, Any]], drawn: frozenset[str]) -> list[tuple[str, Finding]]:
-    """Return the name of the analysis and the finding of each that the page opens with, by `RULE`.
+    """Return the findings that the page opens with, by `RULE`, each after the name of its analysis.
+
+    One whose figure is shown above it has none.
 
     Args:
         analyses: Those of results.json.
@@ -41,7 +43,10 @@ def choose_findings(analyses: Sequence[Mapping[str, Any]], drawn: frozenset[str]
         if len(chosen) < MAX_FINDINGS and finding["figure"] not in shown:
             chosen.append((name, finding))
             shown.add(finding["figure"])
-    return [*chosen, *weak[: max(0, MIN_FINDINGS - len(chosen))]]
+    for name, finding in weak[: max(0, MIN_FINDINGS - len(chosen))]:
+        chosen.append((name, finding if finding["figure"] not in shown else {**finding, "figure": None}))
+        shown.add(finding["figure"])
+    return chosen
 
 
 def _ranked(

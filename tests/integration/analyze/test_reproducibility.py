@@ -30,6 +30,8 @@ def results(dataset: Path) -> dict[str, str]:
     analyze(dataset, by=["task", "family"], resamples=20, also=["filters", "spectra"], progress=False)
     content = json.loads((dataset / "analysis/results.json").read_text())
     del content["dataset_id"], content["made"]
+    for analysis in content["analyses"]:
+        del analysis["made"]
     files = {
         path: digest
         for path, digest in published(dataset).items()
