@@ -103,7 +103,6 @@ def _figures(dataset: DatasetView, found: AccuracyTables) -> Iterator[Figure]:
             basis=basis,
             table=TABLE,
             draw=partial(correlation_intervals, rows=correlations),
-            width=5.8,
             height=1.4 + 0.45 * len({row["measure"] for row in correlations}),
         )
         measures = [name for name in MEASURES if any(row["measure"] == name for row in correlations)]
@@ -114,7 +113,6 @@ def _figures(dataset: DatasetView, found: AccuracyTables) -> Iterator[Figure]:
             basis=basis,
             table="accuracy_models",
             draw=partial(accuracy_scatters, models=models, measures=measures),
-            width=5.8,
             height=0.9 + 2.3 * ((len(measures) + 1) // 2),
         )
 

@@ -86,7 +86,6 @@ def _figures(steps: Sequence[TrainingStep], rows: Sequence[Row], layers: Sequenc
             ),
             table=TABLE,
             draw=partial(training_curves, steps=mine, layers=[row for row in layers if row["run_id"] == run_id]),
-            width=5.8,
             height=7.0,
         )
         try:

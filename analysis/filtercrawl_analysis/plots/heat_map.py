@@ -163,7 +163,7 @@ def _hatch(axes: Axes, image: AxesImage, shown: Array, cells: NDArray[np.bool_])
         by_color.setdefault(color, []).append(Path(corners, closed=True))
     for color, paths in by_color.items():
         outline = Path.make_compound_path(*paths)
-        axes.add_collection(PathCollection([outline], facecolor="none", edgecolor=color, hatch="//", lw=0, alpha=0.7))
+        axes.add_collection(PathCollection([outline], facecolor="none", edgecolor=color, hatch="//", lw=0, alpha=0.5))
 
 
 def _short_number(value: float) -> str:

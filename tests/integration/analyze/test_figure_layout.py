@@ -5,14 +5,18 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from filtercrawl_analysis.plots.accuracy import accuracy_scatters, correlation_intervals
 from filtercrawl_analysis.plots.census import stacked_bars
 from filtercrawl_analysis.plots.drift import intervals
 from filtercrawl_analysis.plots.heat_map import drift_matrix, heat_map, heat_map_height
 from filtercrawl_analysis.plots.published import drift_scatters, entropy_over_sparsity, explained_variance_bars
 from filtercrawl_analysis.plots.quality import PAPER_CURVE, RANDOM_CURVE, depth_profiles, entropy_scatter
 from filtercrawl_analysis.plots.render import laid_out
+from filtercrawl_analysis.plots.spectra import decay_curves, depth_lines
+from filtercrawl_analysis.plots.training import kernels_by_step, training_curves
 from support.figure_layout import figure_of, layout_problems
 
 NAMES = {
@@ -114,3 +118,56 @@ def test_estimates_of_drift_of_long_names_fit() -> None:
         )
     ]
     assert layout_problems(figure_of(partial(intervals, pairs=pairs), 1.5 + 0.26 * 20)) == []
+
+
+def test_runs_of_any_length_fit() -> None:
+    numbers = ("drift_from_first", "drift_from_last", "floor", "variance_entropy_norm", "explained_variance")
+    row: dict[str, object] = dict.fromkeys((*numbers, "component_cosine", "sparsity", "weight_rms"), 0.5)
+    row |= {"layer": "conv", "kernel": "3x3", "metric": "imagenet 1k top-1 accuracy in percent", "value": 71.5}
+    steps = [row | {"step": step} for step in (0, 1, 10, 1000, 250_000)]
+    assert layout_problems(figure_of(partial(training_curves, steps=steps, layers=steps), 7.0)) == []
+    kernels = np.random.default_rng(0).normal(size=(8, 10, 9))
+    many = [10**i for i in range(1, 11)]
+    draw = partial(kernels_by_step, kernels=kernels, kernel_size=(3, 3), steps=many)
+    assert layout_problems(figure_of(draw, 5.0)) == []
+
+
+def test_correlations_with_accuracy_fit() -> None:
+    measures = ["sparsity", "variance_entropy", "orthogonality", "weight_rms", "weight_peak", "family_drift"]
+    correlated = [
+        {"measure": m, "scope": s, "rho": 0.3, "low": -0.2, "high": 0.7, "verdict": "rises"}
+        for m in measures
+        for s in ("all models", "within families")
+    ]
+    figure = figure_of(partial(correlation_intervals, rows=correlated), 1.4 + 0.45 * len(measures))
+    assert layout_problems(figure) == []
+    models = [
+        {"family": NAMES["long"][i % 9], "metric": "imagenet 1k top-1 accuracy", "value": 70 + i}
+        | dict.fromkeys(measures, i * 1e-3)
+        for i in range(30)
+    ]
+    draw = partial(accuracy_scatters, models=models, measures=measures)
+    assert layout_problems(figure_of(draw, 0.9 + 2.3 * 3)) == []
+
+
+def test_spectra_fit() -> None:
+    layers = pa.table(
+        {
+            "conv_depth_norm": np.linspace(0, 1, 40),
+            "alpha": np.geomspace(0.5, 900, 40),
+            "alpha_random": np.geomspace(1, 500, 40),
+            "depth_decile": np.minimum(np.arange(40) // 4, 9),
+            "model_id": ["m"] * 40,
+        }
+    )
+    draw = partial(
+        depth_lines, layers=layers, column="alpha", reference="alpha_random", axis="exponent alpha of the tail"
+    )
+    assert layout_problems(figure_of(draw)) == []
+    curve = {"q1": 0.1, "median": 0.2, "q3": 0.4, "random_weights": 0.5, "layers": 123_456}
+    rows = [
+        curve | {"depth": depth, "relative_index": i / 4}
+        for depth in ("all", "first third", "second third", "last third")
+        for i in range(5)
+    ]
+    assert layout_problems(figure_of(partial(decay_curves, rows=rows))) == []
