@@ -71,4 +71,4 @@ def accuracy_scatters(canvas: Figure, models: Sequence[Row], measures: Sequence[
         rest = len(models) - sum(counts[name] for name in named)
         canvas.axes[0].plot([], [], ".", color=muted(), label=f"others ({rest})")
     canvas.supylabel(label(models[0]["metric"], 40), fontsize=10)
-    canvas.legend(loc="outside lower center", ncols=3)
+    canvas.legend(loc="outside lower center", ncols=2)

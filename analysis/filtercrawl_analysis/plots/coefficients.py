@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_COMPONENTS: Final = 6
 COLUMNS: Final = 3
 # Points of a density that are drawn: ridges are narrow.
-_POINTS: Final = 40
+_POINTS: Final = 32
 # Densities are drawn from this share of the largest on.
 _SEEN: Final = 0.004
 # Smallest part of the kernels that is left out of the plane at each end.

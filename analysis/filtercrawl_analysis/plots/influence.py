@@ -40,7 +40,7 @@ def influence_panels(
             color = "C0" if row["change"] < 0 else "C1"
             axes.plot([value, row["without"]], [at, at], color=color, lw=1.2)
             axes.plot(row["without"], at, "o", color=color, ms=5)
-        names = labels([row["model_id"] for row in named], 28)
+        names = labels([row["model_id"] for row in named], 26)
         if others:
             x = [at for row in others for at in (row["without"], row["without"], None)]
             axes.plot(x, [len(named) - 0.35, len(named) + 0.35, None] * len(others), color="C6", lw=0.8)  # one path

@@ -25,6 +25,8 @@ _POWER: Final = re.compile(r"\^\{([-.\d]+)\}")
 _SUPERSCRIPT: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PATH: Final = re.compile(r' d="([^"]*)"')
 _GLYPH: Final = re.compile(r'(?<=["#])DejaVuSans-')
+_STYLE: Final = re.compile(r'(?<= style=")[^"]*')
+_SHIFT: Final = re.compile(r'(<use xlink:href="#g[^"]*") transform="translate\(([-\d.]+) 0\)"')
 _PLACE: Final = re.compile(r'(?<= [xy]=")[^"]*|(?<=translate\()[^)]*')
 _NUMBER: Final = re.compile(r"-?\d+\.\d+")
 _COMMAND: Final = re.compile(r"\s*([A-Za-z])\s*")
@@ -55,8 +57,10 @@ def _svg(canvas: matplotlib.figure.Figure) -> bytes:
     canvas.savefig(out, format="svg", dpi=DPI, transparent=True, metadata=_NO_METADATA)
     # matplotlib repeats every text in a comment, including control characters, which are not valid in XML.
     text = _INVALID_XML.sub("\ufffd", _COMMENT.sub("", out.getvalue().decode("utf-8", "surrogatepass")))
-    text = _PLACE.sub(lambda place: _round(place[0]), _PATH.sub(_compact, text))
-    return _SPACE_BETWEEN_TAGS.sub("><", _GLYPH.sub("g", text)).replace("; ", ";").encode()
+    text = _PLACE.sub(lambda place: _round(place[0]), _PATH.sub(_compact, _GLYPH.sub("g", text)))
+    text = _SHIFT.sub(r'\1 x="\2"', text)
+    text = _STYLE.sub(lambda style: style[0].replace(": ", ":").replace("; ", ";"), text)
+    return _SPACE_BETWEEN_TAGS.sub("><", text).encode()
 
 
 def _round(text: str) -> str:

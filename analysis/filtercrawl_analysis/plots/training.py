@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.plots.names import label
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 _PANELS: Final = (
     ("variance_entropy_norm", "variance entropy (of 1)"),
     ("explained_variance", "share of the first component"),
-    ("component_cosine", "cosine of the first component\nwith that of the last step"),
+    ("component_cosine", "cosine of the component\nwith that of the last step"),
     ("sparsity", "share of dead kernels"),
 )
 
@@ -41,7 +41,7 @@ def training_curves(canvas: Figure, steps: Sequence[Row], layers: Sequence[Row])
     _line(drift, steps, "drift_from_last", "s-", "C1", "drift from the last step")
     _line(drift, steps, "floor", "--", "C6", "floor of the drift")
     drift.set_ylabel("drift D")
-    canvas.legend(loc="outside lower center", ncols=3)
+    canvas.legend(loc="outside lower center", ncols=2)
     names = list(dict.fromkeys((row["layer"], row["kernel"]) for row in layers))
     for axes, (column, text) in zip(panels[1:], _PANELS, strict=False):
         for name in names:
@@ -52,14 +52,17 @@ def training_curves(canvas: Figure, steps: Sequence[Row], layers: Sequence[Row])
     stated = [row for row in steps if row["value"] is not None]
     if stated:
         _line(panels[5], stated, "value", "o-", "C2", None)
-        panels[5].set_ylabel(label(stated[0]["metric"], 32))
+        panels[5].set_ylabel(label(stated[0]["metric"], 24))
     else:
         _line(panels[5], steps, "weight_rms", "o-", "C0", None)
         panels[5].set_ylabel("root mean square weight")
     smallest = min((row["step"] for row in steps if row["step"] > 0), default=1)
     for axes in panels:
         axes.set_xscale("symlog", linthresh=smallest)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+        locator = SymmetricalLogLocator(base=10, linthresh=smallest)
+        locator.set_params(numticks=4)
+        axes.xaxis.set_major_locator(locator)
         axes.minorticks_off()
         axes.grid(visible=True)
     for axes in panels[-2:]:
@@ -86,11 +89,21 @@ def kernels_by_step(canvas: Figure, kernels: Array, kernel_size: tuple[int, int]
             top, left = row * (height + 1), column * (width + 1)
             picture[top : top + height, left : left + width] = scaled[row, column]
     axes.imshow(picture, cmap=diverging(), vmin=-1, vmax=1, interpolation="nearest")
-    axes.set_xticks([column * (width + 1) + (width - 1) / 2 for column in range(n_columns)], [f"{s:,}" for s in steps])
+    axes.set_xticks(
+        [column * (width + 1) + (width - 1) / 2 for column in range(n_columns)], [short_count(step) for step in steps]
+    )
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_xlabel("training step")
+
+
+def short_count(count: float) -> str:
+    """Return a count with at most three digits and a unit: `500`, `12.3k`, `1M`."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return f"{count:.0f}"
 
 
 def _line(axes: Axes, rows: Sequence[Row], column: str, style: str, color: str, text: str | None) -> None:
