@@ -1,6 +1,6 @@
 /** View: two models or two groups of layers side by side. */
 
-import { h, select } from "./elements.js";
+import { combo, h, select } from "./elements.js";
 import { format, plural } from "../dom.js";
 import { layerName } from "./format.js";
 import { difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup } from "./groups.js";
@@ -12,7 +12,8 @@ export const label = "Compare";
 
 const MEASURES = ["sparsity", "variance_entropy_norm", "orthogonality", "norm_linf", "conv_depth_norm"];
 const LAYERS_SHOWN = 12;
-const VALUES_OFFERED = 2000;
+/** More values than these are typed rather than listed. */
+const LISTED = 100;
 
 export function mount(root, app) {
   new Compare(root, app);
@@ -80,6 +81,8 @@ class Compare {
     const name = known.find((entry) => entry.name === column)?.label ?? column;
     const options = values.map((option) => ({ name: option, label: option || "unknown" }));
     if (!values.includes(value)) options.unshift({ name: value, label: value || "unknown" });
+    const chosen = (changed) => change([column, changed]);
+    const field = values.length > LISTED ? combo(name, values, value, chosen) : select(name, options, value, chosen);
     const remove = h(
       "button",
       {
@@ -90,12 +93,7 @@ class Compare {
       },
       "Remove",
     );
-    return h(
-      "div",
-      { class: "condition" },
-      select(name, options, value, (chosen) => change([column, chosen])),
-      remove,
-    );
+    return h("div", { class: "condition" }, field, remove);
   }
 
   async columns() {
@@ -106,11 +104,11 @@ class Compare {
   /** Values of a column, sorted. */
   async values(name) {
     const column = await this.store.column(name);
-    if (column.categories) return [...column.categories].sort().slice(0, VALUES_OFFERED);
+    if (column.categories) return [...column.categories].sort();
     const found = new Set(column.values.filter(Number.isFinite));
     return [...found]
       .sort((a, b) => a - b)
-      .slice(0, VALUES_OFFERED)
+
       .map(String);
   }
 

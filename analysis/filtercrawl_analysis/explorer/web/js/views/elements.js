@@ -19,6 +19,9 @@ function present(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }
 
+// Values that a text field offers at once.
+const OFFERED = 50;
+
 let labels = 0;
 
 /** A labelled select. `options`: [{name, label}]; `onchange` gets the chosen name. */
@@ -30,6 +33,32 @@ export function select(label, options, chosen, onchange) {
     options.map((option) => h("option", { value: option.name, selected: option.name === chosen }, option.label)),
   );
   return h("div", { class: "field" }, h("label", { for: id }, label), field);
+}
+
+/** A labelled text field that offers the values that contain what was typed. `onchange` gets one of `values`. */
+export function combo(label, values, chosen, onchange) {
+  const id = `field-${++labels}`;
+  const offered = h("datalist", { id: `${id}-values` });
+  const offer = () => {
+    const typed = field.value.toLowerCase();
+    const found = values.filter((value) => value.toLowerCase().includes(typed)).slice(0, OFFERED);
+    offered.replaceChildren(...found.map((value) => h("option", { value })));
+  };
+  const accept = () => {
+    if (values.includes(field.value)) onchange(field.value);
+    else field.value = chosen;
+  };
+  const field = h("input", {
+    id,
+    list: offered.id,
+    value: chosen,
+    autocomplete: "off",
+    oninput: offer,
+    onchange: accept,
+  });
+  field.addEventListener("focus", () => field.select());
+  offer();
+  return h("div", { class: "field" }, h("label", { for: id }, label), field, offered);
 }
 
 /** A labelled check box. `onchange` gets whether it is checked. */
