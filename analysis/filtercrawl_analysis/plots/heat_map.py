@@ -123,14 +123,16 @@ def heat_map(canvas: Figure, matrix: DriftMatrix, column: str) -> None:
     _name_axes(axes, matrix, column)
     numbers = count <= _MAX_NUMBERED
     _hatch(axes, image, shown, pairs & (matrix.untold | ~np.isfinite(matrix.drift)))
+    dots: dict[str, list[tuple[float, float]]] = {}
     for row, other in np.argwhere(pairs):
         color = text_on(image.to_rgba(shown[row, other])) if np.isfinite(shown[row, other]) else ink()
         if numbers and np.isfinite(shown[row, other]):
             text = _short_number(shown[row, other])
             axes.text(other, row, text, ha="center", va="center", fontsize=SMALL, color=color)
         if matrix.differs[row, other]:
-            place = (other + 0.38, row - 0.3) if numbers else (other, row)
-            axes.plot(*place, "o", color=color, ms=3.5 if count <= _MAX_NAMED else 2, mew=0)
+            dots.setdefault(color, []).append((other + 0.38, row - 0.3) if numbers else (other, row))
+    for color, places in dots.items():
+        axes.plot(*zip(*places, strict=True), "o", color=color, ms=3.5 if count <= _MAX_NAMED else 2, mew=0)
     bar = canvas.colorbar(image, ax=axes, label="drift D", location="top", aspect=40, pad=0.02)
     bar.locator = MaxNLocator(5)
     handles = [
@@ -163,7 +165,8 @@ def _hatch(axes: Axes, image: AxesImage, shown: Array, cells: NDArray[np.bool_])
         by_color.setdefault(color, []).append(Path(corners, closed=True))
     for color, paths in by_color.items():
         outline = Path.make_compound_path(*paths)
-        axes.add_collection(PathCollection([outline], facecolor="none", edgecolor=color, hatch="//", lw=0, alpha=0.5))
+        hatch = "//" if len(shown) <= _MAX_NAMED else "//////"
+        axes.add_collection(PathCollection([outline], facecolor="none", edgecolor=color, hatch=hatch, lw=0, alpha=0.5))
 
 
 def _short_number(value: float) -> str:

@@ -50,8 +50,9 @@ def _shorten(line: str, length: int) -> str:
 
 def _drawable(text: str) -> str:
     """Return text on one line: spaces for control characters, code points for characters without a glyph."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return "".join(c if ord(c) in _glyphs() else f"U+{ord(c):04X}" for c in line if not _is_variation_selector(c))
+    printable = (c if c.isprintable() else " " for c in text if not _is_variation_selector(c))
+    drawable = (c if c == " " or ord(c) in _glyphs() else f" U+{ord(c):04X} " for c in printable)
+    return " ".join("".join(drawable).split())
 
 
 def _is_variation_selector(character: str) -> bool:

@@ -35,9 +35,7 @@ def drawn_marks(given: DriftMatrix) -> tuple[set[tuple[int, int]], int, list[str
     figure = figure_of(partial(heat_map, matrix=given, column="task"), heat_map_height(len(given.names)))
     with laid_out(figure) as canvas:
         axes = canvas.axes[0]
-        dots = {
-            (round(float(x) - 0.2), round(float(y) + 0.2)) for x, y in (line.get_xydata()[0] for line in axes.lines)
-        }
+        dots = {(round(float(x) - 0.2), round(float(y) + 0.2)) for line in axes.lines for x, y in line.get_xydata()}
         hatched = [item for item in axes.collections if isinstance(item, PathCollection)]
         assert all(item.get_hatch() for item in hatched)
         corners = sum(len(path.vertices) for item in hatched for path in item.get_paths())

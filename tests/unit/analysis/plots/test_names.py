@@ -28,6 +28,7 @@ def test_names_that_would_be_shortened_alike_begin_where_they_differ() -> None:
 
 def test_characters_without_a_glyph_are_written_as_code_points() -> None:
     assert label("🚀 rocket\ufe0f") == "U+1F680 rocket"
+    assert label("分辨") == "U+5206 U+8FA8"
     assert label("שלום") == "שלום"
 
 
