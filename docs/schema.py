@@ -9,7 +9,7 @@ import pyarrow as pa
 from filtercrawl.dataset.schema.arrow import ROWS, SCHEMA_VERSION
 from filtercrawl.dataset.schema.column import TableRow
 from filtercrawl.dataset.schema.layer_row import LayerRow
-from filtercrawl.dataset.schema.subset_rows import SubsetRow
+from filtercrawl.dataset.schema.subset_rows import SubsetRow, SubsetWeightRow
 
 ABOUT = {
     "layers": "A row a layer, or a part of one, with its weight. These files never change.",
@@ -25,6 +25,7 @@ ABOUT = {
     "sources": "A row a selector that was listed.",
     "files": "A row a file of the dataset.",
     "subset": "A row a layer of a [subset](subsets.md); the config is `subset-NAME`.",
+    "subset-weights": "Kernels of a layer of a subset that was made with `--materialize`.",
 }
 INTRODUCTION = f"""# Schema
 
@@ -36,7 +37,7 @@ belong together.
 
 def page() -> str:
     """Return the page: a section a table, a line a column."""
-    tables = {"layers": LayerRow, **ROWS, "subset": SubsetRow}
+    tables = {"layers": LayerRow, **ROWS, "subset": SubsetRow, "subset-weights": SubsetWeightRow}
     return "\n".join([INTRODUCTION, *(section(name, row) for name, row in tables.items())])
 
 

@@ -24,6 +24,9 @@ def run(
             metavar="DIR", help="Where to write the subset.", show_default="subsets/NAME-HASH in the dataset folder"
         ),
     ] = None,
+    materialize: Annotated[
+        bool, typer.Option("--materialize", help="Write the weights too, for use without the dataset; needs --out.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be selected; write nothing.")] = False,
     list_recipes: Annotated[
         bool, typer.Option("--list", help="List the recipes that come with filtercrawl, and make nothing.")
@@ -44,7 +47,7 @@ def run(
     from filtercrawl.subsets.make import subset
 
     with open_command_progress() as watch:
-        report = subset(recipe, dataset, out=out, dry_run=dry_run, progress=watch)
+        report = subset(recipe, dataset, out=out, materialize=materialize, dry_run=dry_run, progress=watch)
     if json:
         print_json(report.to_dict())
     else:

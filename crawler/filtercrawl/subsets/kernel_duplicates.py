@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from filtercrawl.subsets.kernel_rules import Kernels
 
+# Numbers that are read at a time.
+_BATCH: Final = 1 << 20
 _CONFIG: Final[dict[str, Any]] = {"memory_limit": "1GB"}
 
 
@@ -52,10 +55,9 @@ class FirstKernels:
         self._database.execute("INSERT INTO kernels SELECT ?, ?, bytes, number FROM batch", [scope, size])
         self._database.unregister("batch")
 
-    def first(self, count: int) -> NDArray[np.bool_]:
-        """Return whether each number below `count` is the lowest of its kernel; false for those that were not added."""
-        mask = np.zeros(count, np.bool_)
-        found = self._database.sql("SELECT min(number) FROM kernels GROUP BY scope, size, bytes")
-        for batch in found.to_arrow_reader(1 << 20):
-            mask[batch.column(0).to_numpy()] = True
-        return mask
+    def first(self) -> Iterator[NDArray[np.int64]]:
+        """Yield the lowest number of each kernel, in order, in batches."""
+        lowest = "SELECT min(number) AS number FROM kernels GROUP BY scope, size, bytes"
+        found = self._database.sql(f"SELECT number FROM ({lowest}) ORDER BY number")  # noqa: S608
+        for batch in found.to_arrow_reader(_BATCH):
+            yield batch.column(0).to_numpy()

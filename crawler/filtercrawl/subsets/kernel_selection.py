@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,8 +77,7 @@ def select_kernels(population: Population, rows: Sequence[int], recipe: Recipe, 
     """
     n_kernels = population.values("n_kernels")
     selection = KernelSelection({row: n_kernels[row] for row in rows})
-    equality = recipe.deduplicate.kernels
-    if equality == "none":
+    if recipe.deduplicate.kernels == "none" or not rows:
         for row, kernels in _weights(population, _to_read(population, rows, recipe.kernels), progress):
             for reason, failing in failing_kernels(kernels, recipe.kernels):
                 selection.keep(row, ~failing, reason)
@@ -113,7 +112,8 @@ def _without_equal(
     sizes, models, counts = (population.values(name) for name in names)
     codes = {model: code for code, model in enumerate(sorted(set(models)))}
     ordered = sorted(rows)
-    first = dict(zip(ordered, np.cumsum([0, *(counts[row] for row in ordered)]).tolist(), strict=False))
+    first = np.cumsum([0, *(counts[row] for row in ordered)])
+    start = dict(zip(ordered, first.tolist(), strict=False))
     within = recipe.deduplicate.within
     with FirstKernels() as found:
         for row, kernels in _weights(population, ordered, progress):
@@ -122,10 +122,35 @@ def _without_equal(
             kept = np.flatnonzero(selection.mask(row))
             scope = {"layer": row, "model": codes[models[row]], "subset": 0}[within]
             canonical = canonical_bytes(kernels[kept], recipe.deduplicate.kernels)
-            found.add(canonical, sizes[row], scope, first[row] + kept)
-        is_first = found.first(sum(counts[row] for row in ordered))
-    for row in ordered:
-        selection.keep(row, is_first[first[row] : first[row] + counts[row]], "duplicate")
+            found.add(canonical, sizes[row], scope, start[row] + kept)
+        for layer, is_first in _by_layer(found.first(), first):
+            selection.keep(ordered[layer], is_first, "duplicate")
+
+
+def _by_layer(numbers: Iterable[NDArray[np.int64]], first: NDArray[np.int64]) -> Iterator[tuple[int, Mask]]:
+    """Turn numbers of kernels into a mask for each layer; memory is that of one mask.
+
+    Args:
+        numbers: In order, in batches.
+        first: Number of the first kernel of each layer, and the number of all kernels [layers + 1].
+    """
+    layer, mask = 0, np.zeros(int(first[1]), np.bool_)
+    for batch in numbers:
+        taken = 0
+        while taken < len(batch):
+            end = int(np.searchsorted(batch, first[layer + 1]))
+            mask[batch[taken:end] - first[layer]] = True
+            if end < len(batch):  # the next number is of a later layer
+                yield layer, mask
+                layer += 1
+                mask = np.zeros(int(first[layer + 1] - first[layer]), np.bool_)
+            taken = end
+    while True:
+        yield layer, mask
+        layer += 1
+        if layer + 1 == len(first):
+            return
+        mask = np.zeros(int(first[layer + 1] - first[layer]), np.bool_)
 
 
 def _apply_caps(population: Population, rows: Sequence[int], recipe: Recipe, selection: KernelSelection) -> None:

@@ -24,6 +24,7 @@ def subset(
     repo_or_path: str | Path | None = None,
     *,
     out: str | Path | None = None,
+    materialize: bool = False,
     dry_run: bool = False,
     revision: str | None = None,
     progress: bool | Progress | None = None,
@@ -39,6 +40,7 @@ def subset(
             the settings name.
         out: Where to write the folder; by default `subsets/NAME-HASH` in the folder of the dataset. Needed for a
             repository.
+        materialize: Whether to write the weights too, so that `datasets` loads the folder alone; only with `out`.
         dry_run: Whether to write nothing.
         revision: A branch, tag or commit of a repository; by default `main`.
         progress: As for `filtercrawl.sync`.
@@ -54,12 +56,14 @@ def subset(
         >>> print(report)
     """
     chosen = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
+    if materialize and out is None:
+        raise UsageError("weights are written into a folder of their own; name it by --out")
     location = open_location(repo_or_path or resolve({}).dataset, revision)
     with open_progress(progress, "reading") as shown:
         if dry_run or out is not None:
             content = build_subset(location, chosen, shown or NullProgress())
             target = None if dry_run or out is None else Path(out)
-            changed = target is not None and write_subset(content, target)
+            changed = target is not None and write_subset(content, target, location if materialize else None)
         elif isinstance(location, FolderLocation):
             return _write_into(location, chosen, shown)
         else:
@@ -91,4 +95,8 @@ def _root(dataset: Path) -> str | None:
 
 
 def _paths(folder: Path | None) -> tuple[str, ...]:
-    return () if folder is None else tuple(sorted(path.name for path in folder.iterdir()))
+    return (
+        ()
+        if folder is None
+        else tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+    )

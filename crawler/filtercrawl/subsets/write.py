@@ -18,16 +18,23 @@ from filtercrawl.dataset.files.parquet import write_table
 from filtercrawl.dataset.files.subset_folders import ABOUT, CARD, EXCLUDED
 from filtercrawl.dataset.files.unpublished import HIDDEN
 from filtercrawl.dataset.schema.subset_rows import ExcludedLayerRow, SubsetRow
+from filtercrawl.load.location import DatasetLocation
 from filtercrawl.subsets.build import SubsetContent
 from filtercrawl.subsets.card import render_card
+from filtercrawl.subsets.weights import write_weights
 
 # Rows of a row group: of large layers a row has some megabytes of bits.
 _BATCH_ROWS: Final = 1_000
 _SCRATCH: Final = ".subset-"
 
 
-def write_subset(content: SubsetContent, target: Path) -> bool:
+def write_subset(content: SubsetContent, target: Path, weights_of: DatasetLocation | None = None) -> bool:
     """Make `target` the folder of a subset; False if it is already, file by file.
+
+    Args:
+        content: The subset.
+        target: The folder.
+        weights_of: The dataset whose weights are written too; None for the manifest alone.
 
     Raises:
         UsageError: There is something else.
@@ -37,7 +44,7 @@ def write_subset(content: SubsetContent, target: Path) -> bool:
         raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
     try:
         with _scratch(target.parent) as folder:
-            _write_files(content, folder)
+            _write_files(content, folder, weights_of)
             if target.is_dir() and _is_same(folder, target):
                 return False
             # A folder cannot be replaced in one step: killed in between, there is none, and the next run makes it.
@@ -67,18 +74,23 @@ def _scratch(parent: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _write_files(content: SubsetContent, folder: Path) -> None:
+def _write_files(content: SubsetContent, folder: Path, weights_of: DatasetLocation | None) -> None:
     for split in content.about["splits"]:
         rows = content.split(split).combine_chunks().to_batches(max_chunksize=_BATCH_ROWS)
         write_table(folder, f"{split}.parquet", SubsetRow.SCHEMA, rows)
     write_table(folder, EXCLUDED, ExcludedLayerRow.SCHEMA, content.excluded.to_batches(max_chunksize=100_000))
     write_text(folder / ABOUT, folder, json.dumps(content.about, indent=1, sort_keys=True) + "\n")
-    write_text(folder / CARD, folder, render_card(content.about))
+    header = "" if weights_of is None else write_weights(content, weights_of, folder)
+    write_text(folder / CARD, folder, header + render_card(content.about))
     shutil.rmtree(folder / HIDDEN, ignore_errors=True)  # where each file was written before it was moved
 
 
 def _is_same(a: Path, b: Path) -> bool:
-    names = sorted(path.name for path in a.iterdir())
-    if names != sorted(path.name for path in b.iterdir()):
+    names = _files(a)
+    if names != _files(b):
         return False
     return not any(filecmp.cmpfiles(a, b, names, shallow=False)[1:])
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

@@ -233,6 +233,26 @@ def test_a_subset_in_its_dataset_is_a_config(planted: Path, tmp_path: Path, monk
     assert again.about == report.about
 
 
+def test_weights_may_be_written_too(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "healthy"
+    recipe = parse_recipe(HEALTHY, "")
+    with pytest.raises(UsageError, match="name it by --out"):
+        subset(recipe, planted, materialize=True, progress=False)
+    report = subset(recipe, planted, out=out, materialize=True, progress=False)
+    assert not subset(recipe, planted, out=out, materialize=True, progress=False).changed
+    assert "weights/train.parquet" in report.paths
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    loaded = datasets.load_dataset(str(out))
+    assert list(loaded) == list(report.about["splits"])
+    for split, rows in loaded.items():
+        by_id = {row["layer_id"]: row for row in rows}
+        for layer in load_subset(planted, out, split=split):
+            row = by_id.pop(layer.layer_id)
+            assert row["places"] == layer.places.tolist()
+            assert torch.equal(torch.tensor(row["weight"]).view(row["shape"]), layer.kernels)
+        assert not by_id
+
+
 def test_versions_of_a_name_are_told_apart(planted: Path, tmp_path: Path) -> None:
     dataset = copy(planted, tmp_path)
     for version, least in ((1, 1), (2, 30)):

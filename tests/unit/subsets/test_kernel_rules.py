@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from filtercrawl.subsets.kernel_duplicates import FirstKernels
 from filtercrawl.subsets.kernel_rules import Kernels, canonical_bytes, failing_kernels
+from filtercrawl.subsets.kernel_selection import _by_layer
 from filtercrawl.subsets.recipe import Equality, KernelRules
 from support.dataset_rows import sketch
 
@@ -84,4 +85,14 @@ def test_the_first_of_equal_kernels_of_one_size_and_scope_stays() -> None:
         found.add(np.concatenate([a, b]), "2x2", 0, np.array([0, 1]))
         found.add(a, "4", 0, np.array([2]))
         found.add(a, "2x2", 1, np.array([3]))
-        assert np.flatnonzero(found.first(8)).tolist() == [0, 1, 2, 3]
+        assert np.concatenate(list(found.first())).tolist() == [0, 1, 2, 3]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.data())
+def test_numbers_become_a_mask_for_each_layer(counts: list[int], data: st.DataObject) -> None:
+    first = np.cumsum([0, *counts])
+    numbers = np.array(sorted(data.draw(st.sets(st.integers(0, int(first[-1]) - 1)))), np.int64)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(numbers)), max_size=3)))
+    masks = list(_by_layer(np.split(numbers, cuts), first))
+    assert [layer for layer, _ in masks] == list(range(len(counts)))
+    assert np.flatnonzero(np.concatenate([mask for _, mask in masks])).tolist() == numbers.tolist()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from filtercrawl.dataset.schema.column import TableRow, column, column_like, table_row
 from filtercrawl.dataset.schema.layer_row import IndexRow
@@ -43,3 +45,20 @@ class ExcludedLayerRow(TableRow):
 
     layer_id: str = column_like(IndexRow, "layer_id")
     reason: str = column(pa.string(), "the first rule of the recipe that excludes it, `not_stored` or `no_kernel_left`")
+
+
+@table_row
+class SubsetWeightRow(TableRow):
+    """Kernels of a layer of a subset with their weights; a row has at most 16 MiB, or one kernel."""
+
+    layer_id: str = column_like(IndexRow, "layer_id")
+    model_id: str = column_like(IndexRow, "model_id")
+    part: int = column(pa.int32(), "which part of the layer's kernels")
+    kin: str = column_like(SubsetRow, "kin")
+    kernel: str = column_like(IndexRow, "kernel")
+    license: str | None = column_like(IndexRow, "license", default=None)
+    shape: tuple[int, ...] = column(pa.list_(pa.int64()), "shape of this row's weight, `[n, *kernel_size]`")
+    places: tuple[int, ...] = column(pa.list_(pa.int64()), "the kernels, `out * in_per_group + in` in the layer")
+    weight: NDArray[np.float32] = column(
+        pa.large_list(pa.float32()), "float32, flat, row-major, exactly the stored values"
+    )
