@@ -11,6 +11,7 @@ from typing import Any, Final, cast
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config import hub_endpoint
 from filtercrawl.config.urls import origin
+from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.load.location import FolderLocation, open_location
 from filtercrawl_analysis.explorer.page import (
@@ -20,8 +21,10 @@ from filtercrawl_analysis.explorer.page import (
     page_files,
     readable_files,
 )
-from filtercrawl_analysis.explorer.server import DATASET, ExplorerServer
+from filtercrawl_analysis.explorer.server import DATASET, ExplorerServer, Search
 
+# A search reads all kernels of a size, for each dialog that is opened: seconds for so many.
+MAX_SEARCHED: Final = 100_000_000
 _HUB: Final = "hub:"
 # What makes a folder a static Space of the Hub.
 _SPACE_CARD: Final = """---
@@ -41,6 +44,8 @@ _HUB_STORAGE: Final = "https://*.hf.co"
 def open_explorer(dataset: str | Path, port: int = 0) -> ExplorerServer:
     """Open the page's server for a dataset; use it in a `with` statement.
 
+    The nearest of all kernels are found for a folder of at most `MAX_SEARCHED` kernels, else those among samples.
+
     Args:
         dataset: A folder, or `hub:org/name[@revision]`, which the browser then reads by byte ranges.
         port: The port; 0 for any that is free.
@@ -52,11 +57,17 @@ def open_explorer(dataset: str | Path, port: int = 0) -> ExplorerServer:
     """
     location = _open(dataset)
     if isinstance(location, HubLocation):
-        remote = _config(location, similar=True)
-        return ExplorerServer(lambda: remote, search=_search(location), port=port)
+        # A search would fetch all weights.
+        remote = _config(location)
+        return ExplorerServer(lambda: remote, port=port)
     _config(location)  # an error now, and not in the browser
+    kernels = DatasetFolder(location.root).manifest().get("counts", {}).get("kernels", 0)
+    search = _search(location) if kernels <= MAX_SEARCHED else None
     return ExplorerServer(
-        lambda: _config(location, base=DATASET, similar=True), root=location.root, search=_search(location), port=port
+        lambda: _config(location, base=DATASET, similar=search is not None),
+        root=location.root,
+        search=search,
+        port=port,
     )
 
 
@@ -125,23 +136,14 @@ def _config(location: FolderLocation | HubLocation, *, base: str = "", similar: 
     return PageConfig(name=root.name, base=base, files=dict.fromkeys(files), location=root.name, similar=similar)
 
 
-def _search(location: FolderLocation | HubLocation) -> Any:
+def _search(location: FolderLocation) -> Search:
     def search(kernel_id: str, k: int, metric: str, invariant: list[str]) -> Mapping[str, Any]:
         # torch takes seconds to import: not before somebody searches.
         from filtercrawl.kernel_search import search as search_kernels
         from filtercrawl.kernel_search.similarity import Invariance, Metric
 
-        place, revision = (
-            (location.repo_id, location.commit) if isinstance(location, HubLocation) else (location.root, None)
-        )
-        found = search_kernels(
-            place,
-            kernel_id,
-            k=k,
-            metric=cast("Metric", metric),
-            invariant=cast("list[Invariance]", invariant),
-            revision=revision,
-        )
+        changes = cast("list[Invariance]", invariant)
+        found = search_kernels(location.root, kernel_id, k=k, metric=cast("Metric", metric), invariant=changes)
         names = {"kernel_id": "id", found.measure: "similarity", "image": "image", "values": "values"}
         columns = found.neighbors.select(list(names)).rename_columns(list(names.values()))
         return {"neighbors": columns.to_pylist(), "searched": f"all {found.searched:,} kernels of this size"}
