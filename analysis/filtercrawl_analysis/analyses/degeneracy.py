@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from functools import partial
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,9 @@ from filtercrawl_analysis.statistics.quality.layer_verdicts import layer_verdict
 from filtercrawl_analysis.statistics.quality.model_quality import model_quality
 from filtercrawl_analysis.statistics.quality.paper_thresholds import TAPS, randomness_threshold
 from filtercrawl_analysis.statistics.quality.verdict_rules import DEFINITIONS, VERDICTS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
 
 NUMBERS: Final = ("sparsity", "variance_entropy_norm", "orthogonality")
 # Kernel sizes in figures, those with the most layers; layers of each verdict in the mosaic, and kernels of each layer.
@@ -111,7 +114,6 @@ def _sizes(layers: pa.Table) -> list[str]:
 
 
 def _entropy_figures(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]:
-    null = EntropyNull(dataset.options.seed)
     for kernel in _sizes(layers):
         here = layers.filter(pc.and_(pc.equal(layers["kernel"], kernel), pc.is_valid(layers["variance_entropy"])))
         if not len(here):
@@ -127,18 +129,28 @@ def _entropy_figures(dataset: DatasetView, layers: pa.Table) -> Iterator[Figure]
             basis=sample_size(here),
             table="layer_quality",
             draw=partial(
-                entropy_scatter,
+                _draw_entropies,
                 kernels=sizes,
                 entropy=here["variance_entropy"].to_numpy(),
                 verdicts=here["verdict"].to_pylist(),
-                curves=_curves(null, taps, sizes.max()),
-                top=math.log10(taps),
+                taps=taps,
+                seed=dataset.options.seed,
             ),
             height=5.0,
         )
 
 
-def _curves(null: EntropyNull, taps: int, largest: float) -> dict[str, tuple[Array, Array]]:
+def _draw_entropies(
+    canvas: Canvas, *, kernels: Array, entropy: Array, verdicts: Sequence[str], taps: int, seed: int
+) -> None:
+    """Draw the entropies of layers beside those of random ones, which are not simulated for figures of no page."""
+    curves = _curves(seed, taps, float(kernels.max()))
+    entropy_scatter(canvas, kernels=kernels, entropy=entropy, verdicts=verdicts, curves=curves, top=math.log10(taps))
+
+
+@lru_cache(maxsize=MAX_SIZES)  # a figure is drawn once for each format
+def _curves(seed: int, taps: int, largest: float) -> dict[str, tuple[Array, Array]]:
+    null = EntropyNull(seed)
     grid = np.unique(np.round(np.geomspace(3, max(largest, 8), 24)).astype(int))
     random = [(n, null.quantile(0.05, int(n), taps)) for n in grid]
     fitted = [(n, randomness_threshold(int(n), taps)) for n in grid]

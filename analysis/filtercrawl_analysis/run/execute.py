@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import Analysis, AnalysisOptions, DatasetView, SampleSize
@@ -108,8 +109,10 @@ def execute(
 
 
 def total_sample_size(view: DatasetView) -> SampleSize:
-    """Count the kernels, layers and models that analyses see."""
+    """Count the kernels, layers and models that analyses see; along steps, those of every step."""
     index = view.index
+    if view.options.along is not None:
+        index = pa.concat_tables([index.slice(0, 0), *(step.dataset.index for step in view.steps())])
     return SampleSize(
         kernels=pc.sum(index["n_kernels"]).as_py() or 0,
         layers=index.num_rows,

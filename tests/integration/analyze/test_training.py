@@ -174,12 +174,26 @@ def test_the_command_runs_every_analysis_along_the_steps(planted: Path) -> None:
     }  # fmt: skip
     assert "training_steps" in report.tables
     assert "every step of the training runs" in report.page.read_text("utf-8")
+    n_steps = len(WAY) + 2
+    assert report.sample_size.models == n_steps
+    assert report.sample_size.kernels == sum(
+        sum(step.dataset.index["n_kernels"].to_pylist()) for step in FolderDatasetView(planted).steps()
+    )
     (alone,) = [
         table for table in analysed("training", planted, by=("family",)).tables if table.name == "training_steps"
     ]
     assert report.tables["training_steps"].equals(alone.rows)
     with pytest.raises(UsageError, match="there is 'step'"):
         analyze(planted, along="epoch")
+
+
+def test_numbers_of_layers_are_drawn_by_step(planted: Path) -> None:
+    inner = next(analysis for analysis in ANALYSES if analysis.name == "degeneracy")
+    result = AlongSteps(inner=inner).run(FolderDatasetView(planted, AnalysisOptions(resamples=20)))
+    (figure,) = result.figures
+    assert (figure.name, figure.table) == ("steps_layer_quality", "layer_quality")
+    assert png(figure).startswith(b"\x89PNG")
+    assert all("Each step is analyzed by itself" in table.about for table in result.tables)
 
 
 def test_a_plugin_may_compare_steps_itself() -> None:
