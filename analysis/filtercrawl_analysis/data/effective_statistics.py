@@ -39,7 +39,8 @@ _COMMIT: Final = 64
 class EffectiveStatistics:
     """Statistics of effective weights by their effective_sha256.
 
-    Measured is as `sync` does stored weights, in one pass over each layer. An interrupted run keeps what it has.
+    Measured is as `sync` does stored weights, in one pass over each layer. An interrupted run keeps what it has; of
+    layers that the dataset no longer has, and of older methods, nothing is kept.
     """
 
     def __init__(self, stored: StoredLayers, device: str, progress: Callable[[int, int, str], None]) -> None:
@@ -84,8 +85,14 @@ class EffectiveStatistics:
 
     @cached_property
     def _kept(self) -> set[str]:
-        rows = self._database.execute("SELECT digest FROM layers WHERE version = ?", (VERSION,))
-        return {digest for (digest,) in rows}
+        here = set(self._stored.index["effective_sha256"].to_pylist())
+        rows = self._database.execute("SELECT digest, version FROM layers").fetchall()
+        gone = [row for row in rows if row[0] not in here or row[1] != VERSION]
+        if gone:
+            self._database.executemany("DELETE FROM layers WHERE digest = ? AND version = ?", gone)
+            self._database.commit()
+            self._database.execute("VACUUM")
+        return {digest for digest, version in rows if version == VERSION} & here
 
     def _measure(self, layer: EffectiveLayer) -> tuple[str, bytes, bytes]:
         weight = layer.weight

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +119,18 @@ def test_what_was_computed_is_kept_and_made_again_where_it_is_lost(folder: Path)
     assert FolderDatasetView(folder, OPTIONS).sketches(digests).equals(sketches)
     shutil.rmtree(folder / ".filtercrawl")
     assert FolderDatasetView(folder, OPTIONS).sketches(digests).equals(sketches)
+
+
+def test_statistics_of_layers_that_are_gone_and_of_older_methods_are_deleted(folder: Path) -> None:
+    digests = FolderDatasetView(folder, OPTIONS).index["layer_sha256"].to_pylist()
+    path = folder / ".filtercrawl/effective.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        kept = sorted(database.execute("SELECT * FROM layers"))
+        database.executemany("INSERT INTO layers VALUES (?, ?, '', '', '')", [("gone", 1), (kept[0][0], -1)])
+        database.commit()
+    assert len(FolderDatasetView(folder, OPTIONS).sketches(digests)) == len(digests)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert sorted(database.execute("SELECT * FROM layers")) == kept
 
 
 def test_a_dataset_without_effective_weights_is_the_same_in_both_views(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
@@ -21,6 +22,7 @@ from filtercrawl.api.errors import FiltercrawlError, UsageError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.config import Settings
+from filtercrawl.load import load_layers
 from filtercrawl.pipeline.sync import SyncContext, sync
 from filtercrawl.transport import network
 from filtercrawl_publish.publishing import PublishOptions, publish_version
@@ -288,6 +290,37 @@ def test_purged_from_a_repo(zoo: Path, dataset: Path, run_sync: Sync, hub: HubSe
     for version in ("v1", "v2026.11.23"):
         assert cli("verify", f"{REPO}@{version}", "--weights")["sound"]
     assert cli(*arguments)["deleted_files"] == []
+
+
+def with_norm(seed: int) -> dict[str, torch.Tensor]:
+    """A network whose effective weight differs from the stored one, by the batch normalization that has its name."""
+    torch.manual_seed(seed)
+    return torch.nn.ModuleDict({"conv1": torch.nn.Conv2d(3, 8, 3), "bn1": torch.nn.BatchNorm2d(8)}).state_dict()
+
+
+def effective_models(files: dict[str, bytes]) -> set[str]:
+    found = [data for path, data in files.items() if path.startswith("data/effective") and path.endswith(".parquet")]
+    return {row["model_id"] for data in found for row in pq.read_table(pa.BufferReader(data)).to_pylist()}
+
+
+@pytest.mark.parametrize("purge", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
+def test_effective_weights_go_with_what_is_withdrawn(
+    zoo: Path, dataset: Path, run_sync: Sync, hub: HubServer, cli: Cli, purge: bool
+) -> None:
+    for number, name in enumerate("ab"):
+        put(zoo / f"{name}.safetensors", with_norm(number))
+    run_sync()
+    cli("publish", REPO, "--dataset", dataset, "--version", "v1")
+    assert effective_models(content(hub)) == {"local/a.safetensors", "local/b.safetensors"}
+    cli("withdraw", REPO, "local/b.safetensors", "--reason", "asked", *(["--purge"] if purge else []))
+    assert effective_models(content(hub)) == {"local/a.safetensors"}
+    left = [commit.files for commit in hub.datasets[REPO].commits] if purge else [content(hub)]
+    assert not any("local/b.safetensors" in effective_models(files) for files in left)
+    target = unpacked(hub, dataset.parent / "out")
+    found = load_layers(target, view="effective")
+    assert found["layer_id"].to_pylist() == ["local/a.safetensors#conv1.weight"]
+    assert found["effective_steps"].to_pylist() == [["batch_norm"]]
+    assert cli("verify", REPO)["sound"]
 
 
 def rows_of(repo: Any, version: str) -> list[dict[str, Any]]:
