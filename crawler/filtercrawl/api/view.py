@@ -13,7 +13,7 @@ class View:
     """A named selection of layers, another form of their weights, or both.
 
     Attributes:
-        name: Lower-case letters, digits, hyphens and underscores.
+        name: Lower-case letters, digits and hyphens, such as `last-spatial`.
         about: One sentence on what it holds, for people.
         where: A condition over the columns of `index` in the SQL of DuckDB; None selects all layers.
         columns: Columns of `index` that `transform` needs besides those that the caller asks for.

@@ -18,7 +18,7 @@ PLACES: Final = (
     View(name="first", about="Layers that no convolution precedes.", where="is_first"),
     View(name="patchify", about="First layers whose stride is their kernel size.", where="is_patchify"),
     View(name="stem", about="Layers of the stem.", where="is_stem"),
-    View(name="last_spatial", about="Layers that no spatial convolution follows.", where="is_last_spatial"),
+    View(name="last-spatial", about="Layers that no spatial convolution follows.", where="is_last_spatial"),
     View(name="downsampling", about="Layers that make the map smaller.", where="is_downsampling"),
     View(name="depthwise", about="Layers whose input channels have their own filters each.", where="depthwise"),
     View(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.api.plugin_modules import installed_entry_points
 from filtercrawl.api.view import View
 from filtercrawl.dataset.tables.export import export
 from filtercrawl.load import load_layers, open_dataset
+from filtercrawl.load.views import BUNDLED_VIEWS
 from support.dataset_rows import example
 from support.plugins import entry
 
@@ -57,7 +60,7 @@ def test_raw_is_the_default(folder: Path) -> None:
         ("first", "is_first"),
         ("patchify", "is_patchify"),
         ("stem", "is_stem"),
-        ("last_spatial", "is_last_spatial"),
+        ("last-spatial", "is_last_spatial"),
         ("downsampling", "is_downsampling"),
         ("depthwise", "depthwise"),
         ("separable", "pointwise_follower is not null"),
@@ -128,3 +131,9 @@ def test_a_transform_that_returns_no_weights_is_refused(folder: Path, offer) -> 
     offer(View(name="bare", about="Without weights.", transform=lambda table: table.drop_columns(["weight"])))
     with pytest.raises(UsageError, match="the view 'bare' does not return the column weight as large_list<"):
         load_layers(folder, view="bare")
+
+
+def test_bundled_views_are_named_as_those_of_plugins_must_be(offer: Any) -> None:
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in BUNDLED_VIEWS)
+    offer(View(name="un_hyphenated", about="Has a name that no plugin may use."))
+    assert "un_hyphenated" not in load_plugins(on_error=lambda _: None).views

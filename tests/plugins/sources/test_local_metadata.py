@@ -87,6 +87,7 @@ def test_what_changes_in_the_metadata_is_published_without_reading(zoo: Path, da
         ("file_name,step\na.safetensors,soon\n", "a.safetensors: step is 'soon'"),
         ("file_name,license\na.safetensors,my own\n", "license is 'my own', not an SPDX expression"),
         ("file_name,run_final\na.safetensors,maybe\n", "run_final is 'maybe', neither true nor false"),
+        ('file_name,metrics\na.safetensors,"{""acc"": NaN}"\n', "NaN is no number in JSON"),
         ("file_name,arch\na.safetensors,resnet18\n", "arch is 'resnet18', not SOURCE/NAME"),
         (
             "file_name,step\na.safetensors,1\nb*,2\n./a.safetensors,3\na.safetensors,4\nb*,2\n",

@@ -58,10 +58,15 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 def _metrics(value: Any) -> dict[str, Any]:
-    metrics = json.loads(value) if isinstance(value, str) else value
+    metrics = json.loads(value, parse_constant=_no_number) if isinstance(value, str) else value
     if not isinstance(metrics, dict):
         raise ValueError("not a JSON object")
     return metrics
+
+
+def _no_number(name: str) -> Any:
+    """Refuse NaN and infinities, which Python reads and JSON does not have."""
+    raise ValueError(f"{name} is no number in JSON; leave out what is unknown")
 
 
 def _license(value: Any) -> str:
