@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from filtercrawl.python_api.sync import sync
     from filtercrawl.subsets.make import subset
     from filtercrawl.subsets.report import SubsetReport
+    from filtercrawl.weight_space.token_dataset import ModelTokens, TokenDataset
+    from filtercrawl.weight_space.tokens import TokenSequence, detokenize, tokenize
     from filtercrawl_analysis import AnalysisReport, ComparisonReport, analyze, compare
     from filtercrawl_publish import Difference, PublishResult, VerifyReport, diff, publish, verify
 
@@ -49,16 +51,20 @@ __all__ = [
     "FiltercrawlError",
     "Inspection",
     "KernelDataset",
+    "ModelTokens",
     "PublishResult",
     "SearchReport",
     "Subset",
     "SubsetReport",
     "SyncReport",
+    "TokenDataset",
+    "TokenSequence",
     "UsageError",
     "VerifyReport",
     "__version__",
     "analyze",
     "compare",
+    "detokenize",
     "diff",
     "first_layer_pictures",
     "inspect",
@@ -73,6 +79,7 @@ __all__ = [
     "sync",
     "to_flat_tensor",
     "to_tensors",
+    "tokenize",
     "verify",
 ]
 
@@ -86,15 +93,19 @@ _MODULES: Final = {
     "FiltercrawlError": "filtercrawl.api.errors",
     "Inspection": "filtercrawl.pipeline.inspect",
     "KernelDataset": "filtercrawl.load",
+    "ModelTokens": "filtercrawl.weight_space.token_dataset",
     "PublishResult": "filtercrawl_publish",
     "SearchReport": "filtercrawl.kernel_search",
     "Subset": "filtercrawl.load",
     "SubsetReport": "filtercrawl.subsets.report",
     "SyncReport": "filtercrawl.pipeline.report",
+    "TokenDataset": "filtercrawl.weight_space.token_dataset",
+    "TokenSequence": "filtercrawl.weight_space.tokens",
     "UsageError": "filtercrawl.api.errors",
     "VerifyReport": "filtercrawl_publish",
     "analyze": "filtercrawl_analysis",
     "compare": "filtercrawl_analysis",
+    "detokenize": "filtercrawl.weight_space.tokens",
     "diff": "filtercrawl_publish",
     "first_layer_pictures": "filtercrawl.load",
     "inspect": "filtercrawl.python_api.inspect",
@@ -109,6 +120,7 @@ _MODULES: Final = {
     "sync": "filtercrawl.python_api.sync",
     "to_flat_tensor": "filtercrawl.load",
     "to_tensors": "filtercrawl.load",
+    "tokenize": "filtercrawl.weight_space.tokens",
     "verify": "filtercrawl_publish",
 }
 

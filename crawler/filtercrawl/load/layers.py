@@ -73,14 +73,25 @@ def load_layers(
         >>> table = filtercrawl.load_layers("org/kernels", "kernel = '7x7' and depthwise", ["layer"])
         >>> table["layer"].to_pylist(), filtercrawl.to_tensors(table)
     """
-    views, names = find_views(view), LAYERS.names if columns is None else columns
     location = open_location(repo_or_path, revision)
+    return load_located_layers(location, where, LAYERS.names if columns is None else columns, view=view)
+
+
+def load_located_layers(
+    location: DatasetLocation,
+    where: str | None,
+    columns: Sequence[str],
+    *conditions: Expression,
+    view: str | Sequence[str] = RAW.name,
+) -> pa.Table:
+    """Load layers of an open dataset; arguments and errors as for `load_layers`, `conditions` hold besides `where`."""
+    views = find_views(view)
     needed = [name for known in views for name in known.columns]
-    conditions = [known.where for known in views if known.where is not None]
-    table = _load_layers(location, where, [*names, *needed], conditions, is_effective=EFFECTIVE in views)
+    chosen: list[str | Expression] = [*conditions, *(known.where for known in views if known.where is not None)]
+    table = _load_layers(location, where, [*columns, *needed], chosen, is_effective=EFFECTIVE in views)
     for known in views:
         table = transformed(table, known)
-    asked = {*names, "shape", "weight"}
+    asked = {*columns, "shape", "weight"}
     return table.drop_columns([name for name in dict.fromkeys(needed) if name not in asked])
 
 

@@ -1,0 +1,1 @@
+"""Whole networks as sequences of tokens, for models that learn from weights."""
