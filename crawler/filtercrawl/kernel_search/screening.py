@@ -9,7 +9,8 @@ whatever order it is computed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple, Protocol, Self
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -116,7 +117,8 @@ class TorchScreen:
         found: list[Pairs] = []
         count = start = 0
         for part in parts:
-            scores = self._scores(part.to(self._query.device))
+            with _full_precision(self._query.device):
+                scores = self._scores(part.to(self._query.device))
             rows = (scores.amax(1) >= cut).nonzero()[:, 0]
             if len(rows):
                 row, column = (scores[rows] >= cut[rows, None]).nonzero(as_tuple=True)
@@ -153,6 +155,25 @@ class TorchScreen:
             scores[:, unusual.passing] = torch.inf
             scores[:, unusual.failing] = -torch.inf
         return scores
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """Compute products in float32, on which the bound on their error rests, whatever the caller has set."""
+    backend: Any = {"cuda": torch.backends.cuda, "cpu": torch.backends.mkldnn}.get(device.type)
+    products: Any = getattr(backend, "matmul", None)
+    # Before torch 2.9 there is TF32 alone.
+    name, full = ("fp32_precision", "ieee") if hasattr(products, "fp32_precision") else ("allow_tf32", False)
+    before = getattr(products, name, None)
+    with torch.autocast(device.type, enabled=False):
+        if before in (None, full, "none"):
+            yield
+            return
+        setattr(products, name, full)
+        try:
+            yield
+        finally:
+            setattr(products, name, before)
 
 
 class _Unusual:

@@ -97,6 +97,22 @@ def test_images_are_different_symmetries(size: tuple[int, ...], invariant: tuple
         assert len({tuple(image.flatten().tolist()) for image in images}) == n
 
 
+def test_what_the_caller_has_set_for_its_training_does_not_count() -> None:
+    """Lower precision of products would lose neighbors among kernels of large and nearly equal norms."""
+    random = np.random.default_rng(0)
+    kernels = (1000 + random.standard_normal((3000, 3, 3))).astype("f4")
+    queries = (1000 + random.standard_normal((4, 3, 3))).astype("f4")
+    expected = reference(queries, kernels, Similarity(metric="l2"), 7)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert nearest(queries, kernels, Similarity(metric="l2"), 7) == expected
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UsageError, match="hamming"):
         Similarity(metric="hamming")
