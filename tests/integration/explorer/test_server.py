@@ -172,6 +172,14 @@ def test_a_search_that_is_not_understood_says_why(server: ExplorerServer, query:
     assert json.loads(body)["error"]
 
 
+def test_a_dataset_that_takes_long_to_search_is_not_searched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = json.loads((folder / "manifest.json").read_text())["counts"]["kernels"]
+    monkeypatch.setattr("filtercrawl_analysis.explorer.explore.MAX_SEARCHED", kernels - 1)
+    with open_explorer(folder) as server:
+        assert json.loads(ask(server, "/api/capabilities")[2]) == {"similar": False}
+        assert ask(server, "/api/similar?id=a:0:0")[0] == 404
+
+
 def test_a_folder_without_a_dataset_is_one_clear_line(tmp_path: Path, plugins: Plugins) -> None:
     result = CliRunner().invoke(build(plugins), ["explore", "--dataset", str(tmp_path), "--no-browser"])
     assert isinstance(result.exception, DatasetError)
