@@ -86,6 +86,18 @@ def test_a_plugin_is_imported_when_something_of_its_kind_is_asked_for(write: Wri
     assert two.value in sys.modules
 
 
+def test_commands_that_share_their_first_word_are_a_group(write: Write, call: Call) -> None:
+    one = write("one", COMMAND.format(heavy="json").replace('"hello", run', '"say hello", run'), "commands")
+    two = write("two", COMMAND.format(heavy="csv").replace('"hello", run', '"say more", run'), "commands")
+    taken = write("three", COMMAND.format(heavy="html").replace('"hello", run', '"sync more", run'), "commands")
+    plugins = load_plugins([one, two, taken])
+    assert call(plugins, "say", "hello").stdout == "hello json\n"
+    assert call(plugins, "say", "more").stdout == "hello csv\n"
+    assert "One of the commands hello, more." in call(plugins, "--help").stdout
+    assert "Options" in call(plugins, "sync", "--help").stdout  # a command of that name is no group
+    assert call(plugins, "say", "nothing").exit_code == 2
+
+
 @pytest.mark.parametrize(
     "text",
     [
