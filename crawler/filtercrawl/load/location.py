@@ -130,5 +130,7 @@ def reading(location: DatasetLocation, path: str) -> Iterator[None]:
 def _translate_os_errors(description: str) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError as error:
+        raise DatasetError(f"{description}: the file is missing; `filtercrawl sync` writes it again") from error
     except OSError as error:
         raise DatasetError(f"{description}: cannot be read ({error.strerror or error})") from error

@@ -195,7 +195,7 @@ def test_only_what_matches_is_read(folder: Path, tmp_path: Path) -> None:
     for path in (copy / "data/layers/packages").rglob("*.parquet"):
         path.unlink()
     assert load_layers(copy, "kernel = '7x7' and source = 'local'").num_rows == 1
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match="the file is missing"):
         load_layers(copy, "kernel = '7x7'")
 
 
@@ -252,7 +252,7 @@ def test_an_index_of_other_types_is_found_out(folder: Path, tmp_path: Path) -> N
         ({"file": "../../outside.parquet"}, "not the path of a layers file"),
         ({"file": "data/layers/../../../outside.parquet"}, "not the path of a layers file"),
         ({"file": "/etc/passwd"}, "not the path of a layers file"),
-        ({"file": "data/layers/local/00/none.parquet"}, "cannot be read"),
+        ({"file": "data/layers/local/00/none.parquet"}, "the file is missing; `filtercrawl sync` writes it again"),
         ({"row_group": None}, "row_group is null"),
         ({"row_group": 99}, "no row group holds"),
         ({"row_group": -1}, "no row group holds"),
