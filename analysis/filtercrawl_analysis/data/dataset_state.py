@@ -9,11 +9,12 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Columns of `models` that change with every listing or crawl of the same checkpoint.
+# Columns of `models` on where a checkpoint was found and how it was read, which change while it stays the same.
 _OF_CRAWLS: Final = frozenset(
     {
         "attempts", "next_retry", "etag", "last_modified", "bytes_fetched", "first_seen", "last_seen", "first_release",
-        "crawled_at", "filtercrawl_version", "selectors", "state",
+        "crawled_at", "filtercrawl_version", "selectors", "state", "url", "revision", "aliases", "reason", "verified",
+        "layers_file",
     }
 )  # fmt: skip
 # Columns of `index` that say where a weight lies, not what it is.
