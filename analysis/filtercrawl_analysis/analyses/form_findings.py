@@ -20,6 +20,8 @@ from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, 
 Row = dict[str, Any]
 Found = list[tuple[int, Row]]
 
+# Share of the most frequent form below which it would be shown as 0 %.
+_HARDLY_ANY: Final = 0.005
 # Forms and cells that a sentence names; the others are counted.
 _MAX_NAMED: Final = 4
 
@@ -65,7 +67,11 @@ def share_findings(shares: pa.Table) -> Iterator[Finding]:
         head = f"Among depthwise {kernel_phrase(kernel)} ({_models(rows[0][1]['models'])})"
         if all(row["verdict"] == TOO_LITTLE for _, row in rows):
             largest = max(rows, key=lambda item: (item[1]["share"], -item[0]))
-            text = f"{head}, the most frequent form is {_share(largest[1])}; too few models to tell from chance."
+            text = (
+                f"{head}, hardly any has a named form, {largest[1]['share']:.1%} the most frequent of them"
+                if largest[1]["share"] < _HARDLY_ANY
+                else f"{head}, the most frequent form is {_share(largest[1])}"
+            ) + "; too few models to tell from chance."
             yield replace(_finding(text, [largest]), figure=f"form_shares_{kernel}")
             continue
         more = sorted((item for item in rows if item[1]["verdict"] == HIGHER), key=lambda item: -item[1]["share"])
