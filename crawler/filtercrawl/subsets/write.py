@@ -43,7 +43,7 @@ def write_subset(content: SubsetContent, target: Path, weights_of: DatasetLocati
     if target.exists() and not (target / ABOUT).is_file():
         raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
     try:
-        with _scratch(target.parent) as folder:
+        with _scratch(target) as folder:
             _write_files(content, folder, weights_of)
             if target.is_dir() and _is_same(folder, target):
                 return False
@@ -56,16 +56,18 @@ def write_subset(content: SubsetContent, target: Path, weights_of: DatasetLocati
     return True
 
 
-def remove_scratch(folder: Path) -> None:
-    """Delete what a killed run left; only while holding the lock of the dataset."""
-    for path in folder.glob(f"{_SCRATCH}*"):
-        shutil.rmtree(path, ignore_errors=True)
+def remove_scratch(folder: Path, name: str = "") -> None:
+    """Delete what killed runs left that were to write the subset `name`, or any; nobody else may write it now."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name.startswith(f"{_SCRATCH}{name}"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
+def _scratch(target: Path) -> Iterator[Path]:
     """Yield a new folder that is no subset by its name; it, and what it has replaced, are gone at the end."""
-    folder = parent / f"{_SCRATCH}{os.getpid()}-{secrets.token_hex(8)}"
+    remove_scratch(target.parent, f"{target.name}-")
+    folder = target.parent / f"{_SCRATCH}{target.name}-{os.getpid()}-{secrets.token_hex(8)}"
     folder.mkdir(parents=True)
     try:
         yield folder

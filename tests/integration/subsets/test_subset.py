@@ -253,6 +253,29 @@ def test_weights_may_be_written_too(planted: Path, tmp_path: Path, monkeypatch: 
         assert not by_id
 
 
+def test_shipped_recipes_select_what_they_say(tmp_path: Path) -> None:
+    """First layers are known where the graph is; here it is not, so that recipe selects nothing."""
+    about = {
+        "one": CheckpointMetadata(training_datasets=("imagenet-1k",), license="mit"),
+        "two": CheckpointMetadata(training_datasets=("imagenet-22k", "imagenet-1k"), license="cc-by-nc-4.0"),
+        "both": CheckpointMetadata(training_datasets=("imagenet-1k", "laion-2b"), license="apache-2.0"),
+        "none": CheckpointMetadata(),
+    }
+    state = {name: {"a.weight": weights(number, 8, 8, 3, 3)} for number, name in enumerate(about)}
+    dataset = plant(tmp_path, [Net(name=name, state=state[name], meta=meta) for name, meta in about.items()])
+
+    def selected(recipe: str) -> set[str]:
+        out = tmp_path / recipe
+        subset(recipe, dataset, out=out, progress=False)
+        return {row["model_id"].removeprefix("acme/") for row in load_subset(dataset, out).layers.to_pylist()}
+
+    assert selected("healthy-3x3") == {"one", "two", "both", "none"}
+    assert selected("imagenet-only") == {"one", "two"}
+    assert selected("redistributable") == {"one", "both"}
+    with pytest.raises(UsageError, match="layers excluded by: where 4"):
+        selected("first-layers")
+
+
 def test_versions_of_a_name_are_told_apart(planted: Path, tmp_path: Path) -> None:
     dataset = copy(planted, tmp_path)
     for version, least in ((1, 1), (2, 30)):
