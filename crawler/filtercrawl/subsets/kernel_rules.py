@@ -51,7 +51,7 @@ def canonical_bytes(kernels: Kernels, equality: Equality) -> Kernels:
     if equality in ("scale", "scale_and_sign"):
         peaks = np.abs(found).max(axis=1, keepdims=True)
         peaks[~np.isfinite(peaks) | (peaks == 0)] = 1
-        found = found / peaks
+        found = found / peaks + np.float32(0)  # a quotient may round to a zero with a sign
     if equality in ("sign", "scale_and_sign"):
         first = np.take_along_axis(found, (found != 0).argmax(axis=1)[:, None], axis=1)
         found = np.where(first < 0, -found, found) + np.float32(0)

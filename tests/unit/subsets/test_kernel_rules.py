@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -72,6 +72,7 @@ def test_equality_is_as_the_recipe_says(equality: Equality, equal: list[list[int
 
 
 @given(layers)
+@example(np.array([[-1e-45, 2, 2, 2]], np.float32))
 def test_canonical_kernels_are_canonical_again(kernels: Kernels) -> None:
     for equality in ("sign", "scale", "scale_and_sign"):
         once = canonical_bytes(kernels, equality)
