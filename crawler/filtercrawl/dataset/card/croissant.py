@@ -109,7 +109,8 @@ def render_croissant(description: str, dataset_id: str, configs: Sequence[Config
         "distribution": [entry for config in tables for entry in _distribution(config)],
         "recordSet": [_record_set(config) for config in tables if config.name in _RECORDS],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    # Without spaces: every version sends the file anew.
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False) + "\n"
 
 
 def _about_release(release: Release) -> dict[str, Any]:
