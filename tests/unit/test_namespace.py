@@ -15,10 +15,10 @@ from filtercrawl.config.settings import Settings
 
 PUBLIC = [
     "AnalysisReport", "ComparisonReport", "Dataset", "DatasetStatus", "Difference", "FiltercrawlError", "Inspection",
-    "KernelDataset", "PublishResult", "SearchReport", "Subset", "SubsetReport", "SyncReport", "UsageError",
-    "VerifyReport", "__version__", "analyze", "compare", "diff", "first_layer_pictures", "inspect",
-    "load_first_layers", "load_layers", "load_subset", "open_dataset", "publish", "search", "status", "subset",
-    "sync", "to_flat_tensor", "to_tensors", "verify",
+    "KernelDataset", "ModelTokens", "PublishResult", "SearchReport", "Subset", "SubsetReport", "SyncReport",
+    "TokenDataset", "TokenSequence", "UsageError", "VerifyReport", "__version__", "analyze", "compare", "detokenize",
+    "diff", "first_layer_pictures", "inspect", "load_first_layers", "load_layers", "load_subset", "open_dataset",
+    "publish", "search", "status", "subset", "sync", "to_flat_tensor", "to_tensors", "tokenize", "verify",
 ]  # fmt: skip
 
 

@@ -58,6 +58,10 @@ def tokenize(weights: Sequence[torch.Tensor], token_size: int = 0) -> TokenSeque
 
     Raises:
         UsageError: There is no weight, or the size is negative.
+
+    Example:
+        >>> table = filtercrawl.load_layers("org/kernels", "model_id = 'timm/resnet18.a1_in1k'")
+        >>> sequence = filtercrawl.tokenize(filtercrawl.to_tensors(table), token_size=288)
     """
     if not weights or token_size < 0:
         raise UsageError(f"a sequence has at least one layer, and a token no negative size: {token_size=}")
@@ -86,6 +90,9 @@ def detokenize(tokens: torch.Tensor, shapes: Sequence[Sequence[int]]) -> list[to
 
     Raises:
         UsageError: The number of tokens is not that of these shapes.
+
+    Example:
+        >>> weights = filtercrawl.detokenize(network.sequence.tokens, network.shapes)
     """
     counts = [token_count(shape, tokens.shape[1]) for shape in shapes]
     if sum(counts) != len(tokens):

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import numpy as np
 import pandas as pd
+import pytest
 from playwright.sync_api import expect
 
 from support.explorer_page import PageOpener, counted, counts_of, distinct_colors, wait_for_counts
@@ -174,3 +175,12 @@ def test_the_command_is_named_where_an_analysis_was_not_made(open_page: PageOpen
     a, b = urlencode({"task": "image-segmentation"}), urlencode({"task": "image-classification"})
     page = open_page(f"?{urlencode({'view': 'compare', 'a': a, 'b': b})}")
     expect(page.locator("#panel-compare")).to_contain_text("filtercrawl analyze --only drift --by task")
+
+
+@pytest.mark.parametrize("query", ["f.nothing=1", "sort=-nothing", "view=compare&a=nothing%3D1&b=kernel%3D3x3"])
+def test_an_address_with_a_column_that_is_not_there_shows_the_rest(
+    open_page: PageOpener, index: pd.DataFrame, query: str
+) -> None:
+    page = open_page(f"?{query}")
+    expect(page.locator("#main")).to_contain_text("no column nothing")
+    assert counted(page)[0] == len(index)

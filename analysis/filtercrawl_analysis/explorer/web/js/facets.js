@@ -1,7 +1,7 @@
 // Filters of one column: a list of values with their counts, or a lower and an upper bound.
 
 import { UNKNOWN } from "./data/columns.js";
-import { UNKNOWN_VALUE, columnsOf, select, selectionOf } from "./data/selection.js";
+import { UNKNOWN_VALUE, columnsOf, select } from "./data/selection.js";
 import { element } from "./dom.js";
 
 const SHOWN = 12;
@@ -47,10 +47,8 @@ export function categoryFacet(name, { store, state, open = false }) {
   };
   const update = async () => {
     if (!node.open || node.hidden || !store.rows.length) return;
-    const selection = selectionOf(state);
-    const chosen = selection.filters[name] ?? [];
-    delete selection.filters[name];
-    selection.sort = null;
+    const { [name]: chosen = [], ...filters } = store.selection.filters;
+    const selection = { ...store.selection, filters, sort: null };
     const names = columnsOf(selection);
     const [column, ...found] = await Promise.all([name, ...names].map((each) => store.column(each)));
     const { rows } = select(selection, new Map(names.map((each, i) => [each, found[i]])), store.n);

@@ -68,7 +68,7 @@ class Grid {
   /** Show other rows, from the first one on. */
   async restart() {
     const { rows } = this.#store;
-    const sort = this.#state.get("sort")?.replace(/^-/, "");
+    const sort = this.#store.selection?.sort?.replace(/^-/, "");
     const names = sort && !FACTS.includes(sort) ? [...FACTS, sort] : FACTS;
     const columns = await Promise.all(names.map((name) => this.#store.column(name)));
     if (rows !== this.#store.rows) return;

@@ -49,6 +49,9 @@ function showProblem(message) {
   get("problem").hidden = !message;
 }
 
+// What no view has caught, such as a file that cannot be read.
+addEventListener("unhandledrejection", ({ reason }) => showProblem(reason?.message ?? String(reason)));
+
 /** Tabs after the pattern of WAI-ARIA: arrow keys choose, only the chosen one is in the order of Tab. */
 class Tabs {
   #panels = new Map();

@@ -45,6 +45,14 @@ export function columnsOf(selection) {
   return [...names];
 }
 
+/** The same selection without what rests on some columns. */
+export function withoutColumns(selection, names) {
+  const filters = Object.fromEntries(Object.entries(selection.filters).filter(([name]) => !names.includes(name)));
+  const sort = names.includes(selection.sort?.replace(/^-/, "")) ? null : selection.sort;
+  const brush = names.includes(selection.x) || names.includes(selection.y) ? null : selection.brush;
+  return { ...selection, filters, sort, brush };
+}
+
 /**
  * @param {object} selection as `selectionOf` returns it
  * @param {Map<string, object>} columns those that `columnsOf` names

@@ -2,7 +2,7 @@
 
 import { WorkerCalls } from "./calls.js";
 import { labelOf } from "./columns.js";
-import { columnsOf, countsOf, select } from "./selection.js";
+import { columnsOf, countsOf, select, withoutColumns } from "./selection.js";
 import { similarSamples } from "./similar.js";
 
 /**
@@ -24,6 +24,8 @@ export class Store extends EventTarget {
   rows = new Uint32Array(0);
   /** The same without the brush of the scatter plot. */
   candidates = new Uint32Array(0);
+  /** What they were selected by: what was asked for, without columns that cannot be read. */
+  selection = null;
   /** Numbers of layers, kernels and models that pass. */
   counts = { layers: 0, kernels: 0, models: 0 };
 
@@ -137,18 +139,22 @@ export class Store extends EventTarget {
     return found;
   }
 
-  /** Select rows; what is asked for last counts. */
-  async select(selection) {
+  /** Select rows; what is asked for last counts. A column that cannot be read does not count, and is told. */
+  async select(asked) {
     const turn = ++this.#latest;
     try {
       await this.ready;
-      const names = columnsOf(selection);
-      const found = await Promise.all(["n_kernels", "model_id", ...names].map((name) => this.column(name)));
+      const [kernels, models] = await Promise.all([this.column("n_kernels"), this.column("model_id")]);
+      const names = columnsOf(asked);
+      const found = await Promise.allSettled(names.map((name) => this.column(name)));
       if (turn !== this.#latest) return;
-      const columns = new Map(names.map((name, i) => [name, found[i + 2]]));
-      Object.assign(this, select(selection, columns, this.n));
-      this.counts = countsOf(this.rows, found[0], found[1]);
+      const missing = names.filter((_, i) => found[i].status === "rejected");
+      const columns = new Map(names.map((name, i) => [name, found[i].value]));
+      this.selection = withoutColumns(asked, missing);
+      Object.assign(this, select(this.selection, columns, this.n));
+      this.counts = countsOf(this.rows, kernels, models);
       this.dispatchEvent(new Event("rows"));
+      if (missing.length) this.#fail(found.find(({ status }) => status === "rejected").reason);
     } catch (error) {
       if (turn === this.#latest) this.#fail(error);
     }

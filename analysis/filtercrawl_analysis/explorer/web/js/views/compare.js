@@ -3,7 +3,7 @@
 import { combo, h, select } from "./elements.js";
 import { format, plural } from "../dom.js";
 import { layerName } from "./format.js";
-import { difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup } from "./groups.js";
+import { difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup, splitUnknown } from "./groups.js";
 import { histogram } from "./histogram.js";
 import { pairDrift } from "./relatives.js";
 import { Strips } from "./strip.js";
@@ -37,10 +37,13 @@ class Compare {
     if (this.state.get("view") !== "compare") return;
     const turn = ++this.turn;
     await this.store.ready;
-    const groups = { a: parseGroup(this.state.get("a")), b: parseGroup(this.state.get("b")) };
+    const [a, b] = await Promise.all(["a", "b"].map((side) => splitUnknown(this.store, parseGroup(this.state.get(side)))));
+    const groups = { a: a.known, b: b.known };
+    const unknown = [...new Set([...a.unknown, ...b.unknown])];
     await Promise.all([this.choose("a", groups.a), this.choose("b", groups.b)]);
     const rows = { a: await groupRows(this.store, groups.a), b: await groupRows(this.store, groups.b) };
     const content = groups.a.length && groups.b.length ? await this.comparison(groups, rows) : [this.invitation()];
+    if (unknown.length) content.unshift(h("p", { class: "count" }, `This dataset has no column ${unknown.join(", ")}.`));
     if (turn !== this.turn) return;
     this.result.replaceChildren(...content.filter(Boolean));
   }

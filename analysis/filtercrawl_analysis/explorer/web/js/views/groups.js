@@ -26,6 +26,15 @@ export function parseGroup(text) {
   return [...new URLSearchParams(text ?? "")];
 }
 
+/** The conditions on columns that the dataset has, and the names of the other columns. */
+export async function splitUnknown(store, conditions) {
+  const has = await Promise.all(conditions.map(([column]) => store.column(column).then(() => true, () => false)));
+  return {
+    known: conditions.filter((_, i) => has[i]),
+    unknown: conditions.filter((_, i) => !has[i]).map(([column]) => column),
+  };
+}
+
 /** The text of a group's conditions; null where there are none. */
 export function formatGroup(conditions) {
   return new URLSearchParams(conditions).toString() || null;
