@@ -9,6 +9,7 @@ from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, resolve
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
+from filtercrawl.dataset.files.new_folder import remove_unfinished
 from filtercrawl.dataset.files.subset_folders import FOLDER
 from filtercrawl.display.session import open_progress
 from filtercrawl.load.location import FolderLocation, open_location
@@ -16,7 +17,7 @@ from filtercrawl.subsets.build import build_subset
 from filtercrawl.subsets.recipe import Recipe
 from filtercrawl.subsets.report import SubsetReport
 from filtercrawl.subsets.shipped import find_recipe
-from filtercrawl.subsets.write import remove_scratch, write_subset
+from filtercrawl.subsets.write import write_subset
 
 
 def subset(
@@ -79,7 +80,7 @@ def _write_into(location: FolderLocation, recipe: Recipe, progress: Progress) ->
     with open_dataset(Settings(dataset=dataset)) as opened:
         catalog = opened.catalog
         export_if_needed(dataset, catalog)  # a killed run may have left tables that are older than the catalog
-        remove_scratch(target.parent)
+        remove_unfinished(target.parent)
         root = _root(dataset)
         content = build_subset(location, recipe, progress)
         # The list of files is about to be out of date: if this process is killed now, the next run corrects it.

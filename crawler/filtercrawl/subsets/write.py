@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import filecmp
 import json
-import os
-import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.files.atomic import write_text
+from filtercrawl.dataset.files.new_folder import move_folder, remove_unfinished, unfinished_folder
 from filtercrawl.dataset.files.parquet import write_table
 from filtercrawl.dataset.files.subset_folders import ABOUT, CARD, EXCLUDED
 from filtercrawl.dataset.files.unpublished import HIDDEN
@@ -25,7 +22,6 @@ from filtercrawl.subsets.weights import write_weights
 
 # Rows of a row group: of large layers a row has some megabytes of bits.
 _BATCH_ROWS: Final = 1_000
-_SCRATCH: Final = ".subset-"
 
 
 def write_subset(content: SubsetContent, target: Path, weights_of: DatasetLocation | None = None) -> bool:
@@ -42,38 +38,13 @@ def write_subset(content: SubsetContent, target: Path, weights_of: DatasetLocati
     """
     if target.exists() and not (target / ABOUT).is_file():
         raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
-    try:
-        with _scratch(target) as folder:
-            _write_files(content, folder, weights_of)
-            if target.is_dir() and _is_same(folder, target):
-                return False
-            # A folder cannot be replaced in one step: killed in between, there is none, and the next run makes it.
-            if target.is_dir():
-                target.rename(folder.with_name(f"{folder.name}.old"))
-            folder.rename(target)
-    except OSError as error:
-        raise DatasetError(f"{target}: cannot be written ({error.strerror or error})") from error
+    remove_unfinished(target.parent, target.name)
+    with unfinished_folder(target) as folder:
+        _write_files(content, folder, weights_of)
+        if target.is_dir() and _is_same(folder, target):
+            return False
+        move_folder(folder, target)
     return True
-
-
-def remove_scratch(folder: Path, name: str = "") -> None:
-    """Delete what killed runs left that were to write the subset `name`, or any; nobody else may write it now."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.startswith(f"{_SCRATCH}{name}"):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    """Yield a new folder that is no subset by its name; it, and what it has replaced, are gone at the end."""
-    remove_scratch(target.parent, f"{target.name}-")
-    folder = target.parent / f"{_SCRATCH}{target.name}-{os.getpid()}-{secrets.token_hex(8)}"
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        for path in (folder, folder.with_name(f"{folder.name}.old")):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _write_files(content: SubsetContent, folder: Path, weights_of: DatasetLocation | None) -> None:

@@ -47,10 +47,10 @@ def replace_if_changed(path: Path, target: Path) -> bool:
     try:
         if target.is_file() and filecmp.cmp(path, target, shallow=False):
             return False
-        _sync(path)
+        sync_to_disk(path)
         _make_folder(target.parent)
         path.replace(target)
-        _sync(target.parent)
+        sync_to_disk(target.parent)
     except OSError as error:
         raise _disk_error(target, error) from error
     return True
@@ -72,7 +72,7 @@ def remove(target: Path) -> bool:
     """Delete a file durably; False if there is none."""
     try:
         target.unlink()
-        _sync(target.parent)
+        sync_to_disk(target.parent)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -90,10 +90,11 @@ def _make_folder(folder: Path) -> None:
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
+        sync_to_disk(folder.parent)
 
 
-def _sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

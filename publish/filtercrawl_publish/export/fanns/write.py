@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +10,8 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from filtercrawl.api.errors import DatasetError, PolicyError, UsageError
+from filtercrawl.api.errors import UsageError
+from filtercrawl.dataset.files.new_folder import check_free, new_folder
 from filtercrawl.kernel_search.stream import KernelStream
 from filtercrawl.load.location import open_location
 from filtercrawl.load.query import select_layers
@@ -77,22 +75,14 @@ def write_benchmark(
         DatasetError: The dataset is damaged, or the folder cannot be written.
         NetworkError: The Hub does not answer, or has no such repository or revision.
     """
-    if target.exists() and not replace:
-        raise PolicyError(f"{target} exists; --force replaces it")
+    check_free(target, replace=replace)  # before the work, not after it
     benchmark = make_benchmark(repo_or_path, options or BenchmarkOptions())
-    staged = target.parent / f".{target.name}-{secrets.token_hex(8)}"
-    try:
-        staged.mkdir(parents=True)
-        write_tables(staged, benchmark)
-        write_fanns(staged / "fanns", benchmark)
-        write_big_ann(staged / "big-ann-benchmarks", benchmark)
-        write_ann_benchmarks(staged / "ann-benchmarks", benchmark)
-        (staged / "README.md").write_text(card(benchmark), encoding="utf-8", newline="\n")
-        _move(staged, target)
-    except OSError as error:
-        raise DatasetError(f"{target}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    with new_folder(target, replace=replace) as folder:
+        write_tables(folder, benchmark)
+        write_fanns(folder / "fanns", benchmark)
+        write_big_ann(folder / "big-ann-benchmarks", benchmark)
+        write_ann_benchmarks(folder / "ann-benchmarks", benchmark)
+        (folder / "README.md").write_text(card(benchmark), encoding="utf-8", newline="\n")
     return BenchmarkReport(
         folder=str(target),
         vectors=len(benchmark.vectors),
@@ -144,18 +134,3 @@ def _scaled(kernels: NDArray[np.float32], options: BenchmarkOptions) -> NDArray[
         return kernels
     exact = kernels.astype(np.float64)
     return np.asarray(exact / np.sqrt((exact**2).sum(1, keepdims=True)), np.float32)
-
-
-def _move(staged: Path, target: Path) -> None:
-    """Move a complete folder into place, durably; one that was there before is deleted then."""
-    for path in (*staged.rglob("*"), staged):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    before = staged.with_name(f"{staged.name}-before")
-    if target.exists():
-        target.rename(before)
-    staged.rename(target)
-    shutil.rmtree(before, ignore_errors=True)

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from filtercrawl.dataset.files.new_folder import new_folder
 from filtercrawl.load.location import open_location
 from filtercrawl.subsets.recipe import SPLITS
 from filtercrawl.weight_space.model_splits import ModelSplits
 from filtercrawl.weight_space.token_dataset import LABELS, ModelTokens, TokenDataset
 from filtercrawl.weight_space.tokens import TokenSequence, token_count
-from filtercrawl_publish.export.new_folder import new_folder
 from filtercrawl_publish.export.tokens.card import token_card
 from filtercrawl_publish.export.tokens.report import TokenExportReport, TokenOptions
 
