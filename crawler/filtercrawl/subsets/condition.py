@@ -58,9 +58,10 @@ class Condition:
             parsed = json.loads(answer)
             if parsed["error"]:
                 raise _not_understood(sql, parsed["error_message"])
-            nodes = list(_nodes([statement["node"]["select_list"] for statement in parsed["statements"]]))
-            if len(parsed["statements"]) != 1 or len(parsed["statements"][0]["node"]["select_list"]) != 1:
+            statements = parsed["statements"]
+            if len(statements) != 1 or not _is_one_expression(statements[0]["node"]):
                 raise _not_understood(sql, "it is not one expression")
+            nodes = list(_nodes(statements[0]["node"]["select_list"]))
             for node in nodes:
                 if what := _REFUSED.get(node.get("class", "")):
                     raise _not_understood(sql, f"{what} has no place in it, as a condition looks at one layer")
@@ -96,6 +97,17 @@ class Condition:
                 raise _not_understood(self.sql, " ".join(str(error).split())) from error
         values: list[bool] = found.column(1).to_pylist()
         return values
+
+
+def _is_one_expression(query: Mapping[str, Any]) -> bool:
+    """Tell whether a parsed query only selects one value, without FROM, WHERE, set operations and so on."""
+    rest = ("where_clause", "group_expressions", "having", "qualify", "sample", "modifiers")
+    return (
+        query["type"] == "SELECT_NODE"
+        and len(query["select_list"]) == 1
+        and query["from_table"]["type"] == "EMPTY"
+        and not any(query.get(name) for name in rest)
+    )
 
 
 def _columns(sql: str, nodes: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
