@@ -36,8 +36,8 @@ CENSUS: Final = pa.schema(
     ]
 )
 _ABOUT: Final = (
-    "Learned kernels of final checkpoints whose weights were read, each distinct tensor once. An unknown group is "
-    "null; a column of which every group is unknown is left out."
+    "Learned kernels whose weights were read, each distinct tensor once. An unknown group is null; a column of which "
+    "every group is unknown is left out."
 )
 _ABOUT_YEAR: Final = " year: year of the release, as the source states it."
 

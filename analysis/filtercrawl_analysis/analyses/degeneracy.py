@@ -72,11 +72,7 @@ def analyze(dataset: DatasetView) -> Result:
 
 
 def _tables(dataset: DatasetView, layers: pa.Table, models: pa.Table) -> Iterator[ResultTable]:
-    n_tests = len(layers) - layers["p_structured"].null_count
-    tests = f"{n_tests} layers tested; seed {dataset.options.seed}. "
-    yield ResultTable(
-        name="layer_quality", title="Quality of every layer", rows=layers, about=_QUALITY + tests + DEFINITIONS
-    )
+    yield ResultTable(name="layer_quality", title="Quality of every layer", rows=layers, about=_QUALITY + DEFINITIONS)
     yield ResultTable(
         name="model_quality",
         title="Quality of every model",

@@ -11,13 +11,13 @@ import pyarrow as pa
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable, SampleSize
 from filtercrawl_analysis.analyses.drift_findings import drift_findings
 from filtercrawl_analysis.analyses.drift_tables import (
+    ABOUT_DRIFT,
+    ABOUT_MATCHED,
     BASIS,
     DRIFT,
     GROUPS,
     MATCHED,
     DriftTables,
-    about_drift,
-    about_matched,
     basis_rows,
     describe_mode,
 )
@@ -102,12 +102,12 @@ def _tables(
                 name=table.name,
                 title=f"Drift by {table.column_text}",
                 rows=rows,
-                about=f"{mode} {about_drift(table.plain)}",
+                about=f"{mode} {ABOUT_DRIFT}",
             )
         if table.matched:
             rows = pa.Table.from_pylist(table.matched, schema=MATCHED)
             title = f"Drift by {table.column_text}, architectures matched"
-            about = f"{about_matched(table.matched)} {mode}"
+            about = f"{ABOUT_MATCHED} {mode}"
             yield ResultTable(name=table.matched_name, title=title, rows=rows, about=about)
     groups = [row for items in compared.values() for row in group_rows(items)]
     yield ResultTable(

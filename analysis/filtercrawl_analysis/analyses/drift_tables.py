@@ -63,7 +63,7 @@ _MODES: Final = {
     "exact": "Coefficients are those of the principal components of all kernels, in 70 bins over their own range, each "
     "weighted by its share of the variance.",
 }
-_ABOUT: Final = (
+ABOUT_DRIFT: Final = (
     "drift: D, the sum over components of their weight times the symmetric Kullback-Leibler divergence (natural "
     "logarithm) of the coefficients of scaled kernels (arXiv 2203.15331), all kernels of a group pooled. floor: "
     "the D expected of two groups of these numbers of kernels with equal distributions. estimate, low, high: the "
@@ -73,13 +73,14 @@ _ABOUT: Final = (
     "no difference; where models of one group may vary more than those of the other, p is at least that of an F test "
     "that allows for it. low is 0 exactly where p > 0.05. tested_models_a, tested_models_b, tested_kernels: the models "
     "in that test, and the median number of kernels that they are thinned to. q: p after Benjamini-Hochberg over "
-    "the {tests} of this table that could be significant. verdict: differs where q <= 0.05; too little to "
+    "the tests of this table that could be significant. verdict: differs where q <= 0.05; too little to "
     "tell where no outcome could have been significant, with the reason in note; else no difference found, "
     "with the drift that would have been found with a probability of 80 % as detectable."
 )
-_MATCHED: Final = (
+ABOUT_MATCHED: Final = (
     "Only architectures (or families) that both groups have, each with the same weight in both groups; strata: their "
-    "number; fewest_models, most_models: in one of them in one group. Models are exchanged and left out within each."
+    "number; fewest_models, most_models: in one of them in one group. Models are exchanged and left out within each. "
+    + ABOUT_DRIFT
 )
 
 
@@ -121,16 +122,6 @@ def n_tests(rows: Sequence[Row]) -> int:
 def count(n: int, word: str) -> str:
     """Return a number and a word, such as `1,024 kernels`."""
     return f"{n:,} {word}{'s' * (n != 1)}"
-
-
-def about_drift(rows: Sequence[Row]) -> str:
-    """Return the text above a table of drifts."""
-    return _ABOUT.format(tests=count(n_tests(rows), "test"))
-
-
-def about_matched(rows: Sequence[Row]) -> str:
-    """Return the text above a table of matched drifts."""
-    return f"{_MATCHED} {about_drift(rows)}"
 
 
 def describe_mode(mode: str) -> str:

@@ -120,11 +120,13 @@ def analyze(
 
 
 def print_summary(report: AnalysisReport) -> None:
-    """Print findings, what was left out, the sample size and where the page is; a note where nothing was analyzed."""
+    """Print findings, what had nothing to analyze or was left out, the sample size and where the page is."""
     if report.nothing:
         show_on_stderr(report.nothing)
     for finding in report.findings:
         typer.echo(f"- {escape_control(finding)}")
+    for title, note in report.notes:
+        typer.echo(f"{escape_control(title)}: {escape_control(note)}")
     for name, reason in report.left_out.items():
         typer.echo(f"left out: {escape_control(name)}: {escape_control(reason)}")
     size = report.sample_size

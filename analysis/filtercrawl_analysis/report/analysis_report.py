@@ -66,15 +66,15 @@ class AnalysisReport:
         return nothing_text(self.results)
 
     @property
+    def notes(self) -> tuple[tuple[str, str], ...]:
+        """Title and reason of each analysis of this run that had nothing to analyze."""
+        return tuple((analysis["title"], analysis["note"]) for analysis in self._analyses if analysis["note"])
+
+    @property
     def _analyses(self) -> list[Mapping[str, Any]]:
         """The analyses of this run; results.json may have others of earlier ones."""
         run = self.seconds_by_analysis.keys() - self.left_out.keys()
         return [analysis for analysis in self.results["analyses"] if analysis["name"] in run]
-
-    @property
-    def _notes(self) -> list[tuple[str, str]]:
-        """Title and reason of each analysis that had nothing to analyze."""
-        return [(analysis["title"], analysis["note"]) for analysis in self._analyses if analysis["note"]]
 
     def to_pandas(self, table: str) -> pd.DataFrame:
         """Return one result table as a pandas data frame.
@@ -110,7 +110,7 @@ class AnalysisReport:
         lines = [" of ".join(format_plural(count, noun) for count, noun in counts)]
         lines += [self.nothing] if self.nothing else []
         lines += [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
-        lines += [f"{title}: {note}" for title, note in self._notes]
+        lines += [f"{title}: {note}" for title, note in self.notes]
         return "\n".join([*lines, *self.findings, f"report: {self.page}"])
 
     def _repr_html_(self) -> str:
@@ -119,7 +119,7 @@ class AnalysisReport:
             ("report", str(self.page)),
             ("tables", f"{len(self.tables):,}"),
             *((f"left out: {name}", reason) for name, reason in self.left_out.items()),
-            *self._notes,
+            *self.notes,
             *((analysis["title"], finding["text"]) for analysis in self._analyses for finding in analysis["findings"]),
         ]
         return html_table(f"Analysis of {format_sample_size(self.sample_size)}", rows)

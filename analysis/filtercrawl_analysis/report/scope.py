@@ -34,13 +34,18 @@ def scope_texts(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def selection_text(results: Mapping[str, Any]) -> str:
-    """Return which share of the layers and models was analyzed, and why the others were not."""
+    """Return which kernels and which share of the layers and models were analyzed, and why the others were not."""
     if results["options"]["along"]:
-        return "Analyzed: every step of the training runs of which the dataset has two or more steps."
+        return (
+            "Learned kernels of every step of the training runs of which the dataset has two or more steps, each "
+            "distinct tensor of a step once."
+        )
     basis, selection = results["basis"], results["selection"]
     reasons = [f"{_layers(selection[name])} {text}" for name, text in _REASONS.items() if selection.get(name)]
     return (
-        weights_text(results) + f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
+        "Learned kernels of final checkpoints, each distinct tensor once. "
+        + weights_text(results)
+        + f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
         f"{_share(basis['models'], selection['models'])} models."
         + (f" Left out: {', '.join(reasons)}." if reasons else "")
     )
@@ -48,10 +53,12 @@ def selection_text(results: Mapping[str, Any]) -> str:
 
 def nothing_text(results: Mapping[str, Any]) -> str:
     """Return why no layer was analyzed, and what to run; empty where there are some."""
-    if results["options"]["along"] or results["basis"]["layers"]:
+    if results["basis"]["layers"]:
         return ""
     if not results["selection"]["total"]:
         return "Nothing to analyze: the dataset has no layers; `filtercrawl sync SELECTOR` crawls checkpoints."
+    if results["options"]["along"]:
+        return "Nothing to analyze: no training run has two or more checkpoints with learned weights that were read."
     return (
         "Nothing to analyze: no layer of a final checkpoint has learned weights that were read; `filtercrawl sync "
         "SELECTOR` crawls checkpoints."

@@ -95,6 +95,13 @@ def net(zoo: Path, run_sync: Sync) -> Path:
 
 
 @pytest.mark.usefixtures("net")
+def test_an_analysis_that_has_nothing_to_do_says_why(call: Call) -> None:
+    result = call(idle=lambda _: api.Result(note="Nothing to analyze: no \x1b[31mred kernels."), sizes=sizes)
+    assert result.exit_code == 0, result.output
+    assert "About idle: Nothing to analyze: no \ufffd[31mred kernels." in result.stdout.splitlines()
+
+
+@pytest.mark.usefixtures("net")
 def test_it_writes_tables_figures_and_a_page_and_the_dataset_stays_sound(call: Call, dataset: Path) -> None:
     result = call(sizes=sizes, stored=stored)
     assert result.exit_code == 0, result.output

@@ -173,7 +173,10 @@ def test_the_command_runs_every_analysis_along_the_steps(planted: Path) -> None:
         *(("digits", step) for step in WAY), ("still", 1), ("still", 2)
     }  # fmt: skip
     assert "training_steps" in report.tables
-    assert "every step of the training runs" in report.page.read_text("utf-8")
+    page = report.page.read_text("utf-8")
+    assert "every step of the training runs" in page
+    assert "final checkpoints" not in page
+    assert f"{len(WAY) + 2} checkpoints of training runs" in page
     n_steps = len(WAY) + 2
     assert report.sample_size.models == n_steps
     assert report.sample_size.kernels == sum(
