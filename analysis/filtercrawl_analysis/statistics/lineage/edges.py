@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -52,10 +52,11 @@ class LineageEdge:
 def lineage_edges(
     pairs: Sequence[ModelPair], dates: Mapping[str, str], stated: Mapping[Pair, str] | None = None
 ) -> list[LineageEdge]:
-    """Return at most one edge for each child, sorted by child.
+    """Return at most one edge for each child, without cycles, sorted by child.
 
     Copies come first (another precision, codes, zeros, another order of channels), then training by the trees of
-    families, then checkpoints that only share some layers with another one. What a card states comes before all of it.
+    families, then checkpoints that only share some layers with another one, then those with some weights changed. What
+    a card states comes before all of it.
 
     Args:
         pairs: The compared pairs.
@@ -65,20 +66,21 @@ def lineage_edges(
     found: dict[str, LineageEdge] = {}
     compared = {(pair.a, pair.b): pair for pair in pairs}
     cards = [_stated_edge(*pair, relation, compared) for pair, relation in sorted((stated or {}).items())]
-    for edge in sorted(cards, key=lambda edge: -edge.probability):  # of several, the one that the weights confirm
-        found.setdefault(edge.child, edge)
+    _add(sorted(cards, key=lambda edge: -edge.probability), found)  # of several, the one that the weights confirm
     relatives = _relatives(pairs)
-    for edge in _copies(pairs, dates, relatives):
-        found.setdefault(edge.child, edge)
+    _add(_copies(pairs, dates, relatives), found)
     copies = {child for child, edge in found.items() if edge.relation in COPIES}
-    for edge in _trained(pairs, copies, dates):
-        found.setdefault(edge.child, edge)
-    for edge in _partial(pairs, copies, dates, relatives):
-        found.setdefault(edge.child, edge)
-    for edge in _edited(pairs, dates, relatives):
+    _add(_trained(pairs, copies, dates), found)
+    _add(_partial(pairs, copies, dates, relatives), found)
+    _add(_edited(pairs, dates, relatives), found)
+    return [found[child] for child in sorted(found)]
+
+
+def _add(edges: Iterable[LineageEdge], found: dict[str, LineageEdge]) -> None:
+    """Add the edges of children that have none yet, but for those from a descendant of the child."""
+    for edge in edges:
         if edge.child not in found and edge.child not in _ancestors(edge.parent, found):
             found[edge.child] = edge
-    return [found[child] for child in sorted(found)]
 
 
 def _stated_edge(child: str, parent: str, relation: str, compared: Mapping[Pair, ModelPair]) -> LineageEdge:
@@ -127,14 +129,14 @@ def _likeness_of_norms(pair: ModelPair) -> float:
 def _copies(
     pairs: Sequence[ModelPair], dates: Mapping[str, str], relatives: Mapping[str, float]
 ) -> Iterator[LineageEdge]:
-    """Yield the edges of copies, of each the one to the nearest original."""
+    """Yield the edges of copies, of each those to the nearest originals first."""
     options: dict[str, list[LineageEdge]] = defaultdict(list)
     for pair in pairs:
         if pair.judgement.relation in COPIES:
             edge = _directed(pair, dates, relatives)
             options[edge.child].append(edge)
     for _, edges in sorted(options.items()):
-        yield min(edges, key=lambda edge: (edge.parent in options, _distance(edge), edge.parent))
+        yield from sorted(edges, key=lambda edge: (edge.parent in options, _distance(edge), edge.parent))
 
 
 def _distance(edge: LineageEdge) -> float:

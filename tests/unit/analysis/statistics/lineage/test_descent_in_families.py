@@ -185,6 +185,25 @@ def test_a_factor_of_all_layers_tells_no_direction() -> None:
         assert from_base > from_first
 
 
+@pytest.mark.parametrize("dates", [{}, {"a": "2020-01-01", "b": "2021-01-01"}])
+@pytest.mark.parametrize("size", [0.0, 0.4])
+def test_what_a_card_states_is_not_contradicted_by_the_weights(dates: dict[str, str], size: float) -> None:
+    """Copies and trained networks whose weights or dates tell the other direction than the card."""
+    train = Trainer(0)
+    a = train.new()
+    networks = {"a": a, "b": train.step(a, size), "c": a}
+    edges = lineage_edges(compared(networks), dates, {("a", "b"): "finetune"})
+    found = {edge.child: edge.parent for edge in edges}
+    assert found["a"] == "b"
+    assert "b" not in found
+    assert found["c"] == "a"
+
+
+def test_cards_that_state_each_other_give_one_row() -> None:
+    stated = {("a", "b"): "finetune", ("b", "a"): "finetune"}
+    assert len(lineage_edges(compared({"a": Trainer(0).new(), "b": Trainer(1).new()}), {}, stated)) == 1
+
+
 def test_a_network_with_some_weights_changed_is_a_row_even_where_nothing_tells_which_was_first() -> None:
     base = [weight.astype(np.float32) for weight in Trainer(0).new()]
     edited = [base[0], base[1].copy(), base[2]]
