@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import quote
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.config import hub_endpoint
@@ -90,7 +91,8 @@ def write_page(dataset: str | Path, out: Path) -> Path:
     if isinstance(location, HubLocation):
         config = _config(location)
     else:
-        config = _config(location, base=Path(os.path.relpath(location.root.resolve(), out.resolve())).as_posix() + "/")
+        relative = Path(os.path.relpath(location.root.resolve(), out.resolve())).as_posix()
+        config = _config(location, base=f"{quote(relative)}/")
     try:
         for name, source in page_files().items():
             (out / name).parent.mkdir(parents=True, exist_ok=True)

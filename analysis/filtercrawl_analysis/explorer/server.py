@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ DATASET: Final = "dataset/"
 _CHUNK: Final = 1 << 20
 _TYPES: Final = {".js": "text/javascript; charset=utf-8", ".html": "text/html; charset=utf-8"}
 _MAX_NEIGHBORS: Final = 1000
+_NUMBER: Final = re.compile("[0-9]{1,4}")
 # The browser enforces these; the page's own policy stands in its head.
 _HEADERS: Final = {
     "Cache-Control": "no-cache",
@@ -88,8 +90,11 @@ class ExplorerServer:
         if self.root is None or not is_read(path.removeprefix(DATASET)):
             return None
         # The folder may hold links to elsewhere.
-        file = (self.root / path.removeprefix(DATASET)).resolve()
-        return file if file.is_file() and file.is_relative_to(self.root) else None
+        try:
+            file = (self.root / path.removeprefix(DATASET)).resolve()
+            return file if file.is_file() and file.is_relative_to(self.root) else None
+        except (OSError, ValueError):  # no file can have such a name
+            return None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -116,6 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_file(file)
             else:
                 self._send_json({"error": "no such file"}, HTTPStatus.NOT_FOUND)
+        except FileNotFoundError:  # deleted meanwhile
+            self._send_json({"error": "no such file"}, HTTPStatus.NOT_FOUND)
         except UsageError as error:
             self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         except FiltercrawlError as error:
@@ -137,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         if len(query.get("id", [])) != 1:
             raise UsageError("id: the id of one kernel is needed")
         number = query.get("k", ["12"])[0]
-        if not number.isdecimal() or not 1 <= int(number) <= _MAX_NEIGHBORS:
+        if not _NUMBER.fullmatch(number) or not 1 <= int(number) <= _MAX_NEIGHBORS:
             raise UsageError(f"k: a number from 1 to {_MAX_NEIGHBORS} is needed, not {number!r}")
         assert self.owner.search is not None
         with self.owner.search_lock:

@@ -87,8 +87,8 @@ def _choose_models(by_model: dict[str, list[dict[str, Any]]]) -> list[str]:
     largest: dict[str, str] = {}
     for model in ranked:
         largest.setdefault(by_model[model][0]["family"] or f"{model} alone", model)
-    first = [model for model in ranked if model in largest.values()]
-    return [*first, *(model for model in ranked if model not in first)][:MAX_MODELS]
+    first = set(largest.values())
+    return sorted(ranked, key=lambda model: model not in first)[:MAX_MODELS]
 
 
 def _picture(row: dict[str, Any], place: tuple[int, int], kernels: NDArray[np.float32]) -> LayerPicture:

@@ -6,12 +6,14 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -111,6 +113,8 @@ def test_the_etag_changes_with_the_file(tmp_path: Path) -> None:
         "/dataset/data/linked.parquet",
         "/dataset/data/samples--linked.parquet",
         "/dataset/data/index.parquet%00.js",
+        "/dataset/data/index--%00.parquet",
+        f"/dataset/data/index--{'x' * 300}.parquet",
         "/dataset/",
         "/vendor",
         "/api/other",
@@ -164,7 +168,16 @@ def test_similar_kernels_are_those_of_the_search(server: ExplorerServer, folder:
 
 
 @pytest.mark.parametrize(
-    "query", ["", "id=nothing", "id=a:0:0&k=0", "id=a:0:0&k=x", "id=a:0:0&metric=other", "id=a&id=b"]
+    "query",
+    [
+        "",
+        "id=nothing",
+        "id=a:0:0&k=0",
+        "id=a:0:0&k=x",
+        f"id=a:0:0&k={'9' * 5000}",
+        "id=a:0:0&metric=other",
+        "id=a&id=b",
+    ],
 )
 def test_a_search_that_is_not_understood_says_why(server: ExplorerServer, query: str) -> None:
     status, _, body = ask(server, f"/api/similar?{query}")
@@ -194,9 +207,11 @@ def test_a_port_that_is_taken_is_one_clear_line(server: ExplorerServer, folder: 
 
 
 def test_a_static_page_finds_the_dataset_by_a_relative_address(folder: Path, tmp_path: Path) -> None:
-    index = write_page(folder, tmp_path / "page")
+    (tmp_path / "50 %?").mkdir()
+    dataset = Path(shutil.copytree(folder, tmp_path / "50 %?/a:b#1"))
+    index = write_page(dataset, tmp_path / "page")
     config = json.loads((index.parent / "config.json").read_text())
-    assert (index.parent / config["base"]).resolve() == folder.resolve()
+    assert urljoin("https://host/page/index.html", config["base"]) == "https://host/50%20%25%3F/a%3Ab%231/"
     assert config["capabilities"] == {"similar": False}
     assert set(config["files"].values()) == {None}
     assert (index.parent / "js/main.js").is_file()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from filtercrawl.api.errors import UsageError
 from filtercrawl.load.kernel_numbers import KernelBlock
+from filtercrawl_publish.export.fanns.options import BenchmarkOptions
 from filtercrawl_publish.export.fanns.sample import Sample, hash_kernels, sample
 
 
@@ -43,3 +46,10 @@ def test_hashes_of_different_kernels_and_seeds_differ() -> None:
     assert len(np.unique(np.concatenate(hashes))) == 200_000
     shares = [(found < np.uint64(1 << 63)).mean() for found in hashes]
     assert np.allclose(shares, 0.5, atol=0.01)
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64])
+def test_a_seed_that_the_hash_cannot_have_is_a_usage_error(seed: int) -> None:
+    with pytest.raises(UsageError, match="a seed is from 0"):
+        BenchmarkOptions(seed=seed)
+    assert len(hash_kernels(np.ones((2, 9), np.float32), (1 << 64) - 1)) == 2

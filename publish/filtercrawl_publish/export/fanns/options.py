@@ -32,7 +32,7 @@ class BenchmarkOptions:
     where: str | None = None
 
     def __post_init__(self) -> None:
-        if min(self.size, self.queries, self.neighbors) < 1 or self.seed < 0:
-            raise UsageError("size, queries and neighbors are at least 1, and a seed is not negative")
+        if min(self.size, self.queries, self.neighbors) < 1 or not 0 <= self.seed < 1 << 64:
+            raise UsageError("size, queries and neighbors are at least 1, and a seed is from 0 to 2**64 - 1")
         if self.metric not in get_args(Metric):
             raise UsageError(f"no metric is named {self.metric!r}; there are {', '.join(get_args(Metric))}")

@@ -74,7 +74,8 @@ export class RangeFile {
       const body = this.#range(first * BLOCK, Math.min((last + 1) * BLOCK, size));
       for (let block = first; block <= last; block++) {
         if (this.#blocks.has(block)) continue;
-        const bytes = body.then((all) => all.subarray((block - first) * BLOCK, (block - first + 1) * BLOCK));
+        // A copy: a view would keep all bytes of the request as long as one of its blocks is kept.
+        const bytes = body.then((all) => all.slice((block - first) * BLOCK, (block - first + 1) * BLOCK));
         bytes.catch(() => this.#blocks.delete(block));
         this.#blocks.set(block, bytes);
       }

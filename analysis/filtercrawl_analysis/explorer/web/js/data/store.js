@@ -125,14 +125,13 @@ export class Store extends EventTarget {
    * The nearest kernels: of all, exactly, where the local server runs; else of samples of the selected layers.
    *
    * @param {string} id `layer_id:out:in`
-   * @param {{k?: number, metric?: string, invariant?: string[], where?: string}} [options]
+   * @param {{k?: number, metric?: string, invariant?: string[]}} [options]
    * @returns {Promise<{neighbors: {id: string, similarity: number, image: string, values: number[]}[], searched: string}>}
    */
   async similar(id, options = {}) {
     if (!this.#capabilities.similar) return similarSamples(this, id, options);
     const query = new URLSearchParams({ id, k: options.k ?? 12, metric: options.metric ?? "cosine" });
     for (const change of options.invariant ?? []) query.append("invariant", change);
-    if (options.where) query.set("where", options.where);
     const response = await fetch(`api/similar?${query}`);
     const found = await response.json();
     if (!response.ok) throw new Error(found.error);
