@@ -44,6 +44,7 @@ def publish(
     replace: bool = False,
     sign_key: Path | None = None,
     max_disk: int | str | None = None,
+    space: str | None = None,
     progress: bool | Progress | None = None,
 ) -> PublishResult:
     """Publish a dataset as one atomic, verified, tagged version.
@@ -58,6 +59,8 @@ def publish(
         replace: Publish also where the repository holds something else, or another dataset.
         sign_key: File with the Ed25519 private key that signs the manifest.
         max_disk: Bytes, or a size such as `20G`: if the local layers take more, uploaded ones are deleted.
+        space: The static Space on the Hub that is to show the version: `org/name`, or `auto` for the name of the
+            dataset. If it cannot be updated, the result has a warning.
         progress: True for a progress bar, None for one in interactive sessions only, or an object of your own.
 
     Returns:
@@ -75,7 +78,7 @@ def publish(
         >>> result = filtercrawl.publish("kernels", "org/kernels", version="v2026.11.23")
         >>> filtercrawl.open_dataset("org/kernels", revision=result.version)
     """
-    options = {"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run, "sign_key": sign_key}
+    options = {"dataset": dataset, "max_disk": max_disk, "dry_run": dry_run, "sign_key": sign_key, "space": space}
     settings = resolve(options, keywords=True)
     with open_progress(progress, "publishing") as watch:
         request = PublishOptions(
@@ -84,6 +87,7 @@ def publish(
             replace=replace,
             sign_key=settings.publish.sign_key,
             max_disk=None if max_disk is None else settings.max_disk,  # the setting of `sync` is no request to delete
+            space=settings.publish.space,
             progress=watch,
         )
         return publish_version(settings.dataset, open_head(repository, network(settings.network)), request)

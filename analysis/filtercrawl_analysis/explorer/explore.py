@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import quote
 
-from filtercrawl.api.errors import UsageError
-from filtercrawl.config import hub_endpoint
-from filtercrawl.config.urls import origin
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.load.location import FolderLocation, open_location
-from filtercrawl_analysis.explorer.page import (
-    CONFIG,
-    PageConfig,
-    index_html,
-    page_files,
-    readable_files,
-)
+from filtercrawl_analysis.explorer.page import PageConfig, readable_files
 from filtercrawl_analysis.explorer.server import DATASET, ExplorerServer, Search
+from filtercrawl_analysis.explorer.static_page import hub_config, write_space, write_static_page
 
 # A search reads all kernels of a size, for each dialog that is opened: seconds for so many.
 MAX_SEARCHED: Final = 100_000_000
 _HUB: Final = "hub:"
-# What makes a folder a static Space of the Hub.
-_SPACE_CARD: Final = """---
-title: Kernels of {repo_id}
-sdk: static
-app_file: index.html
-datasets:
-  - {repo_id}
----
-
-The kernels of [{repo_id}](https://huggingface.co/datasets/{repo_id}), written by `filtercrawl explore`.
-"""
-# Where the Hub redirects requests for files.
-_HUB_STORAGE: Final = "https://*.hf.co"
 
 
 def open_explorer(dataset: str | Path, port: int = 0) -> ExplorerServer:
@@ -89,22 +67,9 @@ def write_page(dataset: str | Path, out: Path) -> Path:
     """
     location = _open(dataset)
     if isinstance(location, HubLocation):
-        config = _config(location)
-    else:
-        relative = Path(os.path.relpath(location.root.resolve(), out.resolve())).as_posix()
-        config = _config(location, base=f"{quote(relative)}/")
-    try:
-        for name, source in page_files().items():
-            (out / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, out / name)
-        index = out / "index.html"
-        index.write_text(index_html(config), "utf-8")
-        (out / CONFIG).write_text(config.to_json(), "utf-8")
-        if isinstance(location, HubLocation):
-            (out / "README.md").write_text(_SPACE_CARD.format(repo_id=location.repo_id), "utf-8")
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror or error})") from error
-    return index
+        return write_space(_config(location), out)
+    relative = Path(os.path.relpath(location.root.resolve(), out.resolve())).as_posix()
+    return write_static_page(_config(location, base=f"{quote(relative)}/"), out)
 
 
 def _open(dataset: str | Path) -> FolderLocation | HubLocation:
@@ -121,16 +86,7 @@ def _folder(path: Path) -> FolderLocation:
 def _config(location: FolderLocation | HubLocation, *, base: str = "", similar: bool = False) -> PageConfig:
     files = readable_files(location)
     if isinstance(location, HubLocation):
-        address = f"{hub_endpoint()}/datasets/{location.repo_id}/resolve/{location.commit}/"
-        return PageConfig(
-            name=location.repo_id,
-            base=address,
-            files=files,
-            location=f"{location.repo_id}@{location.commit}",
-            similar=similar,
-            immutable=True,
-            origins=(origin(address), _HUB_STORAGE),
-        )
+        return hub_config(location.repo_id, location.commit, files)
     root = location.root.resolve()
     if base == DATASET:
         return PageConfig(name=root.name, base=base, files=files, location=str(root), similar=similar)

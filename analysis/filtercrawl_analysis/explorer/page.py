@@ -91,5 +91,14 @@ def readable_files(location: FolderLocation | HubLocation) -> dict[str, int]:
         location.file("data/files.parquet")
         table = DatasetFolder(location.root).table("files", ["path", "size"])
         sizes = dict(zip(table["path"].to_pylist(), table["size"].to_pylist(), strict=True))
+    return readable(sizes)
+
+
+def readable(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return those of a dataset's files that the page reads, parts of a table in their order.
+
+    Args:
+        sizes: Bytes by path.
+    """
     names = sorted(filter(is_read, sizes), key=lambda name: part_order(PurePosixPath(name)))
     return {name: sizes[name] for name in names}

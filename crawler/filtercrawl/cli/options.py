@@ -58,6 +58,7 @@ DatasetOption = Annotated[Path | None, setting_option("dataset")]
 KernelSizeOption = Annotated[str | None, setting_option("kernel_size")]
 SummaryOption = Annotated[Path | None, setting_option("summary", PublishSettings)]
 NotifyOption = Annotated[str | None, setting_option("notify_cmd", PublishSettings)]
+SpaceOption = Annotated[str | None, setting_option("space", PublishSettings)]
 SignKeyOption = Annotated[Path | None, setting_option("sign_key", PublishSettings)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; everything else goes to stderr.")]
 

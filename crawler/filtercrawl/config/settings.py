@@ -60,6 +60,14 @@ class PublishSettings:
         File | None,
         Setting("Write what the release did into this file, in Markdown.", default_text="$GITHUB_STEP_SUMMARY"),
     ] = None
+    space: Annotated[
+        str | None,
+        Setting(
+            "Show the version in this static Space on the Hub, created if it does not exist; auto: one with the name "
+            "of the dataset.",
+            metavar="auto|ORG/NAME",
+        ),
+    ] = None
     sign_key: Annotated[File | None, Setting("Sign the manifest with the Ed25519 private key in this file.")] = None
 
 

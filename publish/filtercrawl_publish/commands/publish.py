@@ -10,7 +10,7 @@ import typer
 import filtercrawl_publish
 from filtercrawl.api.formatting import escape_control
 from filtercrawl.api.hookspecs import Command, hookimpl
-from filtercrawl.cli.options import DatasetOption, JsonOption, SignKeyOption, print_json, setting_option
+from filtercrawl.cli.options import DatasetOption, JsonOption, SignKeyOption, SpaceOption, print_json, setting_option
 from filtercrawl.cli.progress import open_command_progress
 
 
@@ -29,6 +29,7 @@ def run(
         str | None,
         setting_option("max_disk", text="Delete local layers that were uploaded, until all take at most this much."),
     ] = None,
+    space: SpaceOption = None,
     sign_key: SignKeyOption = None,
     dry_run: Annotated[
         bool | None, setting_option("dry_run", text="Show what would be uploaded, and upload nothing.")
@@ -49,6 +50,7 @@ def run(
             replace=replace,
             sign_key=sign_key,
             max_disk=max_disk,
+            space=space,
             progress=progress,
         )
         for warning in result.warnings:

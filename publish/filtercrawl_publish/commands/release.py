@@ -16,6 +16,7 @@ from filtercrawl.cli.options import (
     JsonOption,
     NotifyOption,
     SelectorsArgument,
+    SpaceOption,
     SummaryOption,
     SyncOptions,
     print_json,
@@ -44,6 +45,7 @@ def run(
     replace: Annotated[
         bool, typer.Option("--replace", help="Publish also over files that are no dataset of filtercrawl.")
     ] = False,
+    space: SpaceOption = None,
     summary: SummaryOption = None,
     notify_cmd: NotifyOption = None,
     json: JsonOption = False,
@@ -54,7 +56,7 @@ def run(
     much of it would be lost; 5: someone else published, or the plan is out of date. For example: filtercrawl release
     org/kernels 'timm:*' 'hub:org/*' --time-limit 5h.
     """
-    settings = resolve({**options, "summary": summary, "notify_cmd": notify_cmd})
+    settings = resolve({**options, "space": space, "summary": summary, "notify_cmd": notify_cmd})
     cancellation = CancellationToken()
     with open_command_progress() as progress, cancel_on_signal(cancellation) as signals:
         report = filtercrawl_publish.release(
@@ -70,6 +72,8 @@ def run(
             cancellation=cancellation,
             cancelled_exit_code=lambda: 128 + (signals[0] if signals else 2),
         )
+        for warning in report.warnings:
+            progress.message(f"warning: {warning}")
     if json:
         print_json(report.to_dict())
     else:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from filtercrawl.dataset.card.body import escape
+from filtercrawl.dataset.card.release import Release
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files import manifest
@@ -29,9 +30,7 @@ MAX_SECTIONS: Final = 200
 _SECTION: Final = re.compile(r"^## ", re.MULTILINE)
 
 
-def write_changelog(
-    before: Path | None, after: Path, version: str, folder: Path, hub_id: str | None = None
-) -> Difference:
+def write_changelog(before: Path | None, after: Path, release: Release, folder: Path) -> Difference:
     """Compare the last version with a new one and write both files, each atomically.
 
     Sections of versions that were never published disappear. The file list and the manifest include the new content
@@ -41,21 +40,21 @@ def write_changelog(
         before: A folder with the tables of the last version (`files_to_compare`), CHANGES.md and changes.json; None
             for the first version.
         after: A folder with the tables of the new version, usually `folder`.
-        version: Name of the new version.
+        release: The new version.
         folder: Where to write.
-        hub_id: Where on the Hub the version is published; None for elsewhere.
 
     Raises:
         DatasetError: A table cannot be read, or a file cannot be written.
     """
     previous = None if before is None else _version_of(before)
     before_snapshot = None if before is None else DatasetSnapshot.open(before, previous or "the last version")
-    difference = compare_snapshots(before_snapshot, DatasetSnapshot.open(after, version))
+    difference = compare_snapshots(before_snapshot, DatasetSnapshot.open(after, release.version))
     index = after / "data/index.parquet"
     content = {
-        "version": version,
+        "version": release.version,
         "previous": previous,
-        "repository": hub_id,
+        "repository": release.hub_id,
+        "space": release.space_id,
         "index_sha256": file_sha256(index) if index.is_file() else None,
         **difference.to_dict(),
     }
@@ -63,18 +62,20 @@ def write_changelog(
     write_text(folder / manifest.CHANGES, folder, json.dumps(content, indent=1, sort_keys=True) + "\n")
     earlier = None if before is None else before / manifest.CHANGELOG
     text = earlier.read_text("utf-8", errors="replace") if earlier is not None and earlier.is_file() else ""
-    write_text(folder / manifest.CHANGELOG, folder, render_changelog(version, difference, text))
+    write_text(folder / manifest.CHANGELOG, folder, render_changelog(release.version, difference, text))
     return difference
 
 
-def update_pending_changelog(repository: Repository, head: str | None, folder: Path, version: str) -> Difference | None:
+def update_pending_changelog(
+    repository: Repository, head: str | None, folder: Path, release: Release
+) -> Difference | None:
     """Write the change log of a staged version, and export the file list again.
 
     Args:
         repository: Where the last version is.
         head: Its commit; None for the first version.
         folder: The dataset folder; must be locked.
-        version: Name of the new version.
+        release: The new version.
 
     Returns:
         The difference; None, and nothing is written, for a folder without a catalog.
@@ -94,7 +95,7 @@ def update_pending_changelog(repository: Repository, head: str | None, folder: P
             repository.fetch(paths, head, before)
             if manifest.PATH not in published:
                 before = None  # a repository without published versions
-        difference = write_changelog(before, folder, version, folder, repository.hub_id)
+        difference = write_changelog(before, folder, release, folder)
     with Catalog(folder) as catalog:
         catalog.set_meta("stale", "1")
         export_if_needed(folder, catalog)

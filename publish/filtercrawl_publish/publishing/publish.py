@@ -9,6 +9,7 @@ from typing import Final
 
 from filtercrawl.api.errors import DatasetError, NotFoundError, UsageError
 from filtercrawl.api.formatting import format_count, format_size
+from filtercrawl.dataset.card.release import Release
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.lock import locked
 from filtercrawl.dataset.files.parquet import File
@@ -22,6 +23,7 @@ from filtercrawl_publish.publishing.options import PublishOptions, PublishResult
 from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
 from filtercrawl_publish.publishing.run_log import log_comparison, log_step
+from filtercrawl_publish.publishing.space import choose_space, update_space
 from filtercrawl_publish.publishing.staging import (
     StagedVersion,
     clear_pending,
@@ -67,7 +69,8 @@ def publish_version(dataset: Path, repository: Repository, options: PublishOptio
     """Publish a dataset folder as one version.
 
     The steps: complete what an interrupted run left, stage the folder, stop if nothing changed, write the change log,
-    check the Hub's limits, load the folder locally, upload new files, commit, load the commit back, tag it.
+    check the Hub's limits, load the folder locally, upload new files, commit, load the commit back, tag it, and
+    update the Space if there is to be one.
 
     Readers see the new version only after the commit, which is atomic. If the process is killed, the repository has
     either its old head, or the new commit without a tag, which the next call verifies and tags. Uploaded content
@@ -84,8 +87,15 @@ def publish_version(dataset: Path, repository: Repository, options: PublishOptio
             the card was edited on both sides.
         DatasetError: The folder holds no dataset, is inconsistent, or does not load.
         NetworkError: The Hub could not be reached.
-        UsageError: The version name is invalid or exists already.
+        UsageError: The version name is invalid or exists already, or the Space cannot be one.
     """
+    choose_space(repository, options.space)
+    result = _publish_locked(dataset, repository, options)
+    space = update_space(repository, options, result.version, result.commit)
+    return replace(result, space=space, warnings=result.warnings + space.warnings) if space else result
+
+
+def _publish_locked(dataset: Path, repository: Repository, options: PublishOptions) -> PublishResult:
     with locked(dataset):
         result, staged = _publish(dataset, repository, options)
         if options.dry_run or result.commit is None or result.version is None or not has_catalog(dataset):
@@ -197,7 +207,8 @@ def _write_changelog(
 ) -> tuple[StagedVersion, FileChanges]:
     """Write the changes since `head` into the folder and sign its manifest; return what is to be published now."""
     options.progress.message("writing the change log")
-    update_pending_changelog(repository, head, staged.folder, version)
+    release = Release(version=version, hub_id=repository.hub_id, space_id=choose_space(repository, options.space))
+    update_pending_changelog(repository, head, staged.folder, release)
     sign_manifest(staged.folder, options.sign_key)
     staged = list_files(staged.folder)
     return staged, compare_files(staged, repository.files(head) if head else {})

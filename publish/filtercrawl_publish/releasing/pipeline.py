@@ -20,6 +20,7 @@ from filtercrawl_publish.publishing.overwrite_guard import check_overwrite
 from filtercrawl_publish.publishing.preupload import LayerUploader
 from filtercrawl_publish.publishing.publish import complete_interrupted_publish, publish_version
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
+from filtercrawl_publish.publishing.space import choose_space, update_space
 from filtercrawl_publish.publishing.staging import pending_version
 from filtercrawl_publish.releasing.loss_guard import check_losses
 from filtercrawl_publish.releasing.markdown import release_summary, write_summary
@@ -91,6 +92,7 @@ def _release(request: ReleaseRequest, report: ReleaseReport) -> None:
 def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transport) -> None:
     settings, progress, dataset = request.settings, request.progress, request.settings.dataset
     repository = open_head(request.repository, transport)
+    choose_space(repository, settings.publish.space)
     with report.timed("restore"):
         if not settings.dry_run:
             complete_interrupted_publish(repository, PublishOptions(now=request.now, progress=progress))
@@ -111,6 +113,7 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         if request.write_plan is not None:
             plan = PlanFile.of(repository.id, head, request.selectors, settings, report.sync_report)
             plan.write(request.write_plan)
+        _update_space(request, report, repository, None)
         _set_outcome(report, settings, "planned")
         return
     if not (dataset / MODELS).is_file():
@@ -119,6 +122,7 @@ def _run_steps(request: ReleaseRequest, report: ReleaseReport, transport: Transp
         return
     if base is not None and manifest_root(dataset) == base.root:
         report.reason = f"no changes since {base.version}"
+        _update_space(request, report, repository, base)
         _set_outcome(report, settings, "unchanged")
         return
     with report.timed("analyze"):
@@ -178,6 +182,7 @@ def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Reposit
         replace=request.replace,
         sign_key=settings.publish.sign_key,
         max_disk=settings.max_disk,
+        space=settings.publish.space,
         progress=request.progress,
     )
     try:
@@ -185,7 +190,7 @@ def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Reposit
     except BaseException:
         report.version = None
         raise
-    report.warnings = result.warnings
+    report.warnings, report.space = result.warnings, result.space
     if result.outcome != "published":
         report.version, report.reason = None, f"no changes since {base.version if base else result.version}"
         _set_outcome(report, settings, "unchanged")
@@ -193,6 +198,20 @@ def _publish(request: ReleaseRequest, report: ReleaseReport, repository: Reposit
         version = result.version or (base.version if base else result.commit)
         root = manifest_root(dataset) or ""
         record_base(dataset, BaseVersion(repo=repository.id, version=version, commit=result.commit, root=root))
+
+
+def _update_space(
+    request: ReleaseRequest, report: ReleaseReport, repository: Repository, base: BaseVersion | None
+) -> None:
+    """Update the Space where no version is published now: it may be new, or have failed after the last version."""
+    settings = request.settings
+    options = PublishOptions(
+        dry_run=settings.dry_run, replace=request.replace, space=settings.publish.space, progress=request.progress
+    )
+    version, commit = (base.version, base.commit) if base is not None else (None, None)
+    report.space = update_space(repository, options, version, commit)
+    if report.space is not None:
+        report.warnings = report.space.warnings
 
 
 def _set_outcome(report: ReleaseReport, settings: Settings, outcome: ReleaseOutcome) -> None:

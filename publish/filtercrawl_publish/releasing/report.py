@@ -24,6 +24,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.display import html_table
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.report import WORDS, SyncReport
+from filtercrawl_publish.publishing.options import SpaceResult
 
 __all__ = ["ReleaseOutcome", "ReleaseReport", "private_texts"]
 
@@ -48,6 +49,7 @@ class ReleaseReport:
         base_version: The version that it continued; None for the first one.
         version: The version that it published.
         warnings: Problems that did not prevent publishing.
+        space: What became of the Space; None where there is to be none.
         reason: Why nothing was published.
         sync_report: Of the sync.
         failed_models: Reason by id of all models that failed, in this run or before.
@@ -66,6 +68,7 @@ class ReleaseReport:
     base_version: str | None = None
     version: str | None = None
     warnings: Sequence[str] = ()
+    space: SpaceResult | None = None
     reason: str | None = None
     sync_report: SyncReport = field(default_factory=SyncReport)
     failed_models: Mapping[str, str | None] = field(default_factory=dict)
@@ -93,6 +96,7 @@ class ReleaseReport:
             "started": self.started.isoformat(timespec="seconds"),
             "outcome": self.outcome, "exit_code": self.exit_code,
             "base": self.base_version, "version": self.version, "why": self.reason, "warnings": list(self.warnings),
+            "space": self.space.to_dict() if self.space else None,
             "checkpoints": {word: report.checkpoints[word] for word in WORDS},
             "layers": report.layers, "kernels": report.kernels,
             "bytes_fetched": report.bytes_fetched, "bytes_offered": report.bytes_offered,
@@ -115,6 +119,8 @@ class ReleaseReport:
             lines.append(self.reason)
         if self.version is not None:
             lines.append(f"published {self.version}: {self.repository}")
+        if self.space is not None:
+            lines.append(str(self.space))
         return "\n".join(map(escape_control, lines))
 
     def _repr_html_(self) -> str:
@@ -129,6 +135,7 @@ class ReleaseReport:
             "layers": f"{report.layers:,}",
             "kernels": f"{report.kernels:,}",
             "warnings": "; ".join(self.warnings),
+            "Space": str(self.space or ""),
         }
         return html_table(f"{self.repository}: {self.outcome}", {k: v for k, v in facts.items() if v})
 

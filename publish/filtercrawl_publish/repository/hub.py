@@ -1,4 +1,4 @@
-"""A dataset repository on the Hugging Face Hub."""
+"""A dataset repository on the Hugging Face Hub, or a Space beside one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from filtercrawl.api.errors import NetworkError, NotFoundError
 from filtercrawl.api.range_file import relative_path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
+RepoType = Literal["dataset", "space"]
+
 # The files of a repository that was just created.
 _INITIAL_FILES: Final = frozenset({".gitattributes", "README.md"})
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -42,19 +44,33 @@ _MISSING_CONTENT_STATUS: Final = 400
 class HubRepository:
     """Implements `Repository` with the Hub's own client, over our transport."""
 
-    def __init__(self, repo_id: str, transport: Transport, revision: str | None = None) -> None:
+    def __init__(
+        self, repo_id: str, transport: Transport, revision: str | None = None, *, repo_type: RepoType = "dataset"
+    ) -> None:
         """Open a repository, which need not exist yet; sends no request.
 
         Args:
             repo_id: `org/name`.
             transport: For all requests.
             revision: A tag or commit to read; None for the head of `main`.
+            repo_type: The Hub's word for what it is; a Space is a static one.
         """
         self.id = repo_id
         self.hub_id = repo_id
         self.revision = revision
         self.url = repo_id
         self._transport = transport
+        self._repo_type = repo_type
+
+    def space(self, space_id: str) -> HubRepository:
+        """Return a static Space on the same Hub, which need not exist yet; sends no request."""
+        return HubRepository(space_id, self._transport, repo_type="space")
+
+    def is_public(self) -> bool:
+        """Return whether everybody can read it without a token."""
+        with hub.translate_hub_errors(self.id):
+            info = self._api.repo_info(self.id, repo_type=self._repo_type)
+        return not info.private and not getattr(info, "gated", False)  # a Space cannot be gated
 
     @property
     def _api(self) -> HfApi:
@@ -79,7 +95,7 @@ class HubRepository:
             return tags[wanted]
         if wanted and head is not None:
             with hub.translate_hub_errors(f"{self.id}@{wanted}"):
-                commits = self._api.list_repo_commits(self.id, repo_type="dataset", revision="main")
+                commits = self._api.list_repo_commits(self.id, repo_type=self._repo_type, revision="main")
             ids = [commit.commit_id for commit in commits if len(wanted) > 6 and commit.commit_id.startswith(wanted)]
             if len(ids) == 1:
                 return ids[0]
@@ -90,14 +106,14 @@ class HubRepository:
 
     def title(self, commit: str) -> str:
         with hub.translate_hub_errors(f"{self.id}@{commit}"):
-            commits = self._api.list_repo_commits(self.id, repo_type="dataset", revision=commit)
+            commits = self._api.list_repo_commits(self.id, repo_type=self._repo_type, revision=commit)
         return commits[0].title if commits else ""
 
     def files(self, revision: str) -> dict[str, RepositoryFile]:
         from huggingface_hub.hf_api import RepoFile
 
         with hub.translate_hub_errors(f"{self.id}@{revision}"):
-            tree = self._api.list_repo_tree(self.id, repo_type="dataset", revision=revision, recursive=True)
+            tree = self._api.list_repo_tree(self.id, repo_type=self._repo_type, revision=revision, recursive=True)
             return {item.path: _repository_file(item) for item in tree if isinstance(item, RepoFile)}
 
     def read(self, path: str, revision: str) -> bytes:
@@ -121,13 +137,13 @@ class HubRepository:
     def upload(self, add: Mapping[str, Path]) -> frozenset[str]:
         from huggingface_hub.utils.tqdm import disable_progress_bars
 
-        self._create_if_missing()
+        self.create_if_missing()
         if not sys.stderr.isatty():
             disable_progress_bars()
         operations = [add_operation(path, file) for path, file in add.items()]
 
         def preupload() -> bool:
-            self._api.preupload_lfs_files(self.id, operations, repo_type="dataset", free_memory=True)
+            self._api.preupload_lfs_files(self.id, operations, repo_type=self._repo_type, free_memory=True)
             return True
 
         retry_write(f"{self.id}: upload", preupload)
@@ -158,7 +174,7 @@ class HubRepository:
                 to_hub_operations(operations),
                 commit_message=title,
                 commit_description=body,
-                repo_type="dataset",
+                repo_type=self._repo_type,
                 parent_commit=parent,
             ).oid
 
@@ -185,7 +201,7 @@ class HubRepository:
             return target
 
         def create_tag() -> str:
-            self._api.create_tag(self.id, tag=name, tag_message=message, revision=commit, repo_type="dataset")
+            self._api.create_tag(self.id, tag=name, tag_message=message, revision=commit, repo_type=self._repo_type)
             return commit
 
         retry_write(f"{self.id}: tag {name}", create_tag, existing_tag)
@@ -193,17 +209,18 @@ class HubRepository:
     def _refs(self) -> tuple[str | None, dict[str, str]]:
         try:
             with hub.translate_hub_errors(self.id):
-                refs = self._api.list_repo_refs(self.id, repo_type="dataset")
+                refs = self._api.list_repo_refs(self.id, repo_type=self._repo_type)
         except NotFoundError:
             return None, {}
         heads = [branch.target_commit for branch in refs.branches if branch.name == "main"]
         return (heads[0] if heads else None), {tag.name: tag.target_commit for tag in refs.tags}
 
-    def _create_if_missing(self) -> str:
+    def create_if_missing(self) -> str:
         """Create the repository if there is none; return its head."""
 
         def create_repo() -> bool:
-            self._api.create_repo(self.id, repo_type="dataset", exist_ok=True)
+            sdk = "static" if self._repo_type == "space" else None
+            self._api.create_repo(self.id, repo_type=self._repo_type, space_sdk=sdk, exist_ok=True)
             return True
 
         head = self.head()
@@ -216,7 +233,7 @@ class HubRepository:
 
     def _initial_commit(self) -> str:
         """Return the head of a repository without published versions, created if needed."""
-        head = self._create_if_missing()
+        head = self.create_if_missing()
         if not self.files(head).keys() <= _INITIAL_FILES:
             raise published_meanwhile(self.id)
         return head
@@ -240,7 +257,7 @@ class HubRepository:
         objects, _, _ = post_lfs_batch_info(
             [upload_info(file) for file in files],
             token=None,
-            repo_type="dataset",
+            repo_type=self._repo_type,
             repo_id=self.id,
             endpoint=api.endpoint,
         )
@@ -265,7 +282,7 @@ class HubRepository:
     def _download_chunks(self, path: str, revision: str) -> Iterator[bytes]:
         from huggingface_hub import get_token, hf_hub_url
 
-        url = hf_hub_url(self.id, path, repo_type="dataset", revision=revision, endpoint=self._api.endpoint)
+        url = hf_hub_url(self.id, path, repo_type=self._repo_type, revision=revision, endpoint=self._api.endpoint)
         where = f"{self.id}@{revision}: {path}"
         token = get_token()
         headers = {"Authorization": f"Bearer {token}"} if token else {}

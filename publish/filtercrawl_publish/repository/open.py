@@ -11,7 +11,7 @@ from filtercrawl.api.transport import Transport
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
 from filtercrawl_publish.repository.base import Repository
 
-__all__ = ["open_head", "open_repository", "open_to_read"]
+__all__ = ["is_hub_id", "open_head", "open_repository", "open_to_read"]
 
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _HUB_REPOSITORY: Final = re.compile(rf"({_NAME}/{_NAME})(?:@(.+))?")
@@ -39,11 +39,17 @@ def open_repository(name: str, transport: Transport) -> Repository:
     if path and Path(path).is_dir():
         return FolderRepository(path, revision)
     match = _HUB_REPOSITORY.fullmatch(name)
-    if match is None or ".." in match[1] or "--" in match[1] or match[1].endswith(".git"):
+    if match is None or not is_hub_id(match[1]):
         raise UsageError(
             f"{name!r} is not a repository: expected `org/name` or `org/name@revision` on the Hub, or a folder `./name`"
         )
     return HubRepository(match[1], transport, match[2])
+
+
+def is_hub_id(name: str) -> bool:
+    """Tell whether the Hub allows a name as `org/name`."""
+    match = _HUB_REPOSITORY.fullmatch(name)
+    return match is not None and match[1] == name and not (".." in name or "--" in name or name.endswith(".git"))
 
 
 def open_to_read(name: str, transport: Transport) -> Repository:

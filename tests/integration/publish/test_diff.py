@@ -19,6 +19,7 @@ from conftest import Sync
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
+from filtercrawl.dataset.card.release import Release
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl_analysis.numerics.dct_basis import dct_basis
@@ -210,13 +211,14 @@ def test_licences_and_metadata(zoo: Path, dataset: Path, run_sync: Sync, snapsho
 def test_the_changelog_grows_and_is_published(zoo: Path, dataset: Path, run_sync: Sync, snapshot: Grow) -> None:
     put(zoo / "a.safetensors", state(1))
     run_sync()
-    changelog.write_changelog(None, dataset, "v2026.01.01", dataset)
+    changelog.write_changelog(None, dataset, Release(version="v2026.01.01"), dataset)
     listed(dataset)
     first = snapshot("first")
     put(zoo / "b.safetensors", state(2))
     run_sync()
-    changelog.write_changelog(first, dataset, "v2026.01.02", dataset)  # of a version that was never published
-    changelog.write_changelog(first, dataset, "v2026.01.03", dataset)
+    # Of a version that was never published.
+    changelog.write_changelog(first, dataset, Release(version="v2026.01.02"), dataset)
+    changelog.write_changelog(first, dataset, Release(version="v2026.01.03"), dataset)
     listed(dataset)
     text = (dataset / "CHANGES.md").read_text()
     titles = [line for line in text.splitlines() if line.startswith("## ")]

@@ -181,6 +181,32 @@ def test_a_quiet_night_on_an_empty_machine(job: Job) -> None:
     assert not (job.folder / "data/layers").exists()
 
 
+def test_a_space_that_failed_is_made_up_for_the_next_night(job: Job) -> None:
+    space = ("--space", "org/view")
+    assert job("--dry-run", *space) == 0
+    assert "would update the Space" in job.output
+    assert job.hub.spaces == {}
+    job.hub.fail("/api/repos/create", Fault(status=403))
+    assert job(*space) == 0
+    assert (job.record["outcome"], job.record["space"]["what"]) == ("unchanged", "failed")
+    assert job.record["warnings"] == [job.record["space"]["problem"]]
+    assert "warning: the Space was not updated" in " ".join(job.output.split())
+    assert job(*space) == 0
+    assert (job.record["space"]["what"], job.record["warnings"]) == ("updated", [])
+    config = json.loads(job.hub.spaces["org/view"].head.files["config.json"])
+    assert config["location"] == f"{REPO}@{job.hub.datasets[REPO].tags[FIRST]}"
+
+
+@pytest.mark.exhaustive
+def test_a_release_shows_its_version_in_a_space(job: Job, net: Callable[..., None]) -> None:
+    net("new", 10)
+    assert job("--space", "auto") == 0
+    assert (job.record["outcome"], job.record["space"]["what"]) == ("published", "updated")
+    config = json.loads(job.hub.spaces[REPO].head.files["config.json"])
+    assert config["location"] == f"{REPO}@{job.hub.datasets[REPO].head.sha}"
+    assert f"[the explorer](https://huggingface.co/spaces/{REPO})" in (job.published() / "README.md").read_text()
+
+
 @pytest.mark.exhaustive
 def test_additions_changes_and_removals_on_an_empty_machine(job: Job, net: Callable[..., None], tmp_path: Path) -> None:
     before = layers(job.published())

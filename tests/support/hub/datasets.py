@@ -1,4 +1,4 @@
-"""What the Hub stand-in answers about dataset repos: refs, commits, trees page by page, files."""
+"""What the Hub stand-in answers about dataset repos and Spaces: refs, commits, trees page by page, files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LARGE = 10 * 1024 * 1024
 
 
 def answer(hub: HubServer, asked: Asked) -> Answer | None:
-    """Return the answer to a request for a dataset repo, None for any other."""
-    if match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", asked.path):
-        repo = hub.datasets.get(match[1])
-        return resolve(hub, repo, match[2], match[3], is_lfs) if repo and _allowed(hub, repo, asked) else missing()
-    if match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/(.+))?", asked.path):
-        repo = hub.datasets.get(match[1])
-        return _api(hub, repo, asked, match[2] or "") if repo and _allowed(hub, repo, asked) else missing()
+    """Return the answer to a request for a dataset repo or a Space, None for any other."""
+    if match := re.fullmatch(r"/(datasets|spaces)/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", asked.path):
+        repo = hub.of_type(match[1]).get(match[2])
+        return resolve(hub, repo, match[3], match[4], is_lfs) if repo and _allowed(hub, repo, asked) else missing()
+    if match := re.fullmatch(r"/api/(datasets|spaces)/([^/]+/[^/]+)(?:/(.+))?", asked.path):
+        repo = hub.of_type(match[1]).get(match[2])
+        return _api(hub, repo, asked, match[3] or "") if repo and _allowed(hub, repo, asked) else missing()
     return None
 
 

@@ -90,7 +90,7 @@ def kind(path: str) -> str:
         return "lfs"
     if "/resolve/" in path:
         return "resolve"
-    match = re.fullmatch(r"/api/(?:models|datasets)/[^/]+/[^/]+(?:/([^/]+).*)?", path)
+    match = re.fullmatch(r"/api/(?:models|datasets|spaces)/[^/]+/[^/]+(?:/([^/]+).*)?", path)
     return "other" if match is None else {None: "info", "revision": "info"}.get(match[1], str(match[1]))
 
 

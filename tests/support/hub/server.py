@@ -44,6 +44,7 @@ class HubServer:
         self.token = token
         self.xet = xet
         self.datasets: dict[str, Repo] = {}
+        self.spaces: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}
         self.writing = threading.Lock()
         self.watch: Callable[[int, Asked, str], Fault | None] = lambda number, asked, when: None
@@ -84,6 +85,10 @@ class HubServer:
         sha = hashlib.sha1(f"{repo.id} {self._clock}".encode()).hexdigest()
         repo.commits.append(Commit(sha=sha, title=title, date=_DAY_ONE + timedelta(days=self._clock), files=files))
         return sha
+
+    def of_type(self, plural: str) -> dict[str, Repo]:
+        """Return the `datasets` or the `spaces` by id."""
+        return {"datasets": self.datasets, "spaces": self.spaces}[plural]
 
     def move(self, old: str, new: str) -> None:
         """Rename a repo; the old name redirects, as on the Hub."""

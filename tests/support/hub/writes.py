@@ -1,4 +1,4 @@
-"""How the Hub stand-in is written to: repos, uploads, commits and tags of datasets."""
+"""How the Hub stand-in is written to: repos, uploads, commits and tags of datasets and Spaces."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from support.hub.server import HubServer
 
 ATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"
+# What a new static Space holds.
+SPACE_FILES = {
+    "README.md": b"---\ntitle: Kernels\nsdk: static\n---\n",
+    "index.html": b"<h1>Welcome to your static Space!</h1>\n",
+    "style.css": b"body { padding: 2rem; }\n",
+}
 
 
 def answer(hub: HubServer, asked: Asked) -> Answer | None:
@@ -24,15 +30,15 @@ def answer(hub: HubServer, asked: Asked) -> Answer | None:
         return Answer.json({"name": "org", "type": "user", "auth": {"accessToken": {"role": "write"}}})
     if asked.path == "/api/validate-yaml":
         return _validate(json.loads(asked.body)["content"])
-    if match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/(preupload|commit|tag)/(.+)", asked.path):
-        what, tail = match[2], match[3]
-    elif match := re.fullmatch(r"/datasets/([^/]+/[^/]+)\.git/info/lfs/(objects/batch|verify)", asked.path):
-        what, tail = match[2], ""
+    if match := re.fullmatch(r"/api/(datasets|spaces)/([^/]+/[^/]+)/(preupload|commit|tag)/(.+)", asked.path):
+        what, tail = match[3], match[4]
+    elif match := re.fullmatch(r"/(datasets|spaces)/([^/]+/[^/]+)\.git/info/lfs/(objects/batch|verify)", asked.path):
+        what, tail = match[3], ""
     elif asked.path == "/api/repos/create":
         return _create(hub, json.loads(asked.body)) if hub.may_write(asked) else _forbidden()
     else:
         return None
-    return _of_repo(hub, asked, hub.datasets.get(match[1]), what, tail)
+    return _of_repo(hub, asked, hub.of_type(match[1]).get(match[2]), what, tail)
 
 
 def _of_repo(hub: HubServer, asked: Asked, repo: Repo | None, what: str, tail: str) -> Answer:
@@ -81,14 +87,16 @@ def _validate(content: str) -> Answer:
 
 def _create(hub: HubServer, given: dict[str, Any]) -> Answer:
     repo_id = f"{given['organization']}/{given['name']}"
-    if given.get("type") != "dataset":
-        return Answer.error(400, "", "only datasets here")
-    url = {"url": f"{hub.url}/datasets/{repo_id}"}
-    if repo_id in hub.datasets:
-        body = json.dumps({"error": "You already created this dataset repo", **url}).encode()
+    kind = given.get("type")
+    if kind not in ("dataset", "space") or (kind == "space" and given.get("sdk") != "static"):
+        return Answer.error(400, "", "only datasets and static Spaces here")
+    repos = hub.of_type(f"{kind}s")
+    url = {"url": f"{hub.url}/{kind}s/{repo_id}"}
+    if repo_id in repos:
+        body = json.dumps({"error": f"You already created this {kind} repo", **url}).encode()
         return Answer(status=409, headers={"Content-Type": "application/json"}, body=body)
-    hub.datasets[repo_id] = repo = Repo(id=repo_id, commits=[])
-    hub.append(repo, {".gitattributes": ATTRIBUTES}, "initial commit")
+    repos[repo_id] = repo = Repo(id=repo_id, commits=[])
+    hub.append(repo, {".gitattributes": ATTRIBUTES} | (SPACE_FILES if kind == "space" else {}), "initial commit")
     return Answer.json(url)
 
 

@@ -22,15 +22,22 @@ class Release:
     Attributes:
         version: Its tag.
         hub_id: `org/name` on the Hub; None where it is published elsewhere.
+        space_id: `org/name` of the Space on the Hub that shows it; None where there is none.
     """
 
     version: str
     hub_id: str | None = None
+    space_id: str | None = None
 
     @property
     def url(self) -> str | None:
         """The page of the version on the Hub."""
         return self.hub_id and f"https://huggingface.co/datasets/{self.hub_id}/tree/{self.version}"
+
+    @property
+    def space_url(self) -> str | None:
+        """The page of the Space on the Hub."""
+        return self.space_id and f"https://huggingface.co/spaces/{self.space_id}"
 
     @property
     def date(self) -> str | None:
@@ -59,9 +66,14 @@ def read_release(folder: Path, index_sha256: str | None) -> Release | None:
     """
     try:
         changes = json.loads((folder / manifest.CHANGES).read_bytes())
-        version, hub_id, of_index = (changes.get(key) for key in ("version", "repository", "index_sha256"))
+        version, of_index = (changes.get(key) for key in ("version", "index_sha256"))
+        hub_id, space_id = (_hub_id(changes.get(key)) for key in ("repository", "space"))
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
     if not (isinstance(version, str) and _TAG.fullmatch(version)) or index_sha256 is None or of_index != index_sha256:
         return None
-    return Release(version=version, hub_id=hub_id if isinstance(hub_id, str) and _HUB_ID.fullmatch(hub_id) else None)
+    return Release(version=version, hub_id=hub_id, space_id=space_id)
+
+
+def _hub_id(value: object) -> str | None:
+    return value if isinstance(value, str) and _HUB_ID.fullmatch(value) else None
