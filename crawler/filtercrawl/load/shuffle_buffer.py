@@ -50,7 +50,8 @@ class ShuffleBuffer:
                 start += self._add(kernels[start:], None if numbers is None else numbers[start:])
                 if self._count == len(self._held):
                     yield from self._draw(self._count // 2 // self._batch_size * self._batch_size)
-        yield from self._draw(self._count)
+        if self._count:
+            yield from self._draw(self._count)
 
     def _add(self, kernels: NDArray[np.float32], numbers: NDArray[np.int64] | None) -> int:
         count = min(len(kernels), len(self._held) - self._count)

@@ -104,6 +104,12 @@ def test_several_workers_share_the_kernels(folder: Path) -> None:
     assert counted(torch.cat(first)) == counted(together(kernels))
 
 
+def test_a_worker_without_row_groups_yields_no_batch(folder: Path) -> None:
+    kernels = KernelDataset(folder, "3x3", batch_size=1000, where="model_id = 'local/0.safetensors' and layer = '1'")
+    batches = list(DataLoader(kernels, batch_size=None, num_workers=2))
+    assert [len(batch) for batch in batches] == [kernels.n_kernels]
+
+
 def test_an_epoch_has_an_order_of_its_own_also_in_workers_that_stay(folder: Path) -> None:
     kernels = KernelDataset(folder, "3x3", batch_size=100, seed=3)
     loader = DataLoader(kernels, batch_size=None, num_workers=1, persistent_workers=True)

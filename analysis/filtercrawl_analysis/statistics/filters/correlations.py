@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import norm, rankdata, spearmanr
+from scipy.stats import norm, rankdata
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.groups.model_medians import adjust, median_interval, verdict
@@ -90,10 +90,9 @@ def _row(pair: _Pair) -> dict[str, Any]:
     columns, measures = np.concatenate(pair.columns), np.concatenate(pair.measures)
     of_models = [sum(w * rho for w, rho in layers) / sum(w for w, _ in layers) for layers in pair.by_model.values()]
     low, high = median_interval(of_models) or (None, None)
-    varied = len(columns) >= _MIN_FILTERS and np.ptp(columns) > 0 and np.ptp(measures) > 0
     enough = pair.weight >= _MIN_PAIRS
     return {
-        "rank_correlation": float(spearmanr(columns, measures).statistic) if varied else None,
+        "rank_correlation": _rank_correlation(columns, measures),
         "within_layers": pair.weighted / pair.weight if pair.weight else None,
         "low": low,
         "high": high,

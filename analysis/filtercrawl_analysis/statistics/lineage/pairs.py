@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from filtercrawl.api.analysis import DatasetView
-from filtercrawl_analysis.statistics.lineage.filter_matching import MAX_FILTERS, change_of_sorted
+from filtercrawl_analysis.statistics.lineage.filter_matching import MAX_FILTERS, can_match, change_of_sorted
 from filtercrawl_analysis.statistics.lineage.layer_matching import match_layers
 from filtercrawl_analysis.statistics.lineage.layer_pair import LayerPair, compare_weights
 from filtercrawl_analysis.statistics.lineage.models import LayerParts, ModelLayer, read_parts
@@ -91,7 +91,8 @@ class PairComparison:
     def _permuted_changes(self, pairs: Sequence[tuple[ModelLayer, ModelLayer]], count: int) -> list[float | None]:
         """Return the changes of some layers whose norms are equal after their channels are sorted.
 
-        Those of all layers if the layers that are read are equal, as many as `count`; empty where norms differ.
+        Those of all layers if the layers that are read are equal, as many as `count`; empty where norms differ. None
+        for a layer with weights that are not finite.
         """
         if not all(_equal_norms(x, y) for x, y in pairs):
             return []
@@ -99,7 +100,8 @@ class PairComparison:
         changes: list[float | None] = []
         for x, y in _spread(usable, _MAX_WHOLE):
             whole = read_parts(self._dataset, [x, y], part=MAX_FILTERS)
-            changes.append(change_of_sorted(whole[x.sha256], whole[y.sha256]))
+            a, b = whole[x.sha256], whole[y.sha256]
+            changes.append(change_of_sorted(a, b) if can_match(a, b) else None)
         return (changes * count)[:count] if changes else []
 
 
