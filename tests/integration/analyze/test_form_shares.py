@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.analysis import Result
 from filtercrawl_analysis.analyses.form import analyze
 from filtercrawl_analysis.numerics.moments import Array
-from filtercrawl_analysis.statistics.form.first_layers import principal_color_kernels
+from filtercrawl_analysis.statistics.form.first_layers import fit_first_layers, principal_color_kernels
 from filtercrawl_analysis.statistics.form.shares import mean_interval
 from filtercrawl_analysis.statistics.form.templates import templates
 from support.memory_view import Layer, MemoryView
@@ -64,6 +64,13 @@ def result() -> Result:
             depthwise(noise, model, 8, "ab"[i % 2]),
         ]
     return analyze(MemoryView(layers))
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_a_first_layer_without_a_live_filter_has_no_rows(value: float) -> None:
+    dead = Layer(model_id="dead", weight=np.full((4, 3, 5, 5), value, np.float32), facts={"is_first": True})
+    found = fit_first_layers(MemoryView([dead]))
+    assert (len(found.layers), len(found.filters)) == (1, 0)
 
 
 def test_planted_forms_have_their_shares_by_depth_and_family(result: Result) -> None:

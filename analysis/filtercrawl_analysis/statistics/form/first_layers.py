@@ -58,7 +58,8 @@ def principal_color_kernels(filters: Kernels) -> ColorKernels:
         filters: [filters, channels, height, width].
     """
     n, channels, height, width = filters.shape
-    color, values, kernels = np.linalg.svd(filters.astype(np.float64).reshape(n, channels, -1), full_matrices=False)
+    matrices = filters.astype(np.float64).reshape(n, channels, height * width)
+    color, values, kernels = np.linalg.svd(matrices, full_matrices=False)
     sign = np.where(color[:, :, 0].sum(1) < 0, -1.0, 1.0)
     energy = (values**2).sum(1)
     share = np.divide(values[:, 0] ** 2, energy, out=np.full(n, np.nan), where=energy > 0)
@@ -149,7 +150,7 @@ def _filter_rows(layer: Row, filters: Kernels, random: np.random.Generator, devi
         "p": rounded(p),
         "fits": [None if np.isnan(value) else value <= FIT_LEVEL for value in p.tolist()],
         "at_bound": fitted.at_bound == 1,
-        "values": list(color.kernels.reshape(len(chosen), -1).astype(np.float32)),
+        "values": [kernel.ravel() for kernel in color.kernels.astype(np.float32)],
     }
     return pa.table({name: columns[name] for name in FILTERS.names}, schema=FILTERS)
 
