@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filtercrawl.api.analysis import AnalysisOptions, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl.api.analysis import AnalysisOptions, Estimate, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl_analysis.report.kernel_picture import LayerPicture
 from filtercrawl_analysis.report.run_analyses import AnalysisRun
 from filtercrawl_analysis.report.table_view import count_tests, row_key
@@ -154,10 +155,22 @@ def _finding(finding: Finding | str, result: Result) -> dict[str, Any]:
         "text": finding.text,
         **_cited(finding, result.tables),
         "figure": finding.figure or _first_figure(finding, result.figures),
-        "estimate": None if finding.estimate is None else asdict(finding.estimate),
+        "estimate": _estimate(finding.estimate),
         "basis": None if finding.basis is None else asdict(finding.basis),
         "columns": list(finding.columns),
     }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
+    """Return the number of a finding; what is not finite is unknown, as JSON has no words for it."""
+    if estimate is None:
+        return None
+    numbers = {name: _finite(getattr(estimate, name)) for name in ("value", "low", "high", "p", "q")}
+    return None if numbers["value"] is None else {**asdict(estimate), **numbers}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _cited(finding: Finding, tables: Iterable[ResultTable]) -> dict[str, Any]:

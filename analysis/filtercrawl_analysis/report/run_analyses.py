@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from numbers import Real
 from typing import Protocol
 
 import pyarrow as pa
@@ -191,6 +192,11 @@ def _validate_evidence(finding: Finding, result: Result) -> str | None:
     for name, value, kind in given:
         if value is not None and not isinstance(value, kind):
             return f"gives {type(value).__name__} as the {name} of a finding"
+    if finding.estimate is not None:
+        for name in ("value", "low", "high", "p", "q"):
+            number = getattr(finding.estimate, name)
+            if not isinstance(number, Real) and (number is not None or name == "value"):
+                return f"gives {type(number).__name__} as the {name} of an estimate"
     return None
 
 

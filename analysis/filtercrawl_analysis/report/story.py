@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -121,8 +120,6 @@ def estimate_view(estimate: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 
 def _value(value: float, *, percent: bool) -> str:
-    if not math.isfinite(value):
-        return str(value)
     if percent:
         share = 100 * value
         return f"{share:.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.2g} %"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
+from filtercrawl.api.analysis import DatasetView, Estimate, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl_analysis.analyses.registry import LazyAnalysis
 from filtercrawl_analysis.report.run_analyses import result_summary, select_analyses, validate_result
 
@@ -21,6 +22,10 @@ def table(name: str, rows: Any = ROWS) -> ResultTable:
 def figure(name: str, of_table: str) -> Figure:
     basis = SampleSize(kernels=1, layers=1, models=1)
     return Figure(name=name, title="F", caption="C", basis=basis, table=of_table, draw=lambda _: None)
+
+
+def number(value: Any, **known: Any) -> Estimate:
+    return Estimate(label="N", value=value, **known)
 
 
 class FromAPlugin:
@@ -81,6 +86,10 @@ def test_counts_of_a_result() -> None:
             None,
         ),
         (Result(findings=(Finding(text="A.", estimate=0.5),)), "gives float as the estimate"),  # type: ignore[arg-type]
+        (Result(findings=(Finding(text="A.", estimate=number("0.5")),)), "gives str as the value of an estimate"),
+        (Result(findings=(Finding(text="A.", estimate=number(None)),)), "gives NoneType as the value of an estimate"),
+        (Result(findings=(Finding(text="A.", estimate=number(1, low=[0])),)), "gives list as the low of an estimate"),
+        (Result(findings=(Finding(text="A.", estimate=number(np.float32(1), q=0)),)), None),
         (Result(findings=(Finding(text="A.", basis=12),)), "gives int as the basis"),  # type: ignore[arg-type]
     ],
 )
