@@ -22,7 +22,7 @@ from filtercrawl.api.errors import ConflictError, DatasetError, NotFoundError, P
 from filtercrawl.api.range_file import relative_path
 from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.atomic import atomic_write, may_write, write_text
+from filtercrawl.dataset.files.atomic import atomic_write, may_write, sync_to_disk, write_text
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl_publish.repository.base import CommitOperations, RepositoryFile
@@ -159,7 +159,7 @@ class FolderRepository:
                 }
                 write_text(self._commit_file(commit), self._versions, json.dumps(content))
                 staging.rename(self._versions / commit)
-                _fsync(self._versions)
+                sync_to_disk(self._versions)
             self._set_head(commit)
             shutil.rmtree(self._versions / _UPLOADS, ignore_errors=True)
             return commit
@@ -253,7 +253,7 @@ class FolderRepository:
             (staging / path).parent.mkdir(parents=True, exist_ok=True)
             _link(source, staging / path)
         for folder, _, _ in os.walk(staging):
-            _fsync(Path(folder))
+            sync_to_disk(Path(folder))
         return staging
 
     def _set_head(self, commit: str) -> None:
@@ -262,7 +262,7 @@ class FolderRepository:
         link.unlink(missing_ok=True)
         link.symlink_to(Path(self._versions.name) / commit)
         link.replace(self._folder)
-        _fsync(self._folder.parent)
+        sync_to_disk(self._folder.parent)
 
 
 def _is_unpublished(folder: Path) -> bool:
@@ -297,11 +297,3 @@ def _link(source: Path, target: Path) -> None:
         target.hardlink_to(source)
     except OSError:  # the file system has no hard links
         _copy(source, target)
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

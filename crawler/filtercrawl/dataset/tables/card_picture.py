@@ -1,15 +1,19 @@
-"""Draw the picture at the top of the dataset card: kernels of a few layers."""
+"""The picture at the top of the dataset card: kernels of a few layers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from filtercrawl.dataset.card.figures import KernelPicture, PicturedLayer
+from filtercrawl.dataset.files.atomic import write_bytes
+from filtercrawl.dataset.files.manifest import PICTURE
 from filtercrawl.dataset.schema.layer_row import IndexRow
 from filtercrawl.dataset.tables.kernel_tiles import SEPARATOR, TRANSPARENT, encode_png, kernel_tiles
 from filtercrawl.dataset.tables.picture_choice import KERNELS, LAYERS, TILE_TAPS, order_in_picture
@@ -22,6 +26,21 @@ _GAP: Final = 18
 # Tiles of a layer in a line, and layers in a line of the picture.
 _TILE_COLUMNS: Final = 5
 _LAYER_COLUMNS: Final = 4
+
+
+def write_picture(
+    folder: Path, candidates: Iterable[IndexRow], find: Callable[[str], Samples | None]
+) -> tuple[KernelPicture | None, list[str]]:
+    """Write the picture of `draw_layers`; return what it shows, None without one, and its path if the file changed."""
+    layers, data = draw_layers(candidates, find)
+    if data is None:
+        return None, []
+    shown = (
+        PicturedLayer(model_id=row.model_id, layer=row.layer, kernel=row.kernel, is_first=bool(row.is_first))
+        for row in layers
+    )
+    changed = [PICTURE] if write_bytes(folder / PICTURE, folder, data) else []
+    return KernelPicture(layers=tuple(shown), kernels=KERNELS), changed
 
 
 def draw_layers(

@@ -17,10 +17,10 @@ from filtercrawl.dataset.card.body import CardContext, summary
 from filtercrawl.dataset.card.configs import build_configs
 from filtercrawl.dataset.card.counts import DatasetCounts
 from filtercrawl.dataset.card.croissant import render_croissant
-from filtercrawl.dataset.card.figures import KernelPicture, PicturedLayer, card_figures
+from filtercrawl.dataset.card.figures import card_figures
 from filtercrawl.dataset.card.release import read_release
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.atomic import remove, remove_temporary_files, write_bytes, write_text
+from filtercrawl.dataset.files.atomic import remove, remove_temporary_files, write_text
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, File, Row, Table, record_batches, write_table
 from filtercrawl.dataset.files.table_files import TablePartitions, base_path, files_of
 from filtercrawl.dataset.schema.arrow import FILES, TABLES
@@ -30,8 +30,8 @@ from filtercrawl.dataset.schema.ledger_row import LedgerRow
 from filtercrawl.dataset.schema.listing_rows import RenameRow, SourceRow, WithdrawnRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 from filtercrawl.dataset.tables import effective, preview, samples, sketches
-from filtercrawl.dataset.tables.card_picture import draw_layers
-from filtercrawl.dataset.tables.picture_choice import KERNELS, PictureChoice
+from filtercrawl.dataset.tables.card_picture import write_picture
+from filtercrawl.dataset.tables.picture_choice import PictureChoice
 from filtercrawl.dataset.tables.samples import Samples
 from filtercrawl.dataset.tables.subsets import SubsetCheck, subset_configs
 
@@ -137,7 +137,7 @@ def export(folder: Path, rows: Rows) -> Exported:
     tables = _write_tables(folder, rows, counts, watch)
     fitting = subsets.fitting()
     release = read_release(folder, next((table.sha256 for table in tables.get("index", ())), None))
-    picture, changed = _write_picture(folder, rows, choice)
+    picture, changed = write_picture(folder, choice.candidates(), rows.samples)
     configs = list(build_configs(tables, layers, counts))
     described = render_croissant(summary(counts), rows.dataset_id, configs, release) if configs else None
     if described is not None and write_text(folder / manifest.CROISSANT, folder, described):
@@ -196,19 +196,6 @@ def _read_card(folder: Path) -> card.Card:
         return card.Card({}, "")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{card.PATH}: cannot be read ({error}); fix or delete it") from error
-
-
-def _write_picture(folder: Path, rows: Rows, choice: PictureChoice) -> tuple[KernelPicture | None, list[str]]:
-    """Write the picture of kernels; return what it shows, and its path if the file changed."""
-    layers, data = draw_layers(choice.candidates(), rows.samples)
-    if data is None:
-        return None, []
-    shown = (
-        PicturedLayer(model_id=row.model_id, layer=row.layer, kernel=row.kernel, is_first=bool(row.is_first))
-        for row in layers
-    )
-    changed = [manifest.PICTURE] if write_bytes(folder / manifest.PICTURE, folder, data) else []
-    return KernelPicture(layers=tuple(shown), kernels=KERNELS), changed
 
 
 def _write_tables(
