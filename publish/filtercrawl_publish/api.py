@@ -230,9 +230,11 @@ def rollback(
         DatasetError: The earlier version does not load.
         NetworkError: The Hub could not be reached.
     """
-    target = open_head(repository, network(resolve({}).network))
+    settings = resolve({})
+    target = open_head(repository, network(settings.network))
+    space = settings.publish.space if target.hub_id else None
     with open_progress(progress, "publishing") as watch:
-        return rollback_version(target, version, PublishOptions(version=new_version, progress=watch))
+        return rollback_version(target, version, PublishOptions(version=new_version, space=space, progress=watch))
 
 
 def withdraw(

@@ -31,6 +31,8 @@ def run(
     """
     with open_command_progress() as progress:
         result = filtercrawl_publish.rollback(repo, version, new_version=name, progress=progress)
+        for warning in result.space.warnings if result.space else ():
+            progress.message(f"warning: {warning}")
     if json:
         print_json(result.to_dict())
     else:

@@ -41,6 +41,8 @@ def run(
         result = filtercrawl_publish.withdraw(
             models, reason, repository=repository, dataset=dataset, purge=purge, progress=progress
         )
+        for warning in result.space.warnings if result.space else ():
+            progress.message(f"warning: {warning}")
     if as_json:
         print_json(result.to_dict())
     else:

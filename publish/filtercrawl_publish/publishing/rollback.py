@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from filtercrawl.api.errors import UsageError
@@ -10,8 +10,9 @@ from filtercrawl.dataset.card import card
 from filtercrawl.dataset.files import manifest
 from filtercrawl.display import html_table
 from filtercrawl_publish.publishing.load_check import verify_loads
-from filtercrawl_publish.publishing.options import PublishOptions
+from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
 from filtercrawl_publish.publishing.publish import TITLE_PREFIX, complete_interrupted_publish
+from filtercrawl_publish.publishing.space import choose_space, update_space
 from filtercrawl_publish.publishing.withdrawal_guard import check_withdrawals, published_models
 from filtercrawl_publish.repository import version_names
 from filtercrawl_publish.repository.base import CommitOperations, Repository, RepositoryFile
@@ -35,6 +36,7 @@ class RollbackResult:
         version: The latest version of the repository now.
         commit: Its commit.
         restored: The earlier version whose content it has.
+        space: What became of the Space; None where there is to be none.
     """
 
     outcome: Literal["published", "finished", "nothing"]
@@ -42,6 +44,7 @@ class RollbackResult:
     version: str | None
     commit: str
     restored: str
+    space: SpaceResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `filtercrawl rollback --json` prints."""
@@ -51,12 +54,15 @@ class RollbackResult:
             "version": self.version,
             "commit": self.commit,
             "to": self.restored,
+            "space": self.space.to_dict() if self.space else None,
         }
 
     def __str__(self) -> str:
         if self.outcome == "nothing":
-            return f"{self.repository}: the latest version has the content of {self.restored} already"
-        return f"{self.outcome} {self.version}: {self.repository} has the content of {self.restored} again"
+            text = f"{self.repository}: the latest version has the content of {self.restored} already"
+        else:
+            text = f"{self.outcome} {self.version}: {self.repository} has the content of {self.restored} again"
+        return f"{text}; {self.space}" if self.space else text
 
     def _repr_html_(self) -> str:
         facts = {
@@ -77,7 +83,7 @@ def rollback_version(repository: Repository, version: str, options: PublishOptio
     Args:
         repository: Where the version is published.
         version: The earlier version.
-        options: `version` is the name of the new version.
+        options: `version` is the name of the new version; `space` is updated where one is given.
 
     Raises:
         UsageError: There is no such version, or the new name is invalid or exists already.
@@ -86,6 +92,12 @@ def rollback_version(repository: Repository, version: str, options: PublishOptio
         DatasetError: The earlier version does not load.
         NetworkError: The Hub could not be reached.
     """
+    choose_space(repository, options.space)
+    result = _rollback(repository, version, options)
+    return replace(result, space=update_space(repository, options, result.version, result.commit))
+
+
+def _rollback(repository: Repository, version: str, options: PublishOptions) -> RollbackResult:
     commit = repository.resolve(version)
     state = complete_interrupted_publish(repository, options)
     head = state.head

@@ -16,10 +16,11 @@ from filtercrawl.config import Settings, now
 from filtercrawl.dataset.files.layer_store import LayerStore
 from filtercrawl.display import html_table
 from filtercrawl.transport import network
-from filtercrawl_publish.publishing.options import PublishOptions
+from filtercrawl_publish.publishing.options import PublishOptions, SpaceResult
 from filtercrawl_publish.publishing.publish import publish_version
 from filtercrawl_publish.publishing.purge import plan_purge, purge_history
 from filtercrawl_publish.publishing.repository_layer_store import RepositoryLayerStore
+from filtercrawl_publish.publishing.space import update_space
 from filtercrawl_publish.releasing.restore import restore_version
 from filtercrawl_publish.repository.open import open_head
 
@@ -41,6 +42,7 @@ class WithdrawResult:
         commit: Its commit; None for a folder.
         deleted_files: Files purged from the history; None if nothing was to be purged.
         deleted_versions: Versions that were deleted with them.
+        space: What became of the Space; None where there is to be none.
     """
 
     dataset: str | None
@@ -53,6 +55,7 @@ class WithdrawResult:
     commit: str | None = None
     deleted_files: tuple[str, ...] | None = None
     deleted_versions: tuple[str, ...] | None = None
+    space: SpaceResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `filtercrawl withdraw --json` prints."""
@@ -65,6 +68,7 @@ class WithdrawResult:
         }
         if self.repository is not None:
             content |= {"repo": self.repository, "version": self.version, "commit": self.commit}
+            content["space"] = self.space.to_dict() if self.space else None
         if self.deleted_files is not None and self.deleted_versions is not None:
             content |= {
                 "deleted_files": list(self.deleted_files),
@@ -81,6 +85,8 @@ class WithdrawResult:
             )
         if self.version is not None:
             lines.append(f"published {self.version}: {self.repository}")
+        if self.space is not None:
+            lines.append(str(self.space))
         lines += [f"deleted version {tag}" for tag in self.deleted_versions or ()]
         lines += [f"deleted from the history: {path}" for path in self.deleted_files or ()]
         return "\n".join(map(escape_control, lines))
@@ -191,14 +197,26 @@ def withdraw_from_repository(
             raise UsageError(f"{repository.id}: nothing is published there")
         store = RepositoryLayerStore(dataset=dataset, repository=repository, commit=base.commit, progress=progress)
         result = withdraw_from_folder(models, reason, settings, store, repository.id)
-        published = publish_version(
-            dataset, repository, PublishOptions(sign_key=settings.publish.sign_key, progress=progress)
+        options = PublishOptions(
+            sign_key=settings.publish.sign_key,
+            space=settings.publish.space if repository.hub_id else None,
+            progress=progress,
         )
-    result = replace(result, dataset=None, repository=repository.id, version=published.version, commit=published.commit)
+        published = publish_version(dataset, repository, options)
+    result = replace(
+        result,
+        dataset=None,
+        repository=repository.id,
+        version=published.version,
+        commit=published.commit,
+        space=published.space,
+    )
     if not purge:
         return result
     plan = plan_purge(repository, models, transport)
     for tag in plan.tags:
         progress.message(f"deleting version {tag}, which contains withdrawn weights")
     deleted = purge_history(repository, plan, transport)
-    return replace(result, deleted_files=tuple(deleted), deleted_versions=tuple(plan.tags))
+    # Rewriting the history gives commits other names, and the page of the Space reads one of them.
+    space = update_space(repository, options, published.version, repository.head())
+    return replace(result, deleted_files=tuple(deleted), deleted_versions=tuple(plan.tags), space=space)

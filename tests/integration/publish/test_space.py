@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -192,16 +193,20 @@ def test_a_folder_has_no_space(tmp_path: Path) -> None:
     assert choose_space(opened(str(tmp_path)), None) is None
 
 
+def run(plugins: Plugins, *arguments: str) -> tuple[dict[str, Any], str]:
+    """Run a command; returns its JSON and what it wrote to stderr."""
+    found = CliRunner().invoke(build(plugins), [*arguments, "--json"])
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    assert found.exit_code == 0
+    return json.loads(found.stdout), found.stderr
+
+
 def test_publish_with_a_space(
     hub: HubServer, plugins: Plugins, run_sync: Sync, dataset: Path, zoo: Path, tmp_path: Path
 ) -> None:
-    def publish(*arguments: str, repo: str = REPO) -> tuple[dict[str, object], str]:
-        command = ["publish", repo, "--dataset", str(dataset), "--json", *arguments]
-        found = CliRunner().invoke(build(plugins), command)
-        if found.exception is not None and not isinstance(found.exception, SystemExit):
-            raise found.exception
-        assert found.exit_code == 0
-        return json.loads(found.stdout), found.stderr
+    def publish(*arguments: str, repo: str = REPO) -> tuple[dict[str, Any], str]:
+        return run(plugins, "publish", repo, "--dataset", str(dataset), *arguments)
 
     put(zoo / "a.safetensors", state(1))
     run_sync()
@@ -218,7 +223,6 @@ def test_publish_with_a_space(
     hub.fail("/api/spaces/*/commit/*", Fault(status=403))
     first, messages = publish("--version", "v1", "--space", "auto")
     assert first["what"] == "published"
-    assert isinstance(first["space"], dict)
     assert first["space"]["what"] == "failed"
     assert first["warnings"] == [first["space"]["problem"]]
     assert f"warning: {first['space']['problem']}" in " ".join(messages.split())
@@ -229,7 +233,6 @@ def test_publish_with_a_space(
     # Nothing is new in the dataset, and the Space is made up for.
     again, _ = publish("--space", "auto")
     assert (again["what"], again["warnings"]) == ("nothing", [])
-    assert isinstance(again["space"], dict)
     assert again["space"]["what"] == "updated"
     config = json.loads(space_files(hub)["config.json"])
     assert config["location"] == f"{REPO}@{first['commit']}"
@@ -238,3 +241,35 @@ def test_publish_with_a_space(
     assert "data/index.parquet" in config["files"]
     without, _ = publish()
     assert without["space"] is None
+
+
+@pytest.mark.exhaustive
+def test_the_space_follows_a_rollback_and_a_withdrawal(
+    hub: HubServer, plugins: Plugins, run_sync: Sync, dataset: Path, zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown() -> str:
+        return str(json.loads(space_files(hub)["config.json"])["location"]).removeprefix(f"{REPO}@")
+
+    monkeypatch.setenv("FILTERCRAWL_SPACE", "auto")
+    for version, seed in (("v1", 1), ("v2", 2)):
+        put(zoo / f"{version}.safetensors", state(seed))
+        run_sync()
+        run(plugins, "publish", REPO, "--dataset", str(dataset), "--version", version)
+    repo = hub.datasets[REPO]
+    assert shown() == repo.tags["v2"]
+    back, _ = run(plugins, "rollback", REPO, "v1", "--version", "v3")
+    assert (back["space"]["what"], shown()) == ("updated", repo.tags["v3"])
+    assert repo.head.sha == repo.tags["v3"]
+
+    run(plugins, "rollback", REPO, "v2", "--version", "v4")
+    hub.fail("/api/spaces/*/commit/*", Fault(status=403))
+    withdraw = ("withdraw", REPO, "local/v2.safetensors", "--reason", "a request")
+    gone, messages = run(plugins, *withdraw)
+    assert gone["space"]["what"] == "failed"
+    assert "warning: the Space was not updated" in " ".join(messages.split())
+    assert repo.head.sha == gone["commit"] != shown()
+    purged, _ = run(plugins, *withdraw, "--purge")
+    assert purged["deleted_versions"] == ["v2", "v4"]
+    assert (purged["space"]["what"], shown()) == ("unchanged", repo.head.sha)
+    card = repo.head.files["README.md"].decode()
+    assert f"[the explorer](https://huggingface.co/spaces/{REPO})" in card
