@@ -78,7 +78,8 @@ def _of_run(run_id: str, rows: Sequence[Row], positions: Sequence[int], layers: 
 
 def _common_layers(layers: Sequence[Row], first: int, last: int) -> tuple[list[Row], list[Row]]:
     """Return the rows of the layers that both steps have, at the first and at the last: others would be no change."""
-    at = [{(row["layer"], row["kernel"]): row for row in layers if row["step"] == step} for step in (first, last)]
+    # An id is that of the checkpoint, which differs between steps, and the tensor.
+    at = [{row["layer_id"].rpartition("#")[2]: row for row in layers if row["step"] == step} for step in (first, last)]
     common = [key for key in at[0] if key in at[1]]
     return [at[0][key] for key in common], [at[1][key] for key in common]
 

@@ -47,7 +47,8 @@ class JoinedTable:
         if len(set(values.column_names)) < values.num_columns:
             raise UsageError(f"{name}: two columns have the same name")
         order = np.lexsort((outs, layers))
-        self._values = values.take(pa.array(order))
+        # Joined once: to join a column copies all of it.
+        self._columns = [column.combine_chunks() for column in values.take(pa.array(order)).columns]
         self._outs = outs[order]
         ordered = layers[order]
         starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.empty(0, np.int64)
@@ -85,8 +86,7 @@ class JoinedTable:
         row_of = np.full(n_filters, -1, np.int64)
         row_of[outs[valid]] = np.arange(found.start, found.stop)[valid]
         rows = pa.array(row_of, mask=row_of < 0)
-        columns = [column.combine_chunks().take(rows) for column in self._values.columns]
-        return columns, int(valid.sum())
+        return [column.take(rows) for column in self._columns], int(valid.sum())
 
     @property
     def numeric(self) -> tuple[str, ...]:

@@ -145,6 +145,9 @@ def _equal(pairs: Sequence[LayerPair], n_compared: int) -> Judgement:
 
 def _rounded(pairs: Sequence[LayerPair]) -> Judgement | None:
     """Return the judgement of equal weights of two precisions."""
+    # Small enough weights of any network round to zeros, and large enough ones to infinities.
+    if not any(pair.square_a and pair.square_b for pair in pairs):
+        return None
     sides: tuple[tuple[Side, set[str | None]], ...] = (
         ("a", {pair.rounded_b for pair in pairs}),
         ("b", {pair.rounded_a for pair in pairs}),

@@ -17,7 +17,8 @@ def layer(name: str, number: int, entropy: float, dead: float = 0.0) -> Row:
     return {
         "run_id": "run",
         "step": number,
-        "layer": name,
+        "layer": name.partition("@")[0],
+        "layer_id": f"local/step-{number}#{name}",
         "kernel": "3x3",
         "n_kernels": 10,
         "variance_entropy_norm": entropy,
@@ -44,6 +45,19 @@ def test_entropy_is_compared_of_layers_that_both_steps_have() -> None:
     assert texts(rows, layers)[1] == (
         "Run run: the variance entropy stays at 0.900; the share of dead kernels stays at 0.0% (entropy: of 1, median "
         "over layers that both steps have)."
+    )
+
+
+def test_kernel_sets_of_one_bank_are_layers_of_their_own() -> None:
+    entropies = {"a@0": (0.9, 0.6), "a@1": (0.7, 0.4)}
+    layers = [
+        layer(name, number, value)
+        for name, pair in entropies.items()
+        for number, value in zip((0, 9), pair, strict=True)
+    ]
+    assert texts([step(0, 0), step(9, 1, layers=2)], layers)[1] == (
+        "Run run: the variance entropy falls from 0.800 to 0.500; the share of dead kernels stays at 0.0% (entropy: of "
+        "1, median over layers)."
     )
 
 

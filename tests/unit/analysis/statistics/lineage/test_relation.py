@@ -53,6 +53,13 @@ def test_mixed_precisions_are_the_same_network() -> None:
     assert relation(b, a) == ("same", "b")
 
 
+def test_zeros_are_no_rounded_copy_of_small_weights() -> None:
+    small = [weight * np.float32(1e-30) for weight in layers(0)]
+    zeros = [0 * weight for weight in small]
+    assert relation(small, zeros)[0] not in ("same", "quantized")
+    assert relation([layers(1)[0], *small], [layers(1)[0].astype(np.float16).astype(np.float32), *zeros])[0] == "same"
+
+
 def test_a_small_change_is_training_and_no_permutation() -> None:
     a = layers(0)
     b = [x + 0.001 * y for x, y in zip(a, layers(1), strict=True)]
