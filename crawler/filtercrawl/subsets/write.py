@@ -38,12 +38,13 @@ def write_subset(content: SubsetContent, target: Path, weights_of: DatasetLocati
     """
     if target.exists() and not (target / ABOUT).is_file():
         raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
-    remove_unfinished(target.parent, target.name)
-    with unfinished_folder(target) as folder:
+    place = target.resolve()  # a link stays a link
+    remove_unfinished(place.parent, place.name)
+    with unfinished_folder(place) as folder:
         _write_files(content, folder, weights_of)
-        if target.is_dir() and _is_same(folder, target):
+        if place.is_dir() and _is_same(folder, place):
             return False
-        move_folder(folder, target)
+        move_folder(folder, place)
     return True
 
 

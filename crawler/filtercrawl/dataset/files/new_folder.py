@@ -30,17 +30,20 @@ def new_folder(target: Path, *, replace: bool) -> Iterator[Path]:
         DatasetError: It cannot be written.
     """
     check_free(target, replace=replace)
-    with unfinished_folder(target) as folder:
+    place = target.resolve()  # a link stays a link
+    with unfinished_folder(place) as folder:
         yield folder
-        move_folder(folder, target)
+        move_folder(folder, place)
 
 
 def check_free(target: Path, *, replace: bool) -> None:
-    """Refuse a folder that exists, unless it may be replaced.
+    """Refuse a folder that exists, unless it may be replaced, and what is no folder.
 
     Raises:
-        PolicyError: The folder exists.
+        PolicyError: The folder exists, or something else of this name.
     """
+    if target.exists() and not target.is_dir():
+        raise PolicyError(f"{target} exists and is no folder; name another one")
     if target.exists() and not replace:
         raise PolicyError(f"{target} exists; --force replaces it")
 

@@ -35,6 +35,24 @@ def test_a_folder_that_exists_is_replaced_as_a_whole_only_if_asked_for(tmp_path:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "real")
+    with new_folder(link, replace=True) as folder:
+        (folder / "new").write_text("1")
+    assert link.readlink() == tmp_path / "real"
+    assert files(tmp_path / "real") == {"new": "1"}
+    assert sorted(tmp_path.iterdir()) == [link, tmp_path / "real"]
+
+
+def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(PolicyError, match="is no folder"), new_folder(tmp_path / "file", replace=True):
+        pass
+    assert files(tmp_path) == {"file": "mine"}
+
+
 @pytest.mark.parametrize(("error", "raised"), [(ValueError("x"), ValueError), (OSError(28, "disk full"), DatasetError)])
 def test_an_error_leaves_what_was_there(tmp_path: Path, error: Exception, raised: type[Exception]) -> None:
     target = tmp_path / "set"
