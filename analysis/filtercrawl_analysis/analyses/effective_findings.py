@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from filtercrawl.api.analysis import Estimate, Finding
+from filtercrawl_analysis.analyses.drift_tables import n_tests
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.model_medians import HIGHER, LOWER, NOT_TOLD_APART
 
@@ -40,7 +41,7 @@ def effective_findings(steps: Sequence[Row], drift: Sequence[Row], changes: Sequ
     )
     overall = [(i, row) for i, row in enumerate(drift) if row["column"] == "all"]
     if overall:
-        yield _drift_finding(*overall[0], len(drift))
+        yield _drift_finding(*overall[0], n_tests(drift))
     kernel = changes[0]["kernel"] if changes else None
     for i, row in enumerate(changes):
         if row["column"] == "all" and row["kernel"] == kernel:

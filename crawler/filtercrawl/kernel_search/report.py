@@ -46,8 +46,9 @@ class SearchReport:
     def __str__(self) -> str:
         size = "x".join(map(str, self.kernel_size))
         lines = [f"{format_count(self.searched)} kernels of {size} searched"]
-        query = 0
-        for row in self.neighbors.to_pylist():
+        rows = self.neighbors.to_pylist()
+        query = 0 if all(row["query"] == 0 for row in rows) else None  # a single one needs no head
+        for row in rows:
             if row["query"] != query:
                 query = row["query"]
                 lines.append(f"query {query}")
