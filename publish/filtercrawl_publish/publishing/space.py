@@ -83,6 +83,8 @@ def update_space(
                 options.progress.message(f"updating the Space {space_id}")
             return _update(repository, repository.space(space_id), options, name, commit)
     except FiltercrawlError as error:
+        if options.dry_run:
+            return SpaceResult(id=space_id, outcome="failed", problem=f"the Space could not be updated: {error}")
         return SpaceResult(id=space_id, outcome="failed", problem=_problem(repository.id, space_id, name, error))
 
 

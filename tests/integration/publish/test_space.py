@@ -167,6 +167,9 @@ def test_a_space_of_something_else_is_kept(hub: HubServer, commit: str, config: 
     assert result.problem is not None
     assert "holds something else" in result.problem
     assert space_files(hub) == files
+    planned = updated(None, version=None, dry_run=True)
+    assert planned.problem is not None
+    assert planned.problem.startswith("the Space could not be updated: ")
     assert updated(commit, replace=True).outcome == "updated"
     assert space_files(hub)["app.py"] == b"print()"
     assert updated(commit).outcome == "unchanged"
