@@ -21,7 +21,7 @@ from filtercrawl.load.views import RAW
 from filtercrawl.subsets.population import read_models
 from filtercrawl.subsets.recipe import SPLITS
 from filtercrawl.weight_space.model_splits import ModelSplits
-from filtercrawl.weight_space.tokens import TokenSequence, tokenize
+from filtercrawl.weight_space.tokens import TokenSequence, check_token_size, tokenize
 
 # A filter of 32 channels of 3x3: SANE's size for residual networks.
 TOKEN_SIZE: Final = 288
@@ -101,10 +101,9 @@ class TokenDataset(IterableDataset[ModelTokens]):
             DatasetError: The dataset is damaged.
             NetworkError: The Hub does not answer, or has no such repository or revision.
         """
-        if token_size < 0 or seed < 0 or (window is not None and window < 1):
-            raise UsageError(
-                f"sizes and seeds are not negative, and a window not empty: {token_size=}, {seed=}, {window=}"
-            )
+        check_token_size(token_size)
+        if seed < 0 or (window is not None and window < 1):
+            raise UsageError(f"a seed is not negative, and a window not empty: {seed=}, {window=}")
         if split is not None and split not in SPLITS:
             raise UsageError(f"split: {split!r} is not one of {', '.join(SPLITS)}")
         self._location = open_location(repo_or_path, revision)

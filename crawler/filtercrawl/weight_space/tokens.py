@@ -63,8 +63,9 @@ def tokenize(weights: Sequence[torch.Tensor], token_size: int = 0) -> TokenSeque
         >>> table = filtercrawl.load_layers("org/kernels", "model_id = 'timm/resnet18.a1_in1k'")
         >>> sequence = filtercrawl.tokenize(filtercrawl.to_tensors(table), token_size=288)
     """
-    if not weights or token_size < 0:
-        raise UsageError(f"a sequence has at least one layer, and a token no negative size: {token_size=}")
+    check_token_size(token_size)
+    if not weights:
+        raise UsageError("a sequence has at least one layer")
     size = token_size or max(filter_size(weight.shape) for weight in weights)
     tokens, masks, places = [], [], []
     for number, weight in enumerate(weights):
@@ -104,6 +105,12 @@ def detokenize(tokens: torch.Tensor, shapes: Sequence[Sequence[int]]) -> list[to
         piece.reshape(shape[0], -1)[:, : filter_size(shape)].reshape(tuple(shape))
         for piece, shape in zip(pieces, shapes, strict=True)
     ]
+
+
+def check_token_size(token_size: int) -> None:
+    """Raise UsageError if this is no size of a token."""
+    if not isinstance(token_size, int) or token_size < 0:
+        raise UsageError(f"token_size: a whole number from 0 on is needed, not {token_size!r}")
 
 
 def filter_size(shape: Sequence[int]) -> int:

@@ -76,10 +76,17 @@ def test_positions_that_do_not_fit_are_wider() -> None:
     assert tokenize([torch.zeros(32768, 1, 1, 1)], 1).positions.dtype == torch.int16
 
 
-@pytest.mark.parametrize("weights", [[], [torch.zeros(1, 1, 3, 3)]])
-def test_what_is_no_sequence_is_refused(weights: list[torch.Tensor]) -> None:
-    with pytest.raises(UsageError, match="at least one layer"):
-        tokenize(weights, -1)
+@pytest.mark.parametrize(
+    ("weights", "size", "message"),
+    [
+        ([], 9, "at least one layer"),
+        ([torch.zeros(1, 1, 3, 3)], -1, "not -1"),
+        ([torch.zeros(1, 1, 3, 3)], 1.5, "not 1.5"),
+    ],
+)
+def test_what_is_no_sequence_is_refused(weights: list[torch.Tensor], size: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        tokenize(weights, size)
 
 
 def test_other_shapes_are_refused() -> None:
