@@ -173,7 +173,8 @@ class Grid {
       samples = await this.#read(row);
     } catch (error) {
       node.classList.add("failed");
-      canvas.replaceWith(element("span", {}, error.message));
+      canvas.replaceWith(element("span", {}, "no picture"));
+      this.#store.dispatchEvent(new CustomEvent("error", { detail: error }));
       return;
     }
     if (!node.isConnected) return;

@@ -1,6 +1,7 @@
 // Starts the page: the store, the filters, and the views as tabs.
 
 import { Store } from "./data/store.js";
+import { DatasetChanged, isLasting } from "./data/errors.js";
 import { isPlain, selectionOf } from "./data/selection.js";
 import { element, plural } from "./dom.js";
 import { mountFilters } from "./filters.js";
@@ -44,13 +45,20 @@ function showCounts() {
   get("counts").textContent = [plural(layers, "layer"), plural(kernels, "kernel"), plural(models, "model")].join(" · ");
 }
 
-function showProblem(message) {
-  get("problem").textContent = message;
-  get("problem").hidden = !message;
+let lasting = null;
+
+/** Show an error, or by null that what was selected last has none; one that holds until a reload stays. */
+function showProblem(error) {
+  if (error && isLasting(error)) lasting ??= error;
+  const shown = lasting ?? error;
+  const reload = element("button", { type: "button", onclick: () => location.reload() }, "Reload");
+  const message = shown ? [shown.message, ...(shown.name === DatasetChanged.name ? [" ", reload] : [])] : [];
+  get("problem").replaceChildren(...message);
+  get("problem").hidden = !shown;
 }
 
 // What no view has caught, such as a file that cannot be read.
-addEventListener("unhandledrejection", ({ reason }) => showProblem(reason?.message ?? String(reason)));
+addEventListener("unhandledrejection", ({ reason }) => showProblem(reason instanceof Error ? reason : new Error(reason)));
 
 /** Tabs after the pattern of WAI-ARIA: arrow keys choose, only the chosen one is in the order of Tab. */
 class Tabs {
@@ -104,14 +112,14 @@ async function addViews(tabs) {
 }
 
 store.addEventListener("rows", showCounts);
-store.addEventListener("rows", () => showProblem(""));
+store.addEventListener("rows", () => showProblem(null));
 store.addEventListener("error", ({ detail }) => showProblem(detail));
 store.ready.then(
   () => {
     get("dataset-name").textContent = store.config.name;
     document.title = `${store.config.name} · kernels`;
   },
-  (error) => showProblem(error.message),
+  showProblem,
 );
 
 const tabs = new Tabs();
@@ -122,4 +130,4 @@ state.addEventListener("change", ({ detail }) => {
   if (detail.some((key) => !NOT_SELECTING.has(key))) select();
 });
 selectAfterFirstPicture();
-store.ready.then(() => addViews(tabs)).catch((error) => showProblem(error.message));
+store.ready.then(() => addViews(tabs)).catch(showProblem);

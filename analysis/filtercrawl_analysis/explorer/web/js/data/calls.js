@@ -10,7 +10,7 @@ export class WorkerCalls {
       const { resolve, reject } = this.#pending.get(id);
       this.#pending.delete(id);
       if (error === undefined) resolve(result);
-      else reject(new Error(error));
+      else reject(Object.assign(new Error(error.message), { name: error.name }));
     };
     this.#worker.onerror = (event) => {
       for (const { reject } of this.#pending.values()) reject(new Error(`the worker failed: ${event.message}`));

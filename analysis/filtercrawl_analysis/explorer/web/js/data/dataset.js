@@ -1,6 +1,7 @@
 // The dataset behind the page: its tables, their columns by row of index, and its sampled kernels.
 
 import { UNKNOWN, kindOf, labelOf, pack, take } from "./columns.js";
+import { DatasetIncomplete } from "./errors.js";
 import { ParquetFile } from "./parquet.js";
 import { RangeFile } from "./ranges.js";
 import { SampleTable, sampleStarts } from "./samples.js";
@@ -145,6 +146,9 @@ export class Dataset {
 
   #sampleFiles() {
     const paths = Object.keys(this.#sizes).filter((path) => /^data\/samples(--[^/]+)?\.parquet$/.test(path));
+    if (!paths.length) {
+      return Promise.reject(new DatasetIncomplete("data/samples.parquet is missing; `filtercrawl sync` writes it."));
+    }
     return Promise.all(paths.map((path) => this.#open(path)));
   }
 

@@ -1,5 +1,7 @@
 // A file on a server, read by byte ranges.
 
+import { DatasetChanged } from "./errors.js";
+
 const BLOCK = 1 << 16;
 // One larger request costs less than two with so many blocks between them. Columns of a small file are near each other
 // in every row group: to read one takes half of the blocks, and soon others follow.
@@ -113,6 +115,8 @@ export class RangeFile {
     if (this.#whole) return (await this.#whole).subarray(start, end);
     const response = await this.#fetch({ headers: { Range: `bytes=${start}-${end - 1}` } });
     const bytes = new Uint8Array(await response.arrayBuffer());
+    const total = response.status === 200 ? bytes.length : totalOf(response);
+    if (!this.#immutable && total !== null && total !== this.#size) throw new DatasetChanged();
     if (response.status === 200) {
       this.#whole = Promise.resolve(bytes);
       return bytes.subarray(start, end);
@@ -128,7 +132,8 @@ export class RangeFile {
       const direct = this.#direct;
       let response;
       try {
-        response = await fetch(direct ?? this.#url, options);
+        // Caches mix ranges of two versions of a file.
+        response = await fetch(direct ?? this.#url, this.#immutable ? options : { cache: "no-store", ...options });
       } catch (error) {
         problem = error.message;
         continue;
@@ -139,6 +144,7 @@ export class RangeFile {
         if (response.redirected) this.#direct = response.url;
         return response;
       }
+      if (!this.#immutable && this.#size !== null && [404, 416].includes(response.status)) throw new DatasetChanged();
       problem = `the server answers ${response.status}`;
       if (direct) this.#direct = null;
       else if (response.status < 500 && response.status !== 429) break;
@@ -149,8 +155,14 @@ export class RangeFile {
   /** Ranges of two versions of a file would be mixed up without a notice. */
   #check(etag) {
     if (!this.#immutable && etag && this.#etag && etag !== this.#etag) {
-      throw new Error("The dataset has changed since this page was opened. Reload the page.");
+      throw new DatasetChanged();
     }
     this.#etag ??= etag;
   }
+}
+
+/** The bytes of the file that a range is of; null where the server does not tell them to this page. */
+function totalOf(response) {
+  const total = /\/(\d+)$/.exec(response.headers.get("content-range") ?? "");
+  return total && Number(total[1]);
 }

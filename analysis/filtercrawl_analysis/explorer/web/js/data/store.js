@@ -9,7 +9,7 @@ import { similarSamples } from "./similar.js";
  * The dataset, read in a worker.
  *
  * Events: `rows` after the selection changed, `columns` after the columns of the analyses became known, `first-picture`
- * from the grid when it has drawn one, `error` with a message as `detail`.
+ * from the grid when it has drawn one, `error` with an error as `detail`.
  */
 export class Store extends EventTarget {
   #calls = new WorkerCalls();
@@ -160,6 +160,6 @@ export class Store extends EventTarget {
   }
 
   #fail(error) {
-    this.dispatchEvent(new CustomEvent("error", { detail: error.message }));
+    this.dispatchEvent(new CustomEvent("error", { detail: error }));
   }
 }

@@ -2,6 +2,7 @@
 
 import { Dataset } from "./dataset.js";
 // What these import in turn, so that all is asked for at once and not one level after the other.
+import "./errors.js";
 import "./footer.js";
 import "./pages.js";
 import "./parquet.js";
@@ -31,6 +32,6 @@ self.onmessage = async ({ data: { id, method, args } }) => {
     const result = method === "start" ? await dataset.open() : await dataset[method](...args);
     self.postMessage({ id, result });
   } catch (error) {
-    self.postMessage({ id, error: error.message });
+    self.postMessage({ id, error: { name: error.name, message: error.message } });
   }
 };
