@@ -18,6 +18,8 @@ MIN_STRATUM: Final = 3
 # Fewer degrees of freedom tell nothing: even a perfect correlation has an interval from near 0.
 MIN_FREEDOM: Final = 7
 _TOLERANCE: Final = 1e-12
+# Numbers that are permuted at a time: 8 MiB.
+_MAX_NUMBERS: Final = 1 << 20
 # Of fewer independent pairs, Fisher's interval has no width.
 _FEWEST_INDEPENDENT: Final = 4.0
 
@@ -73,7 +75,7 @@ def rank_correlation(
     rho = max(-1.0, min(1.0, sum((n - 1) * value for n, value in found.values()) / freedom))
     permuted = np.zeros(draws)
     for a, b in known.values():
-        permuted += (len(a) - 1) / freedom * (random.permuted(np.tile(b, (draws, 1)), axis=1) @ a)
+        permuted += (len(a) - 1) / freedom * permuted_products(a, b, draws, random)
     as_large = int((np.abs(permuted) >= abs(rho) - _TOLERANCE).sum())
     low, high = interval(rho, freedom + 1)
     return RankCorrelation(
@@ -113,17 +115,34 @@ def clustered_correlation(
     sizes = np.bincount(clusters)
     means = np.bincount(clusters, b) / sizes
     # The permuted correlation is a sum over clusters of x times mean, and a sum over models of x times rest.
-    permuted = random.permuted(np.tile(means, (draws, 1)), axis=1) @ np.bincount(clusters, a)
+    permuted = permuted_products(np.bincount(clusters, a), means, draws, random)
     rest = b - means[clusters]
     for code in np.flatnonzero(sizes > 1):
         members = clusters == code
-        permuted += random.permuted(np.tile(rest[members], (draws, 1)), axis=1) @ a[members]
+        permuted += permuted_products(a[members], rest[members], draws, random)
     as_large = int((np.abs(permuted) >= abs(rho) - _TOLERANCE).sum())
     spread = float(permuted.var())
     independent = min(float(len(x)), 1 + 1 / spread) if spread > 0 else float(len(x))
     low, high = interval(rho, max(independent, _FEWEST_INDEPENDENT))
     p_value = (1 + as_large) / (1 + draws)
     return RankCorrelation(rho=rho, low=low, high=high, p_value=p_value, models=len(x), by_stratum={})
+
+
+def permuted_products(a: Array, b: Array, draws: int, random: np.random.Generator) -> Array:
+    """Return the scalar products of a and random orders of b, float64 [draws]; memory is bounded whatever their length.
+
+    Args:
+        a: Numbers, float64 [n].
+        b: Numbers, float64 [n].
+        draws: Number of permutations.
+        random: Source of the permutations.
+    """
+    step = max(1, _MAX_NUMBERS // len(b))
+    products = np.empty(draws)
+    for start in range(0, draws, step):
+        orders = random.permuted(np.tile(b, (min(step, draws - start), 1)), axis=1)
+        products[start : start + step] = orders @ a
+    return products
 
 
 def interval(rho: float, n: float) -> tuple[float, float]:

@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from filtercrawl_analysis.statistics.accuracy.rank_correlation import clustered_correlation, rank_correlation
+from filtercrawl_analysis.statistics.accuracy.rank_correlation import (
+    clustered_correlation,
+    permuted_products,
+    rank_correlation,
+)
 
 FAMILIES = (3, 4, 6, 9)
 
@@ -139,3 +143,12 @@ def test_intervals_cover_and_tests_reject_as_often_as_they_say(sizes: tuple[int,
     assert covered / trials > 0.92
     if not correlation:
         assert rejected / trials < 0.09
+
+
+def test_permutations_in_parts_are_those_of_one_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = np.random.default_rng(0).standard_normal((2, 12))
+    whole = permuted_products(a, b, 100, np.random.default_rng(1))
+    monkeypatch.setattr("filtercrawl_analysis.statistics.accuracy.rank_correlation._MAX_NUMBERS", 90)
+    parts = permuted_products(a, b, 100, np.random.default_rng(1))
+    assert parts == pytest.approx(whole, abs=1e-12)
+    assert len(set(whole.round(9).tolist())) > 90
