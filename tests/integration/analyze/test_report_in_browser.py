@@ -139,6 +139,8 @@ def test_a_click_on_a_head_sorts_by_number_with_unknown_values_last(page: Page) 
 def test_words_filter_the_rows(page: Page) -> None:
     open_table(page)
     box = page.get_by_label("Filter rows")
+    box.fill("copy id")  # of buttons, not of rows
+    assert page.locator("tbody tr:visible").count() == 0
     box.fill("PATCH conv1")
     assert column(page, "layer_id") == [f"conv{i}.weight" for i in range(ROWS) if i % 3 == 1 and str(i)[0] == "1"]
     assert page.locator("#table-layers output").inner_text() == f"{len(column(page, 'layer_id'))} of {ROWS}"

@@ -5,7 +5,8 @@
     const plain = text.replaceAll(",", "").replace(/\s*%$/, "");
     return plain === "" ? NaN : Number(plain);
   };
-  const cellText = (row, column) => row.cells[column].firstElementChild?.textContent ?? row.cells[column].textContent;
+  // Text of a cell without that of its button.
+  const cellText = (row, column) => row.cells[column].firstChild?.textContent ?? "";
 
   const sortRows = (table, column, direction) => {
     const body = table.tBodies[0];
@@ -51,7 +52,7 @@
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
       for (const row of rows) {
-        const text = row.textContent.toLowerCase();
+        const text = Array.from(row.cells, (_, column) => cellText(row, column)).join(" ").toLowerCase();
         row.hidden = !words.every(word => text.includes(word));
         shown += !row.hidden;
       }
