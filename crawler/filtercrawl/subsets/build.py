@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.progress import Progress
+from filtercrawl.dataset.files.subset_folders import SPLITS
 from filtercrawl.dataset.schema.subset_rows import ExcludedLayerRow, SubsetRow
 from filtercrawl.load.location import DatasetLocation
 from filtercrawl.subsets.exclusions import Exclusions
@@ -20,7 +21,7 @@ from filtercrawl.subsets.kernel_selection import KernelSelection, select_kernels
 from filtercrawl.subsets.kin import Kin, find_kin
 from filtercrawl.subsets.layer_rules import apply_layer_rules
 from filtercrawl.subsets.population import Population
-from filtercrawl.subsets.recipe import SPLITS, Recipe
+from filtercrawl.subsets.recipe import Recipe
 from filtercrawl.subsets.splits import assign_splits
 
 # Of a manifest's columns, those that `index` has of the layer itself, and those of where its weight is stored.

@@ -54,14 +54,9 @@ class Condition:
             UsageError: It is no single expression, or its value depends on more than one row and its model.
         """
         with duckdb.connect(config=_CONFIG) as database:
-            answer = database.execute("SELECT json_serialize_sql(?)", [f"SELECT ({sql}\n)"]).fetchall()[0][0]
-            parsed = json.loads(answer)
-            if parsed["error"]:
-                raise _not_understood(sql, parsed["error_message"])
-            statements = parsed["statements"]
-            if len(statements) != 1 or not _is_one_expression(statements[0]["node"]):
-                raise _not_understood(sql, "it is not one expression")
-            nodes = list(_nodes(statements[0]["node"]["select_list"]))
+            selected = _parse(database, sql, f"SELECT ({sql}\n)")
+            _parse(database, sql, f"SELECT {sql}\n")  # `a) or (b` is an expression only between parentheses
+            nodes = list(_nodes(selected))
             for node in nodes:
                 if what := _REFUSED.get(node.get("class", "")):
                     raise _not_understood(sql, f"{what} has no place in it, as a condition looks at one layer")
@@ -97,6 +92,23 @@ class Condition:
                 raise _not_understood(self.sql, " ".join(str(error).split())) from error
         values: list[bool] = found.column(1).to_pylist()
         return values
+
+
+def _parse(database: duckdb.DuckDBPyConnection, sql: str, statement: str) -> list[Any]:
+    """Return the one expression that a statement selects.
+
+    Raises:
+        UsageError: It is not understood, or selects something else.
+    """
+    answer = database.execute("SELECT json_serialize_sql(?)", [statement]).fetchall()[0][0]
+    parsed = json.loads(answer)
+    if parsed["error"]:
+        raise _not_understood(sql, parsed["error_message"])
+    statements = parsed["statements"]
+    if len(statements) != 1 or not _is_one_expression(statements[0]["node"]):
+        raise _not_understood(sql, "it is not one expression")
+    expressions: list[Any] = statements[0]["node"]["select_list"]
+    return expressions
 
 
 def _is_one_expression(query: Mapping[str, Any]) -> bool:

@@ -70,7 +70,7 @@ class Population:
             raise DatasetError(f"{location}: index has the layer {twice[0]} twice")
         matches = np.ones(len(layers), np.bool_)
         if condition is not None:
-            models = read_models(location, ["model_id", *condition.model_columns])
+            models = read_models(location, list(dict.fromkeys(("model_id", *condition.model_columns))))
             matches = np.array(condition.evaluate(layers, models), np.bool_)
         kept = [name for name in layers.column_names if name in (*_COLUMNS, *recipe.layers.range)]
         return cls(

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import unknown_column
+from filtercrawl.dataset.files.subset_folders import SPLITS
 from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl.subsets.recipe_values import (
     FLAG,
@@ -33,7 +34,6 @@ from filtercrawl.subsets.recipe_values import (
 
 # Changes when the same recipe would select other rows of the same dataset.
 METHOD: Final = 1
-SPLITS: Final = ("train", "validation", "test")
 # Digits of the recipe's hash in the name of a subset's folder.
 _DIGITS: Final = 12
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 
+from filtercrawl.dataset.files.subset_folders import SPLITS
 from filtercrawl.subsets.picks import share
-from filtercrawl.subsets.recipe import SPLITS, Splits
+from filtercrawl.subsets.recipe import Splits
 
 
 def assign_splits(groups: Iterable[str], splits: Splits, seed: int) -> dict[str, str]:

@@ -13,13 +13,13 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from filtercrawl.api.errors import UsageError
+from filtercrawl.dataset.files.subset_folders import SPLITS
 from filtercrawl.load.layers import load_located_layers
 from filtercrawl.load.location import open_location
 from filtercrawl.load.query import select_layers
 from filtercrawl.load.tensors import to_tensors
 from filtercrawl.load.views import RAW
 from filtercrawl.subsets.population import read_models
-from filtercrawl.subsets.recipe import SPLITS
 from filtercrawl.weight_space.model_splits import ModelSplits
 from filtercrawl.weight_space.tokens import TokenSequence, check_token_size, tokenize
 

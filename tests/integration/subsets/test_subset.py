@@ -309,6 +309,18 @@ def test_a_subset_that_no_longer_fits_is_moved_away(
     assert not any(issue.where.startswith(FOLDER) for issue in verify_folder(dataset))
 
 
+def test_a_folder_of_any_name_is_read(planted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "Out_full.1"
+    subset(parse_recipe(HEALTHY, ""), planted, out=out, progress=False)
+    assert load_subset(planted, out).n_kernels > 0
+
+
+def test_a_condition_may_name_the_id_of_the_model_in_both_tables(planted: Path) -> None:
+    recipe = parse_recipe("name = 'all'\nwhere = 'models.model_id = model_id'", "")
+    layers = subset(recipe, planted, dry_run=True, progress=False).about["layers"]
+    assert layers["kept"] == layers["total"]
+
+
 def test_what_cannot_be_made_or_found_is_a_usage_error(planted: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="layers excluded by: where 19"):
         subset(parse_recipe("name = 'none'\nwhere = 'false'", ""), planted, dry_run=True, progress=False)

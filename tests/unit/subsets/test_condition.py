@@ -27,7 +27,7 @@ MODELS = pa.table({"model_id": ["b", "a"], "num_params": [7, 3]})
         ("not list_contains(training_datasets, 'laion')", [True, False, False]),
         ("len(list_filter(training_datasets, lambda x: starts_with(x, 'imagenet'))) = 1", [True, True, False]),
         ("models.num_params is null", [False, False, True]),
-        ("kernel = '3x3') or (true", [True, True, True]),
+        ("models.model_id = model_id", [True, True, False]),
     ],
 )
 def test_a_condition_is_about_a_layer_and_its_model(sql: str, holds: list[bool]) -> None:
@@ -54,6 +54,7 @@ def test_only_columns_that_are_named_are_read() -> None:
         ("true) where (random() < 0.5", "it is not one expression"),
         ("true) from (values (1)", "it is not one expression"),
         ("taps > 1; drop table layer", "syntax error"),
+        ("kernel = '3x3') or (true", "syntax error"),
         ("taps > $1", "a parameter has no place in it"),
         ("kernl = '3x3'", "index has no column 'kernl'; the nearest are kernel"),
         ("models.num_param > 3", "models has no column 'num_param'; the nearest is num_params"),

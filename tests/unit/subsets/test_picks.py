@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from filtercrawl.dataset.files.subset_folders import SPLITS
 from filtercrawl.subsets.kin import group_models
 from filtercrawl.subsets.picks import kernel_scores, lowest, pick, score, share
-from filtercrawl.subsets.recipe import SPLITS, Splits
+from filtercrawl.subsets.recipe import Splits
 from filtercrawl.subsets.splits import assign_splits
 
 names = st.lists(st.text(max_size=4), unique=True, max_size=12)

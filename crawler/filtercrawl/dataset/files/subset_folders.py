@@ -20,7 +20,10 @@ CARD: Final = "README.md"
 EXCLUDED: Final = "excluded.parquet"
 # The name of a subset's config is this and the subset's name.
 CONFIG_PREFIX: Final = "subset-"
-SPLIT_FILE: Final = re.compile(rf"{FOLDER}/(?P<folder>[a-z0-9][a-z0-9-]*)/(?P<split>train|validation|test)\.parquet")
+SPLITS: Final = ("train", "validation", "test")
+# Below a dataset; a subset that was written elsewhere may be in a folder of any name.
+_FOLDER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
+SPLIT_FILE: Final = re.compile(rf"{FOLDER}/(?P<folder>{_FOLDER_NAME.pattern})/(?P<split>{'|'.join(SPLITS)})\.parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +62,8 @@ class SubsetFolder:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DatasetError(f"{path / ABOUT}: is not that of a subset ({error!r}); make it again") from error
-        if any(SPLIT_FILE.fullmatch(found.path(split)) is None for split in found.splits):
-            raise DatasetError(f"{path / ABOUT}: has names that no subset has; make the subset again")
+        if unknown := found.splits.keys() - set(SPLITS):
+            raise DatasetError(f"{path / ABOUT}: has the split {min(unknown)!r}, which no subset has; make it again")
         return found
 
     def path(self, split: str) -> str:
@@ -92,6 +95,9 @@ def subset_folders(dataset: Path) -> list[SubsetFolder]:
     """Return the subsets of a dataset folder that can be read, by folder name; the others are named in the log."""
     found = []
     for path in sorted((dataset / FOLDER).glob("[a-z0-9]*/")):
+        if _FOLDER_NAME.fullmatch(path.name) is None:
+            logger.warning("%s: has a name that no subset of a dataset has; move it elsewhere", path)
+            continue
         try:
             found.append(SubsetFolder.read(path))
         except DatasetError as error:

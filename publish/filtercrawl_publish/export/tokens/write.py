@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import torch
 
 from filtercrawl.dataset.files.new_folder import new_folder
+from filtercrawl.dataset.files.subset_folders import SPLITS
 from filtercrawl.load.location import open_location
-from filtercrawl.subsets.recipe import SPLITS
 from filtercrawl.weight_space.model_splits import ModelSplits
 from filtercrawl.weight_space.token_dataset import LABELS, ModelTokens, TokenDataset
 from filtercrawl.weight_space.tokens import TokenSequence, token_count
