@@ -115,7 +115,8 @@ def clustered_correlation(
     sizes = np.bincount(clusters)
     means = np.bincount(clusters, b) / sizes
     # The permuted correlation is a sum over clusters of x times mean, and a sum over models of x times rest.
-    permuted = permuted_products(np.bincount(clusters, a), means, draws, random)
+    sums: Array = np.bincount(clusters, a).astype(np.float64)
+    permuted = permuted_products(sums, means, draws, random)
     rest = b - means[clusters]
     for code in np.flatnonzero(sizes > 1):
         members = clusters == code
