@@ -1,4 +1,4 @@
-"""The page of a dataset that changes while it is open, and of one that lacks a file."""
+"""The page of a dataset that changes while it is open, and of one that lacks weights or a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import expect
@@ -60,5 +62,31 @@ def test_a_dataset_without_samples_is_told_once(browser: Browser, dataset: Path)
         page = opener()
         expect(page.get_by_role("alert")).to_have_text("data/samples.parquet is missing; `filtercrawl sync` writes it.")
         expect(page.locator(".card.failed").first).not_to_contain_text("undefined")
+        opener.close()
+        assert opener.problems == []
+
+
+def test_a_layer_without_stored_weights_opens_its_facts(browser: Browser, dataset: Path) -> None:
+    path = dataset / "data/index.parquet"
+    index = pq.read_table(path)
+    layer = index.slice(len(index) - 1).to_pylist()[0]
+    for name in ("row_group", "file"):
+        column = pa.array([*index[name].to_pylist()[:-1], None], index.schema.field(name).type)
+        index = index.set_column(index.schema.get_field_index(name), name, column)
+    pq.write_table(index, path, compression="zstd")
+    samples = pq.read_table(dataset / "data/samples.parquet")
+    kept = samples.filter(pc.field("layer_id") != layer["layer_id"])
+    assert len(kept) < len(samples)
+    pq.write_table(kept, dataset / "data/samples.parquet", compression="zstd")
+    with open_explorer(dataset) as server:
+        opener = PageOpener(browser, server.url)
+        page = opener("?all=1")
+        card = page.locator(".card").last
+        expect(card).to_contain_text("weights not stored")
+        card.locator(".picture").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text(f"Layer {layer['layer']}")
+        expect(dialog).to_contain_text(layer["tensor"])
+        expect(dialog).to_contain_text("does not store its weights")
         opener.close()
         assert opener.problems == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -12,8 +13,12 @@ import pytest
 from playwright.sync_api import expect
 
 from filtercrawl import load_layers, to_tensors
+from filtercrawl_analysis.explorer.explore import write_page
 from support.explorer_page import PageOpener, counted, counts_of, distinct_colors, wait_for_counts
 from support.loading_dataset import SOBEL
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def test_pictures_of_all_layers_are_drawn(open_page: PageOpener, index: pd.DataFrame) -> None:
@@ -148,3 +153,26 @@ def test_arrow_keys_step_through_kernels_and_back_closes_the_dialog(
 def test_an_address_of_no_kernel_says_so(open_page: PageOpener) -> None:
     page = open_page("?kernel=timm/nothing%23weight:0:0")
     page.get_by_role("dialog").get_by_text("No such kernel").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("view=nothing", "There is no view \N{LEFT DOUBLE QUOTATION MARK}nothing\N{RIGHT DOUBLE QUOTATION MARK}"),
+        ("f.sparsity=0.5..0.1", "f.sparsity=0.5..0.1 has its lower bound above its upper one"),
+        ("f.sparsity=a..b", "f.sparsity=a..b is neither a number nor a range"),
+        ("x=sparsity&y=orthogonality&brush=1,2,3", "brush=1,2,3 is not X0,X1,Y0,Y1"),
+    ],
+)
+def test_an_address_that_is_not_understood_says_why(open_page: PageOpener, query: str, problem: str) -> None:
+    expect(open_page(f"?{query}").get_by_role("alert")).to_contain_text(problem)
+
+
+def test_the_page_from_a_file_says_that_it_needs_a_server(
+    browser: Browser, viewed_dataset: Path, tmp_path: Path
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(write_page(viewed_dataset, tmp_path).as_uri())
+    expect(page.get_by_text("a web server must send it")).to_be_visible()
+    context.close()

@@ -79,6 +79,16 @@ def test_other_measures_and_colors_are_chosen(open_page: PageOpener, index: pd.D
     expect(page.locator(".legend li")).to_have_count(index.kernel.nunique())
 
 
+def test_layers_that_a_logarithm_leaves_out_are_counted(open_page: PageOpener, index: pd.DataFrame) -> None:
+    page = open_page("?view=scatter&ylog=1")
+    both = index[index[X].notna() & index[Y].notna()]
+    zeros = int((both[Y] <= 0).sum())
+    assert 0 < zeros < len(both)
+    status = page.locator("#panel-scatter").get_by_role("status")
+    expect(status).to_contain_text(f"{len(both) - zeros} layers in the plot")
+    expect(status).to_contain_text(f"{zeros} layers left out")
+
+
 def test_single_kernels_lie_at_their_scores_along_the_eigenkernels(open_page: PageOpener, viewed_dataset: Path) -> None:
     kernels = pd.read_parquet(viewed_dataset / "data/samples.parquet").query("kernel == '3x3'")
     basis = pd.read_parquet(viewed_dataset / "analysis/tables/eigenkernels.parquet").query("kernel == '3x3'")
@@ -92,9 +102,9 @@ def test_single_kernels_lie_at_their_scores_along_the_eigenkernels(open_page: Pa
     panel = page.locator("#panel-scatter")
     expect(panel.get_by_role("status")).to_contain_text(f"{len(kernels):,} kernels in the plot")
     form = panel.get_by_role("form", name="Marked part")
-    form.get_by_label("component 1, from").fill(str(low))
-    form.get_by_label("component 1, to").fill(str(high))
-    form.get_by_label("component 1, to").press("Enter")
+    form.get_by_label("component c0, from").fill(str(low))
+    form.get_by_label("component c0, to").fill(str(high))
+    form.get_by_label("component c0, to").press("Enter")
     expect(panel.get_by_role("status")).to_have_text(f"{len(marked):,} kernels in the marked part")
     shown = panel.locator(".pictures button")
     assert {shown.nth(place).get_attribute("title") for place in range(20)} <= set(marked)
@@ -109,7 +119,7 @@ def test_a_model_has_its_layers_by_depth_and_its_relatives(open_page: PageOpener
     layers = index[index.model_id == AFTER].sort_values("conv_depth")
     names = page.locator("#panel-model .strip-name")
     expect(names).to_have_count(len(layers))
-    assert names.all_inner_texts() == [layer_id.partition("#")[2] for layer_id in layers.layer_id]
+    assert names.all_inner_texts() == layers.layer.tolist()
     panel = page.locator("#panel-model")
     expect(panel.locator(".small-plot")).to_have_count(4)
     expect(panel.get_by_role("table")).to_contain_text(BEFORE)

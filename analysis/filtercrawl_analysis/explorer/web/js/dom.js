@@ -29,3 +29,9 @@ export function format(value) {
 export function plural(count, name) {
   return `${count.toLocaleString("en")} ${name}${count === 1 ? "" : "s"}`;
 }
+
+/** The name of a layer from column `layer`, in which converters join the names of what they fused. */
+export function layerTitle(layer) {
+  const [name, ...more] = new Set(layer.split(";"));
+  return more.length ? `${name} and ${format(more.length)} more` : name;
+}

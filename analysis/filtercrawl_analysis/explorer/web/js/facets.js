@@ -5,6 +5,8 @@ import { UNKNOWN_VALUE, columnsOf, select } from "./data/selection.js";
 import { element } from "./dom.js";
 
 const SHOWN = 12;
+// So many more at each press of a button.
+const MORE = 100;
 
 /**
  * A list of values with their counts, which are of the layers that pass all other filters.
@@ -20,18 +22,28 @@ export function categoryFacet(name, { store, state, open = false }) {
   const node = element("details", { class: "facet", open: open || state.get(key) !== null, ontoggle: () => update() },
     element("summary", {}, store.label(name)), find, list);
   let options = [];
+  let limit = SHOWN;
 
   const show = () => {
     const chosen = new Set(state.getAll(key));
     const text = find.value.toLowerCase();
     const matching = options.filter(({ title, value }) => chosen.has(value) || title.toLowerCase().includes(text));
-    const shown = matching.slice(0, Math.max(SHOWN, chosen.size));
+    const shown = matching.slice(0, Math.max(limit, chosen.size));
     const focused = list.contains(document.activeElement) ? document.activeElement.value : null;
     list.replaceChildren(...shown.map((option) => optionNode(option, chosen)));
-    if (matching.length > shown.length) list.append(element("li", { class: "more" }, `${matching.length - shown.length} more`));
+    if (matching.length > shown.length) list.append(element("li", { class: "more" }, more(matching.length - shown.length)));
     find.hidden = options.length <= SHOWN;
     if (focused !== null) [...list.querySelectorAll("input")].find((box) => box.value === focused)?.focus();
   };
+  const more = (count) => element("button", {
+    type: "button",
+    onclick: () => {
+      const next = list.querySelectorAll("input").length;
+      limit = next + MORE;
+      show();
+      list.querySelectorAll("input")[next].focus();
+    },
+  }, `${count.toLocaleString("en")} more`);
   const optionNode = ({ value, title, count }, chosen) => {
     const box = element("input", {
       type: "checkbox", value, checked: chosen.has(value),
@@ -107,8 +119,9 @@ export function rangeFacet(name, { store, state, open = false }) {
     element("summary", {}, store.label(name)), element("div", { class: "range" }, low, high));
   const update = () => {
     const [from, to] = state.get(key)?.split("..") ?? ["", ""];
-    if (document.activeElement !== low) low.value = from;
-    if (document.activeElement !== high) high.value = to ?? "";
+    const read = (text) => (Number.isFinite(Number(text)) ? text : "");
+    if (document.activeElement !== low) low.value = read(from);
+    if (document.activeElement !== high) high.value = read(to ?? "");
   };
   update();
   return { name, node, update };

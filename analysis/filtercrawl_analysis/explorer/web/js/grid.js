@@ -2,7 +2,7 @@
 
 import { isPlain, selectionOf } from "./data/selection.js";
 import { drawKernels, theme } from "./draw.js";
-import { element, format } from "./dom.js";
+import { element, format, layerTitle } from "./dom.js";
 
 export const label = "Kernels";
 
@@ -139,16 +139,17 @@ class Grid {
     const sort = this.#sort;
     const measure = sort ? [element("span", { class: "measure" }, `${this.#store.label(sort)}: ${format(fact(sort))}`)] : [];
     const model = fact("model_id");
+    const name = layerTitle(fact("layer"));
     const open = element("button", {
       type: "button", class: "picture", tabindex: position === this.#focused ? "0" : "-1",
-      "aria-label": `Kernels of ${fact("layer")} of ${model}`,
+      "aria-label": `Kernels of ${name} of ${model}`,
       onclick: (event) => this.#open(row, canvas, event),
       onfocus: () => this.#focus(position),
     }, canvas);
     const node = element("li", {
       class: "card", "aria-setsize": this.#rows.length, "aria-posinset": position + 1,
     }, open,
-      element("span", { class: "layer", title: fact("layer") }, fact("layer")),
+      element("span", { class: "layer", title: fact("layer") }, name),
       element("a", {
         class: "model", title: model, href: this.#state.href({ view: "model", model }), tabindex: "-1",
         onclick: (event) => {
@@ -179,6 +180,11 @@ class Grid {
     }
     if (!node.isConnected) return;
     const count = Math.min(samples.ids.length, KERNELS);
+    if (!count) {
+      const { file } = await this.#store.layer(row);
+      canvas.replaceWith(element("span", {}, file ? "weights of another layer" : "weights not stored"));
+      return;
+    }
     canvas.dataset.theme = theme();
     drawKernels(canvas, { ...samples, count, columns: columnsFor(count, samples.size) });
     // Kernels of one long row would be a line: their pixels are higher than wide.
@@ -202,10 +208,13 @@ class Grid {
     return samples;
   }
 
-  /** Open the kernel that was clicked, the first one by key. */
+  /** Open the kernel that was clicked, the first one by key; the layer where no kernel of it can be shown. */
   async #open(row, canvas, event) {
-    const { ids, size } = await this.#read(row);
-    if (!ids.length) return;
+    const { ids, size } = await this.#read(row).catch(() => ({ ids: [] }));
+    if (!ids.length) {
+      this.#state.set({ kernel: (await this.#store.layer(row)).layer_id }, { push: true });
+      return;
+    }
     const count = Math.min(ids.length, KERNELS);
     const across = columnsFor(count, size);
     const box = canvas.getBoundingClientRect();

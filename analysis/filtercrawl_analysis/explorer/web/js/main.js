@@ -46,15 +46,27 @@ function showCounts() {
 }
 
 let lasting = null;
+let latest = null;
 
 /** Show an error, or by null that what was selected last has none; one that holds until a reload stays. */
 function showProblem(error) {
   if (error && isLasting(error)) lasting ??= error;
-  const shown = lasting ?? error;
+  else latest = error;
+  renderProblem();
+}
+
+function renderProblem() {
+  const shown = lasting ?? latest ?? unknownView();
   const reload = element("button", { type: "button", onclick: () => location.reload() }, "Reload");
   const message = shown ? [shown.message, ...(shown.name === DatasetChanged.name ? [" ", reload] : [])] : [];
   get("problem").replaceChildren(...message);
   get("problem").hidden = !shown;
+}
+
+function unknownView() {
+  const view = state.get("view") ?? "grid";
+  if (["grid", ...VIEWS].includes(view)) return null;
+  return new Error(`There is no view “${view}”; there are ${VIEWS.join(", ")}, and the cards without view.`);
 }
 
 // What no view has caught, such as a file that cannot be read.
@@ -122,11 +134,14 @@ store.ready.then(
   showProblem,
 );
 
+get("needs-server").remove();
+renderProblem();
 const tabs = new Tabs();
 tabs.add("grid", grid);
 mountFilters({ panel: get("filters"), chips: get("chips"), sort: get("sort"), search: get("search") }, { store, state });
 state.addEventListener("change", ({ detail }) => {
   tabs.show();
+  renderProblem();
   if (detail.some((key) => !NOT_SELECTING.has(key))) select();
 });
 selectAfterFirstPicture();

@@ -11,14 +11,17 @@ const RANGE = /^(-?[\d.]*(?:e[+-]?\d+)?)\.\.(-?[\d.]*(?:e[+-]?\d+)?)$/i;
  *
  * @param {import("../state.js").State} state
  * @returns {{q: string, sort: string|null, all: boolean, filters: Object<string, string[]>, x: ?string, y: ?string,
- *   brush: number[]|null}} filters by column: values of which one holds, `a..b` for numbers, "" for unknown
+ *   brush: number[]|null, problems: string[]}} filters by column: values of which one holds, `a..b` for numbers, "" for unknown
  */
 export function selectionOf(state) {
   const filters = {};
   for (const key of state.keys()) {
     if (key.startsWith("f.")) filters[key.slice(2)] = state.getAll(key);
   }
-  const brush = state.get("brush")?.split(",").map(Number) ?? null;
+  const text = state.get("brush");
+  const bounds = text?.split(",").map(Number);
+  const brush = bounds?.length === 4 && bounds.every(Number.isFinite) ? bounds : null;
+  const isWrong = text !== null && (!brush || brush[0] > brush[1] || brush[2] > brush[3]);
   return {
     q: (state.get("q") ?? "").trim().toLowerCase(),
     sort: state.get("sort"),
@@ -26,7 +29,8 @@ export function selectionOf(state) {
     filters,
     x: state.get("x"),
     y: state.get("y"),
-    brush: brush?.length === 4 && brush.every(Number.isFinite) ? brush : null,
+    brush,
+    problems: isWrong ? [`brush=${text} is not X0,X1,Y0,Y1, each pair from the lower to the higher.`] : [],
   };
 }
 
@@ -88,8 +92,7 @@ function testOf(column, values) {
   if (column.kind === "number") {
     const tests = values.map((value) => {
       if (value === UNKNOWN_VALUE) return (row) => Number.isNaN(column.values[row]);
-      const range = RANGE.exec(value) ?? [value, value, value];
-      return between(column, range[1] === "" ? -Infinity : Number(range[1]), range[2] === "" ? Infinity : Number(range[2]));
+      return between(column, ...boundsOf(value));
     });
     return (row) => tests.some((test) => test(row));
   }
@@ -98,6 +101,32 @@ function testOf(column, values) {
     const found = [column.values[row] ?? []].flat();
     return found.length ? found.some((value) => wanted.has(String(value))) : wanted.has(UNKNOWN_VALUE);
   };
+}
+
+/** The bounds of `a..b`, either of which may be left out, or of a number; NaN where they cannot be read. */
+function boundsOf(value) {
+  const range = RANGE.exec(value) ?? [value, value, value];
+  return [range[1] === "" ? -Infinity : Number(range[1]), range[2] === "" ? Infinity : Number(range[2])];
+}
+
+/**
+ * What is wrong with the bounds that an address asks for.
+ *
+ * @param {object} selection as `selectionOf` returns it
+ * @param {Map<string, object>} columns those that `columnsOf` names
+ * @returns {string[]} sentences
+ */
+export function problemsOf({ filters, problems }, columns) {
+  const wrong = Object.entries(filters).flatMap(([name, values]) => {
+    if (columns.get(name)?.kind !== "number") return [];
+    return values.filter((value) => value !== UNKNOWN_VALUE).flatMap((value) => {
+      const [low, high] = boundsOf(value);
+      if (low <= high) return [];
+      const why = low > high ? "has its lower bound above its upper one" : "is neither a number nor a range LOW..HIGH";
+      return [`f.${name}=${value} ${why}.`];
+    });
+  });
+  return [...problems, ...wrong];
 }
 
 function between(column, low, high) {

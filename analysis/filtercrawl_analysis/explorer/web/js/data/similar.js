@@ -1,5 +1,7 @@
 // Nearest kernels without a server: among samples of the selected layers.
 
+import { plural } from "../dom.js";
+
 const MAX_LAYERS = 1000;
 
 /**
@@ -35,9 +37,8 @@ export async function similarSamples(store, id, { k = 12, metric = "cosine", inv
   }
   found.sort((a, b) => b.score - a.score);
   const neighbors = found.slice(0, k).map(({ score, ...rest }) => ({ ...rest, similarity: metric === "l2" ? -score : score }));
-  const shown = [searched, compared.length].map((number) => number.toLocaleString("en"));
   const more = rows.length > compared.length ? ` of ${rows.length.toLocaleString("en")} selected` : "";
-  return { neighbors, searched: `${shown[0]} sampled kernels of ${shown[1]} layers${more}` };
+  return { neighbors, searched: `${plural(searched, "sampled kernel")} of ${plural(compared.length, "layer")}${more}` };
 }
 
 function measureOf(metric, invariant) {

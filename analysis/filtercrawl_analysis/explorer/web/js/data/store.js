@@ -2,7 +2,7 @@
 
 import { WorkerCalls } from "./calls.js";
 import { labelOf } from "./columns.js";
-import { columnsOf, countsOf, select, withoutColumns } from "./selection.js";
+import { columnsOf, countsOf, problemsOf, select, withoutColumns } from "./selection.js";
 import { similarSamples } from "./similar.js";
 
 /**
@@ -153,7 +153,9 @@ export class Store extends EventTarget {
       Object.assign(this, select(this.selection, columns, this.n));
       this.counts = countsOf(this.rows, kernels, models);
       this.dispatchEvent(new Event("rows"));
+      const wrong = problemsOf(this.selection, columns);
       if (missing.length) this.#fail(found.find(({ status }) => status === "rejected").reason);
+      else if (wrong.length) this.#fail(new Error(wrong.join(" ")));
     } catch (error) {
       if (turn === this.#latest) this.#fail(error);
     }

@@ -1,8 +1,7 @@
 /** View: two models or two groups of layers side by side. */
 
 import { combo, h, select } from "./elements.js";
-import { format, plural } from "../dom.js";
-import { layerName } from "./format.js";
+import { format, layerTitle, plural } from "../dom.js";
 import { difference, formatGroup, GROUP_COLUMNS, groupName, groupRows, parseGroup, splitUnknown } from "./groups.js";
 import { histogram } from "./histogram.js";
 import { pairDrift } from "./relatives.js";
@@ -117,7 +116,8 @@ class Compare {
 
   async comparison(groups, rows) {
     const sizes = groups.a.filter(([column]) => column === "kernel").map(([, value]) => value);
-    const titles = { a: groupName(groups.a), b: groupName(groups.b) };
+    const labelOf = (column) => this.store.label(column);
+    const titles = { a: groupName(groups.a, labelOf), b: groupName(groups.b, labelOf) };
     const sides = await Promise.all(["a", "b"].map((side) => this.side(side, titles[side], rows[side])));
     return [
       h(
@@ -133,14 +133,14 @@ class Compare {
 
   async side(side, title, rows) {
     const [models, kernels, layers, sizes] = await Promise.all(
-      ["model_id", "n_kernels", "layer_id", "kernel"].map((name) => this.store.column(name)),
+      ["model_id", "n_kernels", "layer", "kernel"].map((name) => this.store.column(name)),
     );
     const distinct = new Set(Array.from(rows, (row) => models.values[row])).size;
     const total = rows.reduce((sum, row) => sum + kernels.values[row], 0);
     const step = Math.max(1, rows.length / LAYERS_SHOWN);
     const shown = Array.from({ length: Math.min(rows.length, LAYERS_SHOWN) }, (_, i) => rows[Math.floor(i * step)]);
     const strips = shown.map((row) =>
-      this.strips.figure(row, { name: layerName(layers.values[row]), notes: [sizes.categories[sizes.values[row]]] }),
+      this.strips.figure(row, { name: layerTitle(layers.values[row]), notes: [sizes.categories[sizes.values[row]]] }),
     );
     return h(
       "section",

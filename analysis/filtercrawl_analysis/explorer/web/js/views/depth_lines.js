@@ -2,8 +2,7 @@
 
 import { h, svg } from "./elements.js";
 import { quartiles } from "./axes.js";
-import { format } from "../dom.js";
-import { layerName } from "./format.js";
+import { format, layerTitle } from "../dom.js";
 
 const MEASURES = [
   ["sparsity", "Share of dead kernels"],
@@ -61,7 +60,7 @@ function plot(title, layers, values, deep) {
       svg(
         "circle",
         { cx: place[0], cy: place[1], r: 2.6 },
-        svg("title", {}, `${layerName(layers[i].layer_id)}: ${format(values[i])}`),
+        svg("title", {}, `${layerTitle(layers[i].layer)}: ${format(values[i])}`),
       ),
   );
   const [, median] = quartiles(Float64Array.from(known).sort());

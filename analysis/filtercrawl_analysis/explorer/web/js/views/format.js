@@ -57,8 +57,3 @@ export function parseKernelId(id) {
   const parts = /^(.*):(\d+):(\d+)$/s.exec(id);
   return parts && { layerId: parts[1], out: Number(parts[2]), in: Number(parts[3]) };
 }
-
-/** The name of a layer without that of its model. */
-export function layerName(layerId) {
-  return layerId.slice(layerId.indexOf("#") + 1);
-}

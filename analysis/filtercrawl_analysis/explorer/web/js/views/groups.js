@@ -40,9 +40,11 @@ export function formatGroup(conditions) {
   return new URLSearchParams(conditions).toString() || null;
 }
 
-/** A name for people: "resnet, 3x3". */
-export function groupName(conditions) {
-  return conditions.map(([, value]) => value || "unknown").join(", ");
+/** A name for people: "resnet, tenth of depth 1". `labelOf` names a column where a value alone would not tell it. */
+export function groupName(conditions, labelOf) {
+  const isClear = (value) => value && !["true", "false"].includes(value) && Number.isNaN(Number(value));
+  const name = ([column, value]) => (isClear(value) ? value : `${labelOf(column)} ${value || "unknown"}`);
+  return conditions.map(name).join(", ");
 }
 
 /** The rows of a group among those that pass the filters of the page. */

@@ -1,8 +1,9 @@
-/** Dialog: one kernel, its layer and model, where it lies, how to load it, and its nearest neighbors. */
+/** Dialog: one kernel, or a layer without stored weights; its layer and model, where it lies, how to load it, and its nearest neighbors. */
 
+import { layerTitle } from "../dom.js";
 import { drawKernels } from "../draw.js";
 import { h } from "./elements.js";
-import { coefficients, layerName, parseKernelId, superscript } from "./format.js";
+import { coefficients, parseKernelId, superscript } from "./format.js";
 import { hashes, layerFacts, place } from "./kernel_facts.js";
 import { Neighbors } from "./neighbors.js";
 import { verdictOf } from "./verdict.js";
@@ -10,7 +11,7 @@ import { verdictOf } from "./verdict.js";
 export const label = "Kernel";
 
 /** Kernels of at most this many numbers are shown as a table of them, too. */
-const TABLE_TAPS = 121;
+const TABLE_TAPS = 1024;
 const PICTURE = 264;
 
 export function mount(root, app) {
@@ -70,12 +71,12 @@ class KernelDialog {
     await this.store.ready;
     const parts = parseKernelId(id);
     const row = parts ? await this.store.rowOf(parts.layerId) : -1;
-    const content = row < 0 ? null : await this.content(id, parts, row);
+    const found = row < 0 ? await this.layer(id) : await this.content(id, parts, row);
     if (turn !== this.turn) return;
-    if (content) {
-      this.title.textContent = `Kernel ${parts.out}:${parts.in} of ${layerName(parts.layerId)}`;
-      this.body.replaceChildren(...content);
-      this.neighbors.show(id);
+    if (found) {
+      this.title.textContent = found.title;
+      this.body.replaceChildren(...found.content);
+      if (row >= 0) this.neighbors.show(id);
     } else {
       this.title.textContent = "No such kernel";
       this.body.replaceChildren(h("p", {}, `No layer of the dataset has a kernel ${id}.`));
@@ -90,12 +91,26 @@ class KernelDialog {
     if (parts.out >= layer.shape[0] || parts.in >= layer.shape[1]) return null;
     const [model, verdict] = await Promise.all([this.store.model(layer.model_id), verdictOf(this.store, row)]);
     this.shown = { id, row, samples };
-    return [
+    const content = [
       h("div", { class: "kernel-top" }, picture(id, samples), layerFacts({ layer, model, verdict }, this.state)),
       place(id, parts, layer, this.store.config.location),
       this.neighbors.section,
       hashes(layer, model),
     ];
+    return { title: `Kernel ${parts.out}:${parts.in} of ${layerTitle(layer.layer)}`, content };
+  }
+
+  /** A layer of which no kernel can be shown; null where the dataset has none of this id. */
+  async layer(id) {
+    const row = await this.store.rowOf(id);
+    if (row < 0) return null;
+    const layer = await this.store.layer(row);
+    const [model, verdict] = await Promise.all([this.store.model(layer.model_id), verdictOf(this.store, row)]);
+    this.shown = { id, row, samples: { ids: [] } };
+    const why = whyNoPicture(layer);
+    const facts = layerFacts({ layer, model, verdict }, this.state);
+    const content = [h("div", { class: "kernel-top" }, h("p", { class: "note" }, why), facts), hashes(layer, model)];
+    return { title: `Layer ${layerTitle(layer.layer)}`, content };
   }
 
   /** Open the kernel before or after this one; past the ends of its layer, that of the next selected layer. */
@@ -118,6 +133,12 @@ class KernelDialog {
   }
 }
 
+function whyNoPicture(layer) {
+  if (!layer.file) return "The dataset does not store its weights.";
+  if (layer.row_group === null) return "No kernels of this layer are kept for pictures, as another has the same weights.";
+  return "The dataset has no kernels for pictures.";
+}
+
 /** A large picture of a sampled kernel, and its numbers. */
 function picture(id, samples) {
   const at = samples.ids.indexOf(id);
@@ -129,6 +150,9 @@ function picture(id, samples) {
   const values = samples.values.subarray(at * height * width, (at + 1) * height * width);
   const canvas = h("canvas", { class: "kernel-picture", "aria-hidden": "true" });
   const cell = Math.max(1, Math.floor(Math.min(PICTURE / width, PICTURE / height)));
+  // One long row would be a line.
+  canvas.classList.toggle("stretched", width > 6 * height || height > 6 * width);
+  canvas.classList.toggle("upright", height > width);
   drawKernels(canvas, { values, size: samples.size, count: 1, columns: 1, scale: "kernel", cell });
   if (values.length > TABLE_TAPS) return h("div", {}, canvas, h("p", { class: "note" }, `${values.length} numbers`));
   const { power, cells } = coefficients(values);

@@ -1,13 +1,12 @@
 /** What is known of a kernel's layer and model, where its numbers lie, and lines that load them. */
 
-import { format } from "../dom.js";
+import { format, layerTitle } from "../dom.js";
 import { copyButton, factList, h, viewLink } from "./elements.js";
 import { bytes, names, text } from "./format.js";
 import { loadingLines } from "./loading.js";
 
 /** Facts about the layer, for people. */
 export function layerFacts({ layer, model, verdict }, state) {
-  const [name, ...more] = new Set(layer.layer.split(";")); // converters join the names of what they fused
   const operator = [layer.op, layer.depthwise && "depthwise", !layer.operator_verified && "by its shape"];
   const depth = [
     format(layer.conv_depth),
@@ -15,7 +14,8 @@ export function layerFacts({ layer, model, verdict }, state) {
   ];
   return factList([
     ["Model", viewLink(state, { view: "model", model: layer.model_id, kernel: null }, layer.model_id)],
-    ["Layer", more.length ? `${name} and ${format(more.length)} more` : name],
+    ["Layer", layerTitle(layer.layer)],
+    ["Tensor", layer.tensor],
     ["Operator", operator.filter(Boolean).join(", ")],
     ["Shape", text(layer.shape)],
     ["Groups", text(layer.groups)],
@@ -71,7 +71,6 @@ export function hashes(layer, model) {
   const code = (value) => value && h("code", {}, value);
   const facts = [
     ["Names of the layer", layer.layer.includes(";") ? layer.layer : null],
-    ["Tensor", code(layer.tensor)],
     ["SHA-256 of the layer", code(layer.layer_sha256)],
     ["Same weight as", layer.duplicate_of],
     ["File of the checkpoint", model?.file],

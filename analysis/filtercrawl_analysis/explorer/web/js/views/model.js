@@ -1,8 +1,8 @@
 /** View: one model, its layers by depth with their quality, its relatives and the drift of its family. */
 
 import { factList, h, viewLink } from "./elements.js";
-import { format, plural } from "../dom.js";
-import { bytes, layerName, names, text } from "./format.js";
+import { format, layerTitle, plural } from "../dom.js";
+import { bytes, names, text } from "./format.js";
 import { depthLines } from "./depth_lines.js";
 import { familyDrift, relatedModels } from "./relatives.js";
 import { stripList, Strips } from "./strip.js";
@@ -77,7 +77,7 @@ class ModelView {
       .map((layer, i) => ({ layer, row: rows[i], verdict: verdicts[i] }))
       .filter(({ layer }) => layer.file);
     const describe = ({ layer, verdict }) => ({
-      name: layerName(layer.layer_id),
+      name: layerTitle(layer.layer),
       notes: [
         `${layer.kernel}${layer.depthwise ? " depthwise" : ""}, ${plural(layer.n_kernels, "kernel")}`,
         layer.conv_depth === null ? null : `depth ${layer.conv_depth}`,

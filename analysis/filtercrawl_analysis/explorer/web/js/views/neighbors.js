@@ -47,6 +47,9 @@ export class Neighbors {
     this.searched.textContent = "Searching …";
     this.list.replaceChildren();
     try {
+      if (metric === "cosine" && (await this.isZero(id))) {
+        throw new Error(`A kernel of zeros is similar to none up to scale; choose “${SIMILARITIES.at(-1).label}”.`);
+      }
       const { neighbors, searched } = await this.store.similar(id, { k: SHOWN + 1, metric, invariant });
       const size = (await this.store.samples(await this.store.rowOf(parseKernelId(id).layerId))).size;
       if (turn !== this.turn) return;
@@ -63,6 +66,14 @@ export class Neighbors {
     } catch (error) {
       if (turn === this.turn) this.searched.textContent = error.message;
     }
+  }
+
+  /** Whether all numbers of a sampled kernel are 0. */
+  async isZero(id) {
+    const { ids, size, values } = await this.store.samples(await this.store.rowOf(parseKernelId(id).layerId));
+    const at = ids.indexOf(id);
+    const taps = size[0] * size[1];
+    return at >= 0 && values.subarray(at * taps, (at + 1) * taps).every((value) => value === 0);
   }
 
   item({ id, similarity, image, values }, size, measure) {

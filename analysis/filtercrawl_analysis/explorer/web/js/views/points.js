@@ -1,7 +1,7 @@
 /** What a scatter plot can show: layers, or single kernels. */
 
 import { UNKNOWN } from "../data/columns.js";
-import { format } from "../dom.js";
+import { format, layerTitle, plural } from "../dom.js";
 
 /** Kernels are sampled from at most this many runs of neighboring layers, of this length. */
 const RUNS = 32;
@@ -39,7 +39,8 @@ export class LayerPoints {
   }
 
   async name(row) {
-    return (await this.store.layer(row)).layer_id;
+    const { layer, model_id: model } = await this.store.layer(row);
+    return `${layerTitle(layer)} of ${model}`;
   }
 }
 
@@ -72,7 +73,7 @@ export class KernelPoints {
     this.columns = measured.map((name) => ({ name, label: columnLabel(name) }));
     this.categories = known(["kernel", "model_id", "form"]).map((name) => ({ name, label: columnLabel(name) }));
     const pairs = [
-      ["component_1", "component_2"],
+      ["component_0", "component_1"],
       ["gabor_frequency", "gabor_orientation"],
     ];
     this.defaults = pairs.find((pair) => pair.every((name) => measured.includes(name))) ?? [];
@@ -147,7 +148,7 @@ export class KernelPoints {
       const largest = kernel.values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       for (const place of [0, 1, 2, 3]) {
         const vector = largest > 0 ? base?.vectors[place] : undefined;
-        kernel[`component_${place + 1}`] = vector
+        kernel[`component_${place}`] = vector
           ? vector.reduce((sum, part, i) => sum + part * (kernel.values[i] / largest - base.mean[i]), 0)
           : null;
       }
@@ -155,8 +156,9 @@ export class KernelPoints {
   }
 }
 
+/** Components are called c0, c1, ... as in the report. */
 function columnLabel(name) {
-  return name.replace(/^model_id$/, "model").replaceAll("_", " ");
+  return name.replace(/^model_id$/, "model").replace(/^component_/, "component c").replaceAll("_", " ");
 }
 
 /** The most frequent groups of some rows, at most `limit`: places in the palette by code, names and counts. */
@@ -178,6 +180,11 @@ export function rankGroups({ codes, names }, rows, limit) {
 export function isDrawn({ xs, ys, log }, row) {
   const [x, y] = [xs[row], ys[row]];
   return Number.isFinite(x) && Number.isFinite(y) && (!log[0] || x > 0) && (!log[1] || y > 0);
+}
+
+/** Whether a row has no place in a plot only because an axis is logarithmic. */
+export function isLostToLog(points, row) {
+  return !isDrawn(points, row) && isDrawn({ ...points, log: [false, false] }, row);
 }
 
 /** Whether a row lies in the marked part of a plot. */
@@ -213,5 +220,5 @@ function outward([low, high]) {
 /** A sentence about what a plot shows, for those who do not see it. */
 export function describePlot({ noun, rows, labels }, drawn) {
   const [x, y] = labels;
-  return `Scatter plot of ${y} against ${x}: ${format(drawn)} of ${format(rows.length)} ${noun}s have both.`;
+  return `Scatter plot of ${y} against ${x}: ${format(drawn)} of ${plural(rows.length, noun)} have both.`;
 }

@@ -1,10 +1,9 @@
 /** View: a scatter plot of two measures, and the kernels behind a part of it. */
 
-import { format, plural } from "../dom.js";
+import { format, layerTitle, plural } from "../dom.js";
 import { drawKernels } from "../draw.js";
 import { checkbox, h, notMade, select } from "./elements.js";
-import { layerName } from "./format.js";
-import { formatBrush, formatRange, inBrush, isDrawn, KernelPoints, LayerPoints, parseBrush } from "./points.js";
+import { formatBrush, formatRange, inBrush, isDrawn, isLostToLog, KernelPoints, LayerPoints, parseBrush } from "./points.js";
 import { ScatterPlot } from "./scatter_plot.js";
 import { stripList, Strips } from "./strip.js";
 
@@ -170,24 +169,27 @@ class Scatter {
 
   async open(row) {
     const { source } = this;
-    const id = source.noun === "kernel" ? await source.name(row) : (await this.store.samples(row)).ids[0];
-    if (id) this.state.set({ kernel: id }, { push: true });
+    const first = async () => (await this.store.samples(row)).ids[0] ?? (await this.store.layer(row)).layer_id;
+    const id = source.noun === "kernel" ? await source.name(row) : await first();
+    this.state.set({ kernel: id }, { push: true });
   }
 
   async showKernels(turn) {
     const { source, points } = this;
     const chosen = points.rows.filter((row) => isDrawn(points, row) && (!points.brush || inBrush(points, row)));
     const where = points.brush ? "in the marked part" : "in the plot; drag over a part of it to see the kernels there";
-    this.found.textContent = `${plural(chosen.length, source.noun)} ${where}`;
+    const lost = points.rows.filter((row) => isLostToLog(points, row)).length;
+    const rest = lost ? `. ${plural(lost, source.noun)} left out: a logarithmic axis has no place for values at or below 0` : "";
+    this.found.textContent = `${plural(chosen.length, source.noun)} ${where}${rest}`;
     if (source.noun === "kernel") {
       this.kernels.replaceChildren(this.pictures(source, chosen));
       return;
     }
-    const names = ["layer_id", "model_id", "kernel", "n_kernels"];
-    const [ids, models, sizes, amounts] = await Promise.all(names.map((name) => this.store.column(name)));
+    const names = ["layer", "model_id", "kernel", "n_kernels"];
+    const [layers, models, sizes, amounts] = await Promise.all(names.map((name) => this.store.column(name)));
     if (turn !== this.turn) return;
     const describe = (row) => ({
-      name: layerName(ids.values[row]),
+      name: layerTitle(layers.values[row]),
       notes: [
         models.categories[models.values[row]],
         `${sizes.categories[sizes.values[row]]}, ${plural(amounts.values[row], "kernel")}`,

@@ -61,7 +61,7 @@ export class Strips {
     const button = figure.querySelector("button");
     const shown = samples ? Math.min(samples.ids.length, this.limit) : 0;
     if (!shown) {
-      button.replaceWith(h("p", { class: "note" }, "no kernels are stored"));
+      button.replaceWith(h("p", { class: "note" }, "weights not stored"));
       return;
     }
     const [height, width] = samples.size;
