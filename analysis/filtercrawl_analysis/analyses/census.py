@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable
+from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, ResultTable
 from filtercrawl.api.formatting import format_plural
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.census import stacked_bars
@@ -115,12 +115,13 @@ def _bar_figures(index: pa.Table, column: str, groups: Labels) -> Iterator[Figur
     )
 
 
-def _finding(index: pa.Table) -> str:
+def _finding(index: pa.Table) -> Finding:
     size = sample_size(index)
     sizes = ordered_labels(index["kernel"].to_pylist(), np.array(index["n_kernels"].to_pylist(), np.int64))
     largest = size_phrase(sizes[0])
     description = f"of {len(sizes)} sizes, most {largest}" if len(sizes) > 1 else f"of one size, {largest}"
-    return (
-        f"The dataset holds {format_plural(size.kernels, 'learned kernel')} {description}, in "
-        f"{format_plural(size.layers, 'distinct layer')} of {format_plural(size.models, 'model')}."
+    return Finding(
+        text=f"The dataset holds {format_plural(size.kernels, 'learned kernel')} {description}, in "
+        f"{format_plural(size.layers, 'distinct layer')} of {format_plural(size.models, 'model')}.",
+        basis=size,
     )

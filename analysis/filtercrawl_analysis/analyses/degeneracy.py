@@ -64,10 +64,11 @@ def analyze(dataset: DatasetView) -> Result:
     if not len(layers):
         return empty_result("no learned kernels of more than one tap")
     models = model_quality(layers, model_initialization(layer_initialization(dataset)))
+    figures = (*_entropy_figures(dataset, layers), *_depth_figures(layers), *_mosaic_figure(dataset, layers))
     return Result(
         tables=tuple(_tables(dataset, layers, models)),
-        figures=(*_entropy_figures(dataset, layers), *_depth_figures(layers), *_mosaic_figure(dataset, layers)),
-        findings=tuple(degeneracy_findings(layers, models)),
+        figures=figures,
+        findings=tuple(degeneracy_findings(layers, models, figures[0].name if figures else None)),
     )
 
 

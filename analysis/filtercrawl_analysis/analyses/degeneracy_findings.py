@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -21,19 +22,23 @@ MAX_NAMED: Final = 4
 # Of the layers of trained models that can be judged, some are missed, see `verdict_rules.POWER`; models with a smaller
 # share of random layers are not named.
 _MIN_RANDOM_SHARE: Final = 0.2
+# Verdicts that only the test against random weights decides: the layers that the share of random ones is of.
+_JUDGED: Final = ("ok", "random")
+_COLUMNS: Final = ("variance_entropy", "sparsity")
 _OF_LAYERS: Final = ("dead", "repeated", "outliers", "near copies")
 
 
-def degeneracy_findings(layers: pa.Table, models: pa.Table) -> Iterator[Finding]:
+def degeneracy_findings(layers: pa.Table, models: pa.Table, figure: str | None = None) -> Iterator[Finding]:
     """Yield the findings: counts of verdicts, then the models that have them, with their layers.
 
     Args:
         layers: The table `layer_quality`.
         models: The table `model_quality`.
+        figure: Name of the figure that shows the verdicts.
     """
     rows, of_models = layers.to_pylist(), models.to_pylist()
     yield _counts(rows)
-    yield from _random_models(of_models)
+    yield from (replace(finding, figure=figure) for finding in _random_models(rows, of_models))
     for verdict in _OF_LAYERS:
         yield from _models_with(verdict, rows, of_models)
     nine = [row["degenerate"] for row in rows if row["degenerate"] is not None]
@@ -47,26 +52,41 @@ def degeneracy_findings(layers: pa.Table, models: pa.Table) -> Iterator[Finding]
 def _counts(rows: list[Row]) -> Finding:
     counts = Counter(row["verdict"] for row in rows)
     n_tests = sum(row["p_structured"] is not None for row in rows)
-    parts = [f"{counts[verdict]:,} {_phrase(verdict, counts[verdict])}" for verdict in VERDICTS if counts[verdict]]
-    if counts[None]:
-        parts.append(f"{counts[None]:,} {verb(counts[None], 'has', 'have')} no verdict")
-    judgeable = counts["ok"] + counts["random"]
-    estimate = Estimate(
-        label="of the layers that can be judged cannot be told from random weights",
-        value=counts["random"] / judgeable if judgeable else 0.0,
-        percent=True,
-        note=f"{counts['random']:,} of {format_plural(judgeable, 'layer')}, each tested; false discovery rate 0.05",
+    n_judged = sum(counts[verdict] for verdict in _JUDGED)
+    judged, others = (
+        [f"{counts[verdict]:,} {_phrase(verdict, counts[verdict])}" for verdict in chosen if counts[verdict]]
+        for chosen in (_JUDGED, [verdict for verdict in VERDICTS if verdict not in _JUDGED])
     )
+    if counts[None]:
+        others.append(f"{counts[None]:,} {verb(counts[None], 'has', 'have')} no verdict")
+    of_judged = f": {', '.join(judged)}" if judged else ""
+    of_others = f" Of the others, {', '.join(others)}." if others else ""
     return Finding(
-        text=f"Of {format_plural(len(rows), 'layer')}, {', '.join(parts)} ({format_plural(n_tests, 'test')}, false "
-        "discovery rate 0.05).",
-        estimate=estimate if judgeable else None,
-        basis=SampleSize(
-            kernels=sum(row["n_kernels"] for row in rows),
-            layers=len(rows),
-            models=len({row["model_id"] for row in rows}),
-        ),
-        columns=("variance_entropy", "sparsity"),
+        text=f"Of {format_plural(len(rows), 'layer')}, {n_judged:,} can be judged{of_judged} "
+        f"({format_plural(n_tests, 'test')}, false discovery rate 0.05).{of_others}",
+        estimate=None if counts["random"] else _random_estimate(0, n_judged),
+        basis=_basis(rows),
+        columns=_COLUMNS,
+    )
+
+
+def _random_estimate(n_random: int, n_judged: int) -> Estimate | None:
+    """Return the share of random layers among those that can be judged; None where none can be."""
+    if not n_judged:
+        return None
+    return Estimate(
+        label="of the layers that can be judged cannot be told from random weights",
+        value=n_random / n_judged,
+        percent=True,
+        note=f"{n_random:,} of {format_plural(n_judged, 'layer')}, each tested; false discovery rate 0.05",
+    )
+
+
+def _basis(rows: list[Row]) -> SampleSize:
+    return SampleSize(
+        kernels=sum(row["n_kernels"] for row in rows),
+        layers=len(rows),
+        models=len({row["model_id"] for row in rows}),
     )
 
 
@@ -81,27 +101,30 @@ _PHRASES: Final = {
 }
 
 
-def _random_models(models: list[Row]) -> Iterator[Finding]:
+def _random_models(layers: list[Row], models: list[Row]) -> Iterator[Finding]:
+    """Yield the finding on layers that cannot be told from random ones, with the models that have the most of them."""
     found = [(position, row) for position, row in enumerate(models) if row["random"]]
+    if not found:
+        return
     found.sort(key=lambda item: (-item[1]["random_share"], -item[1]["random"], item[1]["model_id"]))
     named = [item for item in found[:MAX_NAMED] if item[1]["random_share"] >= _MIN_RANDOM_SHARE]
-    if len(found) == len(named) == 1:
-        position, row = named[0]
-        text = (
-            f"{row['model_id']}: {row['random']} of {row['judgeable']} layers that can be judged "
-            f"({row['kernels_random']:,} kernels) cannot be told from random weights."
-        )
-        yield Finding(text=text, table="model_quality", row=position)
-    elif named:
-        parts = [
-            f"{row['model_id']} {row['random']} of {row['judgeable']} ({row['kernels_random']:,} kernels)"
-            for _, row in named
-        ]
-        text = f"Layers that cannot be told from random weights, of those that can be judged: {_joined(parts, found)}."
-        yield _finding_on(text, named)
-    elif found:
-        count = f"{len(found)} {'model has' if len(found) == 1 else 'models have'}"
-        yield _finding_on(f"{count} a few layers that cannot be told from random weights.", found[:MAX_NAMED])
+    n_random, n_judged = (sum(row[name] for row in models) for name in ("random", "judgeable"))
+    parts = [
+        f"{row['model_id']} {row['random']} of {row['judgeable']} ({format_plural(row['kernels_random'], 'kernel')})"
+        for _, row in named
+    ]
+    where = (
+        f": {_joined(parts, found)}"
+        if named
+        else f", less than {_MIN_RANDOM_SHARE:.0%} of the layers of each of {format_plural(len(found), 'model')}"
+    )
+    text = f"{n_random:,} of {format_plural(n_judged, 'layer')} that can be judged cannot be told from random weights"
+    yield replace(
+        _finding_on(f"{text}{where}.", named or found[:MAX_NAMED]),
+        estimate=_random_estimate(n_random, n_judged),
+        basis=_basis([row for row in layers if row["verdict"] in _JUDGED]),
+        columns=_COLUMNS,
+    )
 
 
 def _finding_on(text: str, models: Sequence[tuple[int, Row]]) -> Finding:

@@ -9,6 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable, SampleSize
+from filtercrawl.api.formatting import format_plural, verb
 from filtercrawl_analysis.analyses.drift_findings import drift_findings
 from filtercrawl_analysis.analyses.drift_tables import (
     ABOUT_DRIFT,
@@ -23,7 +24,14 @@ from filtercrawl_analysis.analyses.drift_tables import (
 )
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.drift import intervals
-from filtercrawl_analysis.plots.heat_map import MAX_GROUPS, cluster_order, drift_matrix, heat_map, heat_map_height
+from filtercrawl_analysis.plots.heat_map import (
+    MAX_GROUPS,
+    DriftMatrix,
+    cluster_order,
+    drift_matrix,
+    heat_map,
+    heat_map_height,
+)
 from filtercrawl_analysis.statistics.components.coefficients import (
     CoefficientSpace,
     coefficient_histograms,
@@ -127,7 +135,7 @@ def _tables(
 
 
 def _figures(table: DriftTables, items: Sequence[Comparison], mode: str) -> Iterator[Figure]:
-    column_text, shown = table.column_text, [item for item in items if item.plain][:MAX_SIZES]
+    column_text, shown = table.column_text, _shown(items)
     for item in shown:
         of_size = [row for row in table.plain if row["kernel"] == item.kernel]
         compared_groups = [row for row in item.groups if row["compared"]]
@@ -143,14 +151,19 @@ def _figures(table: DriftTables, items: Sequence[Comparison], mode: str) -> Iter
             yield Figure(
                 name=f"drift_{table.column}_intervals",
                 title=f"Drift by {column_text} with intervals, {kernel_phrase(item.kernel)}",
-                caption=f"The {len(top)} pairs with the largest estimates, of {len(item.plain)}: the estimated drift "
-                "with its 95 % interval, filled where the verdict is that they differ; D as a ring, and as a bar its "
-                f"floor, the D that equal distributions would give. {describe_mode(mode)}",
+                caption=f"{describe_pairs(len(top), len(item.plain))}: the estimated drift with its 95 % interval, "
+                "filled where the verdict is that they differ; D as a ring, and as a bar its floor, the D that equal "
+                f"distributions would give. {describe_mode(mode)}",
                 basis=size,
                 table=table.name,
                 draw=partial(intervals, pairs=top),
                 height=1.5 + 0.26 * len(top),
             )
+
+
+def _shown(items: Sequence[Comparison]) -> list[Comparison]:
+    """Return the kernel sizes to draw; groups of one model would show how its layers differ, not the groups."""
+    return [item for item in items if item.plain and item.models > 1][:MAX_SIZES]
 
 
 def _heat_map_figure(table: DriftTables, item: Comparison, size: SampleSize, mode: str) -> Figure:
@@ -168,7 +181,6 @@ def _heat_map_figure(table: DriftTables, item: Comparison, size: SampleSize, mod
     ordered = is_ordered(matrix.names)
     if not ordered:
         matrix = matrix.take(cluster_order(matrix.drift))
-    differing = sum(row["verdict"] == "differs" for row in pairs)
     order = "" if ordered else " Rows and columns are in an order that puts similar groups side by side."
     few = (
         f" The {MAX_GROUPS} groups with the most kernels, of {len(item.names)}."
@@ -178,12 +190,32 @@ def _heat_map_figure(table: DriftTables, item: Comparison, size: SampleSize, mod
     return Figure(
         name=f"drift_{table.column}_{item.kernel}",
         title=f"Drift by {table.column_text}, {kernel_phrase(item.kernel)}",
-        caption=f"Drift D between groups of {kernel_phrase(item.kernel)}; models in brackets. A dot marks the "
-        f"{differing} of {len(pairs)} pairs that differ (q <= 0.05); hatched pairs have too few models to "
-        f"tell.{order}{few} {describe_mode(mode)} Small groups differ by their size alone: the table has the "
+        caption=f"Drift D between groups of {kernel_phrase(item.kernel)}; models in brackets. {describe_marks(matrix)}"
+        f"{order}{few} {describe_mode(mode)} Small groups differ by their size alone: the table has the "
         "floor, the interval and the verdict of every pair.",
         basis=size,
         table=table.name,
         draw=partial(heat_map, matrix=matrix, column=table.column_text),
         height=heat_map_height(len(matrix.names)),
     )
+
+
+def describe_pairs(shown: int, total: int) -> str:
+    """Return which of the pairs of groups a figure shows."""
+    if shown < total:
+        largest = f"{format_plural(shown, 'pair')} with the largest {verb(shown, 'estimate', 'estimates')}"
+        return f"The {largest}, of {total:,}"
+    return f"All {total} pairs" if total > 1 else "The pair of groups"
+
+
+def describe_marks(matrix: DriftMatrix) -> str:
+    """Return what the marks of a heat map mean, for those that it has."""
+    n_groups, n_differing, n_untold = len(matrix.names), int(matrix.differs.sum()) // 2, int(matrix.untold.sum()) // 2
+    pairs = format_plural(n_groups * (n_groups - 1) // 2, "pair")
+    differing = (
+        f"A dot marks a pair that differs (q <= 0.05), {n_differing:,} of {pairs}."
+        if n_differing
+        else f"Of {pairs}, none is found to differ (q <= 0.05)."
+    )
+    untold = f" A hatched pair has too few models to tell, {n_untold:,} of {pairs}." if n_untold else ""
+    return f"{differing}{untold}"

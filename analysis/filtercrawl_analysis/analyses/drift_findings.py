@@ -47,7 +47,9 @@ def _summary(rows: Sequence[Row], table: DriftTables, tests: int) -> tuple[Row, 
             return top, f"{kernels} differ between {groups} (q <= 0.05, {adjusted}): {pair}."
         where = f"{len(differing)} of {total} pairs of groups by {table.column_text}"
         others = f" In {len(not_found)} of {total} no difference was found." if not_found else ""
-        lead = f"{kernels} differ in {where} (q <= 0.05, {adjusted}). The largest difference is between {pair}."
+        lead = (
+            f"{kernels} differ in {where} (q <= 0.05, {adjusted}). The largest of these differences is between {pair}."
+        )
         return top, f"{lead}{others}{_untold(untold, total)}"
     if not_found:
         top = min(not_found, key=lambda row: row["p"])
@@ -56,8 +58,8 @@ def _summary(rows: Sequence[Row], table: DriftTables, tests: int) -> tuple[Row, 
             lead = f"No difference was found between {kernels} of {groups} ({adjusted}): {pair}."
             return top, f"{lead}{_detectable(top)}"
         where = f"{len(not_found) if untold else 'any'} of {total} pairs of groups by {table.column_text}"
-        lead = f"No difference was found between {kernels} in {where} ({adjusted}). The least alike are {pair}."
-        return top, f"{lead}{_detectable(top)}{_untold(untold, total)}"
+        lead = f"No difference was found between {kernels} in {where} ({adjusted})."
+        return top, f"{lead} The smallest p-value is that of {pair}.{_detectable(top)}{_untold(untold, total)}"
     top = max(rows, key=lambda row: row["drift"])
     where = f"between {groups}" if only else f"in any of {total} pairs of groups by {table.column_text}"
     lead = f"There is too little to tell whether {kernels} differ {where}."

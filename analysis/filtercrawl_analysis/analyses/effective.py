@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from filtercrawl.api.analysis import DatasetView, Figure, Result, ResultTable, SampleSize
+from filtercrawl.api.formatting import format_plural
 from filtercrawl_analysis.analyses.effective_findings import CHANGES, DRIFT, STEPS, effective_findings
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.effective import paired_intervals, paired_scatters
@@ -172,10 +173,17 @@ def _figures(stored: pa.Table, effective: pa.Table, drift: Sequence[Row]) -> Ite
         yield Figure(
             name="effective_drift",
             title=f"Drift between effective and stored kernels, {kernel_phrase(kernel)}",
-            caption=f"The {len(top)} groups with the largest drift D, of {len(of_size)} with an interval: the estimate "
+            caption=f"{_groups_phrase(len(top), len(of_size))}: the estimate "
             "with its 95 % interval, filled where the two forms differ; D as a ring. Models in brackets.",
             basis=SampleSize(kernels=everything["kernels"], layers=everything["layers"], models=everything["models"]),
             table=DRIFT,
             draw=partial(paired_intervals, rows=top),
             height=1.4 + 0.28 * len(top),
         )
+
+
+def _groups_phrase(shown: int, total: int) -> str:
+    """Return which of the groups with an interval a figure shows."""
+    if shown < total:
+        return f"The {format_plural(shown, 'group')} with the largest drift D, of {total} with an interval"
+    return f"All {total} groups with an interval" if total > 1 else "The group with an interval"

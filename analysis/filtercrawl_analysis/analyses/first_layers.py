@@ -70,14 +70,16 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
         shares = [share for share, _, _ in color]
         below = sum(share < COLOR_OF_RANDOM for share in shares)
         yield Finding(
-            text=f"Of {format_plural(len(color), 'first layer')} of three input channels, {below} "
-            f"{verb(below, 'has', 'have')} less color than random weights ({COLOR_OF_RANDOM:.2f} of the energy): the "
-            f"median is {median(shares):.2f}, from {least[0]:.2f} in {least[1]} to {most[0]:.2f} in {most[1]}.",
+            text=f"Of {format_plural(len(color), 'first layer')} of three input channels{_left_out(rows)}, {below} "
+            f"{verb(below, 'has', 'have')} less color than random weights ({COLOR_OF_RANDOM:.0%} of the energy), "
+            "with the channels read as red, green and blue whatever the input is: the "
+            f"median is {median(shares):.0%}, from {least[0]:.0%} in {least[1]} to {most[0]:.0%} in {most[1]}.",
             table=TABLE,
             row=least[2],
             other_rows=(most[2],) if most[2] != least[2] else (),
             estimate=Estimate(
-                label=f"of the energy of first layers is color, {COLOR_OF_RANDOM:.0%} in random weights",
+                label="of the energy of first layers is color, the three channels read as red, green and blue; "
+                f"{COLOR_OF_RANDOM:.0%} in random weights",
                 value=median(shares),
                 percent=True,
                 note=f"median of {format_plural(len(color), 'layer')}; from {least[0]:.0%} to {most[0]:.0%}",
@@ -92,6 +94,15 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
     yield Finding(text=f"{n_patchify} of {layers} {verb(n_patchify, 'cuts', 'cut')} the image into patches.")
 
 
+def _left_out(rows: Sequence[Row]) -> str:
+    """Return how many first layers have no share of color, and why, in brackets."""
+    n_gray = sum(row["in_channels"] == 1 for row in rows)
+    n_unknown = sum(row["chromatic_share"] is None for row in rows) - n_gray
+    parts = [f"{n_gray} of one channel"] if n_gray else []
+    parts += [f"{n_unknown} without a finite weight other than zero"] if n_unknown else []
+    return f" (left out: {' and '.join(parts)})" if parts else ""
+
+
 def _figure(found: Sequence[FirstLayer]) -> Figure:
     shown = _of_many_architectures(found)
     pictures = [(layer.row["model_id"], _strongest(layer)) for layer in shown]
@@ -101,7 +112,7 @@ def _figure(found: Sequence[FirstLayer]) -> Figure:
         title="Filters of first layers",
         caption=f"The {GRID[0] * GRID[1]} filters with the largest norm of each layer, with the input channels as red, "
         "green and blue; gray is zero, and each filter has its own scale. "
-        f"{len(shown)} of {len(found)} layers, of as many architectures as there are.",
+        f"{len(shown)} of {len(found)} layers of one or three channels, of as many architectures as there are.",
         basis=SampleSize(
             kernels=sum(layer.weight.shape[0] * layer.weight.shape[1] for layer in shown),
             layers=len(shown),

@@ -140,7 +140,12 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
             table=TABLE,
             row=0,
             figure="influence_explained_variance",
-            estimate=Estimate(label="share of c0 without that model", value=first["without"], percent=True),
+            estimate=Estimate(
+                label=f"of the variance of {kernel_phrase(first['kernel'])} lies along their first component without "
+                f"{first['model_id']}; {first['value']:.1%} with all models",
+                value=first["without"],
+                percent=True,
+            ),
         )
     moved = [
         (position, row)
@@ -156,5 +161,9 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
             table=TABLE,
             row=position,
             figure="influence_drift",
-            estimate=Estimate(label="drift D without that model", value=row["without"]),
+            estimate=Estimate(
+                label=f"drift D between {row['group_a']} and {row['group_b']} without {row['model_id']}; "
+                f"{row['value']:.2g} with all models",
+                value=row["without"],
+            ),
         )

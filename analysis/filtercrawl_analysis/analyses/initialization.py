@@ -63,7 +63,9 @@ def analyze(dataset: DatasetView) -> Result:
             about="Quartiles over layers. " + _LAYERS,
         ),
     )
-    return Result(tables=tables, figures=tuple(_figures(layers)), findings=tuple(initialization_findings(models)))
+    figures = tuple(_figures(layers))
+    shown = figures[0].name if figures else None
+    return Result(tables=tables, figures=figures, findings=tuple(initialization_findings(models, shown)))
 
 
 def _figures(table: pa.Table) -> Iterator[Figure]:

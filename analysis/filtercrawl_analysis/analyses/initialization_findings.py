@@ -17,20 +17,27 @@ Row = dict[str, Any]
 MAX_NAMED: Final = 8
 
 
-def initialization_findings(models: pa.Table) -> Iterator[Finding]:
+def initialization_findings(models: pa.Table, figure: str | None = None) -> Iterator[Finding]:
     """Yield the findings: how many models look untrained, and which.
 
     Args:
         models: The table `model_initialization`.
+        figure: Name of the figure that shows the layers.
     """
     rows = models.to_pylist()
     untrained, close = (_rows_of(rows, verdict) for verdict in (UNTRAINED, CLOSE))
     n_small = sum(row["verdict"] == TOO_SMALL for row in rows)
-    near = f"{len(close)} {verb(len(close), 'is', 'are')} close to initialization, " if close else ""
+    told = [*untrained[:MAX_NAMED], *close[:MAX_NAMED]]
+    positions = [position for position, _ in told]
+    near = f"{len(close)} {verb(len(close), 'is', 'are')} close to initialization{_names(close)}, " if close else ""
     models = format_plural(len(rows), "model")
     yield Finding(
-        text=f"{len(untrained)} of {models} {verb(len(untrained), 'looks', 'look')} untrained; "
+        text=f"{len(untrained)} of {models} {verb(len(untrained), 'looks', 'look')} untrained{_names(untrained)}; "
         f"{near}{n_small} {verb(n_small, 'is', 'are')} too small to judge.",
+        table="model_initialization" if told else None,
+        row=positions[0] if told else None,
+        other_rows=tuple(positions[1:]),
+        figure=figure,
         estimate=Estimate(
             label=f"{'model looks' if len(untrained) + len(close) == 1 else 'models look'} untrained or close to "
             "initialization",
@@ -48,6 +55,13 @@ def initialization_findings(models: pa.Table) -> Iterator[Finding]:
         _close_sentence,
         "Models close to their initialization, so trained a little, with their judged layers that are",
     )
+
+
+def _names(found: list[tuple[int, Row]]) -> str:
+    """Return the names of models in brackets, and how many more there are."""
+    names = [row["model_id"] for _, row in found[:MAX_NAMED]]
+    more = [f"and {len(found) - MAX_NAMED:,} more"] if len(found) > MAX_NAMED else []
+    return f" ({', '.join([*names, *more])})" if names else ""
 
 
 def _of_verdict(found: list[tuple[int, Row]], sentence: Callable[[Row], str], heading: str) -> Iterator[Finding]:

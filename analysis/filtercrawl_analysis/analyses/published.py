@@ -163,13 +163,6 @@ def _findings(rows: list[Row]) -> Iterator[Finding]:
         f"{first['published']:.1%} in CNN Filter DB (same definition, other models).",
         table="published",
         row=0,
-        estimate=Estimate(
-            label="of the variance of 3x3 kernels lies along their first component; published: "
-            f"{first['published']:.1%}",
-            value=first["ours"],
-            percent=True,
-            note="same definition, other models",
-        ),
     )
     drifts = [(i, row) for i, row in enumerate(rows) if row["what"].startswith("drift_")]
     if drifts:
@@ -178,9 +171,9 @@ def _findings(rows: list[Row]) -> Iterator[Finding]:
         comparable = "same definition, other models" if row["comparable"] else "not comparable: another basis and range"
         column = row["what"].removeprefix("drift_").replace("_", " ")
         yield Finding(
-            text=f"Of {len(drifts)} pairs of groups with a published drift, the one with the largest is {pair} (by "
-            f"{column}): D = {row['published']:.3f} published and {row['ours']:.3f} here, where equal distributions "
-            f"would give {row['ours_floor']:.3f} ({comparable}).",
+            text=f"Of {len(drifts)} pairs of groups with a published drift, the largest published one is between "
+            f"{pair} (by {column}): D = {row['published']:.3f} published and {row['ours']:.3f} here, where equal "
+            f"distributions would give {row['ours_floor']:.3f} ({comparable}).",
             table="published",
             row=position,
             estimate=Estimate(

@@ -72,7 +72,7 @@ def test_13_of_15_pairs_differ_and_the_sentence_says_so(planted: Result) -> None
     assert {verdicts[groups] for groups in same} == {"no difference found"}
     said = finding(planted, "drift_task")
     lead = "3x3 kernels differ in 13 of 15 pairs of groups by task (q <= 0.05, 15 tests). "
-    assert said.text.startswith(f"{lead}The largest difference is between ")
+    assert said.text.startswith(f"{lead}The largest of these differences is between ")
     assert said.text.endswith(" In 2 of 15 no difference was found.")
     assert said.row is not None
     row = found[said.row]

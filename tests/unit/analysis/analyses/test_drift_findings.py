@@ -48,10 +48,10 @@ def test_a_difference_is_told_with_all_its_numbers() -> None:
     ]
     assert said(plain) == [
         (
-            "3x3 kernels differ in 2 of 4 pairs of groups by task (q <= 0.05, 3 tests). The largest difference is "
-            "between y (1 model, 1,200 kernels) and z (9 models, 30 kernels): D = 0.3 where equal distributions would "
-            "give 0.012; estimated drift 0.25, 95 % interval 0.1 to 0.4; q = 0.004. In 1 of 4 no difference was found. "
-            "For 1 of 4 there is too little to tell.",
+            "3x3 kernels differ in 2 of 4 pairs of groups by task (q <= 0.05, 3 tests). The largest of these "
+            "differences is between y (1 model, 1,200 kernels) and z (9 models, 30 kernels): D = 0.3 where equal "
+            "distributions would give 0.012; estimated drift 0.25, 95 % interval 0.1 to 0.4; q = 0.004. In 1 of 4 no "
+            "difference was found. For 1 of 4 there is too little to tell.",
             "drift_task",
             2,
         )
@@ -76,9 +76,9 @@ def test_no_pair_differs_is_said_only_where_every_pair_was_tested() -> None:
     tested = [row("x", "y", "no difference found"), row("x", "z", "no difference found", p=0.2, estimate=None)]
     ((text, _, position),) = said(tested)
     assert text == (
-        "No difference was found between 3x3 kernels in any of 2 pairs of groups by task (2 tests). The least "
-        "alike are x (1 model, 1,200 kernels) and z (9 models, 30 kernels): D = 0.3 where equal distributions would "
-        "give 0.012; q = 0.4. A drift of 0.07 would have been found with a probability of 80 %."
+        "No difference was found between 3x3 kernels in any of 2 pairs of groups by task (2 tests). The "
+        "smallest p-value is that of x (1 model, 1,200 kernels) and z (9 models, 30 kernels): D = 0.3 where equal "
+        "distributions would give 0.012; q = 0.4. A drift of 0.07 would have been found with a probability of 80 %."
     )
     assert position == 1
     ((text, _, _),) = said([*tested, row("y", "z", "too little to tell")])

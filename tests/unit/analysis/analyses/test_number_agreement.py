@@ -20,7 +20,7 @@ def test_one_layer_of_each_verdict() -> None:
     model |= {column_name(verdict): int(verdict == "dead") for verdict in VERDICTS}
     texts = [found.text for found in degeneracy_findings(pa.Table.from_pylist(layers), pa.Table.from_pylist([model]))]
     assert texts[0] == (
-        "Of 4 layers, 1 is dead, 1 is ok, 1 is too small to judge, 1 has no verdict (1 test, false discovery rate "
-        "0.05)."
+        "Of 4 layers, 1 can be judged: 1 is ok (1 test, false discovery rate 0.05). Of the others, 1 is dead, 1 is too "
+        "small to judge, 1 has no verdict."
     )
     assert texts[1].startswith("m: 1 of 4 layers is dead; ")

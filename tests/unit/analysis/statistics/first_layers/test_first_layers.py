@@ -75,8 +75,10 @@ def test_first_layers_of_images_are_shown_and_others_are_not() -> None:
     )
     assert shown(result) == {"gray", "patches", "one-channel"}
     texts = [str(finding) for finding in result.findings]
-    assert texts[0].startswith("Of 2 first layers of three input channels, 1 has less color than random weights")
-    assert "from 0.00 in gray to 0.6" in texts[0]
+    assert texts[0].startswith(
+        "Of 2 first layers of three input channels (left out: 1 of one channel), 1 has less color than random weights"
+    )
+    assert "from 0% in gray to 6" in texts[0]
     assert texts[1] == "1 of 3 first layers cuts the image into patches."
     assert png(result.figures[0]).startswith(b"\x89PNG")
 
