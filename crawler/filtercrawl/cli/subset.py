@@ -28,6 +28,7 @@ def run(
         bool, typer.Option("--materialize", help="Write the weights too, for use without the dataset; needs --out.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be selected; write nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Let --out replace the folder of another subset.")] = False,
     list_recipes: Annotated[
         bool, typer.Option("--list", help="List the recipes that come with filtercrawl, and make nothing.")
     ] = False,
@@ -47,7 +48,7 @@ def run(
     from filtercrawl.subsets.make import subset
 
     with open_command_progress() as watch:
-        report = subset(recipe, dataset, out=out, materialize=materialize, dry_run=dry_run, progress=watch)
+        report = subset(recipe, dataset, out=out, materialize=materialize, dry_run=dry_run, force=force, progress=watch)
     if json:
         print_json(report.to_dict())
     else:

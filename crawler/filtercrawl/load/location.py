@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder, no_dataset
+from filtercrawl.dataset.files.manifest import PATH as MANIFEST
 from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.transport.hub import translate_hub_errors
 
@@ -92,6 +93,19 @@ def open_location(repo_or_path: str | Path, revision: str | None = None) -> Fold
     if name[2] and revision is not None:
         raise UsageError(f"{repo_or_path}: the revision is given twice, as @{name[2]} and as revision={revision!r}")
     return HubLocation.open(name[1], revision or name[2], INDEX_PATH)
+
+
+def read_dataset_id(location: DatasetLocation) -> str | None:
+    """Return the id that a dataset keeps for all its versions; None where no manifest states one.
+
+    Raises:
+        DatasetError: The manifest cannot be read.
+        NetworkError: The Hub does not answer.
+    """
+    if not isinstance(location, FolderLocation):
+        location.file(MANIFEST)
+    found: str | None = DatasetFolder(location.root, str(location)).manifest().get("dataset_id")
+    return found
 
 
 @contextmanager

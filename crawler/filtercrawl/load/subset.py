@@ -22,6 +22,7 @@ from filtercrawl.display import html_table
 from filtercrawl.load.configs import config_paths
 from filtercrawl.load.location import DatasetLocation, open_location, reading
 from filtercrawl.load.query import LayerRequest
+from filtercrawl.load.subset_references import check_references
 from filtercrawl.load.whole_layers import RowGroupRequests, read_whole_layers
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ def load_subset(
         revision: A branch, tag or commit of a repository; by default `main`.
 
     Raises:
-        UsageError: The dataset has no such subset or split.
+        UsageError: The dataset has no such subset or split; or the folder is that of a subset of another dataset, or
+            of one whose layers the dataset no longer has as they were.
         DatasetError: The dataset or the subset is damaged.
         NetworkError: The Hub does not answer, or has no such repository or revision.
 
@@ -172,7 +174,8 @@ def load_subset(
     location = open_location(repo_or_path, revision)
     folder = Path(name)
     find: Callable[[str], Path]
-    if (folder / ABOUT).is_file():
+    is_folder = (folder / ABOUT).is_file()
+    if is_folder:
         splits = tuple(SubsetFolder.read(folder).splits)
         find = folder.joinpath
     else:
@@ -186,7 +189,10 @@ def load_subset(
     if split is not None and split not in splits:
         raise UsageError(f"{name}: there is no split {unknown_name(split, splits)}")
     tables = [_read(find(f"{known}.parquet")) for known in splits if split in (None, known)]
-    return Subset(location, find(ABOUT).parent, pa.concat_tables(tables))
+    layers = pa.concat_tables(tables)
+    if is_folder:
+        check_references(location, folder, layers)
+    return Subset(location, find(ABOUT).parent, layers)
 
 
 def _published(location: DatasetLocation, name: str) -> dict[str, str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from filtercrawl.api.errors import UsageError
+from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.api.progress import NullProgress, Progress
 from filtercrawl.config import Settings, resolve
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.new_folder import remove_unfinished
-from filtercrawl.dataset.files.subset_folders import FOLDER
+from filtercrawl.dataset.files.subset_folders import ABOUT, FOLDER, read_about
 from filtercrawl.display.session import open_progress
-from filtercrawl.load.location import FolderLocation, open_location
+from filtercrawl.load.location import DatasetLocation, FolderLocation, open_location, read_dataset_id
 from filtercrawl.subsets.build import build_subset
 from filtercrawl.subsets.recipe import Recipe
 from filtercrawl.subsets.report import SubsetReport
@@ -27,6 +27,7 @@ def subset(
     out: str | Path | None = None,
     materialize: bool = False,
     dry_run: bool = False,
+    force: bool = False,
     revision: str | None = None,
     progress: bool | Progress | None = None,
 ) -> SubsetReport:
@@ -39,15 +40,17 @@ def subset(
         recipe: A TOML file, the `subset.json` of a subset, or the name of a recipe that comes with filtercrawl.
         repo_or_path: A folder, `org/name` or `org/name@revision`; by default `filtercrawl-dataset` or the dataset that
             the settings name.
-        out: Where to write the folder; by default `subsets/NAME-HASH` in the folder of the dataset. Needed for a
-            repository.
+        out: Where to write the folder, outside that of the dataset; by default `subsets/NAME-HASH` in it. Needed for
+            a repository.
         materialize: Whether to write the weights too, so that `datasets` loads the folder alone; only with `out`.
         dry_run: Whether to write nothing.
+        force: Whether `out` may replace the folder of another subset.
         revision: A branch, tag or commit of a repository; by default `main`.
         progress: As for `filtercrawl.sync`.
 
     Raises:
-        UsageError: The recipe or the dataset is not understood, or no kernel is left.
+        UsageError: The recipe or the dataset is not understood, `out` is in the dataset, or no kernel is left.
+        PolicyError: `out` is the folder of another subset.
         DatasetError: The dataset is damaged, or the folder cannot be written.
         ConflictError: Another process works on the dataset.
         NetworkError: The Hub does not answer, or has no such repository or revision.
@@ -60,6 +63,8 @@ def subset(
     if materialize and out is None:
         raise UsageError("weights are written into a folder of their own; name it by --out")
     location = open_location(repo_or_path or resolve({}).dataset, revision)
+    if out is not None:
+        _check_out(Path(out), location, chosen, force=force)
     with open_progress(progress, "reading") as shown:
         if dry_run or out is not None:
             content = build_subset(location, chosen, shown or NullProgress())
@@ -88,6 +93,28 @@ def _write_into(location: FolderLocation, recipe: Recipe, progress: Progress) ->
         changed = write_subset(content, target)
         export_if_needed(dataset, catalog)
     return SubsetReport(about=content.about, folder=target, changed=changed, root=root, paths=_paths(target))
+
+
+def _check_out(target: Path, location: DatasetLocation, recipe: Recipe, *, force: bool) -> None:
+    """Check where a subset is to be written before it is made.
+
+    Raises:
+        UsageError: It is in the dataset, or something else than a subset.
+        PolicyError: It is the folder of another subset.
+    """
+    if target.resolve().is_relative_to(location.root.resolve()):
+        raise UsageError(
+            f"{target}: is in the dataset {location}; leave out --out for a subset that is published with the dataset, "
+            "or name a folder elsewhere"
+        )
+    if not target.exists():
+        return
+    if not (target / ABOUT).is_file():
+        raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
+    about = read_about(target)
+    same = about.get("recipe_sha256") == recipe.sha256 and about.get("dataset_id") == read_dataset_id(location)
+    if not same and not force:
+        raise PolicyError(f"{target}: is the folder of another subset, {about.get('name')}; --force replaces it")
 
 
 def _root(dataset: Path) -> str | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.load.configs import table_files
-from filtercrawl.load.location import DatasetLocation
+from filtercrawl.load.location import DatasetLocation, read_dataset_id
 from filtercrawl.load.query import LayerRequest
 from filtercrawl.load.whole_layers import RowGroupRequests
 from filtercrawl.subsets.condition import Condition
@@ -75,7 +75,7 @@ class Population:
         kept = [name for name in layers.column_names if name in (*_COLUMNS, *recipe.layers.range)]
         return cls(
             location=location,
-            dataset_id=DatasetFolder(location.root).manifest().get("dataset_id"),
+            dataset_id=read_dataset_id(location),
             layers=layers.select(kept),
             matches=matches,
             owners=_owners(layers),

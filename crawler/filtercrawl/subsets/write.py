@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.files.atomic import write_text
 from filtercrawl.dataset.files.new_folder import move_folder, remove_unfinished, unfinished_folder
 from filtercrawl.dataset.files.parquet import write_table
@@ -33,11 +32,8 @@ def write_subset(content: SubsetContent, target: Path, weights_of: DatasetLocati
         weights_of: The dataset whose weights are written too; None for the manifest alone.
 
     Raises:
-        UsageError: There is something else.
         DatasetError: The disk refuses.
     """
-    if target.exists() and not (target / ABOUT).is_file():
-        raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
     place = target.resolve()  # a link stays a link
     remove_unfinished(place.parent, place.name)
     with unfinished_folder(place) as folder:

@@ -17,7 +17,7 @@ import torch
 
 from filtercrawl import KernelDataset, load_layers, load_subset, open_dataset, subset, to_tensors
 from filtercrawl.api import CheckpointMetadata, TrainingRun
-from filtercrawl.api.errors import UsageError
+from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files.subset_folders import FOLDER
@@ -319,6 +319,39 @@ def test_a_condition_may_name_the_id_of_the_model_in_both_tables(planted: Path) 
     recipe = parse_recipe("name = 'all'\nwhere = 'models.model_id = model_id'", "")
     layers = subset(recipe, planted, dry_run=True, progress=False).about["layers"]
     assert layers["kept"] == layers["total"]
+
+
+def test_a_folder_is_compared_with_the_dataset(planted: Path, made: Path, tmp_path: Path) -> None:
+    changed = copy(planted, tmp_path)
+    with Catalog(changed) as catalog:
+        with catalog.transaction():
+            catalog.drop_content("acme/net3")
+        export_if_needed(changed, catalog)
+    with pytest.raises(UsageError, match=r"has acme/net3#\S+ not as it was; make the subset again"):
+        load_subset(changed, made)
+    other = plant(tmp_path / "other", [Net(name="one", state={"a.weight": weights(1, 4, 4, 3, 3)})])
+    with pytest.raises(UsageError, match=r"is a subset of the dataset [0-9a-f]+, and .*other.* is the dataset"):
+        load_subset(other, made)
+
+
+@pytest.mark.parametrize("inside", ["data/mine", "subsets/mine", "mine", "."])
+def test_a_folder_in_the_dataset_is_refused(planted: Path, inside: str) -> None:
+    before = sorted(planted.rglob("*"))
+    with pytest.raises(UsageError, match="is in the dataset"):
+        subset("healthy-3x3", planted, out=planted / inside, progress=False)
+    assert sorted(planted.rglob("*")) == before
+
+
+def test_the_folder_of_another_subset_is_replaced_by_force_only(planted: Path, tmp_path: Path) -> None:
+    one, two = (parse_recipe(f"name = '{name}'", "") for name in ("one", "two"))
+    out = tmp_path / "out"
+    subset(one, planted, out=out, progress=False)
+    assert not subset(one, planted, out=out, progress=False).changed
+    with pytest.raises(PolicyError, match="is the folder of another subset, one; --force replaces it"):
+        subset(two, planted, out=out, progress=False)
+    assert load_subset(planted, out).info["name"] == "one"
+    assert subset(two, planted, out=out, force=True, progress=False).changed
+    assert load_subset(planted, out).info["name"] == "two"
 
 
 def test_what_cannot_be_made_or_found_is_a_usage_error(planted: Path, tmp_path: Path) -> None:
