@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import quote
 
+from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.load.hub_location import HubLocation
 from filtercrawl.load.location import FolderLocation, open_location
@@ -32,7 +33,7 @@ def open_explorer(dataset: str | Path, port: int = 0) -> ExplorerServer:
     Raises:
         DatasetError: There is no dataset, or one without layers.
         NetworkError: The Hub does not answer.
-        UsageError: The port cannot be had.
+        UsageError: The port cannot be had, or the name of the repository is missing.
     """
     location = _open(dataset)
     if isinstance(location, HubLocation):
@@ -63,7 +64,7 @@ def write_page(dataset: str | Path, out: Path) -> Path:
     Raises:
         DatasetError: There is no dataset, or one without layers.
         NetworkError: The Hub does not answer.
-        UsageError: The folder cannot be written.
+        UsageError: The folder cannot be written, or the name of the repository is missing.
     """
     location = _open(dataset)
     if isinstance(location, HubLocation):
@@ -74,7 +75,12 @@ def write_page(dataset: str | Path, out: Path) -> Path:
 
 def _open(dataset: str | Path) -> FolderLocation | HubLocation:
     name = str(dataset)
-    return open_location(name.removeprefix(_HUB)) if name.startswith(_HUB) else _folder(Path(dataset))
+    if not name.startswith(_HUB):
+        return _folder(Path(dataset))
+    repository = name.removeprefix(_HUB)
+    if not repository:
+        raise UsageError("--dataset hub: lacks the name of the repository; write hub:org/name")
+    return open_location(repository)
 
 
 def _folder(path: Path) -> FolderLocation:

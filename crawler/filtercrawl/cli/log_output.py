@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -158,6 +159,9 @@ class StderrHandler(logging.Handler):
 
 def configure_logging(log_format: LogFormat = LogFormat.TEXT, *, verbose: bool = False) -> None:
     """Send the log records of this process to stderr, in place of what an earlier call configured."""
+    # Its warnings tell of each retry, and its own handler would write them beside ours, unredacted. It reads this when
+    # it is imported, which takes too long to do here.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, StderrHandler):

@@ -11,8 +11,9 @@ from filtercrawl.config import hub_endpoint
 from filtercrawl.transport.hub import MISSING, translate_hub_errors
 from filtercrawl.transport.retry import RetryPolicy
 
-# huggingface_hub makes one attempt of a download.
+# huggingface_hub makes one attempt of a download, and one of a check.
 _DOWNLOADS: Final = RetryPolicy.with_delays(0.5, 2.0, 5.0)
+_CHECKS: Final = RetryPolicy.with_delays(0.5, 2.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ class HubLocation:
     def open(cls, repo_id: str, revision: str | None, index_path: str) -> Self:
         """Download `index` and find out from it which commit a revision is at.
 
+        Where the Hub cannot be reached, it is the last commit of the revision that the cache knows.
+
         Args:
             repo_id: `org/name`.
             revision: A branch, tag or commit; None for `main`.
@@ -45,7 +48,10 @@ class HubLocation:
         Raises:
             NetworkError: The Hub cannot be reached, or there is no such repository, revision or file.
         """
-        file = _download(repo_id, index_path, revision, f"{repo_id}@{revision or 'main'} (no folder here)")
+        described = f"{repo_id}@{revision or 'main'} (no folder here)"
+        if _cached(repo_id, index_path, revision) is None:
+            _check_reachable(repo_id, index_path, revision, described)
+        file = _download(repo_id, index_path, revision, described)
         # The cache keeps a file as snapshots/COMMIT/PATH.
         return cls(repo_id=repo_id, commit=file.parents[index_path.count("/")].name, index_file=file)
 
@@ -64,9 +70,9 @@ class HubLocation:
         """Return what to read a file of the commit from; call it, and read, inside `translate_hub_errors`."""
         import huggingface_hub
 
-        cached = huggingface_hub.try_to_load_from_cache(self.repo_id, path, repo_type="dataset", revision=self.commit)
-        if isinstance(cached, str):
-            return Path(cached)
+        cached = _cached(self.repo_id, path, self.commit)
+        if cached is not None:
+            return cached
         files = huggingface_hub.HfFileSystem(endpoint=hub_endpoint())
         try:
             # Parquet knows what it will read; a cache would only read more.
@@ -77,6 +83,46 @@ class HubLocation:
 
     def __str__(self) -> str:
         return f"{self.repo_id}@{self.commit[:12]}"
+
+
+def _cached(repo_id: str, path: str, revision: str | None) -> Path | None:
+    import huggingface_hub
+
+    found = huggingface_hub.try_to_load_from_cache(repo_id, path, repo_type="dataset", revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _check_reachable(repo_id: str, path: str, revision: str | None, description: str) -> None:
+    """Ask the Hub for a file that is not in the cache, since `hf_hub_download` alone tries for half a minute.
+
+    Raises:
+        NetworkError: The Hub cannot be reached, or has no such file.
+    """
+    import huggingface_hub
+
+    def attempt() -> None:
+        with translate_hub_errors(description):
+            url = huggingface_hub.hf_hub_url(
+                repo_id, path, repo_type="dataset", revision=revision, endpoint=hub_endpoint()
+            )
+            huggingface_hub.get_hf_file_metadata(url, endpoint=hub_endpoint())
+
+    try:
+        _CHECKS.run(attempt, retryable=_may_pass)
+    except (AccessDeniedError, NotFoundError):
+        raise
+    except NetworkError as error:
+        why = str(error).removeprefix(f"{description}: ")
+        message = f"{description}: the Hub cannot be reached, and the file is not in the cache ({why})"
+        raise NetworkError(message) from error
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether another attempt may succeed."""
+    import huggingface_hub
+
+    final = isinstance(error, AccessDeniedError | NotFoundError) or huggingface_hub.is_offline_mode()
+    return isinstance(error, NetworkError) and not final
 
 
 def _download(repo_id: str, path: str, revision: str | None, description: str) -> Path:
@@ -91,8 +137,4 @@ def _download(repo_id: str, path: str, revision: str | None, description: str) -
                 )
             )
 
-    def retryable(error: Exception) -> bool:
-        final = isinstance(error, AccessDeniedError | NotFoundError) or huggingface_hub.is_offline_mode()
-        return isinstance(error, NetworkError) and not final
-
-    return _DOWNLOADS.run(attempt, retryable=retryable)
+    return _DOWNLOADS.run(attempt, retryable=_may_pass)

@@ -201,6 +201,11 @@ def test_a_folder_without_a_dataset_is_one_clear_line(tmp_path: Path, plugins: P
         open_explorer(tmp_path / "nowhere")
 
 
+def test_a_repository_without_a_name_is_told() -> None:
+    with pytest.raises(UsageError, match="hub: lacks the name of the repository"):
+        open_explorer("hub:")
+
+
 def test_a_port_that_is_taken_is_one_clear_line(server: ExplorerServer, folder: Path) -> None:
     with pytest.raises(UsageError, match=f"port {server.port}: cannot be used"):
         open_explorer(folder, server.port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,3 +156,25 @@ def test_offline_a_repo_that_is_not_cached_is_told(hub: HubServer, tmp_path: Pat
     assert told.startswith("filtercrawl.api.errors.NetworkError: org/kernels@main")
     assert "cannot be reached, and the file is not in the cache" in told
     assert hub.log == []
+
+
+def test_without_a_network_one_line_tells_so_soon(hub: HubServer, tmp_path: Path) -> None:
+    code = """
+import os, sys, time
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:1"
+from filtercrawl.cli.app import main
+sys.argv = ["filtercrawl", "explore", "--no-browser", "--dataset", "hub:org/kernels"]
+main()
+"""
+    started = time.monotonic()
+    (told,) = python(hub, tmp_path, "-c", code, fails=True).splitlines()
+    assert told.startswith("error: org/kernels@main (no folder here): the Hub cannot be reached")
+    assert time.monotonic() - started < 15
+
+
+def test_without_a_network_what_is_cached_is_read(hub: HubServer, tmp_path: Path) -> None:
+    code = "from filtercrawl.load import open_dataset; print(open_dataset('org/kernels').revision)"
+    head = python(hub, tmp_path, "-c", code)
+    assert head.strip() == hub.datasets["org/kernels"].head.sha
+    away = "import os; os.environ['HF_ENDPOINT'] = 'http://127.0.0.1:1'\n"
+    assert python(hub, tmp_path, "-c", away + code) == head
