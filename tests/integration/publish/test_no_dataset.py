@@ -72,3 +72,11 @@ def test_functions_say_in_the_same_words_that_there_is_no_dataset(
             read(path)
         assert str(raised.value).removeprefix("./") == f"{path[2:]}: {what}{MAKE_ONE}"
     assert {path.name for path in Path().rglob("*")} == {"empty", "file"}
+
+
+@pytest.mark.parametrize("read", [filtercrawl.analyze, filtercrawl.open_dataset])
+def test_a_dataset_of_a_sync_that_found_nothing_is_empty(read: Callable[[str], Any], tmp_path: Path) -> None:
+    (tmp_path / "zoo").mkdir()
+    filtercrawl.sync(f"local:{tmp_path / 'zoo'}", dataset=tmp_path / "dataset")
+    with pytest.raises(DatasetError, match="the dataset is empty, no checkpoint was read yet"):
+        read(str(tmp_path / "dataset"))

@@ -18,6 +18,7 @@ from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files import manifest
 from filtercrawl.dataset.files.parquet import File
 from filtercrawl.dataset.files.table_files import files_of
+from filtercrawl.dataset.files.unpublished import CATALOG
 from filtercrawl.dataset.schema.arrow import SCHEMA_VERSION, TABLES
 
 __all__ = ["DatasetFolder", "no_dataset", "with_schema"]
@@ -31,10 +32,15 @@ _BATCH_ROWS: Final = 8192
 def no_dataset(path: str | PathLike[str], name: str = "") -> DatasetError:
     """Return the error for a place where a dataset was expected and none is, whichever command was to read it.
 
+    A sync that found nothing leaves a catalog and no tables: a dataset that is empty.
+
     Args:
         path: The place.
         name: What to call it; its path where empty.
     """
+    if os.path.isfile(os.path.join(path, CATALOG)):  # noqa: PTH113, PTH118
+        empty = "the dataset is empty, no checkpoint was read yet"
+        return DatasetError(f"{name or fspath(path)}: {empty}; `filtercrawl sync SELECTOR --dataset DIR` fills it")
     # Not pathlib's functions, which raise for a name that is too long.
     if os.path.isdir(path):  # noqa: PTH112
         what = "no dataset here"
