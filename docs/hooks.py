@@ -21,3 +21,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"]({CODE}/{target.relative_to(TOP).as_posix()}{match[2]})"
 
     return re.sub(r"\]\((\.\./[^)#\s]*)(#[^)]*|)\)", linked, markdown)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Keep the link to the repository, and not the theme's script behind it, which asks GitHub for stars and forks."""
+    return output.replace(' data-md-component="source"', "")
