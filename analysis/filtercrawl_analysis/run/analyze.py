@@ -159,4 +159,4 @@ def check_columns(columns: Sequence[str], dataset: Path) -> None:
     known += sorted(stated.difference(known))
     for column in columns:
         if column not in known:
-            raise UsageError(f"by: no column is named {unknown_column(column, known)}")
+            raise UsageError(f"--by: no column is named {unknown_column(column, known)}")

@@ -47,13 +47,13 @@ def unknown_column(name: str, known: Iterable[str]) -> str:
     """Describe a column that is not known, by the known ones that are most like it; there are too many to list.
 
     Returns:
-        For example `'famly'; the nearest are family, file; docs/schema.md lists all`.
+        For example `'famly'; the nearest are family, file; the page Schema of the documentation lists all`.
     """
     names = {other.lower(): other for other in sorted(known)}
     similar = [names[other] for other in difflib.get_close_matches(name.lower(), names, 3, _SIMILAR)]
     verb = "is" if len(similar) == 1 else "are"
     nearest = f"the nearest {verb} {', '.join(similar)}; " if similar else ""
-    return f"{name!r}; {nearest}docs/schema.md lists all"
+    return f"{name!r}; {nearest}the page Schema of the documentation lists all"
 
 
 def format_counts(counts: Mapping[str, int]) -> str:

@@ -69,7 +69,9 @@ def test_a_table_or_column_that_is_not_there_is_named(folder: Path) -> None:
     dataset = open_dataset(folder)
     with pytest.raises(UsageError, match=r"no table is named 'layers'.*index.*layers\(\) returns weights"):
         dataset.table("layers")
-    with pytest.raises(UsageError, match=r"index has no column 'weight'; the nearest .*docs/schema\.md lists all"):
+    with pytest.raises(
+        UsageError, match=r"index has no column 'weight'; the nearest .*the page Schema of the documentation lists all"
+    ):
         dataset.index(["weight"])
 
 

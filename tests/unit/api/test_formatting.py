@@ -10,9 +10,9 @@ from filtercrawl.api.formatting import unknown_column, verb
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("famly", "'famly'; the nearest is family; docs/schema.md lists all"),
-        ("Kernels", "'Kernels'; the nearest are kernel, n_kernels; docs/schema.md lists all"),
-        ("colour", "'colour'; docs/schema.md lists all"),
+        ("famly", "'famly'; the nearest is family; the page Schema of the documentation lists all"),
+        ("Kernels", "'Kernels'; the nearest are kernel, n_kernels; the page Schema of the documentation lists all"),
+        ("colour", "'colour'; the page Schema of the documentation lists all"),
     ],
 )
 def test_of_many_columns_the_nearest_are_named(name: str, said: str) -> None:
