@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from filtercrawl.api.errors import DatasetError
 from filtercrawl_analysis.report.report_folder import ReportFolder, is_name
 
 
@@ -25,6 +26,20 @@ def read_results(folder: ReportFolder) -> dict[str, Any] | None:
         return results if usable and isinstance(results["sha256"], dict) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def check_can_be_kept(folder: ReportFolder) -> None:
+    """Check that the report that is there, if any, can be read, as one that cannot would be deleted and not kept.
+
+    Raises:
+        DatasetError: There is a results.json that this version cannot use.
+    """
+    path = folder.root / folder.results
+    if path.is_file() and read_results(folder) is None:
+        raise DatasetError(
+            f"{path}: damaged or of another version, so the results of other analyses cannot be kept; run all analyses "
+            "again without --only, or write elsewhere with --out"
+        )
 
 
 def names_of(results: Mapping[str, Any] | None) -> list[str]:

@@ -47,7 +47,7 @@ def render_report(results: Mapping[str, Any], content: PageContent, pictures: Se
     analyses = sorted(results["analyses"], key=lambda analysis: not analysis["tables"])
     by_name = {analysis["name"]: analysis for analysis in analyses}
     chosen = choose_findings(analyses, content.embedded)
-    story = [story_view(by_name[name], finding, content) for name, finding in chosen]
+    story = [story_view(by_name[name], finding, content, results) for name, finding in chosen]
     return environment.get_template("report.html.j2").render(
         results=results,
         day=results["made"][:10],

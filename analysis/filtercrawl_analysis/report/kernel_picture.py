@@ -52,9 +52,9 @@ class LayerPicture:
 def layer_pictures(dataset: DatasetView) -> list[LayerPicture]:
     """Return pictures of up to `LAYERS_PER_MODEL` layers of up to `MAX_MODELS` models; none if no kernel is 2-D.
 
-    The models are those with the most 2-D kernels, one of each family first, and the layers are spaced evenly by depth
-    from the first to the last. Kernels are the first ones of the samples, which are picked by hash: the same dataset
-    gives the same pictures.
+    The models are those with the most kernels of 3x3 to 11x11, the largest of each family first, and the layers are
+    spaced evenly from the first to the last, by depth where that is known of all. Kernels are the first ones of the
+    samples, which are picked by hash: the same dataset gives the same pictures.
     """
     chosen = list(_choose_layers(dataset.index))
     samples = dict(dataset.samples([row["layer_sha256"] for row, _ in chosen]))

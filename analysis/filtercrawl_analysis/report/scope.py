@@ -22,10 +22,13 @@ def scope_texts(results: Mapping[str, Any]) -> dict[str, Any]:
         results: Content of results.json.
 
     Returns:
-        `nothing`, `selection_text`, `comparison_text` and `tests_text`; and `empty_columns`, those without two groups.
+        `nothing`, `analyzed_text`, `totals_text`, `selection_text`, `comparison_text` and `tests_text`; and
+        `empty_columns`, those without two groups.
     """
     return {
         "nothing": nothing_text(results),
+        "analyzed_text": analyzed_text(results),
+        "totals_text": totals_text(results),
         "selection_text": selection_text(results),
         "comparison_text": comparison_text(results),
         "tests_text": tests_text(results),
@@ -33,21 +36,41 @@ def scope_texts(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def analyzed_text(results: Mapping[str, Any]) -> str:
+    """Return how many kernels, layers and models were analyzed."""
+    basis = results["basis"]
+    along = results["options"]["along"]
+    counts = (_count(basis["kernels"], "kernel"), _layers(basis["layers"]))
+    models = _count(basis["models"], "checkpoint") + " of training runs" if along else _count(basis["models"], "model")
+    return f"Analyzed: {' of '.join((*counts, models))}."
+
+
+def totals_text(results: Mapping[str, Any]) -> str:
+    """Return how many layers and models the dataset has, and why the others were left out; empty along steps."""
+    selection = results["selection"]
+    if results["options"]["along"] or not selection["total"]:
+        return ""
+    reasons = [f"{_layers(selection[name])} {text}" for name, text in _REASONS.items() if selection.get(name)]
+    return (
+        f"The dataset has {_layers(selection['total'])} of {_count(selection['models'], 'model')}"
+        + (f"; left out: {', '.join(reasons)}" if reasons else "")
+        + "."
+    )
+
+
 def selection_text(results: Mapping[str, Any]) -> str:
-    """Return which kernels and which share of the layers and models were analyzed, and why the others were not."""
+    """Return which kernels and which share of the layers and models were analyzed."""
     if results["options"]["along"]:
         return (
             "Learned kernels of every step of the training runs of which the dataset has two or more steps, each "
             "distinct tensor of a step once."
         )
     basis, selection = results["basis"], results["selection"]
-    reasons = [f"{_layers(selection[name])} {text}" for name, text in _REASONS.items() if selection.get(name)]
     return (
         "Learned kernels of final checkpoints, each distinct tensor once. "
         + weights_text(results)
         + f"Analyzed: {_share(basis['layers'], selection['total'])} layers, "
         f"{_share(basis['models'], selection['models'])} models."
-        + (f" Left out: {', '.join(reasons)}." if reasons else "")
     )
 
 
@@ -98,7 +121,11 @@ def tests_text(results: Mapping[str, Any]) -> str:
 
 
 def _layers(count: int) -> str:
-    return f"{count:,} layer{'s' * (count != 1)}"
+    return _count(count, "layer")
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from filtercrawl.api.analysis import SampleSize
-from filtercrawl_analysis.report.section_view import PageContent, figure_view, finding_view, format_sample_size
+from filtercrawl_analysis.report.section_view import (
+    PageContent,
+    figure_view,
+    finding_view,
+    format_sample_size,
+    origin_note,
+)
 from filtercrawl_analysis.report.table_view import number
 
 MIN_FINDINGS: Final = 5
@@ -83,8 +89,17 @@ def strength(finding: Finding) -> int:
     return 1 if estimate.get("low") is not None and estimate.get("high") is not None else 2
 
 
-def story_view(analysis: Mapping[str, Any], finding: Finding, content: PageContent) -> dict[str, Any]:
-    """Return what the template shows of a finding at the top: its sentence, figure, number and what it rests on."""
+def story_view(
+    analysis: Mapping[str, Any], finding: Finding, content: PageContent, run: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the template shows of a finding at the top: its sentence, figure, number and what it rests on.
+
+    Args:
+        analysis: The part of results.json that has the finding.
+        finding: The finding.
+        content: Tables and figures.
+        run: results.json, whose options and dataset are those of the last run.
+    """
     filled = {entry["name"] for entry in analysis["tables"] if entry["rows"] and entry["name"] in content.tables}
     entry = next((entry for entry in analysis["figures"] if entry["name"] == finding["figure"]), None)
     shown = entry is not None and entry["name"] in content.embedded
@@ -93,6 +108,8 @@ def story_view(analysis: Mapping[str, Any], finding: Finding, content: PageConte
         **finding_view(finding, filled),
         "analysis": analysis["name"],
         "title": analysis["title"],
+        "day": analysis["made"][:10],
+        "origin": origin_note(analysis, run),
         "estimate": estimate_view(finding["estimate"]),
         "basis": None if basis is None else format_sample_size(SampleSize(**basis)),
         "columns": finding["columns"],

@@ -18,6 +18,7 @@ from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl_analysis.data.dataset_view import FolderDatasetView
 from filtercrawl_analysis.data.effective_counts import effective_counts
 from filtercrawl_analysis.report.analysis_report import AnalysisReport
+from filtercrawl_analysis.report.earlier_results import check_can_be_kept
 from filtercrawl_analysis.report.kernel_picture import layer_pictures
 from filtercrawl_analysis.report.report_folder import Destination, ReportFolder
 from filtercrawl_analysis.report.results import ReportInput
@@ -53,10 +54,14 @@ def execute(
     Raises:
         Cancelled: The run was cancelled; nothing was written.
         ConflictError: Another process is working on the dataset.
-        DatasetError: The folder cannot be read or written.
+        DatasetError: The folder cannot be read or written, or results that are to be kept cannot be read.
     """
     dataset, begin = settings.dataset, time.monotonic() if started is None else started
     reporter, token = progress or NullProgress(), cancellation or CancellationToken()
+    folder = destination.folder if destination else ReportFolder.of_dataset(dataset)
+    keep_others = destination is not None and destination.keep_others
+    if keep_others:
+        check_can_be_kept(folder)
 
     def step(done: int, total: int, what: str) -> None:
         token.raise_if_cancelled()
@@ -73,7 +78,6 @@ def execute(
             token.raise_if_cancelled()
         token.raise_if_cancelled()  # also after the last analysis
         reporter.message("writing tables and figures")
-        folder = destination.folder if destination else ReportFolder.of_dataset(dataset)
         into_dataset = folder.root == dataset
         if into_dataset:
             # The list of files is about to be out of date: if this process is killed now, the next run corrects it.
@@ -90,7 +94,7 @@ def execute(
             coverage=group_coverage(view.index, options.by),
             sections=tuple(runs),
             pictures=layer_pictures(view),
-            keep_others=destination is not None and destination.keep_others,
+            keep_others=keep_others,
             last_withdrawal=pc.max(DatasetFolder(dataset).table("withdrawn", ["withdrawn"])["withdrawn"]).as_py(),
         )
         written = write_report(folder, content, reporter.step)

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Sync
 from filtercrawl.api import DatasetView, Figure, Finding, Result, ResultTable, SampleSize
-from filtercrawl.api.errors import UsageError
+from filtercrawl.api.errors import DatasetError, UsageError
 from filtercrawl.api.plugin_manager import Plugins, load_plugins
 from filtercrawl.config import resolve
 from filtercrawl_analysis import AnalysisReport, analyze
@@ -121,6 +121,9 @@ def test_sections_of_an_earlier_state_of_the_dataset_are_marked(
     assert "one counts 2." in text
     assert "two counts 4." in text
     assert text.count("Of an earlier state of the dataset") == 1
+    top = text.partition("How these were chosen")[0]
+    assert top.count("of an earlier state of the dataset") == 1
+    assert "About one · run of" in top
     assert "filtercrawl analyze --only one makes them anew." in text
     states = {analysis["name"]: analysis["dataset_state"] for analysis in report.results["analyses"]}
     assert states == {"one": first.results["dataset_state"], "two": report.results["dataset_state"]}
@@ -174,13 +177,29 @@ def test_a_section_whose_files_are_gone_is_kept_without_them(net: Path, plugins:
 
 
 @pytest.mark.parametrize("content", ["{}", "[", '{"analyses": [{"tables": [{"name": "../up"}], "figures": []}]}'])
-def test_results_that_cannot_be_used_are_replaced(net: Path, plugins: Plugins, content: str) -> None:
+def test_results_that_cannot_be_read_are_replaced_by_a_full_run_alone(
+    net: Path, plugins: Plugins, content: str
+) -> None:
     analyze(net, plugins=plugins)
     (net / "analysis/results.json").write_text(content)
-    report = analyze(net, only=["two"], plugins=plugins)
-    assert [analysis["name"] for analysis in report.results["analyses"]] == ["two"]
-    assert not (net / "analysis/tables/one_table.csv").exists()
+    before = published(net)
+    with pytest.raises(DatasetError, match=r"results\.json: damaged or of another version.*without --only"):
+        analyze(net, only=["two"], plugins=plugins)
+    assert published(net) == before
+    report = analyze(net, plugins=plugins)
+    assert [analysis["name"] for analysis in report.results["analyses"]] == ["one", "two"]
     assert list(verify_folder(net)) == []
+
+
+def test_results_of_an_older_layout_are_not_deleted_by_one_analysis(net: Path, plugins: Plugins) -> None:
+    path = net / "analysis/results.json"
+    older = analyze(net, plugins=plugins).results
+    older = {**older, "analyses": [{k: v for k, v in entry.items() if k != "made"} for entry in older["analyses"]]}
+    path.write_text(json.dumps(older))
+    with pytest.raises(DatasetError, match="cannot be kept"):
+        analyze(net, only=["two"], plugins=plugins)
+    assert json.loads(path.read_text()) == older
+    assert (net / "analysis/tables/one_table.csv").is_file()
 
 
 def test_a_report_elsewhere_leaves_the_dataset_alone(net: Path, plugins: Plugins, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from filtercrawl_analysis.report.scope import nothing_text, scope_texts, selection_text
+from filtercrawl_analysis.report.scope import nothing_text, scope_texts, selection_text, totals_text
 
 OPTIONS = {"along": None}
 SELECTION = {"total": 30, "models": 6, "unread": 15, "not_learned": 0, "not_final": 2, "repeated": 1}
@@ -22,9 +22,12 @@ def test_shares_reasons_columns_and_tests() -> None:
     }
     assert scope_texts(results) == {
         "nothing": "",
+        "analyzed_text": "Analyzed: 100 kernels of 12 layers of 3 models.",
+        "totals_text": "The dataset has 30 layers of 6 models; left out: 15 layers whose weights were not read, such "
+        "as pointwise ones, 2 layers of checkpoints from within a training run, 1 layer with the same weights as "
+        "another layer.",
         "selection_text": "Learned kernels of final checkpoints, each distinct tensor once. Analyzed: 12 of 30 (40%) "
-        "layers, 3 of 6 (50%) models. Left out: 15 layers whose weights were not read, such as pointwise ones, 2 "
-        "layers of checkpoints from within a training run, 1 layer with the same weights as another layer.",
+        "layers, 3 of 6 (50%) models.",
         "comparison_text": "Compared by position (3 groups; known for 9 of 12 (75%) layers).",
         "tests_text": "12 tests, adjusted for their number within their tables (Benjamini-Hochberg).",
         "empty_columns": ["task", "family"],
@@ -34,12 +37,16 @@ def test_shares_reasons_columns_and_tests() -> None:
 def test_effective_weights_are_named_with_how_many_layers_have_them() -> None:
     known = {"effective": 9, "norm_by_name": 4, "eps_assumed": 1, "unknown": 2}
     selection = {**SELECTION, **known, "unread": 0, "not_final": 0}
-    assert selection_text({"options": OPTIONS, "basis": {"layers": 12, "models": 3}, "selection": selection}) == (
+    results = {"options": OPTIONS, "basis": {"layers": 12, "models": 3}, "selection": selection}
+    assert selection_text(results) == (
         "Learned kernels of final checkpoints, each distinct tensor once. "
         "Weights are those that the networks convolve with, not those that the checkpoints store: they differ in 9 of "
         "12 (75%) layers. The batch normalization was found by names and sizes alone for 4 layers, and an epsilon that "
-        "is not stated was taken as 1e-5 for 1 layer. Analyzed: 12 of 30 (40%) layers, 3 of 6 (50%) models. Left out: "
-        "2 layers standardized by a formula that is not known, 1 layer with the same weights as another layer."
+        "is not stated was taken as 1e-5 for 1 layer. Analyzed: 12 of 30 (40%) layers, 3 of 6 (50%) models."
+    )
+    assert totals_text(results) == (
+        "The dataset has 30 layers of 6 models; left out: 2 layers standardized by a formula that is not known, 1 "
+        "layer with the same weights as another layer."
     )
 
 
@@ -53,6 +60,8 @@ def test_an_empty_dataset() -> None:
     }
     assert scope_texts(results) == {
         "nothing": "Nothing to analyze: the dataset has no layers; `filtercrawl sync SELECTOR` crawls checkpoints.",
+        "analyzed_text": "Analyzed: 0 kernels of 0 layers of 0 models.",
+        "totals_text": "",
         "selection_text": "Learned kernels of final checkpoints, each distinct tensor once. Analyzed: 0 of 0 layers, 0 "
         "of 0 models.",
         "comparison_text": "No column has two groups to compare.",
