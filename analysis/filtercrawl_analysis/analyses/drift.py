@@ -211,7 +211,12 @@ def describe_pairs(shown: int, total: int) -> str:
 def describe_marks(matrix: DriftMatrix) -> str:
     """Return what the marks of a heat map mean, for those that it has."""
     n_groups, n_differing, n_untold = len(matrix.names), int(matrix.differs.sum()) // 2, int(matrix.untold.sum()) // 2
-    pairs = format_plural(n_groups * (n_groups - 1) // 2, "pair")
+    n_pairs = n_groups * (n_groups - 1) // 2
+    if n_pairs == 1:
+        if n_untold:
+            return "The pair is hatched: it has too few models to tell."
+        return "A dot marks that the pair differs (q <= 0.05)." if n_differing else "The pair is not found to differ."
+    pairs = format_plural(n_pairs, "pair")
     differing = (
         f"A dot marks a pair that differs (q <= 0.05), {n_differing:,} of {pairs}."
         if n_differing

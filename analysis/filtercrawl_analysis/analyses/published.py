@@ -169,6 +169,12 @@ def _findings(rows: list[Row]) -> Iterator[Finding]:
         position, row = max(drifts, key=lambda item: (item[1]["published"], -item[0]))
         pair = f"{row['group_a']} and {row['group_b']}"
         comparable = "same definition, other models" if row["comparable"] else "not comparable: another basis and range"
+        # A number that cannot be compared is in no figure, so it is no headline either.
+        estimate = Estimate(
+            label=f"drift D between {pair} here; published: {row['published']:.3f}",
+            value=row["ours"],
+            note=f"equal distributions would give {row['ours_floor']:.3f}; {comparable}",
+        )
         column = row["what"].removeprefix("drift_").replace("_", " ")
         yield Finding(
             text=f"Of {len(drifts)} pairs of groups with a published drift, the largest published one is between "
@@ -176,10 +182,7 @@ def _findings(rows: list[Row]) -> Iterator[Finding]:
             f"distributions would give {row['ours_floor']:.3f} ({comparable}).",
             table="published",
             row=position,
-            estimate=Estimate(
-                label=f"drift D between {pair} here; published: {row['published']:.3f}",
-                value=row["ours"],
-                note=f"equal distributions would give {row['ours_floor']:.3f}; {comparable}",
-            ),
+            figure="published_drift" if row["comparable"] else None,
+            estimate=estimate if row["comparable"] else None,
             columns=(row["what"].removeprefix("drift_"),),
         )

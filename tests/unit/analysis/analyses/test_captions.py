@@ -24,6 +24,18 @@ def test_only_marks_that_a_heat_map_has_are_explained(verdicts: dict[tuple[str, 
     assert describe_marks(drift_matrix(["a", "b", "c"], [1, 1, 1], np.zeros((3, 3)), verdicts)) == said
 
 
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("differs", "A dot marks that the pair differs (q <= 0.05)."),
+        ("no difference found", "The pair is not found to differ."),
+        ("too little to tell", "The pair is hatched: it has too few models to tell."),
+    ],
+)
+def test_a_single_pair_is_not_counted(verdict: str, said: str) -> None:
+    assert describe_marks(drift_matrix(["a", "b"], [1, 1], np.zeros((2, 2)), {("a", "b"): verdict})) == said
+
+
 def test_pairs_left_out_are_told_only_where_some_are() -> None:
     assert describe_pairs(20, 45) == "The 20 pairs with the largest estimates, of 45"
     assert describe_pairs(1, 3) == "The 1 pair with the largest estimate, of 3"
