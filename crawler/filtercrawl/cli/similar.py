@@ -26,7 +26,9 @@ def run(
     invariant: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="CHANGE", help="A change that does not count: scale, sign, rotation or flip; may be repeated."
+            metavar="CHANGE",
+            help="A change that does not count: scale, sign, rotation (quarter turns) or flip (of either axis); may be "
+            "repeated. The nearest of all combinations counts.",
         ),
     ] = None,
     where: Annotated[
@@ -75,6 +77,12 @@ def _queries(what: str) -> Any:
     import numpy as np
 
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{what}: cannot be read as a .npy file of kernels ({error})") from error
+        found = np.load(path, allow_pickle=False)
+    except OSError as error:
+        raise UsageError(f"{what}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, EOFError) as error:  # whose text recommends to allow pickles
+        raise UsageError(f"{what}: is no .npy file of kernels, or is damaged") from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise UsageError(f"{what}: is an archive of arrays; save one of them as a .npy file")
+    return found

@@ -78,7 +78,7 @@ def search(
         raise UsageError(f"there is at least one neighbor: k={k}")
     chosen = _queries(kernels, kernel, repo_or_path, revision)
     if not bool(torch.isfinite(chosen).all()):
-        raise UsageError("a kernel that is searched for has numbers that are not finite")
+        raise UsageError("a kernel that is searched for has numbers that are not finite in float32")
     if similarity.at_norm_one and not bool((chosen.flatten(1) != 0).any(1).all()):
         raise UsageError("a kernel of zeros has no direction; use the metric l2 without scale")
     query = Query(kernels=chosen, similarity=similarity, k=k, device=select_device(device))
@@ -102,7 +102,11 @@ def _queries(kernels: Any, size: str | None, repo_or_path: str | Path, revision:
             raise UsageError("the kernels have several sizes; search for those of one size at a time")
         return torch.stack(found)
     try:
-        numbers = torch.as_tensor(kernels if torch.is_tensor(kernels) else np.asarray(kernels, np.float32))
+        is_complex = kernels.is_complex() if torch.is_tensor(kernels) else np.iscomplexobj(kernels)
+        if is_complex:
+            raise UsageError("what is searched for has complex numbers; kernels are real")
+        with np.errstate(over="ignore"):  # infinities are refused as such
+            numbers = torch.as_tensor(kernels if torch.is_tensor(kernels) else np.asarray(kernels, np.float32))
     except (TypeError, ValueError) as error:
         raise UsageError(f"what is searched for is neither a kernel nor the id of one: {error}") from error
     numbers = numbers.detach().to("cpu", torch.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from filtercrawl.api.errors import DatasetError, UsageError
+from filtercrawl.api.formatting import unknown_column
 from filtercrawl.dataset.schema.arrow import INDEX
 
 # Columns that reading a weight needs, besides where it is stored.
@@ -117,7 +119,7 @@ def select_layers(
             sql = _SELECT.format(columns=", ".join(f'chosen."{name}"' for name in names), same=same)
             found = database.sql(sql).to_arrow_table()
         except duckdb.Error as error:
-            raise UsageError(f"cannot choose layers where {where}: {_line(error)}") from error
+            raise UsageError(f"cannot choose layers where {where}: {_reason(error)}") from error
     owners = found["owner"].combine_chunks()
     if owners.null_count:
         raise DatasetError(f"{index}: row_group is null where a weight is stored")
@@ -148,6 +150,12 @@ def group_by_row_group(selected: pa.Table) -> dict[str, dict[int, list[LayerRequ
         )
         requests.setdefault(owner["file"], {}).setdefault(owner["row_group"], []).append(request)
     return requests
+
+
+def _reason(error: duckdb.Error) -> str:
+    """Say what is wrong with a condition; of a column that is not known, without columns of the query around it."""
+    unknown = re.search(r'Referenced column "([^"]+)" not found', str(error))
+    return f"index has no column {unknown_column(unknown[1], INDEX.names)}" if unknown else _line(error)
 
 
 def _line(error: Exception) -> str:

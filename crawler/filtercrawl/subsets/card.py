@@ -26,7 +26,7 @@ def _lines(about: Mapping[str, Any]) -> Iterator[str]:
     yield "| of | reason | number |\n|---|---|---|"
     for what, excluded in (("layers", layers["excluded"]), ("kernels", kernels["excluded"])):
         for reason, count in excluded.items():
-            yield f"| {what} | {escape(reason)} | {count:,} |"
+            yield f"| {what} | `{reason}` | {count:,} |"
     yield "\n```python"
     yield "from filtercrawl import KernelDataset, load_subset\n"
     yield f'subset = load_subset(DIR, "{about["name"]}", split="{next(iter(about["splits"]))}")'

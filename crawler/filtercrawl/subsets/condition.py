@@ -61,6 +61,9 @@ class Condition:
                 if what := _REFUSED.get(node.get("class", "")):
                     raise _not_understood(sql, f"{what} has no place in it, as a condition looks at one layer")
             functions = {node["function_name"] for node in nodes if "function_name" in node}
+            if aggregates := sorted(functions & _aggregate_functions(database)):
+                name = aggregates[0].removesuffix("_star")
+                raise _not_understood(sql, f"{name}() looks at many rows, and a condition looks at one layer")
             if changing := sorted(functions & _changing_functions(database)):
                 raise _not_understood(sql, f"{changing[0]}() does not always return the same")
         return cls(sql=sql, **_columns(sql, nodes))
@@ -158,6 +161,14 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list):
         for child in value:
             yield from _nodes(child)
+
+
+def _aggregate_functions(database: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Return functions that have no form for a single row."""
+    rows = database.execute(
+        "SELECT function_name FROM duckdb_functions() GROUP BY 1 HAVING bool_and(function_type = 'aggregate')"
+    ).fetchall()
+    return frozenset(name for (name,) in rows)
 
 
 def _changing_functions(database: duckdb.DuckDBPyConnection) -> frozenset[str]:

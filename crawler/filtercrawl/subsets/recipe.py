@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 import pyarrow as pa
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.api.formatting import unknown_column
+from filtercrawl.api.formatting import unknown_column, unknown_name
 from filtercrawl.dataset.files.subset_folders import SPLITS
 from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl.subsets.recipe_values import (
@@ -38,6 +39,8 @@ METHOD: Final = 1
 _DIGITS: Final = 12
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
 _BOUND: Final = number()
+_KERNEL_SIZE: Final = re.compile(r"[1-9][0-9]*(x[1-9][0-9]*){0,2}")
+_WEIGHT_KINDS: Final = ("learned", "fixed", "dynamic_bank", "standardized", "dense_as_conv")
 
 Equality = Literal["none", "exact", "sign", "scale", "scale_and_sign"]
 
@@ -55,10 +58,14 @@ def _ranges(value: Any) -> dict[str, dict[str, float]]:
         if not bounds or bounds.keys() - {"min", "max"}:
             raise ValueError(bounds)
         ranges[column] = {name: _BOUND(bound) for name, bound in bounds.items()}
+        if ranges[column].get("min", -math.inf) > ranges[column].get("max", math.inf):
+            raise ValueError(bounds)
     return ranges
 
 
-_RANGES: Final = Value("a table of columns with min, max or both, such as {sparsity = {max = 0.5}}", _ranges)
+_RANGES: Final = Value(
+    "a table of columns with min, max or both, such as {sparsity = {max = 0.5}}, min not above max", _ranges
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +89,11 @@ class LayerRules:
     range: Annotated[Mapping[str, Mapping[str, float]], _RANGES] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if malformed := [size for size in self.kernel_sizes if not _KERNEL_SIZE.fullmatch(size)]:
+            raise ValueError(f"kernel_sizes: {malformed[0]!r} is not a kernel size such as 3x3")
+        for kind in self.weight_kinds:
+            if kind not in _WEIGHT_KINDS:
+                raise ValueError(f"weight_kinds: no kind is named {unknown_name(kind, _WEIGHT_KINDS)}")
         for name in self.range:
             if name not in INDEX.names:
                 raise ValueError(f"range: index has no column {unknown_column(name, INDEX.names)}")
@@ -107,6 +119,10 @@ class KernelRules:
     min_norm: Annotated[float | None, SIZE] = None
     max_norm: Annotated[float | None, SIZE] = None
 
+    def __post_init__(self) -> None:
+        if self.min_norm is not None and self.max_norm is not None and self.min_norm > self.max_norm:
+            raise ValueError(f"min_norm {self.min_norm:g} is above max_norm {self.max_norm:g}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Deduplication:
@@ -122,6 +138,12 @@ class Deduplication:
     layers: Annotated[bool, FLAG] = False
     kernels: Annotated[Equality, one_of("none", "exact", "sign", "scale", "scale_and_sign")] = "none"
     within: Annotated[Literal["layer", "model", "subset"], one_of("layer", "model", "subset")] = "subset"
+
+    def __post_init__(self) -> None:
+        if self.kernels == "none" and self.within != "subset":
+            raise ValueError(
+                f"within: {self.within!r} decides nothing without kernels, which says what equal kernels are"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import unknown_name
+from filtercrawl.dataset.files.subset_folders import ABOUT
 from filtercrawl.subsets.recipe import Recipe, parse_recipe, read_recipe
 
 _FOLDER: Final = files("filtercrawl.subsets") / "recipes"
@@ -27,6 +28,8 @@ def find_recipe(recipe: str | Path) -> Recipe:
         UsageError: There is none, or it cannot be read as a recipe.
     """
     path = Path(recipe)
+    if path.is_dir() and str(recipe) not in shipped_recipes():
+        raise UsageError(f"{path}: is a folder; name a TOML file, or the {ABOUT} of a subset")
     if path.suffix in (".toml", ".json") or path.is_file():
         return read_recipe(path)
     known = shipped_recipes()

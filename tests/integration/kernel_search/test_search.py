@@ -98,6 +98,9 @@ def test_kernels_of_one_and_three_dimensions(zoo: Path, dataset: Path, run_sync:
         ("a#b:0:0", {}, "the dataset has no kernel a#b:0:0"),
         (np.zeros((3, 3)), {}, "a kernel of zeros has no direction"),
         (np.full((3, 3), np.nan), {}, "not finite"),
+        (np.full((3, 3), 1e200), {}, "not finite in float32"),
+        (np.full((3, 3), 1j), {}, "complex numbers; kernels are real"),
+        ([[1.0, 2.0], [3.0]], {}, "neither a kernel nor the id of one"),
         (np.ones((2, 3, 3)), {"kernel": "5x5"}, "no kernels of 5x5"),
         (np.ones(0), {}, "are no kernels"),
         (3.0, {}, "are no kernels"),
@@ -105,7 +108,7 @@ def test_kernels_of_one_and_three_dimensions(zoo: Path, dataset: Path, run_sync:
         (np.ones((3, 3)), {"k": 0}, "k=0"),
         (np.ones((3, 3)), {"metric": "hamming"}, "there are cosine, l2"),
         (np.ones((3, 3)), {"invariant": ["shift"]}, "there are scale, sign, rotation, flip"),
-        (np.ones((3, 3)), {"where": "nonsense = 1"}, "nonsense"),
+        (np.ones((3, 3)), {"where": "tapz = 1"}, "index has no column 'tapz'; the nearest is taps"),
         (np.ones((3, 3)), {"device": "abacus"}, "abacus"),
         (np.ones((9, 8)), {}, "no kernels of 9x8"),
         (np.ones(9), {}, "no kernels of 9"),
@@ -136,7 +139,15 @@ def test_the_command_prints_what_the_function_returns(folder: Path, plugins: Plu
 
 
 def test_a_file_that_is_no_array_is_named(folder: Path, plugins: Plugins, tmp_path: Path) -> None:
-    (tmp_path / "queries.npy").write_bytes(b"no array")
-    answer = CliRunner().invoke(build(plugins), ["similar", str(tmp_path / "queries.npy"), "--dataset", str(folder)])
-    assert isinstance(answer.exception, UsageError)
-    assert "queries.npy: cannot be read" in str(answer.exception)
+    (tmp_path / "text.py").write_text("print('no array')")
+    (tmp_path / "empty.npy").touch()
+    np.savez(tmp_path / "several.npz", np.ones((3, 3)))
+    for name, words in (
+        ("text.py", "text.py: is no .npy file of kernels, or is damaged"),
+        ("empty.npy", "empty.npy: is no .npy file of kernels, or is damaged"),
+        ("several.npz", "several.npz: is an archive of arrays; save one of them as a .npy file"),
+        ("missing.npy", "missing.npy: cannot be read (No such file or directory)"),
+    ):
+        answer = CliRunner().invoke(build(plugins), ["similar", str(tmp_path / name), "--dataset", str(folder)])
+        assert isinstance(answer.exception, UsageError)
+        assert str(answer.exception).endswith(words)

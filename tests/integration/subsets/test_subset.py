@@ -359,6 +359,8 @@ def test_what_cannot_be_made_or_found_is_a_usage_error(planted: Path, tmp_path: 
         subset(parse_recipe("name = 'none'\nwhere = 'false'", ""), planted, dry_run=True, progress=False)
     with pytest.raises(UsageError, match="no file and no recipe is named 'healty-3x3'; did you mean 'healthy-3x3'"):
         subset("healty-3x3", planted, dry_run=True, progress=False)
+    with pytest.raises(UsageError, match="is a folder; name a TOML file"):
+        subset(planted, planted, dry_run=True, progress=False)
     with pytest.raises(UsageError, match="there is no subset 'healthy'"):
         load_subset(planted, "healthy")
     (tmp_path / "mine").mkdir()

@@ -55,6 +55,8 @@ def test_only_columns_that_are_named_are_read() -> None:
         ("true) from (values (1)", "it is not one expression"),
         ("taps > 1; drop table layer", "syntax error"),
         ("kernel = '3x3') or (true", "syntax error"),
+        ("count(*) > 1", "count() looks at many rows, and a condition looks at one layer"),
+        ("max(taps) > 1", "max() looks at many rows"),
         ("taps > $1", "a parameter has no place in it"),
         ("kernl = '3x3'", "index has no column 'kernl'; the nearest are kernel"),
         ("models.num_param > 3", "models has no column 'num_param'; the nearest is num_params"),
