@@ -31,8 +31,8 @@ WORDS: Final = {
     "orthogonality": "how little the filters of a layer resemble each other: 1 where none has a component along "
     "another",
     "degenerate layer": "a layer with many dead, nearly equal or unstructured kernels",
-    "verdict": "what the analyses call a layer, or a model by its layers: `ok`, `dead`, `random`, `too small` and "
-    "others",
+    "verdict": "what the analyses call a layer: `dead`, `repeated`, `outliers`, `near copies`, `ok`, `too small` or "
+    "`random`",
     "named form": "what a depthwise kernel looks like, by the template that it correlates with: on-center, "
     "derivative, offset and others",
     "lineage": "which checkpoint was made from which: copied, rounded, pruned or trained on",

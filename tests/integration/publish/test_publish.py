@@ -172,7 +172,7 @@ def test_a_card_edited_in_the_repo_keeps_the_edit(
     def words(text: str) -> tuple[bool, bool]:
         return "pretty_name: Filters of ours" in text, text.endswith("Ask Ada.\n")
 
-    edit("pretty_name: Trained convolution kernels", "pretty_name: Filters of ours")
+    edit("pretty_name: Convolution kernels", "pretty_name: Filters of ours")
     head = edit("<!-- filtercrawl:end -->\n", "<!-- filtercrawl:end -->\nAsk Ada.\n")
     found = children.publish(dataset, hub)
     assert found is not None

@@ -31,6 +31,8 @@ _SHORT_TABLE: Final = 5
 # Columns of tables that are aligned to the right.
 _NUMBERS: Final = frozenset({"rows", "MB", "kernels", "checkpoints"})
 _NAME_LENGTH: Final = 80
+# Megabytes below which the size of a config is not written out.
+_SMALLEST: Final = 0.01
 _CAPTION_LENGTH: Final = 400
 
 Line = tuple[str, ...]
@@ -76,7 +78,9 @@ def render_body(context: CardContext) -> str:
         picture=context.picture.layers if context.picture else (),
         picture_path=manifest.PICTURE,
         picture_kernels=context.picture.kernels if context.picture else 0,
-        location=f'"{context.release.hub_id}"' if context.release and context.release.hub_id else "DIR",
+        # `datasets` does not load ".".
+        location=f'"{context.release.hub_id}"' if context.release and context.release.hub_id else "os.getcwd()",
+        files=_files_location(context.release),
         short=_SHORT_TABLE,
         numbers=_NUMBERS,
         outcomes=[(escape(outcome), f"{count:,}") for outcome, count in sorted(counts.outcomes.items())],
@@ -98,15 +102,28 @@ def render_body(context: CardContext) -> str:
 
 def summary(counts: DatasetCounts) -> str:
     """Return one sentence on what the dataset holds, as plain text."""
-    return f"{counts.kernels:,} convolution kernels {_holding(counts)}"
+    return f"{_plural(counts.kernels, 'convolution kernel')} {_holding(counts)}"
 
 
 def _holding(counts: DatasetCounts) -> str:
     return (
-        f"in {counts.layers:,} layers of {len(counts.files):,} trained networks, bit for bit as their checkpoints "
-        "store them, with what is known of each layer: operator, depth, task, training data, license and measures of "
-        "quality."
+        f"in {_plural(counts.layers, 'layer')} of {_plural(len(counts.files), 'checkpoint')}, bit for bit as "
+        f"{'these store' if len(counts.files) != 1 else 'it stores'} them"
+        + (f", with what is known of each layer: {_join(counts.known_facts)}." if counts.facts else ".")
     )
+
+
+def _files_location(release: Release | None) -> str:
+    """Return where pandas and DuckDB find the files: the folder of the card, or a version on the Hub."""
+    return f"hf://datasets/{release.hub_id}@{release.version}" if release and release.hub_id else "."
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def _join(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def escape(text: str, length: int = _NAME_LENGTH) -> str:
@@ -152,7 +169,12 @@ def _type(kind: pa.DataType) -> str:
 
 def _config_line(config: Config) -> Line:
     megabytes = sum(file.size for file in config.files) / 1e6
-    return f"`{config.name}`", config.about, f"{config.rows:,}", f"{megabytes:,.2f}"
+    return (
+        f"`{config.name}`",
+        config.about,
+        f"{config.rows:,}",
+        f"{megabytes:,.2f}" if megabytes >= _SMALLEST else f"< {_SMALLEST}",
+    )
 
 
 def _kernel_counts(kernels: Counter[str] | Counter[str | None]) -> Sequence[Line]:

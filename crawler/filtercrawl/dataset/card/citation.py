@@ -6,7 +6,7 @@ from typing import Final
 
 from filtercrawl.dataset.card.release import Release
 
-TITLE: Final = "Trained convolution kernels"
+TITLE: Final = "Convolution kernels"
 
 
 def bibtex(dataset_id: str, release: Release | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import yaml
 
 from filtercrawl.api.errors import DatasetError
+from filtercrawl.dataset.card.citation import TITLE
 from filtercrawl.dataset.card.configs import Config
 
 _HEADER: Final = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -55,7 +56,7 @@ def split_header(path: str, text: str) -> tuple[dict[str, Any], str]:
 
 def user_header(header: Mapping[str, Any]) -> dict[str, Any]:
     """Return a header without the keys that are ours, and with a title and tags where people gave none."""
-    own = {"pretty_name": "Trained convolution kernels", "tags": list(TAGS), **header}
+    own = {"pretty_name": TITLE, "tags": list(TAGS), **header}
     for key in ("license", "configs", "dataset_info"):
         own.pop(key, None)
     return own

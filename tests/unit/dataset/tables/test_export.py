@@ -382,7 +382,7 @@ def test_the_card_opens_with_kernels_that_are_published(tmp_path: Path) -> None:
     rows = example(tmp_path)
     assert PICTURE in export(tmp_path, rows).changed
     body = (tmp_path / "README.md").read_text().partition(BEGIN)[2]
-    assert body.lstrip().startswith("# Trained convolution kernels\n\n![Kernels of 8 trained layers")
+    assert body.lstrip().startswith("# Convolution kernels\n\n![Kernels of 8 layers")
     listed = {row["path"]: row["sha256"] for row in pq.read_table(tmp_path / "data/files.parquet").to_pylist()}
     assert listed[PICTURE] == hashlib.sha256((tmp_path / PICTURE).read_bytes()).hexdigest()
 
@@ -421,11 +421,15 @@ def test_a_published_version_is_cited_and_loaded_by_its_name(tmp_path: Path) -> 
     card = released(tmp_path)
     assert "url = {https://huggingface.co/datasets/org/name/tree/v2026.01.02.3}" in card
     assert "year = {2026}" in card
-    assert 'load_dataset("org/name", "layers", split="train", streaming=True, revision="v2026.01.02.3")' in card
+    assert (
+        'DIR = "org/name"\nlayers = load_dataset(DIR, "layers", split="train", streaming=True, revision="v202' in card
+    )
+    assert 'DIR = "hf://datasets/org/name@v2026.01.02.3"\nsizes = ' in card
+    assert 'DIR = "org/name@v2026.01.02.3"\ntable = load_layers(' in card
     in_a_folder = released(tmp_path, repository=None, version="first")
     assert "version first}" in in_a_folder
     assert "year =" not in in_a_folder
-    assert "load_dataset(DIR, " in in_a_folder
+    assert set(re.findall(r"^DIR = (.*)$", in_a_folder, re.MULTILINE)) == {"os.getcwd()", '"."'}
 
 
 @pytest.mark.parametrize(
@@ -436,6 +440,36 @@ def test_a_published_version_is_cited_and_loaded_by_its_name(tmp_path: Path) -> 
 def test_what_is_no_version_is_not_cited_as_one(tmp_path: Path, facts: dict[str, object]) -> None:
     export(tmp_path, example(tmp_path))
     assert "unpublished}" in released(tmp_path, **facts)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"license": None}, "operator and measures of quality."),
+        ({"license": "MIT"}, "operator, license and measures of quality."),
+        ({"license": "MIT", "task": "segmentation"}, "operator, task, license and measures of quality."),
+    ],
+)
+def test_the_card_names_what_is_known_of_at_least_one_layer(
+    tmp_path: Path, values: dict[str, str | None], said: str
+) -> None:
+    rows = MemoryRows(tmp_path)
+    rows.add("local/a.pt", [DEPTHWISE])
+    for row in rows.index_rows:
+        unknown = dict.fromkeys(("conv_depth", "task", "training_dataset", "visual_category"))
+        row.update({**unknown, "sparsity": 0.5, **values})
+    export(tmp_path, rows)
+    body = (tmp_path / "README.md").read_text().partition(BEGIN)[2]
+    assert f"layers of 1 checkpoint, bit for bit as it stores them, with what is known of each layer: {said}" in (
+        body.replace("1 layer of", "layers of")
+    )
+
+
+def test_sizes_below_a_hundredth_of_a_megabyte_are_said_to_be_smaller(tmp_path: Path) -> None:
+    export(tmp_path, example(tmp_path))
+    body = (tmp_path / "README.md").read_text()
+    assert "| < 0.01 |" in body
+    assert "| 0.00 |" not in body
 
 
 def test_the_card_counts_by_task_and_stays_small(tmp_path: Path) -> None:
