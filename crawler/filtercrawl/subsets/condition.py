@@ -86,15 +86,16 @@ class Condition:
             database.register("layer", numbered)
             database.register("model", models)
             query = (
-                f"SELECT row_number_, ({self.sql}\n) IS TRUE FROM (SELECT layer.*, model AS {_MODELS} FROM layer "  # noqa: S608
+                f"SELECT row_number_, ({self.sql}\n) FROM (SELECT layer.*, model AS {_MODELS} FROM layer "  # noqa: S608
                 "LEFT JOIN model ON layer.model_id = model.model_id) ORDER BY 1"
             )
             try:
                 found = database.sql(query).to_arrow_table()
             except duckdb.Error as error:
                 raise _not_understood(self.sql, " ".join(str(error).split())) from error
-        values: list[bool] = found.column(1).to_pylist()
-        return values
+        if found.column(1).type != pa.bool_():
+            raise _not_understood(self.sql, f"its value is not true or false, but {found.column(1).type}")
+        return [value is True for value in found.column(1).to_pylist()]
 
 
 def _parse(database: duckdb.DuckDBPyConnection, sql: str, statement: str) -> list[Any]:

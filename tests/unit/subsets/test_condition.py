@@ -69,7 +69,15 @@ def test_what_depends_on_anything_else_is_refused(sql: str, reason: str) -> None
 
 
 @pytest.mark.parametrize(
-    "sql", ["sum(length(kernel)) > 1", "kernel = '3x3', true", "kernel", "kernel > 3 + [1]", "no_function(kernel)"]
+    "sql",
+    [
+        "sum(length(kernel)) > 1",
+        "kernel = '3x3', true",
+        "kernel",
+        "length(kernel)",
+        "kernel > 3 + [1]",
+        "no_function(kernel)",
+    ],
 )
 def test_what_the_database_does_not_understand_is_a_usage_error(sql: str) -> None:
     with pytest.raises(UsageError, match="where: "):
