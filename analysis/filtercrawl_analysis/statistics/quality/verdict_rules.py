@@ -22,18 +22,18 @@ ONE_DIRECTION: Final = 0.95
 # In the order in which they are tried.
 VERDICTS: Final = ("dead", "repeated", "outliers", "near copies", "ok", "too small", "random")
 DEFINITIONS: Final = (
-    "Verdicts, the first that applies: dead, all weights are zero, or for at least 90 % of the (sampled) kernels no "
-    "weight reaches a hundredth of the median peak of the live ones, the fewest that hold 99 % of the energy; "
-    "repeated, at most a quarter of the live kernels differ by more than scale and sign; outliers, at least 80 % of "
+    "\nVerdicts, the first that applies:\ndead, all weights are zero, or for at least 90 % of the (sampled) kernels no "
+    "weight reaches a hundredth of the median peak of the live ones, the fewest that hold 99 % of the energy\n"
+    "repeated, at most a quarter of the live kernels differ by more than scale and sign\noutliers, at least 80 % of "
     f"the energy lies in at most one kernel of {ONE_IN} (with 95 % confidence, or exactly where all kernels are "
-    "sampled; where it cannot be shown, the verdict is another); near copies, at least 90 % of the live kernels equal "
+    "sampled; where it cannot be shown, the verdict is another)\nnear copies, at least 90 % of the live kernels equal "
     "another one but for scale, sign and 20 % of the norm (5 %, if that holds for 90 %), and either at most half of "
-    "independent kernels with these second moments would, or 95 % of the energy lies along one direction; ok, the "
+    "independent kernels with these second moments would, or 95 % of the energy lies along one direction\nok, the "
     "variance entropy is lower than that of independent weights, both with the layer's own distribution and with "
-    "kernels of different scales (Benjamini-Hochberg over all layers, q <= 0.05); too small, it is not, but fewer "
+    "kernels of different scales (Benjamini-Hochberg over all layers, q <= 0.05)\ntoo small, it is not, but fewer "
     "than 80 % of layers of this size whose neighboring taps correlate by 0.5, as those of trained 3x3 kernels do on "
     "average, would be told from independent weights, or few of its weights decide the entropy and the sampled kernels "
-    "alone do not show that it is; random, it is not, and they would. That a layer cannot be told "
+    "alone do not show that it is\nrandom, it is not, and they would\nThat a layer cannot be told "
     "from random weights does not prove it untrained."
 )
 
