@@ -194,3 +194,12 @@ def test_an_address_with_a_column_that_is_not_there_shows_the_rest(
     page = open_page(f"?{query}")
     expect(page.locator("#main")).to_contain_text("no column nothing")
     assert counted(page)[0] == len(index)
+
+
+def test_a_model_is_compared_with_those_of_its_architecture(open_page: PageOpener) -> None:
+    page = open_page(f"?{urlencode({'view': 'model', 'model': BEFORE})}")
+    page.get_by_role("link", name="Compare with convnext_tiny").click()
+    query = query_of(page)
+    assert parse_qs(query["a"]) == {"model_id": [BEFORE]}
+    assert parse_qs(query["b"]) == {"architecture": ["convnext_tiny"]}
+    expect(page.locator("#panel-compare")).to_contain_text("convnext_tiny")

@@ -3,6 +3,7 @@
 import { factList, h, viewLink } from "./elements.js";
 import { format, layerTitle, plural } from "../dom.js";
 import { bytes, names, text } from "./format.js";
+import { formatGroup } from "./groups.js";
 import { depthLines } from "./depth_lines.js";
 import { familyDrift, relatedModels } from "./relatives.js";
 import { stripList, Strips } from "./strip.js";
@@ -85,6 +86,7 @@ class ModelView {
       ].filter(Boolean),
     });
     const described = new Map(stored.map((entry) => [entry.row, entry]));
+    const family = layers[0]?.family ?? model?.family ?? null;
     return [
       back,
       h(
@@ -92,6 +94,7 @@ class ModelView {
         { class: "section-head" },
         h("h2", {}, model?.name ?? id),
         h("button", { type: "button", onclick: open }, "Compare with another"),
+        this.groupLink(id, family ? ["family", family] : ["architecture", layers[0]?.architecture ?? null]),
       ),
       this.summary(id, layers, stored),
       this.facts(model, id),
@@ -109,8 +112,15 @@ class ModelView {
           : h("p", { class: "note" }, "None of its layers has kernels that are stored."),
       ),
       await relatedModels(this, id),
-      await familyDrift(this.store, layers[0]?.family ?? model?.family ?? null),
+      await familyDrift(this.store, family),
     ];
+  }
+
+  /** A link to the comparison of a model with all layers of its family or architecture; null where that is unknown. */
+  groupLink(id, [column, value]) {
+    if (value === null) return null;
+    const groups = { a: formatGroup([["model_id", id]]), b: formatGroup([[column, value]]) };
+    return viewLink(this.state, { view: "compare", model: null, ...groups }, `Compare with ${value}`);
   }
 
   summary(id, layers, stored) {
