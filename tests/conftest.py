@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
 
-# Read by huggingface_hub and datasets when they are imported; the folder goes when the process ends.
-_HOME = tempfile.TemporaryDirectory(prefix="hf-")
+# Read by huggingface_hub and datasets when they are imported; the folder goes when the process ends, and not with this
+# module, which pytest forgets and imports anew where it meets another conftest.
+_HOME = tempfile.mkdtemp(prefix="hf-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
-    "HF_HOME": _HOME.name,
+    "HF_HOME": _HOME,
     "no_proxy": "127.0.0.1",
     "HF_HUB_DISABLE_XET": "1",
 }

@@ -218,7 +218,7 @@ def test_what_is_no_dataset_is_told(tmp_path: Path, folder: Path) -> None:
             load_layers(root)
     with pytest.raises(DatasetError, match="no dataset here; `filtercrawl sync"):
         load_layers(tmp_path)
-    with pytest.raises(UsageError, match=r"no column of layers or index is named 'picture'; .*docs/schema\.md"):
+    with pytest.raises(UsageError, match="is named 'picture'; the nearest is architecture; the page Schema"):
         load_layers(folder, None, ["layer", "picture"])
     (tmp_path / "data").mkdir()
     (tmp_path / "data/index.parquet").write_bytes(b"PAR1 no more")

@@ -110,7 +110,7 @@ def test_diff_and_changelog_of_versions(hub: HubServer, cli: Cli) -> None:
     for version in ("v2026.11.22", "v2026.11.23"):
         card = content(hub, version)["README.md"].decode()
         assert f"url = {{https://huggingface.co/datasets/{REPO}/tree/{version}}}" in card
-        assert f'load_dataset("{REPO}", "layers", split="train", streaming=True, revision="{version}")' in card
+        assert f'load_dataset(DIR, "layers", split="train", streaming=True, revision="{version}")' in card
 
 
 @pytest.mark.usefixtures("grown")

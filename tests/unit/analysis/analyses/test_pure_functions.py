@@ -47,5 +47,5 @@ def test_the_hook_registers_every_analysis_once() -> None:
 
 def test_columns_that_can_be_compared(tmp_path: Path) -> None:
     check_columns(("task", "position", "depth_decile"), tmp_path)
-    with pytest.raises(UsageError, match=r"no column is named 'colour'; docs/schema\.md lists all"):
+    with pytest.raises(UsageError, match="--by: no column is named 'colour'; the page Schema of the documentation"):
         check_columns(("task", "colour"), tmp_path)
