@@ -8,7 +8,7 @@ from typing import Final
 from filtercrawl.api.analysis import Estimate, Finding
 from filtercrawl_analysis.analyses.drift_tables import DriftTables, Row, count, n_tests
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
-from filtercrawl_analysis.statistics.groups.labels import POSITION
+from filtercrawl_analysis.statistics.groups.labels import POSITION, is_whole_number
 
 _POSITIONS: Final = {"first": "first layers", "last": "last layers", "between": "the layers in between"}
 
@@ -91,7 +91,7 @@ def _group(row: Row, side: str, column: str) -> str:
     group: str = row[f"group_{side}"]
     if column == POSITION:
         return _POSITIONS.get(group, group)
-    return f"{column.replace('_', ' ')} {group}" if group.lstrip("-").isdigit() else group
+    return f"{column.replace('_', ' ')} {group}" if is_whole_number(group) else group
 
 
 def _untold(untold: Sequence[Row], total: int) -> str:

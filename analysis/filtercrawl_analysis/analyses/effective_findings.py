@@ -61,7 +61,8 @@ def _drift_finding(position: int, row: Row, tests: int) -> Finding:
     what = f"effective {kernel_phrase(row['kernel'])}, each divided by its largest magnitude,"
     size = f"D {_number(row['drift'])}"
     if row["estimate"] is not None:
-        size += f", with the 95 % interval from {_number(row['low'])} to {_number(row['high'])}"
+        interval = f"the 95 % interval from {_number(row['low'])} to {_number(row['high'])}"
+        size += f", estimated drift {_number(row['estimate'])} with {interval}"
     size += f", {row['models']:,} model{'s' * (row['models'] != 1)}"
     if row["verdict"] == "differs":
         text = f"In distribution, {what} differ from the stored ones ({size}; q <= 0.05 among {tests} tests)."
@@ -70,9 +71,11 @@ def _drift_finding(position: int, row: Row, tests: int) -> Finding:
         text = f"In distribution, {what} were not told from the stored ones ({size}).{found}"
     else:
         text = f"There is too little to tell whether {what} differ from the stored ones ({size}): {row['note']}."
+    known = row["estimate"] is not None
     estimate = Estimate(
-        label=f"drift D of effective {kernel_phrase(row['kernel'])} from the stored ones",
-        value=row["drift"],
+        label=f"{'estimated drift' if known else 'drift D'} of effective {kernel_phrase(row['kernel'])} from the "
+        "stored ones",
+        value=row["estimate"] if known else row["drift"],
         low=row["low"],
         high=row["high"],
         q=row["q"],

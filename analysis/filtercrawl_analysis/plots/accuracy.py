@@ -52,7 +52,7 @@ def accuracy_scatters(canvas: Figure, models: Sequence[Row], measures: Sequence[
     counts = Counter(row["family"] for row in models if row["family"] is not None)
     named = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[: len(_MARKERS)]]
     n_rows = (len(measures) + 1) // 2
-    panels = canvas.subplots(n_rows, 2, sharey=True, squeeze=False).flat
+    panels = canvas.subplots(n_rows, 2, sharey=True, squeeze=False).ravel()
     for axes, measure in zip(panels, measures, strict=False):
         others = [row for row in models if row["family"] not in named and row[measure] is not None]
         axes.plot([row[measure] for row in others], [row["value"] for row in others], ".", color=muted(), alpha=0.7)
@@ -63,7 +63,7 @@ def accuracy_scatters(canvas: Figure, models: Sequence[Row], measures: Sequence[
         axes.set_xlabel(measure.replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.grid(visible=True)
-    for axes in list(panels):
+    for axes in panels[len(measures) :]:
         axes.set_axis_off()
     for i, family in enumerate(named):
         canvas.axes[0].plot([], [], _MARKERS[i], color=f"C{i}", label=f"{label(family, 20)} ({counts[family]})")

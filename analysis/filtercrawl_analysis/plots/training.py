@@ -101,8 +101,8 @@ def kernels_by_step(canvas: Figure, kernels: Array, kernel_size: tuple[int, int]
 def short_count(count: float) -> str:
     """Return a count with at most three digits and a unit: `500`, `12.3k`, `1M`."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g}{unit}"
+        if count >= 0.9995 * size:  # from here on, three digits round to the next unit
+            return f"{float(f'{count / size:.3g}'):g}{unit}"
     return f"{count:.0f}"
 
 

@@ -44,7 +44,8 @@ WORDS: Final = {
 _PLAIN: Final = frozenset({"kernel", "filter", "layer", "taps", "checkpoint", "group", "verdict"})
 _LINKED: Final = {form: word for word in WORDS for form in re.split(", ", word) if word not in _PLAIN and len(form) > 1}
 _PATTERN: Final = re.compile(
-    rf"(?<![\w/.#-])({'|'.join(sorted(map(re.escape, _LINKED), key=len, reverse=True))})(?![\w/.#-])", re.IGNORECASE
+    # Of ASCII letters alone: others that a pattern takes for the same, such as a long s, are no part of a word.
+    rf"(?<![\w/.#-])((?ai:{'|'.join(sorted(map(re.escape, _LINKED), key=len, reverse=True))}))(?![\w/.#-])"
 )
 _CODE: Final = re.compile("`([^`]+)`")
 

@@ -135,10 +135,10 @@ def _figure(figure: Figure, paths: Iterable[str]) -> dict[str, Any]:
         "name": figure.name,
         "title": figure.title,
         "caption": figure.caption,
-        "basis": asdict(figure.basis),
+        "basis": _size(figure.basis),
         "table": figure.table,
-        "width": figure.width,
-        "height": figure.height,
+        "width": float(figure.width),
+        "height": float(figure.height),
         "files": _files(paths, "figures", figure.name),
     }
 
@@ -156,9 +156,14 @@ def _finding(finding: Finding | str, result: Result) -> dict[str, Any]:
         **_cited(finding, result.tables),
         "figure": finding.figure or _first_figure(finding, result.figures),
         "estimate": _estimate(finding.estimate),
-        "basis": None if finding.basis is None else asdict(finding.basis),
+        "basis": None if finding.basis is None else _size(finding.basis),
         "columns": list(finding.columns),
     }
+
+
+def _size(basis: SampleSize) -> dict[str, int]:
+    """Return a sample size; numbers of numpy, as analyses count with, are not numbers of JSON."""
+    return {name: int(count) for name, count in asdict(basis).items()}
 
 
 def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
@@ -166,7 +171,7 @@ def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
     if estimate is None:
         return None
     numbers = {name: _finite(getattr(estimate, name)) for name in ("value", "low", "high", "p", "q")}
-    return None if numbers["value"] is None else {**asdict(estimate), **numbers}
+    return None if numbers["value"] is None else {**asdict(estimate), **numbers, "percent": bool(estimate.percent)}
 
 
 def _finite(value: float | None) -> float | None:
@@ -180,9 +185,9 @@ def _cited(finding: Finding, tables: Iterable[ResultTable]) -> dict[str, Any]:
     rows = next(table.rows for table in tables if table.name == finding.table)
     return {
         "table": finding.table,
-        "row": finding.row,
-        "key": row_key(rows, finding.row),
-        "other_rows": [{"row": row, "key": row_key(rows, row)} for row in finding.other_rows],
+        "row": int(finding.row),
+        "key": row_key(rows, int(finding.row)),
+        "other_rows": [{"row": int(row), "key": row_key(rows, int(row))} for row in finding.other_rows],
     }
 
 

@@ -22,6 +22,8 @@ MAX_OF_ANALYSIS: Final = 2
 SIGNIFICANT: Final = 0.05
 # Numbers closer to zero are not written out.
 SMALLEST: Final = 0.001
+# Whole numbers from here on are rounded, as all others are.
+MANY: Final = 1e9
 RULE: Final = (
     f"Up to {MAX_FINDINGS} findings, one of each analysis and then a second one: those that have a figure and state a "
     f"number. Those told from chance (q or p at most {SIGNIFICANT}) come first, then those with a 95 % interval, then "
@@ -142,4 +144,6 @@ def _value(value: float, *, percent: bool) -> str:
         return f"{share:.0f} %" if abs(share) >= 10 or share == 0 else f"{share:.2g} %"
     if 0 < abs(value) < SMALLEST:
         return f"less than {SMALLEST}" if value > 0 else f"above -{SMALLEST}"
+    if value.is_integer() and abs(value) < MANY:  # a count
+        return f"{value:,.0f}"
     return number(float(f"{value:.{2 if abs(value) < 1 else 3}g}")) if abs(value) < 1e4 else number(value)

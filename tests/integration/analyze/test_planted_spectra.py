@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from filtercrawl.api.analysis import Finding, Result
 from filtercrawl_analysis import layer_spectrum
-from filtercrawl_analysis.report.run_analyses import validate_result
+from filtercrawl_analysis.report.result_validation import validate_result
 from support.synthetic_datasets import Net, analysed, plant, rows
 
 LAYERS = 4

@@ -37,6 +37,8 @@ class JoinedTable:
         Raises:
             UsageError: The ids are missing or not unique, or a column has the name of one of the table of filters.
         """
+        if len(set(table.column_names)) < table.num_columns:
+            raise UsageError(f"{name}: two columns have the same name; rename one")
         layers, outs = _ids(table, name)
         values = table.select([column for column in table.column_names if column not in _IDS])
         if not values.num_columns:
@@ -44,8 +46,6 @@ class JoinedTable:
         for column in values.column_names:
             if column in FILTER_SCHEMA.names:
                 raise UsageError(f"{name}: the column {column!r} is one of the table of filters; rename it")
-        if len(set(values.column_names)) < values.num_columns:
-            raise UsageError(f"{name}: two columns have the same name")
         order = np.lexsort((outs, layers))
         # Joined once: to join a column copies all of it.
         self._columns = [column.combine_chunks() for column in values.take(pa.array(order)).columns]
@@ -71,12 +71,12 @@ class JoinedTable:
         """
         try:
             table = pq.read_table(path) if path.suffix == ".parquet" else pyarrow.csv.read_csv(path)
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException) as error:
             kind = "Parquet" if path.suffix == ".parquet" else "CSV"
             raise UsageError(f"--join {path}: cannot be read as {kind} ({error})") from error
         # pandas writes its index too, under no name or a name of its own.
-        names = [name for name in table.column_names if name and not name.startswith("__index_level_")]
-        return cls(table.select(names), f"--join {path.name}")
+        kept = [i for i, name in enumerate(table.column_names) if name and not name.startswith("__index_level_")]
+        return cls(table.select(kept), f"--join {path.name}")
 
     def of_layer(self, layer_id: str, n_filters: int) -> tuple[list[pa.Array], int]:
         """Return the columns of a layer, in the order of its filters, null without a row; and the rows found."""
@@ -118,7 +118,7 @@ def _ids(table: pa.Table, name: str) -> tuple[NDArray[np.str_], NDArray[np.int64
             raise UsageError(
                 f"{name}: needs a column filter_id, or layer_id and out_channel; has {', '.join(sorted(names))}"
             )
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise UsageError(f"{name}: the ids cannot be read ({error})") from error
     return np.array(layers.to_pylist(), np.str_), outs.to_numpy()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ Labels = list[str | None]
 # Position of a layer in its network, which no single column holds: see `group_labels`.
 POSITION: Final = "position"
 _POSITIONS: Final = ("first", "between", "last")
+_WHOLE_NUMBER: Final = re.compile("-?[0-9]{1,18}")
 
 
 def resolve_column(index: pa.Table, name: str) -> str | None:
@@ -26,7 +28,7 @@ def resolve_column(index: pa.Table, name: str) -> str | None:
 
 
 def group_labels(index: pa.Table, name: str) -> Labels:
-    """Return each layer's group in a column of `index` or `models`, as text; None where it is unknown.
+    """Return each layer's group in a column of `index` or `models`, as text; None where it is unknown or empty.
 
     A list stands for its last element, which for `training_datasets` is the last data set that a network was trained
     on; taking every element would count a kernel more than once. `position` is `first`, `last` or `between`, from
@@ -56,7 +58,7 @@ def _position(first: bool | None, last: bool | None) -> str | None:
 def _label(value: object) -> str | None:
     if isinstance(value, list):
         value = value[-1] if value else None
-    return None if value is None else str(value)
+    return None if value is None or value == "" else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,12 @@ def sample_size(index: pa.Table) -> SampleSize:
 
 def is_ordered(labels: Sequence[str]) -> bool:
     """Whether groups have a natural order: all are whole numbers, such as depth deciles, or positions in a network."""
-    return all(label.lstrip("-").isdigit() for label in labels) or set(labels) <= set(_POSITIONS)
+    return all(map(is_whole_number, labels)) or set(labels) <= set(_POSITIONS)
+
+
+def is_whole_number(label: str) -> bool:
+    """Whether a label is a whole number, in ASCII digits."""
+    return _WHOLE_NUMBER.fullmatch(label) is not None
 
 
 def ordered_labels(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> list[str]:
@@ -119,5 +126,5 @@ def ordered_labels(labels: Sequence[str | None], kernels: NDArray[np.int64]) -> 
         if label is not None:
             totals[label] = totals.get(label, 0) + n
     if is_ordered(list(totals)):
-        return sorted(totals, key=lambda label: _POSITIONS.index(label) if label in _POSITIONS else int(label))
+        return sorted(totals, key=lambda label: (_POSITIONS.index(label) if label in _POSITIONS else int(label), label))
     return sorted(totals, key=lambda label: (-totals[label], label))

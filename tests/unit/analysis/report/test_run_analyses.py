@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from filtercrawl.api.analysis import DatasetView, Estimate, Figure, Finding, Result, ResultTable, SampleSize
 from filtercrawl_analysis.analyses.registry import LazyAnalysis
-from filtercrawl_analysis.report.run_analyses import result_summary, select_analyses, validate_result
+from filtercrawl_analysis.report.result_validation import validate_result
+from filtercrawl_analysis.report.run_analyses import result_summary, select_analyses
 
 ROWS = pa.table({"x": [1]})
 
@@ -91,6 +93,22 @@ def test_counts_of_a_result() -> None:
         (Result(findings=(Finding(text="A.", estimate=number(1, low=[0])),)), "gives list as the low of an estimate"),
         (Result(findings=(Finding(text="A.", estimate=number(np.float32(1), q=0)),)), None),
         (Result(findings=(Finding(text="A.", basis=12),)), "gives int as the basis"),  # type: ignore[arg-type]
+        (Result(tables=(table("a"),), findings=(Finding(text="A.", table="a", row=np.int64(0)),)), None),
+        (Result(tables=(table("a"),), findings=(Finding(text="A.", table="a", row=0.0),)), "row 0.0 of 'a'"),  # type: ignore[arg-type]
+        (Result(findings=(Finding(text=b"A"),)), "gives bytes as the text of a finding"),  # type: ignore[arg-type]
+        (Result(findings=(Finding(text="A.", columns=(1,)),)), "gives int as a column of a finding"),  # type: ignore[arg-type]
+        (Result(findings=(Finding(text="A.", estimate=Estimate(label=None, value=1)),)), "as the label of an estimate"),  # type: ignore[arg-type]
+        (Result(note=None), "gives NoneType as the note"),  # type: ignore[arg-type]
+        (Result(tables=(ResultTable(name="a", title=b"T", rows=ROWS),)), "gives bytes as the title of 'a'"),  # type: ignore[arg-type]
+        (
+            Result(tables=(table("a"),), figures=(replace(figure("f", "a"), caption=1),)),
+            "gives int as the caption of 'f'",
+        ),  # type: ignore[arg-type]
+        (Result(tables=(table("a"),), figures=(replace(figure("f", "a"), basis=1),)), "gives int as the basis of 'f'"),  # type: ignore[arg-type]
+        (
+            Result(tables=(table("a"),), figures=(replace(figure("f", "a"), height="5"),)),
+            "gives str as the height of 'f'",
+        ),  # type: ignore[arg-type]
     ],
 )
 def test_results_that_cannot_be_written(result: Any, problem: str | None) -> None:

@@ -87,6 +87,7 @@ def test_the_rule_holds_for_any_findings(given_findings: list[list[dict[str, Any
         (estimate(3.9e-5, low=0.0, high=2e-4), "less than 0.001", "95 % interval 0 to less than 0.001", ""),
         (estimate(-3.9e-5, low=-0.25, high=1.234), "above -0.001", "95 % interval -0.25 to 1.23", ""),
         (estimate(12_345.0, p=0.5), "12,345", "no interval", "p = 0.5"),
+        (estimate(1_234.0, note="a count of all"), "1,234", "a count of all", ""),
     ],
 )
 def test_numbers_in_words(number: dict[str, Any], value: str, interval: str, test: str) -> None:

@@ -50,6 +50,7 @@ def test_both_formats_and_both_kinds_of_ids(tmp_path: Path, suffix: str) -> None
         ({"filter_id": ["a#w:0", "a#w:0"], "x": [1, 2]}, "the filter a#w:0 has two rows"),
         ({"filter_id": ["a#w"], "x": [1]}, "the filter_id 'a#w' is not a layer_id, a colon and a channel"),
         ({"layer_id": ["a"], "out_channel": ["first"], "x": [1]}, "the ids cannot be read"),
+        ({"filter_id": [["a#w:0"]], "x": [1]}, "the ids cannot be read"),
         ({"layer_id": ["a", None], "out_channel": [1, 2], "x": [1, 2]}, "a row has no layer_id or no out_channel"),
     ],
 )
@@ -63,3 +64,9 @@ def test_files_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "broken.parquet").write_text("no")
     with pytest.raises(UsageError, match=f"--join .*{name}: cannot be read as"):
         JoinedTable.read(tmp_path / name)
+
+
+def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "twice.csv").write_text("filter_id,x,x\na#w:0,1,2\n")
+    with pytest.raises(UsageError, match="two columns have the same name"):
+        JoinedTable.read(tmp_path / "twice.csv")

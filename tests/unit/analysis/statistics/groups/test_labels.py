@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,16 @@ def test_groups_are_ordered_by_number_or_by_what_they_stand_for() -> None:
     assert ordered_labels(["10", "9", None, "0"], np.array([1, 5, 9, 2])) == ["0", "9", "10"]
     assert ordered_labels(["b", "a", "c", "a"], np.array([3, 2, 3, 2])) == ["a", "b", "c"]
     assert ordered_labels([None], np.array([1])) == []
+    assert ordered_labels(["10", "-9", "0"], np.array([1, 5, 9])) == ["-9", "0", "10"]
+
+
+@pytest.mark.parametrize("label", ["²", "--5", "-", "٣", "9" * 5000])
+def test_text_that_only_looks_like_a_number_is_text(label: str) -> None:
+    assert ordered_labels([label, "3"], np.array([1, 2])) == ["3", label]
+
+
+def test_empty_text_is_no_group() -> None:
+    assert group_labels(table(task=["", "a", None]), "task") == [None, "a", None]
 
 
 @given(st.lists(st.tuples(st.sampled_from("mno"), st.sampled_from(["a", "b", None]), st.integers(1, 9)), min_size=1))
