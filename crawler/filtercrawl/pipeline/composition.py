@@ -25,6 +25,7 @@ from filtercrawl.pipeline.crawling.stage_layers import LayerStager
 from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
 from filtercrawl.pipeline.discovery.discover import Discovery
 from filtercrawl.pipeline.discovery.opt_out import load_opt_out
+from filtercrawl.pipeline.engines.local import LocalEngine
 from filtercrawl.pipeline.executor import PlanExecutor
 from filtercrawl.pipeline.planning.approval import Approval
 from filtercrawl.pipeline.planning.estimate import CostEstimator
@@ -154,9 +155,10 @@ class Stages:
             removed_by_content=removed_by_hash(plan, known),
         )
         return PlanExecutor(
-            crawler=crawler,
+            engine=LocalEngine(crawler=crawler, jobs=settings.jobs),
             writer=writer,
             layer_store=self._dataset.layer_store,
             settings=settings,
             progress=context.progress,
+            cancellation=context.cancellation,
         )

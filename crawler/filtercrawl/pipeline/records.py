@@ -10,7 +10,7 @@ from filtercrawl.api.checkpoint import Checkpoint, Skipped, TrainingState
 from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.dataset.schema.model_row import ModelOutcome, ModelRow
 from filtercrawl.dataset.tables.staged_layers import StagedLayers
-from filtercrawl.extraction.classify import ClassifiedTensors
+from filtercrawl.extraction.ledger import LedgerEntry
 
 CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "shared", "must_recrawl"]
 
@@ -70,9 +70,9 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class CrawlResult:
-    """The result of crawling one checkpoint.
+    """The result of crawling one checkpoint: plain data, which may come from another process.
 
-    Exactly one of `error`, `duplicate_of`, `unchanged` and `tensors` is set.
+    Exactly one of `error`, `duplicate_of`, `unchanged` and `ledger` is set.
 
     Attributes:
         task: What was crawled.
@@ -90,7 +90,8 @@ class CrawlResult:
         never_tried: It failed because its server cannot be reached, which says nothing of the checkpoint.
         duplicate_of: Model id of the checkpoint with the same content.
         unchanged: The server says that the file is the one that was read before.
-        tensors: The tensors, classified.
+        ledger: One entry for each tensor.
+        num_params: Number of parameters of the model.
         layers: The layers, staged.
         tensors_sha256: What `digest_tensors` returns, of local files with layers; of others not all bytes are read.
         training: How far training was, as the file states it.
@@ -111,7 +112,8 @@ class CrawlResult:
     never_tried: bool = False
     duplicate_of: str | None = None
     unchanged: bool = False
-    tensors: ClassifiedTensors | None = None
+    ledger: tuple[LedgerEntry, ...] | None = None
+    num_params: int = 0
     layers: StagedLayers | None = None
     tensors_sha256: str | None = None
     training: TrainingState | None = None

@@ -18,7 +18,8 @@ from filtercrawl.config import Settings
 from filtercrawl.dataset.tables.staged_layers import StagedLayers
 from filtercrawl.pipeline.crawling.content_index import ContentIndex
 from filtercrawl.pipeline.crawling.crawl import OUT_OF_MEMORY
-from filtercrawl.pipeline.executor import PREFETCHED_TASKS, PlanExecutor
+from filtercrawl.pipeline.engines.local import PREFETCHED_TASKS, LocalEngine
+from filtercrawl.pipeline.executor import PlanExecutor
 from filtercrawl.pipeline.records import CommitOutcome, CrawlResult, CrawlTask
 from filtercrawl.pipeline.report import SyncReport
 
@@ -114,14 +115,18 @@ def execute(
     crawler: ScriptedCrawler,
     writer: ScriptedWriter,
     settings: Mapping[str, Any] | None = None,
+    report: SyncReport | None = None,
     **others: Any,
 ) -> SyncReport:
-    """Carry out a plan with one job, unless the settings say otherwise."""
-    report = SyncReport(n_left=len(planned))
+    """Carry out a plan with the engine `local` and one job, unless the settings say otherwise."""
+    report = report or SyncReport(n_left=len(planned))
+    chosen = Settings(**{"jobs": 1, **(settings or {})})
+    stand_in: Any = crawler
     collaborators: dict[str, Any] = {
-        "crawler": crawler, "writer": writer, "layer_store": FullLayerStore([]), "progress": NullProgress(), **others
+        "engine": LocalEngine(crawler=stand_in, jobs=chosen.jobs), "cancellation": crawler.cancellation,
+        "writer": writer, "layer_store": FullLayerStore([]), "progress": NullProgress(), **others,
     }  # fmt: skip
-    PlanExecutor(**collaborators, settings=Settings(**{"jobs": 1, **(settings or {})})).execute(planned, report)
+    PlanExecutor(**collaborators, settings=chosen).execute(planned, report)
     return report
 
 
@@ -235,9 +240,7 @@ def test_a_full_disk_ends_the_run_unless_layers_files_can_be_moved() -> None:
 
 def test_space_is_freed_before_the_first_task() -> None:
     writer, report = ScriptedWriter(), SyncReport(bytes_on_disk=10)
-    collaborators: dict[str, Any] = {"crawler": ScriptedCrawler(), "writer": writer, "progress": NullProgress()}
-    executor = PlanExecutor(**collaborators, layer_store=FullLayerStore([5]), settings=Settings(max_disk=10))
-    executor.execute(tasks("a"), report)
+    execute(tasks("a"), ScriptedCrawler(), writer, {"max_disk": 10}, report, layer_store=FullLayerStore([5]))
     assert (writer.names, report.bytes_on_disk) == (["a"], 5)
 
 

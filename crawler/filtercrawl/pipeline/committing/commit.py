@@ -101,12 +101,12 @@ class CatalogWriter:
                 self.index.remove(content_key(result), original)
                 return "must_recrawl"
         assert result.layers is not None
-        assert result.tensors is not None
-        ledger = result.tensors.ledger
+        assert result.ledger is not None
+        ledger = result.ledger
         emitted = [layer for layer in result.layers.rows if layer.emitted]
         row = replace(
             row,
-            num_params=result.tensors.num_params,
+            num_params=result.num_params,
             tensors_emitted=sum(entry.reason is None for entry in ledger),
             tensors_skipped=sum(entry.reason is not None for entry in ledger),
             n_layers=len(emitted),

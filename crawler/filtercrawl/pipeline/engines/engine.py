@@ -1,0 +1,50 @@
+"""What an engine is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Protocol
+
+from filtercrawl.pipeline.records import CrawlResult, CrawlTask
+
+
+class Engine(Protocol):
+    """Runs crawl tasks. Only the process of the run commits what comes of them: an engine never sees the catalog.
+
+    The results are those of any other engine, byte for byte: which engine ran a task is not recorded.
+    """
+
+    @property
+    def requests(self) -> int:
+        """Requests that were sent in other processes, and so are not counted by the transport of the run."""
+        ...
+
+    def crawl(self, task: CrawlTask) -> CrawlResult:
+        """Crawl one task and wait for its result; may be called while `results` waits for its caller.
+
+        Raises:
+            Cancelled: The run is to end.
+        """
+        ...
+
+    def results(self, tasks: Sequence[CrawlTask], may_start: Callable[[], bool]) -> Generator[CrawlResult, None, None]:
+        """Crawl tasks side by side and yield the results in their order.
+
+        A task counts as finished when the caller asks for the next result; close the generator to end early.
+
+        Args:
+            tasks: What to crawl, in the order of their model ids.
+            may_start: Asked before each task; once it returns false, only the tasks that have begun are finished.
+
+        Yields:
+            A result for each task that was started and not cancelled.
+        """
+        ...
+
+
+def files_of(task: CrawlTask) -> set[str]:
+    """Return the URLs and declared hashes of the files of a task.
+
+    Two tasks that share one do not run at the same time: what one fetches, the other need not fetch again.
+    """
+    return {name for file in task.checkpoint.files for name in (file.url, file.sha256) if name}
