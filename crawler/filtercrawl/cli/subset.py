@@ -28,7 +28,7 @@ def run(
         bool, typer.Option("--materialize", help="Write the weights too, for use without the dataset; needs --out.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be selected; write nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Let --out replace the folder of another subset.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Let --out replace another subset, or weights.")] = False,
     list_recipes: Annotated[
         bool, typer.Option("--list", help="List the recipes that come with filtercrawl, and make nothing.")
     ] = False,

@@ -65,9 +65,7 @@ def build_subset(location: DatasetLocation, recipe: Recipe, progress: Progress) 
     exclusions.exclude("no_kernel_left", [row for row in exclusions.kept.tolist() if not kernels.n_kept(row)])
     kept: list[int] = exclusions.kept.tolist()
     if not kept:
-        lost = Counter(exclusions.reasons().values())
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in lost.most_common())
-        raise UsageError(f"{location}: no kernel is left by the recipe {recipe.name}; layers excluded by: {reasons}")
+        raise UsageError(f"{location}: no kernel is left by the recipe {recipe.name}; {_why(exclusions, population)}")
     rows = _rows(population, kept, kernels, kin, recipe)
     groups = [kin.groups[model] for model in population.values("model_id")]
     about = {
@@ -81,6 +79,14 @@ def build_subset(location: DatasetLocation, recipe: Recipe, progress: Progress) 
         "kin": {"groups": len(set(rows["kin"].to_pylist())), "evidence": kin.evidence, "lineage": kin.has_lineage},
     }
     return SubsetContent(recipe=recipe, rows=rows, excluded=_excluded(population, exclusions), about=about)
+
+
+def _why(exclusions: Exclusions, population: Population) -> str:
+    """Say what excluded all layers, for an error."""
+    lost = Counter(exclusions.reasons().values())
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in lost.most_common())
+    unknown = f"; unknown of every layer: {', '.join(population.unknown)}" if population.unknown else ""
+    return f"layers excluded by: {reasons}{unknown}"
 
 
 def _identity(recipe: Recipe) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -29,7 +29,11 @@ _REFUSED: Final = {
     "PARAMETER": "a parameter",
     "POSITIONAL_REFERENCE": "a column by its number",
 }
+# The database calls these stable; `hash` and `version` are not those of another release, `age` of one date is of today.
+_CHANGING: Final = frozenset({"age", "hash", "version"})
 _MODELS: Final = "models"
+_INDEX_COLUMNS: Final = {name.lower(): name for name in INDEX.names}
+_MODEL_COLUMNS: Final = {name.lower(): name for name in MODELS.names}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +58,14 @@ class Condition:
             UsageError: It is no single expression, or its value depends on more than one row and its model.
         """
         with duckdb.connect(config=_CONFIG) as database:
-            selected = _parse(database, sql, f"SELECT ({sql}\n)")
-            _parse(database, sql, f"SELECT {sql}\n")  # `a) or (b` is an expression only between parentheses
-            nodes = list(_nodes(selected))
-            for node in nodes:
-                if what := _REFUSED.get(node.get("class", "")):
-                    raise _not_understood(sql, f"{what} has no place in it, as a condition looks at one layer")
-            functions = {node["function_name"] for node in nodes if "function_name" in node}
-            if aggregates := sorted(functions & _aggregate_functions(database)):
-                name = aggregates[0].removesuffix("_star")
-                raise _not_understood(sql, f"{name}() looks at many rows, and a condition looks at one layer")
-            if changing := sorted(functions & _changing_functions(database)):
-                raise _not_understood(sql, f"{changing[0]}() does not always return the same")
-        return cls(sql=sql, **_columns(sql, nodes))
+            try:
+                selected = _parse(database, sql, f"SELECT ({sql}\n)")
+                _parse(database, sql, f"SELECT {sql}\n")  # `a) or (b` is an expression only between parentheses
+                nodes, paths = list(_nodes(selected)), list(_column_paths(selected))
+            except RecursionError as error:
+                raise _not_understood(sql, "it is nested too deeply; IN takes the place of many comparisons") from error
+            _check_nodes(database, sql, nodes)
+        return cls(sql=sql, **_columns(sql, paths))
 
     def evaluate(self, index: pa.Table, models: pa.Table) -> list[bool]:
         """Tell for each row of `index` whether the condition holds; where it is null, it does not.
@@ -83,6 +82,7 @@ class Condition:
             raise DatasetError("models has a checkpoint twice")
         numbered = index.append_column("row_number_", pa.array(range(len(index)), pa.int64()))
         with duckdb.connect(config=_CONFIG) as database:
+            database.execute("SET TimeZone = 'UTC'")  # else dates are those of where the machine is
             database.register("layer", numbered)
             database.register("model", models)
             query = (
@@ -126,31 +126,60 @@ def _is_one_expression(query: Mapping[str, Any]) -> bool:
     )
 
 
-def _columns(sql: str, nodes: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+def _check_nodes(database: duckdb.DuckDBPyConnection, sql: str, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Check that the value of an expression depends on one row and its model alone.
+
+    Raises:
+        UsageError: It does not.
+    """
+    for node in nodes:
+        if what := _REFUSED.get(node.get("class", "")):
+            raise _not_understood(sql, f"{what} has no place in it, as a condition looks at one layer")
+    functions = {node["function_name"] for node in nodes if "function_name" in node}
+    if aggregates := sorted(functions & _aggregate_functions(database)):
+        name = aggregates[0].removesuffix("_star")
+        raise _not_understood(sql, f"{name}() looks at many rows, and a condition looks at one layer")
+    if changing := sorted(functions & (_CHANGING | _changing_functions(database))):
+        raise _not_understood(sql, f"{changing[0]}() does not always return the same")
+
+
+def _columns(sql: str, paths: Iterable[Sequence[str]]) -> dict[str, tuple[str, ...]]:
     """Return the columns of `index` and of `models` that an expression names.
 
     Raises:
         UsageError: It names something else, such as `current_timestamp`.
     """
-    variables = {
-        path[0].lower()
-        for node in nodes
-        if node.get("class") == "LAMBDA"
-        for path in (inner["column_names"] for inner in _nodes(node["lhs"]) if "column_names" in inner)
-    }
-    index, models = ({name.lower(): name for name in schema.names} for schema in (INDEX, MODELS))
     found: dict[str, set[str]] = {"index_columns": set(), "model_columns": set()}
-    for path in (node["column_names"] for node in nodes if node.get("class") == "COLUMN_REF"):
+    for path in paths:
         first = path[0].lower()
         if first == _MODELS and len(path) > 1:
-            if path[1].lower() not in models:
+            if path[1].lower() not in _MODEL_COLUMNS:
                 raise _not_understood(sql, f"models has no column {unknown_column(path[1], MODELS.names)}")
-            found["model_columns"].add(models[path[1].lower()])
-        elif first in index:
-            found["index_columns"].add(index[first])
-        elif first not in variables:
+            found["model_columns"].add(_MODEL_COLUMNS[path[1].lower()])
+        elif first in _INDEX_COLUMNS:
+            found["index_columns"].add(_INDEX_COLUMNS[first])
+        else:
             raise _not_understood(sql, f"index has no column {unknown_column(path[0], INDEX.names)}")
     return {kind: tuple(sorted(names)) for kind, names in found.items()}
+
+
+def _column_paths(value: Any, variables: frozenset[str] = frozenset()) -> Iterator[list[str]]:
+    """Yield the names of columns, in parts, but for those of variables of the functions around them."""
+    if isinstance(value, list):
+        for child in value:
+            yield from _column_paths(child, variables)
+    elif isinstance(value, dict) and value.get("class") == "LAMBDA":
+        left = list(_column_paths(value["lhs"]))
+        own = {path[0].lower() for path in left if len(path) == 1}
+        # `models.extra -> 'key'`, which reads JSON, is parsed as a function of a variable too.
+        yield from (path for path in left if len(path) > 1 or path[0].lower() in _INDEX_COLUMNS)
+        yield from _column_paths(value["expr"], variables | own)
+    elif isinstance(value, dict):
+        path: list[str] = value["column_names"] if value.get("class") == "COLUMN_REF" else []
+        if path and path[0].lower() not in variables:
+            yield path
+        for child in value.values():
+            yield from _column_paths(child, variables)
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:

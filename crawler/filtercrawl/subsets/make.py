@@ -10,7 +10,7 @@ from filtercrawl.config import Settings, resolve
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.new_folder import remove_unfinished
-from filtercrawl.dataset.files.subset_folders import ABOUT, FOLDER, read_about
+from filtercrawl.dataset.files.subset_folders import ABOUT, FOLDER, WEIGHTS, read_about
 from filtercrawl.display.session import open_progress
 from filtercrawl.load.location import DatasetLocation, FolderLocation, open_location, read_dataset_id
 from filtercrawl.subsets.build import build_subset
@@ -44,13 +44,13 @@ def subset(
             a repository.
         materialize: Whether to write the weights too, so that `datasets` loads the folder alone; only with `out`.
         dry_run: Whether to write nothing.
-        force: Whether `out` may replace the folder of another subset.
+        force: Whether `out` may replace the folder of another subset, or one with weights by one without.
         revision: A branch, tag or commit of a repository; by default `main`.
         progress: As for `filtercrawl.sync`.
 
     Raises:
         UsageError: The recipe or the dataset is not understood, `out` is in the dataset, or no kernel is left.
-        PolicyError: `out` is the folder of another subset.
+        PolicyError: `out` is the folder of another subset, or has weights that would be lost.
         DatasetError: The dataset is damaged, or the folder cannot be written.
         ConflictError: Another process works on the dataset.
         NetworkError: The Hub does not answer, or has no such repository or revision.
@@ -64,7 +64,9 @@ def subset(
         raise UsageError("weights are written into a folder of their own; name it by --out")
     location = open_location(repo_or_path or resolve({}).dataset, revision)
     if out is not None:
-        _check_out(Path(out), location, chosen, force=force)
+        _check_out(Path(out), location)
+        if not force:
+            _check_replaces_nothing(Path(out), location, chosen, materialize=materialize)
     with open_progress(progress, "reading") as shown:
         if dry_run or out is not None:
             content = build_subset(location, chosen, shown or NullProgress())
@@ -95,26 +97,34 @@ def _write_into(location: FolderLocation, recipe: Recipe, progress: Progress) ->
     return SubsetReport(about=content.about, folder=target, changed=changed, root=root, paths=_paths(target))
 
 
-def _check_out(target: Path, location: DatasetLocation, recipe: Recipe, *, force: bool) -> None:
+def _check_out(target: Path, location: DatasetLocation) -> None:
     """Check where a subset is to be written before it is made.
 
     Raises:
         UsageError: It is in the dataset, or something else than a subset.
-        PolicyError: It is the folder of another subset.
     """
     if target.resolve().is_relative_to(location.root.resolve()):
         raise UsageError(
             f"{target}: is in the dataset {location}; leave out --out for a subset that is published with the dataset, "
             "or name a folder elsewhere"
         )
+    if target.exists() and not (target / ABOUT).is_file():
+        raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
+
+
+def _check_replaces_nothing(target: Path, location: DatasetLocation, recipe: Recipe, *, materialize: bool) -> None:
+    """Check that a folder is free, or that of the same subset with nothing that would be lost.
+
+    Raises:
+        PolicyError: It is not.
+    """
     if not target.exists():
         return
-    if not (target / ABOUT).is_file():
-        raise UsageError(f"{target}: exists and is not the folder of a subset; name another --out")
     about = read_about(target)
-    same = about.get("recipe_sha256") == recipe.sha256 and about.get("dataset_id") == read_dataset_id(location)
-    if not same and not force:
+    if about.get("recipe_sha256") != recipe.sha256 or about.get("dataset_id") != read_dataset_id(location):
         raise PolicyError(f"{target}: is the folder of another subset, {about.get('name')}; --force replaces it")
+    if (target / WEIGHTS).is_dir() and not materialize:
+        raise PolicyError(f"{target}: has weights; --materialize writes them again, --force replaces the folder")
 
 
 def _root(dataset: Path) -> str | None:

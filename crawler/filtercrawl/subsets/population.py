@@ -42,6 +42,7 @@ class Population:
         layers: Columns of `index`, by layer id.
         matches: Whether the condition of the recipe holds, by layer [layers].
         owners: Row of the layer that stores the weight, -1 where none does [layers].
+        unknown: Columns that the recipe asks for and that are null in all rows; those of `models` as `models.NAME`.
     """
 
     location: DatasetLocation
@@ -49,6 +50,7 @@ class Population:
     layers: pa.Table
     matches: NDArray[np.bool_]
     owners: NDArray[np.int64]
+    unknown: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, location: DatasetLocation, recipe: Recipe) -> Self:
@@ -69,9 +71,11 @@ class Population:
         if twice := [name for name, after in pairwise(ids) if name == after]:
             raise DatasetError(f"{location}: index has the layer {twice[0]} twice")
         matches = np.ones(len(layers), np.bool_)
+        unknown = _unknown(layers, asked)
         if condition is not None:
             models = read_models(location, list(dict.fromkeys(("model_id", *condition.model_columns))))
             matches = np.array(condition.evaluate(layers, models), np.bool_)
+            unknown += [f"models.{name}" for name in _unknown(models, condition.model_columns)]
         kept = [name for name in layers.column_names if name in (*_COLUMNS, *recipe.layers.range)]
         return cls(
             location=location,
@@ -79,6 +83,7 @@ class Population:
             layers=layers.select(kept),
             matches=matches,
             owners=_owners(layers),
+            unknown=tuple(unknown),
         )
 
     def values(self, column: str) -> list[Any]:
@@ -121,6 +126,11 @@ def read_models(location: DatasetLocation, columns: list[str]) -> pa.Table:
     for path in table_files(location, "models"):
         location.file(path)
     return DatasetFolder(location.root, str(location)).table("models", columns)
+
+
+def _unknown(table: pa.Table, columns: Iterable[str]) -> list[str]:
+    """Return the columns that are null in all rows."""
+    return sorted({name for name in columns if table[name].null_count == len(table)})
 
 
 def _owners(layers: pa.Table) -> NDArray[np.int64]:

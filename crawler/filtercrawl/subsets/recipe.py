@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import unknown_column, unknown_name
-from filtercrawl.dataset.files.subset_folders import SPLITS
+from filtercrawl.dataset.files.subset_folders import ABOUT, SPLITS, folder_name
 from filtercrawl.dataset.schema.arrow import INDEX
 from filtercrawl.subsets.recipe_values import (
     FLAG,
@@ -28,6 +28,7 @@ from filtercrawl.subsets.recipe_values import (
     TEXT,
     TEXTS,
     Value,
+    is_a,
     number,
     one_of,
     read_table,
@@ -35,9 +36,9 @@ from filtercrawl.subsets.recipe_values import (
 
 # Changes when the same recipe would select other rows of the same dataset.
 METHOD: Final = 1
-# Digits of the recipe's hash in the name of a subset's folder.
-_DIGITS: Final = 12
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?")
+# The name of such a recipe could be that of the folder of another one.
+_NAME_WITH_HASH: Final = re.compile(r".*-[0-9a-f]{12}")
 _BOUND: Final = number()
 _KERNEL_SIZE: Final = re.compile(r"[1-9][0-9]*(x[1-9][0-9]*){0,2}")
 _WEIGHT_KINDS: Final = ("learned", "fixed", "dynamic_bank", "standardized", "dense_as_conv")
@@ -45,17 +46,11 @@ _WEIGHT_KINDS: Final = ("learned", "fixed", "dynamic_bank", "standardized", "den
 Equality = Literal["none", "exact", "sign", "scale", "scale_and_sign"]
 
 
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(value)
-    return value
-
-
 def _ranges(value: Any) -> dict[str, dict[str, float]]:
     """Read `{COLUMN = {min = A, max = B}}`."""
     ranges: dict[str, dict[str, float]] = {}
-    for column, bounds in value.items():
-        if not bounds or bounds.keys() - {"min", "max"}:
+    for column, bounds in is_a(dict)(value).items():
+        if not is_a(dict)(bounds) or bounds.keys() - {"min", "max"}:
             raise ValueError(bounds)
         ranges[column] = {name: _BOUND(bound) for name, bound in bounds.items()}
         if ranges[column].get("min", -math.inf) > ranges[column].get("max", math.inf):
@@ -70,12 +65,12 @@ _RANGES: Final = Value(
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRules:
-    """The table `[layers]`: a layer is in the subset if it meets all rules; one with an unknown value does not.
+    """The table `[layers]`: a layer is in the subset if it meets all rules; an unknown value meets none.
 
     Attributes:
-        kernel_sizes: Kernel sizes, as in the column `kernel`.
-        weight_kinds: Values of `weight_kind`.
-        final_only: Whether only the last checkpoint of a training run is taken.
+        kernel_sizes: Kernel sizes, as in the column `kernel`, in order.
+        weight_kinds: Values of `weight_kind`, in order.
+        final_only: Whether of the checkpoints of a training run only the last is taken; others are of no known run.
         redistributable: Whether only layers whose license lets everybody redistribute them are taken.
         min_kernels: Kernels that a layer has at least, before rules for kernels.
         range: Bounds, included, by numeric column of `index`.
@@ -195,7 +190,7 @@ class Recipe:
     """A recipe. What it leaves out excludes nothing.
 
     Attributes:
-        name: Of the subset: lower-case letters, digits and hyphens.
+        name: Of the subset: at most 64 lower-case letters, digits and hyphens.
         version: Raised when the recipe changes.
         description: What the subset is for, a sentence; it decides nothing and is not part of the hash.
         seed: Decides what is picked where there is a cap, and how models are split.
@@ -207,7 +202,7 @@ class Recipe:
         splits: Train, validation and test.
     """
 
-    name: Annotated[str, Value("a name of lower-case letters, digits and hyphens", _name)]
+    name: Annotated[str, TEXT]
     version: Annotated[int, POSITIVE] = 1
     description: Annotated[str, TEXT] = ""
     seed: Annotated[int, SEED] = 0
@@ -217,6 +212,12 @@ class Recipe:
     deduplicate: Deduplication = field(default_factory=Deduplication)
     caps: Caps = field(default_factory=Caps)
     splits: Splits = field(default_factory=Splits)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"name: {self.name!r} is not a name of at most 64 lower-case letters, digits and hyphens")
+        if _NAME_WITH_HASH.fullmatch(self.name):
+            raise ValueError(f"name: {self.name!r} ends in a hash, as the folder of a subset does")
 
     @cached_property
     def canonical(self) -> str:
@@ -232,7 +233,7 @@ class Recipe:
     @property
     def folder_name(self) -> str:
         """`NAME-HASH`, the name of the folder of a subset."""
-        return f"{self.name}-{self.sha256[:_DIGITS]}"
+        return folder_name(self.name, self.sha256)
 
     def to_toml_values(self) -> dict[str, Any]:
         """Return what the recipe states, as a file would: without what has its default."""
@@ -279,7 +280,9 @@ def read_recipe(path: Path) -> Recipe:
         about = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read ({error})") from error
-    return _of_table(about.get("recipe") if isinstance(about, dict) else None, str(path))
+    if not isinstance(about, dict) or "recipe" not in about:
+        raise UsageError(f"{path}: has no recipe; name a TOML file, or the {ABOUT} of a subset")
+    return _of_table(about["recipe"], str(path))
 
 
 def _of_table(table: Any, where: str) -> Recipe:

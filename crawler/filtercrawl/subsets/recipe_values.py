@@ -91,7 +91,10 @@ def number(least: float = -math.inf, most: float = math.inf) -> Callable[[Any], 
     """Return a reader of finite numbers between two bounds."""
 
     def read(value: Any) -> float:
-        found = float(is_a(int)(value) if isinstance(value, int) else is_a(float)(value))
+        try:
+            found = float(is_a(int)(value) if isinstance(value, int) else is_a(float)(value))
+        except OverflowError as error:
+            raise ValueError(value) from error
         if not math.isfinite(found) or not least <= found <= most:
             raise ValueError(value)
         return found
@@ -111,10 +114,11 @@ def one_of(*words: str) -> Value:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
+    """Read a list whose order and repetitions say nothing."""
     words = tuple(map(is_a(str), is_a(list)(value)))
     if not words or not all(words):
         raise ValueError(value)
-    return words
+    return tuple(sorted(set(words)))
 
 
 TEXT: Final = Value("a text", is_a(str))

@@ -12,6 +12,7 @@ import pyarrow as pa
 from filtercrawl.dataset.card.configs import Config
 from filtercrawl.dataset.card.yaml_header import render_header
 from filtercrawl.dataset.files.parquet import write_table
+from filtercrawl.dataset.files.subset_folders import WEIGHTS
 from filtercrawl.dataset.schema.arrow import ROW_NUMBERS
 from filtercrawl.dataset.schema.subset_rows import SubsetWeightRow
 from filtercrawl.load.location import DatasetLocation
@@ -31,7 +32,7 @@ def write_weights(content: SubsetContent, location: DatasetLocation, folder: Pat
     schema, files = SubsetWeightRow.SCHEMA, {}
     for split in content.about["splits"]:
         rows = _batches(Subset(location, folder, content.split(split)))
-        if table := write_table(folder, f"weights/{split}.parquet", schema, rows):
+        if table := write_table(folder, f"{WEIGHTS}/{split}.parquet", schema, rows):
             files[split] = table
     config = Config(
         name="kernels",

@@ -28,7 +28,7 @@ from support.synthetic_datasets import Net, plant
 
 HEALTHY = """
 name = "healthy"
-description = "Healthy | kernels."
+description = "Healthy | <b>kernels</b>."
 where = "models.architecture is null or models.architecture <> 'left-out'"
 
 [layers]
@@ -219,6 +219,9 @@ def test_a_subset_in_its_dataset_is_a_config(planted: Path, tmp_path: Path, monk
     assert list(verify_folder(dataset)) == []
     found = load_subset(dataset, "healthy")
     assert "subset-healthy" in open_dataset(dataset).configs
+    line = next(line for line in (dataset / "README.md").read_text("utf-8").splitlines() if "`subset-healthy`" in line)
+    assert line.replace("&#124;", "").count("|") == 5
+    assert "<b>" not in line
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     loaded = datasets.load_dataset(str(dataset), "subset-healthy")
     assert {name: len(rows) for name, rows in loaded.items()} == {
@@ -289,6 +292,22 @@ def test_versions_of_a_name_are_told_apart(planted: Path, tmp_path: Path) -> Non
     assert load_subset(dataset, report.folder.name).layers == load_subset(dataset, "mine").layers  # type: ignore[union-attr]
 
 
+def test_a_copy_by_another_name_is_no_subset(planted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By the name of the other recipe, its config would take the place of that recipe's own."""
+    dataset = copy(planted, tmp_path)
+    versions = [parse_recipe(f"name = 'mine'\nversion = {version}", "") for version in (1, 2)]
+    first = subset(versions[0], dataset, progress=False).folder
+    assert first is not None
+    shutil.copytree(first, dataset / FOLDER / "mine")
+    latest = subset(versions[1], dataset, progress=False).folder
+    assert latest is not None
+    assert "subsets/mine: is not named after its recipe" in caplog.text
+    configs = [name for name in open_dataset(dataset).configs if name.startswith("subset-")]
+    assert configs == ["subset-mine", f"subset-{first.name}"]
+    assert load_subset(dataset, "mine").info["version"] == 2
+    assert list(verify_folder(dataset)) == []
+
+
 def test_a_subset_that_no_longer_fits_is_moved_away(
     planted: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -354,9 +373,23 @@ def test_the_folder_of_another_subset_is_replaced_by_force_only(planted: Path, t
     assert load_subset(planted, out).info["name"] == "two"
 
 
+def test_weights_are_not_lost_but_by_force(planted: Path, tmp_path: Path) -> None:
+    recipe, out = parse_recipe("name = 'one'", ""), tmp_path / "out"
+    subset(recipe, planted, out=out, progress=False)
+    assert subset(recipe, planted, out=out, materialize=True, progress=False).changed
+    with pytest.raises(PolicyError, match="has weights; --materialize writes them again"):
+        subset(recipe, planted, out=out, progress=False)
+    assert (out / "weights/train.parquet").is_file()
+    assert subset(recipe, planted, out=out, force=True, progress=False).changed
+    assert not (out / "weights").exists()
+
+
 def test_what_cannot_be_made_or_found_is_a_usage_error(planted: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="layers excluded by: where 19"):
         subset(parse_recipe("name = 'none'\nwhere = 'false'", ""), planted, dry_run=True, progress=False)
+    deep = "name = 'deep'\nwhere = 'taps > 1 and models.num_params > 1e15'\n[layers]\nrange.conv_depth = {min = 2}"
+    with pytest.raises(UsageError, match=r"; unknown of every layer: conv_depth$"):
+        subset(parse_recipe(deep, ""), planted, dry_run=True, progress=False)
     with pytest.raises(UsageError, match="no file and no recipe is named 'healty-3x3'; did you mean 'healthy-3x3'"):
         subset("healty-3x3", planted, dry_run=True, progress=False)
     with pytest.raises(UsageError, match="is a folder; name a TOML file"):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.subsets.recipe import Recipe, parse_recipe
+from filtercrawl.subsets.recipe import Recipe, parse_recipe, read_recipe
 from filtercrawl.subsets.shipped import shipped_recipes
+
+# The same kernel sizes.
+LISTS = (["3x3", "5x5"], ["5x5", "3x3", "5x5"])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "lacks the key 'name'"),
-        ("name = 'A b'", "name: 'A b' is not a name of lower-case letters, digits and hyphens"),
+        ("name = 'A b'", "name: 'A b' is not a name of at most 64 lower-case letters, digits and hyphens"),
+        ("name = 1", "name: 1 is not a text"),
+        ("name = 'a-b5b6d808fa4b'", "name: 'a-b5b6d808fa4b' ends in a hash, as the folder of a subset does"),
         ("name = 'a'\nsed = 1", "unknown key 'sed'; did you mean 'seed'"),
         ("name = 'a'\nseed = true", "seed: True is not a whole number, 0 or more"),
         ("name = 'a'\nversion = 0", "version: 0 is not a whole number, 1 or more"),
@@ -30,6 +37,11 @@ from filtercrawl.subsets.shipped import shipped_recipes
         ),
         ("name = 'a'\n[layers]\nrange.license = {max = 1}", "range: license is not a column of numbers"),
         ("name = 'a'\n[layers]\nrange.sparsity = {most = 1}", "is not a table of columns with min, max or both"),
+        ("name = 'a'\n[layers]\nrange = 1", "[layers] range: 1 is not a table of columns"),
+        ("name = 'a'\n[layers]\nrange.sparsity = [0, 0.5]", "is not a table of columns with min, max or both"),
+        ("name = 'a'\n[layers]\nrange.sparsity = 0.5", "is not a table of columns with min, max or both"),
+        ("name = 'a'\n[layers]\nrange.sparsity = {}", "is not a table of columns with min, max or both"),
+        (f"name = 'a'\n[kernels]\nmin_norm = 1{'0' * 400}", "0 is not a number, 0 or more"),
         ("name = 'a'\n[deduplicate]\nkernels = 'up'", "kernels: 'up' is not one of none, exact, sign, scale"),
         ("name = 'a'\n[layers]\nkernel_sizes = ['3*3']", "kernel_sizes: '3*3' is not a kernel size such as 3x3"),
         ("name = 'a'\n[layers]\nweight_kinds = ['lerned']", "no kind is named 'lerned'; did you mean 'learned'?"),
@@ -53,6 +65,8 @@ def test_the_hash_is_of_what_decides_however_it_is_written() -> None:
     )
     otherwise = "version = 1\nseed = 0\nlayers = {range = {sparsity = {max = 1.0}}, min_kernels = 4}\nname = 'a' # b"
     assert parse_recipe(written, "").sha256 == parse_recipe(otherwise, "").sha256
+    one, other = (parse_recipe(f"name = 'a'\nlayers.kernel_sizes = {sizes}", "") for sizes in LISTS)
+    assert one.sha256 == other.sha256
     assert parse_recipe(written.replace("4", "5"), "").sha256 != parse_recipe(written, "").sha256
     assert parse_recipe(f"seed = 1\n{written}", "").sha256 != parse_recipe(written, "").sha256
 
@@ -61,6 +75,14 @@ def test_the_hash_of_a_recipe_is_the_same_for_ever() -> None:
     """Names of folders and citations hold it; a new option must not change it."""
     assert Recipe(name="a").canonical == '{"method":1,"name":"a"}'
     assert Recipe(name="a").folder_name == "a-b5b6d808fa4b"
+
+
+def test_a_json_file_without_a_recipe_says_what_to_name(tmp_path: Path) -> None:
+    for number, text in enumerate(("{}", "[]", '{"name": "a"}')):
+        path = tmp_path / f"{number}.json"
+        path.write_text(text, "utf-8")
+        with pytest.raises(UsageError, match=r"has no recipe; name a TOML file, or the subset\.json of a subset"):
+            read_recipe(path)
 
 
 def test_recipes_that_are_shipped_are_named_as_their_files() -> None:

@@ -18,6 +18,7 @@ from filtercrawl.dataset.card.counts import DatasetCounts
 from filtercrawl.dataset.card.figures import REPORT, CardFigure, KernelPicture
 from filtercrawl.dataset.card.release import Release
 from filtercrawl.dataset.files import manifest
+from filtercrawl.dataset.files.subset_folders import CONFIG_PREFIX
 from filtercrawl.dataset.schema.layer_row import IndexRow, LayerRow
 from filtercrawl.dataset.schema.model_row import ModelRow
 
@@ -31,6 +32,7 @@ _SHORT_TABLE: Final = 5
 # Columns of tables that are aligned to the right.
 _NUMBERS: Final = frozenset({"rows", "MB", "kernels", "checkpoints"})
 _NAME_LENGTH: Final = 80
+_ABOUT_LENGTH: Final = 400
 # Megabytes below which the size of a config is not written out.
 _SMALLEST: Final = 0.01
 _CAPTION_LENGTH: Final = 400
@@ -169,9 +171,11 @@ def _type(kind: pa.DataType) -> str:
 
 def _config_line(config: Config) -> Line:
     megabytes = sum(file.size for file in config.files) / 1e6
+    # What a subset is for, whoever made it says.
+    is_subset = config.name.startswith(CONFIG_PREFIX)
     return (
         f"`{config.name}`",
-        config.about,
+        escape(config.about, _ABOUT_LENGTH) if is_subset else config.about,
         f"{config.rows:,}",
         f"{megabytes:,.2f}" if megabytes >= _SMALLEST else f"< {_SMALLEST}",
     )

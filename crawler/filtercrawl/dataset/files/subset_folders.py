@@ -16,11 +16,14 @@ logger = logging.getLogger(__name__)
 
 FOLDER: Final = "subsets"
 ABOUT: Final = "subset.json"
+WEIGHTS: Final = "weights"
 CARD: Final = "README.md"
 EXCLUDED: Final = "excluded.parquet"
 # The name of a subset's config is this and the subset's name.
 CONFIG_PREFIX: Final = "subset-"
 SPLITS: Final = ("train", "validation", "test")
+# Digits of the recipe's hash in the name of a folder.
+_DIGITS: Final = 12
 # Below a dataset; a subset that was written elsewhere may be in a folder of any name.
 _FOLDER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]*")
 SPLIT_FILE: Final = re.compile(rf"{FOLDER}/(?P<folder>{_FOLDER_NAME.pattern})/(?P<split>{'|'.join(SPLITS)})\.parquet")
@@ -35,6 +38,7 @@ class SubsetFolder:
         name: Of the recipe.
         version: Of the recipe.
         description: Of the recipe.
+        recipe_sha256: Of the recipe.
         splits: Layers by split, in order.
     """
 
@@ -42,6 +46,7 @@ class SubsetFolder:
     name: str
     version: int
     description: str
+    recipe_sha256: str
     splits: Mapping[str, int]
 
     @classmethod
@@ -58,6 +63,7 @@ class SubsetFolder:
                 name=str(about["name"]),
                 version=int(about["version"]),
                 description=str(about["description"]),
+                recipe_sha256=str(about["recipe_sha256"]),
                 splits={str(name): int(counts["layers"]) for name, counts in about["splits"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -76,6 +82,11 @@ class SubsetFolder:
         return {split: self.path(split) for split in self.splits}
 
 
+def folder_name(name: str, recipe_sha256: str) -> str:
+    """Return `NAME-HASH`, the name of the folder of a subset in that of its dataset."""
+    return f"{name}-{recipe_sha256[:_DIGITS]}"
+
+
 def read_about(path: Path) -> dict[str, Any]:
     """Return what `subset.json` in a folder says.
 
@@ -92,16 +103,21 @@ def read_about(path: Path) -> dict[str, Any]:
 
 
 def subset_folders(dataset: Path) -> list[SubsetFolder]:
-    """Return the subsets of a dataset folder that can be read, by folder name; the others are named in the log."""
+    """Return the subsets of a dataset folder that can be read, by folder name; the others are named in the log.
+
+    Names of configs are unique because a folder is named after its recipe: a copy by another name is no subset.
+    """
     found = []
     for path in sorted((dataset / FOLDER).glob("[a-z0-9]*/")):
-        if _FOLDER_NAME.fullmatch(path.name) is None:
-            logger.warning("%s: has a name that no subset of a dataset has; move it elsewhere", path)
-            continue
         try:
-            found.append(SubsetFolder.read(path))
+            subset = SubsetFolder.read(path)
         except DatasetError as error:
             logger.warning("%s", error)
+            continue
+        if _FOLDER_NAME.fullmatch(path.name) and path.name == folder_name(subset.name, subset.recipe_sha256):
+            found.append(subset)
+        else:
+            logger.warning("%s: is not named after its recipe, as a subset of a dataset is; move it elsewhere", path)
     return found
 
 
