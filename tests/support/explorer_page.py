@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Request
+    from playwright.sync_api import Browser, BrowserContext, Page, Request, Route
 
 DESK = (1400, 1000)
 PHONE = (390, 844)
@@ -27,9 +28,14 @@ class PageOpener:
         self.other_origins: list[str] = []
 
     def __call__(
-        self, query: str = "", *, size: tuple[int, int] = DESK, theme: Literal["light", "dark"] = "light"
+        self,
+        query: str = "",
+        *,
+        size: tuple[int, int] = DESK,
+        theme: Literal["light", "dark"] = "light",
+        late: str | None = None,
     ) -> Page:
-        """Open a view and wait until it shows what the address asks for."""
+        """Open a view and wait until it shows what the address asks for; files of the pattern `late` take a second."""
         context = self._browser.new_context(
             viewport={"width": size[0], "height": size[1]}, color_scheme=theme, reduced_motion="reduce"
         )
@@ -40,6 +46,8 @@ class PageOpener:
         page.on("pageerror", lambda error: self.problems.append(str(error)))
         page.on("requestfailed", self._failed)
         page.on("request", self._requested)
+        if late is not None:
+            page.route(late, _delay)
         page.goto(self._url + query)
         wait_for_counts(page)
         return page
@@ -59,6 +67,11 @@ class PageOpener:
     def _requested(self, request: Request) -> None:
         if not request.url.startswith((self._url, "data:", "blob:")):
             self.other_origins.append(request.url)
+
+
+def _delay(route: Route) -> None:
+    time.sleep(1)
+    route.continue_()
 
 
 def wait_for_counts(page: Page) -> None:

@@ -43,6 +43,14 @@ class Node:
         command = ["node", str(script), str(modules), url]
         return cls(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.process:
+            assert self.process.stdin
+            self.process.stdin.close()
+
     def ask(self, method: str, *arguments: Any) -> Any:
         assert self.process.stdin
         assert self.process.stdout
@@ -111,12 +119,8 @@ def write_analyses(folder: Path, index: pa.Table) -> None:
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     folder = tmp_path_factory.mktemp("explorer") / "dataset"
     write_dataset(folder)
-    with open_explorer(folder) as server:
-        node = Node.start(server.url)
-        with node.process:
-            yield Opened(folder, node, pq.read_table(folder / "data/index.parquet").to_pylist())
-            assert node.process.stdin
-            node.process.stdin.close()
+    with open_explorer(folder) as server, Node.start(server.url) as node:
+        yield Opened(folder, node, pq.read_table(folder / "data/index.parquet").to_pylist())
 
 
 def samples(folder: Path) -> list[dict[str, Any]]:
@@ -139,10 +143,13 @@ def test_every_column_is_what_pyarrow_reads(opened: Opened) -> None:
         assert opened.node.ask("values", name) == expected, name
 
 
-def test_a_row_is_what_pyarrow_reads(opened: Opened) -> None:
-    for row in (0, 4, 5, len(opened.index) - 1):
-        expected = {name: [] if value is None and name in LISTS else value for name, value in opened.index[row].items()}
-        assert opened.node.ask("layer", row) == expected
+def test_rows_are_what_pyarrow_reads(opened: Opened) -> None:
+    rows = (5, 0, 4, len(opened.index) - 1, 5)
+    expected = [
+        {name: [] if value is None and name in LISTS else value for name, value in opened.index[row].items()}
+        for row in rows
+    ]
+    assert opened.node.ask("layers", rows) == expected
 
 
 LISTS = [field.name for field in INDEX if pa.types.is_list(field.type)]
@@ -162,6 +169,19 @@ def test_samples_of_every_layer_are_found_without_an_index(opened: Opened) -> No
         assert found["values"] == [value for kernel in expected for value in kernel["values"]]
         assert np.prod(found["size"]) == opened.index[row]["taps"]
     assert sum(len(group) for group in by_layer.values()) == len(stored)
+
+
+def test_what_could_not_be_read_is_read_again(opened: Opened, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(opened.folder, tmp_path / "dataset"))
+    files = {path: path.read_bytes() for path in folder.glob("data/samples*.parquet")}
+    for path, content in files.items():
+        path.write_bytes(bytes(len(content)))
+    with open_explorer(folder) as server, Node.start(server.url) as node:
+        with pytest.raises(RuntimeError, match="this is no Parquet file"):
+            node.ask("samples", 0)
+        for path, content in files.items():
+            path.write_bytes(content)
+        assert node.ask("samples", 0) == opened.node.ask("samples", 0)
 
 
 def test_the_first_screen_has_the_first_stored_layers(opened: Opened) -> None:
@@ -236,6 +256,7 @@ def some_search(random_: random.Random) -> list[tuple[str, str]]:
     low, high = sorted(round(random_.random(), 2) for _ in range(2))
     measures = list(MEASURES)
     random_.shuffle(measures)
+    sorted_by = random_.choice([*measures, "kernel", "task", "conv_depth", "duplicate_of"])
     offered = [
         [("f.kernel", "3x3")],
         [("f.kernel", "3x3"), ("f.kernel", "7"), ("f.kernel", "9x9")],
@@ -246,7 +267,7 @@ def some_search(random_: random.Random) -> list[tuple[str, str]]:
         [(f"f.{measures[1]}", f"{low}..")],
         [("q", random_.choice(["net0", "NET1 conv1", "é dw", "nothing like it", " "]))],
         [("all", "1")],
-        [("sort", random_.choice(["", "-"]) + random_.choice([*measures, "kernel", "task", "conv_depth"]))],
+        [("sort", random_.choice(["", "-"]) + sorted_by)],
         [("x", measures[0]), ("y", measures[1]), ("brush", f"{low},{high},0,{high}")],
     ]
     return [pair for pairs in random_.sample(offered, random_.randint(0, 4)) for pair in pairs]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import yaml
+from playwright.sync_api import expect
 
 from filtercrawl.testing.loopback_server import Loopback
 from filtercrawl_analysis.explorer.explore import write_page
@@ -59,6 +60,22 @@ def test_beside_a_dataset_on_a_server_without_ranges(
         page.get_by_text("sampled kernels of").first.wait_for()
         opener.close()
         assert opener.problems == []
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [("config.json", "`filtercrawl explore --out` writes it"), ("js/data/worker.js", "worker did not start")],
+)
+def test_a_file_of_the_page_that_is_missing_is_told(
+    browser: Browser, viewed_dataset: Path, tmp_path: Path, file: str, problem: str
+) -> None:
+    write_page(viewed_dataset, tmp_path)
+    (tmp_path / file).unlink()
+    with static_server(tmp_path) as url:
+        page = browser.new_page()
+        page.goto(f"{url}/?view=model")
+        expect(page.get_by_role("alert")).to_contain_text(problem)
+        page.close()
 
 
 def first_kernel(dataset: Path) -> str:

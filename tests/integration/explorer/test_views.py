@@ -203,3 +203,15 @@ def test_a_model_is_compared_with_those_of_its_architecture(open_page: PageOpene
     assert parse_qs(query["a"]) == {"model_id": [BEFORE]}
     assert parse_qs(query["b"]) == {"architecture": ["convnext_tiny"]}
     expect(page.locator("#panel-compare")).to_contain_text("convnext_tiny")
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("?kernel=timm/resnet18.a1_in1k%231.weight:5:7", "Verdict of quality"),
+        ("?view=model&model=timm/resnet18.a1_in1k", "verdict: outliers"),
+    ],
+)
+def test_a_verdict_is_shown_however_late_its_table_comes(open_page: PageOpener, query: str, shown: str) -> None:
+    page = open_page(query, late="**/layer_quality.parquet")
+    expect(page.locator("dialog[open], #panel-model:not([hidden])")).to_contain_text(shown)

@@ -18,8 +18,14 @@ const OVERLAYS = ["kernel"];
 const FIRST_PICTURE_MS = 3000;
 
 const state = new State();
-const store = new Store(fetch("config.json").then((response) => response.json()));
+const store = new Store(readConfig());
 const get = (id) => document.getElementById(id);
+
+async function readConfig() {
+  const response = await fetch("config.json");
+  if (response.ok) return response.json();
+  throw new Error(`config.json cannot be read (the server answers ${response.status}); \`filtercrawl explore --out\` writes it.`);
+}
 
 function select() {
   store.select(selectionOf(state));

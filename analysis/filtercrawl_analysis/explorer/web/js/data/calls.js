@@ -4,6 +4,7 @@ export class WorkerCalls {
   #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   #pending = new Map();
   #next = 0;
+  #failure = null;
 
   constructor() {
     this.#worker.onmessage = ({ data: { id, result, error } }) => {
@@ -13,12 +14,14 @@ export class WorkerCalls {
       else reject(Object.assign(new Error(error.message), { name: error.name }));
     };
     this.#worker.onerror = (event) => {
-      for (const { reject } of this.#pending.values()) reject(new Error(`the worker failed: ${event.message}`));
+      this.#failure = new Error(`The page's worker did not start (${event.message ?? "a module is missing"}); load the page again.`);
+      for (const { reject } of this.#pending.values()) reject(this.#failure);
       this.#pending.clear();
     };
   }
 
   call(method, ...args) {
+    if (this.#failure) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       const id = this.#next++;
       this.#pending.set(id, { resolve, reject });

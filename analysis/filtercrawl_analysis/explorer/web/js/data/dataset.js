@@ -20,12 +20,7 @@ export class Dataset {
   #immutable;
   #sizes;
   #index;
-  #opened = new Map();
-  #columns = new Map();
-  #joins = new Map();
-  #rowsById = null;
-  #head = null;
-  #samples = null;
+  #made = new Map();
 
   /**
    * @param {{base: string, files: Object<string, number|null>, immutable: boolean}} config the address of the dataset
@@ -62,17 +57,12 @@ export class Dataset {
 
   /** A column by row of index: of index itself, or `TABLE.COLUMN` of an analysis. */
   column(name) {
-    if (!this.#columns.has(name)) {
-      const column = name.includes(".") ? this.#joined(name) : this.#read(this.#index, name, name);
-      column.catch(() => this.#columns.delete(name));
-      this.#columns.set(name, column);
-    }
-    return this.#columns.get(name);
+    return this.#once(`column ${name}`, () => (name.includes(".") ? this.#joined(name) : this.#read(this.#index, name, name)));
   }
 
-  /** A row of index as an object. */
-  layer(row) {
-    return this.#index.row(row);
+  /** Rows of index as objects. */
+  layers(rows) {
+    return this.#index.objects(rows);
   }
 
   /** The row of a layer, or -1. */
@@ -84,7 +74,7 @@ export class Dataset {
   async model(modelId) {
     const models = await this.#open(MODELS);
     const row = (await models.values("model_id")).indexOf(modelId);
-    return row < 0 ? null : models.row(row);
+    return row < 0 ? null : (await models.objects([row]))[0];
   }
 
   /** An analysis table as objects, or null where there is none. */
@@ -104,7 +94,7 @@ export class Dataset {
    * @returns {Promise<{rows: Uint32Array, columns: object[]}>} columns have only the rows of that row group
    */
   async head(names) {
-    const head = await (this.#head ??= this.#openHead());
+    const head = await this.#once("head", () => this.#openHead());
     const columns = await Promise.all(names.map((name) => this.#read(this.#index, name, name, [0])));
     return { rows: head.rows, columns };
   }
@@ -118,8 +108,8 @@ export class Dataset {
 
   /** Sampled kernels of a layer. */
   async samples(row) {
-    const head = await this.#head;
-    const { table, ids, sizes } = head?.rows.includes(row) ? head : await (this.#samples ??= this.#openSamples());
+    const head = await this.#made.get("head")?.catch(() => null);
+    const { table, ids, sizes } = head?.rows.includes(row) ? head : await this.#once("samples", () => this.#openSamples());
     const layer = await table.read(row);
     return {
       size: pictureSize(sizes.categories[sizes.values[row]]),
@@ -154,13 +144,8 @@ export class Dataset {
 
   #open(path) {
     if (!(path in this.#sizes)) return Promise.reject(new Error(`This dataset has no ${path}.`));
-    if (!this.#opened.has(path)) {
-      const file = new RangeFile(this.#base + path, this.#sizes[path] ?? null, this.#immutable);
-      const opened = ParquetFile.open(file);
-      opened.catch(() => this.#opened.delete(path));
-      this.#opened.set(path, opened);
-    }
-    return this.#opened.get(path);
+    return this.#once(`file ${path}`, () =>
+      ParquetFile.open(new RangeFile(this.#base + path, this.#sizes[path] ?? null, this.#immutable)));
   }
 
   async #read(file, column, name, groups) {
@@ -194,18 +179,24 @@ export class Dataset {
 
   /** The row of an analysis table for each row of index, or -1. */
   #matches(table, file) {
-    if (!this.#joins.has(table)) {
-      const both = Promise.all([this.column("layer_id"), this.#read(file, "layer_id", "layer_id")]);
-      const matches = both.then(([index, ids]) => matchRows(index.values, ids.values));
-      matches.catch(() => this.#joins.delete(table));
-      this.#joins.set(table, matches);
-    }
-    return this.#joins.get(table);
+    return this.#once(`matches ${table}`, async () => {
+      const [index, ids] = await Promise.all([this.column("layer_id"), this.#read(file, "layer_id", "layer_id")]);
+      return matchRows(index.values, ids.values);
+    });
   }
 
   #ids() {
-    this.#rowsById ??= this.column("layer_id").then(({ values }) => new Map(values.map((id, row) => [id, row])));
-    return this.#rowsById;
+    return this.#once("ids", async () => new Map((await this.column("layer_id")).values.map((id, row) => [id, row])));
+  }
+
+  /** What `make` promises: made once, and again after it has failed. */
+  #once(key, make) {
+    if (!this.#made.has(key)) {
+      const made = make();
+      made.catch(() => this.#made.delete(key));
+      this.#made.set(key, made);
+    }
+    return this.#made.get(key);
   }
 }
 

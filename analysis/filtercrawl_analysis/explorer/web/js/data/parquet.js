@@ -55,12 +55,17 @@ export class ParquetFile {
     return node.element.converted_type === "LIST" || node.element.logical_type?.type === "LIST" ? "LIST" : "GROUP";
   }
 
-  /** One row as an object of all columns, but structs. */
-  async row(row) {
-    const group = this.groupOf(row);
+  /** Rows as objects of all columns, but structs; each row group is decoded once. */
+  async objects(rows) {
     const names = this.names.filter((name) => this.type(name) !== "GROUP");
-    const columns = await Promise.all(names.map((name) => this.values(name, [group])));
-    return Object.fromEntries(names.map((name, i) => [name, columns[i][row - this.starts[group]]]));
+    const groups = [...new Set(rows.map((row) => this.groupOf(row)))];
+    const columns = new Map(await Promise.all(groups.map(async (group) => {
+      return [group, await Promise.all(names.map((name) => this.values(name, [group])))];
+    })));
+    return rows.map((row) => {
+      const group = this.groupOf(row);
+      return Object.fromEntries(names.map((name, i) => [name, columns.get(group)[i][row - this.starts[group]]]));
+    });
   }
 
   /** The values of a column by row: null for unknown, and arrays of a list. */

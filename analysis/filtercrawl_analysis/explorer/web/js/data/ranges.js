@@ -39,7 +39,7 @@ export class RangeFile {
   /** The bytes of the file. */
   async size() {
     if (this.#size === null) {
-      const response = await this.#fetch({ method: "HEAD" });
+      const { response } = await this.#fetch({ method: "HEAD" });
       this.#size = Number(response.headers.get("content-length"));
       if (!this.#size) throw new Error(`${this.#url}: the server does not tell its size`);
     }
@@ -113,8 +113,7 @@ export class RangeFile {
 
   async #range(start, end) {
     if (this.#whole) return (await this.#whole).subarray(start, end);
-    const response = await this.#fetch({ headers: { Range: `bytes=${start}-${end - 1}` } });
-    const bytes = new Uint8Array(await response.arrayBuffer());
+    const { response, bytes } = await this.#fetch({ headers: { Range: `bytes=${start}-${end - 1}` } });
     const total = response.status === 200 ? bytes.length : totalOf(response);
     if (!this.#immutable && total !== null && total !== this.#size) throw new DatasetChanged();
     if (response.status === 200) {
@@ -125,24 +124,28 @@ export class RangeFile {
     return bytes;
   }
 
+  /** @returns {Promise<{response: Response, bytes: Uint8Array}>} a response that is no error, and its body */
   async #fetch(options) {
     let problem = "";
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       if (attempt) await new Promise((resolve) => setTimeout(resolve, 300 * 2 ** attempt));
       const direct = this.#direct;
       let response;
+      let bytes;
       try {
         // Caches mix ranges of two versions of a file.
         response = await fetch(direct ?? this.#url, this.#immutable ? options : { cache: "no-store", ...options });
+        bytes = new Uint8Array(await response.arrayBuffer());
       } catch (error) {
         problem = error.message;
+        this.#direct = null; // a refusal by another origin is an error without a status here
         continue;
       }
       if (response.ok) {
         this.#check(response.headers.get("etag"));
         // The Hub counts requests that it redirects; the address that it redirects to holds for an hour.
         if (response.redirected) this.#direct = response.url;
-        return response;
+        return { response, bytes };
       }
       if (!this.#immutable && this.#size !== null && [404, 416].includes(response.status)) throw new DatasetChanged();
       problem = `the server answers ${response.status}`;

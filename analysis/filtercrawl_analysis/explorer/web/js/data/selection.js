@@ -155,7 +155,7 @@ function sorted(rows, sort, columns) {
     keys.set(column.values);
   } else {
     const texts = column.categories ?? [...new Set(column.values)];
-    const ranks = new Map([...texts].sort().map((text, rank) => [text, rank]));
+    const ranks = new Map(texts.filter((text) => text !== null).sort().map((text, rank) => [text, rank]));
     const rankOf = (value) => ranks.get(column.categories ? texts[value] : value) ?? NaN;
     column.values.forEach((value, row) => (keys[row] = rankOf(value)));
   }

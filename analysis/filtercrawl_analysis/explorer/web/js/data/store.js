@@ -15,6 +15,7 @@ export class Store extends EventTarget {
   #calls = new WorkerCalls();
   #columns = new Map();
   #known = [];
+  #complete = null;
   #latest = 0;
   #capabilities = { similar: false };
 
@@ -41,10 +42,17 @@ export class Store extends EventTarget {
     const { n, columns } = await this.#calls.call("start", this.config);
     this.n = n;
     this.#known = columns;
-    this.#calls.call("layerTables").then((more) => {
+    this.#complete = this.#calls.call("layerTables").then((more) => {
       this.#known = [...columns, ...more];
       this.dispatchEvent(new Event("columns"));
     }, (error) => this.#fail(error));
+  }
+
+  /** Whether there is a column, of `index` or of an analysis. */
+  async hasColumn(name) {
+    await this.ready;
+    if (name.includes(".")) await this.#complete;
+    return this.#known.some((column) => column.name === name);
   }
 
   /** Columns that can be plotted and sorted by. */
@@ -87,8 +95,13 @@ export class Store extends EventTarget {
   }
 
   /** All columns of a layer, as an object. */
-  layer(row) {
-    return this.#calls.call("layer", row);
+  async layer(row) {
+    return (await this.layers([row]))[0];
+  }
+
+  /** The same of several layers. */
+  layers(rows) {
+    return this.#calls.call("layers", Array.from(rows));
   }
 
   /** Sampled kernels of a layer: {size: [height, width], ids, values: Float32Array}. */
@@ -148,13 +161,16 @@ export class Store extends EventTarget {
       const found = await Promise.allSettled(names.map((name) => this.column(name)));
       if (turn !== this.#latest) return;
       const missing = names.filter((_, i) => found[i].status === "rejected");
+      const reason = found.find(({ status }) => status === "rejected")?.reason;
       const columns = new Map(names.map((name, i) => [name, found[i].value]));
-      this.selection = withoutColumns(asked, missing);
+      const selection = withoutColumns(asked, missing);
+      if (columnsOf(selection).some((name) => missing.includes(name))) throw reason;
+      this.selection = selection;
       Object.assign(this, select(this.selection, columns, this.n));
       this.counts = countsOf(this.rows, kernels, models);
       this.dispatchEvent(new Event("rows"));
       const wrong = problemsOf(this.selection, columns);
-      if (missing.length) this.#fail(found.find(({ status }) => status === "rejected").reason);
+      if (reason) this.#fail(reason);
       else if (wrong.length) this.#fail(new Error(wrong.join(" ")));
     } catch (error) {
       if (turn === this.#latest) this.#fail(error);

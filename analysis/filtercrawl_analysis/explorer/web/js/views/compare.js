@@ -58,8 +58,9 @@ class Compare {
   /** Fields for the conditions of a side; one more than there are. */
   async choose(side, conditions) {
     const field = this.choosers[side];
-    if (field.contains(document.activeElement) && field.dataset.shown === formatGroup(conditions)) return;
-    field.dataset.shown = formatGroup(conditions) ?? "";
+    const shown = formatGroup(conditions) ?? "";
+    if (field.contains(document.activeElement) && field.dataset.shown === shown) return;
+    field.dataset.shown = shown;
     const known = await this.columns();
     const set = (changed) => this.state.set({ [side]: formatGroup(changed) }, { push: true });
     const lines = await Promise.all(
@@ -69,6 +70,7 @@ class Compare {
         ),
       ),
     );
+    if (field.dataset.shown !== shown) return; // other conditions were chosen meanwhile
     const offered = [{ name: "", label: conditions.length ? "and …" : "choose …" }, ...known];
     const first = (column) => this.values(column).then((values) => set([...conditions, [column, values[0] ?? ""]]));
     field.replaceChildren(
@@ -110,7 +112,6 @@ class Compare {
     const found = new Set(column.values.filter(Number.isFinite));
     return [...found]
       .sort((a, b) => a - b)
-
       .map(String);
   }
 

@@ -28,7 +28,7 @@ export function parseGroup(text) {
 
 /** The conditions on columns that the dataset has, and the names of the other columns. */
 export async function splitUnknown(store, conditions) {
-  const has = await Promise.all(conditions.map(([column]) => store.column(column).then(() => true, () => false)));
+  const has = await Promise.all(conditions.map(([column]) => store.hasColumn(column)));
   return {
     known: conditions.filter((_, i) => has[i]),
     unknown: conditions.filter((_, i) => !has[i]).map(([column]) => column),

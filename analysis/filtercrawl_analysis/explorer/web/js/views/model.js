@@ -72,7 +72,7 @@ class ModelView {
     if (!model && !rows.length) return [back, h("p", { class: "count" }, `The dataset has no model ${id}.`)];
     const compare = { view: "compare", a: new URLSearchParams({ model_id: id }).toString() };
     const open = () => this.state.set(compare, { push: true });
-    const layers = await Promise.all(Array.from(rows, (row) => this.store.layer(row)));
+    const layers = await this.store.layers(rows);
     const verdicts = await Promise.all(Array.from(rows, (row) => verdictOf(this.store, row)));
     const stored = layers
       .map((layer, i) => ({ layer, row: rows[i], verdict: verdicts[i] }))
@@ -96,7 +96,7 @@ class ModelView {
         h("button", { type: "button", onclick: open }, "Compare with another"),
         this.groupLink(id, family ? ["family", family] : ["architecture", layers[0]?.architecture ?? null]),
       ),
-      this.summary(id, layers, stored),
+      this.summary(layers, stored),
       this.facts(model, id),
       h("section", {}, h("h3", {}, "Quality by depth"), depthLines(layers.filter((layer) => layer.file))),
       h(
@@ -123,7 +123,7 @@ class ModelView {
     return viewLink(this.state, { view: "compare", model: null, ...groups }, `Compare with ${value}`);
   }
 
-  summary(id, layers, stored) {
+  summary(layers, stored) {
     const kernels = stored.reduce((sum, { layer }) => sum + layer.n_kernels, 0);
     const rest = layers.length - stored.length;
     const other = rest ? `; ${plural(rest, "other layer")} without stored kernels, such as those of 1x1` : "";

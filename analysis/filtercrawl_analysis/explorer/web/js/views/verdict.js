@@ -4,7 +4,7 @@ const COLUMN = "layer_quality.verdict";
 
 /** The verdict on the layer in a row; null where it was not judged. */
 export async function verdictOf(store, row) {
-  if (!store.categoryColumns().some((column) => column.name === COLUMN)) return null;
+  if (!(await store.hasColumn(COLUMN))) return null;
   const { values, categories } = await store.column(COLUMN);
   return categories[values[row]] ?? null;
 }
