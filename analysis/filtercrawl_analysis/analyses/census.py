@@ -13,6 +13,7 @@ from filtercrawl.api.analysis import DatasetView, Figure, Finding, Result, Resul
 from filtercrawl.api.formatting import format_plural
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.census import stacked_bars
+from filtercrawl_analysis.statistics.groups.column_names import name_part
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import size_phrase
 from filtercrawl_analysis.statistics.groups.labels import (
@@ -104,7 +105,7 @@ def _bar_figures(index: pa.Table, column: str, groups: Labels) -> Iterator[Figur
     in_bars = index.filter(pa.array([group in bar for group in groups]))
     column_text = column.replace("_", " ")
     yield Figure(
-        name=f"census_{column}",
+        name=f"census_{name_part(column)}",
         title=f"Kernel sizes by {column_text}",
         caption="Share of layers of each kernel size, with the number of layers beside each bar."
         + truncation_note(order, groups),

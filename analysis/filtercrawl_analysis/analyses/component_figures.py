@@ -28,6 +28,7 @@ from filtercrawl_analysis.statistics.components.coefficient_planes import Coeffi
 from filtercrawl_analysis.statistics.components.explained_variance import SizeComponents
 from filtercrawl_analysis.statistics.components.sampled_coefficients import RANGE
 from filtercrawl_analysis.statistics.components.share_intervals import overlapping_runs
+from filtercrawl_analysis.statistics.groups.column_names import name_part
 from filtercrawl_analysis.statistics.groups.group_medians import ALL
 from filtercrawl_analysis.statistics.groups.kernel_words import kernel_phrase
 from filtercrawl_analysis.statistics.groups.labels import group_labels, is_ordered, sample_size, truncation_note
@@ -79,7 +80,7 @@ def group_component_figures(size: SizeComponents, columns: Sequence[str], rows: 
         note = truncation_note(groups, labels)
         components = [_overall(size), *(_of_group([row for row in shown if row["group"] == g]) for g in groups)]
         yield Figure(
-            name=f"eigenkernels_{column}",
+            name=f"eigenkernels_{name_part(column)}",
             title=f"Principal components of {kernel_phrase(size.kernel)} by {column_text}",
             caption="Each group's own components, in the order of the shares of the variance, which are below them; "
             f"models in brackets. The sign is that of the most similar component of all kernels. {_JOINED} Groups of "
@@ -90,7 +91,7 @@ def group_component_figures(size: SizeComponents, columns: Sequence[str], rows: 
             height=0.9 + 0.57 * len(components),
         )
         yield Figure(
-            name=f"explained_variance_{column}",
+            name=f"explained_variance_{name_part(column)}",
             title=f"Explained variance of {kernel_phrase(size.kernel)} by {column_text}",
             caption="Share of the variance along each group's own components with its 95 % interval over models; "
             "models in brackets. Filled where the share along the component of all kernels is told apart from that of "
@@ -132,7 +133,7 @@ def coefficient_figures(
         column_text, note = column.replace("_", " "), truncation_note(groups, labels)
         components = min(len({row["component"] for row in here}), MAX_COMPONENTS)
         yield Figure(
-            name=f"ridges_{column}",
+            name=f"ridges_{name_part(column)}",
             title=f"Coefficients of {phrase} by {column_text}",
             caption="Density of the coefficients of each principal component of all kernels, with the median as a "
             f"line. Each ridge has its own height. {_SAMPLED}{note}",
@@ -144,7 +145,7 @@ def coefficient_figures(
         of_column = {plane.group: plane for plane in planes if plane.column == column and plane.counts.any()}
         if len(of_column) > 1:
             yield Figure(
-                name=f"phenotypes_{column}",
+                name=f"phenotypes_{name_part(column)}",
                 title=f"First two coefficients of {phrase} by {column_text}",
                 caption="Share of each group's kernels by their coefficients of the first two principal components of "
                 f"all kernels, in logarithmic colors; the cross is at the medians. {_SAMPLED}{note}",

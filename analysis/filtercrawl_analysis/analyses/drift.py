@@ -149,7 +149,7 @@ def _figures(table: DriftTables, items: Sequence[Comparison], mode: str) -> Iter
         top = sorted(pairs, key=lambda row: -row["estimate"])[:MAX_PAIRS]
         if top and item is shown[0]:
             yield Figure(
-                name=f"drift_{table.column}_intervals",
+                name=f"{table.name}_intervals",
                 title=f"Drift by {column_text} with intervals, {kernel_phrase(item.kernel)}",
                 caption=f"{describe_pairs(len(top), len(item.plain))}: the estimated drift with its 95 % interval, "
                 "filled where the verdict is that they differ; D as a ring, and as a bar its floor, the D that equal "
@@ -188,7 +188,7 @@ def _heat_map_figure(table: DriftTables, item: Comparison, size: SampleSize, mod
         else ""
     )
     return Figure(
-        name=f"drift_{table.column}_{item.kernel}",
+        name=f"{table.name}_{item.kernel}",
         title=f"Drift by {table.column_text}, {kernel_phrase(item.kernel)}",
         caption=f"Drift D between groups of {kernel_phrase(item.kernel)}; models in brackets. {describe_marks(matrix)}"
         f"{order}{few} {describe_mode(mode)} Small groups differ by their size alone: the table has the "

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from filtercrawl_analysis.statistics.components.coefficients import CoefficientSpace
+from filtercrawl_analysis.statistics.groups.column_names import name_part
 
 Row = dict[str, Any]
 
@@ -57,6 +58,8 @@ BASIS: Final = pa.schema(
         *(pa.field(name, pa.list_(pa.float64())) for name in ("vector", "mean")),
     ]
 )
+# Columns whose tables would have the names of those of groups and of the basis.
+_TAKEN: Final = ("groups", "basis")
 _MODES: Final = {
     "sketch": "Coefficients are those of the fixed DCT-II basis, in 70 bins over its fixed range, each weighted by its "
     "share of the variance.",
@@ -106,12 +109,13 @@ class DriftTables:
     @property
     def name(self) -> str:
         """Name of the table of drifts."""
-        return f"drift_{self.column}"
+        part = name_part(self.column)
+        return f"drift_by_{part}" if part in _TAKEN or part.startswith("matched_") else f"drift_{part}"
 
     @property
     def matched_name(self) -> str:
         """Name of the table of matched drifts."""
-        return f"drift_matched_{self.column}"
+        return f"drift_matched_{name_part(self.column)}"
 
 
 def n_tests(rows: Sequence[Row]) -> int:
