@@ -71,12 +71,15 @@ def years(index: pa.Table) -> Labels:
 
 def _count_rows(index: pa.Table, column: str, groups: Labels) -> Iterator[dict[str, Any]]:
     names = ("kernel", "op", "depthwise", "model_id", "n_kernels")
-    counts: dict[tuple[Any, ...], tuple[set[str], int, int]] = {}
+    counts: dict[tuple[Any, ...], tuple[set[str], list[int]]] = {}
     for group, kernel, op, depthwise, model, n in zip(groups, *(index[x].to_pylist() for x in names), strict=True):
-        models, layers, kernels = counts.get((group, kernel, op, depthwise), (set(), 0, 0))
-        counts[group, kernel, op, depthwise] = models | {model}, layers + 1, kernels + n
-    ordered = sorted(counts.items(), key=lambda item: (item[0][0] is None, item[0][0] or "", -item[1][2], str(item[0])))
-    for (group, kernel, op, depthwise), (models, layers, kernels) in ordered:
+        models, sizes = counts.setdefault((group, kernel, op, depthwise), (set(), []))
+        models.add(model)
+        sizes.append(n)
+    ordered = sorted(
+        counts.items(), key=lambda item: (item[0][0] is None, item[0][0] or "", -sum(item[1][1]), str(item[0]))
+    )
+    for (group, kernel, op, depthwise), (models, sizes) in ordered:
         yield {
             "column": column,
             "group": group,
@@ -84,8 +87,8 @@ def _count_rows(index: pa.Table, column: str, groups: Labels) -> Iterator[dict[s
             "op": op,
             "depthwise": depthwise,
             "models": len(models),
-            "layers": layers,
-            "kernels": kernels,
+            "layers": len(sizes),
+            "kernels": sum(sizes),
         }
 
 

@@ -68,7 +68,7 @@ def _summary(rows: Sequence[Row], table: DriftTables, tests: int) -> tuple[Row, 
 
 def _estimate(row: Row, column: str) -> Estimate:
     """Return the drift of a pair between the populations of models, or D where too few models give no estimate."""
-    pair = f"between {' and '.join(_group(row, side, column) for side in ('a', 'b'))}"
+    pair = f"between {' and '.join(group_words(row, side, column) for side in ('a', 'b'))}"
     if row["estimate"] is None:
         note = f"equal distributions would give {_number(row['floor'])}; too few models for an interval"
         return Estimate(label=f"drift D {pair}", value=row["drift"], note=note)
@@ -86,7 +86,7 @@ def _columns(column: str) -> tuple[str, ...]:
     return ("is_first", "is_last") if column == POSITION else (column,)
 
 
-def _group(row: Row, side: str, column: str) -> str:
+def group_words(row: Row, side: str, column: str) -> str:
     """Return a group in words; a number alone would not say what it is."""
     group: str = row[f"group_{side}"]
     if column == POSITION:
@@ -123,7 +123,7 @@ def _strata(row: Row) -> str:
 def _describe(row: Row, column: str) -> str:
     """Return the groups of a row with their numbers, D with its floor, the interval and q."""
     sides = [
-        f"{_group(row, side, column)} ({count(row[f'models_{side}'], 'model')}{_kernels(row, side)})"
+        f"{group_words(row, side, column)} ({count(row[f'models_{side}'], 'model')}{_kernels(row, side)})"
         for side in ("a", "b")
     ]
     parts = [f"D = {_number(row['drift'])} where equal distributions would give {_number(row['floor'])}"]

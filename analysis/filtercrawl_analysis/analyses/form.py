@@ -124,7 +124,7 @@ def _fit_figures(kernels: pa.Table) -> Iterator[Figure]:
         )
         if not len(here):
             continue
-        rows = _spread_over_r2(here.to_pylist())
+        rows = _spread_over_r2(here)
         height, width = (int(n) for n in kernel.split("x"))
         images = np.array([row["values"] for row in rows], np.float64).reshape(-1, height, width)
         yield Figure(
@@ -205,10 +205,10 @@ def _most_frequent(kernels: pa.Table) -> list[str]:
     return [row["values"] for row in sorted(counts, key=lambda row: (-row["counts"], row["values"]))[:_MAX_SIZES]]
 
 
-def _spread_over_r2(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    ordered = sorted(rows, key=_r2)
-    chosen = np.linspace(0, len(ordered) - 1, min(_SHOWN, len(ordered))).round().astype(int)
-    return [ordered[i] for i in chosen.tolist()]
+def _spread_over_r2(kernels: pa.Table) -> list[dict[str, Any]]:
+    r2 = pc.if_else(pc.equal(kernels["form"], GABOR), kernels["gabor_r2"], kernels["dog_r2"]).to_numpy()
+    chosen = np.linspace(0, len(r2) - 1, min(_SHOWN, len(r2))).round().astype(int)
+    return kernels.take(pa.array(np.argsort(r2, kind="stable")[chosen])).to_pylist()  # type: ignore[no-any-return]
 
 
 def _r2(row: dict[str, Any]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
@@ -11,6 +12,7 @@ import pyarrow as pa
 from matplotlib.ticker import PercentFormatter
 
 from filtercrawl.api.analysis import DatasetView, Estimate, Figure, Finding, Result, ResultTable
+from filtercrawl_analysis.analyses.drift_findings import group_words
 from filtercrawl_analysis.analyses.registry import empty_result
 from filtercrawl_analysis.plots.influence import influence_height, influence_panels
 from filtercrawl_analysis.plots.names import label
@@ -75,7 +77,7 @@ def analyze(dataset: DatasetView) -> Result:
         rows=pa.Table.from_pylist(rows, schema=INFLUENCE),
         about=_ABOUT,
     )
-    return Result(tables=(table,), figures=tuple(_figures(index, rows)), findings=tuple(_findings(rows)))
+    return Result(tables=(table,), figures=tuple(_figures(index, rows)), findings=tuple(influence_findings(rows)))
 
 
 def _figures(index: pa.Table, rows: Sequence[Row]) -> Iterator[Figure]:
@@ -131,7 +133,17 @@ def _pair_title(row: Row) -> str:
     return f"by {column}: D = {row['value']:.2g}\n{label(row['group_a'], 16)} | {label(row['group_b'], 16)}"
 
 
-def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
+def _relative_change(row: Row) -> float:
+    """Return the magnitude of a change over the number of all models, which may be 0."""
+    return math.inf if row["value"] == 0 and row["change"] else abs(row["change"]) / (row["value"] or 1.0)
+
+
+def influence_findings(rows: Sequence[Row]) -> Iterator[Finding]:
+    """Yield which model moves the first component furthest, and which drift depends most on a single model.
+
+    Args:
+        rows: The table `influence`; the first row is of the first component.
+    """
     first = rows[0]
     if first["without"] is not None:
         yield Finding(
@@ -153,17 +165,17 @@ def _findings(rows: Sequence[Row]) -> Iterator[Finding]:
         if row["what"] == "drift" and row["kernel"] == first["kernel"] and row["change"] is not None
     ]
     if moved:
-        position, row = max(moved, key=lambda item: abs(item[1]["change"]) / item[1]["value"])
+        position, row = max(moved, key=lambda item: _relative_change(item[1]))
+        pair = " and ".join(group_words(row, side, row["column"]) for side in ("a", "b"))
         yield Finding(
             text=f"Of the largest drifts of {kernel_phrase(row['kernel'])}, the one that depends most on a single "
-            f"model is between {row['group_a']} and {row['group_b']} (by {row['column'].replace('_', ' ')}): D = "
+            f"model is between {pair} (by {row['column'].replace('_', ' ')}): D = "
             f"{row['value']:.2g}, and {row['without']:.2g} without {row['model_id']}.",
             table=TABLE,
             row=position,
             figure="influence_drift",
             estimate=Estimate(
-                label=f"drift D between {row['group_a']} and {row['group_b']} without {row['model_id']}; "
-                f"{row['value']:.2g} with all models",
+                label=f"drift D between {pair} without {row['model_id']}; {row['value']:.2g} with all models",
                 value=row["without"],
             ),
         )

@@ -148,9 +148,8 @@ def _ridge_rows(column: str, layers: pa.Table, samples: SampledCoefficients) -> 
     order = shown_groups(layers, column)
     if len(order) < 2:
         return
-    group_of_sample = np.array([label or "" for label in groups])[samples.layer]
     for group in order:
-        members = np.flatnonzero(group_of_sample == group)
+        members = samples.of_layers([label == group for label in groups])
         for component in range(samples.coefficients.shape[1]):
             estimate = kernel_density(samples.coefficients[members, component], samples.weight[members])
             if estimate is not None:

@@ -54,7 +54,8 @@ def _against_random(rows: list[dict[str, Any]], measure: str, words: str) -> Ite
         return
     n_layers, n_lower = (sum(row[f"{measure}_{count}"] for _, row in fitted) for count in ("fitted", "lower"))
     others = [item for item in fitted if item[1][f"{measure}_verdict"] != LOWER]
-    told = sorted((item for item in fitted if item not in others), key=lambda item: (item[1][f"{measure}_q"], item[0]))
+    lower = (item for item in fitted if item[1][f"{measure}_verdict"] == LOWER)
+    told = sorted(lower, key=lambda item: (item[1][f"{measure}_q"], item[0]))
     cited = [i for i, _ in (told or others)[:MAX_NAMED]]
     text = (
         f"{n_lower:,} of {n_layers:,} layers ({n_lower / n_layers:.0%}; 2.5 % by chance) "

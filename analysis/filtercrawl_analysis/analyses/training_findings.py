@@ -47,7 +47,8 @@ def _of_run(run_id: str, rows: Sequence[Row], positions: Sequence[int], layers: 
         )
         between: tuple[int, ...] = ()
         if len(positions) > 2:
-            half, most = between = tuple(_reaches(rows, positions, share * drift) for share in (0.5, 0.9))
+            half, most = (_reaches(rows, positions, share * drift) for share in (0.5, 0.9))
+            between = tuple(position for position in dict.fromkeys((half, most)) if position != positions[-1])
             text += (
                 f" Half of it is reached at step {rows[half]['step']:,}, nine tenths at step {rows[most]['step']:,}."
             )

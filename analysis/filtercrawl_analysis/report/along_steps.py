@@ -104,7 +104,10 @@ def _table_with_step(table: ResultTable, step: TrainingStep) -> ResultTable:
 
 
 def _with_step(rows: pa.Table, step: TrainingStep) -> pa.Table:
-    values = {"run_id": pa.array([step.run_id] * len(rows)), "step": pa.array([step.step] * len(rows), pa.int64())}
+    values = {
+        "run_id": pa.array([step.run_id] * len(rows), pa.string()),
+        "step": pa.array([step.step] * len(rows), pa.int64()),
+    }
     own = rows.drop_columns([name for name in _PLACE if name in rows.column_names])
     return pa.table([*values.values(), *own.columns], names=[*values, *own.column_names])
 

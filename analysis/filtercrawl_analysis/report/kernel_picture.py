@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from numpy.typing import NDArray
 from PIL import Image
@@ -66,13 +67,10 @@ def layer_pictures(dataset: DatasetView) -> list[LayerPicture]:
 def _choose_layers(index: pa.Table) -> Iterator[tuple[dict[str, Any], tuple[int, int]]]:
     """Yield rows of layers with their places, model by model."""
     names = ["model_id", "layer_id", "layer", "layer_sha256", "kernel", "kernel_size", "n_kernels", "family"]
-    sizes = index["kernel_size"].to_pylist()
-    drawable = pa.array([len(size) == 2 and min(size) >= 3 and max(size) <= MAX_SIDE for size in sizes], pa.bool_())
-    by_model: dict[str, list[dict[str, Any]]] = {}
-    for row in index.select([*names, "conv_depth"]).filter(drawable).to_pylist():
-        by_model.setdefault(row["model_id"], []).append(row)
-    for model_id in _choose_models(by_model):
-        rows = by_model[model_id]
+    drawable = [kernel for kernel in pc.unique(index["kernel"]).to_pylist() if _is_drawable(kernel)]
+    layers = index.select([*names, "conv_depth"]).filter(pc.is_in(index["kernel"], pa.array(drawable, pa.string())))
+    for model_id in _choose_models(layers):
+        rows = layers.filter(pc.equal(layers["model_id"], model_id)).to_pylist()
         if all(row["conv_depth"] is not None for row in rows):
             rows = sorted(rows, key=lambda row: (row["conv_depth"], row["layer_id"]))
         n = min(LAYERS_PER_MODEL, len(rows))
@@ -80,13 +78,23 @@ def _choose_layers(index: pa.Table) -> Iterator[tuple[dict[str, Any], tuple[int,
         yield from ((rows[position], (position + 1, len(rows))) for position in positions)
 
 
-def _choose_models(by_model: dict[str, list[dict[str, Any]]]) -> list[str]:
+def _is_drawable(kernel: str) -> bool:
+    size = [int(side) for side in kernel.split("x")]
+    return len(size) == 2 and min(size) >= 3 and max(size) <= MAX_SIDE
+
+
+def _choose_models(layers: pa.Table) -> list[str]:
     """Return the models to show: the largest of each family by kernels first, then the largest of the others."""
-    totals = {model: sum(row["n_kernels"] for row in rows) for model, rows in by_model.items()}
+    totals: dict[str, int] = {}
+    families: dict[str, str | None] = {}
+    columns = (layers[name].to_pylist() for name in ("model_id", "family", "n_kernels"))
+    for model, family, kernels in zip(*columns, strict=True):
+        totals[model] = totals.get(model, 0) + kernels
+        families.setdefault(model, family)
     ranked = sorted(totals, key=lambda model: (-totals[model], model))
     largest: dict[str, str] = {}
     for model in ranked:
-        largest.setdefault(by_model[model][0]["family"] or f"{model} alone", model)
+        largest.setdefault(families[model] or f"{model} alone", model)
     first = set(largest.values())
     return sorted(ranked, key=lambda model: model not in first)[:MAX_MODELS]
 

@@ -109,6 +109,8 @@ def origin_note(analysis: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str
 
 
 def _setting(value: object) -> str:
+    if isinstance(value, dict):  # the joined file
+        return str(value.get("name"))
     if isinstance(value, list):
         return " ".join(map(str, value))
     return {None: "none", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else str(value)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from filtercrawl_analysis.numerics.moments import Array
 from filtercrawl_analysis.statistics.components.sampled_coefficients import (
@@ -66,9 +67,9 @@ def group_planes(column: str, layers: pa.Table, samples: SampledCoefficients) ->
     order = shown_groups(layers, column)
     if len(order) < 2:
         return
-    group_of_sample = np.array([label or "" for label in group_labels(layers, column)])[samples.layer]
+    labels = group_labels(layers, column)
     for group in order:
-        members = np.flatnonzero(group_of_sample == group)
+        members = samples.of_layers([label == group for label in labels])
         if len(members):
             yield _plane(column, group, samples, members, GROUP_CELLS)
 
@@ -77,7 +78,7 @@ def _plane(
     column: str,
     group: str,
     samples: SampledCoefficients,
-    members: np.ndarray[tuple[int], np.dtype[np.int64]],
+    members: NDArray[np.int64],
     cells: int,
 ) -> CoefficientPlane:
     counts, _ = coefficient_plane(samples, members, cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,6 +41,10 @@ class SampledCoefficients:
     layer: NDArray[np.int64]
     weight: Array
     coefficients: Array
+
+    def of_layers(self, chosen: Sequence[bool]) -> NDArray[np.int64]:
+        """Return the indices of the kernels of some layers, from whether each layer is one of them."""
+        return np.flatnonzero(np.array(chosen, np.bool_)[self.layer])
 
 
 def sample_coefficients(dataset: DatasetView, layers: pa.Table, components: PrincipalComponents) -> SampledCoefficients:

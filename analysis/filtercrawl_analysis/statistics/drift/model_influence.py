@@ -62,15 +62,15 @@ def drift_influence(data: ModelHistograms, column: str, pairs: int) -> Iterator[
         column: The column.
         pairs: Number of pairs, those with the largest drift of groups of two models or more.
     """
-    labels = data.units.labels[column]
-    groups = {}
-    for group in ordered_labels(labels, data.units.kernels):
+    # The sum over models of each group; what each model has is kept of two groups at a time alone.
+    totals: dict[str, Array] = {}
+    for group in ordered_labels(data.units.labels[column], data.units.kernels):
         counts = data.of_group(column, group)
         kernels = counts[:, 0].sum(-1)
         if kernels.sum() >= MIN_KERNELS and (kernels > 0).sum() >= MIN_MODELS_OF_GROUP:
-            groups[group] = counts
-    for first, second in _largest(groups, data.histograms, pairs):
-        a, b = groups[first], groups[second]
+            totals[group] = counts.sum(0)
+    for first, second in _largest(totals, data.histograms, pairs):
+        a, b = data.of_group(column, first), data.of_group(column, second)
         quantity = {
             "what": "drift",
             "kernel": data.kernel,
@@ -83,13 +83,12 @@ def drift_influence(data: ModelHistograms, column: str, pairs: int) -> Iterator[
         yield from influence_rows(quantity, data.models, kernels, value, without)
 
 
-def _largest(groups: dict[str, Array], histograms: CoefficientHistograms, count: int) -> list[tuple[str, str]]:
-    """Return the pairs of groups with the largest drift."""
-    names = list(groups)
+def _largest(totals: dict[str, Array], histograms: CoefficientHistograms, count: int) -> list[tuple[str, str]]:
+    """Return the pairs of groups with the largest drift, from the histogram of each."""
+    names = list(totals)
     if len(names) < 2:
         return []
-    totals = np.stack([counts.sum(0) for counts in groups.values()])
-    p = probabilities(totals, histograms.space.bin_width)
+    p = probabilities(np.stack(list(totals.values())), histograms.space.bin_width)
     drift = pairwise_drift(p, p, histograms.space.weights)
     pairs: Sequence[tuple[int, int]] = sorted(combinations(range(len(names)), 2), key=lambda pair: -drift[pair])
     return [(names[a], names[b]) for a, b in pairs[:count]]
@@ -98,13 +97,13 @@ def _largest(groups: dict[str, Array], histograms: CoefficientHistograms, count:
 def _drift_without_each(a: Array, b: Array, data: ModelHistograms) -> tuple[float, Array]:
     """Return the drift between two groups, and without each model; NaN where too few kernels would be left."""
     space = data.histograms.space
-    value = paired_drift(
-        probabilities(a.sum(0), space.bin_width), probabilities(b.sum(0), space.bin_width), space.weights
-    )
+    totals = np.stack([a.sum(0), b.sum(0)])
+    p, q = probabilities(totals, space.bin_width)
+    value = paired_drift(p, q, space.weights)
     scatter = leave_one_out(data.moments).scatter
     without = np.full(len(data.models), np.nan)
     for model in range(len(data.models)):
-        rest = np.stack([a.sum(0) - a[model], b.sum(0) - b[model]])
+        rest = totals - np.stack([a[model], b[model]])
         if rest[:, 0].sum(-1).min() < MIN_KERNELS or not np.trace(scatter[model]) > 0:
             continue
         (weights,) = shares_along(space.basis)(scatter[model : model + 1])

@@ -240,9 +240,15 @@ def _share_an_origin(halves: Weights, brains: Weights) -> bool:
     a, b = np.nan_to_num(halves.astype(np.float64)), np.nan_to_num(brains.astype(np.float64))
     info = torch.finfo(torch.float16)
     # The distance to the next number of each type, which float16 keeps below its smallest normal number.
-    spacing = np.exp2(np.floor(np.log2(np.maximum(np.abs(a), info.tiny)))) * info.eps
-    spacing += np.exp2(np.floor(np.log2(np.maximum(np.abs(b), 2.0**-126)))) * torch.finfo(torch.bfloat16).eps
+    spacing = _power_of_two(np.maximum(np.abs(a), info.tiny)) * info.eps
+    spacing += _power_of_two(np.maximum(np.abs(b), 2.0**-126)) * torch.finfo(torch.bfloat16).eps
     return bool((np.abs(a - b) <= spacing / 2).all())
+
+
+def _power_of_two(numbers: Array) -> Array:
+    """Return the largest power of two up to each number, exactly; a logarithm may be off on some machines."""
+    power: Array = np.ldexp(1.0, np.frexp(numbers)[1] - 1)
+    return power
 
 
 def _share_of_codes(original: Array, codes: Array) -> float | None:

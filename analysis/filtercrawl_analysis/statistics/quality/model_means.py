@@ -28,7 +28,8 @@ def model_means(layers: pa.Table) -> pa.Table:
         Rows of `MODEL_MEANS`.
     """
     known = layers.filter(pc.and_(pc.is_valid(layers["sparsity"]), pc.is_valid(layers["variance_entropy"])))
-    means = known.group_by(["model_id", "family", "kernel"]).aggregate(
+    # In the order of the rows: of sums by several threads, the last digit would depend on who comes first.
+    means = known.group_by(["model_id", "family", "kernel"], use_threads=False).aggregate(
         [("n_kernels", "count"), ("n_kernels", "sum"), ("sparsity", "mean"), ("variance_entropy", "mean")]
     )
     names = [

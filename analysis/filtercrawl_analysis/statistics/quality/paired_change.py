@@ -45,11 +45,14 @@ def paired_change_rows(
     rows: list[Row] = []
     for column in columns:
         labels = group_labels(stored, column)
+        members: dict[tuple[str, str | None], list[int]] = {}
+        for i, key in enumerate(zip(kernels, labels, strict=True)):
+            members.setdefault(key, []).append(i)
         for kernel in ordered_labels(kernels, sizes):
             for name in ordered_labels(labels, sizes):
-                members = [i for i, key in enumerate(zip(kernels, labels, strict=True)) if key == (kernel, name)]
                 group = {"column": column, "kernel": kernel, "group": name}
-                rows += _of_group(group, members, (stored, effective), measures) if members else []
+                chosen = members.get((kernel, name), [])
+                rows += _of_group(group, chosen, (stored, effective), measures) if chosen else []
     q_values = adjust([row["p"] for row in rows])
     return [row | {"q": q, "verdict": verdict(q, row["change"])} for row, q in zip(rows, q_values, strict=True)]
 

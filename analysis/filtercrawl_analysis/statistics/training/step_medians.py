@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from filtercrawl_analysis.numerics.moments import Array
 
-# Runs and columns that are summarized, of the most steps, and those that change most.
+# Runs that are summarized, those of the most steps, and columns, those that change most.
 MAX_RUNS: Final = 4
 MAX_COLUMNS: Final = 6
 # Columns of these beginnings are p-values and the like, which say nothing of a layer alone.
@@ -45,8 +46,8 @@ def step_medians(rows: pa.Table) -> list[StepMedians]:
         rows: Rows of layers with the columns `run_id` and `step`.
     """
     runs, steps = (np.array(rows[name].to_pylist()) for name in ("run_id", "step"))
-    names, counts = np.unique(runs, return_counts=True)
-    shown = [str(names[i]) for i in np.lexsort((names, -counts))[:MAX_RUNS]]
+    counts = Counter(run for run, _ in set(zip(runs.tolist(), steps.tolist(), strict=True)))
+    shown = sorted(counts, key=lambda run: (-counts[run], run))[:MAX_RUNS]
     found: list[tuple[float, list[StepMedians]]] = []
     for field in rows.schema:
         if not pa.types.is_floating(field.type) or field.name.startswith(_TESTS):

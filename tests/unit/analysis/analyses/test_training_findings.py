@@ -68,3 +68,11 @@ def test_changes_are_named_with_their_direction() -> None:
         "(entropy: of 1, median over layers)."
     )
     assert len(texts([step(0, 0), step(9, 1)], [layer("a", 0, 0.9)])) == 1
+
+
+def test_no_row_is_cited_twice() -> None:
+    steps = [step(0, 0), step(4, 0.1), step(6, 0.95), step(9, 1)]
+    (finding, _) = training_findings(steps, [layer("a", 0, 0.9), layer("a", 9, 0.5)])
+    assert finding.rows == (3, 2)
+    (finding, _) = training_findings([step(0, 0), step(4, 0.1), step(9, 1)], [layer("a", 0, 0.9), layer("a", 9, 0.5)])
+    assert finding.rows == (2,)

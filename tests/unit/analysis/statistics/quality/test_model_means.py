@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 
 from filtercrawl_analysis.statistics.quality.model_means import model_means
@@ -26,3 +27,22 @@ def test_layers_count_alike_and_unknown_ones_are_left_out() -> None:
         {"model_id": "b", "family": None, "kernel": "3x3", "layers": 1, "kernels": 10}
         | {"sparsity": 0.5, "variance_entropy": 0.25},
     ]
+
+
+def test_sums_have_the_same_last_digit_each_time() -> None:
+    random = np.random.default_rng(0)
+    chunks = [
+        pa.table(
+            {
+                "model_id": pa.array(random.integers(0, 3, 2_000).astype(str)),
+                "family": pa.nulls(2_000, pa.string()),
+                "kernel": ["3x3"] * 2_000,
+                "n_kernels": pa.array(np.ones(2_000, np.int64)),
+                **{name: pa.array(random.lognormal(0, 8, 2_000)) for name in ("sparsity", "variance_entropy")},
+            }
+        )
+        for _ in range(64)
+    ]
+    layers = pa.concat_tables(chunks)
+    first = model_means(layers)
+    assert all(model_means(layers).equals(first) for _ in range(10))

@@ -46,3 +46,13 @@ def test_runs_and_columns_are_limited() -> None:
     found = step_medians(table(runs=6, layers=1, **columns))
     assert len(found) == MAX_COLUMNS * MAX_RUNS
     assert {curve.run_id for curve in found} == {f"run{i}" for i in range(MAX_RUNS)}
+
+
+def test_runs_of_the_most_steps_are_shown_whatever_their_layers() -> None:
+    long = [("long", step) for step in range(4)]
+    wide = [(f"wide{run}", step) for run in range(MAX_RUNS) for step in range(2) for _ in range(9)]
+    places = [*wide, *long]
+    rows = pa.table(
+        {"run_id": [run for run, _ in places], "step": [at for _, at in places], "x": [float(at) for _, at in places]}
+    )
+    assert [curve.run_id for curve in step_medians(rows)] == ["long", *(f"wide{run}" for run in range(MAX_RUNS - 1))]
