@@ -40,7 +40,7 @@ Search = Callable[[str, int, str, list[str]], Mapping[str, Any]]
 
 
 class ExplorerServer:
-    """Serves the page at `url` until `close`; a context manager.
+    """Serves the page at `url` within its context.
 
     Requests that name another host are refused: a page of another origin could otherwise read the dataset by pointing
     its own name at this machine (DNS rebinding).
@@ -62,6 +62,7 @@ class ExplorerServer:
         """
         self.config = config
         self.root = root.resolve() if root else None
+        self._places = _places_of_files(self.root) if self.root else ()
         self.search = search
         self.files = page_files()
         # One search at a time: each uses all cores.
@@ -92,9 +93,20 @@ class ExplorerServer:
         # The folder may hold links to elsewhere.
         try:
             file = (self.root / path.removeprefix(DATASET)).resolve()
-            return file if file.is_file() and file.is_relative_to(self.root) else None
+            return file if file.is_file() and any(map(file.is_relative_to, self._places)) else None
         except (OSError, ValueError):  # no file can have such a name
             return None
+
+
+def _places_of_files(root: Path) -> tuple[Path, ...]:
+    """Return the folders in which files of a dataset may be: of one in the cache of the Hub, files are links."""
+    return (root, root.parents[1] / "blobs") if root.parent.name == "snapshots" else (root,)
+
+
+def own_hosts(port: int) -> tuple[str, ...]:
+    """Return what requests for the page name as their host; browsers leave out the port 80."""
+    names = ("127.0.0.1", "localhost")
+    return (*(f"{name}:{port}" for name in names), *(names if port == 80 else ()))
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -123,15 +135,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_json({"error": "no such file"}, HTTPStatus.NOT_FOUND)
         except FileNotFoundError:  # deleted meanwhile
             self._send_json({"error": "no such file"}, HTTPStatus.NOT_FOUND)
-        except UsageError as error:
-            self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+        except PermissionError as error:
+            self._send_json({"error": f"{error.filename}: may not be read"}, HTTPStatus.FORBIDDEN)
         except FiltercrawlError as error:
-            self._send_json({"error": str(error)}, HTTPStatus.INTERNAL_SERVER_ERROR)
+            usage = isinstance(error, UsageError)
+            status = HTTPStatus.BAD_REQUEST if usage else HTTPStatus.INTERNAL_SERVER_ERROR
+            self._send_json({"error": str(error)}, status)
 
     do_HEAD = do_GET  # noqa: N815 - as above
 
     def _is_own_origin(self) -> bool:
-        hosts = [f"{name}:{self.owner.port}" for name in ("127.0.0.1", "localhost")]
+        hosts = own_hosts(self.owner.port)
         origin = self.headers.get("Origin")
         return self.headers.get("Host") in hosts and (origin is None or origin in [f"http://{host}" for host in hosts])
 

@@ -26,7 +26,7 @@ from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.cli.app import build
 from filtercrawl.dataset.tables.export import export
 from filtercrawl_analysis.explorer.explore import open_explorer, write_page
-from filtercrawl_analysis.explorer.server import ExplorerServer
+from filtercrawl_analysis.explorer.server import ExplorerServer, own_hosts
 from support.dataset_rows import example
 
 INDEX = "/dataset/data/index.parquet"
@@ -130,6 +130,26 @@ def test_only_what_the_page_needs_can_be_read(tmp_path: Path, path: str) -> None
         status, _, body = ask(server, path)
     assert status == 404
     assert b"secret" not in body
+
+
+def test_a_dataset_in_the_cache_of_the_hub_is_made_of_links(folder: Path, tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "snapshots/abc", tmp_path / "blobs"
+    blobs.mkdir()
+    for number, file in enumerate(path for path in folder.rglob("*") if path.is_file()):
+        link = snapshot / file.relative_to(folder)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, blobs / str(number))
+        link.symlink_to(os.path.relpath(blobs / str(number), link.parent))
+    (tmp_path / "secret.parquet").write_bytes(b"secret")
+    (snapshot / "data/samples--linked.parquet").symlink_to(tmp_path / "secret.parquet")
+    with open_explorer(snapshot) as server:
+        assert ask(server, INDEX)[2] == (folder / "data/index.parquet").read_bytes()
+        assert ask(server, "/dataset/data/samples--linked.parquet")[0] == 404
+
+
+def test_browsers_leave_out_port_80() -> None:
+    assert own_hosts(80) == ("127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost")
+    assert own_hosts(8000) == ("127.0.0.1:8000", "localhost:8000")
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "localhost:1", ""])
