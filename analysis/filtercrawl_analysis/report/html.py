@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained page; its only script sorts and filters tables, and it loads nothing."""
+"""The HTML report: one page that can be read by itself; its script sorts and filters tables, from files beside it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from markupsafe import Markup
 from filtercrawl_analysis.plots.theme import DARK, LIGHT
 from filtercrawl_analysis.report.glossary import WORDS, format_code, link_words, word_anchor
 from filtercrawl_analysis.report.kernel_picture import LayerPicture
+from filtercrawl_analysis.report.sanitize import sanitize
 from filtercrawl_analysis.report.scope import scope_texts
 from filtercrawl_analysis.report.section_view import PageContent, PageFigure, data_uri, section_view
 from filtercrawl_analysis.report.story import RULE, choose_findings, story_view
@@ -21,6 +22,8 @@ from filtercrawl_analysis.report.story import RULE, choose_findings, story_view
 # Bytes of figures embedded in the page; further figures are only linked.
 PICTURE_BYTES: Final = 6_000_000
 _TEMPLATES: Final = "filtercrawl_analysis.report"
+# The parts of the script, in the order in which they use each other.
+_SCRIPTS: Final = ("format", "columns", "filter", "script_files", "table_fold", "page")
 
 
 def render_report(results: Mapping[str, Any], content: PageContent, pictures: Sequence[LayerPicture]) -> str:
@@ -42,7 +45,7 @@ def render_report(results: Mapping[str, Any], content: PageContent, pictures: Se
     environment.filters.update(
         count="{:,}".format, printable=sanitize, link_words=link_words, code=format_code, word_anchor=word_anchor
     )
-    script = files(_TEMPLATES).joinpath("templates/report.js").read_text("utf-8").strip()
+    script = page_script()
     # What has no results comes last.
     analyses = sorted(results["analyses"], key=lambda analysis: not analysis["tables"])
     by_name = {analysis["name"]: analysis for analysis in analyses}
@@ -63,9 +66,16 @@ def render_report(results: Mapping[str, Any], content: PageContent, pictures: Se
         **scope_texts(results),
         light=LIGHT,
         dark=DARK,
-        script=Markup(script),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - files of this package
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def page_script() -> str:
+    """Return the script of the page, in a scope of its own."""
+    folder = files(_TEMPLATES).joinpath("templates/js")
+    parts = [folder.joinpath(f"{name}.js").read_text("utf-8") for name in _SCRIPTS]
+    return "\n".join(['"use strict";', "(() => {", *parts, "})();"])
 
 
 def kernel_strip(pictures: Iterable[LayerPicture]) -> list[dict[str, Any]]:
@@ -83,13 +93,6 @@ def mode_text(analyses: Iterable[Mapping[str, Any]], *, exact: bool) -> str:
         return "exact, from the kernels"
     names = [analysis["name"] for analysis in analyses if analysis["reads_kernels"] and analysis["tables"]]
     return f"from sketches; from kernels: {', '.join(names)}" if names else "from sketches"
-
-
-def sanitize(value: object) -> object:
-    """Replace unprintable characters in text: control characters, and marks that change the reading direction."""
-    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
-        return value
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value)
 
 
 def fit_budget(figures: Mapping[str, PageFigure], budget: int) -> frozenset[str]:

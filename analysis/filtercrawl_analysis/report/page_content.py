@@ -27,13 +27,24 @@ def read_tables(folder: ReportFolder, analyses: Iterable[Mapping[str, Any]]) -> 
         for entry in analysis["tables"]:
             last = max(cited_rows(analysis["findings"], entry["name"]), default=0)
             try:
-                tables[entry["name"]] = _first_rows(folder, entry, max(MAX_ROWS, last + 1))
+                tables[entry["name"]] = read_rows(folder, entry, max(MAX_ROWS, last + 1))
             except (OSError, pa.ArrowException):
                 continue
     return tables
 
 
-def _first_rows(folder: ReportFolder, entry: Mapping[str, Any], n_rows: int) -> pa.Table:
+def read_rows(folder: ReportFolder, entry: Mapping[str, Any], n_rows: int) -> pa.Table:
+    """Return at least the first `n_rows` rows of a table, or all if it has fewer.
+
+    Args:
+        folder: Where it was written.
+        entry: The table in results.json.
+        n_rows: How many rows are needed.
+
+    Raises:
+        OSError: The file is not there or damaged.
+        pa.ArrowException: It is no Parquet file.
+    """
     if not entry["rows"]:  # no file is written for a table without rows
         return pa.table({name: pa.array([], pa.string()) for name in entry["columns"]})
     batches: list[pa.RecordBatch] = []

@@ -18,7 +18,7 @@ FOLDER: Final = "analysis"
 PAGE: Final = "report.html"
 RESULTS: Final = "results.json"
 # Kinds of files by their folder.
-_KINDS: Final = {"tables": ("parquet", "csv"), "figures": ("svg", "png")}
+_KINDS: Final = {"tables": ("parquet", "csv", "js"), "figures": ("svg", "png")}
 # What `run_analyses` accepts as the name of a table or figure.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 
@@ -65,7 +65,7 @@ class ReportFolder:
         return f"{self.prefix}{RESULTS}"
 
     def table(self, name: str, kind: str) -> str:
-        """Return the path of a table, `kind` being parquet or csv."""
+        """Return the path of a table, `kind` being parquet, csv, or js for the script file that the page loads."""
         return f"{self.prefix}tables/{name}.{kind}"
 
     def figure(self, name: str, kind: str) -> str:

@@ -47,12 +47,14 @@ class PageContent:
         figures: The figures that could be drawn, by name.
         embedded: Names of those that the page embeds; others are linked.
         prefix: What paths of files in results.json begin with, and links of the page do not.
+        scripts: Rows in the script file of each table that has one.
     """
 
     tables: Mapping[str, pa.Table]
     figures: Mapping[str, PageFigure]
     embedded: frozenset[str]
     prefix: str
+    scripts: Mapping[str, int]
 
 
 def section_view(analysis: Mapping[str, Any], content: PageContent, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +79,12 @@ def section_view(analysis: Mapping[str, Any], content: PageContent, run: Mapping
         "findings": [finding_view(finding, filled) for finding in analysis["findings"]],
         "figures": figures,
         "tables": [
-            table_view(entry, content.tables[entry["name"]], cited_rows(analysis["findings"], entry["name"]))
+            table_view(
+                entry,
+                content.tables[entry["name"]],
+                cited_rows(analysis["findings"], entry["name"]),
+                content.scripts.get(entry["name"], 0),
+            )
             for entry in tables
         ],
     }

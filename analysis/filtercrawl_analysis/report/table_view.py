@@ -75,15 +75,19 @@ def finding_rows(finding: Mapping[str, Any]) -> list[int]:
     return [] if finding["row"] is None else [finding["row"], *(other["row"] for other in finding["other_rows"])]
 
 
-def table_view(entry: Mapping[str, Any], rows: pa.Table, cited: Collection[int]) -> dict[str, Any]:
+def table_view(
+    entry: Mapping[str, Any], rows: pa.Table, cited: Collection[int], script_rows: int = 0
+) -> dict[str, Any]:
     """Return what the template shows of a table: its first rows, and every row in `cited`.
 
     Args:
         entry: The table in results.json.
         rows: Its rows, or the first of them.
         cited: Rows that findings are derived from.
+        script_rows: Rows in its script file; 0 without one.
     """
-    names = [name for name in rows.column_names if not _HIDDEN.fullmatch(name)]
+    hidden = hidden_columns(rows.column_names)
+    names = [name for name in rows.column_names if name not in hidden]
     held, limit = rows.num_rows, row_limit(len(names))
     shown = sorted({*range(min(limit, held)), *(row for row in cited if row < held)})
     shown_rows = rows.take(pa.array(shown, pa.int64()))
@@ -108,8 +112,14 @@ def table_view(entry: Mapping[str, Any], rows: pa.Table, cited: Collection[int])
         "total": entry["rows"],
         "first": min(limit, held),
         "cited_below": sum(limit <= row < held for row in cited),
-        "hidden": [name for name in rows.column_names if name not in names],
+        "hidden": hidden,
+        "script_rows": script_rows,
     }
+
+
+def hidden_columns(names: Iterable[str]) -> list[str]:
+    """Return the columns that identify a row for programs, which are titles of rows and no columns of the page."""
+    return [name for name in names if _HIDDEN.fullmatch(name)]
 
 
 def row_limit(n_columns: int) -> int:

@@ -24,6 +24,7 @@ from filtercrawl_analysis.report.page_content import read_figures, read_tables
 from filtercrawl_analysis.report.report_folder import ReportFolder
 from filtercrawl_analysis.report.results import ReportInput, WrittenFiles, results_of_run
 from filtercrawl_analysis.report.section_view import PageContent, PageFigure
+from filtercrawl_analysis.report.table_script import write_table_scripts
 
 # From this size on, the page embeds the PNG instead, if that is smaller.
 SVG_BYTES: Final = 60_000
@@ -72,11 +73,13 @@ def write_report(folder: ReportFolder, content: ReportInput, step: Step = lambda
     page = _page_content(folder, content, results, figures)
     write_text(folder.root / folder.page, folder.root, render_report(results, page, content.pictures))
     kept = _kept(results, content)
-    folder.remove_others({*written.sha256, *written.unlisted, *_files_of(kept, folder)}, known=names_of(earlier))
+    scripts = [folder.table(name, "js") for name in page.scripts]
+    files = {*written.sha256, *written.unlisted, *scripts}
+    folder.remove_others({*files, *_files_of(kept, folder)}, known=names_of(earlier))
     write_text(folder.root / folder.results, folder.root, json.dumps(results, indent=1) + "\n")
     folder.remove_scratch()
     return WrittenReport(
-        paths=sorted([*written.sha256, *written.unlisted, folder.page, folder.results]),
+        paths=sorted([*files, folder.page, folder.results]),
         left_out=written.left_out,
         results=results,
     )
@@ -141,16 +144,22 @@ def _page_figure(figure: Figure, light: bytes, raster: bytes) -> PageFigure:
 def _page_content(
     folder: ReportFolder, content: ReportInput, results: Mapping[str, Any], drawn: Mapping[str, PageFigure]
 ) -> PageContent:
-    """Return the tables and figures of this run, and those of the earlier ones whose sections are kept."""
+    """Return the tables and figures of this run, and those of the earlier ones whose sections are kept.
+
+    The script files of the tables are written.
+    """
     kept = _kept(results, content)
     kept_figures = [entry["name"] for analysis in kept for entry in analysis["figures"]]
-    tables = {table.name: table.rows for section in content.sections for table in section.result.tables}
+    own = {table.name: table.rows for section in content.sections for table in section.result.tables}
+    tables = {**read_tables(folder, kept), **own}
+    entries = [entry for analysis in results["analyses"] for entry in analysis["tables"] if entry["name"] in tables]
     figures = {**(read_figures(folder, kept_figures) if kept_figures else {}), **drawn}
     return PageContent(
-        tables={**read_tables(folder, kept), **tables},
+        tables=tables,
         figures=figures,
         embedded=fit_budget(figures, PICTURE_BYTES),
         prefix=folder.prefix,
+        scripts=write_table_scripts(folder, entries),
     )
 
 

@@ -488,23 +488,24 @@ def test_a_long_table_as_text_stays_here(call: Call, dataset: Path) -> None:
     """Every version would send all of it again; its Parquet file is published."""
 
     def many(view: DatasetView) -> api.Result:
-        return api.Result(tables=(ResultTable(name="many", title="M", rows=pa.table({"n": range(20_000)})),))
+        rows = pa.table({name: range(20_000) for name in "abcdefghij"})
+        return api.Result(tables=(ResultTable(name="many", title="M", rows=rows),))
 
     files = json.loads(call("--json", many=many).stdout)["files"]
     assert {"analysis/tables/many.csv", "analysis/tables/many.parquet"} <= {*files}
     assert len((dataset / "analysis/tables/many.csv").read_text().splitlines()) == 20_001
+    assert (dataset / "analysis/tables/many.js").stat().st_size > 1_000_000
     listed = pq.read_table(dataset / "data/files.parquet")["path"].to_pylist()
     assert "analysis/tables/many.parquet" in listed
-    assert "analysis/tables/many.csv" not in {
-        *listed,
-        *json.loads((dataset / "analysis/results.json").read_bytes())["sha256"],
-    }
+    assert {"analysis/tables/many.csv", "analysis/tables/many.js"}.isdisjoint(
+        {*listed, *json.loads((dataset / "analysis/results.json").read_bytes())["sha256"]}
+    )
     links = Page.read(dataset / "analysis/report.html").links
     assert "tables/many.parquet" in links
     assert "tables/many.csv" not in links
     assert list(verify_folder(dataset)) == []
     call(sizes=sizes)
-    assert not (dataset / "analysis/tables/many.csv").exists()
+    assert not list((dataset / "analysis/tables").glob("many.*"))
 
 
 @pytest.mark.usefixtures("net")

@@ -24,7 +24,7 @@ from support.zoo_files import published, put, state
 
 
 class Counting:
-    """An analysis of one table, one figure and one finding: how many layers there are."""
+    """An analysis of one table, one figure and one finding: how many layers there are; and of a long table."""
 
     def __init__(self, name: str, *, broken: bool = False) -> None:
         self.name, self.title, self.broken = name, f"About {name}", broken
@@ -39,7 +39,10 @@ class Counting:
 
         basis = SampleSize(kernels=1, layers=len(dataset.index), models=1)
         return Result(
-            tables=(ResultTable(name=f"{self.name}_table", title="T", rows=rows),),
+            tables=(
+                ResultTable(name=f"{self.name}_table", title="T", rows=rows),
+                ResultTable(name=f"{self.name}_long", title="L", rows=pa.table({"n": range(500)})),
+            ),
             figures=(
                 Figure(
                     name=f"{self.name}_bars",
@@ -97,6 +100,25 @@ def test_one_analysis_run_again_leaves_the_others_in_the_report(net: Path, plugi
     assert [analysis["name"] for analysis in report.to_dict()["analyses"]] == ["two"]
     assert [analysis["name"] for analysis in report.results["analyses"]] == ["one", "two"]
     assert pictures(page_of(report)) == pictures(before)
+    assert list(verify_folder(net)) == []
+
+
+def test_script_files_of_long_tables_stay_and_go_with_their_sections(
+    net: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = analyze(net, plugins=plugins)
+    scripts = ["analysis/tables/one_long.js", "analysis/tables/two_long.js"]
+    assert [path for path in report.paths if path.endswith(".js")] == scripts
+    assert not any(path in json.dumps(report.results) for path in scripts)
+    assert {*scripts} <= {*pq.read_table(net / "data/files.parquet")["path"].to_pylist()}
+    kept = (net / scripts[0]).read_bytes()
+    (net / scripts[0]).write_text("of an older version")
+    report = analyze(net, only=["two"], plugins=plugins)
+    assert (net / scripts[0]).read_bytes() == kept
+    assert list(verify_folder(net)) == []
+    report = analyze(net, plugins=offer(monkeypatch, Counting("two")))
+    assert [path for path in report.paths if path.endswith(".js")] == scripts[1:]
+    assert not (net / scripts[0]).exists()
     assert list(verify_folder(net)) == []
 
 
@@ -207,6 +229,7 @@ def test_a_report_elsewhere_leaves_the_dataset_alone(net: Path, plugins: Plugins
     out = tmp_path / "results"
     (out / "tables").mkdir(parents=True)
     (out / "tables/mine.csv").write_text("a\n1\n")
+    (out / "tables/mine.js").write_text("1;")
     report = analyze(net, out=out, plugins=plugins)
     assert published(net) == before
     assert report.page == out / "report.html"
@@ -220,7 +243,9 @@ def test_a_report_elsewhere_leaves_the_dataset_alone(net: Path, plugins: Plugins
     assert [analysis["name"] for analysis in again.results["analyses"]] == ["one", "two"]
     analyze(net, out=out, plugins=load_plugins(declared()), only=None, by=["task"], resamples=5)
     assert not (out / "tables/one_table.csv").exists()
+    assert not (out / "tables/one_long.js").exists()
     assert (out / "tables/mine.csv").is_file()
+    assert (out / "tables/mine.js").is_file()
 
 
 @pytest.mark.parametrize("place", ["", "data/x", "analysis", ".filtercrawl"])

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import pyarrow as pa
@@ -22,9 +22,9 @@ PATH: Final = "manifest.json"
 TABLE: Final = "data/files.parquet"
 # The folders whose files are published.
 PARTS: Final = ("data", "analysis", "subsets")
-# Above this a table of an analysis is not published as text: that has several times the bytes of its Parquet file, and
-# each version would send all of it again.
-_CSV_BYTES: Final = 100_000
+# Above these sizes a table of an analysis is not published as text (CSV, or the script file of the report): that has
+# several times the bytes of its Parquet file, and each version would send all of it again.
+_TEXT_BYTES: Final = {".csv": 100_000, ".js": 1_000_000}
 # What changed against the version before, for people and in full; beside the card, where somebody who browses looks.
 CHANGELOG: Final = "CHANGES.md"
 CHANGES: Final = "changes.json"
@@ -87,7 +87,8 @@ def other_files(folder: Path, known: set[str]) -> Iterator[File]:
 
 def is_published(path: str, size: int) -> bool:
     """Tell whether a file below PARTS is published: all are, but for long tables as text, which stay here."""
-    return size <= _CSV_BYTES or not (path.startswith("analysis/tables/") and path.endswith(".csv"))
+    limit = _TEXT_BYTES.get(PurePosixPath(path).suffix) if path.startswith("analysis/tables/") else None
+    return limit is None or size <= limit
 
 
 def _hashed(folder: Path, path: str) -> File:

@@ -1,0 +1,32 @@
+// Folds load their tables when they are opened, and links open the folds that they lead into.
+
+const folds = new Map();
+for (const fold of document.querySelectorAll("details.fold:has(table)")) {
+  const table = new TableFold(fold);
+  folds.set(table.name, table);
+  fold.addEventListener("toggle", () => fold.open && table.load());
+}
+
+const openFolds = target => {
+  for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+};
+
+// `#row-NAME-12` is a row of a table, and `#table-NAME?filter=...&sort=-column` its rows.
+const openTarget = () => {
+  const [place, query] = location.hash.slice(1).split("?", 2);
+  const id = decodeURIComponent(place);
+  const [, ofRow, number] = id.match(/^row-(.+)-(\d+)$/) ?? [];
+  const table = folds.get(ofRow ?? id.replace(/^table-/, ""));
+  const target = table?.fold ?? document.getElementById(id);
+  if (!target) return;
+  openFolds(target);
+  if (ofRow !== undefined) return table.showRow(Number(number));
+  if (table && query !== undefined) {
+    const words = new URLSearchParams(query);
+    return table.show(words.get("filter") ?? "", words.get("sort") ?? "");
+  }
+  target.scrollIntoView({ block: "start" });
+};
+addEventListener("hashchange", openTarget);
+addEventListener("beforeprint", () => document.querySelectorAll("details.analysis").forEach(fold => (fold.open = true)));
+openTarget();
