@@ -11,22 +11,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint
-from typing import Any, Final
+from typing import Final
 
 from filtercrawl.api.analysis import Analysis
-from filtercrawl.api.checkpoint import VisualCategory
-from filtercrawl.api.errors import UsageError, describe_error
+from filtercrawl.api.errors import UsageError
 from filtercrawl.api.hookspecs import Command
+from filtercrawl.api.lazy_mapping import LazyMapping
 from filtercrawl.api.measure import Measure
-from filtercrawl.api.plugin_modules import KINDS, PROJECT, PluginModules, group_of, installed_entry_points
+from filtercrawl.api.plugin_items import PluginItems
+from filtercrawl.api.plugin_modules import KINDS, PluginModules, group_of, installed_entry_points
 from filtercrawl.api.reader import Reader
 from filtercrawl.api.source import Source
 from filtercrawl.api.view import View
 
 _MODULE: Final = re.compile(r"\w+(\.\w+)*(:\w+(\.\w+)*)?")
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-# A command may be one of a group: `export fanns`.
-_COMMAND_NAME: Final = re.compile(rf"({_NAME.pattern} )?{_NAME.pattern}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,7 @@ class Plugins:
         self._left_out = frozenset(left_out)
         self._on_error = on_error
         self._broken: list[PluginFailure] = []
-        self._modules = PluginModules()
+        self._items = PluginItems(self.entries, self._mark_broken)
         groups = {group_of(kind) for kind in KINDS}
         for entry in self.entries:
             if entry.group not in groups:
@@ -115,39 +113,45 @@ class Plugins:
 
     @cached_property
     def sources(self) -> Mapping[str, Source]:
-        """Sources by name."""
-        return {source.name: source for _, source in self._collected_sources}
+        """Sources by name; looking up one that has the name of its plugin imports no other plugin."""
+        return LazyMapping(
+            lambda name: self._items.named_as_plugin("sources", name),
+            lambda: {source.name: source for _, source in self._collected_sources},
+        )
 
     @cached_property
     def origin(self) -> Mapping[str, str]:
         """The plugin that each source comes from: source name to plugin name."""
-        return {source.name: plugin for plugin, source in self._collected_sources}
+        return LazyMapping(
+            lambda name: self._items.plugin_of_same_name("sources", name),
+            lambda: {source.name: plugin for plugin, source in self._collected_sources},
+        )
 
     @cached_property
     def readers(self) -> tuple[Reader, ...]:
-        return tuple(reader for _, reader in self._collect("readers"))
+        return tuple(reader for _, reader in self._items.of_kind("readers"))
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
-        return tuple(measure for _, measure in self._collect("measures"))
+        return tuple(measure for _, measure in self._items.of_kind("measures"))
 
     @cached_property
     def analyses(self) -> tuple[Analysis, ...]:
-        return tuple(analysis for _, analysis in self._collect("analyses"))
+        return tuple(analysis for _, analysis in self._items.of_kind("analyses"))
 
     @cached_property
     def views(self) -> Mapping[str, View]:
         """Views by name."""
-        return {view.name: view for _, view in self._collect("views")}
+        return {view.name: view for _, view in self._items.of_kind("views")}
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:
-        return tuple(command for _, command in self._collect("commands"))
+        return tuple(command for _, command in self._items.of_kind("commands"))
 
     @cached_property
     def visual_categories(self) -> Mapping[str, str]:
         """The visual category of training datasets, by dataset name."""
-        return {item.dataset: item.category for _, item in self._collect("visual_categories")}
+        return {item.dataset: item.category for _, item in self._items.of_kind("visual_categories")}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -163,7 +167,7 @@ class Plugins:
     def broken(self) -> tuple[PluginFailure, ...]:
         """Every plugin that does not work, and why; to find out, all are imported and all hooks are called."""
         for kind in KINDS:
-            getattr(self, kind)
+            self._items.of_kind(kind)
         return tuple(self._broken)
 
     def origin_of(self, plugin: str) -> PluginOrigin:
@@ -217,66 +221,9 @@ class Plugins:
 
     @cached_property
     def _collected_sources(self) -> list[tuple[str, Source]]:
-        return self._collect("sources")
-
-    def _collect(self, kind: str) -> list[tuple[str, Any]]:
-        """Return (plugin name, item) for all that plugins offer of one kind.
-
-        Each plugin's hook is called by itself, so that one that raises does not silence the others.
-        """
-        hook = f"{PROJECT}_{kind}"
-        collected: list[tuple[str, Any]] = []
-        taken: dict[str, str] = {}
-        for entry in self.entries:
-            if entry.group != group_of(kind) or not self._load(entry):
-                continue
-            functions = self._modules.implementations(entry.value, kind)
-            if not functions:
-                self._mark_broken(entry.name, f"it is declared in the group {entry.group}, but has no hook {hook}")
-            for function in functions:
-                try:
-                    items = _items(function)
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's hook may raise anything
-                    self._mark_broken(entry.name, f"{hook}: {describe_error(error)}")
-                    continue
-                for item in items:
-                    problem = _validate_item(item, KINDS[kind])
-                    if problem is None and item.name in taken:
-                        problem = f"the name {item.name!r} is already taken by the plugin {taken[item.name]}"
-                    if problem:
-                        self._mark_broken(entry.name, f"{hook}: {problem}")
-                    else:
-                        taken[item.name] = entry.name
-                        collected.append((entry.name, item))
-        return collected
-
-    def _load(self, entry: EntryPoint) -> bool:
-        """Import the plugin behind an entry point unless that was done before; return whether it can be used."""
-        failure = self._modules.load(entry)
-        if failure is not None and all(entry.name != known.plugin for known in self._broken):
-            self._mark_broken(entry.name, failure)
-        return failure is None
+        return self._items.of_kind("sources")
 
     def _mark_broken(self, plugin: str, reason: str) -> None:
         failure = PluginFailure(plugin=plugin, reason=reason)
         self._broken.append(failure)
         self._on_error(failure)
-
-
-def _items(hook: Callable[..., Any]) -> list[Any]:
-    result = hook()
-    if not isinstance(result, Iterable):
-        raise TypeError(f"returns {type(result).__name__}, not an iterable")
-    return list(result)
-
-
-def _validate_item(item: object, kind: type[Any]) -> str | None:
-    """Say what is wrong with something that a hook yielded; None where nothing is."""
-    if not isinstance(item, kind):
-        return f"yields {type(item).__name__}, not {kind.__name__}"
-    name = item.name
-    if kind is VisualCategory:
-        return None  # named after its dataset, which is never used as a path
-    if not isinstance(name, str) or not (_COMMAND_NAME if kind is Command else _NAME).fullmatch(name):
-        return f"the name {name!r} is not lower-case letters, digits and hyphens"
-    return None

@@ -1,10 +1,10 @@
-"""Settings of the whole process that a crawl changes, and restores when it ends.
+"""Settings of the whole process that crawling changes, and restores when it ends.
 
 Process-wide state that other modules hold:
 
 - `extraction.architecture.isolation`: the lock under which third-party model code runs, with its warning filters and
   random state.
-- `transport.hub.api`: huggingface_hub's HTTP client; `crawl_process_settings` restores the one from before.
+- `transport.hub.api`: huggingface_hub's HTTP client; `restored_hub_client` restores the one from before.
 - `cli.app`: adds the current folder to `sys.path`, as `python -m` does.
 """
 
@@ -30,10 +30,11 @@ def crawl_process_settings() -> Iterator[None]:
 
     BLAS gets one thread, since checkpoints that are crawled side by side use the cores already: more threads in an
     operation on 8,192 kernels wait for each other more than they help (measured: five times slower on a busy machine).
+    The limit holds for the libraries that are loaded by then, torch's among them.
     Freed memory is returned to the system; that one setting of the C library cannot be read, and stays.
     """
     return_freed_memory()
-    with threadpool_limits(1, user_api="blas"), _restored_hub_client():
+    with threadpool_limits(1, user_api="blas"):
         yield
 
 
@@ -52,20 +53,3 @@ def return_freed_memory() -> None:
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
             mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
-
-
-@contextmanager
-def _restored_hub_client() -> Iterator[None]:
-    """Restore huggingface_hub's HTTP client factory, which a source may replace by the transport of the run."""
-    before = _hub_client_factory()
-    try:
-        yield
-    finally:
-        http = sys.modules.get("huggingface_hub.utils._http")
-        if http is not None and _hub_client_factory() is not before:
-            http.set_client_factory(before or http.default_client_factory)
-
-
-def _hub_client_factory() -> object:
-    """Return the factory in use, None if huggingface_hub is not imported: it takes a while, and most runs need none."""
-    return getattr(sys.modules.get("huggingface_hub.utils._http"), "_GLOBAL_CLIENT_FACTORY", None)

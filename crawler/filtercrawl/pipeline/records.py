@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from filtercrawl.api.checkpoint import Checkpoint, Skipped, TrainingState
 from filtercrawl.api.vocabulary import KernelPolicy
 from filtercrawl.dataset.schema.model_row import ModelOutcome, ModelRow
-from filtercrawl.dataset.tables.staged_layers import StagedLayers
 from filtercrawl.extraction.ledger import LedgerEntry
+
+if TYPE_CHECKING:  # what a run needs that reads something; a plan is made without
+    from filtercrawl.dataset.tables.staged_layers import StagedLayers
 
 CommitOutcome = ModelOutcome | Literal["unchanged", "renamed", "shared", "must_recrawl"]
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from typing import Final
 
 from filtercrawl.api.errors import Cancelled
-from filtercrawl.config.device import select_device
 from filtercrawl.config.source_tables import check_source_tables
 from filtercrawl.dataset.catalog.recovery import export_if_needed, open_dataset, repair_after_crash
 from filtercrawl.pipeline.composition import Stages, SyncContext
-from filtercrawl.pipeline.discovery.discover import refuse_files_in
+from filtercrawl.pipeline.discovery.discover import Listing, refuse_files_in
 from filtercrawl.pipeline.discovery.selector import Selector
 from filtercrawl.pipeline.planning.approval import Approval
-from filtercrawl.pipeline.planning.estimate import CostEstimator
-from filtercrawl.pipeline.process_settings import crawl_process_settings
 from filtercrawl.pipeline.records import Plan
 from filtercrawl.pipeline.report import SyncReport
 from filtercrawl.pipeline.run_log import log_end, log_listing, log_start
 from filtercrawl.transport import network
+from filtercrawl.transport.hub import restored_hub_client
 from filtercrawl.transport.options import TransportOptions
 
 __all__ = ["SyncContext", "sync"]
@@ -51,16 +49,15 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     settings, progress = context.settings, context.progress
     chosen = [Selector.parse(text, context.plugins) for text in selectors]
     check_source_tables(settings.sources, context.plugins)
-    device = select_device(settings.device)
     options = TransportOptions(unreachable_limit=_UNREACHABLE_LIMIT)
     transport = context.transport or network(settings.network, cancellation=context.cancellation, options=options)
     log_start(chosen, settings.dataset)
     with (
-        crawl_process_settings(),
+        restored_hub_client(),
         open_dataset(settings, progress, context.layer_store, create=True) as dataset,
     ):
         repair_after_crash(dataset, progress)
-        stages = Stages(context, transport, device, dataset)
+        stages = Stages(context, transport, dataset)
         listings = stages.discovery.list_all(chosen)
         refuse_files_in(settings.dataset, listings)
         for listing in listings:
@@ -68,14 +65,9 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
         plan = stages.planner.plan(listings)
         report = SyncReport.of(listings, plan, dataset.layer_bytes())
         if settings.dry_run:
-            report.proposal = Approval.of(plan, stages.planner.known_models, settings.limit)
-            with suppress(Cancelled):
-                estimate_plan(plan, stages.estimator(), context, report)
+            propose(plan, context, stages, report)
         else:
-            executor = stages.executor(plan)
-            executor.execute(plan.tasks[: settings.limit], report)
-            for model_id in stages.offers.record(plan, listings, executor.writer.renamed):
-                report.count_removed(model_id)
+            carry_out(plan, listings, context, stages, report)
             if dataset.catalog.needs_export:
                 progress.message("writing the tables")
                 export_if_needed(dataset.folder, dataset.catalog)
@@ -85,12 +77,29 @@ def sync(selectors: Sequence[str], context: SyncContext) -> SyncReport:
     return report
 
 
-def estimate_plan(plan: Plan, estimator: CostEstimator, context: SyncContext, report: SyncReport) -> None:
-    """Add to the report what the plan is expected to cost; sends no request and writes nothing."""
-    context.progress.start(len(plan.tasks))
-    for task in plan.tasks:
-        context.cancellation.raise_if_cancelled()
-        report.add_estimate(task, estimator.estimate(task))
-        context.progress.done(task.model_id, task.action)
+def propose(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> None:
+    """Add to the report what a run would do, and what that is expected to cost; writes nothing."""
+    report.proposal = Approval.of(plan, stages.planner.known_models, context.settings.limit)
     for model_id in sorted(plan.removed_models):
+        report.count_removed(model_id)
+    context.progress.start(len(plan.tasks))
+    if plan.tasks:
+        from filtercrawl.pipeline.crawl_stages import estimate_plan  # imports torch
+
+        with suppress(Cancelled):
+            estimate_plan(plan, context, stages, report)
+
+
+def carry_out(
+    plan: Plan, listings: Sequence[Listing], context: SyncContext, stages: Stages, report: SyncReport
+) -> None:
+    """Crawl the tasks of a plan, and record what the sources offer."""
+    renamed: Set[str] = frozenset()
+    if plan.tasks or context.settings.max_disk is not None:
+        from filtercrawl.pipeline.crawl_stages import crawl_tasks  # imports torch
+
+        renamed = crawl_tasks(plan, context, stages, report)
+    else:
+        context.progress.start(0)
+    for model_id in stages.offers.record(plan, listings, renamed):
         report.count_removed(model_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -42,6 +43,23 @@ def api(transport: Transport, endpoint: str | None = None) -> HfApi:
         library_name="filtercrawl",
         library_version=version("filtercrawl"),
     )
+
+
+@contextmanager
+def restored_hub_client() -> Iterator[None]:
+    """Restore huggingface_hub's HTTP client factory, which a source may replace by the transport of the run."""
+    before = _client_factory()
+    try:
+        yield
+    finally:
+        http = sys.modules.get("huggingface_hub.utils._http")
+        if http is not None and _client_factory() is not before:
+            http.set_client_factory(before or http.default_client_factory)
+
+
+def _client_factory() -> object:
+    """Return the factory in use, None if huggingface_hub is not imported: it takes a while, and most runs need none."""
+    return getattr(sys.modules.get("huggingface_hub.utils._http"), "_GLOBAL_CLIENT_FACTORY", None)
 
 
 def uses_xet() -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from conftest import Sync
 from filtercrawl import api
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.plugin_manager import Plugins, implemented_kinds, load_plugins
@@ -84,6 +85,26 @@ def test_a_plugin_is_imported_when_something_of_its_kind_is_asked_for(write: Wri
     assert two.value not in sys.modules
     assert [command.name for command in plugins.commands] == ["hello"]
     assert two.value in sys.modules
+
+
+def test_a_source_that_is_named_as_its_plugin_is_imported_alone(write: Write) -> None:
+    entries = [write(name, SOURCE.format(head="", name=name.replace("_", "-"))) for name in ("one", "two_three")]
+    plugins = load_plugins(entries)
+    assert plugins.sources["two-three"].name == "two-three"
+    assert plugins.origin["two-three"] == "two_three"
+    assert entries[0].value not in sys.modules
+    assert "four" not in plugins.sources  # it takes all plugins to know
+    assert entries[0].value in sys.modules
+
+
+@pytest.mark.parametrize("ask_first", [True, False])
+def test_of_two_sources_of_one_name_the_one_named_as_its_plugin_counts(write: Write, ask_first: bool) -> None:
+    other, own = write("other", SOURCE.format(head="", name="zoo")), write("zoo", SOURCE.format(head="", name="zoo"))
+    plugins = load_plugins([other, own])
+    if ask_first:
+        assert type(plugins.sources["zoo"]).__module__ == own.value
+    assert [failure.plugin for failure in plugins.broken] == ["other"]
+    assert [type(source).__module__ for source in plugins.sources.values()] == [own.value]
 
 
 def test_commands_that_share_their_first_word_are_a_group(write: Write, call: Call) -> None:
@@ -193,21 +214,36 @@ IMPORTS = """
 import sys
 sys.argv = ["filtercrawl", *{words}]
 from filtercrawl.cli import main
+heavy = "torch timm torchvision matplotlib datasets huggingface_hub pandas scipy onnx sympy h5py duckdb".split()
 try:
     main()
 finally:
-    print([name for name in ("torch", "timm", "torchvision", "matplotlib", "datasets") if name in sys.modules])
+    print([name for name in heavy if name in sys.modules])
 """
+
+
+def heavy_imports(*words: object) -> list[str]:
+    """Return the lines that a command prints, and in the last one the heavy libraries that it has imported."""
+    code = IMPORTS.format(words=[str(word) for word in words])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(
     "words", [["--help"], ["sync", "--help"], ["plugin", "--help"], ["analyze", "--help"], ["config"], ["--version"]]
 )
 def test_what_needs_no_heavy_library_imports_none(words: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTS.format(words=words)], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert heavy_imports(*words)[-1] == "[]"
+
+
+def test_a_sync_that_finds_nothing_new_imports_no_heavy_library(zoo: Path, dataset: Path, run_sync: Sync) -> None:
+    put(zoo / "net.safetensors", state())
+    (zoo / "notes.txt").write_text("of no known format: every reader is asked each time")
+    run_sync()
+    *lines, heavy = heavy_imports("sync", f"local:{zoo}", "--dataset", dataset)
+    assert (lines[0], heavy) == ("checkpoints: 1 unchanged, 1 ignored", "[]")
+    assert heavy_imports("status", "--dataset", dataset)[-1] == "[]"
 
 
 def test_the_bundled_plugins_declare_every_hook_that_they_implement() -> None:

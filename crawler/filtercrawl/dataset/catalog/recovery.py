@@ -18,10 +18,10 @@ from filtercrawl.dataset.catalog.writable_dataset import WritableDataset
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.layer_store import LayerStore, LocalLayerStore
 from filtercrawl.dataset.files.lock import locked
+from filtercrawl.dataset.files.orphans import delete_orphans
 from filtercrawl.dataset.files.unpublished import CATALOG, TEMPORARY
 from filtercrawl.dataset.schema.arrow import INDEX, LEDGER, MODELS
 from filtercrawl.dataset.schema.validation import shown, unfit
-from filtercrawl.dataset.tables.export import delete_orphans, export
 
 
 @contextmanager
@@ -180,6 +180,8 @@ def _forget(catalog: Catalog, model_id: str) -> None:
 def export_if_needed(dataset: Path, catalog: Catalog) -> None:
     """Write the tables, the card and the manifest as the catalog has them; nothing where they are not out of date."""
     if catalog.needs_export:
+        from filtercrawl.dataset.tables.export import export  # with templates and pictures; most runs write no table
+
         catalog.delete_unused()
         export(dataset, catalog)
         catalog.set_meta("stale", "0")

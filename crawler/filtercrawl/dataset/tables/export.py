@@ -20,7 +20,7 @@ from filtercrawl.dataset.card.croissant import render_croissant
 from filtercrawl.dataset.card.figures import card_figures
 from filtercrawl.dataset.card.release import read_release
 from filtercrawl.dataset.files import manifest
-from filtercrawl.dataset.files.atomic import remove, remove_temporary_files, write_text
+from filtercrawl.dataset.files.atomic import remove, write_text
 from filtercrawl.dataset.files.parquet import ContentDefinedBoundary, File, Row, Table, record_batches, write_table
 from filtercrawl.dataset.files.table_files import TablePartitions, base_path, files_of
 from filtercrawl.dataset.schema.arrow import FILES, TABLES
@@ -172,21 +172,6 @@ def export(folder: Path, rows: Rows) -> Exported:
             changed.append(path)
     changed += [path for path in obsolete if remove(folder / path)]
     return Exported(counts=totals, changed=tuple(sorted(changed)), root=manifest.root_hash(files))
-
-
-def delete_orphans(folder: Path, rows: Rows) -> list[str]:
-    """Delete layers files that `rows` does not know, and what killed runs left; return the paths of the former.
-
-    Only after an export of the same rows, and only while nobody else writes to the dataset: a file whose
-    catalog row is still to come would go too.
-    """
-    known = {path for path, _, _ in rows.layer_files()}
-    present = [path.relative_to(folder).as_posix() for path in (folder / "data/layers").rglob("*.parquet")]
-    orphans = sorted(path for path in present if path not in known)
-    for path in orphans:
-        remove(folder / path)
-    remove_temporary_files(folder)
-    return orphans
 
 
 def _read_card(folder: Path) -> card.Card:

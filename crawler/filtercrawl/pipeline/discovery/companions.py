@@ -11,6 +11,7 @@ from filtercrawl.api.checkpoint import Checkpoint, RemoteFile, folder, local_pat
 from filtercrawl.api.errors import Cancelled, CheckpointError, FormatError
 from filtercrawl.api.format_names import FORMATS_WITHOUT_READER, format_name
 from filtercrawl.api.hub_cache import may_link_to
+from filtercrawl.api.plugin_manager import Plugins
 from filtercrawl.api.range_file import LocalFile, RandomAccessFile, file_version, relative_path
 from filtercrawl.api.reader import Reader, SupportsCompanionCheck, find_reader
 from filtercrawl.api.tensor import StoredTensor
@@ -18,10 +19,10 @@ from filtercrawl.api.vocabulary import WEIGHT_EXTENSIONS
 from filtercrawl.dataset.schema.model_row import ModelRow
 
 
-def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: ModelRow | None) -> Checkpoint | str:
+def with_companions(checkpoint: Checkpoint, plugins: Plugins, known: ModelRow | None) -> Checkpoint | str:
     """Return a checkpoint with the companion files that its main file names, or what the file is if it has no weights.
 
-    Only local files are opened, and only if they may have changed since the last run.
+    Only local files are opened, and only if they may have changed since the last run; only then are readers imported.
     """
     main = checkpoint.files[0]
     if len(checkpoint.files) > 1 or not main.url.startswith("file:"):
@@ -32,7 +33,7 @@ def with_companions(checkpoint: Checkpoint, readers: Sequence[Reader], known: Mo
         return replace(checkpoint, files=(main, *find_companion_files(checkpoint, paths)))
     try:
         with LocalFile(local_path(main)) as file:
-            reader = find_reader(readers, file)
+            reader = find_reader(plugins.readers, file)
             if reader is None:
                 suffix = PurePosixPath(main.path or checkpoint.name).suffix.lower()
                 if checkpoint.named or known is not None or suffix in WEIGHT_EXTENSIONS | FORMATS_WITHOUT_READER.keys():
@@ -74,16 +75,16 @@ class PartFinder:
     of the file that names it knows it as its part.
     """
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], readers: Sequence[Reader], known: Iterable[ModelRow]) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint], plugins: Plugins, known: Iterable[ModelRow]) -> None:
         """Describe a listing.
 
         Args:
             checkpoints: All checkpoints of the listing, with their companion files.
-            readers: Installed readers.
+            plugins: Installed readers, imported only where a file has to be opened.
             known: Rows of `models`.
         """
         self._listed = {checkpoint.files[0].url: checkpoint for checkpoint in checkpoints}
-        self._readers = readers
+        self._plugins = plugins
         self._known = {row.state.url for row in known}
         self._tensors: dict[str, tuple[StoredTensor, ...] | None] = {}
 
@@ -112,7 +113,7 @@ class PartFinder:
         path = str(PurePosixPath(companion.path or "").relative_to(folder(checkpoint)))
         try:
             with LocalFile(local_path(checkpoint.files[0])) as file:
-                reader: object = find_reader(self._readers, file)
+                reader: object = find_reader(self._plugins.readers, file)
                 return isinstance(reader, SupportsCompanionCheck) and reader.owns_companion(file, path, tensors)
         except Cancelled:
             raise
@@ -124,7 +125,7 @@ class PartFinder:
         if url not in self._tensors:
             try:
                 with ExitStack() as opened:
-                    self._tensors[url] = _read(self._listed[url], self._readers, opened)
+                    self._tensors[url] = _read(self._listed[url], self._plugins.readers, opened)
             except Cancelled:
                 raise
             except Exception:  # noqa: BLE001 - crawling the checkpoint will say what is wrong with it

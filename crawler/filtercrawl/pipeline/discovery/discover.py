@@ -129,14 +129,14 @@ class Discovery:
         parts: set[str] = set()
         ignored: dict[str, str] = {}
         for checkpoint in listing.checkpoints:
-            grouped = with_companions(checkpoint, self.plugins.readers, self._known(listing, checkpoint))
+            grouped = with_companions(checkpoint, self.plugins, self._known(listing, checkpoint))
             if isinstance(grouped, str):
                 ignored[checkpoint.files[0].url] = grouped
                 continue
             kept.append(grouped)
             parts.update(file.url for file in checkpoint.files[1:])  # as the source says
         companions = {file.url for checkpoint in kept for file in checkpoint.files[1:]}
-        finder = PartFinder(kept, self.plugins.readers, self.known_models.values())
+        finder = PartFinder(kept, self.plugins, self.known_models.values())
         for checkpoint in kept:
             if checkpoint.files[0].url.startswith("file:"):
                 parts.update(finder.parts(checkpoint, self._known(listing, checkpoint)))

@@ -1,7 +1,7 @@
 """Reader of ONNX models: every tensor, and the convolution that uses it as the graph proves.
 
 Flow: `detect` recognizes a file, `graph` parses its structure, `tensors` locates the numbers, `usage` finds out which
-tensors are weights of convolutions, and `reader` combines them. Format: https://onnx.ai/onnx/intro/concepts.html.
+tensors are weights of convolutions, and `model_tensors` combines them. Format: https://onnx.ai/onnx/intro/concepts.html.
 """
 
 from __future__ import annotations

@@ -24,9 +24,10 @@ from filtercrawl.dataset.card.body import escape
 from filtercrawl.dataset.card.card import BEGIN, END
 from filtercrawl.dataset.files.atomic import atomic_write, write_text
 from filtercrawl.dataset.files.manifest import PICTURE
+from filtercrawl.dataset.files.orphans import delete_orphans
 from filtercrawl.dataset.files.parquet import record_batches, write_table
 from filtercrawl.dataset.schema.arrow import INDEX, TABLES
-from filtercrawl.dataset.tables.export import delete_orphans, export
+from filtercrawl.dataset.tables.export import export
 from support.dataset_rows import DEPTHWISE, MemoryRows, Row, example, tree
 from support.paths import TESTS
 

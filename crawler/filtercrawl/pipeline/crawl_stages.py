@@ -1,0 +1,91 @@
+"""The stages that read weights, or estimate what reading them costs; a run imports them when it has something to read.
+
+They need torch, which takes a second and half a gigabyte to import: a run that finds nothing new does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from filtercrawl.config.device import select_device
+from filtercrawl.dataset.files.unpublished import TEMPORARY
+from filtercrawl.pipeline.committing.commit import CatalogWriter
+from filtercrawl.pipeline.composition import VERSION, Stages, SyncContext
+from filtercrawl.pipeline.crawling.content_index import ContentIndex
+from filtercrawl.pipeline.crawling.crawl import Crawler
+from filtercrawl.pipeline.crawling.stage_layers import LayerStager
+from filtercrawl.pipeline.crawling.weighted_semaphore import WeightedSemaphore
+from filtercrawl.pipeline.engines.local import LocalEngine
+from filtercrawl.pipeline.executor import PlanExecutor
+from filtercrawl.pipeline.planning.estimate import CostEstimator
+from filtercrawl.pipeline.planning.plan import content_owners, removed_by_hash
+from filtercrawl.pipeline.process_settings import crawl_process_settings
+from filtercrawl.pipeline.records import Plan
+from filtercrawl.pipeline.report import SyncReport
+
+
+def crawl_tasks(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> Set[str]:
+    """Crawl the tasks of a plan and commit the results; returns the model ids that are offered under a new name.
+
+    Raises:
+        UsageError: The device of the settings cannot be used.
+    """
+    executor = plan_executor(plan, context, stages)
+    with crawl_process_settings():
+        executor.execute(plan.tasks[: context.settings.limit], report)
+    return executor.writer.renamed
+
+
+def plan_executor(plan: Plan, context: SyncContext, stages: Stages) -> PlanExecutor:
+    """Return what carries out a plan: workers that crawl, and a writer of their results."""
+    settings, plugins, dataset = context.settings, context.plugins, stages.dataset
+    known = stages.planner.known_models
+    index = ContentIndex(content_owners(known), (task.model_id for task in plan.tasks))
+    crawler = Crawler(
+        sources=plugins.sources,
+        readers=plugins.readers,
+        transport=stages.transport,
+        index=index,
+        layer_stager=LayerStager(
+            staging=dataset.folder / TEMPORARY,
+            device=select_device(settings.device),
+            measures=plugins.measures,
+            cancellation=context.cancellation,
+        ),
+        write_slots=WeightedSemaphore(settings.jobs),
+        verify_all=settings.prove,
+        cancellation=context.cancellation,
+    )
+    writer = CatalogWriter(
+        catalog=dataset.catalog,
+        ownership=stages.ownership,
+        now=context.now,
+        version=VERSION,
+        index=index,
+        removed_by_content=removed_by_hash(plan, known),
+    )
+    return PlanExecutor(
+        engine=LocalEngine(crawler=crawler, jobs=settings.jobs),
+        writer=writer,
+        layer_store=dataset.layer_store,
+        settings=settings,
+        progress=context.progress,
+        cancellation=context.cancellation,
+    )
+
+
+def estimate_plan(plan: Plan, context: SyncContext, stages: Stages, report: SyncReport) -> None:
+    """Add to the report what the tasks of a plan are expected to cost; sends no request and writes nothing.
+
+    Raises:
+        Cancelled: The run was cancelled.
+    """
+    estimator = CostEstimator(
+        sources=context.plugins.sources,
+        transport=stages.transport,
+        known_contents=content_owners(stages.planner.known_models),
+    )
+    for task in plan.tasks:
+        context.cancellation.raise_if_cancelled()
+        report.add_estimate(task, estimator.estimate(task))
+        context.progress.done(task.model_id, task.action)
