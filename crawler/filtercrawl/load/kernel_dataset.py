@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -44,13 +44,13 @@ class _Selected:
         location: Where the weights are stored.
         layers: `layer_id`, `shape` and `kernel_size` of their layers.
         requests: The layers by file and row group.
-        masks: Which kernels of a layer are selected, by its row, where these are not all.
+        subset: The same layers with a bit for each kernel that is selected; None where all kernels are.
     """
 
     location: DatasetLocation
     layers: pa.Table
     requests: RowGroupRequests
-    masks: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+    subset: Subset | None = None
 
 
 class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Tensor]]):
@@ -119,8 +119,8 @@ class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Ten
             raise UsageError(f"{self._location}: no kernels of {kernel}" + (f" where {where}" if where else ""))
         self.kernel_size: tuple[int, ...] = tuple(selected.layers["kernel_size"][0].as_py())
         self._numbers = KernelNumbers(selected.layers.select(["layer_id", "shape"]))
-        self._masks = selected.masks
-        self.n_kernels: int = len(self._numbers) - sum(int((~mask).sum()) for mask in self._masks.values())
+        self._subset = selected.subset
+        self.n_kernels: int = len(self._numbers) if self._subset is None else self._subset.n_kernels
         self._numbered = numbers
         self._row_groups = [
             _RowGroup(file=file, group=group, requests=tuple(requests))
@@ -175,7 +175,8 @@ class KernelDataset(IterableDataset[torch.Tensor | tuple[torch.Tensor, torch.Ten
                     kernels = part.numbers.reshape(-1, taps)
                     row, start = part.request.row, part.start
                     numbers = self._numbers.of_part(row, start, len(kernels)) if self._numbered else None
-                    if (mask := self._masks.get(row)) is not None:
+                    mask = None if self._subset is None else self._subset.mask(row)
+                    if mask is not None:
                         first = start * part.request.shape[1]
                         kept = mask[first : first + len(kernels)]
                         kernels, numbers = kernels[kept], None if numbers is None else numbers[kept]
@@ -194,5 +195,4 @@ def _of_dataset(location: DatasetLocation, kernel: str, where: str | None) -> _S
 def _of_subset(subset: Subset, kernel: str) -> _Selected:
     """Select the layers of a subset that have this kernel size."""
     chosen = subset.of_size(kernel)
-    masks = {row: mask for row in range(len(chosen)) if (mask := chosen.mask(row)) is not None}
-    return _Selected(location=chosen.location, layers=chosen.layers, requests=chosen.requests(), masks=masks)
+    return _Selected(location=chosen.location, layers=chosen.layers, requests=chosen.requests(), subset=chosen)

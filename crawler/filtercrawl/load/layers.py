@@ -12,6 +12,7 @@ from duckdb import ColumnExpression, Expression
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.api.formatting import unknown_column
+from filtercrawl.api.view import View
 from filtercrawl.dataset.schema.arrow import INDEX, LAYERS
 from filtercrawl.load.effective import to_effective, with_known_weight
 from filtercrawl.load.location import DatasetLocation, open_location
@@ -87,12 +88,21 @@ def load_located_layers(
     """Load layers of an open dataset; arguments and errors as for `load_layers`, `conditions` hold besides `where`."""
     views = find_views(view)
     needed = [name for known in views for name in known.columns]
-    chosen: list[str | Expression] = [*conditions, *(known.where for known in views if known.where is not None)]
+    chosen = [*conditions, *_conditions(views)]
     table = _load_layers(location, where, [*columns, *needed], chosen, is_effective=EFFECTIVE in views)
     for known in views:
         table = transformed(table, known)
     asked = {*columns, "shape", "weight"}
     return table.drop_columns([name for name in dict.fromkeys(needed) if name not in asked])
+
+
+def select_located_layers(
+    location: DatasetLocation, where: str | None, columns: Sequence[str], *, view: str | Sequence[str] = RAW.name
+) -> pa.Table:
+    """Return columns of `index` of the layers that `load_located_layers` loads; no weight is read."""
+    views = find_views(view)
+    needed = [name for known in views for name in known.columns]
+    return _select(location, where, [*columns, *needed], _conditions(views), is_effective=EFFECTIVE in views)
 
 
 def load_first_layers(
@@ -141,10 +151,7 @@ def _load_layers(
     if unknown := [name for name in names if name not in _FIELDS]:
         raise UsageError(f"no column of layers or index is named {unknown_column(unknown[0], _FIELDS)}")
     read = [name for name in names if name != "weight"]
-    same = EFFECTIVE_WEIGHT if is_effective else STORED_WEIGHT
-    selected = select_layers(location.index(), where, read, *conditions, same=same)
-    if is_effective:
-        selected = with_known_weight(selected)
+    selected = _select(location, where, read, conditions, is_effective=is_effective)
     weights = read_weights(location, selected)
     added = to_effective(location, selected, weights) if is_effective else None
     # A row holds its whole layer, in however many rows that is stored.
@@ -157,3 +164,21 @@ def _load_layers(
         if field.name not in table.column_names:  # `effective_steps` is a column of `index` too
             table = table.append_column(field, added[field.name])
     return table
+
+
+def _conditions(views: Sequence[View]) -> list[str | Expression]:
+    """Return the conditions of views, all of which must hold."""
+    return [view.where for view in views if view.where is not None]
+
+
+def _select(
+    location: DatasetLocation,
+    where: str | None,
+    columns: Sequence[str],
+    conditions: Sequence[str | Expression],
+    *,
+    is_effective: bool,
+) -> pa.Table:
+    same = EFFECTIVE_WEIGHT if is_effective else STORED_WEIGHT
+    selected = select_layers(location.index(), where, columns, *conditions, same=same)
+    return with_known_weight(selected) if is_effective else selected

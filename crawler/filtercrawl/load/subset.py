@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,12 +93,17 @@ class Subset:
 
         Args:
             row: The row of the layer in `layers`.
+
+        Raises:
+            DatasetError: There are fewer bits than kernels.
         """
-        bits, count = self.layers["kept"][row].as_py(), self.layers["n_kernels"][row].as_py()
+        bits = self.layers["kept"][row].as_py()
         if bits is None:
             return None
+        count = math.prod(self.layers["shape"][row].as_py()[:2])
         if 8 * len(bits) < count:
-            raise DatasetError(f"{self}: {self.layers['layer_id'][row]} has {8 * len(bits)} bits for {count} kernels")
+            name = self.layers["layer_id"][row].as_py()
+            raise DatasetError(f"{self}: {name} has {8 * len(bits)} bits for {count} kernels; make the subset again")
         return np.unpackbits(np.frombuffer(bits, np.uint8), count=count, bitorder="little").view(np.bool_)
 
     def of_size(self, kernel: str) -> Subset:

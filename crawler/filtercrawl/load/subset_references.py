@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.files.dataset_folder import DatasetFolder
 from filtercrawl.dataset.files.subset_folders import read_about
 from filtercrawl.load.location import DatasetLocation, read_dataset_id
 
-_COLUMNS: Final = ("layer_id", "layer_sha256", "row_id", "file", "row_group")
+# What tells the content of a layer, and where it is stored.
+_LAYER: Final = ("layer_id", "layer_sha256")
+_PLACE: Final = ("row_id", "layer_sha256", "file", "row_group")
 
 
 def check_references(location: DatasetLocation, folder: Path, layers: pa.Table) -> None:
@@ -32,18 +36,15 @@ def check_references(location: DatasetLocation, folder: Path, layers: pa.Table) 
     own, other = read_about(folder).get("dataset_id"), read_dataset_id(location)
     if None not in (own, other) and own != other:
         raise UsageError(f"{folder}: is a subset of the dataset {own}, and {location} is the dataset {other}")
-    layer_ids, row_ids = _references(DatasetFolder(location.root, str(location)).table("index", _COLUMNS))
-    for layer in layers.select(_COLUMNS).to_pylist():
-        as_it_was = (layer["layer_id"], layer["layer_sha256"]) in layer_ids and _place(layer) in row_ids
-        if not as_it_was:
-            raise UsageError(f"{folder}: {location} has {layer['layer_id']} not as it was; make the subset again")
+    index = DatasetFolder(location.root, str(location)).table("index", list(dict.fromkeys((*_LAYER, *_PLACE))))
+    for names in (_LAYER, _PLACE):
+        changed = _absent(layers, index, names)
+        if len(changed):
+            first = pc.min(changed).as_py()
+            raise UsageError(f"{folder}: {location} has {first} not as it was; make the subset again")
 
 
-def _references(index: pa.Table) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
-    """Return which layers `index` has, and where it says that weights are stored."""
-    rows = index.to_pylist()
-    return {(row["layer_id"], row["layer_sha256"]) for row in rows}, set(map(_place, rows))
-
-
-def _place(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["row_id"], row["layer_sha256"], row["file"], row["row_group"]
+def _absent(layers: pa.Table, index: pa.Table, names: Sequence[str]) -> pa.ChunkedArray[Any]:
+    """Return the ids of layers for which no row of `index` has the same values in these columns."""
+    own = layers.select(list(dict.fromkeys(("layer_id", *names))))
+    return own.join(index.select(list(names)), list(names), join_type="left anti", use_threads=False)["layer_id"]

@@ -22,16 +22,20 @@ def _lines(about: Mapping[str, Any]) -> Iterator[str]:
     yield "| split | models | groups of kin | layers | kernels |\n|---|---|---|---|---|"
     for name, counts in about["splits"].items():
         yield f"| {name} | {' | '.join(f'{number:,}' for number in counts.values())} |"
-    yield "\nModels that are kin are in one split. What is left out, by the first rule that did it:\n"
-    yield "| of | reason | number |\n|---|---|---|"
+    yield "\nModels that are kin are in one split."
+    if layers["excluded"] or kernels["excluded"]:
+        yield "What is left out, by the first rule that did it:\n"
+        yield "| of | reason | number |\n|---|---|---|"
     for what, excluded in (("layers", layers["excluded"]), ("kernels", kernels["excluded"])):
         for reason, count in excluded.items():
             yield f"| {what} | `{reason}` | {count:,} |"
-    yield "\n```python"
-    yield "from filtercrawl import KernelDataset, load_subset\n"
+    yield "\n`DIR` is the dataset that this is a subset of: its folder, or `org/name@version`."
+    yield f"Where this folder is not in that dataset, give its path in place of `{about['name']}`:\n"
+    yield "```python"
+    yield "from filtercrawl import load_subset\n"
     yield f'subset = load_subset(DIR, "{about["name"]}", split="{next(iter(about["splits"]))}")'
     yield "for layer in subset:"
-    yield "    layer.layer_id, layer.kernels  # float32 [n, *kernel_size]"
+    yield "    print(layer.layer_id, tuple(layer.kernels.shape))  # float32 [n, *kernel_size]"
     yield "```\n"
     yield "| hash | SHA-256 |\n|---|---|"
     for name, what in (

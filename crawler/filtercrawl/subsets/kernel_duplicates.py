@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, Final, Self
 
 import duckdb
@@ -13,11 +14,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.subsets.kernel_rules import Kernels
 
 # Numbers that are read at a time.
 _BATCH: Final = 1 << 20
-_CONFIG: Final[dict[str, Any]] = {"memory_limit": "1GB"}
+# Each thread needs memory of its own: with more of them there is not enough to sort on disk.
+_MOST_THREADS: Final = 4
+_CONFIG: Final[dict[str, Any]] = {"memory_limit": "1GB", "threads": min(os.cpu_count() or 1, _MOST_THREADS)}
 
 
 class FirstKernels:
@@ -45,19 +49,40 @@ class FirstKernels:
             size: The kernel size: equal numbers of another one are another kernel.
             scope: Kernels are compared with those of the same scope.
             numbers: Their numbers [n].
+
+        Raises:
+            DatasetError: The disk for temporary files is full.
         """
         if not len(kernels):
             return
         taps = kernels.shape[1]
         data = pa.Array.from_buffers(pa.binary(4 * taps), len(kernels), [None, pa.py_buffer(kernels.data)])
         batch = pa.table({"bytes": data, "number": pa.array(numbers)})
-        self._database.register("batch", batch)
-        self._database.execute("INSERT INTO kernels SELECT ?, ?, bytes, number FROM batch", [scope, size])
-        self._database.unregister("batch")
+        with _on_disk():
+            self._database.register("batch", batch)
+            self._database.execute("INSERT INTO kernels SELECT ?, ?, bytes, number FROM batch", [scope, size])
+            self._database.unregister("batch")
 
     def first(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the lowest number of each kernel, in order, in batches."""
+        """Yield the lowest number of each kernel, in order, in batches.
+
+        Raises:
+            DatasetError: The disk for temporary files is full.
+        """
         lowest = "SELECT min(number) AS number FROM kernels GROUP BY scope, size, bytes"
-        found = self._database.sql(f"SELECT number FROM ({lowest}) ORDER BY number")  # noqa: S608
-        for batch in found.to_arrow_reader(_BATCH):
-            yield batch.column(0).to_numpy()
+        with _on_disk():
+            found = self._database.sql(f"SELECT number FROM ({lowest}) ORDER BY number")  # noqa: S608
+            for batch in found.to_arrow_reader(_BATCH):
+                yield batch.column(0).to_numpy()
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise DatasetError(
+            f"{gettempdir()}: cannot hold the kernels that are compared ({reason}); "
+            "free space there, or name another disk by the variable TMPDIR"
+        ) from error

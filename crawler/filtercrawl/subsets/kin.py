@@ -139,11 +139,10 @@ def _analysis_table(location: DatasetLocation, path: str, columns: tuple[str, ..
         file = location.file(path)
     except NotFoundError:
         return None
-    with reading(location, path):
-        try:
-            return pq.read_table(file, columns=list(columns), use_threads=False)
-        except KeyError as error:
-            raise DatasetError(f"{location}: {path} lacks a column of {', '.join(columns)}") from error
+    with reading(location, path), pq.ParquetFile(file) as table:
+        if lacking := [name for name in columns if name not in table.schema_arrow.names]:
+            raise DatasetError(f"{location}: {path} lacks the column {lacking[0]}; run `filtercrawl analyze` again")
+        return table.read(list(columns), use_threads=False)
 
 
 def _pairs(table: pa.Table | None, columns: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -14,9 +14,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from filtercrawl.api.errors import UsageError
 from filtercrawl.dataset.files.subset_folders import SPLITS
-from filtercrawl.load.layers import load_located_layers
+from filtercrawl.load.layers import load_located_layers, select_located_layers
 from filtercrawl.load.location import open_location
-from filtercrawl.load.query import select_layers
 from filtercrawl.load.tensors import to_tensors
 from filtercrawl.load.views import RAW
 from filtercrawl.subsets.population import read_models
@@ -92,7 +91,8 @@ class TokenDataset(IterableDataset[ModelTokens]):
             where: A condition over the columns of `index`, as for `load_layers`; None for all layers.
             split: `train`, `validation` or `test`: 70, 15 and 15 % of the groups of kin; None for all models.
             window: Yield windows of at most this many consecutive tokens; None for whole networks.
-            view: The view of the weights, as for `load_layers`: `raw` or `effective`.
+            view: The view of the weights, as for `load_layers`, such as `raw` or `effective`; models without a layer in
+                it are left out.
             seed: Seed of the order; not negative. The splits do not depend on it.
             revision: A branch, tag or commit of a repository; by default `main`.
 
@@ -108,13 +108,13 @@ class TokenDataset(IterableDataset[ModelTokens]):
             raise UsageError(f"split: {split!r} is not one of {', '.join(SPLITS)}")
         self._location = open_location(repo_or_path, revision)
         self._where, self._view, self._token_size, self._window = where, view, token_size, window
-        selected = select_layers(self._location.index(), where, ["model_id"])["model_id"].to_pylist()
-        self.models: tuple[str, ...] = tuple(dict.fromkeys(selected))
+        selected = select_located_layers(self._location, where, ["model_id"], view=view)
+        self.models: tuple[str, ...] = tuple(dict.fromkeys(selected["model_id"].to_pylist()))
         if split is not None:
             assigned = ModelSplits.load(self._location)
             self.models = tuple(model for model in self.models if assigned.of_model(model) == split)
         if not self.models:
-            among = f" in {split}" if split else ""
+            among = (f" in {split}" if split else "") + (f" with layers of the view {view}" if view != RAW.name else "")
             raise UsageError(f"{self._location}: no models{among}" + (f" where {where}" if where else ""))
         known = set(self.models)
         rows = read_models(self._location, ["model_id", *LABELS]).to_pylist()
@@ -122,7 +122,13 @@ class TokenDataset(IterableDataset[ModelTokens]):
         self._seed, self._epoch = seed, torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
-        """Return the number of models."""
+        """Return the number of models.
+
+        Raises:
+            TypeError: Windows are yielded, whose number is known only when the weights were read.
+        """
+        if self._window is not None:
+            raise TypeError("the number of windows is not known; `models` has those of which they are")
         return len(self.models)
 
     def set_epoch(self, epoch: int) -> None:

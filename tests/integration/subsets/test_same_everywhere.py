@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from filtercrawl import load_subset, open_dataset, subset
+from filtercrawl.api.errors import DatasetError
 from filtercrawl.dataset.files.subset_folders import FOLDER
 from filtercrawl.subsets.kin import LINEAGE_TABLES
 from filtercrawl.subsets.recipe import read_recipe
@@ -128,6 +129,15 @@ def test_bytes_do_not_depend_on_threads_order_or_process(planted: Path, recipe: 
     rows = found.layers.to_pylist()
     assert {row["kin"] for row in rows if row["model_id"] in ("acme/net3", "acme/net5")} == {"acme/net1"}
     assert 0 < found.n_kernels < sum(row["n_kernels"] for row in rows)
+
+
+def test_a_table_of_lineage_without_its_columns_is_named(planted: Path, recipe: Path, tmp_path: Path) -> None:
+    dataset = with_lineage(planted, tmp_path / "dataset", backwards=False)
+    pq.write_table(pa.table({"child": ["acme/net3"]}), dataset / next(iter(LINEAGE_TABLES)))
+    with pytest.raises(
+        DatasetError, match=r"lineage\.parquet lacks the column parent; run `filtercrawl analyze` again"
+    ):
+        subset(recipe, dataset, dry_run=True, progress=False)
 
 
 @pytest.mark.exhaustive

@@ -11,13 +11,14 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 from filtercrawl import KernelDataset, load_layers, load_subset, open_dataset, subset, to_tensors
 from filtercrawl.api import CheckpointMetadata, TrainingRun
-from filtercrawl.api.errors import PolicyError, UsageError
+from filtercrawl.api.errors import DatasetError, PolicyError, UsageError
 from filtercrawl.dataset.catalog import Catalog
 from filtercrawl.dataset.catalog.recovery import export_if_needed
 from filtercrawl.dataset.files.subset_folders import FOLDER
@@ -351,6 +352,26 @@ def test_a_folder_is_compared_with_the_dataset(planted: Path, made: Path, tmp_pa
     other = plant(tmp_path / "other", [Net(name="one", state={"a.weight": weights(1, 4, 4, 3, 3)})])
     with pytest.raises(UsageError, match=r"is a subset of the dataset [0-9a-f]+, and .*other.* is the dataset"):
         load_subset(other, made)
+
+
+def test_a_damaged_manifest_is_named(planted: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    subset(parse_recipe("name = 'few'\n[caps]\nkernels_per_layer = 3", ""), planted, out=out, progress=False)
+    table = pq.read_table(out / "train.parquet")
+    short = pa.array([bits[:1] for bits in table["kept"].to_pylist()], pa.binary())
+    place = table.column_names.index("kept")
+    pq.write_table(table.set_column(place, "kept", short), out / "train.parquet")
+    found = load_subset(planted, out)
+    with pytest.raises(DatasetError, match="has 8 bits for 32 kernels; make the subset again"):
+        list(found)
+    with pytest.raises(DatasetError, match="has 8 bits for"):
+        list(KernelDataset(found, "3x3"))
+    many = pa.array([n + 800 for n in table["n_kernels"].to_pylist()], pa.int64())
+    longer = pa.array([bits + bytes([255] * 100) for bits in table["kept"].to_pylist()], pa.binary())
+    changed = table.set_column(place, "kept", longer)
+    changed = changed.set_column(table.column_names.index("n_kernels"), "n_kernels", many)
+    pq.write_table(changed, out / "train.parquet")
+    assert sum(len(layer.kernels) for layer in load_subset(planted, out)) == sum(table["n_kept"].to_pylist())
 
 
 @pytest.mark.parametrize("inside", ["data/mine", "subsets/mine", "mine", "."])

@@ -16,6 +16,7 @@ import filtercrawl
 from filtercrawl.api.errors import PolicyError, UsageError
 from filtercrawl.api.plugin_manager import load_plugins
 from filtercrawl.cli.app import build
+from filtercrawl_publish.export.fanns import write_benchmark
 from filtercrawl_publish.export.tokens import TokenOptions, write_tokens
 from support.loading_dataset import loading_dataset
 from support.plugins import BUNDLED
@@ -88,12 +89,25 @@ def test_conditions_choose_layers(dataset: Path) -> None:
     assert network.shapes == ((16, 1, 7, 7),)
 
 
+def test_models_without_a_layer_in_the_view_are_left_out(dataset: Path) -> None:
+    networks = filtercrawl.TokenDataset(dataset, view="depthwise")
+    assert set(networks.models) == {model for model in MODELS if "convnext" in model}
+    assert [network.shapes for network in networks] == [((16, 1, 7, 7),)] * len(networks)
+
+
+def test_windows_have_no_number_and_networks_have(dataset: Path) -> None:
+    assert len(DataLoader(filtercrawl.TokenDataset(dataset), batch_size=None)) == len(MODELS)
+    with pytest.raises(TypeError, match="the number of windows is not known"):
+        len(DataLoader(filtercrawl.TokenDataset(dataset, window=10), batch_size=None))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"split": "val"}, "split: 'val' is not one of train, validation, test"),
         ({"where": "kernel = '9x9'"}, "no models where kernel = '9x9'"),
         ({"window": 0}, "window=0"),
+        ({"view": "downsampling", "where": "depthwise"}, "no models with layers of the view downsampling where depthw"),
         ({"where": "nothing ="}, "where"),
     ],
 )
@@ -138,6 +152,16 @@ def test_a_folder_that_exists_stays_unless_forced(dataset: Path, tmp_path: Path)
         write_tokens(dataset, tmp_path / "out", TokenOptions(where="kernel = '9x9'"), replace=True)
     assert (tmp_path / "out/mine").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize("place", [".", "..", "tokens", "data/layers"])
+def test_the_dataset_that_is_read_is_not_replaced(dataset: Path, place: str) -> None:
+    before = sorted(dataset.rglob("*"))
+    with pytest.raises(UsageError, match="name a folder beside the dataset"):
+        write_tokens(dataset, dataset / place, replace=True)
+    with pytest.raises(UsageError, match="name a folder beside the dataset"):
+        write_benchmark(dataset, dataset / place, replace=True)
+    assert sorted(dataset.rglob("*")) == before
 
 
 def test_command_prints_what_it_wrote(dataset: Path, tmp_path: Path) -> None:

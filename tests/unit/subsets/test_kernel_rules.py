@@ -9,6 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from filtercrawl.api.errors import DatasetError
+from filtercrawl.subsets import kernel_duplicates
 from filtercrawl.subsets.kernel_duplicates import FirstKernels
 from filtercrawl.subsets.kernel_rules import Kernels, canonical_bytes, failing_kernels
 from filtercrawl.subsets.kernel_selection import _by_layer
@@ -97,3 +99,17 @@ def test_numbers_become_a_mask_for_each_layer(counts: list[int], data: st.DataOb
     masks = list(_by_layer(np.split(numbers, cuts), first))
     assert [layer for layer, _ in masks] == list(range(len(counts)))
     assert np.flatnonzero(np.concatenate([mask for _, mask in masks])).tolist() == numbers.tolist()
+
+
+def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_duplicates, "_CONFIG", {"memory_limit": "30MB", "max_temp_directory_size": "0KB"})
+    kernels = np.random.default_rng(0).standard_normal((40_000, 121)).astype(np.float32)
+
+    def compare() -> None:
+        with FirstKernels() as found:
+            for start in range(0, 10 * len(kernels), len(kernels)):
+                found.add(kernels + np.float32(start), "11x11", 0, np.arange(start, start + len(kernels)))
+            list(found.first())
+
+    with pytest.raises(DatasetError, match=r"cannot hold the kernels that are compared .* TMPDIR"):
+        compare()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from filtercrawl.api.errors import DatasetError, PolicyError
+from filtercrawl.api.errors import DatasetError, PolicyError, UsageError
 from filtercrawl.dataset.files.atomic import sync_to_disk
 
 _PREFIX: Final = ".unfinished-"
@@ -46,6 +46,21 @@ def check_free(target: Path, *, replace: bool) -> None:
         raise PolicyError(f"{target} exists and is no folder; name another one")
     if target.exists() and not replace:
         raise PolicyError(f"{target} exists; --force replaces it")
+
+
+def check_apart(target: Path, dataset: str | Path) -> None:
+    """Refuse to write over a dataset that is read, or among its files.
+
+    Args:
+        target: The folder that is to be written.
+        dataset: The folder of a dataset; a repository is never in the way.
+
+    Raises:
+        UsageError: The dataset is in the folder, or the folder in the dataset.
+    """
+    place, root = target.resolve(), Path(dataset).resolve()
+    if root.is_dir() and (place.is_relative_to(root) or root.is_relative_to(place)):
+        raise UsageError(f"{target}: has the dataset {dataset} in it, or is in it; name a folder beside the dataset")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filtercrawl.api.errors import UsageError
-from filtercrawl.dataset.files.new_folder import check_free, new_folder
+from filtercrawl.dataset.files.new_folder import check_apart, check_free, new_folder
 from filtercrawl.kernel_search.stream import KernelStream
 from filtercrawl.load.location import open_location
 from filtercrawl.load.query import select_layers
@@ -70,11 +70,13 @@ def write_benchmark(
         replace: Whether to replace a folder that exists.
 
     Raises:
-        UsageError: There are too few kernels, or the condition is not understood.
+        UsageError: There are too few kernels, the condition is not understood, or the folder is not apart from the
+            dataset.
         PolicyError: The folder exists.
         DatasetError: The dataset is damaged, or the folder cannot be written.
         NetworkError: The Hub does not answer, or has no such repository or revision.
     """
+    check_apart(target, repo_or_path)
     check_free(target, replace=replace)  # before the work, not after it
     benchmark = make_benchmark(repo_or_path, options or BenchmarkOptions())
     with new_folder(target, replace=replace) as folder:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from filtercrawl.dataset.files.new_folder import new_folder
+from filtercrawl.dataset.files.new_folder import check_apart, new_folder
 from filtercrawl.dataset.files.subset_folders import SPLITS
 from filtercrawl.load.location import open_location
 from filtercrawl.weight_space.model_splits import ModelSplits
@@ -63,11 +63,12 @@ def write_tokens(
         progress: Called with the number of models written, and that of all.
 
     Raises:
-        UsageError: Nothing matches, or an option is not understood.
+        UsageError: Nothing matches, an option is not understood, or the folder is not apart from the dataset.
         PolicyError: The folder exists.
         DatasetError: The dataset is damaged, or the folder cannot be written.
         NetworkError: The Hub does not answer, or has no such repository or revision.
     """
+    check_apart(target, repo_or_path)
     chosen = options or TokenOptions()
     with new_folder(target, replace=replace) as folder:
         networks = TokenDataset(repo_or_path, token_size=chosen.token_size, where=chosen.where, view=chosen.view)
